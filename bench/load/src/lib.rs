@@ -1,0 +1,1 @@
+//! A native OpenWire load generator for any OpenWire broker

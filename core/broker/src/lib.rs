@@ -1,0 +1,1 @@
+//! The broker's state machine: destinations, consumers, credit, acknowledgements

@@ -1,0 +1,1 @@
+//! Shards, the broker's turn, rings, ports and network drivers

@@ -1,0 +1,1 @@
+//! The nouns of the broker: identifiers, destinations, the message record, commands, events, limits

@@ -1,0 +1,1 @@
+//! Bytes to commands and events to bytes, without any I/O: one folder per protocol

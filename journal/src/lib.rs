@@ -1,0 +1,1 @@
+//! The journal: a memory-mapped, segmented log with group commit
