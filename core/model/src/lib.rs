@@ -1,1 +1,22 @@
-//! The nouns of the broker: identifiers, destinations, the message record, commands, events, limits
+//! The nouns of the broker: identifiers, destinations, the message record, commands, events, limits.
+//!
+//! Everything here is plain data, shared by the shards (which translate protocols) and the broker (which decides). It knows of no
+//! protocol, no thread, no file and no clock.
+
+pub mod batch;
+pub mod command;
+pub mod destination;
+pub mod event;
+pub mod ids;
+pub mod limits;
+pub mod pattern;
+pub mod record;
+pub mod time;
+
+pub use batch::{CommandBatch, Span};
+pub use command::Command;
+pub use destination::{Destination, DestinationKind};
+pub use event::Event;
+pub use ids::{ConsumerHandle, ConnectionHandle, DestinationId, Handle, PortIndex, Sequence};
+pub use record::{MessageView, MessageWriter};
+pub use time::Now;

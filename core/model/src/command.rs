@@ -1,0 +1,278 @@
+//! What a port asks of the broker.
+//!
+//! A shard has translated its protocol already: names are handles, identifiers are checked, records are whole. Commands of one
+//! connection come in their order, so a handle that a connection gives out again means the new thing from there on.
+
+use crate::batch::Span;
+use crate::destination::Destination;
+use crate::ids::{ConnectionHandle, ConsumerHandle, Sequence};
+
+/// Where the answer goes, if one is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Request {
+    /// The client's number of the command; answers repeat it.
+    pub command: i32,
+    /// Whether the client waits for an answer.
+    pub wanted: bool,
+}
+
+/// What the application had been given when its consumer went, which decides about redelivery counters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LastDelivered {
+    /// Nobody knows: everything in flight counts as delivered. Also when the socket broke.
+    Unknown,
+    /// Nothing.
+    None,
+    /// Messages up to this one, in dispatch order.
+    UpTo(Sequence),
+}
+
+/// What an acknowledgement says about its messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AcknowledgeKind {
+    /// Seen by the client, still in flight: its window grows.
+    Delivered,
+    /// Given up: to the dead letter queue.
+    Poison,
+    /// Consumed, all of the range.
+    Standard,
+    /// Rolled back by the client again; nothing changes.
+    Redelivered,
+    /// Consumed, only the last of the range.
+    Individual,
+    /// Expired in the client's buffer.
+    Expired,
+}
+
+/// A new connection, its credentials checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OpenConnection {
+    /// The shard's handle for it.
+    pub connection: ConnectionHandle,
+    /// Where the answer goes.
+    pub request: Request,
+    /// The client's name of the connection. A live connection of the same name is taken over (R16).
+    pub id: Box<[u8]>,
+    /// The JMS client id, unique among live connections.
+    pub client_id: Box<[u8]>,
+    /// It comes back after a broken connection: sends that are stored already are dropped (R17).
+    pub failover_reconnect: bool,
+    /// Where it comes from, for messages to people.
+    pub peer: Box<str>,
+}
+
+/// A new producer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OpenProducer {
+    /// Its connection.
+    pub connection: ConnectionHandle,
+    /// Where the answer goes.
+    pub request: Request,
+    /// Number that the connection's commands use for it.
+    pub producer: u32,
+    /// Session number of the producer's id.
+    pub session: i64,
+    /// Number within the session, of the producer's id.
+    pub value: i64,
+    /// Where it sends; none: each message says so itself. Destinations come into being here.
+    pub destinations: Box<[Destination]>,
+    /// Bytes of asynchronous sends that it lets out before it waits for credit; 0: it does not wait.
+    pub window: u32,
+}
+
+/// A new consumer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OpenConsumer {
+    /// Its connection.
+    pub connection: ConnectionHandle,
+    /// Where the answer goes.
+    pub request: Request,
+    /// The shard's handle for it.
+    pub consumer: ConsumerHandle,
+    /// What it listens to: one destination, or the parts of a composite; wildcards allowed.
+    pub destinations: Box<[Destination]>,
+    /// Messages in flight that it takes; 0: it asks for each by [`Command::Pull`].
+    pub prefetch: u32,
+    /// It looks and does not take.
+    pub browser: bool,
+    /// It does not want what its own connection sends.
+    pub no_local: bool,
+    /// The only one to be served, among those with equal priority.
+    pub exclusive: bool,
+    /// Higher ones are served first.
+    pub priority: i8,
+    /// The selector's text.
+    pub selector: Option<Box<[u8]>>,
+    /// Name of a durable subscription.
+    pub subscription: Option<Box<[u8]>>,
+    /// Its OpenWire ConsumerId, loose without cache, version 12: the target of replayed advisories.
+    pub identity: Box<[u8]>,
+}
+
+/// A temporary destination comes into being.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CreateTemporary {
+    /// The connection with which it lives.
+    pub connection: ConnectionHandle,
+    /// Where the answer goes.
+    pub request: Request,
+    /// Kind and name.
+    pub destination: Destination,
+    /// OpenWire's DestinationInfo for the advisory that it exists, loose without cache, version 12.
+    pub added: Box<[u8]>,
+    /// Likewise, that it is gone.
+    pub removed: Box<[u8]>,
+}
+
+/// A message to be stored and delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Publish {
+    /// The sender's connection.
+    pub connection: ConnectionHandle,
+    /// Where the answer goes.
+    pub request: Request,
+    /// Number of the producer within the connection; [`Publish::NO_PRODUCER`] if the message id is another's.
+    pub producer: u32,
+    /// Number that [`Command::DefineDestination`] has given to its destination, composites included.
+    pub destination: u32,
+    /// The record.
+    pub record: Span,
+    /// CRC-32 of the record (R5).
+    pub record_crc: u32,
+    /// Survives a restart.
+    pub persistent: bool,
+    /// The producer counts bytes and waits for [`crate::Event::ProducerCredit`].
+    pub windowed: bool,
+    /// Number of the message within its producer.
+    pub producer_sequence: i64,
+}
+
+impl Publish {
+    /// The message does not belong to a producer of the connection's: no duplicate check.
+    pub const NO_PRODUCER: u32 = u32::MAX;
+}
+
+/// An acknowledgement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Acknowledge {
+    /// The consumer's connection.
+    pub connection: ConnectionHandle,
+    /// Where the answer goes.
+    pub request: Request,
+    /// Who acknowledges.
+    pub consumer: ConsumerHandle,
+    /// What it says.
+    pub kind: AcknowledgeKind,
+    /// First of the range, in dispatch order; 0: the oldest in flight.
+    pub first: Sequence,
+    /// Last of the range; 0 where only the count matters (topics).
+    pub last: Sequence,
+    /// Messages in the range.
+    pub count: u32,
+    /// Why, with [`AcknowledgeKind::Poison`]: class and message, for people.
+    pub cause: Span,
+}
+
+/// One command. The large and rare ones are boxed, so that a batch stays small.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// A connection begins.
+    OpenConnection(Box<OpenConnection>),
+    /// A connection ends, with all that belongs to it.
+    CloseConnection {
+        /// Which.
+        connection: ConnectionHandle,
+        /// Where the answer goes; none is wanted when the socket is gone.
+        request: Request,
+        /// For the counters of what was in flight.
+        last_delivered: LastDelivered,
+        /// The client said goodbye: it will not come back with old sends (R17).
+        clean: bool,
+    },
+    /// From here on this number of the connection means these destinations.
+    DefineDestination {
+        /// Whose number.
+        connection: ConnectionHandle,
+        /// The number, below [`crate::limits::CONNECTION_DESTINATIONS`].
+        number: u32,
+        /// One destination, or the parts of a composite.
+        destinations: Box<[Destination]>,
+    },
+    /// A producer begins.
+    OpenProducer(Box<OpenProducer>),
+    /// A producer ends; its number may be given to another.
+    CloseProducer {
+        /// Its connection.
+        connection: ConnectionHandle,
+        /// Its number within the connection.
+        producer: u32,
+        /// Where the answer goes.
+        request: Request,
+    },
+    /// A consumer begins.
+    OpenConsumer(Box<OpenConsumer>),
+    /// A consumer ends; what it had in flight goes back.
+    CloseConsumer {
+        /// Its connection.
+        connection: ConnectionHandle,
+        /// Which.
+        consumer: ConsumerHandle,
+        /// For the counters of what was in flight.
+        last_delivered: LastDelivered,
+        /// Where the answer goes.
+        request: Request,
+    },
+    /// A message.
+    Publish(Publish),
+    /// An acknowledgement.
+    Acknowledge(Acknowledge),
+    /// A consumer with prefetch 0 wants one message.
+    Pull {
+        /// Its connection.
+        connection: ConnectionHandle,
+        /// Which.
+        consumer: ConsumerHandle,
+        /// Milliseconds after which it wants to hear that there is none; 0: never; -1: at once.
+        timeout_millis: i64,
+        /// Where the answer goes.
+        request: Request,
+    },
+    /// A consumer's prefetch changes.
+    SetPrefetch {
+        /// Its connection.
+        connection: ConnectionHandle,
+        /// Which.
+        consumer: ConsumerHandle,
+        /// The new one.
+        prefetch: u32,
+        /// Where the answer goes.
+        request: Request,
+    },
+    /// A temporary destination begins.
+    CreateTemporary(Box<CreateTemporary>),
+    /// A destination goes, with its messages.
+    DeleteDestination {
+        /// Who asks.
+        connection: ConnectionHandle,
+        /// Which.
+        destination: Box<Destination>,
+        /// Where the answer goes.
+        request: Request,
+    },
+    /// Nothing to do but to answer, in order with all else.
+    Synchronize {
+        /// Who asks.
+        connection: ConnectionHandle,
+        /// Where the answer goes.
+        request: Request,
+    },
+    /// The socket has taken this many bytes of dispatched records (R23).
+    Written {
+        /// Whose socket.
+        connection: ConnectionHandle,
+        /// Bytes of records, as counted by their lengths.
+        bytes: u32,
+    },
+}
+
+const _: () = assert!(size_of::<Command>() <= 64, "commands are copied by the hundred");

@@ -1,0 +1,175 @@
+//! Destinations: their kinds, names, text forms and composites.
+
+use crate::limits;
+use std::fmt;
+
+/// What a destination is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum DestinationKind {
+    /// Each message goes to one consumer.
+    Queue = 0,
+    /// Each message goes to every subscriber.
+    Topic = 1,
+    /// A queue that lives as long as the connection that made it.
+    TemporaryQueue = 2,
+    /// A topic that lives as long as the connection that made it.
+    TemporaryTopic = 3,
+}
+
+impl DestinationKind {
+    /// The kind with this number, as stored in records.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<DestinationKind> {
+        Some(match number {
+            0 => DestinationKind::Queue,
+            1 => DestinationKind::Topic,
+            2 => DestinationKind::TemporaryQueue,
+            3 => DestinationKind::TemporaryTopic,
+            _ => return None,
+        })
+    }
+
+    /// Whether messages go to every subscriber.
+    #[must_use]
+    pub fn is_topic(self) -> bool {
+        matches!(self, DestinationKind::Topic | DestinationKind::TemporaryTopic)
+    }
+
+    /// Whether the destination ends with its connection.
+    #[must_use]
+    pub fn is_temporary(self) -> bool {
+        matches!(self, DestinationKind::TemporaryQueue | DestinationKind::TemporaryTopic)
+    }
+
+    /// What stands before the name in the qualified text form.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            DestinationKind::Queue => "queue://",
+            DestinationKind::Topic => "topic://",
+            DestinationKind::TemporaryQueue => "temp-queue://",
+            DestinationKind::TemporaryTopic => "temp-topic://",
+        }
+    }
+}
+
+/// A destination by kind and name. The name is in Modified UTF-8, as received.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Destination {
+    /// What it is.
+    pub kind: DestinationKind,
+    /// Its physical name, without prefix and without blanks around it.
+    pub name: Box<[u8]>,
+}
+
+/// Why a name cannot be a destination.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NameError {
+    /// Nothing is left after trimming, or a composite has no part.
+    Empty,
+    /// Longer than [`limits::DESTINATION_NAME_BYTES`].
+    TooLong,
+    /// More than [`limits::COMPOSITE_PARTS`] parts.
+    TooManyParts,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameError::Empty => write!(formatter, "the destination's name is empty: give it at least one character"),
+            NameError::TooLong => {
+                write!(formatter, "the destination's name is longer than {} bytes", limits::DESTINATION_NAME_BYTES)
+            }
+            NameError::TooManyParts => {
+                write!(formatter, "the composite destination has more than {} parts", limits::COMPOSITE_PARTS)
+            }
+        }
+    }
+}
+
+impl Destination {
+    /// A destination with this name, which must be one (not a composite) and already trimmed.
+    #[must_use]
+    pub fn new(kind: DestinationKind, name: &[u8]) -> Destination {
+        Destination { kind, name: name.into() }
+    }
+
+    /// The destinations that a name stands for: the parts of a composite, each once, in order; otherwise the name alone.
+    ///
+    /// A part may carry a prefix and is of that kind then; the others have the kind of the whole.
+    pub fn parts(kind: DestinationKind, name: &[u8]) -> Result<Vec<Destination>, NameError> {
+        if name.len() > limits::DESTINATION_NAME_BYTES {
+            return Err(NameError::TooLong);
+        }
+        let mut parts: Vec<Destination> = Vec::new();
+        for part in name.split(|byte| *byte == b',') {
+            let Some(destination) = part_of_composite(kind, part) else { continue };
+            if !parts.contains(&destination) {
+                parts.push(destination);
+            }
+        }
+        match parts.len() {
+            0 => Err(NameError::Empty),
+            count if count > limits::COMPOSITE_PARTS => Err(NameError::TooManyParts),
+            _ => Ok(parts),
+        }
+    }
+
+    /// Whether a consumer of this destination may get messages of several.
+    #[must_use]
+    pub fn is_wildcard(&self) -> bool {
+        self.name.split(|byte| *byte == b'.').any(|element| element == b"*" || element == b">")
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}{}", self.kind.prefix(), String::from_utf8_lossy(&self.name))
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+fn part_of_composite(kind: DestinationKind, part: &[u8]) -> Option<Destination> {
+    use DestinationKind::{Queue, TemporaryQueue, TemporaryTopic, Topic};
+    let part = part.trim_ascii();
+    let (kind, name) = [Queue, Topic, TemporaryQueue, TemporaryTopic]
+        .into_iter()
+        .find_map(|kind| part.strip_prefix(kind.prefix().as_bytes()).map(|name| (kind, name.trim_ascii())))
+        .unwrap_or((kind, part));
+    (!name.is_empty()).then(|| Destination::new(kind, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(kind: DestinationKind, name: &str) -> Vec<String> {
+        Destination::parts(kind, name.as_bytes()).unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_composite_is_split_trimmed_and_freed_of_repeats() {
+        assert_eq!(texts(DestinationKind::Queue, " a , topic://b,,a, queue://c"), ["queue://a", "topic://b", "queue://c"]);
+        assert_eq!(texts(DestinationKind::Topic, "a.b"), ["topic://a.b"]);
+    }
+
+    #[test]
+    fn a_name_without_characters_is_refused() {
+        assert_eq!(Destination::parts(DestinationKind::Queue, b"  "), Err(NameError::Empty));
+        assert_eq!(Destination::parts(DestinationKind::Queue, b" , ,"), Err(NameError::Empty));
+        assert_eq!(Destination::parts(DestinationKind::Queue, &[b'a'; 20_000]), Err(NameError::TooLong));
+    }
+
+    #[test]
+    fn wildcards_are_whole_elements() {
+        let wildcard = |name: &str| Destination::new(DestinationKind::Queue, name.as_bytes()).is_wildcard();
+        assert!(wildcard("a.*") && wildcard(">") && wildcard("a.>") && wildcard("*.b"));
+        assert!(!wildcard("a.b*") && !wildcard("a>") && !wildcard("a"));
+    }
+}

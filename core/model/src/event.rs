@@ -1,0 +1,135 @@
+//! What the broker tells a port.
+
+use crate::batch::Span;
+use crate::ids::{ConnectionHandle, ConsumerHandle, Sequence};
+
+/// Kind of failure that a client is told; protocols map it to what they have for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// Anything without a better name.
+    General,
+    /// The client id is missing or in use.
+    InvalidClientId,
+    /// The destination cannot be used so.
+    InvalidDestination,
+    /// The selector cannot be read.
+    InvalidSelector,
+    /// A limit is reached: try again later.
+    ResourceAllocation,
+    /// The transaction is rolled back.
+    TransactionRolledBack,
+    /// Not allowed.
+    Security,
+    /// A temporary destination is gone.
+    DestinationDoesNotExist,
+    /// The command does not fit the state.
+    IllegalState,
+}
+
+/// A place in one of the extents that an event batch holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    /// Index of the batch's extent.
+    pub extent: u16,
+    /// First byte within the extent.
+    pub offset: u32,
+    /// Length of the record.
+    pub length: u32,
+}
+
+/// A message for one consumer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dispatch {
+    /// Who gets it.
+    pub consumer: ConsumerHandle,
+    /// The record.
+    pub place: Place,
+    /// The message's sequence.
+    pub sequence: Sequence,
+    /// Earlier deliveries.
+    pub redeliveries: u32,
+    /// Where the message is, if not where the record says: kind and name, in the batch's arena; else empty.
+    pub destination: Span,
+}
+
+/// A message for several consumers of one shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fanout {
+    /// First consumer in the batch's list, and how many.
+    pub consumers: Span,
+    /// The record.
+    pub place: Place,
+    /// The message's sequence.
+    pub sequence: Sequence,
+    /// As in [`Dispatch::destination`].
+    pub destination: Span,
+}
+
+/// One event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A request is done.
+    Reply {
+        /// Whose.
+        connection: ConnectionHandle,
+        /// The request's number.
+        correlation: i32,
+    },
+    /// The connection is accepted.
+    Opened {
+        /// Which.
+        connection: ConnectionHandle,
+        /// The request's number.
+        correlation: i32,
+    },
+    /// A request has failed, or, without a number, something that wanted no answer.
+    Failed {
+        /// Whose.
+        connection: ConnectionHandle,
+        /// The request's number.
+        correlation: Option<i32>,
+        /// What kind.
+        failure: Failure,
+        /// What is wrong with what, and what to do.
+        message: Box<str>,
+        /// A consumer that does not exist, because it was refused.
+        refused: Option<ConsumerHandle>,
+    },
+    /// A message for one consumer.
+    Dispatch(Dispatch),
+    /// A message for several.
+    Fanout(Fanout),
+    /// A pull or a browse has ended without a further message.
+    EndOfMessages {
+        /// Whose.
+        consumer: ConsumerHandle,
+    },
+    /// An asynchronous send is taken; its bytes of the window come back.
+    ProducerCredit {
+        /// The producer's connection.
+        connection: ConnectionHandle,
+        /// The producer's number within it.
+        producer: u32,
+        /// Length of properties and content, plus 1024: as the client counts.
+        bytes: u32,
+    },
+    /// Nothing more is read from the socket until [`Event::Resume`] (R24).
+    Pause {
+        /// Which.
+        connection: ConnectionHandle,
+    },
+    /// Reading goes on.
+    Resume {
+        /// Which.
+        connection: ConnectionHandle,
+    },
+    /// The broker has ended the connection: close its socket.
+    Close {
+        /// Which.
+        connection: ConnectionHandle,
+        /// Why, for the log.
+        reason: &'static str,
+    },
+}
+
+const _: () = assert!(size_of::<Event>() <= 56, "events are copied by the hundred");

@@ -1,0 +1,53 @@
+//! The bounds of everything, in one place and tied together.
+
+/// Commands of one batch (R23).
+pub const BATCH_COMMANDS: usize = 256;
+
+/// Bytes of one command batch's arena after which a shard hands it over (R23). A single larger record still goes whole.
+pub const BATCH_BYTES: usize = 256 * 1024;
+
+/// Events of one batch.
+pub const BATCH_EVENTS: usize = 512;
+
+/// Batches that fit into a port's ring, in each direction.
+pub const RING_BATCHES: usize = 64;
+
+/// Bytes dispatched to a connection that its socket has not taken yet (R23).
+pub const SEND_WINDOW_BYTES: u64 = 256 * 1024;
+
+/// Written bytes that a shard collects for a connection before it tells the broker.
+pub const WRITTEN_REPORT_BYTES: u64 = 64 * 1024;
+
+/// Largest frame that is taken, unless configured: what ActiveMQ's brokers announce.
+pub const MAX_FRAME_BYTES: u64 = 100 * 1024 * 1024;
+
+/// Largest frame before a connection is accepted.
+pub const MAX_FRAME_BYTES_BEFORE_CONNECT: u64 = 64 * 1024;
+
+/// Half frames held by one shard; beyond it sockets wait.
+pub const HALF_FRAME_BUDGET_BYTES: usize = 256 * 1024 * 1024;
+
+/// Destinations that one connection can have defined at a time; the shard starts over beyond.
+pub const CONNECTION_DESTINATIONS: u32 = 4096;
+
+/// Parts of a composite destination.
+pub const COMPOSITE_PARTS: usize = 64;
+
+/// Bytes of a destination's name.
+pub const DESTINATION_NAME_BYTES: usize = 16 * 1024;
+
+/// Largest prefetch of a consumer: the client's own maximum.
+pub const MAX_PREFETCH: u32 = 32_767;
+
+/// Sequences reserved at a time (R9).
+pub const SEQUENCE_RESERVATION: u64 = 1 << 24;
+
+/// Steps over items that handling one command may take (R25).
+pub const HANDLE_STEPS: usize = 1_000;
+
+/// Longest slice of a job within one turn, in nanoseconds (R25).
+pub const JOB_SLICE_NANOS: u64 = 200_000;
+
+const _: () = assert!(WRITTEN_REPORT_BYTES * 2 <= SEND_WINDOW_BYTES, "an unreported rest must not close the window");
+const _: () = assert!(BATCH_COMMANDS <= BATCH_EVENTS, "every command may have its reply in one batch");
+const _: () = assert!(MAX_FRAME_BYTES < u32::MAX as u64, "lengths of records are 32 bits");
