@@ -2,10 +2,12 @@ package postrider.interop;
 
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicInteger;
 import javax.jms.DeliveryMode;
 import javax.jms.Destination;
@@ -17,6 +19,7 @@ import javax.jms.Session;
 import javax.jms.TextMessage;
 import org.apache.activemq.ActiveMQConnection;
 import org.apache.activemq.ActiveMQConnectionFactory;
+import org.apache.activemq.ActiveMQMessageConsumer;
 import org.apache.activemq.command.ActiveMQQueue;
 import org.junit.jupiter.api.AfterEach;
 
@@ -151,6 +154,23 @@ abstract class BrokerTest {
             texts.add(label + index);
         }
         return texts;
+    }
+
+    /** Waits until so many messages lie in the client's buffer, dispatched but not given to the application. */
+    static void awaitBuffered(MessageConsumer consumer, int count) {
+        await(count + " messages in the client's buffer", () -> ((ActiveMQMessageConsumer) consumer).getMessageSize() >= count);
+    }
+
+    static void await(String what, Callable<Boolean> condition) {
+        long deadline = System.nanoTime() + PATIENCE_MS * 1_000_000;
+        try {
+            while (!condition.call()) {
+                assertTrue(System.nanoTime() < deadline, () -> "never came: " + what);
+                Thread.sleep(1);
+            }
+        } catch (Exception failed) {
+            throw new AssertionError("while waiting for " + what, failed);
+        }
     }
 
     /** Asks the broker itself, by a pull, so that no time needs to pass. What others hold unacknowledged does not count. */
