@@ -1,1 +1,5 @@
 //! Shards, the broker's turn, rings, ports and network drivers
+
+pub mod net;
+pub mod ring;
+pub mod wake;

@@ -1,0 +1,470 @@
+//! The driver over epoll (mio, edge-triggered): for where io_uring is refused, and its equal on TCP.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream as Socket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Token};
+
+use super::listener::{self, Stall};
+use super::slots::Slots;
+use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker, copy_error};
+
+/// One receive buffer serves all connections: each read is handed on before the next.
+const RECEIVE_BYTES: usize = 128 << 10;
+/// What one poll receives before it returns; who still has bytes comes first in the next.
+const RECEIVE_BYTES_PER_POLL: usize = 1 << 20;
+/// Likewise, in reads: many connections with a few bytes each.
+const READS_PER_POLL: usize = 512;
+const ACCEPTS_PER_POLL: usize = 64;
+const EVENTS_PER_POLL: usize = 1024;
+/// Unread bytes thrown away before a close; more than that and the peer gets a reset.
+const DISCARD_READS: usize = 16;
+
+const WAKE: Token = Token(usize::MAX);
+/// Marks a listener's token; the rest of it is the listener's index. A connection's token stays below: generations have 28 bits.
+const LISTENER: usize = 1 << 63;
+
+/// The driver; see [`Net`].
+pub struct Epoll {
+    poll: mio::Poll,
+    events: Events,
+    waker: Arc<mio::Waker>,
+    listeners: Vec<Listener>,
+    stall: Stall,
+    links: Slots<Link>,
+    /// Connections with bytes to read, in the order of their turns.
+    readable: VecDeque<Connection>,
+    /// Connections with an outcome to report.
+    finished: Vec<Connection>,
+    buffer: Box<[u8]>,
+    statistics: NetStatistics,
+}
+
+struct Listener {
+    socket: TcpListener,
+    /// An edge said so and no accept has found the end since.
+    ready: bool,
+}
+
+struct Link {
+    stream: TcpStream,
+    sending: Option<Sending>,
+    /// An edge said so and no read has found the end since.
+    readable: bool,
+    /// It is in the `readable` list.
+    queued: bool,
+    paused: bool,
+    /// The kernel announced the end of the stream: a short read is not the last one.
+    end_announced: bool,
+    /// The end was reported.
+    ended: bool,
+    /// To be closed when the pending send is over.
+    draining: bool,
+    /// The connection broke; what has arrived is still handed on.
+    broken: Option<io::Error>,
+    /// How it ended: about to be reported.
+    outcome: Option<io::Result<()>>,
+}
+
+struct Sending {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Link {
+    fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            sending: None,
+            readable: false,
+            queued: false,
+            paused: false,
+            end_announced: false,
+            ended: false,
+            draining: false,
+            broken: None,
+            outcome: None,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.outcome.is_none() && !self.draining
+    }
+
+    fn receives(&self) -> bool {
+        self.is_open() && !self.paused && !self.ended
+    }
+
+    /// Unread bytes at a close would make the kernel reset the connection, and the peer lose the last bytes sent to it.
+    fn discard_unread(&mut self, buffer: &mut [u8]) {
+        for _ in 0..DISCARD_READS {
+            if !matches!(self.stream.read(buffer), Ok(1..)) {
+                return;
+            }
+        }
+    }
+}
+
+impl Epoll {
+    /// A driver for at most `connections` connections.
+    pub fn new(connections: usize) -> io::Result<Self> {
+        let poll = mio::Poll::new()?;
+        let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(EVENTS_PER_POLL),
+            waker,
+            listeners: Vec::new(),
+            stall: Stall::default(),
+            links: Slots::new(connections),
+            readable: VecDeque::new(),
+            finished: Vec::new(),
+            buffer: vec![0; RECEIVE_BYTES].into_boxed_slice(),
+            statistics: NetStatistics::default(),
+        })
+    }
+
+    /// Blocks unless something is left to do from the last poll. Says whether the wait ended without an event.
+    fn wait(&mut self, wait: Wait) -> io::Result<bool> {
+        let accepting = self.listeners.iter().any(|listener| listener.ready);
+        let timeout = match self.stall.bound(wait) {
+            _ if accepting || !self.readable.is_empty() || !self.finished.is_empty() => Some(Duration::ZERO),
+            Wait::None => Some(Duration::ZERO),
+            Wait::For(duration) => Some(duration),
+            Wait::Forever => None,
+        };
+        self.statistics.system_calls += 1;
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => Err(error),
+            _ => Ok(self.events.is_empty()),
+        }
+    }
+
+    fn take_events<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
+        let mut calls = 0;
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            match event.token() {
+                WAKE => {}
+                Token(token) if token & LISTENER != 0 => self.listeners[token & !LISTENER].ready = true,
+                Token(token) => calls += self.take_event(event, connection_of(token), handler),
+            }
+        }
+        self.events = events;
+        calls
+    }
+
+    fn take_event<H: Handler<Socket>>(&mut self, event: &Event, connection: Connection, handler: &mut H) -> usize {
+        let Some(link) = self.links.get_mut(connection) else { return 0 };
+        link.readable |= event.is_readable() || event.is_read_closed();
+        link.end_announced |= event.is_read_closed();
+        if event.is_error() || event.is_write_closed() {
+            let error = link.stream.take_error().ok().flatten();
+            let error = error.unwrap_or_else(|| ErrorKind::ConnectionReset.into());
+            self.break_off(connection, error);
+            return 0;
+        }
+        if link.readable {
+            self.queue(connection);
+        }
+        if event.is_writable() { self.send_more(connection, handler) } else { 0 }
+    }
+
+    /// Puts a connection in line for its next read.
+    fn queue(&mut self, connection: Connection) {
+        if let Some(link) = self.links.get_mut(connection)
+            && link.receives()
+            && !std::mem::replace(&mut link.queued, true)
+        {
+            self.readable.push_back(connection);
+        }
+    }
+
+    /// A connection broke. Bytes that had arrived before are still worth reading (acknowledgements, say): the shutdown makes
+    /// sure that reading comes to an end.
+    fn break_off(&mut self, connection: Connection, error: io::Error) {
+        let Some(link) = self.links.get_mut(connection) else { return };
+        if !link.receives() {
+            return self.finish(connection, Err(error));
+        }
+        // The statistics count it; its result says nothing that the reads do not.
+        let _ = link.stream.shutdown(Shutdown::Both);
+        link.broken.get_or_insert(error);
+        link.readable = true;
+        link.end_announced = true;
+        self.statistics.system_calls += 1;
+        self.queue(connection);
+    }
+
+    /// Ends a connection; the coming poll reports it.
+    fn finish(&mut self, connection: Connection, outcome: io::Result<()>) {
+        if let Some(link) = self.links.get_mut(connection)
+            && link.outcome.is_none()
+        {
+            link.outcome = Some(outcome);
+            self.finished.push(connection);
+        }
+    }
+
+    fn send_more<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
+        let Some(link) = self.links.get_mut(connection) else { return 0 };
+        if link.outcome.is_some() || link.broken.is_some() {
+            return 0;
+        }
+        let Some(sending) = &mut link.sending else { return 0 };
+        if let Err(error) = write(&mut link.stream, sending, &mut self.statistics) {
+            self.break_off(connection, error);
+            return 0;
+        }
+        if sending.sent < sending.bytes.len() {
+            return 0;
+        }
+        let Sending { bytes, .. } = link.sending.take().expect("it was there two lines above");
+        if link.draining {
+            link.discard_unread(&mut self.buffer);
+            self.finish(connection, Ok(()));
+        }
+        handler.sent(connection, bytes, Ok(()));
+        1
+    }
+
+    fn receive<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
+        let mut calls = 0;
+        let enough = self.statistics.bytes_in + RECEIVE_BYTES_PER_POLL as u64;
+        for _ in 0..self.readable.len().min(READS_PER_POLL) {
+            if self.statistics.bytes_in >= enough {
+                break;
+            }
+            let Some(connection) = self.readable.pop_front() else { break };
+            calls += self.receive_from(connection, handler);
+        }
+        calls
+    }
+
+    /// One read of one connection; it goes to the end of the line if it may have more.
+    fn receive_from<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
+        let Some(link) = self.links.get_mut(connection) else { return 0 };
+        link.queued = false;
+        if !link.receives() || !link.readable {
+            return 0;
+        }
+        self.statistics.system_calls += 1;
+        match link.stream.read(&mut self.buffer) {
+            Ok(0) => return self.end_of_stream(connection, handler),
+            Ok(count) => {
+                self.statistics.bytes_in += count as u64;
+                link.readable = count == self.buffer.len() || link.end_announced;
+                handler.received(connection, &self.buffer[..count]);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                link.readable = false;
+                return 0;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                let error = link.broken.take().unwrap_or(error);
+                self.finish(connection, Err(error));
+                return 0;
+            }
+        }
+        if link.readable {
+            self.queue(connection);
+        }
+        1
+    }
+
+    fn end_of_stream<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
+        let Some(link) = self.links.get_mut(connection) else { return 0 };
+        link.readable = false;
+        link.ended = true;
+        if let Some(error) = link.broken.take() {
+            self.finish(connection, Err(error));
+            return 0;
+        }
+        handler.ended(connection);
+        1
+    }
+
+    fn accept<H: Handler<Socket>>(&mut self, relief: bool, handler: &mut H) -> usize {
+        if self.stall.is_over(relief) {
+            self.listeners.iter_mut().for_each(|listener| listener.ready = true);
+        }
+        let mut calls = 0;
+        for listener in self.listeners.iter_mut().filter(|listener| listener.ready) {
+            calls += listener.accept(&mut self.stall, &mut self.statistics, handler);
+        }
+        calls
+    }
+
+    fn report<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
+        let mut calls = 0;
+        for connection in std::mem::take(&mut self.finished) {
+            let Some(link) = self.links.remove(connection) else { continue };
+            let outcome = link.outcome.unwrap_or(Ok(()));
+            if let Some(sending) = link.sending {
+                let error = match &outcome {
+                    Ok(()) => ErrorKind::ConnectionAborted.into(),
+                    Err(error) => copy_error(error),
+                };
+                handler.sent(connection, sending.bytes, Err(error));
+                calls += 1;
+            }
+            self.statistics.system_calls += 1;
+            drop(link.stream);
+            handler.closed(connection, outcome);
+            calls += 1;
+        }
+        calls
+    }
+}
+
+impl Listener {
+    /// Accepts some; `ready` stays up if there may be more.
+    fn accept<H: Handler<Socket>>(
+        &mut self,
+        stall: &mut Stall,
+        statistics: &mut NetStatistics,
+        handler: &mut H,
+    ) -> usize {
+        for calls in 0..ACCEPTS_PER_POLL {
+            statistics.system_calls += 1;
+            match self.socket.accept() {
+                Ok((stream, peer)) => handler.accepted(stream.into(), peer),
+                Err(error) if listener::concerns_one_connection(&error) => statistics.accept_errors += 1,
+                Err(error) => {
+                    self.ready = false;
+                    if error.kind() != ErrorKind::WouldBlock {
+                        statistics.accept_errors += 1;
+                        stall.begin();
+                    }
+                    return calls;
+                }
+            }
+        }
+        ACCEPTS_PER_POLL
+    }
+}
+
+impl Net for Epoll {
+    type Socket = Socket;
+
+    fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let mut socket = TcpListener::from_std(listener::bind(address, true)?);
+        let token = Token(LISTENER | self.listeners.len());
+        self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
+        let bound = socket.local_addr()?;
+        self.listeners.push(Listener { socket, ready: false });
+        Ok(bound)
+    }
+
+    fn adopt(&mut self, socket: Socket) -> io::Result<Connection> {
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        self.statistics.system_calls += 3;
+        let connection = self.links.insert(Link::new(TcpStream::from_std(socket)))?;
+        let link = self.links.get_mut(connection).expect("it was just inserted");
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut link.stream, token(connection), interest) {
+            self.links.remove(connection);
+            return Err(error);
+        }
+        Ok(connection)
+    }
+
+    fn send(&mut self, connection: Connection, bytes: Vec<u8>) -> Sent {
+        let Some(link) = self.links.get_mut(connection).filter(|link| link.is_open() && link.broken.is_none()) else {
+            return Sent::Refused(bytes);
+        };
+        assert!(link.sending.is_none(), "at most one send of a connection is pending");
+        let mut sending = Sending { bytes, sent: 0 };
+        let result = write(&mut link.stream, &mut sending, &mut self.statistics);
+        if sending.sent == sending.bytes.len() {
+            return Sent::Done(sending.bytes);
+        }
+        link.sending = Some(sending);
+        if let Err(error) = result {
+            self.break_off(connection, error);
+        }
+        Sent::Pending
+    }
+
+    fn pause(&mut self, connection: Connection) {
+        if let Some(link) = self.links.get_mut(connection) {
+            link.paused = true;
+            if let Some(error) = link.broken.take() {
+                self.finish(connection, Err(error));
+            }
+        }
+    }
+
+    fn resume(&mut self, connection: Connection) {
+        if let Some(link) = self.links.get_mut(connection) {
+            link.paused = false;
+            if link.readable {
+                self.queue(connection);
+            }
+        }
+    }
+
+    fn close(&mut self, connection: Connection, closing: Closing) {
+        let Some(link) = self.links.get_mut(connection) else { return };
+        match closing {
+            Closing::Drained if link.sending.is_some() && link.broken.is_none() => link.draining = true,
+            Closing::Drained => {
+                link.discard_unread(&mut self.buffer);
+                self.finish(connection, Ok(()));
+            }
+            Closing::AtOnce => self.finish(connection, Ok(())),
+        }
+    }
+
+    fn poll<H: Handler<Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {
+        let idle = self.wait(wait)?;
+        let mut calls = self.take_events(handler);
+        calls += self.receive(handler);
+        let relief = idle || !self.finished.is_empty();
+        calls += self.report(handler);
+        Ok(calls + self.accept(relief, handler))
+    }
+
+    fn waker(&self) -> Waker {
+        let waker = self.waker.clone();
+        Arc::new(move || waker.wake().expect("an eventfd takes a write"))
+    }
+
+    fn statistics(&self) -> NetStatistics {
+        self.statistics
+    }
+}
+
+/// One write; what does not fit waits for the next edge. An error that is none (the socket's buffer is full) is not reported.
+fn write(stream: &mut TcpStream, sending: &mut Sending, statistics: &mut NetStatistics) -> io::Result<()> {
+    while sending.sent < sending.bytes.len() {
+        statistics.system_calls += 1;
+        match stream.write(&sending.bytes[sending.sent..]) {
+            Ok(count) => {
+                sending.sent += count;
+                statistics.bytes_out += count as u64;
+                // A short write has filled the buffer: the edge comes when there is room again.
+                return Ok(());
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn token(connection: Connection) -> Token {
+    Token((connection.generation as usize) << 32 | connection.slot as usize)
+}
+
+fn connection_of(token: usize) -> Connection {
+    Connection { slot: token as u32, generation: (token >> 32) as u32 }
+}

@@ -1,0 +1,89 @@
+//! What the drivers share about listening.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::Wait;
+
+/// Connections that the kernel completes ahead of the acceptor; it caps the number at net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// How long a driver that cannot accept may block before it tries again.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How many busy polls pass before a driver that cannot accept tries again.
+const POLLS_BETWEEN_TRIES: u32 = 1024;
+
+/// A listening socket, not blocking where `nonblocking`.
+pub(super) fn bind(address: SocketAddr, nonblocking: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted broker gets its port back while old connections are still in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(nonblocking)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Whether a failed accept concerns only the one connection that would have been accepted.
+pub(super) fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionReset
+    ) || matches!(error.raw_os_error(), Some(libc::EPROTO | libc::EPERM))
+}
+
+/// Holds accepting back after an error that only time or a freed descriptor cures (EMFILE and the like): trying again at once
+/// would spin.
+#[derive(Debug, Default)]
+pub(super) struct Stall {
+    stalled: bool,
+    polls: u32,
+}
+
+impl Stall {
+    /// An accept failed.
+    pub(super) fn begin(&mut self) {
+        *self = Self { stalled: true, polls: 0 };
+    }
+
+    /// A stalled driver does not block for ever.
+    pub(super) fn bound(&self, wait: Wait) -> Wait {
+        if self.stalled { wait.at_most(PATIENCE) } else { wait }
+    }
+
+    /// Once a poll: whether to try again. `relief`: a descriptor was freed, or the wait ended with nothing to do.
+    pub(super) fn is_over(&mut self, relief: bool) -> bool {
+        if !self.stalled {
+            return false;
+        }
+        self.polls += 1;
+        if relief || self.polls >= POLLS_BETWEEN_TRIES {
+            self.stalled = false;
+        }
+        !self.stalled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_ends_by_relief_or_by_many_polls() {
+        let mut stall = Stall::default();
+        assert_eq!(stall.bound(Wait::Forever), Wait::Forever);
+        assert!(!stall.is_over(true));
+        stall.begin();
+        assert_eq!(stall.bound(Wait::Forever), Wait::For(PATIENCE));
+        assert_eq!(stall.bound(Wait::None), Wait::None);
+        assert!(!stall.is_over(false));
+        assert!(stall.is_over(true));
+        stall.begin();
+        assert_eq!((1..=POLLS_BETWEEN_TRIES).find(|_| stall.is_over(false)), Some(POLLS_BETWEEN_TRIES));
+        assert_eq!(stall.bound(Wait::Forever), Wait::Forever);
+    }
+}

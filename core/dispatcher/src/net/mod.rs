@@ -1,0 +1,150 @@
+//! The seam to the network: connections that complete, no futures.
+//!
+//! A shard calls [`Net::poll`] in its turn and gets everything that happened as calls of its [`Handler`]; what it wants done
+//! it tells by the other methods, between polls. The drivers behind the seam are [`epoll`], [`uring`] and [`tokio_uring`];
+//! the simulator has one of its own. Time enters only as the bound of a wait.
+
+#[cfg(not(loom))]
+pub mod epoll;
+#[cfg(not(loom))]
+mod listener;
+mod slots;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use crate::wake::Waker;
+
+/// A connection of one driver. Slots are used again, pairs of slot and generation are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Connection {
+    /// Index into the driver's table; small, so that the shard can keep a table of its own by it.
+    pub slot: u32,
+    /// How often the slot was used before.
+    pub generation: u32,
+}
+
+/// How long [`Net::poll`] may block when nothing happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all.
+    None,
+    /// At most so long.
+    For(Duration),
+    /// Until something happens or the waker is used.
+    Forever,
+}
+
+impl Wait {
+    /// The shorter of the two.
+    #[must_use]
+    pub fn at_most(self, limit: Duration) -> Self {
+        match self {
+            Self::None => Self::None,
+            Self::For(wait) => Self::For(wait.min(limit)),
+            Self::Forever => Self::For(limit),
+        }
+    }
+}
+
+/// What became of a buffer given to [`Net::send`].
+#[derive(Debug)]
+pub enum Sent {
+    /// All of it is with the kernel; there will be no [`Handler::sent`] for it.
+    Done(Vec<u8>),
+    /// The driver keeps it until [`Handler::sent`] brings it back.
+    Pending,
+    /// The connection is closed or closing: nothing was sent.
+    Refused(Vec<u8>),
+}
+
+/// How [`Net::close`] ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// After the send that is pending. Nothing more is received. It has no time limit: a peer that does not read keeps it
+    /// open until it is closed [`AtOnce`](Self::AtOnce).
+    Drained,
+    /// A pending send fails.
+    AtOnce,
+}
+
+/// Counts since the driver was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetStatistics {
+    /// Calls into the kernel, all kinds.
+    pub system_calls: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes that the kernel took.
+    pub bytes_out: u64,
+    /// Accepts that failed, for want of descriptors say.
+    pub accept_errors: u64,
+}
+
+/// A network driver: one thread's.
+pub trait Net {
+    /// An accepted connection that no driver owns yet, so that one acceptor can deal to all shards.
+    type Socket: Send;
+
+    /// Accepts connections on the address from the next poll on; answers with the address in fact bound (port 0 is chosen by
+    /// the system).
+    fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr>;
+
+    /// Takes a socket over. It receives from the next poll on, and small sends are not delayed (TCP_NODELAY).
+    fn adopt(&mut self, socket: Self::Socket) -> io::Result<Connection>;
+
+    /// Sends a buffer.
+    ///
+    /// # Panics
+    /// When a send of this connection is pending: at most one is.
+    fn send(&mut self, connection: Connection, bytes: Vec<u8>) -> Sent;
+
+    /// Receives nothing more until [`resume`](Self::resume). A reset connection is reported all the same.
+    fn pause(&mut self, connection: Connection);
+
+    /// Ends a pause.
+    fn resume(&mut self, connection: Connection);
+
+    /// Ends a connection; [`Handler::closed`] confirms it from a later poll. Nothing is received after this call.
+    fn close(&mut self, connection: Connection, closing: Closing);
+
+    /// Tells the handler what happened, waiting for it if nothing has; a bounded amount of it. Says how many times the handler
+    /// was called.
+    fn poll<H: Handler<Self::Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize>;
+
+    /// Ends the wait of a poll, or of the next one, from another thread.
+    fn waker(&self) -> Waker;
+
+    /// Counts since the driver was made.
+    fn statistics(&self) -> NetStatistics;
+}
+
+/// What a driver reports. For one connection: any number of `received`, `sent` and at most one `ended`, then one `closed`.
+/// A connection that the shard has closed (or that is gone) may be named to the driver's methods; it is ignored.
+pub trait Handler<Socket> {
+    /// A connection came in on a listener.
+    fn accepted(&mut self, socket: Socket, peer: SocketAddr);
+
+    /// Bytes came; the memory is the driver's.
+    fn received(&mut self, connection: Connection, bytes: &[u8]);
+
+    /// A pending send is over: all of the buffer is with the kernel, or the error.
+    fn sent(&mut self, connection: Connection, buffer: Vec<u8>, result: io::Result<()>);
+
+    /// The peer sends no more; it may still read. The connection stays until it is closed from here (or breaks), so that
+    /// answers still reach a peer that half-closed.
+    fn ended(&mut self, connection: Connection);
+
+    /// The connection is gone; exactly once for each. Ok: it was closed from here.
+    fn closed(&mut self, connection: Connection, reason: io::Result<()>);
+}
+
+/// The same error once more: the system's keep their number, others their kind.
+#[cfg(not(loom))]
+fn copy_error(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::from(error.kind()),
+    }
+}

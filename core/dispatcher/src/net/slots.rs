@@ -1,0 +1,106 @@
+//! A table of connections whose slots are used again under another generation.
+
+use std::io;
+
+use super::Connection;
+
+/// Generations count modulo this, so that slot, generation and four bits of a driver's own fit one word. What a driver still
+/// expects of a closed connection is over long before its slot was used that often.
+const GENERATIONS: u32 = 1 << 28;
+
+/// Entries by slot; a stale [`Connection`] finds nothing.
+pub(super) struct Slots<T> {
+    entries: Vec<Entry<T>>,
+    free: Vec<u32>,
+    limit: usize,
+}
+
+struct Entry<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+impl<T> Slots<T> {
+    /// A table of at most `limit` entries; memory grows with the use.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { entries: Vec::new(), free: Vec::new(), limit }
+    }
+
+    /// Puts a value into a free slot.
+    pub(super) fn insert(&mut self, value: T) -> io::Result<Connection> {
+        if let Some(slot) = self.free.pop() {
+            let entry = &mut self.entries[slot as usize];
+            entry.value = Some(value);
+            return Ok(Connection { slot, generation: entry.generation });
+        }
+        if self.entries.len() == self.limit {
+            return Err(io::Error::other(format!("this shard has {} connections, its limit", self.limit)));
+        }
+        self.entries.push(Entry { generation: 0, value: Some(value) });
+        Ok(Connection { slot: (self.entries.len() - 1) as u32, generation: 0 })
+    }
+
+    /// The value, unless the connection is gone.
+    pub(super) fn get_mut(&mut self, connection: Connection) -> Option<&mut T> {
+        let entry = self.entries.get_mut(connection.slot as usize)?;
+        if entry.generation == connection.generation { entry.value.as_mut() } else { None }
+    }
+
+    /// Takes the value out; from here on its connection is stale.
+    pub(super) fn remove(&mut self, connection: Connection) -> Option<T> {
+        let entry = self.entries.get_mut(connection.slot as usize)?;
+        if entry.generation != connection.generation {
+            return None;
+        }
+        let value = entry.value.take()?;
+        entry.generation = (entry.generation + 1) % GENERATIONS;
+        self.free.push(connection.slot);
+        Some(value)
+    }
+
+    /// All connections there are.
+    pub(super) fn connections(&self) -> impl Iterator<Item = Connection> {
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.value.is_some())
+            .map(|(slot, entry)| Connection { slot: slot as u32, generation: entry.generation })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_used_again_has_another_generation() {
+        let mut slots = Slots::new(8);
+        let first = slots.insert("first").unwrap();
+        let other = slots.insert("other").unwrap();
+        assert_eq!(slots.remove(first), Some("first"));
+        let second = slots.insert("second").unwrap();
+        assert_eq!(second.slot, first.slot);
+        assert_ne!(second.generation, first.generation);
+        assert_eq!(slots.get_mut(first), None);
+        assert_eq!(slots.remove(first), None);
+        assert_eq!(slots.get_mut(second), Some(&mut "second"));
+        assert_eq!(slots.connections().collect::<Vec<_>>(), [second, other]);
+    }
+
+    #[test]
+    fn a_full_table_refuses_and_takes_again_after_a_removal() {
+        let mut slots = Slots::new(2);
+        let first = slots.insert(1).unwrap();
+        slots.insert(2).unwrap();
+        assert!(slots.insert(3).unwrap_err().to_string().contains("2 connections"));
+        slots.remove(first);
+        assert!(slots.insert(3).is_ok());
+    }
+
+    #[test]
+    fn a_connection_never_given_out_finds_nothing() {
+        let mut slots = Slots::<u8>::new(2);
+        assert_eq!(slots.get_mut(Connection { slot: 5, generation: 0 }), None);
+        assert_eq!(slots.remove(Connection { slot: 5, generation: 0 }), None);
+    }
+}
