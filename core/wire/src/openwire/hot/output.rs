@@ -1,0 +1,186 @@
+//! The three ways in which the same sequence of values is written.
+
+use crate::openwire::{BooleanWriter, modified_utf8};
+
+/// Longest string that Java reads as one of ASCII: it takes that length with a sign. Longer ones are marked as Modified UTF-8,
+/// whose length has none.
+const ASCII_STRING_BYTES: usize = i16::MAX as usize;
+
+/// Takes the values of a frame in the order of the wire.
+///
+/// A loose frame takes one pass with [`Loose`]. A tight frame takes two, first [`Bits`], then [`Inline`], as its bits stand
+/// before all else.
+pub(super) trait Output {
+    fn bool(&mut self, value: bool);
+    fn byte(&mut self, value: u8);
+    fn short(&mut self, value: i16);
+    fn int(&mut self, value: i32);
+    fn long(&mut self, value: i64);
+    fn string(&mut self, value: Option<&[u8]>);
+    fn bytes(&mut self, value: Option<&[u8]>);
+    /// What a marshal-aware structure has between its presence and its type.
+    fn marshal_aware(&mut self);
+
+    /// A nested structure begins.
+    fn object(&mut self, code: u8) {
+        self.bool(true);
+        self.byte(code);
+    }
+
+    /// A nested structure that is null.
+    fn absent(&mut self) {
+        self.bool(false);
+    }
+}
+
+/// Everything inline.
+pub(super) struct Loose<'a>(pub &'a mut Vec<u8>);
+
+impl Output for Loose<'_> {
+    #[inline(always)]
+    fn bool(&mut self, value: bool) {
+        self.0.push(u8::from(value));
+    }
+
+    #[inline(always)]
+    fn byte(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    #[inline(always)]
+    fn short(&mut self, value: i16) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+
+    #[inline(always)]
+    fn int(&mut self, value: i32) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+
+    #[inline(always)]
+    fn long(&mut self, value: i64) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+
+    #[inline(always)]
+    fn string(&mut self, value: Option<&[u8]>) {
+        self.bool(value.is_some());
+        if let Some(bytes) = value {
+            counted_string(self.0, bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn bytes(&mut self, value: Option<&[u8]>) {
+        self.bool(value.is_some());
+        if let Some(bytes) = value {
+            counted_bytes(self.0, bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn marshal_aware(&mut self) {}
+}
+
+/// The bits of a tight frame, without what stands inline.
+pub(super) struct Bits<'a>(pub &'a mut BooleanWriter);
+
+impl Output for Bits<'_> {
+    fn bool(&mut self, value: bool) {
+        self.0.push(value);
+    }
+
+    fn byte(&mut self, _: u8) {}
+
+    fn short(&mut self, _: i16) {}
+
+    fn int(&mut self, _: i32) {}
+
+    fn long(&mut self, value: i64) {
+        let (wide, narrow) = long_bits(value);
+        self.0.push(wide);
+        self.0.push(narrow);
+    }
+
+    fn string(&mut self, value: Option<&[u8]>) {
+        self.0.push(value.is_some());
+        if let Some(bytes) = value {
+            self.0.push(bytes.len() <= ASCII_STRING_BYTES && modified_utf8::is_plain_ascii(bytes));
+        }
+    }
+
+    fn bytes(&mut self, value: Option<&[u8]>) {
+        self.0.push(value.is_some());
+    }
+
+    fn marshal_aware(&mut self) {
+        self.0.push(false);
+    }
+}
+
+/// What stands inline in a tight frame, without its bits.
+pub(super) struct Inline<'a>(pub &'a mut Vec<u8>);
+
+impl Output for Inline<'_> {
+    fn bool(&mut self, _: bool) {}
+
+    fn byte(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    fn short(&mut self, value: i16) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+
+    fn int(&mut self, value: i32) {
+        self.0.extend_from_slice(&value.to_be_bytes());
+    }
+
+    fn long(&mut self, value: i64) {
+        match long_bits(value) {
+            (false, false) => {}
+            (false, true) => self.0.extend_from_slice(&(value as u16).to_be_bytes()),
+            (true, false) => self.0.extend_from_slice(&(value as u32).to_be_bytes()),
+            (true, true) => self.0.extend_from_slice(&value.to_be_bytes()),
+        }
+    }
+
+    fn string(&mut self, value: Option<&[u8]>) {
+        if let Some(bytes) = value {
+            counted_string(self.0, bytes);
+        }
+    }
+
+    fn bytes(&mut self, value: Option<&[u8]>) {
+        if let Some(bytes) = value {
+            counted_bytes(self.0, bytes);
+        }
+    }
+
+    fn marshal_aware(&mut self) {}
+}
+
+/// The two bits of a tight long, which say how many bytes it takes: 0, 2, 4 or 8.
+fn long_bits(value: i64) -> (bool, bool) {
+    match value as u64 {
+        0 => (false, false),
+        1..=0xFFFF => (false, true),
+        0x1_0000..=0xFFFF_FFFF => (true, false),
+        _ => (true, true),
+    }
+}
+
+/// Strings come out of records and ids that came in with a 16-bit length, so they have one.
+#[inline(always)]
+fn counted_string(output: &mut Vec<u8>, bytes: &[u8]) {
+    debug_assert!(bytes.len() <= usize::from(u16::MAX));
+    output.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
+    output.extend_from_slice(bytes);
+}
+
+/// The length of a frame, and so of anything in it, fits into 31 bits.
+#[inline(always)]
+fn counted_bytes(output: &mut Vec<u8>, bytes: &[u8]) {
+    output.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+    output.extend_from_slice(bytes);
+}

@@ -1,0 +1,202 @@
+//! The table of what the peer's cache holds, for the direction in which this side writes.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+/// Slots that are used, however many were agreed: busy connections need a few dozen.
+const SLOTS: usize = 1024;
+
+/// Values longer than this are sent whole each time, so that one connection's table stays below a megabyte.
+const VALUE_BYTES: usize = 512;
+
+/// Where the null of cached fields stands: it is in nearly every message, so it is never evicted.
+const NULL_SLOT: u16 = 0;
+
+/// How a cached field is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Slot {
+    /// There is no cache: the value stands in the field.
+    None,
+    /// The value, which the peer is to keep at this index; -1: not at all.
+    New(i16),
+    /// What the peer has at this index.
+    Known(i16),
+}
+
+/// What one owner of values remembers of the table: its last value and where that was put, so that nothing need be hashed as
+/// long as the value stays the same.
+#[derive(Default, Debug)]
+pub(super) struct Remembered {
+    value: Vec<u8>,
+    slot: u16,
+    /// The slot's stamp when the value was put there; 0: nowhere.
+    stamp: u64,
+}
+
+/// A value by its content: what tells its kind and numbers, then its text.
+#[derive(Clone, Copy)]
+pub(super) struct Content<'a> {
+    pub head: [u8; 17],
+    pub text: &'a [u8],
+}
+
+impl Content<'_> {
+    fn equals(&self, value: &[u8]) -> bool {
+        value.len() == self.head.len() + self.text.len()
+            && value[self.head.len()..] == *self.text
+            && value[..self.head.len()] == self.head
+    }
+
+    fn copy_to(&self, value: &mut Vec<u8>) {
+        value.clear();
+        value.extend_from_slice(&self.head);
+        value.extend_from_slice(self.text);
+    }
+}
+
+#[derive(Default)]
+struct Entry {
+    value: Box<[u8]>,
+    stamp: u64,
+}
+
+/// Which value is at which index. Slots are given out in a circle; a value that loses its slot is sent again when it is needed.
+pub(super) struct PeerCache {
+    entries: Vec<Entry>,
+    slots: HashMap<Box<[u8]>, u16, FixedState>,
+    size: usize,
+    next: u16,
+    last_stamp: u64,
+    null_sent: bool,
+}
+
+impl PeerCache {
+    /// The table for a cache of the agreed size.
+    pub fn new(agreed_size: usize, hash_seed: u64) -> PeerCache {
+        PeerCache {
+            entries: Vec::new(),
+            slots: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            size: agreed_size.min(SLOTS),
+            next: NULL_SLOT + 1,
+            last_stamp: 0,
+            null_sent: false,
+        }
+    }
+
+    /// Where null stands.
+    pub fn null(&mut self) -> Slot {
+        if self.size == 0 {
+            return Slot::New(-1);
+        }
+        if std::mem::replace(&mut self.null_sent, true) { Slot::Known(NULL_SLOT as i16) } else { Slot::New(NULL_SLOT as i16) }
+    }
+
+    /// Where a value stands. Values must be asked for in the order in which they are written.
+    #[inline]
+    pub fn place(&mut self, remembered: &mut Remembered, content: Content<'_>) -> Slot {
+        if remembered.stamp != 0
+            && self.entries[usize::from(remembered.slot)].stamp == remembered.stamp
+            && content.equals(&remembered.value)
+        {
+            return Slot::Known(remembered.slot as i16);
+        }
+        self.search(remembered, content)
+    }
+
+    #[cold]
+    fn search(&mut self, remembered: &mut Remembered, content: Content<'_>) -> Slot {
+        if content.text.len() > VALUE_BYTES || self.size < 2 {
+            return Slot::New(-1);
+        }
+        content.copy_to(&mut remembered.value);
+        let (slot, found) = match self.slots.get(&remembered.value[..]) {
+            Some(slot) => (*slot, Slot::Known(*slot as i16)),
+            None => {
+                let slot = self.put(&remembered.value);
+                (slot, Slot::New(slot as i16))
+            }
+        };
+        (remembered.slot, remembered.stamp) = (slot, self.entries[usize::from(slot)].stamp);
+        found
+    }
+
+    fn put(&mut self, value: &[u8]) -> u16 {
+        let slot = self.next;
+        self.next = if usize::from(slot) + 1 < self.size { slot + 1 } else { NULL_SLOT + 1 };
+        if self.entries.len() <= usize::from(slot) {
+            self.entries.resize_with(usize::from(slot) + 1, Entry::default);
+        }
+        let entry = &mut self.entries[usize::from(slot)];
+        self.slots.remove(&entry.value);
+        self.last_stamp += 1;
+        *entry = Entry { value: value.into(), stamp: self.last_stamp };
+        self.slots.insert(value.into(), slot);
+        slot
+    }
+
+    /// Forgets all that the peer has: after a frame that was not sent after all.
+    pub fn forget(&mut self) {
+        self.slots.clear();
+        self.entries.iter_mut().for_each(|entry| *entry = Entry { value: Box::default(), stamp: 0 });
+        self.null_sent = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(text: &[u8]) -> Content<'_> {
+        Content { head: [1; 17], text }
+    }
+
+    /// What a reader makes of the slots: the value of each index.
+    #[derive(Default)]
+    struct Reader(std::collections::BTreeMap<i16, Option<Vec<u8>>>);
+
+    impl Reader {
+        fn read(&mut self, slot: Slot, value: Option<&[u8]>) {
+            match slot {
+                Slot::None => panic!("there is a cache"),
+                Slot::New(-1) => {}
+                Slot::New(index) => {
+                    self.0.insert(index, value.map(Into::into));
+                }
+                Slot::Known(index) => assert_eq!(self.0[&index].as_deref(), value),
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_understands_every_reference() {
+        for size in [0, 1, 2, 3, 7, 1024] {
+            let mut cache = PeerCache::new(size, 7);
+            let mut reader = Reader::default();
+            let mut owners: [Remembered; 3] = Default::default();
+            for step in 0..3_000_usize {
+                let text = (step * step % 11).to_string();
+                let slot = cache.place(&mut owners[step % 3], content(text.as_bytes()));
+                reader.read(slot, Some(text.as_bytes()));
+                let null = cache.null();
+                reader.read(null, None);
+                if step % 500 == 499 {
+                    cache.forget();
+                    reader.0.clear();
+                }
+                assert!(reader.0.keys().all(|index| *index < size as i16), "indices below the agreed size");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_is_sent_once() {
+        let mut cache = PeerCache::new(100, 0);
+        let (mut one, mut other) = (Remembered::default(), Remembered::default());
+        assert_eq!(cache.place(&mut one, content(b"a")), Slot::New(1));
+        assert_eq!(cache.place(&mut one, content(b"a")), Slot::Known(1));
+        assert_eq!(cache.place(&mut other, content(b"a")), Slot::Known(1));
+        assert_eq!(cache.place(&mut one, content(b"b")), Slot::New(2));
+        assert_eq!(cache.place(&mut one, content(&[b'x'; VALUE_BYTES + 1])), Slot::New(-1));
+        assert_eq!(cache.place(&mut one, content(b"b")), Slot::Known(2));
+    }
+}
