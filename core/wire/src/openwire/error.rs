@@ -124,10 +124,13 @@ pub enum NegotiationError {
     /// A property of another type than ActiveMQ's.
     #[error("the WireFormatInfo's property {0} has the wrong type")]
     BadProperty(&'static str),
-    /// Properties that cannot be read, or too many of them.
+    /// More properties than ActiveMQ takes.
+    #[error("the WireFormatInfo has {0} properties; at most 4096 are allowed")]
+    TooManyProperties(usize),
+    /// Properties that cannot be read.
     #[error("the WireFormatInfo's properties: {0}")]
     BadProperties(#[from] Fault),
-    /// A cache size that no table can have.
-    #[error("the agreed cache size {0} is negative")]
+    /// A cache size that is negative, or larger than an index can name.
+    #[error("the agreed cache size {0} is not one of 0 to 32767 (wireFormat.cacheSize)")]
     BadCacheSize(i32),
 }

@@ -4,6 +4,7 @@
 //!
 //! 1. [`FrameSplitter`] cuts the received bytes into frames;
 //! 2. [`WireFormat`] turns each frame into a [`Structure`], as the [`schema`] tables say, and structures into frames;
+//! 3. [`Offer`] holds what a WireFormatInfo says; two of them make the [`Agreed`] format of the connection.
 //!
 //! [`Reader`] and [`writer`] are the primitives below the tables, for code that reads or writes one structure by hand.
 //! Strings stay the Modified UTF-8 that was received; [`modified_utf8`] converts.
@@ -14,7 +15,9 @@ mod decode;
 mod encode;
 mod error;
 mod frame;
+pub mod map;
 pub mod modified_utf8;
+mod negotiate;
 mod reader;
 pub mod schema;
 mod throwable;
@@ -28,6 +31,7 @@ pub use decode::{Decoder, FIXED_ALLOCATION, RECEIVED_FACTOR};
 pub use encode::Encoder;
 pub use error::{DecodeError, EncodeError, Fault, NegotiationError};
 pub use frame::FrameSplitter;
+pub use negotiate::{Agreed, Offer};
 pub use reader::Reader;
 pub use throwable::{StackFrame, Throwable};
 pub use value::{Nested, Structure, Value};

@@ -1,16 +1,15 @@
 //! The table of what the peer's cache holds, for the direction in which this side writes.
 
+use std::ops::Range;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 /// Slots that are used, however many were agreed: busy connections need a few dozen.
-const SLOTS: usize = 1024;
+const SLOTS: u16 = 1024;
 
 /// Values longer than this are sent whole each time, so that one connection's table stays below a megabyte.
 const VALUE_BYTES: usize = 512;
-
-/// Where the null of cached fields stands: it is in nearly every message, so it is never evicted.
-const NULL_SLOT: u16 = 0;
 
 /// How a cached field is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,51 +60,68 @@ struct Entry {
 }
 
 /// Which value is at which index. Slots are given out in a circle; a value that loses its slot is sent again when it is needed.
+///
+/// The first slot is the null of cached fields: it is in nearly every message, so it is never evicted.
 pub(super) struct PeerCache {
     entries: Vec<Entry>,
     slots: HashMap<Box<[u8]>, u16, FixedState>,
-    size: usize,
+    range: Range<u16>,
     next: u16,
     last_stamp: u64,
     null_sent: bool,
 }
 
 impl PeerCache {
-    /// The table for a cache of the agreed size.
-    pub fn new(agreed_size: usize, hash_seed: u64) -> PeerCache {
+    /// The table for a range of the peer's slots.
+    pub fn new(range: Range<u16>, hash_seed: u64) -> PeerCache {
         PeerCache {
             entries: Vec::new(),
             slots: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
-            size: agreed_size.min(SLOTS),
-            next: NULL_SLOT + 1,
+            next: range.start + 1,
+            range: range.start..range.end.min(range.start.saturating_add(SLOTS)),
             last_stamp: 0,
             null_sent: false,
         }
     }
 
     /// Where null stands.
+    #[inline]
     pub fn null(&mut self) -> Slot {
-        if self.size == 0 {
-            return Slot::New(-1);
+        let index = self.range.start as i16;
+        if self.null_sent {
+            return Slot::Known(index);
         }
-        if std::mem::replace(&mut self.null_sent, true) { Slot::Known(NULL_SLOT as i16) } else { Slot::New(NULL_SLOT as i16) }
+        self.null_sent = !self.range.is_empty();
+        Slot::New(if self.null_sent { index } else { -1 })
     }
 
     /// Where a value stands. Values must be asked for in the order in which they are written.
     #[inline]
     pub fn place(&mut self, remembered: &mut Remembered, content: Content<'_>) -> Slot {
-        if remembered.stamp != 0
-            && self.entries[usize::from(remembered.slot)].stamp == remembered.stamp
-            && content.equals(&remembered.value)
-        {
+        if self.holds(remembered) && content.equals(&remembered.value) {
             return Slot::Known(remembered.slot as i16);
         }
         self.search(remembered, content)
     }
 
+    /// As [`place`](PeerCache::place), for an owner that has only ever had this one value.
+    #[inline]
+    pub fn place_only(&mut self, remembered: &mut Remembered, content: Content<'_>) -> Slot {
+        if self.holds(remembered) {
+            return Slot::Known(remembered.slot as i16);
+        }
+        self.search(remembered, content)
+    }
+
+    #[inline]
+    fn holds(&self, remembered: &Remembered) -> bool {
+        let entry = self.entries.get(usize::from(remembered.slot));
+        remembered.stamp != 0 && entry.is_some_and(|entry| entry.stamp == remembered.stamp)
+    }
+
     #[cold]
     fn search(&mut self, remembered: &mut Remembered, content: Content<'_>) -> Slot {
-        if content.text.len() > VALUE_BYTES || self.size < 2 {
+        if content.text.len() > VALUE_BYTES || self.range.len() < 2 {
             return Slot::New(-1);
         }
         content.copy_to(&mut remembered.value);
@@ -122,7 +138,7 @@ impl PeerCache {
 
     fn put(&mut self, value: &[u8]) -> u16 {
         let slot = self.next;
-        self.next = if usize::from(slot) + 1 < self.size { slot + 1 } else { NULL_SLOT + 1 };
+        self.next = if slot + 1 < self.range.end { slot + 1 } else { self.range.start + 1 };
         if self.entries.len() <= usize::from(slot) {
             self.entries.resize_with(usize::from(slot) + 1, Entry::default);
         }
@@ -137,7 +153,7 @@ impl PeerCache {
     /// Forgets all that the peer has: after a frame that was not sent after all.
     pub fn forget(&mut self) {
         self.slots.clear();
-        self.entries.iter_mut().for_each(|entry| *entry = Entry { value: Box::default(), stamp: 0 });
+        self.entries.clear();
         self.null_sent = false;
     }
 }
@@ -169,28 +185,27 @@ mod tests {
 
     #[test]
     fn a_reader_understands_every_reference() {
-        for size in [0, 1, 2, 3, 7, 1024] {
-            let mut cache = PeerCache::new(size, 7);
+        for range in [0..0, 5..5, 0..1, 0..2, 3..5, 0..3, 1..8, 16..1024, 16..16_383] {
+            let mut cache = PeerCache::new(range.clone(), 7);
             let mut reader = Reader::default();
             let mut owners: [Remembered; 3] = Default::default();
             for step in 0..3_000_usize {
                 let text = (step * step % 11).to_string();
                 let slot = cache.place(&mut owners[step % 3], content(text.as_bytes()));
                 reader.read(slot, Some(text.as_bytes()));
-                let null = cache.null();
-                reader.read(null, None);
+                reader.read(cache.null(), None);
                 if step % 500 == 499 {
                     cache.forget();
                     reader.0.clear();
                 }
-                assert!(reader.0.keys().all(|index| *index < size as i16), "indices below the agreed size");
+                assert!(reader.0.keys().all(|index| range.contains(&(*index as u16))), "indices of the range");
             }
         }
     }
 
     #[test]
     fn a_value_is_sent_once() {
-        let mut cache = PeerCache::new(100, 0);
+        let mut cache = PeerCache::new(0..100, 0);
         let (mut one, mut other) = (Remembered::default(), Remembered::default());
         assert_eq!(cache.place(&mut one, content(b"a")), Slot::New(1));
         assert_eq!(cache.place(&mut one, content(b"a")), Slot::Known(1));
@@ -198,5 +213,6 @@ mod tests {
         assert_eq!(cache.place(&mut one, content(b"b")), Slot::New(2));
         assert_eq!(cache.place(&mut one, content(&[b'x'; VALUE_BYTES + 1])), Slot::New(-1));
         assert_eq!(cache.place(&mut one, content(b"b")), Slot::Known(2));
+        assert_eq!(cache.place_only(&mut other, content(b"a")), Slot::Known(1));
     }
 }
