@@ -9,6 +9,8 @@ pub mod epoll;
 #[cfg(not(loom))]
 mod listener;
 mod slots;
+#[cfg(not(loom))]
+pub mod uring;
 
 use std::io;
 use std::net::SocketAddr;

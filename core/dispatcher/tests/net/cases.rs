@@ -209,8 +209,8 @@ pub fn statistics_count_bytes<N: Net<Socket = TcpStream>>(make: fn() -> N) {
     client.write_all(&[1; 5_000]).unwrap();
     server.until_received(connection, 5_000);
     server.send(connection, vec![2; 70_000]);
-    client.read_exact(&mut vec![0; 70_000]).unwrap();
     server.until(|server| !server.link(connection).pending);
+    client.read_exact(&mut vec![0; 70_000]).unwrap();
     let after = server.net.statistics();
     assert_eq!(after.bytes_in - before.bytes_in, 5_000);
     assert_eq!(after.bytes_out - before.bytes_out, 70_000);

@@ -5,24 +5,32 @@ mod cases;
 mod endings;
 mod support;
 
-/// The suite as a module of tests over one driver.
+/// The suite as a module of tests over one driver. Where `available` is an error, the machine does not have the driver, and
+/// the tests say so and test nothing.
 macro_rules! suite {
-    ($driver:ident, $make:expr) => {
+    ($driver:ident, $available:expr, $make:expr) => {
         mod $driver {
-            suite!(@cases $make, cases: echo_of_random_sizes_over_many_connections,
+            suite!(@cases $available, $make, cases: echo_of_random_sizes_over_many_connections,
                 thousands_of_short_connections, large_sends_to_a_slow_reader, pause_holds_bytes_back_and_resume_brings_them,
                 pausing_in_a_flood_loses_nothing, wake_from_another_thread, a_wait_ends_by_its_bound,
                 sockets_are_dealt_to_another_driver, a_full_driver_refuses_and_takes_again, statistics_count_bytes,
                 a_flood_does_not_starve_others);
-            suite!(@cases $make, endings: half_close_still_gets_its_answers, a_reset_is_reported_once,
+            suite!(@cases $available, $make, endings: half_close_still_gets_its_answers, a_reset_is_reported_once,
                 a_reset_is_noticed_while_paused, a_send_to_a_vanished_peer_fails, close_lets_the_pending_send_finish,
                 close_at_once_fails_the_pending_send, at_once_overrides_drained, nothing_arrives_after_a_close,
                 a_slot_used_again_is_another_connection, dropping_a_driver_with_sends_pending_ends_its_connections);
         }
     };
-    (@cases $make:expr, $group:ident: $($case:ident),* $(,)?) => {
-        $(#[test] fn $case() { crate::$group::$case($make) })*
+    (@cases $available:expr, $make:expr, $group:ident: $($case:ident),* $(,)?) => {
+        $(#[test] fn $case() {
+            match $available {
+                Ok(()) => crate::$group::$case($make),
+                Err(error) => eprintln!("not tested, the machine refuses the driver: {error}"),
+            }
+        })*
     };
 }
 
-suite!(epoll, || postrider_dispatcher::net::epoll::Epoll::new(2048).unwrap());
+suite!(epoll, std::io::Result::Ok(()), || postrider_dispatcher::net::epoll::Epoll::new(2048).unwrap());
+suite!(uring, postrider_dispatcher::net::uring::probe(), || postrider_dispatcher::net::uring::Uring::new(2048)
+    .unwrap());

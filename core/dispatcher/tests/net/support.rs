@@ -117,8 +117,10 @@ impl<N: Net<Socket = TcpStream>> Server<N> {
 
     pub fn until_closed(&mut self, connection: Connection) -> io::Result<()> {
         self.until(|server| server.link(connection).closed.is_some());
-        let reason = self.link(connection).closed.as_ref().unwrap();
-        reason.as_ref().map(|()| ()).map_err(|error| error.kind().into())
+        match self.link(connection).closed.as_ref().unwrap() {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.kind().into()),
+        }
     }
 
     /// Sends; says whether it is pending.

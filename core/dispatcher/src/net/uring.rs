@@ -1,0 +1,476 @@
+//! The driver over io_uring: requests that complete many times, buffers lent from one pool, one system call a poll.
+//!
+//! A connection is over only when the kernel has none of its requests: shutting the socket down completes them all, so that
+//! no late completion meets another connection in the same slot.
+
+mod buffers;
+mod kernel;
+mod link;
+mod operation;
+
+use std::io::{self, ErrorKind};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream as Socket};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use io_uring::cqueue;
+use rustix::event::EventfdFlags;
+
+use self::buffers::Buffers;
+use self::kernel::Kernel;
+use self::link::{End, Link, Receive, Sending, State};
+use self::operation::Operation;
+use super::listener::{self, Stall};
+use super::slots::Slots;
+use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker, copy_error};
+
+/// How long a driver that is dropped waits for the kernel to let go of its buffers: so many times so long.
+const FAREWELLS: usize = 100;
+const FAREWELL: Duration = Duration::from_millis(50);
+
+/// The driver; see [`Net`]. The thread that makes it must be the one that polls it.
+pub struct Uring {
+    // First, so that it is dropped first: the kernel must be through with the memory of the fields below.
+    kernel: Kernel,
+    buffers: Buffers,
+    links: Slots<Link>,
+    listeners: Vec<Listener>,
+    stall: Stall,
+    eventfd: Arc<OwnedFd>,
+    /// Connections that began to close; looked at again with each of their completions.
+    closing: Vec<Connection>,
+    /// Connections with bytes held back during a pause that is over.
+    resumed: Vec<Connection>,
+    batch: Vec<cqueue::Entry>,
+    statistics: NetStatistics,
+}
+
+struct Listener {
+    socket: TcpListener,
+    armed: bool,
+}
+
+/// Whether this machine lets us use io_uring, and knows all that the driver needs: an error says what is missing.
+pub fn probe() -> io::Result<()> {
+    let mut uring = Uring::new(1)?;
+    let (one, other) = std::os::unix::net::UnixStream::pair()?;
+    let connection = Connection { slot: 0, generation: 0 };
+    uring.kernel.receive(one.as_fd(), Operation::Receive(connection));
+    rustix::io::write(&other, b"?")?;
+    // One wait is for the wake request's answer at most, the other for the receive's.
+    for _ in 0..2 {
+        uring.kernel.enter(Wait::For(Duration::from_secs(1)))?;
+        uring.kernel.completions(&mut uring.batch);
+        let receive = Operation::Receive(connection).into_word();
+        if let Some(completion) = uring.batch.iter().find(|completion| completion.user_data() == receive) {
+            return match (completion.result(), cqueue::more(completion.flags())) {
+                (1, true) => Ok(()),
+                (result, _) if result < 0 => Err(io::Error::from_raw_os_error(-result)),
+                _ => Err(io::Error::new(ErrorKind::Unsupported, "this kernel has no multishot receive (before 6.0)")),
+            };
+        }
+    }
+    Err(io::Error::new(ErrorKind::TimedOut, "io_uring does not complete a receive"))
+}
+
+impl Uring {
+    /// A driver for at most `connections` connections.
+    pub fn new(connections: usize) -> io::Result<Self> {
+        let mut kernel = Kernel::new()?;
+        let buffers = Buffers::register(&kernel)?;
+        let eventfd = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        kernel.watch_wakes(eventfd.as_fd(), Operation::Wake);
+        Ok(Self {
+            kernel,
+            buffers,
+            links: Slots::new(connections),
+            listeners: Vec::new(),
+            stall: Stall::default(),
+            eventfd: Arc::new(eventfd),
+            closing: Vec::new(),
+            resumed: Vec::new(),
+            batch: Vec::new(),
+            statistics: NetStatistics::default(),
+        })
+    }
+
+    fn complete<H: Handler<Socket>>(&mut self, completion: &cqueue::Entry, handler: &mut H) -> usize {
+        let (result, flags) = (completion.result(), completion.flags());
+        match Operation::from_word(completion.user_data()) {
+            Operation::Receive(connection) => self.complete_receive(connection, result, flags, handler),
+            Operation::Send(connection) => self.complete_send(connection, result, handler),
+            Operation::Watch(connection) => self.complete_watch(connection, result, handler),
+            Operation::Cancel(_) => 0,
+            Operation::Accept(listener) => self.complete_accept(listener as usize, result, flags, handler),
+            Operation::Wake => {
+                if !cqueue::more(flags) {
+                    self.kernel.watch_wakes(self.eventfd.as_fd(), Operation::Wake);
+                }
+                0
+            }
+        }
+    }
+
+    fn complete_receive<H: Handler<Socket>>(
+        &mut self,
+        connection: Connection,
+        result: i32,
+        flags: u32,
+        handler: &mut H,
+    ) -> usize {
+        let buffer = cqueue::buffer_select(flags);
+        let Some(link) = self.links.get_mut(connection) else { unreachable!("{connection:?} has a receive in flight") };
+        if !cqueue::more(flags) {
+            link.receive = Receive::Idle;
+        }
+        let mut calls = 0;
+        match (result, buffer) {
+            (1.., Some(id)) => {
+                let bytes = self.buffers.bytes(id, result as usize);
+                self.statistics.bytes_in += bytes.len() as u64;
+                calls = hand_on(connection, link, bytes, handler);
+            }
+            (1.., None) => unreachable!("bytes come in buffers of the pool"),
+            (0, _) => calls = end_of_stream(connection, link, handler),
+            // Lack of a buffer, a pause: the receive is armed again when it can be.
+            _ if [-libc::ENOBUFS, -libc::ECANCELED, -libc::EINTR, -libc::EAGAIN].contains(&result) => {}
+            _ => {
+                let error = io::Error::from_raw_os_error(-result);
+                let error = link.broken.take().unwrap_or(error);
+                self.begin_closing(connection, Err(error));
+            }
+        }
+        if let Some(id) = buffer {
+            self.buffers.give_back(id);
+        }
+        self.after_receive(connection);
+        calls + self.finish(connection, handler)
+    }
+
+    /// Arms the receive again where it should be; ends a broken connection that has been read to its end.
+    fn after_receive(&mut self, connection: Connection) {
+        let Some(link) = self.links.get_mut(connection) else { return };
+        if link.receive != Receive::Idle {
+            return;
+        }
+        if link.receives() {
+            link.receive = Receive::Armed;
+            self.kernel.receive(link.socket.as_fd(), Operation::Receive(connection));
+        } else if let Some(error) = link.broken.take() {
+            self.begin_closing(connection, Err(error));
+        }
+    }
+
+    fn complete_send<H: Handler<Socket>>(&mut self, connection: Connection, result: i32, handler: &mut H) -> usize {
+        let Some(link) = self.links.get_mut(connection) else { unreachable!("{connection:?} has a send in flight") };
+        let Some(sending) = &mut link.sending else { unreachable!("{connection:?} has a send in flight") };
+        let count = result.max(0) as usize;
+        sending.sent += count;
+        self.statistics.bytes_out += count as u64;
+        let complete = sending.sent == sending.bytes.len();
+        if !complete && !matches!(link.state, State::Closing(_)) {
+            if result > 0 || result == -libc::EINTR {
+                self.send_rest(connection);
+                return 0;
+            }
+            let error = if result == 0 { ErrorKind::WriteZero.into() } else { io::Error::from_raw_os_error(-result) };
+            return self.fail_send(connection, error, handler);
+        }
+        let bytes = link.sending.take().map(|sending| sending.bytes).unwrap_or_default();
+        let outcome = if complete { Ok(()) } else { Err(ErrorKind::ConnectionAborted.into()) };
+        let draining = matches!(link.state, State::Draining);
+        handler.sent(connection, bytes, outcome);
+        if draining {
+            self.begin_closing(connection, Ok(()));
+        }
+        1 + self.finish(connection, handler)
+    }
+
+    fn send_rest(&mut self, connection: Connection) {
+        let Some(link) = self.links.get_mut(connection) else { return };
+        let Some(sending) = &link.sending else { return };
+        let rest = &sending.bytes[sending.sent..];
+        // SAFETY: the buffer belongs to `sending`, which nobody takes or changes before the request's completion (see
+        // `complete_send`, and `drop`); moving the link moves the vector's handle, not its bytes.
+        unsafe { self.kernel.send(link.socket.as_fd(), rest, Operation::Send(connection)) };
+    }
+
+    /// A failed send. Bytes that had arrived before are still worth reading (acknowledgements, say): the shutdown makes sure
+    /// that the receive comes to an end.
+    fn fail_send<H: Handler<Socket>>(&mut self, connection: Connection, error: io::Error, handler: &mut H) -> usize {
+        let Some(link) = self.links.get_mut(connection) else { return 0 };
+        let bytes = link.sending.take().map(|sending| sending.bytes).unwrap_or_default();
+        let same = copy_error(&error);
+        if link.receives() {
+            // Its result says nothing that the receive does not.
+            let _ = link.socket.shutdown(Shutdown::Both);
+            self.statistics.system_calls += 1;
+            link.broken = Some(error);
+        } else {
+            self.begin_closing(connection, Err(error));
+        }
+        handler.sent(connection, bytes, Err(same));
+        1 + self.finish(connection, handler)
+    }
+
+    fn complete_watch<H: Handler<Socket>>(&mut self, connection: Connection, result: i32, handler: &mut H) -> usize {
+        let Some(link) = self.links.get_mut(connection) else { unreachable!("{connection:?} has a watch in flight") };
+        link.watched = false;
+        let reset = result & i32::from(libc::POLLERR | libc::POLLHUP) != 0;
+        if result > 0 && reset && link.paused && !matches!(link.state, State::Closing(_)) {
+            let error = link.error();
+            self.begin_closing(connection, Err(error));
+        }
+        self.finish(connection, handler)
+    }
+
+    fn complete_accept<H: Handler<Socket>>(
+        &mut self,
+        listener: usize,
+        result: i32,
+        flags: u32,
+        handler: &mut H,
+    ) -> usize {
+        self.listeners[listener].armed = cqueue::more(flags);
+        if result < 0 {
+            let error = io::Error::from_raw_os_error(-result);
+            self.statistics.accept_errors += 1;
+            if !listener::concerns_one_connection(&error) {
+                self.stall.begin();
+                return 0;
+            }
+        }
+        self.arm_listener(listener);
+        if result < 0 {
+            return 0;
+        }
+        // SAFETY: a successful accept gives us a descriptor that nobody else owns.
+        let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(result) });
+        self.statistics.system_calls += 1;
+        // A peer that is gone again has no address.
+        let Ok(peer) = socket.peer_addr() else { return 0 };
+        handler.accepted(socket, peer);
+        1
+    }
+
+    fn arm_listener(&mut self, index: usize) {
+        let listener = &mut self.listeners[index];
+        if !std::mem::replace(&mut listener.armed, true) {
+            self.kernel.accept(listener.socket.as_fd(), Operation::Accept(index as u32));
+        }
+    }
+
+    /// Shuts a connection down, which completes all its requests.
+    fn begin_closing(&mut self, connection: Connection, outcome: io::Result<()>) {
+        let Some(link) = self.links.get_mut(connection) else { return };
+        if matches!(link.state, State::Closing(_)) {
+            return;
+        }
+        link.state = State::Closing(outcome);
+        // A socket that is reset cannot be shut down, and need not be.
+        let _ = link.socket.shutdown(Shutdown::Both);
+        self.statistics.system_calls += 1;
+        self.closing.push(connection);
+    }
+
+    /// Reports a connection that is over.
+    fn finish<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
+        if !self.links.get_mut(connection).is_some_and(|link| link.is_over()) {
+            return 0;
+        }
+        let Some(link) = self.links.remove(connection) else { return 0 };
+        link.discard_unread();
+        self.statistics.system_calls += 2;
+        let State::Closing(outcome) = link.state else { unreachable!("only a closing connection is over") };
+        drop(link.socket);
+        handler.closed(connection, outcome);
+        1
+    }
+
+    /// What was held back comes before what the kernel has.
+    fn release_held<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
+        let mut calls = 0;
+        for connection in std::mem::take(&mut self.resumed) {
+            let Some(link) = self.links.get_mut(connection) else { continue };
+            if link.paused || !link.is_open() {
+                continue;
+            }
+            let held = std::mem::take(&mut link.held);
+            if !held.is_empty() {
+                calls += hand_on(connection, link, &held, handler);
+            }
+            if link.end == End::Held {
+                calls += end_of_stream(connection, link, handler);
+            }
+        }
+        calls
+    }
+
+    fn retry_accept(&mut self, relief: bool) {
+        if self.stall.is_over(relief) {
+            (0..self.listeners.len()).for_each(|index| self.arm_listener(index));
+        }
+    }
+}
+
+/// Hands bytes to the handler, or keeps them during a pause.
+fn hand_on<H: Handler<Socket>>(connection: Connection, link: &mut Link, bytes: &[u8], handler: &mut H) -> usize {
+    if !link.is_open() {
+        return 0;
+    }
+    if link.paused {
+        link.held.extend_from_slice(bytes);
+        return 0;
+    }
+    handler.received(connection, bytes);
+    1
+}
+
+/// Tells the handler that the peer sends no more, or keeps that during a pause.
+fn end_of_stream<H: Handler<Socket>>(connection: Connection, link: &mut Link, handler: &mut H) -> usize {
+    if !link.is_open() {
+        return 0;
+    }
+    link.end = if link.paused { End::Held } else { End::Reported };
+    // The end of a broken connection is our own shutdown's.
+    if link.paused || link.broken.is_some() {
+        return 0;
+    }
+    handler.ended(connection);
+    1
+}
+
+impl Net for Uring {
+    type Socket = Socket;
+
+    fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let socket = listener::bind(address, false)?;
+        let bound = socket.local_addr()?;
+        self.listeners.push(Listener { socket, armed: false });
+        self.arm_listener(self.listeners.len() - 1);
+        Ok(bound)
+    }
+
+    fn adopt(&mut self, socket: Socket) -> io::Result<Connection> {
+        // On a socket that does not block, requests would fail instead of waiting.
+        socket.set_nonblocking(false)?;
+        socket.set_nodelay(true)?;
+        self.statistics.system_calls += 2;
+        let connection = self.links.insert(Link::new(socket))?;
+        self.after_receive(connection);
+        Ok(connection)
+    }
+
+    fn send(&mut self, connection: Connection, bytes: Vec<u8>) -> Sent {
+        let Some(link) = self.links.get_mut(connection).filter(|link| link.is_open() && link.broken.is_none()) else {
+            return Sent::Refused(bytes);
+        };
+        assert!(link.sending.is_none(), "at most one send of a connection is pending");
+        if bytes.is_empty() {
+            return Sent::Done(bytes);
+        }
+        link.sending = Some(Sending { bytes, sent: 0 });
+        self.send_rest(connection);
+        Sent::Pending
+    }
+
+    fn pause(&mut self, connection: Connection) {
+        let Some(link) = self.links.get_mut(connection) else { return };
+        link.paused = true;
+        if link.receive == Receive::Armed {
+            link.receive = Receive::Cancelling;
+            self.kernel.cancel(Operation::Receive(connection), Operation::Cancel(connection));
+        }
+        if link.is_open() && !std::mem::replace(&mut link.watched, true) {
+            self.kernel.watch(link.socket.as_fd(), Operation::Watch(connection));
+        }
+    }
+
+    fn resume(&mut self, connection: Connection) {
+        let Some(link) = self.links.get_mut(connection) else { return };
+        link.paused = false;
+        if !link.held.is_empty() || link.end == End::Held {
+            self.resumed.push(connection);
+        }
+        self.after_receive(connection);
+    }
+
+    fn close(&mut self, connection: Connection, closing: Closing) {
+        let Some(link) = self.links.get_mut(connection) else { return };
+        match closing {
+            Closing::Drained if link.is_open() && link.sending.is_some() => link.state = State::Draining,
+            Closing::Drained if matches!(link.state, State::Draining) => {}
+            _ => self.begin_closing(connection, Ok(())),
+        }
+    }
+
+    fn poll<H: Handler<Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {
+        let mut calls = self.release_held(handler);
+        let relief = !self.closing.is_empty();
+        for connection in std::mem::take(&mut self.closing) {
+            calls += self.finish(connection, handler);
+        }
+        let wait = if calls > 0 { Wait::None } else { self.stall.bound(wait) };
+        self.kernel.enter(wait)?;
+        let mut batch = std::mem::take(&mut self.batch);
+        self.kernel.completions(&mut batch);
+        let relief = relief || batch.is_empty();
+        for completion in batch.drain(..) {
+            calls += self.complete(&completion, handler);
+        }
+        self.batch = batch;
+        self.retry_accept(relief);
+        Ok(calls)
+    }
+
+    fn waker(&self) -> Waker {
+        let eventfd = self.eventfd.clone();
+        Arc::new(move || {
+            // A counter that is full refuses the write, and cannot be: nobody writes 2^64 times.
+            let _ = rustix::io::write(&*eventfd, &1_u64.to_ne_bytes());
+        })
+    }
+
+    fn statistics(&self) -> NetStatistics {
+        NetStatistics { system_calls: self.statistics.system_calls + self.kernel.system_calls, ..self.statistics }
+    }
+}
+
+impl Drop for Uring {
+    /// The kernel may still read buffers of pending sends and write into the pool: everything is shut down and waited for.
+    fn drop(&mut self) {
+        for listener in &self.listeners {
+            // The request in flight would keep it listening for a while.
+            let _ = rustix::net::shutdown(&listener.socket, rustix::net::Shutdown::Both);
+        }
+        let connections: Vec<_> = self.links.connections().collect();
+        for connection in connections {
+            self.begin_closing(connection, Ok(()));
+        }
+        for _ in 0..FAREWELLS {
+            if self.links.connections().next().is_none() || self.poll(Wait::For(FAREWELL), &mut Nobody).is_err() {
+                break;
+            }
+        }
+        // What the kernel did not let go of is its for good.
+        if self.links.connections().next().is_some() {
+            self.buffers.leak();
+        }
+        let connections: Vec<_> = self.links.connections().collect();
+        for sending in connections.into_iter().filter_map(|connection| self.links.remove(connection)?.sending) {
+            std::mem::forget(sending.bytes);
+        }
+    }
+}
+
+/// Hears a dropped driver's last words.
+struct Nobody;
+
+impl Handler<Socket> for Nobody {
+    fn accepted(&mut self, _: Socket, _: SocketAddr) {}
+    fn received(&mut self, _: Connection, _: &[u8]) {}
+    fn sent(&mut self, _: Connection, _: Vec<u8>, _: io::Result<()>) {}
+    fn ended(&mut self, _: Connection) {}
+    fn closed(&mut self, _: Connection, _: io::Result<()>) {}
+}

@@ -1,0 +1,104 @@
+//! A connection's state: which requests the kernel still has of it, and what is to become of it.
+
+use std::io::{self, ErrorKind};
+use std::net::TcpStream;
+
+use rustix::net::RecvFlags;
+
+/// Unread bytes thrown away before a close; more than that and the peer gets a reset.
+const DISCARD_READS: usize = 16;
+
+/// Its slot is free again only when the kernel has none of its requests.
+pub(super) struct Link {
+    pub(super) socket: TcpStream,
+    pub(super) receive: Receive,
+    pub(super) sending: Option<Sending>,
+    /// A request for the news of a reset is with the kernel.
+    pub(super) watched: bool,
+    pub(super) paused: bool,
+    /// What had been taken from the socket when it was paused.
+    pub(super) held: Vec<u8>,
+    /// The peer sends no more; reported, unless it came during a pause.
+    pub(super) end: End,
+    /// The connection broke; what has arrived is still handed on.
+    pub(super) broken: Option<io::Error>,
+    pub(super) state: State,
+}
+
+/// The receive request. It is one that completes many times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receive {
+    Idle,
+    Armed,
+    Cancelling,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Ahead,
+    Held,
+    Reported,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Open,
+    /// To be closed when the pending send is over.
+    Draining,
+    /// Shut down; gone when its requests are over.
+    Closing(io::Result<()>),
+}
+
+/// A buffer that the kernel reads.
+pub(super) struct Sending {
+    pub(super) bytes: Vec<u8>,
+    pub(super) sent: usize,
+}
+
+impl Link {
+    pub(super) fn new(socket: TcpStream) -> Self {
+        Self {
+            socket,
+            receive: Receive::Idle,
+            sending: None,
+            watched: false,
+            paused: false,
+            held: Vec::new(),
+            end: End::Ahead,
+            broken: None,
+            state: State::Open,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// Whether a receive should be with the kernel.
+    pub(super) fn receives(&self) -> bool {
+        self.is_open() && !self.paused && self.end == End::Ahead
+    }
+
+    /// Whether nothing of it is left to wait for.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Closing(_))
+            && self.receive == Receive::Idle
+            && self.sending.is_none()
+            && !self.watched
+    }
+
+    /// Why a watched socket came to its end.
+    pub(super) fn error(&self) -> io::Error {
+        self.socket.take_error().ok().flatten().unwrap_or_else(|| ErrorKind::ConnectionReset.into())
+    }
+
+    /// Unread bytes at a close would make the kernel reset the connection, and the peer lose the last bytes sent to it.
+    pub(super) fn discard_unread(&self) {
+        let mut scratch = [0_u8; 8 << 10];
+        for _ in 0..DISCARD_READS {
+            if !matches!(rustix::net::recv(&self.socket, &mut scratch, RecvFlags::DONTWAIT), Ok((1.., _))) {
+                return;
+            }
+        }
+    }
+}

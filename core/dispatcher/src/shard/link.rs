@@ -1,0 +1,122 @@
+//! One connection as the shard sees it: its protocol session, what is to be sent, and what has been sent.
+
+use postrider_model::limits;
+use postrider_wire::openwire::session::Session;
+
+use crate::net::{Connection, Net, Sent};
+
+/// A connection of this shard.
+pub struct Link {
+    /// The driver's name of it, and the broker's.
+    pub connection: Connection,
+    /// Its protocol.
+    pub session: Session,
+    /// Bytes for the next send.
+    pub output: Vec<u8>,
+    /// Why nothing is received, if so.
+    pub holds: Holds,
+    /// It is on the list of links with output.
+    pub dirty: bool,
+    /// No more is read or said; it goes when the last send is over.
+    pub closing: bool,
+    /// Bytes of the half frame that are set aside for it in the shard's budget.
+    pub reserved: usize,
+    spare: Vec<u8>,
+    sending: bool,
+    records: RecordBytes,
+}
+
+/// Reasons to receive nothing; it goes on when none is left.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Holds {
+    /// The broker has asked for it (R24).
+    pub broker: bool,
+    /// The ring to the broker is full.
+    pub ring: bool,
+    /// The half frame does not fit into the shard's budget.
+    pub budget: bool,
+}
+
+impl Holds {
+    /// Whether there is a reason.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self != Holds::default()
+    }
+}
+
+/// Bytes of dispatched records, by how far they have come; the broker's send window counts them (R23).
+#[derive(Default)]
+struct RecordBytes {
+    encoded: u64,
+    sending: u64,
+    written: u64,
+}
+
+/// Buffers that had to grow beyond this give their memory back.
+const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+
+impl Link {
+    /// A link whose session has written its greeting into `output`.
+    pub fn new(connection: Connection, session: Session, output: Vec<u8>) -> Link {
+        Link {
+            connection,
+            session,
+            output,
+            holds: Holds::default(),
+            dirty: false,
+            closing: false,
+            reserved: 0,
+            spare: Vec::new(),
+            sending: false,
+            records: RecordBytes::default(),
+        }
+    }
+
+    /// Notes that a record of this length was encoded into the output.
+    pub fn encoded_record(&mut self, length: u32) {
+        self.records.encoded += u64::from(length);
+    }
+
+    /// Sends the output, unless a send is on its way.
+    pub fn flush<N: Net>(&mut self, net: &mut N) {
+        if self.sending || self.output.is_empty() {
+            return;
+        }
+        let spare = std::mem::take(&mut self.spare);
+        let bytes = std::mem::replace(&mut self.output, spare);
+        self.records.sending += std::mem::take(&mut self.records.encoded);
+        match net.send(self.connection, bytes) {
+            Sent::Done(buffer) => self.sent(buffer),
+            Sent::Pending => self.sending = true,
+            Sent::Refused(buffer) => self.keep(buffer),
+        }
+    }
+
+    /// A send is over: its buffer can be used again.
+    pub fn sent(&mut self, buffer: Vec<u8>) {
+        self.sending = false;
+        self.records.written += std::mem::take(&mut self.records.sending);
+        self.keep(buffer);
+    }
+
+    /// Whether nothing waits to be sent.
+    pub fn is_drained(&self) -> bool {
+        !self.sending && self.output.is_empty()
+    }
+
+    /// Bytes of records written since the last report, if they are worth one.
+    pub fn written_to_report(&mut self) -> Option<u32> {
+        (self.records.written >= limits::WRITTEN_REPORT_BYTES).then(|| {
+            let bytes = self.records.written.min(u64::from(u32::MAX));
+            self.records.written -= bytes;
+            bytes as u32
+        })
+    }
+
+    fn keep(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        buffer.shrink_to(KEPT_BUFFER_BYTES);
+        self.spare = buffer;
+    }
+}

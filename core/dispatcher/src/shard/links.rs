@@ -1,0 +1,144 @@
+//! The connections of a shard by the driver's slots, and which of them want something.
+
+use crate::net::{Connection, Net};
+
+use super::link::Link;
+
+/// All links of a shard.
+#[derive(Default)]
+pub struct Links {
+    slots: Vec<Option<Box<Link>>>,
+    open: usize,
+    dirty: Vec<Connection>,
+    held_by_ring: Vec<Connection>,
+    held_by_budget: Vec<Connection>,
+    reserved_bytes: usize,
+}
+
+impl Links {
+    /// Adds a link under its connection's slot.
+    pub fn insert(&mut self, link: Link) {
+        let connection = link.connection;
+        let slot = connection.slot as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        let before = self.slots[slot].replace(Box::new(link));
+        assert!(before.is_none(), "the driver reports a connection as closed before it uses the slot again");
+        self.open += 1;
+        self.mark_dirty(connection);
+    }
+
+    /// Takes a link out.
+    pub fn remove(&mut self, connection: Connection) -> Option<Box<Link>> {
+        self.get(connection)?;
+        let link = self.slots[connection.slot as usize].take()?;
+        self.open -= 1;
+        self.reserved_bytes -= link.reserved;
+        Some(link)
+    }
+
+    /// The link of a connection, if it is not gone.
+    pub fn get(&mut self, connection: Connection) -> Option<&mut Link> {
+        let link = self.slots.get_mut(connection.slot as usize)?.as_deref_mut()?;
+        (link.connection == connection).then_some(link)
+    }
+
+    /// All links.
+    pub fn iter(&self) -> impl Iterator<Item = &Link> {
+        self.slots.iter().flatten().map(|link| &**link)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.open
+    }
+
+    /// Notes that the link has something to send, or to close.
+    pub fn mark_dirty(&mut self, connection: Connection) {
+        let Some(link) = self.get(connection) else { return };
+        if !std::mem::replace(&mut link.dirty, true) {
+            self.dirty.push(connection);
+        }
+    }
+
+    /// The next link with something to send.
+    pub fn pop_dirty(&mut self) -> Option<Connection> {
+        self.dirty.pop()
+    }
+
+    /// Receives no more from the connection until the ring to the broker has room again.
+    pub fn hold_for_ring<N: Net>(&mut self, connection: Connection, net: &mut N) {
+        let Some(link) = self.get(connection) else { return };
+        if !std::mem::replace(&mut link.holds.ring, true) {
+            net.pause(connection);
+            self.held_by_ring.push(connection);
+        }
+    }
+
+    /// The ring has room: those that waited for it go on.
+    pub fn release_ring_holds<N: Net>(&mut self, net: &mut N) {
+        while let Some(connection) = self.held_by_ring.pop() {
+            let Some(link) = self.get(connection) else { continue };
+            link.holds.ring = false;
+            resume_unless_held(link, net);
+        }
+    }
+
+    /// The broker holds a connection back, or lets it go on (R24).
+    pub fn hold_for_broker<N: Net>(&mut self, connection: Connection, held: bool, net: &mut N) {
+        let Some(link) = self.get(connection) else { return };
+        link.holds.broker = held;
+        if held {
+            net.pause(connection);
+        } else {
+            resume_unless_held(link, net);
+        }
+    }
+
+    /// Sets bytes of the budget for half frames aside for this connection: the whole frame that it is in the middle of. Those
+    /// that do not fit wait; the first one never does, so somebody always comes to an end.
+    pub fn reserve<N: Net>(&mut self, connection: Connection, budget: usize, net: &mut N) {
+        let Some(link) = self.get(connection) else { return };
+        let (before, wanted) = (link.reserved, link.session.half_frame_bytes());
+        if wanted <= before {
+            link.reserved = wanted;
+            self.reserved_bytes -= before - wanted;
+            self.release_budget_holds(budget, net);
+            return;
+        }
+        let others = self.reserved_bytes - before;
+        if others == 0 || others + wanted <= budget {
+            self.reserved_bytes = others + wanted;
+            self.get(connection).expect("it was there").reserved = wanted;
+        } else {
+            self.get(connection).expect("it was there").holds.budget = true;
+            net.pause(connection);
+            self.held_by_budget.push(connection);
+        }
+    }
+
+    /// Lets connections that waited for the budget go on as far as it reaches.
+    pub fn release_budget_holds<N: Net>(&mut self, budget: usize, net: &mut N) {
+        while let Some(connection) = self.held_by_budget.last().copied() {
+            let reserved_bytes = self.reserved_bytes;
+            if let Some(link) = self.get(connection) {
+                let wanted = link.session.half_frame_bytes();
+                if reserved_bytes != 0 && reserved_bytes + wanted > budget {
+                    return;
+                }
+                link.holds.budget = false;
+                link.reserved = wanted;
+                resume_unless_held(link, net);
+                self.reserved_bytes += wanted;
+            }
+            self.held_by_budget.pop();
+        }
+    }
+}
+
+fn resume_unless_held<N: Net>(link: &Link, net: &mut N) {
+    if !link.holds.any() && !link.closing {
+        net.resume(link.connection);
+    }
+}

@@ -1,0 +1,233 @@
+//! A shard: one thread's connections, their protocols, and its port to the broker.
+//!
+//! A shard's turn has two halves. [`Shard::turn`] takes the broker's events, encodes them and flushes the sockets;
+//! [`Shard::poll`] asks the network what happened, waiting for it if the owner of the thread says so, and hands the commands
+//! over. The owner calls them in this order, so that nothing lies around while the thread sleeps.
+
+mod complaints;
+mod dealer;
+mod delivery;
+mod link;
+mod links;
+mod outgoing;
+mod reception;
+mod timers;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use postrider_model::{Clock, Now};
+use postrider_wire::openwire::session::{Handles, Offer, Session};
+
+pub use dealer::{Arrival, Dealer, Inbox};
+
+use crate::net::{Closing, Connection, Net, NetStatistics, Wait};
+use crate::port::ClientPort;
+use crate::ring::Consumer;
+use complaints::Complaints;
+use links::Links;
+use outgoing::Outgoing;
+use postrider_broker::EventBatch;
+use reception::Reception;
+use timers::Timers;
+
+/// Batches of events that one turn takes (bounded work).
+const EVENT_BATCHES_A_TURN: usize = 8;
+
+/// What a shard has done since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardStatistics {
+    /// Connections that came.
+    pub accepted: u64,
+    /// Connections that are open.
+    pub open: u64,
+    /// Connections ended by us because of what they sent.
+    pub refused: u64,
+}
+
+/// One thread's connections.
+pub struct Shard<N: Net> {
+    net: N,
+    desk: Desk<N::Socket>,
+}
+
+/// All of a shard but its network driver, which calls it back.
+struct Desk<Socket> {
+    links: Links,
+    handles: Handles,
+    outgoing: Outgoing,
+    events: Consumer<EventBatch>,
+    timers: Timers,
+    offer: Rc<Offer>,
+    inbox: Arc<Inbox<Socket>>,
+    dealer: Option<Dealer<Socket>>,
+    /// Connections heard of during one poll that may have to be held back; empty in between.
+    heard_from: Vec<Connection>,
+    complaints: Complaints,
+    statistics: ShardStatistics,
+}
+
+impl<N: Net> Shard<N> {
+    /// A shard with no connections yet. The one that listens has a dealer.
+    pub fn new(
+        net: N,
+        port: ClientPort,
+        offer: Rc<Offer>,
+        inbox: Arc<Inbox<N::Socket>>,
+        dealer: Option<Dealer<N::Socket>>,
+    ) -> Shard<N> {
+        let desk = Desk {
+            links: Links::default(),
+            handles: Handles::default(),
+            outgoing: Outgoing::new(port.commands),
+            events: port.events,
+            timers: Timers::default(),
+            offer,
+            inbox,
+            dealer,
+            heard_from: Vec::new(),
+            complaints: Complaints::default(),
+            statistics: ShardStatistics::default(),
+        };
+        Shard { net, desk }
+    }
+
+    /// First half: events to bytes, timers, sends. True: there may be more to do at once.
+    pub fn turn(&mut self, now: Now) -> bool {
+        let delivered = self.desk.take_events(now, &mut self.net);
+        self.desk.run_timers(now);
+        self.adopt_arrivals(now);
+        self.desk.outgoing.push();
+        self.release_ring_holds();
+        self.flush();
+        delivered
+    }
+
+    /// Second half: what happened on the network becomes commands, handed over at the end. Blocks as long as `wait` says when
+    /// nothing happened.
+    pub fn poll(&mut self, wait: Wait, clock: &impl Clock) -> io::Result<usize> {
+        let mut reception = Reception::new(&mut self.desk, clock);
+        let calls = self.net.poll(wait, &mut reception)?;
+        reception.finish(&mut self.net);
+        self.desk.outgoing.push();
+        Ok(calls)
+    }
+
+    /// Whether something waits that is not the network's: looked at once more before the thread sleeps (R26).
+    pub fn has_work(&self) -> bool {
+        !self.desk.events.is_empty() || !self.desk.inbox.is_empty() || self.desk.outgoing.can_go_on()
+    }
+
+    /// When the first timer comes up, in nanoseconds.
+    pub fn deadline(&self) -> Option<u64> {
+        self.desk.timers.deadline()
+    }
+
+    /// Counts since the shard began.
+    pub fn statistics(&self) -> ShardStatistics {
+        ShardStatistics { open: self.desk.links.len() as u64, ..self.desk.statistics }
+    }
+
+    /// The driver's counts.
+    pub fn net_statistics(&self) -> NetStatistics {
+        self.net.statistics()
+    }
+
+    /// The network driver.
+    pub fn net(&mut self) -> &mut N {
+        &mut self.net
+    }
+
+    /// Receives nothing more from anybody: the process is to end.
+    pub fn stop_receiving(&mut self) {
+        let connections: Vec<Connection> = self.desk.links.iter().map(|link| link.connection).collect();
+        for connection in connections {
+            self.desk.links.hold_for_broker(connection, true, &mut self.net);
+        }
+        self.desk.dealer = None;
+    }
+
+    /// Whether the broker has everything that was received.
+    pub fn has_handed_over(&self) -> bool {
+        !self.desk.outgoing.is_blocked()
+    }
+
+    /// Whether every answer is with the kernel.
+    pub fn is_drained(&self) -> bool {
+        self.desk.events.is_empty() && self.desk.links.iter().all(|link| link.is_drained())
+    }
+
+    /// Takes over the sockets that were dealt to this shard.
+    fn adopt_arrivals(&mut self, now: Now) {
+        while let Some(Arrival { socket, peer }) = self.desk.inbox.take() {
+            match self.net.adopt(socket) {
+                Ok(connection) => self.desk.greet(connection, &peer.to_string(), now),
+                Err(error) => tracing::warn!(%peer, %error, "connection refused"),
+            }
+        }
+    }
+
+    fn release_ring_holds(&mut self) {
+        if !self.desk.outgoing.is_blocked() {
+            self.desk.links.release_ring_holds(&mut self.net);
+        }
+    }
+
+    /// Sends what there is to send, and closes what is to be closed.
+    fn flush(&mut self) {
+        while let Some(connection) = self.desk.links.pop_dirty() {
+            let Some(link) = self.desk.links.get(connection) else { continue };
+            link.dirty = false;
+            link.flush(&mut self.net);
+            if link.closing {
+                self.net.close(connection, Closing::Drained);
+            }
+            self.desk.report_written(connection);
+        }
+    }
+}
+
+impl<Socket> Desk<Socket> {
+    fn greet(&mut self, connection: Connection, peer: &str, now: Now) {
+        let mut output = Vec::new();
+        let session = Session::new(handle_of(connection), peer, self.offer.clone(), now, &mut output);
+        self.timers.insert(session.deadline(), connection);
+        self.links.insert(link::Link::new(connection, session, output));
+        self.statistics.accepted += 1;
+    }
+
+    fn run_timers(&mut self, now: Now) {
+        while let Some(connection) = self.timers.pop_due(now.nanos) {
+            let Some(link) = self.links.get(connection) else { continue };
+            // A connection that the broker holds back cannot show that it lives (R24).
+            let outcome = link.session.tick(now, link.holds.any(), &mut link.output);
+            let deadline = link.session.deadline();
+            match outcome {
+                Ok(()) => self.timers.insert(deadline.max(now.nanos + 1), connection),
+                Err(error) => self.refuse(connection, &error, now),
+            }
+            self.links.mark_dirty(connection);
+        }
+    }
+
+    fn report_written(&mut self, connection: Connection) {
+        use postrider_model::Command;
+        use postrider_wire::openwire::session::CommandSink;
+        let Some(link) = self.links.get(connection) else { return };
+        if let Some(bytes) = link.written_to_report() {
+            let command = Command::Written { connection: handle_of(connection), bytes };
+            self.outgoing.batch().commands.push(command);
+        }
+    }
+}
+
+/// The broker knows a connection by the driver's slot and generation.
+fn handle_of(connection: Connection) -> postrider_model::ConnectionHandle {
+    postrider_model::Handle { slot: connection.slot, generation: connection.generation }
+}
+
+/// The way back.
+fn connection_of(handle: postrider_model::ConnectionHandle) -> Connection {
+    Connection { slot: handle.slot, generation: handle.generation }
+}

@@ -1,0 +1,109 @@
+//! What the network tells a shard, while the driver is being polled.
+
+use std::io;
+use std::net::SocketAddr;
+
+use postrider_model::{Clock, Now, limits};
+use postrider_wire::openwire::session::SessionError;
+
+use crate::net::{Connection, Handler, Net};
+
+use super::{Arrival, Desk};
+
+/// The handler of one poll. The clock is read when the first call comes, that is after the wait.
+pub struct Reception<'a, Socket, C> {
+    desk: &'a mut Desk<Socket>,
+    clock: &'a C,
+    now: Option<Now>,
+    heard_from: Vec<Connection>,
+}
+
+impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
+    /// The handler for one poll.
+    pub fn new(desk: &'a mut Desk<Socket>, clock: &'a C) -> Self {
+        let heard_from = std::mem::take(&mut desk.heard_from);
+        Reception { desk, clock, now: None, heard_from }
+    }
+
+    /// What could not be done while the driver was busy: holds for connections that have sent more than there is room for.
+    pub fn finish<N: Net>(mut self, net: &mut N) {
+        let blocked = self.desk.outgoing.is_blocked();
+        for connection in self.heard_from.drain(..) {
+            self.desk.links.reserve(connection, limits::HALF_FRAME_BUDGET_BYTES, net);
+            if blocked {
+                self.desk.links.hold_for_ring(connection, net);
+            }
+        }
+        self.desk.links.release_budget_holds(limits::HALF_FRAME_BUDGET_BYTES, net);
+        self.desk.heard_from = self.heard_from;
+    }
+
+    fn now(&mut self) -> Now {
+        *self.now.get_or_insert_with(|| self.clock.now())
+    }
+}
+
+impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
+    fn accepted(&mut self, socket: Socket, peer: SocketAddr) {
+        let Some(dealer) = &mut self.desk.dealer else { return };
+        if !dealer.deal(Arrival { socket, peer }) {
+            tracing::warn!(%peer, "connection closed: too many others wait to be served");
+        }
+    }
+
+    fn received(&mut self, connection: Connection, bytes: &[u8]) {
+        let now = self.now();
+        let Desk { links, handles, outgoing, .. } = &mut *self.desk;
+        let Some(link) = links.get(connection) else { return };
+        if link.closing {
+            return;
+        }
+        let half_frame = link.session.half_frame_bytes();
+        let outcome = link.session.received(bytes, now, handles, outgoing, &mut link.output);
+        if half_frame != link.session.half_frame_bytes() || outgoing.is_blocked() {
+            self.heard_from.push(connection);
+        }
+        if !link.output.is_empty() {
+            links.mark_dirty(connection);
+        }
+        if let Err(error) = outcome {
+            self.desk.refuse(connection, &error, now);
+        }
+    }
+
+    fn sent(&mut self, connection: Connection, buffer: Vec<u8>, _result: io::Result<()>) {
+        let Some(link) = self.desk.links.get(connection) else { return };
+        link.sent(buffer);
+        self.desk.links.mark_dirty(connection);
+    }
+
+    fn ended(&mut self, connection: Connection) {
+        // A JMS client that sends no more has gone; what it is still owed goes out first.
+        if let Some(link) = self.desk.links.get(connection) {
+            link.closing = true;
+            self.desk.links.mark_dirty(connection);
+        }
+    }
+
+    fn closed(&mut self, connection: Connection, reason: io::Result<()>) {
+        let Some(mut link) = self.desk.links.remove(connection) else { return };
+        if let Err(error) = reason {
+            tracing::debug!(peer = link.session.peer(), %error, "connection lost");
+        }
+        link.session.closed(&mut self.desk.handles, &mut self.desk.outgoing);
+    }
+}
+
+impl<Socket> Desk<Socket> {
+    /// Ends a connection because of what it sent. The others go on.
+    pub(super) fn refuse(&mut self, connection: Connection, error: &SessionError, now: Now) {
+        let Some(link) = self.links.get(connection) else { return };
+        if !std::mem::replace(&mut link.closing, true) && !error.is_goodbye() {
+            self.statistics.refused += 1;
+            if let Some(left_out) = self.complaints.allowed(now) {
+                tracing::warn!(peer = link.session.peer(), %error, left_out, "connection closed");
+            }
+        }
+        self.links.mark_dirty(connection);
+    }
+}

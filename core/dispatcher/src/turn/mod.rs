@@ -1,0 +1,189 @@
+//! The broker's turn: the ports' batches through the state machine into one frame of the journal, a sync when somebody waits for
+//! one, and what was decided back to the ports.
+
+mod logs;
+mod returns;
+
+use postrider_broker::{Broker, Outbox};
+use postrider_journal::{Journal, NotReady, Position, Spool, Storage, SyncFailed};
+use postrider_model::{CommandBatch, Now, PortIndex};
+
+use crate::port::BrokerPort;
+use logs::Logs;
+use returns::Returns;
+
+/// Unsynced bytes for which nobody waits, after which they are synced all the same.
+const UNHURRIED_BYTES: u64 = 256 * 1024;
+
+/// Nanoseconds after which unsynced bytes are synced though nobody waits (acknowledgements, for the most part).
+const UNHURRIED_NANOS: u64 = 10_000_000;
+
+/// What a turn says to the owner of its thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turned {
+    /// Something was done, and there may be more to do at once.
+    pub busy: bool,
+    /// When the next timer comes up, in nanoseconds.
+    pub deadline: Option<u64>,
+}
+
+/// What the broker's turn has done since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnStatistics {
+    /// Commands handled.
+    pub commands: u64,
+    /// Turns that did something.
+    pub turns: u64,
+    /// Batches that had to wait for room in the journal.
+    pub postponed: u64,
+}
+
+/// The broker, its logs and its ends of the ports.
+pub struct BrokerTurn<S: Storage> {
+    broker: Broker,
+    logs: Logs<S>,
+    outbox: Outbox,
+    ports: Vec<BrokerPort>,
+    returns: Vec<Returns>,
+    /// A batch that did not fit into the journal's room, by port.
+    postponed: Vec<Option<CommandBatch>>,
+    first_port: usize,
+    unsynced_since: Option<u64>,
+    statistics: TurnStatistics,
+}
+
+impl<S: Storage> BrokerTurn<S> {
+    /// A broker that has recovered from this journal already.
+    pub fn new(mut broker: Broker, journal: Journal<S>, spool: Spool, ports: Vec<BrokerPort>) -> BrokerTurn<S> {
+        for port in 0..ports.len() {
+            broker.attach(PortIndex(port as u16));
+        }
+        BrokerTurn {
+            broker,
+            logs: Logs { journal, spool },
+            outbox: Outbox::new(ports.len()),
+            returns: ports.iter().map(|_| Returns::default()).collect(),
+            postponed: ports.iter().map(|_| None).collect(),
+            ports,
+            first_port: 0,
+            unsynced_since: None,
+            statistics: TurnStatistics::default(),
+        }
+    }
+
+    /// One turn.
+    ///
+    /// # Errors
+    /// A sync failed: the process must end (R7).
+    pub fn turn(&mut self, now: Now) -> Result<Turned, SyncFailed> {
+        let news = self.logs.poll()?;
+        self.open_outbox();
+        let commands = self.handle_batches(now);
+        let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
+        self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
+        let appended = self.logs.journal.seal();
+        self.logs.spool.seal();
+        let said = self.close_outbox(appended);
+        self.sync(now);
+        let busy = news || commands > 0 || more || said;
+        self.statistics.commands += commands as u64;
+        self.statistics.turns += u64::from(busy);
+        Ok(Turned { busy, deadline: self.deadline() })
+    }
+
+    /// Whether a port or the journal has something for the broker: looked at once more before the thread sleeps (R26).
+    pub fn has_work(&self) -> bool {
+        let ready = |port: &BrokerPort| !port.commands.is_empty();
+        let returns = |(returns, port): (&Returns, &BrokerPort)| returns.is_ready(self.logs.journal.committed()) && port.events.has_room();
+        self.logs.has_news() || self.ports.iter().any(ready) || self.returns.iter().zip(&self.ports).any(returns)
+    }
+
+    /// The state machine, for reading.
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// The journal, for reading.
+    pub fn journal(&self) -> &Journal<S> {
+        &self.logs.journal
+    }
+
+    /// Counts since the turn began.
+    pub fn statistics(&self) -> TurnStatistics {
+        self.statistics
+    }
+
+    /// Whether everything appended is durable and everything said is with the ports: the process may end.
+    pub fn is_drained(&self) -> bool {
+        let journal = &self.logs.journal;
+        journal.durable() == journal.appended() && self.returns.iter().all(Returns::is_empty)
+    }
+
+    /// Syncs what is unsynced, though nobody waits: the process is to end.
+    pub fn hurry(&mut self) {
+        self.logs.journal.submit();
+    }
+
+    fn open_outbox(&mut self) {
+        for (index, (port, returns)) in self.ports.iter_mut().zip(&self.returns).enumerate() {
+            let room = port.events.has_room() && !returns.is_blocked();
+            self.outbox.open(PortIndex(index as u16), room, || port.events.blank());
+        }
+    }
+
+    /// One batch of each port, another port first each time (R23).
+    fn handle_batches(&mut self, now: Now) -> usize {
+        let ports = self.ports.len();
+        let mut commands = 0;
+        for port in (0..ports).map(|step| (self.first_port + step) % ports) {
+            let Some(batch) = self.postponed[port].take().or_else(|| self.ports[port].commands.pop()) else { continue };
+            if let Err(NotReady) = self.logs.journal.begin(self.broker.bound(&batch)) {
+                self.statistics.postponed += 1;
+                self.postponed[port] = Some(batch);
+                continue;
+            }
+            for command in &batch.commands {
+                let port = PortIndex(port as u16);
+                self.broker.handle(port, command, &batch.arena, now, &mut self.logs, &mut self.outbox);
+            }
+            commands += batch.commands.len();
+            self.ports[port].commands.recycle(batch);
+        }
+        self.first_port = (self.first_port + 1) % ports.max(1);
+        commands
+    }
+
+    /// Deliveries go at once, replies when everything appended before them is committed (R13).
+    fn close_outbox(&mut self, appended: Position) -> bool {
+        let committed = self.logs.journal.committed();
+        let mut said = false;
+        for (index, (port, returns)) in self.ports.iter_mut().zip(&mut self.returns).enumerate() {
+            let (deliveries, replies) = self.outbox.close(PortIndex(index as u16));
+            returns.deliver(deliveries);
+            returns.reply(replies, appended);
+            said |= returns.push(committed, &mut port.events);
+        }
+        said
+    }
+
+    /// Somebody who waits, many bytes, or time: then what is appended is handed to the disk, unless a write is on its way.
+    fn sync(&mut self, now: Now) {
+        let journal = &mut self.logs.journal;
+        let unsynced = journal.appended() - journal.submitted();
+        if unsynced == 0 {
+            self.unsynced_since = None;
+            return;
+        }
+        let committed = journal.committed();
+        let since = *self.unsynced_since.get_or_insert(now.nanos);
+        let waited_for = self.broker.wants_sync() || self.returns.iter().any(|returns| returns.waits(committed));
+        if (waited_for || unsynced >= UNHURRIED_BYTES || now.nanos >= since + UNHURRIED_NANOS) && journal.submit() {
+            self.unsynced_since = None;
+        }
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        let sync = self.unsynced_since.map(|since| since + UNHURRIED_NANOS).filter(|_| !self.logs.journal.in_flight());
+        [self.broker.deadline(), sync].into_iter().flatten().min()
+    }
+}
