@@ -1,5 +1,7 @@
 //! Reading the vectors, and comparing structures with the JSON that describes them.
 
+pub mod body;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -126,4 +128,18 @@ fn describe_frame(frame: &StackFrame) -> Json {
         "file": describe_string(frame.file.as_deref()),
         "line": frame.line,
     })
+}
+
+/// Two descriptions are the same. A failure shows where they part, as they can be very long.
+pub fn assert_same(got: &Json, want: &Json, title: &str) {
+    if got == want {
+        return;
+    }
+    let (got, want) = (got.to_string(), want.to_string());
+    let same = got.bytes().zip(want.bytes()).take_while(|(got, want)| got == want).count();
+    let part = |text: &str| {
+        let bytes = text.as_bytes();
+        String::from_utf8_lossy(&bytes[same.saturating_sub(200)..(same + 200).min(bytes.len())]).into_owned()
+    };
+    panic!("{title} differs after {same} characters\n got ..{}..\nwant ..{}..", part(&got), part(&want));
 }
