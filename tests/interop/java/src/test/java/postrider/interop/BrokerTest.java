@@ -5,9 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import javax.jms.DeliveryMode;
 import javax.jms.Destination;
@@ -31,7 +31,7 @@ abstract class BrokerTest {
     private static final AtomicInteger NAMES = new AtomicInteger();
     private static final String RUN = Long.toString(System.currentTimeMillis(), 36);
 
-    private final List<ActiveMQConnection> connections = Collections.synchronizedList(new ArrayList<>());
+    private final List<ActiveMQConnection> connections = new CopyOnWriteArrayList<>();
 
     @AfterEach
     void closeConnections() {

@@ -1,0 +1,112 @@
+package postrider.interop;
+
+import java.io.Closeable;
+import java.io.DataInputStream;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.net.SocketTimeoutException;
+import java.util.ArrayList;
+import java.util.List;
+import org.apache.activemq.command.BaseCommand;
+import org.apache.activemq.command.Command;
+import org.apache.activemq.command.ConnectionId;
+import org.apache.activemq.command.ConnectionInfo;
+import org.apache.activemq.command.Response;
+import org.apache.activemq.command.WireFormatInfo;
+import org.apache.activemq.openwire.OpenWireFormat;
+import org.apache.activemq.util.ByteSequence;
+
+/** A socket that speaks OpenWire, version 12, loose and without a cache, and also whatever it should not. */
+final class RawClient implements Closeable {
+    private final Socket socket = new Socket();
+    private final OpenWireFormat format = new OpenWireFormat(12);
+    private final DataInputStream input;
+    private int lastCommandId;
+
+    RawClient(String host, int port) throws IOException {
+        socket.connect(new InetSocketAddress(host, port), 5_000);
+        socket.setSoTimeout((int) BrokerTest.PATIENCE_MS);
+        input = new DataInputStream(socket.getInputStream());
+    }
+
+    /** Exchanges the first frames. */
+    WireFormatInfo negotiate() throws IOException {
+        send(wireFormatInfo());
+        return (WireFormatInfo) format.unmarshal(input);
+    }
+
+    /** Negotiates and announces a connection with an id of its own. */
+    ConnectionId connect(String name) throws IOException {
+        negotiate();
+        ConnectionInfo info = new ConnectionInfo(new ConnectionId(name));
+        info.setClientId(name);
+        Response response = request(info);
+        if (response.isException()) {
+            throw new IOException("refused: " + response);
+        }
+        return info.getConnectionId();
+    }
+
+    static WireFormatInfo wireFormatInfo() throws IOException {
+        WireFormatInfo info = new WireFormatInfo();
+        info.setVersion(12);
+        info.setMaxFrameSize(Long.MAX_VALUE);
+        info.setMaxInactivityDuration(0);
+        info.setMaxInactivityDurationInitalDelay(0);
+        return info;
+    }
+
+    byte[] encode(Object command) throws IOException {
+        ByteSequence bytes = format.marshal(command);
+        byte[] copy = new byte[bytes.length];
+        System.arraycopy(bytes.data, bytes.offset, copy, 0, bytes.length);
+        return copy;
+    }
+
+    void send(Object command) throws IOException {
+        sendBytes(encode(command));
+    }
+
+    void sendBytes(byte[] bytes) throws IOException {
+        socket.getOutputStream().write(bytes);
+        socket.getOutputStream().flush();
+    }
+
+    /** Sends nothing more, and still reads. */
+    void endOutput() throws IOException {
+        socket.shutdownOutput();
+    }
+
+    /** Sends a command that wants a response, and waits for it. */
+    Response request(BaseCommand command) throws IOException {
+        command.setCommandId(++lastCommandId);
+        command.setResponseRequired(true);
+        send(command);
+        while (true) {
+            Object answer = format.unmarshal(input);
+            if (answer instanceof Response response && response.getCorrelationId() == command.getCommandId()) {
+                return response;
+            }
+        }
+    }
+
+    /** Whatever the broker says until it closes the connection. Fails if it stays open. */
+    List<Command> readToEnd() {
+        List<Command> commands = new ArrayList<>();
+        try {
+            while (true) {
+                commands.add((Command) format.unmarshal(input));
+            }
+        } catch (SocketTimeoutException open) {
+            throw new AssertionError("the broker left the connection open, after " + commands, open);
+        } catch (IOException closed) {
+            return commands;
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        socket.close();
+    }
+}
