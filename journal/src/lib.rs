@@ -1,1 +1,39 @@
-//! The journal: a memory-mapped, segmented log with group commit
+//! The journal: a segmented log with group commit. One appender, its owner; readers behind a frontier; bytes that are checked
+//! whenever they come from a disk. The format is in docs/journal-format.md, the rules R1 to R31 in docs/rules.md.
+//!
+//! It knows nothing of messages, destinations or protocols: records are opaque to it. It has no thread and no clock.
+
+mod append;
+mod cold;
+pub mod config;
+pub mod epoch;
+mod error;
+pub mod frame;
+mod group;
+pub mod image;
+mod journal;
+pub mod lock;
+pub mod plant;
+mod position;
+mod prepare;
+mod reclaim;
+mod recovery;
+pub mod segment;
+mod statistics;
+pub mod storage;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod watermark;
+
+pub use append::Bound;
+pub use cold::Lookup;
+pub use config::{Config, Medium};
+pub use error::{NotReady, OpenError, SyncFailed};
+pub use frame::{FIRST_IGNORABLE_KIND, Record, body_crc};
+pub use image::{Extent, Image, ImageWriter};
+pub use journal::{Journal, Progress};
+pub use position::{Epoch, Home, Position, SegmentNumber};
+pub use recovery::{Cut, Damage, DamageKind, Recovery, Visit};
+pub use statistics::Statistics;
+pub use storage::file::FileStorage;
+pub use storage::{Completion, Prepare, Read, SegmentFile, Storage, Write};

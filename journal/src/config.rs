@@ -1,0 +1,58 @@
+//! What the owner of a journal decides.
+
+/// How a segment reaches the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Medium {
+    /// Aligned writes from an anonymous image, past the page cache where the file system allows it.
+    #[default]
+    Direct,
+    /// A shared mapping of the file, and msync.
+    Mapped,
+}
+
+/// Settings of a journal.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bytes of a segment, a multiple of `block`. Counts when the directory is created; later the directory's own value does.
+    pub segment_bytes: u64,
+    /// Groups are padded to it: the device's physical block, at least 4096. Counts when the directory is created.
+    pub block: u32,
+    /// Segments that stay in memory, in bytes.
+    pub hot_bytes: u64,
+    /// Windows of cold segments that stay in memory, in bytes.
+    pub cold_bytes: u64,
+    /// Bytes a cold read brings in at least, in bytes.
+    pub read_ahead: u32,
+    /// Bytes of all segment files together; 80 % of what was free, and what the log has, if none is set.
+    pub disk_budget: Option<u64>,
+    /// Segments kept ready ahead of the active one, at least one.
+    pub prepared: usize,
+    /// Where segment keys come from: must be random for every start, and unknown to clients.
+    pub keys: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            segment_bytes: 64 << 20,
+            block: 4096,
+            hot_bytes: 256 << 20,
+            cold_bytes: 64 << 20,
+            read_ahead: 1 << 20,
+            disk_budget: None,
+            prepared: 1,
+            keys: 0,
+        }
+    }
+}
+
+impl Config {
+    /// Panics on sizes that cannot work: they are our own mistake, the server checks what an operator wrote.
+    pub(crate) fn check(&self) {
+        assert!(self.block >= 4096 && self.block.is_power_of_two(), "block {}", self.block);
+        assert!(self.segment_bytes.is_multiple_of(u64::from(self.block)), "segment_bytes {}", self.segment_bytes);
+        assert!(self.segment_bytes >= 4 * u64::from(self.block), "segment_bytes {}", self.segment_bytes);
+        assert!(self.prepared >= 1, "at least one segment is prepared ahead");
+        assert!(self.read_ahead >= self.block, "read_ahead {}", self.read_ahead);
+    }
+}

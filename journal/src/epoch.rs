@@ -1,0 +1,204 @@
+//! The epoch table: which life wrote which part of the log (R1).
+
+use crate::frame::{u16_at, u32_at, u64_at};
+use crate::position::{Epoch, Position, SegmentNumber};
+use crate::segment::FORMAT_VERSION;
+
+const MAGIC: &[u8; 8] = b"PREPOCHS";
+const FIXED: usize = 40;
+const ENTRY: usize = 24;
+/// Lives a table can list.
+pub const MAX_LIVES: usize = 65_536;
+
+/// One life of the node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Life {
+    /// Its number.
+    pub epoch: Epoch,
+    /// Where the log before it ended.
+    pub end: Position,
+    /// Where its own part begins.
+    pub first: Position,
+}
+
+/// All lives that may have written what is still there, oldest first, and what is fixed for the directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EpochTable {
+    /// What groups are padded to.
+    pub block: u32,
+    /// Bytes of a segment that is not oversize.
+    pub segment_bytes: u64,
+    /// The first segment needed when this was written.
+    pub head: SegmentNumber,
+    /// Never empty in a table that was written.
+    pub lives: Vec<Life>,
+}
+
+/// Why a copy of the table cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadTable {
+    /// Cut or altered.
+    Damaged,
+    /// A later version wrote it.
+    Newer(u16),
+}
+
+impl EpochTable {
+    /// The table as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(FIXED + ENTRY * self.lives.len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes.extend_from_slice(&[0, 0]);
+        bytes.extend_from_slice(&self.block.to_le_bytes());
+        bytes.extend_from_slice(&self.segment_bytes.to_le_bytes());
+        bytes.extend_from_slice(&self.head.0.to_le_bytes());
+        bytes.extend_from_slice(&(self.lives.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        for life in &self.lives {
+            bytes.extend_from_slice(&life.epoch.0.to_le_bytes());
+            bytes.extend_from_slice(&[0; 4]);
+            bytes.extend_from_slice(&life.end.0.to_le_bytes());
+            bytes.extend_from_slice(&life.first.0.to_le_bytes());
+        }
+        let crc = table_crc(&bytes);
+        bytes[36..40].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a copy.
+    ///
+    /// # Errors
+    /// It is damaged, or of a later version.
+    pub fn decode(bytes: &[u8]) -> Result<EpochTable, BadTable> {
+        if bytes.len() < FIXED || &bytes[..8] != MAGIC {
+            return Err(BadTable::Damaged);
+        }
+        if u16_at(bytes, 8) > FORMAT_VERSION {
+            return Err(BadTable::Newer(u16_at(bytes, 8)));
+        }
+        let count = u32_at(bytes, 32) as usize;
+        let sound = (1..=MAX_LIVES).contains(&count) && bytes.len() == FIXED + ENTRY * count;
+        if !sound || u32_at(bytes, 36) != table_crc(bytes) {
+            return Err(BadTable::Damaged);
+        }
+        let lives = bytes[FIXED..].chunks_exact(ENTRY).map(|entry| Life {
+            epoch: Epoch(u32_at(entry, 0)),
+            end: Position(u64_at(entry, 8)),
+            first: Position(u64_at(entry, 16)),
+        });
+        Ok(EpochTable {
+            block: u32_at(bytes, 12),
+            segment_bytes: u64_at(bytes, 16),
+            head: SegmentNumber(u64_at(bytes, 24)),
+            lives: lives.collect(),
+        })
+    }
+
+    /// The newest life.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Life> {
+        self.lives.last()
+    }
+
+    /// Whose bytes are at `position`.
+    #[must_use]
+    pub fn at(&self, position: Position) -> Epoch {
+        let after = self.lives.partition_point(|life| life.first <= position);
+        after.checked_sub(1).map_or(Epoch(0), |index| self.lives[index].epoch)
+    }
+
+    /// Where the part of the log that holds `position` ends, and where the next begins; `None` in the newest life.
+    #[must_use]
+    pub fn break_after(&self, position: Position) -> Option<(Position, Position)> {
+        let next = self.lives.partition_point(|life| life.first <= position);
+        self.lives.get(next).map(|life| (life.end, life.first))
+    }
+
+    /// Adds a life, and forgets those whose part ended before `keep_from`.
+    pub fn begin(&mut self, life: Life, keep_from: Position) {
+        self.lives.push(life);
+        let whole = self.lives.windows(2).take_while(|pair| pair[1].first <= keep_from).count();
+        self.lives.drain(..whole);
+    }
+}
+
+fn table_crc(bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[..36]);
+    hasher.update(&bytes[FIXED..]);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(epoch: u32, end: u64, first: u64) -> Life {
+        Life { epoch: Epoch(epoch), end: Position(end), first: Position(first) }
+    }
+
+    fn table() -> EpochTable {
+        EpochTable {
+            block: 4096,
+            segment_bytes: 1 << 20,
+            head: SegmentNumber(2),
+            lives: vec![life(1, 4096, 4096), life(2, 5000, 8192)],
+        }
+    }
+
+    #[test]
+    fn the_table_has_the_documented_bytes() {
+        let golden = [
+            b"PREPOCHS".as_slice(),
+            &[1, 0, 0, 0, 0, 0x10, 0, 0],
+            &[0, 0, 0x10, 0, 0, 0, 0, 0],
+            &[2, 0, 0, 0, 0, 0, 0, 0],
+            &[2, 0, 0, 0],
+        ]
+        .concat();
+        let entries = [
+            [1u8, 0, 0, 0, 0, 0, 0, 0].as_slice(),
+            &[0, 0x10, 0, 0, 0, 0, 0, 0],
+            &[0, 0x10, 0, 0, 0, 0, 0, 0],
+            &[2, 0, 0, 0, 0, 0, 0, 0],
+            &[0x88, 0x13, 0, 0, 0, 0, 0, 0],
+            &[0, 0x20, 0, 0, 0, 0, 0, 0],
+        ]
+        .concat();
+        let crc = crc32fast::hash(&[golden.as_slice(), &entries].concat());
+        assert_eq!(table().encode(), [golden.as_slice(), &crc.to_le_bytes(), &entries].concat());
+    }
+
+    #[test]
+    fn every_altered_byte_is_seen() {
+        let bytes = table().encode();
+        assert_eq!(EpochTable::decode(&bytes), Ok(table()));
+        for index in 0..bytes.len() {
+            let mut altered = bytes.clone();
+            altered[index] ^= 0x40;
+            assert!(EpochTable::decode(&altered).is_err(), "byte {index}");
+        }
+        assert_eq!(EpochTable::decode(&bytes[..bytes.len() - 1]), Err(BadTable::Damaged));
+    }
+
+    #[test]
+    fn a_position_belongs_to_the_life_that_began_last_before_it() {
+        let table = table();
+        assert_eq!(table.at(Position(4096)), Epoch(1));
+        assert_eq!(table.at(Position(8191)), Epoch(1));
+        assert_eq!(table.at(Position(8192)), Epoch(2));
+        assert_eq!(table.break_after(Position(4096)), Some((Position(5000), Position(8192))));
+        assert_eq!(table.break_after(Position(8192)), None);
+    }
+
+    #[test]
+    fn lives_before_the_head_are_forgotten() {
+        let mut table = table();
+        table.begin(life(3, 9000, 12288), Position(8192));
+        assert_eq!(table.lives, [life(2, 5000, 8192), life(3, 9000, 12288)]);
+        table.begin(life(4, 13000, 16384), Position(12287));
+        assert_eq!(table.lives.len(), 3);
+    }
+}

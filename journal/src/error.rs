@@ -1,0 +1,95 @@
+//! What can go wrong, by operation.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::position::SegmentNumber;
+
+/// Why a journal's directory cannot be opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Somebody else has it.
+    #[error("the journal {0:?} is locked by another process: stop that one, or choose another directory")]
+    Locked(PathBuf),
+    /// It cannot be written.
+    #[error("the journal {0:?} is read-only: mount it writable, or give this user the right to write it")]
+    ReadOnly(PathBuf),
+    /// There is no room.
+    #[error(
+        "no room for the journal in {directory:?}: {needed} bytes are needed and {free} are free; make room, or choose another directory"
+    )]
+    Full {
+        /// The journal's directory.
+        directory: PathBuf,
+        /// What a start needs.
+        needed: u64,
+        /// What there is.
+        free: u64,
+    },
+    /// A later version wrote it.
+    #[error(
+        "{file} has format version {found}, this program knows versions up to {known}: start the version that wrote it"
+    )]
+    Newer {
+        /// The file that says so.
+        file: String,
+        /// What it says.
+        found: u16,
+        /// What we know.
+        known: u16,
+    },
+    /// Both copies of the table are damaged, or missing while there are segments.
+    #[error(
+        "both copies of the epoch table (epochs-0, epochs-1) are damaged or missing: restore one of them from a backup"
+    )]
+    NoTable,
+    /// A table that is full.
+    #[error("the epoch table lists {0} starts and is full: nothing at the front of the log was released since")]
+    TooManyLives(usize),
+    /// A segment between head and end is not there.
+    #[error("segment {0} of the journal is missing ({1}): put the file back")]
+    Missing(SegmentNumber, String),
+    /// The last segment cannot be read without its header.
+    #[error(
+        "both copies of the header of segment {0} ({1}), the log's last, are damaged: restore the file, or move it away to give up what it holds"
+    )]
+    NoSegmentHeader(SegmentNumber, String),
+    /// The medium refused.
+    #[error("the journal cannot be {doing}: {error}")]
+    Io {
+        /// What was tried.
+        doing: String,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> OpenError {
+        let doing = doing.into();
+        move |error| OpenError::Io { doing, error }
+    }
+}
+
+/// A sync failed. What it covered is unknown, and no second try can tell: the process must end (R7).
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the journal's sync failed in segment {segment}, bytes {start} to {end}: {error}; the disk must be looked after before a restart"
+)]
+pub struct SyncFailed {
+    /// Where.
+    pub segment: SegmentNumber,
+    /// First byte of the write, within the segment.
+    pub start: u64,
+    /// End of the write, within the segment.
+    pub end: u64,
+    /// What the system said.
+    #[source]
+    pub error: io::Error,
+}
+
+/// No segment is ready for what is to come: try again when a poll reports one prepared. Nothing was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("no prepared segment has room for this batch yet")]
+pub struct NotReady;

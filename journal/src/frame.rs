@@ -1,0 +1,286 @@
+//! Frames, body headers and directories as bytes.
+
+use crate::plant::planted;
+use crate::position::{Epoch, Position, SegmentNumber};
+
+/// Bytes of a frame's header.
+pub const FRAME_HEADER: usize = 64;
+/// Bytes before each body.
+pub const BODY_HEADER: usize = 24;
+/// Bytes of a directory's entry, without its meta.
+pub const ENTRY: usize = 32;
+/// Bytes of a directory's marker.
+pub const MARKER: usize = 8;
+/// Frames begin at multiples of it.
+pub const FRAME_ALIGN: usize = 8;
+/// Kinds of records and frames below it must be understood by who reads them (R8).
+pub const FIRST_IGNORABLE_KIND: u8 = 128;
+
+const MAGIC: u32 = u32::from_le_bytes(*b"PRF1");
+const KIND_RECORDS: u8 = 0;
+const KIND_PAD: u8 = 1;
+
+/// A record as it is staged and visited. `meta` and `body` are opaque to the journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record<'a> {
+    /// What it is; below [`FIRST_IGNORABLE_KIND`] critical.
+    pub kind: u8,
+    /// For the use of who owns the kind.
+    pub flags: u8,
+    /// The broker-wide sequence (R9), or 0.
+    pub sequence: u64,
+    /// What the broker decided: at most 65,535 bytes, kept in the directory.
+    pub meta: &'a [u8],
+    /// The bytes that never change.
+    pub body: &'a [u8],
+    /// CRC-32 of the body, by who received it.
+    pub body_crc: u32,
+}
+
+/// What checks of a place are seeded with (R5).
+#[derive(Clone, Copy)]
+pub(crate) struct Seed {
+    pub key: u64,
+    pub epoch: Epoch,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FrameKind {
+    Records,
+    Pad,
+    /// Of a later version, and ignorable.
+    Other,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FrameHeader {
+    pub position: Position,
+    pub epoch: Epoch,
+    pub kind: FrameKind,
+    pub durable: Position,
+    pub slave_durable: Position,
+    pub head: SegmentNumber,
+    pub len: u32,
+    pub directory_len: u32,
+    pub directory_crc: u32,
+    pub ordinal: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BodyHeader {
+    pub len: u32,
+    pub sequence: u64,
+    pub crc: u32,
+    pub kind: u8,
+    pub flags: u8,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Entry<'a> {
+    pub kind: u8,
+    pub flags: u8,
+    pub body_len: u32,
+    pub body_crc: u32,
+    pub sequence: u64,
+    pub body_offset: u32,
+    pub index: u32,
+    pub meta: &'a [u8],
+}
+
+impl Seed {
+    /// The CRC's initial value for something at `position`.
+    #[inline]
+    pub fn at(self, position: Position) -> u32 {
+        if planted("unseeded-checksum") {
+            return 0;
+        }
+        (self.key as u32) ^ (position.0 as u32) ^ self.epoch.0.wrapping_mul(0x9E37_79B1)
+    }
+
+    fn magic(self) -> u32 {
+        if planted("unseeded-checksum") { MAGIC } else { MAGIC ^ (self.key >> 32) as u32 }
+    }
+
+    pub fn marker(self, frame: Position) -> [u8; MARKER] {
+        (self.key ^ frame.0).to_le_bytes()
+    }
+
+    #[inline]
+    pub fn check(self, position: Position, bytes: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.at(position));
+        hasher.update(bytes);
+        hasher.finalize()
+    }
+}
+
+impl FrameHeader {
+    pub fn encode(&self, seed: Seed) -> [u8; FRAME_HEADER] {
+        let mut bytes = [0; FRAME_HEADER];
+        put(&mut bytes, 0, &seed.magic().to_le_bytes());
+        put(&mut bytes, 8, &self.position.0.to_le_bytes());
+        put(&mut bytes, 16, &self.epoch.0.to_le_bytes());
+        bytes[20] = if self.kind == FrameKind::Pad { KIND_PAD } else { KIND_RECORDS };
+        put(&mut bytes, 24, &self.durable.0.to_le_bytes());
+        put(&mut bytes, 32, &self.slave_durable.0.to_le_bytes());
+        put(&mut bytes, 40, &self.head.0.to_le_bytes());
+        put(&mut bytes, 48, &self.len.to_le_bytes());
+        put(&mut bytes, 52, &self.directory_len.to_le_bytes());
+        put(&mut bytes, 56, &self.directory_crc.to_le_bytes());
+        put(&mut bytes, 60, &self.ordinal.to_le_bytes());
+        let check = seed.check(self.position, &bytes[8..]);
+        put(&mut bytes, 4, &check.to_le_bytes());
+        bytes
+    }
+
+    /// The header at the beginning of `bytes`, if it is one that belongs at `position`: with its check, its position, its epoch
+    /// (R1), and a length that stays within `bytes`.
+    pub fn decode(bytes: &[u8], position: Position, seed: Seed) -> Option<FrameHeader> {
+        let header = bytes.get(..FRAME_HEADER)?;
+        if u32_at(header, 0) != seed.magic() || u64_at(header, 8) != position.0 {
+            return None;
+        }
+        let epoch = Epoch(u32_at(header, 16));
+        let seed = if planted("skip-epoch-check") { Seed { epoch, ..seed } } else { seed };
+        if epoch != seed.epoch || u32_at(header, 4) != seed.check(position, &header[8..]) {
+            return None;
+        }
+        let decoded = FrameHeader {
+            position,
+            epoch,
+            kind: match header[20] {
+                KIND_RECORDS => FrameKind::Records,
+                KIND_PAD => FrameKind::Pad,
+                FIRST_IGNORABLE_KIND.. => FrameKind::Other,
+                _ => return None,
+            },
+            durable: Position(u64_at(header, 24)),
+            slave_durable: Position(u64_at(header, 32)),
+            head: SegmentNumber(u64_at(header, 40)),
+            len: u32_at(header, 48),
+            directory_len: u32_at(header, 52),
+            directory_crc: u32_at(header, 56),
+            ordinal: u32_at(header, 60),
+        };
+        decoded.plausible(bytes.len()).then_some(decoded)
+    }
+
+    fn plausible(&self, available: usize) -> bool {
+        let len = self.len as usize;
+        len >= FRAME_HEADER
+            && len <= available
+            && len.is_multiple_of(FRAME_ALIGN)
+            && self.directory_len as usize <= len - FRAME_HEADER
+    }
+
+    /// Where the directory's marker is, from the frame's start: the directory ends with the frame.
+    pub fn directory_offset(&self) -> usize {
+        (self.len - self.directory_len) as usize
+    }
+}
+
+impl BodyHeader {
+    #[inline]
+    pub fn encode(&self, position: Position, seed: Seed) -> [u8; BODY_HEADER] {
+        let mut bytes = [0; BODY_HEADER];
+        put(&mut bytes, 4, &self.len.to_le_bytes());
+        put(&mut bytes, 8, &self.sequence.to_le_bytes());
+        put(&mut bytes, 16, &self.crc.to_le_bytes());
+        bytes[20] = self.kind;
+        bytes[21] = self.flags;
+        let check = seed.check(position, &bytes[4..]);
+        put(&mut bytes, 0, &check.to_le_bytes());
+        bytes
+    }
+
+    /// The body header at the beginning of `bytes`, which lie at `position`.
+    pub fn decode(bytes: &[u8], position: Position, seed: Seed) -> Option<BodyHeader> {
+        let header = bytes.get(..BODY_HEADER)?;
+        (u32_at(header, 0) == seed.check(position, &header[4..])).then(|| BodyHeader {
+            len: u32_at(header, 4),
+            sequence: u64_at(header, 8),
+            crc: u32_at(header, 16),
+            kind: header[20],
+            flags: header[21],
+        })
+    }
+}
+
+impl<'a> Entry<'a> {
+    /// Appends entry and meta to `directory`. The check is seeded by the frame's position.
+    #[inline]
+    pub fn encode(&self, directory: &mut Vec<u8>, frame: Position, seed: Seed) {
+        let mut bytes = [0; ENTRY];
+        bytes[4] = self.kind;
+        bytes[5] = self.flags;
+        put(&mut bytes, 6, &(self.meta.len() as u16).to_le_bytes());
+        put(&mut bytes, 8, &self.body_len.to_le_bytes());
+        put(&mut bytes, 12, &self.body_crc.to_le_bytes());
+        put(&mut bytes, 16, &self.sequence.to_le_bytes());
+        put(&mut bytes, 24, &self.body_offset.to_le_bytes());
+        put(&mut bytes, 28, &self.index.to_le_bytes());
+        let mut hasher = crc32fast::Hasher::new_with_initial(seed.at(frame));
+        hasher.update(&bytes[4..]);
+        hasher.update(self.meta);
+        put(&mut bytes, 0, &hasher.finalize().to_le_bytes());
+        directory.extend_from_slice(&bytes);
+        directory.extend_from_slice(self.meta);
+    }
+
+    /// The entry at the beginning of `bytes`, its check not looked at.
+    pub fn decode(bytes: &'a [u8]) -> Option<Entry<'a>> {
+        let head = bytes.get(..ENTRY)?;
+        Some(Entry {
+            kind: head[4],
+            flags: head[5],
+            body_len: u32_at(head, 8),
+            body_crc: u32_at(head, 12),
+            sequence: u64_at(head, 16),
+            body_offset: u32_at(head, 24),
+            index: u32_at(head, 28),
+            meta: bytes.get(ENTRY..ENTRY + usize::from(u16_at(head, 6)))?,
+        })
+    }
+
+    /// The entry at the beginning of `bytes` if its own check holds.
+    pub fn decode_checked(bytes: &'a [u8], frame: Position, seed: Seed) -> Option<Entry<'a>> {
+        let entry = Entry::decode(bytes)?;
+        (u32_at(bytes, 0) == seed.check(frame, &bytes[4..entry.encoded_len()])).then_some(entry)
+    }
+
+    pub fn encoded_len(&self) -> usize {
+        ENTRY + self.meta.len()
+    }
+
+    pub fn record(&self, body: &'a [u8]) -> Record<'a> {
+        Record {
+            kind: self.kind,
+            flags: self.flags,
+            sequence: self.sequence,
+            meta: self.meta,
+            body,
+            body_crc: self.body_crc,
+        }
+    }
+}
+
+/// The plain CRC-32 of a body.
+#[must_use]
+pub fn body_crc(body: &[u8]) -> u32 {
+    crc32fast::hash(body)
+}
+
+fn put(bytes: &mut [u8], offset: usize, field: &[u8]) {
+    bytes[offset..offset + field.len()].copy_from_slice(field);
+}
+
+pub(crate) fn u16_at(bytes: &[u8], offset: usize) -> u16 {
+    u16::from_le_bytes(bytes[offset..offset + 2].try_into().expect("two bytes"))
+}
+
+pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes"))
+}
+
+pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"))
+}

@@ -1,0 +1,111 @@
+//! Group commit: one write in flight, all that was appended since in the next.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::error::SyncFailed;
+use crate::journal::Journal;
+use crate::plant::planted;
+use crate::position::{Position, SegmentNumber};
+use crate::storage::{Storage, Write};
+
+/// The write that the storage has.
+pub(crate) struct InFlight {
+    segment: SegmentNumber,
+    start: u64,
+    end: u64,
+    /// Where `durable` goes with it.
+    durable: Position,
+}
+
+impl<S: Storage> Journal<S> {
+    /// Whether a write is in flight.
+    pub fn in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// Hands what was appended since the last submit to the storage, unless a write is in flight. A group lies in one segment:
+    /// what follows in the next one waits for the next submit. Whether a write was handed over.
+    pub fn submit(&mut self) -> bool {
+        if self.in_flight.is_some() {
+            return false;
+        }
+        let submitted = self.marks.submitted.get();
+        if submitted == self.marks.appended.get() && !self.state_head() {
+            return false;
+        }
+        let Some(index) = self.segments.partition_point(|segment| segment.start <= submitted).checked_sub(1) else {
+            return false;
+        };
+        let last = index + 1 == self.segments.len();
+        if last && self.active.is_some() {
+            self.pad_group();
+        }
+        let segment = &self.segments[index];
+        let start = submitted.max(segment.data_start(u64::from(self.table.block)));
+        let (written_end, durable) = if last && self.active.is_some() {
+            (self.marks.appended.get(), self.marks.appended.get())
+        } else {
+            (segment.written_end, segment.end())
+        };
+        let block = u64::from(self.table.block);
+        let start = if planted("rewrite-last-block") {
+            segment.data_start(block).max(Position(start.0 - block))
+        } else {
+            start
+        };
+        let flight = InFlight {
+            segment: segment.number,
+            start: start - segment.start,
+            end: written_end - segment.start,
+            durable,
+        };
+        let image = Arc::clone(segment.image.as_ref().expect("what is not durable stays in memory"));
+        self.hand_over(flight, image);
+        true
+    }
+
+    fn hand_over(&mut self, flight: InFlight, image: Arc<crate::image::Image>) {
+        self.marks.submitted.raise(flight.durable);
+        self.marks.check();
+        self.statistics.written_bytes += flight.end - flight.start;
+        let (start, end) = (flight.start as usize, flight.end as usize);
+        self.storage.submit(Write { segment: flight.segment, image, start, end });
+        if planted("ack-before-sync") {
+            self.marks.durable.raise(flight.durable);
+        }
+        self.in_flight = Some(flight);
+    }
+
+    fn pad_group(&mut self) {
+        let standing = self.standing();
+        let active = self.active.as_mut().expect("an active segment");
+        assert!(!active.is_open(), "seal comes before submit");
+        active.seal(standing);
+        self.statistics.pad_bytes += active.pad(standing);
+        let end = active.position();
+        self.marks.appended.raise(end);
+        self.head.stated(standing.head, end);
+        if self.segments.back().is_some_and(|segment| segment.end() == end) {
+            self.active = None;
+        }
+    }
+
+    pub(crate) fn written(&mut self, result: io::Result<()>) -> Result<bool, SyncFailed> {
+        let flight = self.in_flight.take().expect("an answer to a write in flight");
+        if let Err(error) = result {
+            if planted("retry-failed-sync") {
+                let segment = self.segments.iter().find(|segment| segment.number == flight.segment);
+                let image = segment.and_then(|segment| segment.image.clone()).expect("what is not durable stays");
+                self.hand_over(flight, image);
+                return Ok(false);
+            }
+            return Err(SyncFailed { segment: flight.segment, start: flight.start, end: flight.end, error });
+        }
+        self.statistics.syncs += 1;
+        self.marks.durable.raise(flight.durable.max(self.marks.durable.get()));
+        self.marks.check();
+        self.cool();
+        Ok(true)
+    }
+}

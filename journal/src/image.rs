@@ -1,0 +1,228 @@
+//! A segment's memory: one writer above the frontier, any number of readers below it.
+//!
+//! Why the safe API is sound: an image has at most one [`ImageWriter`] (it is made with the image, or from an `Arc` that nobody
+//! shares), a writer is not `Clone`, and it writes only at or above the frontier, through `&mut self`. Readers see only bytes below the
+//! frontier, which only grows while anybody shares the image. So no byte is ever written while a reference to it exists. The
+//! frontier is stored with Release after the bytes and loaded with Acquire before them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw};
+
+use crate::position::Position;
+
+/// Memory of a segment, a window or a spool segment. Bytes below the frontier never change.
+pub struct Image {
+    map: MmapRaw,
+    frontier: AtomicUsize,
+    file_backed: bool,
+}
+
+/// The only way to write an image.
+pub struct ImageWriter {
+    image: Arc<Image>,
+}
+
+/// Memory that holds a part of the log.
+#[derive(Clone)]
+pub struct Extent {
+    /// The position of the image's first byte.
+    pub base: Position,
+    /// The memory.
+    pub image: Arc<Image>,
+}
+
+impl Extent {
+    /// The bytes of the log from `position` on. Panics if the image does not hold them.
+    #[must_use]
+    pub fn bytes(&self, position: Position, len: usize) -> &[u8] {
+        self.image.bytes((position - self.base) as usize, len)
+    }
+}
+
+impl Image {
+    /// Bytes of the whole image.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.map.len() == 0
+    }
+
+    /// The first byte that is not readable yet.
+    #[must_use]
+    pub fn frontier(&self) -> usize {
+        self.frontier.load(Ordering::Acquire)
+    }
+
+    /// Whether the memory is a mapped file, so that the file is in use as long as the image is.
+    #[must_use]
+    pub fn file_backed(&self) -> bool {
+        self.file_backed
+    }
+
+    /// Readable bytes. Panics beyond the frontier.
+    #[must_use]
+    pub fn bytes(&self, offset: usize, len: usize) -> &[u8] {
+        let end = offset.checked_add(len).expect("a range of an image");
+        assert!(end <= self.frontier(), "read of {offset}..{end} beyond the frontier {}", self.frontier());
+        // SAFETY: the range lies within the mapping, as the frontier never exceeds its length, and below the frontier, where
+        // nobody writes while `self` is borrowed (see the module). The mapping lives as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(offset), len) }
+    }
+
+    /// Writes a mapped file's range to its medium, and waits for it. `offset` lies on a page.
+    ///
+    /// # Errors
+    /// What msync says.
+    pub fn flush(&self, offset: usize, len: usize) -> io::Result<()> {
+        self.map.flush_range(offset, len)
+    }
+}
+
+impl ImageWriter {
+    /// New memory, every page of it touched, all zeros.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn anonymous(bytes: usize) -> io::Result<ImageWriter> {
+        let map = MmapRaw::from(MmapMut::map_anon(bytes)?);
+        // Both are advice: an old kernel refuses them, and the first touch is slower then.
+        let _ = map.advise(Advice::HugePage);
+        let _ = map.advise(Advice::PopulateWrite);
+        Ok(ImageWriter::over(map, false))
+    }
+
+    /// A shared mapping of a file that has `bytes` allocated bytes. Nothing else may change or cut the file meanwhile: the
+    /// directory's lock and the file's name see to it.
+    ///
+    /// # Errors
+    /// What mmap says.
+    pub fn mapped(file: &std::fs::File, bytes: usize) -> io::Result<ImageWriter> {
+        let map = MmapOptions::new().len(bytes).map_raw(file)?;
+        let _ = map.advise(Advice::PopulateWrite);
+        Ok(ImageWriter::over(map, true))
+    }
+
+    /// Takes an image over for new contents, if nobody else holds it.
+    ///
+    /// # Errors
+    /// The image, while it is shared.
+    pub fn reuse(mut image: Arc<Image>) -> Result<ImageWriter, Arc<Image>> {
+        match Arc::get_mut(&mut image) {
+            Some(unique) => *unique.frontier.get_mut() = 0,
+            None => return Err(image),
+        }
+        Ok(ImageWriter { image })
+    }
+
+    fn over(map: MmapRaw, file_backed: bool) -> ImageWriter {
+        ImageWriter { image: Arc::new(Image { map, frontier: AtomicUsize::new(0), file_backed }) }
+    }
+
+    /// The image, to be shared.
+    #[must_use]
+    pub fn image(&self) -> &Arc<Image> {
+        &self.image
+    }
+
+    /// Bytes of the whole image.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.image.len()
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.image.is_empty()
+    }
+
+    /// Any bytes, those above the frontier too.
+    #[must_use]
+    pub fn bytes(&self, offset: usize, len: usize) -> &[u8] {
+        self.check(offset, len);
+        // SAFETY: within the mapping; only this writer writes, and it is borrowed.
+        unsafe { std::slice::from_raw_parts(self.image.map.as_ptr().add(offset), len) }
+    }
+
+    /// Bytes to be written. Panics below the frontier.
+    #[inline]
+    pub fn bytes_mut(&mut self, offset: usize, len: usize) -> &mut [u8] {
+        self.check(offset, len);
+        let frontier = self.image.frontier.load(Ordering::Relaxed);
+        assert!(offset >= frontier, "write at {offset} below the frontier {frontier}");
+        // SAFETY: within the mapping and at or above the frontier, where no reader has a reference; this is the only writer, and
+        // it is borrowed for as long as the slice lives.
+        unsafe { std::slice::from_raw_parts_mut(self.image.map.as_mut_ptr().add(offset), len) }
+    }
+
+    /// Copies `bytes` to `offset`. Panics below the frontier.
+    #[inline]
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.bytes_mut(offset, bytes.len()).copy_from_slice(bytes);
+    }
+
+    /// Makes all below `frontier` readable and unchangeable.
+    pub fn publish(&mut self, frontier: usize) {
+        assert!(
+            frontier <= self.len() && frontier >= self.image.frontier.load(Ordering::Relaxed),
+            "a frontier only grows"
+        );
+        self.image.frontier.store(frontier, Ordering::Release);
+    }
+
+    #[inline]
+    fn check(&self, offset: usize, len: usize) {
+        let end = offset.checked_add(len).expect("a range of an image");
+        assert!(end <= self.len(), "range {offset}..{end} beyond the image's {} bytes", self.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_see_what_was_published() {
+        let mut writer = ImageWriter::anonymous(8192).unwrap();
+        let image = Arc::clone(writer.image());
+        writer.write(0, b"abc");
+        assert_eq!(image.frontier(), 0);
+        writer.publish(3);
+        writer.write(3, b"def");
+        assert_eq!(image.bytes(0, 3), b"abc");
+        assert_eq!(writer.bytes(0, 6), b"abcdef");
+    }
+
+    #[test]
+    #[should_panic(expected = "beyond the frontier")]
+    fn nothing_is_read_beyond_the_frontier() {
+        let writer = ImageWriter::anonymous(4096).unwrap();
+        let _ = writer.image().bytes(0, 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "below the frontier")]
+    fn nothing_is_written_below_the_frontier() {
+        let mut writer = ImageWriter::anonymous(4096).unwrap();
+        writer.publish(8);
+        writer.write(7, b"x");
+    }
+
+    #[test]
+    fn only_an_unshared_image_is_reused() {
+        let writer = ImageWriter::anonymous(4096).unwrap();
+        let shared = Arc::clone(writer.image());
+        let shared = ImageWriter::reuse(shared).err().expect("the writer still holds it");
+        drop(writer);
+        let writer = ImageWriter::reuse(shared).ok().expect("nobody else holds it");
+        assert_eq!(writer.image().frontier(), 0);
+    }
+}

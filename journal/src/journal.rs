@@ -1,0 +1,254 @@
+//! The journal: what its owner, the one appender, calls.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::append::{Active, Bound, Standing};
+use crate::cold::{Cold, Lookup, Wanted};
+use crate::config::Config;
+use crate::epoch::EpochTable;
+use crate::error::{NotReady, SyncFailed};
+use crate::frame::Record;
+use crate::group::InFlight;
+use crate::image::{Extent, Image, ImageWriter};
+use crate::position::{Epoch, Home, Position};
+use crate::prepare::Preparing;
+use crate::reclaim::Head;
+use crate::recovery::Recovery;
+use crate::segment::{Segment, SegmentHeader};
+use crate::statistics::Statistics;
+use crate::storage::{Completion, Storage};
+use crate::watermark::Watermarks;
+
+/// The log of one node. A turn of its owner: `begin` and `stage` for each batch, `seal`, `submit`, `poll`.
+pub struct Journal<S: Storage> {
+    pub(crate) storage: S,
+    pub(crate) config: Config,
+    pub(crate) table: EpochTable,
+    pub(crate) epoch: Epoch,
+    pub(crate) recovery: Recovery,
+    pub(crate) marks: Watermarks,
+    /// Live segments, oldest first; the active one is the last.
+    pub(crate) segments: VecDeque<Segment>,
+    pub(crate) active: Option<Active>,
+    pub(crate) preparing: Preparing,
+    pub(crate) in_flight: Option<InFlight>,
+    pub(crate) head: Head,
+    pub(crate) hot_bytes: u64,
+    /// Images that are no longer needed here, until nobody else holds them.
+    pub(crate) retired: Vec<Arc<Image>>,
+    pub(crate) cold: Cold,
+    pub(crate) statistics: Statistics,
+}
+
+/// A segment that is ready for its turn.
+pub(crate) struct Prepared {
+    pub header: SegmentHeader,
+    pub writer: ImageWriter,
+}
+
+/// What a poll brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// `durable` moved.
+    pub durable: bool,
+    /// Segments that became ready.
+    pub prepared: u32,
+    /// Windows that arrived.
+    pub fetched: u32,
+}
+
+impl<S: Storage> Journal<S> {
+    /// What recovery found.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// This life.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Counters since the start.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// The end of the last sealed frame.
+    pub fn appended(&self) -> Position {
+        self.marks.appended.get()
+    }
+
+    /// All below it is on this node's disk.
+    pub fn durable(&self) -> Position {
+        self.marks.durable.get()
+    }
+
+    /// All below it may be answered for.
+    pub fn committed(&self) -> Position {
+        self.marks.durable.get()
+    }
+
+    /// Payload that a batch of one frame may have for sure, overhead included: see [`Bound::frame_bytes`].
+    pub fn room(&self) -> u64 {
+        let active = self.active.as_ref().map_or(0, Active::room);
+        active.max(self.preparing.room())
+    }
+
+    /// Takes room for a batch: all it stages lands in one frame. Called again within a turn it adds a batch.
+    ///
+    /// # Errors
+    /// No segment is ready for it; nothing was changed.
+    pub fn begin(&mut self, bound: Bound) -> Result<(), NotReady> {
+        if self.active.as_mut().is_some_and(|active| active.reserve(bound)) {
+            return Ok(());
+        }
+        if bound.frame_bytes() > self.preparing.room() {
+            self.want(bound.frame_bytes());
+            return Err(NotReady);
+        }
+        self.seal();
+        self.close_active();
+        self.activate();
+        let active = self.active.as_mut().expect("just activated");
+        assert!(active.reserve(bound), "a prepared segment has the room it said");
+        Ok(())
+    }
+
+    /// Copies a record into the log. Its bytes can be read from [`extent`](Self::extent) after the seal. Panics beyond the bound.
+    #[inline]
+    pub fn stage(&mut self, record: &Record<'_>) -> Home {
+        self.statistics.records += 1;
+        self.statistics.body_bytes += record.body.len() as u64;
+        self.active.as_mut().expect("begin comes before stage").stage(record)
+    }
+
+    /// Ends the turn's frame. Everything staged is durable when `durable` reaches the position returned.
+    pub fn seal(&mut self) -> Position {
+        let standing = self.standing();
+        if let Some(active) = &mut self.active
+            && active.seal(standing)
+        {
+            self.statistics.frames += 1;
+            let end = active.position();
+            self.marks.appended.raise(end);
+            self.head.stated(standing.head, end);
+        }
+        self.marks.appended.get()
+    }
+
+    /// Takes the storage's answers.
+    ///
+    /// # Errors
+    /// A sync failed: the process must end (R7).
+    pub fn poll(&mut self) -> Result<Progress, SyncFailed> {
+        let mut progress = Progress::default();
+        while let Some(completion) = self.storage.completed() {
+            match completion {
+                Completion::Written(result) => progress.durable |= self.written(result)?,
+                Completion::Prepared { segment, result } => progress.prepared += self.was_prepared(segment, result),
+                Completion::Read { ticket, result } => progress.fetched += self.arrived(ticket, result.ok()),
+            }
+        }
+        self.reclaim();
+        self.top_up();
+        Ok(progress)
+    }
+
+    /// The memory that holds the body at `position` (a [`Home`]'s).
+    pub fn extent(&mut self, position: Position) -> Lookup {
+        let Some(segment) = self.segment_at(position) else { return Lookup::Damaged };
+        if let Some(image) = &segment.image {
+            return Lookup::Memory(Extent { base: segment.start, image: Arc::clone(image) });
+        }
+        let seed = segment.seed(self.table.at(position));
+        let answer = self.cold.lookup(segment.number, position, seed);
+        if matches!(answer, Lookup::Damaged) {
+            self.statistics.damaged += 1;
+        }
+        answer
+    }
+
+    /// Asks for a window that holds the body at `position`; a poll tells when one arrived. Panics where no live segment is.
+    pub fn fetch(&mut self, position: Position, len: u32) {
+        let segment = self.segment_at(position).expect("a record of the live log");
+        let (number, bounds) = (segment.number, (segment.start, segment.bytes));
+        let (read_ahead, unit) = (self.config.read_ahead, u64::from(self.table.block));
+        if let Some(read) = self.cold.fetch(number, bounds, Wanted { position, len, read_ahead, unit }) {
+            self.storage.read(read);
+        }
+    }
+
+    /// The storage, for who drives it in tests.
+    pub fn storage_mut(&mut self) -> &mut S {
+        &mut self.storage
+    }
+
+    /// The storage, for the next recovery.
+    pub fn into_storage(self) -> S {
+        self.storage
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { durable: self.marks.durable.get(), slave_durable: Position(0), head: self.head.declared() }
+    }
+
+    pub(crate) fn segment_at(&self, position: Position) -> Option<&Segment> {
+        let after = self.segments.partition_point(|segment| segment.start <= position);
+        let segment = &self.segments[after.checked_sub(1)?];
+        (position < segment.end()).then_some(segment)
+    }
+
+    fn arrived(&mut self, ticket: u64, image: Option<Arc<Image>>) -> u32 {
+        self.statistics.windows += 1;
+        self.statistics.window_bytes += image.as_ref().map_or(0, |image| image.len() as u64);
+        if let Some(read) = self.cold.arrived(ticket, image) {
+            self.storage.read(read);
+        }
+        1
+    }
+
+    fn close_active(&mut self) {
+        let standing = self.standing();
+        let Some(mut active) = self.active.take() else { return };
+        let written_end = active.close(standing);
+        let segment = self.segments.back_mut().expect("the active segment is listed");
+        segment.written_end = written_end;
+        let end = segment.end();
+        self.marks.appended.raise(end);
+        self.head.stated(standing.head, end);
+        self.cool();
+    }
+
+    fn activate(&mut self) {
+        let Prepared { header, writer } = self.preparing.take().expect("a prepared segment");
+        let start = Position(header.number.0 * self.table.segment_bytes);
+        self.hot_bytes += header.bytes;
+        self.segments.push_back(Segment {
+            number: header.number,
+            key: header.key,
+            start,
+            bytes: header.bytes,
+            image: Some(Arc::clone(writer.image())),
+            written_end: start + header.bytes,
+        });
+        let segment = self.segments.back().expect("just pushed");
+        let seed = segment.seed(self.epoch);
+        self.active = Some(Active::new(writer, &header, start, seed, header.block as usize, 0));
+        self.top_up();
+    }
+
+    /// Lets go of the oldest images beyond `hot_bytes`, of what is durable only.
+    pub(crate) fn cool(&mut self) {
+        let durable = self.marks.durable.get();
+        let first_hot = self.segments.partition_point(|segment| segment.image.is_none());
+        for index in first_hot..self.segments.len().saturating_sub(1) {
+            let segment = &mut self.segments[index];
+            if self.hot_bytes <= self.config.hot_bytes || segment.end() > durable {
+                break;
+            }
+            self.hot_bytes -= segment.bytes;
+            self.retired.extend(segment.image.take());
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Segments made ready ahead of their use.
+
+use std::collections::VecDeque;
+use std::io;
+
+use crate::frame::FRAME_HEADER;
+use crate::image::ImageWriter;
+use crate::journal::{Journal, Prepared};
+use crate::position::SegmentNumber;
+use crate::segment::SegmentHeader;
+use crate::storage::{Prepare, Storage};
+
+/// What is ready, and what is under way: one at a time, so that numbers stay contiguous when one fails.
+pub(crate) struct Preparing {
+    ready: VecDeque<Prepared>,
+    under_way: Option<SegmentHeader>,
+    next_number: SegmentNumber,
+    /// Bytes of an oversize segment that a batch waits for.
+    wanted: Option<u64>,
+    failed: Option<io::Error>,
+    keys: u64,
+}
+
+impl Preparing {
+    pub fn new(next_number: SegmentNumber, keys: u64) -> Preparing {
+        Preparing { ready: VecDeque::new(), under_way: None, next_number, wanted: None, failed: None, keys }
+    }
+
+    /// Bytes a frame may have in the next segment.
+    pub fn room(&self) -> u64 {
+        self.ready.front().map_or(0, |prepared| room_of(prepared.header.bytes, prepared.header.block))
+    }
+
+    pub fn take(&mut self) -> Option<Prepared> {
+        self.ready.pop_front()
+    }
+
+    /// Bytes of the files that are ready or under way.
+    pub fn bytes(&self) -> u64 {
+        let ready: u64 = self.ready.iter().map(|prepared| prepared.header.bytes).sum();
+        ready + self.under_way.map_or(0, |header| header.bytes)
+    }
+
+    /// The next of a sequence that nobody guesses who does not know where it began.
+    fn next_key(&mut self) -> u64 {
+        self.keys = self.keys.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.keys ^ (self.keys >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// Bytes a frame may have in a segment of its own: a header's block before it, a closing pad behind it.
+fn room_of(segment_bytes: u64, block: u32) -> u64 {
+    segment_bytes - u64::from(block) - FRAME_HEADER as u64
+}
+
+impl<S: Storage> Journal<S> {
+    /// Tries again after a preparation failed.
+    pub fn prepare_again(&mut self) {
+        self.preparing.failed = None;
+        self.top_up();
+    }
+
+    /// Why the last preparation failed, until it is tried again.
+    pub fn preparation_failure(&self) -> Option<&io::Error> {
+        self.preparing.failed.as_ref()
+    }
+
+    /// A frame of `frame_bytes` waits for a segment.
+    pub(crate) fn want(&mut self, frame_bytes: u64) {
+        let regular = room_of(self.table.segment_bytes, self.table.block);
+        if frame_bytes > regular {
+            let needed = frame_bytes + u64::from(self.table.block) + FRAME_HEADER as u64;
+            let bytes = needed.next_multiple_of(self.table.segment_bytes);
+            assert!(bytes <= u64::from(u32::MAX), "a batch of {frame_bytes} bytes");
+            self.preparing.wanted = self.preparing.wanted.max(Some(bytes));
+        }
+        self.top_up();
+    }
+
+    /// Keeps enough segments ready, as far as the disk budget goes.
+    pub(crate) fn top_up(&mut self) {
+        if self.preparing.under_way.is_some() || self.preparing.failed.is_some() {
+            return;
+        }
+        let mut bytes = self.table.segment_bytes;
+        if let Some(wanted) = self.preparing.wanted {
+            bytes = wanted;
+            self.discard_ready();
+        } else if self.preparing.ready.len() >= self.config.prepared {
+            return;
+        }
+        if self.disk_bytes() + bytes > self.disk_budget() {
+            return;
+        }
+        let header = SegmentHeader {
+            key: self.preparing.next_key(),
+            number: self.preparing.next_number,
+            bytes,
+            block: self.table.block,
+            epoch: self.epoch,
+        };
+        self.preparing.under_way = Some(header);
+        let image = self.reusable_image(bytes);
+        self.storage.prepare(Prepare { header, image });
+    }
+
+    pub(crate) fn was_prepared(&mut self, segment: SegmentNumber, result: io::Result<ImageWriter>) -> u32 {
+        let header = self.preparing.under_way.take().expect("an answer to a preparation");
+        assert_eq!(header.number, segment, "answers come in order");
+        match result {
+            Ok(writer) => {
+                self.statistics.prepared += 1;
+                self.preparing.next_number.0 += header.bytes / self.table.segment_bytes;
+                if self.preparing.wanted.is_some_and(|wanted| header.bytes >= wanted) {
+                    self.preparing.wanted = None;
+                }
+                self.preparing.ready.push_back(Prepared { header, writer });
+                1
+            }
+            Err(error) => {
+                self.preparing.failed = Some(error);
+                0
+            }
+        }
+    }
+
+    /// Regular segments that are ready make way for an oversize one.
+    fn discard_ready(&mut self) {
+        while let Some(Prepared { header, writer }) = self.preparing.ready.pop_back() {
+            self.preparing.next_number = header.number;
+            self.retired.push(std::sync::Arc::clone(writer.image()));
+            drop(writer);
+            self.storage.recycle(header.number);
+        }
+    }
+
+    fn reusable_image(&mut self, bytes: u64) -> Option<std::sync::Arc<crate::image::Image>> {
+        let free = |image: &std::sync::Arc<crate::image::Image>| std::sync::Arc::strong_count(image) == 1;
+        let fits = |image: &std::sync::Arc<crate::image::Image>| image.len() as u64 == bytes && !image.file_backed();
+        let found = self.retired.iter().position(|image| free(image) && fits(image));
+        let image = found.map(|index| self.retired.swap_remove(index));
+        // Beyond the one that comes next nothing is kept for reuse; what others hold is theirs.
+        self.retired.retain(|image| !free(image));
+        image
+    }
+}

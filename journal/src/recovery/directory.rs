@@ -1,0 +1,95 @@
+//! What is there: table and segments, looked at before anything is touched.
+
+use crate::epoch::{BadTable, EpochTable};
+use crate::error::OpenError;
+use crate::position::{Position, SegmentNumber};
+use crate::segment::{BadHeader, FORMAT_VERSION, SegmentHeader};
+use crate::storage::{SegmentFile, Storage};
+
+/// A segment file.
+pub(crate) struct Found {
+    pub number: SegmentNumber,
+    pub name: String,
+    pub start: Position,
+    pub data_start: Position,
+    pub bytes: u64,
+    /// None where both copies are damaged.
+    pub header: Option<SegmentHeader>,
+}
+
+/// All segment files, by number.
+pub(crate) struct Directory {
+    pub found: Vec<Found>,
+}
+
+impl Found {
+    pub fn end(&self) -> Position {
+        self.start + self.bytes
+    }
+
+    pub fn key(&self) -> Option<u64> {
+        self.header.map(|header| header.key)
+    }
+}
+
+impl Directory {
+    pub fn read<S: Storage>(
+        storage: &mut S,
+        table: &EpochTable,
+        files: Vec<SegmentFile>,
+    ) -> Result<Directory, OpenError> {
+        let mut found = Vec::with_capacity(files.len());
+        for file in files {
+            let name = storage.name(file.number);
+            let header = match SegmentHeader::decode(&file.header) {
+                Ok(header) => (header.number == file.number && header.bytes == file.bytes).then_some(header),
+                Err(BadHeader::Damaged) => None,
+                Err(BadHeader::Newer(version)) => return Err(newer(name, version)),
+            };
+            let start = Position(file.number.0 * table.segment_bytes);
+            let data_start = start + u64::from(table.block);
+            found.push(Found { number: file.number, name, start, data_start, bytes: file.bytes, header });
+        }
+        found.sort_by_key(|found| found.number);
+        Ok(Directory { found })
+    }
+
+    /// The segment that holds `position`.
+    pub fn at(&self, position: Position) -> Option<&Found> {
+        let after = self.found.partition_point(|found| found.start <= position);
+        let found = &self.found[after.checked_sub(1)?];
+        (position < found.end()).then_some(found)
+    }
+}
+
+/// The better copy of the epoch table, and whether the other is as good; `None` in a new directory.
+pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTable, bool)>, OpenError> {
+    let mut best: Option<EpochTable> = None;
+    let mut present = 0;
+    let mut good = 0;
+    for slot in 0..2 {
+        let bytes = storage.read_table(slot).map_err(OpenError::io(format!("read (epochs-{slot})")))?;
+        let Some(bytes) = bytes else { continue };
+        present += 1;
+        match EpochTable::decode(&bytes) {
+            Ok(table) => {
+                good += 1;
+                let epoch = |table: &EpochTable| table.newest().map(|life| life.epoch);
+                if best.as_ref().is_none_or(|best| epoch(best) < epoch(&table)) {
+                    best = Some(table);
+                }
+            }
+            Err(BadTable::Newer(version)) => return Err(newer(format!("epochs-{slot}"), version)),
+            Err(BadTable::Damaged) => {}
+        }
+    }
+    match best {
+        Some(table) => Ok(Some((table, good == present))),
+        None if present > 0 => Err(OpenError::NoTable),
+        None => Ok(None),
+    }
+}
+
+fn newer(file: String, found: u16) -> OpenError {
+    OpenError::Newer { file, found, known: FORMAT_VERSION }
+}

@@ -1,0 +1,372 @@
+//! From a directory to a journal: what was durable is visited, what is torn is cut, what is damaged is named.
+
+mod directory;
+mod scan;
+mod tail;
+mod visit;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::append::Active;
+use crate::cold::Cold;
+use crate::config::Config;
+use crate::epoch::{EpochTable, Life, MAX_LIVES};
+use crate::error::OpenError;
+use crate::image::ImageWriter;
+use crate::journal::Journal;
+use crate::plant::planted;
+use crate::position::{Epoch, Position, SegmentNumber};
+use crate::prepare::Preparing;
+use crate::reclaim::Head;
+use crate::segment::Segment;
+use crate::statistics::Statistics;
+use crate::storage::Storage;
+use crate::watermark::Watermarks;
+use directory::{Directory, Found};
+use scan::Scan;
+use tail::Tail;
+pub use visit::Visit;
+use visit::Walk;
+
+/// Damages listed at most; all are counted.
+const MAX_DAMAGES: usize = 10_000;
+
+/// What a recovery found.
+#[derive(Clone, Debug, Default)]
+pub struct Recovery {
+    /// Records visited.
+    pub records: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// What was not as it had been written, the first ten thousand.
+    pub damage: Vec<Damage>,
+    /// How many there were.
+    pub damages: u64,
+    /// What was cut off the end and saved aside.
+    pub cut: Option<Cut>,
+    /// One copy of the epoch table was damaged, and is repaired.
+    pub table_repaired: bool,
+}
+
+/// Bytes that are not as they were written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Damage {
+    /// The file.
+    pub file: String,
+    /// Its segment.
+    pub segment: SegmentNumber,
+    /// Where in the file.
+    pub offset: u64,
+    /// Bytes concerned.
+    pub len: u64,
+    /// The record's sequence, where it can be told.
+    pub sequence: Option<u64>,
+    /// What was hit.
+    pub kind: DamageKind,
+}
+
+/// What a damage hit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DamageKind {
+    /// A body: this record is lost.
+    Body,
+    /// A directory's entry: this record is lost.
+    Entry,
+    /// A directory, in places that no record can be named for.
+    Directory,
+    /// A frame's header; records found by the directory's marker were visited.
+    Frame,
+    /// Both copies of a segment's header: all its records are lost.
+    Segment,
+}
+
+/// Bytes beyond the log's end: torn, never answered for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// The log's end.
+    pub from: Position,
+    /// Bytes saved.
+    pub bytes: u64,
+    /// Names of the copies.
+    pub names: Vec<String>,
+}
+
+impl Recovery {
+    fn add_damage(
+        &mut self,
+        file: &str,
+        segment: SegmentNumber,
+        offset: u64,
+        len: u64,
+        sequence: Option<u64>,
+        kind: DamageKind,
+    ) {
+        self.damages += 1;
+        if self.damage.len() < MAX_DAMAGES {
+            self.damage.push(Damage { file: file.to_owned(), segment, offset, len, sequence, kind });
+        }
+    }
+}
+
+/// A recovery under way.
+struct Recovering<'a, S: Storage> {
+    storage: &'a mut S,
+    config: &'a Config,
+    table: EpochTable,
+    directory: Directory,
+    report: Recovery,
+}
+
+/// What the visited segments leave for the journal.
+#[derive(Default)]
+struct Visited {
+    segments: VecDeque<Segment>,
+    hot_bytes: u64,
+    /// The last segment's memory, still writable, and its records.
+    last: Option<(ImageWriter, u32)>,
+}
+
+impl<S: Storage> Journal<S> {
+    /// Opens the log: visits every valid record from the head on, in the log's order; cuts a torn end; syncs what it keeps; begins
+    /// a new life (R1 to R5).
+    ///
+    /// # Errors
+    /// The directory cannot be used. Nothing that counts in it was changed.
+    pub fn recover(mut storage: S, config: Config, visit: &mut Visit<'_>) -> Result<Journal<S>, OpenError> {
+        config.check();
+        let files = storage.segments().map_err(OpenError::io("listed"))?;
+        let (table, intact) = match directory::read_table(&mut storage)? {
+            Some(found) => found,
+            None if files.is_empty() => (new_table(&config), true),
+            None => return Err(OpenError::NoTable),
+        };
+        if table.lives.len() >= MAX_LIVES {
+            return Err(OpenError::TooManyLives(table.lives.len()));
+        }
+        let directory = Directory::read(&mut storage, &table, files)?;
+        let report = Recovery { table_repaired: !intact, ..Recovery::default() };
+        let mut recovering = Recovering { storage: &mut storage, config: &config, table, directory, report };
+        let mut tail = recovering.tail()?;
+        let visited = recovering.visit(&mut tail, visit)?;
+        recovering.save_cut(&tail)?;
+        let first = recovering.begin_life(&tail)?;
+        let Recovering { table, directory, report, .. } = recovering;
+        let mut journal = assemble(storage, config, table, report, (first, tail.head));
+        journal.settle(&directory, visited, first)?;
+        Ok(journal)
+    }
+
+    /// Goes on in the last segment if the new life begins in it, and gives back all that is not part of the log.
+    fn settle(&mut self, directory: &Directory, visited: Visited, first: Position) -> Result<(), OpenError> {
+        self.segments = visited.segments;
+        self.hot_bytes = visited.hot_bytes;
+        let mut end = Position(first.0 - first.0 % self.table.segment_bytes);
+        if let (Some(segment), Some((loaded, records))) = (self.segments.back_mut(), visited.last) {
+            if first < segment.end() {
+                let found = directory.at(segment.start).expect("it was visited");
+                let header = found.header.expect("the active segment has a header");
+                let mut writer =
+                    self.storage.adopt(segment.number, loaded).map_err(OpenError::io("opened to write"))?;
+                let at = (first - segment.start) as usize;
+                writer.publish(at);
+                segment.image = Some(Arc::clone(writer.image()));
+                let seed = segment.seed(self.epoch);
+                self.active = Some(Active::new(writer, &header, segment.start, seed, at, records));
+            } else {
+                publish_all(loaded);
+            }
+            end = segment.end();
+        }
+        let front = self.segments.front().map_or(end, |segment| segment.start);
+        for found in directory.found.iter().filter(|found| found.start < front || found.start >= end) {
+            self.storage.recycle(found.number);
+        }
+        self.preparing = Preparing::new(SegmentNumber(end.0 / self.table.segment_bytes), self.config.keys);
+        self.fix_budget();
+        self.cool();
+        self.top_up();
+        Ok(())
+    }
+
+    fn fix_budget(&mut self) {
+        let available = (self.storage.room() + self.disk_bytes()) / 10 * 8;
+        self.config.disk_budget.get_or_insert(available);
+    }
+}
+
+impl<S: Storage> Recovering<'_, S> {
+    fn tail(&mut self) -> Result<Tail, OpenError> {
+        if self.table.lives.is_empty() {
+            let none = Position(0);
+            return Ok(Tail { end: none, head: SegmentNumber(0), last_valid: none, loaded: Default::default() });
+        }
+        tail::find(self.storage, &self.directory, &self.table)
+    }
+
+    /// Visits all segments from the head to the end.
+    fn visit(&mut self, tail: &mut Tail, visit: &mut Visit<'_>) -> Result<Visited, OpenError> {
+        let mut visited = Visited::default();
+        let found = std::mem::take(&mut self.directory.found);
+        let live: Vec<&Found> =
+            found.iter().filter(|found| found.number >= tail.head && found.data_start < tail.end).collect();
+        self.check_contiguous(&live, tail)?;
+        let mut ordinal = 0;
+        for (index, found) in live.iter().enumerate() {
+            let ahead = live[index + 1..].iter().find(|next| !tail.loaded.contains_key(&next.number));
+            let writer = match tail.loaded.remove(&found.number) {
+                Some(writer) => writer,
+                None => self
+                    .storage
+                    .load(found.number, found.bytes, ahead.map(|next| (next.number, next.bytes)))
+                    .map_err(OpenError::io(format!("read ({})", found.name)))?,
+            };
+            ordinal = self.visit_segment(found, &writer, tail.end, visit);
+            self.keep(found, writer, tail, &mut visited);
+        }
+        if let Some((_, records)) = &mut visited.last {
+            *records = ordinal;
+        }
+        self.directory.found = found;
+        Ok(visited)
+    }
+
+    fn visit_segment(&mut self, found: &Found, writer: &ImageWriter, end: Position, visit: &mut Visit<'_>) -> u32 {
+        let Some(key) = found.key() else {
+            self.report.add_damage(&found.name, found.number, 0, found.bytes, None, DamageKind::Segment);
+            return 0;
+        };
+        let scan = Scan { bytes: writer.bytes(0, writer.len()), start: found.start, key, table: &self.table };
+        let report = &mut self.report;
+        let mut walk = Walk { scan, segment: found.number, name: &found.name, visit, report, ordinal: 0 };
+        walk.run(found.data_start, end);
+        walk.ordinal
+    }
+
+    /// Keeps the memory of the last segments, and lends out that of the others again.
+    fn keep(&mut self, found: &Found, mut writer: ImageWriter, tail: &Tail, visited: &mut Visited) {
+        let mut image = None;
+        let last = found.end() >= tail.end;
+        if last || tail.end - found.start <= self.config.hot_bytes {
+            image = Some(Arc::clone(writer.image()));
+            visited.hot_bytes += found.bytes;
+        }
+        visited.segments.push_back(Segment {
+            number: found.number,
+            key: found.key().unwrap_or(0),
+            start: found.start,
+            bytes: found.bytes,
+            image,
+            written_end: found.end(),
+        });
+        if last {
+            visited.last = Some((writer, 0));
+        } else if visited.segments.back().is_some_and(|segment| segment.image.is_some()) {
+            writer.publish(writer.len());
+        } else {
+            self.storage.unload(writer);
+        }
+    }
+
+    fn check_contiguous(&self, live: &[&Found], tail: &Tail) -> Result<(), OpenError> {
+        let mut next = tail.head;
+        for found in live {
+            if found.number != next {
+                return Err(OpenError::Missing(next, self.storage.name(next)));
+            }
+            next.0 += found.bytes / self.table.segment_bytes;
+        }
+        let data_start = Position(next.0 * self.table.segment_bytes + u64::from(self.table.block));
+        if data_start < tail.end {
+            return Err(OpenError::Missing(next, self.storage.name(next)));
+        }
+        Ok(())
+    }
+
+    /// Saves what lies between the end and the last valid frame beyond it.
+    fn save_cut(&mut self, tail: &Tail) -> Result<(), OpenError> {
+        let mut cut = Cut { from: tail.end, bytes: 0, names: Vec::new() };
+        let epoch = self.table.newest().map_or(Epoch(0), |life| life.epoch);
+        for found in &self.directory.found {
+            let from = tail.end.max(found.data_start);
+            let to = tail.last_valid.min(found.end());
+            if from >= to {
+                continue;
+            }
+            let name = format!("cut-{}-{}", epoch.0, from);
+            let loaded = self.storage.load(found.number, found.bytes, None).map_err(OpenError::io("read"))?;
+            let bytes = loaded.bytes((from - found.start) as usize, (to - from) as usize);
+            self.storage.save_aside(&name, bytes).map_err(OpenError::io(format!("saved aside ({name})")))?;
+            cut.bytes += bytes.len() as u64;
+            cut.names.push(name);
+            self.storage.unload(loaded);
+        }
+        self.report.cut = (!cut.names.is_empty()).then_some(cut);
+        Ok(())
+    }
+
+    /// Syncs what is kept, then writes the table (R3). Returns where the new life begins.
+    fn begin_life(&mut self, tail: &Tail) -> Result<Position, OpenError> {
+        let old_first = self.table.newest().map_or(Position(0), |life| life.first);
+        for found in &self.directory.found {
+            if found.end() > old_first && found.data_start < tail.end && !planted("no-sync-before-epoch") {
+                self.storage.sync(found.number).map_err(OpenError::io(format!("synced ({})", found.name)))?;
+            }
+        }
+        let epoch = Epoch(self.table.newest().map_or(1, |life| life.epoch.0 + 1));
+        let first = self.first_after(tail.end);
+        let keep_from = Position(tail.head.0 * self.table.segment_bytes);
+        self.table.head = tail.head;
+        self.table.begin(Life { epoch, end: tail.end, first }, keep_from);
+        let bytes = self.table.encode();
+        for slot in 0..2 {
+            self.storage.write_table(slot, &bytes).map_err(OpenError::io(format!("written (epochs-{slot})")))?;
+        }
+        Ok(first)
+    }
+
+    /// The next block after `end` that a frame may begin at.
+    fn first_after(&self, end: Position) -> Position {
+        let block = u64::from(self.table.block);
+        let first = end.align_up(block);
+        let boundary = self
+            .directory
+            .at(first)
+            .map_or(first.0.is_multiple_of(self.table.segment_bytes), |found| found.start == first);
+        if boundary { first + block } else { first }
+    }
+}
+
+fn new_table(config: &Config) -> EpochTable {
+    EpochTable { block: config.block, segment_bytes: config.segment_bytes, head: SegmentNumber(0), lives: Vec::new() }
+}
+
+fn publish_all(mut writer: ImageWriter) {
+    writer.publish(writer.len());
+}
+
+fn assemble<S: Storage>(
+    storage: S,
+    config: Config,
+    table: EpochTable,
+    recovery: Recovery,
+    (first, head): (Position, SegmentNumber),
+) -> Journal<S> {
+    Journal {
+        storage,
+        epoch: table.newest().expect("a life just began").epoch,
+        table,
+        recovery,
+        marks: Watermarks::at(first),
+        segments: VecDeque::new(),
+        active: None,
+        preparing: Preparing::new(SegmentNumber(0), config.keys),
+        in_flight: None,
+        head: Head::new(head),
+        hot_bytes: 0,
+        retired: Vec::new(),
+        cold: Cold::new(config.cold_bytes),
+        statistics: Statistics::default(),
+        config,
+    }
+}

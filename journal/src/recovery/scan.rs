@@ -1,0 +1,101 @@
+//! Frames in a segment's bytes.
+
+use crate::epoch::EpochTable;
+use crate::frame::{Entry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Seed, body_crc, u64_at};
+use crate::plant::planted;
+use crate::position::Position;
+
+/// A segment's bytes, and what decides whether a frame in them counts.
+#[derive(Clone, Copy)]
+pub(crate) struct Scan<'a> {
+    pub bytes: &'a [u8],
+    pub start: Position,
+    pub key: u64,
+    pub table: &'a EpochTable,
+}
+
+impl<'a> Scan<'a> {
+    pub fn end(&self) -> Position {
+        self.start + self.bytes.len() as u64
+    }
+
+    pub fn seed(&self, position: Position) -> Seed {
+        Seed { key: self.key, epoch: self.table.at(position) }
+    }
+
+    /// Bytes from `from` to `to`.
+    pub fn range(&self, from: Position, to: Position) -> &'a [u8] {
+        &self.bytes[(from - self.start) as usize..(to - self.start) as usize]
+    }
+
+    /// The valid frame header at `position` (R1).
+    pub fn header_at(&self, position: Position) -> Option<FrameHeader> {
+        if position >= self.end() {
+            return None;
+        }
+        FrameHeader::decode(self.range(position, self.end()), position, self.seed(position))
+    }
+
+    /// The first valid frame header from `from` on that begins below `limit`.
+    pub fn next_header(&self, from: Position, limit: Position) -> Option<FrameHeader> {
+        let limit = limit.min(self.end());
+        let mut position = from.align_up(FRAME_ALIGN as u64);
+        while position + FRAME_HEADER as u64 <= limit {
+            let offset = (position - self.start) as usize;
+            // The position in the header is the cheap sieve: hardly any other eight bytes equal it.
+            if u64_at(self.bytes, offset + 8) == position.0
+                && let Some(header) = self.header_at(position)
+            {
+                return Some(header);
+            }
+            position += FRAME_ALIGN as u64;
+        }
+        None
+    }
+
+    /// The frame's directory, marker included, if its check holds.
+    pub fn directory(&self, header: &FrameHeader) -> Option<&'a [u8]> {
+        let start = header.position + header.directory_offset() as u64;
+        let directory = self.range(start, header.position + u64::from(header.len));
+        let seed = self.seed(header.position);
+        let good = directory.len() >= MARKER
+            && directory[..MARKER] == seed.marker(header.position)
+            && seed.check(header.position, directory) == header.directory_crc;
+        good.then_some(directory)
+    }
+
+    /// Body of an entry, if it lies within the frame.
+    pub fn body(&self, frame: Position, end: Position, entry: &Entry<'_>) -> Option<&'a [u8]> {
+        if entry.body_len == 0 {
+            return Some(&[]);
+        }
+        let from = frame + u64::from(entry.body_offset);
+        let to = from + u64::from(entry.body_len);
+        (from >= frame + FRAME_HEADER as u64 && to <= end).then(|| self.range(from, to))
+    }
+
+    /// Whether header, directory and every body of a frame are as they were written.
+    pub fn whole(&self, header: &FrameHeader) -> bool {
+        if header.kind != FrameKind::Records {
+            return true;
+        }
+        let end = header.position + u64::from(header.len);
+        let Some(directory) = self.directory(header) else { return false };
+        entries(&directory[MARKER..])
+            .all(|entry| self.body(header.position, end, &entry).is_some_and(|body| good_body(body, entry.body_crc)))
+    }
+}
+
+/// Whether a body has its CRC.
+pub(crate) fn good_body(body: &[u8], crc: u32) -> bool {
+    body.is_empty() || planted("skip-body-crc") || body_crc(body) == crc
+}
+
+/// The entries of a directory whose check holds.
+pub(crate) fn entries<'a>(mut rest: &'a [u8]) -> impl Iterator<Item = Entry<'a>> {
+    std::iter::from_fn(move || {
+        let entry = Entry::decode(rest)?;
+        rest = &rest[entry.encoded_len()..];
+        Some(entry)
+    })
+}

@@ -1,0 +1,101 @@
+//! Where the log ends (R2), and from where on it is needed.
+
+use std::collections::BTreeMap;
+
+use crate::epoch::EpochTable;
+use crate::error::OpenError;
+use crate::image::ImageWriter;
+use crate::plant::planted;
+use crate::position::{Position, SegmentNumber};
+use crate::recovery::directory::{Directory, Found};
+use crate::recovery::scan::Scan;
+use crate::storage::Storage;
+
+/// What the newest life left.
+pub(crate) struct Tail {
+    /// The end of the last frame that is kept.
+    pub end: Position,
+    /// The first segment that is needed.
+    pub head: SegmentNumber,
+    /// Where the last valid frame beyond the end ends, if there is one.
+    pub last_valid: Position,
+    /// Segments that were read on the way.
+    pub loaded: BTreeMap<SegmentNumber, ImageWriter>,
+}
+
+/// What the frame headers of the last segments say.
+struct Headers {
+    durable: Position,
+    last_valid: Position,
+    /// Each head with the position of the first frame that stated it.
+    heads: Vec<(Position, SegmentNumber)>,
+}
+
+/// Reads the last segments and finds the end.
+pub(crate) fn find<S: Storage>(storage: &mut S, directory: &Directory, table: &EpochTable) -> Result<Tail, OpenError> {
+    let first = table.newest().expect("a table that was written lists a life").first;
+    let mut headers = Headers { durable: first, last_valid: first, heads: Vec::new() };
+    let mut loaded = BTreeMap::new();
+    let newest = || directory.found.iter().rev().take_while(|found| found.end() > first);
+    for (index, found) in newest().enumerate() {
+        let Some(key) = found.key() else { continue };
+        let ahead = newest().nth(index + 1).map(|next| (next.number, next.bytes));
+        let writer = storage
+            .load(found.number, found.bytes, ahead)
+            .map_err(OpenError::io(format!("read ({})", storage.name(found.number))))?;
+        let scan = Scan { bytes: writer.bytes(0, writer.len()), start: found.start, key, table };
+        headers.collect(&scan, first.max(found.data_start));
+        loaded.insert(found.number, writer);
+        if headers.durable > found.data_start {
+            break;
+        }
+    }
+    let end = end_of_log(directory, table, &loaded, headers.durable, first)?;
+    let heads = headers.heads.iter().filter(|(position, _)| *position < end).map(|(_, head)| *head);
+    let head = heads.max().unwrap_or_default().max(table.head);
+    Ok(Tail { end, head, last_valid: headers.last_valid, loaded })
+}
+
+impl Headers {
+    fn collect(&mut self, scan: &Scan<'_>, from: Position) {
+        let mut position = from;
+        while let Some(header) = scan.header_at(position).or_else(|| scan.next_header(position, scan.end())) {
+            self.durable = self.durable.max(header.durable);
+            position = header.position + u64::from(header.len);
+            self.last_valid = self.last_valid.max(position);
+            if self.heads.last().is_none_or(|(_, head)| *head != header.head) {
+                self.heads.push((header.position, header.head));
+            }
+        }
+    }
+}
+
+/// All below `durable` was durable; from there on frames count up to the first bad one.
+fn end_of_log(
+    directory: &Directory,
+    table: &EpochTable,
+    loaded: &BTreeMap<SegmentNumber, ImageWriter>,
+    durable: Position,
+    first: Position,
+) -> Result<Position, OpenError> {
+    let mut end = if planted("damage-is-the-end") { first } else { durable };
+    while let Some(found) = directory.at(end) {
+        let (Some(key), Some(writer)) = (found.key(), loaded.get(&found.number)) else {
+            return Err(unreadable_tail(found));
+        };
+        let scan = Scan { bytes: writer.bytes(0, writer.len()), start: found.start, key, table };
+        let position = end.max(found.data_start);
+        let kept = scan.header_at(position).filter(|header| scan.whole(header));
+        let kept = match kept {
+            None if planted("keep-after-hole") => scan.next_header(position + 8, scan.end()),
+            kept => kept,
+        };
+        let Some(header) = kept else { break };
+        end = header.position + u64::from(header.len);
+    }
+    Ok(end)
+}
+
+fn unreadable_tail(found: &Found) -> OpenError {
+    OpenError::NoSegmentHeader(found.number, found.name.clone())
+}

@@ -1,0 +1,168 @@
+//! Every valid record of a segment, in order; damage confined to what it hit.
+
+use crate::frame::{BODY_HEADER, BodyHeader, Entry, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Record};
+use crate::position::{Home, Position, SegmentNumber};
+use crate::recovery::scan::{Scan, entries, good_body};
+use crate::recovery::{DamageKind, Recovery};
+
+/// What is called for each record.
+pub type Visit<'a> = dyn FnMut(&Record<'_>, Home) + 'a;
+
+/// A walk through one segment, up to the end of the log.
+pub(crate) struct Walk<'a, 'v> {
+    pub scan: Scan<'a>,
+    pub segment: SegmentNumber,
+    pub name: &'a str,
+    pub visit: &'a mut Visit<'v>,
+    pub report: &'a mut Recovery,
+    /// Records before the next frame.
+    pub ordinal: u32,
+}
+
+/// A frame, or what is left of one.
+#[derive(Clone, Copy)]
+struct Remains {
+    frame: Position,
+    end: Position,
+}
+
+impl Remains {
+    /// The next entry from `at` on that checks, and whose body header says the same.
+    fn next_entry<'a>(self, scan: &Scan<'a>, at: Position, index: u32) -> Option<(Position, Entry<'a>)> {
+        let seed = scan.seed(self.frame);
+        let mut place = at;
+        while place < self.end {
+            let found = Entry::decode_checked(scan.range(place, self.end), self.frame, seed);
+            if let Some(entry) =
+                found.filter(|entry| entry.index >= index && (place == at || self.confirmed(scan, entry)))
+            {
+                return Some((place, entry));
+            }
+            place += 1;
+        }
+        None
+    }
+
+    fn confirmed(self, scan: &Scan<'_>, entry: &Entry<'_>) -> bool {
+        if entry.body_len == 0 {
+            return true;
+        }
+        let offset = u64::from(entry.body_offset);
+        if offset < (FRAME_HEADER + BODY_HEADER) as u64 || self.frame + offset > self.end {
+            return false;
+        }
+        let start = Position((self.frame + offset).0 - BODY_HEADER as u64);
+        let header = BodyHeader::decode(scan.range(start, self.end), start, scan.seed(start));
+        header.is_some_and(|header| header.sequence == entry.sequence && header.len == entry.body_len)
+    }
+}
+
+impl Walk<'_, '_> {
+    /// Visits all from `position` to `end`.
+    pub fn run(&mut self, mut position: Position, end: Position) {
+        let end = end.min(self.scan.end());
+        while position < end {
+            let mut limit = end;
+            if let Some((life_end, next_first)) = self.scan.table.break_after(position) {
+                if position >= life_end {
+                    position = next_first;
+                    continue;
+                }
+                limit = limit.min(life_end);
+            }
+            position = match self.scan.header_at(position) {
+                Some(header) if position + u64::from(header.len) <= limit => self.frame(&header),
+                _ => self.lost_header(position, limit),
+            };
+        }
+    }
+
+    fn frame(&mut self, header: &FrameHeader) -> Position {
+        let end = header.position + u64::from(header.len);
+        self.ordinal = header.ordinal;
+        if header.kind != FrameKind::Records {
+            return end;
+        }
+        let remains = Remains { frame: header.position, end };
+        match self.scan.directory(header) {
+            Some(directory) => {
+                for entry in entries(&directory[MARKER..]) {
+                    self.record(remains, &entry);
+                    self.ordinal += 1;
+                }
+            }
+            None => self.salvage(remains, header.position + header.directory_offset() as u64),
+        }
+        end
+    }
+
+    /// Visits a record if its body is good.
+    fn record(&mut self, remains: Remains, entry: &Entry<'_>) {
+        let body = self.scan.body(remains.frame, remains.end, entry).filter(|body| good_body(body, entry.body_crc));
+        let position = match entry.body_offset {
+            0 => remains.frame + FRAME_HEADER as u64,
+            offset => remains.frame + u64::from(offset),
+        };
+        match body {
+            Some(body) => {
+                let home = Home { position, segment: self.segment, ordinal: self.ordinal, len: entry.body_len };
+                self.report.records += 1;
+                self.report.bytes += body.len() as u64;
+                (self.visit)(&entry.record(body), home);
+            }
+            None => self.damage(position, u64::from(entry.body_len), Some(entry.sequence), DamageKind::Body),
+        }
+    }
+
+    /// A frame without its header: it reaches to the next one.
+    fn lost_header(&mut self, position: Position, limit: Position) -> Position {
+        let next = self.scan.next_header(position + 8, limit).map_or(limit, |header| header.position);
+        self.damage(position, next - position, None, DamageKind::Frame);
+        let marker = self.scan.seed(position).marker(position);
+        let region = self.scan.range(position, next);
+        if let Some(offset) = region.windows(MARKER).position(|bytes| bytes == marker) {
+            self.salvage(Remains { frame: position, end: next }, position + offset as u64);
+        }
+        next
+    }
+
+    /// The records of a frame whose directory as a whole cannot be trusted: entry by entry.
+    fn salvage(&mut self, remains: Remains, directory: Position) {
+        let first_ordinal = self.ordinal;
+        let mut at = directory + MARKER as u64;
+        let mut next_index = 0;
+        let mut good_bodies = Vec::new();
+        while let Some((place, entry)) = remains.next_entry(&self.scan, at, next_index) {
+            good_bodies.push(entry.body_offset);
+            self.ordinal = first_ordinal + entry.index;
+            self.record(remains, &entry);
+            next_index = entry.index + 1;
+            at = place + entry.encoded_len() as u64;
+        }
+        self.ordinal = first_ordinal + next_index;
+        self.name_lost_bodies(remains, directory, &good_bodies);
+    }
+
+    /// Bodies follow one another, each behind its header: those that no entry names are lost, and known by it.
+    fn name_lost_bodies(&mut self, remains: Remains, directory: Position, good: &[u32]) {
+        let mut start = remains.frame + FRAME_HEADER as u64;
+        let mut named = false;
+        while start + BODY_HEADER as u64 <= directory {
+            let seed = self.scan.seed(start);
+            let Some(header) = BodyHeader::decode(self.scan.range(start, directory), start, seed) else { break };
+            let body = start + BODY_HEADER as u64;
+            if good.binary_search(&((body - remains.frame) as u32)).is_err() {
+                named = true;
+                self.damage(body, u64::from(header.len), Some(header.sequence), DamageKind::Entry);
+            }
+            start = body + u64::from(header.len);
+        }
+        if !named {
+            self.damage(directory, remains.end - directory, None, DamageKind::Directory);
+        }
+    }
+
+    fn damage(&mut self, position: Position, len: u64, sequence: Option<u64>, kind: DamageKind) {
+        self.report.add_damage(self.name, self.segment, position - self.scan.start, len, sequence, kind);
+    }
+}

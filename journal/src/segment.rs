@@ -1,0 +1,169 @@
+//! A segment's header, and what the journal knows of a segment in use.
+
+use std::sync::Arc;
+
+use crate::frame::{Seed, u16_at, u32_at, u64_at};
+use crate::image::Image;
+use crate::position::{Epoch, Position, SegmentNumber};
+
+/// The format's version; greater ones are refused.
+pub const FORMAT_VERSION: u16 = 1;
+
+const MAGIC: &[u8; 8] = b"PRSEGMNT";
+const COPY: usize = 64;
+const SECOND_COPY: usize = 2048;
+
+/// What the first block of a segment says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentHeader {
+    /// Seeds all checks of the segment; new at each preparation (R5).
+    pub key: u64,
+    /// Where it stands in the log.
+    pub number: SegmentNumber,
+    /// Bytes of the segment, this header's block included.
+    pub bytes: u64,
+    /// What groups are padded to.
+    pub block: u32,
+    /// The life that prepared it.
+    pub epoch: Epoch,
+}
+
+/// Why a segment header cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadHeader {
+    /// Neither copy is good.
+    Damaged,
+    /// A later version wrote it.
+    Newer(u16),
+}
+
+impl SegmentHeader {
+    /// The segment's first block.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut copy = [0u8; COPY];
+        copy[..8].copy_from_slice(MAGIC);
+        copy[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        copy[12..16].copy_from_slice(&self.block.to_le_bytes());
+        copy[16..24].copy_from_slice(&self.key.to_le_bytes());
+        copy[24..32].copy_from_slice(&self.number.0.to_le_bytes());
+        copy[32..40].copy_from_slice(&self.bytes.to_le_bytes());
+        copy[40..44].copy_from_slice(&self.epoch.0.to_le_bytes());
+        let crc = crc32fast::hash(&copy[..60]);
+        copy[60..].copy_from_slice(&crc.to_le_bytes());
+        let mut block = vec![0; self.block as usize];
+        block[..COPY].copy_from_slice(&copy);
+        block[SECOND_COPY..SECOND_COPY + COPY].copy_from_slice(&copy);
+        block
+    }
+
+    /// Reads either copy.
+    ///
+    /// # Errors
+    /// Both are damaged, or of a later version.
+    pub fn decode(block: &[u8]) -> Result<SegmentHeader, BadHeader> {
+        match Self::decode_copy(block, 0) {
+            Err(BadHeader::Damaged) => Self::decode_copy(block, SECOND_COPY),
+            answer => answer,
+        }
+    }
+
+    fn decode_copy(block: &[u8], offset: usize) -> Result<SegmentHeader, BadHeader> {
+        let copy = block.get(offset..offset + COPY).ok_or(BadHeader::Damaged)?;
+        if &copy[..8] != MAGIC || u32_at(copy, 60) != crc32fast::hash(&copy[..60]) {
+            return Err(BadHeader::Damaged);
+        }
+        match u16_at(copy, 8) {
+            FORMAT_VERSION => Ok(SegmentHeader {
+                key: u64_at(copy, 16),
+                number: SegmentNumber(u64_at(copy, 24)),
+                bytes: u64_at(copy, 32),
+                block: u32_at(copy, 12),
+                epoch: Epoch(u32_at(copy, 40)),
+            }),
+            newer => Err(BadHeader::Newer(newer)),
+        }
+    }
+}
+
+/// A live segment.
+pub(crate) struct Segment {
+    pub number: SegmentNumber,
+    pub key: u64,
+    pub start: Position,
+    pub bytes: u64,
+    /// Its memory, while it is within `hot_bytes`. The active segment's image is here too.
+    pub image: Option<Arc<Image>>,
+    /// Where its last written block ends: less than its end if a closing pad skips the rest.
+    pub written_end: Position,
+}
+
+impl Segment {
+    pub fn end(&self) -> Position {
+        self.start + self.bytes
+    }
+
+    /// The first position a frame can have.
+    pub fn data_start(&self, block: u64) -> Position {
+        self.start + block
+    }
+
+    pub fn seed(&self, epoch: Epoch) -> Seed {
+        Seed { key: self.key, epoch }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> SegmentHeader {
+        SegmentHeader {
+            key: 0x1122_3344_5566_7788,
+            number: SegmentNumber(5),
+            bytes: 1 << 20,
+            block: 4096,
+            epoch: Epoch(3),
+        }
+    }
+
+    #[test]
+    fn the_header_has_the_documented_bytes() {
+        let block = header().encode();
+        assert_eq!(block.len(), 4096);
+        let golden = [
+            b"PRSEGMNT".as_slice(),
+            &[1, 0, 0, 0, 0, 0x10, 0, 0],
+            &[0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11],
+            &[5, 0, 0, 0, 0, 0, 0, 0],
+            &[0, 0, 0x10, 0, 0, 0, 0, 0],
+            &[3, 0, 0, 0],
+            &[0; 16],
+        ]
+        .concat();
+        assert_eq!(&block[..60], golden);
+        assert_eq!(block[60..64], crc32fast::hash(&golden).to_le_bytes());
+        assert_eq!(block[..64], block[2048..2112]);
+    }
+
+    #[test]
+    fn either_copy_will_do() {
+        let mut block = header().encode();
+        block[20] ^= 1;
+        assert_eq!(SegmentHeader::decode(&block), Ok(header()));
+        block[20] ^= 1;
+        block[2050] ^= 1;
+        assert_eq!(SegmentHeader::decode(&block), Ok(header()));
+        block[0] ^= 1;
+        assert_eq!(SegmentHeader::decode(&block), Err(BadHeader::Damaged));
+    }
+
+    #[test]
+    fn a_later_version_is_told_apart_from_damage() {
+        let mut block = header().encode();
+        block[8] = 2;
+        let crc = crc32fast::hash(&block[..60]);
+        block[60..64].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(SegmentHeader::decode(&block), Err(BadHeader::Newer(2)));
+    }
+}

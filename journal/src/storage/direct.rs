@@ -1,0 +1,107 @@
+//! Segment files past the page cache, where the file system allows it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::io::{Errno, ReadWriteFlags, pread, pwritev2};
+
+use crate::image::ImageWriter;
+
+/// Bytes of one read or one write of zeros.
+const CHUNK: usize = 4 << 20;
+/// What is given up at once where the medium cannot be read.
+const UNREADABLE: usize = 4096;
+
+/// Opens a segment file for aligned reads and writes: past the page cache, or through it where that is refused.
+pub(crate) fn open(path: &Path, create: bool, write: bool) -> io::Result<File> {
+    let open = |flags: OFlags| {
+        OpenOptions::new().read(true).write(write).create_new(create).custom_flags(flags.bits() as i32).open(path)
+    };
+    match open(OFlags::DIRECT) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => open(OFlags::empty()),
+        answer => answer,
+    }
+}
+
+/// Writes `bytes` at `offset`; they are durable when it returns.
+pub(crate) fn write_durable(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match pwritev2(file, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                offset += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                write_all(file, bytes, offset)?;
+                return file.sync_data();
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Writes zeros over the whole of a file of `bytes` bytes.
+pub(crate) fn zero(file: &File, bytes: u64) -> io::Result<()> {
+    let zeros = ImageWriter::anonymous(CHUNK.min(bytes as usize))?;
+    let mut offset = 0;
+    while offset < bytes {
+        let len = (bytes - offset).min(zeros.len() as u64);
+        write_all(file, zeros.bytes(0, len as usize), offset)?;
+        offset += len;
+    }
+    Ok(())
+}
+
+/// Writes a first block.
+pub(crate) fn write_header(file: &File, block: &[u8]) -> io::Result<()> {
+    let mut aligned = ImageWriter::anonymous(block.len())?;
+    aligned.write(0, block);
+    write_all(file, aligned.bytes(0, block.len()), 0)
+}
+
+/// Fills `image` from `from` of the file on. What the medium cannot read, or the file does not have, comes as zeros: the checks above
+/// tell what that hit.
+pub(crate) fn read(file: &File, image: &mut ImageWriter, from: u64) {
+    let len = image.len();
+    let mut offset = 0;
+    while offset < len {
+        let chunk = image.bytes_mut(offset, CHUNK.min(len - offset));
+        offset += match read_some(file, chunk, from + offset as u64) {
+            Ok(0) => {
+                chunk.fill(0);
+                chunk.len()
+            }
+            Ok(count) => count,
+            Err(_) => read_blocks(file, chunk, from + offset as u64),
+        };
+    }
+}
+
+fn read_blocks(file: &File, chunk: &mut [u8], from: u64) -> usize {
+    for (index, block) in chunk.chunks_mut(UNREADABLE).enumerate() {
+        let whole = read_some(file, block, from + (index * UNREADABLE) as u64).is_ok_and(|count| count == block.len());
+        if !whole {
+            block.fill(0);
+        }
+    }
+    chunk.len()
+}
+
+fn read_some(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match pread(file, &mut *bytes, offset) {
+            Err(Errno::INTR) => {}
+            answer => return answer.map_err(io::Error::from),
+        }
+    }
+}
+
+fn write_all(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}

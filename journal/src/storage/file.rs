@@ -1,0 +1,304 @@
+//! Segments as files of one directory.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::config::Medium;
+use crate::error::OpenError;
+use crate::image::{Image, ImageWriter};
+use crate::lock::{DirectoryLock, refusal};
+use crate::position::SegmentNumber;
+use crate::storage::files::{Files, SpareFiles};
+use crate::storage::worker::{Lane, Waker, Worker, Workers};
+use crate::storage::{Completion, Prepare, Read, SegmentFile, Storage, Write, direct, mapped};
+
+/// Requests a lane holds; more wait with the storage.
+const LANE: usize = 256;
+
+/// How a directory is opened.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// Where.
+    pub directory: PathBuf,
+    /// How segments reach the disk.
+    pub medium: Medium,
+    /// Called from a worker's thread when `completed` has something.
+    pub waker: Waker,
+    /// Free bytes without which a directory that has no segment yet is refused; 0: do not ask.
+    pub min_free: u64,
+}
+
+/// What the broker's thread holds: requests go to the [`Workers`], answers come back.
+pub struct FileStorage {
+    files: Arc<Files>,
+    flusher: Arc<Lane>,
+    helper: Arc<Lane>,
+    reader: Arc<Lane>,
+    /// What did not fit the helper's or the reader's lane.
+    helper_waiting: VecDeque<Request>,
+    reader_waiting: VecDeque<Request>,
+    answers: Arc<ArrayQueue<Answer>>,
+    /// Files that writes may still go to. They stay open from before the first write, so that no error is lost.
+    handles: BTreeMap<SegmentNumber, Arc<File>>,
+    ahead: Option<(SegmentNumber, JoinHandle<io::Result<ImageWriter>>)>,
+    pool: Vec<ImageWriter>,
+    _lock: DirectoryLock,
+}
+
+pub(crate) enum Request {
+    Write(Write, Arc<File>),
+    Prepare(Prepare),
+    Recycle(SegmentNumber),
+    Read(Read),
+}
+
+pub(crate) enum Answer {
+    Prepared(SegmentNumber, io::Result<(ImageWriter, File)>),
+    Written(io::Result<()>),
+    Read(u64, io::Result<Arc<Image>>),
+}
+
+/// What a worker does with its requests.
+pub(crate) struct Performer {
+    files: Arc<Files>,
+    spares: SpareFiles,
+}
+
+impl FileStorage {
+    /// Locks a directory and looks at it; changes nothing but its lock.
+    ///
+    /// # Errors
+    /// It is locked, read-only or full.
+    pub fn open(options: OpenOptions) -> Result<(FileStorage, Workers), OpenError> {
+        let lock = DirectoryLock::acquire(&options.directory)?;
+        let files = Arc::new(Files { directory: options.directory, medium: options.medium });
+        files.check_room(options.min_free)?;
+        let lanes = [Lane::new(LANE), Lane::new(LANE), Lane::new(LANE)];
+        let answers = Arc::new(ArrayQueue::new(2 * LANE));
+        let worker = |lane: &Arc<Lane>| {
+            let performer = Performer { files: Arc::clone(&files), spares: SpareFiles::default() };
+            Worker::new(Arc::clone(lane), Arc::clone(&answers), Arc::clone(&options.waker), performer)
+        };
+        let [flusher, helper, reader] = lanes;
+        let workers = Workers { flusher: worker(&flusher), helper: worker(&helper), reader: worker(&reader) };
+        let storage = FileStorage {
+            files,
+            flusher,
+            helper,
+            reader,
+            helper_waiting: VecDeque::new(),
+            reader_waiting: VecDeque::new(),
+            answers,
+            handles: BTreeMap::new(),
+            ahead: None,
+            pool: Vec::new(),
+            _lock: lock,
+        };
+        Ok((storage, workers))
+    }
+
+    fn pass_on(&mut self) {
+        for (lane, waiting) in [(&self.helper, &mut self.helper_waiting), (&self.reader, &mut self.reader_waiting)] {
+            while let Some(request) = waiting.pop_front() {
+                if let Err(request) = lane.push(request) {
+                    waiting.push_front(request);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn read_ahead(&mut self, segment: SegmentNumber, bytes: u64) {
+        if self.ahead.as_ref().is_some_and(|(under_way, _)| *under_way == segment) {
+            return;
+        }
+        let (path, image) = (self.files.segment(segment), self.image(bytes));
+        let thread = std::thread::spawn(move || image.and_then(|image| read_whole(&path, image)));
+        self.ahead = Some((segment, thread));
+    }
+
+    fn image(&mut self, bytes: u64) -> io::Result<ImageWriter> {
+        let found = self.pool.iter().position(|image| image.len() as u64 == bytes);
+        found.map_or_else(|| ImageWriter::anonymous(bytes as usize), |index| Ok(self.pool.swap_remove(index)))
+    }
+}
+
+impl Drop for FileStorage {
+    fn drop(&mut self) {
+        for lane in [&self.flusher, &self.helper, &self.reader] {
+            lane.close();
+        }
+    }
+}
+
+impl Performer {
+    pub fn perform(&mut self, request: Request) -> Option<Answer> {
+        match request {
+            Request::Write(write, file) => Some(Answer::Written(self.write(&write, &file))),
+            Request::Prepare(prepare) => {
+                let segment = prepare.header.number;
+                Some(Answer::Prepared(segment, self.spares.prepare(&self.files, prepare)))
+            }
+            Request::Recycle(segment) => {
+                // A file that cannot be renamed stays where it is: before the head it is not looked at again.
+                let _ = self.spares.recycle(&self.files, segment);
+                None
+            }
+            Request::Read(read) => Some(Answer::Read(read.ticket, self.read(&read))),
+        }
+    }
+
+    fn write(&self, write: &Write, file: &File) -> io::Result<()> {
+        let len = write.end - write.start;
+        match self.files.medium {
+            Medium::Direct => direct::write_durable(file, write.image.bytes(write.start, len), write.start as u64),
+            Medium::Mapped => write.image.flush(write.start, len),
+        }
+    }
+
+    fn read(&self, read: &Read) -> io::Result<Arc<Image>> {
+        let file = self.files.open(&self.files.segment(read.segment), false, false)?;
+        let mut image = ImageWriter::anonymous(read.len as usize)?;
+        direct::read(&file, &mut image, read.offset);
+        image.publish(image.len());
+        Ok(Arc::clone(image.image()))
+    }
+}
+
+impl Storage for FileStorage {
+    fn prepare(&mut self, prepare: Prepare) {
+        self.helper_waiting.push_back(Request::Prepare(prepare));
+        self.pass_on();
+    }
+
+    fn submit(&mut self, write: Write) {
+        self.handles = self.handles.split_off(&write.segment);
+        let file = Arc::clone(self.handles.get(&write.segment).expect("a prepared segment's file is open"));
+        let handed = self.flusher.push(Request::Write(write, file)).is_ok();
+        assert!(handed, "one write in flight");
+    }
+
+    fn read(&mut self, read: Read) {
+        self.reader_waiting.push_back(Request::Read(read));
+        self.pass_on();
+    }
+
+    fn recycle(&mut self, segment: SegmentNumber) {
+        self.handles.remove(&segment);
+        self.helper_waiting.push_back(Request::Recycle(segment));
+        self.pass_on();
+    }
+
+    fn completed(&mut self) -> Option<Completion> {
+        self.pass_on();
+        Some(match self.answers.pop()? {
+            Answer::Written(result) => Completion::Written(result),
+            Answer::Read(ticket, result) => Completion::Read { ticket, result },
+            Answer::Prepared(segment, result) => {
+                let result = result.map(|(image, file)| {
+                    self.handles.insert(segment, Arc::new(file));
+                    image
+                });
+                Completion::Prepared { segment, result }
+            }
+        })
+    }
+
+    fn room(&self) -> u64 {
+        self.files.free().unwrap_or(0)
+    }
+
+    fn segments(&mut self) -> io::Result<Vec<SegmentFile>> {
+        let mut segments = Vec::new();
+        for number in self.files.segments()? {
+            let mut file = File::open(self.files.segment(number))?;
+            let mut header = Vec::new();
+            file.by_ref().take(4096).read_to_end(&mut header)?;
+            segments.push(SegmentFile { number, bytes: file.metadata()?.len(), header });
+        }
+        Ok(segments)
+    }
+
+    fn load(
+        &mut self,
+        segment: SegmentNumber,
+        bytes: u64,
+        ahead: Option<(SegmentNumber, u64)>,
+    ) -> io::Result<ImageWriter> {
+        let loaded = match self.ahead.take() {
+            Some((under_way, thread)) if under_way == segment => thread.join().expect("a reader does not panic")?,
+            other => {
+                self.ahead = other;
+                let image = self.image(bytes)?;
+                read_whole(&self.files.segment(segment), image)?
+            }
+        };
+        if let Some((segment, bytes)) = ahead {
+            self.read_ahead(segment, bytes);
+        }
+        Ok(loaded)
+    }
+
+    fn unload(&mut self, image: ImageWriter) {
+        self.pool.push(image);
+    }
+
+    fn adopt(&mut self, segment: SegmentNumber, loaded: ImageWriter) -> io::Result<ImageWriter> {
+        // The last call of a start: what was read ahead or kept for it is not needed.
+        self.ahead = None;
+        self.pool.clear();
+        let file = self.files.open(&self.files.segment(segment), false, true)?;
+        let image = match self.files.medium {
+            Medium::Direct => loaded,
+            Medium::Mapped => mapped::map(&file)?,
+        };
+        self.handles.insert(segment, Arc::new(file));
+        Ok(image)
+    }
+
+    fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
+        File::options().write(true).open(self.files.segment(segment))?.sync_data()
+    }
+
+    fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {
+        match std::fs::read(self.files.table(slot)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    fn write_table(&mut self, slot: usize, bytes: &[u8]) -> io::Result<()> {
+        self.files.replace(&self.files.table(slot), bytes)
+    }
+
+    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.files.replace(&self.files.directory.join(name), bytes)
+    }
+}
+
+fn read_whole(path: &Path, mut image: ImageWriter) -> io::Result<ImageWriter> {
+    let file = direct::open(path, false, false)?;
+    direct::read(&file, &mut image, 0);
+    Ok(image)
+}
+
+impl Files {
+    fn check_room(&self, min_free: u64) -> Result<(), OpenError> {
+        let seen = |error| refusal(&self.directory, error);
+        if min_free == 0 || !self.segments().map_err(seen)?.is_empty() {
+            return Ok(());
+        }
+        let free = self.free().map_err(seen)?;
+        if free < min_free {
+            return Err(OpenError::Full { directory: self.directory.clone(), needed: min_free, free });
+        }
+        Ok(())
+    }
+}

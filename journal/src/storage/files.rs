@@ -1,0 +1,177 @@
+//! Names and life of a directory's files.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::io::Errno;
+
+use crate::config::Medium;
+use crate::image::ImageWriter;
+use crate::position::SegmentNumber;
+use crate::storage::{Prepare, direct, mapped};
+
+/// Recycled files that are kept for reuse; they are not within the disk budget.
+const SPARES: usize = 2;
+
+/// A directory.
+pub(crate) struct Files {
+    pub directory: PathBuf,
+    pub medium: Medium,
+}
+
+/// Files without a number, known to the one worker that prepares.
+#[derive(Default)]
+pub(crate) struct SpareFiles {
+    /// Path and bytes; none before the directory was looked at.
+    spares: Option<Vec<(PathBuf, u64)>>,
+    next: u64,
+}
+
+impl Files {
+    pub fn segment(&self, segment: SegmentNumber) -> PathBuf {
+        self.directory.join(format!("segment-{:016x}", segment.0))
+    }
+
+    pub fn table(&self, slot: usize) -> PathBuf {
+        self.directory.join(format!("epochs-{slot}"))
+    }
+
+    /// Opens a segment file the way its medium wants it.
+    pub fn open(&self, path: &Path, create: bool, write: bool) -> io::Result<File> {
+        match self.medium {
+            Medium::Direct => direct::open(path, create, write),
+            Medium::Mapped => mapped::open(path, create, write),
+        }
+    }
+
+    /// Numbers of all segment files.
+    pub fn segments(&self) -> io::Result<Vec<SegmentNumber>> {
+        let number = |name: &str| u64::from_str_radix(name.strip_prefix("segment-")?, 16).ok().map(SegmentNumber);
+        Ok(self.names()?.iter().filter_map(|name| number(name)).collect())
+    }
+
+    /// Free bytes of the file system.
+    pub fn free(&self) -> io::Result<u64> {
+        let room = statvfs(&self.directory)?;
+        Ok(room.f_bavail * room.f_frsize)
+    }
+
+    /// Replaces a small file: durable when it returns, the old one or the new one at any time before.
+    pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let new = self.directory.join("new-file");
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        self.sync_names()
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let name =
+            |entry: io::Result<std::fs::DirEntry>| entry.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        std::fs::read_dir(&self.directory)?.map(name).collect()
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+impl SpareFiles {
+    /// A file that is ready to be written on, under its segment's name, and its memory.
+    pub fn prepare(&mut self, files: &Files, prepare: Prepare) -> io::Result<(ImageWriter, File)> {
+        let bytes = prepare.header.bytes;
+        let block = prepare.header.encode();
+        let (path, file) = match self.take(files, bytes)? {
+            Some(path) => {
+                let file = files.open(&path, false, true)?;
+                (path, file)
+            }
+            None => self.create(files, bytes)?,
+        };
+        direct::write_header(&file, &block)?;
+        file.sync_all()?;
+        std::fs::rename(&path, files.segment(prepare.header.number))?;
+        files.sync_names()?;
+        let mut image = match files.medium {
+            Medium::Direct => {
+                let reused = prepare.image.and_then(|image| ImageWriter::reuse(image).ok());
+                reused.map_or_else(|| ImageWriter::anonymous(bytes as usize), Ok)?
+            }
+            Medium::Mapped => mapped::map(&file)?,
+        };
+        image.write(0, &block);
+        image.publish(block.len());
+        Ok((image, file))
+    }
+
+    /// Takes a segment's name from its file; the file is kept for the next one, if there are not enough.
+    pub fn recycle(&mut self, files: &Files, segment: SegmentNumber) -> io::Result<()> {
+        self.look(files)?;
+        self.next += 1;
+        let next = self.next;
+        let old = files.segment(segment);
+        let bytes = std::fs::metadata(&old)?.len();
+        let spares = self.spares.as_mut().expect("just looked");
+        if spares.len() < SPARES {
+            let spare = files.directory.join(format!("spare-{next}"));
+            std::fs::rename(&old, &spare)?;
+            spares.push((spare, bytes));
+        } else {
+            std::fs::remove_file(&old)?;
+        }
+        files.sync_names()
+    }
+
+    fn take(&mut self, files: &Files, bytes: u64) -> io::Result<Option<PathBuf>> {
+        self.look(files)?;
+        let spares = self.spares.as_mut().expect("just looked");
+        let found = spares.iter().position(|(_, spare)| *spare == bytes);
+        Ok(found.map(|index| spares.swap_remove(index).0))
+    }
+
+    /// A new file with all its bytes written: an extent that was only allocated would make each first write a journal entry of
+    /// the file system.
+    fn create(&mut self, files: &Files, bytes: u64) -> io::Result<(PathBuf, File)> {
+        self.next += 1;
+        let path = files.directory.join(format!("new-{}", self.next));
+        let file = files.open(&path, true, true)?;
+        if let Err(error) = allocate(&file, bytes).and_then(|()| direct::zero(&file, bytes)) {
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok((path, file))
+    }
+
+    /// Finds the spare files of earlier lives, and removes what was not finished then.
+    fn look(&mut self, files: &Files) -> io::Result<()> {
+        if self.spares.is_some() {
+            return Ok(());
+        }
+        let mut spares = Vec::new();
+        for name in files.names()? {
+            let path = files.directory.join(&name);
+            if let Some(number) = name.strip_prefix("spare-") {
+                self.next = self.next.max(number.parse().unwrap_or(0));
+                spares.push((path.clone(), std::fs::metadata(&path)?.len()));
+            } else if name.starts_with("new-") || name.starts_with("spill-") {
+                std::fs::remove_file(&path)?;
+            }
+        }
+        for (path, _) in spares.drain(SPARES.min(spares.len())..) {
+            std::fs::remove_file(path)?;
+        }
+        self.spares = Some(spares);
+        Ok(())
+    }
+}
+
+/// Takes all room at once, so that a full disk is seen here. Where the file system cannot, the zeros take it.
+fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

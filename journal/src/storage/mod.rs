@@ -1,0 +1,146 @@
+//! The seam below the journal. Everything under it is a file system, or a simulator; nothing above it knows which.
+
+mod direct;
+pub mod file;
+mod files;
+mod mapped;
+pub mod worker;
+
+use std::io;
+use std::sync::Arc;
+
+use crate::image::{Image, ImageWriter};
+use crate::position::SegmentNumber;
+use crate::segment::SegmentHeader;
+
+/// Make a segment ready ahead of its use: room on the medium, its header, its memory.
+pub struct Prepare {
+    /// What its first block says. The answer comes when that block is durable.
+    pub header: SegmentHeader,
+    /// Memory of the same size that may be used for it; nobody else has it.
+    pub image: Option<Arc<Image>>,
+}
+
+/// Write a range of a segment's image and sync it. One is in flight at most.
+pub struct Write {
+    /// The segment.
+    pub segment: SegmentNumber,
+    /// Its memory.
+    pub image: Arc<Image>,
+    /// First byte, a multiple of the block.
+    pub start: usize,
+    /// End, a multiple of the block.
+    pub end: usize,
+}
+
+/// Read a window of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Read {
+    /// Names the answer.
+    pub ticket: u64,
+    /// The segment.
+    pub segment: SegmentNumber,
+    /// First byte, a multiple of the block.
+    pub offset: u64,
+    /// Bytes, a multiple of the block.
+    pub len: u32,
+}
+
+/// An answer of the storage.
+pub enum Completion {
+    /// To a `prepare`. Answers come in the order of the requests.
+    Prepared {
+        /// Which segment.
+        segment: SegmentNumber,
+        /// Its memory: the header's block published, all else writable.
+        result: io::Result<ImageWriter>,
+    },
+    /// To a `submit`.
+    Written(io::Result<()>),
+    /// To a `read`.
+    Read {
+        /// The request's.
+        ticket: u64,
+        /// The window. What cannot be read comes as zeros.
+        result: io::Result<Arc<Image>>,
+    },
+}
+
+/// A segment found at the start.
+#[derive(Clone, Debug)]
+pub struct SegmentFile {
+    /// The number in its name.
+    pub number: SegmentNumber,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Its first block.
+    pub header: Vec<u8>,
+}
+
+/// Where segments are kept. No method of the first group blocks; answers come from `completed`.
+pub trait Storage {
+    /// Makes a segment ready.
+    fn prepare(&mut self, prepare: Prepare);
+    /// Writes and syncs a range.
+    fn submit(&mut self, write: Write);
+    /// Reads a window.
+    fn read(&mut self, read: Read);
+    /// Gives a segment back: nothing refers to it. Durable in the order of the calls.
+    fn recycle(&mut self, segment: SegmentNumber);
+    /// The next answer.
+    fn completed(&mut self) -> Option<Completion>;
+
+    /// Free bytes of the medium.
+    fn room(&self) -> u64;
+    /// What a segment is called in reports.
+    fn name(&self, segment: SegmentNumber) -> String {
+        format!("segment-{:016x}", segment.0)
+    }
+
+    // At the start only; these block.
+
+    /// All segments there are, in any order. Changes nothing.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    fn segments(&mut self) -> io::Result<Vec<SegmentFile>>;
+    /// A whole segment as memory, nothing published. What cannot be read comes as zeros. `ahead` will be asked for next.
+    ///
+    /// # Errors
+    /// The file cannot be read at all.
+    fn load(
+        &mut self,
+        segment: SegmentNumber,
+        bytes: u64,
+        ahead: Option<(SegmentNumber, u64)>,
+    ) -> io::Result<ImageWriter>;
+    /// Takes the memory of a loaded segment back, for the next load.
+    fn unload(&mut self, image: ImageWriter) {
+        drop(image);
+    }
+    /// Turns a loaded segment into one that can be written on.
+    ///
+    /// # Errors
+    /// The file cannot be opened for writing.
+    fn adopt(&mut self, segment: SegmentNumber, loaded: ImageWriter) -> io::Result<ImageWriter>;
+    /// Makes all of a segment durable.
+    ///
+    /// # Errors
+    /// What fdatasync says.
+    fn sync(&mut self, segment: SegmentNumber) -> io::Result<()>;
+    /// A copy of the epoch table, slot 0 or 1.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>>;
+    /// Replaces a copy of the epoch table; durable when it returns.
+    ///
+    /// # Errors
+    /// No room, or the medium's.
+    fn write_table(&mut self, slot: usize, bytes: &[u8]) -> io::Result<()>;
+    /// Keeps bytes that recovery cut, under a name of their own; durable when it returns.
+    ///
+    /// # Errors
+    /// No room, or the medium's.
+    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+}

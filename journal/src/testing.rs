@@ -1,0 +1,330 @@
+//! A storage in memory that crashes on demand, and a source of chance that repeats itself.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use crate::image::{Image, ImageWriter};
+use crate::position::SegmentNumber;
+use crate::storage::{Completion, Prepare, Read, SegmentFile, Storage, Write};
+
+/// What a medium writes as a whole.
+pub const SECTOR: usize = 512;
+
+/// What became of a sector that was written and not synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It is there.
+    Kept,
+    /// The old bytes are there.
+    Lost,
+    /// Half of it is there.
+    Torn,
+    /// Neither the old nor the new bytes are there.
+    Rotten,
+}
+
+struct Disk {
+    durable: Vec<u8>,
+    /// Sectors that were written and not synced.
+    cached: BTreeMap<usize, Vec<u8>>,
+}
+
+/// Segments in memory. Requests wait until [`FakeStorage::step`] performs the oldest.
+#[derive(Default)]
+pub struct FakeStorage {
+    disks: BTreeMap<SegmentNumber, Disk>,
+    spares: Vec<Vec<u8>>,
+    tables: [Option<Vec<u8>>; 2],
+    /// What was saved aside, by name.
+    pub aside: BTreeMap<String, Vec<u8>>,
+    requests: VecDeque<Request>,
+    completions: VecDeque<Completion>,
+    in_flight: Option<Write>,
+    fail_next_write: bool,
+    /// Ranges whose sync failed: like a kernel, the storage calls them clean and writes them no more.
+    dropped: BTreeSet<(SegmentNumber, usize)>,
+    /// Free bytes that `room` tells, and preparations take from.
+    pub free: u64,
+    /// Calls of `sync`.
+    pub syncs: u64,
+}
+
+enum Request {
+    Prepare(Prepare),
+    Read(Read),
+    Recycle(SegmentNumber),
+}
+
+impl FakeStorage {
+    /// An empty medium with `free` bytes.
+    #[must_use]
+    pub fn new(free: u64) -> FakeStorage {
+        FakeStorage { free, ..FakeStorage::default() }
+    }
+
+    /// Performs the oldest request other than the write. Whether there was one.
+    pub fn step(&mut self) -> bool {
+        match self.requests.pop_front() {
+            Some(Request::Prepare(prepare)) => self.do_prepare(prepare),
+            Some(Request::Read(read)) => self.do_read(read),
+            Some(Request::Recycle(segment)) => self.do_recycle(segment),
+            None => return false,
+        }
+        true
+    }
+
+    /// Completes the write in flight, or fails it. Whether there was one.
+    pub fn finish_write(&mut self) -> bool {
+        let Some(write) = self.in_flight.take() else { return false };
+        if self.fail_next_write {
+            self.fail_next_write = false;
+            self.dropped.extend(sectors(&write).map(|sector| (write.segment, sector)));
+            let error = io::Error::from_raw_os_error(5);
+            self.completions.push_back(Completion::Written(Err(error)));
+            return true;
+        }
+        self.cache(&write);
+        let disk = self.disks.get_mut(&write.segment).expect("a prepared segment");
+        for sector in sectors(&write) {
+            if let Some(bytes) = disk.cached.remove(&sector) {
+                disk.durable[sector * SECTOR..][..SECTOR].copy_from_slice(&bytes);
+            }
+        }
+        self.completions.push_back(Completion::Written(Ok(())));
+        true
+    }
+
+    /// Performs everything there is.
+    pub fn settle(&mut self) {
+        while self.step() || self.finish_write() {}
+    }
+
+    /// The next write fails.
+    pub fn fail_next_write(&mut self) {
+        self.fail_next_write = true;
+    }
+
+    /// The process dies: what it wrote stays, synced or not; of the write in flight what `kept` says.
+    pub fn kill(&mut self, kept: &mut dyn FnMut(usize) -> bool) {
+        if let Some(write) = self.in_flight.take() {
+            self.cache(&write);
+            let disk = self.disks.get_mut(&write.segment).expect("a prepared segment");
+            for sector in sectors(&write) {
+                if !kept(sector) {
+                    disk.cached.remove(&sector);
+                }
+            }
+        }
+        self.requests.clear();
+        self.completions.clear();
+        self.dropped.clear();
+    }
+
+    /// The power goes: each sector that was not synced meets its fate.
+    pub fn crash(&mut self, fate: &mut dyn FnMut(SegmentNumber, usize) -> Fate) {
+        self.kill(&mut |_| true);
+        for (segment, disk) in &mut self.disks {
+            for (sector, bytes) in std::mem::take(&mut disk.cached) {
+                let place = &mut disk.durable[sector * SECTOR..][..SECTOR];
+                match fate(*segment, sector) {
+                    Fate::Kept => place.copy_from_slice(&bytes),
+                    Fate::Lost => {}
+                    Fate::Torn => place[..SECTOR / 2].copy_from_slice(&bytes[..SECTOR / 2]),
+                    Fate::Rotten => place.iter_mut().for_each(|byte| *byte ^= 0x5A),
+                }
+            }
+        }
+    }
+
+    /// Alters a durable byte.
+    pub fn rot(&mut self, segment: SegmentNumber, offset: usize) {
+        self.disks.get_mut(&segment).expect("a segment").durable[offset] ^= 0x20;
+    }
+
+    /// Alters a byte of a copy of the table.
+    pub fn rot_table(&mut self, slot: usize) {
+        self.tables[slot].as_mut().expect("a table")[20] ^= 1;
+    }
+
+    /// The durable bytes of a segment.
+    #[must_use]
+    pub fn durable(&self, segment: SegmentNumber) -> &[u8] {
+        &self.disks[&segment].durable
+    }
+
+    /// Puts durable bytes into a segment.
+    pub fn forge(&mut self, segment: SegmentNumber, offset: usize, bytes: &[u8]) {
+        let disk = self.disks.get_mut(&segment).expect("a segment");
+        disk.durable[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Takes a segment's file away.
+    pub fn remove(&mut self, segment: SegmentNumber) {
+        self.disks.remove(&segment);
+    }
+
+    /// The segments there are.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<SegmentNumber> {
+        self.disks.keys().copied().collect()
+    }
+
+    fn cache(&mut self, write: &Write) {
+        let disk = self.disks.get_mut(&write.segment).expect("a prepared segment");
+        for sector in sectors(write).filter(|sector| !self.dropped.contains(&(write.segment, *sector))) {
+            disk.cached.insert(sector, write.image.bytes(sector * SECTOR, SECTOR).to_vec());
+        }
+    }
+
+    fn do_prepare(&mut self, prepare: Prepare) {
+        let header = prepare.header;
+        let bytes = header.bytes as usize;
+        let spare =
+            self.spares.iter().position(|spare| spare.len() == bytes).map(|index| self.spares.swap_remove(index));
+        if spare.is_none() && self.free < header.bytes {
+            let result = Err(io::Error::from_raw_os_error(28));
+            self.completions.push_back(Completion::Prepared { segment: header.number, result });
+            return;
+        }
+        let mut durable = spare.unwrap_or_else(|| {
+            self.free -= header.bytes;
+            vec![0; bytes]
+        });
+        let block = header.encode();
+        durable[..block.len()].copy_from_slice(&block);
+        self.disks.insert(header.number, Disk { durable, cached: BTreeMap::new() });
+        let reused = prepare.image.and_then(|image| ImageWriter::reuse(image).ok());
+        let mut writer = reused.unwrap_or_else(|| ImageWriter::anonymous(bytes).expect("memory"));
+        writer.write(0, &block);
+        writer.publish(block.len());
+        self.completions.push_back(Completion::Prepared { segment: header.number, result: Ok(writer) });
+    }
+
+    fn do_read(&mut self, read: Read) {
+        let bytes = self.contents(read.segment);
+        let window = &bytes[read.offset as usize..][..read.len as usize];
+        self.completions.push_back(Completion::Read { ticket: read.ticket, result: Ok(image_of(window)) });
+    }
+
+    fn do_recycle(&mut self, segment: SegmentNumber) {
+        if let Some(disk) = self.disks.remove(&segment) {
+            self.spares.push(disk.durable);
+        }
+    }
+
+    fn contents(&self, segment: SegmentNumber) -> Vec<u8> {
+        let disk = &self.disks[&segment];
+        let mut bytes = disk.durable.clone();
+        for (sector, cached) in &disk.cached {
+            bytes[sector * SECTOR..][..SECTOR].copy_from_slice(cached);
+        }
+        bytes
+    }
+}
+
+impl Storage for FakeStorage {
+    fn prepare(&mut self, prepare: Prepare) {
+        self.requests.push_back(Request::Prepare(prepare));
+    }
+
+    fn submit(&mut self, write: Write) {
+        assert!(self.in_flight.is_none(), "one write in flight");
+        assert!(write.start.is_multiple_of(4096) && write.end.is_multiple_of(4096) && write.start < write.end);
+        self.in_flight = Some(write);
+    }
+
+    fn read(&mut self, read: Read) {
+        self.requests.push_back(Request::Read(read));
+    }
+
+    fn recycle(&mut self, segment: SegmentNumber) {
+        self.requests.push_back(Request::Recycle(segment));
+    }
+
+    fn completed(&mut self) -> Option<Completion> {
+        self.completions.pop_front()
+    }
+
+    fn room(&self) -> u64 {
+        self.free
+    }
+
+    fn segments(&mut self) -> io::Result<Vec<SegmentFile>> {
+        let file = |(number, disk): (&SegmentNumber, &Disk)| SegmentFile {
+            number: *number,
+            bytes: disk.durable.len() as u64,
+            header: disk.durable[..4096].to_vec(),
+        };
+        Ok(self.disks.iter().map(file).collect())
+    }
+
+    fn load(&mut self, segment: SegmentNumber, _: u64, _: Option<(SegmentNumber, u64)>) -> io::Result<ImageWriter> {
+        let bytes = self.contents(segment);
+        let mut writer = ImageWriter::anonymous(bytes.len())?;
+        writer.write(0, &bytes);
+        Ok(writer)
+    }
+
+    fn adopt(&mut self, _: SegmentNumber, loaded: ImageWriter) -> io::Result<ImageWriter> {
+        Ok(loaded)
+    }
+
+    fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
+        self.syncs += 1;
+        let disk = self.disks.get_mut(&segment).expect("a segment");
+        for (sector, bytes) in std::mem::take(&mut disk.cached) {
+            disk.durable[sector * SECTOR..][..SECTOR].copy_from_slice(&bytes);
+        }
+        Ok(())
+    }
+
+    fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.tables[slot].clone())
+    }
+
+    fn write_table(&mut self, slot: usize, bytes: &[u8]) -> io::Result<()> {
+        self.tables[slot] = Some(bytes.to_vec());
+        Ok(())
+    }
+
+    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.aside.insert(name.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+}
+
+fn sectors(write: &Write) -> std::ops::Range<usize> {
+    write.start / SECTOR..write.end / SECTOR
+}
+
+fn image_of(bytes: &[u8]) -> Arc<Image> {
+    let mut writer = ImageWriter::anonymous(bytes.len()).expect("memory");
+    writer.write(0, bytes);
+    writer.publish(bytes.len());
+    Arc::clone(writer.image())
+}
+
+/// Chance from a seed (splitmix64).
+#[derive(Clone, Debug)]
+pub struct Chance(pub u64);
+
+impl Chance {
+    /// The next 64 bits.
+    pub fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.draw() % bound
+    }
+
+    /// True once in `of`.
+    pub fn one_in(&mut self, of: u64) -> bool {
+        self.below(of) == 0
+    }
+}
