@@ -1,7 +1,7 @@
 //! Frames that no peer should send: each is refused with its reason, and none costs more memory than its size allows.
 
 use postrider_wire::openwire::schema::{
-    self, data_array_response, data_response, exception_response, message, remove_info,
+    self, base_command, data_array_response, data_response, exception_response, message, remove_info,
 };
 use postrider_wire::openwire::{
     DecodeError, Decoder, EncodeError, Encoder, Fault, Nested, Settings, StackFrame, Structure, Throwable, Value,
@@ -175,17 +175,17 @@ fn realistic_arrays_are_not_refused() {
 }
 
 #[test]
-fn an_older_copy_inside_a_tight_message_is_read() {
+fn an_older_copy_inside_a_tight_frame_is_read() {
     let tight = settings(true, None);
-    let pulled = Structure::new(&schema::message_dispatch::DEFINITION)
-        .with(schema::message_dispatch::MESSAGE, text_message())
-        .with(schema::message_dispatch::REDELIVERY_COUNTER, 3);
-    let inner = encode(tight, &text_message());
-    // Bits: responseRequired 0, consumerId absent, destination absent, message present, with bits of its own.
-    let mut frame = vec![21, 1, 0b1_1000, 0, 0, 0, 0, 28, 0, 0, 0, 0, 28];
-    frame.extend_from_slice(&inner[1..]);
-    frame.extend_from_slice(&[0, 0, 0, 3]);
-    assert_eq!(Decoder::new(tight).decode(&frame), Ok(Some(pulled)));
+    let keep_alive = Structure::new(&schema::keep_alive_info::DEFINITION).with(base_command::RESPONSE_REQUIRED, true);
+    let elements: Vec<Nested> = vec![Some(text_message().shared()), Some(keep_alive.shared())];
+    let response = Structure::new(&data_array_response::DEFINITION).with(data_array_response::DATA, elements);
+    let copy = encode(tight, &text_message());
+    // Bits: no response required, an array, an element with bits of its own, another that requires a response.
+    let mut frame = vec![33, 1, 0b11_1110, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 28, 0, 0, 0, 0, 28];
+    frame.extend_from_slice(&copy[1..]);
+    frame.extend_from_slice(&[10, 0, 0, 0, 0]);
+    assert_eq!(Decoder::new(tight).decode(&frame), Ok(Some(response)));
 }
 
 #[test]
@@ -196,6 +196,32 @@ fn a_wire_format_info_is_always_loose() {
     format.encode(&info, &mut out).unwrap();
     assert_eq!(out[4..], encode(settings(false, None), &info));
     assert_eq!(format.decode(&out[4..]), Ok(Some(info)));
+}
+
+#[test]
+fn the_smallest_caches_agree() {
+    let connection = |name: &str| {
+        Structure::new(&schema::connection_id::DEFINITION).with(schema::connection_id::VALUE, name).shared()
+    };
+    let begin = |step: i64| {
+        let name = if step % 3 == 0 { "a" } else { "b" };
+        let transaction = Structure::new(&schema::local_transaction_id::DEFINITION)
+            .with(schema::local_transaction_id::VALUE, step % 4)
+            .with(schema::local_transaction_id::CONNECTION_ID, connection(name));
+        Structure::new(&schema::transaction_info::DEFINITION)
+            .with(schema::transaction_info::CONNECTION_ID, connection(name))
+            .with(schema::transaction_info::TRANSACTION_ID, transaction)
+    };
+    for (tight, size) in [false, true].into_iter().flat_map(|tight| (1..6).map(move |size| (tight, size))) {
+        let settings = settings(tight, Some(size));
+        let mut format = WireFormat::new(settings, WriterPolicy::Cheap);
+        let mut peer = WireFormat::new(settings, WriterPolicy::Cheap);
+        for structure in (0..50).map(begin) {
+            let mut out = Vec::new();
+            format.encode(&structure, &mut out).unwrap();
+            assert_eq!(peer.decode(&out[4..]), Ok(Some(structure)), "tight {tight}, {size} slots");
+        }
+    }
 }
 
 #[test]
