@@ -1,0 +1,203 @@
+//! Leads a run through its phases and takes the figures at the ends of the measured interval.
+
+use std::io::{IsTerminal, Write};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::Arguments;
+use crate::meter::{Board, Clock, Counts, Phase};
+use crate::process::cpu_seconds;
+
+/// How often the end of a phase is looked for.
+const LOOK: Duration = Duration::from_millis(5);
+const NANOS: f64 = 1e9;
+
+/// What happened while it was measured.
+#[derive(Debug)]
+pub struct Interval {
+    /// Messages.
+    pub counts: Counts,
+    /// Its length.
+    pub seconds: f64,
+    /// CPU seconds of the broker, if its process was named.
+    pub broker_cpu: Option<f64>,
+    /// CPU seconds of the generator.
+    pub generator_cpu: f64,
+}
+
+/// One end of the interval.
+#[derive(Debug, Clone, Copy)]
+struct Snapshot {
+    time: u64,
+    counts: Counts,
+    broker_cpu: Option<f64>,
+    generator_cpu: f64,
+}
+
+/// Watches the board and moves the phase on.
+#[derive(Debug)]
+pub struct Conductor<'a> {
+    arguments: &'a Arguments,
+    board: &'a Board,
+    clock: Clock,
+    progress: Progress,
+}
+
+impl<'a> Conductor<'a> {
+    /// Without a warm-up the measurement begins with the first message.
+    pub fn first_phase(arguments: &Arguments) -> Phase {
+        if arguments.warm_up > 0.0 { Phase::WarmUp } else { Phase::Measure }
+    }
+
+    /// For a board whose threads are at work, in its first phase.
+    pub fn new(arguments: &'a Arguments, board: &'a Board, clock: Clock) -> Conductor<'a> {
+        Conductor { arguments, board, clock, progress: Progress::new(clock.now()) }
+    }
+
+    /// Leads the run to its end. Returns early if a thread has stopped it.
+    pub fn conduct(mut self) -> Result<Interval> {
+        let interval = self.measure();
+        if interval.is_ok() {
+            self.board.enter(Phase::Drain);
+            self.drain();
+        }
+        self.board.enter(Phase::Stop);
+        self.progress.end();
+        interval
+    }
+
+    fn measure(&mut self) -> Result<Interval> {
+        let mut begin = self.snapshot()?;
+        if self.arguments.warm_up > 0.0 {
+            self.watch_until(begin.time, self.arguments.warm_up);
+            begin = self.snapshot()?;
+            self.board.enter(Phase::Measure);
+        } else {
+            // The first messages may be on their way already.
+            begin.counts = Counts::default();
+        }
+        if self.arguments.count.is_some() {
+            self.watch_until_all_is_done();
+        } else {
+            self.watch_until(begin.time, self.arguments.seconds);
+        }
+        Ok(self.interval(&begin, &self.snapshot()?))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot {
+            time: self.clock.now(),
+            counts: self.board.total(None),
+            broker_cpu: self.arguments.broker_pid.map(cpu_seconds).transpose()?,
+            generator_cpu: cpu_seconds(std::process::id())?,
+        })
+    }
+
+    fn interval(&self, begin: &Snapshot, end: &Snapshot) -> Interval {
+        // With a count the interval ends with the last message, not when that was noticed.
+        let last = if self.arguments.count.is_some() { end.counts.last.max(begin.time + 1) } else { end.time };
+        Interval {
+            counts: Counts {
+                sent: end.counts.sent - begin.counts.sent,
+                receipted: end.counts.receipted - begin.counts.receipted,
+                owed: end.counts.owed - begin.counts.owed,
+                delivered: end.counts.delivered - begin.counts.delivered,
+                ..end.counts
+            },
+            seconds: (last - begin.time) as f64 / NANOS,
+            broker_cpu: end.broker_cpu.zip(begin.broker_cpu).map(|(end, begin)| end - begin),
+            generator_cpu: end.generator_cpu - begin.generator_cpu,
+        }
+    }
+
+    fn watch_until(&mut self, begin: u64, seconds: f64) {
+        let end = begin + (seconds * NANOS) as u64;
+        while self.clock.now() < end && self.look(Duration::from_nanos(end.saturating_sub(self.clock.now()))) {}
+    }
+
+    fn watch_until_all_is_done(&mut self) {
+        // With a low rate nothing happens for long.
+        let patience = self.arguments.drain_seconds.max(self.arguments.rate.map_or(0.0, |rate| 2.0 / rate));
+        self.watch_while_it_moves(patience);
+    }
+
+    fn drain(&mut self) {
+        let begin = self.clock.now();
+        let end = begin + (self.arguments.drain_seconds * NANOS) as u64;
+        while self.clock.now() < end && !self.is_quiet(&self.board.total(None)) && self.look(LOOK) {}
+    }
+
+    fn watch_while_it_moves(&mut self, patience: f64) {
+        let (mut counts, mut since) = (Counts::default(), self.clock.now());
+        while self.look(LOOK) {
+            let new = self.board.total(None);
+            if new != counts {
+                (counts, since) = (new, self.clock.now());
+            }
+            let is_stuck = (self.clock.now() - since) as f64 > patience * NANOS;
+            if is_stuck || self.is_done(&new) {
+                return;
+            }
+        }
+    }
+
+    fn is_done(&self, counts: &Counts) -> bool {
+        if self.arguments.producers == 0 {
+            return self.arguments.count.is_some_and(|count| counts.delivered >= count);
+        }
+        counts.unfinished == 0 && self.is_quiet(counts)
+    }
+
+    /// Whether everything that was sent was receipted and delivered.
+    fn is_quiet(&self, counts: &Counts) -> bool {
+        (self.arguments.window() == 0 || counts.receipted >= counts.sent) && counts.delivered >= counts.owed
+    }
+
+    /// Waits a moment; false if the run was stopped.
+    fn look(&mut self, longest: Duration) -> bool {
+        thread::sleep(longest.min(LOOK));
+        self.progress.show(self.clock.now(), self.board);
+        self.board.phase() != Phase::Stop
+    }
+}
+
+/// A line on the terminal that is written over once a second.
+#[derive(Debug)]
+struct Progress {
+    is_shown: bool,
+    time: u64,
+    counts: Counts,
+}
+
+impl Progress {
+    fn new(time: u64) -> Progress {
+        Progress { is_shown: std::io::stderr().is_terminal(), time, counts: Counts::default() }
+    }
+
+    fn show(&mut self, now: u64, board: &Board) {
+        let seconds = (now - self.time) as f64 / NANOS;
+        if !self.is_shown || seconds < 1.0 {
+            return;
+        }
+        let counts = board.total(None);
+        let rate = |new: u64, old: u64| (new - old) as f64 / seconds;
+        let sent = rate(counts.sent, self.counts.sent);
+        let delivered = rate(counts.delivered, self.counts.delivered);
+        let outstanding = counts.owed.saturating_sub(counts.delivered);
+        let phase = format!("{:?}", board.phase());
+        eprint!(
+            "\r{phase:8} {:5.0} s  sent {sent:9.0}/s  delivered {delivered:9.0}/s  outstanding {outstanding:9}",
+            now as f64 / NANOS
+        );
+        _ = std::io::stderr().flush();
+        (self.time, self.counts) = (now, counts);
+    }
+
+    fn end(&self) {
+        if self.is_shown {
+            eprintln!();
+        }
+    }
+}

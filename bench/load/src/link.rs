@@ -1,0 +1,249 @@
+//! A connection to the broker: set up while blocking, then handed to the loop.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use postrider_wire::openwire::schema::{
+    base_command, connection_error, connection_info, consumer_control, exception_response, keep_alive_info,
+    message_dispatch, remove_info, response, session_info, shutdown_info,
+};
+use postrider_wire::openwire::{
+    FrameSplitter, Offer, Settings, Structure, Throwable, Value, WireFormat, WriterPolicy, modified_utf8,
+};
+
+use crate::{Arguments, frames, names};
+
+/// How long the broker may take for an answer while connections are set up.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The same when all is over.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
+/// A broker of ours or ActiveMQ takes no larger ones unless told to.
+const FRAME_LIMIT: i64 = 100 << 20;
+/// Slots of the cache; ActiveMQ's default.
+const CACHE_SIZE: u16 = 1024;
+/// Values of a connection that may be in the cache at once, so that ActiveMQ's way of assigning slots never evicts one.
+const CACHED_LIMIT: u16 = CACHE_SIZE - 200;
+
+/// The codec of a connection and what waits to be sent on it.
+#[derive(Debug)]
+pub struct Codec {
+    /// The agreed format.
+    pub format: WireFormat,
+    /// Bytes to send.
+    pub out: Vec<u8>,
+    /// The number of the last command sent.
+    pub command: i32,
+}
+
+/// A connection, by itself blocking.
+#[derive(Debug)]
+pub struct Link {
+    stream: TcpStream,
+    /// Cuts what comes in into frames.
+    pub splitter: FrameSplitter,
+    /// Both directions.
+    pub codec: Codec,
+    /// Who this is, for messages to people.
+    pub label: String,
+    /// What the broker said about itself.
+    pub offer: Offer,
+    /// Dispatches that came while the connection was set up.
+    pub early: Vec<Structure>,
+    connection: Arc<Structure>,
+    answered: Vec<i32>,
+}
+
+/// What a frame means to us.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A command of ours was answered.
+    Receipt(i32),
+    /// A message.
+    Dispatch(Structure),
+    /// Nothing to do.
+    Ignored,
+}
+
+impl Codec {
+    /// Appends a command with the next number, which is returned.
+    pub fn push(&mut self, command: Structure) -> Result<i32> {
+        self.command += 1;
+        let numbered = command.with(base_command::COMMAND_ID, self.command);
+        self.format.encode(&numbered, &mut self.out).context("cannot encode")?;
+        Ok(self.command)
+    }
+
+    /// The same as [`Codec::decode`], with a short cut for plain answers.
+    #[inline]
+    pub fn receipt(&mut self, frame: &[u8]) -> Result<Incoming> {
+        if !self.format.settings().tight
+            && let Some(number) = frames::correlation(frame)
+        {
+            return Ok(Incoming::Receipt(number));
+        }
+        self.decode(frame)
+    }
+
+    /// Decodes a frame and says what it means; whatever ends the work is an error.
+    pub fn decode(&mut self, frame: &[u8]) -> Result<Incoming> {
+        let structure = self.format.decode(frame).context("the broker sent a frame that cannot be decoded")?;
+        let Some(structure) = structure else { return Ok(Incoming::Ignored) };
+        match structure.code() {
+            code if code == message_dispatch::DEFINITION.code => return Ok(Incoming::Dispatch(structure)),
+            code if code == response::DEFINITION.code => {
+                return Ok(Incoming::Receipt(structure.int(response::CORRELATION_ID)));
+            }
+            code if code == exception_response::DEFINITION.code => {
+                bail!("the broker refused a command: {}", reason(structure.throwable(exception_response::EXCEPTION)))
+            }
+            code if code == connection_error::DEFINITION.code => {
+                bail!("the broker reports: {}", reason(structure.throwable(connection_error::EXCEPTION)))
+            }
+            code if code == shutdown_info::DEFINITION.code => bail!("the broker is shutting down"),
+            code if code == consumer_control::DEFINITION.code && structure.bool(consumer_control::CLOSE) => {
+                bail!("the broker closed the consumer")
+            }
+            code if code == keep_alive_info::DEFINITION.code && structure.bool(base_command::RESPONSE_REQUIRED) => {
+                let answer = Structure::new(&keep_alive_info::DEFINITION);
+                self.format.encode(&answer, &mut self.out).context("cannot encode")?;
+            }
+            _ => {}
+        }
+        Ok(Incoming::Ignored)
+    }
+}
+
+fn reason(exception: Option<&Throwable>) -> String {
+    let Some(exception) = exception else { return "no reason given".to_owned() };
+    let text =
+        |bytes: &Option<Box<[u8]>>| modified_utf8::decode_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
+    format!("{}: {}", text(&exception.class), text(&exception.message))
+}
+
+/// What we offer: everything as the arguments say, and no keep-alive.
+fn offer(arguments: &Arguments, cached_values: u16) -> Offer {
+    Offer {
+        tight_encoding_enabled: arguments.tight,
+        cache_enabled: !arguments.no_cache && cached_values <= CACHED_LIMIT,
+        cache_size: i32::from(CACHE_SIZE),
+        stack_trace_enabled: false,
+        max_inactivity_duration: 0,
+        max_inactivity_duration_initial_delay: 0,
+        provider_name: Some((*b"postrider-load").into()),
+        ..Offer::of_broker(FRAME_LIMIT)
+    }
+}
+
+impl Link {
+    /// Connects, agrees on a format, and announces connection `name` and its session. `cached_values` is how many ids and
+    /// destinations will go over it at most.
+    pub fn open(arguments: &Arguments, name: &str, label: String, cached_values: u16) -> Result<Link> {
+        let address = arguments.address()?;
+        let stream = TcpStream::connect(address).with_context(|| format!("no broker answers at {address}"))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let initial = Settings::initial(FRAME_LIMIT as usize);
+        let ours = offer(arguments, cached_values);
+        let format = WireFormat::new(initial, WriterPolicy::JavaOrder);
+        let mut link = Link {
+            stream,
+            splitter: FrameSplitter::new(FRAME_LIMIT as usize),
+            codec: Codec { format, out: Vec::new(), command: 0 },
+            label,
+            offer: ours.clone(),
+            early: Vec::new(),
+            connection: names::connection(name),
+            answered: Vec::new(),
+        };
+        link.greet(ours).and_then(|()| link.introduce(arguments, name)).with_context(|| link.label.clone())?;
+        Ok(link)
+    }
+
+    fn greet(&mut self, ours: Offer) -> Result<()> {
+        self.codec.format.encode(&ours.write(), &mut self.codec.out)?;
+        self.write()?;
+        let mut prefix = [0; 4];
+        self.stream.read_exact(&mut prefix).context("no WireFormatInfo from the broker")?;
+        let size = u32::from_be_bytes(prefix) as usize;
+        ensure!((1..1 << 16).contains(&size), "the first frame has {size} bytes: this is no OpenWire broker");
+        let mut frame = vec![0; size];
+        self.stream.read_exact(&mut frame).context("no WireFormatInfo from the broker")?;
+        let info = self.codec.format.decode(&frame)?.context("a null frame instead of a WireFormatInfo")?;
+        self.offer = Offer::read(&info)?;
+        let agreed = ours.agree(&self.offer)?;
+        self.codec.format = WireFormat::new(agreed.settings(), WriterPolicy::JavaOrder);
+        Ok(())
+    }
+
+    fn introduce(&mut self, arguments: &Arguments, name: &str) -> Result<()> {
+        let text = |text: &Option<String>| text.as_deref().map_or(Value::String(None), Value::from);
+        let info = Structure::new(&connection_info::DEFINITION)
+            .with(connection_info::CONNECTION_ID, self.connection.clone())
+            .with(connection_info::CLIENT_ID, name)
+            .with(connection_info::USER_NAME, text(&arguments.user))
+            .with(connection_info::PASSWORD, text(&arguments.password))
+            .with(connection_info::MANAGEABLE, true)
+            .with(connection_info::CLIENT_MASTER, true);
+        self.request(info)?;
+        let session = Structure::new(&session_info::DEFINITION).with(session_info::SESSION_ID, names::session(name));
+        self.codec.push(session)?;
+        Ok(())
+    }
+
+    /// Sends a command and waits for its answer. Dispatches that come before it are kept.
+    pub fn request(&mut self, command: Structure) -> Result<()> {
+        let what = command.definition.name;
+        let number = self.codec.push(command.with(base_command::RESPONSE_REQUIRED, true))?;
+        self.write()?;
+        let mut buffer = vec![0; 64 << 10];
+        while !self.answered.contains(&number) {
+            let length = self.stream.read(&mut buffer).with_context(|| format!("no answer to {what}"))?;
+            ensure!(length > 0, "the broker closed the connection instead of answering {what}");
+            self.take(&buffer[..length]).with_context(|| format!("while waiting for the answer to {what}"))?;
+        }
+        self.answered.clear();
+        Ok(())
+    }
+
+    fn take(&mut self, mut input: &[u8]) -> Result<()> {
+        while let Some(frame) = self.splitter.split(&mut input)? {
+            match self.codec.decode(frame)? {
+                Incoming::Receipt(number) => self.answered.push(number),
+                Incoming::Dispatch(dispatch) => self.early.push(dispatch),
+                Incoming::Ignored => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<()> {
+        self.stream.write_all(&self.codec.out).context("cannot send to the broker")?;
+        self.codec.out.clear();
+        Ok(())
+    }
+
+    /// The socket, which no longer blocks.
+    pub fn socket(&self) -> Result<TcpStream> {
+        self.stream.set_nonblocking(true)?;
+        Ok(self.stream.try_clone()?)
+    }
+
+    /// Takes leave as a JMS client does. A broker that does not answer changes nothing about the result.
+    pub fn close(self) {
+        _ = self.try_close();
+    }
+
+    fn try_close(mut self) -> Result<()> {
+        self.stream.set_nonblocking(false)?;
+        self.stream.set_read_timeout(Some(LEAVE_PATIENCE))?;
+        self.stream.set_write_timeout(Some(LEAVE_PATIENCE))?;
+        let info = Structure::new(&remove_info::DEFINITION).with(remove_info::OBJECT_ID, self.connection.clone());
+        self.request(info)?;
+        self.codec.push(Structure::new(&shutdown_info::DEFINITION))?;
+        self.write()
+    }
+}

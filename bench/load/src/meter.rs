@@ -1,0 +1,179 @@
+//! Counters and latencies of one thread, and where the threads show their counters to the others.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use hdrhistogram::Histogram;
+
+/// The longest latency that is told apart, in nanoseconds: ten minutes.
+const LONGEST: u64 = 600_000_000_000;
+/// Significant decimal digits of latencies.
+const DIGITS: u8 = 3;
+
+/// Nanoseconds since the run began, at least 1.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// Begins now.
+    pub fn start() -> Clock {
+        Clock(Instant::now())
+    }
+
+    /// The time.
+    #[inline]
+    pub fn now(self) -> u64 {
+        self.0.elapsed().as_nanos() as u64 + 1
+    }
+}
+
+/// What a run goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// The load runs; nothing is measured.
+    WarmUp,
+    /// The load runs and is measured.
+    Measure,
+    /// Nothing is sent any more.
+    Drain,
+    /// All is over.
+    Stop,
+}
+
+/// Totals since the run began.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages sent.
+    pub sent: u64,
+    /// Receipts of sends.
+    pub receipted: u64,
+    /// Deliveries that follow from what was sent.
+    pub owed: u64,
+    /// Deliveries of messages of this run.
+    pub delivered: u64,
+    /// When the last message or receipt came.
+    pub last: u64,
+    /// Producers that have not used up their quota.
+    pub unfinished: u64,
+}
+
+impl Counts {
+    /// Both together.
+    pub fn plus(self, other: Counts) -> Counts {
+        Counts {
+            sent: self.sent + other.sent,
+            receipted: self.receipted + other.receipted,
+            owed: self.owed + other.owed,
+            delivered: self.delivered + other.delivered,
+            last: self.last.max(other.last),
+            unfinished: self.unfinished.saturating_add(other.unfinished),
+        }
+    }
+}
+
+/// What one thread measures.
+#[derive(Debug)]
+pub struct Meter {
+    /// Totals.
+    pub counts: Counts,
+    /// Nanoseconds from send to receipt.
+    pub receipts: Histogram<u64>,
+    /// Nanoseconds from send to delivery.
+    pub deliveries: Histogram<u64>,
+    /// Whether latencies are recorded.
+    pub is_measuring: bool,
+}
+
+impl Default for Meter {
+    fn default() -> Meter {
+        let histogram = || Histogram::new_with_bounds(1, LONGEST, DIGITS).expect("valid bounds");
+        Meter { counts: Counts::default(), receipts: histogram(), deliveries: histogram(), is_measuring: false }
+    }
+}
+
+impl Meter {
+    /// A receipt for what was sent at `sent`.
+    #[inline]
+    pub fn receipted(&mut self, sent: u64, now: u64) {
+        self.counts.receipted += 1;
+        self.counts.last = now;
+        if self.is_measuring {
+            self.receipts.saturating_record(now.saturating_sub(sent));
+        }
+    }
+
+    /// A delivery of what was sent at `sent`.
+    #[inline]
+    pub fn delivered(&mut self, sent: u64, now: u64) {
+        self.counts.delivered += 1;
+        self.counts.last = now;
+        if self.is_measuring {
+            self.deliveries.saturating_record(now.saturating_sub(sent));
+        }
+    }
+}
+
+/// What the threads share. Everything on it may be seen a little late.
+#[derive(Debug)]
+pub struct Board {
+    phase: AtomicU8,
+    tallies: Vec<Tally>,
+}
+
+/// A cache line of its own, as its thread writes it at every turn.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Tally {
+    sent: AtomicU64,
+    receipted: AtomicU64,
+    owed: AtomicU64,
+    delivered: AtomicU64,
+    last: AtomicU64,
+    unfinished: AtomicU64,
+}
+
+impl Board {
+    /// For that many threads, none of which has published anything yet.
+    pub fn new(threads: usize, phase: Phase) -> Board {
+        let tally = || Tally { unfinished: AtomicU64::new(u64::MAX), ..Tally::default() };
+        let tallies = (0..threads).map(|_| tally()).collect();
+        Board { phase: AtomicU8::new(phase as u8), tallies }
+    }
+
+    /// The phase of the run.
+    pub fn phase(&self) -> Phase {
+        let phase = self.phase.load(Relaxed);
+        [Phase::WarmUp, Phase::Measure, Phase::Drain, Phase::Stop][usize::from(phase)]
+    }
+
+    /// Goes on to a later phase; an earlier one is ignored.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Relaxed);
+    }
+
+    /// Shows a thread's counters.
+    pub fn publish(&self, thread: usize, counts: &Counts) {
+        let tally = &self.tallies[thread];
+        tally.sent.store(counts.sent, Relaxed);
+        tally.receipted.store(counts.receipted, Relaxed);
+        tally.owed.store(counts.owed, Relaxed);
+        tally.delivered.store(counts.delivered, Relaxed);
+        tally.last.store(counts.last, Relaxed);
+        tally.unfinished.store(counts.unfinished, Relaxed);
+    }
+
+    /// All threads' counters together, those of one thread left out if it is given.
+    pub fn total(&self, without: Option<usize>) -> Counts {
+        let tallies = self.tallies.iter().enumerate().filter(|(thread, _)| Some(*thread) != without);
+        let counts = tallies.map(|(_, tally)| Counts {
+            sent: tally.sent.load(Relaxed),
+            receipted: tally.receipted.load(Relaxed),
+            owed: tally.owed.load(Relaxed),
+            delivered: tally.delivered.load(Relaxed),
+            last: tally.last.load(Relaxed),
+            unfinished: tally.unfinished.load(Relaxed),
+        });
+        counts.fold(Counts::default(), Counts::plus)
+    }
+}

@@ -1,0 +1,196 @@
+//! A producer or consumer on its socket.
+
+use std::io::{ErrorKind, Read, Write};
+
+use anyhow::{Context, Result, bail};
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use crate::consumer::Consumer;
+use crate::link::{Incoming, Link};
+use crate::meter::{Clock, Meter};
+use crate::producer::{Pause, Producer};
+
+/// Full buffers that one party reads before the others have their turn.
+const READ_LIMIT: usize = 4;
+
+/// What a connection is for.
+#[derive(Debug)]
+pub enum Role {
+    /// It sends.
+    Producer(Producer),
+    /// It receives.
+    Consumer(Consumer),
+}
+
+/// A connection that does not block, and what it is for.
+#[derive(Debug)]
+pub struct Party {
+    link: Link,
+    socket: TcpStream,
+    role: Role,
+    is_readable: bool,
+    is_writable: bool,
+    has_hung_up: bool,
+    /// How many of the bytes to be sent are sent.
+    written: usize,
+}
+
+/// What a producer needs to know at its turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    /// The clock of the run.
+    pub clock: Clock,
+    /// Milliseconds since 1970.
+    pub wall: i64,
+    /// Whether producers send.
+    pub is_sending: bool,
+    /// Deliveries that may be added to the backlog, and those of other threads that are under way.
+    pub backlog: Option<(u64, i64)>,
+}
+
+/// What a party waits for after its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Its socket.
+    Socket,
+    /// Nothing: it has more to do at once.
+    Nothing,
+    /// A time.
+    Time(u64),
+    /// Others.
+    Others,
+}
+
+impl Party {
+    /// Takes over a connection that was set up, and registers it.
+    pub fn new(link: Link, role: Role, registry: &Registry, token: Token) -> Result<Party> {
+        let mut socket = TcpStream::from_std(link.socket()?);
+        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Party { link, socket, role, is_readable: true, is_writable: true, has_hung_up: false, written: 0 })
+    }
+
+    /// Takes what came while the connection was set up.
+    pub fn begin(&mut self, clock: Clock, meter: &mut Meter) -> Result<()> {
+        let Role::Consumer(consumer) = &mut self.role else { return Ok(()) };
+        for dispatch in std::mem::take(&mut self.link.early) {
+            consumer.dispatch(&dispatch, &mut self.link.codec, meter, clock.now())?;
+        }
+        consumer.flush(&mut self.link.codec)
+    }
+
+    /// Notes what the socket is ready for.
+    pub fn ready(&mut self, event: &Event) {
+        self.is_readable |= event.is_readable();
+        self.is_writable |= event.is_writable();
+        self.has_hung_up |= event.is_read_closed() || event.is_error();
+    }
+
+    /// Receives, makes sends, sends: a bounded amount of each.
+    pub fn turn(&mut self, turn: &Turn, buffer: &mut [u8], meter: &mut Meter) -> Result<Next> {
+        self.try_turn(turn, buffer, meter).with_context(|| self.link.label.clone())
+    }
+
+    fn try_turn(&mut self, turn: &Turn, buffer: &mut [u8], meter: &mut Meter) -> Result<Next> {
+        if self.is_readable {
+            self.receive(turn.clock, buffer, meter)?;
+        }
+        let pause = self.fill(turn, meter)?;
+        if self.is_writable && !self.link.codec.out.is_empty() {
+            self.send()?;
+        }
+        Ok(match pause {
+            _ if self.is_readable => Next::Nothing,
+            Some(Pause::Full) if self.is_writable => Next::Nothing,
+            Some(Pause::Until(time)) => Next::Time(time),
+            Some(Pause::Backlog) => Next::Others,
+            _ => Next::Socket,
+        })
+    }
+
+    fn receive(&mut self, clock: Clock, buffer: &mut [u8], meter: &mut Meter) -> Result<()> {
+        for _ in 0..READ_LIMIT {
+            let length = match self.socket.read(buffer) {
+                Ok(0) => bail!("the broker closed the connection"),
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.is_readable = false;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("the connection to the broker is lost"),
+            };
+            self.take(&buffer[..length], clock.now(), meter)?;
+            // A short read has emptied the socket; only the end of the stream is not announced again.
+            if length < buffer.len() && !self.has_hung_up {
+                self.is_readable = false;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, mut input: &[u8], now: u64, meter: &mut Meter) -> Result<()> {
+        let Link { splitter, codec, .. } = &mut self.link;
+        match &mut self.role {
+            Role::Consumer(consumer) => {
+                while let Some(frame) = splitter.split(&mut input)? {
+                    consumer.frame(frame, codec, meter, now)?;
+                }
+                consumer.flush(codec)
+            }
+            Role::Producer(producer) => {
+                while let Some(frame) = splitter.split(&mut input)? {
+                    match codec.receipt(frame)? {
+                        Incoming::Receipt(command) => producer.receipt(command, now, meter)?,
+                        Incoming::Dispatch(_) => bail!("the broker sent a message to a producer"),
+                        Incoming::Ignored => {}
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn fill(&mut self, turn: &Turn, meter: &mut Meter) -> Result<Option<Pause>> {
+        let Role::Producer(producer) = &mut self.role else { return Ok(None) };
+        // What could not be sent yet is not added to.
+        if !turn.is_sending || self.written > 0 {
+            return Ok(None);
+        }
+        let room = turn.backlog.map_or(i64::MAX, |(limit, others)| {
+            limit as i64 - others - (meter.counts.owed as i64 - meter.counts.delivered as i64)
+        });
+        producer.fill(&mut self.link.codec, meter, turn.clock.now(), turn.wall, room).map(Some)
+    }
+
+    fn send(&mut self) -> Result<()> {
+        let out = &mut self.link.codec.out;
+        while self.written < out.len() {
+            match self.socket.write(&out[self.written..]) {
+                Ok(length) => self.written += length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.is_writable = false;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("the connection to the broker is lost"),
+            }
+        }
+        out.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Its producer, if it is one.
+    pub fn producer(&mut self) -> Option<&mut Producer> {
+        if let Role::Producer(producer) = &mut self.role { Some(producer) } else { None }
+    }
+
+    /// The connection, for taking leave, and the role. Bytes that the socket did not take go with the leave.
+    pub fn into_parts(mut self) -> (Link, Role) {
+        self.link.codec.out.drain(..self.written);
+        (self.link, self.role)
+    }
+}

@@ -1,0 +1,272 @@
+//! A producer: sends as far as its window, its schedule and the backlog allow.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use postrider_wire::openwire::schema::producer_info;
+use postrider_wire::openwire::{EncodeError, Structure};
+
+use crate::body::{self, Stamp};
+use crate::frames::{Fixed, SendTemplate, Variable, is_handmade, message};
+use crate::link::{Codec, Link};
+use crate::meter::Meter;
+use crate::pace::Pace;
+use crate::plan::Plan;
+use crate::{Arguments, names};
+
+/// Bytes that are made before they are sent.
+const FILL_LIMIT: usize = 64 << 10;
+
+/// One producer with its streams.
+#[derive(Debug)]
+pub struct Producer {
+    run: u32,
+    number: u16,
+    streams: Vec<Stream>,
+    /// Which stream sends next.
+    turn: usize,
+    persistent: bool,
+    window: Window,
+    /// A whole text, for frames that the codec writes.
+    text: Vec<u8>,
+    /// When sends are due; none: at once.
+    pub pace: Option<Pace>,
+    /// Messages that may still be sent.
+    pub quota: u64,
+}
+
+/// What goes to one destination.
+#[derive(Debug)]
+struct Stream {
+    number: u16,
+    producer: Arc<Structure>,
+    destination: Arc<Structure>,
+    deliveries: u64,
+    sent: u64,
+    template: Option<SendTemplate>,
+}
+
+/// Why a producer stopped filling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pause {
+    /// It has made as many bytes as are sent at once.
+    Full,
+    /// Receipts are missing.
+    Window,
+    /// The next send is due at that time.
+    Until(u64),
+    /// Deliveries are missing.
+    Backlog,
+    /// Its quota is used up.
+    Quota,
+}
+
+impl Producer {
+    /// Announces the producer of that number on its connection.
+    pub fn open(arguments: &Arguments, plan: &Plan, run: u32, number: u16, link: &mut Link) -> Result<Producer> {
+        let stream = |&destination: &u16| Stream {
+            number: destination,
+            producer: names::producer_id(run, number, destination),
+            destination: names::destination(&plan.names[usize::from(destination)], plan.topic),
+            deliveries: plan.deliveries(destination),
+            sent: 0,
+            template: None,
+        };
+        let streams: Vec<Stream> = plan.producers[usize::from(number)].iter().map(stream).collect();
+        for stream in &streams {
+            let info = Structure::new(&producer_info::DEFINITION)
+                .with(producer_info::PRODUCER_ID, stream.producer.clone())
+                .with(producer_info::DESTINATION, stream.destination.clone());
+            let name = &plan.names[usize::from(stream.number)];
+            link.request(info).with_context(|| format!("{} cannot send to {name}", link.label))?;
+        }
+        Ok(Producer {
+            run,
+            number,
+            streams,
+            turn: 0,
+            persistent: arguments.persistent(),
+            window: Window::new(arguments.window(), link.codec.command),
+            text: body::blank(arguments.size),
+            pace: None,
+            quota: u64::MAX,
+        })
+    }
+
+    /// Makes sends until something says to pause. `room` is how many deliveries may be added to the backlog.
+    pub fn fill(&mut self, codec: &mut Codec, meter: &mut Meter, now: u64, wall: i64, room: i64) -> Result<Pause> {
+        let owed = meter.counts.owed;
+        loop {
+            if self.quota == 0 {
+                return Ok(Pause::Quota);
+            }
+            if !self.window.has_room() {
+                return Ok(Pause::Window);
+            }
+            if (meter.counts.owed - owed) as i64 >= room {
+                return Ok(Pause::Backlog);
+            }
+            if codec.out.len() >= FILL_LIMIT {
+                return Ok(Pause::Full);
+            }
+            let due = self.pace.map_or(now, |pace| pace.next());
+            if due > now {
+                return Ok(Pause::Until(due));
+            }
+            self.send(codec, meter, due, wall)?;
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, codec: &mut Codec, meter: &mut Meter, time: u64, wall: i64) -> Result<()> {
+        codec.command = codec.command.wrapping_add(1);
+        let stream = &mut self.streams[self.turn];
+        let variable = Variable { command: codec.command, sequence: stream.sent as i64 + 1, timestamp: wall };
+        let (run, producer, destination) = (self.run, self.number, stream.number);
+        let stamp = Stamp { run, producer, destination, counter: stream.sent, time };
+        match &stream.template {
+            Some(template) => template.push(&mut codec.out, variable, &stamp),
+            None => self.send_first(codec, variable, &stamp).context("cannot encode a message")?,
+        }
+        let stream = &mut self.streams[self.turn];
+        stream.sent += 1;
+        meter.counts.sent += 1;
+        meter.counts.owed += stream.deliveries;
+        self.window.sent(codec.command, time);
+        self.quota -= 1;
+        self.pace.iter_mut().for_each(Pace::advance);
+        self.turn = if self.turn + 1 == self.streams.len() { 0 } else { self.turn + 1 };
+        Ok(())
+    }
+
+    /// Lets the codec write the message, and makes the template from what it writes after that.
+    fn send_first(&mut self, codec: &mut Codec, variable: Variable, stamp: &Stamp) -> Result<(), EncodeError> {
+        let stream = &mut self.streams[self.turn];
+        let fixed = Fixed {
+            producer: &stream.producer,
+            destination: &stream.destination,
+            persistent: self.persistent,
+            response_required: self.window.size > 0,
+        };
+        stamp.write(&mut self.text);
+        codec.format.encode(&message(&fixed, variable, &self.text), &mut codec.out)?;
+        if is_handmade(codec.format.settings()) {
+            let encode = |variable, text: &[u8]| {
+                let mut frame = Vec::new();
+                codec.format.encode(&message(&fixed, variable, text), &mut frame).map(|()| frame)
+            };
+            stream.template = Some(SendTemplate::new(&body::blank(self.text.len()), encode)?);
+        }
+        Ok(())
+    }
+
+    /// The broker answered a command.
+    #[inline]
+    pub fn receipt(&mut self, command: i32, now: u64, meter: &mut Meter) -> Result<()> {
+        let sent = self.window.receipted(command);
+        ensure!(sent.is_some(), "the broker answered command {command}, which waits for no answer");
+        sent.into_iter().for_each(|sent| meter.receipted(sent, now));
+        Ok(())
+    }
+
+    /// Sends without a receipt so far.
+    pub fn unanswered(&self) -> u64 {
+        self.window.times.iter().filter(|&&time| time != ANSWERED).count() as u64
+    }
+
+    /// Its number in the run.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// How many messages went to which destination.
+    pub fn sent(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.streams.iter().map(|stream| (stream.number, stream.sent))
+    }
+}
+
+/// Stands for the time of a send that has its receipt.
+const ANSWERED: u64 = 0;
+
+/// The sends that wait for receipts. Their commands are within `size` of the oldest one, so each has a slot of its own.
+#[derive(Debug)]
+struct Window {
+    size: u32,
+    times: Vec<u64>,
+    /// The command of the oldest send without a receipt, or the next one to be sent.
+    oldest: i32,
+    next: i32,
+}
+
+impl Window {
+    /// A window for the commands after `last`; of size 0 if no receipts are asked for.
+    fn new(size: u32, last: i32) -> Window {
+        let times = vec![ANSWERED; if size == 0 { 0 } else { size.next_power_of_two() as usize }];
+        Window { size, times, oldest: last.wrapping_add(1), next: last.wrapping_add(1) }
+    }
+
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.size == 0 || (self.next.wrapping_sub(self.oldest) as u32) < self.size
+    }
+
+    #[inline]
+    fn sent(&mut self, command: i32, time: u64) {
+        if self.size > 0 {
+            let slot = self.slot(command);
+            self.times[slot] = time;
+            self.next = command.wrapping_add(1);
+        }
+    }
+
+    /// When the command was sent; nothing if it does not wait for a receipt.
+    #[inline]
+    fn receipted(&mut self, command: i32) -> Option<u64> {
+        if command.wrapping_sub(self.oldest) as u32 >= self.next.wrapping_sub(self.oldest) as u32 {
+            return None;
+        }
+        let slot = self.slot(command);
+        let time = std::mem::replace(&mut self.times[slot], ANSWERED);
+        while self.oldest != self.next && self.times[self.slot(self.oldest)] == ANSWERED {
+            self.oldest = self.oldest.wrapping_add(1);
+        }
+        (time != ANSWERED).then_some(time)
+    }
+
+    #[inline]
+    fn slot(&self, command: i32) -> usize {
+        command as u32 as usize & (self.times.len() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_opens_from_its_oldest_send() {
+        let mut window = Window::new(3, i32::MAX - 1);
+        let commands = [i32::MAX, i32::MIN, i32::MIN + 1, i32::MIN + 2];
+        for (time, command) in (10..).zip(&commands[..3]) {
+            assert!(window.has_room());
+            window.sent(*command, time);
+        }
+        assert!(!window.has_room());
+        assert_eq!(window.receipted(commands[1]), Some(11));
+        assert!(!window.has_room(), "the oldest is still open");
+        assert_eq!(window.receipted(commands[1]), None, "answered twice");
+        assert_eq!(window.receipted(commands[3]), None, "not sent yet");
+        assert_eq!(window.receipted(commands[0]), Some(10));
+        assert!(window.has_room());
+        assert_eq!(window.oldest, commands[2]);
+        assert_eq!(window.receipted(commands[0]), None, "long answered");
+    }
+
+    #[test]
+    fn without_receipts_there_is_always_room() {
+        let mut window = Window::new(0, 7);
+        (8..100).for_each(|command| window.sent(command, 1));
+        assert!(window.has_room());
+        assert_eq!(window.receipted(8), None);
+    }
+}
