@@ -98,7 +98,13 @@ impl<'a> Parts<'a> {
         let moved_from = (destination != sent_to).then_some(sent_to);
         let (session, value) = (header.producer_session, header.producer_value);
         let producer = ProducerName { connection: fields.connection, session, value };
-        Parts { header, fields, destination, original_destination: fields.original_destination.or(moved_from), producer }
+        Parts {
+            header,
+            fields,
+            destination,
+            original_destination: fields.original_destination.or(moved_from),
+            producer,
+        }
     }
 
     /// Who sent it here.
@@ -145,7 +151,12 @@ impl Slots {
     };
 
     #[inline]
-    fn choose(parts: &Parts<'_>, consumer: ConsumerName<'_>, memory: &mut Memory, cache: Option<&mut PeerCache>) -> Slots {
+    fn choose(
+        parts: &Parts<'_>,
+        consumer: ConsumerName<'_>,
+        memory: &mut Memory,
+        cache: Option<&mut PeerCache>,
+    ) -> Slots {
         let Some(cache) = cache else { return Slots::NONE };
         let destination = destination_content(parts.destination);
         let original = parts.original_destination.map(destination_content);

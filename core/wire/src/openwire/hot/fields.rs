@@ -1,7 +1,7 @@
 //! The tagged fields of a record, found in one pass.
 
-use postrider_model::record::{Tag, MessageView};
 use postrider_model::DestinationKind;
+use postrider_model::record::{MessageView, Tag};
 
 /// A ProducerId, by its parts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

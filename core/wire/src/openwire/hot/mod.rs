@@ -4,13 +4,13 @@
 //! Nothing is stored in a cache before that is settled. Writing by hand covers everything but the structures that are rarely in
 //! a message (transaction ids, broker paths, payloads of advisories); with those it is left to the tables, too.
 
-mod acknowledge;
-mod dispatch;
-mod fields;
-mod input;
-mod message;
-mod outgoing;
+pub(super) mod acknowledge;
+pub(super) mod dispatch;
+pub(super) mod fields;
+pub(super) mod input;
+pub(super) mod message;
+pub(super) mod outgoing;
 mod output;
 mod placing;
-mod rare;
-mod response;
+pub(super) mod rare;
+pub(super) mod response;

@@ -1,0 +1,128 @@
+//! Answers and errors.
+
+use postrider_model::event::Failure;
+use postrider_model::{ConsumerHandle, Now};
+
+use super::Handles;
+use super::conversation::{Conversation, Phase};
+use super::error::SessionError;
+use super::liveness::Due;
+use crate::openwire::hot::response::write_response;
+use crate::openwire::schema::{
+    connection_control, connection_error, exception_response, keep_alive_info, shutdown_info,
+};
+use crate::openwire::{Structure, Throwable, modified_utf8};
+
+/// Longest text of an error, in characters; versions 1 and 10 cut there.
+const TEXT_CHARACTERS: usize = 1021;
+
+impl Conversation {
+    pub fn reply(&mut self, correlation: i32, output: &mut Vec<u8>) {
+        write_response(correlation, &mut self.outgoing, output);
+        self.liveness.sent();
+    }
+
+    pub fn opened(&mut self, correlation: i32, output: &mut Vec<u8>) -> Result<(), SessionError> {
+        let Some(opening) = &mut self.opening else { return Ok(()) };
+        opening.is_accepted = true;
+        let opening = *opening;
+        if opening.manageable {
+            // Empty rather than null: nothing is said about other brokers.
+            let control = Structure::new(&connection_control::DEFINITION)
+                .with(connection_control::CONNECTED_BROKERS, "")
+                .with(connection_control::RECONNECT_TO, "");
+            self.outgoing.structure(&control, output)?;
+            self.liveness.sent();
+        }
+        if opening.request.wanted {
+            self.reply(correlation, output);
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of the event, and the shard's own")]
+    pub fn failed(
+        &mut self,
+        correlation: Option<i32>,
+        failure: Failure,
+        message: &str,
+        refused: Option<ConsumerHandle>,
+        now: Now,
+        handles: &mut Handles,
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        if let Some(consumer) = refused {
+            self.forget_consumer(consumer, handles);
+        }
+        if self.opening.is_some_and(|opening| !opening.is_accepted) {
+            self.refused(now, handles);
+        }
+        self.write_failure(correlation, failure, message, output)?;
+        self.liveness.sent();
+        Ok(())
+    }
+
+    fn forget_consumer(&mut self, consumer: ConsumerHandle, handles: &mut Handles) {
+        let Some(entry) = handles.remove(consumer) else { return };
+        if let Some(tables) = &mut self.tables {
+            tables.remove_consumer((entry.session, entry.value));
+        }
+    }
+
+    pub fn write_failure(
+        &mut self,
+        correlation: Option<i32>,
+        failure: Failure,
+        message: &str,
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        let exception = Throwable::new(class(failure).as_bytes(), &modified_utf8::encode(&shortened(message)));
+        let structure = match correlation {
+            Some(correlation) => Structure::new(&exception_response::DEFINITION)
+                .with(exception_response::CORRELATION_ID, correlation)
+                .with(exception_response::EXCEPTION, exception),
+            None => Structure::new(&connection_error::DEFINITION).with(connection_error::EXCEPTION, exception),
+        };
+        Ok(self.outgoing.structure(&structure, output)?)
+    }
+
+    pub fn shut_down(&mut self, output: &mut Vec<u8>) -> Result<(), SessionError> {
+        if self.phase == Phase::Greeting {
+            return Ok(());
+        }
+        Ok(self.outgoing.structure(&Structure::new(&shutdown_info::DEFINITION), output)?)
+    }
+
+    pub fn set_paused(&mut self, paused: bool) {
+        self.liveness.set_paused(paused);
+    }
+
+    pub fn tick(&mut self, now: Now, output: &mut Vec<u8>) -> Result<(), SessionError> {
+        if self.liveness.tick(now)? == Due::KeepAlive {
+            self.outgoing.structure(&Structure::new(&keep_alive_info::DEFINITION), output)?;
+        }
+        Ok(())
+    }
+}
+
+/// The Java class that the client makes of it. Newer clients put `jakarta` for `javax` themselves.
+fn class(failure: Failure) -> &'static str {
+    match failure {
+        Failure::General => "javax.jms.JMSException",
+        Failure::InvalidClientId => "javax.jms.InvalidClientIDException",
+        Failure::InvalidDestination => "javax.jms.InvalidDestinationException",
+        Failure::InvalidSelector => "javax.jms.InvalidSelectorException",
+        Failure::ResourceAllocation => "javax.jms.ResourceAllocationException",
+        Failure::TransactionRolledBack => "javax.jms.TransactionRolledBackException",
+        Failure::Security => "java.lang.SecurityException",
+        Failure::DestinationDoesNotExist => "org.apache.activemq.DestinationDoesNotExistException",
+        Failure::IllegalState => "java.lang.IllegalStateException",
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(TEXT_CHARACTERS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,126 @@
+//! How a connection begins and ends.
+
+use postrider_model::command::{Command, LastDelivered, OpenConnection, Request};
+use postrider_model::event::Failure;
+use postrider_model::{Now, Sequence};
+
+use super::conversation::{Context, Conversation, Opening, Phase, request};
+use super::error::{MIN_FRAME_BYTES, Refusal, SessionError, Trouble};
+use super::tables::Tables;
+use super::{CommandSink, Handles};
+use crate::openwire::hot::outgoing::Outgoing;
+use crate::openwire::schema::{connection_id, connection_info, remove_info};
+use crate::openwire::{Decoder, NegotiationError, Offer, Structure};
+
+/// Milliseconds for a refused client to read why, as in ActiveMQ.
+const REFUSED_MILLIS: u64 = 2_000;
+
+/// First version in which RemoveInfo says what was delivered last.
+const LAST_DELIVERED_SINCE: u8 = 5;
+
+impl Conversation {
+    /// The first frame.
+    pub fn greeting(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
+        let info = self.decoder.decode(frame)?.ok_or(NegotiationError::NotWireFormatInfo("null"))?;
+        let agreed = self.profile.offer.agree(&Offer::read(&info)?)?;
+        let settings = agreed.settings();
+        if settings.max_frame_size < MIN_FRAME_BYTES {
+            return Err(SessionError::FramesTooSmall(settings.max_frame_size));
+        }
+        self.decoder = Decoder::new(settings);
+        self.outgoing = Outgoing::new(settings, self.profile.hash_seed);
+        self.tcp_no_delay = Some(agreed.tcp_no_delay);
+        self.phase = Phase::Agreed;
+        let delay = agreed.max_inactivity_duration_initial_delay;
+        self.liveness.agreed(agreed.max_inactivity_duration.unsigned_abs(), delay.unsigned_abs(), context.now);
+        self.liveness.sent();
+        Ok(self.outgoing.structure(&self.profile.broker_info(), context.output)?)
+    }
+
+    pub fn connection_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let request = request(info);
+        let id = info.object(connection_info::CONNECTION_ID).and_then(|id| id.string(connection_id::VALUE));
+        let id = id.filter(|id| !id.is_empty()).ok_or_else(|| {
+            Refusal::new(Failure::IllegalState, "the ConnectionInfo has no connection id: give it one")
+        })?;
+        if self.phase == Phase::Refused {
+            return Err(Refusal::new(Failure::IllegalState, "this connection was refused: open another one").into());
+        }
+        if let Some(tables) = &self.tables {
+            if *tables.id != *id {
+                return Err(Refusal::second_connection().into());
+            }
+            self.synchronize(request, context);
+            return Ok(());
+        }
+        let client_id = info.string(connection_info::CLIENT_ID).ok_or_else(|| {
+            Refusal::new(Failure::InvalidClientId, "No clientID specified for connection request: set one")
+        })?;
+        self.tables = Some(Tables::new(id, self.profile.hash_seed, self.generation));
+        let manageable = info.bool(connection_info::MANAGEABLE);
+        // A client that waits for nothing is told nothing when it is accepted, so it counts as accepted at once.
+        self.opening = Some(Opening { request, manageable, is_accepted: !request.wanted });
+        context.command(Command::OpenConnection(Box::new(OpenConnection {
+            connection: self.connection,
+            request,
+            id: id.into(),
+            client_id: client_id.into(),
+            failover_reconnect: info.bool(connection_info::FAILOVER_RECONNECT),
+            peer: self.peer.clone(),
+        })));
+        Ok(())
+    }
+
+    /// The client takes its leave of the connection; the socket may stay for a while.
+    pub fn remove_connection(&mut self, info: &Structure, context: &mut Context<'_>) {
+        let last_delivered = self.last_delivered(info);
+        self.forget_connection(context.handles);
+        context.command(Command::CloseConnection {
+            connection: self.connection,
+            request: request(info),
+            last_delivered,
+            clean: true,
+        });
+    }
+
+    pub fn closed(&mut self, handles: &mut Handles, sink: &mut dyn CommandSink) {
+        if self.tables.is_some() {
+            self.forget_connection(handles);
+            sink.batch().commands.push(Command::CloseConnection {
+                connection: self.connection,
+                request: Request::default(),
+                last_delivered: LastDelivered::Unknown,
+                clean: self.said_goodbye,
+            });
+        }
+    }
+
+    /// The broker does not want the connection: its client has a moment to read why.
+    pub fn refused(&mut self, now: Now, handles: &mut Handles) {
+        self.forget_connection(handles);
+        self.phase = Phase::Refused;
+        self.liveness.ends_after_millis(REFUSED_MILLIS, SessionError::Refused, now);
+    }
+
+    fn forget_connection(&mut self, handles: &mut Handles) {
+        self.opening = None;
+        if let Some(tables) = self.tables.take() {
+            self.generation = tables.next_generation();
+            for consumer in tables.consumers.values() {
+                handles.remove(*consumer);
+            }
+        }
+    }
+
+    /// What the application had been given, as a RemoveInfo says it.
+    pub fn last_delivered(&self, info: &Structure) -> LastDelivered {
+        if self.outgoing.settings().version < LAST_DELIVERED_SINCE {
+            return LastDelivered::Unknown;
+        }
+        match info.long(remove_info::LAST_DELIVERED_SEQUENCE_ID) {
+            sequence @ 1.. => LastDelivered::UpTo(Sequence(sequence.unsigned_abs())),
+            0 | -1 => LastDelivered::None,
+            _ => LastDelivered::Unknown,
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Frames and what they mean, one after the other.
+
+use std::rc::Rc;
+
+use postrider_model::command::{Command, Request};
+use postrider_model::{ConnectionHandle, Now, limits};
+
+use super::error::{Refusal, SessionError, Trouble};
+use super::liveness::Liveness;
+use super::tables::Tables;
+use super::{CommandSink, Handles, Next, Profile};
+use crate::openwire::hot::outgoing::Outgoing;
+use crate::openwire::schema::*;
+use crate::openwire::{Decoder, Settings, Structure};
+
+/// What the shard lends for a while.
+pub(super) struct Context<'a> {
+    pub now: Now,
+    pub handles: &'a mut Handles,
+    pub sink: &'a mut dyn CommandSink,
+    pub output: &'a mut Vec<u8>,
+}
+
+impl Context<'_> {
+    /// Adds a command that refers to nothing in the batch's arena.
+    pub fn command(&mut self, command: Command) {
+        self.sink.batch().commands.push(command);
+    }
+}
+
+/// How far the connection has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// No WireFormatInfo yet.
+    Greeting,
+    /// A format is agreed.
+    Agreed,
+    /// The broker has refused the connection; the client reads why.
+    Refused,
+}
+
+/// The ConnectionInfo, as far as it matters later.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub request: Request,
+    /// The client wants to hear of ConnectionControl.
+    pub manageable: bool,
+    /// The broker's answer is there.
+    pub is_accepted: bool,
+}
+
+pub(super) struct Conversation {
+    pub connection: ConnectionHandle,
+    pub peer: Box<str>,
+    pub profile: Rc<Profile>,
+    pub decoder: Decoder,
+    pub outgoing: Outgoing,
+    pub liveness: Liveness,
+    pub phase: Phase,
+    pub opening: Option<Opening>,
+    /// The accepted connection, from its ConnectionInfo on.
+    pub tables: Option<Tables>,
+    /// First tag for the tables of the next ConnectionInfo.
+    pub generation: u32,
+    pub tcp_no_delay: Option<bool>,
+    pub said_goodbye: bool,
+}
+
+impl Conversation {
+    pub fn new(
+        connection: ConnectionHandle,
+        peer: &str,
+        profile: Rc<Profile>,
+        now: Now,
+        output: &mut Vec<u8>,
+    ) -> Conversation {
+        let settings = Settings::initial(limits::MAX_FRAME_BYTES_BEFORE_CONNECT as usize);
+        let mut outgoing = Outgoing::new(settings, profile.hash_seed);
+        outgoing.structure(&profile.offer.write(), output).expect("a WireFormatInfo can be written");
+        Conversation {
+            connection,
+            peer: peer.into(),
+            profile,
+            decoder: Decoder::new(settings),
+            outgoing,
+            liveness: Liveness::new(now),
+            phase: Phase::Greeting,
+            opening: None,
+            tables: None,
+            generation: 1,
+            tcp_no_delay: None,
+            said_goodbye: false,
+        }
+    }
+
+    pub fn receives(&mut self) {
+        self.liveness.received();
+    }
+
+    pub fn deadline(&self) -> u64 {
+        self.liveness.deadline()
+    }
+
+    pub fn tcp_no_delay(&self) -> Option<bool> {
+        self.tcp_no_delay
+    }
+
+    /// A stranger may not make us keep much.
+    pub fn frame_limit(&self) -> usize {
+        let stranger = limits::MAX_FRAME_BYTES_BEFORE_CONNECT as usize;
+        let agreed = self.outgoing.settings().max_frame_size;
+        if self.tables.is_some() { agreed } else { agreed.min(stranger) }
+    }
+
+    pub fn frame(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<Next, SessionError> {
+        if self.phase == Phase::Greeting {
+            return self.greeting(frame, context).map(|()| Next::Continue);
+        }
+        let before = context.output.len();
+        let next = match frame[0] {
+            code if MESSAGES.contains(&code) => self.message(frame, context).map(|()| Next::Continue),
+            code if code == message_ack::DEFINITION.code => {
+                self.acknowledgement(frame, context).map(|()| Next::Continue)
+            }
+            _ => self.other(frame, context),
+        };
+        if context.output.len() != before {
+            self.liveness.sent();
+        }
+        next
+    }
+
+    fn other(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<Next, SessionError> {
+        let Some(structure) = self.decoder.decode(frame)? else { return Ok(Next::Continue) };
+        if structure.is(&shutdown_info::DEFINITION) {
+            self.said_goodbye = true;
+            return Ok(Next::Close);
+        }
+        let result = self.command(&structure, context);
+        self.settle(request(&structure), result, context.output)?;
+        Ok(Next::Continue)
+    }
+
+    /// Tells the client of a refusal.
+    pub fn settle(
+        &mut self,
+        request: Request,
+        result: Result<(), Trouble>,
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(Trouble::Fatal(error)) => Err(error),
+            Err(Trouble::WrongClass) => unreachable!("the tables have checked the class"),
+            Err(Trouble::Refused(refusal)) => {
+                let correlation = request.wanted.then_some(request.command);
+                self.write_failure(correlation, refusal.failure, &refusal.message, output)
+            }
+        }
+    }
+
+    fn command(&mut self, structure: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let definition = structure.definition;
+        match definition.code {
+            code if code == wire_format_info::DEFINITION.code => Err(SessionError::SecondGreeting.into()),
+            code if code == broker_info::DEFINITION.code => Err(SessionError::Bridge(definition.name).into()),
+            code if code == broker_subscription_info::DEFINITION.code => {
+                Err(SessionError::Bridge(definition.name).into())
+            }
+            code if code == connection_info::DEFINITION.code => self.connection_info(structure, context),
+            code if code == session_info::DEFINITION.code => self.session_info(structure, context),
+            code if code == producer_info::DEFINITION.code => self.producer_info(structure, context),
+            code if code == consumer_info::DEFINITION.code => self.consumer_info(structure, context),
+            code if code == remove_info::DEFINITION.code => self.remove_info(structure, context),
+            code if code == destination_info::DEFINITION.code => self.destination_info(structure, context),
+            code if code == message_pull::DEFINITION.code => self.message_pull(structure, context),
+            code if code == consumer_control::DEFINITION.code => self.consumer_control(structure, context),
+            code if code == transaction_info::DEFINITION.code => Err(Refusal::transaction().into()),
+            code if code == remove_subscription_info::DEFINITION.code => Err(Refusal::subscription().into()),
+            code if code == keep_alive_info::DEFINITION.code => self.keep_alive_info(structure, context),
+            code if IGNORED.contains(&code) => self.ignore(structure, context),
+            _ => Err(SessionError::Unexpected(definition.name).into()),
+        }
+    }
+
+    fn keep_alive_info(&mut self, structure: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        if request(structure).wanted {
+            self.outgoing.structure(&Structure::new(&keep_alive_info::DEFINITION), context.output)?;
+        }
+        Ok(())
+    }
+
+    /// Accepts what needs no doing. ConnectionControl comes before the ConnectionInfo, when the broker does not know the
+    /// connection yet, and is answered here then.
+    fn ignore(&mut self, structure: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let request = request(structure);
+        if self.tables.is_some() {
+            self.synchronize(request, context);
+        } else if request.wanted {
+            self.reply(request.command, context.output);
+        }
+        Ok(())
+    }
+
+    /// Has a request answered that has nothing to do, after all that came before it.
+    pub fn synchronize(&mut self, request: Request, context: &mut Context<'_>) {
+        if request.wanted {
+            context.command(Command::Synchronize { connection: self.connection, request });
+        }
+    }
+}
+
+/// The messages' types.
+const MESSAGES: std::ops::RangeInclusive<u8> =
+    active_mq_message::DEFINITION.code..=active_mq_blob_message::DEFINITION.code;
+
+/// Commands that a client may send and that change nothing here.
+const IGNORED: [u8; 11] = [
+    connection_control::DEFINITION.code,
+    control_command::DEFINITION.code,
+    flush_command::DEFINITION.code,
+    producer_ack::DEFINITION.code,
+    message_dispatch::DEFINITION.code,
+    message_dispatch_notification::DEFINITION.code,
+    connection_error::DEFINITION.code,
+    response::DEFINITION.code,
+    exception_response::DEFINITION.code,
+    data_response::DEFINITION.code,
+    integer_response::DEFINITION.code,
+];
+
+/// Number of a command, and whether its sender waits.
+pub(super) fn request(structure: &Structure) -> Request {
+    if !structure.is_command() {
+        return Request::default();
+    }
+    Request {
+        command: structure.int(base_command::COMMAND_ID),
+        wanted: structure.bool(base_command::RESPONSE_REQUIRED),
+    }
+}

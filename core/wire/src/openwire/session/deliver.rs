@@ -1,0 +1,56 @@
+//! Messages and credit on their way to the client.
+
+use postrider_model::ConsumerHandle;
+
+use super::conversation::Conversation;
+use super::error::SessionError;
+use super::{Delivery, Handles};
+use crate::openwire::Structure;
+use crate::openwire::hot::dispatch::{write_dispatch, write_end};
+use crate::openwire::hot::fields::ProducerName;
+use crate::openwire::hot::rare;
+use crate::openwire::schema::producer_ack;
+
+impl Conversation {
+    pub fn dispatch(
+        &mut self,
+        consumer: ConsumerHandle,
+        delivery: &Delivery<'_>,
+        handles: &mut Handles,
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        let Some(consumer) = handles.get_mut(consumer) else { return Ok(()) };
+        let (name, memory) = consumer.split();
+        write_dispatch(delivery, name, memory, &mut self.outgoing, output)?;
+        self.liveness.sent();
+        Ok(())
+    }
+
+    pub fn end_of_messages(
+        &mut self,
+        consumer: ConsumerHandle,
+        handles: &mut Handles,
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        let Some(consumer) = handles.get_mut(consumer) else { return Ok(()) };
+        let (name, memory) = consumer.split();
+        write_end(name, memory, &mut self.outgoing, output)?;
+        self.liveness.sent();
+        Ok(())
+    }
+
+    pub fn producer_credit(&mut self, producer: u32, bytes: u32, output: &mut Vec<u8>) -> Result<(), SessionError> {
+        if self.outgoing.settings().version < producer_ack::DEFINITION.since {
+            return Ok(());
+        }
+        let Some(tables) = &self.tables else { return Ok(()) };
+        let Some((session, value)) = tables.producer_place(producer) else { return Ok(()) };
+        let id = rare::producer_structure(ProducerName { connection: &tables.id, session, value });
+        let acknowledgement = Structure::new(&producer_ack::DEFINITION)
+            .with(producer_ack::PRODUCER_ID, id)
+            .with(producer_ack::SIZE, i32::try_from(bytes).unwrap_or(i32::MAX));
+        self.outgoing.structure(&acknowledgement, output)?;
+        self.liveness.sent();
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! Sessions, producers, consumers, and destinations of a connection: how they come and go.
+
+use std::rc::Rc;
+
+use postrider_model::command::{Command, CreateTemporary, LastDelivered, OpenConsumer, OpenProducer, Request};
+use postrider_model::event::Failure;
+use postrider_model::{ConsumerHandle, Destination, limits};
+
+use super::conversation::{Context, Conversation, request};
+use super::error::{Refusal, Trouble};
+use super::handles::Consumer;
+use super::tables::{MEMBERS, Place, Tables};
+use crate::openwire::hot::dispatch::{ConsumerName, Memory};
+use crate::openwire::hot::rare;
+use crate::openwire::schema::*;
+use crate::openwire::{Structure, Value};
+
+impl Conversation {
+    pub fn session_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
+        let id = info.object(session_info::SESSION_ID).ok_or_else(|| missing("SessionInfo", "session id"))?;
+        check_connection(tables, id.string(session_id::CONNECTION_ID))?;
+        if tables.sessions.len() >= MEMBERS {
+            return Err(Refusal::too_many("sessions", MEMBERS).into());
+        }
+        tables.sessions.insert(id.long(session_id::VALUE));
+        self.synchronize(request(info), context);
+        Ok(())
+    }
+
+    pub fn producer_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let request = request(info);
+        let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
+        let id = info.object(producer_info::PRODUCER_ID).ok_or_else(|| missing("ProducerInfo", "producer id"))?;
+        check_connection(tables, id.string(producer_id::CONNECTION_ID))?;
+        let place = (id.long(producer_id::SESSION_ID), id.long(producer_id::VALUE));
+        check_session(tables, place)?;
+        if tables.producers.contains_key(&place) {
+            self.synchronize(request, context);
+            return Ok(());
+        }
+        let destinations = match info.object(producer_info::DESTINATION) {
+            Some(destination) => parts(destination)?,
+            None => Vec::new(),
+        };
+        let window = info.int(producer_info::WINDOW_SIZE).max(0).unsigned_abs();
+        let producer = tables.add_producer(place, window > 0)?;
+        context.command(Command::OpenProducer(Box::new(OpenProducer {
+            connection: self.connection,
+            request,
+            producer: producer.number,
+            session: place.0,
+            value: place.1,
+            destinations: destinations.into(),
+            window,
+        })));
+        Ok(())
+    }
+
+    pub fn consumer_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let request = request(info);
+        let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
+        let id = info.object(consumer_info::CONSUMER_ID).ok_or_else(|| missing("ConsumerInfo", "consumer id"))?;
+        check_connection(tables, id.string(consumer_id::CONNECTION_ID))?;
+        let place = (id.long(consumer_id::SESSION_ID), id.long(consumer_id::VALUE));
+        check_session(tables, place)?;
+        if tables.consumers.contains_key(&place) {
+            self.synchronize(request, context);
+            return Ok(());
+        }
+        if tables.consumers.len() >= MEMBERS {
+            return Err(Refusal::too_many("consumers", MEMBERS).into());
+        }
+        let destinations = subscribed(info)?;
+        let consumer = context.handles.add(Consumer {
+            connection: self.connection,
+            connection_id: Rc::clone(&tables.id),
+            session: place.0,
+            value: place.1,
+            memory: Memory::default(),
+        });
+        tables.add_consumer(place, consumer);
+        let text = |field| info.string(field).map(Into::into);
+        context.command(Command::OpenConsumer(Box::new(OpenConsumer {
+            connection: self.connection,
+            request,
+            consumer,
+            destinations: destinations.into(),
+            prefetch: prefetch(info.int(consumer_info::PREFETCH_SIZE)),
+            browser: info.bool(consumer_info::BROWSER),
+            no_local: info.bool(consumer_info::NO_LOCAL),
+            exclusive: info.bool(consumer_info::EXCLUSIVE),
+            priority: info.byte(consumer_info::PRIORITY),
+            selector: text(consumer_info::SELECTOR),
+            subscription: text(consumer_info::SUBSCRIPTION_NAME),
+            identity: rare::stored(id).into(),
+        })));
+        Ok(())
+    }
+
+    pub fn remove_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let tables = self.tables.as_ref().ok_or_else(Refusal::no_connection)?;
+        let id = Rc::clone(&tables.id);
+        let object = info.object(remove_info::OBJECT_ID).ok_or_else(|| missing("RemoveInfo", "object id"))?;
+        // What the connection does not have is gone, which is what the client wants.
+        let own = |connection: Option<&[u8]>| connection == Some(&id[..]);
+        if object.is(&connection_id::DEFINITION) && own(object.string(connection_id::VALUE)) {
+            self.remove_connection(info, context);
+            return Ok(());
+        }
+        let last_delivered = self.last_delivered(info);
+        if object.is(&session_id::DEFINITION) && own(object.string(session_id::CONNECTION_ID)) {
+            self.remove_session(object.long(session_id::VALUE), last_delivered, context);
+        } else if object.is(&consumer_id::DEFINITION) && own(object.string(consumer_id::CONNECTION_ID)) {
+            let place = (object.long(consumer_id::SESSION_ID), object.long(consumer_id::VALUE));
+            self.remove_consumer(place, last_delivered, context);
+        } else if object.is(&producer_id::DEFINITION) && own(object.string(producer_id::CONNECTION_ID)) {
+            self.remove_producer((object.long(producer_id::SESSION_ID), object.long(producer_id::VALUE)), context);
+        }
+        self.synchronize(request(info), context);
+        Ok(())
+    }
+
+    fn remove_session(&mut self, session: i64, last_delivered: LastDelivered, context: &mut Context<'_>) {
+        let Some(tables) = &mut self.tables else { return };
+        tables.sessions.remove(&session);
+        let places = (session, i64::MIN)..=(session, i64::MAX);
+        let consumers: Vec<Place> = tables.consumers.range(places.clone()).map(|(place, _)| *place).collect();
+        let producers: Vec<Place> = tables.producers.range(places).map(|(place, _)| *place).collect();
+        for place in consumers {
+            self.remove_consumer(place, last_delivered, context);
+        }
+        for place in producers {
+            self.remove_producer(place, context);
+        }
+    }
+
+    fn remove_consumer(&mut self, place: Place, last_delivered: LastDelivered, context: &mut Context<'_>) {
+        let Some(consumer) = self.tables.as_mut().and_then(|tables| tables.remove_consumer(place)) else { return };
+        context.handles.remove(consumer);
+        context.command(Command::CloseConsumer {
+            connection: self.connection,
+            consumer,
+            last_delivered,
+            request: Request::default(),
+        });
+    }
+
+    fn remove_producer(&mut self, place: Place, context: &mut Context<'_>) {
+        let Some(producer) = self.tables.as_mut().and_then(|tables| tables.remove_producer(place)) else { return };
+        context.command(Command::CloseProducer {
+            connection: self.connection,
+            producer: producer.number,
+            request: Request::default(),
+        });
+    }
+
+    pub fn destination_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        const ADD: i8 = 0;
+        const REMOVE: i8 = 1;
+        let request = request(info);
+        if self.tables.is_none() {
+            return Err(Refusal::no_connection().into());
+        }
+        let destination =
+            info.object(destination_info::DESTINATION).ok_or_else(|| missing("DestinationInfo", "destination"))?;
+        let destination = single(parts(destination)?)?;
+        match info.byte(destination_info::OPERATION_TYPE) {
+            ADD if destination.kind.is_temporary() => {
+                context.command(Command::CreateTemporary(Box::new(CreateTemporary {
+                    connection: self.connection,
+                    request,
+                    destination,
+                    added: advised(info, ADD),
+                    removed: advised(info, REMOVE),
+                })))
+            }
+            // Others come into being when they are first used.
+            ADD => self.synchronize(request, context),
+            REMOVE => context.command(Command::DeleteDestination {
+                connection: self.connection,
+                destination: Box::new(destination),
+                request,
+            }),
+            other => {
+                let message = format!("DestinationInfo of operation type {other}: 0 adds and 1 removes");
+                return Err(Refusal::new(Failure::General, message).into());
+            }
+        }
+        Ok(())
+    }
+
+    pub fn message_pull(&mut self, pull: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let request = request(pull);
+        match self.named_consumer(pull, message_pull::CONSUMER_ID)? {
+            Some(consumer) => context.command(Command::Pull {
+                connection: self.connection,
+                consumer,
+                timeout_millis: pull.long(message_pull::TIMEOUT),
+                request,
+            }),
+            None => self.synchronize(request, context),
+        }
+        Ok(())
+    }
+
+    pub fn consumer_control(&mut self, control: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let request = request(control);
+        match self.named_consumer(control, consumer_control::CONSUMER_ID)? {
+            Some(consumer) => context.command(Command::SetPrefetch {
+                connection: self.connection,
+                consumer,
+                prefetch: prefetch(control.int(consumer_control::PREFETCH)),
+                request,
+            }),
+            None => self.synchronize(request, context),
+        }
+        Ok(())
+    }
+
+    fn named_consumer(&self, structure: &Structure, field: usize) -> Result<Option<ConsumerHandle>, Refusal> {
+        let tables = self.tables.as_ref().ok_or_else(Refusal::no_connection)?;
+        let name: Option<ConsumerName<'_>> = structure.object(field).and_then(|id| rare::consumer_name(id));
+        Ok(name.and_then(|name| tables.consumer(name)))
+    }
+}
+
+fn missing(command: &str, what: &str) -> Refusal {
+    Refusal::new(Failure::IllegalState, format!("the {command} has no {what}: give it one"))
+}
+
+fn check_connection(tables: &Tables, connection: Option<&[u8]>) -> Result<(), Refusal> {
+    if connection == Some(&*tables.id) {
+        return Ok(());
+    }
+    let named = String::from_utf8_lossy(connection.unwrap_or_default());
+    let message = format!("there is no connection {named} here: send its ConnectionInfo first");
+    Err(Refusal::new(Failure::IllegalState, message))
+}
+
+fn check_session(tables: &Tables, place: Place) -> Result<(), Refusal> {
+    if tables.sessions.contains(&place.0) {
+        return Ok(());
+    }
+    let message = format!("there is no session {} in the connection: send its SessionInfo first", place.0);
+    Err(Refusal::new(Failure::IllegalState, message))
+}
+
+fn parts(destination: &Structure) -> Result<Vec<Destination>, Refusal> {
+    let (kind, name) = rare::destination_name(destination).expect("the tables let no other class into the field");
+    Ok(Destination::parts(kind, name)?)
+}
+
+fn single(mut parts: Vec<Destination>) -> Result<Destination, Refusal> {
+    match (parts.pop(), parts.is_empty()) {
+        (Some(destination), true) => Ok(destination),
+        _ => Err(Refusal::new(
+            Failure::InvalidDestination,
+            "a composite destination cannot be added or removed: name one",
+        )),
+    }
+}
+
+/// What a consumer listens to. Parts of a composite that are of another kind than the whole are left out, as ActiveMQ does.
+fn subscribed(info: &Structure) -> Result<Vec<Destination>, Refusal> {
+    let destination = info
+        .object(consumer_info::DESTINATION)
+        .ok_or_else(|| Refusal::new(Failure::InvalidDestination, "the ConsumerInfo has no destination: give it one"))?;
+    let parts = parts(destination)?;
+    if parts.len() == 1 {
+        return Ok(parts);
+    }
+    let kind = rare::destination_name(destination).map(|name| name.0);
+    let own: Vec<Destination> = parts.into_iter().filter(|part| Some(part.kind) == kind).collect();
+    if own.is_empty() {
+        return Err(Refusal::new(
+            Failure::InvalidDestination,
+            "no part of the composite has the kind of the whole: change one",
+        ));
+    }
+    Ok(own)
+}
+
+fn prefetch(size: i32) -> u32 {
+    size.max(0).unsigned_abs().min(limits::MAX_PREFETCH)
+}
+
+/// The DestinationInfo that advisories carry.
+fn advised(info: &Structure, operation: i8) -> Box<[u8]> {
+    let advised = info
+        .clone()
+        .with(destination_info::COMMAND_ID, 0)
+        .with(destination_info::RESPONSE_REQUIRED, Value::Bool(false))
+        .with(destination_info::OPERATION_TYPE, operation);
+    rare::stored(&advised).into()
+}

@@ -1,0 +1,179 @@
+//! The protocol's own state machine: frames of one connection to commands for the broker, and the broker's events to frames.
+//!
+//! A [`Session`] knows no socket and no clock. Bytes come in by [`Session::received`], in any pieces; what the broker has to do
+//! goes into the shard's batch by a [`CommandSink`], and what is to be sent is appended to a buffer. Each kind of event has its
+//! method. The consumers of a shard are in [`Handles`], as the broker names them without their connection.
+
+mod answer;
+mod connect;
+mod conversation;
+mod deliver;
+mod error;
+mod handles;
+mod liveness;
+mod member;
+mod profile;
+mod publish;
+mod tables;
+
+use std::rc::Rc;
+
+use postrider_model::event::Failure;
+use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Now, limits};
+
+use super::FrameSplitter;
+use conversation::{Context, Conversation};
+
+pub use super::hot::dispatch::Delivery;
+pub use error::SessionError;
+pub use handles::Handles;
+pub use profile::Profile;
+
+/// Where a session puts its commands.
+pub trait CommandSink {
+    /// The open batch, which has room for one more command; a full one is handed over first.
+    fn batch(&mut self) -> &mut CommandBatch;
+}
+
+/// Whether a connection goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Next {
+    /// It does.
+    Continue,
+    /// The client has said goodbye: close the socket when all is sent.
+    Close,
+}
+
+/// One connection.
+pub struct Session {
+    splitter: FrameSplitter,
+    conversation: Conversation,
+}
+
+impl Session {
+    /// A connection from `peer`, which was accepted just now. Writes the WireFormatInfo.
+    pub fn new(
+        connection: ConnectionHandle,
+        peer: &str,
+        profile: Rc<Profile>,
+        now: Now,
+        output: &mut Vec<u8>,
+    ) -> Session {
+        let splitter = FrameSplitter::new(limits::MAX_FRAME_BYTES_BEFORE_CONNECT as usize);
+        Session { splitter, conversation: Conversation::new(connection, peer, profile, now, output) }
+    }
+
+    /// Takes bytes from the client. Whole frames are read where they lie, the rest is kept. After an error the connection is to
+    /// be closed.
+    pub fn received(
+        &mut self,
+        mut bytes: &[u8],
+        now: Now,
+        handles: &mut Handles,
+        sink: &mut dyn CommandSink,
+        output: &mut Vec<u8>,
+    ) -> Result<Next, SessionError> {
+        let context = &mut Context { now, handles, sink, output };
+        self.conversation.receives();
+        loop {
+            self.splitter.set_limit(self.conversation.frame_limit());
+            let Some(frame) = self.splitter.split(&mut bytes).map_err(SessionError::Frame)? else {
+                return Ok(Next::Continue);
+            };
+            if self.conversation.frame(frame, context)? == Next::Close {
+                return Ok(Next::Close);
+            }
+        }
+    }
+
+    /// Bytes that the frame which has not come whole takes, or will take (R22).
+    #[must_use]
+    pub fn half_frame_bytes(&self) -> usize {
+        self.splitter.pending() + self.splitter.missing()
+    }
+
+    /// The socket is gone: the broker is told, unless it knows already.
+    pub fn closed(&mut self, handles: &mut Handles, sink: &mut dyn CommandSink) {
+        self.conversation.closed(handles, sink);
+    }
+
+    /// A request is done.
+    pub fn reply(&mut self, correlation: i32, output: &mut Vec<u8>) {
+        self.conversation.reply(correlation, output);
+    }
+
+    /// The broker has accepted the connection.
+    pub fn opened(&mut self, correlation: i32, output: &mut Vec<u8>) -> Result<(), SessionError> {
+        self.conversation.opened(correlation, output)
+    }
+
+    /// A request has failed, or, without a number, something that wanted no answer. `refused` is a consumer that does not exist
+    /// after all.
+    #[expect(clippy::too_many_arguments, reason = "the parts of the event, and the shard's own")]
+    pub fn failed(
+        &mut self,
+        correlation: Option<i32>,
+        failure: Failure,
+        message: &str,
+        refused: Option<ConsumerHandle>,
+        now: Now,
+        handles: &mut Handles,
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        self.conversation.failed(correlation, failure, message, refused, now, handles, output)
+    }
+
+    /// A message for a consumer of this connection. Nothing is written if the consumer is gone.
+    pub fn dispatch(
+        &mut self,
+        consumer: ConsumerHandle,
+        delivery: &Delivery<'_>,
+        handles: &mut Handles,
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        self.conversation.dispatch(consumer, delivery, handles, output)
+    }
+
+    /// A pull or a browse of this connection's consumer has ended.
+    pub fn end_of_messages(
+        &mut self,
+        consumer: ConsumerHandle,
+        handles: &mut Handles,
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        self.conversation.end_of_messages(consumer, handles, output)
+    }
+
+    /// Bytes of a producer's window come back.
+    pub fn producer_credit(&mut self, producer: u32, bytes: u32, output: &mut Vec<u8>) -> Result<(), SessionError> {
+        self.conversation.producer_credit(producer, bytes, output)
+    }
+
+    /// The shard stops or goes on reading from the socket. As long as it does not, silence is not held against the client.
+    pub fn set_paused(&mut self, paused: bool) {
+        self.conversation.set_paused(paused);
+    }
+
+    /// The broker stops: tells the client politely. The socket is to be closed then.
+    pub fn shut_down(&mut self, output: &mut Vec<u8>) -> Result<(), SessionError> {
+        self.conversation.shut_down(output)
+    }
+
+    /// To be called at [`deadline`](Session::deadline): sends signs of life, and ends the connection of a silent peer.
+    pub fn tick(&mut self, now: Now, output: &mut Vec<u8>) -> Result<(), SessionError> {
+        self.conversation.tick(now, output)
+    }
+
+    /// The moment, on the monotonic clock in nanoseconds, by which [`tick`](Session::tick) is due; [`u64::MAX`]: never.
+    #[must_use]
+    pub fn deadline(&self) -> u64 {
+        self.conversation.deadline()
+    }
+
+    /// Whether both sides agreed on TCP_NODELAY; None before the greeting.
+    #[must_use]
+    pub fn tcp_no_delay(&self) -> Option<bool> {
+        self.conversation.tcp_no_delay()
+    }
+}

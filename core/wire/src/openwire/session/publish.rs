@@ -1,0 +1,266 @@
+//! Messages and acknowledgements: the steady state.
+
+use postrider_model::command::{Acknowledge, AcknowledgeKind, Command, Publish, Request};
+use postrider_model::event::Failure;
+use postrider_model::record::flag;
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Sequence, Span};
+
+use super::conversation::{Context, Conversation};
+use super::error::{Refusal, SessionError, Trouble};
+use super::tables::{Producer, Tables};
+use crate::openwire::hot::acknowledge::{self, Acknowledged};
+use crate::openwire::hot::dispatch::ConsumerName;
+use crate::openwire::hot::fields::{DestinationName, ProducerName};
+use crate::openwire::hot::input::Cached;
+use crate::openwire::hot::message::{self, Names, Sent};
+use crate::openwire::hot::rare;
+use crate::openwire::{ReaderCache, Throwable, modified_utf8};
+
+impl Conversation {
+    pub fn message(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
+        let settings = self.outgoing.settings();
+        if let Some(sent) = message::read(frame, settings, self.decoder.cache().map(|cache| &*cache)) {
+            let request = Request { command: sent.command, wanted: sent.response_required };
+            match self.publish(&sent, request, context) {
+                Ok(()) => return Ok(()),
+                Err(Trouble::WrongClass) => {}
+                result => return self.settle(request, result, context.output),
+            }
+        }
+        self.message_by_table(frame, context)
+    }
+
+    #[cold]
+    fn message_by_table(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
+        let Some(structure) = self.decoder.decode(frame)? else { return Ok(()) };
+        let sent = rare::sent(&structure);
+        let request = Request { command: sent.command, wanted: sent.response_required };
+        let result =
+            if sent.in_transaction { refuse_in_transaction(request) } else { self.publish(&sent, request, context) };
+        self.settle(request, result, context.output)
+    }
+
+    fn publish(&mut self, sent: &Sent<'_>, request: Request, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
+        let mut cache = self.decoder.cache();
+        let destination = destination_number(tables, cache.as_deref_mut(), sent.destination, self.connection, context)?;
+        let producer = producer_of(tables, cache.as_deref_mut(), sent.producer)?;
+        let names = names(sent, cache.as_deref())?;
+        let producer = if names.sender == names.producer { producer } else { Producer::NONE };
+        let batch = context.sink.batch();
+        let offset = batch.arena.len();
+        let length = message::write_record(sent, &names, context.now.unix_millis, &mut batch.arena);
+        batch.commands.push(Command::Publish(Publish {
+            connection: self.connection,
+            request,
+            producer: producer.number,
+            destination,
+            record: Span { offset: offset as u32, length: length as u32 },
+            record_crc: crc32fast::hash(&batch.arena[offset..]),
+            persistent: sent.flags & flag::PERSISTENT != 0,
+            windowed: producer.windowed && !request.wanted,
+            producer_sequence: sent.producer_sequence,
+        }));
+        Ok(())
+    }
+
+    pub fn acknowledgement(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
+        let settings = self.outgoing.settings();
+        if let Some(sent) = acknowledge::read(frame, settings, self.decoder.cache().map(|cache| &*cache)) {
+            let request = Request { command: sent.command, wanted: sent.response_required };
+            match self.acknowledge(&sent, request, context) {
+                Ok(()) => return Ok(()),
+                Err(Trouble::WrongClass) => {}
+                result => return self.settle(request, result, context.output),
+            }
+        }
+        self.acknowledgement_by_table(frame, context)
+    }
+
+    #[cold]
+    fn acknowledgement_by_table(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
+        let Some(structure) = self.decoder.decode(frame)? else { return Ok(()) };
+        let sent = rare::acknowledged(&structure);
+        let request = Request { command: sent.command, wanted: sent.response_required };
+        let result = if sent.in_transaction {
+            refuse_in_transaction(request)
+        } else {
+            self.acknowledge(&sent, request, context)
+        };
+        self.settle(request, result, context.output)
+    }
+
+    fn acknowledge(
+        &mut self,
+        sent: &Acknowledged<'_>,
+        request: Request,
+        context: &mut Context<'_>,
+    ) -> Result<(), Trouble> {
+        let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
+        let consumer = consumer_of(tables, self.decoder.cache(), sent.consumer)?;
+        // A consumer that is gone, or comes back after a reconnect, has nothing in flight that could be acknowledged.
+        let (Some(consumer), Some(kind)) = (consumer, kind(sent.kind)?) else {
+            self.synchronize(request, context);
+            return Ok(());
+        };
+        let batch = context.sink.batch();
+        let cause = sent.cause.map_or(Span::default(), |cause| batch.store(cause_text(cause).as_bytes()));
+        batch.commands.push(Command::Acknowledge(Acknowledge {
+            connection: self.connection,
+            request,
+            consumer,
+            kind,
+            first: sequence(sent.first),
+            last: sequence(sent.last),
+            count: sent.count.max(0).unsigned_abs(),
+            cause,
+        }));
+        Ok(())
+    }
+}
+
+/// What wants no answer fails with its transaction, whose end is refused.
+fn refuse_in_transaction(request: Request) -> Result<(), Trouble> {
+    if request.wanted { Err(Refusal::transaction().into()) } else { Ok(()) }
+}
+
+/// The acknowledgement's kind; None for one that has nothing to say here.
+fn kind(number: i8) -> Result<Option<AcknowledgeKind>, Refusal> {
+    Ok(Some(match number {
+        0 => AcknowledgeKind::Delivered,
+        1 => AcknowledgeKind::Poison,
+        2 => AcknowledgeKind::Standard,
+        3 => AcknowledgeKind::Redelivered,
+        4 => AcknowledgeKind::Individual,
+        // Unmatched: of use only inside ActiveMQ's own broker.
+        5 => return Ok(None),
+        6 => AcknowledgeKind::Expired,
+        _ => {
+            return Err(Refusal::new(
+                Failure::General,
+                format!("{number} is not a type of acknowledgement: use 0 to 6"),
+            ));
+        }
+    }))
+}
+
+fn sequence(broker_sequence: Option<i64>) -> Sequence {
+    Sequence(broker_sequence.unwrap_or(0).max(0).unsigned_abs())
+}
+
+fn cause_text(cause: &Throwable) -> String {
+    let text =
+        |bytes: &Option<Box<[u8]>>| modified_utf8::decode_lossy(bytes.as_deref().unwrap_or_default()).into_owned();
+    match &cause.message {
+        Some(_) => format!("{}: {}", text(&cause.class), text(&cause.message)),
+        None => text(&cause.class),
+    }
+}
+
+fn destination_number(
+    tables: &mut Tables,
+    cache: Option<&mut ReaderCache>,
+    field: Cached<DestinationName<'_>>,
+    connection: ConnectionHandle,
+    context: &mut Context<'_>,
+) -> Result<u32, Trouble> {
+    match (field, cache) {
+        (Cached::Inline(name), _) => define(tables, name, connection, context),
+        (Cached::Slot(index), Some(cache)) => {
+            if let Some(number) = tables.cached_destination(cache, index) {
+                return Ok(number);
+            }
+            let number = define(tables, destination_at(cache, index)?, connection, context)?;
+            tables.note_destination(cache, index, number);
+            Ok(number)
+        }
+        _ => Err(Refusal::new(Failure::InvalidDestination, "the message has no destination: give it one").into()),
+    }
+}
+
+/// The number of a destination, which the broker is told of first if it is new.
+fn define(
+    tables: &mut Tables,
+    name: DestinationName<'_>,
+    connection: ConnectionHandle,
+    context: &mut Context<'_>,
+) -> Result<u32, Trouble> {
+    if let Some(number) = tables.destination_number(name) {
+        return Ok(number);
+    }
+    let destinations = Destination::parts(name.0, name.1)?.into();
+    let number = tables.add_destination(name);
+    context.command(Command::DefineDestination { connection, number, destinations });
+    Ok(number)
+}
+
+fn producer_of(
+    tables: &mut Tables,
+    cache: Option<&mut ReaderCache>,
+    field: Cached<ProducerName<'_>>,
+) -> Result<Producer, Trouble> {
+    match (field, cache) {
+        (Cached::Inline(name), _) => Ok(tables.producer(name)),
+        (Cached::Slot(index), Some(cache)) => tables.cached_producer(cache, index).ok_or(Trouble::WrongClass),
+        _ => Ok(Producer::NONE),
+    }
+}
+
+fn consumer_of(
+    tables: &mut Tables,
+    cache: Option<&mut ReaderCache>,
+    field: Cached<ConsumerName<'_>>,
+) -> Result<Option<ConsumerHandle>, Trouble> {
+    match (field, cache) {
+        (Cached::Inline(name), _) => Ok(tables.consumer(name)),
+        (Cached::Slot(index), Some(cache)) => tables.cached_consumer(cache, index).ok_or(Trouble::WrongClass),
+        _ => Ok(None),
+    }
+}
+
+/// What the message's cached fields hold.
+fn names<'a>(sent: &Sent<'a>, cache: Option<&'a ReaderCache>) -> Result<Names<'a>, Trouble> {
+    let sender = producer_name(sent.sender, cache)?;
+    let producer = if sent.producer == sent.sender { sender } else { producer_name(sent.producer, cache)? };
+    let Some(producer) = producer.or(sender) else {
+        let message = "the message has neither a producer nor a message id: give it both";
+        return Err(Refusal::new(Failure::General, message).into());
+    };
+    let (kind, name) = destination_name(sent.destination, cache)?.ok_or(Trouble::WrongClass)?;
+    Ok(Names {
+        sender: sender.unwrap_or(producer),
+        producer,
+        destination: (kind, name.trim_ascii()),
+        original_destination: destination_name(sent.original_destination, cache)?,
+    })
+}
+
+fn producer_name<'a>(
+    field: Cached<ProducerName<'a>>,
+    cache: Option<&'a ReaderCache>,
+) -> Result<Option<ProducerName<'a>>, Trouble> {
+    match (field, cache) {
+        (Cached::Inline(name), _) => Ok(Some(name)),
+        (Cached::Slot(index), Some(cache)) => {
+            let structure = cache.get(index).ok().flatten().ok_or(Trouble::WrongClass)?;
+            rare::producer_name(structure).map(Some).ok_or(Trouble::WrongClass)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn destination_name<'a>(
+    field: Cached<DestinationName<'a>>,
+    cache: Option<&'a ReaderCache>,
+) -> Result<Option<DestinationName<'a>>, Trouble> {
+    match (field, cache) {
+        (Cached::Inline(name), _) => Ok(Some(name)),
+        (Cached::Slot(index), Some(cache)) => destination_at(cache, index).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn destination_at(cache: &ReaderCache, index: i16) -> Result<DestinationName<'_>, Trouble> {
+    let structure = cache.get(index).ok().flatten().ok_or(Trouble::WrongClass)?;
+    rare::destination_name(structure).ok_or(Trouble::WrongClass)
+}

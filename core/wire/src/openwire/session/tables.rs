@@ -1,0 +1,214 @@
+//! What a connection has opened, and what its cached ids stand for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+use hashbrown::{Equivalent, HashMap};
+use postrider_model::command::Publish;
+use postrider_model::{ConsumerHandle, Destination, DestinationKind, limits};
+
+use super::error::Refusal;
+use crate::openwire::ReaderCache;
+use crate::openwire::hot::dispatch::ConsumerName;
+use crate::openwire::hot::fields::{DestinationName, ProducerName};
+use crate::openwire::hot::rare;
+
+/// Sessions, producers, and consumers that one connection may have, each.
+pub(super) const MEMBERS: usize = 65_536;
+
+/// The session that every connection has: of its advisory consumer, and of connection consumers.
+const OWN_SESSION: i64 = -1;
+
+/// An id within its connection: session, then value.
+pub(super) type Place = (i64, i64);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Producer {
+    pub number: u32,
+    /// It waits for credit after its asynchronous sends.
+    pub windowed: bool,
+}
+
+impl Producer {
+    /// Of a message whose producer is not one of the connection's.
+    pub const NONE: Producer = Producer { number: Publish::NO_PRODUCER, windowed: false };
+}
+
+/// What a value in the reader's cache stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Meaning {
+    Unknown,
+    Producer(Producer),
+    Destination(u32),
+    Consumer(Option<ConsumerHandle>),
+}
+
+/// One accepted connection's members.
+pub(super) struct Tables {
+    /// The connection's id.
+    pub id: Rc<[u8]>,
+    pub sessions: BTreeSet<i64>,
+    pub producers: BTreeMap<Place, Producer>,
+    pub consumers: BTreeMap<Place, ConsumerHandle>,
+    /// Places of the producers, by number.
+    numbers: Vec<Option<Place>>,
+    free_numbers: Vec<u32>,
+    destinations: HashMap<Destination, u32, FixedState>,
+    meanings: Vec<Meaning>,
+    /// Tag of cache slots whose meaning is still true. A slot that gets another value loses its tag.
+    generation: u32,
+}
+
+#[derive(Hash)]
+struct DestinationKey<'a>(DestinationKind, &'a [u8]);
+
+impl Equivalent<Destination> for DestinationKey<'_> {
+    fn equivalent(&self, key: &Destination) -> bool {
+        self.0 == key.kind && *self.1 == *key.name
+    }
+}
+
+impl Tables {
+    pub fn new(id: &[u8], hash_seed: u64, generation: u32) -> Tables {
+        Tables {
+            id: id.into(),
+            sessions: BTreeSet::from([OWN_SESSION]),
+            producers: BTreeMap::new(),
+            consumers: BTreeMap::new(),
+            numbers: Vec::new(),
+            free_numbers: Vec::new(),
+            destinations: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            meanings: Vec::new(),
+            generation,
+        }
+    }
+
+    /// A tag that no slot has yet.
+    pub fn next_generation(&self) -> u32 {
+        self.generation.wrapping_add(1).max(1)
+    }
+
+    pub fn add_producer(&mut self, place: Place, windowed: bool) -> Result<Producer, Refusal> {
+        if self.producers.len() >= MEMBERS {
+            return Err(Refusal::too_many("producers", MEMBERS));
+        }
+        let number = self.free_numbers.pop().unwrap_or_else(|| {
+            self.numbers.push(None);
+            self.numbers.len() as u32 - 1
+        });
+        self.numbers[number as usize] = Some(place);
+        let producer = Producer { number, windowed };
+        self.producers.insert(place, producer);
+        self.forget_meanings();
+        Ok(producer)
+    }
+
+    pub fn remove_producer(&mut self, place: Place) -> Option<Producer> {
+        let producer = self.producers.remove(&place)?;
+        self.numbers[producer.number as usize] = None;
+        self.free_numbers.push(producer.number);
+        self.forget_meanings();
+        Some(producer)
+    }
+
+    /// The place of the producer with this number.
+    pub fn producer_place(&self, number: u32) -> Option<Place> {
+        self.numbers.get(number as usize).copied().flatten()
+    }
+
+    pub fn add_consumer(&mut self, place: Place, consumer: ConsumerHandle) {
+        self.consumers.insert(place, consumer);
+        self.forget_meanings();
+    }
+
+    pub fn remove_consumer(&mut self, place: Place) -> Option<ConsumerHandle> {
+        let consumer = self.consumers.remove(&place)?;
+        self.forget_meanings();
+        Some(consumer)
+    }
+
+    /// The number of a destination, if it has one.
+    pub fn destination_number(&self, name: DestinationName<'_>) -> Option<u32> {
+        self.destinations.get(&DestinationKey(name.0, name.1)).copied()
+    }
+
+    /// Gives a destination the next number. When all are given out they are given out anew.
+    pub fn add_destination(&mut self, name: DestinationName<'_>) -> u32 {
+        if self.destinations.len() >= limits::CONNECTION_DESTINATIONS as usize {
+            self.destinations.clear();
+            self.forget_meanings();
+        }
+        let number = self.destinations.len() as u32;
+        self.destinations.insert(Destination::new(name.0, name.1), number);
+        number
+    }
+
+    /// The producer of an id.
+    pub fn producer(&self, name: ProducerName<'_>) -> Producer {
+        let producer = self.producers.get(&(name.session, name.value)).filter(|_| *name.connection == *self.id);
+        producer.copied().unwrap_or(Producer::NONE)
+    }
+
+    /// The consumer of an id.
+    pub fn consumer(&self, name: ConsumerName<'_>) -> Option<ConsumerHandle> {
+        let consumer = self.consumers.get(&(name.session, name.value)).filter(|_| *name.connection == *self.id);
+        consumer.copied()
+    }
+
+    /// The producer whose id is at this index of the cache; None if something else is there.
+    #[inline]
+    pub fn cached_producer(&mut self, cache: &mut ReaderCache, index: i16) -> Option<Producer> {
+        if let Meaning::Producer(producer) = self.meaning(cache, index) {
+            return Some(producer);
+        }
+        let producer = self.producer(rare::producer_name(cache.get(index).ok()??)?);
+        self.note(cache, index, Meaning::Producer(producer));
+        Some(producer)
+    }
+
+    /// The consumer whose id is at this index of the cache; None outside if something else is there.
+    #[inline]
+    pub fn cached_consumer(&mut self, cache: &mut ReaderCache, index: i16) -> Option<Option<ConsumerHandle>> {
+        if let Meaning::Consumer(consumer) = self.meaning(cache, index) {
+            return Some(consumer);
+        }
+        let consumer = self.consumer(rare::consumer_name(cache.get(index).ok()??)?);
+        self.note(cache, index, Meaning::Consumer(consumer));
+        Some(consumer)
+    }
+
+    /// The number of the destination at this index of the cache, if it is known.
+    #[inline]
+    pub fn cached_destination(&self, cache: &ReaderCache, index: i16) -> Option<u32> {
+        match self.meaning(cache, index) {
+            Meaning::Destination(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Notes the number of the destination at this index of the cache.
+    pub fn note_destination(&mut self, cache: &mut ReaderCache, index: i16, number: u32) {
+        self.note(cache, index, Meaning::Destination(number));
+    }
+
+    #[inline]
+    fn meaning(&self, cache: &ReaderCache, index: i16) -> Meaning {
+        if cache.tag(index) == Ok(self.generation) { self.meanings[index as usize] } else { Meaning::Unknown }
+    }
+
+    fn note(&mut self, cache: &mut ReaderCache, index: i16, meaning: Meaning) {
+        if cache.set_tag(index, self.generation).is_ok() {
+            let position = index as usize;
+            if self.meanings.len() <= position {
+                self.meanings.resize(position + 1, Meaning::Unknown);
+            }
+            self.meanings[position] = meaning;
+        }
+    }
+
+    /// What ids stand for has changed.
+    fn forget_meanings(&mut self) {
+        self.generation = self.next_generation();
+    }
+}

@@ -1,0 +1,239 @@
+//! Sessions against the recorded conversations of ActiveMQ's client and broker: the client's frames go to a session, a small
+//! broker answers its commands, and what the session writes is compared with what ActiveMQ's broker wrote.
+
+mod broker;
+#[expect(dead_code, reason = "shared with other tests")]
+mod support;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use broker::Broker;
+use postrider_model::{ConnectionHandle, Now};
+use postrider_wire::openwire::schema::{self, *};
+use postrider_wire::openwire::session::{Handles, Next, Profile, Session};
+use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy, modified_utf8};
+use support::{bytes, folder, records};
+
+/// One line of a recording.
+struct Line {
+    connection: u64,
+    is_from_client: bool,
+    millis: u64,
+    frame: Vec<u8>,
+}
+
+/// A recording, and the structures of what ActiveMQ's broker wrote.
+struct Recording {
+    name: &'static str,
+    lines: Vec<Line>,
+    expected: HashMap<u64, Vec<Structure>>,
+    offers: HashMap<u64, Offer>,
+}
+
+impl Recording {
+    fn read(name: &'static str) -> Recording {
+        let path = folder().join("sessions").join(format!("{name}.jsonl"));
+        let frames = records(&path).into_iter().filter(|line| line["dir"] == "c2s" || line["dir"] == "s2c");
+        let lines: Vec<Line> = frames
+            .map(|line| Line {
+                connection: line["conn"].as_u64().unwrap(),
+                is_from_client: line["dir"] == "c2s",
+                millis: line["t_ms"].as_u64().unwrap(),
+                frame: bytes(&line["hex"]),
+            })
+            .collect();
+        let mut recording = Recording { name, lines, expected: HashMap::new(), offers: HashMap::new() };
+        recording.decode();
+        recording
+    }
+
+    fn decode(&mut self) {
+        let mut readers: HashMap<u64, Reader> = HashMap::new();
+        let mut clients: HashMap<u64, Offer> = HashMap::new();
+        for line in self.lines.iter().filter(|line| line.is_from_client) {
+            clients.entry(line.connection).or_insert_with(|| offer(&line.frame));
+        }
+        for line in self.lines.iter().filter(|line| !line.is_from_client) {
+            let reader = readers.entry(line.connection).or_default();
+            let structures = reader.read(&line.frame, &clients[&line.connection]);
+            self.offers.entry(line.connection).or_insert_with(|| offer(&line.frame));
+            self.expected.entry(line.connection).or_default().extend(structures);
+        }
+    }
+
+    /// The sequences that ActiveMQ's broker gave its messages, by message id.
+    fn sequences(&self) -> HashMap<String, u64> {
+        let dispatches = self.expected.values().flatten().filter_map(dispatched);
+        dispatches.map(|message| (message_id_text(message), broker_sequence(message))).collect()
+    }
+}
+
+fn offer(first_frame: &[u8]) -> Offer {
+    let mut format = WireFormat::new(Settings::initial(usize::MAX), WriterPolicy::Cheap);
+    Offer::read(&format.decode(&first_frame[4..]).unwrap().unwrap()).unwrap()
+}
+
+/// The client's side of the format: cuts and decodes what a broker writes.
+#[derive(Default)]
+struct Reader {
+    format: Option<WireFormat>,
+    pending: Vec<u8>,
+}
+
+impl Reader {
+    fn read(&mut self, output: &[u8], own: &Offer) -> Vec<Structure> {
+        self.pending.extend_from_slice(output);
+        let mut structures = Vec::new();
+        while let Some((prefix, rest)) = self.pending.split_first_chunk::<4>() {
+            let Some(frame) = rest.get(..u32::from_be_bytes(*prefix) as usize) else { break };
+            let format =
+                self.format.get_or_insert_with(|| WireFormat::new(Settings::initial(usize::MAX), WriterPolicy::Cheap));
+            let structure = format.decode(frame).unwrap().unwrap();
+            let end = 4 + frame.len();
+            if structure.is(&wire_format_info::DEFINITION) {
+                let settings = own.agree(&Offer::read(&structure).unwrap()).unwrap().settings();
+                self.format = Some(WireFormat::new(settings, WriterPolicy::Cheap));
+            }
+            structures.push(structure);
+            self.pending.drain(..end);
+        }
+        structures
+    }
+}
+
+/// What a session wrote for each of its client's frames.
+struct Played {
+    answers: HashMap<u64, Vec<Structure>>,
+    broker: Broker,
+    handles: Handles,
+    closed: Vec<u64>,
+}
+
+/// Feeds the client's frames, cut into pieces of `step` bytes, to sessions before the small broker.
+fn play(recording: &Recording, step: usize) -> Played {
+    play_with(recording, step, |offer| offer)
+}
+
+fn play_with(recording: &Recording, step: usize, change: impl Fn(Offer) -> Offer) -> Played {
+    let mut sessions: HashMap<u64, (Session, Reader, Offer)> = HashMap::new();
+    let mut played = Played {
+        answers: HashMap::new(),
+        broker: Broker::new(recording.sequences()),
+        handles: Handles::default(),
+        closed: Vec::new(),
+    };
+    for line in recording.lines.iter().filter(|line| line.is_from_client) {
+        let now = Now { nanos: line.millis * 1_000_000, unix_millis: 1_700_000_000_000 + line.millis as i64 };
+        let connection = ConnectionHandle { slot: line.connection as u32, generation: 7 };
+        let mut output = Vec::new();
+        let (session, ..) = sessions.entry(line.connection).or_insert_with(|| {
+            let profile = profile(change(recording.offers[&line.connection].clone()));
+            let session = Session::new(connection, "127.0.0.1:1", profile, now, &mut output);
+            (session, Reader::default(), offer(&line.frame))
+        });
+        for piece in line.frame.chunks(step) {
+            let next = session.received(piece, now, &mut played.handles, &mut played.broker.sink, &mut output);
+            if next.unwrap() == Next::Close {
+                session.closed(&mut played.handles, &mut played.broker.sink);
+                played.closed.push(line.connection);
+            }
+        }
+        let mut outputs = HashMap::from([(connection, output)]);
+        let mut by_handle: HashMap<ConnectionHandle, &mut Session> = HashMap::new();
+        for (number, (session, ..)) in &mut sessions {
+            by_handle.insert(ConnectionHandle { slot: *number as u32, generation: 7 }, session);
+        }
+        played.broker.work(now, &mut by_handle, &mut played.handles, &mut outputs);
+        for (connection, output) in outputs {
+            let (_, reader, own) = sessions.get_mut(&u64::from(connection.slot)).unwrap();
+            let structures = reader.read(&output, own);
+            played.answers.entry(u64::from(connection.slot)).or_default().extend(structures);
+        }
+    }
+    played
+}
+
+fn profile(offer: Offer) -> Rc<Profile> {
+    Rc::new(Profile {
+        broker_id: "ID:test-1".into(),
+        broker_name: "test".into(),
+        broker_url: "tcp://127.0.0.1:61616".into(),
+        offer,
+        hash_seed: 1,
+    })
+}
+
+fn dispatched(structure: &Structure) -> Option<&Structure> {
+    structure
+        .is(&message_dispatch::DEFINITION)
+        .then(|| structure.object(message_dispatch::MESSAGE))?
+        .map(|message| &**message)
+}
+
+fn broker_sequence(message: &Structure) -> u64 {
+    message.object(message::MESSAGE_ID).unwrap().long(message_id::BROKER_SEQUENCE_ID) as u64
+}
+
+fn message_id_text(message: &Structure) -> String {
+    let id = message.object(message::MESSAGE_ID).unwrap();
+    let producer = id.object(message_id::PRODUCER_ID).unwrap();
+    let connection = modified_utf8::decode_lossy(producer.string(producer_id::CONNECTION_ID).unwrap()).into_owned();
+    let (session, value) = (producer.long(producer_id::SESSION_ID), producer.long(producer_id::VALUE));
+    format!("{connection}:{session}:{value}:{}", id.long(message_id::PRODUCER_SEQUENCE_ID))
+}
+
+/// Kinds in order, with what tells answers apart.
+fn kinds(structures: &[Structure]) -> Vec<String> {
+    structures.iter().filter(|structure| !is_advisory(structure)).map(kind).collect()
+}
+
+fn kind(structure: &Structure) -> String {
+    let name = structure.definition.name;
+    match structure.code() {
+        30..=34 => format!("{name} {}", structure.int(schema::response::CORRELATION_ID)),
+        21 => {
+            let consumer = structure.object(message_dispatch::CONSUMER_ID).unwrap().long(consumer_id::VALUE);
+            let message = dispatched(structure).map(message_id_text);
+            format!("{name} to {consumer}: {message:?} {}", structure.int(message_dispatch::REDELIVERY_COUNTER))
+        }
+        19 => format!("{name} {}", structure.int(producer_ack::SIZE)),
+        _ => name.to_owned(),
+    }
+}
+
+/// The small broker publishes none.
+fn is_advisory(structure: &Structure) -> bool {
+    dispatched(structure).is_some_and(|message| message.string(message::TYPE) == Some(b"Advisory"))
+}
+
+fn sorted(mut kinds: Vec<String>) -> Vec<String> {
+    kinds.sort();
+    kinds
+}
+
+/// All that ActiveMQ's broker wrote was written, if not in the same order.
+fn assert_same_answers(recording: &Recording, played: &Played) {
+    for (connection, expected) in &recording.expected {
+        let title = format!("{} connection {connection}", recording.name);
+        let answers = &played.answers[connection];
+        assert_eq!(sorted(kinds(answers)), sorted(kinds(expected)), "{title}");
+        let dispatches = |structures| -> Vec<String> {
+            kinds(structures).into_iter().filter(|kind| kind.starts_with("MessageDispatch to")).collect()
+        };
+        assert_eq!(dispatches(answers), dispatches(expected), "{title}: the order of messages");
+    }
+}
+
+#[test]
+fn a_whole_conversation_is_answered_as_recorded() {
+    for name in ["queue_auto", "loose_nocache", "version1", "version6"] {
+        let recording = Recording::read(name);
+        for step in [1, 3, 100, usize::MAX] {
+            let played = play(&recording, step);
+            assert_same_answers(&recording, &played);
+            assert_eq!(played.closed, [0], "{name}");
+            assert!(played.handles.is_empty(), "{name}");
+        }
+    }
+}
