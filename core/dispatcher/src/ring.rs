@@ -44,7 +44,12 @@ pub struct Producer<T> {
 impl<T: Default + Recycle> Producer<T> {
     /// An empty batch to fill: a used one where there is one.
     pub fn blank(&mut self) -> T {
-        self.shared.empty.pop().unwrap_or_default()
+        self.returned().unwrap_or_default()
+    }
+
+    /// A used batch, empty, if one has come back.
+    pub fn returned(&mut self) -> Option<T> {
+        self.shared.empty.pop()
     }
 
     /// Hands a batch over and wakes the consumer if it sleeps. A full ring gives it back; the alarm of this side rings when

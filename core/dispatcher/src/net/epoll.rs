@@ -12,7 +12,8 @@ use mio::{Events, Interest, Token};
 
 use super::listener::{self, Stall};
 use super::slots::Slots;
-use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker, copy_error};
+use super::socket::{copy_error, discard_unread, reset_at_close};
+use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
 
 /// One receive buffer serves all connections: each read is handed on before the next.
 const RECEIVE_BYTES: usize = 128 << 10;
@@ -22,8 +23,6 @@ const RECEIVE_BYTES_PER_POLL: usize = 1 << 20;
 const READS_PER_POLL: usize = 512;
 const ACCEPTS_PER_POLL: usize = 64;
 const EVENTS_PER_POLL: usize = 1024;
-/// Unread bytes thrown away before a close; more than that and the peer gets a reset.
-const DISCARD_READS: usize = 16;
 
 const WAKE: Token = Token(usize::MAX);
 /// Marks a listener's token; the rest of it is the listener's index. A connection's token stays below: generations have 28 bits.
@@ -98,15 +97,6 @@ impl Link {
 
     fn receives(&self) -> bool {
         self.is_open() && !self.paused && !self.ended
-    }
-
-    /// Unread bytes at a close would make the kernel reset the connection, and the peer lose the last bytes sent to it.
-    fn discard_unread(&mut self, buffer: &mut [u8]) {
-        for _ in 0..DISCARD_READS {
-            if !matches!(self.stream.read(buffer), Ok(1..)) {
-                return;
-            }
-        }
     }
 }
 
@@ -226,7 +216,7 @@ impl Epoll {
         }
         let Sending { bytes, .. } = link.sending.take().expect("it was there two lines above");
         if link.draining {
-            link.discard_unread(&mut self.buffer);
+            self.statistics.system_calls += discard_unread(&link.stream);
             self.finish(connection, Ok(()));
         }
         handler.sent(connection, bytes, Ok(()));
@@ -416,10 +406,13 @@ impl Net for Epoll {
         match closing {
             Closing::Drained if link.sending.is_some() && link.broken.is_none() => link.draining = true,
             Closing::Drained => {
-                link.discard_unread(&mut self.buffer);
+                self.statistics.system_calls += discard_unread(&link.stream);
                 self.finish(connection, Ok(()));
             }
-            Closing::AtOnce => self.finish(connection, Ok(())),
+            Closing::AtOnce => {
+                reset_at_close(&link.stream);
+                self.finish(connection, Ok(()));
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use super::Wait;
 const BACKLOG: i32 = 4096;
 
 /// How long a driver that cannot accept may block before it tries again.
-const PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How many busy polls pass before a driver that cannot accept tries again.
 const POLLS_BETWEEN_TRIES: u32 = 1024;

@@ -10,6 +10,10 @@ pub mod epoll;
 mod listener;
 mod slots;
 #[cfg(not(loom))]
+mod socket;
+#[cfg(not(loom))]
+pub mod tokio_uring;
+#[cfg(not(loom))]
 pub mod uring;
 
 use std::io;
@@ -67,7 +71,7 @@ pub enum Closing {
     /// After the send that is pending. Nothing more is received. It has no time limit: a peer that does not read keeps it
     /// open until it is closed [`AtOnce`](Self::AtOnce).
     Drained,
-    /// A pending send fails.
+    /// A pending send fails, and the peer gets a reset.
     AtOnce,
 }
 
@@ -142,11 +146,15 @@ pub trait Handler<Socket> {
     fn closed(&mut self, connection: Connection, reason: io::Result<()>);
 }
 
-/// The same error once more: the system's keep their number, others their kind.
+/// Hears a dropped driver's last words.
 #[cfg(not(loom))]
-fn copy_error(error: &io::Error) -> io::Error {
-    match error.raw_os_error() {
-        Some(number) => io::Error::from_raw_os_error(number),
-        None => io::Error::from(error.kind()),
-    }
+struct Nobody;
+
+#[cfg(not(loom))]
+impl<Socket> Handler<Socket> for Nobody {
+    fn accepted(&mut self, _: Socket, _: SocketAddr) {}
+    fn received(&mut self, _: Connection, _: &[u8]) {}
+    fn sent(&mut self, _: Connection, _: Vec<u8>, _: io::Result<()>) {}
+    fn ended(&mut self, _: Connection) {}
+    fn closed(&mut self, _: Connection, _: io::Result<()>) {}
 }

@@ -23,7 +23,8 @@ use self::link::{End, Link, Receive, Sending, State};
 use self::operation::Operation;
 use super::listener::{self, Stall};
 use super::slots::Slots;
-use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker, copy_error};
+use super::socket::{copy_error, discard_unread, reset_at_close};
+use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
 
 /// How long a driver that is dropped waits for the kernel to let go of its buffers: so many times so long.
 const FAREWELLS: usize = 100;
@@ -182,7 +183,7 @@ impl Uring {
         let draining = matches!(link.state, State::Draining);
         handler.sent(connection, bytes, outcome);
         if draining {
-            self.begin_closing(connection, Ok(()));
+            self.end_drained(connection);
         }
         1 + self.finish(connection, handler)
     }
@@ -274,14 +275,28 @@ impl Uring {
         self.closing.push(connection);
     }
 
+    /// Ends a connection that has nothing more to send.
+    fn end_drained(&mut self, connection: Connection) {
+        let Some(link) = self.links.get_mut(connection) else { return };
+        self.statistics.system_calls += discard_unread(&link.socket);
+        self.begin_closing(connection, Ok(()));
+    }
+
+    /// Ends a connection without regard to what is unsent.
+    fn abort(&mut self, connection: Connection) {
+        let Some(link) = self.links.get_mut(connection) else { return };
+        reset_at_close(&link.socket);
+        self.statistics.system_calls += 1;
+        self.begin_closing(connection, Ok(()));
+    }
+
     /// Reports a connection that is over.
     fn finish<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
         if !self.links.get_mut(connection).is_some_and(|link| link.is_over()) {
             return 0;
         }
         let Some(link) = self.links.remove(connection) else { return 0 };
-        link.discard_unread();
-        self.statistics.system_calls += 2;
+        self.statistics.system_calls += 1 + discard_unread(&link.socket);
         let State::Closing(outcome) = link.state else { unreachable!("only a closing connection is over") };
         drop(link.socket);
         handler.closed(connection, outcome);
@@ -400,8 +415,9 @@ impl Net for Uring {
         let Some(link) = self.links.get_mut(connection) else { return };
         match closing {
             Closing::Drained if link.is_open() && link.sending.is_some() => link.state = State::Draining,
-            Closing::Drained if matches!(link.state, State::Draining) => {}
-            _ => self.begin_closing(connection, Ok(())),
+            Closing::Drained if link.is_open() => self.end_drained(connection),
+            Closing::Drained => {}
+            Closing::AtOnce => self.abort(connection),
         }
     }
 
@@ -446,10 +462,11 @@ impl Drop for Uring {
         }
         let connections: Vec<_> = self.links.connections().collect();
         for connection in connections {
-            self.begin_closing(connection, Ok(()));
+            self.abort(connection);
         }
         for _ in 0..FAREWELLS {
-            if self.links.connections().next().is_none() || self.poll(Wait::For(FAREWELL), &mut Nobody).is_err() {
+            if self.links.connections().next().is_none() || self.poll(Wait::For(FAREWELL), &mut super::Nobody).is_err()
+            {
                 break;
             }
         }
@@ -462,15 +479,4 @@ impl Drop for Uring {
             std::mem::forget(sending.bytes);
         }
     }
-}
-
-/// Hears a dropped driver's last words.
-struct Nobody;
-
-impl Handler<Socket> for Nobody {
-    fn accepted(&mut self, _: Socket, _: SocketAddr) {}
-    fn received(&mut self, _: Connection, _: &[u8]) {}
-    fn sent(&mut self, _: Connection, _: Vec<u8>, _: io::Result<()>) {}
-    fn ended(&mut self, _: Connection) {}
-    fn closed(&mut self, _: Connection, _: io::Result<()>) {}
 }

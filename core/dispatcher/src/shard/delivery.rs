@@ -2,7 +2,8 @@
 
 use postrider_broker::EventBatch;
 use postrider_model::event::{Dispatch, Fanout};
-use postrider_model::{ConnectionHandle, ConsumerHandle, Event, MessageView, Now};
+use postrider_model::{ConnectionHandle, ConsumerHandle, DestinationKind, Event, MessageView, Now, Span};
+use postrider_wire::openwire::session::{Delivery, Handles, Session, SessionError};
 
 use crate::net::Net;
 
@@ -25,90 +26,98 @@ impl<Socket> Desk<Socket> {
         match event {
             Event::Dispatch(dispatch) => self.dispatch(dispatch, batch, now),
             Event::Fanout(fanout) => self.fan_out(fanout, batch, now),
-            Event::EndOfMessages { consumer } => self.end_of_messages(*consumer),
-            Event::Reply { connection, correlation } => {
-                self.with_session(*connection, |session, output| session.reply(*correlation, output));
+            Event::EndOfMessages { consumer } => {
+                let consumer = *consumer;
+                let Some(connection) = self.handles.connection_of(consumer) else { return };
+                self.tell(connection, now, |session, handles, output| session.end_of_messages(consumer, handles, output));
             }
+            Event::Reply { connection, correlation } => self.tell(*connection, now, |session, _, output| {
+                session.reply(*correlation, output);
+                Ok(())
+            }),
             Event::Opened { connection, correlation } => {
-                self.with_session(*connection, |session, output| session.opened(*correlation, output));
+                self.tell(*connection, now, |session, _, output| session.opened(*correlation, output));
             }
             Event::Failed { connection, correlation, failure, message, refused } => {
-                let Desk { links, handles, .. } = &mut *self;
-                if let Some(link) = links.get(connection_of(*connection)) {
-                    link.session.failed(*correlation, *failure, message, *refused, handles, &mut link.output);
-                    links.mark_dirty(connection_of(*connection));
-                }
+                self.tell(*connection, now, |session, handles, output| {
+                    session.failed(*correlation, *failure, message, *refused, now, handles, output)
+                });
+                self.watch(connection_of(*connection));
             }
             Event::ProducerCredit { connection, producer, bytes } => {
-                self.with_session(*connection, |session, output| session.producer_credit(*producer, *bytes, output));
+                self.tell(*connection, now, |session, _, output| session.producer_credit(*producer, *bytes, output));
             }
             Event::Pause { connection } => self.links.hold_for_broker(connection_of(*connection), true, net),
             Event::Resume { connection } => self.links.hold_for_broker(connection_of(*connection), false, net),
-            Event::Close { connection, reason } => self.end(*connection, reason),
+            Event::Close { connection, reason } => self.end(*connection, reason, now),
         }
     }
 
     fn dispatch(&mut self, dispatch: &Dispatch, batch: &EventBatch, now: Now) {
-        let record = batch.record(dispatch.place);
-        let destination = dispatch.destination.of(&batch.arena);
-        self.deliver(dispatch.consumer, &message(record), dispatch.sequence, dispatch.redeliveries, destination, now);
+        let delivery = Delivery {
+            view: message(batch.record(dispatch.place)),
+            sequence: dispatch.sequence,
+            redeliveries: dispatch.redeliveries,
+            destination: destination(dispatch.destination, batch),
+            unix_millis: now.unix_millis,
+        };
+        self.deliver(dispatch.consumer, &delivery, now);
     }
 
     fn fan_out(&mut self, fanout: &Fanout, batch: &EventBatch, now: Now) {
-        let message = message(batch.record(fanout.place));
-        let destination = fanout.destination.of(&batch.arena);
+        let delivery = Delivery {
+            view: message(batch.record(fanout.place)),
+            sequence: fanout.sequence,
+            redeliveries: 0,
+            destination: destination(fanout.destination, batch),
+            unix_millis: now.unix_millis,
+        };
         let first = fanout.consumers.offset as usize;
         for consumer in &batch.consumers[first..first + fanout.consumers.length as usize] {
-            self.deliver(*consumer, &message, fanout.sequence, 0, destination, now);
+            self.deliver(*consumer, &delivery, now);
         }
     }
 
-    fn deliver(
+    /// A delivery to a consumer that is gone is dropped; its credit went with the consumer.
+    fn deliver(&mut self, consumer: ConsumerHandle, delivery: &Delivery<'_>, now: Now) {
+        let Some(connection) = self.handles.connection_of(consumer) else { return };
+        self.tell(connection, now, |session, handles, output| session.dispatch(consumer, delivery, handles, output));
+        if let Some(link) = self.links.get(connection_of(connection)) {
+            link.encoded_record(delivery.view.bytes().len() as u32);
+        }
+    }
+
+    fn end(&mut self, connection: ConnectionHandle, reason: &str, now: Now) {
+        let connection = connection_of(connection);
+        let Some(link) = self.links.get(connection) else { return };
+        tracing::info!(peer = &*link.peer, reason, "connection closed by the broker");
+        self.close(connection, now);
+    }
+
+    /// Lets a session write; what it cannot write ends its connection.
+    fn tell(
         &mut self,
-        consumer: ConsumerHandle,
-        message: &MessageView<'_>,
-        sequence: postrider_model::Sequence,
-        redeliveries: u32,
-        destination: &[u8],
+        handle: ConnectionHandle,
         now: Now,
+        say: impl FnOnce(&mut Session, &mut Handles, &mut Vec<u8>) -> Result<(), SessionError>,
     ) {
-        let Desk { links, handles, .. } = self;
-        let Some(entry) = handles.get(consumer) else { return };
-        let connection = connection_of(entry.connection());
-        let Some(link) = links.get(connection) else { return };
-        link.session.dispatch(consumer, entry, message, sequence, redeliveries, destination, now, &mut link.output);
-        link.encoded_record(message.bytes().len() as u32);
-        links.mark_dirty(connection);
-    }
-
-    fn end_of_messages(&mut self, consumer: ConsumerHandle) {
-        let Desk { links, handles, .. } = self;
-        let Some(entry) = handles.get(consumer) else { return };
-        let connection = connection_of(entry.connection());
-        let Some(link) = links.get(connection) else { return };
-        link.session.end_of_messages(consumer, entry, &mut link.output);
-        links.mark_dirty(connection);
-    }
-
-    fn end(&mut self, connection: ConnectionHandle, reason: &str) {
-        let Some(link) = self.links.get(connection_of(connection)) else { return };
-        link.closing = true;
-        tracing::info!(peer = link.session.peer(), reason, "connection closed by the broker");
-        self.links.mark_dirty(connection_of(connection));
-    }
-
-    fn with_session(
-        &mut self,
-        connection: ConnectionHandle,
-        say: impl FnOnce(&mut postrider_wire::openwire::session::Session, &mut Vec<u8>),
-    ) {
-        let Some(link) = self.links.get(connection_of(connection)) else { return };
-        say(&mut link.session, &mut link.output);
-        self.links.mark_dirty(connection_of(connection));
+        let connection = connection_of(handle);
+        let Some(link) = self.links.get(connection) else { return };
+        let outcome = say(&mut link.session, &mut self.handles, &mut link.output);
+        self.links.mark_dirty(connection);
+        if let Err(error) = outcome {
+            self.refuse(connection, &error, now);
+        }
     }
 }
 
-/// The broker dispatches only records that a shard of this process has written and whose checksums held.
+/// The broker dispatches only records that a shard of this process has written, or whose checksums held.
 fn message(record: &[u8]) -> MessageView<'_> {
     MessageView::parse(record).expect("a stored record is well formed")
+}
+
+/// Kind and name, where they are not the record's.
+fn destination(span: Span, batch: &EventBatch) -> Option<(DestinationKind, &[u8])> {
+    let (kind, name) = span.of(&batch.arena).split_first()?;
+    Some((DestinationKind::from_number(*kind)?, name))
 }

@@ -9,6 +9,8 @@ use crate::net::{Connection, Net, Sent};
 pub struct Link {
     /// The driver's name of it, and the broker's.
     pub connection: Connection,
+    /// Where it comes from, for the log.
+    pub peer: Box<str>,
     /// Its protocol.
     pub session: Session,
     /// Bytes for the next send.
@@ -21,6 +23,8 @@ pub struct Link {
     pub closing: bool,
     /// Bytes of the half frame that are set aside for it in the shard's budget.
     pub reserved: usize,
+    /// When its timer comes up, in nanoseconds.
+    pub timer: u64,
     spare: Vec<u8>,
     sending: bool,
     records: RecordBytes,
@@ -58,15 +62,17 @@ const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 
 impl Link {
     /// A link whose session has written its greeting into `output`.
-    pub fn new(connection: Connection, session: Session, output: Vec<u8>) -> Link {
+    pub fn new(connection: Connection, peer: &str, session: Session, output: Vec<u8>) -> Link {
         Link {
             connection,
+            peer: peer.into(),
             session,
             output,
             holds: Holds::default(),
             dirty: false,
             closing: false,
             reserved: 0,
+            timer: u64::MAX,
             spare: Vec::new(),
             sending: false,
             records: RecordBytes::default(),

@@ -89,6 +89,7 @@ impl Links {
     pub fn hold_for_broker<N: Net>(&mut self, connection: Connection, held: bool, net: &mut N) {
         let Some(link) = self.get(connection) else { return };
         link.holds.broker = held;
+        link.session.set_paused(held);
         if held {
             net.pause(connection);
         } else {

@@ -17,8 +17,9 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use postrider_model::{Clock, Now};
-use postrider_wire::openwire::session::{Handles, Offer, Session};
+use postrider_broker::EventBatch;
+use postrider_model::{Clock, Command, ConnectionHandle, Handle, Now};
+use postrider_wire::openwire::session::{CommandSink, Handles, Profile, Session};
 
 pub use dealer::{Arrival, Dealer, Inbox};
 
@@ -28,12 +29,14 @@ use crate::ring::Consumer;
 use complaints::Complaints;
 use links::Links;
 use outgoing::Outgoing;
-use postrider_broker::EventBatch;
 use reception::Reception;
 use timers::Timers;
 
 /// Batches of events that one turn takes (bounded work).
 const EVENT_BATCHES_A_TURN: usize = 8;
+
+/// How long a connection that is being closed may take to take its last bytes.
+const CLOSE_WITHIN_NANOS: u64 = 5_000_000_000;
 
 /// What a shard has done since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +62,7 @@ struct Desk<Socket> {
     outgoing: Outgoing,
     events: Consumer<EventBatch>,
     timers: Timers,
-    offer: Rc<Offer>,
+    profile: Rc<Profile>,
     inbox: Arc<Inbox<Socket>>,
     dealer: Option<Dealer<Socket>>,
     /// Connections heard of during one poll that may have to be held back; empty in between.
@@ -73,7 +76,7 @@ impl<N: Net> Shard<N> {
     pub fn new(
         net: N,
         port: ClientPort,
-        offer: Rc<Offer>,
+        profile: Rc<Profile>,
         inbox: Arc<Inbox<N::Socket>>,
         dealer: Option<Dealer<N::Socket>>,
     ) -> Shard<N> {
@@ -83,7 +86,7 @@ impl<N: Net> Shard<N> {
             outgoing: Outgoing::new(port.commands),
             events: port.events,
             timers: Timers::default(),
-            offer,
+            profile,
             inbox,
             dealer,
             heard_from: Vec::new(),
@@ -96,7 +99,7 @@ impl<N: Net> Shard<N> {
     /// First half: events to bytes, timers, sends. True: there may be more to do at once.
     pub fn turn(&mut self, now: Now) -> bool {
         let delivered = self.desk.take_events(now, &mut self.net);
-        self.desk.run_timers(now);
+        self.desk.run_timers(now, &mut self.net);
         self.adopt_arrivals(now);
         self.desk.outgoing.push();
         self.release_ring_holds();
@@ -180,7 +183,7 @@ impl<N: Net> Shard<N> {
             let Some(link) = self.desk.links.get(connection) else { continue };
             link.dirty = false;
             link.flush(&mut self.net);
-            if link.closing {
+            if link.closing && link.is_drained() {
                 self.net.close(connection, Closing::Drained);
             }
             self.desk.report_written(connection);
@@ -191,29 +194,52 @@ impl<N: Net> Shard<N> {
 impl<Socket> Desk<Socket> {
     fn greet(&mut self, connection: Connection, peer: &str, now: Now) {
         let mut output = Vec::new();
-        let session = Session::new(handle_of(connection), peer, self.offer.clone(), now, &mut output);
-        self.timers.insert(session.deadline(), connection);
-        self.links.insert(link::Link::new(connection, session, output));
+        let session = Session::new(handle_of(connection), peer, self.profile.clone(), now, &mut output);
+        self.links.insert(link::Link::new(connection, peer, session, output));
+        self.watch(connection);
         self.statistics.accepted += 1;
     }
 
-    fn run_timers(&mut self, now: Now) {
-        while let Some(connection) = self.timers.pop_due(now.nanos) {
-            let Some(link) = self.links.get(connection) else { continue };
-            // A connection that the broker holds back cannot show that it lives (R24).
-            let outcome = link.session.tick(now, link.holds.any(), &mut link.output);
-            let deadline = link.session.deadline();
-            match outcome {
-                Ok(()) => self.timers.insert(deadline.max(now.nanos + 1), connection),
-                Err(error) => self.refuse(connection, &error, now),
-            }
+    /// Ends a connection; what was written before goes out first, if the peer takes it in time.
+    fn close(&mut self, connection: Connection, now: Now) {
+        let Some(link) = self.links.get(connection) else { return };
+        if !std::mem::replace(&mut link.closing, true) {
+            link.timer = now.nanos + CLOSE_WITHIN_NANOS;
+            self.timers.insert(link.timer, connection);
             self.links.mark_dirty(connection);
         }
     }
 
+    /// Sees to it that the session is asked at its deadline, which may have come nearer.
+    fn watch(&mut self, connection: Connection) {
+        let Some(link) = self.links.get(connection) else { return };
+        let deadline = link.session.deadline();
+        if deadline < link.timer && !link.closing {
+            link.timer = deadline;
+            self.timers.insert(deadline, connection);
+        }
+    }
+
+    fn run_timers<N: Net>(&mut self, now: Now, net: &mut N) {
+        while let Some((due, connection)) = self.timers.pop_due(now.nanos) {
+            let Some(link) = self.links.get(connection) else { continue };
+            if link.timer != due {
+                continue;
+            }
+            link.timer = u64::MAX;
+            if link.closing {
+                net.close(connection, Closing::AtOnce);
+                continue;
+            }
+            if let Err(error) = link.session.tick(now, &mut link.output) {
+                self.refuse(connection, &error, now);
+            }
+            self.links.mark_dirty(connection);
+            self.watch(connection);
+        }
+    }
+
     fn report_written(&mut self, connection: Connection) {
-        use postrider_model::Command;
-        use postrider_wire::openwire::session::CommandSink;
         let Some(link) = self.links.get(connection) else { return };
         if let Some(bytes) = link.written_to_report() {
             let command = Command::Written { connection: handle_of(connection), bytes };
@@ -223,11 +249,11 @@ impl<Socket> Desk<Socket> {
 }
 
 /// The broker knows a connection by the driver's slot and generation.
-fn handle_of(connection: Connection) -> postrider_model::ConnectionHandle {
-    postrider_model::Handle { slot: connection.slot, generation: connection.generation }
+fn handle_of(connection: Connection) -> ConnectionHandle {
+    Handle { slot: connection.slot, generation: connection.generation }
 }
 
 /// The way back.
-fn connection_of(handle: postrider_model::ConnectionHandle) -> Connection {
+fn connection_of(handle: ConnectionHandle) -> Connection {
     Connection { slot: handle.slot, generation: handle.generation }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use postrider_model::{Clock, Now, limits};
-use postrider_wire::openwire::session::SessionError;
+use postrider_wire::openwire::session::{Next, SessionError};
 
 use crate::net::{Connection, Handler, Net};
 
@@ -66,8 +66,10 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         if !link.output.is_empty() {
             links.mark_dirty(connection);
         }
-        if let Err(error) = outcome {
-            self.desk.refuse(connection, &error, now);
+        match outcome {
+            Ok(Next::Continue) => self.desk.watch(connection),
+            Ok(Next::Close) => self.desk.close(connection, now),
+            Err(error) => self.desk.refuse(connection, &error, now),
         }
     }
 
@@ -78,17 +80,15 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
     }
 
     fn ended(&mut self, connection: Connection) {
-        // A JMS client that sends no more has gone; what it is still owed goes out first.
-        if let Some(link) = self.desk.links.get(connection) {
-            link.closing = true;
-            self.desk.links.mark_dirty(connection);
-        }
+        // A client that sends no more has gone; what it is still owed goes out first.
+        let now = self.now();
+        self.desk.close(connection, now);
     }
 
     fn closed(&mut self, connection: Connection, reason: io::Result<()>) {
         let Some(mut link) = self.desk.links.remove(connection) else { return };
         if let Err(error) = reason {
-            tracing::debug!(peer = link.session.peer(), %error, "connection lost");
+            tracing::debug!(peer = &*link.peer, %error, "connection lost");
         }
         link.session.closed(&mut self.desk.handles, &mut self.desk.outgoing);
     }
@@ -98,12 +98,13 @@ impl<Socket> Desk<Socket> {
     /// Ends a connection because of what it sent. The others go on.
     pub(super) fn refuse(&mut self, connection: Connection, error: &SessionError, now: Now) {
         let Some(link) = self.links.get(connection) else { return };
-        if !std::mem::replace(&mut link.closing, true) && !error.is_goodbye() {
-            self.statistics.refused += 1;
-            if let Some(left_out) = self.complaints.allowed(now) {
-                tracing::warn!(peer = link.session.peer(), %error, left_out, "connection closed");
-            }
+        if link.closing {
+            return;
         }
-        self.links.mark_dirty(connection);
+        self.statistics.refused += 1;
+        if let Some(left_out) = self.complaints.allowed(now) {
+            tracing::warn!(peer = &*link.peer, %error, left_out, "connection closed");
+        }
+        self.close(connection, now);
     }
 }

@@ -5,8 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::net::Connection;
 
-/// One entry for each connection. A session's deadline may move later without its entry moving: the entry is then put back when
-/// it comes up.
+/// Entries by time. A session's deadline may move without its entry moving: who takes an entry asks whether it still holds.
 #[derive(Default)]
 pub struct Timers {
     heap: BinaryHeap<Reverse<(u64, Connection)>>,
@@ -18,12 +17,12 @@ impl Timers {
         self.heap.push(Reverse((deadline, connection)));
     }
 
-    /// The next connection whose time has come.
-    pub fn pop_due(&mut self, now: u64) -> Option<Connection> {
-        let Reverse((deadline, connection)) = *self.heap.peek()?;
-        (deadline <= now).then(|| {
+    /// The next connection whose time has come, and that time.
+    pub fn pop_due(&mut self, now: u64) -> Option<(u64, Connection)> {
+        let Reverse(entry) = *self.heap.peek()?;
+        (entry.0 <= now).then(|| {
             self.heap.pop();
-            connection
+            entry
         })
     }
 
@@ -46,8 +45,8 @@ mod tests {
         timers.insert(20, connection(2));
         assert_eq!(timers.deadline(), Some(10));
         assert_eq!(timers.pop_due(9), None);
-        assert_eq!(timers.pop_due(20), Some(connection(1)));
-        assert_eq!(timers.pop_due(20), Some(connection(2)));
+        assert_eq!(timers.pop_due(20), Some((10, connection(1))));
+        assert_eq!(timers.pop_due(20), Some((20, connection(2))));
         assert_eq!(timers.pop_due(20), None);
         assert_eq!(timers.deadline(), Some(30));
     }

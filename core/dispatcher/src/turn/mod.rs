@@ -18,6 +18,9 @@ const UNHURRIED_BYTES: u64 = 256 * 1024;
 /// Nanoseconds after which unsynced bytes are synced though nobody waits (acknowledgements, for the most part).
 const UNHURRIED_NANOS: u64 = 10_000_000;
 
+/// Batches of deliveries that one turn makes for a port at most.
+const DELIVERY_BATCHES: usize = 2;
+
 /// What a turn says to the owner of its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turned {
@@ -61,7 +64,7 @@ impl<S: Storage> BrokerTurn<S> {
         BrokerTurn {
             broker,
             logs: Logs { journal, spool },
-            outbox: Outbox::new(ports.len()),
+            outbox: Outbox::new(),
             returns: ports.iter().map(|_| Returns::default()).collect(),
             postponed: ports.iter().map(|_| None).collect(),
             ports,
@@ -77,15 +80,18 @@ impl<S: Storage> BrokerTurn<S> {
     /// A sync failed: the process must end (R7).
     pub fn turn(&mut self, now: Now) -> Result<Turned, SyncFailed> {
         let news = self.logs.poll()?;
+        if news.fetched {
+            self.broker.fetched();
+        }
         self.open_outbox();
-        let commands = self.handle_batches(now);
+        let commands = if self.broker.is_ready(&mut self.logs) { self.handle_batches(now) } else { 0 };
         let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
         self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
         let appended = self.logs.journal.seal();
         self.logs.spool.seal();
         let said = self.close_outbox(appended);
         self.sync(now);
-        let busy = news || commands > 0 || more || said;
+        let busy = news.any() || commands > 0 || more || said;
         self.statistics.commands += commands as u64;
         self.statistics.turns += u64::from(busy);
         Ok(Turned { busy, deadline: self.deadline() })
@@ -126,8 +132,11 @@ impl<S: Storage> BrokerTurn<S> {
 
     fn open_outbox(&mut self) {
         for (index, (port, returns)) in self.ports.iter_mut().zip(&self.returns).enumerate() {
-            let room = port.events.has_room() && !returns.is_blocked();
-            self.outbox.open(PortIndex(index as u16), room, || port.events.blank());
+            let room = if port.events.has_room() && !returns.is_blocked() { DELIVERY_BATCHES } else { 0 };
+            self.outbox.set_room(PortIndex(index as u16), room);
+            while let Some(batch) = port.events.returned() {
+                self.outbox.recycle(batch);
+            }
         }
     }
 
@@ -153,15 +162,22 @@ impl<S: Storage> BrokerTurn<S> {
         commands
     }
 
-    /// Deliveries go at once, replies when everything appended before them is committed (R13).
+    /// Deliveries go at once, replies when everything appended before them is committed (R13). The deliveries of all ports go
+    /// first: an advisory must not be overtaken by the answer to what it tells of.
     fn close_outbox(&mut self, appended: Position) -> bool {
         let committed = self.logs.journal.committed();
         let mut said = false;
         for (index, (port, returns)) in self.ports.iter_mut().zip(&mut self.returns).enumerate() {
-            let (deliveries, replies) = self.outbox.close(PortIndex(index as u16));
-            returns.deliver(deliveries);
-            returns.reply(replies, appended);
-            said |= returns.push(committed, &mut port.events);
+            while let Some(batch) = self.outbox.take_deliveries(PortIndex(index as u16)) {
+                returns.deliver(batch);
+            }
+            said |= returns.push_deliveries(&mut port.events);
+        }
+        for (index, (port, returns)) in self.ports.iter_mut().zip(&mut self.returns).enumerate() {
+            while let Some(batch) = self.outbox.take_replies(PortIndex(index as u16)) {
+                returns.reply(batch, appended);
+            }
+            said |= returns.push_replies(committed, &mut port.events);
         }
         said
     }

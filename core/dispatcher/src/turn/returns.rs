@@ -19,27 +19,32 @@ pub struct Returns {
 
 impl Returns {
     /// Adds deliveries; they wait for nothing.
-    pub fn deliver(&mut self, batch: Option<EventBatch>) {
-        self.deliveries.extend(batch);
+    pub fn deliver(&mut self, batch: EventBatch) {
+        self.deliveries.push_back(batch);
     }
 
     /// Adds replies that wait until this position is committed.
-    pub fn reply(&mut self, batch: Option<EventBatch>, wait: Position) {
-        self.replies.extend(batch.map(|batch| (wait, batch)));
+    pub fn reply(&mut self, batch: EventBatch, wait: Position) {
+        self.replies.push_back((wait, batch));
     }
 
-    /// Hands over what may go and what the ring takes. Deliveries come first: an advisory must be with its consumer before the
-    /// reply that makes its subject known.
-    pub fn push(&mut self, committed: Position, ring: &mut Producer<EventBatch>) -> bool {
+    /// Hands over the deliveries that the ring takes.
+    pub fn push_deliveries(&mut self, ring: &mut Producer<EventBatch>) -> bool {
         let mut pushed = false;
         while let Some(batch) = self.deliveries.pop_front() {
             if let Err(batch) = ring.push(batch) {
                 self.deliveries.push_front(batch);
-                return pushed;
+                break;
             }
             pushed = true;
         }
-        while self.replies.front().is_some_and(|(wait, _)| *wait <= committed) {
+        pushed
+    }
+
+    /// Hands over the replies whose wait is over, as far as the ring takes them; behind all deliveries.
+    pub fn push_replies(&mut self, committed: Position, ring: &mut Producer<EventBatch>) -> bool {
+        let mut pushed = false;
+        while !self.is_blocked() && self.replies.front().is_some_and(|(wait, _)| *wait <= committed) {
             let Some((wait, batch)) = self.replies.pop_front() else { break };
             if let Err(batch) = ring.push(batch) {
                 self.replies.push_front((wait, batch));

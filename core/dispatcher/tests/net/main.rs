@@ -34,3 +34,6 @@ macro_rules! suite {
 suite!(epoll, std::io::Result::Ok(()), || postrider_dispatcher::net::epoll::Epoll::new(2048).unwrap());
 suite!(uring, postrider_dispatcher::net::uring::probe(), || postrider_dispatcher::net::uring::Uring::new(2048)
     .unwrap());
+suite!(tokio_uring, postrider_dispatcher::net::uring::probe(), || {
+    postrider_dispatcher::net::tokio_uring::TokioUring::new(2048).unwrap()
+});

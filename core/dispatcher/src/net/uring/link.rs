@@ -3,11 +3,6 @@
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 
-use rustix::net::RecvFlags;
-
-/// Unread bytes thrown away before a close; more than that and the peer gets a reset.
-const DISCARD_READS: usize = 16;
-
 /// Its slot is free again only when the kernel has none of its requests.
 pub(super) struct Link {
     pub(super) socket: TcpStream,
@@ -90,15 +85,5 @@ impl Link {
     /// Why a watched socket came to its end.
     pub(super) fn error(&self) -> io::Error {
         self.socket.take_error().ok().flatten().unwrap_or_else(|| ErrorKind::ConnectionReset.into())
-    }
-
-    /// Unread bytes at a close would make the kernel reset the connection, and the peer lose the last bytes sent to it.
-    pub(super) fn discard_unread(&self) {
-        let mut scratch = [0_u8; 8 << 10];
-        for _ in 0..DISCARD_READS {
-            if !matches!(rustix::net::recv(&self.socket, &mut scratch, RecvFlags::DONTWAIT), Ok((1.., _))) {
-                return;
-            }
-        }
     }
 }

@@ -1,0 +1,99 @@
+//! The two logs of the broker behind the state machine's view of them.
+
+use postrider_broker::{Log, Store};
+use postrider_journal::{
+    Bound, Home, Journal, Lookup, MemorySpill, Position, Record, SegmentNumber, Spool, Storage, SyncFailed,
+};
+
+/// Journal and spool.
+pub struct Logs<S: Storage> {
+    /// What survives a restart.
+    pub journal: Journal<S>,
+    /// What does not.
+    pub spool: Spool,
+}
+
+/// What a poll of the logs brought.
+#[derive(Clone, Copy)]
+pub struct News {
+    /// The journal is durable further on, or has more room.
+    pub further: bool,
+    /// Cold bytes came.
+    pub fetched: bool,
+}
+
+impl News {
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self.further || self.fetched
+    }
+}
+
+impl<S: Storage> Logs<S> {
+    /// Takes what the storages have finished.
+    pub fn poll(&mut self) -> Result<News, SyncFailed> {
+        let progress = self.journal.poll()?;
+        let spooled = self.spool.poll();
+        Ok(News { further: progress.durable || progress.prepared > 0, fetched: progress.fetched > 0 || spooled > 0 })
+    }
+
+    /// Whether a poll would bring something.
+    pub fn has_news(&self) -> bool {
+        self.journal.has_completed() || self.spool.has_completed()
+    }
+}
+
+impl<S: Storage> Log for Logs<S> {
+    fn reserve(&mut self, bound: Bound) -> bool {
+        self.journal.begin(bound).is_ok()
+    }
+
+    fn stage(&mut self, store: Store, record: &Record<'_>) -> Home {
+        match store {
+            Store::Journal => self.journal.stage(record),
+            Store::Spool => self.spool.stage(record),
+        }
+    }
+
+    fn extent(&mut self, store: Store, position: Position) -> Lookup {
+        match store {
+            Store::Journal => self.journal.extent(position),
+            Store::Spool => self.spool.extent(position),
+        }
+    }
+
+    fn fetch(&mut self, store: Store, position: Position, length: u32) {
+        match store {
+            Store::Journal => self.journal.fetch(position, length),
+            Store::Spool => self.spool.fetch(position, length),
+        }
+    }
+
+    fn release(&mut self, segment: SegmentNumber) {
+        self.spool.release(segment);
+    }
+
+    fn committed(&self) -> Position {
+        self.journal.committed()
+    }
+
+    fn front(&self) -> Option<SegmentNumber> {
+        self.journal.front()
+    }
+
+    fn set_head(&mut self, segment: SegmentNumber) {
+        self.journal.set_head(segment);
+    }
+
+    fn live_log_bytes(&self) -> u64 {
+        self.journal.live_log_bytes()
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        self.journal.segment_bytes()
+    }
+
+    fn disk_budget(&self) -> u64 {
+        self.journal.disk_budget()
+    }
+}
