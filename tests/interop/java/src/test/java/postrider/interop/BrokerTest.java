@@ -20,6 +20,7 @@ import javax.jms.TextMessage;
 import org.apache.activemq.ActiveMQConnection;
 import org.apache.activemq.ActiveMQConnectionFactory;
 import org.apache.activemq.ActiveMQMessageConsumer;
+import org.apache.activemq.command.ActiveMQDestination;
 import org.apache.activemq.command.ActiveMQQueue;
 import org.junit.jupiter.api.AfterEach;
 
@@ -159,6 +160,11 @@ abstract class BrokerTest {
     /** Waits until so many messages lie in the client's buffer, dispatched but not given to the application. */
     static void awaitBuffered(MessageConsumer consumer, int count) {
         await(count + " messages in the client's buffer", () -> ((ActiveMQMessageConsumer) consumer).getMessageSize() >= count);
+    }
+
+    /** Waits until the connection has heard of a temporary destination that another one made, without being told by a message. */
+    static void awaitKnown(ActiveMQConnection connection, Destination temporary) {
+        await("advisory of " + temporary, () -> !connection.isDeleted((ActiveMQDestination) temporary));
     }
 
     static void await(String what, Callable<Boolean> condition) {

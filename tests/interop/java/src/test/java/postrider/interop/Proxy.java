@@ -20,6 +20,7 @@ final class Proxy implements Closeable {
     private final ServerSocket listener;
     private final List<Pair> pairs = new CopyOnWriteArrayList<>();
     private final AtomicLong bytesToBrokerUntilCut = new AtomicLong(NEVER);
+    private final AtomicLong bytesToBroker = new AtomicLong();
     private final AtomicInteger cuts = new AtomicInteger();
     private volatile boolean swallowing;
 
@@ -36,6 +37,11 @@ final class Proxy implements Closeable {
     /** Connections broken so far. */
     int cuts() {
         return cuts.get();
+    }
+
+    /** Bytes relayed from clients so far. */
+    long bytesToBroker() {
+        return bytesToBroker.get();
     }
 
     /** Breaks all connections on both sides, without a farewell. */
@@ -114,6 +120,7 @@ final class Proxy implements Closeable {
                     long left = bytesToBrokerUntilCut.get();
                     int allowed = (int) Math.min(count, left);
                     broker.getOutputStream().write(buffer, 0, allowed);
+                    bytesToBroker.addAndGet(allowed);
                     if (left != NEVER && bytesToBrokerUntilCut.addAndGet(-allowed) <= 0) {
                         bytesToBrokerUntilCut.set(NEVER);
                         cut();

@@ -1,17 +1,18 @@
 package postrider.interop;
 
+import static org.junit.jupiter.api.Assertions.assertFalse;
+
 import java.io.Closeable;
 import java.io.DataInputStream;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.net.SocketTimeoutException;
-import java.util.ArrayList;
-import java.util.List;
 import org.apache.activemq.command.BaseCommand;
-import org.apache.activemq.command.Command;
+import org.apache.activemq.command.ConnectionError;
 import org.apache.activemq.command.ConnectionId;
 import org.apache.activemq.command.ConnectionInfo;
+import org.apache.activemq.command.ExceptionResponse;
 import org.apache.activemq.command.Response;
 import org.apache.activemq.command.WireFormatInfo;
 import org.apache.activemq.openwire.OpenWireFormat;
@@ -91,17 +92,31 @@ final class RawClient implements Closeable {
         }
     }
 
-    /** Whatever the broker says until it closes the connection. Fails if it stays open. */
-    List<Command> readToEnd() {
-        List<Command> commands = new ArrayList<>();
+    /** Fails if the broker leaves the connection open. */
+    void readToEnd() {
         try {
             while (true) {
-                commands.add((Command) format.unmarshal(input));
+                format.unmarshal(input);
             }
         } catch (SocketTimeoutException open) {
-            throw new AssertionError("the broker left the connection open, after " + commands, open);
+            throw new AssertionError("the broker left the connection open", open);
         } catch (IOException closed) {
-            return commands;
+            // As it should.
+        }
+    }
+
+    /** Reads until the broker reports an error or closes the connection. Fails if it answers as if all were well, or not at all. */
+    void readToRefusal() {
+        try {
+            Object command = format.unmarshal(input);
+            while (!(command instanceof ConnectionError || command instanceof ExceptionResponse)) {
+                assertFalse(command instanceof Response, "answered with " + command);
+                command = format.unmarshal(input);
+            }
+        } catch (SocketTimeoutException open) {
+            throw new AssertionError("neither an error nor the end of the connection", open);
+        } catch (IOException closed) {
+            // The broker may refuse without words.
         }
     }
 

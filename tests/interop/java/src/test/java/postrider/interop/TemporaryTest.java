@@ -102,7 +102,9 @@ class TemporaryTest extends BrokerTest {
         ActiveMQConnection owner = connect();
         Session session = session(owner);
         TemporaryQueue replies = session.createTemporaryQueue();
-        Session other = session(connect(options));
+        ActiveMQConnection stranger = connect(options);
+        awaitKnown(stranger, replies);
+        Session other = session(stranger);
         MessageProducer producer = other.createProducer(null);
         producer.send(replies, other.createTextMessage("in time"));
         MessageConsumer consumer = session.createConsumer(replies);
@@ -117,7 +119,9 @@ class TemporaryTest extends BrokerTest {
     void queuesEndWithTheirConnection(String options) throws JMSException {
         ActiveMQConnection owner = connect();
         TemporaryQueue replies = session(owner).createTemporaryQueue();
-        Session other = session(connect(options));
+        ActiveMQConnection stranger = connect(options);
+        awaitKnown(stranger, replies);
+        Session other = session(stranger);
         MessageProducer producer = other.createProducer(null);
         producer.send(replies, other.createTextMessage("in time"));
         owner.close();
@@ -153,7 +157,9 @@ class TemporaryTest extends BrokerTest {
         TemporaryTopic topic = session(owner).createTemporaryTopic();
         MessageConsumer first = consumer(owner, topic);
         MessageConsumer second = consumer(owner, topic);
-        send(connect(), topic, "m", 0, 20);
+        ActiveMQConnection sender = connect();
+        awaitKnown(sender, topic);
+        send(sender, topic, "m", 0, 20);
         assertEquals(texts("m", 0, 20), receiveTexts(first, 20));
         assertEquals(texts("m", 0, 20), receiveTexts(second, 20));
     }
@@ -166,6 +172,7 @@ class TemporaryTest extends BrokerTest {
         for (int index = 0; index < 500; index++) {
             queues.add(session.createTemporaryQueue());
         }
+        awaitKnown(sender, queues.get(499));
         Session other = session(sender);
         MessageProducer producer = other.createProducer(null);
         for (int index = 0; index < 500; index++) {
