@@ -3,12 +3,15 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use postrider_wire::openwire::{Encoder, Nested, Settings, Structure, WriterPolicy, schema};
 use serde_json::Value as Json;
 
 /// Seeds beyond this size only slow the fuzzer down.
 const LARGEST: usize = 8192;
 /// One frame of each so many is enough: the vectors repeat themselves over versions and settings.
 const EVERY: usize = 5;
+/// The bit of the settings with which the peers that get the frames have small caches.
+const SMALL_PEERS: u8 = 8;
 
 fn main() {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
@@ -27,11 +30,27 @@ fn main() {
         for (number, record) in records(&path).enumerate() {
             let seed = seed(&record).filter(|seed| seed.len() <= LARGEST);
             let is_chosen = record.get("frames").is_some() || number % EVERY == 0;
-            if let Some(seed) = seed.filter(|_| is_chosen) {
+            if let Some(mut seed) = seed.filter(|_| is_chosen) {
+                seed[0] |= SMALL_PEERS * u8::from(number % 2 == 0);
                 std::fs::write(corpus.join(format!("{stem}-{number}")), seed).expect("the corpus can be written");
             }
         }
     }
+    std::fs::write(corpus.join("unfolding"), unfolding()).expect("the corpus can be written");
+}
+
+/// A frame that would unfold to more than its size allows: elements of one byte and two bits.
+fn unfolding() -> Vec<u8> {
+    let settings =
+        Settings { version: 12, tight: true, cache_size: None, stack_trace: false, max_frame_size: usize::MAX };
+    let queue = Structure::new(&schema::active_mq_queue::DEFINITION).shared();
+    let elements: Vec<Nested> = vec![Some(queue); 12_000];
+    let response = Structure::new(&schema::data_array_response::DEFINITION);
+    let response = response.with(schema::data_array_response::DATA, elements);
+    let mut frame = Vec::new();
+    Encoder::new(settings, WriterPolicy::Cheap).encode(&response, &mut frame).expect("the array can be sent");
+    let length = u16::try_from(frame.len() - 4).expect("the frame is short");
+    [&[11 << 4 | 1], &length.to_be_bytes()[..], &frame[4..]].concat()
 }
 
 fn records(path: &Path) -> impl Iterator<Item = Json> {
