@@ -78,6 +78,10 @@ impl Active {
         Active { writer, number: header.number, start, block, seed, at, records, frame: None, directory: Vec::new() }
     }
 
+    pub fn number(&self) -> SegmentNumber {
+        self.number
+    }
+
     pub fn position(&self) -> Position {
         self.start + self.at as u64
     }
@@ -147,7 +151,7 @@ impl Active {
         entry.encode(&mut self.directory, self.start + frame.start as u64, self.seed);
         let ordinal = self.records + frame.records;
         frame.records += 1;
-        let position = self.start + (self.at - body_len) as u64;
+        let position = self.start + (frame.start + body_offset as usize) as u64;
         Home { position, segment: self.number, ordinal, len: body_len as u32 }
     }
 

@@ -37,23 +37,13 @@ impl<S: Storage> Journal<S> {
         let Some(index) = self.segments.partition_point(|segment| segment.start <= submitted).checked_sub(1) else {
             return false;
         };
-        let last = index + 1 == self.segments.len();
-        if last && self.active.is_some() {
-            self.pad_group();
-        }
+        let (written_end, durable) = self.end_group(self.segments[index].number);
         let segment = &self.segments[index];
-        let start = submitted.max(segment.data_start(u64::from(self.table.block)));
-        let (written_end, durable) = if last && self.active.is_some() {
-            (self.marks.appended.get(), self.marks.appended.get())
-        } else {
-            (segment.written_end, segment.end())
-        };
         let block = u64::from(self.table.block);
-        let start = if planted("rewrite-last-block") {
-            segment.data_start(block).max(Position(start.0 - block))
-        } else {
-            start
-        };
+        let mut start = submitted.max(segment.data_start(block));
+        if planted("rewrite-last-block") {
+            start = segment.data_start(block).max(Position(start.0 - block));
+        }
         let flight = InFlight {
             segment: segment.number,
             start: start - segment.start,
@@ -77,9 +67,15 @@ impl<S: Storage> Journal<S> {
         self.in_flight = Some(flight);
     }
 
-    fn pad_group(&mut self) {
+    /// Ends the group that lies in `segment` with its pad: where its last block ends, and where `durable` goes with it.
+    fn end_group(&mut self, segment: SegmentNumber) -> (Position, Position) {
         let standing = self.standing();
-        let active = self.active.as_mut().expect("an active segment");
+        if self.closing.front().is_some_and(|closing| closing.number() == segment) {
+            let mut closing = self.closing.pop_front().expect("there is a front");
+            let written_end = closing.close(standing);
+            return (written_end, closing.position());
+        }
+        let active = self.active.as_mut().expect("what is appended is in the active segment or in one that closes");
         assert!(!active.is_open(), "seal comes before submit");
         active.seal(standing);
         self.statistics.pad_bytes += active.pad(standing);
@@ -89,6 +85,7 @@ impl<S: Storage> Journal<S> {
         if self.segments.back().is_some_and(|segment| segment.end() == end) {
             self.active = None;
         }
+        (end, end)
     }
 
     pub(crate) fn written(&mut self, result: io::Result<()>) -> Result<bool, SyncFailed> {

@@ -31,6 +31,8 @@ pub struct Journal<S: Storage> {
     /// Live segments, oldest first; the active one is the last.
     pub(crate) segments: VecDeque<Segment>,
     pub(crate) active: Option<Active>,
+    /// Full segments whose last group is not submitted, oldest first.
+    pub(crate) closing: VecDeque<Active>,
     pub(crate) preparing: Preparing,
     pub(crate) in_flight: Option<InFlight>,
     pub(crate) head: Head,
@@ -208,16 +210,13 @@ impl<S: Storage> Journal<S> {
         1
     }
 
+    /// The rest of the active segment is left to its closing pad, which is written when its last group is submitted: it carries
+    /// `durable` as at that time (R4).
     fn close_active(&mut self) {
-        let standing = self.standing();
-        let Some(mut active) = self.active.take() else { return };
-        let written_end = active.close(standing);
-        let segment = self.segments.back_mut().expect("the active segment is listed");
-        segment.written_end = written_end;
-        let end = segment.end();
-        self.marks.appended.raise(end);
-        self.head.stated(standing.head, end);
-        self.cool();
+        let Some(active) = self.active.take() else { return };
+        let segment = self.segments.back().expect("the active segment is listed");
+        self.marks.appended.raise(segment.end());
+        self.closing.push_back(active);
     }
 
     fn activate(&mut self) {
@@ -230,7 +229,6 @@ impl<S: Storage> Journal<S> {
             start,
             bytes: header.bytes,
             image: Some(Arc::clone(writer.image())),
-            written_end: start + header.bytes,
         });
         let segment = self.segments.back().expect("just pushed");
         let seed = segment.seed(self.epoch);

@@ -18,7 +18,7 @@ pub struct SegmentNumber(pub u64);
 /// Where a record lives.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Home {
-    /// The first byte of its body.
+    /// The first byte of its body; without a body, of its frame.
     pub position: Position,
     /// The segment that holds it.
     pub segment: SegmentNumber,

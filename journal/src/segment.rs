@@ -94,8 +94,6 @@ pub(crate) struct Segment {
     pub bytes: u64,
     /// Its memory, while it is within `hot_bytes`. The active segment's image is here too.
     pub image: Option<Arc<Image>>,
-    /// Where its last written block ends: less than its end if a closing pad skips the rest.
-    pub written_end: Position,
 }
 
 impl Segment {

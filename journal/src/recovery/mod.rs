@@ -257,7 +257,6 @@ impl<S: Storage> Recovering<'_, S> {
             start: found.start,
             bytes: found.bytes,
             image,
-            written_end: found.end(),
         });
         if last {
             visited.last = Some((writer, 0));
@@ -360,6 +359,7 @@ fn assemble<S: Storage>(
         marks: Watermarks::at(first),
         segments: VecDeque::new(),
         active: None,
+        closing: VecDeque::new(),
         preparing: Preparing::new(SegmentNumber(0), config.keys),
         in_flight: None,
         head: Head::new(head),

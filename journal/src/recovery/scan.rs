@@ -57,7 +57,7 @@ impl<'a> Scan<'a> {
     pub fn directory(&self, header: &FrameHeader) -> Option<&'a [u8]> {
         let start = header.position + header.directory_offset() as u64;
         let directory = self.range(start, header.position + u64::from(header.len));
-        let seed = self.seed(header.position);
+        let seed = Seed { key: self.key, epoch: header.epoch };
         let good = directory.len() >= MARKER
             && directory[..MARKER] == seed.marker(header.position)
             && seed.check(header.position, directory) == header.directory_crc;

@@ -27,7 +27,7 @@ pub(crate) struct Tail {
 struct Headers {
     durable: Position,
     last_valid: Position,
-    /// Each head with the position of the first frame that stated it.
+    /// Each head with the position of the first frame of a segment that stated it.
     heads: Vec<(Position, SegmentNumber)>,
 }
 
@@ -59,11 +59,13 @@ pub(crate) fn find<S: Storage>(storage: &mut S, directory: &Directory, table: &E
 impl Headers {
     fn collect(&mut self, scan: &Scan<'_>, from: Position) {
         let mut position = from;
+        let mut stated = None;
         while let Some(header) = scan.header_at(position).or_else(|| scan.next_header(position, scan.end())) {
             self.durable = self.durable.max(header.durable);
             position = header.position + u64::from(header.len);
             self.last_valid = self.last_valid.max(position);
-            if self.heads.last().is_none_or(|(_, head)| *head != header.head) {
+            if stated != Some(header.head) {
+                stated = Some(header.head);
                 self.heads.push((header.position, header.head));
             }
         }

@@ -99,10 +99,7 @@ impl Walk<'_, '_> {
     /// Visits a record if its body is good.
     fn record(&mut self, remains: Remains, entry: &Entry<'_>) {
         let body = self.scan.body(remains.frame, remains.end, entry).filter(|body| good_body(body, entry.body_crc));
-        let position = match entry.body_offset {
-            0 => remains.frame + FRAME_HEADER as u64,
-            offset => remains.frame + u64::from(offset),
-        };
+        let position = remains.frame + u64::from(entry.body_offset);
         match body {
             Some(body) => {
                 let home = Home { position, segment: self.segment, ordinal: self.ordinal, len: entry.body_len };

@@ -1,0 +1,39 @@
+//! Every planted bug is seen by a test.
+#![cfg(feature = "plant")]
+
+mod history;
+
+use postrider_journal::plant;
+
+/// What the histories find.
+const BY_HISTORY: &[&str] = &[
+    "skip-epoch-check",
+    "keep-after-hole",
+    "damage-is-the-end",
+    "no-sync-before-epoch",
+    "rewrite-last-block",
+    "skip-body-crc",
+    "bound-without-overhead",
+    "retry-failed-sync",
+    "ack-before-sync",
+    "recycle-before-head-committed",
+];
+
+fn caught(name: &str, seeds: u64) -> Option<(u64, String)> {
+    plant::set(name);
+    let failure = (0..seeds).find_map(|seed| {
+        let answer = std::panic::catch_unwind(|| history::run(seed));
+        answer.unwrap_or_else(|_| Err("panicked".into())).err().map(|error| (seed, error))
+    });
+    plant::set("");
+    failure
+}
+
+#[test]
+fn histories_find_planted_bugs() {
+    for name in BY_HISTORY {
+        let failure = caught(name, 3000);
+        eprintln!("{name}: {failure:?}");
+        assert!(failure.is_some(), "{name} was not caught");
+    }
+}
