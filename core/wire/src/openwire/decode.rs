@@ -59,7 +59,8 @@ impl Decoder {
         self.part(reader, |walk| walk.cached(of))
     }
 
-    /// Reads a field of any kind in the middle of a frame that is otherwise read by hand.
+    /// Reads a field of any kind in the middle of a frame that is otherwise read by hand. Each part read so has a
+    /// bound of its own for the memory it takes.
     pub fn value(&mut self, reader: &mut Reader<'_>, kind: Kind) -> Result<Value, DecodeError> {
         self.part(reader, |walk| walk.value(kind))
     }

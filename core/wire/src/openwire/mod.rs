@@ -28,7 +28,7 @@ mod wire_format;
 pub mod writer;
 
 pub use boolean_stream::{BooleanReader, BooleanWriter};
-pub use cache::{Placement, ReaderCache, WriterCache, WriterPolicy};
+pub use cache::{NOT_KEPT, Placement, ReaderCache, WriterCache, WriterPolicy};
 pub use decode::{Decoder, FIXED_ALLOCATION, RECEIVED_FACTOR};
 pub use encode::Encoder;
 pub use error::{DecodeError, EncodeError, Fault, NegotiationError};
