@@ -19,4 +19,4 @@ pub use destination::{Destination, DestinationKind};
 pub use event::Event;
 pub use ids::{ConsumerHandle, ConnectionHandle, DestinationId, Handle, PortIndex, Sequence};
 pub use record::{MessageView, MessageWriter};
-pub use time::Now;
+pub use time::{Clock, Now};

@@ -16,3 +16,9 @@ impl Now {
         self.nanos.saturating_add(millis.saturating_mul(1_000_000))
     }
 }
+
+/// Where a thread's owner reads its clocks; parts that may block and then need the time of what woke them ask it.
+pub trait Clock {
+    /// The time at this moment.
+    fn now(&self) -> Now;
+}

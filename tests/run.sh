@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Passes all tests on a fresh machine: installs what is missing, then runs every suite at its small size.
+#   tests/run.sh [SUITE...]      suites: rust plants loom sim interop kills fuzz   (default: all, in this order)
+# Larger sizes by environment: SIM_SEEDS (300), KILLS (30), VOLUME (4000), FUZZ_SECONDS (30).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+: "${SIM_SEEDS:=300}" "${KILLS:=30}" "${VOLUME:=4000}" "${FUZZ_SECONDS:=30}"
+suites=("$@")
+[ ${#suites[@]} -gt 0 ] || suites=(rust plants loom sim interop kills fuzz)
+
+say() { printf '\n=== %s (%s)\n' "$1" "$(date +%T)"; }
+
+need() { # need COMMAND PACKAGE...
+    command -v "$1" >/dev/null || { shift; apt-get update -q && apt-get install -qy --no-install-recommends "$@"; }
+}
+
+rust() {
+    cargo test --workspace --exclude sim
+}
+
+plants() {
+    cargo test -p postrider-journal -p postrider-broker -p postrider-dispatcher --features plant
+}
+
+loom() {
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p postrider-dispatcher --test loom
+}
+
+sim() {
+    cargo test --release -p sim
+    cargo run --release -p sim -- --seeds "0..$SIM_SEEDS"
+    tests/sim/plants.sh
+}
+
+interop() {
+    need javac openjdk-17-jdk-headless
+    need mvn maven
+    cargo build --release
+    tests/interop/run.sh --binary target/release/postrider --volume "$VOLUME" --tests '!KillTest'
+}
+
+kills() {
+    need javac openjdk-17-jdk-headless
+    need mvn maven
+    cargo build --release
+    tests/interop/run.sh --binary target/release/postrider --tests KillTest --kills "$KILLS" --args "--storage direct"
+    tests/interop/run.sh --binary target/release/postrider --tests KillTest --kills "$KILLS" --args "--storage mapped"
+}
+
+fuzz() {
+    tests/fuzz/run.sh "$FUZZ_SECONDS"
+}
+
+for suite in "${suites[@]}"; do
+    say "$suite"
+    "$suite"
+done
+say "all suites passed"

@@ -1,0 +1,165 @@
+//! The process from outside: how it starts, what it says when it cannot, how it ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// A broker of this build, killed when it goes out of scope.
+struct Broker {
+    process: Child,
+    log: BufReader<std::process::ChildStderr>,
+}
+
+impl Broker {
+    fn start(directory: &Path, arguments: &[&str]) -> Broker {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_postrider"))
+            .args(arguments)
+            .current_dir(directory)
+            .env_remove("POSTRIDER_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let log = BufReader::new(process.stderr.take().expect("piped"));
+        Broker { process, log }
+    }
+
+    /// Reads the log up to the line that says where it serves.
+    fn address(&mut self) -> SocketAddr {
+        let mut seen = String::new();
+        loop {
+            let start = seen.len();
+            assert!(self.log.read_line(&mut seen).expect("readable log") > 0, "it ended: {seen}");
+            if let Some((_, rest)) = seen[start..].split_once("openwire://") {
+                let address = rest.split([' ', ',']).next().unwrap_or_default();
+                return address.trim().parse().unwrap_or_else(|_| panic!("no address in {seen}"));
+            }
+        }
+    }
+
+    /// Waits for its end; its code and the rest of its log.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).expect("readable log");
+        let status: ExitStatus = self.process.wait().expect("waited for");
+        (status.code(), rest)
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+const ANY_PORT: [&str; 2] = ["--listen", "openwire://127.0.0.1:0"];
+
+/// The first frame of the broker's: a WireFormatInfo.
+fn greeting(address: SocketAddr) -> Vec<u8> {
+    let mut socket = TcpStream::connect(address).expect("it listens");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    let mut head = [0; 13];
+    socket.read_exact(&mut head).expect("a greeting");
+    head[4..].to_vec()
+}
+
+#[test]
+fn it_serves_without_configuration_and_ends_with_0() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut broker = Broker::start(directory.path(), &ANY_PORT);
+    let address = broker.address();
+    assert_eq!(greeting(address), b"\x01ActiveMQ");
+    assert!(directory.path().join("postrider-data").is_dir());
+    broker.signal("TERM");
+    assert_eq!(broker.end().0, Some(0));
+}
+
+#[test]
+fn every_driver_and_every_storage_serves() {
+    for io in ["auto", "uring", "epoll", "tokio-uring"] {
+        for storage in ["direct", "mapped"] {
+            let directory = tempfile::tempdir().unwrap();
+            let arguments = [&ANY_PORT[..], &["--io", io, "--storage", storage, "--cores", "2"]].concat();
+            let mut broker = Broker::start(directory.path(), &arguments);
+            let address = broker.address();
+            assert_eq!(greeting(address), b"\x01ActiveMQ", "{io} {storage}");
+            broker.signal("INT");
+            assert_eq!(broker.end().0, Some(0), "{io} {storage}");
+        }
+    }
+}
+
+#[test]
+fn a_locked_data_directory_is_one_sentence_and_code_3() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = Broker::start(directory.path(), &ANY_PORT);
+    let address = first.address();
+    let (code, log) = Broker::start(directory.path(), &ANY_PORT).end();
+    assert_eq!(code, Some(3));
+    assert!(log.contains("locked by another process"), "{log}");
+    assert_eq!(greeting(address), b"\x01ActiveMQ", "the first goes on");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_is_one_sentence_and_code_3() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), "in the way").unwrap();
+    let arguments = [&ANY_PORT[..], &["--data-dir", "file"]].concat();
+    let (code, log) = Broker::start(directory.path(), &arguments).end();
+    assert_eq!(code, Some(3), "{log}");
+    assert_eq!(std::fs::read_to_string(directory.path().join("file")).unwrap(), "in the way");
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("postrider.toml"), "cores = 1\nlisten_on = []\n").unwrap();
+    let (code, log) = Broker::start(directory.path(), &["serve", "--config", "postrider.toml"]).end();
+    assert_eq!(code, Some(2));
+    assert!(log.contains("line 2: unknown key `listen_on`; did you mean `listen`?"), "{log}");
+    assert!(!directory.path().join("postrider-data").exists(), "nothing was touched");
+}
+
+#[test]
+fn an_address_in_use_is_named_and_code_4() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("openwire://{}", taken.local_addr().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let (code, log) = Broker::start(directory.path(), &["--listen", &url]).end();
+    assert_eq!(code, Some(4), "{log}");
+    assert!(log.contains("cannot listen on"), "{log}");
+}
+
+#[test]
+fn a_client_that_speaks_nonsense_is_closed_with_a_line_and_others_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut broker = Broker::start(directory.path(), &ANY_PORT);
+    let address = broker.address();
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut rest = Vec::new();
+    assert!(socket.read_to_end(&mut rest).is_ok() || !rest.is_empty(), "the broker closes the connection");
+    assert_eq!(greeting(address), b"\x01ActiveMQ");
+    broker.signal("TERM");
+    let (code, log) = broker.end();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("connection closed") && log.contains("127.0.0.1"), "{log}");
+}
+
+#[test]
+fn the_shipped_binary_has_no_planted_bug() {
+    let binary = std::fs::read(env!("CARGO_BIN_EXE_postrider")).unwrap();
+    let has = |name: &[u8]| binary.windows(name.len()).any(|window| window == name);
+    assert!(has(b"postrider_broker"), "the search works");
+    for name in [&b"skip-epoch-check"[..], b"dispatch-before-commit", b"under-marked"] {
+        assert!(!has(name), "{} is in the binary", String::from_utf8_lossy(name));
+    }
+}
