@@ -25,6 +25,9 @@ class KillTest extends BrokerTest {
     private static final int LONGEST_LIFE_MS = 300;
     private static final long IDLE_LIMIT_MS = 30_000;
     private static final List<String> QUEUES = List.of("one", "two");
+    /** Its messages lie through all later kills, up to KEPT_SENDS / 10 for each producer. */
+    private static final String KEPT = "kept";
+    private static final int KEPT_SENDS = 10_000;
     private static final int[] MODES = {
         Session.AUTO_ACKNOWLEDGE, Session.CLIENT_ACKNOWLEDGE, ActiveMQSession.INDIVIDUAL_ACKNOWLEDGE
     };
@@ -45,7 +48,7 @@ class KillTest extends BrokerTest {
         long seed = Settings.seed();
         System.out.println("[kills] " + Settings.kills() + " with -Dpostrider.seed=" + seed);
         List<Thread> producers = startProducers(seed);
-        List<Thread> consumers = startConsumers(seed);
+        List<Thread> consumers = startConsumers(QUEUES, seed);
         Random random = new Random(seed);
         for (int count = 0; count < Settings.kills(); count++) {
             awaitProgress();
@@ -55,6 +58,7 @@ class KillTest extends BrokerTest {
         awaitProgress();
         sending = false;
         join(producers);
+        consumers.addAll(startConsumers(List.of(KEPT), seed + 1));
         awaitDelivery();
         receiving = false;
         join(consumers);
@@ -89,9 +93,9 @@ class KillTest extends BrokerTest {
         return threads;
     }
 
-    private List<Thread> startConsumers(long seed) {
+    private List<Thread> startConsumers(List<String> queues, long seed) {
         List<Thread> threads = new ArrayList<>();
-        for (String queue : QUEUES) {
+        for (String queue : queues) {
             for (int mode : MODES) {
                 Random random = new Random(seed * 31 + threads.size());
                 threads.add(start(() -> consume(queue, mode, random)));
@@ -110,7 +114,8 @@ class KillTest extends BrokerTest {
                 for (; sending; next++) {
                     await("consumers to catch up", () -> !sending || ledger.backlog() < MAX_BACKLOG);
                     String text = ledger.compose(prefix + next, random);
-                    producer.send(queue(QUEUES.get(next % QUEUES.size())), session.createTextMessage(text));
+                    String queue = next % 10 == 9 && next < KEPT_SENDS ? KEPT : QUEUES.get(next % QUEUES.size());
+                    producer.send(queue(queue), session.createTextMessage(text));
                     ledger.receipt(prefix + next);
                 }
             } catch (JMSException killed) {
