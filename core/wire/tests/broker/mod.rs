@@ -1,14 +1,16 @@
 //! A broker of one page: enough to answer the recorded clients.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use postrider_model::command::*;
 use postrider_model::event::Failure;
 use postrider_model::record::Tag;
 use postrider_model::{
-    CommandBatch, ConnectionHandle, ConsumerHandle, Destination, MessageView, Now, Sequence, pattern,
+    CommandBatch, ConnectionHandle, ConsumerHandle, Destination, DestinationKind, MessageView, Now, Sequence, pattern,
 };
+use postrider_wire::openwire::schema::consumer_id;
 use postrider_wire::openwire::session::{CommandSink, Delivery, Handles, Session};
+use postrider_wire::openwire::{Decoder, Settings};
 
 /// Batches of one command: handed over when the next one comes.
 #[derive(Default)]
@@ -29,7 +31,8 @@ struct Consumer {
     in_flight: Vec<u64>,
     delivered: usize,
     pulls: usize,
-    ends_pull: bool,
+    /// When a pull is answered that no message came for, in milliseconds.
+    pull_ends: u64,
     browsed: bool,
 }
 
@@ -40,13 +43,22 @@ struct Stored {
     sender: ConnectionHandle,
 }
 
+/// What a recording tells that a page of code cannot know.
+#[derive(Default)]
+pub struct Oracle {
+    /// The sequences of a message id, in the order in which its copies were dispatched.
+    pub sequences: HashMap<String, VecDeque<u64>>,
+    /// Sequences that were dispatched to a consumer, by connection id, session and value: what its selector lets through.
+    pub selected: HashSet<(String, u64)>,
+}
+
 /// Queues, topics, producers and consumers.
 #[derive(Default)]
 pub struct Broker {
     pub sink: Sink,
-    /// All commands that came, for assertions.
-    pub log: Vec<Command>,
-    sequences: HashMap<String, u64>,
+    /// Why messages were given up.
+    pub causes: Vec<String>,
+    oracle: Oracle,
     next_sequence: u64,
     destinations: HashMap<(ConnectionHandle, u32), Vec<Destination>>,
     messages: std::collections::BTreeMap<u64, Stored>,
@@ -94,9 +106,13 @@ impl Port<'_, '_> {
 }
 
 impl Broker {
-    /// A broker that gives messages these sequences, if it knows their ids.
-    pub fn new(sequences: HashMap<String, u64>) -> Broker {
-        Broker { sequences, next_sequence: 1_000_000, ..Broker::default() }
+    pub fn new(oracle: Oracle) -> Broker {
+        Broker { oracle, next_sequence: 1_000_000, ..Broker::default() }
+    }
+
+    fn next_sequence(&mut self, id: &str) -> u64 {
+        self.next_sequence += 1;
+        self.oracle.sequences.get_mut(id).and_then(VecDeque::pop_front).unwrap_or(self.next_sequence)
     }
 
     pub fn work(
@@ -107,9 +123,9 @@ impl Broker {
         outputs: &mut HashMap<ConnectionHandle, Vec<u8>>,
     ) {
         let mut port = Port { sessions, handles, outputs, now };
+        self.dispatch(&mut port);
         while let Some(batch) = self.sink.batches.pop_front() {
             for command in &batch.commands {
-                self.log.push(command.clone());
                 self.handle(command, &batch.arena, &mut port);
                 self.dispatch(&mut port);
             }
@@ -120,13 +136,7 @@ impl Broker {
         match command {
             Command::OpenConnection(open) => self.open_connection(open, port),
             Command::CloseConnection { connection, request, .. } => {
-                let of_connection = |(handle, consumer): &(ConsumerHandle, Consumer)| {
-                    (consumer.connection == *connection).then_some(*handle)
-                };
-                let consumers: Vec<ConsumerHandle> = self.consumers.iter().filter_map(of_connection).collect();
-                for consumer in consumers {
-                    self.close_consumer(consumer, LastDelivered::Unknown);
-                }
+                self.close_consumers(*connection);
                 self.clients.retain(|_, holder| holder != connection);
                 port.answer(*connection, *request);
             }
@@ -142,13 +152,19 @@ impl Broker {
             }
             Command::Publish(publish) => self.publish(publish, arena, port),
             Command::Acknowledge(acknowledge) => {
+                if acknowledge.kind == AcknowledgeKind::Poison {
+                    self.causes.push(String::from_utf8(acknowledge.cause.of(arena).to_vec()).unwrap());
+                }
                 self.acknowledge(acknowledge);
                 port.answer(acknowledge.connection, acknowledge.request);
             }
             Command::Pull { consumer, timeout_millis, .. } => {
                 let consumer = self.consumer(*consumer).unwrap();
                 consumer.pulls = 1;
-                consumer.ends_pull = *timeout_millis != 0;
+                consumer.pull_ends = match timeout_millis {
+                    0 => u64::MAX,
+                    timeout => millis(port.now) + timeout.max(&0).unsigned_abs(),
+                };
             }
             Command::SetPrefetch { consumer, prefetch, .. } => {
                 self.consumer(*consumer).unwrap().open.prefetch = *prefetch;
@@ -165,6 +181,7 @@ impl Broker {
         if let Some((old, _)) = self.ids.iter().find(|(handle, id)| **id == *open.id && **handle != open.connection) {
             let old = *old;
             self.clients.retain(|_, holder| *holder != old);
+            self.close_consumers(old);
         }
         if self.clients.contains_key(&*open.client_id) {
             port.fail(open.connection, open.request, Failure::InvalidClientId, None);
@@ -183,7 +200,7 @@ impl Broker {
             in_flight: Vec::new(),
             delivered: 0,
             pulls: 0,
-            ends_pull: false,
+            pull_ends: u64::MAX,
             browsed: false,
         };
         self.consumers.push((open.consumer, consumer));
@@ -192,6 +209,13 @@ impl Broker {
 
     fn consumer(&mut self, handle: ConsumerHandle) -> Option<&mut Consumer> {
         self.consumers.iter_mut().find(|(other, _)| *other == handle).map(|(_, consumer)| consumer)
+    }
+
+    fn close_consumers(&mut self, connection: ConnectionHandle) {
+        let of_connection =
+            |(handle, consumer): &(ConsumerHandle, Consumer)| (consumer.connection == connection).then_some(*handle);
+        let consumers: Vec<ConsumerHandle> = self.consumers.iter().filter_map(of_connection).collect();
+        consumers.into_iter().for_each(|consumer| self.close_consumer(consumer, LastDelivered::Unknown));
     }
 
     fn close_consumer(&mut self, handle: ConsumerHandle, last_delivered: LastDelivered) {
@@ -215,18 +239,14 @@ impl Broker {
         let record = publish.record.of(arena);
         assert_eq!(crc32fast::hash(record), publish.record_crc);
         let view = MessageView::parse(record).unwrap();
-        let header = view.header();
-        let connection = String::from_utf8_lossy(view.field(Tag::ProducerConnection).unwrap()).into_owned();
-        let (session, value) = (header.producer_session, header.producer_value);
-        let id = format!("{connection}:{session}:{value}:{}", publish.producer_sequence);
+        let id = id_of(&view);
         for destination in self.destinations[&(publish.connection, publish.destination)].clone() {
-            self.next_sequence += 1;
-            let sequence = self.sequences.get(&id).copied().unwrap_or(self.next_sequence);
             let is_wanted =
                 !destination.kind.is_topic() || self.consumers.iter().any(|(_, consumer)| consumer.wants(&destination));
             if is_wanted {
                 let stored =
                     Stored { destination, record: record.to_vec(), redeliveries: 0, sender: publish.connection };
+                let sequence = self.next_sequence(&id);
                 self.messages.insert(sequence, stored);
             }
         }
@@ -253,8 +273,14 @@ impl Broker {
                 let done: Vec<u64> = consumer.in_flight.drain(first..=last).collect();
                 let is_browser = consumer.open.browser;
                 consumer.delivered = consumer.delivered.saturating_sub(done.len());
-                if !is_browser {
-                    done.iter().for_each(|sequence| drop(self.messages.remove(sequence)));
+                for sequence in done.iter().filter(|_| !is_browser) {
+                    let Some(mut stored) = self.messages.remove(sequence) else { continue };
+                    if kind == AcknowledgeKind::Poison {
+                        stored.destination = Destination::new(DestinationKind::Queue, b"ActiveMQ.DLQ");
+                        stored.redeliveries = 0;
+                        let sequence = self.next_sequence(&id_of(&MessageView::parse(&stored.record).unwrap()));
+                        self.messages.insert(sequence, stored);
+                    }
                 }
             }
         }
@@ -289,9 +315,9 @@ impl Broker {
     fn end(&mut self, index: usize, port: &mut Port<'_, '_>) {
         let (handle, consumer) = &mut self.consumers[index];
         let ends_browse = consumer.open.browser && !consumer.browsed;
-        let ends_pull = consumer.pulls > 0 && consumer.ends_pull;
+        let ends_pull = consumer.pulls > 0 && millis(port.now) >= consumer.pull_ends;
         if ends_browse || ends_pull {
-            consumer.browsed = true;
+            consumer.browsed = consumer.open.browser;
             consumer.pulls = 0;
             let handle = *handle;
             port.with(consumer.connection, |session, handles, output| {
@@ -316,7 +342,9 @@ impl Broker {
         };
         let fits = |(sequence, stored): &(&u64, &Stored)| {
             let is_own = consumer.open.no_local && stored.sender == consumer.connection;
-            consumer.wants(&stored.destination) && is_free(sequence, stored) && !is_own
+            let is_selected = consumer.open.selector.is_none()
+                || self.oracle.selected.contains(&(consumer_text(&consumer.open.identity), **sequence));
+            consumer.wants(&stored.destination) && is_free(sequence, stored) && !is_own && is_selected
         };
         self.messages.iter().find(fits).map(|(sequence, _)| *sequence)
     }
@@ -326,4 +354,22 @@ impl Consumer {
     fn wants(&self, destination: &Destination) -> bool {
         self.open.destinations.iter().any(|own| pattern::matches(own, destination))
     }
+}
+
+fn millis(now: Now) -> u64 {
+    now.nanos / 1_000_000
+}
+
+/// JMSMessageID, without what ActiveMQ puts in front.
+fn id_of(view: &MessageView<'_>) -> String {
+    let header = view.header();
+    let connection = String::from_utf8_lossy(view.field(Tag::ProducerConnection).unwrap());
+    format!("{connection}:{}:{}:{}", header.producer_session, header.producer_value, header.producer_sequence)
+}
+
+/// The text form of a ConsumerId.
+fn consumer_text(identity: &[u8]) -> String {
+    let id = Decoder::new(Settings::initial(usize::MAX)).decode(identity).unwrap().unwrap();
+    let connection = String::from_utf8_lossy(id.string(consumer_id::CONNECTION_ID).unwrap());
+    format!("{connection}:{}:{}", id.long(consumer_id::SESSION_ID), id.long(consumer_id::VALUE))
 }

@@ -14,3 +14,6 @@ mod output;
 mod placing;
 pub(super) mod rare;
 pub(super) mod response;
+
+#[cfg(test)]
+mod tests;
