@@ -54,25 +54,28 @@ impl<T: Default + Recycle> Producer<T> {
 
     /// Hands a batch over and wakes the consumer if it sleeps. A full ring gives it back; the alarm of this side rings when
     /// there is room again.
-    pub fn push(&mut self, batch: T) -> Result<(), T> {
-        let batch = match self.shared.filled.push(batch) {
-            Ok(()) => return self.pushed(),
-            Err(batch) => batch,
-        };
+    pub fn push(&mut self, mut batch: T) -> Result<(), T> {
+        while self.has_room() {
+            match self.shared.filled.push(batch) {
+                Ok(()) => {
+                    self.consumer.notify();
+                    return Ok(());
+                }
+                Err(refused) => batch = refused,
+            }
+        }
+        Err(batch)
+    }
+
+    /// Whether a push would be taken; one of the things a producer with a waiting batch looks at before it sleeps. After a no
+    /// the consumer's next pop rings the alarm of this side: each no asks for it anew, since an earlier pop's late answer may
+    /// have taken the request away.
+    pub fn has_room(&self) -> bool {
+        if !self.shared.filled.is_full() {
+            return true;
+        }
         // A slot freed before the flag was up is seen here, one freed after it rings the alarm.
         self.shared.found_full.raise();
-        self.shared.filled.push(batch)?;
-        self.shared.found_full.lower();
-        self.pushed()
-    }
-
-    fn pushed(&self) -> Result<(), T> {
-        self.consumer.notify();
-        Ok(())
-    }
-
-    /// Whether a push would be taken; one of the things a producer with a waiting batch looks at before it sleeps.
-    pub fn has_room(&self) -> bool {
         !self.shared.filled.is_full()
     }
 }

@@ -28,13 +28,15 @@ impl WakeFlag {
 
     /// The sleeper's first step. What it reads afterwards is at least as new as what anybody saw who missed the flag.
     pub fn raise(&self) {
-        self.sleeping.store(true, Ordering::Relaxed);
+        // A swap, here and below: each change then follows from the one before, which the model checker needs to see. Who
+        // goes to sleep has the time.
+        self.sleeping.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
     /// The sleeper is awake again.
     pub fn lower(&self) {
-        self.sleeping.store(false, Ordering::Relaxed);
+        self.sleeping.swap(false, Ordering::Relaxed);
     }
 
     /// The waker's step, after what it brings is visible. True: the caller must wake the sleeper, nobody else will.

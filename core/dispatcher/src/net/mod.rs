@@ -8,6 +8,7 @@
 pub mod epoll;
 #[cfg(not(loom))]
 mod listener;
+#[cfg(not(loom))]
 mod slots;
 #[cfg(not(loom))]
 mod socket;
