@@ -193,3 +193,189 @@ impl Subscription {
         Subscription { destination: number, id, inline, acknowledge, ledger: Ledger::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use postrider_wire::openwire::schema::{active_mq_bytes_message, message_ack, message_id};
+
+    use super::*;
+    use crate::frames::{Fixed, Variable, message as text_message};
+    use crate::ledger::Verdict;
+
+    const RUN: u32 = 77;
+    const SIZE: usize = 64;
+    const DESTINATION: u16 = 1;
+
+    /// A consumer, both sides of its connection, and what was acknowledged.
+    struct Bench {
+        consumer: Consumer,
+        codec: Codec,
+        broker: WireFormat,
+        meter: Meter,
+    }
+
+    impl Bench {
+        fn new(settings: Settings, run: Run) -> Bench {
+            let (id, destination) = (names::consumer_id("ID:c", DESTINATION), names::destination("bench-1", false));
+            let consumer = Consumer {
+                run,
+                subscriptions: vec![Subscription::new(RUN, DESTINATION, id, &destination)],
+                ack_every: 1,
+                text: body::blank(SIZE),
+                by_hand: is_handmade(&settings).then_some(settings.cache_size.is_some()),
+                foreign: 0,
+            };
+            let format = || WireFormat::new(settings, WriterPolicy::JavaOrder);
+            let codec = Codec { format: format(), out: Vec::new(), command: 0 };
+            Bench { consumer, codec, broker: format(), meter: Meter::default() }
+        }
+
+        fn receive(&mut self, dispatch: &Structure) {
+            let mut frame = Vec::new();
+            self.broker.encode(dispatch, &mut frame).unwrap();
+            self.consumer.frame(&frame[4..], &mut self.codec, &mut self.meter, 1_000).unwrap();
+        }
+
+        /// Numbers and broker's numbers of the acknowledged messages.
+        fn acknowledged(&mut self) -> Vec<(i64, i64)> {
+            self.consumer.flush(&mut self.codec).unwrap();
+            let mut acknowledged = Vec::new();
+            let mut bytes = &self.codec.out[..];
+            while let Some((size, rest)) = bytes.split_first_chunk() {
+                let (frame, rest) = rest.split_at(u32::from_be_bytes(*size) as usize);
+                let ack = self.broker.decode(frame).unwrap().unwrap();
+                let id = ack.object(message_ack::LAST_MESSAGE_ID).unwrap();
+                let long = |field| id.long(field);
+                acknowledged.push((long(message_id::PRODUCER_SEQUENCE_ID), long(message_id::BROKER_SEQUENCE_ID)));
+                bytes = rest;
+            }
+            acknowledged
+        }
+
+        fn verdict(self, sent: u64) -> Verdict {
+            let mut verdict = Verdict { foreign: self.consumer.foreign, ..Verdict::default() };
+            let ledgers: Vec<Ledger> = self.consumer.into_ledgers().map(|(_, ledger)| ledger).collect();
+            verdict.add(&[0, 0, 0, sent], &ledgers.iter().collect::<Vec<_>>(), false);
+            verdict
+        }
+    }
+
+    fn stamp(counter: u64) -> Stamp {
+        Stamp { run: RUN, producer: 3, destination: DESTINATION, counter, time: 400 }
+    }
+
+    fn dispatch(stamp: Stamp, spoil: impl FnOnce(&mut Vec<u8>)) -> Structure {
+        let (producer, destination) =
+            (names::producer_id(stamp.run, 3, DESTINATION), names::destination("bench-1", false));
+        let fixed = Fixed { producer: &producer, destination: &destination, persistent: true, response_required: true };
+        let mut text = body::blank(SIZE);
+        stamp.write(&mut text);
+        spoil(&mut text);
+        let sequence = stamp.counter as i64 + 1;
+        let mut message = text_message(&fixed, Variable { command: 1, sequence, timestamp: 1 }, &text);
+        let id = Structure::clone(message.object(message::MESSAGE_ID).unwrap());
+        message.set(message::MESSAGE_ID, id.with(message_id::BROKER_SEQUENCE_ID, 500 + sequence));
+        Structure::new(&message_dispatch::DEFINITION)
+            .with(message_dispatch::CONSUMER_ID, names::consumer_id("ID:c", DESTINATION))
+            .with(message_dispatch::DESTINATION, destination)
+            .with(message_dispatch::MESSAGE, message)
+    }
+
+    fn whole(counter: u64) -> Structure {
+        dispatch(stamp(counter), |_| ())
+    }
+
+    fn all_settings() -> [Settings; 4] {
+        let loose = Settings::initial(1 << 20);
+        let cached = Settings { cache_size: Some(1024), ..loose };
+        [loose, cached, Settings { tight: true, ..loose }, Settings { tight: true, ..cached }]
+    }
+
+    #[test]
+    fn all_that_arrives_is_acknowledged_and_counted() {
+        for settings in all_settings() {
+            let mut bench = Bench::new(settings, Run::Own(RUN));
+            (0..5).for_each(|counter| bench.receive(&whole(counter)));
+            assert_eq!(bench.acknowledged(), [(1, 501), (2, 502), (3, 503), (4, 504), (5, 505)]);
+            assert_eq!(bench.meter.counts.delivered, 5);
+            assert_eq!(bench.verdict(5), Verdict::default());
+        }
+    }
+
+    #[test]
+    fn planted_faults_are_found() {
+        for settings in all_settings() {
+            let mut bench = Bench::new(settings, Run::Own(RUN));
+            for counter in [0, 1, 3, 1, 2, 5] {
+                bench.receive(&whole(counter));
+            }
+            assert_eq!(bench.acknowledged().len(), 6);
+            let expected = Verdict { lost: 1, duplicated: 1, out_of_order: 1, ..Verdict::default() };
+            assert_eq!(bench.verdict(6), expected);
+        }
+    }
+
+    #[test]
+    fn altered_texts_are_found() {
+        let spoilers: [fn(&mut Vec<u8>); 4] = [
+            |text| text[SIZE - 1] ^= 1,
+            |text| text.truncate(SIZE - 1),
+            |text| Stamp { counter: 9, ..stamp(1) }.write(text),
+            |text| Stamp { destination: 0, ..stamp(1) }.write(text),
+        ];
+        for settings in all_settings() {
+            for spoil in spoilers {
+                let mut bench = Bench::new(settings, Run::Own(RUN));
+                bench.receive(&whole(0));
+                bench.receive(&dispatch(stamp(1), spoil));
+                assert_eq!(bench.verdict(2), Verdict { altered: 1, lost: 1, ..Verdict::default() });
+            }
+        }
+    }
+
+    #[test]
+    fn marked_repetitions_are_allowed() {
+        let mut bench = Bench::new(all_settings()[1], Run::Own(RUN));
+        bench.receive(&whole(0));
+        bench.receive(&whole(0).with(message_dispatch::REDELIVERY_COUNTER, 1));
+        assert_eq!(bench.verdict(1), Verdict { redelivered: 1, ..Verdict::default() });
+    }
+
+    #[test]
+    fn messages_of_others_are_acknowledged_and_left_alone() {
+        let mut bytes = whole(8);
+        let message = Structure::clone(bytes.object(message_dispatch::MESSAGE).unwrap());
+        let mut other = Structure::new(&active_mq_bytes_message::DEFINITION);
+        (0..message.fields().len()).for_each(|field| other.set(field, message.fields()[field].clone()));
+        bytes.set(message_dispatch::MESSAGE, other);
+        for settings in all_settings() {
+            let mut bench = Bench::new(settings, Run::Own(RUN));
+            bench.receive(&whole(0));
+            bench.receive(&dispatch(Stamp { run: 5, ..stamp(6) }, |_| ()));
+            bench.receive(&dispatch(stamp(7), |text| text[0] = b'#'));
+            bench.receive(&bytes);
+            bench.receive(&whole(1));
+            assert_eq!(bench.acknowledged(), [(1, 501), (7, 507), (8, 508), (9, 509), (2, 502)]);
+            assert_eq!(bench.verdict(2), Verdict { foreign: 3, ..Verdict::default() });
+        }
+    }
+
+    #[test]
+    fn without_producers_the_first_run_is_checked() {
+        let mut bench = Bench::new(all_settings()[1], Run::First);
+        for counter in 0..3 {
+            bench.receive(&dispatch(Stamp { run: 5, ..stamp(counter) }, |_| ()));
+        }
+        bench.receive(&whole(3));
+        assert_eq!(bench.acknowledged(), [(1, 501), (2, 502), (3, 503), (4, 504)]);
+        assert_eq!(bench.verdict(3), Verdict { foreign: 1, ..Verdict::default() });
+    }
+
+    #[test]
+    fn ranges_end_with_what_came_at_once() {
+        let mut bench = Bench::new(all_settings()[1], Run::Own(RUN));
+        bench.consumer.ack_every = 3;
+        (0..5).for_each(|counter| bench.receive(&whole(counter)));
+        assert_eq!(bench.acknowledged(), [(3, 503), (5, 505)]);
+    }
+}

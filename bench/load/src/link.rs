@@ -247,3 +247,72 @@ impl Link {
         self.write()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codec() -> Codec {
+        let format = WireFormat::new(Settings::initial(1 << 20), WriterPolicy::JavaOrder);
+        Codec { format, out: Vec::new(), command: 0 }
+    }
+
+    fn decoded(codec: &mut Codec, structure: &Structure) -> Result<Incoming> {
+        let mut frame = Vec::new();
+        codec.format.encode(structure, &mut frame).unwrap();
+        codec.receipt(&frame[4..])
+    }
+
+    #[test]
+    fn what_ends_the_work_is_told_in_the_brokers_words() {
+        let exception = || Throwable::new(b"java.lang.SecurityException", b"User x is not authorized");
+        let refused = Structure::new(&exception_response::DEFINITION).with(exception_response::EXCEPTION, exception());
+        let reported = Structure::new(&connection_error::DEFINITION).with(connection_error::EXCEPTION, exception());
+        let closed = Structure::new(&consumer_control::DEFINITION).with(consumer_control::CLOSE, true);
+        let cases = [
+            (refused, "the broker refused a command: java.lang.SecurityException: User x is not authorized"),
+            (reported, "the broker reports: java.lang.SecurityException: User x is not authorized"),
+            (Structure::new(&exception_response::DEFINITION), "the broker refused a command: no reason given"),
+            (Structure::new(&shutdown_info::DEFINITION), "the broker is shutting down"),
+            (closed, "the broker closed the consumer"),
+        ];
+        for (structure, expected) in cases {
+            assert_eq!(decoded(&mut codec(), &structure).unwrap_err().to_string(), expected);
+        }
+        assert!(codec().decode(&[255]).unwrap_err().to_string().contains("cannot be decoded"));
+    }
+
+    #[test]
+    fn answers_and_messages_are_told_apart() {
+        let answer = Structure::new(&response::DEFINITION).with(response::CORRELATION_ID, 9);
+        assert!(matches!(decoded(&mut codec(), &answer), Ok(Incoming::Receipt(9))));
+        let dispatch = Structure::new(&message_dispatch::DEFINITION);
+        assert!(matches!(decoded(&mut codec(), &dispatch), Ok(Incoming::Dispatch(_))));
+        let control = Structure::new(&consumer_control::DEFINITION);
+        assert!(matches!(decoded(&mut codec(), &control), Ok(Incoming::Ignored)));
+    }
+
+    #[test]
+    fn only_a_keep_alive_that_asks_is_answered() {
+        let mut codec = codec();
+        let keep_alive = Structure::new(&keep_alive_info::DEFINITION);
+        decoded(&mut codec, &keep_alive).unwrap();
+        assert!(codec.out.is_empty());
+        decoded(&mut codec, &keep_alive.clone().with(base_command::RESPONSE_REQUIRED, true)).unwrap();
+        let answer = std::mem::take(&mut codec.out);
+        assert_eq!(codec.format.decode(&answer[4..]).unwrap(), Some(keep_alive));
+    }
+
+    #[test]
+    fn many_ids_go_without_the_cache() {
+        use clap::Parser;
+        #[derive(Parser)]
+        struct Program {
+            #[command(flatten)]
+            arguments: Arguments,
+        }
+        let Program { arguments } = Program::parse_from(["load"]);
+        assert!(offer(&arguments, CACHED_LIMIT).cache_enabled);
+        assert!(!offer(&arguments, CACHED_LIMIT + 1).cache_enabled);
+    }
+}
