@@ -49,6 +49,7 @@ class ErrorTest extends BrokerTest {
         send(bystander, queue(bystanderQueue), "before", 0, 3);
     }
 
+    /** Whatever a test did, the bystander and a newcomer are served. */
     @AfterEach
     void checkBystander() throws JMSException {
         send(bystander, queue(bystanderQueue), "after", 0, 3);
@@ -105,6 +106,15 @@ class ErrorTest extends BrokerTest {
         try (RawClient client = raw()) {
             client.connect(name("size"));
             client.sendBytes(ByteBuffer.allocate(64).putInt(size).put((byte) 3).array());
+            client.readToRefusal();
+        }
+    }
+
+    @Test
+    void frameBeyondTheOfferedLimitIsRefused() throws IOException {
+        try (RawClient client = raw()) {
+            int limit = (int) client.negotiate().getMaxFrameSize();
+            client.sendBytes(ByteBuffer.allocate(64).putInt(limit + 1).put((byte) 3).array());
             client.readToRefusal();
         }
     }

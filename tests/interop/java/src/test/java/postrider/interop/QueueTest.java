@@ -2,6 +2,7 @@ package postrider.interop;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -114,7 +115,7 @@ class QueueTest extends BrokerTest {
             int last = -1;
             for (String text : receiveTexts(consumer, 10)) {
                 int index = Integer.parseInt(text.substring(1));
-                assertEquals(true, index > last && !seen[index], () -> text + " out of order or twice");
+                assertTrue(index > last && !seen[index], () -> text + " out of order or twice");
                 seen[index] = true;
                 last = index;
             }

@@ -1,6 +1,7 @@
 package postrider.interop;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.util.List;
@@ -144,7 +145,7 @@ class RedeliveryTest extends BrokerTest {
             Message first = receive(next);
             int index = Integer.parseInt(text(first).substring(1));
             Envelope.checkRedelivered(first, 2);
-            assertEquals(true, index <= 30, () -> "30 were received, the first of the rest is " + index);
+            assertTrue(index <= 30, () -> "30 were received, the first of the rest is " + index);
             checkRedelivered(next, index + 1, 100, 2);
         }
     }

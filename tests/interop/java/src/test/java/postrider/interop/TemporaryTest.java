@@ -2,9 +2,13 @@ package postrider.interop;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import javax.jms.DeliveryMode;
 import javax.jms.Destination;
 import javax.jms.JMSException;
 import javax.jms.Message;
@@ -148,7 +152,23 @@ class TemporaryTest extends BrokerTest {
         Session other = session(connect(BLIND));
         MessageProducer producer = other.createProducer(null);
         JMSException refusal = assertThrows(JMSException.class, () -> producer.send(replies, other.createTextMessage("too late")));
-        assertEquals(true, refusal.getMessage().contains("temp-queue://" + replies.getQueueName()), refusal::getMessage);
+        assertTrue(refusal.getMessage().contains("temp-queue://" + replies.getQueueName()), refusal::getMessage);
+    }
+
+    @Test
+    void failedAsynchronousSendReachesTheListenerAndTheConnectionLives() throws Exception {
+        ActiveMQConnection owner = connect();
+        TemporaryQueue replies = session(owner).createTemporaryQueue();
+        owner.close();
+        ActiveMQConnection sender = connect(BLIND);
+        CompletableFuture<JMSException> heard = new CompletableFuture<>();
+        sender.setExceptionListener(heard::complete);
+        Session session = session(sender);
+        session.createProducer(null).send(replies, session.createTextMessage("too late"), DeliveryMode.NON_PERSISTENT, 4, 0);
+        assertTrue(heard.get(PATIENCE_MS, TimeUnit.MILLISECONDS).getMessage().contains(replies.getQueueName()));
+        String name = name("alive");
+        send(sender, queue(name), "m", 0, 1);
+        assertEquals(texts("m", 0, 1), receiveTexts(consumer(sender, queue(name)), 1));
     }
 
     @Test

@@ -1,7 +1,9 @@
 package postrider.interop;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -16,6 +18,7 @@ import javax.jms.Session;
 import javax.jms.TemporaryQueue;
 import org.apache.activemq.ActiveMQConnection;
 import org.apache.activemq.command.ActiveMQTopic;
+import org.apache.activemq.command.WireFormatInfo;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -98,6 +101,20 @@ class WireFormatTest extends BrokerTest {
         for (Message message : receive(consumer, 800)) {
             assertEquals(queue(prefix + "." + text(message).substring(1)), message.getJMSDestination());
         }
+    }
+
+    @Test
+    void brokerOffersWhatTheClientCanUse() throws Exception {
+        try (RawClient client = new RawClient(Settings.host(), Settings.port())) {
+            WireFormatInfo offer = client.negotiate();
+            assertEquals(12, offer.getVersion());
+            assertTrue(offer.getMaxFrameSize() > 0 && offer.getMaxFrameSize() < Integer.MAX_VALUE, offer::toString);
+            // With a size from 1 to 99 the client's encoder never ends.
+            assertTrue(offer.getCacheSize() == 0 || offer.getCacheSize() >= 100, offer::toString);
+        }
+        ActiveMQConnection connection = connect();
+        await("BrokerInfo", () -> connection.getBrokerInfo() != null);
+        assertNotNull(connection.getBrokerInfo().getBrokerId());
     }
 
     @Test
