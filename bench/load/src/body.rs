@@ -116,10 +116,12 @@ mod tests {
     fn other_texts_have_no_stamp() {
         assert_eq!(Stamp::read(&blank(STAMP_LENGTH)), None);
         assert_eq!(Stamp::read(b"aaaaaaaa"), None);
-        for wrong in [b'`', b'q', b'0', 0xFF] {
-            let mut text = vec![b'a'; STAMP_LENGTH];
-            text[17] = wrong;
-            assert_eq!(Stamp::read(&text), None, "{wrong}");
+        for place in 0..STAMP_LENGTH {
+            for wrong in [b'`', b'q', b'0', 0xFF] {
+                let mut text = vec![b'a'; STAMP_LENGTH];
+                text[place] = wrong;
+                assert_eq!(Stamp::read(&text), None, "{wrong} at {place}");
+            }
         }
     }
 }

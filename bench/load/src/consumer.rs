@@ -320,7 +320,7 @@ mod tests {
         let spoilers: [fn(&mut Vec<u8>); 4] = [
             |text| text[SIZE - 1] ^= 1,
             |text| text.truncate(SIZE - 1),
-            |text| Stamp { counter: 9, ..stamp(1) }.write(text),
+            |text| Stamp { counter: 0, ..stamp(1) }.write(text),
             |text| Stamp { destination: 0, ..stamp(1) }.write(text),
         ];
         for settings in all_settings() {

@@ -177,3 +177,41 @@ impl Board {
         counts.fold(Counts::default(), Counts::plus)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_board_adds_up_what_the_threads_publish() {
+        let board = Board::new(2, Phase::Measure);
+        assert_eq!(board.total(None).unfinished, u64::MAX, "nothing is published yet");
+        let one = Counts { sent: 5, receipted: 4, owed: 10, delivered: 3, last: 7, unfinished: 1 };
+        board.publish(0, &one);
+        board.publish(1, &Counts { last: 6, ..one });
+        let both = Counts { sent: 10, receipted: 8, owed: 20, delivered: 6, last: 7, unfinished: 2 };
+        assert_eq!(board.total(None), both);
+        assert_eq!(board.total(Some(1)), one);
+    }
+
+    #[test]
+    fn phases_only_go_forward() {
+        let board = Board::new(1, Phase::WarmUp);
+        for phase in [Phase::Measure, Phase::Stop, Phase::Drain] {
+            board.enter(phase);
+        }
+        assert_eq!(board.phase(), Phase::Stop);
+    }
+
+    #[test]
+    fn latencies_are_recorded_while_it_is_measured() {
+        let mut meter = Meter::default();
+        meter.receipted(100, 300);
+        meter.is_measuring = true;
+        meter.receipted(100, 400);
+        meter.delivered(500, 450);
+        assert_eq!((meter.counts.receipted, meter.counts.delivered, meter.counts.last), (2, 1, 450));
+        assert_eq!((meter.receipts.len(), meter.receipts.max()), (1, 300));
+        assert_eq!((meter.deliveries.len(), meter.deliveries.max()), (1, 0));
+    }
+}

@@ -46,10 +46,10 @@ impl Acknowledge {
         Acknowledge { run, destination_number: number, consumer, destination, range: None, count: 0, head, ids }
     }
 
-    /// Makes the messages of another run the ones that are acknowledged by their numbers.
+    /// Makes the messages of another run the ones that are acknowledged by their numbers, before there are any.
     pub fn set_run(&mut self, run: u32) {
+        debug_assert!(self.ids.is_empty(), "ids of one run are not those of another");
         self.run = run;
-        self.ids.clear();
     }
 
     /// Adds the message to the open range, and says how many it has.

@@ -203,7 +203,11 @@ mod tests {
     const TEXT: &[u8] = b"some text";
 
     fn dispatch(sequence: i64, redelivery: i32) -> Structure {
-        let (producer, destination) = (names::producer_id(7, 3, 1), names::destination("bench-1", false));
+        dispatch_of(3, sequence, redelivery)
+    }
+
+    fn dispatch_of(producer: u16, sequence: i64, redelivery: i32) -> Structure {
+        let (producer, destination) = (names::producer_id(7, producer, 1), names::destination("bench-1", false));
         let fixed = Fixed { producer: &producer, destination: &destination, persistent: true, response_required: true };
         let mut message = message(&fixed, Variable { command: 5, sequence, timestamp: 1 }, TEXT);
         let id = Structure::clone(message.object(message::MESSAGE_ID).unwrap());
@@ -242,6 +246,21 @@ mod tests {
         assert_eq!(Dispatch::read(&frame, true), expected(Identity::Index(0), 2, false));
         let frame = encoded(&mut format, &dispatch(3, 1));
         assert_eq!(Dispatch::read(&frame, true), expected(Identity::Index(0), 3, true));
+    }
+
+    #[test]
+    fn a_new_value_anywhere_in_the_cache_is_left_to_the_codec() {
+        let mut format = format(Some(1024));
+        encoded(&mut format, &dispatch(1, 0));
+        assert_eq!(Dispatch::read(&encoded(&mut format, &dispatch_of(4, 1, 0)), true), None);
+        assert!(Dispatch::read(&encoded(&mut format, &dispatch_of(4, 2, 0)), true).is_some());
+        let with_target = |consumer| {
+            let message = Structure::clone(dispatch(5, 0).object(message_dispatch::MESSAGE).unwrap());
+            let message = message.with(message::TARGET_CONSUMER_ID, names::consumer_id(consumer, 1));
+            dispatch(5, 0).with(message_dispatch::MESSAGE, message)
+        };
+        assert_eq!(Dispatch::read(&encoded(&mut format, &with_target("ID:d")), true), None);
+        assert!(Dispatch::read(&encoded(&mut format, &with_target("ID:d")), true).is_some());
     }
 
     #[test]
