@@ -58,6 +58,7 @@ pub(crate) struct Names<'a> {
 }
 
 /// Reads a message from a frame without its prefix, if it is an ordinary one.
+#[inline]
 pub(crate) fn read<'a>(frame: &'a [u8], settings: &Settings, cache: Option<&ReaderCache>) -> Option<Sent<'a>> {
     let mut reader = Reader::new(frame);
     let body = body(reader.code().ok()?)?;

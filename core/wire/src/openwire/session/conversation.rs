@@ -134,6 +134,10 @@ impl Conversation {
         let Some(structure) = self.decoder.decode(frame)? else { return Ok(Next::Continue) };
         if structure.is(&shutdown_info::DEFINITION) {
             self.said_goodbye = true;
+            let request = request(&structure);
+            if request.wanted {
+                self.reply(request.command, context.output);
+            }
             return Ok(Next::Close);
         }
         let result = self.command(&structure, context);
@@ -215,7 +219,7 @@ const MESSAGES: std::ops::RangeInclusive<u8> =
     active_mq_message::DEFINITION.code..=active_mq_blob_message::DEFINITION.code;
 
 /// Commands that a client may send and that change nothing here.
-const IGNORED: [u8; 11] = [
+const IGNORED: [u8; 12] = [
     connection_control::DEFINITION.code,
     control_command::DEFINITION.code,
     flush_command::DEFINITION.code,
@@ -226,6 +230,7 @@ const IGNORED: [u8; 11] = [
     response::DEFINITION.code,
     exception_response::DEFINITION.code,
     data_response::DEFINITION.code,
+    data_array_response::DEFINITION.code,
     integer_response::DEFINITION.code,
 ];
 

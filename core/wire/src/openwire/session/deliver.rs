@@ -4,6 +4,7 @@ use postrider_model::ConsumerHandle;
 
 use super::conversation::Conversation;
 use super::error::SessionError;
+use super::handles::Consumer;
 use super::{Delivery, Handles};
 use crate::openwire::Structure;
 use crate::openwire::hot::dispatch::{write_dispatch, write_end};
@@ -19,7 +20,7 @@ impl Conversation {
         handles: &mut Handles,
         output: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
-        let Some(consumer) = handles.get_mut(consumer) else { return Ok(()) };
+        let Some(consumer) = self.own(consumer, handles) else { return Ok(()) };
         let (name, memory) = consumer.split();
         write_dispatch(delivery, name, memory, &mut self.outgoing, output)?;
         self.liveness.sent();
@@ -32,11 +33,16 @@ impl Conversation {
         handles: &mut Handles,
         output: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
-        let Some(consumer) = handles.get_mut(consumer) else { return Ok(()) };
+        let Some(consumer) = self.own(consumer, handles) else { return Ok(()) };
         let (name, memory) = consumer.split();
         write_end(name, memory, &mut self.outgoing, output)?;
         self.liveness.sent();
         Ok(())
+    }
+
+    /// A consumer of this connection; one of another would mix up what the peers have in their caches.
+    fn own<'h>(&self, consumer: ConsumerHandle, handles: &'h mut Handles) -> Option<&'h mut Consumer> {
+        handles.get_mut(consumer).filter(|consumer| consumer.connection == self.connection)
     }
 
     pub fn producer_credit(&mut self, producer: u32, bytes: u32, output: &mut Vec<u8>) -> Result<(), SessionError> {

@@ -47,7 +47,7 @@ pub enum SessionError {
 }
 
 /// Smallest agreed frame with which a connection is of use: errors and answers fit in.
-pub(super) const MIN_FRAME_BYTES: usize = 4096;
+pub(super) const MIN_FRAME_BYTES: usize = 1024;
 
 /// Seconds until a client must have sent its WireFormatInfo, as in ActiveMQ.
 pub(super) const GREETING_SECONDS: u64 = 30;

@@ -17,6 +17,9 @@ use crate::openwire::hot::rare;
 /// Sessions, producers, and consumers that one connection may have, each.
 pub(super) const MEMBERS: usize = 65_536;
 
+/// Bytes of the names of the destinations that a connection has defined.
+const DESTINATION_BYTES: usize = 1024 * 1024;
+
 /// The session that every connection has: of its advisory consumer, and of connection consumers.
 const OWN_SESSION: i64 = -1;
 
@@ -55,6 +58,8 @@ pub(super) struct Tables {
     numbers: Vec<Option<Place>>,
     free_numbers: Vec<u32>,
     destinations: HashMap<Destination, u32, FixedState>,
+    /// Bytes of their names.
+    destination_bytes: usize,
     meanings: Vec<Meaning>,
     /// Tag of cache slots whose meaning is still true. A slot that gets another value loses its tag.
     generation: u32,
@@ -79,6 +84,7 @@ impl Tables {
             numbers: Vec::new(),
             free_numbers: Vec::new(),
             destinations: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            destination_bytes: 0,
             meanings: Vec::new(),
             generation,
         }
@@ -133,12 +139,15 @@ impl Tables {
         self.destinations.get(&DestinationKey(name.0, name.1)).copied()
     }
 
-    /// Gives a destination the next number. When all are given out they are given out anew.
+    /// Gives a destination the next number. When all are given out, or their names take too much, they are given out anew.
     pub fn add_destination(&mut self, name: DestinationName<'_>) -> u32 {
-        if self.destinations.len() >= limits::CONNECTION_DESTINATIONS as usize {
+        let is_full = self.destinations.len() >= limits::CONNECTION_DESTINATIONS as usize;
+        if is_full || self.destination_bytes >= DESTINATION_BYTES {
             self.destinations.clear();
+            self.destination_bytes = 0;
             self.forget_meanings();
         }
+        self.destination_bytes += name.1.len();
         let number = self.destinations.len() as u32;
         self.destinations.insert(Destination::new(name.0, name.1), number);
         number

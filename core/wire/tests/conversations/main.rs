@@ -2,116 +2,20 @@
 //! broker answers its commands, and what the session writes is compared with what ActiveMQ's broker wrote.
 
 mod broker;
+mod recording;
 #[expect(dead_code, reason = "shared with other tests")]
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use broker::{Broker, Oracle};
+use broker::Broker;
 use postrider_model::{ConnectionHandle, Now};
 use postrider_wire::openwire::schema::{self, *};
 use postrider_wire::openwire::session::{Handles, Next, Profile, Session};
-use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy, modified_utf8};
-use support::{bytes, folder, records};
-
-/// One line of a recording.
-struct Line {
-    connection: u64,
-    is_from_client: bool,
-    millis: u64,
-    frame: Vec<u8>,
-}
-
-/// A recording, and the structures of what ActiveMQ's broker wrote.
-struct Recording {
-    name: &'static str,
-    lines: Vec<Line>,
-    expected: HashMap<u64, Vec<Structure>>,
-    offers: HashMap<u64, Offer>,
-}
-
-impl Recording {
-    fn read(name: &'static str) -> Recording {
-        let path = folder().join("sessions").join(format!("{name}.jsonl"));
-        let frames = records(&path).into_iter().filter(|line| line["dir"] == "c2s" || line["dir"] == "s2c");
-        let lines: Vec<Line> = frames
-            .map(|line| Line {
-                connection: line["conn"].as_u64().unwrap(),
-                is_from_client: line["dir"] == "c2s",
-                millis: line["t_ms"].as_u64().unwrap(),
-                frame: bytes(&line["hex"]),
-            })
-            .collect();
-        let mut recording = Recording { name, lines, expected: HashMap::new(), offers: HashMap::new() };
-        recording.decode();
-        recording
-    }
-
-    fn decode(&mut self) {
-        let mut readers: HashMap<u64, Reader> = HashMap::new();
-        let mut clients: HashMap<u64, Offer> = HashMap::new();
-        for line in self.lines.iter().filter(|line| line.is_from_client) {
-            clients.entry(line.connection).or_insert_with(|| offer(&line.frame));
-        }
-        for line in self.lines.iter().filter(|line| !line.is_from_client) {
-            let reader = readers.entry(line.connection).or_default();
-            let structures = reader.read(&line.frame, &clients[&line.connection]);
-            self.offers.entry(line.connection).or_insert_with(|| offer(&line.frame));
-            self.expected.entry(line.connection).or_default().extend(structures);
-        }
-    }
-
-    /// What ActiveMQ's broker dispatched to whom.
-    fn oracle(&self) -> Oracle {
-        let mut oracle = Oracle::default();
-        let mut connections: Vec<u64> = self.expected.keys().copied().collect();
-        connections.sort_unstable();
-        for structure in connections.iter().flat_map(|connection| &self.expected[connection]) {
-            let Some(message) = dispatched(structure) else { continue };
-            let sequences = oracle.sequences.entry(message_id_text(message)).or_default();
-            if !sequences.contains(&broker_sequence(message)) {
-                sequences.push_back(broker_sequence(message));
-            }
-            let consumer = id_text(structure.object(message_dispatch::CONSUMER_ID).unwrap());
-            oracle.selected.insert((consumer, broker_sequence(message)));
-        }
-        oracle
-    }
-}
-
-fn offer(first_frame: &[u8]) -> Offer {
-    let mut format = WireFormat::new(Settings::initial(usize::MAX), WriterPolicy::Cheap);
-    Offer::read(&format.decode(&first_frame[4..]).unwrap().unwrap()).unwrap()
-}
-
-/// The client's side of the format: cuts and decodes what a broker writes.
-#[derive(Default)]
-struct Reader {
-    format: Option<WireFormat>,
-    pending: Vec<u8>,
-}
-
-impl Reader {
-    fn read(&mut self, output: &[u8], own: &Offer) -> Vec<Structure> {
-        self.pending.extend_from_slice(output);
-        let mut structures = Vec::new();
-        while let Some((prefix, rest)) = self.pending.split_first_chunk::<4>() {
-            let Some(frame) = rest.get(..u32::from_be_bytes(*prefix) as usize) else { break };
-            let format =
-                self.format.get_or_insert_with(|| WireFormat::new(Settings::initial(usize::MAX), WriterPolicy::Cheap));
-            let structure = format.decode(frame).unwrap().unwrap();
-            let end = 4 + frame.len();
-            if structure.is(&wire_format_info::DEFINITION) {
-                let settings = own.agree(&Offer::read(&structure).unwrap()).unwrap().settings();
-                self.format = Some(WireFormat::new(settings, WriterPolicy::Cheap));
-            }
-            structures.push(structure);
-            self.pending.drain(..end);
-        }
-        structures
-    }
-}
+use postrider_wire::openwire::{Offer, Structure};
+use recording::{Reader, Recording, dispatched, message_id_text, offer};
 
 /// What a session wrote for each of its client's frames.
 struct Played {
@@ -123,10 +27,6 @@ struct Played {
 
 /// Feeds the client's frames, cut into pieces of `step` bytes, to sessions before the small broker.
 fn play(recording: &Recording, step: usize) -> Played {
-    play_with(recording, step, |offer| offer)
-}
-
-fn play_with(recording: &Recording, step: usize, change: impl Fn(Offer) -> Offer) -> Played {
     let mut sessions: HashMap<u64, (Session, Reader, Offer)> = HashMap::new();
     let mut played = Played {
         answers: HashMap::new(),
@@ -143,7 +43,7 @@ fn play_with(recording: &Recording, step: usize, change: impl Fn(Offer) -> Offer
         }
         let mut output = Vec::new();
         let (session, ..) = sessions.entry(line.connection).or_insert_with(|| {
-            let profile = profile(change(recording.offers[&line.connection].clone()));
+            let profile = profile(recording.offers[&line.connection].clone());
             let session = Session::new(connection, "127.0.0.1:1", profile, now, &mut output);
             (session, Reader::default(), offer(&line.frame))
         });
@@ -190,32 +90,6 @@ fn profile(offer: Offer) -> Rc<Profile> {
         offer,
         hash_seed: 1,
     })
-}
-
-fn dispatched(structure: &Structure) -> Option<&Structure> {
-    structure
-        .is(&message_dispatch::DEFINITION)
-        .then(|| structure.object(message_dispatch::MESSAGE))?
-        .map(|message| &**message)
-}
-
-fn broker_sequence(message: &Structure) -> u64 {
-    message.object(message::MESSAGE_ID).unwrap().long(message_id::BROKER_SEQUENCE_ID) as u64
-}
-
-fn message_id_text(message: &Structure) -> String {
-    let id = message.object(message::MESSAGE_ID).unwrap();
-    format!("{}:{}", id_text(id.object(message_id::PRODUCER_ID).unwrap()), id.long(message_id::PRODUCER_SEQUENCE_ID))
-}
-
-/// The text form of a ConsumerId or ProducerId.
-fn id_text(id: &Structure) -> String {
-    let (connection, session, value) = if id.is(&producer_id::DEFINITION) {
-        (producer_id::CONNECTION_ID, producer_id::SESSION_ID, producer_id::VALUE)
-    } else {
-        (consumer_id::CONNECTION_ID, consumer_id::SESSION_ID, consumer_id::VALUE)
-    };
-    format!("{}:{}:{}", modified_utf8::decode_lossy(id.string(connection).unwrap()), id.long(session), id.long(value))
 }
 
 /// Kinds in order, with what tells answers apart.

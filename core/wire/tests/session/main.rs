@@ -1,0 +1,5 @@
+//! What a session makes of its client's commands, in every format, and what it does not put up with.
+
+mod client;
+mod commands;
+mod refusals;

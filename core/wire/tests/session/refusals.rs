@@ -1,0 +1,189 @@
+//! What a session does not put up with.
+
+use postrider_model::command::*;
+use postrider_model::event::Failure;
+use postrider_model::{Destination, DestinationKind, limits};
+use postrider_wire::openwire::schema::*;
+use postrider_wire::openwire::session::{Next, SessionError};
+use postrider_wire::openwire::{Structure, Value};
+
+use crate::client::*;
+
+#[test]
+fn without_a_connection_there_is_nothing() {
+    let mut client = Client::with(|_| {});
+    client.greet();
+    let structures = [
+        session_info(1),
+        producer_info(1, 0),
+        consumer_info(1, "q"),
+        message(1, 1, "q"),
+        acknowledgement(1, 2, None, 1, 1),
+        remove(&consumer(1, 1), -2),
+        Structure::new(&message_pull::DEFINITION).with(message_pull::CONSUMER_ID, consumer(1, 1)),
+        Structure::new(&destination_info::DEFINITION),
+    ];
+    for structure in structures {
+        for wanted in [true, false] {
+            client.send(&structure.clone().with(base_command::RESPONSE_REQUIRED, wanted));
+            let answer = client.expect_exception("java.lang.IllegalStateException", "there is no connection");
+            assert_eq!(answer.is(&exception_response::DEFINITION), wanted);
+        }
+    }
+    let control = Structure::new(&connection_control::DEFINITION).with(base_command::COMMAND_ID, 0);
+    client.send(&control.with(connection_control::FAULT_TOLERANT, true).with(base_command::RESPONSE_REQUIRED, true));
+    assert_eq!(client.read(), [Structure::new(&response::DEFINITION)]);
+    assert!(client.commands().is_empty());
+}
+
+#[test]
+fn a_connection_that_is_refused_ends_after_a_moment() {
+    let mut client = Client::with(|_| {});
+    client.greet();
+    client.send(&connection_info("ID:c", None));
+    client.expect_exception("javax.jms.InvalidClientIDException", "No clientID specified");
+    client.send(&connection_info("ID:c", Some("client")));
+    client.send(&session_info(1));
+    client.send(&consumer_info(1, "q"));
+    client.commands();
+    client.fail(Some(1), Failure::InvalidClientId, "Broker: b - Client: client already connected from tcp://x", None);
+    let answer =
+        client.expect_exception("javax.jms.InvalidClientIDException", "Broker: b - Client: client already connected");
+    assert_eq!(answer.int(exception_response::CORRELATION_ID), 1);
+    assert!(client.handles.is_empty());
+    client.send(&connection_info("ID:c", Some("other")));
+    client.expect_exception("java.lang.IllegalStateException", "this connection was refused");
+    assert_eq!(client.session.deadline(), client.now.deadline_after_millis(2_000));
+    client.now.nanos += 2_000_000_000;
+    assert_eq!(client.tick(), Err(SessionError::Refused));
+    client.close();
+    assert!(client.commands().is_empty(), "the broker has no such connection");
+}
+
+#[test]
+fn a_consumer_that_is_refused_can_be_tried_again() {
+    let mut client = Client::opened();
+    client.send(&consumer_info(7, "q"));
+    let [Command::OpenConsumer(open)] = &client.commands()[..] else { panic!("it opens") };
+    client.fail(Some(3), Failure::InvalidSelector, "x", Some(open.consumer));
+    client.expect_exception("javax.jms.InvalidSelectorException", "x");
+    assert_eq!(client.handles.connection_of(open.consumer), None);
+    client.send(&acknowledgement(7, 2, None, 1, 1));
+    assert!(client.commands().is_empty());
+    client.send(&consumer_info(7, "q"));
+    assert!(matches!(&client.commands()[..], [Command::OpenConsumer(again)] if again.consumer != open.consumer));
+}
+
+#[test]
+fn every_failure_has_its_class() {
+    let table = [
+        (Failure::General, "javax.jms.JMSException"),
+        (Failure::InvalidDestination, "javax.jms.InvalidDestinationException"),
+        (Failure::ResourceAllocation, "javax.jms.ResourceAllocationException"),
+        (Failure::TransactionRolledBack, "javax.jms.TransactionRolledBackException"),
+        (Failure::Security, "java.lang.SecurityException"),
+        (Failure::DestinationDoesNotExist, "org.apache.activemq.DestinationDoesNotExistException"),
+        (Failure::IllegalState, "java.lang.IllegalStateException"),
+    ];
+    for stack_trace in [false, true] {
+        let mut client = Client::with(|offer| offer.stack_trace_enabled = stack_trace);
+        client.connect();
+        client.read();
+        for (failure, class) in table {
+            client.fail(None, failure, "temp-queue://x", None);
+            assert!(client.expect_exception(class, "temp-queue://x").is(&connection_error::DEFINITION));
+        }
+        client.fail(Some(4), Failure::General, &"\u{1f600}".repeat(40_000), None);
+        client.expect_exception("javax.jms.JMSException", "\u{1f600}");
+    }
+}
+
+#[test]
+fn transactions_are_refused() {
+    let mut client = Client::opened();
+    let id = Structure::new(&local_transaction_id::DEFINITION)
+        .with(local_transaction_id::CONNECTION_ID, connection("ID:c"))
+        .shared();
+    let refused = "transactions are not available in this version of postrider";
+    let info = Structure::new(&transaction_info::DEFINITION).with(transaction_info::TRANSACTION_ID, id.clone());
+    client.send(&info);
+    assert!(client.expect_exception("javax.jms.JMSException", refused).is(&connection_error::DEFINITION));
+    let sends = [
+        message(1, 1, "q").with(message::TRANSACTION_ID, id.clone()),
+        acknowledgement(1, 2, None, 1, 1).with(message_ack::TRANSACTION_ID, id),
+    ];
+    for send in sends {
+        client.send(&send);
+        assert!(client.read().is_empty(), "its end is refused, which is enough");
+        client.send(&send.with(base_command::RESPONSE_REQUIRED, true));
+        client.expect_exception("javax.jms.JMSException", refused);
+    }
+    client.send(&info.with(transaction_info::TYPE, 2i8).with(base_command::RESPONSE_REQUIRED, true));
+    client.expect_exception("javax.jms.JMSException", refused);
+    assert!(client.commands().is_empty());
+}
+
+#[test]
+fn destinations_that_cannot_be_are_refused() {
+    let mut client = Client::opened();
+    let long = "x".repeat(limits::DESTINATION_NAME_BYTES + 1);
+    for name in ["", " , ", &long] {
+        client.send(&message(1, 1, name));
+        client.expect_exception("javax.jms.InvalidDestinationException", "the destination's name is");
+        client.send(&consumer_info(50, name).with(base_command::RESPONSE_REQUIRED, true));
+        client.expect_exception("javax.jms.InvalidDestinationException", "the destination's name is");
+    }
+    client.send(&message(1, 1, "q").with(message::DESTINATION, None));
+    client.expect_exception("javax.jms.InvalidDestinationException", "the message has no destination");
+    client.send(&consumer_info(50, "topic://a,topic://b"));
+    client.expect_exception("javax.jms.InvalidDestinationException", "no part of the composite");
+    assert!(client.commands().is_empty());
+    client.send(&consumer_info(50, "a,topic://b"));
+    let [Command::OpenConsumer(open)] = &client.commands()[..] else { panic!("it opens") };
+    assert_eq!(*open.destinations, [Destination::new(DestinationKind::Queue, b"a")]);
+}
+
+#[test]
+fn what_no_client_sends_ends_the_connection() {
+    let bridge = Structure::new(&broker_info::DEFINITION);
+    assert_eq!(Client::opened().try_send(&bridge), Err(SessionError::Bridge("BrokerInfo")));
+    let greeting = Client::opened().offer.write();
+    assert_eq!(Client::opened().try_send(&greeting), Err(SessionError::SecondGreeting));
+    let trace = Structure::new(&journal_trace::DEFINITION);
+    assert_eq!(Client::opened().try_send(&trace), Err(SessionError::Unexpected("JournalTrace")));
+    for bytes in [&b"\0\0\0\x01\x63"[..], b"\0\0\0\x02\x05\x00", b"\xFF\xFF\xFF\xFF"] {
+        let error = Client::opened().try_receive(bytes).unwrap_err();
+        assert!(matches!(error, SessionError::Decode(_) | SessionError::Frame(_)), "{error}");
+    }
+}
+
+#[test]
+fn strangers_are_turned_away() {
+    let error = |bytes: &[u8]| Client::with(|_| {}).try_receive(bytes).unwrap_err();
+    assert!(error(b"GET / HTTP/1.1\r\n").to_string().starts_with("a frame of 1195725856 bytes"));
+    assert!(matches!(error(b"\0\0\0\x01\x00"), SessionError::Negotiation(_)));
+    assert!(matches!(
+        error(b"\0\0\0\x0b\x1e\0\0\0\0\0\0\0\0\0\0"),
+        SessionError::Negotiation(_) | SessionError::Decode(_)
+    ));
+    let mut small = Client::with(|offer| offer.max_frame_size = 1_023);
+    assert_eq!(small.try_receive(&small.greeting()), Err(SessionError::FramesTooSmall(1_023)));
+    let mut silent = Client::with(|_| {});
+    silent.now.nanos += 30_000_000_000;
+    assert_eq!(silent.tick(), Err(SessionError::NoGreeting));
+}
+
+#[test]
+fn a_stranger_may_not_send_much() {
+    let large = message(1, 1, "q").with(message::CONTENT, Value::bytes(&vec![0; 70_000]));
+    let mut client = Client::with(|_| {});
+    client.greet();
+    assert!(matches!(client.try_send(&large), Err(SessionError::Frame(_))));
+    let mut client = Client::opened();
+    client.send(&large);
+    assert_eq!(client.publishes().len(), 1);
+    let mut announced = (50i32 << 20).to_be_bytes().to_vec();
+    announced.extend_from_slice(&[28; 6]);
+    assert_eq!(client.try_receive(&announced), Ok(Next::Continue));
+    assert_eq!(client.session.half_frame_bytes(), (50 << 20) + 4);
+}
