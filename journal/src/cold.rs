@@ -113,6 +113,15 @@ impl Cold {
         Some(read)
     }
 
+    /// The longest known stretch of a segment from `position` on, unchecked: for who checks whole frames.
+    pub fn stretch(&self, segment: SegmentNumber, position: Position) -> Option<Extent> {
+        let holds = |window: &&Window| {
+            window.segment == segment && window.base <= position && position.0 < window.base.0 + window.len
+        };
+        let window = self.windows.iter().filter(holds).max_by_key(|window| window.base.0 + window.len)?;
+        Some(Extent { base: window.base, image: Arc::clone(window.image.as_ref()?) })
+    }
+
     /// Takes an answer; the next read to issue comes back.
     pub fn arrived(&mut self, ticket: u64, image: Option<Arc<Image>>) -> Option<Read> {
         let index = self.pending.iter().position(|pending| pending.read.ticket == ticket)?;

@@ -135,6 +135,11 @@ impl FrameHeader {
     /// The header at the beginning of `bytes`, if it is one that belongs at `position`: with its check, its position, its epoch
     /// (R1), and a length that stays within `bytes`.
     pub fn decode(bytes: &[u8], position: Position, seed: Seed) -> Option<FrameHeader> {
+        FrameHeader::decode_within(bytes, position, seed, bytes.len())
+    }
+
+    /// The same where `bytes` may hold less than the frame, which has `available` bytes at most.
+    pub fn decode_within(bytes: &[u8], position: Position, seed: Seed, available: usize) -> Option<FrameHeader> {
         let header = bytes.get(..FRAME_HEADER)?;
         if u32_at(header, 0) != seed.magic() || u64_at(header, 8) != position.0 {
             return None;
@@ -161,7 +166,7 @@ impl FrameHeader {
             directory_crc: u32_at(header, 56),
             ordinal: u32_at(header, 60),
         };
-        decoded.plausible(bytes.len()).then_some(decoded)
+        decoded.plausible(available).then_some(decoded)
     }
 
     fn plausible(&self, available: usize) -> bool {
@@ -283,4 +288,110 @@ pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
 
 pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: Seed = Seed { key: 0x0102_0304_1122_3344, epoch: Epoch(7) };
+    const POSITION: Position = Position(0x5000);
+    const INITIAL: u32 = 0x1122_3344 ^ 0x5000 ^ 7u32.wrapping_mul(0x9E37_79B1);
+
+    fn checked(bytes: &[u8]) -> [u8; 4] {
+        let mut hasher = crc32fast::Hasher::new_with_initial(INITIAL);
+        hasher.update(bytes);
+        hasher.finalize().to_le_bytes()
+    }
+
+    fn header() -> FrameHeader {
+        FrameHeader {
+            position: POSITION,
+            epoch: Epoch(7),
+            kind: FrameKind::Records,
+            durable: Position(0x4000),
+            slave_durable: Position(0x3000),
+            head: SegmentNumber(2),
+            len: 128,
+            directory_len: 40,
+            directory_crc: 0xAABB_CCDD,
+            ordinal: 9,
+        }
+    }
+
+    #[test]
+    fn a_frame_header_has_the_documented_bytes() {
+        let fields = [
+            [0, 0x50, 0, 0, 0, 0, 0, 0].as_slice(),
+            &[7, 0, 0, 0, 0, 0, 0, 0],
+            &[0, 0x40, 0, 0, 0, 0, 0, 0],
+            &[0, 0x30, 0, 0, 0, 0, 0, 0],
+            &[2, 0, 0, 0, 0, 0, 0, 0],
+            &[128, 0, 0, 0],
+            &[40, 0, 0, 0],
+            &[0xDD, 0xCC, 0xBB, 0xAA],
+            &[9, 0, 0, 0],
+        ]
+        .concat();
+        let magic = (0x3146_5250u32 ^ 0x0102_0304).to_le_bytes();
+        assert_eq!(header().encode(SEED).as_slice(), [magic.as_slice(), &checked(&fields), &fields].concat());
+    }
+
+    #[test]
+    fn a_frame_header_counts_only_in_its_place() {
+        let mut bytes = [0; 256];
+        bytes[..64].copy_from_slice(&header().encode(SEED));
+        assert_eq!(FrameHeader::decode(&bytes, POSITION, SEED), Some(header()));
+        let other_epoch = Seed { epoch: Epoch(8), ..SEED };
+        let other_key = Seed { key: SEED.key ^ 1, ..SEED };
+        assert_eq!(FrameHeader::decode(&bytes, POSITION + 8, SEED), None);
+        assert_eq!(FrameHeader::decode(&bytes, POSITION, other_epoch), None);
+        assert_eq!(FrameHeader::decode(&bytes, POSITION, other_key), None);
+        assert_eq!(FrameHeader::decode(&bytes[..120], POSITION, SEED), None, "it does not fit");
+        for index in 0..64 {
+            bytes[index] ^= 0x10;
+            assert_eq!(FrameHeader::decode(&bytes, POSITION, SEED), None, "byte {index}");
+            bytes[index] ^= 0x10;
+        }
+    }
+
+    #[test]
+    fn a_body_header_has_the_documented_bytes() {
+        let header = BodyHeader { len: 5, sequence: 0x0102, crc: 0xDEAD_BEEF, kind: 3, flags: 4 };
+        let fields = [5, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0xEF, 0xBE, 0xAD, 0xDE, 3, 4, 0, 0];
+        let bytes = header.encode(POSITION, SEED);
+        assert_eq!(bytes.as_slice(), [checked(&fields).as_slice(), &fields].concat());
+        assert_eq!(BodyHeader::decode(&bytes, POSITION, SEED), Some(header));
+        assert_eq!(BodyHeader::decode(&bytes, POSITION + 8, SEED), None);
+        assert_eq!(BodyHeader::decode(&bytes[..23], POSITION, SEED), None);
+    }
+
+    #[test]
+    fn an_entry_has_the_documented_bytes() {
+        let entry = Entry {
+            kind: 1,
+            flags: 2,
+            body_len: 5,
+            body_crc: 0xDEAD_BEEF,
+            sequence: 0x0102,
+            body_offset: 88,
+            index: 6,
+            meta: b"meta",
+        };
+        let fields = [
+            [1, 2, 4, 0, 5, 0, 0, 0, 0xEF, 0xBE, 0xAD, 0xDE].as_slice(),
+            &[2, 1, 0, 0, 0, 0, 0, 0, 88, 0, 0, 0, 6, 0, 0, 0],
+            b"meta",
+        ]
+        .concat();
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes, POSITION, SEED);
+        assert_eq!(bytes, [checked(&fields).as_slice(), &fields].concat());
+        assert_eq!(Entry::decode_checked(&bytes, POSITION, SEED), Some(entry));
+        for index in 0..bytes.len() {
+            let mut altered = bytes.clone();
+            altered[index] ^= 4;
+            assert_eq!(Entry::decode_checked(&altered, POSITION, SEED), None, "byte {index}");
+        }
+    }
 }

@@ -86,6 +86,21 @@ impl<S: Storage> Journal<S> {
         self.marks.durable.get()
     }
 
+    /// What a submit would have to write besides its pad, in bytes.
+    pub fn unsubmitted_bytes(&self) -> u64 {
+        self.marks.appended.get() - self.marks.submitted.get()
+    }
+
+    /// Bytes of an ordinary segment.
+    pub fn segment_bytes(&self) -> u64 {
+        self.config.segment_bytes
+    }
+
+    /// Whether a poll would bring something.
+    pub fn has_completed(&self) -> bool {
+        self.storage.has_completed()
+    }
+
     /// All below it may be answered for.
     pub fn committed(&self) -> Position {
         self.marks.durable.get()
@@ -219,7 +234,7 @@ impl<S: Storage> Journal<S> {
         self.closing.push_back(active);
     }
 
-    fn activate(&mut self) {
+    pub(crate) fn activate(&mut self) {
         let Prepared { header, writer } = self.preparing.take().expect("a prepared segment");
         let start = Position(header.number.0 * self.table.segment_bytes);
         self.hot_bytes += header.bytes;

@@ -91,7 +91,7 @@ impl<S: Storage> Journal<S> {
         } else if self.preparing.ready.len() >= self.config.prepared {
             return;
         }
-        if self.disk_bytes() + bytes > self.disk_budget() {
+        if self.disk_bytes() + bytes > self.disk_budget() && !self.needs_segment_for_head() {
             return;
         }
         let header = SegmentHeader {

@@ -25,6 +25,10 @@ impl Head {
         self.declared
     }
 
+    fn unstated(self) -> bool {
+        self.declared > self.committed && self.stated_at.is_none()
+    }
+
     /// A frame that ends at `end` says `head`.
     pub fn stated(&mut self, head: SegmentNumber, end: Position) {
         if head == self.declared && head > self.committed && self.stated_at.is_none() {
@@ -61,6 +65,7 @@ impl<S: Storage> Journal<S> {
         if segment > self.head.declared {
             self.head.declared = segment;
             self.head.stated_at = None;
+            self.top_up();
         }
     }
 
@@ -78,14 +83,25 @@ impl<S: Storage> Journal<S> {
         end - start + self.preparing.bytes()
     }
 
-    /// What `disk_bytes` never exceeds.
+    /// What `disk_bytes` does not exceed, but for one segment where a head could not be stated otherwise.
     pub fn disk_budget(&self) -> u64 {
         self.config.disk_budget.expect("fixed at the start")
     }
 
     /// Whether a head waits for a frame to say it. If so, and nothing else was appended, the group's pad will.
-    pub(crate) fn state_head(&self) -> bool {
-        self.head.declared > self.head.committed && self.head.stated_at.is_none() && self.active.is_some()
+    pub(crate) fn state_head(&mut self) -> bool {
+        if !self.head.unstated() {
+            return false;
+        }
+        if self.active.is_none() && self.preparing.room() > 0 {
+            self.activate();
+        }
+        self.active.is_some()
+    }
+
+    /// Where a segment is needed to state the head, it may go beyond the disk budget: more comes back for it.
+    pub(crate) fn needs_segment_for_head(&self) -> bool {
+        self.head.unstated() && self.active.is_none() && self.preparing.room() == 0
     }
 
     /// Gives back what lies before a durable head.

@@ -242,6 +242,10 @@ impl Storage for FakeStorage {
         self.requests.push_back(Request::Recycle(segment));
     }
 
+    fn has_completed(&self) -> bool {
+        !self.completions.is_empty()
+    }
+
     fn completed(&mut self) -> Option<Completion> {
         self.completions.pop_front()
     }

@@ -1,6 +1,7 @@
 //! Every planted bug is seen by a test.
 #![cfg(feature = "plant")]
 
+mod groups;
 mod history;
 
 use postrider_journal::plant;
@@ -35,5 +36,21 @@ fn histories_find_planted_bugs() {
         let failure = caught(name, 3000);
         eprintln!("{name}: {failure:?}");
         assert!(failure.is_some(), "{name} was not caught");
+    }
+}
+
+#[test]
+fn a_forged_frame_counts_without_the_seed() {
+    plant::set("unseeded-checksum");
+    let (seen, _) = groups::visit_forged();
+    plant::set("");
+    assert_ne!(seen, [0, 1, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn every_planted_bug_has_its_test() {
+    let elsewhere = ["unseeded-checksum"];
+    for (name, rule) in plant::LIST {
+        assert!(BY_HISTORY.contains(name) || elsewhere.contains(name), "{name} ({rule})");
     }
 }

@@ -24,7 +24,7 @@ use crate::statistics::Statistics;
 use crate::storage::Storage;
 use crate::watermark::Watermarks;
 use directory::{Directory, Found};
-use scan::Scan;
+pub(crate) use scan::Scan;
 use tail::Tail;
 pub use visit::Visit;
 use visit::Walk;

@@ -36,6 +36,14 @@ impl<'a> Scan<'a> {
         FrameHeader::decode(self.range(position, self.end()), position, self.seed(position))
     }
 
+    /// The valid frame header at `position` in bytes that may end before the frame does: whether they do not.
+    pub fn header_cut_at(&self, position: Position, limit: Position) -> Option<(FrameHeader, bool)> {
+        let available = (limit - position) as usize;
+        let header =
+            FrameHeader::decode_within(self.range(position, self.end()), position, self.seed(position), available)?;
+        Some((header, position + u64::from(header.len) <= self.end()))
+    }
+
     /// The first valid frame header from `from` on that begins below `limit`.
     pub fn next_header(&self, from: Position, limit: Position) -> Option<FrameHeader> {
         let limit = limit.min(self.end());

@@ -129,7 +129,9 @@ impl Walk<'_, '_> {
         let mut at = directory + MARKER as u64;
         let mut next_index = 0;
         let mut good_bodies = Vec::new();
+        let mut lost = false;
         while let Some((place, entry)) = remains.next_entry(&self.scan, at, next_index) {
+            lost |= place != at;
             good_bodies.push(entry.body_offset);
             self.ordinal = first_ordinal + entry.index;
             self.record(remains, &entry);
@@ -137,7 +139,9 @@ impl Walk<'_, '_> {
             at = place + entry.encoded_len() as u64;
         }
         self.ordinal = first_ordinal + next_index;
-        self.name_lost_bodies(remains, directory, &good_bodies);
+        if lost || at != remains.end {
+            self.name_lost_bodies(remains, directory, &good_bodies);
+        }
     }
 
     /// Bodies follow one another, each behind its header: those that no entry names are lost, and known by it.

@@ -102,6 +102,7 @@ fn read_some(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     }
 }
 
-fn write_all(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+/// Writes `bytes` at `offset`, into the page cache or past it.
+pub(crate) fn write_all(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
 }

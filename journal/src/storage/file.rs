@@ -57,12 +57,16 @@ pub(crate) enum Request {
     Prepare(Prepare),
     Recycle(SegmentNumber),
     Read(Read),
+    Spill(SegmentNumber, Arc<Image>, usize),
+    ReadSpilled(Read),
+    Discard(SegmentNumber),
 }
 
 pub(crate) enum Answer {
     Prepared(SegmentNumber, io::Result<(ImageWriter, File)>),
     Written(io::Result<()>),
     Read(u64, io::Result<Arc<Image>>),
+    Spilled(SegmentNumber, io::Result<()>),
 }
 
 /// What a worker does with its requests.
@@ -83,7 +87,7 @@ impl FileStorage {
         let lanes = [Lane::new(LANE), Lane::new(LANE), Lane::new(LANE)];
         let answers = Arc::new(ArrayQueue::new(2 * LANE));
         let worker = |lane: &Arc<Lane>| {
-            let performer = Performer { files: Arc::clone(&files), spares: SpareFiles::default() };
+            let performer = Performer::new(Arc::clone(&files));
             Worker::new(Arc::clone(lane), Arc::clone(&answers), Arc::clone(&options.waker), performer)
         };
         let [flusher, helper, reader] = lanes;
@@ -102,6 +106,10 @@ impl FileStorage {
             _lock: lock,
         };
         Ok((storage, workers))
+    }
+
+    pub(crate) fn files(&self) -> Arc<Files> {
+        Arc::clone(&self.files)
     }
 
     fn pass_on(&mut self) {
@@ -139,6 +147,10 @@ impl Drop for FileStorage {
 }
 
 impl Performer {
+    pub fn new(files: Arc<Files>) -> Performer {
+        Performer { files, spares: SpareFiles::default() }
+    }
+
     pub fn perform(&mut self, request: Request) -> Option<Answer> {
         match request {
             Request::Write(write, file) => Some(Answer::Written(self.write(&write, &file))),
@@ -151,7 +163,18 @@ impl Performer {
                 let _ = self.spares.recycle(&self.files, segment);
                 None
             }
-            Request::Read(read) => Some(Answer::Read(read.ticket, self.read(&read))),
+            Request::Read(read) => Some(Answer::Read(read.ticket, self.read(&self.files.segment(read.segment), &read))),
+            Request::ReadSpilled(read) => {
+                Some(Answer::Read(read.ticket, self.read(&self.files.spilled(read.segment), &read)))
+            }
+            Request::Spill(segment, image, len) => {
+                Some(Answer::Spilled(segment, self.spill(segment, image.bytes(0, len))))
+            }
+            Request::Discard(segment) => {
+                // What cannot be removed is removed at the next start.
+                let _ = std::fs::remove_file(self.files.spilled(segment));
+                None
+            }
         }
     }
 
@@ -163,8 +186,16 @@ impl Performer {
         }
     }
 
-    fn read(&self, read: &Read) -> io::Result<Arc<Image>> {
-        let file = self.files.open(&self.files.segment(read.segment), false, false)?;
+    fn spill(&self, segment: SegmentNumber, bytes: &[u8]) -> io::Result<()> {
+        let path = self.files.spilled(segment);
+        let file = self.files.open(&path, true, true)?;
+        direct::write_all(&file, bytes, 0).inspect_err(|_| {
+            let _ = std::fs::remove_file(&path);
+        })
+    }
+
+    fn read(&self, path: &Path, read: &Read) -> io::Result<Arc<Image>> {
+        let file = self.files.open(path, false, false)?;
         let mut image = ImageWriter::anonymous(read.len as usize)?;
         direct::read(&file, &mut image, read.offset);
         image.publish(image.len());
@@ -196,10 +227,15 @@ impl Storage for FileStorage {
         self.pass_on();
     }
 
+    fn has_completed(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     fn completed(&mut self) -> Option<Completion> {
         self.pass_on();
         Some(match self.answers.pop()? {
             Answer::Written(result) => Completion::Written(result),
+            Answer::Spilled(..) => unreachable!("a storage asks for no spill"),
             Answer::Read(ticket, result) => Completion::Read { ticket, result },
             Answer::Prepared(segment, result) => {
                 let result = result.map(|(image, file)| {

@@ -34,6 +34,18 @@ impl Files {
         self.directory.join(format!("segment-{:016x}", segment.0))
     }
 
+    pub fn spilled(&self, segment: SegmentNumber) -> PathBuf {
+        self.directory.join(format!("spill-{:016x}", segment.0))
+    }
+
+    /// Deletes what the spool of an earlier life left.
+    pub fn remove_spilled(&self) -> io::Result<()> {
+        for name in self.names()?.iter().filter(|name| name.starts_with("spill-")) {
+            std::fs::remove_file(self.directory.join(name))?;
+        }
+        Ok(())
+    }
+
     pub fn table(&self, slot: usize) -> PathBuf {
         self.directory.join(format!("epochs-{slot}"))
     }
@@ -156,7 +168,7 @@ impl SpareFiles {
             if let Some(number) = name.strip_prefix("spare-") {
                 self.next = self.next.max(number.parse().unwrap_or(0));
                 spares.push((path.clone(), std::fs::metadata(&path)?.len()));
-            } else if name.starts_with("new-") || name.starts_with("spill-") {
+            } else if name.starts_with("new-") {
                 std::fs::remove_file(&path)?;
             }
         }

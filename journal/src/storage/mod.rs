@@ -4,6 +4,7 @@ mod direct;
 pub mod file;
 mod files;
 mod mapped;
+pub mod spill;
 pub mod worker;
 
 use std::io;
@@ -89,6 +90,8 @@ pub trait Storage {
     fn recycle(&mut self, segment: SegmentNumber);
     /// The next answer.
     fn completed(&mut self) -> Option<Completion>;
+    /// Whether there is one: looked at once more before a thread sleeps (R26).
+    fn has_completed(&self) -> bool;
 
     /// Free bytes of the medium.
     fn room(&self) -> u64;

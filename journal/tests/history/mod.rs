@@ -43,7 +43,10 @@ fn config() -> Config {
     }
 }
 
-fn recover(storage: FakeStorage, seed: u64) -> Result<(Journal<FakeStorage>, Vec<(Known, Home)>), String> {
+/// A journal, and what its recovery visited.
+type Recovered = (Journal<FakeStorage>, Vec<(Known, Home)>);
+
+fn recover(storage: FakeStorage, seed: u64) -> Result<Recovered, String> {
     let mut seen = Vec::new();
     let config = Config { keys: seed, ..config() };
     let journal = Journal::recover(storage, config, &mut |record, home| {

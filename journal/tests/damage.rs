@@ -1,0 +1,185 @@
+//! Damage is told apart from a torn end, and confined to what it hit.
+
+mod groups;
+
+use groups::{FIRST, SEGMENT, append, body, config, frame_of, offset, recover, visit_forged, written};
+use postrider_journal::testing::FakeStorage;
+use postrider_journal::{Bound, Config, DamageKind, Home, Journal, OpenError, Record, SegmentNumber, body_crc};
+
+fn sequences(seen: &[(u64, Home)]) -> Vec<u64> {
+    seen.iter().map(|(sequence, _)| *sequence).collect()
+}
+
+fn all_but(missing: &[u64]) -> Vec<u64> {
+    (0..15).filter(|sequence| !missing.contains(sequence)).collect()
+}
+
+#[test]
+fn a_damaged_body_costs_its_record() {
+    let (mut storage, homes) = written();
+    storage.rot(FIRST, offset(homes[1].position) + 50);
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), all_but(&[1]));
+    let damage = &journal.recovery().damage;
+    assert_eq!(damage.len(), 1);
+    assert_eq!(
+        (damage[0].sequence, damage[0].offset, damage[0].kind),
+        (Some(1), homes[1].position.0, DamageKind::Body)
+    );
+    assert_eq!(damage[0].file, "segment-0000000000000000");
+}
+
+#[test]
+fn a_damaged_directory_entry_costs_its_record() {
+    let (mut storage, homes) = written();
+    let directory = frame_of(homes[0]) + 64 + 5 * 124;
+    let second_entry = directory.next_multiple_of(8) + 8 + (32 + 9);
+    // The directory ends with the frame; its marker is within the eight bytes after the last body.
+    storage.rot(FIRST, second_entry + 10);
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), all_but(&[1]));
+    let damage = &journal.recovery().damage;
+    assert_eq!((damage.len(), damage[0].sequence, damage[0].kind), (1, Some(1), DamageKind::Entry));
+    for (sequence, home) in seen {
+        assert_eq!(home, homes[sequence as usize], "homes do not change");
+    }
+}
+
+#[test]
+fn a_damaged_frame_header_costs_nothing() {
+    let (mut storage, homes) = written();
+    storage.rot(FIRST, frame_of(homes[5]) + 50);
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), all_but(&[]));
+    assert_eq!(journal.recovery().damage[0].kind, DamageKind::Frame);
+    for (sequence, home) in seen {
+        assert_eq!(home, homes[sequence as usize], "homes do not change");
+    }
+}
+
+#[test]
+fn below_a_later_durable_mark_it_is_damage_and_else_the_end() {
+    // The last group has nothing behind it that would prove it: it looks torn, and is saved aside.
+    let (mut storage, homes) = written();
+    storage.rot(FIRST, offset(homes[11].position));
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), (0..10).collect::<Vec<_>>());
+    assert!(journal.recovery().damage.is_empty());
+    let cut = journal.recovery().cut.clone().expect("a cut");
+    let mut storage = journal.into_storage();
+    assert!(storage.aside[&cut.names[0]].windows(100).any(|bytes| bytes == body(12)));
+    // What the next life keeps is known to be durable.
+    storage.rot(FIRST, offset(homes[9].position));
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), (0..9).collect::<Vec<_>>());
+    assert_eq!(journal.recovery().damages, 1);
+}
+
+#[test]
+fn a_whole_segment_without_header_is_reported_and_skipped() {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    for group in 0..40u64 {
+        append(&mut journal, group..group + 1);
+    }
+    assert!(journal.appended().0 > 2 * SEGMENT);
+    let mut storage = journal.into_storage();
+    storage.rot(FIRST, 3);
+    storage.rot(FIRST, 2048 + 3);
+    let (journal, seen) = recover(storage).unwrap();
+    assert!(seen.iter().all(|(_, home)| home.segment > FIRST) && !seen.is_empty());
+    assert_eq!(journal.recovery().damage[0].kind, DamageKind::Segment);
+}
+
+#[test]
+fn one_damaged_table_is_repaired_and_two_are_refused() {
+    let (mut storage, _) = written();
+    storage.rot_table(1);
+    let (journal, seen) = recover(storage).unwrap();
+    assert!(journal.recovery().table_repaired);
+    assert_eq!(seen.len(), 15);
+    let mut storage = journal.into_storage();
+    storage.rot_table(0);
+    let (journal, _) = recover(storage).unwrap();
+    let mut storage = journal.into_storage();
+    storage.rot_table(0);
+    storage.rot_table(1);
+    assert!(matches!(recover(storage).err(), Some(OpenError::NoTable)));
+}
+
+#[test]
+fn a_segment_taken_away_is_refused() {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    for group in 0..40u64 {
+        append(&mut journal, group..group + 1);
+    }
+    let mut storage = journal.into_storage();
+    storage.remove(SegmentNumber(1));
+    assert!(matches!(recover(storage).err(), Some(OpenError::Missing(SegmentNumber(1), _))));
+}
+
+#[test]
+fn a_frame_forged_in_a_body_is_not_a_frame() {
+    assert_eq!(visit_forged(), (vec![0, 1, 3, 4, 5, 6, 7, 8, 9], 2));
+}
+
+#[test]
+fn a_failed_sync_is_the_end() {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    append(&mut journal, 0..1);
+    journal.begin(Bound { records: 1, bytes: 200 }).unwrap();
+    journal.stage(&Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &body(1), body_crc: body_crc(&body(1)) });
+    journal.seal();
+    journal.storage_mut().fail_next_write();
+    let durable = journal.durable();
+    journal.submit();
+    journal.storage_mut().settle();
+    let error = journal.poll().unwrap_err();
+    assert!(error.to_string().contains("segment 0, bytes 8192 to 12288"), "{error}");
+    assert_eq!(journal.durable(), durable);
+}
+
+#[test]
+fn the_disk_budget_is_kept_and_a_new_head_makes_room() {
+    let config = Config { disk_budget: Some(4 * SEGMENT), ..config() };
+    let mut journal = Journal::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
+    let record = Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &[7; 1000], body_crc: body_crc(&[7; 1000]) };
+    let fill = |journal: &mut Journal<FakeStorage>| {
+        let mut appended = 0;
+        for _ in 0..10_000 {
+            if journal.begin(Bound { records: 1, bytes: 1000 }).is_ok() {
+                journal.stage(&record);
+                journal.seal();
+                appended += 1;
+            }
+            journal.submit();
+            journal.storage_mut().settle();
+            journal.poll().unwrap();
+            assert!(journal.disk_bytes() <= 4 * SEGMENT);
+        }
+        appended
+    };
+    assert!(fill(&mut journal) > 40);
+    assert_eq!(fill(&mut journal), 0);
+    journal.set_head(SegmentNumber(3));
+    for _ in 0..3 {
+        journal.submit();
+        journal.storage_mut().settle();
+        journal.poll().unwrap();
+    }
+    assert_eq!(journal.front(), Some(SegmentNumber(3)));
+    assert!(fill(&mut journal) > 30);
+}
+
+#[test]
+fn a_full_medium_is_tried_again_when_asked() {
+    let mut journal = Journal::recover(FakeStorage::new(SEGMENT / 2), config(), &mut |_, _| {}).unwrap();
+    journal.storage_mut().settle();
+    journal.poll().unwrap();
+    assert!(journal.begin(Bound { records: 1, bytes: 10 }).is_err());
+    assert!(journal.preparation_failure().is_some());
+    journal.storage_mut().free = 1 << 20;
+    journal.prepare_again();
+    journal.storage_mut().settle();
+    assert_eq!(journal.poll().unwrap().prepared, 1);
+    assert!(journal.begin(Bound { records: 1, bytes: 10 }).is_ok());
+}

@@ -1,0 +1,102 @@
+//! Groups of records on a simulated disk.
+#![allow(dead_code)]
+
+use postrider_journal::testing::FakeStorage;
+use postrider_journal::{Bound, Config, Home, Journal, OpenError, Position, Record, SegmentNumber, body_crc};
+
+pub const SEGMENT: u64 = 64 << 10;
+pub const FIRST: SegmentNumber = SegmentNumber(0);
+
+pub fn config() -> Config {
+    Config { segment_bytes: SEGMENT, disk_budget: Some(100 * SEGMENT), keys: 5, ..Config::default() }
+}
+
+/// A journal, and what its recovery visited.
+pub type Recovered = (Journal<FakeStorage>, Vec<(u64, Home)>);
+
+pub fn recover(storage: FakeStorage) -> Result<Recovered, OpenError> {
+    let mut seen = Vec::new();
+    let journal = Journal::recover(storage, config(), &mut |record, home| {
+        assert!(record.body == body(record.sequence) || cfg!(feature = "plant"));
+        seen.push((record.sequence, home));
+    })?;
+    Ok((journal, seen))
+}
+
+pub fn body(sequence: u64) -> Vec<u8> {
+    vec![sequence as u8; 100]
+}
+
+/// Appends a frame with the given sequences, and syncs it as a group.
+pub fn append(journal: &mut Journal<FakeStorage>, sequences: std::ops::Range<u64>) -> Vec<Home> {
+    let count = (sequences.end - sequences.start) as u32;
+    let bound = Bound { records: count, bytes: u64::from(count) * 200 };
+    while journal.begin(bound).is_err() {
+        journal.storage_mut().settle();
+        journal.poll().unwrap();
+    }
+    let stage = |sequence: u64| {
+        let body = body(sequence);
+        journal.stage(&Record {
+            kind: 1,
+            flags: 0,
+            sequence,
+            meta: b"some meta",
+            body: &body,
+            body_crc: body_crc(&body),
+        })
+    };
+    let homes = sequences.map(stage).collect();
+    journal.seal();
+    journal.submit();
+    journal.storage_mut().settle();
+    journal.poll().unwrap();
+    assert_eq!(journal.durable(), journal.appended());
+    homes
+}
+
+/// Three groups of five records each.
+pub fn written() -> (FakeStorage, Vec<Home>) {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    let homes = (0..3).flat_map(|group| append(&mut journal, group * 5..group * 5 + 5)).collect();
+    (journal.into_storage(), homes)
+}
+
+pub fn offset(position: Position) -> usize {
+    position.0 as usize
+}
+
+/// The frame's start: five bodies of 100 bytes behind headers of 24 follow it.
+pub fn frame_of(home: Home) -> usize {
+    offset(home.position) - 24 - 64
+}
+
+/// What is visited, and the damages, when a client's body holds a frame of its own, and the frame around it loses its header.
+pub fn visit_forged() -> (Vec<u64>, u64) {
+    // A client that knew the format, but not the segment's key, would write a frame with the checks of key 0.
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    let homes = append(&mut journal, 0..5);
+    append(&mut journal, 5..10);
+    let mut storage = journal.into_storage();
+    let place = offset(homes[2].position).next_multiple_of(8);
+    storage.forge(FIRST, place, &forged_pad(place as u64));
+    // The frame around it loses its header, so that recovery looks for the next one.
+    storage.rot(FIRST, frame_of(homes[0]) + 10);
+    let (journal, seen) = recover(storage).unwrap();
+    (seen.iter().map(|(sequence, _)| *sequence).collect(), journal.recovery().damages)
+}
+
+/// A pad frame as the format has it, unseeded.
+fn forged_pad(position: u64) -> Vec<u8> {
+    let mut bytes = vec![0; 64];
+    bytes[..4].copy_from_slice(b"PRF1");
+    bytes[8..16].copy_from_slice(&position.to_le_bytes());
+    bytes[16] = 1;
+    bytes[20] = 1;
+    bytes[48] = 64;
+    let check = crc32fast::Hasher::new_with_initial(0);
+    let mut check = check;
+    check.update(&bytes[8..]);
+    bytes[4..8].copy_from_slice(&check.finalize().to_le_bytes());
+    bytes
+}
