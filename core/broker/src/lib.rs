@@ -1,1 +1,49 @@
-//! The broker's state machine: destinations, consumers, credit, acknowledgements
+//! The broker's state machine: destinations, consumers, credit, acknowledgements.
+//!
+//! [`Broker::handle`] takes a port's commands, [`Broker::advance`] goes on with what became possible, [`Broker::end_turn`] writes
+//! what the turn owes. Durable state changes by records, which [`Broker::recover`] takes again after a restart. It knows of no
+//! protocol, thread, socket, file or clock.
+
+mod acknowledge;
+mod admission;
+mod advisory;
+mod allowance;
+mod broker;
+mod browse;
+pub mod config;
+mod connection;
+mod consumer;
+mod credit;
+mod dead_letter;
+mod deque;
+mod destination;
+mod dispatch;
+mod duplicates;
+mod expiry;
+mod items;
+mod jobs;
+mod log;
+mod messages;
+mod names;
+pub mod outbox;
+pub mod plant;
+mod publish;
+mod pull;
+mod queue;
+mod reclaim;
+pub mod records;
+mod recovery;
+mod redelivery;
+mod sequences;
+mod slab;
+mod statistics;
+mod temporary;
+mod topic;
+mod turn;
+
+pub use broker::Broker;
+pub use config::Config;
+pub use log::{Log, Store};
+pub use outbox::{EventBatch, Outbox};
+pub use recovery::RecoverError;
+pub use statistics::Statistics;

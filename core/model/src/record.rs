@@ -301,6 +301,14 @@ impl<'a> MessageWriter<'a> {
         self.fields_length += 5 + length;
     }
 
+    /// Adds a field as [`MessageView::fields`] gives it, known or not.
+    pub fn raw_field(&mut self, tag: u8, bytes: &[u8]) {
+        self.buffer.push(tag);
+        self.buffer.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        self.buffer.extend_from_slice(bytes);
+        self.fields_length += 5 + bytes.len();
+    }
+
     /// Adds a field that holds a destination.
     pub fn destination_field(&mut self, tag: Tag, kind: DestinationKind, name: &[u8]) {
         self.field(tag, &[&[kind as u8], name]);

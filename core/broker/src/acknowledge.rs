@@ -1,0 +1,278 @@
+//! Acknowledgements: ranges in dispatch order, resolved by sequence, and their one record a turn.
+
+use crate::broker::{Broker, Step};
+use crate::consumer::{Consumer, ConsumerKind, InFlight};
+use crate::deque::{Deque, Place};
+use crate::destination::Refusal;
+use crate::items::{Item, ItemHome};
+use crate::jobs::{Fate, Job};
+use crate::log::{Log, Store};
+use crate::messages::{ConsumerIndex, DestinationIndex, Message, MessageIndex};
+use crate::plant::planted;
+use crate::records::{self, META_BYTES, kind};
+use crate::sequences::small;
+use postrider_model::command::{Acknowledge, AcknowledgeKind};
+use postrider_model::event::Failure;
+use postrider_model::{PortIndex, Sequence, limits};
+
+/// What was acknowledged since the last record that said so.
+#[derive(Default)]
+pub(crate) struct Acknowledged {
+    destinations: Vec<DestinationIndex>,
+}
+
+/// A range of what a consumer has.
+struct Range {
+    first: Place,
+    count: usize,
+}
+
+impl Consumer {
+    /// Where a sequence stands in dispatch order.
+    fn find(&self, sequence: Sequence) -> Option<Place> {
+        if self.sorted {
+            let place = self.in_flight.search(|entry| entry.sequence < sequence);
+            return self.in_flight.at(place).is_some_and(|entry| entry.sequence == sequence).then_some(place);
+        }
+        let mut place = self.in_flight.first_place();
+        while let Some(entry) = self.in_flight.at(place) {
+            if entry.sequence == sequence {
+                return Some(place);
+            }
+            place = self.in_flight.after(place);
+        }
+        None
+    }
+
+    fn range(&self, acknowledge: &Acknowledge) -> Option<Range> {
+        let last = self.find(acknowledge.last)?;
+        let first = match acknowledge.first {
+            _ if acknowledge.kind == AcknowledgeKind::Individual => last,
+            Sequence(0) => self.in_flight.first_place(),
+            sequence if sequence == acknowledge.last => last,
+            sequence => self.find(sequence)?,
+        };
+        let (before, through) = (self.in_flight.count_before(first), self.in_flight.count_before(last) + 1);
+        Some(Range { first, count: through.checked_sub(before).filter(|count| *count > 0)? })
+    }
+
+    /// Takes a range out.
+    fn take_entries(&mut self, range: &Range) -> Deque<InFlight> {
+        if range.first == self.in_flight.first_place() {
+            return self.in_flight.take_prefix(range.count);
+        }
+        let mut entries = Deque::default();
+        let mut place = range.first;
+        for _ in 0..range.count {
+            entries.push_back(self.in_flight.at(place).expect("the range was found"));
+            place = self.in_flight.remove(place);
+        }
+        entries
+    }
+
+    /// Adds a message at the end of what is in flight.
+    pub fn hold(&mut self, entry: InFlight) {
+        match self.in_flight.back() {
+            None => self.sorted = true,
+            Some(last) => self.sorted &= last.sequence < entry.sequence,
+        }
+        self.in_flight.push_back(entry);
+        self.served = true;
+    }
+}
+
+impl Broker {
+    pub(crate) fn acknowledge<L: Log>(
+        &mut self,
+        port: PortIndex,
+        acknowledge: &Acknowledge,
+        arena: &[u8],
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(connection) = self.connection(port, acknowledge.connection) else { return };
+        let before = self.jobs.pushed();
+        let outcome = match self.consumer_of(port, connection, acknowledge.consumer) {
+            Some(index) => self.apply_to_window(index, acknowledge, arena, step),
+            None => Ok(self.statistics.stale_commands += 1),
+        };
+        match outcome {
+            Ok(()) => self.reply_after_jobs(port, acknowledge.connection, acknowledge.request, before, step),
+            Err(refusal) => self.refuse(port, acknowledge.connection, acknowledge.request, refusal, step),
+        }
+    }
+
+    fn apply_to_window<L: Log>(
+        &mut self,
+        index: ConsumerIndex,
+        acknowledge: &Acknowledge,
+        arena: &[u8],
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        let consumer = &mut self.consumers[index.0];
+        if consumer.kind != ConsumerKind::Queue {
+            match acknowledge.kind {
+                AcknowledgeKind::Redelivered => {}
+                AcknowledgeKind::Delivered => consumer.extension = consumer.extension.saturating_add(acknowledge.count),
+                _ => {
+                    consumer.outstanding = consumer.outstanding.saturating_sub(acknowledge.count);
+                    consumer.extension = consumer.extension.saturating_sub(acknowledge.count);
+                }
+            }
+            self.wake(index);
+            return Ok(());
+        }
+        // A client that has come back may still acknowledge what its old connection had been sent.
+        if !consumer.served || acknowledge.kind == AcknowledgeKind::Redelivered {
+            return Ok(());
+        }
+        let Some(range) = consumer.range(acknowledge) else { return self.unmatched(index, acknowledge) };
+        match acknowledge.kind {
+            AcknowledgeKind::Delivered => consumer.extension = consumer.extension.saturating_add(acknowledge.count),
+            AcknowledgeKind::Standard if range.count != acknowledge.count as usize => {
+                return self.unmatched(index, acknowledge);
+            }
+            kind => self.take_range(index, kind, range, acknowledge, arena, step),
+        }
+        self.wake(index);
+        Ok(())
+    }
+
+    fn take_range<L: Log>(
+        &mut self,
+        index: ConsumerIndex,
+        kind: AcknowledgeKind,
+        range: Range,
+        acknowledge: &Acknowledge,
+        arena: &[u8],
+        step: &mut Step<'_, L>,
+    ) {
+        let consumer = &mut self.consumers[index.0];
+        let single = matches!(kind, AcknowledgeKind::Poison | AcknowledgeKind::Expired);
+        let returned = if single { 1 } else { range.count as u32 };
+        consumer.extension = consumer.extension.saturating_sub(returned);
+        if !single && range.count == 1 {
+            let entry = consumer.in_flight.at(range.first).expect("the range was found");
+            consumer.in_flight.remove(range.first);
+            self.consume(entry.index, step);
+            return;
+        }
+        let mut entries = consumer.take_entries(&range);
+        if !single && range.count <= limits::HANDLE_STEPS {
+            while let Some(entry) = entries.pop_front() {
+                self.consume(entry.index, step);
+            }
+            return;
+        }
+        let fate = match kind {
+            AcknowledgeKind::Poison => Fate::DeadLetter(acknowledge.cause.of(arena).into()),
+            AcknowledgeKind::Expired => Fate::Expired,
+            _ => Fate::Consumed,
+        };
+        self.jobs.push(Job::Settle { entries, fate });
+    }
+
+    fn unmatched(&self, index: ConsumerIndex, acknowledge: &Acknowledge) -> Result<(), Refusal> {
+        let consumer = &self.consumers[index.0];
+        if consumer.orphaned {
+            return Ok(());
+        }
+        let (first, last, count) = (acknowledge.first, acknowledge.last, acknowledge.count);
+        let held = consumer.in_flight.len();
+        let text = format!(
+            "Unmatched acknowledge: {count} messages from {first} to {last} are not in flight so for this consumer, \
+             which has {held}; it may have been acknowledged already"
+        );
+        Err((Failure::General, text.into()))
+    }
+
+    /// A message is done with, durably if it was durable.
+    pub(crate) fn consume<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
+        let message = self.message(index);
+        let (destination, sequence, store) = (message.destination, message.sequence, message.store);
+        self.statistics.acknowledged += 1;
+        if store == Store::Journal {
+            let state = self.destinations.get_mut(destination);
+            if state.acknowledged.is_empty() {
+                self.acknowledged.destinations.push(destination);
+            }
+            state.acknowledged.push(sequence.0);
+        }
+        self.settle(index, step);
+    }
+
+    /// Writes what was acknowledged: before any record but a message, and at the turn's end (R11).
+    pub(crate) fn flush_acknowledged<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        if self.acknowledged.destinations.is_empty() || (planted("ack-after-other-record") && !self.at_end_of_turn) {
+            return;
+        }
+        let mut destinations = std::mem::take(&mut self.acknowledged.destinations);
+        let mut bytes = std::mem::take(&mut self.acknowledged_bytes);
+        bytes.clear();
+        for index in destinations.drain(..) {
+            let state = self.destinations.get_mut(index);
+            let sequences = std::mem::take(&mut state.acknowledged);
+            let id = state.id.expect("only stored destinations are acknowledged durably");
+            for run in sequences.chunks(2_000) {
+                if bytes.len() + run.len() * records::ACKNOWLEDGED_BYTES as usize + records::RUN_BYTES as usize
+                    > META_BYTES
+                {
+                    self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
+                    bytes.clear();
+                }
+                records::write_acknowledged(&mut bytes, id, run);
+            }
+            let state = self.destinations.get_mut(index);
+            state.acknowledged = sequences;
+            state.acknowledged.clear();
+            state.acknowledged.shrink_to(limits::HANDLE_STEPS);
+        }
+        self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
+        self.acknowledged_bytes = bytes;
+        self.acknowledged.destinations = destinations;
+    }
+
+    /// Takes a message out of the table; its record dies with its last place.
+    pub(crate) fn settle<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
+        let (store, segment) = (self.message(index).store, self.message(index).segment);
+        if self.remove_message(index) && store == Store::Spool {
+            self.release_spool(segment, step);
+        }
+    }
+
+    /// The part of [`Broker::settle`] that recovery shares. True: its segment holds no message any more.
+    pub(crate) fn remove_message(&mut self, index: MessageIndex) -> bool {
+        let message = self.messages.remove(index.0);
+        #[cfg(feature = "plant")]
+        {
+            self.ghost = (message.store == Store::Journal).then(|| message.clone()).or(self.ghost.take());
+        }
+        if let crate::destination::Content::Queue(queue) = &mut self.destinations.get_mut(message.destination).content {
+            queue.size -= 1;
+        }
+        let table = self.segments(message.store).table(message.segment).expect("a message's segment is known");
+        let Item::Message(head) = table.item(message.ordinal) else { unreachable!("a message's record is its home") };
+        if head != index {
+            self.unlink(head, index, message.sibling);
+            return false;
+        }
+        if message.sibling != MessageIndex::NONE {
+            let (segment, ordinal) = (message.segment, message.ordinal);
+            self.segments(message.store).replace(segment, ordinal, Item::Message(message.sibling));
+            return false;
+        }
+        self.segments(message.store).clear(message_home(&message))
+    }
+
+    fn unlink(&mut self, head: MessageIndex, gone: MessageIndex, next: MessageIndex) {
+        let mut before = head;
+        while self.message(before).sibling != gone {
+            before = self.message(before).sibling;
+        }
+        self.messages[before.0].sibling = next;
+    }
+}
+
+/// The home of a message's record, for the counting of its bytes.
+pub(crate) fn message_home(message: &Message) -> ItemHome {
+    ItemHome { segment: message.segment, ordinal: message.ordinal, bytes: message.length }
+}

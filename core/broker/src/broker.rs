@@ -1,0 +1,230 @@
+//! The broker: the state, and where its commands go.
+
+use crate::acknowledge::Acknowledged;
+use crate::advisory::Replay;
+use crate::config::Config;
+use crate::connection::{Connection, Port};
+use crate::consumer::Consumer;
+use crate::destination::{DestinationState, Destinations};
+use crate::duplicates::Marks;
+use crate::expiry::Sweep;
+use crate::items::Segments;
+use crate::jobs::Jobs;
+use crate::log::{Log, Store};
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, Message, MessageIndex};
+use crate::names::Names;
+use crate::outbox::Outbox;
+use crate::pull::Pulls;
+use crate::reclaim::Reclaim;
+use crate::records::Placement;
+use crate::recovery::Recovery;
+use crate::sequences::Sequences;
+use crate::slab::Slab;
+use crate::statistics::Statistics;
+use foldhash::fast::FixedState;
+use postrider_journal::Position;
+use postrider_model::{Command, ConsumerHandle, Now, PortIndex, Sequence};
+use std::collections::{BTreeMap, VecDeque};
+
+/// What a call works with besides the state: the time, the logs, and where events go.
+pub(crate) struct Step<'a, L: Log> {
+    pub now: Now,
+    pub log: &'a mut L,
+    pub out: &'a mut Outbox,
+}
+
+/// The broker's state machine. It reads no clock and does no I/O: time comes in as an argument, records and events go out.
+pub struct Broker {
+    pub(crate) config: Config,
+    pub(crate) hasher: FixedState,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) connections: Slab<Connection>,
+    pub(crate) names: Names,
+    pub(crate) consumers: Slab<Consumer>,
+    /// Consumers whose destinations have wildcards.
+    pub(crate) wildcards: Vec<ConsumerIndex>,
+    pub(crate) destinations: Destinations,
+    pub(crate) messages: Slab<Message>,
+    pub(crate) journal: Segments,
+    pub(crate) spool: Segments,
+    pub(crate) sequences: Sequences,
+    pub(crate) marks: Marks,
+    pub(crate) acknowledged: Acknowledged,
+    pub(crate) pulls: Pulls,
+    pub(crate) jobs: Jobs,
+    pub(crate) reclaim: Reclaim,
+    pub(crate) recovery: Option<Box<Recovery>>,
+    /// Destinations with something to send, in the order in which they are served.
+    pub(crate) scheduled: VecDeque<DestinationIndex>,
+    /// Consumers that can take again what destinations hold for them.
+    pub(crate) hungry: VecDeque<ConsumerIndex>,
+    /// Destinations that wait for a commit.
+    pub(crate) uncommitted: Vec<DestinationIndex>,
+    /// What was committed when they were looked at last.
+    pub(crate) seen_commit: Position,
+    /// Destinations and consumers that wait for cold bytes.
+    pub(crate) cold: Vec<DestinationIndex>,
+    pub(crate) cold_consumers: Vec<ConsumerIndex>,
+    /// Connections that do not read until there is space.
+    pub(crate) paused: Vec<ConnectionIndex>,
+    /// Draws in allowances without end at the end of the turn.
+    pub(crate) allowances_without_end: Vec<DestinationIndex>,
+    /// Temporary destinations, in the order in which they came.
+    pub(crate) temporaries: BTreeMap<u64, DestinationIndex>,
+    pub(crate) replays: VecDeque<Replay>,
+    /// The only consumer of the advisory that is being stored.
+    pub(crate) advisory_target: Option<ConsumerIndex>,
+    pub(crate) advisories: i64,
+    pub(crate) next_sweep: u64,
+    pub(crate) sweep: Option<Sweep>,
+    /// Messages from here on are of this turn: their bytes cannot be read yet.
+    pub(crate) turn_start: Sequence,
+    pub(crate) at_end_of_turn: bool,
+    pub(crate) statistics: Statistics,
+    /// Buffers that are used again.
+    pub(crate) meta: Vec<u8>,
+    pub(crate) placements: Vec<Placement>,
+    pub(crate) parts: Vec<DestinationIndex>,
+    pub(crate) record: Vec<u8>,
+    pub(crate) acknowledged_bytes: Vec<u8>,
+    pub(crate) handles: Vec<ConsumerHandle>,
+    #[cfg(feature = "plant")]
+    pub(crate) ghost: Option<Message>,
+}
+
+impl Broker {
+    /// A broker without any state.
+    #[must_use]
+    pub fn new(config: Config) -> Broker {
+        let hasher = FixedState::with_seed(config.hash_seed);
+        Broker {
+            ports: Vec::new(),
+            connections: Slab::default(),
+            names: Names::new(&hasher),
+            consumers: Slab::default(),
+            wildcards: Vec::new(),
+            destinations: Destinations::new(&hasher),
+            messages: Slab::default(),
+            journal: Segments::default(),
+            spool: Segments::default(),
+            sequences: Sequences::default(),
+            marks: Marks::new(&hasher),
+            acknowledged: Acknowledged::default(),
+            pulls: Pulls::default(),
+            jobs: Jobs::default(),
+            reclaim: Reclaim::default(),
+            recovery: None,
+            scheduled: VecDeque::new(),
+            hungry: VecDeque::new(),
+            uncommitted: Vec::new(),
+            seen_commit: Position(0),
+            cold: Vec::new(),
+            cold_consumers: Vec::new(),
+            paused: Vec::new(),
+            allowances_without_end: Vec::new(),
+            temporaries: BTreeMap::new(),
+            replays: VecDeque::new(),
+            advisory_target: None,
+            advisories: 0,
+            next_sweep: 0,
+            sweep: None,
+            turn_start: Sequence(0),
+            at_end_of_turn: true,
+            statistics: Statistics::default(),
+            meta: Vec::new(),
+            placements: Vec::new(),
+            parts: Vec::new(),
+            record: Vec::new(),
+            acknowledged_bytes: Vec::new(),
+            handles: Vec::new(),
+            #[cfg(feature = "plant")]
+            ghost: None,
+            hasher,
+            config,
+        }
+    }
+
+    /// Makes a port known, before its first command.
+    pub fn attach(&mut self, port: PortIndex) {
+        let index = usize::from(port.0);
+        if self.ports.len() <= index {
+            self.ports.resize_with(index + 1, Port::default);
+        }
+    }
+
+    /// Counts and sizes.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            messages: self.messages.len() as u64,
+            live_bytes: self.journal.live_bytes(),
+            connections: self.connections.len() as u64,
+            consumers: self.consumers.len() as u64,
+            destinations: self.destinations.len() as u64,
+            ..self.statistics
+        }
+    }
+
+    /// Does what one command asks. The command's batch was within [`Broker::bound`], which the log has reserved.
+    pub fn handle<L: Log>(
+        &mut self,
+        port: PortIndex,
+        command: &Command,
+        arena: &[u8],
+        now: Now,
+        log: &mut L,
+        out: &mut Outbox,
+    ) {
+        let step = &mut Step { now, log, out };
+        match command {
+            Command::Publish(publish) => self.publish(port, publish, arena, step),
+            Command::Acknowledge(acknowledge) => self.acknowledge(port, acknowledge, arena, step),
+            Command::Written { connection, bytes } => self.written(port, *connection, *bytes),
+            Command::OpenConnection(open) => self.open_connection(port, open, step),
+            Command::CloseConnection { connection, request, last_delivered, clean } => {
+                self.close_connection(port, *connection, *request, (*last_delivered, *clean), step);
+            }
+            Command::DefineDestination { connection, number, destinations } => {
+                self.define_destination(port, *connection, *number, destinations);
+            }
+            Command::OpenProducer(open) => self.open_producer(port, open, step),
+            Command::CloseProducer { connection, producer, request } => {
+                self.close_producer(port, *connection, *producer, *request, step);
+            }
+            Command::OpenConsumer(open) => self.open_consumer(port, open, step),
+            Command::CloseConsumer { connection, consumer, last_delivered, request } => {
+                self.close_consumer_command(port, *connection, *consumer, *last_delivered, *request, step);
+            }
+            Command::Pull { connection, consumer, timeout_millis, request } => {
+                self.pull(port, *connection, *consumer, *timeout_millis, *request, step);
+            }
+            Command::SetPrefetch { connection, consumer, prefetch, request } => {
+                self.set_prefetch(port, *connection, *consumer, *prefetch, *request, step);
+            }
+            Command::CreateTemporary(create) => self.create_temporary(port, create, step),
+            Command::DeleteDestination { connection, destination, request } => {
+                self.delete_destination_command(port, *connection, destination, *request, step);
+            }
+            Command::Synchronize { connection, request } => {
+                if self.connection(port, *connection).is_some() {
+                    self.reply(port, *connection, *request, step);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn destination(&mut self, index: DestinationIndex) -> &mut DestinationState {
+        self.destinations.get_mut(index)
+    }
+
+    pub(crate) fn segments(&mut self, store: Store) -> &mut Segments {
+        match store {
+            Store::Journal => &mut self.journal,
+            Store::Spool => &mut self.spool,
+        }
+    }
+
+    pub(crate) fn message(&self, index: MessageIndex) -> &Message {
+        &self.messages[index.0]
+    }
+}

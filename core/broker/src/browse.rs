@@ -1,0 +1,140 @@
+//! Browsers: they see what a queue holds, in order, and take nothing.
+
+use crate::broker::{Broker, Step};
+use crate::consumer::Standing;
+use crate::credit::Take;
+use crate::destination::Content;
+use crate::dispatch::Budget;
+use crate::log::{Log, Store};
+use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex};
+use crate::outbox::Absent;
+use postrider_model::{Event, Sequence, limits};
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+
+/// How far a browser is.
+#[derive(Default)]
+pub(crate) struct Browse {
+    /// Which of its subscriptions.
+    subscription: usize,
+    /// The queue's newest sequence when the browser came to it: what is newer is not shown.
+    end: Option<Sequence>,
+    /// The newest that it has seen there.
+    last: Sequence,
+    /// What comes next; some of it may be gone by then.
+    page: VecDeque<(Sequence, MessageIndex)>,
+    done: bool,
+}
+
+impl Browse {
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+}
+
+impl Broker {
+    /// Shows a browser what it takes. True: only the budget stopped it.
+    pub(crate) fn browse<L: Log>(&mut self, index: ConsumerIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        let Some(mut browse) = self.consumers[index.0].browse.take() else { return false };
+        let more = !browse.done && self.show(index, &mut browse, budget, step);
+        self.consumers[index.0].browse = Some(browse);
+        more
+    }
+
+    fn show<L: Log>(
+        &mut self,
+        index: ConsumerIndex,
+        browse: &mut Browse,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        loop {
+            let subscriptions = &self.consumers[index.0].subscriptions;
+            let Some(subscription) = subscriptions.get(browse.subscription).copied() else {
+                self.end_browse(index, browse, step);
+                return false;
+            };
+            let destination = subscription.destination;
+            if subscription.standing == Standing::Gone || !self.turn_page(destination, browse) {
+                browse.subscription += 1;
+                browse.end = None;
+                browse.page.clear();
+                continue;
+            }
+            let Some((sequence, number)) = browse.page.front().copied() else { return false };
+            if !budget.step() {
+                return true;
+            }
+            let message = self.messages.get(number.0).filter(|message| message.sequence == sequence);
+            let Some(message) = message else {
+                browse.page.pop_front();
+                continue;
+            };
+            if message.store == Store::Journal && message.position >= step.log.committed() {
+                self.await_commit(destination);
+                return false;
+            }
+            let takes = self.takes(index, step.out);
+            if takes != Take::Yes {
+                self.wait_for(index, takes);
+                return false;
+            }
+            match self.send(index, number, step) {
+                Ok(()) => self.consumers[index.0].outstanding += 1,
+                Err(Absent::Damaged) => {}
+                Err(Absent::Cold) => {
+                    self.cold_consumers.push(index);
+                    return false;
+                }
+            }
+            browse.last = sequence;
+            browse.page.pop_front();
+        }
+    }
+
+    fn end_browse<L: Log>(&mut self, index: ConsumerIndex, browse: &mut Browse, step: &mut Step<'_, L>) {
+        let consumer = &mut self.consumers[index.0];
+        if consumer.prefetch == 0 && consumer.grant.is_none() {
+            return;
+        }
+        consumer.grant = None;
+        browse.done = true;
+        step.out.reply(consumer.port, Event::EndOfMessages { consumer: consumer.handle });
+    }
+
+    /// Looks for what comes next if the page is used up. False: there is nothing more. True with an empty page: wait.
+    fn turn_page(&mut self, destination: DestinationIndex, browse: &mut Browse) -> bool {
+        let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
+        if browse.end.is_none() {
+            browse.end = Some(queue.last);
+            browse.last = Sequence(0);
+        }
+        if !browse.page.is_empty() || queue.holds > 0 {
+            return true;
+        }
+        let (last, mut end) = (browse.last, browse.end.unwrap_or_default());
+        let sequence = |number: MessageIndex| self.message(number).sequence;
+        let mut found: Vec<(Sequence, MessageIndex)> = Vec::new();
+        let mut place = queue.ready.search(|number| sequence(number) <= last);
+        while let Some(number) = queue.ready.at(place).filter(|number| sequence(*number) <= end) {
+            found.push((sequence(number), number));
+            place = queue.ready.after(place);
+            if found.len() == limits::HANDLE_STEPS {
+                end = sequence(number);
+                break;
+            }
+        }
+        let wanted = |sequence: Sequence| last < sequence && sequence <= end;
+        let returned = queue.returned.iter().map(|Reverse(entry)| *entry).filter(|(sequence, _)| wanted(*sequence));
+        found.extend(returned);
+        for member in &queue.subscribers {
+            let held = self.consumers[member.consumer.0].in_flight.iter().map(|entry| (entry.sequence, entry.index));
+            let here =
+                held.filter(|(sequence, number)| wanted(*sequence) && self.message(*number).destination == destination);
+            found.extend(here);
+        }
+        found.sort_unstable();
+        browse.page.extend(found);
+        !browse.page.is_empty()
+    }
+}

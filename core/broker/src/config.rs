@@ -1,0 +1,57 @@
+//! Settings of the state machine.
+
+use postrider_model::limits;
+
+/// What can be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The broker's name, for texts that clients match.
+    pub broker_name: Box<str>,
+    /// Connection id of the producer of advisories.
+    pub advisory_connection: Box<[u8]>,
+    /// Marshalled properties of an advisory: originBrokerId, originBrokerName, originBrokerURL.
+    pub advisory_properties: Box<[u8]>,
+    /// Seed of the hash tables: random in the product, fixed in the simulator.
+    pub hash_seed: u64,
+    /// Where dead letters go.
+    pub dead_letter_queue: Box<[u8]>,
+    /// Expired messages become dead letters.
+    pub dead_letter_expired: bool,
+    /// Non-persistent messages become dead letters.
+    pub dead_letter_non_persistent: bool,
+    /// Milliseconds between two looks for expired messages that nobody takes.
+    pub expiry_sweep_millis: u64,
+    /// Sequences reserved at a time (R9).
+    pub reservation: u64,
+    /// Messages that an allowance covers (R15).
+    pub allowance_chunk: usize,
+    /// Producers whose sends are remembered (R17).
+    pub marks: usize,
+    /// Milliseconds after which a producer of a connection that is gone is forgotten (R17).
+    pub mark_millis: u64,
+    /// Destinations that may exist.
+    pub destinations: usize,
+    /// Bytes sent to a connection that its socket has not taken (R23).
+    pub send_window: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            broker_name: "localhost".into(),
+            advisory_connection: b"ID:postrider:advisory".as_slice().into(),
+            advisory_properties: Box::default(),
+            hash_seed: 0,
+            dead_letter_queue: b"ActiveMQ.DLQ".as_slice().into(),
+            dead_letter_expired: true,
+            dead_letter_non_persistent: false,
+            expiry_sweep_millis: 30_000,
+            reservation: limits::SEQUENCE_RESERVATION,
+            allowance_chunk: 1_000,
+            marks: 65_536,
+            mark_millis: 3_600_000,
+            destinations: 1_000_000,
+            send_window: limits::SEND_WINDOW_BYTES,
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Consumers: how they come and go.
+
+use crate::broker::{Broker, Step};
+use crate::browse::Browse;
+use crate::deque::Deque;
+use crate::destination::{Content, Refusal};
+use crate::jobs::Job;
+use crate::log::Log;
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex};
+use crate::pull::Grant;
+use crate::queue::Member;
+use postrider_model::command::{LastDelivered, OpenConsumer, Request};
+use postrider_model::event::Failure;
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, Sequence, limits, pattern};
+use std::collections::VecDeque;
+
+/// What kind of consumer it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ConsumerKind {
+    Queue,
+    Topic,
+    Browser,
+}
+
+/// Where a subscription stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// Among those that the destination serves.
+    Served,
+    /// Listed in `starved`: the consumer could not take when its turn came.
+    Starved,
+    /// Another one is exclusive.
+    Aside,
+    /// The destination is gone.
+    Gone,
+}
+
+/// One destination of a consumer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subscription {
+    pub destination: DestinationIndex,
+    pub standing: Standing,
+    /// Of a topic: the next message, while the subscription is not at the head of the others.
+    pub cursor: u64,
+}
+
+/// A message that a consumer has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InFlight {
+    pub sequence: Sequence,
+    pub index: MessageIndex,
+}
+
+/// A consumer.
+pub(crate) struct Consumer {
+    pub handle: ConsumerHandle,
+    pub port: PortIndex,
+    pub connection: ConnectionIndex,
+    pub connection_serial: u32,
+    pub kind: ConsumerKind,
+    pub prefetch: u32,
+    pub extension: u32,
+    pub priority: i8,
+    pub exclusive: bool,
+    pub no_local: bool,
+    pub patterns: Box<[Destination]>,
+    pub subscriptions: Vec<Subscription>,
+    /// Numbers of subscriptions that may be used again.
+    pub free_subscriptions: Vec<u32>,
+    /// Subscriptions that wait for this consumer, the oldest first.
+    pub starved: VecDeque<u32>,
+    /// In dispatch order.
+    pub in_flight: Deque<InFlight>,
+    /// Sequences in flight rise.
+    pub sorted: bool,
+    /// Messages of topics or of a browse that are not acknowledged.
+    pub outstanding: u32,
+    pub grant: Option<Grant>,
+    /// Something was sent to it.
+    pub served: bool,
+    /// A destination went with messages in flight here: acknowledgements of them are not an error.
+    pub orphaned: bool,
+    pub hungry: bool,
+    pub waits_for_window: bool,
+    pub waits_for_room: bool,
+    pub browse: Option<Box<Browse>>,
+    pub identity: Box<[u8]>,
+}
+
+impl Broker {
+    pub(crate) fn open_consumer<L: Log>(&mut self, port: PortIndex, open: &OpenConsumer, step: &mut Step<'_, L>) {
+        let Some(connection) = self.connection(port, open.connection) else { return };
+        match self.try_open_consumer(port, connection, open, step) {
+            Ok(()) => self.reply(port, open.connection, open.request, step),
+            Err((failure, message)) => {
+                let correlation = open.request.wanted.then_some(open.request.command);
+                let refused = Some(open.consumer);
+                let failed = Event::Failed { connection: open.connection, correlation, failure, message, refused };
+                step.out.reply(port, failed);
+            }
+        }
+    }
+
+    fn try_open_consumer<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionIndex,
+        open: &OpenConsumer,
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        let kind = consumer_kind(open)?;
+        let mut destinations = Vec::new();
+        for destination in open.destinations.iter().filter(|destination| !destination.is_wildcard()) {
+            destinations.push(self.resolve(destination, step)?);
+        }
+        let index = self.add_consumer(port, connection, open, kind);
+        for destination in destinations {
+            self.subscribe(index, destination);
+        }
+        self.subscribe_to_matching(index);
+        self.replay_advisories(index);
+        self.wake(index);
+        Ok(())
+    }
+
+    fn add_consumer(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionIndex,
+        open: &OpenConsumer,
+        kind: ConsumerKind,
+    ) -> ConsumerIndex {
+        let patterns: Box<[Destination]> =
+            open.destinations.iter().filter(|destination| destination.is_wildcard()).cloned().collect();
+        let wildcard = !patterns.is_empty();
+        let consumer = Consumer {
+            handle: open.consumer,
+            port,
+            connection,
+            connection_serial: self.connections[connection.0].serial,
+            kind,
+            prefetch: open.prefetch.min(limits::MAX_PREFETCH),
+            extension: 0,
+            priority: open.priority,
+            exclusive: open.exclusive,
+            no_local: open.no_local,
+            patterns,
+            subscriptions: Vec::new(),
+            free_subscriptions: Vec::new(),
+            starved: VecDeque::new(),
+            in_flight: Deque::default(),
+            sorted: true,
+            outstanding: 0,
+            grant: None,
+            served: false,
+            orphaned: false,
+            hungry: false,
+            waits_for_window: false,
+            waits_for_room: false,
+            browse: (kind == ConsumerKind::Browser).then(Box::default),
+            identity: open.identity.clone(),
+        };
+        let index = ConsumerIndex(self.consumers.insert(consumer));
+        self.connections[connection.0].consumers.push(index);
+        self.ports[usize::from(port.0)].set_consumer(open.consumer, index);
+        if wildcard {
+            self.wildcards.push(index);
+        }
+        index
+    }
+
+    fn subscribe_to_matching(&mut self, index: ConsumerIndex) {
+        if self.consumers[index.0].patterns.is_empty() {
+            return;
+        }
+        let patterns = &self.consumers[index.0].patterns;
+        let fits = |destination: &Destination| patterns.iter().any(|pattern| pattern::matches(pattern, destination));
+        let matching: Vec<DestinationIndex> =
+            self.destinations.iter().filter(|(_, state)| fits(&state.destination)).map(|(number, _)| number).collect();
+        let named: Vec<DestinationIndex> =
+            self.consumers[index.0].subscriptions.iter().map(|subscription| subscription.destination).collect();
+        for destination in matching.into_iter().filter(|destination| !named.contains(destination)) {
+            self.subscribe(index, destination);
+        }
+    }
+
+    /// A destination has come: wildcard consumers that it fits get it, too.
+    pub(crate) fn subscribe_wildcards(&mut self, destination: DestinationIndex) {
+        let wildcards = std::mem::take(&mut self.wildcards);
+        for index in &wildcards {
+            let name = &self.destinations.get(destination).destination;
+            if self.consumers[index.0].patterns.iter().any(|pattern| pattern::matches(pattern, name)) {
+                self.subscribe(*index, destination);
+            }
+        }
+        self.wildcards = wildcards;
+    }
+
+    fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex) {
+        let consumer = &mut self.consumers[index.0];
+        let subscription = Subscription { destination, standing: Standing::Served, cursor: 0 };
+        let number = match consumer.free_subscriptions.pop() {
+            Some(number) => {
+                consumer.subscriptions[number as usize] = subscription;
+                number
+            }
+            None => {
+                consumer.subscriptions.push(subscription);
+                consumer.subscriptions.len() as u32 - 1
+            }
+        };
+        let member = Member { consumer: index, subscription: number };
+        let (kind, priority, exclusive, port) = (consumer.kind, consumer.priority, consumer.exclusive, consumer.port);
+        let state = self.destinations.get_mut(destination);
+        match (&mut state.content, kind) {
+            (Content::Topic(topic), _) => topic.join(port, member),
+            (Content::Queue(queue), ConsumerKind::Browser) => queue.browsers.push(member),
+            (Content::Queue(queue), _) => {
+                queue.subscribers.push(member);
+                queue.exclusive += u32::from(exclusive);
+                queue.enter(member, priority);
+                if queue.exclusive > 0 {
+                    self.choose_exclusive(destination);
+                }
+            }
+        }
+        self.schedule(destination);
+    }
+
+    /// Decides anew who is served, where somebody is exclusive: the first one of the highest priority.
+    fn choose_exclusive(&mut self, destination: DestinationIndex) {
+        let queue = self.destinations.get_mut(destination).queue();
+        let members = std::mem::take(&mut queue.subscribers);
+        queue.levels.clear();
+        let exclusive = members.iter().filter(|member| self.consumers[member.consumer.0].exclusive);
+        let chosen = exclusive.copied().reduce(|first, other| {
+            let priority = |member: Member| self.consumers[member.consumer.0].priority;
+            if priority(other) > priority(first) { other } else { first }
+        });
+        for member in &members {
+            let consumer = &mut self.consumers[member.consumer.0];
+            let serve = chosen.is_none_or(|chosen| chosen == *member);
+            consumer.subscriptions[member.subscription as usize].standing =
+                if serve { Standing::Served } else { Standing::Aside };
+            if serve {
+                let priority = consumer.priority;
+                self.destinations.get_mut(destination).queue().enter(*member, priority);
+            }
+        }
+        self.destinations.get_mut(destination).queue().subscribers = members;
+        self.schedule(destination);
+    }
+
+    pub(crate) fn close_consumer_command<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionHandle,
+        consumer: ConsumerHandle,
+        last_delivered: LastDelivered,
+        request: Request,
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(owner) = self.connection(port, connection) else { return };
+        let before = self.jobs.pushed();
+        if let Some(index) = self.consumer_of(port, owner, consumer) {
+            self.connections[owner.0].consumers.retain(|other| *other != index);
+            self.close_consumer(index, last_delivered);
+        }
+        self.reply_after_jobs(port, connection, request, before, step);
+    }
+
+    /// Answers at once, or behind the jobs that the command has made.
+    pub(crate) fn reply_after_jobs<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionHandle,
+        request: Request,
+        jobs_before: u64,
+        step: &mut Step<'_, L>,
+    ) {
+        let event = Event::Reply { connection, correlation: request.command };
+        if request.wanted && self.jobs.pushed() != jobs_before {
+            self.jobs.push(Job::Answer { port, event });
+        } else if request.wanted {
+            step.out.reply(port, event);
+        }
+    }
+
+    /// Takes a consumer out of everything; what it had in flight goes back, in slices if it is much.
+    pub(crate) fn close_consumer(&mut self, index: ConsumerIndex, last_delivered: LastDelivered) {
+        let consumer = self.consumers.remove(index.0);
+        self.ports[usize::from(consumer.port.0)].clear_consumer(consumer.handle);
+        self.ports[usize::from(consumer.port.0)].blocked.retain(|other| *other != index);
+        if let Some(connection) = self.connections.get_mut(consumer.connection.0) {
+            connection.blocked.retain(|other| *other != index);
+        }
+        self.hungry.retain(|other| *other != index);
+        self.cold_consumers.retain(|other| *other != index);
+        self.pulls.forget(index);
+        self.replays.retain(|replay| replay.consumer != index);
+        if !consumer.patterns.is_empty() {
+            self.wildcards.retain(|other| *other != index);
+        }
+        for (number, subscription) in consumer.subscriptions.iter().enumerate() {
+            let member = Member { consumer: index, subscription: number as u32 };
+            self.unsubscribe(&consumer, member, *subscription);
+        }
+        self.return_in_flight(consumer, last_delivered);
+    }
+
+    fn unsubscribe(&mut self, consumer: &Consumer, member: Member, subscription: Subscription) {
+        if subscription.standing == Standing::Gone {
+            return;
+        }
+        let destination = subscription.destination;
+        let state = self.destinations.get_mut(destination);
+        match &mut state.content {
+            Content::Topic(topic) => topic.leave(consumer.port, member, subscription),
+            Content::Queue(queue) => {
+                queue.browsers.retain(|other| *other != member);
+                queue.subscribers.retain(|other| *other != member);
+                queue.leave(member);
+                let had_exclusive = queue.exclusive > 0 && consumer.kind == ConsumerKind::Queue;
+                queue.exclusive -= u32::from(consumer.exclusive && consumer.kind == ConsumerKind::Queue);
+                if had_exclusive {
+                    self.choose_exclusive(destination);
+                }
+            }
+        }
+        self.schedule(destination);
+    }
+}
+
+fn consumer_kind(open: &OpenConsumer) -> Result<ConsumerKind, Refusal> {
+    let unsupported = |what: &str, remedy: &str| -> Result<ConsumerKind, Refusal> {
+        Err((Failure::General, format!("{what} are not supported yet: {remedy}").into()))
+    };
+    if open.subscription.is_some() {
+        return unsupported("durable subscriptions", "consume without a subscription name");
+    }
+    if open.selector.as_ref().is_some_and(|selector| !selector.trim_ascii().is_empty()) {
+        return unsupported("selectors", "consume without one");
+    }
+    match open.destinations.first() {
+        None => Err((Failure::InvalidDestination, "a consumer needs a destination: name at least one".into())),
+        Some(first) if first.kind.is_topic() => Ok(ConsumerKind::Topic),
+        Some(_) if open.browser => Ok(ConsumerKind::Browser),
+        Some(_) => Ok(ConsumerKind::Queue),
+    }
+}

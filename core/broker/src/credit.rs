@@ -1,0 +1,128 @@
+//! Credit: whether a consumer takes another message, and what makes it take again (R23).
+
+use crate::broker::{Broker, Step};
+use crate::consumer::{Consumer, ConsumerKind};
+use crate::log::Log;
+use crate::messages::ConsumerIndex;
+use crate::outbox::Outbox;
+use crate::plant::planted;
+use postrider_model::command::Request;
+use postrider_model::{ConnectionHandle, ConsumerHandle, PortIndex, limits};
+
+/// Whether a consumer takes a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Take {
+    Yes,
+    /// Not before it acknowledges or asks.
+    NoCredit,
+    /// Not before its socket has taken what was sent.
+    NoWindow,
+    /// Not before its port's ring has room.
+    NoRoom,
+}
+
+impl Consumer {
+    /// Messages that it takes now, as far as it decides.
+    pub fn credit(&self) -> u32 {
+        let held = match self.kind {
+            ConsumerKind::Queue => self.in_flight.len() as u32,
+            ConsumerKind::Topic | ConsumerKind::Browser => self.outstanding,
+        };
+        if self.prefetch == 0 {
+            return u32::from(self.grant.is_some());
+        }
+        let allowed = self.prefetch.saturating_add(self.extension) + u32::from(planted("credit-ignored"));
+        allowed.saturating_sub(held)
+    }
+}
+
+impl Broker {
+    /// Whether the consumer takes a message now.
+    pub(crate) fn takes(&self, index: ConsumerIndex, out: &Outbox) -> Take {
+        let consumer = &self.consumers[index.0];
+        if consumer.credit() == 0 {
+            return Take::NoCredit;
+        }
+        let unwritten = self.connections[consumer.connection.0].unwritten;
+        if unwritten >= self.config.send_window && !planted("window-ignored") {
+            return Take::NoWindow;
+        }
+        if out.has_room(consumer.port) { Take::Yes } else { Take::NoRoom }
+    }
+
+    /// Puts the consumer where it is found when what it lacks is there again. Its credit brings it back by itself.
+    pub(crate) fn wait_for(&mut self, index: ConsumerIndex, lacking: Take) {
+        let consumer = &mut self.consumers[index.0];
+        match lacking {
+            Take::NoWindow if !consumer.waits_for_window => {
+                consumer.waits_for_window = true;
+                self.connections[consumer.connection.0].blocked.push(index);
+            }
+            Take::NoRoom if !consumer.waits_for_room => {
+                consumer.waits_for_room = true;
+                self.ports[usize::from(consumer.port.0)].blocked.push(index);
+            }
+            _ => {}
+        }
+    }
+
+    /// The consumer may take again: what waits for it is looked at in this turn.
+    pub(crate) fn wake(&mut self, index: ConsumerIndex) {
+        let consumer = &mut self.consumers[index.0];
+        if !consumer.hungry && (!consumer.starved.is_empty() || consumer.browse.is_some()) {
+            consumer.hungry = true;
+            self.hungry.push_back(index);
+        }
+    }
+
+    /// A socket has taken bytes.
+    pub(crate) fn written(&mut self, port: PortIndex, handle: ConnectionHandle, bytes: u32) {
+        let Some(index) = self.connection(port, handle) else { return };
+        let connection = &mut self.connections[index.0];
+        connection.unwritten = connection.unwritten.saturating_sub(u64::from(bytes));
+        if connection.unwritten >= self.config.send_window || connection.blocked.is_empty() {
+            return;
+        }
+        for consumer in std::mem::take(&mut connection.blocked) {
+            self.consumers[consumer.0].waits_for_window = false;
+            self.wake(consumer);
+        }
+    }
+
+    /// Rings that were full have room again.
+    pub(crate) fn wake_ports(&mut self, out: &Outbox) {
+        for number in 0..self.ports.len() {
+            let port = &mut self.ports[number];
+            if (port.blocked.is_empty() && port.blocked_topics.is_empty()) || !out.has_room(PortIndex(number as u16)) {
+                continue;
+            }
+            let (consumers, topics) = (std::mem::take(&mut port.blocked), std::mem::take(&mut port.blocked_topics));
+            for consumer in consumers {
+                self.consumers[consumer.0].waits_for_room = false;
+                self.wake(consumer);
+            }
+            for topic in topics {
+                if self.destinations.try_get(topic).is_some() {
+                    self.schedule(topic);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn set_prefetch<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionHandle,
+        consumer: ConsumerHandle,
+        prefetch: u32,
+        request: Request,
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(owner) = self.connection(port, connection) else { return };
+        if let Some(index) = self.consumer_of(port, owner, consumer) {
+            self.consumers[index.0].prefetch = prefetch.min(limits::MAX_PREFETCH);
+            self.wake(index);
+        }
+        self.reply(port, connection, request, step);
+    }
+}

@@ -1,0 +1,309 @@
+//! Destinations: how they come, are found and go.
+
+use crate::broker::{Broker, Step};
+use crate::items::{Item, ItemHome};
+use crate::log::{Log, Store};
+use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
+use crate::queue::Queue;
+use crate::records::{self, kind};
+use crate::sequences::small;
+use crate::slab::Slab;
+use crate::topic::Topic;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use postrider_model::event::Failure;
+use postrider_model::{Destination, DestinationId, DestinationKind};
+use std::cmp::Reverse;
+
+/// Topics under it are the broker's own: they are never stored.
+pub(crate) const ADVISORY_PREFIX: &[u8] = b"ActiveMQ.Advisory.";
+
+/// What a destination holds.
+pub(crate) enum Content {
+    /// Each message for one.
+    Queue(Queue),
+    /// Each message for all.
+    Topic(Topic),
+}
+
+/// What a temporary destination has besides.
+pub(crate) struct Temporary {
+    pub owner: ConnectionIndex,
+    pub added: Box<[u8]>,
+    pub removed: Box<[u8]>,
+}
+
+/// A destination.
+pub(crate) struct DestinationState {
+    pub destination: Destination,
+    /// Kind and name, as events carry them.
+    pub text: Box<[u8]>,
+    /// None: it is not stored.
+    pub id: Option<DestinationId>,
+    pub home: Option<ItemHome>,
+    /// Never the same for two destinations of a life.
+    pub serial: u64,
+    pub temporary: Option<Temporary>,
+    pub content: Content,
+    /// Sequences acknowledged in this turn.
+    pub acknowledged: Vec<u64>,
+    /// It stands in the list of those with something to send.
+    pub scheduled: bool,
+    /// It goes; nobody finds it any more.
+    pub dying: bool,
+}
+
+/// A destination that was found, and can be told from another that has its number later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reference {
+    pub index: DestinationIndex,
+    pub serial: u64,
+}
+
+/// The table of destinations.
+pub(crate) struct Destinations {
+    table: Slab<DestinationState>,
+    by_name: HashMap<Destination, DestinationIndex, FixedState>,
+    by_id: HashMap<DestinationId, DestinationIndex, FixedState>,
+    next_id: u32,
+    next_serial: u64,
+}
+
+impl Destinations {
+    pub fn new(hasher: &FixedState) -> Destinations {
+        Destinations {
+            table: Slab::default(),
+            by_name: HashMap::with_hasher(hasher.clone()),
+            by_id: HashMap::with_hasher(hasher.clone()),
+            next_id: 1,
+            next_serial: 1,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    pub fn get(&self, index: DestinationIndex) -> &DestinationState {
+        &self.table[index.0]
+    }
+
+    pub fn get_mut(&mut self, index: DestinationIndex) -> &mut DestinationState {
+        &mut self.table[index.0]
+    }
+
+    /// The destination, if the number is taken.
+    pub fn try_get(&self, index: DestinationIndex) -> Option<&DestinationState> {
+        self.table.get(index.0)
+    }
+
+    pub fn find(&self, destination: &Destination) -> Option<DestinationIndex> {
+        self.by_name.get(destination).copied()
+    }
+
+    pub fn by_id(&self, id: DestinationId) -> Option<DestinationIndex> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Whether the reference still means what it meant.
+    pub fn is_valid(&self, reference: Reference) -> bool {
+        self.table.get(reference.index.0).is_some_and(|state| state.serial == reference.serial && !state.dying)
+    }
+
+    /// All that can be found, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (DestinationIndex, &DestinationState)> {
+        self.table.iter().filter(|(_, state)| !state.dying).map(|(index, state)| (DestinationIndex(index), state))
+    }
+
+    /// The first with this number or a higher one.
+    pub fn next_from(&self, index: DestinationIndex) -> Option<DestinationIndex> {
+        self.table.next_taken(index.0).map(DestinationIndex)
+    }
+
+    /// A reference to a destination that is there.
+    pub fn reference(&self, index: DestinationIndex) -> Reference {
+        Reference { index, serial: self.table[index.0].serial }
+    }
+
+    pub fn next_serial(&self) -> u64 {
+        self.next_serial
+    }
+
+    pub fn add(&mut self, destination: Destination, id: Option<DestinationId>) -> DestinationIndex {
+        let content = match destination.kind.is_topic() {
+            true => Content::Topic(Topic::default()),
+            false => Content::Queue(Queue::default()),
+        };
+        let text = [&[destination.kind as u8][..], &destination.name].concat().into();
+        let state = DestinationState {
+            destination: destination.clone(),
+            text,
+            id,
+            home: None,
+            serial: self.next_serial,
+            temporary: None,
+            content,
+            acknowledged: Vec::new(),
+            scheduled: false,
+            dying: false,
+        };
+        self.next_serial += 1;
+        let index = DestinationIndex(self.table.insert(state));
+        self.by_name.insert(destination, index);
+        if let Some(id) = id {
+            self.next_id = self.next_id.max(id.0 + 1);
+            self.by_id.insert(id, index);
+        }
+        index
+    }
+
+    /// Recovery: a destination whose own record has not come yet. It holds messages, so it is a queue.
+    pub fn add_unnamed(&mut self, id: DestinationId) -> DestinationIndex {
+        let nameless = Destination::new(DestinationKind::Queue, b"");
+        let index = self.add(nameless.clone(), Some(id));
+        self.by_name.remove(&nameless);
+        index
+    }
+
+    /// Recovery: the record of a destination that was met before.
+    pub fn name(&mut self, index: DestinationIndex, destination: Destination) {
+        let state = &mut self.table[index.0];
+        if state.destination != destination {
+            state.text = [&[destination.kind as u8][..], &destination.name].concat().into();
+            state.destination = destination.clone();
+        }
+        self.by_name.insert(destination, index);
+    }
+
+    /// Recovery: destinations whose record never came.
+    pub fn unnamed(&self) -> impl Iterator<Item = DestinationIndex> {
+        self.iter().filter(|(_, state)| state.destination.name.is_empty()).map(|(index, _)| index)
+    }
+
+    /// Recovery: a number that was used.
+    pub fn skip_id(&mut self, id: DestinationId) {
+        self.next_id = self.next_id.max(id.0 + 1);
+    }
+
+    /// Nobody finds it any more; its number stays taken until [`Destinations::free`].
+    pub fn hide(&mut self, index: DestinationIndex) {
+        let state = &mut self.table[index.0];
+        state.dying = true;
+        self.by_name.remove(&state.destination);
+        if let Some(id) = state.id {
+            self.by_id.remove(&id);
+        }
+    }
+
+    pub fn free(&mut self, index: DestinationIndex) {
+        self.table.remove(index.0);
+    }
+
+    fn take_id(&mut self) -> DestinationId {
+        let id = DestinationId(self.next_id);
+        self.next_id += 1;
+        id
+    }
+}
+
+impl DestinationState {
+    /// The queue that it is. Panics on topics.
+    pub fn queue(&mut self) -> &mut Queue {
+        match &mut self.content {
+            Content::Queue(queue) => queue,
+            Content::Topic(_) => panic!("{} is no queue", self.destination),
+        }
+    }
+
+    /// The topic that it is. Panics on queues.
+    pub fn topic(&mut self) -> &mut Topic {
+        match &mut self.content {
+            Content::Topic(topic) => topic,
+            Content::Queue(_) => panic!("{} is no topic", self.destination),
+        }
+    }
+
+    /// Takes any message out; none if there is none.
+    pub fn take_any(&mut self) -> Option<MessageIndex> {
+        match &mut self.content {
+            Content::Topic(topic) => topic.take_any(),
+            Content::Queue(queue) => {
+                let returned = || queue.returned.pop().map(|Reverse((_, message))| message);
+                queue.ready.pop_front().or_else(returned)
+            }
+        }
+    }
+
+    /// Whether what is sent to it may be stored durably.
+    pub fn is_durable_queue(&self) -> bool {
+        self.destination.kind == DestinationKind::Queue
+    }
+}
+
+/// What a client is told when something cannot be done.
+pub(crate) type Refusal = (Failure, Box<str>);
+
+impl Broker {
+    /// The destination with this name; queues and topics come into being when they are first named.
+    pub(crate) fn resolve<L: Log>(
+        &mut self,
+        destination: &Destination,
+        step: &mut Step<'_, L>,
+    ) -> Result<DestinationIndex, Refusal> {
+        if let Some(index) = self.destinations.find(destination) {
+            return Ok(index);
+        }
+        if destination.kind.is_temporary() {
+            return Err((Failure::DestinationDoesNotExist, destination.to_string().into()));
+        }
+        if self.destinations.len() >= self.config.destinations {
+            let limit = self.config.destinations;
+            let text = format!(
+                "{destination} cannot be created: there are {limit} destinations already (setting `destinations`)"
+            );
+            return Err((Failure::ResourceAllocation, text.into()));
+        }
+        if destination.name.starts_with(ADVISORY_PREFIX) {
+            return Ok(self.add_destination(destination.clone(), None));
+        }
+        let id = self.destinations.take_id();
+        let index = self.add_destination(destination.clone(), Some(id));
+        self.write_destination(index, step);
+        Ok(index)
+    }
+
+    /// Writes where the destination is to be found after a restart, or, in reclaim, once more.
+    pub(crate) fn write_destination<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
+        self.flush_acknowledged(step);
+        let state = self.destinations.get(index);
+        let Some(id) = state.id else { return };
+        let mut meta = std::mem::take(&mut self.meta);
+        records::write_destination(&mut meta, id, &state.destination);
+        let home = self.stage(Store::Journal, &small(kind::DESTINATION, &meta), step);
+        self.apply_destination(index, ItemHome::new(home, meta.len()));
+        self.meta = meta;
+    }
+
+    pub(crate) fn apply_destination(&mut self, index: DestinationIndex, home: ItemHome) {
+        self.journal.place(home, Item::Destination(index));
+        if let Some(old) = self.destinations.get_mut(index).home.replace(home) {
+            self.journal.clear(old);
+        }
+    }
+
+    /// Adds a destination, and the wildcard consumers that want it.
+    pub(crate) fn add_destination(&mut self, destination: Destination, id: Option<DestinationId>) -> DestinationIndex {
+        let index = self.destinations.add(destination, id);
+        self.subscribe_wildcards(index);
+        index
+    }
+
+    /// Puts a destination on the list of those that are served.
+    pub(crate) fn schedule(&mut self, index: DestinationIndex) {
+        let state = self.destinations.get_mut(index);
+        if !state.scheduled {
+            state.scheduled = true;
+            self.scheduled.push_back(index);
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What producers have sent and is stored, so that a client that comes back may send again what it got no answer for (R17).
+//!
+//! For each producer the numbers of its stored sends are kept as runs without gap. Numbers between them were refused, or went
+//! where nothing is stored: they are accepted when they come again. Only the newest runs are kept, so that too many gaps lead to
+//! accepting what is known, never to dropping what is not.
+
+use crate::broker::{Broker, Step};
+use crate::connection::Producer;
+use crate::log::{Log, Store};
+use crate::messages::{ConnectionIndex, MarkIndex};
+use crate::plant::planted;
+use crate::records::{self, kind};
+use crate::sequences::small;
+use crate::slab::Slab;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use postrider_journal::{Bound, SegmentNumber};
+use postrider_model::Now;
+use postrider_model::command::Publish;
+use std::collections::VecDeque;
+
+/// Runs that are kept of a producer.
+const RUNS: usize = 32;
+
+/// Longest connection id that is remembered.
+const CONNECTION_ID_BYTES: usize = 4_096;
+
+/// Numbers of stored sends, as runs from first to last, in order.
+#[derive(Default, Debug, PartialEq, Eq)]
+pub(crate) struct Runs(Vec<(i64, i64)>);
+
+impl Runs {
+    fn contains(&self, number: i64) -> bool {
+        self.0.iter().rev().any(|(first, last)| (*first..=*last).contains(&number))
+    }
+
+    /// First of the run that would end with this number.
+    fn first_of_run_to(&self, number: i64) -> i64 {
+        let joins = |(first, last): &&(i64, i64)| *first < number && number - 1 <= *last;
+        self.0.iter().rev().find(joins).map_or(number, |(first, _)| *first)
+    }
+
+    fn insert(&mut self, first: i64, last: i64) {
+        if let Some(newest) = self.0.last_mut()
+            && newest.0 <= first
+            && first <= newest.1.saturating_add(1)
+        {
+            newest.1 = newest.1.max(last);
+            return;
+        }
+        let touches = |run: &(i64, i64)| run.0 <= last.saturating_add(1) && first <= run.1.saturating_add(1);
+        let joined = self
+            .0
+            .iter()
+            .filter(|run| touches(run))
+            .fold((first, last), |all, run| (all.0.min(run.0), all.1.max(run.1)));
+        self.0.retain(|run| !touches(run));
+        let at = self.0.partition_point(|run| run.0 < joined.0);
+        self.0.insert(at, joined);
+        if self.0.len() > RUNS {
+            self.0.remove(0);
+        }
+    }
+}
+
+/// What is known of a producer.
+struct Mark {
+    connection: Box<[u8]>,
+    producer: (i64, i64),
+    runs: Runs,
+    /// Where the newest record is that says it.
+    segment: Option<SegmentNumber>,
+    /// Producers now that it belongs to.
+    attached: u32,
+    /// When the last one left.
+    detached: u64,
+    serial: u64,
+}
+
+/// A mark that was found, and can be told from another that has its number later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct MarkReference {
+    index: MarkIndex,
+    serial: u64,
+}
+
+/// All marks.
+pub(crate) struct Marks {
+    table: Slab<Mark>,
+    by_connection: HashMap<Box<[u8]>, Vec<MarkIndex>, FixedState>,
+    /// Marks that belong to nobody, by the time since when.
+    detached: VecDeque<(u64, MarkReference)>,
+    next_serial: u64,
+}
+
+impl Marks {
+    pub fn new(hasher: &FixedState) -> Marks {
+        Marks {
+            table: Slab::default(),
+            by_connection: HashMap::with_hasher(hasher.clone()),
+            detached: VecDeque::new(),
+            next_serial: 1,
+        }
+    }
+
+    /// First of the run that ends with this send.
+    pub fn run_to(&self, mark: MarkReference, number: i64) -> i64 {
+        self.table[mark.index.0].runs.first_of_run_to(number)
+    }
+
+    fn is_valid(&self, mark: MarkReference) -> bool {
+        self.table.get(mark.index.0).is_some_and(|known| known.serial == mark.serial)
+    }
+
+    fn find(&self, connection: &[u8], producer: (i64, i64)) -> Option<MarkReference> {
+        let marks = self.by_connection.get(connection)?;
+        let index = marks.iter().find(|index| self.table[index.0].producer == producer)?;
+        Some(MarkReference { index: *index, serial: self.table[index.0].serial })
+    }
+
+    fn add(&mut self, connection: &[u8], producer: (i64, i64)) -> MarkReference {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let (runs, segment) = (Runs::default(), None);
+        let mark = Mark { connection: connection.into(), producer, runs, segment, attached: 0, detached: 0, serial };
+        let index = MarkIndex(self.table.insert(mark));
+        self.by_connection.entry(connection.into()).or_default().push(index);
+        MarkReference { index, serial }
+    }
+}
+
+impl Broker {
+    /// Whether the send is stored already and comes again.
+    pub(crate) fn is_duplicate(&mut self, connection: ConnectionIndex, publish: &Publish) -> bool {
+        if !self.connections[connection.0].failover_reconnect {
+            return false;
+        }
+        let mark = self.mark_of(connection, publish.producer);
+        mark.is_some_and(|mark| self.marks.table[mark.index.0].runs.contains(publish.producer_sequence))
+    }
+
+    /// The mark of a connection's producer; none if there are too many, or the message is another's.
+    pub(crate) fn mark_of(&mut self, connection: ConnectionIndex, producer: u32) -> Option<MarkReference> {
+        let owner = &mut self.connections[connection.0];
+        let known = owner.producers.get_mut(producer as usize)?.as_mut()?;
+        if known.mark.is_some_and(|mark| self.marks.is_valid(mark)) {
+            return known.mark;
+        }
+        let key = (known.session, known.value);
+        let found = match self.marks.find(&owner.id, key) {
+            Some(found) => found,
+            None if owner.id.len() > CONNECTION_ID_BYTES || self.marks.table.len() >= self.config.marks => return None,
+            None => self.marks.add(&owner.id, key),
+        };
+        self.marks.table[found.index.0].attached += 1;
+        known.mark = Some(found);
+        Some(found)
+    }
+
+    /// A non-persistent send: its number is no gap, as nobody asks for it again.
+    pub(crate) fn pass_mark(&mut self, connection: ConnectionIndex, publish: &Publish) {
+        let producers = &self.connections[connection.0].producers;
+        let mark = producers.get(publish.producer as usize).and_then(|known| known.as_ref()?.mark);
+        if let Some(mark) = mark.filter(|mark| self.marks.is_valid(*mark)) {
+            let runs = &mut self.marks.table[mark.index.0].runs;
+            if let Some(newest) = runs.0.last_mut().filter(|newest| newest.1 == publish.producer_sequence - 1) {
+                newest.1 = publish.producer_sequence;
+            }
+        }
+    }
+
+    /// A message record says what its producer has sent.
+    pub(crate) fn apply_mark(&mut self, mark: MarkReference, run: (i64, i64), segment: SegmentNumber) {
+        let known = &mut self.marks.table[mark.index.0];
+        known.runs.insert(run.0, run.1);
+        let old = known.segment.replace(segment);
+        if old != Some(segment) {
+            self.journal.add_mark(segment);
+            if let Some(old) = old {
+                self.journal.remove_mark(old);
+            }
+        }
+    }
+
+    /// Recovery: a record names this producer.
+    pub(crate) fn recover_mark(
+        &mut self,
+        connection: &[u8],
+        producer: (i64, i64),
+        runs: &[(i64, i64)],
+        segment: SegmentNumber,
+    ) {
+        let mark = match self.marks.find(connection, producer) {
+            Some(mark) => mark,
+            None => self.marks.add(connection, producer),
+        };
+        for run in runs {
+            self.apply_mark(mark, *run, segment);
+        }
+        if runs.is_empty() {
+            self.drop_mark(mark.index);
+        }
+    }
+
+    /// After recovery: nobody has the marks, until clients come back.
+    pub(crate) fn detach_all_marks(&mut self, now: Now) {
+        let all: Vec<MarkReference> = self
+            .marks
+            .table
+            .iter()
+            .map(|(index, mark)| MarkReference { index: MarkIndex(index), serial: mark.serial })
+            .collect();
+        for mark in all {
+            self.marks.table[mark.index.0].detached = now.nanos;
+            self.marks.detached.push_back((now.nanos, mark));
+        }
+    }
+
+    /// A producer ends; what it sent is remembered for a while.
+    pub(crate) fn release_mark(&mut self, producer: &Producer, now: Now) {
+        let Some(mark) = producer.mark.filter(|mark| self.marks.is_valid(*mark)) else { return };
+        let known = &mut self.marks.table[mark.index.0];
+        known.attached -= 1;
+        if known.attached == 0 {
+            known.detached = now.nanos;
+            self.marks.detached.push_back((now.nanos, mark));
+        }
+    }
+
+    /// The client said goodbye: it will not send again.
+    pub(crate) fn forget_marks<L: Log>(&mut self, connection: &[u8], step: &mut Step<'_, L>) {
+        if self.marks.by_connection.contains_key(connection) {
+            self.flush_acknowledged(step);
+            self.stage(Store::Journal, &small(kind::FORGET, connection), step);
+            self.apply_forget(connection);
+        }
+    }
+
+    pub(crate) fn apply_forget(&mut self, connection: &[u8]) {
+        for index in self.marks.by_connection.get(connection).cloned().unwrap_or_default() {
+            self.drop_mark(index);
+        }
+    }
+
+    fn drop_mark(&mut self, index: MarkIndex) {
+        let mark = self.marks.table.remove(index.0);
+        if let Some(segment) = mark.segment {
+            self.journal.remove_mark(segment);
+        }
+        if let Some(others) = self.marks.by_connection.get_mut(&mark.connection) {
+            others.retain(|other| *other != index);
+            if others.is_empty() {
+                self.marks.by_connection.remove(&mark.connection);
+            }
+        }
+    }
+
+    /// Forgets producers that have been away for long.
+    pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        while let Some((since, mark)) = self.marks.detached.front().copied() {
+            let due = step.now.nanos >= since.saturating_add(self.config.mark_millis.saturating_mul(1_000_000));
+            let crowded = self.marks.table.len() * 8 > self.config.marks * 7;
+            if !due && !crowded {
+                return;
+            }
+            let away = |known: &Mark| known.serial == mark.serial && known.attached == 0 && known.detached == since;
+            if self.marks.table.get(mark.index.0).is_some_and(away) && !self.write_mark(mark.index, true, step) {
+                return;
+            }
+            self.marks.detached.pop_front();
+        }
+    }
+
+    /// Reclaim: the next mark from `from` on that is homed in this segment moves to the end; its number, or none if there is
+    /// none left.
+    pub(crate) fn next_mark_in(&self, segment: SegmentNumber, from: u32, steps: usize) -> (u32, Option<MarkIndex>) {
+        let mut at = from;
+        for _ in 0..steps {
+            let Some(index) = self.marks.table.next_taken(at) else { return (u32::MAX, None) };
+            if self.marks.table[index].segment == Some(segment) {
+                return (index, Some(MarkIndex(index)));
+            }
+            at = index + 1;
+        }
+        (at, None)
+    }
+
+    /// Writes a mark by itself, for the last time if it goes. False: there is no room in the log now.
+    pub(crate) fn write_mark<L: Log>(&mut self, index: MarkIndex, last: bool, step: &mut Step<'_, L>) -> bool {
+        let mark = &self.marks.table[index.0];
+        let bytes = 18 + mark.runs.0.len() * 16 + mark.connection.len();
+        if !step.log.reserve(Bound { records: 2, bytes: bytes as u64 }) {
+            return false;
+        }
+        self.flush_acknowledged(step);
+        let mut meta = std::mem::take(&mut self.meta);
+        let mark = &self.marks.table[index.0];
+        let runs: &[(i64, i64)] = if last { &[] } else { &mark.runs.0 };
+        records::write_mark(&mut meta, &mark.connection, mark.producer, runs);
+        let segment = match planted("duplicate-mark-lost") && !last {
+            true => self.journal.newest().unwrap_or_default(),
+            false => self.stage(Store::Journal, &small(kind::MARK, &meta), step).segment,
+        };
+        self.meta = meta;
+        if last {
+            self.drop_mark(index);
+            return true;
+        }
+        let mark = MarkReference { index, serial: self.marks.table[index.0].serial };
+        if let Some(newest) = self.marks.table[index.0].runs.0.last().copied() {
+            self.apply_mark(mark, newest, segment);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_grow_join_and_keep_gaps() {
+        let mut runs = Runs::default();
+        for number in [1, 2, 3, 7, 8, 5] {
+            let first = runs.first_of_run_to(number);
+            runs.insert(first, number);
+        }
+        assert_eq!(runs.0, [(1, 3), (5, 5), (7, 8)]);
+        assert_eq!((runs.contains(3), runs.contains(4), runs.contains(9)), (true, false, false));
+        assert_eq!((runs.first_of_run_to(9), runs.first_of_run_to(4), runs.first_of_run_to(11)), (7, 1, 11));
+        runs.insert(4, 4);
+        runs.insert(6, 6);
+        assert_eq!(runs.0, [(1, 8)]);
+    }
+
+    #[test]
+    fn too_many_gaps_forget_the_oldest() {
+        let mut runs = Runs::default();
+        (0..100).for_each(|number| runs.insert(number * 2, number * 2));
+        assert_eq!(runs.0.len(), RUNS);
+        assert!(!runs.contains(0) && runs.contains(198));
+    }
+}

@@ -1,0 +1,201 @@
+//! What lives where in a log: an array for each segment, from a record's number within it to the item that it is the home of (R10).
+
+use crate::messages::{DestinationIndex, MessageIndex};
+use postrider_journal::{Home, SegmentNumber};
+use std::collections::VecDeque;
+
+/// What the journal adds to a record's meta and body, about.
+const RECORD_OVERHEAD: u64 = 48;
+
+/// Something that is homed in a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Item {
+    /// Nothing, or nothing any more.
+    None,
+    /// A message; the first of its places.
+    Message(MessageIndex),
+    /// A destination and its number.
+    Destination(DestinationIndex),
+    /// What may have been delivered of a queue.
+    Allowance(DestinationIndex),
+    /// The reservation of sequences.
+    Reservation,
+}
+
+/// The home of an item that is not a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ItemHome {
+    pub segment: SegmentNumber,
+    pub ordinal: u32,
+    pub bytes: u32,
+}
+
+impl ItemHome {
+    /// The home of a record with this much meta.
+    pub fn new(home: Home, meta: usize) -> ItemHome {
+        ItemHome { segment: home.segment, ordinal: home.ordinal, bytes: home.len + meta as u32 }
+    }
+}
+
+/// What lives in one segment.
+#[derive(Default, Debug)]
+pub(crate) struct Table {
+    items: Vec<Item>,
+    live: u32,
+    /// Producers whose mark is homed here; they are not in `items`, as a message's record is a mark's home, too.
+    marks: u32,
+    records: u32,
+}
+
+impl Table {
+    /// The item of the record with this number.
+    pub fn item(&self, ordinal: u32) -> Item {
+        self.items.get(ordinal as usize).copied().unwrap_or(Item::None)
+    }
+
+    /// Records seen.
+    pub fn records(&self) -> u32 {
+        self.records
+    }
+
+    /// Items that live here, without marks.
+    pub fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// Marks that live here.
+    pub fn marks(&self) -> u32 {
+        self.marks
+    }
+}
+
+/// What lives in the segments of one log.
+#[derive(Default)]
+pub(crate) struct Segments {
+    first: u64,
+    tables: VecDeque<Option<Box<Table>>>,
+    live_bytes: u64,
+}
+
+impl Segments {
+    /// Bytes of records that live.
+    pub fn live_bytes(&self) -> u64 {
+        self.live_bytes
+    }
+
+    /// The newest segment that holds a record.
+    pub fn newest(&self) -> Option<SegmentNumber> {
+        (!self.tables.is_empty()).then(|| SegmentNumber(self.first + self.tables.len() as u64 - 1))
+    }
+
+    /// What lives in a segment.
+    pub fn table(&self, segment: SegmentNumber) -> Option<&Table> {
+        self.tables.get(segment.0.checked_sub(self.first)? as usize)?.as_deref()
+    }
+
+    /// Notes that there is a record, whatever it is.
+    pub fn note(&mut self, segment: SegmentNumber, ordinal: u32) {
+        let table = self.table_mut(segment);
+        table.records = table.records.max(ordinal + 1);
+    }
+
+    /// A record is the home of an item.
+    pub fn place(&mut self, home: ItemHome, item: Item) {
+        let table = self.table_mut(home.segment);
+        let index = home.ordinal as usize;
+        if table.items.len() <= index {
+            table.items.resize(index + 1, Item::None);
+        }
+        table.items[index] = item;
+        table.live += 1;
+        self.live_bytes += u64::from(home.bytes) + RECORD_OVERHEAD;
+    }
+
+    /// Another item stands for the same record.
+    pub fn replace(&mut self, segment: SegmentNumber, ordinal: u32, item: Item) {
+        self.table_mut(segment).items[ordinal as usize] = item;
+    }
+
+    /// The record is the home of nothing any more. True: nothing but marks lives in its segment.
+    pub fn clear(&mut self, home: ItemHome) -> bool {
+        self.live_bytes -= u64::from(home.bytes) + RECORD_OVERHEAD;
+        let newest = self.newest();
+        let table = self.table_mut(home.segment);
+        table.items[home.ordinal as usize] = Item::None;
+        table.live -= 1;
+        let dead = table.live == 0;
+        if dead && newest != Some(home.segment) {
+            table.items = Vec::new();
+        }
+        dead
+    }
+
+    /// A mark has its home there.
+    pub fn add_mark(&mut self, segment: SegmentNumber) {
+        self.table_mut(segment).marks += 1;
+    }
+
+    /// A mark has its home elsewhere, or is gone.
+    pub fn remove_mark(&mut self, segment: SegmentNumber) {
+        self.table_mut(segment).marks -= 1;
+    }
+
+    /// Whether nothing lives in the segment.
+    pub fn is_dead(&self, segment: SegmentNumber) -> bool {
+        self.table(segment).is_none_or(|table| table.live == 0 && table.marks == 0)
+    }
+
+    /// Forgets a segment.
+    pub fn drop_segment(&mut self, segment: SegmentNumber) {
+        if let Some(table) = segment.0.checked_sub(self.first).and_then(|index| self.tables.get_mut(index as usize)) {
+            *table = None;
+        }
+        while self.tables.len() > 1 && self.tables.front().is_some_and(Option::is_none) {
+            self.tables.pop_front();
+            self.first += 1;
+        }
+    }
+
+    fn table_mut(&mut self, segment: SegmentNumber) -> &mut Table {
+        if self.tables.is_empty() {
+            self.first = segment.0;
+        }
+        while segment.0 < self.first {
+            self.tables.push_front(None);
+            self.first -= 1;
+        }
+        let index = (segment.0 - self.first) as usize;
+        if self.tables.len() <= index {
+            self.tables.resize_with(index + 1, || None);
+        }
+        self.tables[index].get_or_insert_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home(segment: u64, ordinal: u32) -> ItemHome {
+        ItemHome { segment: SegmentNumber(segment), ordinal, bytes: 100 }
+    }
+
+    #[test]
+    fn a_segment_dies_with_its_last_item_and_mark() {
+        let mut segments = Segments::default();
+        segments.note(SegmentNumber(7), 0);
+        segments.place(home(7, 3), Item::Reservation);
+        segments.place(home(9, 0), Item::Message(MessageIndex(1)));
+        segments.add_mark(SegmentNumber(7));
+        assert_eq!(segments.live_bytes(), 2 * (100 + RECORD_OVERHEAD));
+        assert!(!segments.is_dead(SegmentNumber(7)) && segments.is_dead(SegmentNumber(8)));
+        assert!(segments.clear(home(7, 3)));
+        assert!(!segments.is_dead(SegmentNumber(7)));
+        segments.remove_mark(SegmentNumber(7));
+        assert!(segments.is_dead(SegmentNumber(7)));
+        segments.drop_segment(SegmentNumber(7));
+        assert!(segments.table(SegmentNumber(7)).is_none() && segments.tables.len() == 1);
+        assert_eq!(segments.newest(), Some(SegmentNumber(9)));
+        assert_eq!(segments.table(SegmentNumber(9)).unwrap().item(0), Item::Message(MessageIndex(1)));
+    }
+}

@@ -1,0 +1,50 @@
+//! What the state machine needs of the two logs: the journal and the spool.
+
+use postrider_journal::{Bound, Home, Lookup, Position, Record, SegmentNumber};
+
+/// Which of the logs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Store {
+    /// Survives a restart.
+    Journal = 0,
+    /// Lives as long as the process (R21).
+    Spool = 1,
+}
+
+/// The two logs. The turn implements it over the journal and the spool, tests over plain vectors.
+pub trait Log {
+    /// Makes sure that records within this bound can be staged in this turn, beyond what is taken already (R6). False: not now.
+    fn reserve(&mut self, bound: Bound) -> bool;
+
+    /// Adds a record to the turn's frame. Cannot fail within what was reserved. The spool needs no reservation.
+    fn stage(&mut self, store: Store, record: &Record<'_>) -> Home;
+
+    /// Memory that holds the body at this position. What a turn staged is found, too, but its bytes are not read before the
+    /// turn's end.
+    fn extent(&mut self, store: Store, position: Position) -> Lookup;
+
+    /// Asks for a cold body; [`crate::Broker::fetched`] is called when it came.
+    fn fetch(&mut self, store: Store, position: Position, length: u32);
+
+    /// No message lives in this segment of the spool.
+    fn release(&mut self, segment: SegmentNumber);
+
+    /// All records below it are safe.
+    fn committed(&self) -> Position;
+
+    /// The oldest segment of the journal.
+    fn front(&self) -> Option<SegmentNumber>;
+
+    /// Nothing before this segment of the journal is needed any more, as soon as the turn's frame is committed (R20).
+    fn set_head(&mut self, segment: SegmentNumber);
+
+    /// Bytes of the journal from its front to its end.
+    fn live_log_bytes(&self) -> u64;
+
+    /// Bytes of a segment of the journal.
+    fn segment_bytes(&self) -> u64;
+
+    /// Bytes that the journal may take on its medium.
+    fn disk_budget(&self) -> u64;
+}

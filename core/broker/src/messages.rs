@@ -1,0 +1,83 @@
+//! The table of messages: one entry for each place of each message.
+
+use crate::log::Store;
+use postrider_journal::{Position, SegmentNumber};
+use postrider_model::Sequence;
+
+macro_rules! index {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord, Hash)]
+        pub(crate) struct $name(pub u32);
+    };
+}
+
+index!(
+    /// Number of an entry of the message table.
+    MessageIndex
+);
+index!(
+    /// Number of an entry of the destination table.
+    DestinationIndex
+);
+index!(
+    /// Number of an entry of the consumer table.
+    ConsumerIndex
+);
+index!(
+    /// Number of an entry of the connection table.
+    ConnectionIndex
+);
+index!(
+    /// Number of an entry of the table of producers' marks.
+    MarkIndex
+);
+
+impl MessageIndex {
+    /// No entry.
+    pub const NONE: MessageIndex = MessageIndex(u32::MAX);
+}
+
+/// Bits of [`Message::flags`].
+pub(crate) mod flag {
+    /// It may go out without an allowance (R15).
+    pub const OFFERED: u8 = 1;
+    /// It is not where its record says.
+    pub const ELSEWHERE: u8 = 2;
+    /// A consumer has it.
+    pub const IN_FLIGHT: u8 = 4;
+}
+
+/// A message in one place. 64 bytes: one cache line.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub sequence: Sequence,
+    /// First byte of the record's body.
+    pub position: Position,
+    /// Milliseconds since 1970; 0: never.
+    pub expiration: i64,
+    pub segment: SegmentNumber,
+    /// Number of the record within its segment.
+    pub ordinal: u32,
+    /// Bytes of the record's body.
+    pub length: u32,
+    /// CRC of the record's body, for life (R5).
+    pub crc: u32,
+    pub destination: DestinationIndex,
+    /// Another place of the same record.
+    pub sibling: MessageIndex,
+    /// Serial of the connection that sent it; 0: not known.
+    pub publisher: u32,
+    pub redeliveries: u16,
+    pub flags: u8,
+    pub store: Store,
+}
+
+const _: () = assert!(size_of::<Message>() <= 64, "millions of them");
+
+impl Message {
+    /// Whether all bits are set.
+    pub fn has(&self, bits: u8) -> bool {
+        self.flags & bits == bits
+    }
+}

@@ -1,0 +1,23 @@
+//! Who is connected: connections by their names.
+
+use crate::messages::ConnectionIndex;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+/// Connections by name.
+pub(crate) struct Names {
+    pub by_id: HashMap<Box<[u8]>, ConnectionIndex, FixedState>,
+    pub by_client_id: HashMap<Box<[u8]>, ConnectionIndex, FixedState>,
+    /// Serial of the newest connection; 0 means none.
+    pub serial: u32,
+}
+
+impl Names {
+    pub fn new(hasher: &FixedState) -> Names {
+        Names {
+            by_id: HashMap::with_hasher(hasher.clone()),
+            by_client_id: HashMap::with_hasher(hasher.clone()),
+            serial: 0,
+        }
+    }
+}

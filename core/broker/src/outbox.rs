@@ -1,0 +1,230 @@
+//! Events on their way to the ports.
+
+use crate::log::{Log, Store};
+use postrider_journal::{Extent, Lookup, Position};
+use postrider_model::event::{Dispatch, Fanout, Place};
+use postrider_model::{ConsumerHandle, Event, PortIndex, Sequence, Span, limits};
+use std::collections::VecDeque;
+
+/// Events, and what they refer to. Used again and again: it keeps its memory.
+#[derive(Default)]
+pub struct EventBatch {
+    /// What happened.
+    pub events: Vec<Event>,
+    /// Memory that holds the records; places name an index of it. Cleared by whoever has encoded the events.
+    pub extents: Vec<Extent>,
+    /// Consumers of fan-outs.
+    pub consumers: Vec<ConsumerHandle>,
+    /// Names of destinations.
+    pub arena: Vec<u8>,
+    /// The log of each extent.
+    stores: Vec<Store>,
+}
+
+impl EventBatch {
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.extents.clear();
+        self.stores.clear();
+        self.consumers.clear();
+        self.arena.clear();
+    }
+
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.events.len() >= limits::BATCH_EVENTS
+            || self.consumers.len() >= limits::BATCH_EVENTS * 8
+            || self.arena.len() >= limits::BATCH_BYTES
+            || self.extents.len() >= limits::BATCH_EVENTS
+    }
+}
+
+/// Why a record cannot be sent now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Absent {
+    /// Its bytes have been asked for.
+    Cold,
+    /// Its bytes are not what they were.
+    Damaged,
+}
+
+#[derive(Default)]
+struct PortOutbox {
+    replies: VecDeque<EventBatch>,
+    deliveries: VecDeque<EventBatch>,
+    /// Delivery batches that may be held at a time.
+    room: usize,
+}
+
+/// The events of a turn, by port: answers, which wait for the commit of what the turn appended (R13), and deliveries, which do not.
+///
+/// Whoever empties it hands a port's deliveries over before the answers of the same turn: an advisory must not be overtaken by
+/// the answer to what it tells of.
+#[derive(Default)]
+pub struct Outbox {
+    ports: Vec<PortOutbox>,
+    spare: Vec<EventBatch>,
+}
+
+/// Empty batches that are kept for use.
+const SPARE_BATCHES: usize = 256;
+
+impl Outbox {
+    /// An outbox without ports; they come with [`Outbox::set_room`].
+    #[must_use]
+    pub fn new() -> Outbox {
+        Outbox::default()
+    }
+
+    /// Before a turn: how many delivery batches the port's ring takes.
+    pub fn set_room(&mut self, port: PortIndex, batches: usize) {
+        self.port(port).room = batches;
+    }
+
+    /// The oldest batch of deliveries. They go at once.
+    pub fn take_deliveries(&mut self, port: PortIndex) -> Option<EventBatch> {
+        while let Some(batch) = self.port(port).deliveries.pop_front() {
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+            self.recycle(batch);
+        }
+        None
+    }
+
+    /// The oldest batch of answers. They go when the position appended at the turn's end is committed.
+    pub fn take_replies(&mut self, port: PortIndex) -> Option<EventBatch> {
+        self.port(port).replies.pop_front()
+    }
+
+    /// Takes a used batch back.
+    pub fn recycle(&mut self, mut batch: EventBatch) {
+        batch.clear();
+        if self.spare.len() < SPARE_BATCHES {
+            self.spare.push(batch);
+        }
+    }
+
+    /// Whether another delivery to this port may be added (R23).
+    #[must_use]
+    pub fn has_room(&self, port: PortIndex) -> bool {
+        self.ports.get(usize::from(port.0)).is_some_and(|port| {
+            port.deliveries.len() < port.room
+                || (port.deliveries.len() == port.room && port.deliveries.back().is_some_and(|batch| !batch.is_full()))
+        })
+    }
+
+    pub(crate) fn reply(&mut self, port: PortIndex, event: Event) {
+        let index = usize::from(port.0);
+        self.port(port);
+        if self.ports[index].replies.back().is_none_or(EventBatch::is_full) {
+            let batch = self.spare.pop().unwrap_or_default();
+            self.ports[index].replies.push_back(batch);
+        }
+        self.ports[index].replies.back_mut().expect("there is an open batch").events.push(event);
+    }
+
+    /// Where the record is for the port's next delivery.
+    pub(crate) fn locate<L: Log>(
+        &mut self,
+        port: PortIndex,
+        (store, position, length): (Store, Position, u32),
+        log: &mut L,
+    ) -> Result<Place, Absent> {
+        let batch = self.open(port);
+        if let Some(place) = known_place(batch, store, position, length) {
+            return Ok(place);
+        }
+        match log.extent(store, position) {
+            Lookup::Memory(extent) => {
+                let offset = (position.0 - extent.base.0) as u32;
+                batch.extents.push(extent);
+                batch.stores.push(store);
+                Ok(Place { extent: (batch.extents.len() - 1) as u16, offset, length })
+            }
+            Lookup::Cold => {
+                log.fetch(store, position, length);
+                Err(Absent::Cold)
+            }
+            Lookup::Damaged => Err(Absent::Damaged),
+        }
+    }
+
+    /// Adds a delivery, right after [`Outbox::locate`].
+    pub(crate) fn dispatch(&mut self, port: PortIndex, mut dispatch: Dispatch, elsewhere: &[u8]) {
+        let batch = self.open(port);
+        dispatch.destination = store(batch, elsewhere);
+        batch.events.push(Event::Dispatch(dispatch));
+    }
+
+    /// Adds a delivery to several consumers, right after [`Outbox::locate`].
+    pub(crate) fn fan_out(
+        &mut self,
+        port: PortIndex,
+        to: &[ConsumerHandle],
+        (place, sequence): (Place, Sequence),
+        elsewhere: &[u8],
+    ) {
+        let batch = self.open(port);
+        let destination = store(batch, elsewhere);
+        let consumers = consumers(batch, to);
+        batch.events.push(Event::Fanout(Fanout { consumers, place, sequence, destination }));
+    }
+
+    fn port(&mut self, port: PortIndex) -> &mut PortOutbox {
+        let index = usize::from(port.0);
+        if self.ports.len() <= index {
+            self.ports.resize_with(index + 1, PortOutbox::default);
+        }
+        &mut self.ports[index]
+    }
+
+    fn open(&mut self, port: PortIndex) -> &mut EventBatch {
+        let index = usize::from(port.0);
+        self.port(port);
+        if self.ports[index].deliveries.back().is_none_or(EventBatch::is_full) {
+            let batch = self.spare.pop().unwrap_or_default();
+            self.ports[index].deliveries.push_back(batch);
+        }
+        self.ports[index].deliveries.back_mut().expect("there is an open batch")
+    }
+}
+
+/// The newest extents are looked through first: neighbours in a log are sent one after the other.
+fn known_place(batch: &EventBatch, store: Store, position: Position, length: u32) -> Option<Place> {
+    let holds = |extent: &Extent| {
+        let end = extent.base.0 + extent.image.len() as u64;
+        extent.base <= position && position.0 + u64::from(length) <= end
+    };
+    let newest_first = batch.extents.iter().zip(&batch.stores).enumerate().rev().take(4);
+    let mut same = newest_first.filter(|(_, (extent, of))| **of == store && holds(extent));
+    let (index, (extent, _)) = same.next()?;
+    Some(Place { extent: index as u16, offset: (position.0 - extent.base.0) as u32, length })
+}
+
+fn store(batch: &mut EventBatch, bytes: &[u8]) -> Span {
+    if bytes.is_empty() {
+        return Span::default();
+    }
+    if batch.arena.ends_with(bytes) {
+        return Span { offset: (batch.arena.len() - bytes.len()) as u32, length: bytes.len() as u32 };
+    }
+    let span = Span { offset: batch.arena.len() as u32, length: bytes.len() as u32 };
+    batch.arena.extend_from_slice(bytes);
+    span
+}
+
+/// Message after message goes to the same consumers: one list serves them all.
+fn consumers(batch: &mut EventBatch, to: &[ConsumerHandle]) -> Span {
+    let span = |end: usize| Span { offset: (end - to.len()) as u32, length: to.len() as u32 };
+    if !batch.consumers.ends_with(to) {
+        batch.consumers.extend_from_slice(to);
+    }
+    span(batch.consumers.len())
+}

@@ -1,0 +1,260 @@
+//! Sends: from a record to its places.
+
+use crate::acknowledge::message_home;
+use crate::broker::{Broker, Step};
+use crate::destination::{Content, Refusal};
+use crate::items::Item;
+use crate::log::{Log, Store};
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, Message, MessageIndex, flag};
+use crate::records::{self, MessageMeta, Placement, kind};
+use postrider_journal::{Home, Record};
+use postrider_model::command::Publish;
+use postrider_model::event::Failure;
+use postrider_model::{ConnectionHandle, Event, MessageView, PortIndex, Sequence};
+
+/// A record that is to be stored, or is being recovered.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    pub record: &'a [u8],
+    pub crc: u32,
+    pub expiration: i64,
+    pub publisher: u32,
+    /// The places are not what the record names.
+    pub elsewhere: bool,
+    /// First of the run of stored sends that this one ends (R17).
+    pub run_from: Option<i64>,
+}
+
+impl Broker {
+    pub(crate) fn publish<L: Log>(&mut self, port: PortIndex, publish: &Publish, arena: &[u8], step: &mut Step<'_, L>) {
+        let Some(connection) = self.connection(port, publish.connection) else { return };
+        let record = publish.record.of(arena);
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.clear();
+        let outcome = self
+            .find_parts(connection, publish.destination, &mut parts, step)
+            .and_then(|()| self.publish_to(connection, publish, record, &mut parts, step));
+        self.parts = parts;
+        match outcome {
+            Ok(()) if publish.request.wanted => self.reply(port, publish.connection, publish.request, step),
+            Ok(()) if publish.windowed => {
+                let view = MessageView::parse(record).expect("the shard hands whole records over");
+                let bytes = 1024 + view.properties().map_or(0, <[u8]>::len) + view.content().map_or(0, <[u8]>::len);
+                let (connection, producer) = (publish.connection, publish.producer);
+                step.out.reply(port, Event::ProducerCredit { connection, producer, bytes: bytes as u32 });
+            }
+            Ok(()) => {}
+            Err(refusal) => self.refuse(port, publish.connection, publish.request, refusal, step),
+        }
+    }
+
+    /// The destinations that a connection's number stands for; those that have gone meanwhile come again.
+    fn find_parts<L: Log>(
+        &mut self,
+        connection: ConnectionIndex,
+        number: u32,
+        parts: &mut Vec<DestinationIndex>,
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        let definitions = &self.connections[connection.0].definitions;
+        let Some(definition) = definitions.get(number as usize).and_then(Option::as_ref) else {
+            return Err((Failure::InvalidDestination, format!("destination number {number} is not defined").into()));
+        };
+        let valid = definition.parts.iter().all(|part| self.destinations.is_valid(*part));
+        if valid && definition.parts.len() == definition.names.len() {
+            parts.extend(definition.parts.iter().map(|part| part.index));
+            return Ok(());
+        }
+        let names = definition.names.clone();
+        let mut found = Vec::new();
+        for name in &names {
+            let index = self.resolve(name, step)?;
+            found.push(self.destinations.reference(index));
+            parts.push(index);
+        }
+        if let Some(definition) = &mut self.connections[connection.0].definitions[number as usize] {
+            definition.parts = found;
+        }
+        Ok(())
+    }
+
+    fn publish_to<L: Log>(
+        &mut self,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        record: &[u8],
+        parts: &mut Vec<DestinationIndex>,
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        if publish.persistent && self.is_duplicate(connection, publish) {
+            self.statistics.duplicates += 1;
+            return Ok(());
+        }
+        let durable = |broker: &Broker, part: DestinationIndex| {
+            publish.persistent && broker.destinations.get(part).is_durable_queue()
+        };
+        let elsewhere = parts.len() > 1;
+        if elsewhere {
+            parts.sort_by_key(|part| !durable(self, *part));
+        }
+        let split = parts.iter().take_while(|part| durable(self, **part)).count();
+        if split > 0 {
+            self.admit(connection, publish, record.len(), step)?;
+        }
+        let view = MessageView::parse(record).expect("the shard hands whole records over");
+        let publisher = self.connections[connection.0].serial;
+        let expiration = view.expiration();
+        let mut arrival = Arrival { record, crc: publish.record_crc, expiration, publisher, elsewhere, run_from: None };
+        self.statistics.published += 1;
+        let (stored, passing) = parts.split_at(split);
+        if !stored.is_empty() {
+            let mark = self.mark_of(connection, publish.producer);
+            arrival.run_from = mark.map(|mark| self.marks.run_to(mark, publish.producer_sequence));
+            let home = self.store(Store::Journal, stored, arrival, step);
+            if let (Some(mark), Some(from)) = (mark, arrival.run_from) {
+                self.apply_mark(mark, (from, publish.producer_sequence), home.segment);
+            }
+        } else if !publish.persistent {
+            self.pass_mark(connection, publish);
+        }
+        self.store_passing(passing, Arrival { run_from: None, ..arrival }, step);
+        Ok(())
+    }
+
+    /// What needs no journal: topics, non-persistent messages, temporary queues.
+    fn store_passing<L: Log>(&mut self, passing: &[DestinationIndex], arrival: Arrival<'_>, step: &mut Step<'_, L>) {
+        let expired = arrival.expiration > 0 && arrival.expiration <= step.now.unix_millis;
+        let keep = |broker: &Broker, part: DestinationIndex| match &broker.destinations.get(part).content {
+            Content::Topic(topic) => !topic.subscribers.is_empty() && !expired,
+            Content::Queue(_) => !expired || broker.config.dead_letter_non_persistent,
+        };
+        if passing.iter().all(|part| keep(self, *part)) {
+            if !passing.is_empty() {
+                self.store(Store::Spool, passing, arrival, step);
+            }
+            return;
+        }
+        self.statistics.expired += u64::from(expired);
+        let kept: Vec<DestinationIndex> = passing.iter().copied().filter(|part| keep(self, *part)).collect();
+        if !kept.is_empty() {
+            self.store(Store::Spool, &kept, arrival, step);
+        }
+    }
+
+    /// Writes one record for these places, and puts the message there.
+    pub(crate) fn store<L: Log>(
+        &mut self,
+        store: Store,
+        parts: &[DestinationIndex],
+        arrival: Arrival<'_>,
+        step: &mut Step<'_, L>,
+    ) -> Home {
+        let first = self.sequences.take(parts.len() as u64);
+        let mut placements = std::mem::take(&mut self.placements);
+        let mut meta = std::mem::take(&mut self.meta);
+        placements.clear();
+        meta.clear();
+        for (number, part) in parts.iter().enumerate() {
+            let offered = store == Store::Journal && self.credit_waits(*part);
+            let destination = self.destinations.get(*part).id.unwrap_or_default();
+            let sequence = Sequence(first.0 + number as u64);
+            placements.push(Placement { destination, sequence, offered, redeliveries: 0 });
+        }
+        if store == Store::Journal {
+            let message = MessageMeta { elsewhere: arrival.elsewhere, run_from: arrival.run_from };
+            records::write_message(&mut meta, message, &placements);
+        }
+        let Arrival { record: body, crc: body_crc, .. } = arrival;
+        let record = Record { kind: kind::MESSAGE, flags: 0, sequence: first.0, meta: &meta, body, body_crc };
+        let newest = self.segments(store).newest();
+        let home = self.stage(store, &record, step);
+        self.apply_message(store, home, arrival, parts, &placements);
+        if let Some(newest) = newest.filter(|newest| store == Store::Spool && *newest != home.segment) {
+            self.release_spool(newest, step);
+        }
+        self.meta = meta;
+        self.placements = placements;
+        home
+    }
+
+    /// A message record takes effect; the same when it is written and when it is recovered.
+    pub(crate) fn apply_message(
+        &mut self,
+        store: Store,
+        home: Home,
+        arrival: Arrival<'_>,
+        parts: &[DestinationIndex],
+        placements: &[Placement],
+    ) {
+        let mut sibling = MessageIndex::NONE;
+        for (part, placement) in parts.iter().zip(placements).rev() {
+            let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+            let message = Message {
+                sequence: placement.sequence,
+                position: home.position,
+                expiration: arrival.expiration,
+                segment: home.segment,
+                ordinal: home.ordinal,
+                length: home.len,
+                crc: arrival.crc,
+                destination: *part,
+                sibling,
+                publisher: arrival.publisher,
+                redeliveries: placement.redeliveries,
+                flags: bit(placement.offered, flag::OFFERED) | bit(arrival.elsewhere, flag::ELSEWHERE),
+                store,
+            };
+            let item = message_home(&message);
+            sibling = MessageIndex(self.messages.insert(message));
+            if *part == parts[0] {
+                self.segments(store).place(item, Item::Message(sibling));
+            }
+        }
+        let mut index = sibling;
+        while index != MessageIndex::NONE {
+            self.enqueue(index, self.advisory_target);
+            index = self.message(index).sibling;
+        }
+    }
+
+    /// Puts a message at the end of its destination.
+    pub(crate) fn enqueue(&mut self, index: MessageIndex, target: Option<ConsumerIndex>) {
+        let message = &self.messages[index.0];
+        let (destination, sequence, store) = (message.destination, message.sequence, message.store);
+        match &mut self.destinations.get_mut(destination).content {
+            Content::Topic(topic) => topic.push(index, target),
+            Content::Queue(queue) => {
+                queue.size += 1;
+                queue.last = queue.last.max(sequence);
+                if let Some(recovery) = &mut self.recovery {
+                    recovery.found(sequence, index);
+                    return;
+                }
+                queue.ready.push_back(index);
+                if store == Store::Journal {
+                    self.watch_allowance(destination);
+                }
+            }
+        }
+        self.schedule(destination);
+    }
+
+    /// What a send to a connection's number would have to create: destinations, and bytes.
+    pub(crate) fn undefined_parts(&self, port: PortIndex, handle: ConnectionHandle, number: u32) -> (u32, u64) {
+        let connection = self.peek_connection(port, handle).map(|index| &self.connections[index.0]);
+        let definition = connection.and_then(|known| known.definitions.get(number as usize)?.as_ref());
+        let Some(definition) = definition else { return (0, 0) };
+        if definition.parts.iter().all(|part| self.destinations.is_valid(*part)) && !definition.parts.is_empty() {
+            return (0, 0);
+        }
+        let bytes = definition.names.iter().map(|name| 64 + name.name.len() as u64).sum();
+        (definition.names.len() as u32, bytes)
+    }
+
+    /// Whether a message that comes now will be taken at once: then its own record says that it may have been delivered (R15).
+    fn credit_waits(&self, destination: DestinationIndex) -> bool {
+        let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
+        let first = queue.next_member();
+        first.is_some_and(|member| self.consumers[member.consumer.0].credit() as usize > queue.waiting())
+    }
+}

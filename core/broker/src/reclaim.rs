@@ -1,0 +1,268 @@
+//! Reclaim: the oldest segment's live items get new homes at the end, then it goes (R10, R19, R20).
+
+use crate::admission::RESERVED_SEGMENTS;
+use crate::broker::{Broker, Step};
+use crate::items::Item;
+use crate::log::{Log, Store};
+use crate::messages::MessageIndex;
+use crate::plant::planted;
+use crate::records::{self, MessageMeta, Placement, kind};
+use postrider_journal::{Bound, Lookup, Record, SegmentNumber};
+
+/// Where reclaim is.
+#[derive(Default)]
+pub(crate) struct Reclaim {
+    /// The segment that is walked, and the next record in it.
+    segment: SegmentNumber,
+    ordinal: u32,
+    /// The next mark to be looked at.
+    mark: u32,
+    /// Bytes that may be walked.
+    debt: f64,
+    /// Bytes appended and alive when they were looked at last.
+    log_bytes: u64,
+    live_bytes: u64,
+    /// Bytes of moves since then: they are reclaim's own and make no debt.
+    moved_bytes: u64,
+}
+
+/// Bytes that are walked in one turn at most.
+const TURN_BYTES: f64 = 1024.0 * 1024.0;
+
+/// Marks that are looked at in one turn.
+const TURN_MARKS: usize = 4_096;
+
+impl Broker {
+    /// As much of the law's work as the turn has room for: while the log is longer than `L s / (s - 1) + K`, `s` bytes of its front
+    /// are walked for each byte that was appended or died.
+    pub(crate) fn reclaim<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        self.drop_dead_front(step);
+        let (total, live) = (step.log.live_log_bytes(), self.journal.live_bytes());
+        let reserve = RESERVED_SEGMENTS * step.log.segment_bytes();
+        let factor = amplification(step.log.disk_budget().saturating_sub(reserve), live);
+        let allowed = live as f64 * factor / (factor - 1.0) + reserve as f64;
+        let late = planted("reclaim-late") && (total as f64) < live as f64 * 5.0 + reserve as f64 * 3.0;
+        if total as f64 <= allowed || late {
+            self.note_sizes(total, live);
+            self.reclaim.debt = 0.0;
+            return;
+        }
+        let grown = if self.reclaim.log_bytes == 0 { 0 } else { total.saturating_sub(self.reclaim.log_bytes) };
+        let appended = grown.saturating_sub(self.reclaim.moved_bytes);
+        let died = (self.reclaim.live_bytes + appended).saturating_sub(live);
+        self.reclaim.debt = (self.reclaim.debt + factor * (appended + died) as f64).min(64.0 * TURN_BYTES);
+        self.note_sizes(total, live);
+        self.walk_front(step);
+        self.drop_dead_front(step);
+    }
+
+    fn note_sizes(&mut self, total: u64, live: u64) {
+        self.reclaim.log_bytes = total;
+        self.reclaim.live_bytes = live;
+        self.reclaim.moved_bytes = 0;
+    }
+
+    fn walk_front<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        let Some(front) = self.front_to_walk(step) else { return };
+        let records = self.journal.table(front).map_or(1, |table| table.records().max(1));
+        let cost = step.log.segment_bytes() as f64 / f64::from(records);
+        let mut left = TURN_BYTES;
+        while self.reclaim.debt > 0.0 && left > 0.0 {
+            if self.reclaim.ordinal >= records {
+                self.move_marks(front, step);
+                return;
+            }
+            let item = self.journal.table(front).map_or(Item::None, |table| table.item(self.reclaim.ordinal));
+            if !self.move_item(item, step) {
+                return;
+            }
+            self.reclaim.ordinal += 1;
+            self.reclaim.debt -= cost;
+            left -= cost;
+        }
+    }
+
+    /// The oldest segment, if it is no longer written.
+    fn front_to_walk<L: Log>(&mut self, step: &mut Step<'_, L>) -> Option<SegmentNumber> {
+        let front = step.log.front()?;
+        if self.journal.newest().is_none_or(|newest| front >= newest) {
+            return None;
+        }
+        if self.reclaim.segment != front {
+            self.reclaim = Reclaim { segment: front, ordinal: 0, mark: 0, ..self.reclaim };
+        }
+        Some(front)
+    }
+
+    /// Gives an item a new home. False: it has to wait, for room or for bytes.
+    fn move_item<L: Log>(&mut self, item: Item, step: &mut Step<'_, L>) -> bool {
+        let small = Bound { records: 2, bytes: 64 };
+        match item {
+            Item::None => return true,
+            Item::Message(index) => return self.move_message(index, step),
+            Item::Destination(index) => {
+                let bytes = 64 + self.destinations.get(index).destination.name.len() as u64;
+                if !step.log.reserve(Bound { records: 2, bytes }) {
+                    return false;
+                }
+                self.write_destination(index, step);
+            }
+            Item::Allowance(_) | Item::Reservation if !step.log.reserve(small) => return false,
+            Item::Allowance(index) => self.move_allowance(index, step),
+            Item::Reservation => self.move_reservation(step),
+        }
+        self.statistics.moved += 1;
+        true
+    }
+
+    fn move_message<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> bool {
+        let message = self.message(head).clone();
+        if self.destinations.get(message.destination).dying && message.sibling == MessageIndex::NONE {
+            return true;
+        }
+        let extent = match step.log.extent(Store::Journal, message.position) {
+            Lookup::Memory(extent) => extent,
+            Lookup::Cold => {
+                step.log.fetch(Store::Journal, message.position, message.length);
+                return false;
+            }
+            Lookup::Damaged => return self.leave_damaged(head, step),
+        };
+        let bytes = 600 + u64::from(message.length);
+        if !step.log.reserve(Bound { records: 2, bytes }) {
+            return false;
+        }
+        self.flush_acknowledged(step);
+        let body = extent.bytes(message.position, message.length as usize);
+        let mut placements = std::mem::take(&mut self.placements);
+        let mut meta = std::mem::take(&mut self.meta);
+        self.live_placements(head, &mut placements);
+        if !placements.is_empty() {
+            let elsewhere = message.has(crate::messages::flag::ELSEWHERE);
+            let sequence = records::write_message(&mut meta, MessageMeta { elsewhere, run_from: None }, &placements);
+            let crc = message.crc;
+            let record =
+                Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc: crc };
+            let home = self.stage(Store::Journal, &record, step);
+            self.rehome_message(head, home);
+            self.reclaim.moved_bytes += u64::from(message.length) + 64;
+            self.statistics.moved += 1;
+        }
+        self.placements = placements;
+        self.meta = meta;
+        true
+    }
+
+    /// The places of a record that are still to be served.
+    fn live_placements(&self, head: MessageIndex, placements: &mut Vec<Placement>) {
+        placements.clear();
+        let mut index = head;
+        while index != MessageIndex::NONE {
+            let message = self.message(index);
+            let state = self.destinations.get(message.destination);
+            if let Some(destination) = state.id.filter(|_| !state.dying) {
+                placements.push(Placement {
+                    destination,
+                    sequence: message.sequence,
+                    offered: message.has(crate::messages::flag::OFFERED),
+                    redeliveries: message.redeliveries,
+                });
+            }
+            index = message.sibling;
+        }
+    }
+
+    /// All entries of a record follow it to its new home.
+    pub(crate) fn rehome_message(&mut self, head: MessageIndex, home: postrider_journal::Home) {
+        let old = crate::acknowledge::message_home(self.message(head));
+        self.journal.clear(old);
+        let mut index = head;
+        while index != MessageIndex::NONE {
+            let message = &mut self.messages[index.0];
+            message.position = home.position;
+            message.segment = home.segment;
+            message.ordinal = home.ordinal;
+            index = message.sibling;
+        }
+        let new = crate::acknowledge::message_home(self.message(head));
+        self.journal.place(new, Item::Message(head));
+    }
+
+    /// Damaged bytes are not written again: what waits of the message goes, what a consumer has stays until it is acknowledged.
+    fn leave_damaged<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> bool {
+        let mut index = head;
+        while index != MessageIndex::NONE {
+            let message = self.message(index);
+            let (sequence, destination, next) = (message.sequence, message.destination, message.sibling);
+            let messages = &self.messages;
+            let ready = &mut self.destinations.get_mut(destination).queue().ready;
+            let place = ready.search(|number| messages[number.0].sequence < sequence);
+            if ready.at(place) == Some(index) {
+                ready.remove(place);
+                self.statistics.damaged += 1;
+                self.remove_damaged(index, step);
+            }
+            index = next;
+        }
+        true
+    }
+
+    fn move_marks<L: Log>(&mut self, front: SegmentNumber, step: &mut Step<'_, L>) {
+        if self.journal.table(front).is_none_or(|table| table.marks() == 0) {
+            return;
+        }
+        for _ in 0..TURN_MARKS {
+            let (at, found) = self.next_mark_in(front, self.reclaim.mark, TURN_MARKS);
+            self.reclaim.mark = at;
+            match found {
+                None => return,
+                Some(index) if !self.write_mark(index, false, step) => return,
+                Some(_) => self.statistics.moved += 1,
+            }
+        }
+    }
+
+    /// Segments at the front in which nothing lives are not needed any more, once this turn's frame is committed.
+    fn drop_dead_front<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        let (Some(front), Some(newest)) = (step.log.front(), self.journal.newest()) else { return };
+        let dead = |segment: SegmentNumber| {
+            let early = |table: &crate::items::Table| planted("head-too-early") && table.live() <= 2;
+            self.journal.is_dead(segment) || self.journal.table(segment).is_some_and(early)
+        };
+        let mut head = front;
+        while head < newest && dead(head) {
+            head = SegmentNumber(head.0 + 1);
+        }
+        if head == front {
+            return;
+        }
+        step.log.set_head(head);
+        for number in front.0..head.0 {
+            if self.journal.is_dead(SegmentNumber(number)) {
+                self.journal.drop_segment(SegmentNumber(number));
+            }
+        }
+    }
+}
+
+/// The factor of the reclaim law: what the disk budget allows, between 1.71 (three times the live bytes) and 2.62 (twice).
+fn amplification(budget: u64, live: u64) -> f64 {
+    let ratio = (budget as f64 / live.max(1) as f64).clamp(2.0, 3.0);
+    let (a, b) = (ratio - 1.0, ratio + 1.0);
+    (b + (b * b - 4.0 * a).sqrt()) / (2.0 * a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_law_keeps_its_promise() {
+        for (ratio, expected) in [(2.0f64, 2.618), (3.0, 1.707), (10.0, 1.707), (1.0, 2.618)] {
+            let factor = amplification((1_000_000.0 * ratio) as u64, 1_000_000);
+            assert!((factor - expected).abs() < 0.001, "{ratio}: {factor}");
+            let peak = factor / (factor - 1.0) + 1.0 / factor;
+            assert!(peak <= ratio.max(2.0) + 0.001, "{ratio}: {peak}");
+        }
+    }
+}

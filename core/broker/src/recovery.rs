@@ -1,0 +1,234 @@
+//! Recovery: the journal's records take effect again, by the same means as when they were written (R12).
+
+use crate::broker::Broker;
+use crate::destination::Content;
+use crate::items::ItemHome;
+use crate::log::Store;
+use crate::messages::{DestinationIndex, MessageIndex, flag};
+use crate::plant::planted;
+use crate::publish::Arrival;
+use crate::records::{self, Placement, kind};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use postrider_journal::{FIRST_IGNORABLE_KIND, Home, Position, Record};
+use postrider_model::record::Tag;
+use postrider_model::{MessageView, Now, Sequence};
+use std::fmt;
+
+/// Why a journal's records cannot be taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecoverError {
+    /// Written by a newer version.
+    UnknownKind {
+        /// The record's kind.
+        kind: u8,
+        /// Where it is.
+        position: Position,
+    },
+    /// Its checksums are right and its contents are not.
+    Malformed {
+        /// The record's kind.
+        kind: u8,
+        /// Where it is.
+        position: Position,
+    },
+}
+
+impl fmt::Display for RecoverError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecoverError::UnknownKind { kind, position } => {
+                write!(formatter, "record of kind {kind} at {position} is of a newer version: start that version")
+            }
+            RecoverError::Malformed { kind, position } => {
+                write!(
+                    formatter,
+                    "record of kind {kind} at {position} makes no sense: it was written by a broken version"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for RecoverError {}
+
+/// What only recovery needs.
+pub(crate) struct Recovery {
+    by_sequence: HashMap<u64, MessageIndex, FixedState>,
+    highest: Sequence,
+    deleted: Vec<DestinationIndex>,
+    placements: Vec<Placement>,
+}
+
+impl Recovery {
+    /// A message that lives, so far.
+    pub fn found(&mut self, sequence: Sequence, index: MessageIndex) {
+        self.by_sequence.insert(sequence.0, index);
+        self.highest = self.highest.max(sequence);
+    }
+}
+
+impl Broker {
+    /// Takes the next record of the journal, in its order.
+    ///
+    /// # Errors
+    /// The record is one that this version cannot take.
+    pub fn recover(&mut self, record: &Record<'_>, home: Home) -> Result<(), RecoverError> {
+        if self.recovery.is_none() {
+            let by_sequence = HashMap::with_hasher(self.hasher.clone());
+            let (highest, deleted, placements) = (Sequence(0), Vec::new(), Vec::new());
+            self.recovery = Some(Box::new(Recovery { by_sequence, highest, deleted, placements }));
+        }
+        self.journal.note(home.segment, home.ordinal);
+        let (kind, position) = (record.kind, home.position);
+        let done = match kind {
+            kind::MESSAGE => self.recover_message(record, home),
+            kind::ACKNOWLEDGE => self.recover_acknowledged(record.meta),
+            kind::DESTINATION => self.recover_destination(record.meta, home),
+            kind::DELETE => records::read_delete(record.meta).map(|id| self.recover_delete(id)),
+            kind::ALLOW => records::read_allow(record.meta).map(|(id, up_to)| {
+                let index = self.destination_by_id(id);
+                self.apply_allowance(index, up_to, ItemHome::new(home, record.meta.len()));
+            }),
+            kind::RESERVE => records::read_reserve(record.meta)
+                .map(|up_to| self.apply_reservation(up_to, ItemHome::new(home, record.meta.len()))),
+            kind::MARK => records::read_mark(record.meta)
+                .map(|(connection, producer, runs)| self.recover_mark(connection, producer, &runs, home.segment)),
+            kind::FORGET => Some(self.apply_forget(record.meta)),
+            kind if kind >= FIRST_IGNORABLE_KIND => Some(()),
+            kind => return Err(RecoverError::UnknownKind { kind, position }),
+        };
+        done.ok_or(RecoverError::Malformed { kind, position })
+    }
+
+    fn recovery(&mut self) -> &mut Recovery {
+        self.recovery.as_mut().expect("records are being recovered")
+    }
+
+    fn recover_message(&mut self, record: &Record<'_>, home: Home) -> Option<()> {
+        let mut placements = std::mem::take(&mut self.recovery().placements);
+        placements.clear();
+        let meta = records::read_message(record.meta, Sequence(record.sequence), &mut placements)?;
+        let view = MessageView::parse(record.body).ok()?;
+        let known = self.recovery().by_sequence.get(&placements.first()?.sequence.0).copied();
+        match known {
+            Some(index) => self.recover_move(index, &placements, home),
+            None => {
+                let arrival = Arrival {
+                    record: record.body,
+                    crc: record.body_crc,
+                    expiration: view.expiration(),
+                    publisher: 0,
+                    elsewhere: meta.elsewhere,
+                    run_from: meta.run_from,
+                };
+                let parts: Vec<DestinationIndex> =
+                    placements.iter().map(|placement| self.destination_by_id(placement.destination)).collect();
+                self.apply_message(Store::Journal, home, arrival, &parts, &placements);
+            }
+        }
+        if let Some(from) = meta.run_from {
+            let header = view.header();
+            let connection = view.field(Tag::ProducerConnection)?;
+            let producer = (header.producer_session, header.producer_value);
+            self.recover_mark(connection, producer, &[(from, header.producer_sequence)], home.segment);
+        }
+        self.recovery().placements = placements;
+        Some(())
+    }
+
+    /// The same message once more: reclaim had moved it.
+    fn recover_move(&mut self, index: MessageIndex, placements: &[Placement], home: Home) {
+        let message = self.message(index);
+        let table = self.journal.table(message.segment).expect("a message's segment is known");
+        let crate::items::Item::Message(head) = table.item(message.ordinal) else { unreachable!("it is its home") };
+        self.rehome_message(head, home);
+        for placement in placements {
+            let index = self.recovery().by_sequence.get(&placement.sequence.0).copied();
+            let Some(message) = index.and_then(|index| self.messages.get_mut(index.0)) else { continue };
+            message.redeliveries = placement.redeliveries;
+            message.flags |= if placement.offered { flag::OFFERED } else { 0 };
+        }
+    }
+
+    fn recover_acknowledged(&mut self, meta: &[u8]) -> Option<()> {
+        let mut sequences = Vec::new();
+        records::read_acknowledged(meta, |_, sequence| sequences.push(sequence))?;
+        for sequence in sequences {
+            if let Some(index) = self.recovery().by_sequence.remove(&sequence.0) {
+                self.remove_message(index);
+            }
+        }
+        Some(())
+    }
+
+    fn recover_destination(&mut self, meta: &[u8], home: Home) -> Option<()> {
+        let (id, destination) = records::read_destination(meta)?;
+        let index = match self.destinations.by_id(id) {
+            Some(index) => {
+                self.destinations.name(index, destination);
+                index
+            }
+            None => self.destinations.add(destination, Some(id)),
+        };
+        self.apply_destination(index, ItemHome::new(home, meta.len()));
+        Some(())
+    }
+
+    /// The destination with this number. Its own record may come later: reclaim had moved it.
+    fn destination_by_id(&mut self, id: postrider_model::DestinationId) -> DestinationIndex {
+        self.destinations.by_id(id).unwrap_or_else(|| self.destinations.add_unnamed(id))
+    }
+
+    fn recover_delete(&mut self, id: postrider_model::DestinationId) {
+        self.destinations.skip_id(id);
+        if let Some(index) = self.destinations.by_id(id) {
+            self.apply_delete(index);
+            self.recovery().deleted.push(index);
+        }
+    }
+
+    /// After the last record: queues get their order, and what may have been delivered is marked so (R15).
+    pub fn recovered(&mut self, now: Now) {
+        let Some(recovery) = self.recovery.take() else { return };
+        let Recovery { by_sequence, highest, mut deleted, .. } = *recovery;
+        let unnamed: Vec<DestinationIndex> = self.destinations.unnamed().collect();
+        for index in unnamed {
+            self.apply_delete(index);
+            deleted.push(index);
+        }
+        let mut messages: Vec<(u64, MessageIndex)> = by_sequence.into_iter().collect();
+        messages.sort_unstable();
+        for (sequence, index) in messages {
+            self.take_back(Sequence(sequence), index);
+        }
+        for index in deleted {
+            self.destinations.free(index);
+        }
+        let all: Vec<DestinationIndex> = self.destinations.iter().map(|(index, _)| index).collect();
+        for index in all {
+            if let Content::Queue(queue) = &mut self.destinations.get_mut(index).content {
+                queue.allowance.recovered(queue.last);
+                self.watch_allowance(index);
+            }
+        }
+        self.sequences.recovered(highest);
+        self.turn_start = self.sequences.next();
+        self.detach_all_marks(now);
+    }
+
+    fn take_back(&mut self, sequence: Sequence, index: MessageIndex) {
+        let message = &mut self.messages[index.0];
+        let state = self.destinations.get_mut(message.destination);
+        if state.dying {
+            self.remove_message(index);
+            return;
+        }
+        let queue = state.queue();
+        let delivered = message.has(flag::OFFERED) || queue.allowance.may_have_covered(sequence);
+        if delivered && !planted("under-marked") {
+            message.redeliveries = message.redeliveries.max(1);
+        }
+        queue.ready.push_back(index);
+    }
+}

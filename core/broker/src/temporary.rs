@@ -1,0 +1,136 @@
+//! Temporary destinations, and the deletion of any.
+
+use crate::broker::{Broker, Step};
+use crate::consumer::Standing;
+use crate::destination::{Content, Refusal, Temporary};
+use crate::jobs::Job;
+use crate::log::{Log, Store};
+use crate::messages::DestinationIndex;
+use crate::queue::Member;
+use crate::records::kind;
+use crate::sequences::small;
+use postrider_model::command::{CreateTemporary, Request};
+use postrider_model::event::Failure;
+use postrider_model::{ConnectionHandle, Destination, PortIndex};
+
+impl Broker {
+    pub(crate) fn create_temporary<L: Log>(
+        &mut self,
+        port: PortIndex,
+        create: &CreateTemporary,
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(connection) = self.connection(port, create.connection) else { return };
+        if !create.destination.kind.is_temporary() {
+            let text = format!("{} is not temporary: it comes into being when it is first used", create.destination);
+            let refusal = (Failure::InvalidDestination, text.into());
+            return self.refuse(port, create.connection, create.request, refusal, step);
+        }
+        if self.destinations.find(&create.destination).is_none() {
+            let index = self.add_destination(create.destination.clone(), None);
+            let (added, removed) = (create.added.clone(), create.removed.clone());
+            self.destination(index).temporary = Some(Temporary { owner: connection, added, removed });
+            self.connections[connection.0].temporaries.push(index);
+            self.temporaries.insert(self.destinations.get(index).serial, index);
+            self.advise(index, true, None, step);
+        }
+        self.reply(port, create.connection, create.request, step);
+    }
+
+    /// A temporary destination goes with its connection.
+    pub(crate) fn remove_temporary<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
+        self.delete_destination(index, step);
+    }
+
+    pub(crate) fn delete_destination_command<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionHandle,
+        destination: &Destination,
+        request: Request,
+        step: &mut Step<'_, L>,
+    ) {
+        if self.connection(port, connection).is_none() {
+            return;
+        }
+        let before = self.jobs.pushed();
+        if let Some(index) = self.destinations.find(destination) {
+            if let Err(refusal) = self.check_unused(index) {
+                return self.refuse(port, connection, request, refusal, step);
+            }
+            self.delete_destination(index, step);
+        }
+        self.reply_after_jobs(port, connection, request, before, step);
+    }
+
+    fn check_unused(&self, index: DestinationIndex) -> Result<(), Refusal> {
+        let state = self.destinations.get(index);
+        let used = match &state.content {
+            Content::Queue(queue) => !queue.subscribers.is_empty() || !queue.browsers.is_empty(),
+            Content::Topic(topic) => !topic.subscribers.is_empty(),
+        };
+        if !used || state.destination.kind.is_temporary() {
+            return Ok(());
+        }
+        let text =
+            format!("Destination: {} still has an active subscription: close its consumers first", state.destination);
+        Err((Failure::General, text.into()))
+    }
+
+    /// Nobody finds the destination from here on; its messages go in slices.
+    fn delete_destination<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
+        self.drop_consumers(index);
+        if let Some(id) = self.destinations.get(index).id {
+            self.flush_acknowledged(step);
+            self.stage(Store::Journal, &small(kind::DELETE, &id.0.to_le_bytes()), step);
+        }
+        if let Some(temporary) = &self.destinations.get(index).temporary {
+            if let Some(owner) = self.connections.get_mut(temporary.owner.0) {
+                owner.temporaries.retain(|other| *other != index);
+            }
+            self.temporaries.remove(&self.destinations.get(index).serial);
+            self.advise(index, false, None, step);
+        }
+        self.apply_delete(index);
+        self.jobs.push(Job::Empty { destination: index });
+    }
+
+    /// The deletion takes effect; messages that are still there are dead.
+    pub(crate) fn apply_delete(&mut self, index: DestinationIndex) {
+        self.destinations.hide(index);
+        let state = self.destinations.get_mut(index);
+        let allowance = match &mut state.content {
+            Content::Queue(queue) => queue.allowance.home.take(),
+            Content::Topic(_) => None,
+        };
+        for home in [state.home.take(), allowance].into_iter().flatten() {
+            self.journal.clear(home);
+        }
+    }
+
+    /// Consumers of a destination that goes stay, without it. What they have of it is gone.
+    fn drop_consumers(&mut self, index: DestinationIndex) {
+        let members: Vec<Member> = match &self.destinations.get(index).content {
+            Content::Queue(queue) => queue.subscribers.iter().chain(&queue.browsers).copied().collect(),
+            Content::Topic(topic) => topic.subscribers.clone(),
+        };
+        for member in members {
+            let consumer = &mut self.consumers[member.consumer.0];
+            let subscription = &mut consumer.subscriptions[member.subscription as usize];
+            if subscription.standing != Standing::Starved {
+                consumer.free_subscriptions.push(member.subscription);
+            }
+            subscription.standing = Standing::Gone;
+            consumer.orphaned = true;
+            let mut place = consumer.in_flight.first_place();
+            while let Some(entry) = consumer.in_flight.at(place) {
+                if self.messages[entry.index.0].destination != index {
+                    place = consumer.in_flight.after(place);
+                    continue;
+                }
+                place = consumer.in_flight.remove(place);
+                self.destinations.get_mut(index).queue().ready.push_back(entry.index);
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! A topic: messages in order, and who has come how far.
+//!
+//! The consumers of one port that take what comes walk together, as one group with one cursor; a message goes to all of them as
+//! one event (R23). One that cannot take stays behind with a cursor of its own, and joins again when it has caught up. A message
+//! goes when no cursor is before it.
+
+use crate::broker::{Broker, Step};
+use crate::consumer::{Standing, Subscription};
+use crate::credit::Take;
+use crate::deque::Deque;
+use crate::dispatch::Budget;
+use crate::log::Log;
+use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
+use crate::outbox::Absent;
+use crate::queue::Member;
+use postrider_model::PortIndex;
+
+/// A message of a topic.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    message: MessageIndex,
+    /// Cursors of those that stay behind and have this one before them.
+    standing: u32,
+    /// The only consumer that it is for.
+    target: Option<ConsumerIndex>,
+}
+
+/// A consumer that walks with its group.
+#[derive(Clone, Copy, Debug)]
+struct Walker {
+    member: Member,
+    /// It came when the group had this before it: what is older is not for it.
+    from: u64,
+}
+
+/// The consumers of one port.
+#[derive(Default)]
+struct Group {
+    cursor: u64,
+    walkers: Vec<Walker>,
+}
+
+/// A topic.
+#[derive(Default)]
+pub(crate) struct Topic {
+    list: Deque<Entry>,
+    /// Number of the first message of the list.
+    first: u64,
+    groups: Vec<Group>,
+    pub subscribers: Vec<Member>,
+}
+
+impl Topic {
+    /// Adds a message.
+    pub fn push(&mut self, message: MessageIndex, target: Option<ConsumerIndex>) {
+        self.list.push_back(Entry { message, standing: 0, target });
+    }
+
+    /// A consumer gets what comes from here on.
+    pub fn join(&mut self, port: PortIndex, member: Member) {
+        self.subscribers.push(member);
+        self.walk(port, member, self.end());
+    }
+
+    /// A consumer goes.
+    pub fn leave(&mut self, port: PortIndex, member: Member, subscription: Subscription) {
+        self.subscribers.retain(|other| *other != member);
+        if subscription.standing == Standing::Starved {
+            self.stand(subscription.cursor, -1);
+        } else {
+            self.groups[usize::from(port.0)].walkers.retain(|walker| walker.member != member);
+        }
+    }
+
+    /// Takes the first message out, whoever still wants it.
+    pub fn take_any(&mut self) -> Option<MessageIndex> {
+        self.first += u64::from(!self.list.is_empty());
+        self.list.pop_front().map(|entry| entry.message)
+    }
+
+    /// Takes the first message out if nobody wants it any more.
+    fn take_passed(&mut self) -> Option<MessageIndex> {
+        let entry = self.list.front()?;
+        let wanted = |group: &Group| !group.walkers.is_empty() && group.cursor <= self.first;
+        if entry.standing > 0 || self.groups.iter().any(wanted) {
+            return None;
+        }
+        self.take_any()
+    }
+
+    fn end(&self) -> u64 {
+        self.first + self.list.len() as u64
+    }
+
+    fn entry(&self, number: u64) -> Option<Entry> {
+        self.list.get(number.checked_sub(self.first)? as usize)
+    }
+
+    fn stand(&mut self, number: u64, change: i32) {
+        let index = (number - self.first) as usize;
+        let entry = self.list.get_mut(index).expect("a cursor stands before a message");
+        entry.standing = entry.standing.checked_add_signed(change).expect("as many leave as have come");
+    }
+
+    fn walk(&mut self, port: PortIndex, member: Member, from: u64) {
+        let index = usize::from(port.0);
+        if self.groups.len() <= index {
+            self.groups.resize_with(index + 1, Group::default);
+        }
+        let group = &mut self.groups[index];
+        if group.walkers.is_empty() {
+            group.cursor = from;
+        }
+        group.walkers.push(Walker { member, from });
+    }
+}
+
+/// How a group's look at its next message went.
+enum Walk {
+    On,
+    Stop,
+    Cold,
+}
+
+impl Broker {
+    pub(crate) fn serve_topic<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        for port in 0..self.destinations.get_mut(index).topic().groups.len() {
+            loop {
+                let topic = self.destinations.get_mut(index).topic();
+                let group = &topic.groups[port];
+                let Some(entry) = topic.entry(group.cursor).filter(|_| !group.walkers.is_empty()) else { break };
+                if !budget.step() {
+                    return true;
+                }
+                match self.walk_on(index, PortIndex(port as u16), entry, budget, step) {
+                    Walk::On => self.destinations.get_mut(index).topic().groups[port].cursor += 1,
+                    Walk::Stop => break,
+                    Walk::Cold => {
+                        self.cold.push(index);
+                        break;
+                    }
+                }
+            }
+        }
+        self.trim_topic(index, budget, step)
+    }
+
+    /// Messages that all have passed go.
+    fn trim_topic<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        while let Some(message) = self.destinations.get_mut(index).topic().take_passed() {
+            self.settle(message, step);
+            if !budget.step() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// One message for one group.
+    fn walk_on<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        port: PortIndex,
+        entry: Entry,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> Walk {
+        if self.is_passed_over(entry, step) {
+            return Walk::On;
+        }
+        if !step.out.has_room(port) {
+            let blocked = &mut self.ports[usize::from(port.0)].blocked_topics;
+            if !blocked.contains(&index) {
+                blocked.push(index);
+            }
+            return Walk::Stop;
+        }
+        let message = self.message(entry.message);
+        let (record, sequence) = ((message.store, message.position, message.length), message.sequence);
+        let place = match step.out.locate(port, record, step.log) {
+            Ok(place) => place,
+            Err(Absent::Cold) => return Walk::Cold,
+            Err(Absent::Damaged) => return Walk::On,
+        };
+        let mut handles = std::mem::take(&mut self.handles);
+        handles.clear();
+        self.gather(index, port, entry, &mut handles, step);
+        budget.0 = budget.0.saturating_sub(handles.len());
+        if !handles.is_empty() {
+            let message = &self.messages[entry.message.0];
+            let text = &self.destinations.get(index).text;
+            let elsewhere: &[u8] = if message.has(flag::ELSEWHERE) { text } else { &[] };
+            step.out.fan_out(port, &handles, (place, sequence), elsewhere);
+            self.statistics.dispatched += handles.len() as u64;
+        }
+        self.handles = handles;
+        Walk::On
+    }
+
+    /// The consumers of the group that take the message; those that cannot stay behind.
+    fn gather<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        port: PortIndex,
+        entry: Entry,
+        handles: &mut Vec<postrider_model::ConsumerHandle>,
+        step: &mut Step<'_, L>,
+    ) {
+        let group = &mut self.destinations.get_mut(index).topic().groups[usize::from(port.0)];
+        let (mut walkers, cursor) = (std::mem::take(&mut group.walkers), group.cursor);
+        let (publisher, length) = (self.message(entry.message).publisher, self.message(entry.message).length);
+        walkers.retain(|walker| {
+            if walker.from > cursor || !self.is_for(walker.member.consumer, entry, publisher) {
+                return true;
+            }
+            let takes = self.takes(walker.member.consumer, step.out);
+            if takes == Take::Yes {
+                handles.push(self.count_sent(walker.member.consumer, length));
+            } else {
+                self.stay_behind(index, walker.member, cursor, takes);
+            }
+            takes == Take::Yes
+        });
+        self.destinations.get_mut(index).topic().groups[usize::from(port.0)].walkers = walkers;
+    }
+
+    fn is_for(&self, index: ConsumerIndex, entry: Entry, publisher: u32) -> bool {
+        let consumer = &self.consumers[index.0];
+        let foreign = !consumer.no_local || consumer.connection_serial != publisher;
+        foreign && entry.target.is_none_or(|target| target == index)
+    }
+
+    fn count_sent(&mut self, index: ConsumerIndex, length: u32) -> postrider_model::ConsumerHandle {
+        let consumer = &mut self.consumers[index.0];
+        consumer.outstanding += 1;
+        consumer.grant = None;
+        consumer.served = true;
+        self.connections[consumer.connection.0].unwritten += u64::from(length);
+        consumer.handle
+    }
+
+    fn stay_behind(&mut self, index: DestinationIndex, member: Member, cursor: u64, lacking: Take) {
+        self.consumers[member.consumer.0].subscriptions[member.subscription as usize].cursor = cursor;
+        self.destinations.get_mut(index).topic().stand(cursor, 1);
+        self.starve(member, lacking);
+    }
+
+    fn is_passed_over<L: Log>(&self, entry: Entry, step: &Step<'_, L>) -> bool {
+        let expiration = self.message(entry.message).expiration;
+        expiration > 0 && expiration <= step.now.unix_millis
+    }
+
+    /// One that stayed behind goes on, until it has caught up or cannot take. True: only the budget stopped it.
+    pub(crate) fn serve_laggard<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        member: Member,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        let consumer = &self.consumers[member.consumer.0];
+        let port = consumer.port;
+        let mut cursor = consumer.subscriptions[member.subscription as usize].cursor;
+        self.destinations.get_mut(index).topic().stand(cursor, -1);
+        let lacking = loop {
+            let topic = self.destinations.get_mut(index).topic();
+            let group = topic.groups.get(usize::from(port.0));
+            let caught_up = group.is_none_or(|group| group.walkers.is_empty() || group.cursor <= cursor);
+            let entry = topic.entry(cursor).filter(|_| !caught_up);
+            let Some(entry) = entry else {
+                topic.walk(port, member, cursor);
+                self.schedule(index);
+                return false;
+            };
+            let takes = self.takes(member.consumer, step.out);
+            if takes != Take::Yes || !budget.step() {
+                break takes;
+            }
+            let publisher = self.message(entry.message).publisher;
+            if !self.is_passed_over(entry, step) && self.is_for(member.consumer, entry, publisher) {
+                match self.send(member.consumer, entry.message, step) {
+                    Ok(()) => self.consumers[member.consumer.0].outstanding += 1,
+                    Err(Absent::Damaged) => {}
+                    Err(Absent::Cold) => {
+                        self.cold_consumers.push(member.consumer);
+                        break Take::NoCredit;
+                    }
+                }
+            }
+            cursor += 1;
+        };
+        self.stay_behind(index, member, cursor, lacking);
+        self.schedule(index);
+        lacking == Take::Yes
+    }
+}

@@ -1,0 +1,149 @@
+//! The broker's part of a turn: what goes on by itself, and what is written at the end.
+
+use crate::broker::{Broker, Step};
+use crate::dispatch::Budget;
+use crate::jobs::acknowledgement_bound;
+use crate::log::Log;
+use crate::outbox::Outbox;
+use crate::plant::planted;
+use postrider_journal::Bound;
+use postrider_model::{Command, CommandBatch, Destination, Now, PortIndex, limits};
+
+/// Deliveries and messages looked at in one turn.
+const TURN_STEPS: usize = 8_192;
+
+/// Steps of jobs in one turn: below [`limits::JOB_SLICE_NANOS`] at 100 ns each.
+const JOB_STEPS: usize = 2_000;
+const _: () = assert!(JOB_STEPS as u64 * 100 <= limits::JOB_SLICE_NANOS);
+
+/// Bytes of a small record's meta, at most, but for names.
+const SMALL: u64 = 64;
+
+impl Broker {
+    /// An upper bound of what handling the batch stages in the journal (R6).
+    #[must_use]
+    pub fn bound(&self, port: PortIndex, batch: &CommandBatch) -> Bound {
+        let mut bound = acknowledgement_bound(0);
+        for command in &batch.commands {
+            let Bound { records, bytes } = self.command_bound(port, command);
+            bound.records += records;
+            bound.bytes += bytes;
+        }
+        bound
+    }
+
+    fn command_bound(&self, port: PortIndex, command: &Command) -> Bound {
+        let names = |destinations: &[Destination]| {
+            let bytes = destinations.iter().map(|destination| SMALL + destination.name.len() as u64).sum();
+            Bound { records: 2 * destinations.len() as u32, bytes }
+        };
+        match command {
+            Command::Publish(publish) => {
+                let places = 24 + 8 * limits::COMPOSITE_PARTS as u64;
+                let unused = self.undefined_parts(port, publish.connection, publish.destination);
+                Bound { records: 1 + 2 * unused.0, bytes: u64::from(publish.record.length) + places + unused.1 }
+            }
+            // A destination is created by the first send to it, which may be in the same batch.
+            Command::DefineDestination { destinations, .. } => names(destinations),
+            Command::OpenProducer(open) => names(&open.destinations),
+            Command::OpenConsumer(open) => names(&open.destinations),
+            Command::Acknowledge(acknowledge) => {
+                acknowledgement_bound(u64::from(acknowledge.count.min(limits::HANDLE_STEPS as u32)))
+            }
+            Command::CloseConnection { .. } => Bound { records: 2, bytes: 4_096 },
+            Command::OpenConnection(_) => Bound { records: 2, bytes: 4_096 },
+            Command::DeleteDestination { .. } => Bound { records: 2, bytes: SMALL },
+            _ => Bound::default(),
+        }
+    }
+
+    /// Serves what can be served: after a commit, when credit came, when it is time. In bounded slices; true: there is more to do.
+    pub fn advance<L: Log>(&mut self, now: Now, log: &mut L, out: &mut Outbox) -> bool {
+        let step = &mut Step { now, log, out };
+        let mut budget = Budget(TURN_STEPS);
+        self.note_commit(step);
+        self.wake_ports(step.out);
+        let mut more = self.run_replays(&mut budget, step);
+        self.serve_all(&mut budget, step);
+        self.start_sweep(now);
+        more |= self.run_sweep(&mut Budget(JOB_STEPS), step);
+        more |= self.run_jobs(&mut Budget(JOB_STEPS), step);
+        self.serve_all(&mut budget, step);
+        self.answer_pulls(step);
+        self.age_marks(step);
+        self.resume(step);
+        more || !self.scheduled.is_empty() || !self.hungry.is_empty()
+    }
+
+    /// Something was committed: whoever waited for it is looked at.
+    fn note_commit<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        let committed = step.log.committed();
+        if committed == self.seen_commit {
+            return;
+        }
+        self.seen_commit = committed;
+        for index in std::mem::take(&mut self.uncommitted) {
+            if self.destinations.try_get(index).is_some() {
+                self.destinations.get_mut(index).queue().awaits_commit = false;
+                self.schedule(index);
+            }
+        }
+    }
+
+    fn serve_all<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
+        while budget.0 > 0 {
+            if let Some(consumer) = self.hungry.pop_front() {
+                self.consumers[consumer.0].hungry = false;
+                if self.feed(consumer, budget, step) {
+                    self.wake(consumer);
+                }
+            } else if let Some(index) = self.scheduled.pop_front() {
+                if self.destinations.try_get(index).is_none() {
+                    continue;
+                }
+                self.destinations.get_mut(index).scheduled = false;
+                if self.serve(index, budget, step) {
+                    self.schedule(index);
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// The end of the turn: merged acknowledgements, allowances, the reservation, reclaim. The turn seals its frame afterwards.
+    pub fn end_turn<L: Log>(&mut self, now: Now, log: &mut L, out: &mut Outbox) {
+        let step = &mut Step { now, log, out };
+        self.draw_in_allowances(step);
+        self.renew_reservation(step);
+        self.at_end_of_turn = !planted("ack-after-other-record") || !self.at_end_of_turn;
+        self.flush_acknowledged(step);
+        self.reclaim(step);
+        self.turn_start = self.sequences.next();
+    }
+
+    /// Something that was asked for came into memory, or turned out to be damaged: whoever waited for bytes looks again.
+    pub fn fetched(&mut self) {
+        for index in std::mem::take(&mut self.cold) {
+            if self.destinations.try_get(index).is_some() {
+                self.schedule(index);
+            }
+        }
+        for consumer in std::mem::take(&mut self.cold_consumers) {
+            self.wake(consumer);
+        }
+    }
+
+    /// When the next timer is due, in nanoseconds of the clock of [`Now`].
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        let sweep = (self.next_sweep > 0).then_some(self.next_sweep);
+        [self.pulls.deadline(), sweep].into_iter().flatten().min()
+    }
+
+    /// Whether deliveries wait for a commit. Whether answers do is the turn's own knowledge.
+    #[must_use]
+    pub fn wants_sync(&self) -> bool {
+        !self.uncommitted.is_empty() || self.sequences.is_pending()
+    }
+}

@@ -1,0 +1,128 @@
+//! Acknowledgements of all kinds.
+
+use crate::world::{World, queue};
+use postrider_model::Event;
+use postrider_model::command::AcknowledgeKind::{Delivered, Individual, Poison, Redelivered, Standard};
+use postrider_model::event::Failure;
+
+fn five_in_flight() -> (World, Vec<u64>) {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 5);
+    for number in 0..9 {
+        world.send(0, 1, &queue("q"), &number.to_string(), true);
+    }
+    world.settle();
+    let sequences = world.got(0).iter().map(|got| got.sequence.0).collect();
+    (world, sequences)
+}
+
+fn outcome(world: &mut World) -> Result<(), Failure> {
+    world.settle();
+    match &world.events(0)[..] {
+        [Event::Reply { .. }] => Ok(()),
+        [Event::Failed { failure, message, .. }] => {
+            assert!(message.starts_with("Unmatched acknowledge"), "{message}");
+            Err(*failure)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_range_is_positions_in_dispatch_order() {
+    let (mut world, sent) = five_in_flight();
+    world.acknowledge(0, 1, 5, Standard, (sent[1], sent[3]), 3);
+    world.settle();
+    assert_eq!(world.texts(0), ["5", "6", "7"]);
+    world.acknowledge(0, 1, 5, Standard, (0, sent[4]), 2);
+    world.settle();
+    assert_eq!(world.texts(0), ["8"]);
+    assert_eq!(world.broker.statistics().messages, 4);
+}
+
+#[test]
+fn what_does_not_match_is_refused_and_changes_nothing() {
+    let (mut world, sent) = five_in_flight();
+    for (range, count) in [((sent[0], sent[2]), 2), ((sent[0], 999), 1), ((999, sent[0]), 1), ((sent[2], sent[1]), 2)] {
+        world.acknowledge(0, 1, 5, Standard, range, count);
+        assert_eq!(outcome(&mut world), Err(Failure::General), "{range:?}");
+    }
+    world.acknowledge(0, 1, 5, Delivered, (0, 999), 1);
+    assert_eq!(outcome(&mut world), Err(Failure::General));
+    assert_eq!(world.broker.statistics().messages, 9);
+    // A consumer that is not there, or that has had nothing yet: the client came back, this is of its old connection.
+    world.acknowledge(0, 1, 77, Standard, (0, sent[0]), 1);
+    assert_eq!(outcome(&mut world), Ok(()));
+    world.consume(0, 1, 6, &queue("other"), 5);
+    world.settle();
+    world.heard(0);
+    world.acknowledge(0, 1, 6, Standard, (0, sent[0]), 1);
+    assert_eq!(outcome(&mut world), Ok(()));
+}
+
+#[test]
+fn individual_and_redelivered() {
+    let (mut world, sent) = five_in_flight();
+    world.acknowledge(0, 1, 5, Individual, (0, sent[2]), 1);
+    world.settle();
+    assert_eq!(world.texts(0), ["5"]);
+    world.acknowledge(0, 1, 5, Redelivered, (sent[0], sent[0]), 1);
+    assert_eq!(outcome(&mut world), Ok(()));
+    assert_eq!(world.broker.statistics().messages, 8);
+    world.acknowledge(0, 1, 5, Standard, (sent[0], sent[4]), 4);
+    assert_eq!(outcome(&mut world), Ok(()), "the individual one no longer counts");
+}
+
+#[test]
+fn a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash() {
+    let (mut world, sent) = five_in_flight();
+    world.consume(0, 1, 8, &queue("ActiveMQ.DLQ"), 10);
+    world.settle();
+    world.heard(0);
+    world.acknowledge(0, 1, 5, Poison, (sent[0], sent[1]), 2);
+    world.settle();
+    let got = world.got(0);
+    let dead: Vec<_> = got.iter().filter(|got| got.consumer.slot == 8).collect();
+    assert_eq!(dead.iter().map(|got| got.content.clone()).collect::<Vec<_>>(), [b"0", b"1"]);
+    let view = postrider_model::MessageView::parse(&dead[0].record).unwrap();
+    use postrider_model::DestinationKind::Queue;
+    use postrider_model::record::Tag;
+    assert_eq!(view.destination_field(Tag::Destination), Some((Queue, &b"ActiveMQ.DLQ"[..])));
+    assert_eq!(view.destination_field(Tag::OriginalDestination), Some((Queue, &b"q"[..])));
+    let properties = String::from_utf8_lossy(view.properties().unwrap()).into_owned();
+    assert!(properties.contains("dlqDeliveryFailureCause") && properties.contains("java.lang.Exception: no"));
+    assert_eq!(&view.properties().unwrap()[..4], [0, 0, 0, 2]);
+    // In its own queue a dead letter that is given up again is dropped.
+    world.acknowledge(0, 1, 8, Poison, (0, dead[0].sequence.0), 1);
+    world.settle();
+    assert_eq!(world.broker.statistics().messages, 8);
+    let end = postrider_broker::Log::committed(&world.log);
+    let mut world = world.crash(end);
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 100);
+    world.consume(0, 1, 6, &queue("ActiveMQ.DLQ"), 100);
+    world.settle();
+    let got = world.got(0);
+    let texts =
+        |slot: u32| got.iter().filter(|got| got.consumer.slot == slot).map(|got| got.content[0]).collect::<Vec<_>>();
+    assert_eq!((texts(5), texts(6)), (b"2345678".to_vec(), b"1".to_vec()));
+}
+
+#[test]
+fn a_long_range_is_taken_in_slices() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 30_000);
+    for number in 0..4_000 {
+        world.send(0, 1, &queue("q"), &number.to_string(), true);
+    }
+    world.settle();
+    let got = world.got(0);
+    assert_eq!(got.len(), 4_000);
+    world.acknowledge(0, 1, 5, Standard, (0, got[3_999].sequence.0), 4_000);
+    assert_eq!(outcome(&mut world), Ok(()));
+    assert_eq!(world.broker.statistics().messages, 0);
+    let end = postrider_broker::Log::committed(&world.log);
+    assert_eq!(world.crash(end).broker.statistics().messages, 0);
+}

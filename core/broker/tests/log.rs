@@ -1,0 +1,247 @@
+//! The two logs in memory: segments, a frontier, a commit, and crashes. It checks that what is staged was reserved.
+
+use postrider_broker::{Log, Store};
+use postrider_journal::{Bound, Extent, Home, ImageWriter, Lookup, Position, Record, SegmentNumber};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Bytes of a segment of either log.
+pub const SEGMENT: u64 = 32 * 1024;
+
+/// A record's own bytes besides meta and body.
+const OVERHEAD: u64 = 64;
+
+/// A record as it was staged.
+pub struct Stored {
+    pub kind: u8,
+    pub sequence: u64,
+    pub meta: Vec<u8>,
+    pub body: Vec<u8>,
+    pub body_crc: u32,
+    pub home: Home,
+}
+
+impl Stored {
+    pub fn record(&self) -> Record<'_> {
+        let Stored { kind, sequence, meta, body, body_crc, .. } = self;
+        Record { kind: *kind, flags: 0, sequence: *sequence, meta, body, body_crc: *body_crc }
+    }
+}
+
+struct Segment {
+    writer: ImageWriter,
+    end: u64,
+    records: u32,
+}
+
+#[derive(Default)]
+struct Half {
+    segments: BTreeMap<u64, Segment>,
+    newest: u64,
+}
+
+impl Half {
+    fn stage(&mut self, record: &Record<'_>) -> Home {
+        let bytes = OVERHEAD + record.meta.len() as u64 + record.body.len() as u64;
+        assert!(bytes < SEGMENT, "the test's records are small");
+        if self.segments.get(&self.newest).is_none_or(|segment| segment.end + bytes > SEGMENT) {
+            self.newest += u64::from(!self.segments.is_empty() || self.newest > 0);
+            let writer = ImageWriter::anonymous(SEGMENT as usize).unwrap();
+            self.segments.insert(self.newest, Segment { writer, end: 64, records: 0 });
+        }
+        let segment = self.segments.get_mut(&self.newest).unwrap();
+        let offset = segment.end + OVERHEAD;
+        segment.writer.write(offset as usize, record.body);
+        segment.end += bytes;
+        segment.records += 1;
+        Home {
+            position: Position(self.newest * SEGMENT + offset),
+            segment: SegmentNumber(self.newest),
+            ordinal: segment.records - 1,
+            len: record.body.len() as u32,
+        }
+    }
+
+    fn seal(&mut self) {
+        for segment in self.segments.values_mut() {
+            segment.writer.publish(segment.end as usize);
+        }
+    }
+
+    fn end(&self) -> Position {
+        Position(self.segments.get(&self.newest).map_or(0, |segment| self.newest * SEGMENT + segment.end))
+    }
+
+    fn extent(&self, position: Position) -> Option<Extent> {
+        let number = position.0 / SEGMENT;
+        let segment = self.segments.get(&number)?;
+        Some(Extent { base: Position(number * SEGMENT), image: segment.writer.image().clone() })
+    }
+}
+
+/// The logs.
+#[derive(Default)]
+pub struct TestLog {
+    journal: Half,
+    spool: Half,
+    /// All records of the journal from its front on.
+    pub records: Vec<Stored>,
+    appended: Position,
+    committed: Position,
+    /// Where each turn ended: a crash keeps whole turns.
+    turns: Vec<Position>,
+    front: u64,
+    /// A front that counts when this is committed.
+    next_front: Option<(Position, u64)>,
+    pub budget: u64,
+    reserved: Bound,
+    staged: Bound,
+    /// Segments of the journal that are only on the disk.
+    pub cold: BTreeSet<u64>,
+    pub asked: Vec<Position>,
+    pub released: Vec<u64>,
+    /// Nothing more may be reserved.
+    pub full: bool,
+}
+
+impl TestLog {
+    pub fn new(budget: u64) -> TestLog {
+        TestLog { budget, ..TestLog::default() }
+    }
+
+    /// What handling a batch may stage.
+    pub fn begin(&mut self, bound: Bound) {
+        self.reserved.records += bound.records;
+        self.reserved.bytes += bound.bytes;
+    }
+
+    /// The end of a turn.
+    pub fn seal(&mut self) -> Position {
+        let (staged, reserved) = (self.staged, self.reserved);
+        assert!(staged.records <= reserved.records, "{} records staged, {} reserved", staged.records, reserved.records);
+        assert!(staged.bytes <= reserved.bytes, "{} bytes staged, {} reserved", staged.bytes, reserved.bytes);
+        (self.staged, self.reserved) = (Bound::default(), Bound::default());
+        self.journal.seal();
+        self.spool.seal();
+        self.appended = self.journal.end();
+        self.turns.push(self.appended);
+        self.appended
+    }
+
+    /// All that was appended is safe.
+    pub fn commit(&mut self) {
+        self.commit_to(self.appended);
+    }
+
+    pub fn commit_to(&mut self, position: Position) {
+        self.committed = self.committed.max(position);
+        if let Some((at, front)) = self.next_front.filter(|(at, _)| *at < self.committed) {
+            let _ = at;
+            self.front = front;
+            self.next_front = None;
+            self.journal.segments.retain(|number, _| *number >= front);
+            self.records.retain(|record| record.home.segment.0 >= front);
+        }
+    }
+
+    /// Turns that are not committed.
+    pub fn open_turns(&self) -> Vec<Position> {
+        self.turns.iter().copied().filter(|end| *end > self.committed).collect()
+    }
+
+    /// What a crash leaves that keeps the log up to the end of a turn: the next life's log, and the records it begins with.
+    pub fn crash(mut self, keep: Position) -> TestLog {
+        assert!(keep >= self.committed);
+        self.commit_to(keep);
+        self.records.retain(|record| record.home.position < keep);
+        let mut next = TestLog::new(self.budget);
+        next.front = self.front;
+        next.journal.newest = self.front;
+        for record in std::mem::take(&mut self.records) {
+            // The same record at a new place: a life begins a new block anyway.
+            let home = loop {
+                let home = next.journal.stage(&record.record());
+                if home.segment == record.home.segment || home.segment > record.home.segment {
+                    break home;
+                }
+                let number = next.journal.newest;
+                next.journal.segments.get_mut(&number).unwrap().end = SEGMENT;
+            };
+            next.records.push(Stored { home, ..record });
+        }
+        next.seal();
+        next.commit();
+        next
+    }
+
+    pub fn spool_segments(&self) -> usize {
+        self.spool.segments.len()
+    }
+
+    pub fn journal_segments(&self) -> usize {
+        self.journal.segments.len()
+    }
+}
+
+impl Log for TestLog {
+    fn reserve(&mut self, bound: Bound) -> bool {
+        if !self.full {
+            self.begin(bound);
+        }
+        !self.full
+    }
+
+    fn stage(&mut self, store: Store, record: &Record<'_>) -> Home {
+        if store == Store::Spool {
+            return self.spool.stage(record);
+        }
+        self.staged.records += 1;
+        self.staged.bytes += (record.meta.len() + record.body.len()) as u64;
+        let home = self.journal.stage(record);
+        let (kind, sequence, body_crc) = (record.kind, record.sequence, record.body_crc);
+        let (meta, body) = (record.meta.to_vec(), record.body.to_vec());
+        self.records.push(Stored { kind, sequence, meta, body, body_crc, home });
+        home
+    }
+
+    fn extent(&mut self, store: Store, position: Position) -> Lookup {
+        match store {
+            Store::Journal if self.cold.contains(&(position.0 / SEGMENT)) => Lookup::Cold,
+            Store::Journal => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
+            Store::Spool => Lookup::Memory(self.spool.extent(position).expect("a message of the spool is there")),
+        }
+    }
+
+    fn fetch(&mut self, store: Store, position: Position, _length: u32) {
+        assert_eq!(store, Store::Journal);
+        self.asked.push(position);
+    }
+
+    fn release(&mut self, segment: SegmentNumber) {
+        self.spool.segments.remove(&segment.0).expect("a released segment was there");
+        self.released.push(segment.0);
+    }
+
+    fn committed(&self) -> Position {
+        self.committed
+    }
+
+    fn front(&self) -> Option<SegmentNumber> {
+        (!self.journal.segments.is_empty()).then_some(SegmentNumber(self.front))
+    }
+
+    fn set_head(&mut self, segment: SegmentNumber) {
+        self.next_front = Some((self.journal.end(), segment.0));
+    }
+
+    fn live_log_bytes(&self) -> u64 {
+        self.appended.0 - self.front * SEGMENT
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        SEGMENT
+    }
+
+    fn disk_budget(&self) -> u64 {
+        self.budget
+    }
+}

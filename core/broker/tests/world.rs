@@ -1,0 +1,422 @@
+//! A broker with its logs and its clients, turn by turn.
+
+use crate::log::TestLog;
+use postrider_broker::{Broker, Config, EventBatch, Outbox};
+use postrider_journal::{Position, body_crc};
+use postrider_model::command::{
+    Acknowledge, AcknowledgeKind, CreateTemporary, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Publish,
+    Request,
+};
+use postrider_model::record::{BodyKind, Header, Tag, flag};
+use postrider_model::{
+    Command, CommandBatch, Destination, DestinationKind, Event, Handle, MessageView, MessageWriter, Now, PortIndex,
+    Sequence, Span,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A message as a client got it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Got {
+    pub consumer: Handle,
+    pub sequence: Sequence,
+    pub redeliveries: u32,
+    pub content: Vec<u8>,
+    pub record: Vec<u8>,
+    /// Where the event says it is.
+    pub destination: Option<Destination>,
+}
+
+/// What a port was told, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Told {
+    Message(Got),
+    Event(Event),
+}
+
+pub struct World {
+    pub broker: Broker,
+    pub log: TestLog,
+    pub out: Outbox,
+    pub now: Now,
+    pub config: Config,
+    /// By port.
+    pub told: Vec<Vec<Told>>,
+    held: Vec<VecDeque<(Position, EventBatch)>>,
+    /// Delivery batches that the rings take.
+    pub room: usize,
+    /// Bytes of records that go up to the broker as written at once.
+    pub sockets_take: bool,
+    written: Vec<(usize, Command)>,
+    connections_of: BTreeMap<(usize, Handle), Handle>,
+    numbers: BTreeMap<(usize, Handle, String), u32>,
+}
+
+pub const PORTS: usize = 2;
+
+pub fn handle(slot: u32) -> Handle {
+    Handle { slot, generation: 1 }
+}
+
+pub fn queue(name: &str) -> Destination {
+    Destination::new(DestinationKind::Queue, name.as_bytes())
+}
+
+pub fn topic(name: &str) -> Destination {
+    Destination::new(DestinationKind::Topic, name.as_bytes())
+}
+
+/// A record with this content.
+pub fn record(to: &[Destination], content: &[u8], persistent: bool, sequence: i64, expiration: i64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = MessageWriter::new(&mut bytes);
+    writer.field(Tag::ProducerConnection, &[b"ID:client:1"]);
+    writer.destination_field(Tag::Destination, to[0].kind, &to[0].name);
+    writer.content(content);
+    writer.finish(&Header {
+        body: BodyKind::Text,
+        priority: 4,
+        flags: if persistent { flag::PERSISTENT } else { 0 },
+        expiration,
+        timestamp: 0,
+        broker_in_time: 0,
+        producer_sequence: sequence,
+        producer_session: 1,
+        producer_value: 1,
+        group_sequence: 0,
+        redelivery_counter: 0,
+    });
+    bytes
+}
+
+impl World {
+    pub fn new() -> World {
+        World::with(Config { reservation: 1_000_000, ..Config::default() }, 1 << 30)
+    }
+
+    pub fn with(config: Config, budget: u64) -> World {
+        let mut world = World {
+            broker: Broker::new(config.clone()),
+            log: TestLog::new(budget),
+            out: Outbox::new(),
+            now: Now { nanos: 1, unix_millis: 1_700_000_000_000 },
+            config,
+            told: vec![Vec::new(); PORTS],
+            held: (0..PORTS).map(|_| VecDeque::new()).collect(),
+            room: 64,
+            sockets_take: true,
+            written: Vec::new(),
+            connections_of: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+        };
+        world.start();
+        world
+    }
+
+    fn start(&mut self) {
+        (0..PORTS).for_each(|port| self.broker.attach(PortIndex(port as u16)));
+        assert!(!self.broker.is_ready(self.now, &mut self.log, &mut self.out), "nothing is reserved yet");
+        self.log.seal();
+        self.log.commit();
+        assert!(self.broker.is_ready(self.now, &mut self.log, &mut self.out));
+    }
+
+    /// The process ends and starts again; the log keeps what was appended up to `keep`.
+    pub fn crash(self, keep: Position) -> World {
+        let mut broker = Broker::new(self.config.clone());
+        let log = self.log.crash(keep);
+        for stored in &log.records {
+            broker.recover(&stored.record(), stored.home).unwrap();
+        }
+        broker.recovered(self.now);
+        let mut world = World::with(self.config, log.budget);
+        (world.broker, world.log, world.now) = (broker, log, self.now);
+        world.start();
+        world
+    }
+
+    /// One turn with these commands of one port, then what follows until nothing is left to do. Nothing is committed.
+    pub fn turn(&mut self, port: usize, batch: &CommandBatch) {
+        let index = PortIndex(port as u16);
+        (0..PORTS).for_each(|port| self.out.set_room(PortIndex(port as u16), self.room));
+        assert!(self.broker.is_ready(self.now, &mut self.log, &mut self.out), "enough sequences are reserved");
+        self.log.begin(self.broker.bound(index, batch));
+        for command in &batch.commands {
+            self.broker.handle(index, command, &batch.arena, self.now, &mut self.log, &mut self.out);
+        }
+        let more = self.broker.advance(self.now, &mut self.log, &mut self.out);
+        self.end_turn();
+        if more || !self.written.is_empty() {
+            self.idle();
+        }
+    }
+
+    fn end_turn(&mut self) {
+        self.broker.end_turn(self.now, &mut self.log, &mut self.out);
+        let end = self.log.seal();
+        for port in 0..PORTS {
+            let index = PortIndex(port as u16);
+            while let Some(batch) = self.out.take_deliveries(index) {
+                self.take(port, batch);
+            }
+            while let Some(batch) = self.out.take_replies(index) {
+                self.held[port].push_back((end, batch));
+            }
+        }
+        self.release_replies();
+    }
+
+    /// Turns without commands, but what sockets say, until there is nothing to do.
+    pub fn idle(&mut self) {
+        for _ in 0..100_000 {
+            let written = std::mem::take(&mut self.written);
+            let quiet = written.is_empty();
+            (0..PORTS).for_each(|port| self.out.set_room(PortIndex(port as u16), self.room));
+            for (port, command) in written {
+                self.broker.handle(PortIndex(port as u16), &command, &[], self.now, &mut self.log, &mut self.out);
+            }
+            let more = self.broker.advance(self.now, &mut self.log, &mut self.out);
+            self.end_turn();
+            if quiet && !more && self.written.is_empty() {
+                return;
+            }
+        }
+        panic!("the broker does not come to rest");
+    }
+
+    /// Everything becomes safe, and what waited for it goes on.
+    pub fn settle(&mut self) {
+        for _ in 0..100 {
+            self.log.commit();
+            self.release_replies();
+            self.idle();
+            if !self.broker.wants_sync() {
+                break;
+            }
+        }
+        self.log.commit();
+        self.release_replies();
+    }
+
+    fn release_replies(&mut self) {
+        use postrider_broker::Log;
+        let committed = self.log.committed();
+        for port in 0..PORTS {
+            while self.held[port].front().is_some_and(|(end, _)| *end <= committed) {
+                let (_, batch) = self.held[port].pop_front().unwrap();
+                self.take(port, batch);
+            }
+        }
+    }
+
+    fn take(&mut self, port: usize, batch: EventBatch) {
+        assert!(!batch.is_empty());
+        for event in &batch.events {
+            let (place, sequence, redeliveries, span, consumers) = match event {
+                Event::Dispatch(dispatch) => {
+                    let consumers = vec![dispatch.consumer];
+                    (dispatch.place, dispatch.sequence, dispatch.redeliveries, dispatch.destination, consumers)
+                }
+                Event::Fanout(fanout) => {
+                    let Span { offset, length } = fanout.consumers;
+                    let consumers = batch.consumers[offset as usize..(offset + length) as usize].to_vec();
+                    (fanout.place, fanout.sequence, 0, fanout.destination, consumers)
+                }
+                other => {
+                    self.told[port].push(Told::Event(other.clone()));
+                    continue;
+                }
+            };
+            let extent = &batch.extents[usize::from(place.extent)];
+            let record = extent.image.bytes(place.offset as usize, place.length as usize).to_vec();
+            let destination = span
+                .of(&batch.arena)
+                .split_first()
+                .map(|(kind, name)| Destination::new(DestinationKind::from_number(*kind).unwrap(), name));
+            let content = MessageView::parse(&record).unwrap().content().unwrap_or_default().to_vec();
+            for consumer in consumers {
+                let (content, record, destination) = (content.clone(), record.clone(), destination.clone());
+                if self.sockets_take {
+                    let connection = self.connections_of[&(port, consumer)];
+                    self.written.push((port, Command::Written { connection, bytes: place.length }));
+                }
+                self.told[port].push(Told::Message(Got {
+                    consumer,
+                    sequence,
+                    redeliveries,
+                    content,
+                    record,
+                    destination,
+                }));
+            }
+        }
+        self.out.recycle(batch);
+    }
+
+    pub fn run(&mut self, port: usize, command: Command) {
+        self.turn(port, &CommandBatch { commands: vec![command], arena: Vec::new() });
+    }
+
+    pub fn connect(&mut self, port: usize, slot: u32, id: &str) {
+        self.connect_as(port, handle(slot), id, false);
+    }
+
+    pub fn connect_as(&mut self, port: usize, connection: Handle, id: &str, failover_reconnect: bool) {
+        let open = OpenConnection {
+            connection,
+            request: wanted(1),
+            id: id.as_bytes().into(),
+            client_id: format!("client of {id}").as_bytes().into(),
+            failover_reconnect,
+            peer: "tcp://peer".into(),
+        };
+        self.numbers.retain(|(other_port, other, _), _| (*other_port, *other) != (port, connection));
+        self.run(port, Command::OpenConnection(Box::new(open)));
+        let open = OpenProducer {
+            connection,
+            request: Request::default(),
+            producer: 0,
+            session: 1,
+            value: 1,
+            destinations: Box::default(),
+            window: 0,
+        };
+        self.run(port, Command::OpenProducer(Box::new(open)));
+    }
+
+    pub fn open(&self, connection: u32, consumer: u32, destinations: &[Destination], prefetch: u32) -> OpenConsumer {
+        OpenConsumer {
+            connection: handle(connection),
+            request: wanted(2),
+            consumer: handle(consumer),
+            destinations: destinations.into(),
+            prefetch,
+            browser: false,
+            no_local: false,
+            exclusive: false,
+            priority: 0,
+            selector: None,
+            subscription: None,
+            identity: b"consumer".as_slice().into(),
+        }
+    }
+
+    pub fn consume_as(&mut self, port: usize, open: OpenConsumer) {
+        self.connections_of.insert((port, open.consumer), open.connection);
+        self.run(port, Command::OpenConsumer(Box::new(open)));
+    }
+
+    pub fn consume(&mut self, port: usize, connection: u32, consumer: u32, destination: &Destination, prefetch: u32) {
+        let open = self.open(connection, consumer, std::slice::from_ref(destination), prefetch);
+        self.consume_as(port, open);
+    }
+
+    /// A command that publishes, in a batch of its own.
+    pub fn send_as(
+        &mut self,
+        port: usize,
+        connection: Handle,
+        to: &[Destination],
+        persistent: bool,
+        record: &[u8],
+        sequence: i64,
+        request: Request,
+    ) {
+        let mut batch = CommandBatch::default();
+        let key = (port, connection, to.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+        let next = self.numbers.len() as u32;
+        let number = *self.numbers.entry(key).or_insert_with(|| {
+            batch.commands.push(Command::DefineDestination { connection, number: next, destinations: to.into() });
+            next
+        });
+        let span = batch.store(record);
+        batch.commands.push(Command::Publish(Publish {
+            connection,
+            request,
+            producer: 0,
+            destination: number,
+            record: span,
+            record_crc: body_crc(record),
+            persistent,
+            windowed: false,
+            producer_sequence: sequence,
+        }));
+        self.turn(port, &batch);
+    }
+
+    pub fn send(&mut self, port: usize, connection: u32, to: &Destination, content: &str, persistent: bool) {
+        let to = std::slice::from_ref(to);
+        let bytes = record(to, content.as_bytes(), persistent, 0, 0);
+        self.send_as(port, handle(connection), to, persistent, &bytes, 0, wanted(7));
+    }
+
+    pub fn acknowledge(
+        &mut self,
+        port: usize,
+        connection: u32,
+        consumer: u32,
+        kind: AcknowledgeKind,
+        range: (u64, u64),
+        count: u32,
+    ) {
+        let mut batch = CommandBatch::default();
+        let cause = batch.store(b"java.lang.Exception: no");
+        batch.commands.push(Command::Acknowledge(Acknowledge {
+            connection: handle(connection),
+            request: wanted(9),
+            consumer: handle(consumer),
+            kind,
+            first: Sequence(range.0),
+            last: Sequence(range.1),
+            count,
+            cause,
+        }));
+        self.turn(port, &batch);
+    }
+
+    pub fn close_consumer(&mut self, port: usize, connection: u32, consumer: u32, last_delivered: LastDelivered) {
+        let (connection, consumer) = (handle(connection), handle(consumer));
+        self.run(port, Command::CloseConsumer { connection, consumer, last_delivered, request: wanted(3) });
+    }
+
+    pub fn disconnect(&mut self, port: usize, connection: Handle, clean: bool) {
+        let last_delivered = LastDelivered::Unknown;
+        self.run(port, Command::CloseConnection { connection, request: Request::default(), last_delivered, clean });
+    }
+
+    pub fn create_temporary(&mut self, port: usize, connection: u32, destination: &Destination) {
+        let create = CreateTemporary {
+            connection: handle(connection),
+            request: wanted(4),
+            destination: destination.clone(),
+            added: [b"+", &*destination.name].concat().into(),
+            removed: [b"-", &*destination.name].concat().into(),
+        };
+        self.run(port, Command::CreateTemporary(Box::new(create)));
+    }
+
+    /// Takes what a port was told.
+    pub fn heard(&mut self, port: usize) -> Vec<Told> {
+        std::mem::take(&mut self.told[port])
+    }
+
+    /// Takes what a port was told, messages only.
+    pub fn got(&mut self, port: usize) -> Vec<Got> {
+        let told = self.heard(port).into_iter();
+        told.filter_map(|told| if let Told::Message(got) = told { Some(got) } else { None }).collect()
+    }
+
+    /// Contents of the messages that a port was told of.
+    pub fn texts(&mut self, port: usize) -> Vec<String> {
+        self.got(port).into_iter().map(|got| String::from_utf8(got.content).unwrap()).collect()
+    }
+
+    /// Takes what a port was told, but messages.
+    pub fn events(&mut self, port: usize) -> Vec<Event> {
+        let told = self.heard(port).into_iter();
+        told.filter_map(|told| if let Told::Event(event) = told { Some(event) } else { None }).collect()
+    }
+}
+
+pub fn wanted(command: i32) -> Request {
+    Request { command, wanted: true }
+}
