@@ -1,7 +1,9 @@
 //! The driver over epoll (mio, edge-triggered): for where io_uring is refused, and its equal on TCP.
 
+mod link;
+
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream as Socket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Token};
 
+use self::link::{Link, Sending, write};
 use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
@@ -48,56 +51,6 @@ struct Listener {
     socket: TcpListener,
     /// An edge said so and no accept has found the end since.
     ready: bool,
-}
-
-struct Link {
-    stream: TcpStream,
-    sending: Option<Sending>,
-    /// An edge said so and no read has found the end since.
-    readable: bool,
-    /// It is in the `readable` list.
-    queued: bool,
-    paused: bool,
-    /// The kernel announced the end of the stream: a short read is not the last one.
-    end_announced: bool,
-    /// The end was reported.
-    ended: bool,
-    /// To be closed when the pending send is over.
-    draining: bool,
-    /// The connection broke; what has arrived is still handed on.
-    broken: Option<io::Error>,
-    /// How it ended: about to be reported.
-    outcome: Option<io::Result<()>>,
-}
-
-struct Sending {
-    bytes: Vec<u8>,
-    sent: usize,
-}
-
-impl Link {
-    fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            sending: None,
-            readable: false,
-            queued: false,
-            paused: false,
-            end_announced: false,
-            ended: false,
-            draining: false,
-            broken: None,
-            outcome: None,
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        self.outcome.is_none() && !self.draining
-    }
-
-    fn receives(&self) -> bool {
-        self.is_open() && !self.paused && !self.ended
-    }
 }
 
 impl Epoll {
@@ -433,25 +386,6 @@ impl Net for Epoll {
     fn statistics(&self) -> NetStatistics {
         self.statistics
     }
-}
-
-/// One write; what does not fit waits for the next edge. An error that is none (the socket's buffer is full) is not reported.
-fn write(stream: &mut TcpStream, sending: &mut Sending, statistics: &mut NetStatistics) -> io::Result<()> {
-    while sending.sent < sending.bytes.len() {
-        statistics.system_calls += 1;
-        match stream.write(&sending.bytes[sending.sent..]) {
-            Ok(count) => {
-                sending.sent += count;
-                statistics.bytes_out += count as u64;
-                // A short write has filled the buffer: the edge comes when there is room again.
-                return Ok(());
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 fn token(connection: Connection) -> Token {

@@ -7,6 +7,7 @@ mod buffers;
 mod kernel;
 mod link;
 mod operation;
+mod probe;
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream as Socket};
@@ -19,8 +20,9 @@ use rustix::event::EventfdFlags;
 
 use self::buffers::Buffers;
 use self::kernel::Kernel;
-use self::link::{End, Link, Receive, Sending, State};
+use self::link::{End, Link, Receive, Sending, State, end_of_stream, hand_on};
 use self::operation::Operation;
+pub use self::probe::probe;
 use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
@@ -50,29 +52,6 @@ pub struct Uring {
 struct Listener {
     socket: TcpListener,
     armed: bool,
-}
-
-/// Whether this machine lets us use io_uring, and knows all that the driver needs: an error says what is missing.
-pub fn probe() -> io::Result<()> {
-    let mut uring = Uring::new(1)?;
-    let (one, other) = std::os::unix::net::UnixStream::pair()?;
-    let connection = Connection { slot: 0, generation: 0 };
-    uring.kernel.receive(one.as_fd(), Operation::Receive(connection));
-    rustix::io::write(&other, b"?")?;
-    // One wait is for the wake request's answer at most, the other for the receive's.
-    for _ in 0..2 {
-        uring.kernel.enter(Wait::For(Duration::from_secs(1)))?;
-        uring.kernel.completions(&mut uring.batch);
-        let receive = Operation::Receive(connection).into_word();
-        if let Some(completion) = uring.batch.iter().find(|completion| completion.user_data() == receive) {
-            return match (completion.result(), cqueue::more(completion.flags())) {
-                (1, true) => Ok(()),
-                (result, _) if result < 0 => Err(io::Error::from_raw_os_error(-result)),
-                _ => Err(io::Error::new(ErrorKind::Unsupported, "this kernel has no multishot receive (before 6.0)")),
-            };
-        }
-    }
-    Err(io::Error::new(ErrorKind::TimedOut, "io_uring does not complete a receive"))
 }
 
 impl Uring {
@@ -327,33 +306,6 @@ impl Uring {
             (0..self.listeners.len()).for_each(|index| self.arm_listener(index));
         }
     }
-}
-
-/// Hands bytes to the handler, or keeps them during a pause.
-fn hand_on<H: Handler<Socket>>(connection: Connection, link: &mut Link, bytes: &[u8], handler: &mut H) -> usize {
-    if !link.is_open() {
-        return 0;
-    }
-    if link.paused {
-        link.held.extend_from_slice(bytes);
-        return 0;
-    }
-    handler.received(connection, bytes);
-    1
-}
-
-/// Tells the handler that the peer sends no more, or keeps that during a pause.
-fn end_of_stream<H: Handler<Socket>>(connection: Connection, link: &mut Link, handler: &mut H) -> usize {
-    if !link.is_open() {
-        return 0;
-    }
-    link.end = if link.paused { End::Held } else { End::Reported };
-    // The end of a broken connection is our own shutdown's.
-    if link.paused || link.broken.is_some() {
-        return 0;
-    }
-    handler.ended(connection);
-    1
 }
 
 impl Net for Uring {

@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 
+use crate::net::{Connection, Handler};
+
 /// Its slot is free again only when the kernel has none of its requests.
 pub(super) struct Link {
     pub(super) socket: TcpStream,
@@ -86,4 +88,36 @@ impl Link {
     pub(super) fn error(&self) -> io::Error {
         self.socket.take_error().ok().flatten().unwrap_or_else(|| ErrorKind::ConnectionReset.into())
     }
+}
+
+/// Hands bytes to the handler, or keeps them during a pause.
+pub(super) fn hand_on<H: Handler<TcpStream>>(
+    connection: Connection,
+    link: &mut Link,
+    bytes: &[u8],
+    handler: &mut H,
+) -> usize {
+    if !link.is_open() {
+        return 0;
+    }
+    if link.paused {
+        link.held.extend_from_slice(bytes);
+        return 0;
+    }
+    handler.received(connection, bytes);
+    1
+}
+
+/// Tells the handler that the peer sends no more, or keeps that during a pause.
+pub(super) fn end_of_stream<H: Handler<TcpStream>>(connection: Connection, link: &mut Link, handler: &mut H) -> usize {
+    if !link.is_open() {
+        return 0;
+    }
+    link.end = if link.paused { End::Held } else { End::Reported };
+    // The end of a broken connection is our own shutdown's.
+    if link.paused || link.broken.is_some() {
+        return 0;
+    }
+    handler.ended(connection);
+    1
 }
