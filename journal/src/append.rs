@@ -124,13 +124,7 @@ impl Active {
         assert!(record.meta.len() <= usize::from(u16::MAX), "a meta of {} bytes", record.meta.len());
         let mut body_offset = 0;
         if body_len > 0 {
-            let header = BodyHeader {
-                len: body_len as u32,
-                sequence: record.sequence,
-                crc: record.body_crc,
-                kind: record.kind,
-                flags: record.flags,
-            };
+            let header = BodyHeader { len: body_len as u32, sequence: record.sequence, crc: record.body_crc };
             let header = header.encode(self.start + self.at as u64, self.seed);
             let (head, body) = self.writer.bytes_mut(self.at, body_bytes).split_at_mut(BODY_HEADER);
             head.copy_from_slice(&header);

@@ -6,7 +6,7 @@ use crate::position::{Epoch, Position, SegmentNumber};
 /// Bytes of a frame's header.
 pub const FRAME_HEADER: usize = 64;
 /// Bytes before each body.
-pub const BODY_HEADER: usize = 24;
+pub const BODY_HEADER: usize = 20;
 /// Bytes of a directory's entry, without its meta.
 pub const ENTRY: usize = 32;
 /// Bytes of a directory's marker.
@@ -71,8 +71,6 @@ pub(crate) struct BodyHeader {
     pub len: u32,
     pub sequence: u64,
     pub crc: u32,
-    pub kind: u8,
-    pub flags: u8,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -190,8 +188,6 @@ impl BodyHeader {
         put(&mut bytes, 4, &self.len.to_le_bytes());
         put(&mut bytes, 8, &self.sequence.to_le_bytes());
         put(&mut bytes, 16, &self.crc.to_le_bytes());
-        bytes[20] = self.kind;
-        bytes[21] = self.flags;
         let check = seed.check(position, &bytes[4..]);
         put(&mut bytes, 0, &check.to_le_bytes());
         bytes
@@ -204,8 +200,6 @@ impl BodyHeader {
             len: u32_at(header, 4),
             sequence: u64_at(header, 8),
             crc: u32_at(header, 16),
-            kind: header[20],
-            flags: header[21],
         })
     }
 }
@@ -223,12 +217,12 @@ impl<'a> Entry<'a> {
         put(&mut bytes, 16, &self.sequence.to_le_bytes());
         put(&mut bytes, 24, &self.body_offset.to_le_bytes());
         put(&mut bytes, 28, &self.index.to_le_bytes());
-        let mut hasher = crc32fast::Hasher::new_with_initial(seed.at(frame));
-        hasher.update(&bytes[4..]);
-        hasher.update(self.meta);
-        put(&mut bytes, 0, &hasher.finalize().to_le_bytes());
+        let start = directory.len();
         directory.extend_from_slice(&bytes);
         directory.extend_from_slice(self.meta);
+        // With the check's own place as zeros it is 32 bytes and the meta: CRC works in sixteens.
+        let check = seed.check(frame, &directory[start..]);
+        put(&mut directory[start..], 0, &check.to_le_bytes());
     }
 
     /// The entry at the beginning of `bytes`, its check not looked at.
@@ -249,7 +243,10 @@ impl<'a> Entry<'a> {
     /// The entry at the beginning of `bytes` if its own check holds.
     pub fn decode_checked(bytes: &'a [u8], frame: Position, seed: Seed) -> Option<Entry<'a>> {
         let entry = Entry::decode(bytes)?;
-        (u32_at(bytes, 0) == seed.check(frame, &bytes[4..entry.encoded_len()])).then_some(entry)
+        let mut hasher = crc32fast::Hasher::new_with_initial(seed.at(frame));
+        hasher.update(&[0; 4]);
+        hasher.update(&bytes[4..entry.encoded_len()]);
+        (u32_at(bytes, 0) == hasher.finalize()).then_some(entry)
     }
 
     pub fn encoded_len(&self) -> usize {
@@ -357,13 +354,13 @@ mod tests {
 
     #[test]
     fn a_body_header_has_the_documented_bytes() {
-        let header = BodyHeader { len: 5, sequence: 0x0102, crc: 0xDEAD_BEEF, kind: 3, flags: 4 };
-        let fields = [5, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0xEF, 0xBE, 0xAD, 0xDE, 3, 4, 0, 0];
+        let header = BodyHeader { len: 5, sequence: 0x0102, crc: 0xDEAD_BEEF };
+        let fields = [5, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0xEF, 0xBE, 0xAD, 0xDE];
         let bytes = header.encode(POSITION, SEED);
         assert_eq!(bytes.as_slice(), [checked(&fields).as_slice(), &fields].concat());
         assert_eq!(BodyHeader::decode(&bytes, POSITION, SEED), Some(header));
         assert_eq!(BodyHeader::decode(&bytes, POSITION + 8, SEED), None);
-        assert_eq!(BodyHeader::decode(&bytes[..23], POSITION, SEED), None);
+        assert_eq!(BodyHeader::decode(&bytes[..19], POSITION, SEED), None);
     }
 
     #[test]
@@ -386,7 +383,8 @@ mod tests {
         .concat();
         let mut bytes = Vec::new();
         entry.encode(&mut bytes, POSITION, SEED);
-        assert_eq!(bytes, [checked(&fields).as_slice(), &fields].concat());
+        let zeroed = [[0; 4].as_slice(), &fields].concat();
+        assert_eq!(bytes, [checked(&zeroed).as_slice(), &fields].concat());
         assert_eq!(Entry::decode_checked(&bytes, POSITION, SEED), Some(entry));
         for index in 0..bytes.len() {
             let mut altered = bytes.clone();

@@ -203,8 +203,7 @@ impl<P: Spill> Spool<P> {
         let open = self.open[slot].as_mut().expect("just opened");
         let start = Position(open.number.0 * self.config.segment_bytes) + open.at as u64;
         let len = record.body.len() as u32;
-        let header =
-            BodyHeader { len, sequence: record.sequence, crc: record.body_crc, kind: record.kind, flags: record.flags };
+        let header = BodyHeader { len, sequence: record.sequence, crc: record.body_crc };
         let (head, body) = open.writer.bytes_mut(open.at, needed).split_at_mut(BODY_HEADER);
         head.copy_from_slice(&header.encode(start, seed));
         body.copy_from_slice(record.body);

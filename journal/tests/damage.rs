@@ -32,7 +32,7 @@ fn a_damaged_body_costs_its_record() {
 #[test]
 fn a_damaged_directory_entry_costs_its_record() {
     let (mut storage, homes) = written();
-    let directory = frame_of(homes[0]) + 64 + 5 * 124;
+    let directory = frame_of(homes[0]) + 64 + 5 * 120;
     let second_entry = directory.next_multiple_of(8) + 8 + (32 + 9);
     // The directory ends with the frame; its marker is within the eight bytes after the last body.
     storage.rot(FIRST, second_entry + 10);

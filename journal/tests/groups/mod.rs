@@ -66,9 +66,9 @@ pub fn offset(position: Position) -> usize {
     position.0 as usize
 }
 
-/// The frame's start: five bodies of 100 bytes behind headers of 24 follow it.
+/// The frame's start: five bodies of 100 bytes behind headers of 20 follow it.
 pub fn frame_of(home: Home) -> usize {
-    offset(home.position) - 24 - 64
+    offset(home.position) - 20 - 64
 }
 
 /// What is visited, and the damages, when a client's body holds a frame of its own, and the frame around it loses its header.

@@ -84,7 +84,7 @@ impl Model {
     fn make(&mut self, chance: &mut Chance) -> Known {
         self.next_sequence += 1;
         if self.exact {
-            let len = 4096 * (1 + chance.below(2)) - (64 + 24 + 8 + 32);
+            let len = 4096 * (1 + chance.below(2)) - (64 + 20 + 8 + 32);
             let len = if chance.one_in(2) { len } else { chance.below(2000) };
             let body = (0..len).map(|_| chance.draw() as u8).collect();
             return Known { sequence: self.next_sequence, meta: Vec::new(), body };
