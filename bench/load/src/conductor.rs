@@ -126,7 +126,12 @@ impl<'a> Conductor<'a> {
     fn drain(&mut self) {
         let begin = self.clock.now();
         let end = begin + (self.arguments.drain_seconds * NANOS) as u64;
-        while self.clock.now() < end && !self.is_quiet(&self.board.total(None)) && self.look(LOOK) {}
+        while self.clock.now() < end && !self.is_drained() && self.look(LOOK) {}
+    }
+
+    /// Whether nothing is under way any more. A thread that has not noticed the phase may still send.
+    fn is_drained(&self) -> bool {
+        self.board.has_reached(Phase::Drain) && self.is_quiet(&self.board.total(None))
     }
 
     fn watch_while_it_moves(&mut self, patience: f64) {

@@ -1,6 +1,7 @@
 //! Counters and latencies of one thread, and where the threads show their counters to the others.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
@@ -130,7 +131,10 @@ struct Tally {
     owed: AtomicU64,
     delivered: AtomicU64,
     last: AtomicU64,
+    /// Stored after all others and read before them: with 0 here, what was sent is final.
     unfinished: AtomicU64,
+    /// The phase in which the thread was when it counted; stored and read like `unfinished`.
+    phase: AtomicU8,
 }
 
 impl Board {
@@ -152,27 +156,33 @@ impl Board {
         self.phase.fetch_max(phase as u8, Relaxed);
     }
 
-    /// Shows a thread's counters.
-    pub fn publish(&self, thread: usize, counts: &Counts) {
+    /// Shows a thread's counters, and the phase in which they were counted.
+    pub fn publish(&self, thread: usize, counts: &Counts, phase: Phase) {
         let tally = &self.tallies[thread];
         tally.sent.store(counts.sent, Relaxed);
         tally.receipted.store(counts.receipted, Relaxed);
         tally.owed.store(counts.owed, Relaxed);
         tally.delivered.store(counts.delivered, Relaxed);
         tally.last.store(counts.last, Relaxed);
-        tally.unfinished.store(counts.unfinished, Relaxed);
+        tally.unfinished.store(counts.unfinished, Release);
+        tally.phase.store(phase as u8, Release);
+    }
+
+    /// Whether all threads have published what they counted in this phase or a later one.
+    pub fn has_reached(&self, phase: Phase) -> bool {
+        self.tallies.iter().all(|tally| tally.phase.load(Acquire) >= phase as u8)
     }
 
     /// All threads' counters together, those of one thread left out if it is given.
     pub fn total(&self, without: Option<usize>) -> Counts {
         let tallies = self.tallies.iter().enumerate().filter(|(thread, _)| Some(*thread) != without);
         let counts = tallies.map(|(_, tally)| Counts {
+            unfinished: tally.unfinished.load(Acquire),
             sent: tally.sent.load(Relaxed),
             receipted: tally.receipted.load(Relaxed),
             owed: tally.owed.load(Relaxed),
             delivered: tally.delivered.load(Relaxed),
             last: tally.last.load(Relaxed),
-            unfinished: tally.unfinished.load(Relaxed),
         });
         counts.fold(Counts::default(), Counts::plus)
     }
@@ -187,8 +197,10 @@ mod tests {
         let board = Board::new(2, Phase::Measure);
         assert_eq!(board.total(None).unfinished, u64::MAX, "nothing is published yet");
         let one = Counts { sent: 5, receipted: 4, owed: 10, delivered: 3, last: 7, unfinished: 1 };
-        board.publish(0, &one);
-        board.publish(1, &Counts { last: 6, ..one });
+        board.publish(0, &one, Phase::Drain);
+        assert!(!board.has_reached(Phase::Drain));
+        board.publish(1, &Counts { last: 6, ..one }, Phase::Drain);
+        assert!(board.has_reached(Phase::Drain) && !board.has_reached(Phase::Stop));
         let both = Counts { sent: 10, receipted: 8, owed: 20, delivered: 6, last: 7, unfinished: 2 };
         assert_eq!(board.total(None), both);
         assert_eq!(board.total(Some(1)), one);

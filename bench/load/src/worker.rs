@@ -87,7 +87,7 @@ impl<'a> Worker<'a> {
         self.begin()?;
         while self.phase != Phase::Stop {
             let sleep = self.turn(&mut buffer)?;
-            self.board.publish(self.thread, &self.meter.counts);
+            self.board.publish(self.thread, &self.meter.counts, self.phase);
             self.enter(self.board.phase());
             self.wait(&mut events, sleep)?;
         }
