@@ -2,7 +2,7 @@
 
 use postrider_model::command::*;
 use postrider_model::record::Tag;
-use postrider_model::{Destination, DestinationKind, MessageView, Sequence};
+use postrider_model::{Destination, DestinationKind, MessageView, Sequence, limits};
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::session::{Delivery, Next, SessionError};
 use postrider_wire::openwire::{Structure, Throwable, Value};
@@ -126,6 +126,20 @@ fn numbers_are_never_mistaken() {
         let counts = (model.publishes, model.acknowledgements, model.definitions);
         assert!(counts.0 > 20_000 && counts.1 > 2_000 && counts.2 > 5_000, "{counts:?}");
     }
+}
+
+/// More destinations than have numbers, while the ids of some stay in the cache.
+#[test]
+fn numbers_that_are_given_out_anew_are_not_mistaken() {
+    let mut client = Client::opened();
+    let mut model = Model::default();
+    client.send(&producer_info(3, 0));
+    for step in 0..15_000 {
+        client.send(&message(3, 1, &format!("hot.{}", step % 7)));
+        client.send(&message(3, 1, &format!("queue.{step}")));
+        model.take(&client.commands(), &client.records());
+    }
+    assert!(model.definitions > 3 * limits::CONNECTION_DESTINATIONS as usize);
 }
 
 #[test]

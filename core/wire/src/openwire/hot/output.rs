@@ -184,3 +184,21 @@ fn counted_bytes(output: &mut Vec<u8>, bytes: &[u8]) {
     output.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
     output.extend_from_slice(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_is_marked_as_ascii_as_long_as_java_reads_it_so() {
+        let long = vec![b'x'; ASCII_STRING_BYTES + 1];
+        let cases = [(&b""[..], 0b11), (b"plain", 0b11), (b"\xC3\xA9", 0b01), (&long[1..], 0b11), (&long, 0b01)];
+        for (text, bits) in cases {
+            let mut writer = BooleanWriter::default();
+            Bits(&mut writer).string(Some(text));
+            let mut written = Vec::new();
+            writer.write(&mut written).unwrap();
+            assert_eq!(written, [1, bits], "{} bytes", text.len());
+        }
+    }
+}
