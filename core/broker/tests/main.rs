@@ -1,6 +1,9 @@
 //! The state machine by its public interface: a log in memory, clients that check what they get.
 
 mod acknowledge;
+mod connection;
 mod log;
 mod queue;
+mod topic;
+mod waiting;
 mod world;

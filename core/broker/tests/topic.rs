@@ -1,0 +1,198 @@
+//! Topics, and temporary destinations with their advisories.
+
+use crate::world::{Told, World, handle, queue, record, topic, wanted};
+use postrider_model::command::AcknowledgeKind::Standard;
+use postrider_model::command::{LastDelivered, Request};
+use postrider_model::event::Failure;
+use postrider_model::record::Tag;
+use postrider_model::{Command, Destination, DestinationKind, Event, MessageView};
+
+fn temporary(name: &str) -> Destination {
+    Destination::new(DestinationKind::TemporaryQueue, name.as_bytes())
+}
+
+#[test]
+fn every_subscriber_gets_what_comes_after_it() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    world.send(0, 1, &topic("t"), "early", true);
+    world.consume(0, 1, 5, &topic("t"), 100);
+    world.consume(1, 1, 6, &topic("t"), 100);
+    world.consume(1, 1, 7, &topic("t"), 100);
+    world.send(0, 1, &topic("t"), "1", true);
+    world.consume(1, 1, 8, &topic("t"), 100);
+    world.send(0, 1, &topic("t"), "2", false);
+    let got = |world: &mut World, port: usize| {
+        world.got(port).iter().map(|got| (got.consumer.slot, got.content[0] - b'0')).collect::<Vec<_>>()
+    };
+    assert_eq!(got(&mut world, 0), [(5, 1), (5, 2)]);
+    assert_eq!(got(&mut world, 1), [(6, 1), (7, 1), (6, 2), (7, 2), (8, 2)]);
+    assert_eq!(world.broker.statistics().messages, 0, "all have passed");
+}
+
+#[test]
+fn a_slow_subscriber_stays_behind_and_catches_up() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &topic("t"), 1_000);
+    world.consume(0, 1, 6, &topic("t"), 2);
+    for number in 0..9 {
+        world.send(0, 1, &topic("t"), &number.to_string(), false);
+    }
+    let got = world.got(0);
+    let of = |slot: u32| got.iter().filter(|got| got.consumer.slot == slot).count();
+    assert_eq!((of(5), of(6)), (9, 2));
+    assert_eq!(world.broker.statistics().messages, 7);
+    world.acknowledge(0, 1, 6, Standard, (0, 0), 2);
+    assert_eq!(world.texts(0), ["2", "3"]);
+    world.acknowledge(0, 1, 6, Standard, (0, 0), 2);
+    world.send(0, 1, &topic("t"), "9", false);
+    assert_eq!(world.texts(0), ["4", "5", "9"]);
+    for _ in 0..3 {
+        world.acknowledge(0, 1, 6, Standard, (0, 0), 2);
+    }
+    assert_eq!(world.texts(0), ["6", "7", "8", "9"]);
+    world.send(0, 1, &topic("t"), "A", false);
+    assert_eq!(world.texts(0), ["A", "A"]);
+    assert_eq!(world.broker.statistics().messages, 0);
+}
+
+#[test]
+fn what_a_subscriber_that_goes_has_not_had_is_released() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &topic("t"), 1);
+    let text = "x".repeat(1_000);
+    for _ in 0..200 {
+        world.send(0, 1, &topic("t"), &text, false);
+    }
+    assert!(world.log.spool_segments() > 5);
+    world.close_consumer(0, 1, 5, LastDelivered::Unknown);
+    assert_eq!(world.broker.statistics().messages, 0);
+    assert_eq!(world.log.spool_segments(), 1, "only the one that is written");
+}
+
+#[test]
+fn no_local_holds_back_what_the_own_connection_sends() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    for (consumer, destination) in [(5, topic("t")), (6, queue("q"))] {
+        let mut open = world.open(1, consumer, &[destination], 10);
+        open.no_local = true;
+        world.consume_as(0, open);
+    }
+    for to in [topic("t"), queue("q")] {
+        world.send(0, 1, &to, "own", false);
+        world.send(0, 2, &to, "other", false);
+    }
+    assert_eq!(world.texts(0), ["other", "other"]);
+    world.consume(0, 2, 7, &queue("q"), 10);
+    assert_eq!(world.texts(0), ["own"]);
+}
+
+#[test]
+fn a_composite_of_queue_and_topic_reaches_both() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &topic("t"), 10);
+    world.consume(0, 1, 6, &queue("q"), 10);
+    let to = [topic("t"), queue("q"), topic("nobody")];
+    let bytes = record(&to, b"x", true, 1, 0);
+    world.send_as(0, handle(1), &to, true, &bytes, 1, wanted(7));
+    world.settle();
+    let mut places: Vec<Destination> = world.got(0).into_iter().map(|got| got.destination.unwrap()).collect();
+    places.sort();
+    assert_eq!(places, [queue("q"), topic("t")]);
+}
+
+#[test]
+fn temporary_destinations_are_told_of_before_their_creator_is_answered() {
+    let mut world = World::new();
+    let topics = [topic("ActiveMQ.Advisory.TempQueue"), topic("ActiveMQ.Advisory.TempTopic")];
+    for port in 0..2 {
+        world.connect(port, 1, &format!("connection {port}"));
+        let open = world.open(1, 5, &topics, 1_000);
+        world.consume_as(port, open);
+    }
+    world.settle();
+    world.heard(0);
+    world.heard(1);
+    world.create_temporary(0, 1, &temporary("ID:x:1"));
+    world.settle();
+    let told = world.heard(0);
+    assert!(matches!(&told[..], [Told::Message(_), Told::Event(Event::Reply { .. })]), "{told:?}");
+    let advisory = &world.got(1)[0];
+    let view = MessageView::parse(&advisory.record).unwrap();
+    assert_eq!(view.field(Tag::DataStructure), Some(&b"+ID:x:1"[..]));
+    assert_eq!((view.field(Tag::Type), view.field(Tag::TargetConsumer)), (Some(&b"Advisory"[..]), None));
+    // Whoever comes later hears of it, alone.
+    world.connect(1, 2, "late");
+    let mut open = world.open(2, 6, &topics, 1_000);
+    open.identity = b"late".as_slice().into();
+    world.consume_as(1, open);
+    let got = world.got(1);
+    assert_eq!(got.iter().map(|got| got.consumer.slot).collect::<Vec<_>>(), [6]);
+    assert_eq!(MessageView::parse(&got[0].record).unwrap().field(Tag::TargetConsumer), Some(&b"late"[..]));
+    assert!(world.got(0).is_empty());
+    // It goes with its connection.
+    world.send(0, 1, &temporary("ID:x:1"), "request", true);
+    world.disconnect(0, handle(1), true);
+    let gone = world.got(1);
+    assert_eq!(gone.len(), 2);
+    let view = MessageView::parse(&gone[0].record).unwrap();
+    assert_eq!(view.field(Tag::DataStructure), Some(&b"-ID:x:1"[..]));
+    assert_eq!(world.broker.statistics().messages, 0);
+    world.settle();
+    world.heard(1);
+    world.send(1, 1, &temporary("ID:x:1"), "reply", true);
+    world.settle();
+    let events = world.events(1);
+    let [Event::Failed { failure, message, .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((*failure, &**message), (Failure::DestinationDoesNotExist, "temp-queue://ID:x:1"));
+}
+
+#[test]
+fn a_deleted_destination_is_gone_with_its_messages_also_after_a_crash() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    for number in 0..5_000 {
+        world.send(0, 1, &queue("q"), &number.to_string(), true);
+    }
+    world.consume(0, 1, 5, &queue("q"), 1);
+    let delete = |world: &mut World| {
+        let destination = Box::new(queue("q"));
+        world.run(0, Command::DeleteDestination { connection: handle(1), destination, request: wanted(8) });
+        world.settle();
+    };
+    delete(&mut world);
+    assert!(matches!(world.events(0).last(), Some(Event::Failed { failure: Failure::General, .. })));
+    world.close_consumer(0, 1, 5, LastDelivered::None);
+    delete(&mut world);
+    assert_eq!(world.events(0).last(), Some(&Event::Reply { connection: handle(1), correlation: 8 }));
+    assert_eq!(world.broker.statistics().messages, 0);
+    world.send(0, 1, &queue("q"), "new", true);
+    world.settle();
+    let end = postrider_broker::Log::committed(&world.log);
+    let mut world = world.crash(end);
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 10);
+    world.settle();
+    assert_eq!(world.texts(0), ["new"]);
+    assert_eq!(world.broker.statistics().messages, 1);
+}
+
+#[test]
+fn an_asynchronous_failure_is_told_without_being_asked() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.settle();
+    world.heard(0);
+    let to = [temporary("none")];
+    let bytes = record(&to, b"x", false, 1, 0);
+    world.send_as(0, handle(1), &to, false, &bytes, 1, Request::default());
+    world.settle();
+    let events = world.events(0);
+    assert!(matches!(&events[..], [Event::Failed { correlation: None, .. }]), "{events:?}");
+}

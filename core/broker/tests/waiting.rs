@@ -1,0 +1,188 @@
+//! Pulls, browsers, expiry: what waits and ends.
+
+use crate::world::{Told, World, handle, queue, record, wanted};
+use postrider_broker::Config;
+use postrider_model::command::{AcknowledgeKind, LastDelivered, Request};
+use postrider_model::{Command, Event};
+
+fn pull(world: &mut World, consumer: u32, timeout_millis: i64) {
+    let (connection, request) = (handle(1), Request::default());
+    world.run(0, Command::Pull { connection, consumer: handle(consumer), timeout_millis, request });
+}
+
+fn puller() -> World {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 0);
+    world.settle();
+    world.heard(0);
+    world
+}
+
+const END: Event = Event::EndOfMessages { consumer: postrider_model::Handle { slot: 5, generation: 1 } };
+
+#[test]
+fn a_pull_gets_one_message_or_hears_that_there_is_none() {
+    let mut world = puller();
+    pull(&mut world, 5, -1);
+    world.settle();
+    assert_eq!(world.events(0), [END]);
+    for text in ["1", "2"] {
+        world.send(0, 1, &queue("q"), text, false);
+    }
+    world.heard(0);
+    pull(&mut world, 5, -1);
+    assert_eq!(world.texts(0), ["1"]);
+    pull(&mut world, 5, 0);
+    assert_eq!(world.texts(0), ["2"]);
+    pull(&mut world, 5, 0);
+    pull(&mut world, 5, 0);
+    world.settle();
+    world.heard(0);
+    for text in ["3", "4"] {
+        world.send(0, 1, &queue("q"), text, false);
+    }
+    assert_eq!(world.texts(0), ["3"], "grants do not add up");
+}
+
+#[test]
+fn a_pull_with_a_time_ends_at_its_time() {
+    let mut world = puller();
+    pull(&mut world, 5, 500);
+    world.settle();
+    assert!(world.heard(0).is_empty());
+    assert_eq!(world.broker.deadline(), Some(world.now.nanos + 500_000_000));
+    world.now.nanos += 500_000_000;
+    world.idle();
+    world.settle();
+    assert_eq!(world.events(0), [END]);
+    world.send(0, 1, &queue("q"), "late", false);
+    assert!(world.got(0).is_empty(), "the grant is withdrawn");
+}
+
+#[test]
+fn a_pull_does_not_miss_what_is_only_not_committed() {
+    let mut world = puller();
+    world.send(0, 1, &queue("q"), "x", true);
+    pull(&mut world, 5, -1);
+    assert!(world.heard(0).is_empty());
+    world.settle();
+    let told = world.heard(0);
+    assert!(told.iter().any(|told| matches!(told, Told::Message(_))), "{told:?}");
+    assert!(!told.contains(&Told::Event(END)));
+}
+
+#[test]
+fn a_prefetch_that_is_given_later_lets_messages_flow() {
+    let mut world = puller();
+    for text in ["1", "2", "3"] {
+        world.send(0, 1, &queue("q"), text, false);
+    }
+    assert!(world.got(0).is_empty());
+    let (connection, consumer) = (handle(1), handle(5));
+    world.run(0, Command::SetPrefetch { connection, consumer, prefetch: 2, request: Request::default() });
+    assert_eq!(world.texts(0), ["1", "2"]);
+}
+
+#[test]
+fn a_browser_sees_all_in_order_and_takes_nothing() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 6, &queue("q"), 2);
+    for number in 0..2_600 {
+        world.send(0, 1, &queue("q"), &number.to_string(), true);
+    }
+    world.settle();
+    world.consume(0, 1, 7, &queue("q"), 1);
+    world.settle();
+    world.close_consumer(0, 1, 7, LastDelivered::None);
+    world.heard(0);
+    let mut open = world.open(1, 5, &[queue("q")], 500);
+    open.browser = true;
+    world.consume_as(0, open);
+    // What comes after it is not shown.
+    world.send(0, 1, &queue("q"), "new", true);
+    let mut seen: Vec<String> = Vec::new();
+    let mut ended = false;
+    for _ in 0..20 {
+        world.settle();
+        let told = world.heard(0);
+        let texts: Vec<String> = told
+            .iter()
+            .filter_map(|told| {
+                if let Told::Message(got) = told {
+                    Some(String::from_utf8_lossy(&got.content).into_owned())
+                } else {
+                    None
+                }
+            })
+            .collect();
+        ended |= told.last() == Some(&Told::Event(END));
+        let count = texts.len() as u32;
+        seen.extend(texts);
+        if count > 0 {
+            world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, 0), count);
+        }
+    }
+    assert!(ended);
+    let expected: Vec<String> = (0..2_600).map(|number| number.to_string()).collect();
+    assert_eq!(seen, expected);
+    assert_eq!(world.broker.statistics().messages, 2_601);
+}
+
+#[test]
+fn a_browse_of_an_empty_queue_ends() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    let mut open = world.open(1, 5, &[queue("q")], 500);
+    open.browser = true;
+    world.consume_as(0, open);
+    world.settle();
+    assert_eq!(world.events(0).last(), Some(&END));
+}
+
+#[test]
+fn expired_messages_become_dead_letters_or_nothing() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    let to = [queue("q")];
+    let soon = world.now.unix_millis + 100;
+    for (number, persistent, expiration) in [(1, true, soon), (2, false, soon), (3, true, 0), (4, true, 1)] {
+        let bytes = record(&to, number.to_string().as_bytes(), persistent, number, expiration);
+        world.send_as(0, handle(1), &to, persistent, &bytes, number, wanted(1));
+    }
+    world.settle();
+    world.now.unix_millis += 100;
+    world.consume(0, 1, 5, &to[0], 10);
+    world.settle();
+    assert_eq!(world.texts(0), ["3"]);
+    world.consume(0, 1, 6, &queue("ActiveMQ.DLQ"), 10);
+    world.settle();
+    let mut dead = world.got(0);
+    dead.sort_by(|one, other| one.content.cmp(&other.content));
+    assert_eq!(dead.iter().map(|got| got.content[0]).collect::<Vec<_>>(), b"14");
+    let text = String::from_utf8_lossy(&dead[1].record).into_owned();
+    assert!(text.contains("java.lang.Throwable: Message Expired. Expiration:1"), "{text}");
+    assert_eq!(world.broker.statistics().expired, 3);
+}
+
+#[test]
+fn a_sweep_finds_expired_messages_that_nobody_asks_for() {
+    let config = Config { reservation: 1_000_000, expiry_sweep_millis: 1_000, ..Config::default() };
+    let mut world = World::with(config, 1 << 30);
+    world.connect(0, 1, "a");
+    let to = [queue("q")];
+    for number in 0..3_000 {
+        let expiration = if number % 3 == 0 { world.now.unix_millis + 10 } else { 0 };
+        let bytes = record(&to, number.to_string().as_bytes(), true, number, expiration);
+        world.send_as(0, handle(1), &to, true, &bytes, number, wanted(1));
+    }
+    world.settle();
+    world.now.unix_millis += 1_000;
+    world.now.nanos += 1_100_000_000;
+    world.settle();
+    assert_eq!(world.broker.statistics().dead_lettered, 1_000);
+    world.consume(0, 1, 5, &to[0], 10_000);
+    world.settle();
+    assert_eq!(world.got(0).len(), 2_000);
+}
