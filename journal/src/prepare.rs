@@ -70,7 +70,7 @@ impl<S: Storage> Journal<S> {
     /// A frame of `frame_bytes` waits for a segment.
     pub(crate) fn want(&mut self, frame_bytes: u64) {
         let regular = room_of(self.table.segment_bytes, self.table.block);
-        if frame_bytes > regular {
+        if frame_bytes > regular && self.preparing.failed.is_none() {
             let needed = frame_bytes + u64::from(self.table.block) + FRAME_HEADER as u64;
             let bytes = needed.next_multiple_of(self.table.segment_bytes);
             assert!(bytes <= u64::from(u32::MAX), "a batch of {frame_bytes} bytes");
@@ -85,7 +85,7 @@ impl<S: Storage> Journal<S> {
             return;
         }
         let mut bytes = self.table.segment_bytes;
-        if let Some(wanted) = self.preparing.wanted {
+        if let Some(wanted) = self.affordable_wanted() {
             bytes = wanted;
             self.discard_ready();
         } else if self.preparing.ready.len() >= self.config.prepared {
@@ -106,6 +106,16 @@ impl<S: Storage> Journal<S> {
         self.storage.prepare(Prepare { header, image });
     }
 
+    /// The oversize segment a batch waits for, if the budget allows it; if not, that batch must not hold up the others.
+    fn affordable_wanted(&mut self) -> Option<u64> {
+        let wanted = self.preparing.wanted?;
+        let kept = self.disk_bytes() - self.preparing.bytes();
+        if kept + wanted > self.disk_budget() {
+            self.preparing.wanted = None;
+        }
+        self.preparing.wanted
+    }
+
     pub(crate) fn was_prepared(&mut self, segment: SegmentNumber, result: io::Result<ImageWriter>) -> u32 {
         let header = self.preparing.under_way.take().expect("an answer to a preparation");
         assert_eq!(header.number, segment, "answers come in order");
@@ -121,6 +131,7 @@ impl<S: Storage> Journal<S> {
             }
             Err(error) => {
                 self.preparing.failed = Some(error);
+                self.preparing.wanted = None;
                 0
             }
         }

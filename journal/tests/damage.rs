@@ -4,7 +4,7 @@ mod groups;
 
 use groups::{FIRST, SEGMENT, append, body, config, frame_of, offset, recover, visit_forged, written};
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, DamageKind, Home, Journal, OpenError, Record, SegmentNumber, body_crc};
+use postrider_journal::{Bound, Config, DamageKind, Home, Journal, Lookup, OpenError, Record, SegmentNumber, body_crc};
 
 fn sequences(seen: &[(u64, Home)]) -> Vec<u64> {
     seen.iter().map(|(sequence, _)| *sequence).collect()
@@ -182,4 +182,43 @@ fn a_full_medium_is_tried_again_when_asked() {
     journal.storage_mut().settle();
     assert_eq!(journal.poll().unwrap().prepared, 1);
     assert!(journal.begin(Bound { records: 1, bytes: 10 }).is_ok());
+}
+
+#[test]
+fn a_body_beyond_the_budget_holds_up_no_other() {
+    let config = Config { disk_budget: Some(4 * SEGMENT), ..config() };
+    let mut journal = Journal::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
+    let mut appended = 0;
+    for _ in 0..100 {
+        assert!(journal.begin(Bound { records: 1, bytes: 5 * SEGMENT }).is_err());
+        if journal.begin(Bound { records: 1, bytes: 1000 }).is_ok() {
+            let body = [7; 1000];
+            let body_crc = body_crc(&body);
+            journal.stage(&Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &body, body_crc });
+            journal.seal();
+            appended += 1;
+        }
+        journal.submit();
+        journal.storage_mut().settle();
+        journal.poll().unwrap();
+    }
+    assert!(appended > 40, "{appended}");
+}
+
+#[test]
+fn memory_that_somebody_reads_is_not_used_again() {
+    let config = Config { hot_bytes: 0, ..config() };
+    let mut journal = Journal::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
+    let home = append(&mut journal, 0..1)[0];
+    let Lookup::Memory(extent) = journal.extent(home.position) else { panic!("in memory") };
+    for sequence in 1..100 {
+        append(&mut journal, sequence..sequence + 1);
+        if sequence == 60 {
+            let last = journal.front().unwrap().0 + 2;
+            journal.set_head(SegmentNumber(last));
+        }
+    }
+    assert!(journal.front().unwrap() > home.segment, "its segment is gone");
+    assert!(journal.statistics().prepared > 3);
+    assert_eq!(extent.bytes(home.position, 100), body(0));
 }

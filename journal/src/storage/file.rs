@@ -210,7 +210,9 @@ impl Storage for FileStorage {
     }
 
     fn submit(&mut self, write: Write) {
-        self.handles = self.handles.split_off(&write.segment);
+        while self.handles.first_key_value().is_some_and(|(segment, _)| *segment < write.segment) {
+            self.handles.pop_first();
+        }
         let file = Arc::clone(self.handles.get(&write.segment).expect("a prepared segment's file is open"));
         let handed = self.flusher.push(Request::Write(write, file)).is_ok();
         assert!(handed, "one write in flight");
