@@ -68,6 +68,12 @@ impl SegmentHeader {
         }
     }
 
+    /// Whether both copies are good.
+    #[must_use]
+    pub fn intact(block: &[u8]) -> bool {
+        [0, SECOND_COPY].iter().all(|offset| Self::decode_copy(block, *offset).is_ok())
+    }
+
     fn decode_copy(block: &[u8], offset: usize) -> Result<SegmentHeader, BadHeader> {
         let copy = block.get(offset..offset + COPY).ok_or(BadHeader::Damaged)?;
         if &copy[..8] != MAGIC || u32_at(copy, 60) != crc32fast::hash(&copy[..60]) {
@@ -149,7 +155,9 @@ mod tests {
         let mut block = header().encode();
         block[20] ^= 1;
         assert_eq!(SegmentHeader::decode(&block), Ok(header()));
+        assert!(!SegmentHeader::intact(&block));
         block[20] ^= 1;
+        assert!(SegmentHeader::intact(&block));
         block[2050] ^= 1;
         assert_eq!(SegmentHeader::decode(&block), Ok(header()));
         block[0] ^= 1;

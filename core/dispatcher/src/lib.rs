@@ -1,5 +1,11 @@
 //! Shards, the broker's turn, rings, ports and network drivers
 
 pub mod net;
+#[cfg(not(loom))]
+pub mod port;
 pub mod ring;
+#[cfg(not(loom))]
+pub mod shard;
+#[cfg(not(loom))]
+pub mod turn;
 pub mod wake;

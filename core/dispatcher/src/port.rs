@@ -29,10 +29,7 @@ pub struct BrokerPort {
 pub fn port(client: &Arc<Alarm>, broker: &Arc<Alarm>) -> (ClientPort, BrokerPort) {
     let (commands_in, commands_out) = ring(limits::RING_BATCHES, client.clone(), broker.clone());
     let (events_in, events_out) = ring(limits::RING_BATCHES, broker.clone(), client.clone());
-    (
-        ClientPort { commands: commands_in, events: events_out },
-        BrokerPort { commands: commands_out, events: events_in },
-    )
+    (ClientPort { commands: commands_in, events: events_out }, BrokerPort { commands: commands_out, events: events_in })
 }
 
 impl Recycle for CommandBatch {

@@ -15,6 +15,8 @@ pub(crate) struct Found {
     pub bytes: u64,
     /// None where both copies are damaged.
     pub header: Option<SegmentHeader>,
+    /// Both copies of it are good.
+    pub intact: bool,
 }
 
 /// All segment files, by number.
@@ -48,7 +50,8 @@ impl Directory {
             };
             let start = Position(file.number.0 * table.segment_bytes);
             let data_start = start + u64::from(table.block);
-            found.push(Found { number: file.number, name, start, data_start, bytes: file.bytes, header });
+            let intact = SegmentHeader::intact(&file.header);
+            found.push(Found { number: file.number, name, start, data_start, bytes: file.bytes, header, intact });
         }
         found.sort_by_key(|found| found.number);
         Ok(Directory { found })

@@ -29,6 +29,8 @@ use tail::Tail;
 pub use visit::Visit;
 use visit::Walk;
 
+/// Bytes of a segment that hold the two copies of its header.
+const COPIES: u64 = 2112;
 /// Damages listed at most; all are counted.
 const MAX_DAMAGES: usize = 10_000;
 
@@ -79,6 +81,8 @@ pub enum DamageKind {
     Frame,
     /// Both copies of a segment's header: all its records are lost.
     Segment,
+    /// One copy of a segment's header: nothing is lost.
+    SegmentHeader,
 }
 
 /// Bytes beyond the log's end: torn, never answered for.
@@ -236,6 +240,9 @@ impl<S: Storage> Recovering<'_, S> {
             self.report.add_damage(&found.name, found.number, 0, found.bytes, None, DamageKind::Segment);
             return 0;
         };
+        if !found.intact {
+            self.report.add_damage(&found.name, found.number, 0, COPIES, None, DamageKind::SegmentHeader);
+        }
         let scan = Scan { bytes: writer.bytes(0, writer.len()), start: found.start, key, table: &self.table };
         let report = &mut self.report;
         let mut walk = Walk { scan, segment: found.number, name: &found.name, visit, report, ordinal: 0 };

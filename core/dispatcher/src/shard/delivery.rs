@@ -1,7 +1,7 @@
 //! What the broker tells a shard becomes bytes for sockets.
 
 use postrider_broker::EventBatch;
-use postrider_model::event::{Dispatch, Fanout};
+use postrider_model::event::{Dispatch, Fanout, Place};
 use postrider_model::{ConnectionHandle, ConsumerHandle, DestinationKind, Event, MessageView, Now, Span};
 use postrider_wire::openwire::session::{Delivery, Handles, Session, SessionError};
 
@@ -29,7 +29,9 @@ impl<Socket> Desk<Socket> {
             Event::EndOfMessages { consumer } => {
                 let consumer = *consumer;
                 let Some(connection) = self.handles.connection_of(consumer) else { return };
-                self.tell(connection, now, |session, handles, output| session.end_of_messages(consumer, handles, output));
+                self.tell(connection, now, |session, handles, output| {
+                    session.end_of_messages(consumer, handles, output)
+                });
             }
             Event::Reply { connection, correlation } => self.tell(*connection, now, |session, _, output| {
                 session.reply(*correlation, output);
@@ -55,7 +57,7 @@ impl<Socket> Desk<Socket> {
 
     fn dispatch(&mut self, dispatch: &Dispatch, batch: &EventBatch, now: Now) {
         let delivery = Delivery {
-            view: message(batch.record(dispatch.place)),
+            view: message(dispatch.place, batch),
             sequence: dispatch.sequence,
             redeliveries: dispatch.redeliveries,
             destination: destination(dispatch.destination, batch),
@@ -66,7 +68,7 @@ impl<Socket> Desk<Socket> {
 
     fn fan_out(&mut self, fanout: &Fanout, batch: &EventBatch, now: Now) {
         let delivery = Delivery {
-            view: message(batch.record(fanout.place)),
+            view: message(fanout.place, batch),
             sequence: fanout.sequence,
             redeliveries: 0,
             destination: destination(fanout.destination, batch),
@@ -112,7 +114,8 @@ impl<Socket> Desk<Socket> {
 }
 
 /// The broker dispatches only records that a shard of this process has written, or whose checksums held.
-fn message(record: &[u8]) -> MessageView<'_> {
+fn message(place: Place, batch: &EventBatch) -> MessageView<'_> {
+    let record = batch.extents[usize::from(place.extent)].image.bytes(place.offset as usize, place.length as usize);
     MessageView::parse(record).expect("a stored record is well formed")
 }
 

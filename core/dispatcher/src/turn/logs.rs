@@ -2,15 +2,15 @@
 
 use postrider_broker::{Log, Store};
 use postrider_journal::{
-    Bound, Home, Journal, Lookup, MemorySpill, Position, Record, SegmentNumber, Spool, Storage, SyncFailed,
+    Bound, Generation, Home, Journal, Lookup, Position, Record, SegmentNumber, Spill, Spool, Storage, SyncFailed,
 };
 
 /// Journal and spool.
-pub struct Logs<S: Storage> {
+pub struct Logs<S: Storage, P: Spill> {
     /// What survives a restart.
     pub journal: Journal<S>,
     /// What does not.
-    pub spool: Spool,
+    pub spool: Spool<P>,
 }
 
 /// What a poll of the logs brought.
@@ -29,12 +29,15 @@ impl News {
     }
 }
 
-impl<S: Storage> Logs<S> {
+impl<S: Storage, P: Spill> Logs<S, P> {
     /// Takes what the storages have finished.
     pub fn poll(&mut self) -> Result<News, SyncFailed> {
         let progress = self.journal.poll()?;
         let spooled = self.spool.poll();
-        Ok(News { further: progress.durable || progress.prepared > 0, fetched: progress.fetched > 0 || spooled > 0 })
+        Ok(News {
+            further: progress.durable || progress.prepared > 0,
+            fetched: progress.fetched > 0 || spooled.fetched > 0,
+        })
     }
 
     /// Whether a poll would bring something.
@@ -43,7 +46,7 @@ impl<S: Storage> Logs<S> {
     }
 }
 
-impl<S: Storage> Log for Logs<S> {
+impl<S: Storage, P: Spill> Log for Logs<S, P> {
     fn reserve(&mut self, bound: Bound) -> bool {
         self.journal.begin(bound).is_ok()
     }
@@ -51,7 +54,7 @@ impl<S: Storage> Log for Logs<S> {
     fn stage(&mut self, store: Store, record: &Record<'_>) -> Home {
         match store {
             Store::Journal => self.journal.stage(record),
-            Store::Spool => self.spool.stage(record),
+            Store::Spool => self.spool.stage(record, Generation::Young),
         }
     }
 
@@ -70,7 +73,9 @@ impl<S: Storage> Log for Logs<S> {
     }
 
     fn release(&mut self, segment: SegmentNumber) {
-        self.spool.release(segment);
+        for _ in 0..self.spool.live(segment) {
+            self.spool.release(segment);
+        }
     }
 
     fn committed(&self) -> Position {

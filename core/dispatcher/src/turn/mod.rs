@@ -5,7 +5,7 @@ mod logs;
 mod returns;
 
 use postrider_broker::{Broker, Outbox};
-use postrider_journal::{Journal, NotReady, Position, Spool, Storage, SyncFailed};
+use postrider_journal::{Journal, NotReady, Position, Spill, Spool, Storage, SyncFailed};
 use postrider_model::{CommandBatch, Now, PortIndex};
 
 use crate::port::BrokerPort;
@@ -42,9 +42,9 @@ pub struct TurnStatistics {
 }
 
 /// The broker, its logs and its ends of the ports.
-pub struct BrokerTurn<S: Storage> {
+pub struct BrokerTurn<S: Storage, P: Spill> {
     broker: Broker,
-    logs: Logs<S>,
+    logs: Logs<S, P>,
     outbox: Outbox,
     ports: Vec<BrokerPort>,
     returns: Vec<Returns>,
@@ -55,9 +55,9 @@ pub struct BrokerTurn<S: Storage> {
     statistics: TurnStatistics,
 }
 
-impl<S: Storage> BrokerTurn<S> {
+impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// A broker that has recovered from this journal already.
-    pub fn new(mut broker: Broker, journal: Journal<S>, spool: Spool, ports: Vec<BrokerPort>) -> BrokerTurn<S> {
+    pub fn new(mut broker: Broker, journal: Journal<S>, spool: Spool<P>, ports: Vec<BrokerPort>) -> BrokerTurn<S, P> {
         for port in 0..ports.len() {
             broker.attach(PortIndex(port as u16));
         }
@@ -84,11 +84,11 @@ impl<S: Storage> BrokerTurn<S> {
             self.broker.fetched();
         }
         self.open_outbox();
-        let commands = if self.broker.is_ready(&mut self.logs) { self.handle_batches(now) } else { 0 };
+        let commands =
+            if self.broker.is_ready(now, &mut self.logs, &mut self.outbox) { self.handle_batches(now) } else { 0 };
         let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
         self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
         let appended = self.logs.journal.seal();
-        self.logs.spool.seal();
         let said = self.close_outbox(appended);
         self.sync(now);
         let busy = news.any() || commands > 0 || more || said;
@@ -100,7 +100,9 @@ impl<S: Storage> BrokerTurn<S> {
     /// Whether a port or the journal has something for the broker: looked at once more before the thread sleeps (R26).
     pub fn has_work(&self) -> bool {
         let ready = |port: &BrokerPort| !port.commands.is_empty();
-        let returns = |(returns, port): (&Returns, &BrokerPort)| returns.is_ready(self.logs.journal.committed()) && port.events.has_room();
+        let returns = |(returns, port): (&Returns, &BrokerPort)| {
+            returns.is_ready(self.logs.journal.committed()) && port.events.has_room()
+        };
         self.logs.has_news() || self.ports.iter().any(ready) || self.returns.iter().zip(&self.ports).any(returns)
     }
 
@@ -146,7 +148,8 @@ impl<S: Storage> BrokerTurn<S> {
         let mut commands = 0;
         for port in (0..ports).map(|step| (self.first_port + step) % ports) {
             let Some(batch) = self.postponed[port].take().or_else(|| self.ports[port].commands.pop()) else { continue };
-            if let Err(NotReady) = self.logs.journal.begin(self.broker.bound(&batch)) {
+            let bound = self.broker.bound(PortIndex(port as u16), &batch);
+            if let Err(NotReady) = self.logs.journal.begin(bound) {
                 self.statistics.postponed += 1;
                 self.postponed[port] = Some(batch);
                 continue;
@@ -185,7 +188,7 @@ impl<S: Storage> BrokerTurn<S> {
     /// Somebody who waits, many bytes, or time: then what is appended is handed to the disk, unless a write is on its way.
     fn sync(&mut self, now: Now) {
         let journal = &mut self.logs.journal;
-        let unsynced = journal.appended() - journal.submitted();
+        let unsynced = journal.unsubmitted_bytes();
         if unsynced == 0 {
             self.unsynced_since = None;
             return;

@@ -1,0 +1,262 @@
+//! Settings: the built-in ones, then the file's, then the command line's.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use serde::Deserialize;
+use toml::de::DeTable;
+
+use crate::args::{Io, Listen, ServeArguments, StorageWay};
+
+/// All settings of the broker. Every key is explained in docs/operating.md.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Name of the broker, as clients see it.
+    pub name: String,
+    /// Where the journal lies.
+    pub data_dir: PathBuf,
+    /// Protocols and addresses to listen on, as URLs.
+    pub listen: Vec<String>,
+    /// Threads that serve connections; 0: the cores that the process may use.
+    pub cores: usize,
+    /// Network driver.
+    pub io: Io,
+    /// How segments reach the disk.
+    pub storage: StorageWay,
+    /// Settings of the OpenWire protocol.
+    pub openwire: OpenWire,
+    /// Settings of the journal.
+    pub journal: Journal,
+    /// What becomes of messages that nobody takes.
+    pub dead_letters: DeadLetters,
+}
+
+/// Settings of the OpenWire protocol.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct OpenWire {
+    /// Largest frame that is taken and sent.
+    pub max_frame_bytes: u64,
+    /// A connection is given up when nothing came for so long; 0: never.
+    pub max_inactivity_millis: u64,
+    /// Whether the tight encoding is offered: fewer bytes, more work.
+    pub tight_encoding: bool,
+    /// Slots of the marshalling cache in each direction; 0 switches the cache off.
+    pub cache_size: u16,
+}
+
+/// Settings of the journal.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Journal {
+    /// Size of a segment.
+    pub segment_bytes: u64,
+    /// Recent segments kept in memory.
+    pub hot_bytes: u64,
+    /// What the journal may take of the disk; 0: 80 % of what is free at the start.
+    pub disk_budget_bytes: u64,
+    /// Non-persistent messages kept in memory; beyond it they go to files.
+    pub spool_bytes: u64,
+}
+
+/// What becomes of messages that nobody takes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct DeadLetters {
+    /// Whether expired messages go to the dead letter queue.
+    pub expired: bool,
+    /// Whether non-persistent messages go there.
+    pub non_persistent: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            name: "postrider".into(),
+            data_dir: "./postrider-data".into(),
+            listen: vec!["openwire://127.0.0.1:61616".into()],
+            cores: 0,
+            io: Io::Auto,
+            storage: StorageWay::Auto,
+            openwire: OpenWire::default(),
+            journal: Journal::default(),
+            dead_letters: DeadLetters::default(),
+        }
+    }
+}
+
+impl Default for OpenWire {
+    fn default() -> OpenWire {
+        OpenWire {
+            max_frame_bytes: postrider_model::limits::MAX_FRAME_BYTES,
+            max_inactivity_millis: 30_000,
+            tight_encoding: false,
+            cache_size: 1024,
+        }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Journal {
+        Journal { segment_bytes: 64 << 20, hot_bytes: 256 << 20, disk_budget_bytes: 0, spool_bytes: 512 << 20 }
+    }
+}
+
+impl Default for DeadLetters {
+    fn default() -> DeadLetters {
+        DeadLetters { expired: true, non_persistent: false }
+    }
+}
+
+/// The keys of each table of the file, the top level first.
+const KEYS: &[(&str, &[&str])] = &[
+    ("", &["name", "data_dir", "listen", "cores", "io", "storage", "openwire", "journal", "dead_letters"]),
+    ("openwire", &["max_frame_bytes", "max_inactivity_millis", "tight_encoding", "cache_size"]),
+    ("journal", &["segment_bytes", "hot_bytes", "disk_budget_bytes", "spool_bytes"]),
+    ("dead_letters", &["expired", "non_persistent"]),
+];
+
+impl Config {
+    /// The settings that these arguments ask for.
+    pub fn resolve(arguments: &ServeArguments) -> anyhow::Result<Config> {
+        let mut config = match &arguments.config {
+            Some(path) => Config::from_file(path)?,
+            None => Config::default(),
+        };
+        config.override_by(arguments);
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The addresses to listen on.
+    pub fn addresses(&self) -> anyhow::Result<Vec<Listen>> {
+        self.listen.iter().map(|url| url.parse().map_err(|error: String| anyhow!("listen: {error}"))).collect()
+    }
+
+    fn from_file(path: &Path) -> anyhow::Result<Config> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+        Config::from_text(&text).with_context(|| format!("in the configuration {}", path.display()))
+    }
+
+    fn from_text(text: &str) -> anyhow::Result<Config> {
+        refuse_unknown_keys(text)?;
+        toml::from_str(text).map_err(|error| anyhow!("line {}: {}", line_of(text, error.span()), error.message()))
+    }
+
+    fn override_by(&mut self, arguments: &ServeArguments) {
+        let ServeArguments { config: _, data_dir, listen, cores, io, storage, name } = arguments;
+        if let Some(directory) = data_dir {
+            self.data_dir.clone_from(directory);
+        }
+        if !listen.is_empty() {
+            self.listen = listen.iter().map(|listen| format!("openwire://{}", listen.address)).collect();
+        }
+        self.cores = cores.unwrap_or(self.cores);
+        self.io = io.unwrap_or(self.io);
+        self.storage = storage.unwrap_or(self.storage);
+        if let Some(name) = name {
+            self.name.clone_from(name);
+        }
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        self.addresses()?;
+        anyhow::ensure!(!self.name.is_empty(), "name: give the broker a name of at least one character");
+        anyhow::ensure!(self.cores <= 64, "cores: {} is too many, give at most 64", self.cores);
+        let size = self.journal.segment_bytes;
+        anyhow::ensure!(
+            size.is_power_of_two() && (1 << 20..=1 << 30).contains(&size),
+            "journal.segment_bytes: {size} is not a power of two from 1 MiB to 1 GiB"
+        );
+        let cache = self.openwire.cache_size;
+        anyhow::ensure!(
+            cache == 0 || (100..=16_383).contains(&cache),
+            "openwire.cache_size: {cache} is not 0 and not from 100 to 16383 (Java clients hang below 100)"
+        );
+        Ok(())
+    }
+}
+
+fn refuse_unknown_keys(text: &str) -> anyhow::Result<()> {
+    let table =
+        DeTable::parse(text).map_err(|error| anyhow!("line {}: {}", line_of(text, error.span()), error.message()))?;
+    for (section, keys) in KEYS {
+        let found = if section.is_empty() {
+            table.get_ref()
+        } else {
+            match table.get_ref().get(*section).and_then(|value| value.get_ref().as_table()) {
+                Some(table) => table,
+                None => continue,
+            }
+        };
+        for key in found.keys() {
+            if !keys.contains(&key.get_ref().as_ref()) {
+                return Err(unknown_key(text, section, key.get_ref(), key.span(), keys));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unknown_key(text: &str, section: &str, key: &str, span: std::ops::Range<usize>, keys: &[&str]) -> anyhow::Error {
+    let nearest =
+        keys.iter().max_by(|left, right| strsim::jaro_winkler(key, left).total_cmp(&strsim::jaro_winkler(key, right)));
+    let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
+    anyhow!(
+        "line {}: unknown key `{key}`{place}; did you mean `{}`?",
+        line_of(text, Some(span)),
+        nearest.unwrap_or(&"")
+    )
+}
+
+fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
+    let start = span.map_or(0, |span| span.start.min(text.len()));
+    1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
+        let error = Config::from_text("name = \"a\"\n\n[journal]\nsegment_byte = 5\n").unwrap_err().to_string();
+        assert_eq!(error, "line 4: unknown key `segment_byte` in [journal]; did you mean `segment_bytes`?");
+        let error = Config::from_text("datadir = 'x'").unwrap_err().to_string();
+        assert_eq!(error, "line 1: unknown key `datadir`; did you mean `data_dir`?");
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_line() {
+        let error = Config::from_text("cores = 2\nio = \"fast\"\n").unwrap_err().to_string();
+        assert!(error.starts_with("line 2:") && error.contains("fast"), "{error}");
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_the_file_over_the_defaults() {
+        let mut config = Config::from_text("cores = 1\nname = \"file\"\n").unwrap();
+        config.override_by(&ServeArguments { name: Some("line".into()), ..ServeArguments::default() });
+        assert_eq!((config.cores, config.name.as_str(), config.io), (1, "line", Io::Auto));
+    }
+
+    #[test]
+    fn every_listed_key_is_taken() {
+        let text = "name='n'\ndata_dir='d'\nlisten=['openwire://127.0.0.1:1']\ncores=1\nio='epoll'\nstorage='mapped'\n\
+            [openwire]\nmax_frame_bytes=1\nmax_inactivity_millis=0\ntight_encoding=true\ncache_size=0\n\
+            [journal]\nsegment_bytes=1\nhot_bytes=1\ndisk_budget_bytes=1\nspool_bytes=1\n\
+            [dead_letters]\nexpired=false\nnon_persistent=true\n";
+        let config = Config::from_text(text).unwrap();
+        assert_eq!((config.io, config.storage, config.openwire.cache_size), (Io::Epoll, StorageWay::Mapped, 0));
+        let listed: usize = KEYS.iter().map(|(_, keys)| keys.len()).sum();
+        assert_eq!(listed, text.matches('=').count() + 3, "the three tables are keys, too");
+    }
+
+    #[test]
+    fn sizes_that_would_hang_clients_are_refused() {
+        let mut config = Config::default();
+        config.openwire.cache_size = 50;
+        assert!(config.check().unwrap_err().to_string().contains("cache_size"));
+    }
+}

@@ -1,0 +1,163 @@
+//! What the threads have done, published by each of them for others to read: on SIGUSR1 and at the end it goes to the log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use postrider_dispatcher::net::{Net, NetStatistics};
+use postrider_dispatcher::shard::Shard;
+use postrider_dispatcher::turn::BrokerTurn;
+use postrider_journal::{Spill, Storage};
+
+/// One thread's numbers; only that thread writes them.
+#[derive(Default)]
+pub struct ThreadCounters {
+    values: [AtomicU64; Counter::COUNT],
+}
+
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(usize)]
+pub enum Counter {
+    /// Connections that came.
+    Accepted,
+    /// Connections that are open.
+    Open,
+    /// Connections ended because of what they sent.
+    Refused,
+    /// Calls into the kernel for the network.
+    SystemCalls,
+    /// Bytes received.
+    BytesIn,
+    /// Bytes sent.
+    BytesOut,
+    /// Commands that the broker handled.
+    Commands,
+    /// Turns of the broker that did something.
+    Turns,
+    /// Persistent and other messages that were sent.
+    Published,
+    /// Messages handed to consumers.
+    Dispatched,
+    /// Syncs of the journal.
+    Syncs,
+    /// Bytes of the journal from its front to its end.
+    LogBytes,
+    /// Bytes of live records in it.
+    LiveBytes,
+}
+
+impl Counter {
+    const COUNT: usize = Counter::ALL.len();
+    const ALL: [Counter; 13] = [
+        Counter::Accepted,
+        Counter::Open,
+        Counter::Refused,
+        Counter::SystemCalls,
+        Counter::BytesIn,
+        Counter::BytesOut,
+        Counter::Commands,
+        Counter::Turns,
+        Counter::Published,
+        Counter::Dispatched,
+        Counter::Syncs,
+        Counter::LogBytes,
+        Counter::LiveBytes,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Counter::Accepted => "accepted",
+            Counter::Open => "open",
+            Counter::Refused => "refused",
+            Counter::SystemCalls => "system_calls",
+            Counter::BytesIn => "bytes_in",
+            Counter::BytesOut => "bytes_out",
+            Counter::Commands => "commands",
+            Counter::Turns => "turns",
+            Counter::Published => "published",
+            Counter::Dispatched => "dispatched",
+            Counter::Syncs => "syncs",
+            Counter::LogBytes => "log_bytes",
+            Counter::LiveBytes => "live_bytes",
+        }
+    }
+}
+
+impl ThreadCounters {
+    fn set(&self, counter: Counter, value: u64) {
+        self.values[counter as usize].store(value, Ordering::Relaxed);
+    }
+
+    /// Publishes a shard's numbers.
+    pub fn publish_shard<N: Net>(&self, shard: &Shard<N>) {
+        let NetStatistics { system_calls, bytes_in, bytes_out, .. } = shard.net_statistics();
+        let statistics = shard.statistics();
+        self.set(Counter::Accepted, statistics.accepted);
+        self.set(Counter::Open, statistics.open);
+        self.set(Counter::Refused, statistics.refused);
+        self.set(Counter::SystemCalls, system_calls);
+        self.set(Counter::BytesIn, bytes_in);
+        self.set(Counter::BytesOut, bytes_out);
+    }
+
+    /// Publishes the broker's numbers.
+    pub fn publish_broker<S: Storage, P: Spill>(&self, turn: &BrokerTurn<S, P>) {
+        let (broker, journal) = (turn.broker().statistics(), turn.journal().statistics());
+        self.set(Counter::Commands, turn.statistics().commands);
+        self.set(Counter::Turns, turn.statistics().turns);
+        self.set(Counter::Published, broker.published);
+        self.set(Counter::Dispatched, broker.dispatched);
+        self.set(Counter::Syncs, journal.syncs);
+        self.set(Counter::LogBytes, turn.journal().live_log_bytes());
+        self.set(Counter::LiveBytes, broker.live_bytes);
+    }
+}
+
+/// All threads' numbers.
+pub struct Counters {
+    threads: Vec<Arc<ThreadCounters>>,
+}
+
+impl Counters {
+    /// Zeros for so many threads.
+    pub fn new(threads: usize) -> Counters {
+        Counters { threads: (0..threads).map(|_| Arc::default()).collect() }
+    }
+
+    /// One thread's, to publish to.
+    pub fn thread(&self, index: usize) -> Arc<ThreadCounters> {
+        self.threads[index].clone()
+    }
+
+    /// The sums over all threads in one line, `name=value` each.
+    pub fn line(&self) -> String {
+        let sum = |counter: Counter| -> u64 {
+            self.threads.iter().map(|thread| thread.values[counter as usize].load(Ordering::Relaxed)).sum()
+        };
+        let words: Vec<String> =
+            Counter::ALL.into_iter().map(|counter| format!("{}={}", counter.name(), sum(counter))).collect();
+        words.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_has_the_sums_of_all_threads() {
+        let counters = Counters::new(2);
+        counters.thread(0).set(Counter::Open, 2);
+        counters.thread(1).set(Counter::Open, 3);
+        counters.thread(1).set(Counter::Syncs, 7);
+        let line = counters.line();
+        assert!(line.starts_with("accepted=0 open=5 ") && line.contains(" syncs=7 "), "{line}");
+    }
+
+    #[test]
+    fn every_counter_has_its_own_place() {
+        for (index, counter) in Counter::ALL.into_iter().enumerate() {
+            assert_eq!(counter as usize, index);
+        }
+    }
+}

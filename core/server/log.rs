@@ -1,0 +1,22 @@
+//! The log: lines on standard error, written by a thread of their own so that no turn waits for a terminal or a full pipe.
+
+use std::io::IsTerminal;
+
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+
+/// Environment variable with the level, `info` if it is not set.
+const LEVEL: &str = "POSTRIDER_LOG";
+
+/// Starts the log. Lines are flushed when the guard is dropped; when more come than can be written they are left out.
+pub fn start() -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
+    let filter = EnvFilter::try_from_env(LEVEL).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    guard
+}

@@ -1,0 +1,136 @@
+//! `postrider serve`: puts the parts together and runs them until a signal comes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use postrider_dispatcher::net::uring;
+use postrider_dispatcher::port::port;
+use postrider_dispatcher::turn::BrokerTurn;
+use postrider_dispatcher::wake::Alarm;
+use postrider_model::Clock;
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+
+use crate::args::Io;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::exit::{Exit, Fatal};
+use crate::identity::Identity;
+use crate::shutdown::Shutdown;
+use crate::start::{Plan, Running};
+use crate::stores::{self, Stores};
+use crate::threads;
+
+/// From so many cores on the broker's turn has a thread of its own.
+const CORES_FOR_OWN_BROKER: usize = 4;
+
+/// How long an end may take before the process leaves anyway.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// Runs the broker.
+pub fn serve(config: &Config) -> Result<(), Fatal> {
+    let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(Fatal::with(Exit::Failure))?;
+    let cores = cores(config);
+    let own_broker = cores.len() >= CORES_FOR_OWN_BROKER;
+    let shards = cores.len() - usize::from(own_broker);
+    let alarms: Vec<Arc<Alarm>> = cores.iter().map(|_| Alarm::new()).collect();
+    let broker_alarm = if own_broker { alarms[shards].clone() } else { alarms[0].clone() };
+    let clock = SystemClock::start();
+    let identity = Identity::new(config);
+    let counters = Arc::new(Counters::new(cores.len()));
+
+    let Stores { broker, journal, spool, workers } = stores::open(config, &identity, &broker_alarm, clock.now())?;
+    let (clients, brokers) = alarms[..shards].iter().map(|alarm| port(alarm, &broker_alarm)).unzip();
+    let plan = Plan {
+        config,
+        driver: choose_driver(config.io)?,
+        cores,
+        shutdown: Shutdown::new(shards, alarms.clone()),
+        alarms,
+        clock,
+        identity,
+        counters: counters.clone(),
+    };
+    let running = plan.start(BrokerTurn::new(broker, journal, spool, brokers), clients, own_broker)?;
+    announce(&plan, &running, shards);
+    let outcome = wait_for_end(signals, running, &plan.shutdown, &counters);
+    tracing::info!("counters: {}", counters.line());
+    if outcome.is_ok() {
+        workers.into_iter().for_each(|worker| drop(worker.join()));
+    }
+    outcome
+}
+
+/// The cores to bind threads to: as many as asked for. More threads than cores share them.
+fn cores(config: &Config) -> Vec<usize> {
+    let usable = threads::usable_cores();
+    let wanted = if config.cores == 0 { usable.len() } else { config.cores };
+    usable.iter().copied().cycle().take(wanted.max(1)).collect()
+}
+
+fn choose_driver(wanted: Io) -> Result<Io, Fatal> {
+    let probe = || uring::probe().map_err(|error| anyhow::anyhow!("io_uring is refused ({error}); use --io epoll"));
+    match wanted {
+        Io::Auto => Ok(probe().map_or_else(
+            |error| {
+                tracing::warn!("{error}: serving with epoll");
+                Io::Epoll
+            },
+            |()| Io::Uring,
+        )),
+        Io::Uring | Io::TokioUring => probe().map(|()| wanted).map_err(Fatal::with(Exit::Failure)),
+        Io::Epoll => Ok(Io::Epoll),
+    }
+}
+
+fn announce(plan: &Plan, running: &Running, shards: usize) {
+    let urls: Vec<String> = running.addresses.iter().map(|address| format!("openwire://{address}")).collect();
+    let data = plan.config.data_dir.display();
+    tracing::info!(
+        "{} serves {} with {shards} shard(s), driver {:?}, data in {data}",
+        plan.config.name,
+        urls.join(", "),
+        plan.driver
+    );
+}
+
+/// Waits for a signal or for a thread that ends by itself, then for all others.
+fn wait_for_end(
+    signals: Signals,
+    running: Running,
+    shutdown: &Arc<Shutdown>,
+    counters: &Arc<Counters>,
+) -> Result<(), Fatal> {
+    let handle = signals.handle();
+    let watcher = {
+        let (shutdown, counters) = (shutdown.clone(), counters.clone());
+        std::thread::spawn(move || watch(signals, &shutdown, &counters))
+    };
+    let outcome = running.join(shutdown);
+    handle.close();
+    drop(watcher.join());
+    outcome
+}
+
+/// The first SIGTERM or SIGINT begins the end, a SIGUSR1 asks for the counters.
+fn watch(mut signals: Signals, shutdown: &Shutdown, counters: &Counters) {
+    for signal in signals.forever() {
+        if signal == SIGUSR1 {
+            tracing::info!("counters: {}", counters.line());
+        } else if !shutdown.is_requested() {
+            tracing::info!(signal, "ending");
+            shutdown.request();
+            end_after(END_WITHIN);
+        }
+    }
+}
+
+/// A client that does not read must not keep the process from ending: its answers are lost as they are by a broken connection.
+fn end_after(limit: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(limit);
+        tracing::warn!("some clients did not take their answers within {limit:?}; ending without them");
+        std::process::exit(0);
+    });
+}

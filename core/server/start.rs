@@ -1,0 +1,205 @@
+//! Starts the pinned threads: shards, and the broker's own where there are cores for it.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use anyhow::anyhow;
+use postrider_dispatcher::net::Net;
+use postrider_dispatcher::net::epoll::Epoll;
+use postrider_dispatcher::net::tokio_uring::TokioUring;
+use postrider_dispatcher::net::uring::Uring;
+use postrider_dispatcher::port::ClientPort;
+use postrider_dispatcher::shard::{Dealer, Inbox, Shard};
+use postrider_dispatcher::wake::Alarm;
+use postrider_wire::openwire::session::Profile;
+
+use crate::args::Io;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::exit::{Exit, Fatal};
+use crate::identity::Identity;
+use crate::shutdown::Shutdown;
+use crate::threads::{self, Thread, Turn};
+
+/// Connections that one driver can hold.
+const CONNECTIONS_A_SHARD: usize = 65_536;
+
+/// What the threads are made of.
+pub struct Plan<'a> {
+    /// All settings.
+    pub config: &'a Config,
+    /// The network driver; not `auto` any more.
+    pub driver: Io,
+    /// The core of each thread.
+    pub cores: Vec<usize>,
+    /// The alarm of each thread.
+    pub alarms: Vec<Arc<Alarm>>,
+    /// How they end.
+    pub shutdown: Arc<Shutdown>,
+    /// Their clock.
+    pub clock: SystemClock,
+    /// Who the broker says it is.
+    pub identity: Identity,
+    /// What they have done.
+    pub counters: Arc<Counters>,
+}
+
+/// The threads at work.
+pub struct Running {
+    /// Where the broker listens.
+    pub addresses: Vec<SocketAddr>,
+    threads: Vec<JoinHandle<()>>,
+    outcomes: Receiver<Result<(), Fatal>>,
+}
+
+/// What one shard's thread begins with.
+struct Seat {
+    core: usize,
+    thread: Thread,
+    port: ClientPort,
+    profile: Profile,
+    inbox: Arc<Inbox<TcpStream>>,
+    /// Of the one shard that listens.
+    listening: Option<Listening>,
+    broker: Option<Turn>,
+}
+
+struct Listening {
+    dealer: Dealer<TcpStream>,
+    addresses: Vec<SocketAddr>,
+    bound: Sender<Result<Vec<SocketAddr>, Fatal>>,
+}
+
+impl Plan<'_> {
+    /// Starts all threads; returns when the broker listens.
+    pub fn start(&self, broker: Turn, ports: Vec<ClientPort>, own_broker: bool) -> Result<Running, Fatal> {
+        let (ended, outcomes) = channel();
+        let (bound, addresses) = channel();
+        let inboxes: Vec<_> = self.alarms[..ports.len()].iter().map(|alarm| Inbox::new(alarm.clone())).collect();
+        let mut listening =
+            Some(Listening { dealer: Dealer::new(inboxes.clone()), addresses: self.addresses()?, bound });
+        let (mut on_shard, mut own) = if own_broker { (None, Some(broker)) } else { (Some(broker), None) };
+        let mut running = Vec::new();
+        for (index, (port, inbox)) in ports.into_iter().zip(inboxes).enumerate() {
+            let seat = Seat {
+                core: self.cores[index],
+                thread: self.thread(index),
+                port,
+                profile: self.identity.profile.clone(),
+                inbox,
+                listening: listening.take(),
+                broker: on_shard.take(),
+            };
+            running.push(spawn(format!("shard-{index}"), ended.clone(), self.run(seat))?);
+        }
+        if let Some(broker) = own.take() {
+            let (thread, core) = (self.thread(self.cores.len() - 1), self.cores[self.cores.len() - 1]);
+            let run = move || {
+                pin(core);
+                thread.alarm.attach(unpark_this_thread());
+                threads::run_broker(broker, &thread)
+            };
+            running.push(spawn("broker".into(), ended, Box::new(run))?);
+        }
+        let addresses = addresses
+            .recv()
+            .unwrap_or_else(|_| Err(Fatal { exit: Exit::Failure, error: anyhow!("the listening shard ended") }))?;
+        Ok(Running { addresses, threads: running, outcomes })
+    }
+
+    fn addresses(&self) -> Result<Vec<SocketAddr>, Fatal> {
+        let listen = self.config.addresses().map_err(Fatal::with(Exit::Usage))?;
+        Ok(listen.into_iter().map(|listen| listen.address).collect())
+    }
+
+    fn thread(&self, index: usize) -> Thread {
+        Thread {
+            alarm: self.alarms[index].clone(),
+            clock: self.clock,
+            shutdown: self.shutdown.clone(),
+            counters: self.counters.thread(index),
+        }
+    }
+
+    fn run(&self, seat: Seat) -> Box<dyn FnOnce() -> Result<(), Fatal> + Send> {
+        match self.driver {
+            Io::Epoll => Box::new(|| sit(seat, Epoll::new)),
+            Io::TokioUring => Box::new(|| sit(seat, TokioUring::new)),
+            Io::Uring | Io::Auto => Box::new(|| sit(seat, Uring::new)),
+        }
+    }
+}
+
+impl Running {
+    /// Waits until all threads have ended. The first that fails ends the others.
+    pub fn join(self, shutdown: &Shutdown) -> Result<(), Fatal> {
+        let mut first = Ok(());
+        for _ in &self.threads {
+            let outcome = self.outcomes.recv().unwrap_or(Ok(()));
+            if let Err(fatal) = outcome {
+                if fatal.exit == Exit::Disk {
+                    // Nothing may be answered any more (R7).
+                    return Err(fatal);
+                }
+                shutdown.request();
+                first = first.and(Err(fatal));
+            }
+        }
+        first
+    }
+}
+
+/// The life of a shard's thread, with the driver made on it.
+fn sit<N: Net<Socket = TcpStream>>(seat: Seat, driver: impl FnOnce(usize) -> io::Result<N>) -> Result<(), Fatal> {
+    let Seat { core, thread, port, profile, inbox, listening, broker } = seat;
+    pin(core);
+    let mut net = driver(CONNECTIONS_A_SHARD).map_err(Fatal::with(Exit::Failure))?;
+    thread.alarm.attach(net.waker());
+    let dealer = match listening {
+        None => None,
+        Some(Listening { dealer, addresses, bound }) => {
+            let outcome = listen(&mut net, &addresses);
+            let failed = outcome.is_err();
+            drop(bound.send(outcome));
+            if failed {
+                return Ok(());
+            }
+            Some(dealer)
+        }
+    };
+    threads::run_shard(Shard::new(net, port, Rc::new(profile), inbox, dealer), broker, &thread)
+}
+
+fn listen<N: Net>(net: &mut N, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, Fatal> {
+    let bind = |address: &SocketAddr| {
+        net.listen(*address).map_err(|error| Fatal {
+            exit: Exit::Listen,
+            error: anyhow!("cannot listen on {address}: {error}; choose another address with --listen"),
+        })
+    };
+    addresses.iter().map(bind).collect()
+}
+
+fn spawn(
+    name: String,
+    ended: Sender<Result<(), Fatal>>,
+    run: Box<dyn FnOnce() -> Result<(), Fatal> + Send>,
+) -> Result<JoinHandle<()>, Fatal> {
+    std::thread::Builder::new().name(name).spawn(move || drop(ended.send(run()))).map_err(Fatal::with(Exit::Failure))
+}
+
+fn pin(core: usize) {
+    if let Err(error) = threads::pin(core) {
+        tracing::warn!(core, %error, "thread not bound to its core");
+    }
+}
+
+fn unpark_this_thread() -> postrider_dispatcher::wake::Waker {
+    let thread = std::thread::current();
+    Arc::new(move || thread.unpark())
+}

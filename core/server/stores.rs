@@ -1,0 +1,130 @@
+//! Opens the data directory and lets the broker recover from it.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use postrider_broker::Broker;
+use postrider_dispatcher::wake::{Alarm, Waker};
+use postrider_journal::storage::file::OpenOptions;
+use postrider_journal::storage::spill::FileSpill;
+use postrider_journal::{FileStorage, Journal, Medium, OpenError, Recovery, Spool, SpoolConfig};
+use postrider_model::Now;
+
+use crate::args::StorageWay;
+use crate::config::Config;
+use crate::exit::{Exit, Fatal};
+use crate::identity::{self, Identity};
+
+/// The broker as it was when the journal's last commit was made, its logs, and the threads below them.
+pub struct Stores {
+    /// The state machine.
+    pub broker: Broker,
+    /// The journal, ready to append.
+    pub journal: Journal<FileStorage>,
+    /// Where non-persistent messages go.
+    pub spool: Spool<FileSpill>,
+    /// Flusher, helper and reader; they end with the journal.
+    pub workers: Vec<JoinHandle<()>>,
+}
+
+/// Bytes that must be free for a new data directory, in segments.
+const FREE_SEGMENTS: u64 = 4;
+
+/// Opens the data directory, makes it if it is not there.
+pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) -> Result<Stores, Fatal> {
+    let waker: Waker = {
+        let alarm = alarm.clone();
+        Arc::new(move || {
+            alarm.notify();
+        })
+    };
+    let options = OpenOptions {
+        directory: config.data_dir.clone(),
+        medium: match config.storage {
+            StorageWay::Mapped => Medium::Mapped,
+            StorageWay::Direct | StorageWay::Auto => Medium::Direct,
+        },
+        waker: waker.clone(),
+        min_free: FREE_SEGMENTS * config.journal.segment_bytes,
+    };
+    let (storage, workers) = FileStorage::open(options).map_err(Fatal::with(Exit::DataDirectory))?;
+    let (spill, spiller) = FileSpill::beside(&storage, waker).map_err(Fatal::with(Exit::DataDirectory))?;
+    let mut workers = workers.spawn().map_err(Fatal::with(Exit::Failure))?;
+    let spiller = std::thread::Builder::new().name("spiller".into()).spawn(move || spiller.run());
+    workers.push(spiller.map_err(Fatal::with(Exit::Failure))?);
+
+    let mut broker = Broker::new(broker_settings(config, identity));
+    let journal = recover(storage, config, &mut broker)?;
+    report(journal.recovery());
+    broker.recovered(now);
+    Ok(Stores { broker, journal, spool: Spool::new(spill, spool_settings(config)), workers })
+}
+
+fn recover(storage: FileStorage, config: &Config, broker: &mut Broker) -> Result<Journal<FileStorage>, Fatal> {
+    let mut refused = None;
+    let journal = Journal::recover(storage, journal_settings(config), &mut |record, home| {
+        if let Err(error) = broker.recover(record, home)
+            && refused.is_none()
+        {
+            refused = Some(error);
+        }
+    })
+    .map_err(Fatal::with::<OpenError>(Exit::DataDirectory))?;
+    match refused {
+        None => Ok(journal),
+        Some(error) => Err(Fatal::with(Exit::DataDirectory)(anyhow::Error::from(error))),
+    }
+}
+
+/// What recovery found that is not as it should be: loudly, nothing is lost in silence.
+fn report(recovery: &Recovery) {
+    for damage in recovery.damage.iter().take(20) {
+        tracing::error!(
+            file = damage.file,
+            offset = damage.offset,
+            bytes = damage.len,
+            sequence = damage.sequence,
+            "damaged in the journal: {:?}",
+            damage.kind
+        );
+    }
+    if recovery.damages > 0 {
+        tracing::error!(
+            damages = recovery.damages,
+            "the journal is damaged; what was hit is left out, everything else is there"
+        );
+    }
+    if let Some(cut) = &recovery.cut {
+        tracing::warn!(bytes = cut.bytes, saved = ?cut.names, "the log's end was torn; it is cut and kept aside");
+    }
+    if recovery.records > 0 {
+        tracing::info!(records = recovery.records, bytes = recovery.bytes, "recovered");
+    }
+}
+
+fn broker_settings(config: &Config, identity: &Identity) -> postrider_broker::Config {
+    postrider_broker::Config {
+        broker_name: config.name.as_str().into(),
+        advisory_connection: identity.advisory_connection.clone(),
+        advisory_properties: identity.advisory_properties.clone(),
+        hash_seed: identity::random_number(),
+        dead_letter_expired: config.dead_letters.expired,
+        dead_letter_non_persistent: config.dead_letters.non_persistent,
+        ..postrider_broker::Config::default()
+    }
+}
+
+fn spool_settings(config: &Config) -> SpoolConfig {
+    SpoolConfig { memory_bytes: config.journal.spool_bytes, keys: identity::random_number(), ..SpoolConfig::default() }
+}
+
+fn journal_settings(config: &Config) -> postrider_journal::Config {
+    let journal = &config.journal;
+    postrider_journal::Config {
+        segment_bytes: journal.segment_bytes,
+        hot_bytes: journal.hot_bytes,
+        disk_budget: (journal.disk_budget_bytes > 0).then_some(journal.disk_budget_bytes),
+        keys: identity::random_number(),
+        ..postrider_journal::Config::default()
+    }
+}

@@ -1,0 +1,173 @@
+//! The loops of the pinned threads. What they step is deterministic; waiting, clocks and the end of the process are here.
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postrider_dispatcher::net::{Net, Wait};
+use postrider_dispatcher::shard::Shard;
+use postrider_dispatcher::turn::{BrokerTurn, Turned};
+use postrider_dispatcher::wake::Alarm;
+use postrider_journal::FileStorage;
+use postrider_journal::storage::spill::FileSpill;
+use postrider_model::{Clock, Now};
+
+use crate::clock::SystemClock;
+use crate::counters::ThreadCounters;
+use crate::exit::{Exit, Fatal};
+use crate::shutdown::Shutdown;
+
+/// What every thread has.
+pub struct Thread {
+    /// Its flag and waker.
+    pub alarm: Arc<Alarm>,
+    /// Its clock.
+    pub clock: SystemClock,
+    /// How it ends.
+    pub shutdown: Arc<Shutdown>,
+    /// Where it publishes what it has done.
+    pub counters: Arc<ThreadCounters>,
+}
+
+/// The broker's turn over files.
+pub type Turn = BrokerTurn<FileStorage, FileSpill>;
+
+/// Runs a shard, with the broker's turn on the same thread if there is one, until the process is to end.
+pub fn run_shard<N: Net<Socket = TcpStream>>(
+    mut shard: Shard<N>,
+    mut broker: Option<Turn>,
+    thread: &Thread,
+) -> Result<(), Fatal> {
+    let mut end = ShardEnd::default();
+    let mut publish = Publishing::default();
+    loop {
+        let now = thread.clock.now();
+        let turned = broker.as_mut().map(|broker| turn(broker, now)).transpose()?;
+        let busy = shard.turn(now) || turned.is_some_and(|turned| turned.busy);
+        if thread.shutdown.is_requested() && end.step(&mut shard, broker.as_mut(), thread) {
+            return Ok(());
+        }
+        publish.run(now, || {
+            thread.counters.publish_shard(&shard);
+            broker.iter().for_each(|broker| thread.counters.publish_broker(broker));
+        });
+        let deadline = [shard.deadline(), turned.and_then(|turned| turned.deadline)].into_iter().flatten().min();
+        let has_work = || shard.has_work() || broker.as_ref().is_some_and(Turn::has_work);
+        let asleep = !busy && thread.alarm.may_sleep(has_work);
+        let wait = if asleep { wait_until(deadline, now, thread) } else { Wait::None };
+        shard.poll(wait, &thread.clock).map_err(Fatal::with(Exit::Failure))?;
+        if asleep {
+            thread.alarm.awake();
+        }
+    }
+}
+
+/// Runs the broker's turn on a thread of its own until the process is to end.
+pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
+    let mut publish = Publishing::default();
+    loop {
+        let now = thread.clock.now();
+        let turned = turn(&mut broker, now)?;
+        publish.run(now, || thread.counters.publish_broker(&broker));
+        if thread.shutdown.all_shards_are_quiet() && is_finished(&mut broker) {
+            thread.shutdown.broker_is_done();
+            return Ok(());
+        }
+        if turned.busy || !thread.alarm.may_sleep(|| broker.has_work()) {
+            continue;
+        }
+        match wait_until(turned.deadline, now, thread) {
+            Wait::None => {}
+            Wait::For(wait) => std::thread::park_timeout(wait),
+            Wait::Forever => std::thread::park(),
+        }
+        thread.alarm.awake();
+    }
+}
+
+/// Counters are published so often, not at every turn.
+const PUBLISH_EVERY_NANOS: u64 = 100_000_000;
+
+/// When the counters are published next.
+#[derive(Default)]
+struct Publishing {
+    next: u64,
+}
+
+impl Publishing {
+    fn run(&mut self, now: Now, publish: impl FnOnce()) {
+        if now.nanos >= self.next {
+            self.next = now.nanos + PUBLISH_EVERY_NANOS;
+            publish();
+        }
+    }
+}
+
+/// How far a shard's end has come.
+#[derive(Default)]
+struct ShardEnd {
+    receiving_stopped: bool,
+    quiet: bool,
+}
+
+impl ShardEnd {
+    /// One step towards the end. True: nothing is left to do.
+    fn step<N: Net<Socket = TcpStream>>(
+        &mut self,
+        shard: &mut Shard<N>,
+        broker: Option<&mut Turn>,
+        thread: &Thread,
+    ) -> bool {
+        if !std::mem::replace(&mut self.receiving_stopped, true) {
+            shard.stop_receiving();
+        }
+        if !self.quiet && shard.has_handed_over() {
+            self.quiet = true;
+            thread.shutdown.shard_is_quiet();
+        }
+        if let Some(broker) = broker
+            && !thread.shutdown.is_broker_done()
+            && thread.shutdown.all_shards_are_quiet()
+            && is_finished(broker)
+        {
+            thread.shutdown.broker_is_done();
+        }
+        thread.shutdown.is_broker_done() && shard.is_drained()
+    }
+}
+
+/// Whether all that came is done, synced and answered; what is unsynced is handed to the disk.
+fn is_finished(broker: &mut Turn) -> bool {
+    broker.hurry();
+    !broker.has_work() && broker.is_drained()
+}
+
+fn turn(broker: &mut Turn, now: Now) -> Result<Turned, Fatal> {
+    broker.turn(now).map_err(Fatal::with(Exit::Disk))
+}
+
+/// While the process is ending nobody waits for long: some of what an end waits for wakes nobody.
+const ENDING_WAIT: Duration = Duration::from_millis(2);
+
+fn wait_until(deadline: Option<u64>, now: Now, thread: &Thread) -> Wait {
+    let wait =
+        deadline.map_or(Wait::Forever, |deadline| Wait::For(Duration::from_nanos(deadline.saturating_sub(now.nanos))));
+    if thread.shutdown.is_requested() { wait.at_most(ENDING_WAIT) } else { wait }
+}
+
+/// Binds the calling thread to a core; without the right to, it goes on unbound.
+pub fn pin(core: usize) -> io::Result<()> {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    rustix::thread::sched_setaffinity(None, &cores)?;
+    Ok(())
+}
+
+/// The cores that the process may use.
+pub fn usable_cores() -> Vec<usize> {
+    match rustix::thread::sched_getaffinity(None) {
+        Ok(cores) => (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)).collect(),
+        Err(_) => vec![0],
+    }
+}
