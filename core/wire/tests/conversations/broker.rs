@@ -10,7 +10,7 @@ use postrider_model::{
 };
 use postrider_wire::openwire::schema::consumer_id;
 use postrider_wire::openwire::session::{CommandSink, Delivery, Handles, Session};
-use postrider_wire::openwire::{Decoder, Settings};
+use postrider_wire::openwire::{Decoder, Settings, Structure};
 
 /// Batches of one command: handed over when the next one comes.
 #[derive(Default)]
@@ -56,6 +56,8 @@ pub struct Oracle {
 #[derive(Default)]
 pub struct Broker {
     pub sink: Sink,
+    /// The DestinationInfos of temporary destinations, for advisories that they exist and that they are gone.
+    pub temporaries: Vec<[Structure; 2]>,
     /// Why messages were given up.
     pub causes: Vec<String>,
     oracle: Oracle,
@@ -169,7 +171,10 @@ impl Broker {
             Command::SetPrefetch { consumer, prefetch, .. } => {
                 self.consumer(*consumer).unwrap().open.prefetch = *prefetch;
             }
-            Command::CreateTemporary(create) => port.answer(create.connection, create.request),
+            Command::CreateTemporary(create) => {
+                self.temporaries.push([&create.added, &create.removed].map(|bytes| stored(bytes)));
+                port.answer(create.connection, create.request);
+            }
             Command::DeleteDestination { connection, request, .. } | Command::Synchronize { connection, request } => {
                 port.answer(*connection, *request);
             }
@@ -367,9 +372,14 @@ fn id_of(view: &MessageView<'_>) -> String {
     format!("{connection}:{}:{}:{}", header.producer_session, header.producer_value, header.producer_sequence)
 }
 
+/// A structure from the bytes in a command.
+fn stored(bytes: &[u8]) -> Structure {
+    Decoder::new(Settings::initial(usize::MAX)).decode(bytes).unwrap().unwrap()
+}
+
 /// The text form of a ConsumerId.
 fn consumer_text(identity: &[u8]) -> String {
-    let id = Decoder::new(Settings::initial(usize::MAX)).decode(identity).unwrap().unwrap();
+    let id = stored(identity);
     let connection = String::from_utf8_lossy(id.string(consumer_id::CONNECTION_ID).unwrap());
     format!("{connection}:{}:{}", id.long(consumer_id::SESSION_ID), id.long(consumer_id::VALUE))
 }

@@ -200,6 +200,29 @@ fn a_poisoned_message_says_why() {
     assert!(properties.windows(cause.len()).any(|window| window == cause.as_bytes()), "{cause}");
 }
 
+#[test]
+fn advisories_carry_what_the_client_said_of_its_temporary_destination() {
+    let recording = Recording::read("request_reply");
+    let played = play(&recording, usize::MAX);
+    let advised = recording
+        .expected
+        .values()
+        .flatten()
+        .filter_map(dispatched)
+        .filter_map(|message| message.object(message::DATA_STRUCTURE));
+    let infos = advised.filter(|structure| structure.is(&destination_info::DEFINITION)).map(|info| {
+        Structure::clone(info).with(destination_info::COMMAND_ID, 0).with(destination_info::RESPONSE_REQUIRED, false)
+    });
+    let [temporary] = &played.broker.temporaries[..] else { panic!("one temporary destination") };
+    let mut count = 0;
+    for info in infos {
+        let own = &temporary[usize::from(info.byte(destination_info::OPERATION_TYPE) == 1)];
+        assert_eq!(info, *own);
+        count += 1;
+    }
+    assert!(count >= 2, "{count} advisories");
+}
+
 /// The recorded client has a transaction open when its connection breaks; its beginning and its end are refused here.
 #[test]
 fn a_client_that_comes_back_is_answered_as_recorded() {

@@ -125,9 +125,15 @@ impl Client {
     }
 
     pub fn try_send(&mut self, structure: &Structure) -> Result<Next, SessionError> {
+        let frame = self.encode(structure);
+        self.try_receive(&frame)
+    }
+
+    /// The next frame of the client's, which has to be received for the caches to agree.
+    pub fn encode(&mut self, structure: &Structure) -> Vec<u8> {
         let mut frame = Vec::new();
         self.format.encode(structure, &mut frame).unwrap();
-        self.try_receive(&frame)
+        frame
     }
 
     pub fn try_receive(&mut self, bytes: &[u8]) -> Result<Next, SessionError> {
@@ -278,7 +284,16 @@ pub fn producer(session: i64, value: i64) -> Arc<Structure> {
 }
 
 pub fn consumer(session: i64, value: i64) -> Arc<Structure> {
-    let id = Structure::new(&consumer_id::DEFINITION).with(consumer_id::CONNECTION_ID, "ID:c");
+    consumer_of("ID:c", session, value)
+}
+
+pub fn transaction(connection_id: &str) -> Arc<Structure> {
+    let id = Structure::new(&local_transaction_id::DEFINITION);
+    id.with(local_transaction_id::CONNECTION_ID, connection(connection_id)).shared()
+}
+
+pub fn consumer_of(connection: &str, session: i64, value: i64) -> Arc<Structure> {
+    let id = Structure::new(&consumer_id::DEFINITION).with(consumer_id::CONNECTION_ID, connection);
     id.with(consumer_id::SESSION_ID, session).with(consumer_id::VALUE, value).shared()
 }
 

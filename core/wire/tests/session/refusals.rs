@@ -187,3 +187,82 @@ fn a_stranger_may_not_send_much() {
     assert_eq!(client.try_receive(&announced), Ok(Next::Continue));
     assert_eq!(client.session.half_frame_bytes(), (50 << 20) + 4);
 }
+
+/// A tight string that is marked as ASCII and is none grows when it is read: here to 80,000 bytes.
+#[test]
+fn strings_that_grow_too_long_are_refused() {
+    let refused = [
+        message(1, 1, "q").with(message::CORRELATION_ID, "xxxx"),
+        message(1, 1, "q").with(message::REPLY_TO, queue("xxxx")),
+        message(1, 1, "q").with(message::ORIGINAL_DESTINATION, queue("xxxx")),
+        message(1, 1, "q").with(message::PRODUCER_ID, producer_of("xxxx", 1, 1)),
+        message(1, 1, "q").with(message::DATA_STRUCTURE, queue("xxxx")),
+        message(1, 1, "q").with(message::ORIGINAL_TRANSACTION_ID, transaction("xxxx")),
+        consumer_info(60, "q").with(consumer_info::CONSUMER_ID, consumer_of("xxxx", 1, 1)),
+        connection_info("xxxx", Some("c")),
+    ];
+    for structure in refused {
+        let mut client = Client::with(|offer| offer.tight_encoding_enabled = true);
+        client.connect();
+        client.open_all();
+        client.commands();
+        client.read();
+        let frame = client.encode(&structure);
+        assert_eq!(client.try_receive(&grown(&frame)), Ok(Next::Continue));
+        let is_definition = |command: &Command| matches!(command, Command::DefineDestination { .. });
+        assert!(client.commands().iter().all(is_definition), "{structure:?}");
+        let answer = client.read();
+        assert!(answer[0].is(&connection_error::DEFINITION) || answer[0].is(&exception_response::DEFINITION));
+        client.send(&message(1, 2, "q"));
+        assert_eq!(client.publishes().len(), 1, "the connection goes on");
+    }
+}
+
+/// The frame with 40,000 bytes, each one of Latin-1, in place of `xxxx`.
+fn grown(frame: &[u8]) -> Vec<u8> {
+    let place = frame.windows(4).position(|window| window == b"xxxx").unwrap();
+    let mut grown = [&frame[..place - 2], &40_000u16.to_be_bytes(), &[0xFF; 40_000], &frame[place + 4..]].concat();
+    let size = (grown.len() - 4) as u32;
+    grown[..4].copy_from_slice(&size.to_be_bytes());
+    grown
+}
+
+#[test]
+fn damaged_frames_end_a_connection_at_worst() {
+    let frames = [
+        session_info(4),
+        producer_info(4, 9),
+        consumer_info(4, "some.queue"),
+        remove(&consumer(1, 1), 4),
+        remove(&session(1), -2),
+        message(1, 7, "some.queue"),
+        message(1, 7, "some.queue").with(message::DATA_STRUCTURE, queue("x")),
+        acknowledgement(1, 2, Some(1), 2, 2),
+        Structure::new(&message_pull::DEFINITION).with(message_pull::CONSUMER_ID, consumer(1, 1)),
+        Structure::new(&consumer_control::DEFINITION).with(consumer_control::CONSUMER_ID, consumer(1, 1)),
+        Structure::new(&destination_info::DEFINITION).with(destination_info::DESTINATION, queue("q")),
+        Structure::new(&transaction_info::DEFINITION),
+    ];
+    let mut random = 11u64;
+    let mut next = |bound: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % bound
+    };
+    for (tight, cache) in [(false, false), (false, true), (true, false), (true, true)] {
+        for _ in 0..60 {
+            let mut client = Client::with(|offer| (offer.tight_encoding_enabled, offer.cache_enabled) = (tight, cache));
+            client.connect();
+            client.open_all();
+            for _ in 0..100 {
+                let mut frame = client.encode(&frames[next(frames.len())]);
+                let place = 4 + next(frame.len() - 4);
+                frame[place] ^= 1 << next(8);
+                if client.try_receive(&frame).is_err() {
+                    break;
+                }
+            }
+            client.close();
+            assert!(client.handles.is_empty());
+        }
+    }
+}

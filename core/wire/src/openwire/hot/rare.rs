@@ -16,7 +16,9 @@ use crate::openwire::schema::{
     active_mq_blob_message, active_mq_queue, broker_id, consumer_id, definition, message, message_ack,
     message_dispatch, message_id, producer_id,
 };
-use crate::openwire::{Decoder, Encoder, NEWEST_VERSION, Reader, Settings, Structure, Value, WriterPolicy, writer};
+use crate::openwire::{
+    Decoder, EncodeError, Encoder, NEWEST_VERSION, Reader, Settings, Structure, Value, WriterPolicy, writer,
+};
 
 const STORED: Settings = Settings {
     version: NEWEST_VERSION,
@@ -37,14 +39,12 @@ const NESTED: [(Tag, usize); 4] = [
 /// Arrays of BrokerIds of a message, and where a record has them.
 const PATHS: [(Tag, usize); 2] = [(Tag::BrokerPath, message::BROKER_PATH), (Tag::Cluster, message::CLUSTER)];
 
-/// The bytes of a structure as records have it.
-///
-/// # Panics
-/// If it cannot be written at all; one that was received can.
-pub(crate) fn stored(structure: &Structure) -> Vec<u8> {
+/// The bytes of a structure as records have it. A tight string that its peer had marked wrongly as ASCII may have grown beyond
+/// what any other encoding holds.
+pub(crate) fn stored(structure: &Structure) -> Result<Vec<u8>, EncodeError> {
     let mut frame = Vec::new();
-    Encoder::new(STORED, WriterPolicy::Cheap).encode(structure, &mut frame).expect("what was received can be stored");
-    frame.split_off(4)
+    Encoder::new(STORED, WriterPolicy::Cheap).encode(structure, &mut frame)?;
+    Ok(frame.split_off(4))
 }
 
 /// A structure from the bytes of a record; None if they are damaged.
@@ -52,11 +52,11 @@ pub(crate) fn restored(bytes: &[u8]) -> Option<Arc<Structure>> {
     Decoder::new(STORED).decode(bytes).ok().flatten().map(Structure::shared)
 }
 
-/// A message as it was sent.
-pub(crate) fn sent(structure: &Structure) -> Sent<'_> {
+/// A message as it was sent; an error if one of its strings could never be sent on.
+pub(crate) fn sent(structure: &Structure) -> Result<Sent<'_>, EncodeError> {
     let id = structure.object(message::MESSAGE_ID).map(|id| &**id);
     let is_blob = structure.is(&active_mq_blob_message::DEFINITION);
-    Sent {
+    let sent = Sent {
         command: structure.int(message::COMMAND_ID),
         response_required: structure.bool(message::RESPONSE_REQUIRED),
         body: body(structure.code()).expect("the caller looked at the code"),
@@ -86,8 +86,21 @@ pub(crate) fn sent(structure: &Structure) -> Sent<'_> {
             mime_type: structure.string(active_mq_blob_message::MIME_TYPE),
         }),
         flags: flags(structure, is_blob),
-        rare: rare_fields(structure),
+        rare: rare_fields(structure)?,
         in_transaction: structure.object(message::TRANSACTION_ID).is_some(),
+    };
+    check_strings(&sent)?;
+    Ok(sent)
+}
+
+/// Cached fields are checked where it is known what they hold.
+fn check_strings(sent: &Sent<'_>) -> Result<(), EncodeError> {
+    let blob = sent.blob.map(|blob| [blob.url, blob.mime_type]).unwrap_or_default();
+    let reply_to = sent.reply_to.map(|name| name.1);
+    let own = [sent.text_view, sent.group, sent.correlation, sent.message_type, sent.user, reply_to];
+    match blob.into_iter().chain(own).flatten().map(<[u8]>::len).find(|length| *length > writer::LOOSE_STRING_LIMIT) {
+        Some(length) => Err(EncodeError::StringTooLong { length, limit: writer::LOOSE_STRING_LIMIT }),
+        None => Ok(()),
     }
 }
 
@@ -102,23 +115,33 @@ fn flags(structure: &Structure, is_blob: bool) -> u32 {
     common | bit(is_blob && structure.bool(active_mq_blob_message::DELETED_BY_BROKER), flag::DELETED_BY_BROKER)
 }
 
-fn rare_fields(structure: &Structure) -> Vec<(Tag, Vec<u8>)> {
-    let nested = NESTED.into_iter().filter_map(|(tag, field)| Some((tag, stored(structure.object(field)?))));
-    let paths = PATHS.into_iter().filter_map(|(tag, field)| Some((tag, stored_path(structure.array(field)?)?)));
-    nested.chain(paths).collect()
+fn rare_fields(structure: &Structure) -> Result<Vec<(Tag, Vec<u8>)>, EncodeError> {
+    let mut fields = Vec::new();
+    for (tag, field) in NESTED {
+        if let Some(nested) = structure.object(field) {
+            fields.push((tag, stored(nested)?));
+        }
+    }
+    for (tag, field) in PATHS {
+        // An empty path says no more than none.
+        if let Some(path) = structure.array(field).filter(|path| !path.is_empty()) {
+            fields.push((tag, stored_path(path)?));
+        }
+    }
+    Ok(fields)
 }
 
-/// None for an empty path, which says no more than none.
-fn stored_path(path: &[Option<Arc<Structure>>]) -> Option<Vec<u8>> {
+fn stored_path(path: &[Option<Arc<Structure>>]) -> Result<Vec<u8>, EncodeError> {
+    let count = i16::try_from(path.len()).map_err(|_| EncodeError::ArrayTooLong(path.len()))?;
     let mut bytes = Vec::new();
-    writer::short(&mut bytes, i16::try_from(path.len()).ok().filter(|count| *count > 0)?);
+    writer::short(&mut bytes, count);
     for broker in path {
         writer::loose_bool(&mut bytes, broker.is_some());
         if let Some(broker) = broker {
-            bytes.extend_from_slice(&stored(broker));
+            bytes.extend_from_slice(&stored(broker)?);
         }
     }
-    Some(bytes)
+    Ok(bytes)
 }
 
 fn restored_path(bytes: &[u8]) -> Option<Vec<Option<Arc<Structure>>>> {

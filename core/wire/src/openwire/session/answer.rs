@@ -23,7 +23,11 @@ impl Conversation {
     }
 
     pub fn opened(&mut self, correlation: i32, output: &mut Vec<u8>) -> Result<(), SessionError> {
-        let Some(opening) = &mut self.opening else { return Ok(()) };
+        let Some(opening) = &mut self.opening else {
+            // The client has removed the connection before it heard that it had one.
+            self.reply(correlation, output);
+            return Ok(());
+        };
         opening.is_accepted = true;
         let opening = *opening;
         if opening.manageable {

@@ -15,6 +15,9 @@ use crate::openwire::{Decoder, NegotiationError, Offer, Structure};
 /// Milliseconds for a refused client to read why, as in ActiveMQ.
 const REFUSED_MILLIS: u64 = 2_000;
 
+/// Longest connection id: it is in every id of the connection's members, and so in every message.
+const CONNECTION_ID_BYTES: usize = 4096;
+
 /// First version in which RemoveInfo says what was delivered last.
 const LAST_DELIVERED_SINCE: u8 = 5;
 
@@ -43,6 +46,13 @@ impl Conversation {
         let id = id.filter(|id| !id.is_empty()).ok_or_else(|| {
             Refusal::new(Failure::IllegalState, "the ConnectionInfo has no connection id: give it one")
         })?;
+        if id.len() > CONNECTION_ID_BYTES {
+            let message = format!(
+                "the connection id has {} bytes, at most {CONNECTION_ID_BYTES} are taken: shorten it",
+                id.len()
+            );
+            return Err(Refusal::new(Failure::General, message).into());
+        }
         if self.phase == Phase::Refused {
             return Err(Refusal::new(Failure::IllegalState, "this connection was refused: open another one").into());
         }

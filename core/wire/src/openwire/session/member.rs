@@ -10,10 +10,10 @@ use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, Trouble};
 use super::handles::Consumer;
 use super::tables::{MEMBERS, Place, Tables};
+use crate::openwire::Structure;
 use crate::openwire::hot::dispatch::{ConsumerName, Memory};
 use crate::openwire::hot::rare;
 use crate::openwire::schema::*;
-use crate::openwire::{Structure, Value};
 
 impl Conversation {
     pub fn session_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
@@ -72,6 +72,7 @@ impl Conversation {
             return Err(Refusal::too_many("consumers", MEMBERS).into());
         }
         let destinations = subscribed(info)?;
+        let identity = stored(id)?;
         let consumer = context.handles.add(Consumer {
             connection: self.connection,
             connection_id: Rc::clone(&tables.id),
@@ -93,7 +94,7 @@ impl Conversation {
             priority: info.byte(consumer_info::PRIORITY),
             selector: text(consumer_info::SELECTOR),
             subscription: text(consumer_info::SUBSCRIPTION_NAME),
-            identity: rare::stored(id).into(),
+            identity,
         })));
         Ok(())
     }
@@ -171,8 +172,8 @@ impl Conversation {
                     connection: self.connection,
                     request,
                     destination,
-                    added: advised(info, ADD),
-                    removed: advised(info, REMOVE),
+                    added: advised(info, ADD)?,
+                    removed: advised(info, REMOVE)?,
                 })))
             }
             // Others come into being when they are first used.
@@ -286,11 +287,16 @@ fn prefetch(size: i32) -> u32 {
 }
 
 /// The DestinationInfo that advisories carry.
-fn advised(info: &Structure, operation: i8) -> Box<[u8]> {
+fn advised(info: &Structure, operation: i8) -> Result<Box<[u8]>, Refusal> {
     let advised = info
         .clone()
         .with(destination_info::COMMAND_ID, 0)
-        .with(destination_info::RESPONSE_REQUIRED, Value::Bool(false))
+        .with(destination_info::RESPONSE_REQUIRED, false)
         .with(destination_info::OPERATION_TYPE, operation);
-    rare::stored(&advised).into()
+    stored(&advised)
+}
+
+fn stored(structure: &Structure) -> Result<Box<[u8]>, Refusal> {
+    let bytes = rare::stored(structure).map_err(|error| Refusal::new(Failure::General, error.to_string()))?;
+    Ok(bytes.into())
 }

@@ -5,7 +5,7 @@ use postrider_model::event::Failure;
 use postrider_model::record::flag;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Sequence, Span};
 
-use super::conversation::{Context, Conversation};
+use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, SessionError, Trouble};
 use super::tables::{Producer, Tables};
 use crate::openwire::hot::acknowledge::{self, Acknowledged};
@@ -14,7 +14,7 @@ use crate::openwire::hot::fields::{DestinationName, ProducerName};
 use crate::openwire::hot::input::Cached;
 use crate::openwire::hot::message::{self, Names, Sent};
 use crate::openwire::hot::rare;
-use crate::openwire::{ReaderCache, Throwable, modified_utf8};
+use crate::openwire::{EncodeError, ReaderCache, Throwable, modified_utf8, writer};
 
 impl Conversation {
     pub fn message(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
@@ -33,10 +33,12 @@ impl Conversation {
     #[cold]
     fn message_by_table(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
         let Some(structure) = self.decoder.decode(frame)? else { return Ok(()) };
-        let sent = rare::sent(&structure);
-        let request = Request { command: sent.command, wanted: sent.response_required };
-        let result =
-            if sent.in_transaction { refuse_in_transaction(request) } else { self.publish(&sent, request, context) };
+        let request = request(&structure);
+        let result = match rare::sent(&structure) {
+            Ok(sent) if sent.in_transaction => refuse_in_transaction(request),
+            Ok(sent) => self.publish(&sent, request, context),
+            Err(error) => Err(too_long(error).into()),
+        };
         self.settle(request, result, context.output)
     }
 
@@ -81,7 +83,7 @@ impl Conversation {
     fn acknowledgement_by_table(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
         let Some(structure) = self.decoder.decode(frame)? else { return Ok(()) };
         let sent = rare::acknowledged(&structure);
-        let request = Request { command: sent.command, wanted: sent.response_required };
+        let request = request(&structure);
         let result = if sent.in_transaction {
             refuse_in_transaction(request)
         } else {
@@ -227,12 +229,22 @@ fn names<'a>(sent: &Sent<'a>, cache: Option<&'a ReaderCache>) -> Result<Names<'a
         return Err(Refusal::new(Failure::General, message).into());
     };
     let (kind, name) = destination_name(sent.destination, cache)?.ok_or(Trouble::WrongClass)?;
-    Ok(Names {
+    let names = Names {
         sender: sender.unwrap_or(producer),
         producer,
         destination: (kind, name.trim_ascii()),
         original_destination: destination_name(sent.original_destination, cache)?,
-    })
+    };
+    let original_length = names.original_destination.map_or(0, |name| name.1.len());
+    let longest = names.sender.connection.len().max(names.producer.connection.len()).max(original_length);
+    if longest > writer::LOOSE_STRING_LIMIT {
+        return Err(too_long(EncodeError::StringTooLong { length: longest, limit: writer::LOOSE_STRING_LIMIT }).into());
+    }
+    Ok(names)
+}
+
+fn too_long(error: EncodeError) -> Refusal {
+    Refusal::new(Failure::General, format!("the message cannot be sent on: {error}"))
 }
 
 fn producer_name<'a>(
