@@ -91,6 +91,15 @@ fn a_whole_segment_without_header_is_reported_and_skipped() {
 }
 
 #[test]
+fn one_damaged_copy_of_a_segment_header_costs_nothing_and_is_reported() {
+    let (mut storage, _) = written();
+    storage.rot(FIRST, 2048 + 20);
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), all_but(&[]));
+    assert_eq!(journal.recovery().damage[0].kind, DamageKind::SegmentHeader);
+}
+
+#[test]
 fn one_damaged_table_is_repaired_and_two_are_refused() {
     let (mut storage, _) = written();
     storage.rot_table(1);

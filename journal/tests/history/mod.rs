@@ -152,7 +152,8 @@ impl Model {
         let number = storage.numbers().into_iter().rfind(|number| number.0 * SEGMENT <= position);
         let Some(number) = number else { return };
         let offset = (position - number.0 * SEGMENT) as usize;
-        if offset < storage.durable(number).len() {
+        // Headers of segments are left alone: two hits in the two copies would be refused, rightly.
+        if (4096..storage.durable(number).len()).contains(&offset) {
             storage.rot(number, offset);
             self.rotten += 1;
             self.ever_rotten += 1;
