@@ -5,14 +5,14 @@ set -euo pipefail
 
 usage() {
     cat <<'USAGE'
-usage: run.sh --binary PATH [--args "..."] [--tests PATTERN] [--kills N] [--volume N] [--seed N] [--keep]
+usage: run.sh --binary PATH | --url URL [--args "..."] [--tests PATTERN] [--kills N] [--volume N] [--seed N] [--keep]
   --binary PATH    the broker, started as: PATH serve --data-dir DIR --listen openwire://127.0.0.1:PORT ARGS
   --args "..."     further arguments of `serve`, split at blanks
   --tests PATTERN  as Maven's -Dtest, such as 'QueueTest,RestartTest#receipted*' (default: all)
   --kills N        how often KillTest kills the broker (default 5)
   --volume N       messages of each kind in VolumeTest (default 2000)
   --seed N         repeats the random choices of an earlier run
-  --keep           keeps the data directory and the broker's log
+  --keep           keeps the data directory, the broker's log and the test reports
   --url URL        instead of --binary: use a broker that runs already; tests that kill one are skipped
 USAGE
 }
@@ -41,7 +41,8 @@ if [ -n "$binary" ]; then
     binary=$(cd "$(dirname "$binary")" && pwd)/$(basename "$binary")
 fi
 
-directory= broker=
+directory=$(mktemp -d "${TMPDIR:-/tmp}/postrider-interop-run-XXXXXX")
+broker=
 finish() {
     status=$?
     trap - EXIT INT TERM
@@ -49,13 +50,11 @@ finish() {
         kill "$broker" 2>/dev/null || true
         wait "$broker" 2>/dev/null || true
     fi
-    if [ -n "$directory" ]; then
-        if [ "$status" -ne 0 ]; then
-            echo "run.sh: the last lines of the broker's log" >&2
-            tail -n 50 "$directory/broker.log" >&2 || true
-        fi
-        if [ "$keep" = yes ]; then echo "run.sh: kept $directory" >&2; else rm -rf "$directory"; fi
+    if [ "$status" -ne 0 ] && [ -f "$directory/broker.log" ]; then
+        echo "run.sh: the last lines of the broker's log" >&2
+        tail -n 50 "$directory/broker.log" >&2 || true
     fi
+    if [ "$keep" = yes ]; then echo "run.sh: kept $directory" >&2; else rm -rf "$directory"; fi
     exit "$status"
 }
 trap finish EXIT
@@ -81,7 +80,6 @@ await_port() {
 }
 
 if [ -z "$url" ]; then
-    directory=$(mktemp -d "${TMPDIR:-/tmp}/postrider-interop-run-XXXXXX")
     port=$(free_port)
     # shellcheck disable=SC2086 # the arguments are meant to be split
     "$binary" serve --data-dir "$directory/data" --listen "openwire://127.0.0.1:$port" $arguments >"$directory/broker.log" 2>&1 &
@@ -90,19 +88,24 @@ if [ -z "$url" ]; then
     url=tcp://127.0.0.1:$port
 fi
 
-set -- -q -B -f "$here/java/pom.xml" test "-Dpostrider.url=$url" "-Dpostrider.kills=$kills" "-Dpostrider.volume=$volume"
+set -- -q -B -f "$here/java/pom.xml" "-Dinterop.directory=$directory/target" test "-Dpostrider.url=$url" "-Dpostrider.kills=$kills" "-Dpostrider.volume=$volume"
 [ -z "$binary" ] || set -- "$@" "-Dpostrider.binary=$binary" "-Dpostrider.args=$arguments" -Dpostrider.strict=true
 [ -z "$tests" ] || set -- "$@" "-Dtest=$tests"
 [ -z "$seed" ] || set -- "$@" "-Dpostrider.seed=$seed"
 
 # Offline where the local repository holds everything: no network, and no seconds spent on asking it.
-if mvn -q -B -o -f "$here/java/pom.xml" test -DskipTests >/dev/null 2>&1; then
+if mvn -q -B -o -f "$here/java/pom.xml" "-Dinterop.directory=$directory/target" test -DskipTests >/dev/null 2>&1; then
     set -- -o "$@"
 fi
-rm -rf "$here/java/target/surefire-reports"
 status=0
 mvn "$@" || status=$?
-cat "$here"/java/target/surefire-reports/*.txt 2>/dev/null |
+cat "$directory"/target/surefire-reports/*.txt 2>/dev/null |
     awk '/^Tests run:/ { gsub(",", ""); run += $3; failed += $5 + $7; skipped += $9; seconds += $12 }
         END { printf "run.sh: %d tests run, %d failed, %d skipped, %.0f s\n", run, failed, skipped, seconds }'
+if [ -n "$broker" ] && ! kill -0 "$broker" 2>/dev/null; then
+    code=0
+    wait "$broker" || code=$?
+    echo "run.sh: the broker ended during the tests, with $code" >&2
+    [ "$status" -ne 0 ] || status=1
+fi
 exit "$status"
