@@ -1,2 +1,66 @@
-//! The deterministic simulator.
-fn main() {}
+//! The deterministic simulator: the broker's own code over a virtual clock, network and disk, one seed after the other.
+
+mod client;
+mod disk;
+mod ledger;
+mod network;
+mod plan;
+mod plants;
+mod process;
+mod random;
+mod runner;
+mod schedule;
+mod world;
+
+use std::ops::Range;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: sim --seeds FROM..TO [--plant NAME] [--verbose]\n       sim --list-plants";
+
+struct Arguments {
+    seeds: Range<u64>,
+    plant: Option<String>,
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments == ["--list-plants"] {
+        for (name, rule) in plants::list() {
+            println!("{name}\t{rule}");
+        }
+        return ExitCode::SUCCESS;
+    }
+    match read(&arguments) {
+        Ok(arguments) => runner::run(arguments.seeds, arguments.plant.as_deref(), arguments.verbose),
+        Err(reason) => {
+            eprintln!("{reason}\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn read(arguments: &[String]) -> Result<Arguments, String> {
+    let mut read = Arguments { seeds: 0..0, plant: None, verbose: false };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--seeds" => read.seeds = range(value()?)?,
+            "--plant" => read.plant = Some(value()?.clone()),
+            "--verbose" => read.verbose = true,
+            other => return Err(format!("{other} is not known")),
+        }
+    }
+    if let Some(name) = &read.plant
+        && !plants::list().any(|(known, _)| known == name)
+    {
+        return Err(format!("no planted bug is called {name}: see --list-plants"));
+    }
+    if read.seeds.is_empty() { Err("--seeds FROM..TO with FROM below TO is needed".into()) } else { Ok(read) }
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let bounds = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    bounds.ok_or(format!("{text} is not FROM..TO"))
+}

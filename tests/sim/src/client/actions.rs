@@ -1,0 +1,510 @@
+//! What a client does when it is up.
+
+use super::consumer::{Consumer, Mode};
+use super::producer::Producer;
+use super::protocol::{self, Member, Sending, acknowledge};
+use super::{Asked, Certainty, Client, Stage, Surroundings};
+use crate::ledger::{Acknowledged, Place, body, correlation};
+
+/// Requests that a client has under way at most.
+const REQUESTS: usize = 12;
+
+/// What ActiveMQ's clients add to a message's bytes when they count.
+const MESSAGE_OVERHEAD: i64 = 1024;
+
+impl Client {
+    /// One thing of those that it could do now.
+    pub(super) fn at_work(&mut self, around: &mut Surroundings<'_>) {
+        if around.calm {
+            return self.finish_up(around);
+        }
+        if !self.reads || self.random.one_in(300) {
+            return self.change_reading(around);
+        }
+        if self.random.below(1_000) < self.plan.breaks {
+            return self.break_off(around);
+        }
+        if self.random.one_in(400) {
+            return self.say_goodbye(around);
+        }
+        self.release_held(around);
+        match self.random.below(100) {
+            lot if lot < self.plan.sends => self.send(around),
+            lot if lot < 92 => self.consume(around),
+            92..94 => self.open_something(around),
+            94 => self.close_something(around),
+            95 => self.change_prefetch(around),
+            96 if self.plan.extras => self.use_temporary(around),
+            _ => self.pull(around),
+        }
+    }
+
+    /// Nothing new: what is there is read and acknowledged.
+    fn finish_up(&mut self, around: &mut Surroundings<'_>) {
+        if !self.reads {
+            self.change_reading(around);
+        }
+        if self.plan.drain && self.consumers.is_empty() {
+            self.open_everything(around);
+        }
+        self.release_held(around);
+        for _ in 0..8 {
+            self.consume(around);
+        }
+        for member in self.members() {
+            self.acknowledge_given(member, around);
+        }
+        self.pull(around);
+        if self.requests.is_empty() && !self.certainties.is_empty() {
+            // An answer to anything shows that the broker has all before it.
+            let again = protocol::open_producer(&self.connection_id, (-1, 99), None, 0);
+            self.ask(again, Asked::Nothing, around);
+        }
+    }
+
+    /// A consumer for each place.
+    fn open_everything(&mut self, around: &mut Surroundings<'_>) {
+        let session = self.open_session(around);
+        for place in self.plan.places.clone() {
+            let prefetch = *self.random.pick(&[0, 1, 10, 1_000]);
+            let mode = *self.random.pick(&[Mode::Auto, Mode::Client, Mode::Individual]);
+            self.add_consumer(session, place, mode, prefetch, around);
+        }
+    }
+
+    /// All that it had is done with: it goes.
+    pub fn leave(&mut self, around: &mut Surroundings<'_>) {
+        match self.stage {
+            Stage::Up => self.say_goodbye(around),
+            Stage::Away => {
+                self.in_flight_returns(around);
+                self.give_up(around);
+            }
+            Stage::Closing => {}
+            Stage::Greeting | Stage::Opening => self.break_off(around),
+        }
+    }
+
+    /// Whether everything that came was read and acknowledged, and everything asked was answered.
+    pub fn is_idle(&self) -> bool {
+        let idle = |consumer: &Consumer| consumer.is_idle();
+        self.finished
+            || (self.stage == Stage::Up
+                && (!self.plan.drain || !self.consumers.is_empty())
+                && self.requests.is_empty()
+                && self.consumers.values().all(idle)
+                && self.certainties.is_empty())
+    }
+
+    /// As the Java client does: hears of all temporary destinations.
+    pub(super) fn watch_temporaries(&mut self, around: &mut Surroundings<'_>) {
+        if self.plan.extras {
+            let advisories = Place::topic("ActiveMQ.Advisory.TempQueue,ActiveMQ.Advisory.TempTopic");
+            let info = protocol::open_consumer(&self.connection_id, (-1, 1), &advisories, 1_000);
+            self.ask(info, Asked::Nothing, around);
+        }
+    }
+
+    fn members(&self) -> Vec<Member> {
+        self.consumers.keys().copied().collect()
+    }
+
+    fn change_reading(&mut self, around: &mut Surroundings<'_>) {
+        let Some(link) = self.link else { return };
+        if self.reads || around.calm || self.random.one_in(10) {
+            self.reads = !self.reads;
+            if self.reads {
+                self.last_sign = around.schedule.nanos();
+            }
+            around.network.set_reading(link, self.reads);
+        }
+    }
+
+    /// Restored consumers get their real prefetch when the client is ready.
+    fn release_held(&mut self, around: &mut Surroundings<'_>) {
+        let held: Vec<_> = self
+            .consumers
+            .iter()
+            .filter(|(_, consumer)| consumer.is_held && consumer.is_open)
+            .map(|(member, _)| *member)
+            .collect();
+        for member in held {
+            if !around.calm && self.random.percent(60) {
+                continue;
+            }
+            let consumer = self.consumers.get_mut(&member).expect("just listed");
+            (consumer.is_held, consumer.allowed) = (false, consumer.prefetch);
+            let control =
+                protocol::set_prefetch(&self.connection_id, member, &consumer.place, consumer.prefetch as i32);
+            self.write(&control, around);
+        }
+    }
+
+    fn open_something(&mut self, around: &mut Surroundings<'_>) {
+        if self.sessions.is_empty() || (self.sessions.len() < 3 && self.random.one_in(4)) {
+            self.open_session(around);
+        }
+        let session = *self.random.pick(&self.sessions);
+        if self.consumers.len() < self.plan.consumers && self.random.percent(70) {
+            self.open_consumer(session, around);
+        } else if self.producers.len() < 4 {
+            self.open_producer(session, around);
+        }
+    }
+
+    fn open_session(&mut self, around: &mut Surroundings<'_>) -> i64 {
+        let session = self.next_session;
+        self.next_session += 1;
+        self.sessions.push(session);
+        self.tell(protocol::open_session(&self.connection_id, session), around);
+        session
+    }
+
+    fn open_consumer(&mut self, session: i64, around: &mut Surroundings<'_>) {
+        let mut place = self.random.pick(&self.plan.places).clone();
+        if place.kind == 100 && self.random.one_in(8) {
+            place = self.random.pick(&[Place::queue("queue.*"), Place::queue("queue.a,queue.b")]).clone();
+        }
+        let own = self.temporaries.last().filter(|_| self.random.one_in(2)).cloned();
+        let place = own.unwrap_or(place);
+        let prefetch = if place.is_topic() { 1_000 } else { *self.random.pick(&[1, 2, 5, 20, 100, 1_000, 0]) };
+        let prefetch = if prefetch == 0 && !self.plan.extras { 1 } else { prefetch };
+        let mode = *self.random.pick(&[Mode::Auto, Mode::Auto, Mode::Client, Mode::Individual]);
+        self.add_consumer(session, place, mode, prefetch, around);
+    }
+
+    /// Opens a consumer.
+    pub(super) fn add_consumer(
+        &mut self,
+        session: i64,
+        place: Place,
+        mode: Mode,
+        prefetch: u32,
+        around: &mut Surroundings<'_>,
+    ) {
+        let member = (session, self.next_member);
+        self.next_member += 1;
+        let number = around.number();
+        if place.is_topic() {
+            around.ledger.subscriptions.open(number, place.clone());
+        }
+        self.say(around, || {
+            format!("opens consumer {member:?} (number {number}) of {} prefetch {prefetch} {mode:?}", place.name)
+        });
+        let info = protocol::open_consumer(&self.connection_id, member, &place, prefetch as i32);
+        self.consumers.insert(member, Consumer::new(number, place, mode, prefetch));
+        self.ask(info, Asked::Consumer(member), around);
+    }
+
+    fn open_producer(&mut self, session: i64, around: &mut Surroundings<'_>) {
+        let member = (session, self.next_member);
+        self.next_member += 1;
+        let place = self.random.percent(60).then(|| self.random.pick(&self.plan.places).clone());
+        let window = if self.random.one_in(4) { 8_000 } else { 0 };
+        let info = protocol::open_producer(&self.connection_id, member, place.as_ref(), window);
+        self.producers.insert(member, Producer::new(around.number(), place, window));
+        self.ask(info, Asked::Producer(member), around);
+    }
+
+    fn send(&mut self, around: &mut Surroundings<'_>) {
+        let open: Vec<_> =
+            self.producers.iter().filter(|(_, producer)| producer.is_open).map(|(member, _)| *member).collect();
+        if open.is_empty() || self.requests.len() >= REQUESTS {
+            return if self.producers.is_empty() { self.open_something(around) } else { self.consume(around) };
+        }
+        let member = *self.random.pick(&open);
+        let place = self.target(member, around);
+        let persistent = self.random.percent(self.plan.persistent);
+        // A failover client's repeated sends are recognized only if they are persistent.
+        let sync = if persistent { self.random.percent(80) } else { !self.plan.failover && self.random.one_in(4) };
+        let producer = self.producers.get_mut(&member).expect("one of those listed");
+        if !sync && producer.window > 0 && producer.credit_used >= i64::from(producer.window) {
+            return;
+        }
+        producer.last += 1;
+        let (number, sequence) = (producer.number, producer.last);
+        let id = around.ledger.send(number, sequence, &place, persistent);
+        let content = body(id);
+        if !sync && producer.window > 0 {
+            producer.credit_used += content.len() as i64 + MESSAGE_OVERHEAD;
+        }
+        self.say(around, || format!("sends message {id} to {} persistent {persistent} sync {sync}", place.name));
+        let sending = Sending {
+            connection: &self.connection_id,
+            producer: member,
+            sequence,
+            place: &place,
+            persistent,
+            content: &content,
+            correlation: &correlation(id),
+        };
+        let message = protocol::message(&sending);
+        if sync {
+            self.ask(message.clone(), Asked::Send(id, Box::new(message)), around);
+        } else {
+            if place.is_temporary() || around.scarce {
+                // Nobody says whether it was refused.
+                self.may_complain = true;
+                around.ledger.answered(id, crate::ledger::Send::Unknown);
+            } else {
+                self.certainties.push_back(Certainty::Sent(id));
+            }
+            self.tell(message, around);
+        }
+    }
+
+    fn target(&mut self, member: Member, around: &Surroundings<'_>) -> Place {
+        if let Some(place) = self.producers[&member].place.clone() {
+            return place;
+        }
+        if !around.temporaries.is_empty() && self.random.one_in(6) {
+            return self.random.pick(around.temporaries).clone();
+        }
+        if self.random.one_in(8) {
+            return self
+                .random
+                .pick(&[Place::queue("queue.a,queue.b"), Place::queue("queue.b,topic://topic.x")])
+                .clone();
+        }
+        self.random.pick(&self.plan.places).clone()
+    }
+
+    /// The application takes a message, or acknowledges some.
+    fn consume(&mut self, around: &mut Surroundings<'_>) {
+        let members = self.members();
+        if members.is_empty() {
+            return if around.calm { () } else { self.open_something(around) };
+        }
+        let member = *self.random.pick(&members);
+        let batched = self.random.one_in(4);
+        let lazy = !around.calm && self.random.percent(40);
+        let gives_up = !around.calm && self.random.one_in(150);
+        let consumer = self.consumers.get_mut(&member).expect("one of those listed");
+        if consumer.place.is_topic() {
+            return self.acknowledge_topic(member, around);
+        }
+        if let Some(next) = consumer.in_flight.iter_mut().find(|message| !message.given) {
+            next.given = true;
+            consumer.last_delivered = next.sequence as i64;
+            consumer.given_since += 1;
+            let (id, place) = (next.id, next.place.clone());
+            if gives_up && around.ledger.may_give_up(id, &place) {
+                return self.give_message_up(member, around);
+            }
+        }
+        let consumer = &self.consumers[&member];
+        let half = consumer.allowed > 0 && consumer.given_since * 2 >= consumer.allowed;
+        match consumer.mode {
+            Mode::Auto if batched && lazy => {}
+            Mode::Auto => self.acknowledge_given(member, around),
+            Mode::Client | Mode::Individual if half => self.acknowledge_delivered(member, around),
+            Mode::Client if lazy => {}
+            Mode::Client => self.acknowledge_given(member, around),
+            Mode::Individual => self.acknowledge_one(member, around),
+        }
+    }
+
+    fn settle(&mut self, member: Member, positions: std::ops::Range<usize>, kind: i8, around: &mut Surroundings<'_>) {
+        let consumer = self.consumers.get_mut(&member).expect("an own consumer");
+        let taken: Vec<_> = consumer.in_flight.drain(positions).collect();
+        let (Some(first), Some(last)) = (taken.first(), taken.last()) else { return };
+        let individual = kind == acknowledge::INDIVIDUAL;
+        let first_id = (!individual).then(|| first.message_id.clone());
+        let id = protocol::consumer(&self.connection_id, member);
+        let ack =
+            protocol::acknowledge(id, &last.place, kind, first_id, Some(last.message_id.clone()), taken.len() as i32);
+        consumer.settled(taken.len() as u32);
+        let number = consumer.number;
+        consumer.given_since = consumer.given_since.saturating_sub(taken.len() as u32);
+        let how = if kind == acknowledge::POISON { Acknowledged::Poisoned } else { Acknowledged::Consumed };
+        for message in taken {
+            around.ledger.acknowledged(message.id, &message.place, how);
+            self.say(around, || format!("acknowledges message {} of {} kind {kind}", message.id, message.place.name));
+            self.certainties.push_back(Certainty::Acknowledged(message.id, message.place, number));
+        }
+        self.tell(ack, around);
+    }
+
+    /// All that the application has, which are the oldest unless some were acknowledged out of order.
+    fn acknowledge_given(&mut self, member: Member, around: &mut Surroundings<'_>) {
+        let consumer = &self.consumers[&member];
+        let given = consumer.in_flight.iter().take_while(|message| message.given).count();
+        if given > 0 {
+            let individual = consumer.mode == Mode::Individual;
+            if individual {
+                return (0..given).for_each(|_| self.settle(member, 0..1, acknowledge::INDIVIDUAL, around));
+            }
+            self.settle(member, 0..given, acknowledge::STANDARD, around);
+        }
+    }
+
+    fn acknowledge_one(&mut self, member: Member, around: &mut Surroundings<'_>) {
+        let given: Vec<_> = self.consumers[&member]
+            .in_flight
+            .iter()
+            .enumerate()
+            .filter(|(_, message)| message.given)
+            .map(|(position, _)| position)
+            .collect();
+        if !given.is_empty() {
+            let chosen = *self.random.pick(&given);
+            self.settle(member, chosen..chosen + 1, acknowledge::INDIVIDUAL, around);
+        }
+    }
+
+    /// The window grows by what the application has without having acknowledged it.
+    fn acknowledge_delivered(&mut self, member: Member, around: &mut Surroundings<'_>) {
+        let consumer = self.consumers.get_mut(&member).expect("an own consumer");
+        let Some(last) = consumer.in_flight.iter().rev().find(|message| message.given) else { return };
+        let count = consumer.given_since;
+        let id = protocol::consumer(&self.connection_id, member);
+        let first = consumer.in_flight.front().map(|message| message.message_id.clone());
+        let ack = protocol::acknowledge(
+            id,
+            &last.place,
+            acknowledge::DELIVERED,
+            first,
+            Some(last.message_id.clone()),
+            count as i32,
+        );
+        consumer.extension += count;
+        consumer.given_since = 0;
+        self.tell(ack, around);
+    }
+
+    fn acknowledge_topic(&mut self, member: Member, around: &mut Surroundings<'_>) {
+        let consumer = self.consumers.get_mut(&member).expect("an own consumer");
+        let Some(last) = consumer.last_message.clone().filter(|_| consumer.unacknowledged > 0) else { return };
+        let count = std::mem::take(&mut consumer.unacknowledged);
+        let id = protocol::consumer(&self.connection_id, member);
+        let ack =
+            protocol::acknowledge(id, &consumer.place.clone(), acknowledge::STANDARD, None, Some(last), count as i32);
+        self.tell(ack, around);
+    }
+
+    /// The message that the application was given last has failed too often.
+    fn give_message_up(&mut self, member: Member, around: &mut Surroundings<'_>) {
+        let consumer = &self.consumers[&member];
+        let position = consumer.in_flight.iter().rposition(|message| message.given).expect("just given");
+        self.settle(member, position..position + 1, acknowledge::POISON, around);
+    }
+
+    fn close_something(&mut self, around: &mut Surroundings<'_>) {
+        match self.random.below(10) {
+            0..6 => self.close_consumer(around),
+            6..8 => self.close_producer(around),
+            8 => self.close_session(around),
+            _ => {}
+        }
+    }
+
+    fn close_consumer(&mut self, around: &mut Surroundings<'_>) {
+        let open: Vec<_> =
+            self.consumers.iter().filter(|(_, consumer)| consumer.is_open).map(|(member, _)| *member).collect();
+        if open.is_empty() {
+            return;
+        }
+        let member = *self.random.pick(&open);
+        let mut consumer = self.consumers.remove(&member).expect("one of those listed");
+        let last = if self.random.one_in(6) { -2 } else { consumer.last_delivered };
+        self.say(around, || format!("closes consumer {member:?} (number {}) last {last}", consumer.number));
+        if last == -2 {
+            for (id, place) in consumer.forget_in_flight() {
+                around.ledger.returned(id, &place, consumer.number, true);
+            }
+        }
+        consumer.close(last, around.ledger);
+        self.tell(protocol::remove(protocol::consumer(&self.connection_id, member), last), around);
+    }
+
+    fn close_producer(&mut self, around: &mut Surroundings<'_>) {
+        let idle = |member: &Member| self.producers[member].is_open;
+        let open: Vec<_> = self.producers.keys().copied().filter(idle).collect();
+        // Sends that were not answered would be repeated under a producer that is gone.
+        let unanswered = self.requests.values().any(|request| matches!(request.asked, Asked::Send(..)));
+        if open.is_empty() || unanswered {
+            return;
+        }
+        let member = *self.random.pick(&open);
+        self.producers.remove(&member);
+        self.tell(protocol::remove(protocol::producer(&self.connection_id, member), 0), around);
+    }
+
+    fn close_session(&mut self, around: &mut Surroundings<'_>) {
+        let unanswered = !self.requests.is_empty();
+        if unanswered || self.sessions.len() < 2 {
+            return;
+        }
+        let position = self.random.index(self.sessions.len());
+        let session = self.sessions.remove(position);
+        let of_session = |member: &Member| member.0 == session;
+        let last = self
+            .consumers
+            .iter()
+            .filter(|(member, _)| of_session(member))
+            .map(|(_, consumer)| consumer.last_delivered)
+            .max()
+            .unwrap_or(-1);
+        for member in self.members().into_iter().filter(of_session) {
+            if let Some(mut consumer) = self.consumers.remove(&member) {
+                consumer.close(last, around.ledger);
+            }
+        }
+        self.producers.retain(|member, _| !of_session(member));
+        self.say(around, || format!("closes session {session} last {last}"));
+        self.tell(protocol::remove(protocol::session(&self.connection_id, session), last), around);
+    }
+
+    fn change_prefetch(&mut self, around: &mut Surroundings<'_>) {
+        let fit = |consumer: &Consumer| {
+            consumer.is_open && !consumer.is_held && consumer.prefetch > 0 && !consumer.place.is_topic()
+        };
+        let open: Vec<_> =
+            self.consumers.iter().filter(|(_, consumer)| fit(consumer)).map(|(member, _)| *member).collect();
+        if open.is_empty() {
+            return;
+        }
+        let member = *self.random.pick(&open);
+        let prefetch = *self.random.pick(&[1u32, 3, 10, 50]);
+        let consumer = self.consumers.get_mut(&member).expect("one of those listed");
+        consumer.prefetch = prefetch;
+        consumer.allowed = consumer.allowed.max(prefetch);
+        let control = protocol::set_prefetch(&self.connection_id, member, &consumer.place.clone(), prefetch as i32);
+        self.tell(control, around);
+    }
+
+    fn pull(&mut self, around: &mut Surroundings<'_>) {
+        for member in self.members() {
+            let timeout = if around.calm { -1 } else { *self.random.pick(&[-1i64, 0, 5, 50]) };
+            let consumer = self.consumers.get_mut(&member).expect("just listed");
+            let may = consumer.is_open
+                && !consumer.is_held
+                && consumer.prefetch == 0
+                && consumer.allowed == 0
+                && !consumer.place.is_topic();
+            // Who waits for ever asks again, so as to hear that there is nothing.
+            let waits = consumer.pull_waits.is_some_and(|earlier| earlier != 0 || !around.calm);
+            if may && !waits && !(around.calm && consumer.found_empty) {
+                consumer.pulls += 1;
+                consumer.pull_waits = Some(timeout);
+                consumer.found_empty = false;
+                let pull = protocol::pull(&self.connection_id, member, &consumer.place.clone(), timeout);
+                self.tell(pull, around);
+            }
+        }
+    }
+
+    fn use_temporary(&mut self, around: &mut Surroundings<'_>) {
+        if let Some(place) = self.temporaries.first().cloned().filter(|_| self.random.percent(50)) {
+            if self.consumers.values().any(|consumer| consumer.place == place) {
+                return;
+            }
+            self.temporaries.retain(|other| *other != place);
+            around.temporaries.retain(|other| *other != place);
+            return self.ask(protocol::temporary(&self.connection_id, &place, 1), Asked::Deletion, around);
+        }
+        let place = Place { kind: 102, name: format!("{}:{}", self.connection_id, self.next_member) };
+        self.next_member += 1;
+        self.ask(protocol::temporary(&self.connection_id, &place, 0), Asked::Temporary(place), around);
+    }
+}

@@ -1,0 +1,191 @@
+//! What the broker says to a client.
+
+use postrider_wire::openwire::schema::*;
+use postrider_wire::openwire::{Offer, Structure, WireFormat, WriterPolicy};
+
+use super::consumer::InFlight;
+use super::protocol::{self, Member};
+use super::{Asked, Client, Stage, Surroundings};
+use crate::ledger::{Delivery, Send};
+
+impl Client {
+    /// Bytes of any cut.
+    pub(super) fn received(&mut self, bytes: &[u8], around: &mut Surroundings<'_>) {
+        self.last_sign = around.schedule.nanos();
+        let mut rest = bytes;
+        let mut splitter =
+            std::mem::replace(&mut self.splitter, postrider_wire::openwire::FrameSplitter::new(super::FRAME_LIMIT));
+        let link = self.link;
+        while self.link == link
+            && let Some(frame) =
+                splitter.split(&mut rest).unwrap_or_else(|fault| panic!("the broker sends a broken frame: {fault:?}"))
+        {
+            let structure = self
+                .format
+                .decode(frame)
+                .unwrap_or_else(|error| panic!("the broker sends what cannot be decoded: {error}"));
+            if let Some(structure) = structure {
+                self.hear(&structure, around);
+            }
+        }
+        if self.link == link {
+            self.splitter = splitter;
+        }
+    }
+
+    fn hear(&mut self, said: &Structure, around: &mut Surroundings<'_>) {
+        match said.definition.name {
+            "WireFormatInfo" => self.agree(said, around),
+            "BrokerInfo" => assert!(said.object(broker_info::BROKER_ID).is_some(), "a BrokerInfo without an id"),
+            "ConnectionControl" | "ConsumerControl" | "ShutdownInfo" => {}
+            "KeepAliveInfo" => {
+                if said.bool(base_command::RESPONSE_REQUIRED) {
+                    self.write(&Structure::new(&keep_alive_info::DEFINITION), around);
+                }
+            }
+            "MessageDispatch" => self.dispatched(said, around),
+            "Response" => self.answered(said.int(response::CORRELATION_ID), around),
+            "ExceptionResponse" => self.refused(said, around),
+            "ConnectionError" => {
+                let exception = said.throwable(connection_error::EXCEPTION);
+                assert!(self.may_complain || around.scarce, "client {}: unexpected {exception:?}", self.index);
+            }
+            "ProducerAck" => self.credit(said),
+            other => panic!("the broker sends a {other}"),
+        }
+    }
+
+    fn agree(&mut self, said: &Structure, around: &mut Surroundings<'_>) {
+        let offer = Offer::read(said).expect("the broker's WireFormatInfo");
+        let agreed = self.offer().agree(&offer).expect("two offers agree");
+        self.format = WireFormat::new(agreed.settings(), WriterPolicy::Cheap);
+        self.introduce(around);
+    }
+
+    fn answered(&mut self, command: i32, around: &mut Surroundings<'_>) {
+        let Some(request) = self.requests.remove(&command) else {
+            panic!("client {}: an answer to {command}, which was not asked or was answered", self.index);
+        };
+        self.make_certain(request.before, around.ledger);
+        self.say(around, || format!("is answered {command} {:?}", short(&request.asked)));
+        match request.asked {
+            Asked::Connection => {
+                self.stage = Stage::Up;
+                self.watch_temporaries(around);
+            }
+            Asked::Producer(member) => {
+                if let Some(producer) = self.producers.get_mut(&member) {
+                    producer.is_open = true;
+                }
+            }
+            Asked::Consumer(member) => {
+                if let Some(consumer) = self.consumers.get_mut(&member) {
+                    consumer.is_open = true;
+                    around.ledger.subscriptions.begins(consumer.number);
+                }
+            }
+            Asked::Send(id, _) => around.ledger.answered(id, Send::Certain),
+            Asked::Temporary(place) => {
+                around.temporaries.push(place.clone());
+                self.temporaries.push(place);
+            }
+            Asked::Goodbye => self.part(around),
+            Asked::Deletion | Asked::Nothing => {}
+        }
+    }
+
+    fn refused(&mut self, said: &Structure, around: &mut Surroundings<'_>) {
+        let command = said.int(response::CORRELATION_ID);
+        let exception = said.throwable(exception_response::EXCEPTION).expect("an ExceptionResponse says why");
+        let text = format!("{exception:?}");
+        let request = self
+            .requests
+            .remove(&command)
+            .unwrap_or_else(|| panic!("a refusal of {command}, which was not asked: {text}"));
+        let class = exception.class.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
+        match request.asked {
+            Asked::Send(id, structure) => {
+                let to = protocol::place(structure.object(message::DESTINATION).expect("a message has a destination"));
+                let gone = to.is_temporary() && class.contains("DestinationDoesNotExist");
+                let full = around.scarce && class.contains("ResourceAllocation");
+                assert!(gone || full, "client {}: message {id} is refused: {text}", self.index);
+                self.make_certain(request.before, around.ledger);
+                around.ledger.answered(id, Send::Refused);
+            }
+            Asked::Deletion => {}
+            other => panic!("client {}: {other:?} is refused: {text}", self.index),
+        }
+    }
+
+    fn credit(&mut self, said: &Structure) {
+        let id = said.object(producer_ack::PRODUCER_ID).expect("a ProducerAck names its producer");
+        let member = (id.long(producer_id::SESSION_ID), id.long(producer_id::VALUE));
+        if let Some(producer) = self.producers.get_mut(&member) {
+            producer.credit_used -= i64::from(said.int(producer_ack::SIZE));
+            assert!(producer.credit_used >= 0, "R24: a producer gets back more than it had sent");
+        }
+    }
+
+    fn dispatched(&mut self, said: &Structure, around: &mut Surroundings<'_>) {
+        let id = said.object(message_dispatch::CONSUMER_ID).expect("a dispatch names its consumer");
+        let member: Member = (id.long(consumer_id::SESSION_ID), id.long(consumer_id::VALUE));
+        let Some(message) = said.object(message_dispatch::MESSAGE).cloned() else {
+            assert!(said.object(message_dispatch::DESTINATION).is_none(), "an end of messages names a destination");
+            return self.end_of_messages(member);
+        };
+        if member.0 == -1 {
+            return;
+        }
+        // A consumer that is being closed here drops what still comes.
+        let Some(consumer) = self.consumers.get_mut(&member) else { return };
+        let place =
+            protocol::place(said.object(message_dispatch::DESTINATION).expect("a dispatch names its destination"));
+        let message_id = message.object(message::MESSAGE_ID).expect("a message has an id").clone();
+        let sequence = message_id.long(message_id::BROKER_SEQUENCE_ID) as u64;
+        let correlation = message.string(message::CORRELATION_ID).map(String::from_utf8_lossy).unwrap_or_default();
+        let persistent = message.bool(message::PERSISTENT);
+        let redeliveries = said.int(message_dispatch::REDELIVERY_COUNTER);
+        assert!(consumer.place.takes(&place), "a message of {place:?} for a consumer of {:?}", consumer.place);
+        let delivery = Delivery {
+            consumer: consumer.number,
+            place: &place,
+            sequence,
+            redeliveries: u32::try_from(redeliveries).expect("a counter is not negative"),
+            persistent,
+            correlation: &correlation,
+            content: message.bytes(message::CONTENT).unwrap_or_default(),
+        };
+        let id = around.ledger.delivered(&delivery);
+        if around.trace {
+            println!(
+                "{:>14} client {} consumer {member:?} (number {}) gets message {id} of {} sequence {sequence} counter {redeliveries}",
+                around.schedule.nanos(),
+                self.connection_id,
+                consumer.number,
+                place.name
+            );
+        }
+        if place.is_topic() {
+            consumer.unacknowledged += 1;
+            consumer.last_message = Some(message_id);
+            let beyond = consumer.unacknowledged.saturating_sub(consumer.extension);
+            return consumer.check_credit(beyond);
+        }
+        consumer.take(InFlight { id, place, sequence, message_id, persistent, given: false });
+    }
+
+    fn end_of_messages(&mut self, member: Member) {
+        let Some(consumer) = self.consumers.get_mut(&member) else { return };
+        consumer.pull_answers += 1;
+        consumer.pull_waits = None;
+        assert!(consumer.pull_answers <= consumer.pulls, "an end of messages that nobody asked for");
+        consumer.found_empty = true;
+    }
+}
+
+fn short(asked: &Asked) -> String {
+    match asked {
+        Asked::Send(id, _) => format!("Send({id})"),
+        other => format!("{other:?}"),
+    }
+}

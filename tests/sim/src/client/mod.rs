@@ -1,0 +1,358 @@
+//! A client as the Java one behaves: one connection with sessions, producers and consumers, or a failover client that comes back
+//! with all of them. It reads everything with the table-driven codec.
+
+mod actions;
+mod consumer;
+mod inbound;
+mod producer;
+pub mod protocol;
+mod reconnect;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use postrider_wire::openwire::schema::*;
+use postrider_wire::openwire::{FrameSplitter, Offer, Settings, Structure, WireFormat, WriterPolicy};
+
+use crate::ledger::{Ledger, MessageId, Place, Send};
+use crate::network::{Arrival, LinkId, Network};
+use crate::random::Random;
+use crate::schedule::{Happening, MILLI, SECOND, Schedule};
+use consumer::Consumer;
+use producer::Producer;
+use protocol::Member;
+
+/// What a client is like.
+#[derive(Clone, Debug)]
+pub struct ClientPlan {
+    /// It comes back after a broken connection, as itself.
+    pub failover: bool,
+    /// What it offers.
+    pub tight: bool,
+    /// Slots of its cache; 0: none.
+    pub cache: i32,
+    /// Milliseconds of silence after which a side is dead; 0: never.
+    pub inactivity_millis: i64,
+    /// Nanoseconds between two things it does, typically.
+    pub think_nanos: u64,
+    /// Of a hundred things it does, so many are sends.
+    pub sends: u64,
+    /// Of a thousand things it does, so many break its connection.
+    pub breaks: u64,
+    /// Destinations it sends to and listens to.
+    pub places: Vec<Place>,
+    /// Consumers it has at most.
+    pub consumers: usize,
+    /// Percent of its messages that are persistent.
+    pub persistent: u64,
+    /// It uses temporary queues, and consumers that pull.
+    pub extras: bool,
+    /// It takes all that is in its places, and sends nothing.
+    pub drain: bool,
+}
+
+/// What all clients share.
+pub struct Surroundings<'a> {
+    /// The oracle.
+    pub ledger: &'a mut Ledger,
+    /// The network.
+    pub network: &'a Network,
+    /// The clock.
+    pub schedule: &'a Schedule,
+    /// Temporary queues that exist, for all to send to.
+    pub temporaries: &'a mut Vec<Place>,
+    /// Numbers for consumers and producers, never used twice.
+    pub numbers: &'a mut u64,
+    /// Sends may fail for want of room.
+    pub scarce: bool,
+    /// Clients only finish what they have begun.
+    pub calm: bool,
+    /// Whether what happens is printed.
+    pub trace: bool,
+}
+
+impl Surroundings<'_> {
+    fn number(&mut self) -> u64 {
+        *self.numbers += 1;
+        *self.numbers
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// No connection; tries to get one.
+    Away,
+    /// Waits for the WireFormatInfo.
+    Greeting,
+    /// Waits for the answer to its ConnectionInfo.
+    Opening,
+    /// At work.
+    Up,
+    /// Waits for the answer to its goodbye.
+    Closing,
+}
+
+/// What an answer is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Asked {
+    Connection,
+    Producer(Member),
+    Consumer(Member),
+    Send(MessageId, Box<Structure>),
+    Temporary(Place),
+    Deletion,
+    Goodbye,
+    Nothing,
+}
+
+struct Request {
+    asked: Asked,
+    /// How many of the connection's certainties were sent before it.
+    before: u64,
+    since: u64,
+}
+
+/// What the broker has for sure once it answers something sent later.
+enum Certainty {
+    Acknowledged(MessageId, Place, u64),
+    Sent(MessageId),
+}
+
+/// A client.
+pub struct Client {
+    plan: ClientPlan,
+    index: usize,
+    random: Random,
+    /// Of its present connection; tells late happenings apart.
+    life: u64,
+    stage: Stage,
+    link: Option<LinkId>,
+    is_cut: bool,
+    reads: bool,
+    connection_id: String,
+    incarnation: u64,
+    came_back: bool,
+    splitter: FrameSplitter,
+    format: WireFormat,
+    next_command: i32,
+    requests: BTreeMap<i32, Request>,
+    certainties: VecDeque<Certainty>,
+    certainties_before: u64,
+    sessions: Vec<i64>,
+    next_session: i64,
+    consumers: BTreeMap<Member, Consumer>,
+    producers: BTreeMap<Member, Producer>,
+    next_member: i64,
+    temporaries: Vec<Place>,
+    may_complain: bool,
+    last_sign: u64,
+    last_keep_alive: u64,
+    finished: bool,
+}
+
+const FRAME_LIMIT: usize = 104_857_600;
+
+impl Client {
+    /// A client that connects soon.
+    pub fn new(index: usize, plan: ClientPlan, random: Random, schedule: &Schedule) -> Client {
+        let settings = Settings::initial(FRAME_LIMIT);
+        let mut client = Client {
+            plan,
+            index,
+            random,
+            life: 1,
+            stage: Stage::Away,
+            link: None,
+            is_cut: false,
+            reads: true,
+            connection_id: String::new(),
+            incarnation: 0,
+            came_back: false,
+            splitter: FrameSplitter::new(FRAME_LIMIT),
+            format: WireFormat::new(settings, WriterPolicy::Cheap),
+            next_command: 1,
+            requests: BTreeMap::new(),
+            certainties: VecDeque::new(),
+            certainties_before: 0,
+            sessions: Vec::new(),
+            next_session: 1,
+            consumers: BTreeMap::new(),
+            producers: BTreeMap::new(),
+            next_member: 1,
+            temporaries: Vec::new(),
+            may_complain: false,
+            last_sign: 0,
+            last_keep_alive: 0,
+            finished: false,
+        };
+        client.new_identity();
+        schedule.after(client.random.delay(3 * MILLI), Happening::Client(index, client.life));
+        client
+    }
+
+    /// Another identity than earlier clients with the same index.
+    #[must_use]
+    pub fn named(mut self, incarnation: u64) -> Client {
+        self.incarnation = incarnation;
+        self.new_identity();
+        self
+    }
+
+    /// Whether the link is this client's.
+    pub fn has_link(&self, link: LinkId) -> bool {
+        self.link == Some(link)
+    }
+
+    /// Whether it has said goodbye, and was answered.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// What it still waits for.
+    pub fn waits_for(&self) -> String {
+        let asked: Vec<_> =
+            self.requests.iter().map(|(command, request)| (command, &request.asked, request.since)).take(3).collect();
+        format!("client {} ({}) {:?}: {asked:?}", self.index, self.connection_id, self.stage)
+    }
+
+    /// Its turn.
+    pub fn act(&mut self, life: u64, around: &mut Surroundings<'_>) {
+        if life != self.life || self.finished {
+            return;
+        }
+        match self.stage {
+            Stage::Away => self.connect(around),
+            Stage::Up => self.at_work(around),
+            Stage::Greeting | Stage::Opening | Stage::Closing => {}
+        }
+        self.check_patience(around);
+        self.keep_alive(around);
+        // A new life has its own turns.
+        if !self.finished && self.life == life {
+            let pause = self.random.delay(self.plan.think_nanos);
+            around.schedule.after(1 + pause, Happening::Client(self.index, self.life));
+        }
+    }
+
+    /// Something has come on its connection.
+    pub fn news(&mut self, around: &mut Surroundings<'_>) {
+        while let Some(link) = self.link {
+            match around.network.read(link) {
+                Some(Arrival::Bytes(bytes)) => self.received(&bytes, around),
+                Some(Arrival::Closed) => self.lost(around),
+                None => return,
+            }
+        }
+    }
+
+    fn new_identity(&mut self) {
+        self.incarnation += 1;
+        self.connection_id = format!("ID:sim-{}-{}:1", self.index, self.incarnation);
+        self.came_back = false;
+        self.next_command = 1;
+        self.sessions.clear();
+        self.next_session = 1;
+        self.next_member = 1;
+        self.consumers.clear();
+        self.producers.clear();
+        self.temporaries.clear();
+        self.requests.clear();
+    }
+
+    fn connect(&mut self, around: &mut Surroundings<'_>) {
+        if around.calm && !self.plan.drain && self.consumers.is_empty() && self.requests.is_empty() {
+            self.finished = true;
+            return;
+        }
+        let Some(link) = around.network.connect() else { return };
+        self.link = Some(link);
+        (self.is_cut, self.reads) = (false, true);
+        self.stage = Stage::Greeting;
+        self.splitter = FrameSplitter::new(FRAME_LIMIT);
+        self.format = WireFormat::new(Settings::initial(FRAME_LIMIT), WriterPolicy::Cheap);
+        self.last_sign = around.schedule.nanos();
+        self.certainties.clear();
+        self.certainties_before = 0;
+        self.say(around, || "connects".into());
+        let info = self.offer().write();
+        self.write(&info, around);
+    }
+
+    fn offer(&self) -> Offer {
+        Offer {
+            tight_encoding_enabled: self.plan.tight,
+            cache_enabled: self.plan.cache > 0,
+            cache_size: self.plan.cache,
+            max_inactivity_duration: self.plan.inactivity_millis,
+            max_inactivity_duration_initial_delay: self.plan.inactivity_millis.min(1_000),
+            ..Offer::of_broker(FRAME_LIMIT as i64)
+        }
+    }
+
+    fn write(&mut self, structure: &Structure, around: &Surroundings<'_>) {
+        let Some(link) = self.link else { return };
+        let mut bytes = Vec::new();
+        self.format.encode(structure, &mut bytes).expect("what a client says can be encoded");
+        around.network.write(link, &bytes);
+    }
+
+    /// Sends a command that wants an answer.
+    fn ask(&mut self, structure: Structure, asked: Asked, around: &Surroundings<'_>) {
+        let command = self.next_command;
+        self.next_command += 1;
+        let structure = structure.with(base_command::COMMAND_ID, command).with(base_command::RESPONSE_REQUIRED, true);
+        let asked = match asked {
+            Asked::Send(id, _) => Asked::Send(id, Box::new(structure.clone())),
+            other => other,
+        };
+        let before = self.certainties_before + self.certainties.len() as u64;
+        self.requests.insert(command, Request { asked, before, since: around.schedule.nanos() });
+        self.write(&structure, around);
+    }
+
+    /// Sends a command that wants none.
+    fn tell(&mut self, structure: Structure, around: &Surroundings<'_>) {
+        let command = self.next_command;
+        self.next_command += 1;
+        self.write(&structure.with(base_command::COMMAND_ID, command), around);
+    }
+
+    /// The broker has everything that was sent before this request.
+    fn make_certain(&mut self, before: u64, ledger: &mut Ledger) {
+        while self.certainties_before < before {
+            let Some(certainty) = self.certainties.pop_front() else { return };
+            self.certainties_before += 1;
+            match certainty {
+                Certainty::Acknowledged(id, place, _) => ledger.confirmed(id, &place),
+                Certainty::Sent(id) => ledger.answered(id, Send::Certain),
+            }
+        }
+    }
+
+    /// A healthy broker answers within seconds.
+    fn check_patience(&self, around: &Surroundings<'_>) {
+        if self.is_cut || !self.reads || around.scarce || self.link.is_none() {
+            return;
+        }
+        let now = around.schedule.nanos();
+        if let Some((command, request)) =
+            self.requests.iter().find(|(_, request)| now > request.since.max(self.last_sign) + 20 * SECOND)
+        {
+            panic!("R26: stuck: request {command} ({:?}) of client {} waits for 20 s", request.asked, self.index);
+        }
+    }
+
+    fn keep_alive(&mut self, around: &Surroundings<'_>) {
+        let third = self.plan.inactivity_millis as u64 * MILLI / 3;
+        let now = around.schedule.nanos();
+        if third > 0 && matches!(self.stage, Stage::Up | Stage::Closing) && now > self.last_keep_alive + third / 2 {
+            self.last_keep_alive = now;
+            self.write(&Structure::new(&keep_alive_info::DEFINITION), around);
+        }
+    }
+
+    fn say(&self, around: &Surroundings<'_>, what: impl FnOnce() -> String) {
+        if around.trace {
+            println!("{:>14} client {} {}", around.schedule.nanos(), self.connection_id, what());
+        }
+    }
+}

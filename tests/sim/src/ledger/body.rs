@@ -1,0 +1,68 @@
+//! Bodies that say what they are, so that an altered or invented one is recognized.
+
+use crate::random::{Random, mix};
+
+/// A message's number within the seed, from 1.
+pub type MessageId = u64;
+
+const MAGIC: &[u8; 8] = b"SIM-BODY";
+const HEAD: usize = 20;
+
+/// Bytes of a message's body.
+pub fn length(id: MessageId) -> u64 {
+    let lot = mix(id ^ 0xB0D1);
+    HEAD as u64
+        + match lot % 400 {
+            0 => 70_000 + (lot >> 16) % 120_000,
+            1..20 => (lot >> 16) % 9_000,
+            20..60 => 0,
+            _ => (lot >> 16) % 600,
+        }
+}
+
+/// The body of a message: magic, id, length, and bytes that follow from the id.
+pub fn body(id: MessageId) -> Vec<u8> {
+    let length = length(id) as usize;
+    let mut bytes = Vec::with_capacity(length + 8);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&id.to_le_bytes());
+    bytes.extend_from_slice(&(length as u32).to_le_bytes());
+    let mut random = Random::new(id);
+    while bytes.len() < length {
+        bytes.extend_from_slice(&random.next().to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// The message whose body this is.
+pub fn read_body(bytes: &[u8]) -> Result<MessageId, String> {
+    if bytes.len() < HEAD || bytes[..8] != *MAGIC {
+        return Err(format!("{} bytes that nobody sent", bytes.len()));
+    }
+    let mut id = [0; 8];
+    id.copy_from_slice(&bytes[8..16]);
+    let id = u64::from_le_bytes(id);
+    if bytes == body(id) { Ok(id) } else { Err(format!("the body of message {id} has changed")) }
+}
+
+/// The correlation id of a message.
+pub fn correlation(id: MessageId) -> String {
+    format!("correlation-{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_recognized_and_an_altered_one_is_not() {
+        for id in 1..200 {
+            let mut bytes = body(id);
+            assert_eq!(read_body(&bytes), Ok(id));
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            assert!(read_body(&bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The oracle: what was sent, receipted, delivered and acknowledged, and whether the broker may do what it does.
+//!
+//! What it sees that must not be is a panic: the seed has failed.
+
+mod body;
+mod part;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use std::collections::BTreeMap;
+
+pub use body::{MessageId, body, correlation, read_body};
+pub use part::Acknowledged;
+use part::Part;
+pub use topics::Subscriptions;
+
+/// A destination: the code of its structure, and its name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct Place {
+    /// 100 queue, 101 topic, 102 and 103 temporary ones.
+    pub kind: u8,
+    /// Its name.
+    pub name: String,
+}
+
+impl Place {
+    /// A queue.
+    pub fn queue(name: &str) -> Place {
+        Place { kind: 100, name: name.to_owned() }
+    }
+
+    /// A topic.
+    pub fn topic(name: &str) -> Place {
+        Place { kind: 101, name: name.to_owned() }
+    }
+
+    /// Whether each message goes to every subscriber.
+    pub fn is_topic(&self) -> bool {
+        self.kind == 101 || self.kind == 103
+    }
+
+    /// Whether it goes with its connection.
+    pub fn is_temporary(&self) -> bool {
+        self.kind >= 102
+    }
+
+    /// The parts of a composite, or itself.
+    pub fn parts(&self) -> Vec<Place> {
+        self.name
+            .split(',')
+            .map(|part| {
+                part.strip_prefix("topic://")
+                    .map_or_else(|| Place { kind: self.kind, name: part.to_owned() }, Place::topic)
+            })
+            .collect()
+    }
+
+    /// Whether a consumer here gets what is sent there.
+    pub fn takes(&self, other: &Place) -> bool {
+        self.parts().iter().any(|part| {
+            let wild = part.name.strip_suffix('*').or_else(|| part.name.strip_suffix('>'));
+            part.kind == other.kind && wild.map_or(part.name == other.name, |stem| other.name.starts_with(stem))
+        })
+    }
+}
+
+/// The queue of messages that were given up.
+pub fn dead_letters() -> Place {
+    Place::queue("ActiveMQ.DLQ")
+}
+
+/// How far a send has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Send {
+    /// On its way.
+    Sent,
+    /// Stored: the broker has said so, or has delivered it.
+    Certain,
+    /// The connection broke: stored or not.
+    Unknown,
+    /// Refused.
+    Refused,
+}
+
+struct Message {
+    producer: u64,
+    number: i64,
+    persistent: bool,
+    send: Send,
+    parts: Vec<Part>,
+}
+
+/// One delivery, as a client decoded it.
+pub struct Delivery<'a> {
+    /// Number of the consumer, never used twice.
+    pub consumer: u64,
+    /// Where the message is.
+    pub place: &'a Place,
+    /// The broker's sequence.
+    pub sequence: u64,
+    /// The dispatch's redelivery counter.
+    pub redeliveries: u32,
+    /// The message's own fields.
+    pub persistent: bool,
+    /// Its correlation id.
+    pub correlation: &'a str,
+    /// Its content.
+    pub content: &'a [u8],
+}
+
+/// Everything that clients did and saw.
+#[derive(Default)]
+pub struct Ledger {
+    messages: BTreeMap<MessageId, Message>,
+    next_message: MessageId,
+    /// Which message and place each sequence belongs to.
+    sequences: BTreeMap<u64, (MessageId, Place)>,
+    /// Sequences by producer, place and number within the producer.
+    orders: BTreeMap<(u64, Place), BTreeMap<i64, u64>>,
+    /// Plain topic consumers.
+    pub subscriptions: Subscriptions,
+    /// Messages that rot may have taken.
+    pub forgiven: u64,
+    /// One consumer takes all that is left: in the order of the sequences, and this one was the last.
+    pub draining: Option<BTreeMap<Place, u64>>,
+    /// What was counted, for people.
+    pub counts: Counts,
+}
+
+/// Counts of a seed.
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages sent.
+    pub sent: u64,
+    /// Receipts.
+    pub receipts: u64,
+    /// Deliveries.
+    pub delivered: u64,
+    /// Deliveries marked as repeated.
+    pub redelivered: u64,
+    /// Acknowledgements.
+    pub acknowledged: u64,
+}
+
+impl Ledger {
+    /// A new message is about to be sent.
+    pub fn send(&mut self, producer: u64, number: i64, place: &Place, persistent: bool) -> MessageId {
+        self.next_message += 1;
+        self.counts.sent += 1;
+        let id = self.next_message;
+        let parts: Vec<Part> = place.parts().into_iter().map(Part::new).collect();
+        for part in parts.iter().filter(|part| part.place.is_topic()) {
+            self.subscriptions.sent(id, &part.place);
+        }
+        self.messages.insert(id, Message { producer, number, persistent, send: Send::Sent, parts });
+        id
+    }
+
+    /// The broker has said what became of a send, or the connection broke before it did.
+    pub fn answered(&mut self, id: MessageId, send: Send) {
+        let message = self.messages.get_mut(&id).expect("a message that was sent");
+        if message.send == Send::Certain {
+            return;
+        }
+        assert!(
+            send != Send::Refused || message.parts.iter().all(|part| part.deliveries == 0),
+            "message {id} was refused and delivered"
+        );
+        self.counts.receipts += u64::from(send == Send::Certain);
+        message.send = send;
+    }
+
+    /// A message has come to a client. Answers with its id.
+    pub fn delivered(&mut self, delivery: &Delivery<'_>) -> MessageId {
+        let id = read_body(delivery.content).unwrap_or_else(|reason| panic!("R5: altered or invented: {reason}"));
+        let Some(message) = self.messages.get_mut(&id) else { panic!("R5: message {id} was never sent") };
+        assert!(message.send != Send::Refused, "message {id} was refused and is delivered");
+        assert_eq!(delivery.correlation, correlation(id), "correlation id of message {id} altered");
+        assert_eq!(delivery.persistent, message.persistent, "delivery mode of message {id} altered");
+        self.counts.delivered += 1;
+        self.counts.redelivered += u64::from(delivery.redeliveries > 0);
+        self.check_sequence(id, delivery);
+        if delivery.place.is_topic() {
+            self.subscriptions.delivered(id, delivery, self.messages[&id].producer, self.messages[&id].number);
+            return id;
+        }
+        if let Some(last) = self.draining.as_mut().map(|draining| draining.entry(delivery.place.clone()).or_default()) {
+            let ordered = *last < delivery.sequence;
+            assert!(ordered, "order of {:?}: sequence {} comes after {last}", delivery.place, delivery.sequence);
+            *last = delivery.sequence;
+        }
+        let message = self.messages.get_mut(&id).expect("just found");
+        if message.persistent && !delivery.place.is_temporary() {
+            // Dispatch waits for the commit (R14): what was seen stays.
+            message.send = Send::Certain;
+        }
+        let part = message.parts.iter_mut().find(|part| part.is_at(delivery.place));
+        let part = part.unwrap_or_else(|| panic!("message {id} at {:?}, where it was not sent", delivery.place));
+        part.delivered(id, delivery);
+        id
+    }
+
+    /// Each sequence is one message's at one place, and grows with the sends of a producer to a place (R9).
+    fn check_sequence(&mut self, id: MessageId, delivery: &Delivery<'_>) {
+        assert!(delivery.sequence > 0, "a message without a sequence");
+        let what = (id, delivery.place.clone());
+        let known = self.sequences.entry(delivery.sequence).or_insert_with(|| what.clone());
+        assert_eq!(*known, what, "R9: sequence {} is used twice", delivery.sequence);
+        let message = &self.messages[&id];
+        if *delivery.place == dead_letters() {
+            return;
+        }
+        let order = self.orders.entry((message.producer, delivery.place.clone())).or_default();
+        let first = *order.entry(message.number).or_insert(delivery.sequence);
+        assert_eq!(first, delivery.sequence, "R17: message {id} is stored twice at {:?}", delivery.place);
+        let before = order.range(..message.number).next_back();
+        let after = order.range(message.number + 1..).next();
+        let ordered =
+            before.is_none_or(|(_, sequence)| *sequence < first) && after.is_none_or(|(_, sequence)| *sequence > first);
+        assert!(
+            ordered,
+            "order of producer {} at {:?} around message {id}: {before:?} {first} {after:?}",
+            message.producer, delivery.place
+        );
+    }
+
+    fn part(&mut self, id: MessageId, place: &Place) -> Option<&mut Part> {
+        let message = self.messages.get_mut(&id)?;
+        message.parts.iter_mut().find(|part| !part.place.is_topic() && part.is_at(place))
+    }
+
+    /// A client acknowledges; `confirmed` later, when an answer to a later request shows that the broker has it.
+    pub fn acknowledged(&mut self, id: MessageId, place: &Place, how: Acknowledged) {
+        self.counts.acknowledged += 1;
+        if let Some(part) = self.part(id, place) {
+            part.acknowledge(how);
+        }
+    }
+
+    /// The broker has an acknowledgement for sure.
+    pub fn confirmed(&mut self, id: MessageId, place: &Place) {
+        if let Some(part) = self.part(id, place) {
+            part.confirm(place);
+        }
+    }
+
+    /// A consumer that had the message has been closed by its client. `marked`: it counts as delivered.
+    pub fn returned(&mut self, id: MessageId, place: &Place, consumer: u64, marked: bool) {
+        if let Some(part) = self.part(id, place) {
+            part.returned(consumer, marked);
+        }
+    }
+
+    /// Whether a client may give the message up: what becomes of the copy is only followed in the plain case.
+    pub fn may_give_up(&self, id: MessageId, place: &Place) -> bool {
+        let message = &self.messages[&id];
+        message.persistent && message.parts.len() == 1 && !place.is_temporary() && *place != dead_letters()
+    }
+
+    /// The process of the broker has ended.
+    pub fn crashed(&mut self) {
+        self.subscriptions.crashed();
+        for message in self.messages.values_mut() {
+            if !message.persistent && message.send != Send::Refused {
+                message.send = Send::Unknown;
+            }
+            let survives = |part: &Part| message.persistent && !part.place.is_temporary();
+            for part in &mut message.parts {
+                let survives = survives(part);
+                part.crashed(survives);
+            }
+        }
+    }
+
+    /// All queues are empty, says the broker. What is missing?
+    pub fn check_drained(&self) {
+        let mut missing = Vec::new();
+        for (id, message) in &self.messages {
+            for part in message.parts.iter().filter(|part| !part.place.is_topic()) {
+                if message.send == Send::Certain && part.is_owed() {
+                    missing.push((*id, part.place.name.clone(), message.persistent));
+                }
+            }
+        }
+        let forgiven = self.forgiven as usize;
+        assert!(missing.len() <= forgiven, "lost: {} messages, {:?}", missing.len(), &missing[..missing.len().min(5)]);
+    }
+
+    /// All topic consumers have read what there is.
+    pub fn check_topics(&self) {
+        let certain = |id: MessageId| self.messages[&id].send == Send::Certain;
+        self.subscriptions.check(certain);
+    }
+
+    /// Bytes of bodies that are or may be stored.
+    pub fn live_bytes(&self) -> u64 {
+        let live = |message: &&(MessageId, &Message)| {
+            message.1.persistent
+                && message.1.send != Send::Refused
+                && message.1.parts.iter().any(|part| !part.place.is_topic() && part.may_be_stored())
+        };
+        self.messages
+            .iter()
+            .map(|(id, message)| (*id, message))
+            .filter(|pair| live(&pair))
+            .map(|(id, _)| 300 + body::length(id))
+            .sum()
+    }
+}
+
+impl Counts {
+    /// Adds another's.
+    pub fn add(&mut self, other: &Counts) {
+        self.sent += other.sent;
+        self.receipts += other.receipts;
+        self.delivered += other.delivered;
+        self.redelivered += other.redelivered;
+        self.acknowledged += other.acknowledged;
+    }
+}

@@ -1,0 +1,148 @@
+//! A message at one queue.
+
+use super::{Delivery, MessageId, Place, dead_letters};
+
+/// What an acknowledgement did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Acknowledged {
+    /// Consumed.
+    Consumed,
+    /// Given up: to the dead letter queue.
+    Poisoned,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Stored, or on its way.
+    Stored,
+    /// Acknowledged; the broker may not have heard it.
+    Acknowledged,
+    /// Acknowledged, and the broker has it.
+    Gone,
+}
+
+/// A message at one queue.
+pub struct Part {
+    pub place: Place,
+    state: State,
+    /// The dead letter queue may have it; then `state` is about there once it was seen there.
+    poisoned: bool,
+    poison_confirmed: bool,
+    moved: bool,
+    pub deliveries: u32,
+    /// The consumer that has it in flight.
+    holder: Option<u64>,
+    last_counter: u32,
+    /// The next delivery's counter, at least.
+    required: u32,
+    /// A client could have seen it.
+    seen: bool,
+    /// It was in memory when the process ended.
+    forgiven: bool,
+}
+
+impl Part {
+    pub fn new(place: Place) -> Part {
+        Part {
+            place,
+            state: State::Stored,
+            poisoned: false,
+            poison_confirmed: false,
+            moved: false,
+            deliveries: 0,
+            holder: None,
+            last_counter: 0,
+            required: 0,
+            seen: false,
+            forgiven: false,
+        }
+    }
+
+    /// Whether it may be delivered from there.
+    pub fn is_at(&self, place: &Place) -> bool {
+        self.place == *place || (self.poisoned && *place == dead_letters())
+    }
+
+    pub fn delivered(&mut self, id: MessageId, delivery: &Delivery<'_>) {
+        let there = *delivery.place != self.place;
+        if there && !self.moved {
+            (self.moved, self.state, self.holder) = (true, State::Stored, None);
+            (self.required, self.last_counter, self.seen) = (0, 0, false);
+        }
+        assert!(
+            there || !(self.moved || self.poison_confirmed),
+            "R10: message {id} came back to {:?} from the dead letters",
+            self.place
+        );
+        assert!(self.state != State::Gone, "R10: message {id} at {:?} was acknowledged and is back", delivery.place);
+        if self.state == State::Acknowledged {
+            // What comes again was not settled after all, and is owed again.
+            self.state = State::Stored;
+            self.poisoned &= there;
+        }
+        assert!(!self.forgiven, "message {id} at {:?} is not persistent and outlived its time", delivery.place);
+        if let Some(holder) = self.holder {
+            panic!("message {id} at {:?} is with consumer {holder} and goes to {}", delivery.place, delivery.consumer);
+        }
+        assert!(
+            delivery.redeliveries >= self.required,
+            "R15: message {id} at {:?} comes with counter {}, {} at least is due",
+            delivery.place,
+            delivery.redeliveries,
+            self.required
+        );
+        self.deliveries += 1;
+        self.holder = Some(delivery.consumer);
+        self.last_counter = delivery.redeliveries;
+        self.required = delivery.redeliveries;
+        self.seen = true;
+    }
+
+    pub fn acknowledge(&mut self, how: Acknowledged) {
+        self.state = State::Acknowledged;
+        if how == Acknowledged::Poisoned && !self.moved {
+            self.poisoned = true;
+        }
+    }
+
+    /// The broker has the acknowledgement of a delivery from `place`.
+    pub fn confirm(&mut self, place: &Place) {
+        if self.moved && *place == self.place {
+            self.poison_confirmed = true;
+        } else if self.poisoned && !self.moved {
+            // From here on it is at the dead letter queue, and owed there.
+            self.poison_confirmed = true;
+            (self.state, self.holder, self.required, self.seen) = (State::Stored, None, 0, false);
+        } else if self.state == State::Acknowledged {
+            self.state = State::Gone;
+        }
+    }
+
+    /// Its consumer is closed, or its connection broke.
+    pub fn returned(&mut self, consumer: u64, marked: bool) {
+        if self.holder != Some(consumer) {
+            return;
+        }
+        self.holder = None;
+        self.required = self.last_counter + u32::from(marked);
+    }
+
+    pub fn crashed(&mut self, survives: bool) {
+        self.holder = None;
+        self.required = u32::from(self.seen);
+        self.last_counter = 0;
+        if !survives {
+            self.forgiven = true;
+        }
+    }
+
+    /// Whether somebody must get it still.
+    pub fn is_owed(&self) -> bool {
+        // A temporary queue goes with its connection, whenever the broker notices that.
+        self.state == State::Stored && !self.forgiven && !self.place.is_temporary()
+    }
+
+    pub fn may_be_stored(&self) -> bool {
+        self.state != State::Gone && !self.forgiven
+    }
+}

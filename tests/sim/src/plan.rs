@@ -1,0 +1,161 @@
+//! What a seed is like: sizes, speeds, faults and clients, all drawn from its number.
+
+use postrider_journal::Medium;
+
+use crate::client::ClientPlan;
+use crate::disk::DiskPlan;
+use crate::ledger::{Place, dead_letters};
+use crate::network::NetworkPlan;
+use crate::random::Random;
+use crate::schedule::{MICRO, MILLI};
+
+/// All that is decided before a seed begins.
+#[derive(Clone, Debug)]
+pub struct SeedPlan {
+    /// Threads with connections.
+    pub shards: usize,
+    /// The broker has a thread of its own.
+    pub own_broker: bool,
+    /// The disk.
+    pub disk: DiskPlan,
+    /// The network.
+    pub network: NetworkPlan,
+    /// The journal; its keys are another's for each life.
+    pub journal: postrider_journal::Config,
+    /// The state machine.
+    pub broker: postrider_broker::Config,
+    /// Lives that end by a crash.
+    pub lives: usize,
+    /// Nanoseconds of a life, typically.
+    pub life_nanos: u64,
+    /// Old segments rot between two lives.
+    pub rot: bool,
+    /// The disk budget is small: sends may be refused.
+    pub scarce: bool,
+    /// Everybody.
+    pub clients: Vec<ClientPlan>,
+    /// Nanoseconds that a step of a thread takes, typically.
+    pub step_nanos: u64,
+}
+
+/// Bytes of a block.
+const BLOCK: u32 = 4096;
+
+impl SeedPlan {
+    /// The plan of a seed.
+    pub fn new(random: &mut Random) -> SeedPlan {
+        let shards = 1 + random.index(3);
+        let scarce = random.one_in(15);
+        let segment_bytes = 1024 * *random.pick(&[64u64, 64, 128, 256]);
+        let disk = disk(random, scarce, segment_bytes);
+        let journal = journal(random, segment_bytes, scarce);
+        let think_nanos = *random.pick(&[200 * MICRO, MILLI, 3 * MILLI]);
+        let clients = (0..3 + random.index(5)).map(|_| client(random, think_nanos)).collect();
+        SeedPlan {
+            shards,
+            own_broker: random.percent(40),
+            disk,
+            network: network(random),
+            journal,
+            broker: broker(random),
+            lives: 1 + random.index(5),
+            life_nanos: think_nanos * 60,
+            rot: random.one_in(20),
+            scarce,
+            clients,
+            step_nanos: *random.pick(&[2 * MICRO, 20 * MICRO, 100 * MICRO]),
+        }
+    }
+}
+
+fn disk(random: &mut Random, scarce: bool, segment_bytes: u64) -> DiskPlan {
+    DiskPlan {
+        medium: if random.percent(30) { Medium::Mapped } else { Medium::Direct },
+        sync_nanos: *random.pick(&[20 * MICRO, 200 * MICRO, 2 * MILLI]),
+        work_nanos: *random.pick(&[50 * MICRO, 500 * MICRO]),
+        capacity: if scarce { 40 * segment_bytes } else { 1 << 30 },
+        failing_syncs: if random.one_in(12) { 200 } else { 0 },
+    }
+}
+
+fn network(random: &mut Random) -> NetworkPlan {
+    NetworkPlan {
+        delay_nanos: *random.pick(&[5 * MICRO, 50 * MICRO, 500 * MICRO]),
+        segment_bytes: *random.pick(&[100, 1_400, 60_000]),
+        buffer_bytes: *random.pick(&[2_000, 16_000, 200_000]),
+    }
+}
+
+fn journal(random: &mut Random, segment_bytes: u64, scarce: bool) -> postrider_journal::Config {
+    postrider_journal::Config {
+        segment_bytes,
+        block: BLOCK,
+        hot_bytes: segment_bytes * random.within(1..6),
+        cold_bytes: segment_bytes * random.within(1..4),
+        read_ahead: BLOCK * random.within(1..9) as u32,
+        disk_budget: Some(if scarce { 30 * segment_bytes } else { 512 << 20 }),
+        prepared: 1 + random.index(2),
+        keys: random.next(),
+    }
+}
+
+fn broker(random: &mut Random) -> postrider_broker::Config {
+    postrider_broker::Config {
+        hash_seed: random.next(),
+        reservation: *random.pick(&[16, 100, 1 << 24]),
+        allowance_chunk: *random.pick(&[1, 8, 1_000]),
+        send_window: *random.pick(&[4_000, 256 * 1024]),
+        ..postrider_broker::Config::default()
+    }
+}
+
+/// Where clients send and listen.
+pub fn places() -> Vec<Place> {
+    let queues = ["queue.a", "queue.b", "queue.c"].map(Place::queue);
+    let topics = ["topic.x", "topic.y"].map(Place::topic);
+    queues.into_iter().chain(topics).collect()
+}
+
+/// All queues that may hold something.
+pub fn queues() -> Vec<Place> {
+    places().into_iter().filter(|place| !place.is_topic()).chain([dead_letters()]).collect()
+}
+
+fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
+    let all = places();
+    let mut chosen: Vec<Place> = all.iter().filter(|_| random.percent(50)).cloned().collect();
+    if chosen.is_empty() {
+        chosen.push(random.pick(&all).clone());
+    }
+    if random.one_in(6) {
+        chosen.push(dead_letters());
+    }
+    ClientPlan {
+        failover: random.percent(40),
+        tight: random.percent(40),
+        cache: *random.pick(&[0, 100, 1024]),
+        inactivity_millis: *random.pick(&[0, 0, 3_000]),
+        think_nanos,
+        sends: *random.pick(&[20, 40, 70]),
+        breaks: *random.pick(&[0, 2, 10]),
+        places: chosen,
+        consumers: 1 + random.index(4),
+        persistent: *random.pick(&[50, 80, 100]),
+        extras: random.percent(60),
+        drain: false,
+    }
+}
+
+/// A client that takes everything that is left.
+pub fn drainer(random: &mut Random) -> ClientPlan {
+    ClientPlan {
+        failover: false,
+        sends: 0,
+        breaks: 0,
+        places: queues(),
+        extras: true,
+        drain: true,
+        think_nanos: 100 * MICRO,
+        ..client(random, MILLI)
+    }
+}

@@ -1,0 +1,23 @@
+//! The planted bugs of all crates.
+
+/// One crate's bugs: its list, and how one of them is planted in this thread.
+struct Bed {
+    list: &'static [(&'static str, &'static str)],
+    set: fn(&str),
+}
+
+const BEDS: &[Bed] = &[
+    Bed { list: postrider_journal::plant::LIST, set: postrider_journal::plant::set },
+    Bed { list: postrider_broker::plant::LIST, set: postrider_broker::plant::set },
+];
+
+/// Name and rule of every planted bug that the simulator is to catch.
+pub fn list() -> impl Iterator<Item = (&'static str, &'static str)> {
+    BEDS.iter().flat_map(|bed| bed.list.iter().copied())
+}
+
+/// Plants a bug in this thread. False: there is none of this name.
+pub fn plant(name: &str) -> bool {
+    let bed = BEDS.iter().find(|bed| bed.list.iter().any(|(known, _)| *known == name));
+    bed.inspect(|bed| (bed.set)(name)).is_some()
+}

@@ -1,0 +1,268 @@
+//! The broker's process for one life: its threads, stepped one at a time, and only when something woke them.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use postrider_broker::Broker;
+use postrider_dispatcher::net::{Net, Wait};
+use postrider_dispatcher::port::port;
+use postrider_dispatcher::shard::{Dealer, Inbox, Shard};
+use postrider_dispatcher::turn::BrokerTurn;
+use postrider_dispatcher::wake::Alarm;
+use postrider_journal::{Journal, NoSpill, Position, Spool, SpoolConfig};
+use postrider_model::Clock;
+use postrider_wire::openwire::Offer;
+use postrider_wire::openwire::session::Profile;
+
+use crate::disk::{Disk, SimStorage};
+use crate::network::{Network, SimNet};
+use crate::plan::SeedPlan;
+use crate::random::Random;
+use crate::schedule::{Happening, Schedule};
+
+/// One life of the broker.
+pub struct Process {
+    shards: Vec<Shard<SimNet>>,
+    broker: BrokerTurn<SimStorage, NoSpill>,
+    threads: Vec<Thread>,
+    own_broker: bool,
+    schedule: Schedule,
+    network: Network,
+    random: Random,
+    step_nanos: u64,
+    appended: Position,
+    durable: Position,
+}
+
+/// Where a thread is in its loop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Next {
+    /// It begins a turn.
+    Turn,
+    /// It looks at its sockets, and does not wait for them.
+    Look,
+    /// It sleeps; the number tells its sleeps apart.
+    Asleep(u64),
+    /// It was woken and will go on.
+    Waking,
+}
+
+struct Thread {
+    alarm: Arc<Alarm>,
+    /// Set by the waker of a thread without sockets.
+    unparked: Arc<AtomicBool>,
+    next: Next,
+    sleeps: u64,
+}
+
+/// Why a life could not begin or go on.
+pub type Reason = String;
+
+impl Process {
+    /// Starts the process on what the disk holds.
+    pub fn start(
+        plan: &SeedPlan,
+        disk: &Disk,
+        network: &Network,
+        schedule: &Schedule,
+        mut random: Random,
+    ) -> Result<Process, Reason> {
+        let own_broker = plan.own_broker;
+        let alarms: Vec<Arc<Alarm>> = (0..plan.shards + usize::from(own_broker)).map(|_| Alarm::new()).collect();
+        let broker_alarm = &alarms[if own_broker { plan.shards } else { 0 }];
+        let storage = disk.open(broker_alarm.clone());
+        let (broker, journal) = recover(plan, storage, schedule, &mut random)?;
+        let spool = Spool::in_memory(spool_config(&mut random));
+        let (client_ports, broker_ports) = alarms[..plan.shards].iter().map(|alarm| port(alarm, broker_alarm)).unzip();
+        let (appended, durable) = (journal.appended(), journal.durable());
+        let broker = BrokerTurn::new(broker, journal, spool, broker_ports);
+        let client_ports: Vec<_> = client_ports;
+        let profile = Rc::new(profile(&mut random));
+        let inboxes: Vec<_> = alarms[..plan.shards].iter().map(|alarm| Inbox::new(alarm.clone())).collect();
+        let mut dealer = Some(Dealer::new(inboxes.clone()));
+        let mut shards = Vec::new();
+        let nets = network.drivers(plan.shards);
+        for (((mut net, port), inbox), alarm) in nets.into_iter().zip(client_ports).zip(inboxes).zip(&alarms) {
+            alarm.attach(net.waker());
+            let dealer = dealer.take();
+            if dealer.is_some() {
+                net.listen(SocketAddr::from(([127, 0, 0, 1], 61_616))).expect("the simulated network listens");
+            }
+            shards.push(Shard::new(net, port, profile.clone(), inbox, dealer));
+        }
+        let threads: Vec<Thread> = alarms.into_iter().map(Thread::new).collect();
+        if own_broker {
+            threads[plan.shards].attach_waker();
+        }
+        let step_nanos = plan.step_nanos;
+        let mut process = Process {
+            shards,
+            broker,
+            threads,
+            own_broker,
+            schedule: schedule.clone(),
+            network: network.clone(),
+            random,
+            step_nanos,
+            appended,
+            durable,
+        };
+        (0..process.threads.len()).for_each(|thread| process.go_on(thread, Next::Turn));
+        Ok(process)
+    }
+
+    /// Lets a thread do its next step. An error ends the process.
+    pub fn step(&mut self, thread: usize) -> Result<(), Reason> {
+        match self.threads[thread].next {
+            Next::Turn => self.turn(thread),
+            Next::Look | Next::Waking => {
+                if thread < self.shards.len() {
+                    self.shards[thread].poll(Wait::None, &self.schedule).map_err(|error| error.to_string())?;
+                }
+                if self.threads[thread].next == Next::Waking {
+                    self.threads[thread].alarm.awake();
+                }
+                self.go_on(thread, Next::Turn);
+                Ok(())
+            }
+            Next::Asleep(_) => Ok(()),
+        }
+    }
+
+    /// The deadline of a sleep has come.
+    pub fn deadline(&mut self, thread: usize, sleep: u64) {
+        if self.threads[thread].next == Next::Asleep(sleep) {
+            self.go_on(thread, Next::Waking);
+        }
+    }
+
+    /// Wakes the threads that something has happened for.
+    pub fn wake(&mut self) {
+        for thread in 0..self.threads.len() {
+            if let Next::Asleep(_) = self.threads[thread].next
+                && self.is_woken(thread)
+            {
+                self.go_on(thread, Next::Waking);
+            }
+        }
+    }
+
+    /// The broker and its logs, for reading.
+    pub fn broker(&self) -> &BrokerTurn<SimStorage, NoSpill> {
+        &self.broker
+    }
+
+    /// Connections that the shards have.
+    pub fn connections(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.statistics().open).sum()
+    }
+
+    /// Whether all threads sleep.
+    pub fn is_asleep(&self) -> bool {
+        self.threads.iter().all(|thread| matches!(thread.next, Next::Asleep(_)))
+    }
+
+    fn is_woken(&mut self, thread: usize) -> bool {
+        let unparked = self.threads[thread].unparked.swap(false, Ordering::Relaxed);
+        unparked || (thread < self.shards.len() && self.network.has_news(thread))
+    }
+
+    fn turn(&mut self, thread: usize) -> Result<(), Reason> {
+        let now = self.schedule.now();
+        let has_broker = thread == if self.own_broker { self.shards.len() } else { 0 };
+        let (mut busy, mut deadlines) = (false, [None, None]);
+        if has_broker {
+            let turned = self.broker.turn(now).map_err(|error| error.to_string())?;
+            self.check_marks();
+            busy |= turned.busy;
+            deadlines[0] = turned.deadline;
+        }
+        if thread < self.shards.len() {
+            busy |= self.shards[thread].turn(now);
+            deadlines[1] = self.shards[thread].deadline();
+        }
+        let Process { shards, broker, threads, .. } = self;
+        let has_work = || shards.get(thread).is_some_and(Shard::has_work) || (has_broker && broker.has_work());
+        if busy || !threads[thread].alarm.may_sleep(has_work) {
+            self.go_on(thread, if thread < self.shards.len() { Next::Look } else { Next::Turn });
+            return Ok(());
+        }
+        self.sleep(thread, deadlines.into_iter().flatten().min());
+        Ok(())
+    }
+
+    fn sleep(&mut self, thread: usize, deadline: Option<u64>) {
+        let sleeper = &mut self.threads[thread];
+        sleeper.sleeps += 1;
+        sleeper.next = Next::Asleep(sleeper.sleeps);
+        if let Some(deadline) = deadline.filter(|deadline| *deadline < u64::MAX) {
+            self.schedule.at(deadline, Happening::Deadline(thread, sleeper.sleeps));
+        }
+        if self.is_woken(thread) {
+            self.go_on(thread, Next::Waking);
+        }
+    }
+
+    fn go_on(&mut self, thread: usize, next: Next) {
+        self.threads[thread].next = next;
+        let delay = 1 + self.random.delay(self.step_nanos);
+        self.schedule.after(delay, Happening::Thread(thread));
+    }
+
+    /// What was appended stays appended, what is durable stays durable, and comes behind.
+    fn check_marks(&mut self) {
+        let journal = self.broker.journal();
+        let (appended, durable, committed) = (journal.appended(), journal.durable(), journal.committed());
+        assert!(appended >= self.appended && durable >= self.durable, "a watermark fell");
+        assert!(appended >= durable && durable >= committed, "watermarks out of order");
+        (self.appended, self.durable) = (appended, durable);
+        assert!(journal.disk_bytes() <= journal.disk_budget(), "R6: the journal is beyond its budget");
+    }
+}
+
+impl Thread {
+    fn new(alarm: Arc<Alarm>) -> Thread {
+        Thread { alarm, unparked: Arc::new(AtomicBool::new(false)), next: Next::Turn, sleeps: 0 }
+    }
+
+    fn attach_waker(&self) {
+        let unparked = self.unparked.clone();
+        self.alarm.attach(Arc::new(move || unparked.store(true, Ordering::Relaxed)));
+    }
+}
+
+fn recover(
+    plan: &SeedPlan,
+    storage: SimStorage,
+    schedule: &Schedule,
+    random: &mut Random,
+) -> Result<(Broker, Journal<SimStorage>), Reason> {
+    let config = postrider_journal::Config { keys: random.next(), ..plan.journal.clone() };
+    let mut broker = Broker::new(plan.broker.clone());
+    let mut refused = None;
+    let journal = Journal::recover(storage, config, &mut |record, home| {
+        if let Err(error) = broker.recover(record, home) {
+            refused.get_or_insert(error.to_string());
+        }
+    });
+    let journal = journal.map_err(|error| error.to_string())?;
+    assert!(refused.is_none(), "a record cannot be read: {refused:?}");
+    broker.recovered(schedule.now());
+    Ok((broker, journal))
+}
+
+fn spool_config(random: &mut Random) -> SpoolConfig {
+    SpoolConfig { segment_bytes: 64 << 10, keys: random.next(), ..SpoolConfig::default() }
+}
+
+fn profile(random: &mut Random) -> Profile {
+    Profile {
+        broker_id: "ID:sim-broker:1".into(),
+        broker_name: "localhost".into(),
+        broker_url: "tcp://127.0.0.1:61616".into(),
+        offer: Offer { tight_encoding_enabled: random.percent(50), ..Offer::of_broker(104_857_600) },
+        hash_seed: random.next(),
+    }
+}

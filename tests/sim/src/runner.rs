@@ -1,0 +1,137 @@
+//! Seeds on two threads, reported in their order.
+//!
+//! A failure is a panic, of the oracle or of the broker's own code. The release profile aborts on a panic, so the failing thread
+//! is stopped in the panic hook, and the process ends when all seeds before the failing one are through.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::plants;
+use crate::world::{self, Summary};
+
+const THREADS: usize = 2;
+
+/// Real time after which a seed hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(30);
+
+thread_local!(static SEED: Cell<Option<u64>> = const { Cell::new(None) });
+
+struct Board {
+    next: u64,
+    end: u64,
+    running: BTreeMap<u64, Instant>,
+    failure: Option<(u64, String)>,
+    total: Summary,
+    done: u64,
+}
+
+type Shared = Arc<(Mutex<Board>, Condvar)>;
+
+/// Runs the seeds. The first that fails is named, and the exit code is 1.
+pub fn run(seeds: Range<u64>, plant: Option<&str>, verbose: bool) -> ExitCode {
+    let begin = Instant::now();
+    let board = Board {
+        next: seeds.start,
+        end: seeds.end,
+        running: BTreeMap::new(),
+        failure: None,
+        total: Summary::default(),
+        done: 0,
+    };
+    let shared: Shared = Arc::new((Mutex::new(board), Condvar::new()));
+    stop_in_panics(shared.clone());
+    for _ in 0..if verbose { 1 } else { THREADS } {
+        let (shared, plant) = (shared.clone(), plant.map(str::to_owned));
+        thread::spawn(move || {
+            if let Some(plant) = plant {
+                plants::plant(&plant);
+            }
+            work(&shared, verbose);
+        });
+    }
+    let (failure, total, done) = wait(&shared);
+    match failure {
+        Some((seed, reason)) => {
+            println!("seed {seed}");
+            println!("{reason}");
+            ExitCode::from(1)
+        }
+        None => {
+            println!("{done} seeds passed in {:.1} s: {total:?}", begin.elapsed().as_secs_f64());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn work(shared: &Shared, verbose: bool) {
+    let (board, changed) = &**shared;
+    loop {
+        let Some(seed) = board.lock().expect("the board").take() else { break };
+        SEED.set(Some(seed));
+        let summary = world::run(seed, verbose);
+        let mut board = board.lock().expect("the board");
+        board.running.remove(&seed);
+        board.done += 1;
+        board.total.add(&summary);
+        changed.notify_all();
+    }
+    changed.notify_all();
+}
+
+/// Waits until all seeds are through, or the first failing one is known.
+fn wait(shared: &Shared) -> (Option<(u64, String)>, Summary, u64) {
+    let (board, changed) = &**shared;
+    let mut board = board.lock().expect("the board");
+    loop {
+        let hanging = board.running.iter().find(|(_, since)| since.elapsed() > HANGS_AFTER).map(|(seed, _)| *seed);
+        if let Some(seed) = hanging {
+            board.running.remove(&seed);
+            board.fail(seed, "a step does not come to an end".into());
+        }
+        let failed = board.failure.as_ref().map(|(seed, _)| *seed);
+        let earlier = board.running.keys().any(|seed| failed.is_none_or(|failed| *seed < failed));
+        if !earlier && (failed.is_some() || board.next == board.end) {
+            return (board.failure.clone(), board.total, board.done);
+        }
+        board = changed.wait_timeout(board, Duration::from_secs(1)).expect("the board").0;
+    }
+}
+
+impl Board {
+    fn take(&mut self) -> Option<u64> {
+        if self.next == self.end || self.failure.is_some() {
+            return None;
+        }
+        let seed = self.next;
+        self.next += 1;
+        self.running.insert(seed, Instant::now());
+        Some(seed)
+    }
+
+    fn fail(&mut self, seed: u64, reason: String) {
+        if self.failure.as_ref().is_none_or(|(failed, _)| seed < *failed) {
+            self.failure = Some((seed, reason));
+        }
+    }
+}
+
+fn stop_in_panics(shared: Shared) {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let Some(seed) = SEED.get() else { return usual(info) };
+        let (board, changed) = &*shared;
+        if let Ok(mut board) = board.lock() {
+            board.running.remove(&seed);
+            board.fail(seed, info.to_string());
+        }
+        changed.notify_all();
+        loop {
+            thread::park();
+        }
+    }));
+}

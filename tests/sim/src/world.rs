@@ -1,0 +1,324 @@
+//! One seed: its lives with their crashes, and at the end the reckoning.
+
+use crate::client::{Client, Surroundings};
+use crate::disk::{Crash, Disk};
+use crate::ledger::{Ledger, Place};
+use crate::network::Network;
+use crate::plan::{SeedPlan, drainer};
+use crate::process::Process;
+use crate::random::Random;
+use crate::schedule::{Happening, MILLI, SECOND, Schedule};
+
+/// Things that happen in one seed at most; more is a circle.
+const MOST_HAPPENINGS: u64 = 4_000_000;
+
+/// Segments that the log may be longer than three times what is live.
+const SPARE_SEGMENTS: u64 = 10;
+
+/// Records that one rotten sector may take.
+const RECORDS_IN_A_SECTOR: u64 = 16;
+
+/// What a seed was like, for people.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Summary {
+    /// What clients did.
+    pub counts: crate::ledger::Counts,
+    /// Crashes.
+    pub crashes: u64,
+    /// Steps of everything.
+    pub happenings: u64,
+    /// What the disk did.
+    pub disk: crate::disk::DiskStatistics,
+}
+
+struct World {
+    plan: SeedPlan,
+    random: Random,
+    schedule: Schedule,
+    disk: Disk,
+    network: Network,
+    process: Option<Process>,
+    clients: Vec<Client>,
+    ledger: Ledger,
+    temporaries: Vec<Place>,
+    numbers: u64,
+    calm: bool,
+    trace: bool,
+    crashes: u64,
+    drains: u64,
+    happenings: u64,
+}
+
+/// Runs a seed to its end. A failure is a panic.
+pub fn run(seed: u64, trace: bool) -> Summary {
+    let mut world = World::new(seed, trace);
+    for _ in 0..world.plan.lives {
+        world.live();
+        world.die();
+    }
+    world.live();
+    world.calm_down();
+    world.leave();
+    if world.random.percent(75) {
+        world.die();
+        world.start();
+    }
+    world.drain();
+    if world.random.percent(50) {
+        world.die();
+        world.start();
+        world.drain();
+    }
+    world.summary()
+}
+
+impl World {
+    fn new(seed: u64, trace: bool) -> World {
+        let mut random = Random::new(seed);
+        let plan = SeedPlan::new(&mut random);
+        if trace {
+            println!("{plan:#?}");
+        }
+        let schedule = Schedule::new(random.fork());
+        let disk = Disk::new(plan.disk.clone(), random.fork(), schedule.clone());
+        let network = Network::new(plan.network.clone(), random.fork(), schedule.clone());
+        let clients = plan.clients.iter().enumerate();
+        let clients = clients.map(|(index, plan)| Client::new(index, plan.clone(), random.fork(), &schedule)).collect();
+        let mut world = World {
+            plan,
+            random,
+            schedule,
+            disk,
+            network,
+            process: None,
+            clients,
+            ledger: Ledger::default(),
+            temporaries: Vec::new(),
+            numbers: 0,
+            calm: false,
+            trace,
+            crashes: 0,
+            drains: 0,
+            happenings: 0,
+        };
+        world.start();
+        world
+    }
+
+    fn live(&mut self) {
+        let nanos = 1 + self.random.delay(self.plan.life_nanos);
+        self.run_for(nanos);
+        self.check_log();
+    }
+
+    /// The process ends, or the power goes, and after a while there is another one.
+    fn die(&mut self) {
+        let crash = if self.random.percent(35) { Crash::Kill } else { Crash::Power };
+        self.crash(crash);
+        let pause = self.random.delay(10 * MILLI);
+        self.run_for(pause);
+        if self.plan.rot && self.disk.rot() {
+            self.say(|| "a sector rots".into());
+            self.ledger.forgiven += RECORDS_IN_A_SECTOR;
+        }
+        if self.process.is_none() {
+            self.start();
+        }
+    }
+
+    fn crash(&mut self, crash: Crash) {
+        self.say(|| format!("{crash:?}"));
+        self.crashes += 1;
+        // A mapping's bytes are the kernel's, so the disk looks at the process's memory before it goes.
+        self.disk.crash(crash);
+        self.schedule.forget_process();
+        self.network.process_died();
+        self.process = None;
+        self.ledger.crashed();
+        self.temporaries.clear();
+    }
+
+    /// Starts the process; the power may go while it starts.
+    fn start(&mut self) {
+        for attempt in 0.. {
+            let dies = attempt < 3 && !self.calm && self.random.one_in(6);
+            let calls = dies.then(|| self.random.below(20) as u32);
+            self.disk.die_after(calls);
+            let random = self.random.fork();
+            match Process::start(&self.plan, &self.disk, &self.network, &self.schedule, random) {
+                Ok(process) => {
+                    self.disk.die_after(None);
+                    self.say(|| {
+                        format!(
+                            "the broker is up; journal {} to {}",
+                            process.broker().journal().durable(),
+                            process.broker().journal().appended()
+                        )
+                    });
+                    self.process = Some(process);
+                    return;
+                }
+                Err(reason) => {
+                    assert!(dies, "the broker does not start: {reason}");
+                    let crash = if self.random.percent(20) { Crash::Kill } else { Crash::Power };
+                    self.say(|| format!("{crash:?} during the start"));
+                    self.disk.crash(crash);
+                    self.schedule.forget_process();
+                }
+            }
+        }
+    }
+
+    fn run_for(&mut self, nanos: u64) {
+        let until = self.schedule.nanos() + nanos;
+        while let Some(happening) = self.schedule.next(until) {
+            self.happenings += 1;
+            assert!(self.happenings < MOST_HAPPENINGS, "R26: the seed does not come to an end");
+            self.happen(happening);
+            self.tell_clients();
+            if let Some(process) = &mut self.process {
+                process.wake();
+            }
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Thread(thread) => {
+                let outcome = self.process.as_mut().map_or(Ok(()), |process| process.step(thread));
+                if let Err(reason) = outcome {
+                    self.say(|| format!("the broker ends itself: {reason}"));
+                    let crash = if self.random.percent(50) { Crash::Kill } else { Crash::Power };
+                    self.crash(crash);
+                    self.start();
+                }
+            }
+            Happening::Deadline(thread, sleep) => {
+                if let Some(process) = &mut self.process {
+                    process.deadline(thread, sleep);
+                }
+            }
+            Happening::Disk(operation) => self.disk.finish(operation),
+            Happening::Network(link) => self.network.arrive(link),
+            Happening::Client(client, life) => self.with_client(client, |client, around| client.act(life, around)),
+        }
+    }
+
+    fn tell_clients(&mut self) {
+        while let Some(link) = self.network.client_news() {
+            if let Some(client) = self.clients.iter().position(|client| client.has_link(link)) {
+                self.with_client(client, Client::news);
+            }
+        }
+    }
+
+    fn with_client(&mut self, client: usize, does: impl FnOnce(&mut Client, &mut Surroundings<'_>)) {
+        let mut around = Surroundings {
+            ledger: &mut self.ledger,
+            network: &self.network,
+            schedule: &self.schedule,
+            temporaries: &mut self.temporaries,
+            numbers: &mut self.numbers,
+            scarce: self.plan.scarce,
+            calm: self.calm,
+            trace: self.trace,
+        };
+        does(&mut self.clients[client], &mut around);
+    }
+
+    /// Clients finish what they have begun, faults end.
+    fn calm_down(&mut self) {
+        self.say(|| "calm".into());
+        self.disk.heal();
+        self.calm = true;
+        self.run_until_quiet("work");
+        self.ledger.check_topics();
+        self.check_log();
+    }
+
+    fn leave(&mut self) {
+        for client in 0..self.clients.len() {
+            self.with_client(client, Client::leave);
+        }
+        self.run_until_quiet("goodbyes");
+        self.network.bury_the_dead();
+        self.run_for(SECOND);
+        self.clients.clear();
+        self.check_tables();
+    }
+
+    /// One client takes all that is left.
+    fn drain(&mut self) {
+        self.say(|| "drain".into());
+        self.ledger.draining = Some(Default::default());
+        let plan = drainer(&mut self.random);
+        let random = self.random.fork();
+        self.drains += 1;
+        self.clients.push(Client::new(0, plan, random, &self.schedule).named(1_000 * self.drains));
+        self.run_until_quiet("draining");
+        self.ledger.check_drained();
+        self.ledger.draining = None;
+        self.leave();
+        self.check_log();
+    }
+
+    fn run_until_quiet(&mut self, what: &str) {
+        let mut quiet = 0;
+        for _ in 0..600 {
+            let before = (self.ledger.counts, self.network.bytes_up());
+            self.run_for(100 * MILLI);
+            let same = before == (self.ledger.counts, self.network.bytes_up());
+            quiet = if same && self.clients.iter().all(Client::is_idle) { quiet + 1 } else { 0 };
+            if quiet == 4 {
+                return;
+            }
+        }
+        let waiting: Vec<_> = self.clients.iter().filter(|client| !client.is_idle()).map(Client::waits_for).collect();
+        panic!("R26: stuck, {what} do not come to an end within a minute: {waiting:#?}");
+    }
+
+    /// Three times what is live, and some segments.
+    fn check_log(&self) {
+        let Some(process) = &self.process else { return };
+        let journal = process.broker().journal();
+        let (log, live) = (journal.live_log_bytes(), self.ledger.live_bytes());
+        let spare = SPARE_SEGMENTS * journal.segment_bytes();
+        assert!(log <= 3 * live + spare, "R19: {log} bytes of log for {live} live bytes and {spare} to spare");
+    }
+
+    fn check_tables(&self) {
+        let Some(process) = &self.process else { return };
+        assert_eq!(process.connections(), 0, "connections are left in the shards");
+        let statistics = process.broker().broker().statistics();
+        assert_eq!(
+            (statistics.connections, statistics.consumers),
+            (0, 0),
+            "connections and consumers are left in the broker"
+        );
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{:>14} {}", self.schedule.nanos(), what());
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        Summary {
+            counts: self.ledger.counts,
+            crashes: self.crashes,
+            happenings: self.happenings,
+            disk: self.disk.statistics(),
+        }
+    }
+}
+
+impl Summary {
+    /// Adds another seed's.
+    pub fn add(&mut self, other: &Summary) {
+        self.counts.add(&other.counts);
+        self.crashes += other.crashes;
+        self.happenings += other.happenings;
+        self.disk.add(&other.disk);
+    }
+}
