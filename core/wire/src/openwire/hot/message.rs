@@ -41,6 +41,37 @@ pub(crate) struct Sent<'a> {
     pub in_transaction: bool,
 }
 
+impl Sent<'_> {
+    const EMPTY: Sent<'static> = Sent {
+        command: 0,
+        response_required: false,
+        body: BodyKind::Message,
+        sender: Cached::Null,
+        destination: Cached::Null,
+        original_destination: Cached::Null,
+        producer: Cached::Null,
+        text_view: None,
+        producer_sequence: 0,
+        group: None,
+        group_sequence: 0,
+        correlation: None,
+        expiration: 0,
+        priority: 0,
+        reply_to: None,
+        timestamp: 0,
+        message_type: None,
+        content: None,
+        properties: None,
+        redelivery_counter: 0,
+        arrival: 0,
+        user: None,
+        blob: None,
+        flags: 0,
+        rare: Vec::new(),
+        in_transaction: false,
+    };
+}
+
 /// Where the content of a blob message lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Blob<'a> {
@@ -82,43 +113,80 @@ fn read_fields<'a, E: Encoding>(
     version: u8,
     cache: Option<&ReaderCache>,
 ) -> Option<Sent<'a>> {
-    let reader = &mut reader;
-    let command = reader.int().ok()?;
-    let response_required = E::bool(reader)?;
-    let sender = cached::<E, _>(reader, cache, input::producer::<E>)?;
-    let destination = cached::<E, _>(reader, cache, input::destination::<E>)?;
+    let mut sent = Sent { body, ..Sent::EMPTY };
+    read_identity::<E>(&mut sent, &mut reader, version, cache)?;
+    read_properties::<E>(&mut sent, &mut reader)?;
+    read_history::<E>(&mut sent, &mut reader, version, cache)?;
+    if body == BodyKind::Blob {
+        (version >= active_mq_blob_message::DEFINITION.since).then_some(())?;
+        sent.blob = Some(Blob { url: E::string(&mut reader)?, mime_type: E::string(&mut reader)? });
+        sent.flags |= bit(E::bool(&mut reader)?, flag::DELETED_BY_BROKER);
+    }
+    reader.finish().ok()?;
+    Some(sent)
+}
+
+/// `commandId` to `originalTransactionId`.
+#[inline(always)]
+fn read_identity<'a, E: Encoding>(
+    sent: &mut Sent<'a>,
+    reader: &mut Reader<'a>,
+    version: u8,
+    cache: Option<&ReaderCache>,
+) -> Option<()> {
+    sent.command = reader.int().ok()?;
+    sent.response_required = E::bool(reader)?;
+    sent.sender = cached::<E, _>(reader, cache, input::producer::<E>)?;
+    sent.destination = cached::<E, _>(reader, cache, input::destination::<E>)?;
     cached_null::<E>(reader, cache)?;
-    let original_destination = cached::<E, _>(reader, cache, input::destination::<E>)?;
+    sent.original_destination = cached::<E, _>(reader, cache, input::destination::<E>)?;
     (E::object(reader)? == Some(message_id::DEFINITION.code)).then_some(())?;
-    let text_view = if version >= 10 { E::string(reader)? } else { None };
-    let producer = cached::<E, _>(reader, cache, input::producer::<E>)?;
-    let producer_sequence = E::long(reader)?;
+    if version >= 10 {
+        sent.text_view = E::string(reader)?;
+    }
+    sent.producer = cached::<E, _>(reader, cache, input::producer::<E>)?;
+    sent.producer_sequence = E::long(reader)?;
     let _broker_sequence = E::long(reader)?;
-    cached_null::<E>(reader, cache)?;
-    let group = E::string(reader)?;
-    let group_sequence = reader.int().ok()?;
-    let correlation = E::string(reader)?;
-    let mut flags = bit(E::bool(reader)?, flag::PERSISTENT);
-    let expiration = E::long(reader)?;
-    let priority = reader.byte().ok()?;
-    let reply_to = match E::object(reader)? {
-        Some(code) => Some(input::destination::<E>(reader, code)?),
-        None => None,
-    };
-    let timestamp = E::long(reader)?;
-    let message_type = E::string(reader)?;
-    let content = E::bytes(reader)?;
-    let properties = E::bytes(reader)?;
+    cached_null::<E>(reader, cache)
+}
+
+/// `groupID` to `marshalledProperties`.
+#[inline(always)]
+fn read_properties<'a, E: Encoding>(sent: &mut Sent<'a>, reader: &mut Reader<'a>) -> Option<()> {
+    sent.group = E::string(reader)?;
+    sent.group_sequence = reader.int().ok()?;
+    sent.correlation = E::string(reader)?;
+    sent.flags |= bit(E::bool(reader)?, flag::PERSISTENT);
+    sent.expiration = E::long(reader)?;
+    sent.priority = reader.byte().ok()?;
+    if let Some(code) = E::object(reader)? {
+        sent.reply_to = Some(input::destination::<E>(reader, code)?);
+    }
+    sent.timestamp = E::long(reader)?;
+    sent.message_type = E::string(reader)?;
+    sent.content = E::bytes(reader)?;
+    sent.properties = E::bytes(reader)?;
+    Some(())
+}
+
+/// `dataStructure` to `jmsXGroupFirstForConsumer`.
+#[inline(always)]
+fn read_history<'a, E: Encoding>(
+    sent: &mut Sent<'a>,
+    reader: &mut Reader<'a>,
+    version: u8,
+    cache: Option<&ReaderCache>,
+) -> Option<()> {
     E::absent(reader)?;
     cached_null::<E>(reader, cache)?;
-    flags |= bit(E::bool(reader)?, flag::COMPRESSED);
-    let redelivery_counter = reader.int().ok()?;
+    sent.flags |= bit(E::bool(reader)?, flag::COMPRESSED);
+    sent.redelivery_counter = reader.int().ok()?;
     E::absent(reader)?;
-    let arrival = E::long(reader)?;
-    let user = E::string(reader)?;
-    flags |= bit(E::bool(reader)?, flag::RECEIVED_BY_BRIDGE);
+    sent.arrival = E::long(reader)?;
+    sent.user = E::string(reader)?;
+    sent.flags |= bit(E::bool(reader)?, flag::RECEIVED_BY_BRIDGE);
     if version >= 2 {
-        flags |= bit(E::bool(reader)?, flag::DROPPABLE);
+        sent.flags |= bit(E::bool(reader)?, flag::DROPPABLE);
     }
     if version >= 3 {
         E::absent(reader)?;
@@ -128,45 +196,7 @@ fn read_fields<'a, E: Encoding>(
     if version >= 10 {
         let _first_of_group = E::bool(reader)?;
     }
-    let blob = if body == BodyKind::Blob {
-        if version < active_mq_blob_message::DEFINITION.since {
-            return None;
-        }
-        let blob = Blob { url: E::string(reader)?, mime_type: E::string(reader)? };
-        flags |= bit(E::bool(reader)?, flag::DELETED_BY_BROKER);
-        Some(blob)
-    } else {
-        None
-    };
-    reader.finish().ok()?;
-    Some(Sent {
-        command,
-        response_required,
-        body,
-        sender,
-        destination,
-        original_destination,
-        producer,
-        text_view,
-        producer_sequence,
-        group,
-        group_sequence,
-        correlation,
-        expiration,
-        priority,
-        reply_to,
-        timestamp,
-        message_type,
-        content,
-        properties,
-        redelivery_counter,
-        arrival,
-        user,
-        blob,
-        flags,
-        rare: Vec::new(),
-        in_transaction: false,
-    })
+    Some(())
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use postrider_model::command::{Command, CreateTemporary, LastDelivered, OpenConsumer, OpenProducer, Request};
 use postrider_model::event::Failure;
-use postrider_model::{ConsumerHandle, Destination, limits};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, limits};
 
 use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, Trouble};
@@ -58,44 +58,28 @@ impl Conversation {
     }
 
     pub fn consumer_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
-        let request = request(info);
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let id = info.object(consumer_info::CONSUMER_ID).ok_or_else(|| missing("ConsumerInfo", "consumer id"))?;
         check_connection(tables, id.string(consumer_id::CONNECTION_ID))?;
         let place = (id.long(consumer_id::SESSION_ID), id.long(consumer_id::VALUE));
         check_session(tables, place)?;
         if tables.consumers.contains_key(&place) {
-            self.synchronize(request, context);
+            self.synchronize(request(info), context);
             return Ok(());
         }
         if tables.consumers.len() >= MEMBERS {
             return Err(Refusal::too_many("consumers", MEMBERS).into());
         }
-        let destinations = subscribed(info)?;
-        let identity = stored(id)?;
-        let consumer = context.handles.add(Consumer {
+        let mut open = open_consumer(info, id, self.connection)?;
+        open.consumer = context.handles.add(Consumer {
             connection: self.connection,
             connection_id: Rc::clone(&tables.id),
             session: place.0,
             value: place.1,
             memory: Memory::default(),
         });
-        tables.add_consumer(place, consumer);
-        let text = |field| info.string(field).map(Into::into);
-        context.command(Command::OpenConsumer(Box::new(OpenConsumer {
-            connection: self.connection,
-            request,
-            consumer,
-            destinations: destinations.into(),
-            prefetch: prefetch(info.int(consumer_info::PREFETCH_SIZE)),
-            browser: info.bool(consumer_info::BROWSER),
-            no_local: info.bool(consumer_info::NO_LOCAL),
-            exclusive: info.bool(consumer_info::EXCLUSIVE),
-            priority: info.byte(consumer_info::PRIORITY),
-            selector: text(consumer_info::SELECTOR),
-            subscription: text(consumer_info::SUBSCRIPTION_NAME),
-            identity,
-        })));
+        tables.add_consumer(place, open.consumer);
+        context.command(Command::OpenConsumer(Box::new(open)));
         Ok(())
     }
 
@@ -260,6 +244,25 @@ fn single(mut parts: Vec<Destination>) -> Result<Destination, Refusal> {
             "a composite destination cannot be added or removed: name one",
         )),
     }
+}
+
+/// The command for a ConsumerInfo, but for the consumer's handle.
+fn open_consumer(info: &Structure, id: &Structure, connection: ConnectionHandle) -> Result<OpenConsumer, Refusal> {
+    let text = |field| info.string(field).map(Into::into);
+    Ok(OpenConsumer {
+        connection,
+        request: request(info),
+        consumer: ConsumerHandle::default(),
+        destinations: subscribed(info)?.into(),
+        prefetch: prefetch(info.int(consumer_info::PREFETCH_SIZE)),
+        browser: info.bool(consumer_info::BROWSER),
+        no_local: info.bool(consumer_info::NO_LOCAL),
+        exclusive: info.bool(consumer_info::EXCLUSIVE),
+        priority: info.byte(consumer_info::PRIORITY),
+        selector: text(consumer_info::SELECTOR),
+        subscription: text(consumer_info::SUBSCRIPTION_NAME),
+        identity: stored(id)?,
+    })
 }
 
 /// What a consumer listens to. Parts of a composite that are of another kind than the whole are left out, as ActiveMQ does.
