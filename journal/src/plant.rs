@@ -18,6 +18,7 @@ mod planted {
         ("retry-failed-sync", "R7: a failed sync is tried again"),
         ("ack-before-sync", "R4: durable moves with the submit"),
         ("recycle-before-head-committed", "R20: segments go before the head is durable"),
+        ("recycle-under-read", "R20: a segment goes while a window of it is being read"),
     ];
 
     thread_local!(static CHOSEN: Cell<&'static str> = const { Cell::new("") });

@@ -39,6 +39,7 @@ pub struct FakeStorage {
     /// What was saved aside, by name.
     pub aside: BTreeMap<String, Vec<u8>>,
     requests: VecDeque<Request>,
+    reads: VecDeque<Read>,
     completions: VecDeque<Completion>,
     in_flight: Option<Write>,
     fail_next_write: bool,
@@ -52,7 +53,6 @@ pub struct FakeStorage {
 
 enum Request {
     Prepare(Prepare),
-    Read(Read),
     Recycle(SegmentNumber),
 }
 
@@ -63,15 +63,20 @@ impl FakeStorage {
         FakeStorage { free, ..FakeStorage::default() }
     }
 
-    /// Performs the oldest request other than the write. Whether there was one.
+    /// Performs the oldest preparation or recycling. Whether there was one.
     pub fn step(&mut self) -> bool {
         match self.requests.pop_front() {
             Some(Request::Prepare(prepare)) => self.do_prepare(prepare),
-            Some(Request::Read(read)) => self.do_read(read),
             Some(Request::Recycle(segment)) => self.do_recycle(segment),
             None => return false,
         }
         true
+    }
+
+    /// Performs the oldest read: nothing orders reads and the rest. Whether there was one.
+    pub fn step_read(&mut self) -> bool {
+        let read = self.reads.pop_front();
+        read.inspect(|read| self.do_read(*read)).is_some()
     }
 
     /// Completes the write in flight, or fails it. Whether there was one.
@@ -97,7 +102,7 @@ impl FakeStorage {
 
     /// Performs everything there is.
     pub fn settle(&mut self) {
-        while self.step() || self.finish_write() {}
+        while self.step() || self.step_read() || self.finish_write() {}
     }
 
     /// The next write fails.
@@ -117,6 +122,7 @@ impl FakeStorage {
             }
         }
         self.requests.clear();
+        self.reads.clear();
         self.completions.clear();
         self.dropped.clear();
     }
@@ -202,6 +208,7 @@ impl FakeStorage {
     }
 
     fn do_read(&mut self, read: Read) {
+        assert!(self.disks.contains_key(&read.segment), "segment {} was recycled under a read", read.segment);
         let bytes = self.contents(read.segment);
         let window = &bytes[read.offset as usize..][..read.len as usize];
         self.completions.push_back(Completion::Read { ticket: read.ticket, result: Ok(image_of(window)) });
@@ -235,7 +242,7 @@ impl Storage for FakeStorage {
     }
 
     fn read(&mut self, read: Read) {
-        self.requests.push_back(Request::Read(read));
+        self.reads.push_back(read);
     }
 
     fn recycle(&mut self, segment: SegmentNumber) {

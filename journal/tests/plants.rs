@@ -18,6 +18,7 @@ const BY_HISTORY: &[&str] = &[
     "retry-failed-sync",
     "ack-before-sync",
     "recycle-before-head-committed",
+    "recycle-under-read",
 ];
 
 fn caught(name: &str, seeds: u64) -> Option<(u64, String)> {

@@ -63,6 +63,17 @@ fn segments_are_freed_out_of_order_and_reused() {
 }
 
 #[test]
+fn an_open_segment_stays_when_its_last_record_goes() {
+    let mut spool = Spool::in_memory(config());
+    let first = stage(&mut spool, 1, Generation::Young);
+    spool.release(first.segment);
+    let second = stage(&mut spool, 2, Generation::Young);
+    assert_eq!(first.segment, second.segment);
+    let Lookup::Memory(extent) = spool.extent(second.position) else { panic!("in memory") };
+    assert_eq!(extent.bytes(second.position, second.len as usize), body(2));
+}
+
+#[test]
 fn survivors_do_not_share_a_segment_with_fresh_messages() {
     let mut spool = Spool::in_memory(config());
     let young = stage(&mut spool, 1, Generation::Young);

@@ -1,6 +1,6 @@
 //! A tail reads all that is durable, group by group, from memory and from the medium.
 
-use postrider_journal::testing::{Chance, FakeStorage};
+use postrider_journal::testing::{Chance, FakeStorage, Fate};
 use postrider_journal::{Bound, Config, Journal, Position, Record, Tail, TailStep, body_crc};
 
 const SEGMENT: u64 = 64 << 10;
@@ -82,7 +82,25 @@ fn a_copy_made_by_a_tail_is_the_log() {
             assert!(groups > 30 && cold > 2, "{groups} groups, {cold} cold");
             assert_eq!(tail.position().max(journal.durable()), journal.durable());
         }
+        if life == 3 {
+            storage = journal.into_storage();
+            break;
+        }
+        // The life ends in the middle of a group: its first frame, a sector long, lands; its pad does not.
+        while journal.begin(Bound { records: 1, bytes: 6000 }).is_err() {
+            settle(&mut journal);
+        }
+        for body in [&[1; 388], &[2; 6000][..]] {
+            journal.begin(Bound { records: 1, bytes: 6000 }).unwrap();
+            journal.stage(&Record { kind: 1, flags: 0, sequence: 2, meta: &[], body, body_crc: body_crc(body) });
+            journal.seal();
+        }
+        journal.submit();
         storage = journal.into_storage();
+        let mut first = None;
+        storage.crash(&mut |_, sector| {
+            if sector == *first.get_or_insert(sector) { Fate::Kept } else { Fate::Lost }
+        });
     }
     for number in storage.numbers() {
         let from = (number.0 * SEGMENT) as usize;

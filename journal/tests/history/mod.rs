@@ -222,7 +222,12 @@ fn live(journal: &mut Journal<FakeStorage>, model: &mut Model, chance: &mut Chan
                 journal.submit();
             }
             6 => {
-                journal.storage_mut().step();
+                let storage = journal.storage_mut();
+                if chance.one_in(2) {
+                    storage.step()
+                } else {
+                    storage.step_read()
+                };
             }
             7..9 => {
                 journal.storage_mut().finish_write();
