@@ -72,7 +72,7 @@ pub enum Closing {
     /// After the send that is pending. Nothing more is received. It has no time limit: a peer that does not read keeps it
     /// open until it is closed [`AtOnce`](Self::AtOnce).
     Drained,
-    /// A pending send fails, and the peer gets a reset.
+    /// A pending send fails, and what the peer has not received yet is lost: it gets a reset.
     AtOnce,
 }
 

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postrider_dispatcher::net::{Closing, Connection, Handler, Net, Sent, Wait};
+
+/// A test that waits longer for something to happen has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The driver under test, and what a test needs to know of its connections.
 pub struct Server<N> {
@@ -103,11 +106,12 @@ impl<N: Net<Socket = TcpStream>> Server<N> {
 
     /// Polls until the condition holds.
     pub fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
-        let mut idle = 0;
+        let mut last = Instant::now();
         while !done(self) {
-            let calls = self.net.poll(Wait::For(Duration::from_secs(1)), &mut self.ledger).unwrap();
-            idle = if calls == 0 { idle + 1 } else { 0 };
-            assert!(idle < 10_000, "nothing happens any more");
+            if self.net.poll(Wait::For(Duration::from_secs(1)), &mut self.ledger).unwrap() > 0 {
+                last = Instant::now();
+            }
+            assert!(last.elapsed() < PATIENCE, "nothing happens any more");
         }
     }
 
@@ -184,8 +188,8 @@ impl<N: Net<Socket = TcpStream>> Server<N> {
 
 pub fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    stream.set_write_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 

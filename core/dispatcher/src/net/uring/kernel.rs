@@ -13,6 +13,8 @@ use crate::net::Wait;
 
 const SUBMISSIONS: u32 = 1024;
 const COMPLETIONS: u32 = 4096;
+/// What one request sends at most: the kernel does it in one go where the socket has room.
+const SEND_BYTES: usize = 1 << 20;
 
 /// Ways to set a ring up, the fastest first. The kernel answers EINVAL to flags it does not know.
 const LADDER: [fn(&mut Builder); 4] = [
@@ -84,13 +86,12 @@ impl Kernel {
         self.queue(opcode::AsyncCancel::new(target.into_word()).build(), operation);
     }
 
-    /// Sends all of the bytes, or as many as go until it fails.
+    /// Sends the bytes, or as many of them as one request takes.
     ///
     /// # Safety
     /// The bytes must stay where they are, unchanged, until the request has completed.
     pub(super) unsafe fn send(&mut self, socket: BorrowedFd, bytes: &[u8], operation: Operation) {
-        // The kernel caps one request; the rest goes with the next.
-        let length = bytes.len().min(1 << 30) as u32;
+        let length = bytes.len().min(SEND_BYTES) as u32;
         let send = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), length);
         self.queue(send.flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL).build(), operation);
     }
