@@ -1,0 +1,98 @@
+//! Hand-over of batches between threads, and within one. Times are per item of 64 bytes.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use postrider_dispatcher::ring::{Consumer, Producer, Recycle, ring};
+use postrider_dispatcher::wake::Alarm;
+use postrider_model::limits;
+
+const SIZES: [usize; 4] = [1, 8, 64, 256];
+
+#[derive(Default)]
+struct Batch(Vec<[u64; 8]>);
+
+impl Recycle for Batch {
+    fn recycle(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Both threads are awake all the time: nothing is woken.
+fn both_ends() -> (Producer<Batch>, Consumer<Batch>) {
+    ring(limits::RING_BATCHES, Alarm::new(), Alarm::new())
+}
+
+fn fill(producer: &mut Producer<Batch>, size: usize, first: u64) -> Batch {
+    let mut batch = producer.blank();
+    batch.0.extend((0..size as u64).map(|number| [first + number; 8]));
+    batch
+}
+
+fn empty(consumer: &mut Consumer<Batch>) -> usize {
+    let Some(batch) = consumer.pop() else { return 0 };
+    let items = batch.0.len();
+    black_box(batch.0.iter().map(|item| item[7]).sum::<u64>());
+    consumer.recycle(batch);
+    items
+}
+
+fn within_a_thread(criterion: &mut Criterion) {
+    for size in SIZES {
+        let (mut producer, mut consumer) = both_ends();
+        criterion.bench_function(&format!("ring/within a thread/{size}"), |bencher| {
+            bencher.iter_custom(|items| {
+                let batches = items.div_ceil(size as u64);
+                let start = Instant::now();
+                for number in 0..batches {
+                    let batch = fill(&mut producer, size, number);
+                    assert!(producer.push(batch).is_ok());
+                    assert_eq!(empty(&mut consumer), size);
+                }
+                start.elapsed().mul_f64(items as f64 / (batches * size as u64) as f64)
+            });
+        });
+    }
+}
+
+fn between_threads(criterion: &mut Criterion) {
+    for size in SIZES {
+        criterion.bench_function(&format!("ring/between threads/{size}"), |bencher| {
+            bencher.iter_custom(|items| {
+                let batches = items.div_ceil(size as u64);
+                let (producer, consumer) = both_ends();
+                let start = Instant::now();
+                std::thread::scope(|scope| {
+                    scope.spawn(move || produce(producer, size, batches));
+                    consume(consumer, batches * size as u64);
+                });
+                start.elapsed().mul_f64(items as f64 / (batches * size as u64) as f64)
+            });
+        });
+    }
+}
+
+fn produce(mut producer: Producer<Batch>, size: usize, batches: u64) {
+    for number in 0..batches {
+        let mut batch = fill(&mut producer, size, number);
+        while let Err(refused) = producer.push(batch) {
+            batch = refused;
+            // The other thread may wait for this very core.
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn consume(mut consumer: Consumer<Batch>, items: u64) {
+    let mut left = items;
+    while left > 0 {
+        match empty(&mut consumer) {
+            0 => std::thread::yield_now(),
+            taken => left -= taken as u64,
+        }
+    }
+}
+
+criterion_group!(benches, within_a_thread, between_threads);
+criterion_main!(benches);

@@ -1,0 +1,37 @@
+//! The broker's turn with its syncs stubbed: publish, receipt, dispatch, acknowledgement. Times are per message.
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use postrider_bench::turns::{Delivery, ROUND, Turns};
+
+const BATCHES: [usize; 4] = [1, 8, 64, 256];
+
+fn turn(criterion: &mut Criterion) {
+    for (name, delivery) in [("persistent", Delivery::Persistent), ("non-persistent", Delivery::NonPersistent)] {
+        for messages in BATCHES {
+            let mut turns = Turns::new(delivery);
+            criterion.bench_function(&format!("turn/{name}/batches of {messages}"), |bencher| {
+                bencher.iter_custom(|iterations| {
+                    let in_round = (ROUND * messages) as u64;
+                    let rounds = iterations.div_ceil(in_round);
+                    let spent: Duration = (0..rounds).map(|_| round(&mut turns, messages)).sum();
+                    spent.mul_f64(iterations as f64 / (rounds * in_round) as f64)
+                });
+            });
+        }
+    }
+}
+
+/// The time of the turns alone.
+fn round(turns: &mut Turns, messages: usize) -> Duration {
+    turns.fill(messages);
+    let start = Instant::now();
+    turns.run();
+    let spent = start.elapsed();
+    assert_eq!(turns.drain().dispatches, ROUND * messages);
+    spent
+}
+
+criterion_group!(benches, turn);
+criterion_main!(benches);

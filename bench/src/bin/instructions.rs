@@ -1,0 +1,78 @@
+//! What `bench/instructions.sh` counts under callgrind: one routine, named by the argument, in its steady state.
+//!
+//! Only [`counted_section`] is counted. Without an argument the routines are listed, each with the messages that it does, by
+//! which the script divides.
+
+use postrider_bench::client::{Client, Format};
+use postrider_bench::turns::{Delivery, ROUND, Turns};
+
+/// Messages that one receive of a busy socket brings.
+const BATCH: usize = 64;
+
+/// Runs before the counted one: all memory is there then, and all caches are filled.
+const WARM_UP: usize = 3;
+
+const ROUTINES: [(&str, usize, fn()); 7] = [
+    ("decode", BATCH, decode),
+    ("decode acknowledgement", BATCH, decode_acknowledgement),
+    ("turn of 64", BATCH * ROUND, || turn(BATCH, Delivery::Persistent)),
+    ("turn of 1", ROUND, || turn(1, Delivery::Persistent)),
+    ("turn of 64 non-persistent", BATCH * ROUND, || turn(BATCH, Delivery::NonPersistent)),
+    ("encode", BATCH, encode),
+    ("encode receipt", BATCH, encode_receipt),
+];
+
+fn main() {
+    let Some(name) = std::env::args().nth(1) else {
+        ROUTINES.iter().for_each(|(name, messages, _)| println!("{messages} {name}"));
+        return;
+    };
+    let routine = ROUTINES.iter().find(|(known, ..)| *known == name);
+    routine.unwrap_or_else(|| panic!("there is no routine {name}: without an argument they are listed")).2();
+}
+
+/// Callgrind collects from the entry of this function to its end.
+#[inline(never)]
+fn counted_section(routine: &mut dyn FnMut()) {
+    routine();
+}
+
+fn count(mut routine: impl FnMut()) {
+    (0..WARM_UP).for_each(|_| routine());
+    counted_section(&mut routine);
+}
+
+fn decode() {
+    let mut client = Client::connected(Format::LooseCached);
+    let frames = client.messages(BATCH);
+    count(|| assert_eq!(client.receive(&frames).commands.len(), BATCH));
+}
+
+fn decode_acknowledgement() {
+    let mut client = Client::connected(Format::LooseCached);
+    let frames = client.acknowledgements(BATCH);
+    count(|| assert_eq!(client.receive(&frames).commands.len(), BATCH));
+}
+
+fn encode() {
+    let mut client = Client::connected(Format::LooseCached);
+    let records = client.records(BATCH);
+    count(|| assert!(!client.dispatch(&records).is_empty()));
+}
+
+fn encode_receipt() {
+    let mut client = Client::connected(Format::LooseCached);
+    count(|| assert!(!client.reply(BATCH).is_empty()));
+}
+
+fn turn(messages: usize, delivery: Delivery) {
+    let mut turns = Turns::new(delivery);
+    for _ in 0..WARM_UP {
+        turns.fill(messages);
+        turns.run();
+        turns.drain();
+    }
+    turns.fill(messages);
+    counted_section(&mut || turns.run());
+    assert_eq!(turns.drain().dispatches, ROUND * messages);
+}

@@ -1,0 +1,181 @@
+//! The broker's turn over a journal whose syncs have finished at once, and a port with one producer and one consumer.
+
+use std::collections::VecDeque;
+
+use postrider_broker::{Broker, Config};
+use postrider_dispatcher::port::{ClientPort, port};
+use postrider_dispatcher::turn::BrokerTurn;
+use postrider_dispatcher::wake::Alarm;
+use postrider_journal::{Journal, NoSpill, Spool, SpoolConfig};
+use postrider_model::command::{Acknowledge, AcknowledgeKind, Publish, Request};
+use postrider_model::{Command, CommandBatch, Event, Sequence, limits};
+
+use crate::client::{Client, Format, HASH_SEED, NOW};
+use crate::instant::InstantStorage;
+
+/// Batches of commands that are in the ring before the turns of a round begin. Each makes two batches of events at most.
+pub const ROUND: usize = limits::RING_BATCHES / 4;
+
+/// Whether a message is stored and answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delivery {
+    /// Stored, synced, then answered.
+    Persistent,
+    /// Neither.
+    NonPersistent,
+}
+
+/// What came back from a round.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Told {
+    /// Receipts.
+    pub replies: usize,
+    /// Messages for the consumer.
+    pub dispatches: usize,
+}
+
+/// The broker and its client.
+pub struct Turns {
+    turn: BrokerTurn<InstantStorage, NoSpill>,
+    port: ClientPort,
+    template: Publish,
+    record: Vec<u8>,
+    acknowledge: Acknowledge,
+    producer_sequence: i64,
+    /// Messages that the consumer has and has not acknowledged.
+    held: VecDeque<Sequence>,
+    /// Bytes of dispatches that the socket has taken and the broker has not heard of.
+    written: u32,
+}
+
+impl Turns {
+    /// A broker with one connection, ready for messages of this kind.
+    #[must_use]
+    pub fn new(delivery: Delivery) -> Turns {
+        let mut client = Client::connected(Format::LooseCached);
+        let records = client.records(1);
+        let [Command::Publish(publish)] = records.commands[..] else { panic!("one message") };
+        let persistent = delivery == Delivery::Persistent;
+        let alarm = Alarm::new();
+        let (port, broker_port) = port(&alarm, &alarm);
+        let acknowledge = Acknowledge {
+            connection: publish.connection,
+            request: Request::default(),
+            consumer: client.consumer(),
+            kind: AcknowledgeKind::Standard,
+            first: Sequence(0),
+            last: Sequence(0),
+            count: 1,
+            cause: Default::default(),
+        };
+        let request = Request { wanted: persistent, ..publish.request };
+        let mut turns = Turns {
+            turn: broker_turn(broker_port),
+            port,
+            template: Publish { persistent, request, ..publish },
+            record: publish.record.of(&records.arena).to_vec(),
+            acknowledge,
+            producer_sequence: 1,
+            held: VecDeque::new(),
+            written: 0,
+        };
+        turns.open(client.opening());
+        turns
+    }
+
+    /// Fills the ring with batches of this many messages, and of acknowledgements of what the consumer holds.
+    pub fn fill(&mut self, messages: usize) {
+        for _ in 0..ROUND {
+            let mut batch = self.port.commands.blank();
+            self.add(messages, &mut batch);
+            assert!(self.port.commands.push(batch).is_ok(), "the ring is empty before a round");
+        }
+    }
+
+    /// Turns until nothing is left to do: this is what is measured.
+    pub fn run(&mut self) {
+        while self.turn.turn(NOW).expect("no sync fails").busy {}
+    }
+
+    /// Takes what the broker has said.
+    pub fn drain(&mut self) -> Told {
+        let mut told = Told::default();
+        while let Some(batch) = self.port.events.pop() {
+            for event in &batch.events {
+                match event {
+                    Event::Reply { .. } => told.replies += 1,
+                    Event::Dispatch(dispatch) => {
+                        told.dispatches += 1;
+                        self.held.push_back(dispatch.sequence);
+                        self.written += dispatch.place.length;
+                    }
+                    Event::Opened { .. } => {}
+                    other => panic!("nobody asked for {other:?}"),
+                }
+            }
+            self.port.events.recycle(batch);
+        }
+        told
+    }
+
+    fn open(&mut self, opening: &CommandBatch) {
+        let mut batch = self.port.commands.blank();
+        batch.commands.extend_from_slice(&opening.commands);
+        assert!(self.port.commands.push(batch).is_ok());
+        self.run();
+        self.drain();
+    }
+
+    fn add(&mut self, messages: usize, batch: &mut CommandBatch) {
+        if self.written > 0 {
+            let (connection, bytes) = (self.template.connection, std::mem::take(&mut self.written));
+            batch.commands.push(Command::Written { connection, bytes });
+        }
+        for _ in 0..messages {
+            self.producer_sequence += 1;
+            let record = batch.store(&self.record);
+            let producer_sequence = self.producer_sequence;
+            batch.commands.push(Command::Publish(Publish { record, producer_sequence, ..self.template }));
+            if let Some(last) = self.held.pop_front() {
+                batch.commands.push(Command::Acknowledge(Acknowledge { last, ..self.acknowledge }));
+            }
+        }
+    }
+}
+
+fn broker_turn(port: postrider_dispatcher::port::BrokerPort) -> BrokerTurn<InstantStorage, NoSpill> {
+    let config = postrider_journal::Config { disk_budget: Some(4 << 30), keys: HASH_SEED, ..Default::default() };
+    let mut journal = Journal::recover(InstantStorage::default(), config, &mut |_, _| ()).expect("an empty journal");
+    journal.poll().expect("no sync fails");
+    // The window of a socket must not be what is measured.
+    let config = Config { hash_seed: HASH_SEED, send_window: u64::MAX, ..Config::default() };
+    let mut broker = Broker::new(config);
+    broker.recovered(NOW);
+    let spool = Spool::new(NoSpill, SpoolConfig { keys: HASH_SEED, ..SpoolConfig::default() });
+    BrokerTurn::new(broker, journal, spool, vec![port])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_is_answered_and_dispatched() {
+        for delivery in [Delivery::Persistent, Delivery::NonPersistent] {
+            for messages in [1, 8, 64, 256] {
+                let mut turns = Turns::new(delivery);
+                for round in 0..3 {
+                    turns.fill(messages);
+                    turns.run();
+                    let expected = ROUND * messages;
+                    let replies = if delivery == Delivery::Persistent { expected } else { 0 };
+                    let told = Told { replies, dispatches: expected };
+                    assert_eq!(turns.drain(), told, "{delivery:?}, {messages} messages, round {round}");
+                }
+                let statistics = turns.turn.broker().statistics();
+                let last_round = (ROUND * messages) as u64;
+                assert_eq!(statistics.messages, last_round, "{delivery:?}: all others are acknowledged");
+            }
+        }
+    }
+}
