@@ -88,6 +88,12 @@ impl Segments {
         (!self.tables.is_empty()).then(|| SegmentNumber(self.first + self.tables.len() as u64 - 1))
     }
 
+    /// The oldest segment that holds a record and was not forgotten.
+    pub fn oldest(&self) -> Option<SegmentNumber> {
+        let first = self.tables.iter().position(Option::is_some)?;
+        Some(SegmentNumber(self.first + first as u64))
+    }
+
     /// What lives in a segment.
     pub fn table(&self, segment: SegmentNumber) -> Option<&Table> {
         self.tables.get(segment.0.checked_sub(self.first)? as usize)?.as_deref()

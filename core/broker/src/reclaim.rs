@@ -63,7 +63,7 @@ impl Broker {
     }
 
     fn walk_front<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        let Some(front) = self.front_to_walk(step) else { return };
+        let Some(front) = self.front_to_walk() else { return };
         let records = self.journal.table(front).map_or(1, |table| table.records().max(1));
         let cost = step.log.segment_bytes() as f64 / f64::from(records);
         let mut left = TURN_BYTES;
@@ -83,11 +83,9 @@ impl Broker {
     }
 
     /// The oldest segment, if it is no longer written.
-    fn front_to_walk<L: Log>(&mut self, step: &mut Step<'_, L>) -> Option<SegmentNumber> {
-        let front = step.log.front()?;
-        if self.journal.newest().is_none_or(|newest| front >= newest) {
-            return None;
-        }
+    fn front_to_walk(&mut self) -> Option<SegmentNumber> {
+        let front =
+            self.journal.oldest().filter(|front| self.journal.newest().is_some_and(|newest| *front < newest))?;
         if self.reclaim.segment != front {
             self.reclaim = Reclaim { segment: front, ordinal: 0, mark: 0, ..self.reclaim };
         }
@@ -151,6 +149,26 @@ impl Broker {
         self.placements = placements;
         self.meta = meta;
         true
+    }
+
+    /// A planted bug: what was acknowledged is moved, too.
+    #[cfg(feature = "plant")]
+    pub(crate) fn move_ghost<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        let Some(message) = self.ghost.take().filter(|_| planted("dead-message-moved")) else { return };
+        let Some(destination) = self.destinations.try_get(message.destination).and_then(|state| state.id) else {
+            return;
+        };
+        let Lookup::Memory(extent) = step.log.extent(Store::Journal, message.position) else { return };
+        let bytes = 600 + u64::from(message.length);
+        if message.position < step.log.committed() && step.log.reserve(Bound { records: 1, bytes }) {
+            let placement = Placement { destination, sequence: message.sequence, offered: false, redeliveries: 0 };
+            let mut meta = Vec::new();
+            records::write_message(&mut meta, MessageMeta::default(), &[placement]);
+            let body = extent.bytes(message.position, message.length as usize);
+            let (sequence, body_crc) = (message.sequence.0, message.crc);
+            let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &meta, body, body_crc };
+            self.stage(Store::Journal, &record, step);
+        }
     }
 
     /// The places of a record that are still to be served.
@@ -224,23 +242,20 @@ impl Broker {
 
     /// Segments at the front in which nothing lives are not needed any more, once this turn's frame is committed.
     fn drop_dead_front<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        let (Some(front), Some(newest)) = (step.log.front(), self.journal.newest()) else { return };
-        let dead = |segment: SegmentNumber| {
-            let early = |table: &crate::items::Table| planted("head-too-early") && table.live() <= 2;
-            self.journal.is_dead(segment) || self.journal.table(segment).is_some_and(early)
-        };
-        let mut head = front;
-        while head < newest && dead(head) {
-            head = SegmentNumber(head.0 + 1);
-        }
-        if head == front {
-            return;
-        }
-        step.log.set_head(head);
-        for number in front.0..head.0 {
-            if self.journal.is_dead(SegmentNumber(number)) {
-                self.journal.drop_segment(SegmentNumber(number));
+        let before = self.journal.oldest();
+        while let Some(front) = self.journal.oldest().filter(|front| Some(*front) != self.journal.newest()) {
+            let few = self.journal.table(front).is_some_and(|table| table.live() <= 2);
+            if !self.journal.is_dead(front) && !(planted("head-too-early") && few) {
+                break;
             }
+            if !self.journal.is_dead(front) {
+                step.log.set_head(SegmentNumber(front.0 + 1));
+                return;
+            }
+            self.journal.drop_segment(front);
+        }
+        if let Some(head) = self.journal.oldest().filter(|_| before != self.journal.oldest()) {
+            step.log.set_head(head);
         }
     }
 }

@@ -30,7 +30,7 @@ fn outcome(world: &mut World) -> Result<(), Failure> {
 }
 
 #[test]
-fn a_range_is_positions_in_dispatch_order() {
+pub fn a_range_is_positions_in_dispatch_order() {
     let (mut world, sent) = five_in_flight();
     world.acknowledge(0, 1, 5, Standard, (sent[1], sent[3]), 3);
     world.settle();
@@ -42,7 +42,7 @@ fn a_range_is_positions_in_dispatch_order() {
 }
 
 #[test]
-fn what_does_not_match_is_refused_and_changes_nothing() {
+pub fn what_does_not_match_is_refused_and_changes_nothing() {
     let (mut world, sent) = five_in_flight();
     for (range, count) in [((sent[0], sent[2]), 2), ((sent[0], 999), 1), ((999, sent[0]), 1), ((sent[2], sent[1]), 2)] {
         world.acknowledge(0, 1, 5, Standard, range, count);
@@ -62,7 +62,7 @@ fn what_does_not_match_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn individual_and_redelivered() {
+pub fn individual_and_redelivered() {
     let (mut world, sent) = five_in_flight();
     world.acknowledge(0, 1, 5, Individual, (0, sent[2]), 1);
     world.settle();
@@ -75,7 +75,7 @@ fn individual_and_redelivered() {
 }
 
 #[test]
-fn a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash() {
+pub fn a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash() {
     let (mut world, sent) = five_in_flight();
     world.consume(0, 1, 8, &queue("ActiveMQ.DLQ"), 10);
     world.settle();
@@ -110,7 +110,7 @@ fn a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash() {
 }
 
 #[test]
-fn a_long_range_is_taken_in_slices() {
+pub fn a_long_range_is_taken_in_slices() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &queue("q"), 30_000);

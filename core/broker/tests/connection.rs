@@ -16,7 +16,7 @@ fn send(world: &mut World, connection: Handle, number: i64, persistent: bool) {
 }
 
 #[test]
-fn a_client_id_is_unique() {
+pub fn a_client_id_is_unique() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     let mut open = OpenConnection {
@@ -41,7 +41,7 @@ fn a_client_id_is_unique() {
 }
 
 #[test]
-fn a_client_that_comes_back_takes_its_connection_over() {
+pub fn a_client_that_comes_back_takes_its_connection_over() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &queue("q"), 10);
@@ -73,7 +73,7 @@ fn send_from(world: &mut World, port: usize, connection: Handle, number: i64) {
 }
 
 #[test]
-fn sends_that_are_stored_are_dropped_when_they_come_again() {
+pub fn sends_that_are_stored_are_dropped_when_they_come_again() {
     let mut world = World::new();
     world.connect_as(0, generation(1), "ID:client:1", false);
     for number in 1..=3 {
@@ -100,7 +100,35 @@ fn sends_that_are_stored_are_dropped_when_they_come_again() {
 }
 
 #[test]
-fn marks_end_with_a_clean_goodbye_and_never_hold_for_others() {
+pub fn a_producer_is_remembered_when_its_records_are_gone() {
+    let config = postrider_broker::Config { reservation: 200_000, ..Default::default() };
+    let mut world = World::over(config, crate::log::TestLog::new(8 << 20, 4 << 10));
+    world.connect_as(0, generation(1), "ID:client:1", false);
+    send(&mut world, generation(1), 1, true);
+    world.settle();
+    world.disconnect(0, generation(1), false);
+    world.connect(1, 2, "ID:other");
+    world.consume(1, 2, 5, &queue("q"), 10);
+    for number in 2..400 {
+        let to = [queue("q")];
+        let bytes = crate::world::record_of("ID:other", &to, &[b'x'; 500], true, number, 0);
+        world.send_as(1, handle(2), &to, true, &bytes, number, wanted(7));
+        world.settle();
+        for got in world.got(1) {
+            world.acknowledge(1, 2, 5, AcknowledgeKind::Standard, (0, got.sequence.0), 1);
+        }
+    }
+    world.settle();
+    assert!(postrider_broker::Log::front(&world.log).unwrap().0 > 0, "the front was reclaimed");
+    let end = postrider_broker::Log::committed(&world.log);
+    let mut world = world.crash(end);
+    world.connect_as(0, generation(2), "ID:client:1", true);
+    send(&mut world, generation(2), 1, true);
+    assert_eq!(world.broker.statistics().duplicates, 1);
+}
+
+#[test]
+pub fn marks_end_with_a_clean_goodbye_and_never_hold_for_others() {
     for (clean, failover, expected) in [(true, true, 0), (false, true, 1), (false, false, 0)] {
         let mut world = World::new();
         world.connect_as(0, generation(1), "ID:client:1", false);

@@ -4,7 +4,7 @@ use postrider_broker::{Log, Store};
 use postrider_journal::{Bound, Extent, Home, ImageWriter, Lookup, Position, Record, SegmentNumber};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Bytes of a segment of either log.
+/// Bytes of a segment of either log, unless said otherwise.
 pub const SEGMENT: u64 = 32 * 1024;
 
 /// A record's own bytes besides meta and body.
@@ -35,6 +35,7 @@ struct Segment {
 
 #[derive(Default)]
 struct Half {
+    bytes: u64,
     segments: BTreeMap<u64, Segment>,
     newest: u64,
 }
@@ -42,10 +43,10 @@ struct Half {
 impl Half {
     fn stage(&mut self, record: &Record<'_>) -> Home {
         let bytes = OVERHEAD + record.meta.len() as u64 + record.body.len() as u64;
-        assert!(bytes < SEGMENT, "the test's records are small");
-        if self.segments.get(&self.newest).is_none_or(|segment| segment.end + bytes > SEGMENT) {
+        assert!(bytes < self.bytes, "the test's records are small");
+        if self.segments.get(&self.newest).is_none_or(|segment| segment.end + bytes > self.bytes) {
             self.newest += u64::from(!self.segments.is_empty() || self.newest > 0);
-            let writer = ImageWriter::anonymous(SEGMENT as usize).unwrap();
+            let writer = ImageWriter::anonymous(self.bytes as usize).unwrap();
             self.segments.insert(self.newest, Segment { writer, end: 64, records: 0 });
         }
         let segment = self.segments.get_mut(&self.newest).unwrap();
@@ -54,7 +55,7 @@ impl Half {
         segment.end += bytes;
         segment.records += 1;
         Home {
-            position: Position(self.newest * SEGMENT + offset),
+            position: Position(self.newest * self.bytes + offset),
             segment: SegmentNumber(self.newest),
             ordinal: segment.records - 1,
             len: record.body.len() as u32,
@@ -68,13 +69,13 @@ impl Half {
     }
 
     fn end(&self) -> Position {
-        Position(self.segments.get(&self.newest).map_or(0, |segment| self.newest * SEGMENT + segment.end))
+        Position(self.segments.get(&self.newest).map_or(0, |segment| self.newest * self.bytes + segment.end))
     }
 
     fn extent(&self, position: Position) -> Option<Extent> {
-        let number = position.0 / SEGMENT;
+        let number = position.0 / self.bytes;
         let segment = self.segments.get(&number)?;
-        Some(Extent { base: Position(number * SEGMENT), image: segment.writer.image().clone() })
+        Some(Extent { base: Position(number * self.bytes), image: segment.writer.image().clone() })
     }
 }
 
@@ -104,8 +105,13 @@ pub struct TestLog {
 }
 
 impl TestLog {
-    pub fn new(budget: u64) -> TestLog {
-        TestLog { budget, ..TestLog::default() }
+    pub fn new(budget: u64, segment: u64) -> TestLog {
+        let half = || Half { bytes: segment, ..Half::default() };
+        TestLog { budget, journal: half(), spool: half(), ..TestLog::default() }
+    }
+
+    pub fn segment(&self) -> u64 {
+        self.journal.bytes
     }
 
     /// What handling a batch may stage.
@@ -134,7 +140,7 @@ impl TestLog {
 
     pub fn commit_to(&mut self, position: Position) {
         self.committed = self.committed.max(position);
-        if let Some((at, front)) = self.next_front.filter(|(at, _)| *at < self.committed) {
+        if let Some((at, front)) = self.next_front.filter(|(at, _)| *at <= self.committed) {
             let _ = at;
             self.front = front;
             self.next_front = None;
@@ -153,7 +159,7 @@ impl TestLog {
         assert!(keep >= self.committed);
         self.commit_to(keep);
         self.records.retain(|record| record.home.position < keep);
-        let mut next = TestLog::new(self.budget);
+        let mut next = TestLog::new(self.budget, self.segment());
         next.front = self.front;
         next.journal.newest = self.front;
         for record in std::mem::take(&mut self.records) {
@@ -164,7 +170,8 @@ impl TestLog {
                     break home;
                 }
                 let number = next.journal.newest;
-                next.journal.segments.get_mut(&number).unwrap().end = SEGMENT;
+                let segment = next.segment();
+                next.journal.segments.get_mut(&number).unwrap().end = segment;
             };
             next.records.push(Stored { home, ..record });
         }
@@ -205,7 +212,7 @@ impl Log for TestLog {
 
     fn extent(&mut self, store: Store, position: Position) -> Lookup {
         match store {
-            Store::Journal if self.cold.contains(&(position.0 / SEGMENT)) => Lookup::Cold,
+            Store::Journal if self.cold.contains(&(position.0 / self.segment())) => Lookup::Cold,
             Store::Journal => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
             Store::Spool => Lookup::Memory(self.spool.extent(position).expect("a message of the spool is there")),
         }
@@ -230,15 +237,17 @@ impl Log for TestLog {
     }
 
     fn set_head(&mut self, segment: SegmentNumber) {
-        self.next_front = Some((self.journal.end(), segment.0));
+        if self.next_front.is_none_or(|(_, known)| known != segment.0) && self.front != segment.0 {
+            self.next_front = Some((self.journal.end(), segment.0));
+        }
     }
 
     fn live_log_bytes(&self) -> u64 {
-        self.appended.0 - self.front * SEGMENT
+        self.appended.0 - self.front * self.segment()
     }
 
     fn segment_bytes(&self) -> u64 {
-        SEGMENT
+        self.segment()
     }
 
     fn disk_budget(&self) -> u64 {

@@ -2,7 +2,11 @@
 
 mod acknowledge;
 mod connection;
+mod cost;
 mod log;
+mod model;
+#[cfg(feature = "plant")]
+mod plants;
 mod queue;
 mod topic;
 mod waiting;

@@ -5,7 +5,7 @@ use postrider_model::command::{AcknowledgeKind, LastDelivered};
 use postrider_model::{Event, Sequence};
 
 #[test]
-fn a_persistent_message_goes_its_whole_way() {
+pub fn a_persistent_message_goes_its_whole_way() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.connect(1, 1, "b");
@@ -28,7 +28,7 @@ fn a_persistent_message_goes_its_whole_way() {
 }
 
 #[test]
-fn a_message_without_persistence_goes_at_once() {
+pub fn a_message_without_persistence_goes_at_once() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &queue("q"), 10);
@@ -45,7 +45,7 @@ fn a_message_without_persistence_goes_at_once() {
 }
 
 #[test]
-fn messages_survive_a_restart_and_keep_their_order() {
+pub fn messages_survive_a_restart_and_keep_their_order() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     for number in 0..2_500 {
@@ -65,7 +65,7 @@ fn messages_survive_a_restart_and_keep_their_order() {
 }
 
 #[test]
-fn credit_is_kept_and_turns_are_taken() {
+pub fn credit_is_kept_and_turns_are_taken() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.connect(1, 1, "b");
@@ -94,7 +94,7 @@ fn credit_is_kept_and_turns_are_taken() {
 }
 
 #[test]
-fn a_higher_priority_and_an_exclusive_consumer_come_first() {
+pub fn a_higher_priority_and_an_exclusive_consumer_come_first() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &queue("q"), 2);
@@ -119,7 +119,7 @@ fn a_higher_priority_and_an_exclusive_consumer_come_first() {
 }
 
 #[test]
-fn what_a_closed_consumer_had_comes_back_first_and_in_order() {
+pub fn what_a_closed_consumer_had_comes_back_first_and_in_order() {
     for (last_delivered, expected) in [
         (LastDelivered::Unknown, [1, 1, 1, 1, 0]),
         (LastDelivered::None, [0, 0, 0, 0, 0]),
@@ -144,7 +144,7 @@ fn what_a_closed_consumer_had_comes_back_first_and_in_order() {
 }
 
 #[test]
-fn many_returned_messages_come_back_in_slices_and_in_order() {
+pub fn many_returned_messages_come_back_in_slices_and_in_order() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &queue("q"), 20_000);
@@ -159,7 +159,7 @@ fn many_returned_messages_come_back_in_slices_and_in_order() {
 }
 
 #[test]
-fn a_composite_send_is_one_record_with_a_place_for_each() {
+pub fn a_composite_send_is_one_record_with_a_place_for_each() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &queue("a"), 10);
@@ -192,7 +192,7 @@ fn a_composite_send_is_one_record_with_a_place_for_each() {
 }
 
 #[test]
-fn a_wildcard_consumer_gets_what_exists_and_what_comes_later() {
+pub fn a_wildcard_consumer_gets_what_exists_and_what_comes_later() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.send(0, 1, &queue("a.1"), "1", true);
@@ -213,7 +213,7 @@ fn a_wildcard_consumer_gets_what_exists_and_what_comes_later() {
 }
 
 #[test]
-fn the_send_window_and_the_ring_hold_dispatch_until_they_open() {
+pub fn the_send_window_and_the_ring_hold_dispatch_until_they_open() {
     let mut world = World::new();
     world.sockets_take = false;
     world.connect(0, 1, "a");

@@ -12,7 +12,7 @@ fn temporary(name: &str) -> Destination {
 }
 
 #[test]
-fn every_subscriber_gets_what_comes_after_it() {
+pub fn every_subscriber_gets_what_comes_after_it() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.connect(1, 1, "b");
@@ -32,7 +32,7 @@ fn every_subscriber_gets_what_comes_after_it() {
 }
 
 #[test]
-fn a_slow_subscriber_stays_behind_and_catches_up() {
+pub fn a_slow_subscriber_stays_behind_and_catches_up() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &topic("t"), 1_000);
@@ -59,7 +59,7 @@ fn a_slow_subscriber_stays_behind_and_catches_up() {
 }
 
 #[test]
-fn what_a_subscriber_that_goes_has_not_had_is_released() {
+pub fn what_a_subscriber_that_goes_has_not_had_is_released() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &topic("t"), 1);
@@ -74,7 +74,27 @@ fn what_a_subscriber_that_goes_has_not_had_is_released() {
 }
 
 #[test]
-fn no_local_holds_back_what_the_own_connection_sends() {
+pub fn a_slow_subscriber_holds_its_segments() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &topic("t"), 1);
+    world.consume(0, 1, 6, &queue("q"), 0);
+    let text = "x".repeat(1_000);
+    for number in 0..200 {
+        let to = if number % 25 == 3 { queue("q") } else { topic("t") };
+        world.send(0, 1, &to, &text, false);
+    }
+    world.close_consumer(0, 1, 5, LastDelivered::Unknown);
+    assert_eq!(world.broker.statistics().messages, 8);
+    assert_eq!(world.log.spool_segments(), 8, "a message of the queue lives in each");
+    world.consume(0, 1, 7, &queue("q"), 10);
+    world.heard(0);
+    world.idle();
+    assert_eq!(world.broker.statistics().messages, 8);
+}
+
+#[test]
+pub fn no_local_holds_back_what_the_own_connection_sends() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.connect(0, 2, "b");
@@ -93,7 +113,7 @@ fn no_local_holds_back_what_the_own_connection_sends() {
 }
 
 #[test]
-fn a_composite_of_queue_and_topic_reaches_both() {
+pub fn a_composite_of_queue_and_topic_reaches_both() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &topic("t"), 10);
@@ -108,7 +128,7 @@ fn a_composite_of_queue_and_topic_reaches_both() {
 }
 
 #[test]
-fn temporary_destinations_are_told_of_before_their_creator_is_answered() {
+pub fn temporary_destinations_are_told_of_before_their_creator_is_answered() {
     let mut world = World::new();
     let topics = [topic("ActiveMQ.Advisory.TempQueue"), topic("ActiveMQ.Advisory.TempTopic")];
     for port in 0..2 {
@@ -154,7 +174,7 @@ fn temporary_destinations_are_told_of_before_their_creator_is_answered() {
 }
 
 #[test]
-fn a_deleted_destination_is_gone_with_its_messages_also_after_a_crash() {
+pub fn a_deleted_destination_is_gone_with_its_messages_also_after_a_crash() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     for number in 0..5_000 {
@@ -184,7 +204,7 @@ fn a_deleted_destination_is_gone_with_its_messages_also_after_a_crash() {
 }
 
 #[test]
-fn an_asynchronous_failure_is_told_without_being_asked() {
+pub fn an_asynchronous_failure_is_told_without_being_asked() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.settle();

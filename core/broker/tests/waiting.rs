@@ -22,7 +22,7 @@ fn puller() -> World {
 const END: Event = Event::EndOfMessages { consumer: postrider_model::Handle { slot: 5, generation: 1 } };
 
 #[test]
-fn a_pull_gets_one_message_or_hears_that_there_is_none() {
+pub fn a_pull_gets_one_message_or_hears_that_there_is_none() {
     let mut world = puller();
     pull(&mut world, 5, -1);
     world.settle();
@@ -46,7 +46,7 @@ fn a_pull_gets_one_message_or_hears_that_there_is_none() {
 }
 
 #[test]
-fn a_pull_with_a_time_ends_at_its_time() {
+pub fn a_pull_with_a_time_ends_at_its_time() {
     let mut world = puller();
     pull(&mut world, 5, 500);
     world.settle();
@@ -61,7 +61,7 @@ fn a_pull_with_a_time_ends_at_its_time() {
 }
 
 #[test]
-fn a_pull_does_not_miss_what_is_only_not_committed() {
+pub fn a_pull_does_not_miss_what_is_only_not_committed() {
     let mut world = puller();
     world.send(0, 1, &queue("q"), "x", true);
     pull(&mut world, 5, -1);
@@ -73,7 +73,7 @@ fn a_pull_does_not_miss_what_is_only_not_committed() {
 }
 
 #[test]
-fn a_prefetch_that_is_given_later_lets_messages_flow() {
+pub fn a_prefetch_that_is_given_later_lets_messages_flow() {
     let mut world = puller();
     for text in ["1", "2", "3"] {
         world.send(0, 1, &queue("q"), text, false);
@@ -85,7 +85,7 @@ fn a_prefetch_that_is_given_later_lets_messages_flow() {
 }
 
 #[test]
-fn a_browser_sees_all_in_order_and_takes_nothing() {
+pub fn a_browser_sees_all_in_order_and_takes_nothing() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.consume(0, 1, 6, &queue("q"), 2);
@@ -131,7 +131,7 @@ fn a_browser_sees_all_in_order_and_takes_nothing() {
 }
 
 #[test]
-fn a_browse_of_an_empty_queue_ends() {
+pub fn a_browse_of_an_empty_queue_ends() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     let mut open = world.open(1, 5, &[queue("q")], 500);
@@ -142,7 +142,7 @@ fn a_browse_of_an_empty_queue_ends() {
 }
 
 #[test]
-fn expired_messages_become_dead_letters_or_nothing() {
+pub fn expired_messages_become_dead_letters_or_nothing() {
     let mut world = World::new();
     world.connect(0, 1, "a");
     let to = [queue("q")];
@@ -167,7 +167,7 @@ fn expired_messages_become_dead_letters_or_nothing() {
 }
 
 #[test]
-fn a_sweep_finds_expired_messages_that_nobody_asks_for() {
+pub fn a_sweep_finds_expired_messages_that_nobody_asks_for() {
     let config = Config { reservation: 1_000_000, expiry_sweep_millis: 1_000, ..Config::default() };
     let mut world = World::with(config, 1 << 30);
     world.connect(0, 1, "a");
@@ -185,4 +185,25 @@ fn a_sweep_finds_expired_messages_that_nobody_asks_for() {
     world.consume(0, 1, 5, &to[0], 10_000);
     world.settle();
     assert_eq!(world.got(0).len(), 2_000);
+}
+
+#[test]
+pub fn a_turn_does_a_bounded_amount() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 30_000);
+    for _ in 0..20_000 {
+        world.send(0, 1, &queue("q"), "x", false);
+    }
+    world.heard(0);
+    let (connection, consumer, last_delivered) = (handle(1), handle(5), LastDelivered::Unknown);
+    let request = wanted(3);
+    let (now, port) = (world.now, postrider_model::PortIndex(0));
+    let command = Command::CloseConsumer { connection, consumer, last_delivered, request };
+    world.broker.handle(port, &command, &[], now, &mut world.log, &mut world.out);
+    let mut turns = 1;
+    while world.broker.advance(now, &mut world.log, &mut world.out) {
+        turns += 1;
+    }
+    assert!(turns >= 10, "20,000 messages went back in {turns} turns");
 }

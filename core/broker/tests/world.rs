@@ -1,6 +1,6 @@
 //! A broker with its logs and its clients, turn by turn.
 
-use crate::log::TestLog;
+use crate::log::{SEGMENT, TestLog};
 use postrider_broker::{Broker, Config, EventBatch, Outbox};
 use postrider_journal::{Position, body_crc};
 use postrider_model::command::{
@@ -42,6 +42,8 @@ pub struct World {
     /// By port.
     pub told: Vec<Vec<Told>>,
     held: Vec<VecDeque<(Position, EventBatch)>>,
+    /// Where the turn ended that handled the newest commands.
+    pub turn_end: Position,
     /// Delivery batches that the rings take.
     pub room: usize,
     /// Bytes of records that go up to the broker as written at once.
@@ -67,9 +69,21 @@ pub fn topic(name: &str) -> Destination {
 
 /// A record with this content.
 pub fn record(to: &[Destination], content: &[u8], persistent: bool, sequence: i64, expiration: i64) -> Vec<u8> {
+    record_of("ID:client:1", to, content, persistent, sequence, expiration)
+}
+
+/// A record of this connection's producer.
+pub fn record_of(
+    connection: &str,
+    to: &[Destination],
+    content: &[u8],
+    persistent: bool,
+    sequence: i64,
+    expiration: i64,
+) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = MessageWriter::new(&mut bytes);
-    writer.field(Tag::ProducerConnection, &[b"ID:client:1"]);
+    writer.field(Tag::ProducerConnection, &[connection.as_bytes()]);
     writer.destination_field(Tag::Destination, to[0].kind, &to[0].name);
     writer.content(content);
     writer.finish(&Header {
@@ -94,14 +108,19 @@ impl World {
     }
 
     pub fn with(config: Config, budget: u64) -> World {
+        World::over(config, TestLog::new(budget, SEGMENT))
+    }
+
+    pub fn over(config: Config, log: TestLog) -> World {
         let mut world = World {
             broker: Broker::new(config.clone()),
-            log: TestLog::new(budget),
+            log,
             out: Outbox::new(),
             now: Now { nanos: 1, unix_millis: 1_700_000_000_000 },
             config,
             told: vec![Vec::new(); PORTS],
             held: (0..PORTS).map(|_| VecDeque::new()).collect(),
+            turn_end: Position(0),
             room: 64,
             sockets_take: true,
             written: Vec::new(),
@@ -130,6 +149,7 @@ impl World {
         broker.recovered(self.now);
         let mut world = World::with(self.config, log.budget);
         (world.broker, world.log, world.now) = (broker, log, self.now);
+        world.out = Outbox::new();
         world.start();
         world
     }
@@ -144,13 +164,13 @@ impl World {
             self.broker.handle(index, command, &batch.arena, self.now, &mut self.log, &mut self.out);
         }
         let more = self.broker.advance(self.now, &mut self.log, &mut self.out);
-        self.end_turn();
+        self.turn_end = self.end_turn();
         if more || !self.written.is_empty() {
             self.idle();
         }
     }
 
-    fn end_turn(&mut self) {
+    fn end_turn(&mut self) -> Position {
         self.broker.end_turn(self.now, &mut self.log, &mut self.out);
         let end = self.log.seal();
         for port in 0..PORTS {
@@ -163,6 +183,7 @@ impl World {
             }
         }
         self.release_replies();
+        end
     }
 
     /// Turns without commands, but what sockets say, until there is nothing to do.
@@ -197,7 +218,7 @@ impl World {
         self.release_replies();
     }
 
-    fn release_replies(&mut self) {
+    pub fn release_replies(&mut self) {
         use postrider_broker::Log;
         let committed = self.log.committed();
         for port in 0..PORTS {

@@ -1,0 +1,192 @@
+//! What a message costs the state machine: run with `--release -- --ignored --nocapture cost`.
+
+use crate::world::{handle, queue, record};
+use postrider_broker::{Broker, Config, Log, Outbox, Store};
+use postrider_journal::{Bound, Extent, Home, ImageWriter, Lookup, Position, Record, SegmentNumber};
+use postrider_model::command::{Acknowledge, AcknowledgeKind, OpenConnection, OpenConsumer, OpenProducer, Publish, Request};
+use postrider_model::{Command, CommandBatch, Event, Now, PortIndex};
+use std::time::Instant;
+
+/// A log that copies nothing: every record lies in the same memory.
+struct NoLog {
+    extent: Extent,
+    end: u64,
+    ordinal: u32,
+    committed: u64,
+    length: u32,
+}
+
+impl Log for NoLog {
+    fn reserve(&mut self, _bound: Bound) -> bool {
+        true
+    }
+
+    fn stage(&mut self, _store: Store, record: &Record<'_>) -> Home {
+        self.end += 64 + record.meta.len() as u64 + record.body.len() as u64;
+        let segment = SegmentNumber(self.end >> 26);
+        self.ordinal = if self.end & ((1 << 26) - 1) < 600 { 0 } else { self.ordinal + 1 };
+        Home { position: Position(self.end), segment, ordinal: self.ordinal, len: record.body.len() as u32 }
+    }
+
+    fn extent(&mut self, _store: Store, position: Position) -> Lookup {
+        self.extent.base = Position(position.0 - u64::from(self.length));
+        Lookup::Memory(self.extent.clone())
+    }
+
+    fn fetch(&mut self, _store: Store, _position: Position, _length: u32) {}
+
+    fn release(&mut self, _segment: SegmentNumber) {}
+
+    fn committed(&self) -> Position {
+        Position(self.committed)
+    }
+
+    fn front(&self) -> Option<SegmentNumber> {
+        None
+    }
+
+    fn set_head(&mut self, _segment: SegmentNumber) {}
+
+    fn live_log_bytes(&self) -> u64 {
+        0
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        1 << 26
+    }
+
+    fn disk_budget(&self) -> u64 {
+        1 << 40
+    }
+}
+
+#[test]
+#[ignore = "measures, run it by itself"]
+fn cost_of_a_message() {
+    for (name, persistent, queues, to_topic) in [
+        ("persistent, 4 queues", true, 4u32, false),
+        ("non-persistent, 1 queue", false, 1, false),
+        ("topic, 4 subscribers", false, 1, true),
+    ] {
+        let nanos = (0..5).map(|_| measure(persistent, queues, to_topic)).min().unwrap();
+        println!("{name}: {nanos} ns a message");
+    }
+}
+
+fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
+    const ROUNDS: u32 = 4_000;
+    const BATCH: u32 = 120;
+    let mut writer = ImageWriter::anonymous(1 << 30).unwrap();
+    writer.publish(1 << 30);
+    let extent = Extent { base: Position(0), image: writer.image().clone() };
+    let name = |number: u32| if to_topic { crate::world::topic("t") } else { queue(&format!("q{number}")) };
+    let bytes = record(&[name(0)], &[b'x'; 256], persistent, 1, 0);
+    let mut log = NoLog { extent, end: 1 << 20, ordinal: 0, committed: 0, length: bytes.len() as u32 };
+    let (mut broker, mut out) = (Broker::new(Config::default()), Outbox::new());
+    let (port, now) = (PortIndex(0), Now { nanos: 1, unix_millis: 1 });
+    broker.attach(port);
+    while !broker.is_ready(now, &mut log, &mut out) {
+        log.committed = log.end + 1;
+    }
+    let mut setup = CommandBatch::default();
+    let request = Request::default();
+    setup.commands.push(Command::OpenConnection(Box::new(OpenConnection {
+        connection: handle(1),
+        request,
+        id: b"c".as_slice().into(),
+        client_id: b"c".as_slice().into(),
+        failover_reconnect: false,
+        peer: "".into(),
+    })));
+    let (session, value, destinations) = (1, 1, Box::default());
+    let open = OpenProducer { connection: handle(1), request, producer: 0, session, value, destinations, window: 0 };
+    setup.commands.push(Command::OpenProducer(Box::new(open)));
+    for number in 0..4 {
+        let (connection, consumer, destinations) = (handle(1), handle(number), Box::new([name(number % queues)]));
+        let open = OpenConsumer {
+            connection,
+            request,
+            consumer,
+            destinations,
+            prefetch: 1_000,
+            browser: false,
+            no_local: false,
+            exclusive: false,
+            priority: 0,
+            selector: None,
+            subscription: None,
+            identity: Box::default(),
+        };
+        setup.commands.push(Command::OpenConsumer(Box::new(open)));
+        let destinations = Box::new([name(number % queues)]);
+        setup.commands.push(Command::DefineDestination { connection, number, destinations });
+    }
+    for command in &setup.commands {
+        broker.handle(port, command, &setup.arena, now, &mut log, &mut out);
+    }
+    let mut batch = CommandBatch::default();
+    let started = Instant::now();
+    let mut sent = 0i64;
+    let mut got = 0u64;
+    let mut acknowledgements: Vec<Command> = Vec::new();
+    let request = Request { command: 1, wanted: persistent };
+    for _ in 0..ROUNDS {
+        batch.clear();
+        for number in 0..BATCH {
+            sent += 1;
+            let record = batch.store(&bytes);
+            batch.commands.push(Command::Publish(Publish {
+                connection: handle(1),
+                request,
+                producer: 0,
+                destination: number % queues,
+                record,
+                record_crc: 0,
+                persistent,
+                windowed: false,
+                producer_sequence: sent,
+            }));
+        }
+        batch.commands.append(&mut acknowledgements);
+        out.set_room(port, 64);
+        broker.bound(port, &batch);
+        for command in &batch.commands {
+            broker.handle(port, command, &batch.arena, now, &mut log, &mut out);
+        }
+        broker.advance(now, &mut log, &mut out);
+        broker.end_turn(now, &mut log, &mut out);
+        log.committed = log.end + 1;
+        while let Some(batch) = out.take_deliveries(port) {
+            for event in &batch.events {
+                let (consumer, sequence, count) = match event {
+                    Event::Dispatch(dispatch) => (dispatch.consumer, dispatch.sequence, 1),
+                    Event::Fanout(fanout) => (handle(0), fanout.sequence, fanout.consumers.length),
+                    _ => continue,
+                };
+                got += u64::from(count);
+                for number in 0..count {
+                    let consumer = if count > 1 { handle(number) } else { consumer };
+                    acknowledgements.push(Command::Acknowledge(Acknowledge {
+                        connection: handle(1),
+                        request: Request::default(),
+                        consumer,
+                        kind: AcknowledgeKind::Standard,
+                        first: sequence,
+                        last: sequence,
+                        count: 1,
+                        cause: Default::default(),
+                    }));
+                }
+                let bytes = bytes.len() as u32 * count;
+                acknowledgements.push(Command::Written { connection: handle(1), bytes });
+            }
+            out.recycle(batch);
+        }
+        while let Some(batch) = out.take_replies(port) {
+            out.recycle(batch);
+        }
+    }
+    let each = started.elapsed().as_nanos() / u128::from(ROUNDS * BATCH);
+    assert!(got + 2_000 >= u64::from(ROUNDS * BATCH), "{got} of {} came", ROUNDS * BATCH);
+    each
+}

@@ -1,0 +1,36 @@
+//! Each planted bug turns something red.
+
+use crate::{acknowledge, connection, model, queue, topic, waiting};
+use postrider_broker::plant;
+use std::panic::catch_unwind;
+
+fn is_seen() -> Option<&'static str> {
+    let checks: [(&'static str, fn()); 10] = [
+        ("acknowledge", acknowledge::a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash),
+        ("takeover", connection::a_client_that_comes_back_takes_its_connection_over),
+        ("duplicates", connection::a_producer_is_remembered_when_its_records_are_gone),
+        ("order", queue::what_a_closed_consumer_had_comes_back_first_and_in_order),
+        ("credit", queue::credit_is_kept_and_turns_are_taken),
+        ("window", queue::the_send_window_and_the_ring_hold_dispatch_until_they_open),
+        ("spool", topic::a_slow_subscriber_holds_its_segments),
+        ("bounds", waiting::a_turn_does_a_bounded_amount),
+        ("space", model::the_log_follows_what_lives),
+        ("model", || (100..130).for_each(|seed| drop(model::run(seed, 1_500)))),
+    ];
+    checks.iter().find(|(_, check)| catch_unwind(check).is_err()).map(|(name, _)| *name)
+}
+
+#[test]
+fn every_planted_bug_is_seen() {
+    assert_eq!(is_seen(), None, "without a bug all is well");
+    let mut missed = Vec::new();
+    for (name, rule) in plant::LIST {
+        plant::set(name);
+        match is_seen() {
+            Some(check) => println!("PLANT {name} ({rule}): seen by {check}"),
+            None => missed.push(name),
+        }
+        plant::set("");
+    }
+    assert!(missed.is_empty(), "nobody sees {missed:?}");
+}
