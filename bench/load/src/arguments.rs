@@ -65,6 +65,15 @@ pub struct Arguments {
     /// Seconds to wait at the end for receipts and deliveries
     #[arg(long, default_value_t = 30.0)]
     pub drain_seconds: f64,
+    /// Acknowledge nothing, and keep the connections open and quiet for that many seconds after the run
+    #[arg(long, default_value_t = 0.0)]
+    pub hold_seconds: f64,
+    /// End with the first delivery, unacknowledged, and print the time since this program's start (without producers)
+    #[arg(long, conflicts_with = "count")]
+    pub first_delivery: bool,
+    /// Seconds for which a refused connection is tried again
+    #[arg(long, default_value_t = 0.0)]
+    pub connect_seconds: f64,
     /// Threads of the generator
     #[arg(long, default_value_t = 1)]
     pub threads: u16,
@@ -104,7 +113,18 @@ impl Arguments {
         ensure!(self.rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()), "--rate is more than 0");
         ensure!(self.backlog != Some(0), "--backlog is at least 1");
         ensure!(self.backlog.is_none() || self.consumers > 0, "--backlog needs consumers: nothing would shrink it");
-        for (name, seconds) in [("warm-up", self.warm_up), ("drain-seconds", self.drain_seconds)] {
+        ensure!(
+            self.hold_seconds == 0.0 || self.consumers > 0,
+            "--hold-seconds needs consumers: they hold the messages"
+        );
+        let only_consumers = self.producers == 0 && self.consumers > 0;
+        ensure!(!self.first_delivery || only_consumers, "--first-delivery needs consumers and no producers (-p 0)");
+        for (name, seconds) in [
+            ("warm-up", self.warm_up),
+            ("drain-seconds", self.drain_seconds),
+            ("hold-seconds", self.hold_seconds),
+            ("connect-seconds", self.connect_seconds),
+        ] {
             ensure!((0.0..1e9).contains(&seconds), "--{name} is 0 or more seconds");
         }
         ensure!(self.seconds > 0.0 && self.seconds < 1e9, "--seconds is more than 0");
@@ -114,6 +134,16 @@ impl Arguments {
     /// Whether messages are persistent.
     pub fn persistent(&self) -> bool {
         !self.non_persistent
+    }
+
+    /// After how many messages all is done; without producers, after how many deliveries.
+    pub fn count(&self) -> Option<u64> {
+        if self.first_delivery { Some(1) } else { self.count }
+    }
+
+    /// Whether consumers acknowledge what they get.
+    pub fn acknowledges(&self) -> bool {
+        self.hold_seconds == 0.0 && !self.first_delivery
     }
 
     /// Sends in flight per producer, 0 for sends without receipts. The default is what a JMS client does.
@@ -186,9 +216,24 @@ mod tests {
             "--warm-up -1",
             "--seconds 0",
             "--prefetch 0",
+            "--hold-seconds -1",
+            "--hold-seconds 5 -c 0",
+            "--connect-seconds -1",
+            "--first-delivery",
         ];
         for line in lines {
             assert!(parsed(&line.replace(" -1", "=-1")).check().is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn who_holds_or_waits_for_one_message_acknowledges_nothing() {
+        let first = parsed("--first-delivery -p 0");
+        first.check().unwrap();
+        assert_eq!((first.count(), first.acknowledges()), (Some(1), false));
+        let holding = parsed("--hold-seconds 5 --count 3");
+        holding.check().unwrap();
+        assert_eq!((holding.count(), holding.acknowledges()), (Some(3), false));
+        assert!(parsed("").acknowledges());
     }
 }

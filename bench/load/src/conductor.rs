@@ -62,6 +62,7 @@ impl<'a> Conductor<'a> {
         if interval.is_ok() {
             self.board.enter(Phase::Drain);
             self.drain();
+            self.hold();
         }
         self.board.enter(Phase::Stop);
         self.progress.end();
@@ -78,7 +79,7 @@ impl<'a> Conductor<'a> {
             // The first messages may be on their way already.
             begin.counts = Counts::default();
         }
-        if self.arguments.count.is_some() {
+        if self.arguments.count().is_some() {
             self.watch_until_all_is_done();
         } else {
             self.watch_until(begin.time, self.arguments.seconds);
@@ -97,7 +98,7 @@ impl<'a> Conductor<'a> {
 
     fn interval(&self, begin: &Snapshot, end: &Snapshot) -> Interval {
         // With a count the interval ends with the last message, not when that was noticed.
-        let last = if self.arguments.count.is_some() { end.counts.last.max(begin.time + 1) } else { end.time };
+        let last = if self.arguments.count().is_some() { end.counts.last.max(begin.time + 1) } else { end.time };
         Interval {
             counts: Counts {
                 sent: end.counts.sent - begin.counts.sent,
@@ -129,6 +130,16 @@ impl<'a> Conductor<'a> {
         while self.clock.now() < end && !self.is_drained() && self.look(LOOK) {}
     }
 
+    /// Says so on standard error, for scripts that wait for it.
+    fn hold(&mut self) {
+        let seconds = self.arguments.hold_seconds;
+        if seconds > 0.0 && self.board.phase() != Phase::Stop {
+            self.board.enter(Phase::Hold);
+            eprintln!("holding {} messages for {seconds} s", self.board.total(None).delivered);
+            self.watch_until(self.clock.now(), seconds);
+        }
+    }
+
     /// Whether nothing is under way any more. A thread that has not noticed the phase may still send.
     fn is_drained(&self) -> bool {
         self.board.has_reached(Phase::Drain) && self.is_quiet(&self.board.total(None))
@@ -150,7 +161,7 @@ impl<'a> Conductor<'a> {
 
     fn is_done(&self, counts: &Counts) -> bool {
         if self.arguments.producers == 0 {
-            return self.arguments.count.is_some_and(|count| counts.delivered >= count);
+            return self.arguments.count().is_some_and(|count| counts.delivered >= count);
         }
         counts.unfinished == 0 && self.is_quiet(counts)
     }

@@ -20,6 +20,7 @@ pub struct Consumer {
     run: Run,
     subscriptions: Vec<Subscription>,
     ack_every: u32,
+    acknowledges: bool,
     /// What a text looks like behind its stamp.
     text: Vec<u8>,
     /// Whether the fields of a dispatch are cached; none if the codec has to read all of them.
@@ -72,6 +73,7 @@ impl Consumer {
             run: if arguments.producers == 0 { Run::First } else { Run::Own(run) },
             subscriptions,
             ack_every: arguments.ack_every,
+            acknowledges: arguments.acknowledges(),
             text: body::blank(arguments.size),
             by_hand: is_handmade(settings).then_some(settings.cache_size.is_some()),
             foreign: 0,
@@ -104,6 +106,9 @@ impl Consumer {
             return self.deliver(index, &dispatch, &stamp, codec, meter, now);
         }
         self.foreign += 1;
+        if !self.acknowledges {
+            return Ok(());
+        }
         let message = structure.object(message_dispatch::MESSAGE);
         let id = message.and_then(|message| message.object(message::MESSAGE_ID)).context("a message without an id")?;
         let acknowledge = &mut self.subscriptions[index].acknowledge;
@@ -170,6 +175,9 @@ impl Consumer {
             subscription.ledger.altered += 1;
         }
         meter.delivered(stamp.time, now);
+        if !self.acknowledges {
+            return Ok(());
+        }
         let (producer, sequence, broker_sequence) = (stamp.producer, dispatch.sequence, dispatch.broker_sequence);
         if subscription.acknowledge.add(Delivered { producer, sequence, broker_sequence }) >= self.ack_every {
             subscription.acknowledge.flush(&mut codec.format, &mut codec.command, &mut codec.out)?;
@@ -221,6 +229,7 @@ mod tests {
                 run,
                 subscriptions: vec![Subscription::new(RUN, DESTINATION, id, &destination)],
                 ack_every: 1,
+                acknowledges: true,
                 text: body::blank(SIZE),
                 by_hand: is_handmade(&settings).then_some(settings.cache_size.is_some()),
                 foreign: 0,
@@ -369,6 +378,19 @@ mod tests {
         bench.receive(&whole(3));
         assert_eq!(bench.acknowledged(), [(1, 501), (2, 502), (3, 503), (4, 504)]);
         assert_eq!(bench.verdict(3), Verdict { foreign: 1, ..Verdict::default() });
+    }
+
+    #[test]
+    fn what_is_held_is_checked_and_not_acknowledged() {
+        for settings in all_settings() {
+            let mut bench = Bench::new(settings, Run::Own(RUN));
+            bench.consumer.acknowledges = false;
+            (0..3).for_each(|counter| bench.receive(&whole(counter)));
+            bench.receive(&dispatch(Stamp { run: 5, ..stamp(6) }, |_| ()));
+            assert_eq!(bench.acknowledged(), []);
+            assert_eq!(bench.meter.counts.delivered, 3);
+            assert_eq!(bench.verdict(4), Verdict { lost: 1, foreign: 1, ..Verdict::default() });
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! A connection to the broker: set up while blocking, then handed to the loop.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use postrider_wire::openwire::schema::{
@@ -20,6 +21,8 @@ use crate::{Arguments, frames, names};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The same when all is over.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(2);
+/// Between attempts to connect: short beside the times that are measured from a broker's start.
+const CONNECT_PAUSE: Duration = Duration::from_millis(1);
 /// A broker of ours or ActiveMQ takes no larger ones unless told to.
 const FRAME_LIMIT: i64 = 100 << 20;
 /// Slots of the cache; ActiveMQ's default.
@@ -137,12 +140,26 @@ fn offer(arguments: &Arguments, cached_values: u16) -> Offer {
     }
 }
 
+/// Connects, and tries again for that long while the broker does not listen.
+fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
+    let begin = Instant::now();
+    loop {
+        match TcpStream::connect(address) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused && begin.elapsed() < patience => {
+                thread::sleep(CONNECT_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 impl Link {
     /// Connects, agrees on a format, and announces connection `name` and its session. `cached_values` is how many ids and
     /// destinations will go over it at most.
     pub fn open(arguments: &Arguments, name: &str, label: String, cached_values: u16) -> Result<Link> {
         let address = arguments.address()?;
-        let stream = TcpStream::connect(address).with_context(|| format!("no broker answers at {address}"))?;
+        let patience = Duration::from_secs_f64(arguments.connect_seconds);
+        let stream = connect(address, patience).with_context(|| format!("no broker answers at {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -250,6 +267,8 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     fn codec() -> Codec {
@@ -301,6 +320,21 @@ mod tests {
         decoded(&mut codec, &keep_alive.clone().with(base_command::RESPONSE_REQUIRED, true)).unwrap();
         let answer = std::mem::take(&mut codec.out);
         assert_eq!(codec.format.decode(&answer[4..]).unwrap(), Some(keep_alive));
+    }
+
+    #[test]
+    fn a_refused_connection_is_tried_again_until_somebody_listens() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let refused = connect(&address.to_string(), Duration::ZERO).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        thread::scope(|scope| {
+            let connecting = scope.spawn(|| connect(&address.to_string(), PATIENCE));
+            let listener = TcpListener::bind(address).unwrap();
+            listener.accept().unwrap();
+            connecting.join().unwrap().unwrap();
+        });
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum Phase {
     Measure,
     /// Nothing is sent any more.
     Drain,
+    /// Unacknowledged messages are held on quiet connections.
+    Hold,
     /// All is over.
     Stop,
 }
@@ -148,7 +150,7 @@ impl Board {
     /// The phase of the run.
     pub fn phase(&self) -> Phase {
         let phase = self.phase.load(Relaxed);
-        [Phase::WarmUp, Phase::Measure, Phase::Drain, Phase::Stop][usize::from(phase)]
+        [Phase::WarmUp, Phase::Measure, Phase::Drain, Phase::Hold, Phase::Stop][usize::from(phase)]
     }
 
     /// Goes on to a later phase; an earlier one is ignored.

@@ -18,6 +18,8 @@ pub struct Report {
     pub broker: Broker,
     /// Length of the measured interval.
     pub seconds: f64,
+    /// From the generator's start to the first delivery, if the run was for that.
+    pub first_delivery_seconds: Option<f64>,
     /// In the measured interval.
     pub messages: Messages,
     /// Microseconds from send to receipt; with a rate, from the time the send was due.
@@ -146,6 +148,9 @@ impl fmt::Display for Report {
         let Broker { provider, version, openwire, tight, cache } = &self.broker;
         let encoding = if *tight { "tight" } else { "loose" };
         writeln!(out, "broker      {provider} {version}, OpenWire {openwire}, {encoding}, cache {cache}")?;
+        if let Some(seconds) = self.first_delivery_seconds {
+            writeln!(out, "first       delivery {seconds:.3} s after the start")?;
+        }
         let messages = &self.messages;
         for (name, count, rate) in [
             ("sent", messages.sent, messages.send_rate),

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use postrider_wire::openwire::modified_utf8;
 
 use crate::conductor::{Conductor, Interval};
 use crate::consumer::Consumer;
 use crate::ledger::{Ledger, Verdict};
 use crate::link::Link;
-use crate::meter::{Board, Clock, Meter};
+use crate::meter::{Board, Clock, Counts, Meter};
 use crate::party::Role;
 use crate::plan::Plan;
 use crate::process::cpu_seconds;
@@ -33,17 +33,19 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Runs the load and returns all figures. An error is what kept it from being carried through, such as a lost connection.
 pub fn measure(arguments: &Arguments) -> Result<Report> {
+    let clock = Clock::start();
     arguments.check()?;
     arguments.broker_pid.map(cpu_seconds).transpose()?;
     let plan = Plan::new(arguments);
     let links = connect(arguments, &plan, run_number())?;
     let broker = describe(&links[0].0);
-    let (interval, remains) = perform(arguments, &plan, links)?;
+    let (interval, remains) = perform(arguments, &plan, links, clock)?;
     let mut meter = Meter::default();
     for part in &remains {
         meter.receipts.add(&part.meter.receipts)?;
         meter.deliveries.add(&part.meter.deliveries)?;
     }
+    let first_delivery = first_delivery(arguments, &interval.counts)?;
     let verification = judge(arguments, remains);
     let Interval { counts, seconds, broker_cpu, generator_cpu } = interval;
     // Other runs have other clocks: without producers the times of sends mean nothing here.
@@ -52,12 +54,22 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
         arguments: arguments.clone(),
         broker,
         seconds,
+        first_delivery_seconds: first_delivery,
         messages: Messages::new(&counts, seconds),
         receipt_latency_us: Latency::new(&meter.receipts),
         delivery_latency_us: deliveries,
         cpu: Cpu::new(&counts, arguments.consumers > 0, broker_cpu, generator_cpu),
         verification,
     })
+}
+
+/// Seconds since the program's start, if that is what the run was for.
+fn first_delivery(arguments: &Arguments, counts: &Counts) -> Result<Option<f64>> {
+    if !arguments.first_delivery {
+        return Ok(None);
+    }
+    ensure!(counts.delivered > 0, "no message within {} s (--drain-seconds)", arguments.drain_seconds);
+    Ok(Some(counts.last as f64 / 1e9))
 }
 
 /// Tells runs apart: seconds and process.
@@ -100,10 +112,14 @@ fn describe(link: &Link) -> Broker {
     }
 }
 
-fn perform(arguments: &Arguments, plan: &Plan, links: Vec<(Link, Role)>) -> Result<(Interval, Vec<Remains>)> {
+fn perform(
+    arguments: &Arguments,
+    plan: &Plan,
+    links: Vec<(Link, Role)>,
+    clock: Clock,
+) -> Result<(Interval, Vec<Remains>)> {
     let threads = usize::from(arguments.threads).min(links.len());
     let board = Board::new(threads, Conductor::first_phase(arguments));
-    let clock = Clock::start();
     let mut shares: Vec<Vec<(Link, Role)>> = (0..threads).map(|_| Vec::new()).collect();
     for (index, link) in links.into_iter().enumerate() {
         shares[index % threads].push(link);

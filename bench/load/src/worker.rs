@@ -156,7 +156,7 @@ impl<'a> Worker<'a> {
         }
         self.phase = phase;
         self.meter.is_measuring = phase == Phase::Measure;
-        if let (Phase::Measure, Some(count)) = (phase, self.arguments.count) {
+        if let (Phase::Measure, Some(count)) = (phase, self.arguments.count()) {
             let producers = u64::from(self.arguments.producers);
             for producer in self.parties.iter_mut().filter_map(Party::producer) {
                 let extra = u64::from(u64::from(producer.number()) < count % producers);
