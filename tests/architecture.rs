@@ -27,7 +27,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Files and folders that may hold `unsafe`.
-const UNSAFE_PLACES: &[&str] = &["journal/src/image.rs", "journal/src/image", "journal/src/storage", "core/dispatcher/src/net/uring"];
+const UNSAFE_PLACES: &[&str] =
+    &["journal/src/image.rs", "journal/src/image", "journal/src/storage", "core/dispatcher/src/net/uring"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -54,7 +55,8 @@ fn files(extension: &str) -> Vec<PathBuf> {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
             if path.is_dir() {
-                let skipped = name.starts_with('.') || ["target", "node_modules", "postrider-data"].contains(&name.as_str());
+                let skipped =
+                    name.starts_with('.') || ["target", "node_modules", "postrider-data"].contains(&name.as_str());
                 if !skipped {
                     walk(&path, extension, found);
                 }
@@ -115,7 +117,9 @@ fn unsafe_stands_only_where_the_architecture_allows_it() {
     let mut wrong = Vec::new();
     for path in files("rs") {
         let name = relative(&path);
-        let allowed = UNSAFE_PLACES.iter().any(|place| name == *place || name == format!("{place}.rs") || name.starts_with(&format!("{place}/")));
+        let allowed = UNSAFE_PLACES
+            .iter()
+            .any(|place| name == *place || name == format!("{place}.rs") || name.starts_with(&format!("{place}/")));
         let test_only = name.starts_with("tests/") || name.starts_with("bench/") || name.contains("/tests/");
         if !allowed && !test_only && has_unsafe(&fs::read_to_string(&path).unwrap()) {
             wrong.push(name);
@@ -161,7 +165,12 @@ fn no_link_in_the_documents_is_dead() {
 /// Paths in backticks that begin with one of the top folders.
 fn named_paths(text: &str) -> Vec<String> {
     let tops = ["core/", "journal/", "cluster/", "bench/", "tests/", "docs/", ".ci/"];
-    text.split('`').skip(1).step_by(2).filter(|word| tops.iter().any(|top| word.starts_with(top)) && !word.contains(['*', ' ', '{', '<'])).map(str::to_owned).collect()
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| tops.iter().any(|top| word.starts_with(top)) && !word.contains(['*', ' ', '{', '<']))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]

@@ -24,7 +24,7 @@ plants() {
 }
 
 loom() {
-    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p postrider-dispatcher --test loom
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p postrider-dispatcher --test ring_loom
 }
 
 sim() {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -14,13 +15,17 @@ struct Broker {
 
 impl Broker {
     fn start(directory: &Path, arguments: &[&str]) -> Broker {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_postrider"))
+        let process = Command::new(env!("CARGO_BIN_EXE_postrider"))
             .args(arguments)
             .current_dir(directory)
             .env_remove("POSTRIDER_LOG")
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
+        Broker::of(process)
+    }
+
+    fn of(mut process: Child) -> Broker {
         let log = BufReader::new(process.stderr.take().expect("piped"));
         Broker { process, log }
     }
@@ -39,7 +44,7 @@ impl Broker {
     }
 
     /// Waits for its end; its code and the rest of its log.
-    fn end(mut self) -> (Option<i32>, String) {
+    fn end(&mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.log.read_to_string(&mut rest).expect("readable log");
         let status: ExitStatus = self.process.wait().expect("waited for");
@@ -94,6 +99,45 @@ fn every_driver_and_every_storage_serves() {
             assert_eq!(broker.end().0, Some(0), "{io} {storage}");
         }
     }
+}
+
+/// Refuses io_uring_setup to the process and its children, as a container's seccomp profile does.
+fn refuse_io_uring() -> std::io::Result<()> {
+    const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut filter = [
+        step(LOAD_NUMBER, 0, 0, 0),
+        step(JUMP_IF_EQUAL, 0, 1, libc::SYS_io_uring_setup as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: both calls take plain numbers and a pointer to the program, which lives until they return.
+    let outcome = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program, 0, 0)
+    };
+    if outcome == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+#[test]
+fn where_io_uring_is_refused_auto_takes_epoll_and_says_so_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
+    command.args(ANY_PORT).args(["--cores", "2"]).current_dir(directory.path()).stderr(Stdio::piped());
+    // SAFETY: the function makes two system calls and touches no memory of others.
+    unsafe { command.pre_exec(refuse_io_uring) };
+    let mut broker = Broker::of(command.spawn().expect("the binary starts"));
+    let mut before = String::new();
+    broker.log.read_line(&mut before).unwrap();
+    assert!(before.contains("io_uring is refused") && before.contains("epoll"), "{before}");
+    assert_eq!(greeting(broker.address()), b"\x01ActiveMQ");
+    broker.signal("TERM");
+    let (code, log) = broker.end();
+    assert_eq!(code, Some(0));
+    assert!(!log.contains("io_uring"), "said once: {log}");
 }
 
 #[test]

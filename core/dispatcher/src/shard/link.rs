@@ -57,8 +57,11 @@ struct RecordBytes {
     written: u64,
 }
 
-/// Buffers that had to grow beyond this give their memory back.
-const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+/// Buffers that had to grow beyond this give their memory back: more than a send window fills only a large message.
+const KEPT_BUFFER_BYTES: usize = 2 * limits::SEND_WINDOW_BYTES as usize;
+
+/// What an idle connection keeps.
+const IDLE_BUFFER_BYTES: usize = 4 * 1024;
 
 impl Link {
     /// A link whose session has written its greeting into `output`.
@@ -109,6 +112,14 @@ impl Link {
     /// Whether nothing waits to be sent.
     pub fn is_drained(&self) -> bool {
         !self.sending && self.output.is_empty()
+    }
+
+    /// Gives memory back if nothing is on its way; called now and then, so that an idle connection is small.
+    pub fn trim(&mut self) {
+        if self.is_drained() {
+            self.output.shrink_to(IDLE_BUFFER_BYTES);
+            self.spare.shrink_to(IDLE_BUFFER_BYTES);
+        }
     }
 
     /// Bytes of records written since the last report, if they are worth one.

@@ -231,6 +231,7 @@ impl<Socket> Desk<Socket> {
                 net.close(connection, Closing::AtOnce);
                 continue;
             }
+            link.trim();
             if let Err(error) = link.session.tick(now, &mut link.output) {
                 self.refuse(connection, &error, now);
             }
