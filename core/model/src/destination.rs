@@ -155,7 +155,10 @@ mod tests {
 
     #[test]
     fn a_composite_is_split_trimmed_and_freed_of_repeats() {
-        assert_eq!(texts(DestinationKind::Queue, " a , topic://b,,a, queue://c"), ["queue://a", "topic://b", "queue://c"]);
+        assert_eq!(
+            texts(DestinationKind::Queue, " a , topic://b,,a, queue://c"),
+            ["queue://a", "topic://b", "queue://c"]
+        );
         assert_eq!(texts(DestinationKind::Topic, "a.b"), ["topic://a.b"]);
     }
 

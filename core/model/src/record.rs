@@ -348,7 +348,9 @@ impl<'a> MessageWriter<'a> {
         }
         fixed[56..60].copy_from_slice(&header.group_sequence.to_le_bytes());
         fixed[60..64].copy_from_slice(&header.redelivery_counter.to_le_bytes());
-        for (place, length) in fixed[64..76].chunks_exact_mut(4).zip([self.fields_length, self.properties_length, content_length]) {
+        for (place, length) in
+            fixed[64..76].chunks_exact_mut(4).zip([self.fields_length, self.properties_length, content_length])
+        {
             place.copy_from_slice(&(length as u32).to_le_bytes());
         }
         total

@@ -39,6 +39,8 @@ pub struct Holds {
     pub ring: bool,
     /// The half frame does not fit into the shard's budget.
     pub budget: bool,
+    /// The client does not take its answers.
+    pub unsent: bool,
 }
 
 impl Holds {
@@ -82,6 +84,22 @@ impl Link {
         }
     }
 
+    /// Changes the reasons to receive nothing. Silence is not held against a client that is not listened to.
+    pub fn hold<N: Net>(&mut self, net: &mut N, change: impl FnOnce(&mut Holds)) {
+        let before = self.holds.any();
+        change(&mut self.holds);
+        let after = self.holds.any();
+        if before == after || self.closing {
+            return;
+        }
+        self.session.set_paused(after);
+        if after {
+            net.pause(self.connection);
+        } else {
+            net.resume(self.connection);
+        }
+    }
+
     /// Notes that a record of this length was encoded into the output.
     pub fn encoded_record(&mut self, length: u32) {
         self.records.encoded += u64::from(length);
@@ -107,6 +125,11 @@ impl Link {
         self.sending = false;
         self.records.written += std::mem::take(&mut self.records.sending);
         self.keep(buffer);
+    }
+
+    /// Whether the client leaves so much unread that it is not read from either.
+    pub fn is_choked(&self) -> bool {
+        self.sending && self.output.len() > limits::UNSENT_BYTES
     }
 
     /// Whether nothing waits to be sent.

@@ -70,8 +70,8 @@ impl Links {
     /// Receives no more from the connection until the ring to the broker has room again.
     pub fn hold_for_ring<N: Net>(&mut self, connection: Connection, net: &mut N) {
         let Some(link) = self.get(connection) else { return };
-        if !std::mem::replace(&mut link.holds.ring, true) {
-            net.pause(connection);
+        if !link.holds.ring {
+            link.hold(net, |holds| holds.ring = true);
             self.held_by_ring.push(connection);
         }
     }
@@ -80,21 +80,21 @@ impl Links {
     pub fn release_ring_holds<N: Net>(&mut self, net: &mut N) {
         while let Some(connection) = self.held_by_ring.pop() {
             let Some(link) = self.get(connection) else { continue };
-            link.holds.ring = false;
-            resume_unless_held(link, net);
+            link.hold(net, |holds| holds.ring = false);
         }
     }
 
     /// The broker holds a connection back, or lets it go on (R24).
     pub fn hold_for_broker<N: Net>(&mut self, connection: Connection, held: bool, net: &mut N) {
         let Some(link) = self.get(connection) else { return };
-        link.holds.broker = held;
-        link.session.set_paused(held);
-        if held {
-            net.pause(connection);
-        } else {
-            resume_unless_held(link, net);
-        }
+        link.hold(net, |holds| holds.broker = held);
+    }
+
+    /// Receives nothing from a client that does not take its answers, until it has taken them.
+    pub fn hold_if_choked<N: Net>(&mut self, connection: Connection, net: &mut N) {
+        let Some(link) = self.get(connection) else { return };
+        let choked = link.is_choked();
+        link.hold(net, |holds| holds.unsent = choked);
     }
 
     /// Sets bytes of the budget for half frames aside for this connection: the whole frame that it is in the middle of. Those
@@ -113,8 +113,7 @@ impl Links {
             self.reserved_bytes = others + wanted;
             self.get(connection).expect("it was there").reserved = wanted;
         } else {
-            self.get(connection).expect("it was there").holds.budget = true;
-            net.pause(connection);
+            self.get(connection).expect("it was there").hold(net, |holds| holds.budget = true);
             self.held_by_budget.push(connection);
         }
     }
@@ -128,18 +127,11 @@ impl Links {
                 if reserved_bytes != 0 && reserved_bytes + wanted > budget {
                     return;
                 }
-                link.holds.budget = false;
                 link.reserved = wanted;
-                resume_unless_held(link, net);
+                link.hold(net, |holds| holds.budget = false);
                 self.reserved_bytes += wanted;
             }
             self.held_by_budget.pop();
         }
-    }
-}
-
-fn resume_unless_held<N: Net>(link: &Link, net: &mut N) {
-    if !link.holds.any() && !link.closing {
-        net.resume(link.connection);
     }
 }

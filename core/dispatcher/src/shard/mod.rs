@@ -186,6 +186,7 @@ impl<N: Net> Shard<N> {
             if link.closing && link.is_drained() {
                 self.net.close(connection, Closing::Drained);
             }
+            self.desk.links.hold_if_choked(connection, &mut self.net);
             self.desk.report_written(connection);
         }
     }
