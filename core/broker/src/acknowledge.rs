@@ -45,6 +45,10 @@ impl Consumer {
     }
 
     fn range(&self, acknowledge: &Acknowledge) -> Option<Range> {
+        let front = self.in_flight.front()?.sequence;
+        if front == acknowledge.last && (acknowledge.first == front || acknowledge.first == Sequence(0)) {
+            return Some(Range { first: self.in_flight.first_place(), count: 1 });
+        }
         let last = self.find(acknowledge.last)?;
         let first = match acknowledge.first {
             _ if acknowledge.kind == AcknowledgeKind::Individual => last,
@@ -93,7 +97,10 @@ impl Broker {
         let before = self.jobs.pushed();
         let outcome = match self.consumer_of(port, connection, acknowledge.consumer) {
             Some(index) => self.apply_to_window(index, acknowledge, arena, step),
-            None => Ok(self.statistics.stale_commands += 1),
+            None => {
+                self.statistics.stale_commands += 1;
+                Ok(())
+            }
         };
         match outcome {
             Ok(()) => self.reply_after_jobs(port, acknowledge.connection, acknowledge.request, before, step),
@@ -190,8 +197,9 @@ impl Broker {
         let message = self.message(index);
         let (destination, sequence, store) = (message.destination, message.sequence, message.store);
         self.statistics.acknowledged += 1;
-        if store == Store::Journal {
-            let state = self.destinations.get_mut(destination);
+        let state = self.destinations.get_mut(destination);
+        // Of a destination that is deleted the record of the deletion has said it all.
+        if store == Store::Journal && !state.dying {
             if state.acknowledged.is_empty() {
                 self.acknowledged.destinations.push(destination);
             }

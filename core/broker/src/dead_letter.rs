@@ -18,9 +18,16 @@ pub(crate) enum Cause<'a> {
     Expired,
 }
 
-/// It has to wait: for room in the log, for bytes from a disk, or for the turn's end.
+/// It has to wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Wait;
+pub(crate) enum Wait {
+    /// For room in the log.
+    Room,
+    /// For bytes from a disk.
+    Bytes,
+    /// For the turn's end, when what it has staged can be read.
+    TurnEnd,
+}
 
 /// What a dead letter has more than the message had.
 const ADDED_BYTES: u64 = 1_024;
@@ -38,7 +45,7 @@ impl Broker {
             return self.drop_message(index, expired, step);
         }
         if self.message(index).store == Store::Spool && self.message(index).sequence >= self.turn_start {
-            return Err(Wait);
+            return Err(Wait::TurnEnd);
         }
         let message = self.message(index);
         let (store, position, length) = (message.store, message.position, message.length);
@@ -50,7 +57,7 @@ impl Broker {
             }
             Lookup::Cold => {
                 step.log.fetch(store, position, length);
-                return Err(Wait);
+                return Err(Wait::Bytes);
             }
         };
         let bytes = extent.bytes(position, length as usize);
@@ -70,7 +77,7 @@ impl Broker {
 
     fn drop_message<L: Log>(&mut self, index: MessageIndex, expired: bool, step: &mut Step<'_, L>) -> Result<(), Wait> {
         if !step.log.reserve(acknowledgement_bound(1)) {
-            return Err(Wait);
+            return Err(Wait::Room);
         }
         self.statistics.expired += u64::from(expired);
         self.consume(index, step);
@@ -120,7 +127,7 @@ impl Broker {
         let acknowledgement = acknowledgement_bound(1);
         let bytes = record.len() as u64 + ADDED_BYTES + queue.name.len() as u64 + acknowledgement.bytes;
         if !step.log.reserve(Bound { records: acknowledgement.records + 4, bytes }) {
-            return Err(Wait);
+            return Err(Wait::Room);
         }
         let Ok(target) = self.resolve(queue, step) else { return self.drop_message(index, false, step) };
         let Message { publisher, .. } = *self.message(index);
@@ -205,7 +212,11 @@ fn write_text(map: &mut Vec<u8>, name: &[u8], text: &[u8]) {
     const STRING: u8 = 9;
     write_name(map, name);
     map.push(STRING);
-    write_name(map, &text[..text.len().min(CAUSE_BYTES)]);
+    let mut length = text.len().min(CAUSE_BYTES);
+    while length < text.len() && length > 0 && text[length] & 0xC0 == 0x80 {
+        length -= 1;
+    }
+    write_name(map, &text[..length]);
 }
 
 /// Longest text of a cause.

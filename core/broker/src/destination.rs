@@ -234,6 +234,11 @@ impl DestinationState {
         }
     }
 
+    /// Whether messages are here, or on their way to be settled.
+    pub fn holds_messages(&self) -> bool {
+        matches!(&self.content, Content::Queue(queue) if queue.size > 0)
+    }
+
     /// Whether what is sent to it may be stored durably.
     pub fn is_durable_queue(&self) -> bool {
         self.destination.kind == DestinationKind::Queue

@@ -87,7 +87,7 @@ impl Broker {
             match self.send(member.consumer, message, step) {
                 Ok(()) => self.sent(index, member, was_returned, step),
                 Err(Absent::Cold) => {
-                    self.cold.push(index);
+                    self.await_bytes(index);
                     break false;
                 }
                 Err(Absent::Damaged) => self.discard_damaged(index, message, was_returned, step),
@@ -126,6 +126,13 @@ impl Broker {
             return Readiness::Expired;
         }
         Readiness::Ready
+    }
+
+    /// The destination is looked at again when bytes came.
+    pub(crate) fn await_bytes(&mut self, index: DestinationIndex) {
+        if !self.cold.contains(&index) {
+            self.cold.push(index);
+        }
     }
 
     /// The queue is looked at again when something was committed.

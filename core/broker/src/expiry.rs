@@ -35,7 +35,7 @@ impl Broker {
         let entry = std::cmp::Reverse((self.message(message).sequence, message));
         self.destinations.get_mut(index).queue().returned.push(entry);
         self.await_commit(index);
-        self.cold.push(index);
+        self.await_bytes(index);
         false
     }
 

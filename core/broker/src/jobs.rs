@@ -31,9 +31,11 @@ pub(crate) enum Job {
     Empty { destination: DestinationIndex },
     /// The answer to the command that made the jobs before it.
     Answer { port: PortIndex, event: Event },
+    /// Stands for a job while that runs.
+    Nothing,
 }
 
-/// Jobs in the order in which they came; one at a time.
+/// Jobs in the order in which they came. One that waits lets others pass, but no answer.
 #[derive(Default)]
 pub(crate) struct Jobs {
     list: VecDeque<Job>,
@@ -53,12 +55,18 @@ impl Jobs {
 }
 
 /// How a slice ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Slice {
     Done,
     More,
     /// It waits for room in the log, or for bytes.
     Waits,
+    /// It goes on in the next turn.
+    NextTurn,
 }
+
+/// Jobs that get a chance in a turn while those before them wait.
+const JOBS_LOOKED_AT: usize = 64;
 
 /// Bytes and records of so many acknowledgements.
 pub(crate) fn acknowledgement_bound(count: u64) -> Bound {
@@ -72,20 +80,27 @@ impl Broker {
         if planted("unbounded-handle") {
             budget.0 = usize::MAX;
         }
-        while let Some(mut job) = self.jobs.list.pop_front() {
-            match self.run_slice(&mut job, budget, step) {
-                Slice::Done => {}
-                Slice::More => {
-                    self.jobs.list.push_front(job);
-                    return true;
-                }
-                Slice::Waits => {
-                    self.jobs.list.push_front(job);
-                    return false;
-                }
+        let (mut index, mut waiting, mut more) = (0, false, false);
+        while index < self.jobs.list.len().min(JOBS_LOOKED_AT) {
+            if waiting && matches!(self.jobs.list[index], Job::Answer { .. }) {
+                index += 1;
+                continue;
             }
+            let mut job = std::mem::replace(&mut self.jobs.list[index], Job::Nothing);
+            let slice = self.run_slice(&mut job, budget, step);
+            if slice == Slice::Done {
+                self.jobs.list.remove(index);
+                continue;
+            }
+            self.jobs.list[index] = job;
+            match slice {
+                Slice::More => return true,
+                Slice::NextTurn => (waiting, more) = (true, true),
+                _ => waiting = true,
+            }
+            index += 1;
         }
-        false
+        more
     }
 
     fn run_slice<L: Log>(&mut self, job: &mut Job, budget: &mut Budget, step: &mut Step<'_, L>) -> Slice {
@@ -106,6 +121,7 @@ impl Broker {
                 step.out.reply(*port, event.clone());
                 Slice::Done
             }
+            Job::Nothing => Slice::Done,
         }
     }
 
@@ -121,7 +137,7 @@ impl Broker {
                 return Slice::More;
             }
             let outcome = match fate {
-                Fate::Consumed if !step.log.reserve(acknowledgement_bound(1)) => Err(Wait),
+                Fate::Consumed if !step.log.reserve(acknowledgement_bound(1)) => Err(Wait::Room),
                 Fate::Consumed => {
                     self.consume(entry.index, step);
                     Ok(())
@@ -129,8 +145,10 @@ impl Broker {
                 Fate::DeadLetter(cause) => self.give_up(entry.index, Cause::Poison(cause), step),
                 Fate::Expired => self.give_up(entry.index, Cause::Expired, step),
             };
-            if outcome.is_err() {
-                return Slice::Waits;
+            match outcome {
+                Ok(()) => {}
+                Err(Wait::TurnEnd) => return Slice::NextTurn,
+                Err(Wait::Room | Wait::Bytes) => return Slice::Waits,
             }
             entries.pop_front();
         }
@@ -145,6 +163,9 @@ impl Broker {
             }
             let Some(message) = self.destinations.get_mut(index).take_any() else { break };
             self.settle(message, step);
+        }
+        if self.destinations.get(index).holds_messages() {
+            return Slice::Waits;
         }
         self.uncommitted.retain(|other| *other != index);
         self.cold.retain(|other| *other != index);

@@ -83,7 +83,7 @@ impl Broker {
         connection: ConnectionIndex,
         publish: &Publish,
         record: &[u8],
-        parts: &mut Vec<DestinationIndex>,
+        parts: &mut [DestinationIndex],
         step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
         if publish.persistent && self.is_duplicate(connection, publish) {

@@ -245,14 +245,15 @@ impl Broker {
         let before = self.journal.oldest();
         while let Some(front) = self.journal.oldest().filter(|front| Some(*front) != self.journal.newest()) {
             let few = self.journal.table(front).is_some_and(|table| table.live() <= 2);
-            if !self.journal.is_dead(front) && !(planted("head-too-early") && few) {
-                break;
+            if self.journal.is_dead(front) {
+                self.journal.drop_segment(front);
+                continue;
             }
-            if !self.journal.is_dead(front) {
+            if planted("head-too-early") && few {
                 step.log.set_head(SegmentNumber(front.0 + 1));
                 return;
             }
-            self.journal.drop_segment(front);
+            break;
         }
         if let Some(head) = self.journal.oldest().filter(|_| before != self.journal.oldest()) {
             step.log.set_head(head);

@@ -94,7 +94,10 @@ impl Broker {
                 .map(|up_to| self.apply_reservation(up_to, ItemHome::new(home, record.meta.len()))),
             kind::MARK => records::read_mark(record.meta)
                 .map(|(connection, producer, runs)| self.recover_mark(connection, producer, &runs, home.segment)),
-            kind::FORGET => Some(self.apply_forget(record.meta)),
+            kind::FORGET => {
+                self.apply_forget(record.meta);
+                Some(())
+            }
             kind if kind >= FIRST_IGNORABLE_KIND => Some(()),
             kind => return Err(RecoverError::UnknownKind { kind, position }),
         };

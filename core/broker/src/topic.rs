@@ -141,7 +141,7 @@ impl Broker {
                     Walk::On => self.destinations.get_mut(index).topic().groups[port].cursor += 1,
                     Walk::Stop => break,
                     Walk::Cold => {
-                        self.cold.push(index);
+                        self.await_bytes(index);
                         break;
                     }
                 }

@@ -52,7 +52,10 @@ impl Broker {
             }
             Command::CloseConnection { .. } => Bound { records: 2, bytes: 4_096 },
             Command::OpenConnection(_) => Bound { records: 2, bytes: 4_096 },
-            Command::DeleteDestination { .. } => Bound { records: 2, bytes: SMALL },
+            // A send in the same batch may create it again.
+            Command::DeleteDestination { destination, .. } => {
+                Bound { records: 4, bytes: 2 * SMALL + destination.name.len() as u64 }
+            }
             _ => Bound::default(),
         }
     }

@@ -12,7 +12,7 @@ fn generation(generation: u32) -> Handle {
 fn send(world: &mut World, connection: Handle, number: i64, persistent: bool) {
     let to = [queue("q")];
     let bytes = record(&to, number.to_string().as_bytes(), persistent, number, 0);
-    world.send_as(0, connection, &to, persistent, &bytes, number, wanted(number as i32));
+    world.send_as(0, connection, &to, persistent, (&bytes, number), wanted(number as i32));
 }
 
 #[test]
@@ -69,7 +69,7 @@ pub fn a_client_that_comes_back_takes_its_connection_over() {
 fn send_from(world: &mut World, port: usize, connection: Handle, number: i64) {
     let to = [queue("q")];
     let bytes = record(&to, number.to_string().as_bytes(), true, number, 0);
-    world.send_as(port, connection, &to, true, &bytes, number, wanted(number as i32));
+    world.send_as(port, connection, &to, true, (&bytes, number), wanted(number as i32));
 }
 
 #[test]
@@ -112,7 +112,7 @@ pub fn a_producer_is_remembered_when_its_records_are_gone() {
     for number in 2..400 {
         let to = [queue("q")];
         let bytes = crate::world::record_of("ID:other", &to, &[b'x'; 500], true, number, 0);
-        world.send_as(1, handle(2), &to, true, &bytes, number, wanted(7));
+        world.send_as(1, handle(2), &to, true, (&bytes, number), wanted(7));
         world.settle();
         for got in world.got(1) {
             world.acknowledge(1, 2, 5, AcknowledgeKind::Standard, (0, got.sequence.0), 1);

@@ -8,6 +8,7 @@ mod model;
 #[cfg(feature = "plant")]
 mod plants;
 mod queue;
+mod space;
 mod topic;
 mod waiting;
 mod world;

@@ -82,7 +82,7 @@ pub fn credit_is_kept_and_turns_are_taken() {
     };
     assert_eq!((by(5), by(6)), (vec![0, 2], vec![1, 3]));
     // A message seen but not consumed widens the window.
-    let last = got.iter().filter(|got| got.consumer == handle(5)).next_back().unwrap().sequence.0;
+    let last = got.iter().rfind(|got| got.consumer == handle(5)).unwrap().sequence.0;
     world.acknowledge(1, 1, 5, AcknowledgeKind::Delivered, (0, last), 2);
     world.settle();
     assert_eq!(world.texts(1), ["4", "5"]);
@@ -168,7 +168,7 @@ pub fn a_composite_send_is_one_record_with_a_place_for_each() {
     let to = [queue("a"), queue("b"), queue("c")];
     let bytes = record(&to, b"x", true, 1, 0);
     let before = world.log.records.len();
-    world.send_as(0, handle(1), &to, true, &bytes, 1, wanted(7));
+    world.send_as(0, handle(1), &to, true, (&bytes, 1), wanted(7));
     let messages =
         world.log.records[before..].iter().filter(|record| record.kind == postrider_broker::records::kind::MESSAGE);
     assert_eq!(messages.count(), 1);

@@ -120,7 +120,7 @@ pub fn a_composite_of_queue_and_topic_reaches_both() {
     world.consume(0, 1, 6, &queue("q"), 10);
     let to = [topic("t"), queue("q"), topic("nobody")];
     let bytes = record(&to, b"x", true, 1, 0);
-    world.send_as(0, handle(1), &to, true, &bytes, 1, wanted(7));
+    world.send_as(0, handle(1), &to, true, (&bytes, 1), wanted(7));
     world.settle();
     let mut places: Vec<Destination> = world.got(0).into_iter().map(|got| got.destination.unwrap()).collect();
     places.sort();
@@ -211,7 +211,7 @@ pub fn an_asynchronous_failure_is_told_without_being_asked() {
     world.heard(0);
     let to = [temporary("none")];
     let bytes = record(&to, b"x", false, 1, 0);
-    world.send_as(0, handle(1), &to, false, &bytes, 1, Request::default());
+    world.send_as(0, handle(1), &to, false, (&bytes, 1), Request::default());
     world.settle();
     let events = world.events(0);
     assert!(matches!(&events[..], [Event::Failed { correlation: None, .. }]), "{events:?}");

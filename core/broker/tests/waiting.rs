@@ -149,7 +149,7 @@ pub fn expired_messages_become_dead_letters_or_nothing() {
     let soon = world.now.unix_millis + 100;
     for (number, persistent, expiration) in [(1, true, soon), (2, false, soon), (3, true, 0), (4, true, 1)] {
         let bytes = record(&to, number.to_string().as_bytes(), persistent, number, expiration);
-        world.send_as(0, handle(1), &to, persistent, &bytes, number, wanted(1));
+        world.send_as(0, handle(1), &to, persistent, (&bytes, number), wanted(1));
     }
     world.settle();
     world.now.unix_millis += 100;
@@ -175,7 +175,7 @@ pub fn a_sweep_finds_expired_messages_that_nobody_asks_for() {
     for number in 0..3_000 {
         let expiration = if number % 3 == 0 { world.now.unix_millis + 10 } else { 0 };
         let bytes = record(&to, number.to_string().as_bytes(), true, number, expiration);
-        world.send_as(0, handle(1), &to, true, &bytes, number, wanted(1));
+        world.send_as(0, handle(1), &to, true, (&bytes, number), wanted(1));
     }
     world.settle();
     world.now.unix_millis += 1_000;

@@ -338,8 +338,7 @@ impl World {
         connection: Handle,
         to: &[Destination],
         persistent: bool,
-        record: &[u8],
-        sequence: i64,
+        (record, sequence): (&[u8], i64),
         request: Request,
     ) {
         let mut batch = CommandBatch::default();
@@ -367,7 +366,7 @@ impl World {
     pub fn send(&mut self, port: usize, connection: u32, to: &Destination, content: &str, persistent: bool) {
         let to = std::slice::from_ref(to);
         let bytes = record(to, content.as_bytes(), persistent, 0, 0);
-        self.send_as(port, handle(connection), to, persistent, &bytes, 0, wanted(7));
+        self.send_as(port, handle(connection), to, persistent, (&bytes, 0), wanted(7));
     }
 
     pub fn acknowledge(

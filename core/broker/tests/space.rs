@@ -1,0 +1,112 @@
+//! Space: limits, cold bytes, a log without room.
+
+use crate::log::TestLog;
+use crate::world::{World, handle, queue, record, wanted};
+use postrider_broker::Config;
+use postrider_model::Event;
+use postrider_model::command::{AcknowledgeKind, Request};
+use postrider_model::event::Failure;
+
+const SEGMENT: u64 = 4 << 10;
+
+fn small() -> World {
+    let config = Config { reservation: 200_000, ..Config::default() };
+    World::over(config, TestLog::new(8 * SEGMENT + 40_000, SEGMENT))
+}
+
+#[test]
+fn at_the_limit_those_who_wait_are_refused_and_the_others_paused() {
+    let mut world = small();
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    let text = "x".repeat(1_000);
+    for _ in 0..30 {
+        world.send(0, 1, &queue("q"), &text, true);
+    }
+    world.settle();
+    let refused = world.events(0).into_iter().filter_map(|event| match event {
+        Event::Failed { failure: Failure::ResourceAllocation, message, .. } => Some(message),
+        _ => None,
+    });
+    let refused: Vec<_> = refused.collect();
+    let stored = world.broker.statistics().messages;
+    assert_eq!(stored as usize + refused.len(), 30);
+    assert!((12..20).contains(&stored), "{stored}");
+    assert!(refused[0].contains("disk_budget"), "{}", refused[0]);
+    let to = [queue("q")];
+    let bytes = record(&to, text.as_bytes(), true, 1, 0);
+    world.send_as(0, handle(2), &to, true, (&bytes, 1), Request::default());
+    world.settle();
+    assert_eq!(world.events(0), [Event::Pause { connection: handle(2) }]);
+    assert_eq!(world.broker.statistics().messages, stored + 1);
+    // Acknowledgements go on, and make space.
+    world.consume(0, 1, 5, &queue("q"), 100);
+    world.settle();
+    let last = world.got(0).last().unwrap().sequence.0;
+    world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, last), stored as u32 + 1);
+    world.settle();
+    assert!(world.events(0).contains(&Event::Resume { connection: handle(2) }));
+}
+
+#[test]
+fn cold_messages_are_asked_for_and_sent_when_they_come() {
+    let mut world = small();
+    world.connect(0, 1, "a");
+    for number in 0..10 {
+        world.send(0, 1, &queue("q"), &format!("{number}{}", "x".repeat(1_000)), true);
+    }
+    world.settle();
+    world.heard(0);
+    world.log.cold = (0..2).collect();
+    world.consume(0, 1, 5, &queue("q"), 100);
+    world.settle();
+    assert!(world.got(0).is_empty() && !world.log.asked.is_empty());
+    world.log.cold.clear();
+    world.broker.fetched();
+    world.settle();
+    let order: Vec<u8> = world.got(0).iter().map(|got| got.content[0] - b'0').collect();
+    assert_eq!(order, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_log_without_room_holds_jobs_and_loses_nothing() {
+    let mut world = small();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 100);
+    world.consume(0, 1, 6, &queue("ActiveMQ.DLQ"), 100);
+    for number in 0..5 {
+        world.send(0, 1, &queue("q"), &number.to_string(), true);
+    }
+    world.settle();
+    let got = world.got(0);
+    world.log.full = true;
+    world.acknowledge(0, 1, 5, AcknowledgeKind::Poison, (0, got[4].sequence.0), 5);
+    world.settle();
+    assert!(world.heard(0).is_empty(), "neither answered nor moved");
+    world.log.full = false;
+    world.settle();
+    assert_eq!(world.texts(0), ["0", "1", "2", "3", "4"]);
+    assert_eq!(world.broker.statistics().dead_lettered, 5);
+}
+
+#[test]
+fn what_was_poisoned_in_a_deleted_queue_is_moved_all_the_same() {
+    let mut world = small();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 100);
+    world.send(0, 1, &queue("q"), "x", true);
+    world.settle();
+    let got = world.got(0);
+    world.log.full = true;
+    world.acknowledge(0, 1, 5, AcknowledgeKind::Poison, (0, got[0].sequence.0), 1);
+    world.close_consumer(0, 1, 5, postrider_model::command::LastDelivered::Unknown);
+    let destination = Box::new(queue("q"));
+    let connection = handle(1);
+    world.run(0, postrider_model::Command::DeleteDestination { connection, destination, request: wanted(8) });
+    world.log.full = false;
+    world.settle();
+    assert_eq!(world.broker.statistics().dead_lettered, 1);
+    world.consume(0, 1, 6, &queue("ActiveMQ.DLQ"), 100);
+    world.settle();
+    assert_eq!(world.texts(0), ["x"]);
+}
