@@ -102,9 +102,8 @@ fn journal(random: &mut Random, segment_bytes: u64, scarce: bool) -> postrider_j
 fn broker(random: &mut Random) -> postrider_broker::Config {
     postrider_broker::Config {
         hash_seed: random.next(),
-        reservation: *random.pick(&[16, 100, 1 << 24]),
+        reservation: *random.pick(&[512, 2_000, 1 << 24]),
         allowance_chunk: *random.pick(&[1, 8, 1_000]),
-        send_window: *random.pick(&[4_000, 256 * 1024]),
         ..postrider_broker::Config::default()
     }
 }

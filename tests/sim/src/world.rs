@@ -61,12 +61,10 @@ pub fn run(seed: u64, trace: bool) -> Summary {
     world.leave();
     if world.random.percent(75) {
         world.die();
-        world.start();
     }
     world.drain();
     if world.random.percent(50) {
         world.die();
-        world.start();
         world.drain();
     }
     world.summary()

@@ -143,6 +143,22 @@ impl Consumer {
         self.is_open && !self.is_held && self.in_flight.is_empty() && self.pull_waits.is_none() && emptied
     }
 
+    /// Why it is not idle, for people.
+    pub fn waits_for(&self) -> String {
+        format!(
+            "number {} of {} prefetch {} {:?}: open {} held {} in flight {} pull {:?} found empty {}",
+            self.number,
+            self.place.name,
+            self.prefetch,
+            self.mode,
+            self.is_open,
+            self.is_held,
+            self.in_flight.len(),
+            self.pull_waits,
+            self.found_empty
+        )
+    }
+
     /// Closes in order; `last` as the client says it.
     pub fn close(&mut self, last: i64, ledger: &mut Ledger) {
         ledger.subscriptions.close(self.number);

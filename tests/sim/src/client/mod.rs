@@ -211,7 +211,9 @@ impl Client {
     pub fn waits_for(&self) -> String {
         let asked: Vec<_> =
             self.requests.iter().map(|(command, request)| (command, &request.asked, request.since)).take(3).collect();
-        format!("client {} ({}) {:?}: {asked:?}", self.index, self.connection_id, self.stage)
+        let busy = self.consumers.iter().filter(|(_, consumer)| !consumer.is_idle());
+        let busy: Vec<_> = busy.map(|(member, consumer)| (member, consumer.waits_for())).collect();
+        format!("client {} ({}) {:?}: {asked:?}, {busy:?}", self.index, self.connection_id, self.stage)
     }
 
     /// Its turn.

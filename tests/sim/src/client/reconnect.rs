@@ -117,8 +117,9 @@ impl Client {
     }
 
     /// A request without an answer goes out again, with its old number.
-    fn replay(&mut self, command: i32, request: Request, around: &Surroundings<'_>) {
+    fn replay(&mut self, command: i32, request: Request, around: &mut Surroundings<'_>) {
         if let Asked::Send(id, structure) = request.asked {
+            around.ledger.repeated(id);
             self.write(&structure, around);
             let before = self.certainties_before + self.certainties.len() as u64;
             let since = around.schedule.nanos();

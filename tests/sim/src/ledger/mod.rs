@@ -87,6 +87,8 @@ struct Message {
     producer: u64,
     number: i64,
     persistent: bool,
+    /// Sent again by a failover client.
+    repeated: bool,
     send: Send,
     parts: Vec<Part>,
 }
@@ -153,7 +155,7 @@ impl Ledger {
         for part in parts.iter().filter(|part| part.place.is_topic()) {
             self.subscriptions.sent(id, &part.place);
         }
-        self.messages.insert(id, Message { producer, number, persistent, send: Send::Sent, parts });
+        self.messages.insert(id, Message { producer, number, persistent, repeated: false, send: Send::Sent, parts });
         id
     }
 
@@ -163,12 +165,21 @@ impl Ledger {
         if message.send == Send::Certain {
             return;
         }
+        // The first try may have been taken, and a temporary queue be gone since.
+        let send = if send == Send::Refused && message.repeated { Send::Unknown } else { send };
         assert!(
             send != Send::Refused || message.parts.iter().all(|part| part.deliveries == 0),
             "message {id} was refused and delivered"
         );
         self.counts.receipts += u64::from(send == Send::Certain);
         message.send = send;
+    }
+
+    /// A failover client sends a message again, for it was not answered.
+    pub fn repeated(&mut self, id: MessageId) {
+        let message = self.messages.get_mut(&id).expect("a message that was sent");
+        message.repeated = true;
+        message.parts.iter_mut().for_each(Part::sent_again);
     }
 
     /// A message has come to a client. Answers with its id.
@@ -182,7 +193,10 @@ impl Ledger {
         self.counts.redelivered += u64::from(delivery.redeliveries > 0);
         self.check_sequence(id, delivery);
         if delivery.place.is_topic() {
-            self.subscriptions.delivered(id, delivery, self.messages[&id].producer, self.messages[&id].number);
+            let message = &self.messages[&id];
+            if !message.repeated {
+                self.subscriptions.delivered(id, delivery, message.producer, message.number);
+            }
             return id;
         }
         if let Some(last) = self.draining.as_mut().map(|draining| draining.entry(delivery.place.clone()).or_default()) {
@@ -208,7 +222,8 @@ impl Ledger {
         let known = self.sequences.entry(delivery.sequence).or_insert_with(|| what.clone());
         assert_eq!(*known, what, "R9: sequence {} is used twice", delivery.sequence);
         let message = &self.messages[&id];
-        if *delivery.place == dead_letters() {
+        // What only passes through a topic leaves nothing by which a repetition could be known.
+        if *delivery.place == dead_letters() || (delivery.place.is_topic() && message.repeated) {
             return;
         }
         let order = self.orders.entry((message.producer, delivery.place.clone())).or_default();
@@ -289,7 +304,7 @@ impl Ledger {
 
     /// All topic consumers have read what there is.
     pub fn check_topics(&self) {
-        let certain = |id: MessageId| self.messages[&id].send == Send::Certain;
+        let certain = |id: MessageId| self.messages[&id].send == Send::Certain && !self.messages[&id].repeated;
         self.subscriptions.check(certain);
     }
 

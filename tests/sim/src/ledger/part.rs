@@ -136,6 +136,11 @@ impl Part {
         }
     }
 
+    /// A later process gets it, too.
+    pub fn sent_again(&mut self) {
+        self.forgiven = false;
+    }
+
     /// Whether somebody must get it still.
     pub fn is_owed(&self) -> bool {
         // A temporary queue goes with its connection, whenever the broker notices that.
