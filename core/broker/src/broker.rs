@@ -22,7 +22,7 @@ use crate::sequences::Sequences;
 use crate::slab::Slab;
 use crate::statistics::Statistics;
 use foldhash::fast::FixedState;
-use postrider_journal::Position;
+use postrider_journal::{Position, SegmentNumber};
 use postrider_model::{Command, ConsumerHandle, Now, PortIndex, Sequence};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -53,6 +53,8 @@ pub struct Broker {
     pub(crate) pulls: Pulls,
     pub(crate) jobs: Jobs,
     pub(crate) reclaim: Reclaim,
+    /// The segment of the spool that is looked at next.
+    pub(crate) spool_cursor: SegmentNumber,
     pub(crate) recovery: Option<Box<Recovery>>,
     /// Destinations with something to send, in the order in which they are served.
     pub(crate) scheduled: VecDeque<DestinationIndex>,
@@ -113,6 +115,7 @@ impl Broker {
             pulls: Pulls::default(),
             jobs: Jobs::default(),
             reclaim: Reclaim::default(),
+            spool_cursor: SegmentNumber(0),
             recovery: None,
             scheduled: VecDeque::new(),
             hungry: VecDeque::new(),

@@ -19,6 +19,7 @@ mod deque;
 mod destination;
 mod dispatch;
 mod duplicates;
+mod evacuate;
 mod expiry;
 mod items;
 mod jobs;

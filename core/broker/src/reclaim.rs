@@ -193,7 +193,8 @@ impl Broker {
     /// All entries of a record follow it to its new home.
     pub(crate) fn rehome_message(&mut self, head: MessageIndex, home: postrider_journal::Home) {
         let old = crate::acknowledge::message_home(self.message(head));
-        self.journal.clear(old);
+        let store = self.message(head).store;
+        self.segments(store).clear(old);
         let mut index = head;
         while index != MessageIndex::NONE {
             let message = &mut self.messages[index.0];
@@ -203,7 +204,7 @@ impl Broker {
             index = message.sibling;
         }
         let new = crate::acknowledge::message_home(self.message(head));
-        self.journal.place(new, Item::Message(head));
+        self.segments(store).place(new, Item::Message(head));
     }
 
     /// Damaged bytes are not written again: what waits of the message goes, what a consumer has stays until it is acknowledged.

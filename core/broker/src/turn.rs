@@ -122,6 +122,7 @@ impl Broker {
         self.at_end_of_turn = !planted("ack-after-other-record") || !self.at_end_of_turn;
         self.flush_acknowledged(step);
         self.reclaim(step);
+        self.evacuate_spool(step);
         #[cfg(feature = "plant")]
         self.move_ghost(step);
         self.turn_start = self.sequences.next();
