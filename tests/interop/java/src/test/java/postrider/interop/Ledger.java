@@ -3,6 +3,7 @@ package postrider.interop;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeSet;
@@ -20,7 +21,8 @@ final class Ledger {
 
     private final Set<String> attempted = ConcurrentHashMap.newKeySet();
     private final Set<String> receipted = ConcurrentHashMap.newKeySet();
-    private final Set<String> seen = ConcurrentHashMap.newKeySet();
+    /** By id, how it was last delivered. */
+    private final Map<String, String> seen = new ConcurrentHashMap<>();
     private final ConcurrentLinkedQueue<String> faults = new ConcurrentLinkedQueue<>();
     private final AtomicLong marked = new AtomicLong();
 
@@ -61,7 +63,8 @@ final class Ledger {
         faults.add(cause.toString());
     }
 
-    void received(Message message) throws JMSException {
+    /** `consumer` is only used in descriptions. */
+    void received(Message message, String consumer) throws JMSException {
         String text = ((TextMessage) message).getText();
         int end = text.lastIndexOf(' ');
         String id = text.substring(0, text.indexOf(' '));
@@ -69,16 +72,20 @@ final class Ledger {
             faults.add("altered: " + text);
         } else if (!attempted.contains(id)) {
             faults.add("invented: " + id);
-        } else if (!seen.add(id)) {
-            marked.incrementAndGet();
-            if (!message.getJMSRedelivered()) {
-                faults.add("seen twice and not marked as redelivered: " + id);
+        } else {
+            String delivery = consumer + " as delivery " + message.getIntProperty("JMSXDeliveryCount");
+            String earlier = seen.put(id, delivery);
+            if (earlier != null) {
+                marked.incrementAndGet();
+                if (!message.getJMSRedelivered()) {
+                    faults.add("not marked as redelivered: " + id + " to " + delivery + ", before to " + earlier);
+                }
             }
         }
     }
 
     boolean complete() {
-        return seen.containsAll(receipted);
+        return seen.keySet().containsAll(receipted);
     }
 
     /** What is wrong whatever may still come, at most twenty of it. */
@@ -90,7 +97,7 @@ final class Ledger {
     List<String> faults() {
         List<String> all = new ArrayList<>(faults);
         Set<String> lost = new TreeSet<>(receipted);
-        lost.removeAll(seen);
+        lost.removeAll(seen.keySet());
         lost.forEach(id -> all.add("lost: " + id));
         return all;
     }
