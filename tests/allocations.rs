@@ -120,9 +120,9 @@ impl Node {
     fn step(&mut self, clock: &TestClock) {
         let now = clock.now();
         let turned = self.turn.turn(now).unwrap();
-        let busy = self.shard.turn(now) || turned.busy;
-        let has_work = || self.shard.has_work() || self.turn.has_work();
-        let asleep = !busy && self.alarm.may_sleep(has_work);
+        self.shard.turn(now);
+        let has_work = || turned.more || self.shard.has_work() || self.turn.has_work();
+        let asleep = self.alarm.may_sleep(has_work);
         let wait = if asleep { Wait::For(Duration::from_millis(5)) } else { Wait::None };
         self.shard.poll(wait, clock).unwrap();
         if asleep {

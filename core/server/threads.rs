@@ -44,7 +44,7 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
     loop {
         let now = thread.clock.now();
         let turned = broker.as_mut().map(|broker| turn(broker, now)).transpose()?;
-        let busy = shard.turn(now) || turned.is_some_and(|turned| turned.busy);
+        shard.turn(now);
         if thread.shutdown.is_requested() && end.step(&mut shard, broker.as_mut(), thread) {
             return Ok(());
         }
@@ -53,8 +53,10 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
             broker.iter().for_each(|broker| thread.counters.publish_broker(broker));
         });
         let deadline = [shard.deadline(), turned.and_then(|turned| turned.deadline)].into_iter().flatten().min();
-        let has_work = || shard.has_work() || broker.as_ref().is_some_and(Turn::has_work);
-        let asleep = !busy && thread.alarm.may_sleep(has_work);
+        // Sends are handed over and the next bytes waited for in one call, also right after a turn that did something.
+        let more = turned.is_some_and(|turned| turned.more);
+        let has_work = || more || shard.has_work() || broker.as_ref().is_some_and(Turn::has_work);
+        let asleep = thread.alarm.may_sleep(has_work);
         let wait = if asleep { wait_until(deadline, now, thread) } else { Wait::None };
         shard.poll(wait, &thread.clock).map_err(Fatal::with(Exit::Failure))?;
         if asleep {
@@ -74,7 +76,7 @@ pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
             thread.shutdown.broker_is_done();
             return Ok(());
         }
-        if turned.busy || !thread.alarm.may_sleep(|| broker.has_work()) {
+        if !thread.alarm.may_sleep(|| turned.more || broker.has_work()) {
             continue;
         }
         match wait_until(turned.deadline, now, thread) {

@@ -96,14 +96,14 @@ impl<N: Net> Shard<N> {
         Shard { net, desk }
     }
 
-    /// First half: events to bytes, timers, sends. True: there may be more to do at once.
+    /// First half: events to bytes, timers, sends. True: something was said to clients.
     pub fn turn(&mut self, now: Now) -> bool {
         let delivered = self.desk.take_events(now, &mut self.net);
         self.desk.run_timers(now, &mut self.net);
         self.adopt_arrivals(now);
+        self.flush();
         self.desk.outgoing.push();
         self.release_ring_holds();
-        self.flush();
         delivered
     }
 

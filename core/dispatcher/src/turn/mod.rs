@@ -24,10 +24,20 @@ const DELIVERY_BATCHES: usize = 2;
 /// What a turn says to the owner of its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turned {
-    /// Something was done, and there may be more to do at once.
+    /// Something was done.
     pub busy: bool,
+    /// There is more to do at once, which no port and no log will tell of.
+    pub more: bool,
     /// When the next timer comes up, in nanoseconds.
     pub deadline: Option<u64>,
+}
+
+/// What a turn said to the ports.
+#[derive(Clone, Copy, Default)]
+struct Said {
+    anything: bool,
+    /// A port got as many deliveries as one turn makes: there may be more for it.
+    filled: bool,
 }
 
 /// What the broker's turn has done since it began.
@@ -51,6 +61,8 @@ pub struct BrokerTurn<S: Storage, P: Spill> {
     /// A batch that did not fit into the journal's room, by port.
     postponed: Vec<Option<CommandBatch>>,
     first_port: usize,
+    /// No batch is taken until the log has come further.
+    waits_for_log: bool,
     unsynced_since: Option<u64>,
     statistics: TurnStatistics,
 }
@@ -69,6 +81,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             postponed: ports.iter().map(|_| None).collect(),
             ports,
             first_port: 0,
+            waits_for_log: false,
             unsynced_since: None,
             statistics: TurnStatistics::default(),
         }
@@ -84,26 +97,30 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             self.broker.fetched();
         }
         self.open_outbox();
-        let commands =
-            if self.broker.is_ready(now, &mut self.logs, &mut self.outbox) { self.handle_batches(now) } else { 0 };
+        self.waits_for_log = !self.broker.is_ready(now, &mut self.logs, &mut self.outbox);
+        let commands = if self.waits_for_log { 0 } else { self.handle_batches(now) };
         let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
         self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
         let appended = self.logs.journal.seal();
-        let said = self.close_outbox(appended);
+        let Said { anything: said, filled } = self.close_outbox(appended);
+        let more = more || filled;
         self.sync(now);
         let busy = news.any() || commands > 0 || more || said;
         self.statistics.commands += commands as u64;
         self.statistics.turns += u64::from(busy);
-        Ok(Turned { busy, deadline: self.deadline() })
+        Ok(Turned { busy, more, deadline: self.deadline() })
     }
 
     /// Whether a port or the journal has something for the broker: looked at once more before the thread sleeps (R26).
     pub fn has_work(&self) -> bool {
-        let ready = |port: &BrokerPort| !port.commands.is_empty();
+        let ready = |(port, postponed): (&BrokerPort, &Option<CommandBatch>)| {
+            !port.commands.is_empty() && postponed.is_none()
+        };
+        let commands = !self.waits_for_log && self.ports.iter().zip(&self.postponed).any(ready);
         let returns = |(returns, port): (&Returns, &BrokerPort)| {
             returns.is_ready(self.logs.journal.committed()) && port.events.has_room()
         };
-        self.logs.has_news() || self.ports.iter().any(ready) || self.returns.iter().zip(&self.ports).any(returns)
+        self.logs.has_news() || commands || self.returns.iter().zip(&self.ports).any(returns)
     }
 
     /// The state machine, for reading.
@@ -167,20 +184,23 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
 
     /// Deliveries go at once, replies when everything appended before them is committed (R13). The deliveries of all ports go
     /// first: an advisory must not be overtaken by the answer to what it tells of.
-    fn close_outbox(&mut self, appended: Position) -> bool {
+    fn close_outbox(&mut self, appended: Position) -> Said {
         let committed = self.logs.journal.committed();
-        let mut said = false;
+        let mut said = Said::default();
         for (index, (port, returns)) in self.ports.iter_mut().zip(&mut self.returns).enumerate() {
+            let mut batches = 0;
             while let Some(batch) = self.outbox.take_deliveries(PortIndex(index as u16)) {
                 returns.deliver(batch);
+                batches += 1;
             }
-            said |= returns.push_deliveries(&mut port.events);
+            said.filled |= batches >= DELIVERY_BATCHES;
+            said.anything |= returns.push_deliveries(&mut port.events);
         }
         for (index, (port, returns)) in self.ports.iter_mut().zip(&mut self.returns).enumerate() {
             while let Some(batch) = self.outbox.take_replies(PortIndex(index as u16)) {
                 returns.reply(batch, appended);
             }
-            said |= returns.push_replies(committed, &mut port.events);
+            said.anything |= returns.push_replies(committed, &mut port.events);
         }
         said
     }
