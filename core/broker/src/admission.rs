@@ -38,7 +38,7 @@ impl Broker {
         self.statistics.refused += 1;
         let text = format!(
             "the journal holds {live} of {limit} bytes of messages that nobody has acknowledged: consume some, or raise the \
-             setting `disk_budget`, of which it may use half"
+             setting `journal.disk_budget_bytes`, of which they may use half"
         );
         Err((Failure::ResourceAllocation, text.into()))
     }

@@ -23,7 +23,8 @@ use crate::slab::Slab;
 use crate::statistics::Statistics;
 use foldhash::fast::FixedState;
 use postrider_journal::{Position, SegmentNumber};
-use postrider_model::{Command, ConsumerHandle, Now, PortIndex, Sequence};
+use postrider_model::event::Recipient;
+use postrider_model::{Command, Now, PortIndex, Sequence};
 use std::collections::{BTreeMap, VecDeque};
 
 /// What a call works with besides the state: the time, the logs, and where events go.
@@ -89,7 +90,7 @@ pub struct Broker {
     pub(crate) parts: Vec<DestinationIndex>,
     pub(crate) record: Vec<u8>,
     pub(crate) acknowledged_bytes: Vec<u8>,
-    pub(crate) handles: Vec<ConsumerHandle>,
+    pub(crate) recipients: Vec<Recipient>,
     #[cfg(feature = "plant")]
     pub(crate) ghost: Option<Message>,
 }
@@ -139,7 +140,7 @@ impl Broker {
             parts: Vec::new(),
             record: Vec::new(),
             acknowledged_bytes: Vec::new(),
-            handles: Vec::new(),
+            recipients: Vec::new(),
             #[cfg(feature = "plant")]
             ghost: None,
             hasher,

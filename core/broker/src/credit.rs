@@ -83,10 +83,12 @@ impl Broker {
         if connection.unwritten >= self.config.send_window || connection.blocked.is_empty() {
             return;
         }
-        for consumer in std::mem::take(&mut connection.blocked) {
+        for number in 0..connection.blocked.len() {
+            let consumer = self.connections[index.0].blocked[number];
             self.consumers[consumer.0].waits_for_window = false;
             self.wake(consumer);
         }
+        self.connections[index.0].blocked.clear();
     }
 
     /// Rings that were full have room again.
@@ -96,16 +98,19 @@ impl Broker {
             if (port.blocked.is_empty() && port.blocked_topics.is_empty()) || !out.has_room(PortIndex(number as u16)) {
                 continue;
             }
-            let (consumers, topics) = (std::mem::take(&mut port.blocked), std::mem::take(&mut port.blocked_topics));
-            for consumer in consumers {
+            for waiting in 0..self.ports[number].blocked.len() {
+                let consumer = self.ports[number].blocked[waiting];
                 self.consumers[consumer.0].waits_for_room = false;
                 self.wake(consumer);
             }
-            for topic in topics {
+            for waiting in 0..self.ports[number].blocked_topics.len() {
+                let topic = self.ports[number].blocked_topics[waiting];
                 if self.destinations.try_get(topic).is_some() {
                     self.schedule(topic);
                 }
             }
+            self.ports[number].blocked.clear();
+            self.ports[number].blocked_topics.clear();
         }
     }
 

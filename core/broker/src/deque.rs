@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 const CHUNK: usize = 128;
 
+/// Chunks kept for later: what a consumer with the usual prefetch of 1,000 fills and empties.
+const SPARE_CHUNKS: usize = 8;
+
 struct Chunk<T> {
     items: Vec<T>,
     start: usize,
@@ -18,7 +21,7 @@ impl<T> Chunk<T> {
 /// The list. Only the single chunk of an empty list is empty.
 pub(crate) struct Deque<T> {
     chunks: VecDeque<Chunk<T>>,
-    spare: Option<Vec<T>>,
+    spare: Vec<Vec<T>>,
     length: usize,
     /// All chunks are full but for what was taken from the front: items are found by arithmetic.
     regular: bool,
@@ -33,7 +36,7 @@ pub(crate) struct Place {
 
 impl<T> Default for Deque<T> {
     fn default() -> Deque<T> {
-        Deque { chunks: VecDeque::new(), spare: None, length: 0, regular: true }
+        Deque { chunks: VecDeque::new(), spare: Vec::new(), length: 0, regular: true }
     }
 }
 
@@ -57,7 +60,7 @@ impl<T: Copy> Deque<T> {
             last.items.push(item);
             return;
         }
-        let mut items = self.spare.take().unwrap_or_else(|| Vec::with_capacity(CHUNK));
+        let mut items = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK));
         items.push(item);
         self.chunks.push_back(Chunk { items, start: 0 });
     }
@@ -204,18 +207,19 @@ impl<T: Copy> Deque<T> {
         Place { chunk, item: self.chunks.get(chunk).map_or(0, |chunk| chunk.start) }
     }
 
-    /// The last chunk of an empty list is kept; of others one is kept as a spare.
+    /// The last chunk of an empty list is kept; of others a few are kept, so that a list that breathes allocates nothing.
     fn drop_empty(&mut self, index: usize) {
         if self.chunks.len() == 1 {
             self.chunks[0].items.clear();
             self.chunks[0].start = 0;
-            self.spare = None;
             self.regular = true;
             return;
         }
         if let Some(mut chunk) = self.chunks.remove(index) {
             chunk.items.clear();
-            self.spare = Some(chunk.items);
+            if self.spare.len() < SPARE_CHUNKS {
+                self.spare.push(chunk.items);
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
 use crate::outbox::Absent;
 use crate::plant::planted;
 use crate::queue::Member;
-use postrider_model::event::Dispatch;
+use postrider_model::event::{Dispatch, Recipient};
 use postrider_model::{Span, limits};
 use std::cmp::Reverse;
 
@@ -211,7 +211,7 @@ impl Broker {
             false => &[],
         };
         let dispatch = Dispatch {
-            consumer: consumer.handle,
+            to: Recipient { consumer: consumer.handle, connection: self.connections[consumer.connection.0].handle },
             place,
             sequence: message.sequence,
             redeliveries: u32::from(message.redeliveries),

@@ -2,8 +2,8 @@
 
 use crate::log::{Log, Store};
 use postrider_journal::{Extent, Lookup, Position};
-use postrider_model::event::{Dispatch, Fanout, Place};
-use postrider_model::{ConsumerHandle, Event, PortIndex, Sequence, Span, limits};
+use postrider_model::event::{Dispatch, Fanout, Place, Recipient};
+use postrider_model::{Event, PortIndex, Sequence, Span, limits};
 use std::collections::VecDeque;
 
 /// Events, and what they refer to. Used again and again: it keeps its memory.
@@ -14,7 +14,7 @@ pub struct EventBatch {
     /// Memory that holds the records; places name an index of it. Cleared by whoever has encoded the events.
     pub extents: Vec<Extent>,
     /// Consumers of fan-outs.
-    pub consumers: Vec<ConsumerHandle>,
+    pub recipients: Vec<Recipient>,
     /// Names of destinations.
     pub arena: Vec<u8>,
     /// The log of each extent.
@@ -27,7 +27,7 @@ impl EventBatch {
         self.events.clear();
         self.extents.clear();
         self.stores.clear();
-        self.consumers.clear();
+        self.recipients.clear();
         self.arena.clear();
     }
 
@@ -39,7 +39,7 @@ impl EventBatch {
 
     fn is_full(&self) -> bool {
         self.events.len() >= limits::BATCH_EVENTS
-            || self.consumers.len() >= limits::BATCH_EVENTS * 8
+            || self.recipients.len() >= limits::BATCH_EVENTS * 8
             || self.arena.len() >= limits::BATCH_BYTES
             || self.extents.len() >= limits::BATCH_EVENTS
     }
@@ -167,14 +167,14 @@ impl Outbox {
     pub(crate) fn fan_out(
         &mut self,
         port: PortIndex,
-        to: &[ConsumerHandle],
+        to: &[Recipient],
         (place, sequence): (Place, Sequence),
         elsewhere: &[u8],
     ) {
         let batch = self.open(port);
         let destination = store(batch, elsewhere);
-        let consumers = consumers(batch, to);
-        batch.events.push(Event::Fanout(Fanout { consumers, place, sequence, destination }));
+        let recipients = recipients(batch, to);
+        batch.events.push(Event::Fanout(Fanout { recipients, place, sequence, destination }));
     }
 
     fn port(&mut self, port: PortIndex) -> &mut PortOutbox {
@@ -221,10 +221,10 @@ fn store(batch: &mut EventBatch, bytes: &[u8]) -> Span {
 }
 
 /// Message after message goes to the same consumers: one list serves them all.
-fn consumers(batch: &mut EventBatch, to: &[ConsumerHandle]) -> Span {
+fn recipients(batch: &mut EventBatch, to: &[Recipient]) -> Span {
     let span = |end: usize| Span { offset: (end - to.len()) as u32, length: to.len() as u32 };
-    if !batch.consumers.ends_with(to) {
-        batch.consumers.extend_from_slice(to);
+    if !batch.recipients.ends_with(to) {
+        batch.recipients.extend_from_slice(to);
     }
-    span(batch.consumers.len())
+    span(batch.recipients.len())
 }

@@ -14,6 +14,7 @@ use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
 use crate::outbox::Absent;
 use crate::queue::Member;
 use postrider_model::PortIndex;
+use postrider_model::event::Recipient;
 
 /// A message of a topic.
 #[derive(Clone, Copy, Debug)]
@@ -187,18 +188,18 @@ impl Broker {
             Err(Absent::Cold) => return Walk::Cold,
             Err(Absent::Damaged) => return Walk::On,
         };
-        let mut handles = std::mem::take(&mut self.handles);
-        handles.clear();
-        self.gather(index, port, entry, &mut handles, step);
-        budget.0 = budget.0.saturating_sub(handles.len());
-        if !handles.is_empty() {
+        let mut recipients = std::mem::take(&mut self.recipients);
+        recipients.clear();
+        self.gather(index, port, entry, &mut recipients, step);
+        budget.0 = budget.0.saturating_sub(recipients.len());
+        if !recipients.is_empty() {
             let message = &self.messages[entry.message.0];
             let text = &self.destinations.get(index).text;
             let elsewhere: &[u8] = if message.has(flag::ELSEWHERE) { text } else { &[] };
-            step.out.fan_out(port, &handles, (place, sequence), elsewhere);
-            self.statistics.dispatched += handles.len() as u64;
+            step.out.fan_out(port, &recipients, (place, sequence), elsewhere);
+            self.statistics.dispatched += recipients.len() as u64;
         }
-        self.handles = handles;
+        self.recipients = recipients;
         Walk::On
     }
 
@@ -208,7 +209,7 @@ impl Broker {
         index: DestinationIndex,
         port: PortIndex,
         entry: Entry,
-        handles: &mut Vec<postrider_model::ConsumerHandle>,
+        recipients: &mut Vec<Recipient>,
         step: &mut Step<'_, L>,
     ) {
         let group = &mut self.destinations.get_mut(index).topic().groups[usize::from(port.0)];
@@ -220,7 +221,7 @@ impl Broker {
             }
             let takes = self.takes(walker.member.consumer, step.out);
             if takes == Take::Yes {
-                handles.push(self.count_sent(walker.member.consumer, length));
+                recipients.push(self.count_sent(walker.member.consumer, length));
             } else {
                 self.stay_behind(index, walker.member, cursor, takes);
             }
@@ -235,13 +236,14 @@ impl Broker {
         foreign && entry.target.is_none_or(|target| target == index)
     }
 
-    fn count_sent(&mut self, index: ConsumerIndex, length: u32) -> postrider_model::ConsumerHandle {
+    fn count_sent(&mut self, index: ConsumerIndex, length: u32) -> Recipient {
         let consumer = &mut self.consumers[index.0];
         consumer.outstanding += 1;
         consumer.grant = None;
         consumer.served = true;
-        self.connections[consumer.connection.0].unwritten += u64::from(length);
-        consumer.handle
+        let connection = &mut self.connections[consumer.connection.0];
+        connection.unwritten += u64::from(length);
+        Recipient { consumer: consumer.handle, connection: connection.handle }
     }
 
     fn stay_behind(&mut self, index: DestinationIndex, member: Member, cursor: u64, lacking: Take) {

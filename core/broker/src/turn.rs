@@ -85,12 +85,14 @@ impl Broker {
             return;
         }
         self.seen_commit = committed;
-        for index in std::mem::take(&mut self.uncommitted) {
+        for waiting in 0..self.uncommitted.len() {
+            let index = self.uncommitted[waiting];
             if self.destinations.try_get(index).is_some() {
                 self.destinations.get_mut(index).queue().awaits_commit = false;
                 self.schedule(index);
             }
         }
+        self.uncommitted.clear();
     }
 
     fn serve_all<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {

@@ -162,8 +162,8 @@ fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
         while let Some(batch) = out.take_deliveries(port) {
             for event in &batch.events {
                 let (consumer, sequence, count) = match event {
-                    Event::Dispatch(dispatch) => (dispatch.consumer, dispatch.sequence, 1),
-                    Event::Fanout(fanout) => (handle(0), fanout.sequence, fanout.consumers.length),
+                    Event::Dispatch(dispatch) => (dispatch.to.consumer, dispatch.sequence, 1),
+                    Event::Fanout(fanout) => (handle(0), fanout.sequence, fanout.recipients.length),
                     _ => continue,
                 };
                 got += u64::from(count);

@@ -234,12 +234,15 @@ impl World {
         for event in &batch.events {
             let (place, sequence, redeliveries, span, consumers) = match event {
                 Event::Dispatch(dispatch) => {
-                    let consumers = vec![dispatch.consumer];
+                    let consumers = vec![dispatch.to.consumer];
                     (dispatch.place, dispatch.sequence, dispatch.redeliveries, dispatch.destination, consumers)
                 }
                 Event::Fanout(fanout) => {
-                    let Span { offset, length } = fanout.consumers;
-                    let consumers = batch.consumers[offset as usize..(offset + length) as usize].to_vec();
+                    let Span { offset, length } = fanout.recipients;
+                    let consumers = batch.recipients[offset as usize..(offset + length) as usize]
+                        .iter()
+                        .map(|to| to.consumer)
+                        .collect();
                     (fanout.place, fanout.sequence, 0, fanout.destination, consumers)
                 }
                 other => {

@@ -37,11 +37,21 @@ pub struct Place {
     pub length: u32,
 }
 
+/// Who gets a message. The connection is named too, as the send window is counted by connection, also for messages whose consumer
+/// has gone meanwhile (R23).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Recipient {
+    /// The consumer.
+    pub consumer: ConsumerHandle,
+    /// Its connection.
+    pub connection: ConnectionHandle,
+}
+
 /// A message for one consumer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Dispatch {
     /// Who gets it.
-    pub consumer: ConsumerHandle,
+    pub to: Recipient,
     /// The record.
     pub place: Place,
     /// The message's sequence.
@@ -55,8 +65,8 @@ pub struct Dispatch {
 /// A message for several consumers of one shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fanout {
-    /// First consumer in the batch's list, and how many.
-    pub consumers: Span,
+    /// First recipient in the batch's list, and how many.
+    pub recipients: Span,
     /// The record.
     pub place: Place,
     /// The message's sequence.

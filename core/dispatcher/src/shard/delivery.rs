@@ -1,8 +1,8 @@
 //! What the broker tells a shard becomes bytes for sockets.
 
 use postrider_broker::EventBatch;
-use postrider_model::event::{Dispatch, Fanout, Place};
-use postrider_model::{ConnectionHandle, ConsumerHandle, DestinationKind, Event, MessageView, Now, Span};
+use postrider_model::event::{Dispatch, Fanout, Place, Recipient};
+use postrider_model::{ConnectionHandle, DestinationKind, Event, MessageView, Now, Span};
 use postrider_wire::openwire::session::{Delivery, Handles, Session, SessionError};
 
 use crate::net::Net;
@@ -63,7 +63,7 @@ impl<Socket> Desk<Socket> {
             destination: destination(dispatch.destination, batch),
             unix_millis: now.unix_millis,
         };
-        self.deliver(dispatch.consumer, &delivery, now);
+        self.deliver(dispatch.to, &delivery, now);
     }
 
     fn fan_out(&mut self, fanout: &Fanout, batch: &EventBatch, now: Now) {
@@ -74,16 +74,22 @@ impl<Socket> Desk<Socket> {
             destination: destination(fanout.destination, batch),
             unix_millis: now.unix_millis,
         };
-        let first = fanout.consumers.offset as usize;
-        for consumer in &batch.consumers[first..first + fanout.consumers.length as usize] {
-            self.deliver(*consumer, &delivery, now);
+        let first = fanout.recipients.offset as usize;
+        for to in &batch.recipients[first..first + fanout.recipients.length as usize] {
+            self.deliver(*to, &delivery, now);
         }
     }
 
-    /// A delivery to a consumer that is gone is dropped; its credit went with the consumer.
-    fn deliver(&mut self, consumer: ConsumerHandle, delivery: &Delivery<'_>, now: Now) {
-        let Some(connection) = self.handles.connection_of(consumer) else { return };
-        self.tell(connection, now, |session, handles, output| session.dispatch(consumer, delivery, handles, output));
+    /// A delivery to a consumer that is gone is dropped; its credit went with the consumer, but it still counts as written, or
+    /// the connection's send window would shrink for ever (R23).
+    fn deliver(&mut self, to: Recipient, delivery: &Delivery<'_>, now: Now) {
+        let Recipient { consumer, connection } = to;
+        if self.handles.connection_of(consumer).is_some() {
+            self.tell(connection, now, |session, handles, output| {
+                session.dispatch(consumer, delivery, handles, output)
+            });
+        }
+        self.links.mark_dirty(connection_of(connection));
         if let Some(link) = self.links.get(connection_of(connection)) {
             link.encoded_record(delivery.view.bytes().len() as u32);
         }

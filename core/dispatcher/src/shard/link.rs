@@ -107,7 +107,11 @@ impl Link {
 
     /// Sends the output, unless a send is on its way.
     pub fn flush<N: Net>(&mut self, net: &mut N) {
-        if self.sending || self.output.is_empty() {
+        if self.sending {
+            return;
+        }
+        if self.output.is_empty() {
+            self.records.written += std::mem::take(&mut self.records.encoded);
             return;
         }
         let spare = std::mem::take(&mut self.spare);

@@ -113,9 +113,8 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
 
     /// Whether a port or the journal has something for the broker: looked at once more before the thread sleeps (R26).
     pub fn has_work(&self) -> bool {
-        let ready = |(port, postponed): (&BrokerPort, &Option<CommandBatch>)| {
-            !port.commands.is_empty() && postponed.is_none()
-        };
+        let ready =
+            |(port, postponed): (&BrokerPort, &Option<CommandBatch>)| !port.commands.is_empty() && postponed.is_none();
         let commands = !self.waits_for_log && self.ports.iter().zip(&self.postponed).any(ready);
         let returns = |(returns, port): (&Returns, &BrokerPort)| {
             returns.is_ready(self.logs.journal.committed()) && port.events.has_room()
