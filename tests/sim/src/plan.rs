@@ -81,8 +81,8 @@ fn disk(random: &mut Random, scarce: bool, segment_bytes: u64) -> DiskPlan {
 fn network(random: &mut Random) -> NetworkPlan {
     NetworkPlan {
         delay_nanos: *random.pick(&[5 * MICRO, 50 * MICRO, 500 * MICRO]),
-        segment_bytes: *random.pick(&[100, 1_400, 60_000]),
-        buffer_bytes: *random.pick(&[2_000, 16_000, 200_000]),
+        segment_bytes: *random.pick(&[400, 1_400, 60_000]),
+        buffer_bytes: *random.pick(&[4_000, 16_000, 200_000]),
     }
 }
 

@@ -263,9 +263,9 @@ impl World {
     fn run_until_quiet(&mut self, what: &str) {
         let mut quiet = 0;
         for _ in 0..600 {
-            let before = (self.ledger.counts, self.network.bytes_up());
+            let before = self.ledger.counts;
             self.run_for(100 * MILLI);
-            let same = before == (self.ledger.counts, self.network.bytes_up());
+            let same = before == self.ledger.counts && self.network.bytes_under_way() == 0;
             quiet = if same && self.clients.iter().all(Client::is_idle) { quiet + 1 } else { 0 };
             if quiet == 4 {
                 return;

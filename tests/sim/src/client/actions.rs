@@ -426,7 +426,7 @@ impl Client {
             return;
         }
         let member = *self.random.pick(&open);
-        self.producers.remove(&member);
+        self.loose_credit |= self.producers.remove(&member).is_some_and(|producer| producer.window > 0);
         self.tell(protocol::remove(protocol::producer(&self.connection_id, member), 0), around);
     }
 
@@ -450,6 +450,7 @@ impl Client {
                 consumer.close(last, around.ledger);
             }
         }
+        self.loose_credit = true;
         self.producers.retain(|member, _| !of_session(member));
         self.say(around, || format!("closes session {session} last {last}"));
         self.tell(protocol::remove(protocol::session(&self.connection_id, session), last), around);

@@ -146,6 +146,8 @@ pub struct Client {
     may_complain: bool,
     last_sign: u64,
     last_keep_alive: u64,
+    /// A producer with a window was closed on this connection: its late credit may be taken for another's.
+    loose_credit: bool,
     finished: bool,
 }
 
@@ -182,6 +184,7 @@ impl Client {
             may_complain: false,
             last_sign: 0,
             last_keep_alive: 0,
+            loose_credit: false,
             finished: false,
         };
         client.new_identity();
@@ -270,6 +273,7 @@ impl Client {
         (self.is_cut, self.reads) = (false, true);
         self.stage = Stage::Greeting;
         self.splitter = FrameSplitter::new(FRAME_LIMIT);
+        self.loose_credit = false;
         self.format = WireFormat::new(Settings::initial(FRAME_LIMIT), WriterPolicy::Cheap);
         self.last_sign = around.schedule.nanos();
         self.certainties.clear();

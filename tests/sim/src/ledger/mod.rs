@@ -222,8 +222,9 @@ impl Ledger {
         let known = self.sequences.entry(delivery.sequence).or_insert_with(|| what.clone());
         assert_eq!(*known, what, "R9: sequence {} is used twice", delivery.sequence);
         let message = &self.messages[&id];
-        // What only passes through a topic leaves nothing by which a repetition could be known.
-        if *delivery.place == dead_letters() || (delivery.place.is_topic() && message.repeated) {
+        // What a topic or a temporary queue had leaves nothing by which a repetition could be known.
+        let passes = delivery.place.is_topic() || delivery.place.is_temporary();
+        if *delivery.place == dead_letters() || (passes && message.repeated) {
             return;
         }
         let order = self.orders.entry((message.producer, delivery.place.clone())).or_default();

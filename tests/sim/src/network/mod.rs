@@ -233,6 +233,8 @@ impl Network {
         }
         link.up.arrive(now);
         link.down.arrive(now);
+        // The kernel of a client that has closed answers data by a reset.
+        link.reset |= link.client_gone && link.down.has_arrived();
         state.send_down(id, &self.schedule);
         state.mark_ready(id);
         let link = state.links.get_mut(&id).expect("just there");
@@ -249,9 +251,17 @@ impl Network {
         side.woken.load(Ordering::Relaxed) || !side.ready.is_empty() || !side.arrivals.is_empty()
     }
 
-    /// Bytes on their way to the broker, or not read by it.
-    pub fn bytes_up(&self) -> usize {
-        self.state.borrow().links.values().filter(|link| !link.dead && !link.reset).map(|link| link.up.pending()).sum()
+    /// Bytes on their way in either direction, or not read at its end.
+    pub fn bytes_under_way(&self) -> usize {
+        let state = self.state.borrow();
+        let alive = state.links.values().filter(|link| !link.dead && !link.reset && !link.client_gone);
+        alive
+            .map(|link| {
+                link.up.pending()
+                    + link.down.pending()
+                    + link.sending.as_ref().map_or(0, |(buffer, done)| buffer.len() - done)
+            })
+            .sum()
     }
 
     /// Lines that had died, and whose clients are gone, are reset at last.
