@@ -152,8 +152,15 @@ impl<S: Storage> Journal<S> {
         let fits = |image: &std::sync::Arc<crate::image::Image>| image.len() as u64 == bytes && !image.file_backed();
         let found = self.retired.iter().position(|image| free(image) && fits(image));
         let image = found.map(|index| self.retired.swap_remove(index));
-        // Beyond the one that comes next nothing is kept for reuse; what others hold is theirs.
-        self.retired.retain(|image| !free(image));
+        // Unused images stay as long as all together are within `hot_bytes`: memory does not rise and fall with the log. What
+        // others hold is theirs.
+        let mut kept = self.hot_bytes;
+        let hot_bytes = self.config.hot_bytes;
+        self.retired.retain(|image| {
+            let within = kept + image.len() as u64 <= hot_bytes && !image.file_backed();
+            kept += if free(image) && within { image.len() as u64 } else { 0 };
+            !free(image) || within
+        });
         image
     }
 }

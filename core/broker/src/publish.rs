@@ -37,15 +37,27 @@ impl Broker {
         self.parts = parts;
         match outcome {
             Ok(()) if publish.request.wanted => self.reply(port, publish.connection, publish.request, step),
-            Ok(()) if publish.windowed => {
-                let view = MessageView::parse(record).expect("the shard hands whole records over");
-                let bytes = 1024 + view.properties().map_or(0, <[u8]>::len) + view.content().map_or(0, <[u8]>::len);
-                let (connection, producer) = (publish.connection, publish.producer);
-                step.out.reply(port, Event::ProducerCredit { connection, producer, bytes: bytes as u32 });
-            }
+            Ok(()) if publish.windowed => self.give_credit(port, connection, publish, record, step),
             Ok(()) => {}
             Err(refusal) => self.refuse(port, publish.connection, publish.request, refusal, step),
         }
+    }
+
+    /// Bytes of the window of a producer that waits for no answers come back, as its client counts them.
+    fn give_credit<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        record: &[u8],
+        step: &mut Step<'_, L>,
+    ) {
+        let producers = &self.connections[connection.0].producers;
+        let Some(producer) = producers.get(publish.producer as usize).and_then(Option::as_ref) else { return };
+        let view = MessageView::parse(record).expect("the shard hands whole records over");
+        let bytes = 1024 + view.properties().map_or(0, <[u8]>::len) + view.content().map_or(0, <[u8]>::len);
+        let (session, value, connection) = (producer.session, producer.value, publish.connection);
+        step.out.reply(port, Event::ProducerCredit { connection, session, value, bytes: bytes as u32 });
     }
 
     /// The destinations that a connection's number stands for; those that have gone meanwhile come again.

@@ -26,6 +26,10 @@ pub(crate) struct Reclaim {
     moved_bytes: u64,
 }
 
+/// Segments by which the log is longer than its law says when the walk begins. Two fewer than it may ever be: while the front is
+/// walked and its items move, more is appended.
+const START_SEGMENTS: u64 = RESERVED_SEGMENTS - 2;
+
 /// Bytes that are walked in one turn at most.
 const TURN_BYTES: f64 = 1024.0 * 1024.0;
 
@@ -40,7 +44,8 @@ impl Broker {
         let (total, live) = (step.log.live_log_bytes(), self.journal.live_bytes());
         let reserve = RESERVED_SEGMENTS * step.log.segment_bytes();
         let factor = amplification(step.log.disk_budget().saturating_sub(reserve), live);
-        let allowed = live as f64 * factor / (factor - 1.0) + reserve as f64;
+        let slack = (START_SEGMENTS * step.log.segment_bytes()) as f64;
+        let allowed = live as f64 * factor / (factor - 1.0) + slack;
         let late = planted("reclaim-late") && (total as f64) < live as f64 * 5.0 + reserve as f64 * 3.0;
         if total as f64 <= allowed || late {
             self.note_sizes(total, live);

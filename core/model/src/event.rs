@@ -118,8 +118,10 @@ pub enum Event {
     ProducerCredit {
         /// The producer's connection.
         connection: ConnectionHandle,
-        /// The producer's number within it.
-        producer: u32,
+        /// Session of the producer's id: its number may belong to another producer by the time this arrives.
+        session: i64,
+        /// Number within the session, of the producer's id.
+        value: i64,
         /// Length of properties and content, plus 1024: as the client counts.
         bytes: u32,
     },

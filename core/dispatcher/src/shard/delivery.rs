@@ -46,8 +46,10 @@ impl<Socket> Desk<Socket> {
                 });
                 self.watch(connection_of(*connection));
             }
-            Event::ProducerCredit { connection, producer, bytes } => {
-                self.tell(*connection, now, |session, _, output| session.producer_credit(*producer, *bytes, output));
+            Event::ProducerCredit { connection, session: of, value, bytes } => {
+                self.tell(*connection, now, |session, _, output| {
+                    session.producer_credit((*of, *value), *bytes, output)
+                });
             }
             Event::Pause { connection } => self.links.hold_for_broker(connection_of(*connection), true, net),
             Event::Resume { connection } => self.links.hold_for_broker(connection_of(*connection), false, net),

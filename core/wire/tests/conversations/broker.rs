@@ -62,6 +62,7 @@ pub struct Broker {
     pub causes: Vec<String>,
     oracle: Oracle,
     next_sequence: u64,
+    producers: HashMap<(ConnectionHandle, u32), (i64, i64)>,
     destinations: HashMap<(ConnectionHandle, u32), Vec<Destination>>,
     messages: std::collections::BTreeMap<u64, Stored>,
     consumers: Vec<(ConsumerHandle, Consumer)>,
@@ -145,7 +146,10 @@ impl Broker {
             Command::DefineDestination { connection, number, destinations } => {
                 self.destinations.insert((*connection, *number), destinations.to_vec());
             }
-            Command::OpenProducer(open) => port.answer(open.connection, open.request),
+            Command::OpenProducer(open) => {
+                self.producers.insert((open.connection, open.producer), (open.session, open.value));
+                port.answer(open.connection, open.request);
+            }
             Command::CloseProducer { connection, request, .. } => port.answer(*connection, *request),
             Command::OpenConsumer(open) => self.open_consumer(open, port),
             Command::CloseConsumer { connection, consumer, last_delivered, request } => {
@@ -257,9 +261,10 @@ impl Broker {
         }
         port.answer(publish.connection, publish.request);
         if publish.windowed {
+            let producer = self.producers[&(publish.connection, publish.producer)];
             let bytes = 1024 + view.content().map_or(0, <[u8]>::len) + view.properties().map_or(0, <[u8]>::len);
             port.with(publish.connection, |session, _, output| {
-                session.producer_credit(publish.producer, bytes as u32, output).unwrap();
+                session.producer_credit(producer, bytes as u32, output).unwrap();
             });
         }
     }

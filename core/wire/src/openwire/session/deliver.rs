@@ -45,12 +45,16 @@ impl Conversation {
         handles.get_mut(consumer).filter(|consumer| consumer.connection == self.connection)
     }
 
-    pub fn producer_credit(&mut self, producer: u32, bytes: u32, output: &mut Vec<u8>) -> Result<(), SessionError> {
+    pub fn producer_credit(
+        &mut self,
+        (session, value): (i64, i64),
+        bytes: u32,
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
         if self.outgoing.settings().version < producer_ack::DEFINITION.since {
             return Ok(());
         }
         let Some(tables) = &self.tables else { return Ok(()) };
-        let Some((session, value)) = tables.producer_place(producer) else { return Ok(()) };
         let id = rare::producer_structure(ProducerName { connection: &tables.id, session, value });
         let acknowledgement = Structure::new(&producer_ack::DEFINITION)
             .with(producer_ack::PRODUCER_ID, id)

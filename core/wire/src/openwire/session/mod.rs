@@ -145,8 +145,13 @@ impl Session {
         self.conversation.end_of_messages(consumer, handles, output)
     }
 
-    /// Bytes of a producer's window come back.
-    pub fn producer_credit(&mut self, producer: u32, bytes: u32, output: &mut Vec<u8>) -> Result<(), SessionError> {
+    /// Bytes of a producer's window come back. The producer is named by session and value of its id; it may be gone.
+    pub fn producer_credit(
+        &mut self,
+        producer: (i64, i64),
+        bytes: u32,
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
         self.conversation.producer_credit(producer, bytes, output)
     }
 

@@ -55,7 +55,8 @@ pub(super) struct Tables {
     pub producers: BTreeMap<Place, Producer>,
     pub consumers: BTreeMap<Place, ConsumerHandle>,
     /// Places of the producers, by number.
-    numbers: Vec<Option<Place>>,
+    /// Producer numbers that were ever given out.
+    numbers: u32,
     free_numbers: Vec<u32>,
     destinations: HashMap<Destination, u32, FixedState>,
     /// Bytes of their names.
@@ -81,7 +82,7 @@ impl Tables {
             sessions: BTreeSet::from([OWN_SESSION]),
             producers: BTreeMap::new(),
             consumers: BTreeMap::new(),
-            numbers: Vec::new(),
+            numbers: 0,
             free_numbers: Vec::new(),
             destinations: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             destination_bytes: 0,
@@ -100,10 +101,9 @@ impl Tables {
             return Err(Refusal::too_many("producers", MEMBERS));
         }
         let number = self.free_numbers.pop().unwrap_or_else(|| {
-            self.numbers.push(None);
-            self.numbers.len() as u32 - 1
+            self.numbers += 1;
+            self.numbers - 1
         });
-        self.numbers[number as usize] = Some(place);
         let producer = Producer { number, windowed };
         self.producers.insert(place, producer);
         self.forget_meanings();
@@ -112,15 +112,9 @@ impl Tables {
 
     pub fn remove_producer(&mut self, place: Place) -> Option<Producer> {
         let producer = self.producers.remove(&place)?;
-        self.numbers[producer.number as usize] = None;
         self.free_numbers.push(producer.number);
         self.forget_meanings();
         Some(producer)
-    }
-
-    /// The place of the producer with this number.
-    pub fn producer_place(&self, number: u32) -> Option<Place> {
-        self.numbers.get(number as usize).copied().flatten()
     }
 
     pub fn add_consumer(&mut self, place: Place, consumer: ConsumerHandle) {
