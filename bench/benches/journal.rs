@@ -1,7 +1,8 @@
 //! Stage and seal of records over a storage that finishes at once. Times are per record.
 
-use std::time::Instant;
+mod cpu_time;
 
+use cpu_time::per_item;
 use criterion::{Criterion, criterion_group, criterion_main};
 use postrider_bench::instant::InstantStorage;
 use postrider_journal::{Bound, Config, Home, Journal, Record, body_crc};
@@ -59,12 +60,7 @@ fn stage_and_seal(criterion: &mut Criterion) {
         for records in TURNS {
             let mut appender = Appender::new(body);
             criterion.bench_function(&format!("journal/{body} bytes/turns of {records}"), |bencher| {
-                bencher.iter_custom(|iterations| {
-                    let turns = iterations.div_ceil(records as u64);
-                    let start = Instant::now();
-                    (0..turns).for_each(|_| appender.turn(records));
-                    start.elapsed().mul_f64(iterations as f64 / (turns * records as u64) as f64)
-                });
+                per_item(bencher, records, || appender.turn(records));
             });
         }
     }

@@ -1,8 +1,11 @@
-//! Hand-over of batches between threads, and within one. Times are per item of 64 bytes.
+//! Hand-over of batches between threads, and within one. Times are per item of 64 bytes; between threads they are wall time.
+
+mod cpu_time;
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use cpu_time::{per_item, share};
 use criterion::{Criterion, criterion_group, criterion_main};
 use postrider_dispatcher::ring::{Consumer, Producer, Recycle, ring};
 use postrider_dispatcher::wake::Alarm;
@@ -42,15 +45,10 @@ fn within_a_thread(criterion: &mut Criterion) {
     for size in SIZES {
         let (mut producer, mut consumer) = both_ends();
         criterion.bench_function(&format!("ring/within a thread/{size}"), |bencher| {
-            bencher.iter_custom(|items| {
-                let batches = items.div_ceil(size as u64);
-                let start = Instant::now();
-                for number in 0..batches {
-                    let batch = fill(&mut producer, size, number);
-                    assert!(producer.push(batch).is_ok());
-                    assert_eq!(empty(&mut consumer), size);
-                }
-                start.elapsed().mul_f64(items as f64 / (batches * size as u64) as f64)
+            per_item(bencher, size, || {
+                let batch = fill(&mut producer, size, 0);
+                assert!(producer.push(batch).is_ok());
+                assert_eq!(empty(&mut consumer), size);
             });
         });
     }
@@ -67,7 +65,7 @@ fn between_threads(criterion: &mut Criterion) {
                     scope.spawn(move || produce(producer, size, batches));
                     consume(consumer, batches * size as u64);
                 });
-                start.elapsed().mul_f64(items as f64 / (batches * size as u64) as f64)
+                share(start.elapsed(), items, batches * size as u64)
             });
         });
     }

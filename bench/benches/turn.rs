@@ -1,7 +1,10 @@
 //! The broker's turn with its syncs stubbed: publish, receipt, dispatch, acknowledgement. Times are per message.
 
-use std::time::{Duration, Instant};
+mod cpu_time;
 
+use std::time::Duration;
+
+use cpu_time::{CpuTime, share};
 use criterion::{Criterion, criterion_group, criterion_main};
 use postrider_bench::turns::{Delivery, ROUND, Turns};
 
@@ -16,7 +19,7 @@ fn turn(criterion: &mut Criterion) {
                     let in_round = (ROUND * messages) as u64;
                     let rounds = iterations.div_ceil(in_round);
                     let spent: Duration = (0..rounds).map(|_| round(&mut turns, messages)).sum();
-                    spent.mul_f64(iterations as f64 / (rounds * in_round) as f64)
+                    share(spent, iterations, rounds * in_round)
                 });
             });
         }
@@ -26,9 +29,9 @@ fn turn(criterion: &mut Criterion) {
 /// The time of the turns alone.
 fn round(turns: &mut Turns, messages: usize) -> Duration {
     turns.fill(messages);
-    let start = Instant::now();
+    let clock = CpuTime::start();
     turns.run();
-    let spent = start.elapsed();
+    let spent = clock.elapsed();
     assert_eq!(turns.drain().dispatches, ROUND * messages);
     spent
 }

@@ -144,7 +144,14 @@ impl Turns {
 }
 
 fn broker_turn(port: postrider_dispatcher::port::BrokerPort) -> BrokerTurn<InstantStorage, NoSpill> {
-    let config = postrider_journal::Config { disk_budget: Some(4 << 30), keys: HASH_SEED, ..Default::default() };
+    // Small segments, so that their memory is soon used again: the helper that makes new memory in the product is not here.
+    let config = postrider_journal::Config {
+        segment_bytes: 8 << 20,
+        hot_bytes: 16 << 20,
+        disk_budget: Some(4 << 30),
+        keys: HASH_SEED,
+        ..Default::default()
+    };
     let mut journal = Journal::recover(InstantStorage::default(), config, &mut |_, _| ()).expect("an empty journal");
     journal.poll().expect("no sync fails");
     // The window of a socket must not be what is measured.
