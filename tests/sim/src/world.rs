@@ -146,14 +146,8 @@ impl World {
             match Process::start(&self.plan, &self.disk, &self.network, &self.schedule, random) {
                 Ok(process) => {
                     self.disk.die_after(None);
-                    self.say(|| {
-                        format!(
-                            "the broker is up; journal {} to {}",
-                            process.broker().journal().durable(),
-                            process.broker().journal().appended()
-                        )
-                    });
                     self.process = Some(process);
+                    self.check_start();
                     return;
                 }
                 Err(reason) => {
@@ -165,6 +159,18 @@ impl World {
                 }
             }
         }
+    }
+
+    /// What was found is what was left, and all that is owed is there.
+    fn check_start(&self) {
+        let Some(process) = &self.process else { return };
+        let (journal, stored) = (process.broker().journal(), process.broker().broker().statistics().messages);
+        let recovery = journal.recovery();
+        self.say(|| format!("the broker is up, {stored} messages; journal up to {}; {recovery:?}", journal.appended()));
+        assert!(self.plan.rot || recovery.damages == 0, "R2: damage where nothing rots: {:?}", recovery.damage);
+        let owed = self.ledger.owed();
+        let forgiven = self.ledger.forgiven;
+        assert!(stored + forgiven >= owed, "lost: {owed} messages are owed after a restart, {stored} are there");
     }
 
     fn run_for(&mut self, nanos: u64) {
