@@ -93,7 +93,8 @@ impl Node {
         std::thread::spawn(move || spiller.run());
         let mut broker = Broker::new(Config::default());
         let settings = postrider_journal::Config { keys: 1, ..postrider_journal::Config::default() };
-        let journal = Journal::recover(storage, settings, &mut |record, home| broker.recover(record, home).unwrap()).unwrap();
+        let journal =
+            Journal::recover(storage, settings, &mut |record, home| broker.recover(record, home).unwrap()).unwrap();
         broker.recovered(Now::default());
         let spool = Spool::new(spill, SpoolConfig { keys: 2, ..SpoolConfig::default() });
 
@@ -140,7 +141,8 @@ fn allocations_under(load: &str, messages: u64) -> u64 {
     let mut node = Node::start();
     let clock = TestClock(Instant::now());
     let line = format!("load {} --count {} {load}", node.address, 3 * messages);
-    let load = std::thread::spawn(move || postrider_load::measure(&Load::parse_from(line.split(' ')).arguments).unwrap());
+    let load =
+        std::thread::spawn(move || postrider_load::measure(&Load::parse_from(line.split(' ')).arguments).unwrap());
     while node.published() < messages {
         node.step(&clock);
     }

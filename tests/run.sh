@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Passes all tests on a fresh machine: installs what is missing, then runs every suite at its small size.
-#   tests/run.sh [SUITE...]      suites: rust plants loom sim interop kills fuzz   (default: all, in this order)
+#   tests/run.sh [SUITE...]      suites: rust plants loom sim instructions interop kills fuzz   (default: all, in this order)
 # Larger sizes by environment: SIM_SEEDS (300), KILLS (30), VOLUME (4000), FUZZ_SECONDS (30).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 : "${SIM_SEEDS:=300}" "${KILLS:=30}" "${VOLUME:=4000}" "${FUZZ_SECONDS:=30}"
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(rust plants loom sim interop kills fuzz)
+[ ${#suites[@]} -gt 0 ] || suites=(rust plants loom sim instructions interop kills fuzz)
 
 say() { printf '\n=== %s (%s)\n' "$1" "$(date +%T)"; }
 
@@ -33,6 +33,11 @@ sim() {
     tests/sim/plants.sh
 }
 
+instructions() {
+    need valgrind valgrind
+    bench/instructions.sh
+}
+
 interop() {
     need javac openjdk-17-jdk-headless
     need mvn maven
@@ -49,6 +54,8 @@ kills() {
 }
 
 fuzz() {
+    command -v cargo-fuzz >/dev/null || cargo install --quiet --locked cargo-fuzz
+    rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal
     tests/fuzz/run.sh "$FUZZ_SECONDS"
 }
 

@@ -169,6 +169,7 @@ pub struct MessageView<'a> {
 
 impl<'a> MessageView<'a> {
     /// Takes bytes as a record; its lengths are checked.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<MessageView<'a>, RecordError> {
         if bytes.len() < HEADER_BYTES {
             return Err(RecordError::Malformed);
@@ -193,6 +194,7 @@ impl<'a> MessageView<'a> {
 
     /// The fixed part.
     #[must_use]
+    #[inline]
     pub fn header(&self) -> Header {
         let signed = |offset| read_u64(self.bytes, offset).cast_signed();
         Header {
@@ -291,6 +293,7 @@ impl<'a> MessageWriter<'a> {
     }
 
     /// Adds a field made of these pieces. All fields come before the properties.
+    #[inline]
     pub fn field(&mut self, tag: Tag, pieces: &[&[u8]]) {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         self.buffer.push(tag as u8);
@@ -357,12 +360,14 @@ impl<'a> MessageWriter<'a> {
     }
 }
 
+#[inline]
 fn read_u32(bytes: &[u8], offset: usize) -> u32 {
-    u32::from_le_bytes([bytes[offset], bytes[offset + 1], bytes[offset + 2], bytes[offset + 3]])
+    u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes"))
 }
 
+#[inline]
 fn read_u64(bytes: &[u8], offset: usize) -> u64 {
-    u64::from(read_u32(bytes, offset)) | u64::from(read_u32(bytes, offset + 4)) << 32
+    u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"))
 }
 
 #[cfg(test)]
