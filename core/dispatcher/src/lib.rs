@@ -2,6 +2,8 @@
 
 pub mod net;
 #[cfg(not(loom))]
+pub mod plant;
+#[cfg(not(loom))]
 pub mod port;
 pub mod ring;
 #[cfg(not(loom))]

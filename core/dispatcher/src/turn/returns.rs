@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use postrider_broker::EventBatch;
 use postrider_journal::Position;
 
+use crate::plant::planted;
 use crate::ring::Producer;
 
 /// Batches for one port. Replies are bounded by the commands in flight, deliveries by credit and by the room that the outbox
@@ -25,6 +26,7 @@ impl Returns {
 
     /// Adds replies that wait until this position is committed.
     pub fn reply(&mut self, batch: EventBatch, wait: Position) {
+        let wait = if planted("reply-before-commit") { Position(0) } else { wait };
         self.replies.push_back((wait, batch));
     }
 
