@@ -125,10 +125,12 @@ impl Node {
         let has_work = || turned.more || self.shard.has_work() || self.turn.has_work();
         let asleep = self.alarm.may_sleep(has_work);
         let wait = if asleep { Wait::For(Duration::from_millis(5)) } else { Wait::None };
-        self.shard.poll(wait, clock).unwrap();
-        if asleep {
-            self.alarm.awake();
-        }
+        let awake = || {
+            if asleep {
+                self.alarm.awake();
+            }
+        };
+        self.shard.poll(wait, clock, awake).unwrap();
     }
 
     fn published(&self) -> u64 {

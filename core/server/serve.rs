@@ -117,6 +117,10 @@ fn wait_for_end(
 fn watch(mut signals: Signals, shutdown: &Shutdown, counters: &Counters) {
     for signal in signals.forever() {
         if signal == SIGUSR1 {
+            // A thread that sleeps has not published what it did last.
+            std::thread::sleep(threads::PUBLISH_EVERY);
+            shutdown.wake_all();
+            std::thread::sleep(threads::PUBLISH_EVERY / 4);
             tracing::info!("counters: {}", counters.line());
         } else if !shutdown.is_requested() {
             tracing::info!(signal, "ending");

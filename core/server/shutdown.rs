@@ -59,7 +59,8 @@ impl Shutdown {
         self.broker_done.load(Ordering::Acquire)
     }
 
-    fn wake_all(&self) {
+    /// Wakes every thread, for nothing but a look around.
+    pub fn wake_all(&self) {
         for alarm in &self.alarms {
             alarm.notify();
         }

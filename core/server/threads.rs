@@ -46,6 +46,8 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
         let turned = broker.as_mut().map(|broker| turn(broker, now)).transpose()?;
         shard.turn(now);
         if thread.shutdown.is_requested() && end.step(&mut shard, broker.as_mut(), thread) {
+            thread.counters.publish_shard(&shard);
+            broker.iter().for_each(|broker| thread.counters.publish_broker(broker));
             return Ok(());
         }
         publish.run(now, || {
@@ -58,10 +60,12 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
         let has_work = || more || shard.has_work() || broker.as_ref().is_some_and(Turn::has_work);
         let asleep = thread.alarm.may_sleep(has_work);
         let wait = if asleep { wait_until(deadline, now, thread) } else { Wait::None };
-        shard.poll(wait, &thread.clock).map_err(Fatal::with(Exit::Failure))?;
-        if asleep {
-            thread.alarm.awake();
-        }
+        let awake = || {
+            if asleep {
+                thread.alarm.awake();
+            }
+        };
+        shard.poll(wait, &thread.clock, awake).map_err(Fatal::with(Exit::Failure))?;
     }
 }
 
@@ -73,6 +77,7 @@ pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
         let turned = turn(&mut broker, now)?;
         publish.run(now, || thread.counters.publish_broker(&broker));
         if thread.shutdown.all_shards_are_quiet() && is_finished(&mut broker) {
+            thread.counters.publish_broker(&broker);
             thread.shutdown.broker_is_done();
             return Ok(());
         }
@@ -89,7 +94,10 @@ pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
 }
 
 /// Counters are published so often, not at every turn.
-const PUBLISH_EVERY_NANOS: u64 = 100_000_000;
+const PUBLISH_EVERY_NANOS: u64 = PUBLISH_EVERY.as_nanos() as u64;
+
+/// The same, for who wants to read them.
+pub const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 
 /// When the counters are published next.
 #[derive(Default)]

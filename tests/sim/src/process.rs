@@ -119,7 +119,7 @@ impl Process {
             Next::Turn => self.turn(thread),
             Next::Look | Next::Waking => {
                 if thread < self.shards.len() {
-                    self.shards[thread].poll(Wait::None, &self.schedule).map_err(|error| error.to_string())?;
+                    self.shards[thread].poll(Wait::None, &self.schedule, || ()).map_err(|error| error.to_string())?;
                 }
                 if self.threads[thread].next == Next::Waking {
                     self.threads[thread].alarm.awake();

@@ -107,12 +107,13 @@ impl<N: Net> Shard<N> {
         delivered
     }
 
-    /// Second half: what happened on the network becomes commands, handed over at the end. Blocks as long as `wait` says when
-    /// nothing happened.
-    pub fn poll(&mut self, wait: Wait, clock: &impl Clock) -> io::Result<usize> {
+    /// Second half: what happened on the network becomes commands, handed over at the end, after `awake`: a broker on the same thread
+    /// is awake then and needs no wake-up. Blocks as long as `wait` says when nothing happened.
+    pub fn poll(&mut self, wait: Wait, clock: &impl Clock, awake: impl FnOnce()) -> io::Result<usize> {
         let mut reception = Reception::new(&mut self.desk, clock);
         let calls = self.net.poll(wait, &mut reception)?;
         reception.finish(&mut self.net);
+        awake();
         self.desk.outgoing.push();
         Ok(calls)
     }
