@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::append::Standing;
 use crate::error::SyncFailed;
 use crate::journal::Journal;
 use crate::plant::planted;
@@ -70,9 +71,10 @@ impl<S: Storage> Journal<S> {
     /// Ends the group that lies in `segment` with its pad: where its last block ends, and where `durable` goes with it.
     fn end_group(&mut self, segment: SegmentNumber) -> (Position, Position) {
         let standing = self.standing();
-        if self.closing.front().is_some_and(|closing| closing.number() == segment) {
-            let mut closing = self.closing.pop_front().expect("there is a front");
-            let written_end = closing.close(standing);
+        if self.closing.front().is_some_and(|(closing, _)| closing.number() == segment) {
+            let (mut closing, head) = self.closing.pop_front().expect("there is a front");
+            let head = if planted("head-in-closing-pad") { standing.head } else { head };
+            let written_end = closing.close(Standing { head, ..standing });
             return (written_end, closing.position());
         }
         let active = self.active.as_mut().expect("what is appended is in the active segment or in one that closes");

@@ -11,7 +11,7 @@ use crate::error::{NotReady, SyncFailed};
 use crate::frame::Record;
 use crate::group::InFlight;
 use crate::image::{Extent, Image, ImageWriter};
-use crate::position::{Epoch, Home, Position};
+use crate::position::{Epoch, Home, Position, SegmentNumber};
 use crate::prepare::Preparing;
 use crate::reclaim::Head;
 use crate::recovery::Recovery;
@@ -32,7 +32,7 @@ pub struct Journal<S: Storage> {
     pub(crate) segments: VecDeque<Segment>,
     pub(crate) active: Option<Active>,
     /// Full segments whose last group is not submitted, oldest first.
-    pub(crate) closing: VecDeque<Active>,
+    pub(crate) closing: VecDeque<(Active, SegmentNumber)>,
     pub(crate) preparing: Preparing,
     pub(crate) in_flight: Option<InFlight>,
     pub(crate) head: Head,
@@ -231,7 +231,8 @@ impl<S: Storage> Journal<S> {
         let Some(active) = self.active.take() else { return };
         let segment = self.segments.back().expect("the active segment is listed");
         self.marks.appended.raise(segment.end());
-        self.closing.push_back(active);
+        // A head declared later rests on records of the next segment, which may not be there when this one's pad is.
+        self.closing.push_back((active, self.head.declared()));
     }
 
     pub(crate) fn activate(&mut self) {

@@ -17,6 +17,7 @@ mod planted {
         ("bound-without-overhead", "R6: room is taken for bodies alone"),
         ("retry-failed-sync", "R7: a failed sync is tried again"),
         ("ack-before-sync", "R4: durable moves with the submit"),
+        ("head-in-closing-pad", "R20: a full segment's pad states a head whose moves come behind it"),
         ("recycle-before-head-committed", "R20: segments go before the head is durable"),
         ("recycle-under-read", "R20: a segment goes while a window of it is being read"),
     ];
