@@ -144,6 +144,14 @@ impl Part {
         }
     }
 
+    /// Rot may have taken the record of an acknowledgement: the message is back, as a repetition.
+    pub fn rotten_acknowledgement(&mut self) {
+        if self.state == State::Gone {
+            self.state = State::Acknowledged;
+        }
+        self.poison_confirmed = false;
+    }
+
     /// A later process gets it, too.
     pub fn sent_again(&mut self) {
         self.forgiven = false;
