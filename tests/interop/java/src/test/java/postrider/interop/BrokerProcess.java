@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.extension.AfterEachCallback;
@@ -130,9 +131,20 @@ final class BrokerProcess implements BeforeEachCallback, AfterEachCallback {
         }
     }
 
+    /**
+     * A port below the range from which the kernel takes ports of outgoing connections. From within the range a client that tries
+     * again and again, while the broker is down, comes to connect to itself, and the broker finds its port taken.
+     */
     private static int freePort() throws IOException {
-        try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"))) {
-            return socket.getLocalPort();
+        for (int tries = 0; ; tries++) {
+            int port = ThreadLocalRandom.current().nextInt(20_000, 30_000);
+            try (ServerSocket socket = new ServerSocket(port, 1, InetAddress.getByName("127.0.0.1"))) {
+                return socket.getLocalPort();
+            } catch (IOException taken) {
+                if (tries >= 100) {
+                    throw taken;
+                }
+            }
         }
     }
 
