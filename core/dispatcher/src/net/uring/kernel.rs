@@ -16,6 +16,10 @@ const COMPLETIONS: u32 = 4096;
 /// What one request sends at most: the kernel does it in one go where the socket has room.
 const SEND_BYTES: usize = 1 << 20;
 
+/// How long a wait may let a receive lie because sends that were handed over with it have not completed. They do at once, unless
+/// their peer does not read.
+const SENDS_COMPLETE_WITHIN_MICROS: u32 = 40;
+
 /// Ways to set a ring up, the fastest first. The kernel answers EINVAL to flags it does not know.
 const LADDER: [fn(&mut Builder); 4] = [
     // Since 6.1: completions are made in this thread's own wait, and in batches.
@@ -40,6 +44,10 @@ pub(super) struct Kernel {
     /// Requests beyond the ring's size; at most a few for each connection.
     waiting: VecDeque<squeue::Entry>,
     wait_flags: EnterFlags,
+    /// The kernel can wait for several completions and still return for fewer after a while (since 6.12).
+    can_wait_for_several: bool,
+    /// Sends queued since the last wait.
+    sends: usize,
     pub(super) system_calls: u64,
 }
 
@@ -54,7 +62,8 @@ impl Kernel {
         // Else a blocked wait counts as waiting for a disk, and an idle broker looks like a busy machine.
         let no_iowait = ring.params().is_feature_no_iowait();
         let wait_flags = if no_iowait { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
-        Ok(Self { ring, waiting: VecDeque::new(), wait_flags, system_calls: 0 })
+        let can_wait_for_several = ring.params().is_feature_min_timeout();
+        Ok(Self { ring, waiting: VecDeque::new(), wait_flags, can_wait_for_several, sends: 0, system_calls: 0 })
     }
 
     pub(super) fn submitter(&self) -> io_uring::Submitter<'_> {
@@ -91,6 +100,7 @@ impl Kernel {
     /// # Safety
     /// The bytes must stay where they are, unchanged, until the request has completed.
     pub(super) unsafe fn send(&mut self, socket: BorrowedFd, bytes: &[u8], operation: Operation) {
+        self.sends += 1;
         let length = bytes.len().min(SEND_BYTES) as u32;
         let send = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), length);
         self.queue(send.flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL).build(), operation);
@@ -124,14 +134,27 @@ impl Kernel {
         let something = !self.ring.completion().is_empty();
         match wait {
             Wait::None if self.is_quiet() => Ok(()),
-            Wait::None => self.submit(0, SubmitArgs::new()),
+            Wait::None => {
+                self.sends = 0;
+                self.submit(0, SubmitArgs::new())
+            }
             _ if something => self.enter(Wait::None),
-            Wait::Forever => self.submit(1, SubmitArgs::new()),
+            Wait::Forever => self.wait(SubmitArgs::new()),
             Wait::For(duration) => {
                 let limit = Timespec::from(duration);
-                self.submit(1, SubmitArgs::new().timespec(&limit))
+                self.wait(SubmitArgs::new().timespec(&limit))
             }
         }
+    }
+
+    /// Waits for something that happens besides the completion of the sends that are handed over by the same call: those would
+    /// end each wait at once, and a second call would have to follow.
+    fn wait(&mut self, arguments: SubmitArgs) -> io::Result<()> {
+        let sends = std::mem::take(&mut self.sends);
+        if sends == 0 || !self.can_wait_for_several {
+            return self.submit(1, arguments);
+        }
+        self.submit(1 + sends, arguments.min_wait_usec(SENDS_COMPLETE_WITHIN_MICROS))
     }
 
     /// Whether the kernel has nothing from us and says that it has nothing for us. Without deferred work completions appear by
