@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Persistent messages at full load, 4 producers with 64 sends in flight, 4 consumers, 4 queues, io_uring: system calls a message.
-#   tests/acceptance/system-calls.sh [SECONDS]        (10)
+# Persistent messages at full load, 64 sends in flight a producer, as many consumers as producers, 4 queues, io_uring: system calls a
+# message.
+#   tests/acceptance/system-calls.sh [SECONDS] [PRODUCERS]        (10 16)
+# Sixteen producers are what it takes to load two cores; with four the disk sets the pace, and threads sleep between its answers.
 # By the broker's counters (calls for the network, and one for each sync), then all calls, which has the wake-ups between threads as
 # well: by perf, or by strace, which slows the broker down. Exit 1: not fewer than 0.05 by either.
 . "$(dirname "$0")/broker.sh"
-seconds=${1:-10}
+seconds=${1:-10} producers=${2:-16}
 if perf stat -e raw_syscalls:sys_enter true >/dev/null 2>&1; then
     watcher=perf
 else
@@ -13,7 +15,7 @@ else
 fi
 
 load() {
-    bench --producers 4 --consumers 4 --destinations 4 --size 256 --window 64 --seconds "$1" --json >"$work/bench.json" 2>"$work/bench.log" ||
+    bench --producers "$producers" --consumers "$producers" --destinations 4 --size 256 --window 64 --seconds "$1" --json >"$work/bench.json" 2>"$work/bench.log" ||
         { echo "the load failed:"; cat "$work/bench.json" "$work/bench.log"; exit 1; }
 }
 grown() { echo $(($(counter "$1" "$after") - $(counter "$1" "$before"))); }
