@@ -38,6 +38,9 @@ pub struct SeedPlan {
     pub step_nanos: u64,
 }
 
+/// A message that the window let out, answers, and what frames add.
+const BEYOND_THE_WINDOW: usize = 300 * 1024;
+
 /// Bytes of a block.
 const BLOCK: u32 = 4096;
 
@@ -50,15 +53,16 @@ impl SeedPlan {
         let disk = disk(random, scarce, segment_bytes);
         let journal = journal(random, segment_bytes, scarce);
         let think_nanos = *random.pick(&[200 * MICRO, MILLI, 3 * MILLI]);
+        let broker = broker(random);
         let clients = (0..3 + random.index(5)).map(|_| client(random, think_nanos)).collect();
         SeedPlan {
             shards,
             own_broker: random.percent(40),
             disk,
-            network: network(random),
+            network: NetworkPlan { most_pending: broker.send_window as usize + BEYOND_THE_WINDOW, ..network(random) },
             journal,
-            broker: broker(random),
-            lives: 1 + random.index(5),
+            broker,
+            lives: 1 + random.index(7),
             life_nanos: think_nanos * 60,
             rot: random.one_in(20),
             scarce,
@@ -82,6 +86,7 @@ fn network(random: &mut Random) -> NetworkPlan {
     NetworkPlan {
         delay_nanos: *random.pick(&[5 * MICRO, 50 * MICRO, 500 * MICRO]),
         segment_bytes: *random.pick(&[400, 1_400, 60_000]),
+        most_pending: usize::MAX,
         buffer_bytes: *random.pick(&[4_000, 16_000, 200_000]),
     }
 }
@@ -103,6 +108,7 @@ fn broker(random: &mut Random) -> postrider_broker::Config {
     postrider_broker::Config {
         hash_seed: random.next(),
         reservation: *random.pick(&[512, 2_000, 1 << 24]),
+        send_window: *random.pick(&[132 * 1024, 256 * 1024]),
         allowance_chunk: *random.pick(&[1, 8, 1_000]),
         ..postrider_broker::Config::default()
     }

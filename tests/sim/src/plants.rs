@@ -12,8 +12,8 @@ const BEDS: &[Bed] = &[
     Bed { list: postrider_dispatcher::plant::LIST, set: postrider_dispatcher::plant::set },
 ];
 
-/// What no simulated client can bring about, see docs/simulation.md.
-const ELSEWHERE: &[&str] = &["unseeded-checksum"];
+/// What the simulator cannot see, see docs/simulation.md.
+const ELSEWHERE: &[&str] = &["unseeded-checksum", "unbounded-handle"];
 
 /// Name and rule of every planted bug that the simulator is to catch.
 pub fn list() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -87,6 +87,8 @@ impl Storage for SimStorage {
 
     fn recycle(&mut self, segment: SegmentNumber) {
         let mut state = self.disk.state.borrow_mut();
+        let read = |operation: &Operation| matches!(operation, Operation::Read(read) if read.segment == segment);
+        assert!(!state.operations.values().any(read), "R20: segment {segment} is given back while it is being read");
         let file = state.files.remove(&segment.0).expect("a segment that exists is given back");
         state.removed.push_back((segment.0, file));
         state.mapped.remove(&segment.0);

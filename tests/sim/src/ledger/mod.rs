@@ -212,7 +212,7 @@ impl Ledger {
         let part = message.parts.iter_mut().find(|part| part.is_at(delivery.place));
         let part = part.unwrap_or_else(|| panic!("message {id} at {:?}, where it was not sent", delivery.place));
         if self.forgiven > 0 {
-            part.rotten_acknowledgement();
+            part.rotten_acknowledgement(delivery.place);
         }
         part.delivered(id, delivery);
         id

@@ -25,9 +25,10 @@ enum State {
 pub struct Part {
     pub place: Place,
     state: State,
-    /// The dead letter queue may have it; then `state` is about there once it was seen there.
+    /// A client has given it up: it is in its queue or with the dead letters, and owed from there. The broker may take its
+    /// time, so no answer shows that it has moved.
     poisoned: bool,
-    poison_confirmed: bool,
+    /// It was seen with the dead letters, and `state` is about there.
     moved: bool,
     pub deliveries: u32,
     /// The consumer that has it in flight.
@@ -49,7 +50,6 @@ impl Part {
             place,
             state: State::Stored,
             poisoned: false,
-            poison_confirmed: false,
             moved: false,
             deliveries: 0,
             holder: None,
@@ -72,11 +72,7 @@ impl Part {
             (self.moved, self.state, self.holder) = (true, State::Stored, None);
             (self.required, self.last_counter, self.seen) = (0, 0, false);
         }
-        assert!(
-            there || !(self.moved || self.poison_confirmed),
-            "R10: message {id} came back to {:?} from the dead letters",
-            self.place
-        );
+        assert!(there || !self.moved, "R10: message {id} came back to {:?} from the dead letters", self.place);
         let loose = self.sent_again && self.place.is_temporary();
         assert!(
             self.state != State::Gone || loose,
@@ -86,8 +82,8 @@ impl Part {
         if self.state == State::Acknowledged {
             // What comes again was not settled after all, and is owed again.
             self.state = State::Stored;
-            self.poisoned &= there;
         }
+        self.poisoned &= there;
         assert!(!self.forgiven, "message {id} at {:?} is not persistent and outlived its time", delivery.place);
         if let Some(holder) = self.holder.filter(|_| !loose) {
             panic!("message {id} at {:?} is with consumer {holder} and goes to {}", delivery.place, delivery.consumer);
@@ -107,21 +103,16 @@ impl Part {
     }
 
     pub fn acknowledge(&mut self, how: Acknowledged) {
-        self.state = State::Acknowledged;
-        if how == Acknowledged::Poisoned && !self.moved {
-            self.poisoned = true;
+        match how {
+            Acknowledged::Poisoned if !self.moved => self.poisoned = true,
+            _ => self.state = State::Acknowledged,
         }
     }
 
     /// The broker has the acknowledgement of a delivery from `place`.
     pub fn confirm(&mut self, place: &Place) {
-        if self.moved && *place == self.place {
-            self.poison_confirmed = true;
-        } else if self.poisoned && !self.moved {
-            // From here on it is at the dead letter queue, and owed there.
-            self.poison_confirmed = true;
-            (self.state, self.holder, self.required, self.seen) = (State::Stored, None, 0, false);
-        } else if self.state == State::Acknowledged {
+        let there = *place != self.place;
+        if self.state == State::Acknowledged && there == self.moved {
             self.state = State::Gone;
         }
     }
@@ -145,11 +136,11 @@ impl Part {
     }
 
     /// Rot may have taken the record of an acknowledgement: the message is back, as a repetition.
-    pub fn rotten_acknowledgement(&mut self) {
+    pub fn rotten_acknowledgement(&mut self, place: &Place) {
         if self.state == State::Gone {
             self.state = State::Acknowledged;
         }
-        self.poison_confirmed = false;
+        self.moved &= *place != self.place;
     }
 
     /// A later process gets it, too.

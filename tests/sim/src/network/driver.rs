@@ -178,6 +178,8 @@ impl Net for SimNet {
         }
         assert!(link.sending.is_none() && link.finished.is_none(), "a send is pending already");
         self.statistics.bytes_out += bytes.len() as u64;
+        let pending = bytes.len() + link.down.pending().saturating_sub(state.plan.buffer_bytes);
+        assert!(pending <= state.plan.most_pending, "R23: {pending} bytes for one client that does not read");
         let room = state.plan.buffer_bytes.saturating_sub(link.down.pending());
         let answer = if !link.reset && bytes.len() <= room && state.random.percent(50) {
             link.down.write(&bytes);

@@ -26,6 +26,8 @@ pub struct NetworkPlan {
     pub segment_bytes: u64,
     /// Bytes that the kernel holds in each direction for a peer that does not read.
     pub buffer_bytes: usize,
+    /// Bytes that the broker may have for one client that does not read (R23).
+    pub most_pending: usize,
 }
 
 /// A client's name of its connection.

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn bytes_arrive_in_order_and_then_the_end() {
-        let plan = NetworkPlan { delay_nanos: 1_000, segment_bytes: 10, buffer_bytes: 64 };
+        let plan = NetworkPlan { delay_nanos: 1_000, segment_bytes: 10, buffer_bytes: 64, most_pending: 1_000 };
         let mut random = Random::new(3);
         let mut pipe = Pipe::default();
         let sent: Vec<u8> = (0..=255).collect();
