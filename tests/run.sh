@@ -42,15 +42,15 @@ interop() {
     need javac openjdk-17-jdk-headless
     need mvn maven
     cargo build --release
-    tests/interop/run.sh --binary target/release/postrider --volume "$VOLUME" --tests '!KillTest'
+    tests/interop/run.sh --binary target/release/postrider --volume "$VOLUME" --tests '!KillTest' --args "--cores 2"
 }
 
 kills() {
     need javac openjdk-17-jdk-headless
     need mvn maven
     cargo build --release
-    tests/interop/run.sh --binary target/release/postrider --tests KillTest --kills "$KILLS" --args "--storage direct"
-    tests/interop/run.sh --binary target/release/postrider --tests KillTest --kills "$KILLS" --args "--storage mapped"
+    tests/interop/run.sh --binary target/release/postrider --tests KillTest --kills "$KILLS" --args "--storage direct --cores 2"
+    tests/interop/run.sh --binary target/release/postrider --tests KillTest --kills "$KILLS" --args "--storage mapped --cores 2"
 }
 
 fuzz() {

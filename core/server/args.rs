@@ -39,7 +39,7 @@ pub struct ServeArguments {
     /// Protocol and address to listen on; may be given several times. [default: openwire://127.0.0.1:61616]
     #[arg(long, value_name = "URL")]
     pub listen: Vec<Listen>,
-    /// Threads that serve connections. [default: the cores that the process may use]
+    /// Threads that serve connections. [default: the cores that the process may use, but one]
     #[arg(long, value_name = "N")]
     pub cores: Option<usize>,
     /// Network driver. [default: auto]

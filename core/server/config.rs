@@ -18,7 +18,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Protocols and addresses to listen on, as URLs.
     pub listen: Vec<String>,
-    /// Threads that serve connections; 0: the cores that the process may use.
+    /// Threads that serve connections; 0: the cores that the process may use, but one.
     pub cores: usize,
     /// Network driver.
     pub io: Io,

@@ -62,10 +62,11 @@ pub fn serve(config: &Config) -> Result<(), Fatal> {
     outcome
 }
 
-/// The cores to bind threads to: as many as asked for. More threads than cores share them.
+/// The cores to bind threads to: as many as asked for, else all but one, which is left to the flusher and to whatever else the machine
+/// does (decision 0006). More threads than cores share them.
 fn cores(config: &Config) -> Vec<usize> {
     let usable = threads::usable_cores();
-    let wanted = if config.cores == 0 { usable.len() } else { config.cores };
+    let wanted = if config.cores == 0 { usable.len() - 1 } else { config.cores };
     usable.iter().copied().cycle().take(wanted.max(1)).collect()
 }
 
