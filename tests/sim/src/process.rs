@@ -159,11 +159,6 @@ impl Process {
         self.shards.iter().map(|shard| shard.statistics().open).sum()
     }
 
-    /// Whether all threads sleep.
-    pub fn is_asleep(&self) -> bool {
-        self.threads.iter().all(|thread| matches!(thread.next, Next::Asleep(_)))
-    }
-
     fn is_woken(&mut self, thread: usize) -> bool {
         let unparked = self.threads[thread].unparked.swap(false, Ordering::Relaxed);
         unparked || (thread < self.shards.len() && self.network.has_news(thread))

@@ -40,10 +40,13 @@ pub struct Schedule {
     inner: Rc<Inner>,
 }
 
+/// When, a lot among what falls on the same moment, a number of its own, and what.
+type Due = (u64, u64, u64, Happening);
+
 struct Inner {
     nanos: Cell<u64>,
     count: Cell<u64>,
-    heap: RefCell<BinaryHeap<Reverse<(u64, u64, u64, Happening)>>>,
+    heap: RefCell<BinaryHeap<Reverse<Due>>>,
     random: RefCell<Random>,
 }
 

@@ -2,9 +2,9 @@
 
 use super::consumer::{Consumer, Mode};
 use super::producer::Producer;
-use super::protocol::{self, Member, Sending, acknowledge};
+use super::protocol::{self, Member, Sending};
 use super::{Asked, Certainty, Client, Stage, Surroundings};
-use crate::ledger::{Acknowledged, Place, body, correlation};
+use crate::ledger::{Place, body, correlation};
 
 /// Requests that a client has under way at most.
 const REQUESTS: usize = 12;
@@ -105,7 +105,7 @@ impl Client {
         }
     }
 
-    fn members(&self) -> Vec<Member> {
+    pub(super) fn members(&self) -> Vec<Member> {
         self.consumers.keys().copied().collect()
     }
 
@@ -140,7 +140,7 @@ impl Client {
         }
     }
 
-    fn open_something(&mut self, around: &mut Surroundings<'_>) {
+    pub(super) fn open_something(&mut self, around: &mut Surroundings<'_>) {
         if self.sessions.is_empty() || (self.sessions.len() < 3 && self.random.one_in(4)) {
             self.open_session(around);
         }
@@ -267,126 +267,6 @@ impl Client {
                 .clone();
         }
         self.random.pick(&self.plan.places).clone()
-    }
-
-    /// The application takes a message, or acknowledges some.
-    fn consume(&mut self, around: &mut Surroundings<'_>) {
-        let members = self.members();
-        if members.is_empty() {
-            return if around.calm { () } else { self.open_something(around) };
-        }
-        let member = *self.random.pick(&members);
-        let batched = self.random.one_in(4);
-        let lazy = !around.calm && self.random.percent(40);
-        let gives_up = !around.calm && self.random.one_in(150);
-        let consumer = self.consumers.get_mut(&member).expect("one of those listed");
-        if consumer.place.is_topic() {
-            return self.acknowledge_topic(member, around);
-        }
-        if let Some(next) = consumer.in_flight.iter_mut().find(|message| !message.given) {
-            next.given = true;
-            consumer.last_delivered = next.sequence as i64;
-            consumer.given_since += 1;
-            let (id, place) = (next.id, next.place.clone());
-            if gives_up && around.ledger.may_give_up(id, &place) {
-                return self.give_message_up(member, around);
-            }
-        }
-        let consumer = &self.consumers[&member];
-        let half = consumer.allowed > 0 && consumer.given_since * 2 >= consumer.allowed;
-        match consumer.mode {
-            Mode::Auto if batched && lazy => {}
-            Mode::Auto => self.acknowledge_given(member, around),
-            Mode::Client | Mode::Individual if half => self.acknowledge_delivered(member, around),
-            Mode::Client if lazy => {}
-            Mode::Client => self.acknowledge_given(member, around),
-            Mode::Individual => self.acknowledge_one(member, around),
-        }
-    }
-
-    fn settle(&mut self, member: Member, positions: std::ops::Range<usize>, kind: i8, around: &mut Surroundings<'_>) {
-        let consumer = self.consumers.get_mut(&member).expect("an own consumer");
-        let taken: Vec<_> = consumer.in_flight.drain(positions).collect();
-        let (Some(first), Some(last)) = (taken.first(), taken.last()) else { return };
-        let individual = kind == acknowledge::INDIVIDUAL;
-        let first_id = (!individual).then(|| first.message_id.clone());
-        let id = protocol::consumer(&self.connection_id, member);
-        let ack =
-            protocol::acknowledge(id, &last.place, kind, first_id, Some(last.message_id.clone()), taken.len() as i32);
-        consumer.settled(taken.len() as u32);
-        let number = consumer.number;
-        consumer.given_since = consumer.given_since.saturating_sub(taken.len() as u32);
-        let how = if kind == acknowledge::POISON { Acknowledged::Poisoned } else { Acknowledged::Consumed };
-        for message in taken {
-            around.ledger.acknowledged(message.id, &message.place, how);
-            self.say(around, || format!("acknowledges message {} of {} kind {kind}", message.id, message.place.name));
-            self.certainties.push_back(Certainty::Acknowledged(message.id, message.place, number));
-        }
-        self.tell(ack, around);
-    }
-
-    /// All that the application has, which are the oldest unless some were acknowledged out of order.
-    fn acknowledge_given(&mut self, member: Member, around: &mut Surroundings<'_>) {
-        let consumer = &self.consumers[&member];
-        let given = consumer.in_flight.iter().take_while(|message| message.given).count();
-        if given > 0 {
-            let individual = consumer.mode == Mode::Individual;
-            if individual {
-                return (0..given).for_each(|_| self.settle(member, 0..1, acknowledge::INDIVIDUAL, around));
-            }
-            self.settle(member, 0..given, acknowledge::STANDARD, around);
-        }
-    }
-
-    fn acknowledge_one(&mut self, member: Member, around: &mut Surroundings<'_>) {
-        let given: Vec<_> = self.consumers[&member]
-            .in_flight
-            .iter()
-            .enumerate()
-            .filter(|(_, message)| message.given)
-            .map(|(position, _)| position)
-            .collect();
-        if !given.is_empty() {
-            let chosen = *self.random.pick(&given);
-            self.settle(member, chosen..chosen + 1, acknowledge::INDIVIDUAL, around);
-        }
-    }
-
-    /// The window grows by what the application has without having acknowledged it.
-    fn acknowledge_delivered(&mut self, member: Member, around: &mut Surroundings<'_>) {
-        let consumer = self.consumers.get_mut(&member).expect("an own consumer");
-        let Some(last) = consumer.in_flight.iter().rev().find(|message| message.given) else { return };
-        let count = consumer.given_since;
-        let id = protocol::consumer(&self.connection_id, member);
-        let first = consumer.in_flight.front().map(|message| message.message_id.clone());
-        let ack = protocol::acknowledge(
-            id,
-            &last.place,
-            acknowledge::DELIVERED,
-            first,
-            Some(last.message_id.clone()),
-            count as i32,
-        );
-        consumer.extension += count;
-        consumer.given_since = 0;
-        self.tell(ack, around);
-    }
-
-    fn acknowledge_topic(&mut self, member: Member, around: &mut Surroundings<'_>) {
-        let consumer = self.consumers.get_mut(&member).expect("an own consumer");
-        let Some(last) = consumer.last_message.clone().filter(|_| consumer.unacknowledged > 0) else { return };
-        let count = std::mem::take(&mut consumer.unacknowledged);
-        let id = protocol::consumer(&self.connection_id, member);
-        let ack =
-            protocol::acknowledge(id, &consumer.place.clone(), acknowledge::STANDARD, None, Some(last), count as i32);
-        self.tell(ack, around);
-    }
-
-    /// The message that the application was given last has failed too often.
-    fn give_message_up(&mut self, member: Member, around: &mut Surroundings<'_>) {
-        let consumer = &self.consumers[&member];
-        let position = consumer.in_flight.iter().rposition(|message| message.given).expect("just given");
-        self.settle(member, position..position + 1, acknowledge::POISON, around);
     }
 
     fn close_something(&mut self, around: &mut Surroundings<'_>) {

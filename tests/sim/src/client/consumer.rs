@@ -24,7 +24,6 @@ pub struct InFlight {
     pub place: Place,
     pub sequence: u64,
     pub message_id: Arc<Structure>,
-    pub persistent: bool,
     /// The application has it.
     pub given: bool,
 }

@@ -176,7 +176,7 @@ impl Client {
             let beyond = consumer.unacknowledged.saturating_sub(consumer.extension);
             return consumer.check_credit(beyond);
         }
-        consumer.take(InFlight { id, place, sequence, message_id, persistent, given: false });
+        consumer.take(InFlight { id, place, sequence, message_id, given: false });
     }
 
     fn end_of_messages(&mut self, member: Member) {

@@ -7,6 +7,7 @@ mod inbound;
 mod producer;
 pub mod protocol;
 mod reconnect;
+mod settling;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -203,11 +204,6 @@ impl Client {
     /// Whether the link is this client's.
     pub fn has_link(&self, link: LinkId) -> bool {
         self.link == Some(link)
-    }
-
-    /// Whether it has said goodbye, and was answered.
-    pub fn is_finished(&self) -> bool {
-        self.finished
     }
 
     /// What it still waits for.

@@ -143,24 +143,9 @@ impl Disk {
         self.state.borrow().statistics
     }
 
-    /// Sectors that have rotted so far.
-    pub fn rotten_sectors(&self) -> u64 {
-        self.state.borrow().rotten_sectors
-    }
-
     /// Ends what makes syncs fail.
     pub fn heal(&self) {
         self.state.borrow_mut().plan.failing_syncs = 0;
-    }
-
-    /// Bytes of all files in use.
-    pub fn used_bytes(&self) -> u64 {
-        self.state.borrow().used_bytes()
-    }
-
-    /// Pieces of what recovery has saved aside.
-    pub fn saved_aside(&self) -> usize {
-        self.state.borrow().aside.len()
     }
 }
 

@@ -14,7 +14,7 @@ use postrider_dispatcher::net::{Connection, Waker};
 
 use crate::random::Random;
 use crate::schedule::{Happening, Schedule};
-pub use driver::{SimNet, SimSocket};
+pub use driver::SimNet;
 use pipe::Pipe;
 
 /// How a network behaves.
