@@ -138,11 +138,6 @@ impl<N: Net> Shard<N> {
         self.net.statistics()
     }
 
-    /// The network driver.
-    pub fn net(&mut self) -> &mut N {
-        &mut self.net
-    }
-
     /// Receives nothing more from anybody: the process is to end.
     pub fn stop_receiving(&mut self) {
         let connections: Vec<Connection> = self.desk.links.iter().map(|link| link.connection).collect();
