@@ -49,8 +49,16 @@ fn a_forged_frame_counts_without_the_seed() {
 }
 
 #[test]
+fn records_are_lost_to_a_head_that_rests_on_their_moves() {
+    plant::set("head-in-closing-pad");
+    let seen = groups::visit_unmoved();
+    plant::set("");
+    assert_ne!(seen, [0, 1, 2, 3, 4]);
+}
+
+#[test]
 fn every_planted_bug_has_its_test() {
-    let elsewhere = ["unseeded-checksum"];
+    let elsewhere = ["unseeded-checksum", "head-in-closing-pad"];
     for (name, rule) in plant::LIST {
         assert!(BY_HISTORY.contains(name) || elsewhere.contains(name), "{name} ({rule})");
     }

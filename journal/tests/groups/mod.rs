@@ -1,7 +1,7 @@
 //! Groups of records on a simulated disk.
 #![allow(dead_code)]
 
-use postrider_journal::testing::FakeStorage;
+use postrider_journal::testing::{FakeStorage, Fate};
 use postrider_journal::{Bound, Config, Home, Journal, OpenError, Position, Record, SegmentNumber, body_crc};
 
 pub const SEGMENT: u64 = 64 << 10;
@@ -29,6 +29,16 @@ pub fn body(sequence: u64) -> Vec<u8> {
 
 /// Appends a frame with the given sequences, and syncs it as a group.
 pub fn append(journal: &mut Journal<FakeStorage>, sequences: std::ops::Range<u64>) -> Vec<Home> {
+    let homes = stage(journal, sequences);
+    journal.submit();
+    journal.storage_mut().settle();
+    journal.poll().unwrap();
+    assert_eq!(journal.durable(), journal.appended());
+    homes
+}
+
+/// Appends a frame with the given sequences, and leaves it to a later submit.
+fn stage(journal: &mut Journal<FakeStorage>, sequences: std::ops::Range<u64>) -> Vec<Home> {
     let count = (sequences.end - sequences.start) as u32;
     let bound = Bound { records: count, bytes: u64::from(count) * 200 };
     while journal.begin(bound).is_err() {
@@ -48,10 +58,6 @@ pub fn append(journal: &mut Journal<FakeStorage>, sequences: std::ops::Range<u64
     };
     let homes = sequences.map(stage).collect();
     journal.seal();
-    journal.submit();
-    journal.storage_mut().settle();
-    journal.poll().unwrap();
-    assert_eq!(journal.durable(), journal.appended());
     homes
 }
 
@@ -86,6 +92,30 @@ pub fn visit_forged() -> (Vec<u64>, u64) {
     (seen.iter().map(|(sequence, _)| *sequence).collect(), journal.recovery().damages)
 }
 
+/// What is visited when records move to the next segment, and only the group that closed theirs is written before a crash.
+pub fn visit_unmoved() -> Vec<u64> {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    append(&mut journal, 0..5);
+    let mut sequence = 5;
+    // What follows them ends behind their segment, and with it a frame that may state the head.
+    let moved = loop {
+        let homes = stage(&mut journal, sequence..sequence + 5);
+        sequence += 5;
+        if homes[0].segment != FIRST {
+            break homes[0].segment;
+        }
+    };
+    journal.set_head(moved);
+    journal.submit();
+    journal.storage_mut().settle();
+    journal.poll().unwrap();
+    assert!(journal.durable() < journal.appended(), "what moved is not durable");
+    let mut storage = journal.into_storage();
+    storage.crash(&mut |_, _| Fate::Lost);
+    let (_, seen) = recover(storage).unwrap();
+    seen.iter().take(5).map(|(sequence, _)| *sequence).collect()
+}
+
 /// A pad frame as the format has it, unseeded.
 fn forged_pad(position: u64) -> Vec<u8> {
     let mut bytes = vec![0; 64];
@@ -94,8 +124,7 @@ fn forged_pad(position: u64) -> Vec<u8> {
     bytes[16] = 1;
     bytes[20] = 1;
     bytes[48] = 64;
-    let check = crc32fast::Hasher::new_with_initial(0);
-    let mut check = check;
+    let mut check = crc32fast::Hasher::new_with_initial(0);
     check.update(&bytes[8..]);
     bytes[4..8].copy_from_slice(&check.finalize().to_le_bytes());
     bytes
