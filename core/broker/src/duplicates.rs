@@ -68,7 +68,7 @@ struct Mark {
     connection: Box<[u8]>,
     producer: (i64, i64),
     runs: Runs,
-    /// Where the newest record is that says it.
+    /// From where on the records are that say it.
     segment: Option<SegmentNumber>,
     /// Producers now that it belongs to.
     attached: u32,
@@ -116,6 +116,10 @@ impl Marks {
         let marks = self.by_connection.get(connection)?;
         let index = marks.iter().find(|index| self.table[index.0].producer == producer)?;
         Some(MarkReference { index: *index, serial: self.table[index.0].serial })
+    }
+
+    fn find_or_add(&mut self, connection: &[u8], producer: (i64, i64)) -> MarkReference {
+        self.find(connection, producer).unwrap_or_else(|| self.add(connection, producer))
     }
 
     fn add(&mut self, connection: &[u8], producer: (i64, i64)) -> MarkReference {
@@ -169,11 +173,19 @@ impl Broker {
         }
     }
 
-    /// A message record says what its producer has sent.
+    /// A message record says what its producer has sent: one run. If there are others, older records say so, and the mark stays at
+    /// home with them until reclaim writes all of it.
     pub(crate) fn apply_mark(&mut self, mark: MarkReference, run: (i64, i64), segment: SegmentNumber) {
         let known = &mut self.marks.table[mark.index.0];
         known.runs.insert(run.0, run.1);
-        let old = known.segment.replace(segment);
+        if known.segment.is_none() || known.runs.0 == [run] {
+            self.rehome_mark(mark, segment);
+        }
+    }
+
+    /// All that is known of the producer stands in this segment.
+    fn rehome_mark(&mut self, mark: MarkReference, segment: SegmentNumber) {
+        let old = self.marks.table[mark.index.0].segment.replace(segment);
         if old != Some(segment) {
             self.journal.add_mark(segment);
             if let Some(old) = old {
@@ -182,7 +194,19 @@ impl Broker {
         }
     }
 
-    /// Recovery: a record names this producer.
+    /// Recovery: a message record says this of a producer.
+    pub(crate) fn recover_run(
+        &mut self,
+        connection: &[u8],
+        producer: (i64, i64),
+        run: (i64, i64),
+        segment: SegmentNumber,
+    ) {
+        let mark = self.marks.find_or_add(connection, producer);
+        self.apply_mark(mark, run, segment);
+    }
+
+    /// Recovery: a record says all that is known of a producer, or, without a run, that it is forgotten.
     pub(crate) fn recover_mark(
         &mut self,
         connection: &[u8],
@@ -190,16 +214,15 @@ impl Broker {
         runs: &[(i64, i64)],
         segment: SegmentNumber,
     ) {
-        let mark = match self.marks.find(connection, producer) {
-            Some(mark) => mark,
-            None => self.marks.add(connection, producer),
-        };
-        for run in runs {
-            self.apply_mark(mark, *run, segment);
-        }
+        let mark = self.marks.find_or_add(connection, producer);
         if runs.is_empty() {
             self.drop_mark(mark.index);
+            return;
         }
+        for run in runs {
+            self.marks.table[mark.index.0].runs.insert(run.0, run.1);
+        }
+        self.rehome_mark(mark, segment);
     }
 
     /// After recovery: nobody has the marks, until clients come back.
@@ -307,9 +330,7 @@ impl Broker {
             return true;
         }
         let mark = MarkReference { index, serial: self.marks.table[index.0].serial };
-        if let Some(newest) = self.marks.table[index.0].runs.0.last().copied() {
-            self.apply_mark(mark, newest, segment);
-        }
+        self.rehome_mark(mark, segment);
         true
     }
 }

@@ -134,7 +134,7 @@ impl Broker {
             let header = view.header();
             let connection = view.field(Tag::ProducerConnection)?;
             let producer = (header.producer_session, header.producer_value);
-            self.recover_mark(connection, producer, &[(from, header.producer_sequence)], home.segment);
+            self.recover_run(connection, producer, (from, header.producer_sequence), home.segment);
         }
         self.recovery().placements = placements;
         Some(())

@@ -109,7 +109,49 @@ pub fn a_producer_is_remembered_when_its_records_are_gone() {
     world.disconnect(0, generation(1), false);
     world.connect(1, 2, "ID:other");
     world.consume(1, 2, 5, &queue("q"), 10);
-    for number in 2..400 {
+    others_send(&mut world, 2..400);
+    assert!(postrider_broker::Log::front(&world.log).unwrap().0 > 0, "the front was reclaimed");
+    let end = postrider_broker::Log::committed(&world.log);
+    let mut world = world.crash(end);
+    world.connect_as(0, generation(2), "ID:client:1", true);
+    send(&mut world, generation(2), 1, true);
+    assert_eq!(world.broker.statistics().duplicates, 1);
+}
+
+#[test]
+pub fn a_gap_in_what_a_producer_sent_hides_nothing_before_it() {
+    const SEGMENT: u64 = 4 << 10;
+    let config = postrider_broker::Config { reservation: 200_000, ..Default::default() };
+    let mut world = World::over(config, crate::log::TestLog::new(8 << 20, SEGMENT));
+    let segment = |world: &World| postrider_broker::Log::committed(&world.log).0 / SEGMENT;
+    world.connect_as(0, generation(1), "ID:client:1", false);
+    world.connect(1, 2, "ID:other");
+    world.consume(1, 2, 5, &queue("q"), 10);
+    send(&mut world, generation(1), 1, true);
+    world.settle();
+    let first = segment(&world);
+    others_send(&mut world, 1..20);
+    // The second was refused, say: the record of the third says nothing of the first.
+    send(&mut world, generation(1), 3, true);
+    world.settle();
+    assert!(segment(&world) > first);
+    world.disconnect(0, generation(1), false);
+    let mut number = 20;
+    while postrider_broker::Log::front(&world.log).unwrap().0 <= first {
+        others_send(&mut world, number..number + 1);
+        number += 1;
+    }
+    let end = postrider_broker::Log::committed(&world.log);
+    let mut world = world.crash(end);
+    world.connect_as(0, generation(2), "ID:client:1", true);
+    for (number, duplicates) in [(1, 1), (2, 1), (3, 2)] {
+        send(&mut world, generation(2), number, true);
+        assert_eq!(world.broker.statistics().duplicates, duplicates, "number {number}");
+    }
+}
+
+fn others_send(world: &mut World, numbers: std::ops::Range<i64>) {
+    for number in numbers {
         let to = [queue("q")];
         let bytes = crate::world::record_of("ID:other", &to, &[b'x'; 500], true, number, 0);
         world.send_as(1, handle(2), &to, true, (&bytes, number), wanted(7));
@@ -119,12 +161,6 @@ pub fn a_producer_is_remembered_when_its_records_are_gone() {
         }
     }
     world.settle();
-    assert!(postrider_broker::Log::front(&world.log).unwrap().0 > 0, "the front was reclaimed");
-    let end = postrider_broker::Log::committed(&world.log);
-    let mut world = world.crash(end);
-    world.connect_as(0, generation(2), "ID:client:1", true);
-    send(&mut world, generation(2), 1, true);
-    assert_eq!(world.broker.statistics().duplicates, 1);
 }
 
 #[test]
