@@ -7,6 +7,9 @@ use std::collections::VecDeque;
 /// What the journal adds to a record's meta and body, about.
 const RECORD_OVERHEAD: u64 = 48;
 
+/// What a mark takes when it moves, about: its producer's name is the most of it.
+const MARK_BYTES: u64 = 128;
+
 /// Something that is homed in a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Item {
@@ -35,6 +38,11 @@ impl ItemHome {
     pub fn new(home: Home, meta: usize) -> ItemHome {
         ItemHome { segment: home.segment, ordinal: home.ordinal, bytes: home.len + meta as u32 }
     }
+
+    /// What the record takes in the log, about.
+    fn log_bytes(self) -> u64 {
+        u64::from(self.bytes) + RECORD_OVERHEAD
+    }
 }
 
 /// What lives in one segment.
@@ -42,6 +50,7 @@ impl ItemHome {
 pub(crate) struct Table {
     items: Vec<Item>,
     live: u32,
+    live_bytes: u64,
     /// Producers whose mark is homed here; they are not in `items`, as a message's record is a mark's home, too.
     marks: u32,
     records: u32,
@@ -61,6 +70,11 @@ impl Table {
     /// Items that live here, without marks.
     pub fn live(&self) -> u32 {
         self.live
+    }
+
+    /// Bytes of the items and marks that live here, about.
+    pub fn live_bytes(&self) -> u64 {
+        self.live_bytes + u64::from(self.marks) * MARK_BYTES
     }
 
     /// Marks that live here.
@@ -114,7 +128,8 @@ impl Segments {
         }
         table.items[index] = item;
         table.live += 1;
-        self.live_bytes += u64::from(home.bytes) + RECORD_OVERHEAD;
+        table.live_bytes += home.log_bytes();
+        self.live_bytes += home.log_bytes();
     }
 
     /// Another item stands for the same record.
@@ -124,11 +139,12 @@ impl Segments {
 
     /// The record is the home of nothing any more. True: nothing but marks lives in its segment.
     pub fn clear(&mut self, home: ItemHome) -> bool {
-        self.live_bytes -= u64::from(home.bytes) + RECORD_OVERHEAD;
+        self.live_bytes -= home.log_bytes();
         let newest = self.newest();
         let table = self.table_mut(home.segment);
         table.items[home.ordinal as usize] = Item::None;
         table.live -= 1;
+        table.live_bytes -= home.log_bytes();
         let dead = table.live == 0;
         if dead && newest != Some(home.segment) {
             table.items = Vec::new();

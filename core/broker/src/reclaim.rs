@@ -30,6 +30,10 @@ pub(crate) struct Reclaim {
 /// walked and its items move, more is appended.
 const START_SEGMENTS: u64 = RESERVED_SEGMENTS - 2;
 
+/// A front segment of which so small a part is alive is walked whatever the law says: the moves cost next to nothing, and its file
+/// and its memory serve again.
+const NEARLY_DEAD: u64 = 64;
+
 /// Bytes that are walked in one turn at most.
 const TURN_BYTES: f64 = 1024.0 * 1024.0;
 
@@ -47,7 +51,7 @@ impl Broker {
         let slack = (START_SEGMENTS * step.log.segment_bytes()) as f64;
         let allowed = live as f64 * factor / (factor - 1.0) + slack;
         let late = planted("reclaim-late") && (total as f64) < live as f64 * 5.0 + reserve as f64 * 3.0;
-        if total as f64 <= allowed || late {
+        if late || (total as f64 <= allowed && !self.is_front_nearly_dead(step.log.segment_bytes())) {
             self.note_sizes(total, live);
             self.reclaim.debt = 0.0;
             return;
@@ -59,6 +63,13 @@ impl Broker {
         self.note_sizes(total, live);
         self.walk_front(step);
         self.drop_dead_front(step);
+    }
+
+    fn is_front_nearly_dead(&self, segment_bytes: u64) -> bool {
+        let journal = &self.journal;
+        let front = journal.oldest().filter(|front| journal.newest().is_some_and(|newest| *front < newest));
+        let table = front.and_then(|front| journal.table(front));
+        table.is_some_and(|table| table.live_bytes() <= segment_bytes / NEARLY_DEAD)
     }
 
     fn note_sizes(&mut self, total: u64, live: u64) {

@@ -2,7 +2,7 @@
 
 use crate::log::TestLog;
 use crate::world::{World, handle, queue, record, wanted};
-use postrider_broker::Config;
+use postrider_broker::{Config, Log as _};
 use postrider_model::Event;
 use postrider_model::command::{AcknowledgeKind, Request};
 use postrider_model::event::Failure;
@@ -109,4 +109,28 @@ fn what_was_poisoned_in_a_deleted_queue_is_moved_all_the_same() {
     world.consume(0, 1, 6, &queue("ActiveMQ.DLQ"), 100);
     world.settle();
     assert_eq!(world.texts(0), ["x"]);
+}
+
+#[test]
+fn a_front_of_which_next_to_nothing_lives_goes_at_once() {
+    const SEGMENT: u64 = 128 << 10;
+    let mut world = World::over(Config::default(), TestLog::new(20 * SEGMENT, SEGMENT));
+    world.connect(0, 1, "a");
+    world.send(0, 1, &queue("kept"), "kept", true);
+    world.consume(0, 1, 5, &queue("q"), 100);
+    let text = "x".repeat(1_000);
+    for number in 1..=6 * SEGMENT / 1_000 {
+        world.send(0, 1, &queue("q"), &text, true);
+        world.settle();
+        let sequence = world.got(0).last().unwrap().sequence.0;
+        world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, sequence), 1);
+        world.settle();
+        world.heard(0);
+        let length = world.log.live_log_bytes();
+        assert!(length < 3 * SEGMENT, "{length} bytes of log for one message after {number} others");
+    }
+    assert!(world.broker.statistics().moved >= 5);
+    world.consume(0, 1, 6, &queue("kept"), 100);
+    world.settle();
+    assert_eq!(world.texts(0), ["kept"]);
 }
