@@ -92,6 +92,12 @@ impl Active {
         (self.writer.len() - end).saturating_sub(FRAME_HEADER) as u64
     }
 
+    /// Bytes that were reserved for this turn's frame and are not taken yet.
+    pub fn unstaged(&self) -> u64 {
+        let taken = self.at + FRAME_ALIGN + MARKER + self.directory.len();
+        self.frame.as_ref().map_or(0, |frame| frame.limit.saturating_sub(taken) as u64)
+    }
+
     /// Whether something was staged since the last seal.
     pub fn is_open(&self) -> bool {
         self.frame.as_ref().is_some_and(|frame| frame.records > 0)

@@ -112,7 +112,8 @@ impl<S: Storage> Journal<S> {
         active.max(self.preparing.room())
     }
 
-    /// Takes room for a batch: all it stages lands in one frame. Called again within a turn it adds a batch.
+    /// Takes room for a batch: all it stages lands in one frame. Called again within a turn it adds a batch; if that needs the next
+    /// segment, what was taken before and not staged moves there with it.
     ///
     /// # Errors
     /// No segment is ready for it; nothing was changed.
@@ -120,6 +121,8 @@ impl<S: Storage> Journal<S> {
         if self.active.as_mut().is_some_and(|active| active.reserve(bound)) {
             return Ok(());
         }
+        let kept = self.active.as_ref().map_or(0, Active::unstaged);
+        let bound = Bound { bytes: bound.bytes + kept, ..bound };
         if bound.frame_bytes() > self.preparing.room() {
             self.want(bound.frame_bytes());
             return Err(NotReady);

@@ -2,7 +2,7 @@
 
 mod groups;
 
-use groups::{FIRST, SEGMENT, append, body, config, frame_of, offset, recover, visit_forged, written};
+use groups::{FIRST, SEGMENT, append, body, config, frame_of, offset, recover, stage_one, visit_forged, written};
 use postrider_journal::testing::FakeStorage;
 use postrider_journal::{Bound, Config, DamageKind, Home, Journal, Lookup, OpenError, Record, SegmentNumber, body_crc};
 
@@ -177,6 +177,33 @@ fn the_disk_budget_is_kept_and_a_new_head_makes_room() {
     }
     assert_eq!(journal.front(), Some(SegmentNumber(3)));
     assert!(fill(&mut journal) > 30);
+}
+
+#[test]
+fn room_that_was_taken_is_there_in_the_next_segment_too() {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    let mut next = 0;
+    while journal.appended().0 < SEGMENT - 2 * 4096 {
+        append(&mut journal, next..next + 5);
+        next += 5;
+    }
+    let batch = Bound { records: 10, bytes: 10 * 200 };
+    journal.begin(batch).unwrap();
+    stage_one(&mut journal, next);
+    // Further batches of the same turn do not fit behind it.
+    for _ in 0..4 {
+        journal.begin(batch).unwrap();
+    }
+    let homes: Vec<Home> = (next + 1..next + 50).map(|sequence| stage_one(&mut journal, sequence)).collect();
+    assert!(homes.iter().all(|home| home.segment == homes[0].segment && home.segment != FIRST));
+    journal.seal();
+    for _ in 0..2 {
+        journal.submit();
+        journal.storage_mut().settle();
+        journal.poll().unwrap();
+    }
+    let (_, seen) = recover(journal.into_storage()).unwrap();
+    assert_eq!(sequences(&seen), (0..next + 50).collect::<Vec<_>>());
 }
 
 #[test]

@@ -45,20 +45,15 @@ fn stage(journal: &mut Journal<FakeStorage>, sequences: std::ops::Range<u64>) ->
         journal.storage_mut().settle();
         journal.poll().unwrap();
     }
-    let stage = |sequence: u64| {
-        let body = body(sequence);
-        journal.stage(&Record {
-            kind: 1,
-            flags: 0,
-            sequence,
-            meta: b"some meta",
-            body: &body,
-            body_crc: body_crc(&body),
-        })
-    };
-    let homes = sequences.map(stage).collect();
+    let homes = sequences.map(|sequence| stage_one(journal, sequence)).collect();
     journal.seal();
     homes
+}
+
+/// Stages a record for which there is room.
+pub fn stage_one(journal: &mut Journal<FakeStorage>, sequence: u64) -> Home {
+    let body = body(sequence);
+    journal.stage(&Record { kind: 1, flags: 0, sequence, meta: b"some meta", body: &body, body_crc: body_crc(&body) })
 }
 
 /// Three groups of five records each.
