@@ -157,7 +157,7 @@ fn broker_turn(port: postrider_dispatcher::port::BrokerPort) -> BrokerTurn<Insta
     // The window of a socket must not be what is measured.
     let config = Config { hash_seed: HASH_SEED, send_window: u64::MAX, ..Config::default() };
     let mut broker = Broker::new(config);
-    broker.recovered(NOW);
+    broker.recovered(NOW, 0);
     let spool = Spool::new(NoSpill, SpoolConfig { keys: HASH_SEED, ..SpoolConfig::default() });
     BrokerTurn::new(broker, journal, spool, vec![port])
 }

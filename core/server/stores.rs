@@ -56,7 +56,7 @@ pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) 
     let mut broker = Broker::new(broker_settings(config, identity));
     let journal = recover(storage, config, &mut broker)?;
     report(journal.recovery());
-    broker.recovered(now);
+    broker.recovered(now, journal.recovery().damages);
     Ok(Stores { broker, journal, spool: Spool::new(spill, spool_settings(config)), workers })
 }
 

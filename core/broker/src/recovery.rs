@@ -191,8 +191,9 @@ impl Broker {
         }
     }
 
-    /// After the last record: queues get their order, and what may have been delivered is marked so (R15).
-    pub fn recovered(&mut self, now: Now) {
+    /// After the last record: queues get their order, and what may have been delivered is marked so (R15). If some of the log was
+    /// damaged, an allowance may be missing, and that is every message.
+    pub fn recovered(&mut self, now: Now, damages: u64) {
         let Some(recovery) = self.recovery.take() else { return };
         let Recovery { by_sequence, highest, mut deleted, .. } = *recovery;
         let unnamed: Vec<DestinationIndex> = self.destinations.unnamed().collect();
@@ -203,7 +204,7 @@ impl Broker {
         let mut messages: Vec<(u64, MessageIndex)> = by_sequence.into_iter().collect();
         messages.sort_unstable();
         for (sequence, index) in messages {
-            self.take_back(Sequence(sequence), index);
+            self.take_back(Sequence(sequence), index, damages > 0);
         }
         for index in deleted {
             self.destinations.free(index);
@@ -220,7 +221,7 @@ impl Broker {
         self.detach_all_marks(now);
     }
 
-    fn take_back(&mut self, sequence: Sequence, index: MessageIndex) {
+    fn take_back(&mut self, sequence: Sequence, index: MessageIndex, damaged: bool) {
         let message = &mut self.messages[index.0];
         let state = self.destinations.get_mut(message.destination);
         if state.dying {
@@ -228,7 +229,7 @@ impl Broker {
             return;
         }
         let queue = state.queue();
-        let delivered = message.has(flag::OFFERED) || queue.allowance.may_have_covered(sequence);
+        let delivered = damaged || message.has(flag::OFFERED) || queue.allowance.may_have_covered(sequence);
         if delivered && !planted("under-marked") {
             message.redeliveries = message.redeliveries.max(1);
         }

@@ -146,7 +146,7 @@ impl World {
         for stored in &log.records {
             broker.recover(&stored.record(), stored.home).unwrap();
         }
-        broker.recovered(self.now);
+        broker.recovered(self.now, 0);
         let mut world = World::with(self.config, log.budget);
         (world.broker, world.log, world.now) = (broker, log, self.now);
         world.out = Outbox::new();

@@ -244,7 +244,7 @@ fn recover(
     });
     let journal = journal.map_err(|error| error.to_string())?;
     assert!(refused.is_none(), "a record cannot be read: {refused:?}");
-    broker.recovered(schedule.now());
+    broker.recovered(schedule.now(), journal.recovery().damages);
     Ok((broker, journal))
 }
 
