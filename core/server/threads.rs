@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use postrider_dispatcher::net::{Net, Wait};
 use postrider_dispatcher::shard::Shard;
-use postrider_dispatcher::turn::{BrokerTurn, Turned};
+use postrider_dispatcher::turn::{BrokerTurn, Company, Turned};
 use postrider_dispatcher::wake::Alarm;
 use postrider_journal::FileStorage;
 use postrider_journal::storage::spill::FileSpill;
@@ -41,6 +41,7 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
 ) -> Result<(), Fatal> {
     let mut end = ShardEnd::default();
     let mut publish = Publishing::default();
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     loop {
         let now = thread.clock.now();
         let turned = broker.as_mut().map(|broker| turn(broker, now)).transpose()?;
@@ -59,7 +60,8 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
         let more = turned.is_some_and(|turned| turned.more);
         let has_work = || more || shard.has_work() || broker.as_ref().is_some_and(Turn::has_work);
         let asleep = thread.alarm.may_sleep(has_work);
-        let wait = if asleep { wait_until(deadline, now, thread) } else { Wait::None };
+        let company = turned.and_then(|turned| turned.company);
+        let wait = if asleep { wait_for(company, deadline, now, thread) } else { Wait::None };
         let awake = || {
             if asleep {
                 thread.alarm.awake();
@@ -84,10 +86,9 @@ pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
         if !thread.alarm.may_sleep(|| turned.more || broker.has_work()) {
             continue;
         }
-        match wait_until(turned.deadline, now, thread) {
-            Wait::None => {}
-            Wait::For(wait) => std::thread::park_timeout(wait),
-            Wait::Forever => std::thread::park(),
+        match wait_for(None, turned.deadline, now, thread).limit() {
+            Some(limit) => std::thread::park_timeout(limit),
+            None => std::thread::park(),
         }
         thread.alarm.awake();
     }
@@ -160,9 +161,14 @@ fn turn(broker: &mut Turn, now: Now) -> Result<Turned, Fatal> {
 /// While the process is ending nobody waits for long: some of what an end waits for wakes nobody.
 const ENDING_WAIT: Duration = Duration::from_millis(2);
 
-fn wait_until(deadline: Option<u64>, now: Now, thread: &Thread) -> Wait {
-    let wait =
-        deadline.map_or(Wait::Forever, |deadline| Wait::For(Duration::from_nanos(deadline.saturating_sub(now.nanos))));
+fn wait_for(company: Option<Company>, deadline: Option<u64>, now: Now, thread: &Thread) -> Wait {
+    let until = |time: u64| Duration::from_nanos(time.saturating_sub(now.nanos));
+    let limit = deadline.map(until);
+    let wait = match (company, limit) {
+        (Some(Company { count, until: time }), limit) => Wait::Several { count, within: until(time), limit },
+        (None, Some(limit)) => Wait::For(limit),
+        (None, None) => Wait::Forever,
+    };
     if thread.shutdown.is_requested() { wait.at_most(ENDING_WAIT) } else { wait }
 }
 

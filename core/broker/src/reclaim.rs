@@ -24,15 +24,22 @@ pub(crate) struct Reclaim {
     live_bytes: u64,
     /// Bytes of moves since then: they are reclaim's own and make no debt.
     moved_bytes: u64,
+    /// The walk has come further in this turn.
+    walked: bool,
 }
 
-/// Segments by which the log is longer than its law says when the walk begins. Two fewer than it may ever be: while the front is
+/// Segments by which the log is longer than its law says when the walk begins. Far fewer than it may ever be: while the front is
 /// walked and its items move, more is appended.
-const START_SEGMENTS: u64 = RESERVED_SEGMENTS - 2;
+const START_SEGMENTS: u64 = 3;
 
 /// A front segment of which so small a part is alive is walked whatever the law says: the moves cost next to nothing, and its file
-/// and its memory serve again.
+/// and its memory, which is touched already, serve again.
 const NEARLY_DEAD: u64 = 64;
+
+/// Segments of the disk budget that are left to moves alone: where bytes of the front have to be read from the disk first, the walk
+/// may fall behind what is appended, and with a full disk nothing could move any more. Each start takes one of them, too. At the
+/// limit of live bytes the law and [`START_SEGMENTS`] come to less than the budget without these.
+const MOVE_SEGMENTS: u64 = RESERVED_SEGMENTS - START_SEGMENTS;
 
 /// Bytes that are walked in one turn at most.
 const TURN_BYTES: f64 = 1024.0 * 1024.0;
@@ -45,6 +52,7 @@ impl Broker {
     /// are walked for each byte that was appended or died.
     pub(crate) fn reclaim<L: Log>(&mut self, step: &mut Step<'_, L>) {
         self.drop_dead_front(step);
+        self.reclaim.walked = false;
         let (total, live) = (step.log.live_log_bytes(), self.journal.live_bytes());
         let reserve = RESERVED_SEGMENTS * step.log.segment_bytes();
         let factor = amplification(step.log.disk_budget().saturating_sub(reserve), live);
@@ -60,9 +68,23 @@ impl Broker {
         let appended = grown.saturating_sub(self.reclaim.moved_bytes);
         let died = (self.reclaim.live_bytes + appended).saturating_sub(live);
         self.reclaim.debt = (self.reclaim.debt + factor * (appended + died) as f64).min(64.0 * TURN_BYTES);
+        if self.has_fallen_behind(step.log) {
+            self.reclaim.debt = self.reclaim.debt.max(step.log.segment_bytes() as f64);
+        }
         self.note_sizes(total, live);
         self.walk_front(step);
         self.drop_dead_front(step);
+    }
+
+    /// Whether only moves may still write, until the log is shorter.
+    pub(crate) fn has_fallen_behind<L: Log>(&self, log: &L) -> bool {
+        let has_front = self.journal.oldest() < self.journal.newest();
+        has_front && log.live_log_bytes() + MOVE_SEGMENTS * log.segment_bytes() > log.disk_budget()
+    }
+
+    /// Whether the walk goes on without anything else having to happen.
+    pub fn walks(&self) -> bool {
+        self.reclaim.walked && self.reclaim.debt > 0.0
     }
 
     fn is_front_nearly_dead(&self, segment_bytes: u64) -> bool {
@@ -92,6 +114,7 @@ impl Broker {
             if !self.move_item(item, step) {
                 return;
             }
+            self.reclaim.walked = true;
             self.reclaim.ordinal += 1;
             self.reclaim.debt -= cost;
             left -= cost;

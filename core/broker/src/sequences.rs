@@ -65,13 +65,14 @@ impl Sequences {
 }
 
 impl Broker {
-    /// Whether commands may be handled: enough sequences are reserved, durably (R9). While they are not, the turn takes no batch,
-    /// but ends, and looks again after the commit.
+    /// Whether commands may be handled: enough sequences are reserved, durably (R9), and reclaim has not fallen behind. Otherwise
+    /// the turn takes no batch, but ends, and looks again after the commit.
     pub fn is_ready<L: Log>(&mut self, now: Now, log: &mut L, out: &mut Outbox) -> bool {
         self.sequences.committed(log.committed());
         let step = &mut Step { now, log, out };
         self.renew_reservation(step);
-        self.sequences.next + HEADROOM.min(self.config.reservation / 2) < self.sequences.usable
+        let reserved = self.sequences.next + HEADROOM.min(self.config.reservation / 2) < self.sequences.usable;
+        reserved && !self.has_fallen_behind(step.log)
     }
 
     /// Reserves again when half is used.

@@ -112,7 +112,7 @@ fn what_was_poisoned_in_a_deleted_queue_is_moved_all_the_same() {
 }
 
 #[test]
-fn a_front_of_which_next_to_nothing_lives_goes_at_once() {
+fn a_log_in_which_next_to_nothing_lives_stays_short() {
     const SEGMENT: u64 = 128 << 10;
     let mut world = World::over(Config::default(), TestLog::new(20 * SEGMENT, SEGMENT));
     world.connect(0, 1, "a");

@@ -1,6 +1,7 @@
 //! The driver over epoll (mio, edge-triggered): for where io_uring is refused, and its equal on TCP.
 
 mod link;
+mod timer;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
@@ -13,6 +14,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Token};
 
 use self::link::{Link, Sending, write};
+use self::timer::Timer;
 use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
@@ -28,6 +30,9 @@ const ACCEPTS_PER_POLL: usize = 64;
 const EVENTS_PER_POLL: usize = 1024;
 
 const WAKE: Token = Token(usize::MAX);
+const TIMER: Token = Token(usize::MAX - 1);
+/// Shorter waits are the timer's: epoll counts in milliseconds.
+const FINE: Duration = Duration::from_millis(5);
 /// Marks a listener's token; the rest of it is the listener's index. A connection's token stays below: generations have 28 bits.
 const LISTENER: usize = 1 << 63;
 
@@ -36,6 +41,7 @@ pub struct Epoll {
     poll: mio::Poll,
     events: Events,
     waker: Arc<mio::Waker>,
+    timer: Timer,
     listeners: Vec<Listener>,
     stall: Stall,
     links: Slots<Link>,
@@ -58,8 +64,10 @@ impl Epoll {
     pub fn new(connections: usize) -> io::Result<Self> {
         let poll = mio::Poll::new()?;
         let waker = Arc::new(mio::Waker::new(poll.registry(), WAKE)?);
+        let timer = Timer::register(&poll, TIMER)?;
         Ok(Self {
             poll,
+            timer,
             events: Events::with_capacity(EVENTS_PER_POLL),
             waker,
             listeners: Vec::new(),
@@ -77,9 +85,15 @@ impl Epoll {
         let accepting = self.listeners.iter().any(|listener| listener.ready);
         let timeout = match self.stall.bound(wait) {
             _ if accepting || !self.readable.is_empty() || !self.finished.is_empty() => Some(Duration::ZERO),
-            Wait::None => Some(Duration::ZERO),
-            Wait::For(duration) => Some(duration),
-            Wait::Forever => None,
+            wait => wait.limit(),
+        };
+        let timeout = match timeout {
+            Some(limit) if !limit.is_zero() && limit < FINE => {
+                self.statistics.system_calls += 1;
+                self.timer.set(limit)?;
+                None
+            }
+            timeout => timeout,
         };
         self.statistics.system_calls += 1;
         match self.poll.poll(&mut self.events, timeout) {
@@ -93,7 +107,7 @@ impl Epoll {
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             match event.token() {
-                WAKE => {}
+                WAKE | TIMER => {}
                 Token(token) if token & LISTENER != 0 => self.listeners[token & !LISTENER].ready = true,
                 Token(token) => calls += self.take_event(event, connection_of(token), handler),
             }

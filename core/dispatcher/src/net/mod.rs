@@ -41,6 +41,16 @@ pub enum Wait {
     For(Duration),
     /// Until something happens or the waker is used.
     Forever,
+    /// As [`For`](Self::For) or, without a limit, as [`Forever`](Self::Forever). A driver that can count need not return for less
+    /// than `count` things (a use of the waker is one) before `within` has passed.
+    Several {
+        /// Things that happen.
+        count: usize,
+        /// For so long it is not worth returning for fewer.
+        within: Duration,
+        /// At most so long, whether something happened or not.
+        limit: Option<Duration>,
+    },
 }
 
 impl Wait {
@@ -51,6 +61,20 @@ impl Wait {
             Self::None => Self::None,
             Self::For(wait) => Self::For(wait.min(limit)),
             Self::Forever => Self::For(limit),
+            Self::Several { count, within, limit: before } => {
+                Self::Several { count, within, limit: Some(before.map_or(limit, |before| before.min(limit))) }
+            }
+        }
+    }
+
+    /// How long a driver that does not count may block; none: for ever.
+    #[must_use]
+    pub fn limit(self) -> Option<Duration> {
+        match self {
+            Self::None => Some(Duration::ZERO),
+            Self::For(limit) => Some(limit),
+            Self::Forever => None,
+            Self::Several { limit, .. } => limit,
         }
     }
 }

@@ -310,10 +310,7 @@ impl Start {
 async fn wait_for(wait: Wait, news: &NewsQueue, wake: &Notify) {
     let mut some = pin!(news.some());
     let mut woken = pin!(wake.notified());
-    let mut time = match wait {
-        Wait::For(duration) => Some(Box::pin(tokio::time::sleep(duration))),
-        Wait::None | Wait::Forever => None,
-    };
+    let mut time = wait.limit().map(|limit| Box::pin(tokio::time::sleep(limit)));
     std::future::poll_fn(|context| {
         let ready = some.as_mut().poll(context).is_ready()
             || woken.as_mut().poll(context).is_ready()

@@ -16,8 +16,10 @@ pub struct Logs<S: Storage, P: Spill> {
 /// What a poll of the logs brought.
 #[derive(Clone, Copy)]
 pub struct News {
-    /// The journal is durable further on, or has more room.
-    pub further: bool,
+    /// The journal is durable further on.
+    pub durable: bool,
+    /// The journal has more room.
+    pub prepared: bool,
     /// Cold bytes came.
     pub fetched: bool,
 }
@@ -25,7 +27,7 @@ pub struct News {
 impl News {
     /// Whether there is any.
     pub fn any(self) -> bool {
-        self.further || self.fetched
+        self.durable || self.prepared || self.fetched
     }
 }
 
@@ -35,7 +37,8 @@ impl<S: Storage, P: Spill> Logs<S, P> {
         let progress = self.journal.poll()?;
         let spooled = self.spool.poll();
         Ok(News {
-            further: progress.durable || progress.prepared > 0,
+            durable: progress.durable,
+            prepared: progress.prepared > 0,
             fetched: progress.fetched > 0 || spooled.fetched > 0,
         })
     }

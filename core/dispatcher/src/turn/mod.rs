@@ -1,6 +1,7 @@
 //! The broker's turn: the ports' batches through the state machine into one frame of the journal, a sync when somebody waits for
 //! one, and what was decided back to the ports.
 
+mod gathering;
 mod logs;
 mod returns;
 
@@ -9,6 +10,8 @@ use postrider_journal::{Journal, NotReady, Position, Spill, Spool, Storage, Sync
 use postrider_model::{CommandBatch, Now, PortIndex};
 
 use crate::port::BrokerPort;
+pub use gathering::Company;
+use gathering::Gathering;
 use logs::Logs;
 use returns::Returns;
 
@@ -30,6 +33,8 @@ pub struct Turned {
     pub more: bool,
     /// When the next timer comes up, in nanoseconds.
     pub deadline: Option<u64>,
+    /// Who is expected, if it is not worth waking up for less.
+    pub company: Option<Company>,
 }
 
 /// What a turn said to the ports.
@@ -64,6 +69,7 @@ pub struct BrokerTurn<S: Storage, P: Spill> {
     /// No batch is taken until the log has come further.
     waits_for_log: bool,
     unsynced_since: Option<u64>,
+    gathering: Gathering,
     statistics: TurnStatistics,
 }
 
@@ -83,6 +89,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             first_port: 0,
             waits_for_log: false,
             unsynced_since: None,
+            gathering: Gathering::default(),
             statistics: TurnStatistics::default(),
         }
     }
@@ -93,6 +100,9 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// A sync failed: the process must end (R7).
     pub fn turn(&mut self, now: Now) -> Result<Turned, SyncFailed> {
         let news = self.logs.poll()?;
+        if news.durable {
+            self.gathering.committed(now.nanos);
+        }
         if news.fetched {
             self.broker.fetched();
         }
@@ -103,12 +113,12 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
         let appended = self.logs.journal.seal();
         let Said { anything: said, filled } = self.close_outbox(appended);
-        let more = more || filled;
+        let more = more || filled || (self.waits_for_log && self.broker.walks());
         self.sync(now);
         let busy = news.any() || commands > 0 || more || said;
         self.statistics.commands += commands as u64;
         self.statistics.turns += u64::from(busy);
-        Ok(Turned { busy, more, deadline: self.deadline() })
+        Ok(Turned { busy, more, deadline: self.deadline(), company: self.company() })
     }
 
     /// Whether a port or the journal has something for the broker: looked at once more before the thread sleeps (R26).
@@ -197,16 +207,16 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
         for (index, (port, returns)) in self.ports.iter_mut().zip(&mut self.returns).enumerate() {
             while let Some(batch) = self.outbox.take_replies(PortIndex(index as u16)) {
-                returns.reply(batch, appended);
+                returns.reply(batch, appended, committed, &mut self.gathering);
             }
-            said.anything |= returns.push_replies(committed, &mut port.events);
+            said.anything |= returns.push_replies(committed, &mut port.events, &mut self.gathering);
         }
         said
     }
 
     /// Somebody who waits, many bytes, or time: then what is appended is handed to the disk, unless a write is on its way.
     fn sync(&mut self, now: Now) {
-        let journal = &mut self.logs.journal;
+        let journal = &self.logs.journal;
         let unsynced = journal.unsubmitted_bytes();
         if unsynced == 0 {
             self.unsynced_since = None;
@@ -215,13 +225,28 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         let committed = journal.committed();
         let since = *self.unsynced_since.get_or_insert(now.nanos);
         let waited_for = self.broker.wants_sync() || self.returns.iter().any(|returns| returns.waits(committed));
-        if (waited_for || unsynced >= UNHURRIED_BYTES || now.nanos >= since + UNHURRIED_NANOS) && journal.submit() {
+        let due = waited_for || unsynced >= UNHURRIED_BYTES || now.nanos >= since + UNHURRIED_NANOS;
+        if !due || journal.in_flight() {
+            return;
+        }
+        if !self.gathering.holds(unsynced, now.nanos) && self.logs.journal.submit() {
             self.unsynced_since = None;
+            self.gathering.submitted(unsynced, now.nanos);
+        }
+    }
+
+    /// Only where all come through one port: of what comes through another, one thing that happens may be a whole batch.
+    fn company(&self) -> Option<Company> {
+        match self.ports.len() {
+            1 if self.logs.journal.in_flight() => self.gathering.in_flight(),
+            1 => self.gathering.before_submit(),
+            _ => None,
         }
     }
 
     fn deadline(&self) -> Option<u64> {
         let sync = self.unsynced_since.map(|since| since + UNHURRIED_NANOS).filter(|_| !self.logs.journal.in_flight());
-        [self.broker.deadline(), sync].into_iter().flatten().min()
+        let gathered = self.gathering.until();
+        [self.broker.deadline(), sync, gathered].into_iter().flatten().min()
     }
 }

@@ -7,6 +7,7 @@ use postrider_journal::Position;
 
 use crate::plant::planted;
 use crate::ring::Producer;
+use crate::turn::gathering::Gathering;
 
 /// Batches for one port. Replies are bounded by the commands in flight, deliveries by credit and by the room that the outbox
 /// was told of.
@@ -14,8 +15,16 @@ use crate::ring::Producer;
 pub struct Returns {
     /// Deliveries that the ring had no room for.
     deliveries: VecDeque<EventBatch>,
-    /// Replies, each batch with what must be committed first (R13).
-    replies: VecDeque<(Position, EventBatch)>,
+    replies: VecDeque<Replies>,
+}
+
+/// A batch of replies.
+struct Replies {
+    /// What must be committed first (R13).
+    wait: Position,
+    /// It was not when they were made.
+    waited: bool,
+    batch: EventBatch,
 }
 
 impl Returns {
@@ -24,10 +33,14 @@ impl Returns {
         self.deliveries.push_back(batch);
     }
 
-    /// Adds replies that wait until this position is committed.
-    pub fn reply(&mut self, batch: EventBatch, wait: Position) {
+    /// Adds replies that wait until this position is committed. If it is not yet, `gathering` is told.
+    pub fn reply(&mut self, batch: EventBatch, wait: Position, committed: Position, gathering: &mut Gathering) {
         let wait = if planted("reply-before-commit") { Position(0) } else { wait };
-        self.replies.push_back((wait, batch));
+        let waited = wait > committed;
+        if waited {
+            gathering.ask(&batch);
+        }
+        self.replies.push_back(Replies { wait, waited, batch });
     }
 
     /// Hands over the deliveries that the ring takes.
@@ -43,13 +56,24 @@ impl Returns {
         pushed
     }
 
-    /// Hands over the replies whose wait is over, as far as the ring takes them; behind all deliveries.
-    pub fn push_replies(&mut self, committed: Position, ring: &mut Producer<EventBatch>) -> bool {
+    /// Hands over the replies whose wait is over, as far as the ring takes them; behind all deliveries. `gathering` is told.
+    pub fn push_replies(
+        &mut self,
+        committed: Position,
+        ring: &mut Producer<EventBatch>,
+        gathering: &mut Gathering,
+    ) -> bool {
         let mut pushed = false;
-        while !self.is_blocked() && self.replies.front().is_some_and(|(wait, _)| *wait <= committed) {
-            let Some((wait, batch)) = self.replies.pop_front() else { break };
+        while !self.is_blocked()
+            && ring.has_room()
+            && self.replies.front().is_some_and(|replies| replies.wait <= committed)
+        {
+            let Some(Replies { wait, waited, batch }) = self.replies.pop_front() else { break };
+            if waited {
+                gathering.answer(&batch);
+            }
             if let Err(batch) = ring.push(batch) {
-                self.replies.push_front((wait, batch));
+                self.replies.push_front(Replies { wait, waited: false, batch });
                 break;
             }
             pushed = true;
@@ -64,12 +88,12 @@ impl Returns {
 
     /// Whether replies wait for a commit.
     pub fn waits(&self, committed: Position) -> bool {
-        self.replies.back().is_some_and(|(wait, _)| *wait > committed)
+        self.replies.back().is_some_and(|replies| replies.wait > committed)
     }
 
     /// Whether something could go, had the ring room.
     pub fn is_ready(&self, committed: Position) -> bool {
-        self.is_blocked() || self.replies.front().is_some_and(|(wait, _)| *wait <= committed)
+        self.is_blocked() || self.replies.front().is_some_and(|replies| replies.wait <= committed)
     }
 
     /// Whether nothing waits.

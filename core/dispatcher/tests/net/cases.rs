@@ -139,12 +139,39 @@ pub fn wake_from_another_thread<N: Net<Socket = TcpStream>>(make: fn() -> N) {
 
 pub fn a_wait_ends_by_its_bound<N: Net<Socket = TcpStream>>(make: fn() -> N) {
     let mut server = Server::new(make());
-    for wait in [Wait::None, Wait::For(Duration::from_millis(2)), Wait::For(Duration::ZERO), Wait::None] {
+    for wait in [
+        Wait::None,
+        Wait::For(Duration::from_millis(2)),
+        Wait::For(Duration::from_micros(100)),
+        Wait::For(Duration::ZERO),
+    ] {
         assert_eq!(server.net.poll(wait, &mut server.ledger).unwrap(), 0);
     }
     let (_client, connection) = server.pair();
     assert_eq!(server.net.poll(Wait::For(Duration::from_millis(2)), &mut server.ledger).unwrap(), 0);
     assert!(server.link(connection).closed.is_none());
+}
+
+pub fn a_wait_for_several_ends_by_its_bounds<N: Net<Socket = TcpStream>>(make: fn() -> N) {
+    let mut server = Server::new(make());
+    let several = |within, limit| Wait::Several { count: 100, within: Duration::from_micros(within), limit };
+    for within in [0, 100] {
+        let limit = Some(Duration::from_micros(200));
+        assert_eq!(server.net.poll(several(within, limit), &mut server.ledger).unwrap(), 0);
+    }
+    // One thing is enough when the time is over in which several were hoped for, and without a limit it is waited for.
+    let waker = server.net.waker();
+    let other = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(2));
+        waker();
+    });
+    assert_eq!(server.net.poll(several(100, None), &mut server.ledger).unwrap(), 0);
+    other.join().unwrap();
+    let (mut client, connection) = server.pair();
+    client.write_all(b"x").unwrap();
+    while server.link(connection).received.is_empty() {
+        server.net.poll(several(100, None), &mut server.ledger).unwrap();
+    }
 }
 
 pub fn sockets_are_dealt_to_another_driver<N: Net<Socket = TcpStream> + 'static>(make: fn() -> N) {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use io_uring::types::{Fd, SubmitArgs, Timespec};
 use io_uring::{Builder, EnterFlags, IoUring, cqueue, opcode, squeue};
@@ -139,22 +140,29 @@ impl Kernel {
                 self.submit(0, SubmitArgs::new())
             }
             _ if something => self.enter(Wait::None),
-            Wait::Forever => self.wait(SubmitArgs::new()),
-            Wait::For(duration) => {
-                let limit = Timespec::from(duration);
-                self.wait(SubmitArgs::new().timespec(&limit))
+            Wait::Several { count, within, limit } => {
+                self.wait(count, u32::try_from(within.as_micros()).unwrap_or(u32::MAX), limit)
             }
+            Wait::For(_) | Wait::Forever => self.wait(1, 0, wait.limit()),
         }
     }
 
-    /// Waits for something that happens besides the completion of the sends that are handed over by the same call: those would
-    /// end each wait at once, and a second call would have to follow.
-    fn wait(&mut self, arguments: SubmitArgs) -> io::Result<()> {
+    /// Waits for `count` things, or for one when `micros` have passed. The completion of sends that are handed over by the same
+    /// call does not count: it would end each wait at once, and a second call would have to follow.
+    fn wait(&mut self, count: usize, mut micros: u32, limit: Option<Duration>) -> io::Result<()> {
+        let limit = limit.map(Timespec::from);
+        let mut arguments = SubmitArgs::new();
+        if let Some(limit) = &limit {
+            arguments = arguments.timespec(limit);
+        }
         let sends = std::mem::take(&mut self.sends);
-        if sends == 0 || !self.can_wait_for_several {
+        if sends > 0 {
+            micros = micros.max(SENDS_COMPLETE_WITHIN_MICROS);
+        }
+        if micros == 0 || !self.can_wait_for_several {
             return self.submit(1, arguments);
         }
-        self.submit(1 + sends, arguments.min_wait_usec(SENDS_COMPLETE_WITHIN_MICROS))
+        self.submit(count + sends, arguments.min_wait_usec(micros))
     }
 
     /// Whether the kernel has nothing from us and says that it has nothing for us. Without deferred work completions appear by
