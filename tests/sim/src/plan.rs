@@ -77,7 +77,7 @@ fn disk(random: &mut Random, scarce: bool, segment_bytes: u64) -> DiskPlan {
         medium: if random.percent(30) { Medium::Mapped } else { Medium::Direct },
         sync_nanos: *random.pick(&[20 * MICRO, 200 * MICRO, 2 * MILLI]),
         work_nanos: *random.pick(&[50 * MICRO, 500 * MICRO]),
-        capacity: if scarce { 40 * segment_bytes } else { 1 << 30 },
+        capacity: if scarce { 60 * segment_bytes } else { 1 << 30 },
         failing_syncs: if random.one_in(12) { 200 } else { 0 },
     }
 }
@@ -98,7 +98,8 @@ fn journal(random: &mut Random, segment_bytes: u64, scarce: bool) -> postrider_j
         hot_bytes: segment_bytes * random.within(1..6),
         cold_bytes: segment_bytes * random.within(1..4),
         read_ahead: BLOCK * random.within(1..9) as u32,
-        disk_budget: Some(if scarce { 30 * segment_bytes } else { 512 << 20 }),
+        // A batch of large messages has to fit behind what is there at the limit: one that does not waits for room, and its port with it.
+        disk_budget: Some(if scarce { 48 * segment_bytes } else { 512 << 20 }),
         prepared: 1 + random.index(2),
         keys: random.next(),
     }

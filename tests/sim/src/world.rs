@@ -83,14 +83,14 @@ impl World {
         let clients = plan.clients.iter().enumerate();
         let clients = clients.map(|(index, plan)| Client::new(index, plan.clone(), random.fork(), &schedule)).collect();
         let mut world = World {
-            plan,
             random,
             schedule,
             disk,
             network,
             process: None,
             clients,
-            ledger: Ledger::default(),
+            ledger: Ledger::new(plan.scarce),
+            plan,
             temporaries: Vec::new(),
             numbers: 0,
             calm: false,

@@ -105,7 +105,11 @@ impl State {
         }
         let style = Style::choose(random);
         for (_, file) in files.iter_mut() {
-            file.lose_power(|| style.fate(random));
+            let mut sector = 0;
+            file.lose_power(|| {
+                sector += 1;
+                if style.behind_first && sector <= FIRST_SECTORS { Fate::Old } else { style.fate(random) }
+            });
         }
     }
 }
@@ -114,11 +118,18 @@ impl State {
 struct Style {
     kept: u64,
     odd: u64,
+    /// Of each file the first unsynced block is lost: the disk began with the rest.
+    behind_first: bool,
 }
+
+/// Sectors of a block.
+const FIRST_SECTORS: usize = 8;
 
 impl Style {
     fn choose(random: &mut Random) -> Style {
-        Style { kept: *random.pick(&[0, 30, 50, 80, 95, 100]), odd: *random.pick(&[0, 0, 2, 10]) }
+        let behind_first = random.one_in(5);
+        let kept = if behind_first { 100 } else { *random.pick(&[0, 30, 50, 80, 95, 100]) };
+        Style { kept, odd: *random.pick(&[0, 0, 2, 10]), behind_first }
     }
 
     fn fate(&self, random: &mut Random) -> Fate {

@@ -118,8 +118,10 @@ pub struct Ledger {
     next_message: MessageId,
     /// Which message and place each sequence belongs to.
     sequences: BTreeMap<u64, (MessageId, Place)>,
-    /// Sequences by producer, place and number within the producer.
-    orders: BTreeMap<(u64, Place), BTreeMap<i64, u64>>,
+    /// The disk is small: messages are refused.
+    scarce: bool,
+    /// Sequences by producer, place, whether they may be out of order, and number within the producer.
+    orders: BTreeMap<(u64, Place, bool), BTreeMap<i64, u64>>,
     /// Plain topic consumers.
     pub subscriptions: Subscriptions,
     /// Messages that rot may have taken.
@@ -146,6 +148,11 @@ pub struct Counts {
 }
 
 impl Ledger {
+    /// Nothing has happened yet. Where the disk is small, messages may be refused.
+    pub fn new(scarce: bool) -> Ledger {
+        Ledger { scarce, ..Ledger::default() }
+    }
+
     /// A new message is about to be sent.
     pub fn send(&mut self, producer: u64, number: i64, place: &Place, persistent: bool) -> MessageId {
         self.next_message += 1;
@@ -230,9 +237,15 @@ impl Ledger {
         if *delivery.place == dead_letters() || (passes && message.repeated) {
             return;
         }
-        let order = self.orders.entry((message.producer, delivery.place.clone())).or_default();
+        // It was refused for want of space, perhaps, and its answer lost: when it comes again there is space, behind what did not wait
+        // for an answer and was let in.
+        let late = message.repeated && self.scarce;
+        let order = self.orders.entry((message.producer, delivery.place.clone(), late)).or_default();
         let first = *order.entry(message.number).or_insert(delivery.sequence);
         assert_eq!(first, delivery.sequence, "R17: message {id} is stored twice at {:?}", delivery.place);
+        if late {
+            return;
+        }
         let before = order.range(..message.number).next_back();
         let after = order.range(message.number + 1..).next();
         let ordered =
