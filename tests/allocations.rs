@@ -138,27 +138,34 @@ impl Node {
     }
 }
 
-/// Allocations of this thread while so many messages were published, after as many to warm up.
+/// Fewest allocations of this thread while so many messages were published, of some times in a row after as many to warm up: a
+/// machine with other work makes larger batches now and then, and their tables grow once more.
 fn allocations_under(load: &str, messages: u64) -> u64 {
     let mut node = Node::start();
     let clock = TestClock(Instant::now());
-    let line = format!("load {} --count {} {load}", node.address, 3 * messages);
+    let line = format!("load {} --count {} {load}", node.address, (TIMES + 2) * messages);
     let load =
         std::thread::spawn(move || postrider_load::measure(&Load::parse_from(line.split(' ')).arguments).unwrap());
     while node.published() < messages {
         node.step(&clock);
     }
-    let before = ALLOCATIONS.with(Cell::get);
-    while node.published() < 2 * messages {
-        node.step(&clock);
+    let mut fewest = u64::MAX;
+    for time in 2..=TIMES + 1 {
+        let before = ALLOCATIONS.with(Cell::get);
+        while node.published() < time * messages {
+            node.step(&clock);
+        }
+        fewest = fewest.min(ALLOCATIONS.with(Cell::get) - before);
     }
-    let allocations = ALLOCATIONS.with(Cell::get) - before;
     while !load.is_finished() {
         node.step(&clock);
     }
     assert!(load.join().unwrap().verification.is_clean());
-    allocations
+    fewest
 }
+
+/// How often the messages are counted.
+const TIMES: u64 = 4;
 
 /// What may be left: tables that double, a batch that is larger than any before, a segment's own.
 const ALLOWED: u64 = 200;
