@@ -14,7 +14,7 @@ use crate::storage::Read;
 /// What spill files are written and read in.
 const UNIT: u64 = 4096;
 /// Unshared images kept for the next segments.
-const POOL: usize = 4;
+const POOL: usize = 16;
 /// Segments beyond `memory_bytes` that may fill while others are written out.
 const SLACK_SEGMENTS: u64 = 8;
 
@@ -122,7 +122,8 @@ struct Open {
 impl Default for SpoolConfig {
     fn default() -> SpoolConfig {
         SpoolConfig {
-            segment_bytes: 8 << 20,
+            // A few of them stay in the cache.
+            segment_bytes: 2 << 20,
             memory_bytes: 512 << 20,
             cold_bytes: 64 << 20,
             read_ahead: 1 << 20,
