@@ -2,7 +2,9 @@
 
 mod groups;
 
-use groups::{FIRST, SEGMENT, append, body, config, frame_of, offset, recover, stage_one, visit_forged, written};
+use groups::{
+    FIRST, SEGMENT, append, body, config, frame_of, offset, recover, stage_one, visit_forged, write_group, written,
+};
 use postrider_journal::testing::FakeStorage;
 use postrider_journal::{Bound, Config, DamageKind, Home, Journal, Lookup, OpenError, Record, SegmentNumber, body_crc};
 
@@ -198,9 +200,7 @@ fn room_that_was_taken_is_there_in_the_next_segment_too() {
     assert!(homes.iter().all(|home| home.segment == homes[0].segment && home.segment != FIRST));
     journal.seal();
     for _ in 0..2 {
-        journal.submit();
-        journal.storage_mut().settle();
-        journal.poll().unwrap();
+        write_group(&mut journal);
     }
     let (_, seen) = recover(journal.into_storage()).unwrap();
     assert_eq!(sequences(&seen), (0..next + 50).collect::<Vec<_>>());

@@ -179,13 +179,13 @@ impl Broker {
         let known = &mut self.marks.table[mark.index.0];
         known.runs.insert(run.0, run.1);
         if known.segment.is_none() || known.runs.0 == [run] {
-            self.rehome_mark(mark, segment);
+            self.rehome_mark(mark.index, segment);
         }
     }
 
     /// All that is known of the producer stands in this segment.
-    fn rehome_mark(&mut self, mark: MarkReference, segment: SegmentNumber) {
-        let old = self.marks.table[mark.index.0].segment.replace(segment);
+    fn rehome_mark(&mut self, index: MarkIndex, segment: SegmentNumber) {
+        let old = self.marks.table[index.0].segment.replace(segment);
         if old != Some(segment) {
             self.journal.add_mark(segment);
             if let Some(old) = old {
@@ -222,7 +222,7 @@ impl Broker {
         for run in runs {
             self.marks.table[mark.index.0].runs.insert(run.0, run.1);
         }
-        self.rehome_mark(mark, segment);
+        self.rehome_mark(mark.index, segment);
     }
 
     /// After recovery: nobody has the marks, until clients come back.
@@ -329,8 +329,7 @@ impl Broker {
             self.drop_mark(index);
             return true;
         }
-        let mark = MarkReference { index, serial: self.marks.table[index.0].serial };
-        self.rehome_mark(mark, segment);
+        self.rehome_mark(index, segment);
         true
     }
 }

@@ -108,6 +108,11 @@ impl Segments {
         Some(SegmentNumber(self.first + first as u64))
     }
 
+    /// The oldest segment, if it is no longer written.
+    pub fn front(&self) -> Option<SegmentNumber> {
+        self.oldest().filter(|front| Some(*front) != self.newest())
+    }
+
     /// What lives in a segment.
     pub fn table(&self, segment: SegmentNumber) -> Option<&Table> {
         self.tables.get(segment.0.checked_sub(self.first)? as usize)?.as_deref()

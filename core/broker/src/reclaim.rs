@@ -78,8 +78,7 @@ impl Broker {
 
     /// Whether only moves may still write, until the log is shorter.
     pub(crate) fn has_fallen_behind<L: Log>(&self, log: &L) -> bool {
-        let has_front = self.journal.oldest() < self.journal.newest();
-        has_front && log.live_log_bytes() + MOVE_SEGMENTS * log.segment_bytes() > log.disk_budget()
+        self.journal.front().is_some() && log.live_log_bytes() + MOVE_SEGMENTS * log.segment_bytes() > log.disk_budget()
     }
 
     /// Whether the walk goes on without anything else having to happen.
@@ -88,9 +87,7 @@ impl Broker {
     }
 
     fn is_front_nearly_dead(&self, segment_bytes: u64) -> bool {
-        let journal = &self.journal;
-        let front = journal.oldest().filter(|front| journal.newest().is_some_and(|newest| *front < newest));
-        let table = front.and_then(|front| journal.table(front));
+        let table = self.journal.front().and_then(|front| self.journal.table(front));
         table.is_some_and(|table| table.live_bytes() <= segment_bytes / NEARLY_DEAD)
     }
 
@@ -121,10 +118,9 @@ impl Broker {
         }
     }
 
-    /// The oldest segment, if it is no longer written.
+    /// The front; with another one the walk begins anew.
     fn front_to_walk(&mut self) -> Option<SegmentNumber> {
-        let front =
-            self.journal.oldest().filter(|front| self.journal.newest().is_some_and(|newest| *front < newest))?;
+        let front = self.journal.front()?;
         if self.reclaim.segment != front {
             self.reclaim = Reclaim { segment: front, ordinal: 0, mark: 0, ..self.reclaim };
         }
@@ -283,7 +279,7 @@ impl Broker {
     /// Segments at the front in which nothing lives are not needed any more, once this turn's frame is committed.
     fn drop_dead_front<L: Log>(&mut self, step: &mut Step<'_, L>) {
         let before = self.journal.oldest();
-        while let Some(front) = self.journal.oldest().filter(|front| Some(*front) != self.journal.newest()) {
+        while let Some(front) = self.journal.front() {
             let few = self.journal.table(front).is_some_and(|table| table.live() <= 2);
             if self.journal.is_dead(front) {
                 self.journal.drop_segment(front);

@@ -30,11 +30,16 @@ pub fn body(sequence: u64) -> Vec<u8> {
 /// Appends a frame with the given sequences, and syncs it as a group.
 pub fn append(journal: &mut Journal<FakeStorage>, sequences: std::ops::Range<u64>) -> Vec<Home> {
     let homes = stage(journal, sequences);
+    write_group(journal);
+    assert_eq!(journal.durable(), journal.appended());
+    homes
+}
+
+/// Writes what one submit takes.
+pub fn write_group(journal: &mut Journal<FakeStorage>) {
     journal.submit();
     journal.storage_mut().settle();
     journal.poll().unwrap();
-    assert_eq!(journal.durable(), journal.appended());
-    homes
 }
 
 /// Appends a frame with the given sequences, and leaves it to a later submit.
@@ -101,9 +106,7 @@ pub fn visit_unmoved() -> Vec<u64> {
         }
     };
     journal.set_head(moved);
-    journal.submit();
-    journal.storage_mut().settle();
-    journal.poll().unwrap();
+    write_group(&mut journal);
     assert!(journal.durable() < journal.appended(), "what moved is not durable");
     let mut storage = journal.into_storage();
     storage.crash(&mut |_, _| Fate::Lost);

@@ -168,16 +168,16 @@ mod tests {
 
     /// A group of ten clients is written from 0 to `SYNC`, and they are answered.
     fn ten_answered(bytes: u64) -> Gathering {
-        let mut gathering = Gathering::default();
-        answer_ten(&mut gathering, bytes, 0);
-        gathering
+        answered(&replies(0..10), bytes)
     }
 
-    fn answer_ten(gathering: &mut Gathering, bytes: u64, now: u64) {
-        gathering.ask(&replies(0..10));
-        gathering.submitted(bytes, now);
-        gathering.committed(now + SYNC);
-        gathering.answer(&replies(0..10));
+    fn answered(replies: &EventBatch, bytes: u64) -> Gathering {
+        let mut gathering = Gathering::default();
+        gathering.ask(replies);
+        gathering.submitted(bytes, 0);
+        gathering.committed(SYNC);
+        gathering.answer(replies);
+        gathering
     }
 
     #[test]
@@ -230,12 +230,7 @@ mod tests {
         assert!(!gathering.holds(100, SYNC));
         let mut gathering = ten_answered(4096);
         assert!(!gathering.holds(LARGE_BYTES, SYNC));
-        let mut gathering = Gathering::default();
-        let many = replies(0..MOST_CLIENTS as u32 + 1);
-        gathering.ask(&many);
-        gathering.submitted(4096, 0);
-        gathering.committed(SYNC);
-        gathering.answer(&many);
+        let mut gathering = answered(&replies(0..MOST_CLIENTS as u32 + 1), 4096);
         assert!(!gathering.holds(100, SYNC));
     }
 

@@ -16,7 +16,8 @@ pub fn length(id: MessageId) -> u64 {
             0 => 70_000 + (lot >> 16) % 120_000,
             1..20 => (lot >> 16) % 9_000,
             20..60 => 0,
-            // Its frame, 270 bytes more, fills a block or two, often exactly: the next then begins where a group of another life may end (R1).
+            // Its frame, 270 bytes more, fills a block or two, often exactly: the next then begins where a group of another
+            // life may end (R1).
             60..100 => 4_096 * (1 + (lot >> 16) % 2) - 284 - (lot >> 20) % 14,
             _ => (lot >> 16) % 600,
         }
