@@ -129,7 +129,8 @@ impl Client {
                 destination: None,
                 unix_millis: NOW.unix_millis,
             };
-            let written = self.session.dispatch(self.consumer, &delivery, &mut self.handles, &mut self.output);
+            let written =
+                self.session.dispatch(self.consumer, &delivery.outbound(), &mut self.handles, &mut self.output);
             written.expect("a canonical message can be written");
         }
         &self.output

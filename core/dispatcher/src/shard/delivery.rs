@@ -3,7 +3,7 @@
 use postrider_broker::EventBatch;
 use postrider_model::event::{Dispatch, Fanout, Place, Recipient};
 use postrider_model::{ConnectionHandle, DestinationKind, Event, MessageView, Now, Span};
-use postrider_wire::openwire::session::{Delivery, Handles, Session, SessionError};
+use postrider_wire::openwire::session::{Delivery, Handles, Outbound, Session, SessionError};
 
 use crate::net::Net;
 
@@ -65,7 +65,7 @@ impl<Socket> Desk<Socket> {
             destination: destination(dispatch.destination, batch),
             unix_millis: now.unix_millis,
         };
-        self.deliver(dispatch.to, &delivery, now);
+        self.deliver(dispatch.to, (&delivery.outbound(), dispatch.place.length), now);
     }
 
     fn fan_out(&mut self, fanout: &Fanout, batch: &EventBatch, now: Now) {
@@ -76,24 +76,22 @@ impl<Socket> Desk<Socket> {
             destination: destination(fanout.destination, batch),
             unix_millis: now.unix_millis,
         };
+        let message = delivery.outbound();
         let first = fanout.recipients.offset as usize;
         for to in &batch.recipients[first..first + fanout.recipients.length as usize] {
-            self.deliver(*to, &delivery, now);
+            self.deliver(*to, (&message, fanout.place.length), now);
         }
     }
 
     /// A delivery to a consumer that is gone is dropped; its credit went with the consumer, but it still counts as written, or
     /// the connection's send window would shrink for ever (R23).
-    fn deliver(&mut self, to: Recipient, delivery: &Delivery<'_>, now: Now) {
-        let Recipient { consumer, connection } = to;
-        if self.handles.connection_of(consumer).is_some() {
-            self.tell(connection, now, |session, handles, output| {
-                session.dispatch(consumer, delivery, handles, output)
-            });
-        }
-        self.links.mark_dirty(connection_of(connection));
-        if let Some(link) = self.links.get(connection_of(connection)) {
-            link.encoded_record(delivery.view.bytes().len() as u32);
+    fn deliver(&mut self, to: Recipient, (message, length): (&Outbound<'_>, u32), now: Now) {
+        let connection = connection_of(to.connection);
+        let Some(link) = self.links.get_dirty(connection) else { return };
+        let outcome = link.session.dispatch(to.consumer, message, &mut self.handles, &mut link.output);
+        link.encoded_record(length);
+        if let Err(error) = outcome {
+            self.refuse(connection, &error, now);
         }
     }
 
@@ -112,9 +110,8 @@ impl<Socket> Desk<Socket> {
         say: impl FnOnce(&mut Session, &mut Handles, &mut Vec<u8>) -> Result<(), SessionError>,
     ) {
         let connection = connection_of(handle);
-        let Some(link) = self.links.get(connection) else { return };
+        let Some(link) = self.links.get_dirty(connection) else { return };
         let outcome = say(&mut link.session, &mut self.handles, &mut link.output);
-        self.links.mark_dirty(connection);
         if let Err(error) = outcome {
             self.refuse(connection, &error, now);
         }

@@ -56,10 +56,19 @@ impl Links {
 
     /// Notes that the link has something to send, or to close.
     pub fn mark_dirty(&mut self, connection: Connection) {
-        let Some(link) = self.get(connection) else { return };
+        self.get_dirty(connection);
+    }
+
+    /// The link of a connection, noted as one that has something to send.
+    pub fn get_dirty(&mut self, connection: Connection) -> Option<&mut Link> {
+        let link = self.slots.get_mut(connection.slot as usize)?.as_deref_mut()?;
+        if link.connection != connection {
+            return None;
+        }
         if !std::mem::replace(&mut link.dirty, true) {
             self.dirty.push(connection);
         }
+        Some(link)
     }
 
     /// The next link with something to send.

@@ -312,7 +312,8 @@ impl Broker {
                     redeliveries: stored.redeliveries,
                     destination: differs.then_some((stored.destination.kind, &*stored.destination.name)),
                     unix_millis: port.now.unix_millis,
-                };
+                }
+                .outbound();
                 let handle = *handle;
                 port.with(consumer.connection, |session, handles, output| {
                     session.dispatch(handle, &delivery, handles, output).unwrap();

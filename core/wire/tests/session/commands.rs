@@ -329,7 +329,8 @@ fn messages_for_the_consumers_of_others_are_not_written() {
         redeliveries: 0,
         destination: None,
         unix_millis: 0,
-    };
+    }
+    .outbound();
     client.send(&consumer_info(7, "q"));
     let Some(Command::OpenConsumer(open)) = client.commands().pop() else { panic!("it opens") };
     client.session.dispatch(open.consumer, &delivery, &mut client.handles, &mut client.output).unwrap();

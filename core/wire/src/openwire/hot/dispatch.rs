@@ -6,7 +6,7 @@ use postrider_model::{DestinationKind, MessageView, Sequence};
 use super::fields::{DestinationName, Fields, ProducerName};
 use super::outgoing::{Frame, Outgoing};
 use super::output::Output;
-use super::placing::{Content, PeerCache, Remembered, Slot};
+use super::placing::{Content, Head, PeerCache, Remembered, Slot};
 use super::rare;
 use crate::openwire::EncodeError;
 use crate::openwire::schema::{
@@ -26,6 +26,36 @@ pub struct Delivery<'a> {
     pub destination: Option<(DestinationKind, &'a [u8])>,
     /// Milliseconds since 1970.
     pub unix_millis: i64,
+}
+
+impl<'a> Delivery<'a> {
+    /// Reads the record.
+    #[must_use]
+    #[inline]
+    pub fn outbound(self) -> Outbound<'a> {
+        let header = self.view.header();
+        let fields = Fields::of(&self.view);
+        let sent_to = fields.destination.unwrap_or((DestinationKind::Queue, b""));
+        let destination = self.destination.unwrap_or(sent_to);
+        let moved_from = (destination != sent_to).then_some(sent_to);
+        let (session, value) = (header.producer_session, header.producer_value);
+        let producer = ProducerName { connection: fields.connection, session, value };
+        let original_destination = fields.original_destination.or(moved_from);
+        Outbound { delivery: self, header, fields, destination, original_destination, producer }
+    }
+}
+
+/// A delivery whose record has been read: once, however many consumers it goes to.
+pub struct Outbound<'a> {
+    pub(super) delivery: Delivery<'a>,
+    pub(super) header: Header,
+    pub(super) fields: Fields<'a>,
+    /// Where the message is.
+    pub(super) destination: DestinationName<'a>,
+    /// Where it was sent first.
+    pub(super) original_destination: Option<DestinationName<'a>>,
+    /// The message id's producer.
+    pub(super) producer: ProducerName<'a>,
 }
 
 /// A ConsumerId, by its parts.
@@ -48,19 +78,22 @@ pub(crate) struct Memory {
 
 /// Appends the message as a MessageDispatch for the consumer. After an error `output` is as it was.
 pub(crate) fn write_dispatch(
-    delivery: &Delivery<'_>,
+    message: &Outbound<'_>,
     consumer: ConsumerName<'_>,
     memory: &mut Memory,
     outgoing: &mut Outgoing,
     output: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let parts = Parts::of(delivery);
-    if parts.fields.has_rare {
-        return outgoing.structure(&rare::dispatch(delivery, &parts, consumer), output);
+    if message.fields.has_rare {
+        return outgoing.structure(&rare::dispatch(message, consumer), output);
     }
-    let slots = Slots::choose(&parts, consumer, memory, outgoing.cache_mut());
+    let slots = Slots::choose(message, consumer, memory, outgoing.cache_mut());
     let version = outgoing.settings().version;
-    outgoing.frame(&MessageDispatch { delivery, consumer, parts: &parts, slots, version }, output)
+    let frame = MessageDispatch::<'_, '_, false> { message, consumer, slots, version };
+    match frame.as_plain() {
+        Some(plain) => outgoing.frame(&plain, output),
+        None => outgoing.frame(&frame, output),
+    }
 }
 
 /// Appends the MessageDispatch without a message that ends a pull or a browse.
@@ -77,54 +110,35 @@ pub(crate) fn write_end(
     outgoing.frame(&EndOfMessages { consumer, consumer_slot, null }, output)
 }
 
-/// What the fields of the frame are taken from.
-pub(super) struct Parts<'a> {
-    pub header: Header,
-    pub fields: Fields<'a>,
-    /// Where the message is.
-    pub destination: DestinationName<'a>,
-    /// Where it was sent first.
-    pub original_destination: Option<DestinationName<'a>>,
-    /// The message id's producer.
-    pub producer: ProducerName<'a>,
-}
-
-impl<'a> Parts<'a> {
-    fn of(delivery: &Delivery<'a>) -> Parts<'a> {
-        let header = delivery.view.header();
-        let fields = Fields::of(&delivery.view);
-        let sent_to = fields.destination.unwrap_or((DestinationKind::Queue, b""));
-        let destination = delivery.destination.unwrap_or(sent_to);
-        let moved_from = (destination != sent_to).then_some(sent_to);
-        let (session, value) = (header.producer_session, header.producer_value);
-        let producer = ProducerName { connection: fields.connection, session, value };
-        Parts {
-            header,
-            fields,
-            destination,
-            original_destination: fields.original_destination.or(moved_from),
-            producer,
-        }
+impl<'a> Outbound<'a> {
+    /// The record.
+    pub(crate) fn view(&self) -> MessageView<'a> {
+        self.delivery.view
     }
 
     /// Who sent it here.
-    pub fn sender(&self) -> ProducerName<'a> {
+    pub(super) fn sender(&self) -> ProducerName<'a> {
         self.fields.sender.unwrap_or(self.producer)
     }
 
     /// The message's class; version 1 and 2 have none for blobs.
-    pub fn code(&self, version: u8) -> u8 {
+    pub(super) fn code(&self, version: u8) -> u8 {
         let code = active_mq_message::DEFINITION.code + self.header.body as u8;
         let blob = &active_mq_blob_message::DEFINITION;
         if code == blob.code && version < blob.since { active_mq_message::DEFINITION.code } else { code }
     }
 
-    pub fn has(&self, bit: u32) -> bool {
+    fn is_blob(&self, version: u8) -> bool {
+        self.code(version) == active_mq_blob_message::DEFINITION.code
+    }
+
+    pub(super) fn has(&self, bit: u32) -> bool {
         self.header.flags & bit != 0
     }
 }
 
 /// How each cached field is written, in the order of the wire.
+#[derive(Clone, Copy)]
 struct Slots {
     consumer: Slot,
     destination: Slot,
@@ -150,31 +164,46 @@ impl Slots {
         target: Slot::None,
     };
 
+    /// Whether the peer has all of the values.
+    #[inline]
+    fn are_known(&self) -> bool {
+        let of_message = self.sender.is_known() & self.sent_to.is_known() & self.original_destination.is_known();
+        let of_id = self.producer.is_known() & self.original_transaction.is_known();
+        let nulls = self.transaction.is_known() & self.target.is_known();
+        self.consumer.is_known() & self.destination.is_known() & of_message & of_id & nulls
+    }
+
     #[inline]
     fn choose(
-        parts: &Parts<'_>,
+        message: &Outbound<'_>,
         consumer: ConsumerName<'_>,
         memory: &mut Memory,
         cache: Option<&mut PeerCache>,
     ) -> Slots {
         let Some(cache) = cache else { return Slots::NONE };
-        let destination = destination_content(parts.destination);
-        let original = parts.original_destination.map(destination_content);
-        // The fields of a literal are evaluated in the order written.
+        let (destination, producer) = (destination_content(message.destination), message.producer.content());
+        let original = message.original_destination.map(destination_content);
+        // Values are placed in the order in which they are written.
+        let consumer = cache.place_only(&mut memory.consumer, consumer.content());
+        let placed = cache.place(&mut memory.destination, destination);
+        let sender = match message.fields.sender {
+            Some(sender) => cache.place(&mut memory.sender, sender.content()),
+            None => cache.place(&mut memory.producer, producer),
+        };
         Slots {
-            consumer: cache.place_only(&mut memory.consumer, consumer.content()),
-            destination: cache.place(&mut memory.destination, destination),
-            sender: match parts.fields.sender {
-                Some(sender) => cache.place(&mut memory.sender, sender.content()),
-                None => cache.place(&mut memory.producer, parts.producer.content()),
-            },
-            sent_to: cache.place(&mut memory.destination, destination),
+            consumer,
+            destination: placed,
+            sender,
+            sent_to: cache.place_again(placed, &mut memory.destination, destination),
             transaction: cache.null(),
             original_destination: match original {
                 Some(content) => cache.place(&mut memory.original_destination, content),
                 None => cache.null(),
             },
-            producer: cache.place(&mut memory.producer, parts.producer.content()),
+            producer: match message.fields.sender {
+                Some(_) => cache.place(&mut memory.producer, producer),
+                None => cache.place_again(sender, &mut memory.producer, producer),
+            },
             original_transaction: cache.null(),
             target: cache.null(),
         }
@@ -183,9 +212,13 @@ impl Slots {
 
 impl ConsumerName<'_> {
     fn content(&self) -> Content<'_> {
-        Content { head: head(consumer_id::DEFINITION.code, self.session, self.value), text: self.connection }
+        Content {
+            head: Head { code: consumer_id::DEFINITION.code, session: self.session, value: self.value },
+            text: self.connection,
+        }
     }
 
+    #[inline(always)]
     fn write<O: Output>(&self, output: &mut O) {
         output.object(consumer_id::DEFINITION.code);
         output.string(Some(self.connection));
@@ -196,9 +229,13 @@ impl ConsumerName<'_> {
 
 impl ProducerName<'_> {
     fn content(&self) -> Content<'_> {
-        Content { head: head(producer_id::DEFINITION.code, self.session, self.value), text: self.connection }
+        Content {
+            head: Head { code: producer_id::DEFINITION.code, session: self.session, value: self.value },
+            text: self.connection,
+        }
     }
 
+    #[inline(always)]
     fn write<O: Output>(&self, output: &mut O) {
         output.object(producer_id::DEFINITION.code);
         output.string(Some(self.connection));
@@ -208,14 +245,7 @@ impl ProducerName<'_> {
 }
 
 fn destination_content(destination: DestinationName<'_>) -> Content<'_> {
-    Content { head: head(destination_code(destination.0), 0, 0), text: destination.1 }
-}
-
-fn head(code: u8, session: i64, value: i64) -> [u8; 17] {
-    let mut head = [code; 17];
-    head[1..9].copy_from_slice(&session.to_le_bytes());
-    head[9..].copy_from_slice(&value.to_le_bytes());
-    head
+    Content { head: Head { code: destination_code(destination.0), session: 0, value: 0 }, text: destination.1 }
 }
 
 /// The code of a destination's class.
@@ -245,30 +275,31 @@ fn write_cached<O: Output>(slot: Slot, output: &mut O, value: impl FnOnce(&mut O
     }
 }
 
-struct MessageDispatch<'f, 'a> {
-    delivery: &'f Delivery<'a>,
+/// The frame of one message. A plain one, which most are, has a length known at compile time but for content and properties:
+/// its short fields are written without a branch.
+struct MessageDispatch<'f, 'a, const PLAIN: bool> {
+    message: &'f Outbound<'a>,
     consumer: ConsumerName<'f>,
-    parts: &'f Parts<'a>,
     slots: Slots,
     version: u8,
 }
 
-impl Frame for MessageDispatch<'_, '_> {
+impl<const PLAIN: bool> Frame for MessageDispatch<'_, '_, PLAIN> {
     const CODE: u8 = message_dispatch::DEFINITION.code;
 
     fn capacity(&self) -> usize {
-        self.delivery.view.bytes().len() + 512
+        self.message.delivery.view.bytes().len() + 512
     }
 
     #[inline(always)]
     fn write<O: Output>(&self, output: &mut O) {
         output.int(0);
         output.bool(false);
-        write_cached(self.slots.consumer, output, |output| self.consumer.write(output));
-        write_cached(self.slots.destination, output, |output| write_destination(self.parts.destination, output));
+        self.write_cached(self.slots.consumer, output, |output| self.consumer.write(output));
+        self.write_cached(self.slots.destination, output, |output| write_destination(self.message.destination, output));
         output.bool(true);
         output.marshal_aware();
-        output.byte(self.parts.code(self.version));
+        output.byte(self.message.code(self.version()));
         self.write_identity(output);
         self.write_properties(output);
         self.write_history(output);
@@ -277,84 +308,114 @@ impl Frame for MessageDispatch<'_, '_> {
     }
 }
 
-impl MessageDispatch<'_, '_> {
+impl<'f, 'a> MessageDispatch<'f, 'a, false> {
+    /// The same as a plain frame, if it is one: the peer has all its cached fields, and none of the optional ones is there.
+    #[inline(always)]
+    fn as_plain(&self) -> Option<MessageDispatch<'f, 'a, true>> {
+        let MessageDispatch { message, consumer, slots, version } = *self;
+        let ordinary = version >= PLAIN_SINCE && !message.is_blob(version);
+        let plain = ordinary && slots.are_known() && message.fields.are_plain();
+        plain.then_some(MessageDispatch { message, consumer, slots, version })
+    }
+}
+
+/// The version whose frames have all fields that are written here.
+const PLAIN_SINCE: u8 = 10;
+
+impl<const PLAIN: bool> MessageDispatch<'_, '_, PLAIN> {
     fn redeliveries(&self) -> i32 {
-        i32::try_from(self.delivery.redeliveries).unwrap_or(i32::MAX)
+        i32::try_from(self.message.delivery.redeliveries).unwrap_or(i32::MAX)
+    }
+
+    #[inline(always)]
+    fn version(&self) -> u8 {
+        if PLAIN { PLAIN_SINCE } else { self.version }
+    }
+
+    #[inline(always)]
+    fn optional<T>(&self, value: Option<T>) -> Option<T> {
+        if PLAIN { None } else { value }
+    }
+
+    #[inline(always)]
+    fn write_cached<O: Output>(&self, slot: Slot, output: &mut O, value: impl FnOnce(&mut O)) {
+        let slot = if PLAIN { Slot::Known(slot.index()) } else { slot };
+        write_cached(slot, output, value);
     }
 
     /// `commandId` to `originalTransactionId`.
     #[inline(always)]
     fn write_identity<O: Output>(&self, output: &mut O) {
-        let parts = self.parts;
+        let message = self.message;
         output.int(0);
         output.bool(false);
-        write_cached(self.slots.sender, output, |output| parts.sender().write(output));
-        write_cached(self.slots.sent_to, output, |output| write_destination(parts.destination, output));
-        write_cached(self.slots.transaction, output, Output::absent);
-        write_cached(self.slots.original_destination, output, |output| match parts.original_destination {
+        self.write_cached(self.slots.sender, output, |output| message.sender().write(output));
+        self.write_cached(self.slots.sent_to, output, |output| write_destination(message.destination, output));
+        self.write_cached(self.slots.transaction, output, Output::absent);
+        self.write_cached(self.slots.original_destination, output, |output| match message.original_destination {
             Some(destination) => write_destination(destination, output),
             None => output.absent(),
         });
         output.object(message_id::DEFINITION.code);
-        if self.version >= 10 {
-            output.string(parts.fields.text_view);
+        if self.version() >= 10 {
+            output.string(self.optional(message.fields.text_view));
         }
-        write_cached(self.slots.producer, output, |output| parts.producer.write(output));
-        output.long(parts.header.producer_sequence);
-        output.long(self.delivery.sequence.0.cast_signed());
-        write_cached(self.slots.original_transaction, output, Output::absent);
+        self.write_cached(self.slots.producer, output, |output| message.producer.write(output));
+        output.long(message.header.producer_sequence);
+        output.long(self.message.delivery.sequence.0.cast_signed());
+        self.write_cached(self.slots.original_transaction, output, Output::absent);
     }
 
     /// `groupID` to `marshalledProperties`.
     #[inline(always)]
     fn write_properties<O: Output>(&self, output: &mut O) {
-        let (header, fields) = (&self.parts.header, &self.parts.fields);
-        output.string(fields.group);
+        let (header, fields) = (&self.message.header, &self.message.fields);
+        output.string(self.optional(fields.group));
         output.int(header.group_sequence);
-        output.string(fields.correlation);
-        output.bool(self.parts.has(flag::PERSISTENT));
+        output.string(self.optional(fields.correlation));
+        output.bool(self.message.has(flag::PERSISTENT));
         output.long(header.expiration);
         output.byte(header.priority);
-        match fields.reply_to {
+        match self.optional(fields.reply_to) {
             Some(destination) => write_destination(destination, output),
             None => output.absent(),
         }
         output.long(header.timestamp);
-        output.string(fields.message_type);
-        output.bytes(self.delivery.view.content());
-        output.bytes(self.delivery.view.properties());
+        output.string(self.optional(fields.message_type));
+        output.bytes(self.message.delivery.view.content());
+        output.bytes(self.message.delivery.view.properties());
     }
 
     /// `dataStructure` to `jmsXGroupFirstForConsumer`.
     #[inline(always)]
     fn write_history<O: Output>(&self, output: &mut O) {
         output.absent();
-        write_cached(self.slots.target, output, Output::absent);
-        output.bool(self.parts.has(flag::COMPRESSED));
+        self.write_cached(self.slots.target, output, Output::absent);
+        output.bool(self.message.has(flag::COMPRESSED));
         output.int(self.redeliveries());
         output.absent();
-        output.long(self.parts.fields.arrival);
-        output.string(self.parts.fields.user);
-        output.bool(self.parts.has(flag::RECEIVED_BY_BRIDGE));
-        if self.version >= 2 {
-            output.bool(self.parts.has(flag::DROPPABLE));
+        output.long(self.message.fields.arrival);
+        output.string(self.optional(self.message.fields.user));
+        output.bool(self.message.has(flag::RECEIVED_BY_BRIDGE));
+        if self.version() >= 2 {
+            output.bool(self.message.has(flag::DROPPABLE));
         }
-        if self.version >= 3 {
+        if self.version() >= 3 {
             output.absent();
-            output.long(self.parts.header.broker_in_time);
-            output.long(self.delivery.unix_millis);
+            output.long(self.message.header.broker_in_time);
+            output.long(self.message.delivery.unix_millis);
         }
-        if self.version >= 10 {
+        if self.version() >= 10 {
             output.bool(false);
         }
     }
 
     #[inline(always)]
     fn write_blob<O: Output>(&self, output: &mut O) {
-        if self.parts.code(self.version) == active_mq_blob_message::DEFINITION.code {
-            output.string(self.parts.fields.blob_url);
-            output.string(self.parts.fields.blob_mime);
-            output.bool(self.parts.has(flag::DELETED_BY_BROKER));
+        if !PLAIN && self.message.is_blob(self.version) {
+            output.string(self.message.fields.blob_url);
+            output.string(self.message.fields.blob_mime);
+            output.bool(self.message.has(flag::DELETED_BY_BROKER));
         }
     }
 }
@@ -372,6 +433,7 @@ impl Frame for EndOfMessages<'_> {
         128 + self.consumer.connection.len()
     }
 
+    #[inline(always)]
     fn write<O: Output>(&self, output: &mut O) {
         output.int(0);
         output.bool(false);

@@ -45,6 +45,13 @@ impl<'a> Fields<'a> {
         fields
     }
 
+    /// Whether a message has none of the optional fields of a frame; those of a blob's are not looked at.
+    #[inline]
+    pub fn are_plain(&self) -> bool {
+        let strings = [self.correlation, self.message_type, self.group, self.user, self.text_view];
+        strings.iter().all(Option::is_none) && self.reply_to.is_none()
+    }
+
     #[inline]
     fn take(&mut self, tag: u8, bytes: &'a [u8]) {
         const RARE: std::ops::RangeInclusive<u8> = Tag::Transaction as u8..=Tag::TargetConsumer as u8;

@@ -1,6 +1,6 @@
 //! The writing direction of one connection: hand-written frames and those of the tables, side by side.
 
-use super::output::{Bits, Inline, Loose, Output};
+use super::output::{Bits, Inline, Loose, Output, STAGE_BYTES};
 use super::placing::PeerCache;
 use crate::openwire::{BooleanWriter, EncodeError, Encoder, Settings, Structure, WriterPolicy};
 
@@ -60,14 +60,19 @@ impl Outgoing {
     pub(super) fn frame<F: Frame>(&mut self, frame: &F, output: &mut Vec<u8>) -> Result<(), EncodeError> {
         let start = output.len();
         output.reserve(frame.capacity());
-        output.extend_from_slice(&[0, 0, 0, 0, F::CODE]);
         if self.settings.tight {
+            output.extend_from_slice(&[0, 0, 0, 0, F::CODE]);
             self.bits.clear();
             frame.write(&mut Bits(&mut self.bits));
             self.bits.write(output)?;
             frame.write(&mut Inline(output));
         } else {
-            frame.write(&mut Loose(output));
+            let mut stage = [0; STAGE_BYTES];
+            let mut loose = Loose::new(output, &mut stage);
+            loose.int(0);
+            loose.byte(F::CODE);
+            frame.write(&mut loose);
+            loose.finish();
         }
         let size = output.len() - start - 4;
         let limit = self.settings.max_frame_size.min(i32::MAX as usize);

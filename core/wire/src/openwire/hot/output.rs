@@ -22,51 +22,103 @@ pub(super) trait Output {
     fn marshal_aware(&mut self);
 
     /// A nested structure begins.
+    #[inline(always)]
     fn object(&mut self, code: u8) {
         self.bool(true);
         self.byte(code);
     }
 
     /// A nested structure that is null.
+    #[inline(always)]
     fn absent(&mut self) {
         self.bool(false);
     }
 }
 
+/// Bytes that [`Loose`] puts together before it appends them.
+pub(super) const STAGE_BYTES: usize = 128;
+
 /// Everything inline.
-pub(super) struct Loose<'a>(pub &'a mut Vec<u8>);
+///
+/// A frame is some forty short fields and a few long ones. The short ones are put together in a small array, whose fill level
+/// the compiler keeps in a register, as everything here is inlined; appending each of them to the vector would look at its
+/// length and capacity in memory each time.
+pub(super) struct Loose<'a> {
+    output: &'a mut Vec<u8>,
+    stage: &'a mut [u8; STAGE_BYTES],
+    staged: usize,
+}
+
+impl<'a> Loose<'a> {
+    #[inline(always)]
+    pub fn new(output: &'a mut Vec<u8>, stage: &'a mut [u8; STAGE_BYTES]) -> Loose<'a> {
+        Loose { output, stage, staged: 0 }
+    }
+
+    /// Appends what was put together; without it the last fields are missing.
+    #[inline(always)]
+    pub fn finish(self) {
+        self.output.extend_from_slice(&self.stage[..self.staged]);
+    }
+
+    #[inline(always)]
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        if self.stage.len() - self.staged < N {
+            append(self.output, &self.stage[..self.staged]);
+            self.staged = 0;
+        }
+        if let Some(room) = self.stage[self.staged..].first_chunk_mut() {
+            *room = bytes;
+        }
+        self.staged += N;
+    }
+
+    #[inline(always)]
+    fn put_long(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(&self.stage[..self.staged]);
+        self.output.extend_from_slice(bytes);
+        self.staged = 0;
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn append(output: &mut Vec<u8>, staged: &[u8]) {
+    output.extend_from_slice(staged);
+}
 
 impl Output for Loose<'_> {
     #[inline(always)]
     fn bool(&mut self, value: bool) {
-        self.0.push(u8::from(value));
+        self.put([u8::from(value)]);
     }
 
     #[inline(always)]
     fn byte(&mut self, value: u8) {
-        self.0.push(value);
+        self.put([value]);
     }
 
     #[inline(always)]
     fn short(&mut self, value: i16) {
-        self.0.extend_from_slice(&value.to_be_bytes());
+        self.put(value.to_be_bytes());
     }
 
     #[inline(always)]
     fn int(&mut self, value: i32) {
-        self.0.extend_from_slice(&value.to_be_bytes());
+        self.put(value.to_be_bytes());
     }
 
     #[inline(always)]
     fn long(&mut self, value: i64) {
-        self.0.extend_from_slice(&value.to_be_bytes());
+        self.put(value.to_be_bytes());
     }
 
     #[inline(always)]
     fn string(&mut self, value: Option<&[u8]>) {
         self.bool(value.is_some());
         if let Some(bytes) = value {
-            counted_string(self.0, bytes);
+            self.put(string_length(bytes));
+            self.put_long(bytes);
         }
     }
 
@@ -74,7 +126,8 @@ impl Output for Loose<'_> {
     fn bytes(&mut self, value: Option<&[u8]>) {
         self.bool(value.is_some());
         if let Some(bytes) = value {
-            counted_bytes(self.0, bytes);
+            self.put(bytes_length(bytes));
+            self.put_long(bytes);
         }
     }
 
@@ -147,13 +200,15 @@ impl Output for Inline<'_> {
 
     fn string(&mut self, value: Option<&[u8]>) {
         if let Some(bytes) = value {
-            counted_string(self.0, bytes);
+            self.0.extend_from_slice(&string_length(bytes));
+            self.0.extend_from_slice(bytes);
         }
     }
 
     fn bytes(&mut self, value: Option<&[u8]>) {
         if let Some(bytes) = value {
-            counted_bytes(self.0, bytes);
+            self.0.extend_from_slice(&bytes_length(bytes));
+            self.0.extend_from_slice(bytes);
         }
     }
 
@@ -172,17 +227,15 @@ fn long_bits(value: i64) -> (bool, bool) {
 
 /// Strings come out of records and ids that came in with a 16-bit length, so they have one.
 #[inline(always)]
-fn counted_string(output: &mut Vec<u8>, bytes: &[u8]) {
+fn string_length(bytes: &[u8]) -> [u8; 2] {
     debug_assert!(bytes.len() <= usize::from(u16::MAX));
-    output.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
-    output.extend_from_slice(bytes);
+    (bytes.len() as u16).to_be_bytes()
 }
 
 /// The length of a frame, and so of anything in it, fits into 31 bits.
 #[inline(always)]
-fn counted_bytes(output: &mut Vec<u8>, bytes: &[u8]) {
-    output.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-    output.extend_from_slice(bytes);
+fn bytes_length(bytes: &[u8]) -> [u8; 4] {
+    (bytes.len() as u32).to_be_bytes()
 }
 
 #[cfg(test)]

@@ -22,34 +22,54 @@ pub(super) enum Slot {
     Known(i16),
 }
 
+impl Slot {
+    /// Whether the peer has the value.
+    #[inline(always)]
+    pub fn is_known(self) -> bool {
+        matches!(self, Slot::Known(_))
+    }
+
+    /// The index, if there is one.
+    #[inline(always)]
+    pub fn index(self) -> i16 {
+        match self {
+            Slot::None => -1,
+            Slot::New(index) | Slot::Known(index) => index,
+        }
+    }
+}
+
 /// What one owner of values remembers of the table: its last value and where that was put, so that nothing need be hashed as
 /// long as the value stays the same.
 #[derive(Default, Debug)]
 pub(super) struct Remembered {
-    value: Vec<u8>,
+    head: Head,
+    text: Vec<u8>,
     slot: u16,
     /// The slot's stamp when the value was put there; 0: nowhere.
     stamp: u64,
 }
 
-/// A value by its content: what tells its kind and numbers, then its text.
+/// What a value is but for its text: the code of its type, and the numbers that it has.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Head {
+    pub code: u8,
+    pub session: i64,
+    pub value: i64,
+}
+
+/// A value by its content.
 #[derive(Clone, Copy)]
 pub(super) struct Content<'a> {
-    pub head: [u8; 17],
+    pub head: Head,
     pub text: &'a [u8],
 }
 
 impl Content<'_> {
-    fn equals(&self, value: &[u8]) -> bool {
-        value.len() == self.head.len() + self.text.len()
-            && value[self.head.len()..] == *self.text
-            && value[..self.head.len()] == self.head
-    }
-
-    fn copy_to(&self, value: &mut Vec<u8>) {
-        value.clear();
-        value.extend_from_slice(&self.head);
-        value.extend_from_slice(self.text);
+    /// All of it in one row, as the table of values has it.
+    fn key(&self) -> Box<[u8]> {
+        let Head { code, session, value } = self.head;
+        [&[code][..], &session.to_le_bytes(), &value.to_le_bytes(), self.text].concat().into()
     }
 }
 
@@ -98,7 +118,7 @@ impl PeerCache {
     /// Where a value stands. Values must be asked for in the order in which they are written.
     #[inline]
     pub fn place(&mut self, remembered: &mut Remembered, content: Content<'_>) -> Slot {
-        if self.holds(remembered) && content.equals(&remembered.value) {
+        if self.holds(remembered) && content.head == remembered.head && *content.text == *remembered.text {
             return Slot::Known(remembered.slot as i16);
         }
         self.search(remembered, content)
@@ -113,6 +133,15 @@ impl PeerCache {
         self.search(remembered, content)
     }
 
+    /// Where the value stands that this owner has placed last, with this outcome, in the same frame.
+    #[inline]
+    pub fn place_again(&mut self, placed: Slot, remembered: &mut Remembered, content: Content<'_>) -> Slot {
+        match placed {
+            Slot::New(-1) => placed,
+            _ => self.place_only(remembered, content),
+        }
+    }
+
     #[inline]
     fn holds(&self, remembered: &Remembered) -> bool {
         let entry = self.entries.get(usize::from(remembered.slot));
@@ -124,19 +153,22 @@ impl PeerCache {
         if content.text.len() > VALUE_BYTES || self.range.len() < 2 {
             return Slot::New(-1);
         }
-        content.copy_to(&mut remembered.value);
-        let (slot, found) = match self.slots.get(&remembered.value[..]) {
+        let key = content.key();
+        let (slot, found) = match self.slots.get(&key) {
             Some(slot) => (*slot, Slot::Known(*slot as i16)),
             None => {
-                let slot = self.put(&remembered.value);
+                let slot = self.put(key);
                 (slot, Slot::New(slot as i16))
             }
         };
+        remembered.head = content.head;
+        remembered.text.clear();
+        remembered.text.extend_from_slice(content.text);
         (remembered.slot, remembered.stamp) = (slot, self.entries[usize::from(slot)].stamp);
         found
     }
 
-    fn put(&mut self, value: &[u8]) -> u16 {
+    fn put(&mut self, value: Box<[u8]>) -> u16 {
         let slot = self.next;
         self.next = if slot + 1 < self.range.end { slot + 1 } else { self.range.start + 1 };
         if self.entries.len() <= usize::from(slot) {
@@ -145,8 +177,8 @@ impl PeerCache {
         let entry = &mut self.entries[usize::from(slot)];
         self.slots.remove(&entry.value);
         self.last_stamp += 1;
-        *entry = Entry { value: value.into(), stamp: self.last_stamp };
-        self.slots.insert(value.into(), slot);
+        *entry = Entry { value: value.clone(), stamp: self.last_stamp };
+        self.slots.insert(value, slot);
         slot
     }
 
@@ -163,7 +195,7 @@ mod tests {
     use super::*;
 
     fn content(text: &[u8]) -> Content<'_> {
-        Content { head: [1; 17], text }
+        Content { head: Head { code: 1, session: 2, value: 3 }, text }
     }
 
     /// What a reader makes of the slots: the value of each index.

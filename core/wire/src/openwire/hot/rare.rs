@@ -8,7 +8,7 @@ use std::sync::Arc;
 use postrider_model::record::{Tag, flag};
 
 use super::acknowledge::Acknowledged;
-use super::dispatch::{ConsumerName, Delivery, Parts, destination_code};
+use super::dispatch::{ConsumerName, Outbound, destination_code};
 use super::fields::{DestinationName, ProducerName};
 use super::input::{Cached, destination_kind};
 use super::message::{Blob, Sent, bit, body};
@@ -176,73 +176,73 @@ pub(crate) fn acknowledged(structure: &Structure) -> Acknowledged<'_> {
 }
 
 /// The MessageDispatch of a message that has rare structures.
-pub(super) fn dispatch(delivery: &Delivery<'_>, parts: &Parts<'_>, consumer: ConsumerName<'_>) -> Structure {
-    let redeliveries = i32::try_from(delivery.redeliveries).unwrap_or(i32::MAX);
+pub(super) fn dispatch(message: &Outbound<'_>, consumer: ConsumerName<'_>) -> Structure {
+    let redeliveries = i32::try_from(message.delivery.redeliveries).unwrap_or(i32::MAX);
     Structure::new(&message_dispatch::DEFINITION)
         .with(message_dispatch::CONSUMER_ID, consumer_structure(consumer))
-        .with(message_dispatch::DESTINATION, destination_structure(parts.destination))
-        .with(message_dispatch::MESSAGE, message_structure(delivery, parts, redeliveries))
+        .with(message_dispatch::DESTINATION, destination_structure(message.destination))
+        .with(message_dispatch::MESSAGE, message_structure(message, redeliveries))
         .with(message_dispatch::REDELIVERY_COUNTER, redeliveries)
 }
 
-fn message_structure(delivery: &Delivery<'_>, parts: &Parts<'_>, redeliveries: i32) -> Structure {
-    let (header, fields) = (&parts.header, &parts.fields);
-    let definition = definition(parts.code(NEWEST_VERSION), NEWEST_VERSION).expect("a message's code");
+fn message_structure(outbound: &Outbound<'_>, redeliveries: i32) -> Structure {
+    let (header, fields) = (&outbound.header, &outbound.fields);
+    let definition = definition(outbound.code(NEWEST_VERSION), NEWEST_VERSION).expect("a message's code");
     let id = Structure::new(&message_id::DEFINITION)
         .with(message_id::TEXT_VIEW, string(fields.text_view))
-        .with(message_id::PRODUCER_ID, producer_structure(parts.producer))
+        .with(message_id::PRODUCER_ID, producer_structure(outbound.producer))
         .with(message_id::PRODUCER_SEQUENCE_ID, header.producer_sequence)
-        .with(message_id::BROKER_SEQUENCE_ID, delivery.sequence.0.cast_signed());
+        .with(message_id::BROKER_SEQUENCE_ID, outbound.delivery.sequence.0.cast_signed());
     let mut structure = Structure::new(definition)
-        .with(message::PRODUCER_ID, producer_structure(parts.sender()))
-        .with(message::DESTINATION, destination_structure(parts.destination))
+        .with(message::PRODUCER_ID, producer_structure(outbound.sender()))
+        .with(message::DESTINATION, destination_structure(outbound.destination))
         .with(
             message::ORIGINAL_DESTINATION,
-            parts.original_destination.map(|name| destination_structure(name).shared()),
+            outbound.original_destination.map(|name| destination_structure(name).shared()),
         )
         .with(message::MESSAGE_ID, id)
         .with(message::GROUP_ID, string(fields.group))
         .with(message::GROUP_SEQUENCE, header.group_sequence)
         .with(message::CORRELATION_ID, string(fields.correlation))
-        .with(message::PERSISTENT, parts.has(flag::PERSISTENT))
+        .with(message::PERSISTENT, outbound.has(flag::PERSISTENT))
         .with(message::EXPIRATION, header.expiration)
         .with(message::PRIORITY, header.priority.cast_signed())
         .with(message::REPLY_TO, fields.reply_to.map(|name| destination_structure(name).shared()))
         .with(message::TIMESTAMP, header.timestamp)
         .with(message::TYPE, string(fields.message_type))
-        .with(message::CONTENT, Value::Bytes(delivery.view.content().map(Into::into)))
-        .with(message::MARSHALLED_PROPERTIES, Value::Bytes(delivery.view.properties().map(Into::into)))
-        .with(message::COMPRESSED, parts.has(flag::COMPRESSED))
+        .with(message::CONTENT, Value::Bytes(outbound.view().content().map(Into::into)))
+        .with(message::MARSHALLED_PROPERTIES, Value::Bytes(outbound.view().properties().map(Into::into)))
+        .with(message::COMPRESSED, outbound.has(flag::COMPRESSED))
         .with(message::REDELIVERY_COUNTER, redeliveries)
         .with(message::ARRIVAL, fields.arrival)
         .with(message::USER_ID, string(fields.user))
-        .with(message::RECIEVED_BY_DF_BRIDGE, parts.has(flag::RECEIVED_BY_BRIDGE))
-        .with(message::DROPPABLE, parts.has(flag::DROPPABLE))
+        .with(message::RECIEVED_BY_DF_BRIDGE, outbound.has(flag::RECEIVED_BY_BRIDGE))
+        .with(message::DROPPABLE, outbound.has(flag::DROPPABLE))
         .with(message::BROKER_IN_TIME, header.broker_in_time)
-        .with(message::BROKER_OUT_TIME, delivery.unix_millis);
-    set_rare(&mut structure, delivery);
-    set_blob(&mut structure, parts);
+        .with(message::BROKER_OUT_TIME, outbound.delivery.unix_millis);
+    set_rare(&mut structure, outbound);
+    set_blob(&mut structure, outbound);
     structure
 }
 
-fn set_rare(structure: &mut Structure, delivery: &Delivery<'_>) {
+fn set_rare(structure: &mut Structure, outbound: &Outbound<'_>) {
     for (tag, field) in NESTED {
-        if let Some(nested) = delivery.view.field(tag).and_then(restored) {
+        if let Some(nested) = outbound.view().field(tag).and_then(restored) {
             structure.set(field, nested);
         }
     }
     for (tag, field) in PATHS {
-        if let Some(path) = delivery.view.field(tag).and_then(restored_path) {
+        if let Some(path) = outbound.view().field(tag).and_then(restored_path) {
             structure.set(field, path);
         }
     }
 }
 
-fn set_blob(structure: &mut Structure, parts: &Parts<'_>) {
+fn set_blob(structure: &mut Structure, outbound: &Outbound<'_>) {
     if structure.is(&active_mq_blob_message::DEFINITION) {
-        structure.set(active_mq_blob_message::REMOTE_BLOB_URL, string(parts.fields.blob_url));
-        structure.set(active_mq_blob_message::MIME_TYPE, string(parts.fields.blob_mime));
-        structure.set(active_mq_blob_message::DELETED_BY_BROKER, parts.has(flag::DELETED_BY_BROKER));
+        structure.set(active_mq_blob_message::REMOTE_BLOB_URL, string(outbound.fields.blob_url));
+        structure.set(active_mq_blob_message::MIME_TYPE, string(outbound.fields.blob_mime));
+        structure.set(active_mq_blob_message::DELETED_BY_BROKER, outbound.has(flag::DELETED_BY_BROKER));
     }
 }
 

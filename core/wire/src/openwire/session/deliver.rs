@@ -5,7 +5,7 @@ use postrider_model::ConsumerHandle;
 use super::conversation::Conversation;
 use super::error::SessionError;
 use super::handles::Consumer;
-use super::{Delivery, Handles};
+use super::{Handles, Outbound};
 use crate::openwire::Structure;
 use crate::openwire::hot::dispatch::{write_dispatch, write_end};
 use crate::openwire::hot::fields::ProducerName;
@@ -16,13 +16,13 @@ impl Conversation {
     pub fn dispatch(
         &mut self,
         consumer: ConsumerHandle,
-        delivery: &Delivery<'_>,
+        message: &Outbound<'_>,
         handles: &mut Handles,
         output: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
         let Some(consumer) = self.own(consumer, handles) else { return Ok(()) };
         let (name, memory) = consumer.split();
-        write_dispatch(delivery, name, memory, &mut self.outgoing, output)?;
+        write_dispatch(message, name, memory, &mut self.outgoing, output)?;
         self.liveness.sent();
         Ok(())
     }

@@ -24,7 +24,7 @@ use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Now, limit
 use super::FrameSplitter;
 use conversation::{Context, Conversation};
 
-pub use super::hot::dispatch::Delivery;
+pub use super::hot::dispatch::{Delivery, Outbound};
 pub use error::SessionError;
 pub use handles::Handles;
 pub use profile::Profile;
@@ -128,11 +128,11 @@ impl Session {
     pub fn dispatch(
         &mut self,
         consumer: ConsumerHandle,
-        delivery: &Delivery<'_>,
+        message: &Outbound<'_>,
         handles: &mut Handles,
         output: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
-        self.conversation.dispatch(consumer, delivery, handles, output)
+        self.conversation.dispatch(consumer, message, handles, output)
     }
 
     /// A pull or a browse of this connection's consumer has ended.

@@ -98,7 +98,7 @@ fn a_message_comes_out_of_its_record_as_it_went_in() {
                 for redeliveries in [0, 3] {
                     let mut output = Vec::new();
                     let delivery = delivery(record, redeliveries);
-                    match write_dispatch(&delivery, CONSUMER, &mut memory, &mut outgoing, &mut output) {
+                    match write_dispatch(&delivery.outbound(), CONSUMER, &mut memory, &mut outgoing, &mut output) {
                         // The tables know no way to write a long tight string.
                         Err(EncodeError::StringTooLong { .. }) if tight => continue,
                         result => result.unwrap(),
@@ -129,8 +129,14 @@ fn strings_of_every_length_can_be_sent() {
         for (tight, cache_size) in FORMATS {
             let settings = settings(12, tight, cache_size);
             let (mut output, mut outgoing) = (Vec::new(), Outgoing::new(settings, 0));
-            write_dispatch(&delivery(&record, 0), CONSUMER, &mut Memory::default(), &mut outgoing, &mut output)
-                .unwrap();
+            write_dispatch(
+                &delivery(&record, 0).outbound(),
+                CONSUMER,
+                &mut Memory::default(),
+                &mut outgoing,
+                &mut output,
+            )
+            .unwrap();
             let dispatch = Decoder::new(settings).decode(&output[4..]).unwrap().unwrap();
             let message = dispatch.object(message_dispatch::MESSAGE).unwrap();
             assert_eq!(
@@ -150,7 +156,14 @@ fn a_moved_message_says_where_it_was_sent_first() {
         let settings = settings(12, tight, cache_size);
         let moved = Delivery { destination: Some((DestinationKind::Topic, b"moved")), ..delivery(&record, 0) };
         let mut output = Vec::new();
-        write_dispatch(&moved, CONSUMER, &mut Memory::default(), &mut Outgoing::new(settings, 0), &mut output).unwrap();
+        write_dispatch(
+            &moved.outbound(),
+            CONSUMER,
+            &mut Memory::default(),
+            &mut Outgoing::new(settings, 0),
+            &mut output,
+        )
+        .unwrap();
         let dispatch = Decoder::new(settings).decode(&output[4..]).unwrap().unwrap();
         let message = dispatch.object(message_dispatch::MESSAGE).unwrap();
         let name = |structure: &Structure, field| {
@@ -200,11 +213,12 @@ fn a_frame_that_is_too_large_leaves_no_trace() {
         let mut memory = Memory::default();
         for _ in 0..3 {
             let mut output = b"before".to_vec();
-            let result = write_dispatch(&delivery(&large, 0), CONSUMER, &mut memory, &mut outgoing, &mut output);
+            let result =
+                write_dispatch(&delivery(&large, 0).outbound(), CONSUMER, &mut memory, &mut outgoing, &mut output);
             assert!(matches!(result, Err(EncodeError::FrameTooLarge { limit: 4_500, .. })), "{result:?}");
             assert_eq!(output, b"before");
             output.clear();
-            write_dispatch(&delivery(&small, 0), CONSUMER, &mut memory, &mut outgoing, &mut output).unwrap();
+            write_dispatch(&delivery(&small, 0).outbound(), CONSUMER, &mut memory, &mut outgoing, &mut output).unwrap();
             decoder.decode(&output[4..]).unwrap();
         }
     }
