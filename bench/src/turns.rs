@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use postrider_broker::{Broker, Config};
+use postrider_broker::{Broker, Config, WindowSizes};
 use postrider_dispatcher::port::{ClientPort, port};
 use postrider_dispatcher::turn::BrokerTurn;
 use postrider_dispatcher::wake::Alarm;
@@ -155,7 +155,11 @@ fn broker_turn(port: postrider_dispatcher::port::BrokerPort) -> BrokerTurn<Insta
     let mut journal = Journal::recover(InstantStorage::default(), config, &mut |_, _| ()).expect("an empty journal");
     journal.poll().expect("no sync fails");
     // The window of a socket must not be what is measured.
-    let config = Config { hash_seed: HASH_SEED, send_window: u64::MAX, ..Config::default() };
+    let config = Config {
+        hash_seed: HASH_SEED,
+        send_window: WindowSizes { first: u64::MAX, largest: u64::MAX },
+        ..Config::default()
+    };
     let mut broker = Broker::new(config);
     broker.recovered(NOW, 0);
     let spool = Spool::new(NoSpill, SpoolConfig { keys: HASH_SEED, ..SpoolConfig::default() });

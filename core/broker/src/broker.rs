@@ -183,7 +183,7 @@ impl Broker {
         match command {
             Command::Publish(publish) => self.publish(port, publish, arena, step),
             Command::Acknowledge(acknowledge) => self.acknowledge(port, acknowledge, arena, step),
-            Command::Written { connection, bytes } => self.written(port, *connection, *bytes),
+            Command::Written { connection, bytes } => self.written(port, *connection, *bytes, step.now.nanos),
             Command::OpenConnection(open) => self.open_connection(port, open, step),
             Command::CloseConnection { connection, request, last_delivered, clean } => {
                 self.close_connection(port, *connection, *request, (*last_delivered, *clean), step);

@@ -1,5 +1,6 @@
 //! Settings of the state machine.
 
+use crate::window::WindowSizes;
 use postrider_model::limits;
 
 /// What can be set.
@@ -32,7 +33,7 @@ pub struct Config {
     /// Destinations that may exist.
     pub destinations: usize,
     /// Bytes sent to a connection that its socket has not taken (R23).
-    pub send_window: u64,
+    pub send_window: WindowSizes,
 }
 
 impl Default for Config {
@@ -51,7 +52,7 @@ impl Default for Config {
             marks: 65_536,
             mark_millis: 3_600_000,
             destinations: 1_000_000,
-            send_window: limits::SEND_WINDOW_BYTES,
+            send_window: WindowSizes::default(),
         }
     }
 }

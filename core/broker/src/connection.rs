@@ -6,6 +6,7 @@ use crate::duplicates::MarkReference;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
+use crate::window::SendWindow;
 use postrider_model::command::{LastDelivered, OpenConnection, OpenProducer, Request};
 use postrider_model::event::Failure;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, Handle, PortIndex};
@@ -80,8 +81,7 @@ pub(crate) struct Connection {
     pub definitions: Vec<Option<Definition>>,
     pub consumers: Vec<ConsumerIndex>,
     pub temporaries: Vec<DestinationIndex>,
-    /// Bytes sent to it that its socket has not taken (R23).
-    pub unwritten: u64,
+    pub window: SendWindow,
     /// Consumers that found the send window closed.
     pub blocked: Vec<ConsumerIndex>,
     pub paused: bool,
@@ -147,7 +147,7 @@ impl Broker {
             definitions: Vec::new(),
             consumers: Vec::new(),
             temporaries: Vec::new(),
-            unwritten: 0,
+            window: SendWindow::new(self.config.send_window),
             blocked: Vec::new(),
             paused: false,
         };

@@ -43,8 +43,7 @@ impl Broker {
         if consumer.credit() == 0 {
             return Take::NoCredit;
         }
-        let unwritten = self.connections[consumer.connection.0].unwritten;
-        if unwritten >= self.config.send_window && !planted("window-ignored") {
+        if !self.connections[consumer.connection.0].window.is_open() && !planted("window-ignored") {
             return Take::NoWindow;
         }
         if out.has_room(consumer.port) { Take::Yes } else { Take::NoRoom }
@@ -76,11 +75,11 @@ impl Broker {
     }
 
     /// A socket has taken bytes.
-    pub(crate) fn written(&mut self, port: PortIndex, handle: ConnectionHandle, bytes: u32) {
+    pub(crate) fn written(&mut self, port: PortIndex, handle: ConnectionHandle, bytes: u32, nanos: u64) {
         let Some(index) = self.connection(port, handle) else { return };
         let connection = &mut self.connections[index.0];
-        connection.unwritten = connection.unwritten.saturating_sub(u64::from(bytes));
-        if connection.unwritten >= self.config.send_window || connection.blocked.is_empty() {
+        connection.window.give_back(bytes, nanos);
+        if !connection.window.is_open() || connection.blocked.is_empty() {
             return;
         }
         for number in 0..connection.blocked.len() {

@@ -220,7 +220,7 @@ impl Broker {
         step.out.dispatch(consumer.port, dispatch, elsewhere);
         consumer.grant = None;
         consumer.served = true;
-        self.connections[consumer.connection.0].unwritten += u64::from(message.length);
+        self.connections[consumer.connection.0].window.take(message.length, step.now.nanos);
         self.statistics.dispatched += 1;
         Ok(())
     }

@@ -41,6 +41,7 @@ mod statistics;
 mod temporary;
 mod topic;
 mod turn;
+mod window;
 
 pub use broker::Broker;
 pub use config::Config;
@@ -48,3 +49,4 @@ pub use log::{Log, Store};
 pub use outbox::{EventBatch, Outbox};
 pub use recovery::RecoverError;
 pub use statistics::Statistics;
+pub use window::WindowSizes;

@@ -48,8 +48,9 @@ pub(crate) mod flag {
     pub const IN_FLIGHT: u8 = 4;
 }
 
-/// A message in one place. 64 bytes: one cache line.
+/// A message in one place. 64 bytes: one cache line, and not parts of two.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct Message {
     pub sequence: Sequence,
     /// First byte of the record's body.
@@ -73,7 +74,8 @@ pub(crate) struct Message {
     pub store: Store,
 }
 
-const _: () = assert!(size_of::<Message>() <= 64, "millions of them");
+const _: () =
+    assert!(size_of::<Option<Message>>() == 64, "millions of them, and the table needs no room to tell a free entry");
 
 impl Message {
     /// Whether all bits are set.

@@ -221,7 +221,7 @@ impl Broker {
             }
             let takes = self.takes(walker.member.consumer, step.out);
             if takes == Take::Yes {
-                recipients.push(self.count_sent(walker.member.consumer, length));
+                recipients.push(self.count_sent(walker.member.consumer, length, step.now.nanos));
             } else {
                 self.stay_behind(index, walker.member, cursor, takes);
             }
@@ -236,13 +236,13 @@ impl Broker {
         foreign && entry.target.is_none_or(|target| target == index)
     }
 
-    fn count_sent(&mut self, index: ConsumerIndex, length: u32) -> Recipient {
+    fn count_sent(&mut self, index: ConsumerIndex, length: u32, nanos: u64) -> Recipient {
         let consumer = &mut self.consumers[index.0];
         consumer.outstanding += 1;
         consumer.grant = None;
         consumer.served = true;
         let connection = &mut self.connections[consumer.connection.0];
-        connection.unwritten += u64::from(length);
+        connection.window.take(length, nanos);
         Recipient { consumer: consumer.handle, connection: connection.handle }
     }
 

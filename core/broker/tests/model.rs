@@ -3,7 +3,7 @@
 
 use crate::log::TestLog;
 use crate::world::{Got, Told, World, queue, record_of};
-use postrider_broker::{Config, Log};
+use postrider_broker::{Config, Log, WindowSizes};
 use postrider_journal::{Position, body_crc};
 use postrider_model::command::{Acknowledge, AcknowledgeKind, LastDelivered, OpenConsumer, Publish, Request};
 use postrider_model::{Command, CommandBatch, Event, Handle, Sequence};
@@ -91,7 +91,12 @@ const QUEUES: [&str; 3] = ["a", "b", "c"];
 
 impl Model {
     fn new(seed: u64) -> Model {
-        let config = Config { reservation: 200_000, allowance_chunk: CHUNK, send_window: 20_000, ..Config::default() };
+        let config = Config {
+            reservation: 200_000,
+            allowance_chunk: CHUNK,
+            send_window: WindowSizes { first: 20_000, largest: 40_000 },
+            ..Config::default()
+        };
         let clients = (0..3).map(|number| Client {
             name: format!("ID:client:{number}"),
             connection: None,

@@ -1,5 +1,6 @@
 //! What a seed is like: sizes, speeds, faults and clients, all drawn from its number.
 
+use postrider_broker::WindowSizes;
 use postrider_journal::Medium;
 
 use crate::client::ClientPlan;
@@ -59,7 +60,10 @@ impl SeedPlan {
             shards,
             own_broker: random.percent(40),
             disk,
-            network: NetworkPlan { most_pending: broker.send_window as usize + BEYOND_THE_WINDOW, ..network(random) },
+            network: NetworkPlan {
+                most_pending: broker.send_window.largest as usize + BEYOND_THE_WINDOW,
+                ..network(random)
+            },
             journal,
             broker,
             lives: 1 + random.index(7),
@@ -110,10 +114,15 @@ fn broker(random: &mut Random) -> postrider_broker::Config {
     postrider_broker::Config {
         hash_seed: random.next(),
         reservation: *random.pick(&[512, 2_000, 1 << 24]),
-        send_window: *random.pick(&[132 * 1024, 256 * 1024]),
+        send_window: window(random),
         allowance_chunk: *random.pick(&[1, 8, 1_000]),
         ..postrider_broker::Config::default()
     }
+}
+
+fn window(random: &mut Random) -> WindowSizes {
+    let first = *random.pick(&[132 * 1024, 256 * 1024]);
+    WindowSizes { first, largest: first * *random.pick(&[1, 2]) }
 }
 
 /// Where clients send and listen.

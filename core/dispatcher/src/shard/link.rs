@@ -60,7 +60,7 @@ struct RecordBytes {
 }
 
 /// Buffers that had to grow beyond this give their memory back: more than a send window fills only a large message.
-const KEPT_BUFFER_BYTES: usize = 2 * limits::SEND_WINDOW_BYTES as usize;
+const KEPT_BUFFER_BYTES: usize = 2 * limits::LARGEST_SEND_WINDOW_BYTES as usize;
 
 /// What an idle connection keeps.
 const IDLE_BUFFER_BYTES: usize = 4 * 1024;
@@ -131,9 +131,11 @@ impl Link {
         self.keep(buffer);
     }
 
-    /// Whether the client leaves so much unread that it is not read from either.
+    /// Whether the client leaves so much unread that it is not read from either. Dispatched messages, of which there is no more
+    /// than the send window, count as twice their record: they alone must not stop acknowledgements.
     pub fn is_choked(&self) -> bool {
-        self.sending && self.output.len() > limits::UNSENT_BYTES
+        let messages = 2 * self.records.encoded as usize;
+        self.sending && self.output.len() > limits::UNSENT_BYTES + messages
     }
 
     /// Whether nothing waits to be sent.
