@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
+use crate::append::Bound;
 use crate::frame::FRAME_HEADER;
 use crate::image::ImageWriter;
 use crate::journal::{Journal, Prepared};
@@ -69,14 +70,30 @@ impl<S: Storage> Journal<S> {
 
     /// A frame of `frame_bytes` waits for a segment.
     pub(crate) fn want(&mut self, frame_bytes: u64) {
-        let regular = room_of(self.table.segment_bytes, self.table.block);
-        if frame_bytes > regular && self.preparing.failed.is_none() {
-            let needed = frame_bytes + u64::from(self.table.block) + FRAME_HEADER as u64;
-            let bytes = needed.next_multiple_of(self.table.segment_bytes);
+        if frame_bytes > self.regular_room() && self.preparing.failed.is_none() {
+            let bytes = self.segment_for(frame_bytes);
             assert!(bytes <= u64::from(u32::MAX), "a batch of {frame_bytes} bytes");
             self.preparing.wanted = self.preparing.wanted.max(Some(bytes));
         }
         self.top_up();
+    }
+
+    /// Bytes that a frame may take in a segment of the usual size.
+    pub fn regular_room(&self) -> u64 {
+        room_of(self.table.segment_bytes, self.table.block)
+    }
+
+    /// Whether the disk budget has room for a batch that is too large for a segment of the usual size. For all others it has, as
+    /// long as reclaim keeps up.
+    pub fn affords(&self, bound: Bound) -> bool {
+        let bytes = bound.frame_bytes();
+        let kept = self.disk_bytes() - self.preparing.bytes();
+        bytes <= self.regular_room() || kept + self.segment_for(bytes) <= self.disk_budget()
+    }
+
+    fn segment_for(&self, frame_bytes: u64) -> u64 {
+        let needed = frame_bytes + u64::from(self.table.block) + FRAME_HEADER as u64;
+        needed.next_multiple_of(self.table.segment_bytes)
     }
 
     /// Keeps enough segments ready, as far as the disk budget goes.

@@ -4,9 +4,10 @@ use crate::broker::{Broker, Step};
 use crate::destination::Refusal;
 use crate::log::Log;
 use crate::messages::ConnectionIndex;
-use postrider_model::Event;
+use crate::outbox::Outbox;
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
+use postrider_model::{Event, Now, PortIndex};
 
 /// Segments that are kept free for acknowledgements, commits and moves.
 pub(crate) const RESERVED_SEGMENTS: u64 = 8;
@@ -41,6 +42,22 @@ impl Broker {
              setting `journal.disk_budget_bytes`, of which they may use half"
         );
         Err((Failure::ResourceAllocation, text.into()))
+    }
+
+    /// Refuses a persistent message for which the journal has no place, now or ever.
+    pub fn refuse_send<L: Log>(&mut self, port: PortIndex, publish: &Publish, now: Now, log: &mut L, out: &mut Outbox) {
+        let step = &mut Step { now, log, out };
+        if self.connection(port, publish.connection).is_none() {
+            return;
+        }
+        self.statistics.refused += 1;
+        let (length, budget) = (publish.record.length, step.log.disk_budget());
+        let left = budget.saturating_sub(step.log.live_log_bytes());
+        let text = format!(
+            "a message of {length} bytes does not fit into the journal, which has {left} of {budget} bytes left: consume some \
+             messages, raise the setting `journal.disk_budget_bytes`, or send smaller ones"
+        );
+        self.refuse(port, publish.connection, publish.request, (Failure::ResourceAllocation, text.into()), step);
     }
 
     fn pause<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {

@@ -32,6 +32,24 @@ impl Broker {
         bound
     }
 
+    /// What a batch stages without the sends for which a frame of this size has no place, and which these are, by their place in
+    /// the batch: those are to be refused, with [`Broker::refuse_send`]. For a batch that the disk budget has no room for.
+    #[must_use]
+    pub fn bound_within(&self, port: PortIndex, batch: &CommandBatch, frame_bytes: u64) -> (Bound, Vec<usize>) {
+        let mut bound = acknowledgement_bound(0);
+        let mut refused = Vec::new();
+        for (index, command) in batch.commands.iter().enumerate() {
+            let Bound { records, bytes } = self.command_bound(port, command);
+            let with = Bound { records: bound.records + records, bytes: bound.bytes + bytes };
+            if with.frame_bytes() > frame_bytes && matches!(command, Command::Publish(publish) if publish.persistent) {
+                refused.push(index);
+            } else {
+                bound = with;
+            }
+        }
+        (bound, refused)
+    }
+
     fn command_bound(&self, port: PortIndex, command: &Command) -> Bound {
         let names = |destinations: &[Destination]| {
             let bytes = destinations.iter().map(|destination| SMALL + destination.name.len() as u64).sum();
@@ -41,7 +59,8 @@ impl Broker {
             Command::Publish(publish) => {
                 let places = 24 + 8 * limits::COMPOSITE_PARTS as u64;
                 let unused = self.undefined_parts(port, publish.connection, publish.destination);
-                Bound { records: 1 + 2 * unused.0, bytes: u64::from(publish.record.length) + places + unused.1 }
+                let stored = if publish.persistent { u64::from(publish.record.length) } else { 0 };
+                Bound { records: 1 + 2 * unused.0, bytes: stored + places + unused.1 }
             }
             // A destination is created by the first send to it, which may be in the same batch.
             Command::DefineDestination { destinations, .. } => names(destinations),

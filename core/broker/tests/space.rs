@@ -3,9 +3,10 @@
 use crate::log::TestLog;
 use crate::world::{World, handle, queue, record, wanted};
 use postrider_broker::{Config, Log as _};
-use postrider_model::Event;
-use postrider_model::command::{AcknowledgeKind, Request};
+use postrider_journal::body_crc;
+use postrider_model::command::{AcknowledgeKind, Publish, Request};
 use postrider_model::event::Failure;
+use postrider_model::{Command, CommandBatch, Event, PortIndex};
 
 const SEGMENT: u64 = 4 << 10;
 
@@ -46,6 +47,50 @@ fn at_the_limit_those_who_wait_are_refused_and_the_others_paused() {
     world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, last), stored as u32 + 1);
     world.settle();
     assert!(world.events(0).contains(&Event::Resume { connection: handle(2) }));
+}
+
+#[test]
+fn sends_beyond_a_frame_are_refused_and_what_comes_with_them_is_not() {
+    let mut world = small();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 100);
+    world.send(0, 1, &queue("q"), "first", true);
+    world.settle();
+    let first = world.got(0)[0].sequence.0;
+    let mut batch = CommandBatch::default();
+    for length in [5_000, 500, 5_000, 500] {
+        let bytes = record(&[queue("q")], &vec![b'x'; length], true, 0, 0);
+        let (record, record_crc) = (batch.store(&bytes), body_crc(&bytes));
+        batch.commands.push(Command::Publish(Publish {
+            connection: handle(1),
+            request: wanted(7),
+            producer: 0,
+            destination: 0,
+            record,
+            record_crc,
+            persistent: true,
+            windowed: false,
+            producer_sequence: 0,
+        }));
+    }
+    let (bound, refused) = world.broker.bound_within(PortIndex(0), &batch, 4_000);
+    assert_eq!(refused, [0, 2]);
+    assert!((1_000..4_000).contains(&bound.frame_bytes()), "{bound:?}");
+    assert_eq!(
+        world.broker.bound_within(PortIndex(0), &batch, 100_000),
+        (world.broker.bound(PortIndex(0), &batch), vec![])
+    );
+    let Command::Publish(publish) = &batch.commands[0] else { panic!("a send") };
+    world.broker.refuse_send(PortIndex(0), publish, world.now, &mut world.log, &mut world.out);
+    world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, first), 1);
+    world.settle();
+    let failures: Vec<_> = world.events(0).into_iter().filter(|event| matches!(event, Event::Failed { .. })).collect();
+    let [Event::Failed { failure: Failure::ResourceAllocation, message, correlation, .. }] = &failures[..] else {
+        panic!("{failures:?}")
+    };
+    assert!(message.contains("does not fit") && message.contains("disk_budget_bytes"), "{message}");
+    assert_eq!(*correlation, Some(publish.request.command));
+    assert_eq!(world.broker.statistics().messages, 0);
 }
 
 #[test]

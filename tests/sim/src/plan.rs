@@ -102,8 +102,7 @@ fn journal(random: &mut Random, segment_bytes: u64, scarce: bool) -> postrider_j
         hot_bytes: segment_bytes * random.within(1..6),
         cold_bytes: segment_bytes * random.within(1..4),
         read_ahead: BLOCK * random.within(1..9) as u32,
-        // A batch of large messages has to fit behind what is there at the limit: one that does not waits for room, and its
-        // port with it.
+        // With less, connections paused at the limit wait for consumers that wait on paused connections themselves.
         disk_budget: Some(if scarce { 48 * segment_bytes } else { 512 << 20 }),
         prepared: 1 + random.index(2),
         keys: random.next(),

@@ -7,7 +7,7 @@ mod returns;
 
 use postrider_broker::{Broker, Outbox};
 use postrider_journal::{Journal, NotReady, Position, Spill, Spool, Storage, SyncFailed};
-use postrider_model::{CommandBatch, Now, PortIndex};
+use postrider_model::{Command, CommandBatch, Now, PortIndex};
 
 use crate::port::BrokerPort;
 pub use gathering::Company;
@@ -170,25 +170,44 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
 
     /// One batch of each port, another port first each time (R23).
     fn handle_batches(&mut self, now: Now) -> usize {
-        let ports = self.ports.len();
+        let (ports, first) = (self.ports.len(), self.first_port);
         let mut commands = 0;
-        for port in (0..ports).map(|step| (self.first_port + step) % ports) {
+        for port in (0..ports).map(|step| (first + step) % ports) {
             let Some(batch) = self.postponed[port].take().or_else(|| self.ports[port].commands.pop()) else { continue };
-            let bound = self.broker.bound(PortIndex(port as u16), &batch);
-            if let Err(NotReady) = self.logs.journal.begin(bound) {
+            let index = PortIndex(port as u16);
+            let Ok(refused) = self.begin(index, &batch) else {
                 self.statistics.postponed += 1;
                 self.postponed[port] = Some(batch);
                 continue;
-            }
-            for command in &batch.commands {
-                let port = PortIndex(port as u16);
-                self.broker.handle(port, command, &batch.arena, now, &mut self.logs, &mut self.outbox);
+            };
+            for (place, command) in batch.commands.iter().enumerate() {
+                let (logs, out) = (&mut self.logs, &mut self.outbox);
+                match command {
+                    Command::Publish(publish) if refused.contains(&place) => {
+                        self.broker.refuse_send(index, publish, now, logs, out);
+                    }
+                    _ => self.broker.handle(index, command, &batch.arena, now, logs, out),
+                }
             }
             commands += batch.commands.len();
             self.ports[port].commands.recycle(batch);
         }
         self.first_port = (self.first_port + 1) % ports.max(1);
         commands
+    }
+
+    /// Takes room for a batch in the journal. Where its disk budget has none, and reclaim will make none, the sends that do not fit
+    /// are refused, so that they do not hold up what their port brings besides, acknowledgements above all (R6, R24). Gives their
+    /// places in the batch: none, as a rule.
+    fn begin(&mut self, port: PortIndex, batch: &CommandBatch) -> Result<Vec<usize>, NotReady> {
+        let (journal, broker) = (&mut self.logs.journal, &self.broker);
+        let bound = broker.bound(port, batch);
+        let begun = journal.begin(bound);
+        if begun.is_ok() || journal.affords(bound) || broker.walks() {
+            return begun.map(|()| Vec::new());
+        }
+        let (bound, refused) = broker.bound_within(port, batch, journal.regular_room());
+        journal.begin(bound).map(|()| refused)
     }
 
     /// Deliveries go at once, replies when everything appended before them is committed (R13). The deliveries of all ports go
