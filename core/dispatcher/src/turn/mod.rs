@@ -183,7 +183,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             for (place, command) in batch.commands.iter().enumerate() {
                 let (logs, out) = (&mut self.logs, &mut self.outbox);
                 match command {
-                    Command::Publish(publish) if refused.contains(&place) => {
+                    Command::Publish(publish) if !refused.is_empty() && refused.contains(&place) => {
                         self.broker.refuse_send(index, publish, now, logs, out);
                     }
                     _ => self.broker.handle(index, command, &batch.arena, now, logs, out),
