@@ -1,48 +1,57 @@
-//! Planted bugs: each breaks one rule, so that a test which should see it can be seen to do so. Without the feature `plant` the
-//! question is answered at compile time, and the branches are gone.
+//! Planted bugs: each breaks one rule, so that a test which should see it can be seen to do so.
 
-#[cfg(feature = "plant")]
-mod planted {
-    use std::cell::Cell;
+/// A crate's planted bugs, each with its rule, and the question whether one is planted. Without the crate's feature `plant` the
+/// question is answered at compile time, and the branches are gone.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! planted_bugs {
+    ($($bug:expr),* $(,)?) => {
+        #[cfg(feature = "plant")]
+        mod planted {
+            use std::cell::Cell;
 
-    /// Name and rule of every planted bug.
-    pub const LIST: &[(&str, &str)] = &[
-        ("skip-epoch-check", "R1: a frame of an earlier life counts"),
-        ("keep-after-hole", "R2: valid frames after a torn one are kept"),
-        ("damage-is-the-end", "R2: the log is cut at any bad frame"),
-        ("no-sync-before-epoch", "R3: recovery answers before it has synced what it keeps"),
-        ("rewrite-last-block", "R4: a synced block is written again"),
-        ("unseeded-checksum", "R5: checks do not depend on the segment's key"),
-        ("skip-body-crc", "R5: bodies from a disk are not checked"),
-        ("bound-without-overhead", "R6: room is taken for bodies alone"),
-        ("retry-failed-sync", "R7: a failed sync is tried again"),
-        ("ack-before-sync", "R4: durable moves with the submit"),
-        ("head-in-closing-pad", "R20: a full segment's pad states a head whose moves come behind it"),
-        ("recycle-before-head-committed", "R20: segments go before the head is durable"),
-        ("recycle-under-read", "R20: a segment goes while a window of it is being read"),
-    ];
+            /// Name and rule of every planted bug.
+            pub const LIST: &[(&str, &str)] = &[$($bug),*];
 
-    thread_local!(static CHOSEN: Cell<&'static str> = const { Cell::new("") });
+            thread_local!(static CHOSEN: Cell<&'static str> = const { Cell::new("") });
 
-    /// Plants a bug in this thread; an empty name takes it out. Panics on an unknown name.
-    pub fn set(name: &str) {
-        let known = LIST.iter().map(|(known, _)| *known).find(|known| *known == name);
-        assert!(known.is_some() || name.is_empty(), "no planted bug is called {name}");
-        CHOSEN.set(known.unwrap_or(""));
-    }
+            /// Plants a bug in this thread; an empty name takes it out. Panics on an unknown name.
+            pub fn set(name: &str) {
+                let known = LIST.iter().map(|(known, _)| *known).find(|known| *known == name);
+                assert!(known.is_some() || name.is_empty(), "no planted bug is called {name}");
+                CHOSEN.set(known.unwrap_or(""));
+            }
 
-    pub(crate) fn planted(name: &str) -> bool {
-        CHOSEN.get() == name
-    }
+            pub(crate) fn planted(name: &str) -> bool {
+                CHOSEN.get() == name
+            }
+        }
+
+        #[cfg(feature = "plant")]
+        pub(crate) use planted::planted;
+        #[cfg(feature = "plant")]
+        pub use planted::{LIST, set};
+
+        #[cfg(not(feature = "plant"))]
+        #[inline(always)]
+        pub(crate) const fn planted(_name: &str) -> bool {
+            false
+        }
+    };
 }
 
-#[cfg(feature = "plant")]
-pub(crate) use planted::planted;
-#[cfg(feature = "plant")]
-pub use planted::{LIST, set};
-
-#[cfg(not(feature = "plant"))]
-#[inline(always)]
-pub(crate) const fn planted(_name: &str) -> bool {
-    false
+planted_bugs! {
+    ("skip-epoch-check", "R1: a frame of an earlier life counts"),
+    ("keep-after-hole", "R2: valid frames after a torn one are kept"),
+    ("damage-is-the-end", "R2: the log is cut at any bad frame"),
+    ("no-sync-before-epoch", "R3: recovery answers before it has synced what it keeps"),
+    ("rewrite-last-block", "R4: a synced block is written again"),
+    ("unseeded-checksum", "R5: checks do not depend on the segment's key"),
+    ("skip-body-crc", "R5: bodies from a disk are not checked"),
+    ("bound-without-overhead", "R6: room is taken for bodies alone"),
+    ("retry-failed-sync", "R7: a failed sync is tried again"),
+    ("ack-before-sync", "R4: durable moves with the submit"),
+    ("head-in-closing-pad", "R20: a full segment's pad states a head whose moves come behind it"),
+    ("recycle-before-head-committed", "R20: segments go before the head is durable"),
+    ("recycle-under-read", "R20: a segment goes while a window of it is being read"),
 }

@@ -1,49 +1,18 @@
-//! Planted bugs: each breaks one rule, so that a test which should see it can be seen to do so. Without the feature `plant` the
-//! question is answered at compile time, and the branches are gone.
+//! Planted bugs: each breaks one rule, so that a test which should see it can be seen to do so.
 
-#[cfg(feature = "plant")]
-mod planted {
-    use std::cell::Cell;
-
-    /// Name and rule of every planted bug.
-    pub const LIST: &[(&str, &str)] = &[
-        ("reuse-sequence", "R9: numbering goes on after a restart where the log ends"),
-        ("dead-message-moved", "R10: reclaim moves a message that is acknowledged"),
-        ("ack-after-other-record", "R11: acknowledgements are written after the records that follow them"),
-        ("dispatch-before-commit", "R14: a persistent message goes out before its commit"),
-        ("under-marked", "R15: after a crash only stored counters count"),
-        ("stale-generation", "R16: commands of a connection that was taken over are heeded"),
-        ("duplicate-mark-lost", "R17: reclaim forgets what producers have sent"),
-        ("reclaim-late", "R19: reclaim starts only at five times the live bytes"),
-        ("head-too-early", "R20: the front goes while marks and destinations are homed in it"),
-        ("spool-freed-early", "R21: a spool segment goes while one message lives in it"),
-        ("credit-ignored", "R23: a consumer gets one message more than its prefetch"),
-        ("window-ignored", "R23: a connection's send window does not hold dispatch"),
-        ("unbounded-handle", "R25: jobs run to their end within one turn"),
-        ("lost-return-order", "what a closed consumer had goes behind newer messages"),
-    ];
-
-    thread_local!(static CHOSEN: Cell<&'static str> = const { Cell::new("") });
-
-    /// Plants a bug in this thread; an empty name takes it out. Panics on an unknown name.
-    pub fn set(name: &str) {
-        let known = LIST.iter().map(|(known, _)| *known).find(|known| *known == name);
-        assert!(known.is_some() || name.is_empty(), "no planted bug is called {name}");
-        CHOSEN.set(known.unwrap_or(""));
-    }
-
-    pub(crate) fn planted(name: &str) -> bool {
-        CHOSEN.get() == name
-    }
-}
-
-#[cfg(feature = "plant")]
-pub(crate) use planted::planted;
-#[cfg(feature = "plant")]
-pub use planted::{LIST, set};
-
-#[cfg(not(feature = "plant"))]
-#[inline(always)]
-pub(crate) const fn planted(_name: &str) -> bool {
-    false
+postrider_journal::planted_bugs! {
+    ("reuse-sequence", "R9: numbering goes on after a restart where the log ends"),
+    ("dead-message-moved", "R10: reclaim moves a message that is acknowledged"),
+    ("ack-after-other-record", "R11: acknowledgements are written after the records that follow them"),
+    ("dispatch-before-commit", "R14: a persistent message goes out before its commit"),
+    ("under-marked", "R15: after a crash only stored counters count"),
+    ("stale-generation", "R16: commands of a connection that was taken over are heeded"),
+    ("duplicate-mark-lost", "R17: reclaim forgets what producers have sent"),
+    ("reclaim-late", "R19: reclaim starts only at five times the live bytes"),
+    ("head-too-early", "R20: the front goes while marks and destinations are homed in it"),
+    ("spool-freed-early", "R21: a spool segment goes while one message lives in it"),
+    ("credit-ignored", "R23: a consumer gets one message more than its prefetch"),
+    ("window-ignored", "R23: a connection's send window does not hold dispatch"),
+    ("unbounded-handle", "R25: jobs run to their end within one turn"),
+    ("lost-return-order", "what a closed consumer had goes behind newer messages"),
 }

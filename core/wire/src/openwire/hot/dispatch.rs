@@ -1,62 +1,16 @@
 //! MessageDispatch, from a record.
 
-use postrider_model::record::{Header, flag};
-use postrider_model::{DestinationKind, MessageView, Sequence};
+use postrider_model::record::flag;
 
-use super::fields::{DestinationName, Fields, ProducerName};
+use super::fields::{DestinationName, ProducerName};
+use super::outbound::{Outbound, destination_code};
 use super::outgoing::{Frame, Outgoing};
 use super::output::Output;
-use super::placing::{Content, Head, PeerCache, Remembered, Slot};
+use super::placing::Slot;
 use super::rare;
+use super::slots::{Memory, Slots};
 use crate::openwire::EncodeError;
-use crate::openwire::schema::{
-    active_mq_blob_message, active_mq_message, active_mq_queue, consumer_id, message_dispatch, message_id, producer_id,
-};
-
-/// A message on its way to a consumer.
-#[derive(Clone, Copy)]
-pub struct Delivery<'a> {
-    /// The record.
-    pub view: MessageView<'a>,
-    /// Its sequence.
-    pub sequence: Sequence,
-    /// Earlier deliveries.
-    pub redeliveries: u32,
-    /// Where the message is, if not where the record says.
-    pub destination: Option<(DestinationKind, &'a [u8])>,
-    /// Milliseconds since 1970.
-    pub unix_millis: i64,
-}
-
-impl<'a> Delivery<'a> {
-    /// Reads the record.
-    #[must_use]
-    #[inline]
-    pub fn outbound(self) -> Outbound<'a> {
-        let header = self.view.header();
-        let fields = Fields::of(&self.view);
-        let sent_to = fields.destination.unwrap_or((DestinationKind::Queue, b""));
-        let destination = self.destination.unwrap_or(sent_to);
-        let moved_from = (destination != sent_to).then_some(sent_to);
-        let (session, value) = (header.producer_session, header.producer_value);
-        let producer = ProducerName { connection: fields.connection, session, value };
-        let original_destination = fields.original_destination.or(moved_from);
-        Outbound { delivery: self, header, fields, destination, original_destination, producer }
-    }
-}
-
-/// A delivery whose record has been read: once, however many consumers it goes to.
-pub struct Outbound<'a> {
-    pub(super) delivery: Delivery<'a>,
-    pub(super) header: Header,
-    pub(super) fields: Fields<'a>,
-    /// Where the message is.
-    pub(super) destination: DestinationName<'a>,
-    /// Where it was sent first.
-    pub(super) original_destination: Option<DestinationName<'a>>,
-    /// The message id's producer.
-    pub(super) producer: ProducerName<'a>,
-}
+use crate::openwire::schema::{consumer_id, message_dispatch, message_id, producer_id};
 
 /// A ConsumerId, by its parts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,16 +18,6 @@ pub(crate) struct ConsumerName<'a> {
     pub connection: &'a [u8],
     pub session: i64,
     pub value: i64,
-}
-
-/// What a consumer's last messages have put into the peer's cache.
-#[derive(Default, Debug)]
-pub(crate) struct Memory {
-    consumer: Remembered,
-    destination: Remembered,
-    original_destination: Remembered,
-    producer: Remembered,
-    sender: Remembered,
 }
 
 /// Appends the message as a MessageDispatch for the consumer. After an error `output` is as it was.
@@ -103,121 +47,11 @@ pub(crate) fn write_end(
     outgoing: &mut Outgoing,
     output: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let (consumer_slot, null) = match outgoing.cache_mut() {
-        Some(cache) => (cache.place_only(&mut memory.consumer, consumer.content()), cache.null()),
-        None => (Slot::None, Slot::None),
-    };
+    let (consumer_slot, null) = Slots::choose_for_end(consumer, memory, outgoing.cache_mut());
     outgoing.frame(&EndOfMessages { consumer, consumer_slot, null }, output)
 }
 
-impl<'a> Outbound<'a> {
-    /// The record.
-    pub(crate) fn view(&self) -> MessageView<'a> {
-        self.delivery.view
-    }
-
-    /// Who sent it here.
-    pub(super) fn sender(&self) -> ProducerName<'a> {
-        self.fields.sender.unwrap_or(self.producer)
-    }
-
-    /// The message's class; version 1 and 2 have none for blobs.
-    pub(super) fn code(&self, version: u8) -> u8 {
-        let code = active_mq_message::DEFINITION.code + self.header.body as u8;
-        let blob = &active_mq_blob_message::DEFINITION;
-        if code == blob.code && version < blob.since { active_mq_message::DEFINITION.code } else { code }
-    }
-
-    fn is_blob(&self, version: u8) -> bool {
-        self.code(version) == active_mq_blob_message::DEFINITION.code
-    }
-
-    pub(super) fn has(&self, bit: u32) -> bool {
-        self.header.flags & bit != 0
-    }
-}
-
-/// How each cached field is written, in the order of the wire.
-#[derive(Clone, Copy)]
-struct Slots {
-    consumer: Slot,
-    destination: Slot,
-    sender: Slot,
-    sent_to: Slot,
-    transaction: Slot,
-    original_destination: Slot,
-    producer: Slot,
-    original_transaction: Slot,
-    target: Slot,
-}
-
-impl Slots {
-    const NONE: Slots = Slots {
-        consumer: Slot::None,
-        destination: Slot::None,
-        sender: Slot::None,
-        sent_to: Slot::None,
-        transaction: Slot::None,
-        original_destination: Slot::None,
-        producer: Slot::None,
-        original_transaction: Slot::None,
-        target: Slot::None,
-    };
-
-    /// Whether the peer has all of the values.
-    #[inline]
-    fn are_known(&self) -> bool {
-        let of_message = self.sender.is_known() & self.sent_to.is_known() & self.original_destination.is_known();
-        let of_id = self.producer.is_known() & self.original_transaction.is_known();
-        let nulls = self.transaction.is_known() & self.target.is_known();
-        self.consumer.is_known() & self.destination.is_known() & of_message & of_id & nulls
-    }
-
-    #[inline]
-    fn choose(
-        message: &Outbound<'_>,
-        consumer: ConsumerName<'_>,
-        memory: &mut Memory,
-        cache: Option<&mut PeerCache>,
-    ) -> Slots {
-        let Some(cache) = cache else { return Slots::NONE };
-        let (destination, producer) = (destination_content(message.destination), message.producer.content());
-        let original = message.original_destination.map(destination_content);
-        // Values are placed in the order in which they are written.
-        let consumer = cache.place_only(&mut memory.consumer, consumer.content());
-        let placed = cache.place(&mut memory.destination, destination);
-        let sender = match message.fields.sender {
-            Some(sender) => cache.place(&mut memory.sender, sender.content()),
-            None => cache.place(&mut memory.producer, producer),
-        };
-        Slots {
-            consumer,
-            destination: placed,
-            sender,
-            sent_to: cache.place_again(placed, &mut memory.destination, destination),
-            transaction: cache.null(),
-            original_destination: match original {
-                Some(content) => cache.place(&mut memory.original_destination, content),
-                None => cache.null(),
-            },
-            producer: match message.fields.sender {
-                Some(_) => cache.place(&mut memory.producer, producer),
-                None => cache.place_again(sender, &mut memory.producer, producer),
-            },
-            original_transaction: cache.null(),
-            target: cache.null(),
-        }
-    }
-}
-
 impl ConsumerName<'_> {
-    fn content(&self) -> Content<'_> {
-        Content {
-            head: Head { code: consumer_id::DEFINITION.code, session: self.session, value: self.value },
-            text: self.connection,
-        }
-    }
-
     #[inline(always)]
     fn write<O: Output>(&self, output: &mut O) {
         output.object(consumer_id::DEFINITION.code);
@@ -228,13 +62,6 @@ impl ConsumerName<'_> {
 }
 
 impl ProducerName<'_> {
-    fn content(&self) -> Content<'_> {
-        Content {
-            head: Head { code: producer_id::DEFINITION.code, session: self.session, value: self.value },
-            text: self.connection,
-        }
-    }
-
     #[inline(always)]
     fn write<O: Output>(&self, output: &mut O) {
         output.object(producer_id::DEFINITION.code);
@@ -242,15 +69,6 @@ impl ProducerName<'_> {
         output.long(self.value);
         output.long(self.session);
     }
-}
-
-fn destination_content(destination: DestinationName<'_>) -> Content<'_> {
-    Content { head: Head { code: destination_code(destination.0), session: 0, value: 0 }, text: destination.1 }
-}
-
-/// The code of a destination's class.
-pub(crate) fn destination_code(kind: DestinationKind) -> u8 {
-    active_mq_queue::DEFINITION.code + kind as u8
 }
 
 #[inline(always)]

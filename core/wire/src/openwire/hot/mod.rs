@@ -9,11 +9,13 @@ pub(super) mod dispatch;
 pub(super) mod fields;
 pub(super) mod input;
 pub(super) mod message;
+pub(super) mod outbound;
 pub(super) mod outgoing;
 mod output;
 mod placing;
 pub(super) mod rare;
 pub(super) mod response;
+pub(super) mod slots;
 
 #[cfg(test)]
 mod tests;

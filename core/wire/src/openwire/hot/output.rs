@@ -63,6 +63,7 @@ impl<'a> Loose<'a> {
 
     #[inline(always)]
     fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        const { assert!(N <= STAGE_BYTES) };
         if self.stage.len() - self.staged < N {
             append(self.output, &self.stage[..self.staged]);
             self.staged = 0;

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use postrider_model::record::{Tag, flag};
 
 use super::acknowledge::Acknowledged;
-use super::dispatch::{ConsumerName, Outbound, destination_code};
+use super::dispatch::ConsumerName;
 use super::fields::{DestinationName, ProducerName};
 use super::input::{Cached, destination_kind};
 use super::message::{Blob, Sent, bit, body};
+use super::outbound::{Outbound, destination_code};
 use crate::openwire::schema::{
     active_mq_blob_message, active_mq_queue, broker_id, consumer_id, definition, message, message_ack,
     message_dispatch, message_id, producer_id,

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use postrider_model::{ConnectionHandle, ConsumerHandle};
 
-use crate::openwire::hot::dispatch::{ConsumerName, Memory};
+use crate::openwire::hot::dispatch::ConsumerName;
+use crate::openwire::hot::slots::Memory;
 
 /// The consumers of all connections of a shard, by the handles that the broker knows them by.
 #[derive(Default)]

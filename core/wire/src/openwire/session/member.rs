@@ -11,8 +11,9 @@ use super::error::{Refusal, Trouble};
 use super::handles::Consumer;
 use super::tables::{MEMBERS, Place, Tables};
 use crate::openwire::Structure;
-use crate::openwire::hot::dispatch::{ConsumerName, Memory};
+use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::rare;
+use crate::openwire::hot::slots::Memory;
 use crate::openwire::schema::*;
 
 impl Conversation {

@@ -24,7 +24,7 @@ use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Now, limit
 use super::FrameSplitter;
 use conversation::{Context, Conversation};
 
-pub use super::hot::dispatch::{Delivery, Outbound};
+pub use super::hot::outbound::{Delivery, Outbound};
 pub use error::SessionError;
 pub use handles::Handles;
 pub use profile::Profile;

@@ -1,12 +1,14 @@
 //! What is written by hand, the tables read; and a message that went through a record has lost nothing.
 
 use super::*;
-use crate::openwire::hot::dispatch::{ConsumerName, Delivery, Memory, write_dispatch, write_end};
+use crate::openwire::hot::dispatch::{ConsumerName, write_dispatch, write_end};
 use crate::openwire::hot::input::Cached;
 use crate::openwire::hot::message::{Names, Sent, write_record};
+use crate::openwire::hot::outbound::Delivery;
 use crate::openwire::hot::outgoing::Outgoing;
 use crate::openwire::hot::rare;
 use crate::openwire::hot::response::write_response;
+use crate::openwire::hot::slots::Memory;
 use crate::openwire::schema::{self, message, message_dispatch, message_id};
 use crate::openwire::{EncodeError, Value};
 use postrider_model::{DestinationKind, MessageView, Sequence};

@@ -1,0 +1,85 @@
+//! A message on its way out: its record, read.
+
+use postrider_model::record::Header;
+use postrider_model::{DestinationKind, MessageView, Sequence};
+
+use super::fields::{DestinationName, Fields, ProducerName};
+use crate::openwire::schema::{active_mq_blob_message, active_mq_message, active_mq_queue};
+
+/// A message on its way to a consumer.
+#[derive(Clone, Copy)]
+pub struct Delivery<'a> {
+    /// The record.
+    pub view: MessageView<'a>,
+    /// Its sequence.
+    pub sequence: Sequence,
+    /// Earlier deliveries.
+    pub redeliveries: u32,
+    /// Where the message is, if not where the record says.
+    pub destination: Option<(DestinationKind, &'a [u8])>,
+    /// Milliseconds since 1970.
+    pub unix_millis: i64,
+}
+
+impl<'a> Delivery<'a> {
+    /// Reads the record.
+    #[must_use]
+    #[inline]
+    pub fn outbound(self) -> Outbound<'a> {
+        let header = self.view.header();
+        let fields = Fields::of(&self.view);
+        let sent_to = fields.destination.unwrap_or((DestinationKind::Queue, b""));
+        let destination = self.destination.unwrap_or(sent_to);
+        let moved_from = (destination != sent_to).then_some(sent_to);
+        let (session, value) = (header.producer_session, header.producer_value);
+        let producer = ProducerName { connection: fields.connection, session, value };
+        let original_destination = fields.original_destination.or(moved_from);
+        Outbound { delivery: self, header, fields, destination, original_destination, producer }
+    }
+}
+
+/// A delivery whose record has been read: once, however many consumers it goes to.
+pub struct Outbound<'a> {
+    pub(super) delivery: Delivery<'a>,
+    pub(super) header: Header,
+    pub(super) fields: Fields<'a>,
+    /// Where the message is.
+    pub(super) destination: DestinationName<'a>,
+    /// Where it was sent first.
+    pub(super) original_destination: Option<DestinationName<'a>>,
+    /// The message id's producer.
+    pub(super) producer: ProducerName<'a>,
+}
+
+impl<'a> Outbound<'a> {
+    /// The record.
+    pub(crate) fn view(&self) -> MessageView<'a> {
+        self.delivery.view
+    }
+
+    /// Who sent it here.
+    pub(super) fn sender(&self) -> ProducerName<'a> {
+        self.fields.sender.unwrap_or(self.producer)
+    }
+
+    /// The message's class; version 1 and 2 have none for blobs.
+    pub(super) fn code(&self, version: u8) -> u8 {
+        let code = active_mq_message::DEFINITION.code + self.header.body as u8;
+        let blob = &active_mq_blob_message::DEFINITION;
+        if code == blob.code && version < blob.since { active_mq_message::DEFINITION.code } else { code }
+    }
+
+    /// Whether the frame has the fields of a blob.
+    pub(super) fn is_blob(&self, version: u8) -> bool {
+        self.code(version) == active_mq_blob_message::DEFINITION.code
+    }
+
+    pub(super) fn has(&self, bit: u32) -> bool {
+        self.header.flags & bit != 0
+    }
+}
+
+/// The code of a destination's class.
+pub(crate) fn destination_code(kind: DestinationKind) -> u8 {
+    active_mq_queue::DEFINITION.code + kind as u8
+}
