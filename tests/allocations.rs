@@ -177,6 +177,12 @@ fn persistent_messages_cost_no_allocation() {
 }
 
 #[test]
+fn messages_of_several_producers_in_one_queue_cost_no_allocation() {
+    let allocations = allocations_under("-p 4 -c 1 -d 1 --window 64", 50_000);
+    assert!(allocations <= ALLOWED, "{allocations} allocations for 50,000 messages");
+}
+
+#[test]
 fn other_messages_cost_no_allocation() {
     let allocations = allocations_under("-p 1 -c 1 --non-persistent --backlog 5000", 50_000);
     assert!(allocations <= ALLOWED, "{allocations} allocations for 50,000 messages");

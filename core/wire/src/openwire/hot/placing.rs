@@ -67,9 +67,13 @@ pub(super) struct Content<'a> {
 
 impl Content<'_> {
     /// All of it in one row, as the table of values has it.
-    fn key(&self) -> Box<[u8]> {
+    fn write_key(&self, key: &mut Vec<u8>) {
         let Head { code, session, value } = self.head;
-        [&[code][..], &session.to_le_bytes(), &value.to_le_bytes(), self.text].concat().into()
+        key.clear();
+        key.push(code);
+        key.extend_from_slice(&session.to_le_bytes());
+        key.extend_from_slice(&value.to_le_bytes());
+        key.extend_from_slice(self.text);
     }
 }
 
@@ -89,6 +93,8 @@ pub(super) struct PeerCache {
     next: u16,
     last_stamp: u64,
     null_sent: bool,
+    /// For looking a value up.
+    key: Vec<u8>,
 }
 
 impl PeerCache {
@@ -101,6 +107,7 @@ impl PeerCache {
             range: range.start..range.end.min(range.start.saturating_add(SLOTS)),
             last_stamp: 0,
             null_sent: false,
+            key: Vec::new(),
         }
     }
 
@@ -153,11 +160,11 @@ impl PeerCache {
         if content.text.len() > VALUE_BYTES || self.range.len() < 2 {
             return Slot::New(-1);
         }
-        let key = content.key();
-        let (slot, found) = match self.slots.get(&key) {
+        content.write_key(&mut self.key);
+        let (slot, found) = match self.slots.get(&self.key[..]) {
             Some(slot) => (*slot, Slot::Known(*slot as i16)),
             None => {
-                let slot = self.put(key);
+                let slot = self.put(self.key[..].into());
                 (slot, Slot::New(slot as i16))
             }
         };
