@@ -14,7 +14,7 @@ pub(crate) const RESERVED_SEGMENTS: u64 = 8;
 
 impl Broker {
     /// Live bytes that the journal may hold.
-    fn live_limit<L: Log>(&self, step: &Step<'_, L>) -> u64 {
+    pub(crate) fn live_limit<L: Log>(&self, step: &Step<'_, L>) -> u64 {
         step.log.disk_budget().saturating_sub(RESERVED_SEGMENTS * step.log.segment_bytes()) / 2
     }
 

@@ -72,7 +72,8 @@ impl Broker {
         let step = &mut Step { now, log, out };
         self.renew_reservation(step);
         let reserved = self.sequences.next + HEADROOM.min(self.config.reservation / 2) < self.sequences.usable;
-        reserved && !self.has_fallen_behind(step.log)
+        let stopped = planted("limit-stops-ports") && self.journal.live_bytes() > self.live_limit(step) / 4;
+        reserved && !stopped && !self.has_fallen_behind(step.log)
     }
 
     /// Reserves again when half is used.

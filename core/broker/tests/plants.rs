@@ -1,11 +1,11 @@
 //! Each planted bug turns something red.
 
-use crate::{acknowledge, connection, model, queue, topic, waiting};
+use crate::{acknowledge, connection, model, queue, space, topic, waiting};
 use postrider_broker::plant;
 use std::panic::catch_unwind;
 
 fn is_seen() -> Option<&'static str> {
-    let checks: [(&'static str, fn()); 10] = [
+    let checks: [(&'static str, fn()); 12] = [
         ("acknowledge", acknowledge::a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash),
         ("takeover", connection::a_client_that_comes_back_takes_its_connection_over),
         ("duplicates", connection::a_producer_is_remembered_when_its_records_are_gone),
@@ -14,6 +14,8 @@ fn is_seen() -> Option<&'static str> {
         ("window", queue::the_send_window_and_the_ring_hold_dispatch_until_they_open),
         ("spool", topic::a_slow_subscriber_holds_its_segments),
         ("bounds", waiting::a_turn_does_a_bounded_amount),
+        ("limit", space::at_the_limit_those_who_wait_are_refused_and_the_others_paused),
+        ("cold", space::cold_messages_are_asked_for_and_sent_when_they_come),
         ("space", model::the_log_follows_what_lives),
         ("model", || (100..130).for_each(|seed| drop(model::run(seed, 1_500)))),
     ];

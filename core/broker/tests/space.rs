@@ -16,7 +16,7 @@ fn small() -> World {
 }
 
 #[test]
-fn at_the_limit_those_who_wait_are_refused_and_the_others_paused() {
+pub fn at_the_limit_those_who_wait_are_refused_and_the_others_paused() {
     let mut world = small();
     world.connect(0, 1, "a");
     world.connect(0, 2, "b");
@@ -94,7 +94,7 @@ fn sends_beyond_a_frame_are_refused_and_what_comes_with_them_is_not() {
 }
 
 #[test]
-fn cold_messages_are_asked_for_and_sent_when_they_come() {
+pub fn cold_messages_are_asked_for_and_sent_when_they_come() {
     let mut world = small();
     world.connect(0, 1, "a");
     for number in 0..10 {
