@@ -48,6 +48,12 @@ struct OpenFrame {
 }
 
 impl Bound {
+    /// What two batches stage.
+    #[must_use]
+    pub fn and(self, other: Bound) -> Bound {
+        Bound { records: self.records + other.records, bytes: self.bytes + other.bytes }
+    }
+
     /// Bytes that a frame's records take at most.
     #[must_use]
     pub fn record_bytes(&self) -> u64 {

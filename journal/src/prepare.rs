@@ -87,8 +87,12 @@ impl<S: Storage> Journal<S> {
     /// long as reclaim keeps up.
     pub fn affords(&self, bound: Bound) -> bool {
         let bytes = bound.frame_bytes();
-        let kept = self.disk_bytes() - self.preparing.bytes();
-        bytes <= self.regular_room() || kept + self.segment_for(bytes) <= self.disk_budget()
+        bytes <= self.regular_room() || self.has_budget_for(self.segment_for(bytes))
+    }
+
+    /// Whether a segment of this size fits beside those that hold something.
+    fn has_budget_for(&self, bytes: u64) -> bool {
+        self.disk_bytes() - self.preparing.bytes() + bytes <= self.disk_budget()
     }
 
     fn segment_for(&self, frame_bytes: u64) -> u64 {
@@ -126,8 +130,7 @@ impl<S: Storage> Journal<S> {
     /// The oversize segment a batch waits for, if the budget allows it; if not, that batch must not hold up the others.
     fn affordable_wanted(&mut self) -> Option<u64> {
         let wanted = self.preparing.wanted?;
-        let kept = self.disk_bytes() - self.preparing.bytes();
-        if kept + wanted > self.disk_budget() {
+        if !self.has_budget_for(wanted) {
             self.preparing.wanted = None;
         }
         self.preparing.wanted

@@ -25,9 +25,7 @@ impl Broker {
     pub fn bound(&self, port: PortIndex, batch: &CommandBatch) -> Bound {
         let mut bound = acknowledgement_bound(0);
         for command in &batch.commands {
-            let Bound { records, bytes } = self.command_bound(port, command);
-            bound.records += records;
-            bound.bytes += bytes;
+            bound = bound.and(self.command_bound(port, command));
         }
         bound
     }
@@ -39,8 +37,7 @@ impl Broker {
         let mut bound = acknowledgement_bound(0);
         let mut refused = Vec::new();
         for (index, command) in batch.commands.iter().enumerate() {
-            let Bound { records, bytes } = self.command_bound(port, command);
-            let with = Bound { records: bound.records + records, bytes: bound.bytes + bytes };
+            let with = bound.and(self.command_bound(port, command));
             if with.frame_bytes() > frame_bytes && matches!(command, Command::Publish(publish) if publish.persistent) {
                 refused.push(index);
             } else {

@@ -3,10 +3,11 @@
 use postrider_broker::EventBatch;
 use postrider_model::event::{Dispatch, Fanout, Place, Recipient};
 use postrider_model::{ConnectionHandle, DestinationKind, Event, MessageView, Now, Span};
-use postrider_wire::openwire::session::{Delivery, Handles, Outbound, Session, SessionError};
+use postrider_wire::openwire::session::{Delivery, Handles, Outbound, SessionError};
 
 use crate::net::Net;
 
+use super::link::Link;
 use super::{Desk, EVENT_BATCHES_A_TURN, connection_of};
 
 impl<Socket> Desk<Socket> {
@@ -29,26 +30,26 @@ impl<Socket> Desk<Socket> {
             Event::EndOfMessages { consumer } => {
                 let consumer = *consumer;
                 let Some(connection) = self.handles.connection_of(consumer) else { return };
-                self.tell(connection, now, |session, handles, output| {
-                    session.end_of_messages(consumer, handles, output)
+                self.tell(connection, now, |link, handles| {
+                    link.session.end_of_messages(consumer, handles, &mut link.output)
                 });
             }
-            Event::Reply { connection, correlation } => self.tell(*connection, now, |session, _, output| {
-                session.reply(*correlation, output);
+            Event::Reply { connection, correlation } => self.tell(*connection, now, |link, _| {
+                link.session.reply(*correlation, &mut link.output);
                 Ok(())
             }),
             Event::Opened { connection, correlation } => {
-                self.tell(*connection, now, |session, _, output| session.opened(*correlation, output));
+                self.tell(*connection, now, |link, _| link.session.opened(*correlation, &mut link.output));
             }
             Event::Failed { connection, correlation, failure, message, refused } => {
-                self.tell(*connection, now, |session, handles, output| {
-                    session.failed(*correlation, *failure, message, *refused, now, handles, output)
+                self.tell(*connection, now, |link, handles| {
+                    link.session.failed(*correlation, *failure, message, *refused, now, handles, &mut link.output)
                 });
                 self.watch(connection_of(*connection));
             }
             Event::ProducerCredit { connection, session: of, value, bytes } => {
-                self.tell(*connection, now, |session, _, output| {
-                    session.producer_credit((*of, *value), *bytes, output)
+                self.tell(*connection, now, |link, _| {
+                    link.session.producer_credit((*of, *value), *bytes, &mut link.output)
                 });
             }
             Event::Pause { connection } => self.links.hold_for_broker(connection_of(*connection), true, net),
@@ -86,13 +87,10 @@ impl<Socket> Desk<Socket> {
     /// A delivery to a consumer that is gone is dropped; its credit went with the consumer, but it still counts as written, or
     /// the connection's send window would shrink for ever (R23).
     fn deliver(&mut self, to: Recipient, (message, length): (&Outbound<'_>, u32), now: Now) {
-        let connection = connection_of(to.connection);
-        let Some(link) = self.links.get_dirty(connection) else { return };
-        let outcome = link.session.dispatch(to.consumer, message, &mut self.handles, &mut link.output);
-        link.encoded_record(length);
-        if let Err(error) = outcome {
-            self.refuse(connection, &error, now);
-        }
+        self.tell(to.connection, now, |link, handles| {
+            link.encoded_record(length);
+            link.session.dispatch(to.consumer, message, handles, &mut link.output)
+        });
     }
 
     fn end(&mut self, connection: ConnectionHandle, reason: &str, now: Now) {
@@ -107,11 +105,11 @@ impl<Socket> Desk<Socket> {
         &mut self,
         handle: ConnectionHandle,
         now: Now,
-        say: impl FnOnce(&mut Session, &mut Handles, &mut Vec<u8>) -> Result<(), SessionError>,
+        say: impl FnOnce(&mut Link, &mut Handles) -> Result<(), SessionError>,
     ) {
         let connection = connection_of(handle);
         let Some(link) = self.links.get_dirty(connection) else { return };
-        let outcome = say(&mut link.session, &mut self.handles, &mut link.output);
+        let outcome = say(link, &mut self.handles);
         if let Err(error) = outcome {
             self.refuse(connection, &error, now);
         }

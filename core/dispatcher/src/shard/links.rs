@@ -40,8 +40,7 @@ impl Links {
 
     /// The link of a connection, if it is not gone.
     pub fn get(&mut self, connection: Connection) -> Option<&mut Link> {
-        let link = self.slots.get_mut(connection.slot as usize)?.as_deref_mut()?;
-        (link.connection == connection).then_some(link)
+        find(&mut self.slots, connection)
     }
 
     /// All links.
@@ -61,10 +60,7 @@ impl Links {
 
     /// The link of a connection, noted as one that has something to send.
     pub fn get_dirty(&mut self, connection: Connection) -> Option<&mut Link> {
-        let link = self.slots.get_mut(connection.slot as usize)?.as_deref_mut()?;
-        if link.connection != connection {
-            return None;
-        }
+        let link = find(&mut self.slots, connection)?;
         if !std::mem::replace(&mut link.dirty, true) {
             self.dirty.push(connection);
         }
@@ -143,4 +139,9 @@ impl Links {
             self.held_by_budget.pop();
         }
     }
+}
+
+fn find(slots: &mut [Option<Box<Link>>], connection: Connection) -> Option<&mut Link> {
+    let link = slots.get_mut(connection.slot as usize)?.as_deref_mut()?;
+    (link.connection == connection).then_some(link)
 }
