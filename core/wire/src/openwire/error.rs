@@ -121,9 +121,6 @@ pub enum NegotiationError {
     /// A version below 1.
     #[error("the peers' versions {0} and {1} leave no version to speak")]
     BadVersion(i32, i32),
-    /// A property of another type than ActiveMQ's.
-    #[error("the WireFormatInfo's property {0} has the wrong type")]
-    BadProperty(&'static str),
     /// More properties than ActiveMQ takes.
     #[error("the WireFormatInfo has {0} properties; at most 4096 are allowed")]
     TooManyProperties(usize),

@@ -61,7 +61,8 @@ impl Offer {
         }
     }
 
-    /// Reads a peer's WireFormatInfo.
+    /// Reads a peer's WireFormatInfo. An option that is null, unknown, or of another type counts as missing: a client in a
+    /// jar without a manifest has a null ProviderVersion.
     pub fn read(info: &Structure) -> Result<Offer, NegotiationError> {
         if !info.is(&DEFINITION) {
             return Err(NegotiationError::NotWireFormatInfo(info.definition.name));
@@ -76,7 +77,9 @@ impl Offer {
         }
         for entry in map.iter() {
             let entry = entry?;
-            offer.read_property(entry.name, entry.value)?;
+            if let Some(property) = PROPERTIES.iter().find(|property| property.name.as_bytes() == entry.name) {
+                (property.set)(&mut offer, entry.value);
+            }
         }
         Ok(offer)
     }
@@ -147,13 +150,6 @@ impl Offer {
             provider_version: None,
         }
     }
-
-    fn read_property(&mut self, name: &[u8], value: Primitive<'_>) -> Result<(), NegotiationError> {
-        let Some(property) = PROPERTIES.iter().find(|property| property.name.as_bytes() == name) else {
-            return Ok(());
-        };
-        (property.set)(self, value).ok_or(NegotiationError::BadProperty(property.name))
-    }
 }
 
 /// The smaller of two limits; one that is not positive loses.
@@ -165,8 +161,8 @@ fn smaller_positive(left: i64, right: i64) -> i64 {
 struct Property {
     name: &'static str,
     get: fn(&Offer) -> Primitive<'_>,
-    /// None if the value has another type.
-    set: fn(&mut Offer, Primitive<'_>) -> Option<()>,
+    /// Does nothing with a value of another type.
+    set: fn(&mut Offer, Primitive<'_>),
 }
 
 macro_rules! property {
@@ -174,9 +170,10 @@ macro_rules! property {
         Property {
             name: $name,
             get: |offer| offer.$field.as_deref().map_or(Primitive::Null, Primitive::String),
-            set: |offer, value| match value {
-                Primitive::String(value) => Some(offer.$field = Some(value.into())),
-                _ => None,
+            set: |offer, value| {
+                if let Primitive::String(value) = value {
+                    offer.$field = Some(value.into());
+                }
             },
         }
     };
@@ -184,9 +181,10 @@ macro_rules! property {
         Property {
             name: $name,
             get: |offer| Primitive::$variant(offer.$field),
-            set: |offer, value| match value {
-                Primitive::$variant(value) => Some(offer.$field = value),
-                _ => None,
+            set: |offer, value| {
+                if let Primitive::$variant(value) = value {
+                    offer.$field = value;
+                }
             },
         }
     };
@@ -320,11 +318,26 @@ mod tests {
         assert_eq!(Offer::read(&Structure::new(&DEFINITION)), Err(NegotiationError::BadMagic));
         let with = |map: &[u8]| java().write().with(MARSHALLED_PROPERTIES, Value::bytes(map));
         let mut map = Vec::new();
-        MapWriter::new(&mut map).entry(b"CacheSize", Primitive::Long(1024));
-        assert_eq!(Offer::read(&with(&map)), Err(NegotiationError::BadProperty("CacheSize")));
+        MapWriter::new(&mut map).entry(b"CacheSize", Primitive::Int(1024));
         assert!(matches!(Offer::read(&with(&map[..9])), Err(NegotiationError::BadProperties(_))));
         let many = [&[0, 0, 0x10, 0x01][..], &[0; 3 * 0x1001]].concat();
         assert_eq!(Offer::read(&with(&many)), Err(NegotiationError::TooManyProperties(0x1001)));
+    }
+
+    #[test]
+    fn what_is_null_unknown_or_of_another_type_is_as_if_it_were_not_there() {
+        for property in PROPERTIES {
+            let odd = [Primitive::Null, Primitive::Char(1), Primitive::Bytes(b"\xFF"), Primitive::Float(0.0)];
+            for value in odd {
+                let mut map = Vec::new();
+                let mut writer = MapWriter::new(&mut map);
+                writer.entry(b"Unknown", value).entry(property.name.as_bytes(), value).entry(b"", value);
+                writer.entry(b"CacheEnabled", Primitive::Boolean(true));
+                let info = java().write().with(MARSHALLED_PROPERTIES, Value::bytes(&map)).with(VERSION, 9);
+                let expected = Offer { cache_enabled: true, ..Offer::nothing(9) };
+                assert_eq!(Offer::read(&info), Ok(expected), "{} = {value:?}", property.name);
+            }
+        }
     }
 
     #[test]

@@ -99,6 +99,20 @@ fn every_failure_has_its_class() {
 }
 
 #[test]
+fn clients_of_old_versions_are_told_of_a_missing_destination_by_a_class_that_they_have() {
+    let own = "org.apache.activemq.DestinationDoesNotExistException";
+    for (version, class) in
+        [(1, "javax.jms.InvalidDestinationException"), (8, "javax.jms.InvalidDestinationException"), (9, own)]
+    {
+        let mut client = Client::with(|offer| offer.version = version);
+        client.connect();
+        client.read();
+        client.fail(Some(4), Failure::DestinationDoesNotExist, "temp-queue://x", None);
+        client.expect_exception(class, "temp-queue://x");
+    }
+}
+
+#[test]
 fn transactions_are_refused() {
     let mut client = Client::opened();
     let id = Structure::new(&local_transaction_id::DEFINITION)

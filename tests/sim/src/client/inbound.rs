@@ -106,7 +106,8 @@ impl Client {
         match request.asked {
             Asked::Send(id, structure) => {
                 let to = protocol::place(structure.object(message::DESTINATION).expect("a message has a destination"));
-                let gone = to.is_temporary() && class.contains("DestinationDoesNotExist");
+                let missing = ["DestinationDoesNotExist", "InvalidDestination"].iter().any(|name| class.contains(name));
+                let gone = to.is_temporary() && missing;
                 let full = around.scarce && class.contains("ResourceAllocation");
                 assert!(gone || full, "client {}: message {id} is refused: {text}", self.index);
                 self.make_certain(request.before, around.ledger);

@@ -16,6 +16,10 @@ use crate::openwire::{Structure, Throwable, modified_utf8};
 /// Longest text of an error, in characters; versions 1 and 10 cut there.
 const TEXT_CHARACTERS: usize = 1021;
 
+/// First version whose clients have a class of their own for a destination that does not exist; in older ones a class that they
+/// do not know is no JMSException.
+const OWN_CLASS_SINCE: u8 = 9;
+
 impl Conversation {
     pub fn reply(&mut self, correlation: i32, output: &mut Vec<u8>) {
         write_response(correlation, &mut self.outgoing, output);
@@ -80,7 +84,8 @@ impl Conversation {
         message: &str,
         output: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
-        let exception = Throwable::new(class(failure).as_bytes(), &modified_utf8::encode(&shortened(message)));
+        let class = class(failure, self.outgoing.settings().version);
+        let exception = Throwable::new(class.as_bytes(), &modified_utf8::encode(&shortened(message)));
         let structure = match correlation {
             Some(correlation) => Structure::new(&exception_response::DEFINITION)
                 .with(exception_response::CORRELATION_ID, correlation)
@@ -110,8 +115,9 @@ impl Conversation {
 }
 
 /// The Java class that the client makes of it. Newer clients put `jakarta` for `javax` themselves.
-fn class(failure: Failure) -> &'static str {
+fn class(failure: Failure, version: u8) -> &'static str {
     match failure {
+        Failure::DestinationDoesNotExist if version < OWN_CLASS_SINCE => "javax.jms.InvalidDestinationException",
         Failure::General => "javax.jms.JMSException",
         Failure::InvalidClientId => "javax.jms.InvalidClientIDException",
         Failure::InvalidDestination => "javax.jms.InvalidDestinationException",
