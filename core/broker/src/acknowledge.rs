@@ -116,29 +116,22 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
         let consumer = &mut self.consumers[index.0];
-        if consumer.kind != ConsumerKind::Queue {
-            match acknowledge.kind {
-                AcknowledgeKind::Redelivered => {}
-                AcknowledgeKind::Delivered => consumer.extension = consumer.extension.saturating_add(acknowledge.count),
-                _ => {
-                    consumer.outstanding = consumer.outstanding.saturating_sub(acknowledge.count);
-                    consumer.extension = consumer.extension.saturating_sub(acknowledge.count);
-                }
-            }
-            self.wake(index);
-            return Ok(());
-        }
+        let (kind, count) = (acknowledge.kind, acknowledge.count);
         // A client that has come back may still acknowledge what its old connection had been sent.
-        if !consumer.served || acknowledge.kind == AcknowledgeKind::Redelivered {
+        if !consumer.served || kind == AcknowledgeKind::Redelivered {
             return Ok(());
         }
-        let Some(range) = consumer.range(acknowledge) else { return self.unmatched(index, acknowledge) };
-        match acknowledge.kind {
-            AcknowledgeKind::Delivered => consumer.extension = consumer.extension.saturating_add(acknowledge.count),
-            AcknowledgeKind::Standard if range.count != acknowledge.count as usize => {
-                return self.unmatched(index, acknowledge);
-            }
-            kind => self.take_range(index, kind, range, acknowledge, arena, step),
+        if kind == AcknowledgeKind::Delivered {
+            consumer.extend(count);
+        } else if consumer.kind != ConsumerKind::Queue {
+            consumer.outstanding = consumer.outstanding.saturating_sub(count);
+            consumer.contract(count);
+        } else if let Some(range) = consumer.range(acknowledge)
+            && (kind != AcknowledgeKind::Standard || range.count == count as usize)
+        {
+            self.take_range(index, kind, range, acknowledge, arena, step);
+        } else {
+            return self.unmatched(index, acknowledge);
         }
         self.wake(index);
         Ok(())
@@ -156,14 +149,15 @@ impl Broker {
         let consumer = &mut self.consumers[index.0];
         let single = matches!(kind, AcknowledgeKind::Poison | AcknowledgeKind::Expired);
         let returned = if single { 1 } else { range.count as u32 };
-        consumer.extension = consumer.extension.saturating_sub(returned);
         if !single && range.count == 1 {
             let entry = consumer.in_flight.at(range.first).expect("the range was found");
             consumer.in_flight.remove(range.first);
+            consumer.contract(returned);
             self.consume(entry.index, step);
             return;
         }
         let mut entries = consumer.take_entries(&range);
+        consumer.contract(returned);
         if !single && range.count <= limits::HANDLE_STEPS {
             while let Some(entry) = entries.pop_front() {
                 self.consume(entry.index, step);
@@ -178,9 +172,11 @@ impl Broker {
         self.jobs.push(Job::Settle { entries, fate });
     }
 
+    /// It names what is not in flight so. Clients say things twice, and late; only of a range that was to be consumed as a whole
+    /// do they rely on being told.
     fn unmatched(&self, index: ConsumerIndex, acknowledge: &Acknowledge) -> Result<(), Refusal> {
         let consumer = &self.consumers[index.0];
-        if consumer.orphaned {
+        if consumer.orphaned || acknowledge.kind != AcknowledgeKind::Standard {
             return Ok(());
         }
         let (first, last, count) = (acknowledge.first, acknowledge.last, acknowledge.count);

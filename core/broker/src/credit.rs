@@ -24,15 +24,31 @@ pub(crate) enum Take {
 impl Consumer {
     /// Messages that it takes now, as far as it decides.
     pub fn credit(&self) -> u32 {
-        let held = match self.kind {
-            ConsumerKind::Queue => self.in_flight.len() as u32,
-            ConsumerKind::Topic | ConsumerKind::Browser => self.outstanding,
-        };
+        let held = self.held();
         if self.prefetch == 0 {
             return u32::from(self.grant.is_some());
         }
         let allowed = self.prefetch.saturating_add(self.extension) + u32::from(planted("credit-ignored"));
         allowed.saturating_sub(held)
+    }
+
+    /// Messages that it has.
+    fn held(&self) -> u32 {
+        match self.kind {
+            ConsumerKind::Queue => self.in_flight.len() as u32,
+            ConsumerKind::Topic | ConsumerKind::Browser => self.outstanding,
+        }
+    }
+
+    /// The application has seen so many more, which leave the window. Whatever a client counts, it is not more than it has.
+    pub fn extend(&mut self, count: u32) {
+        let held = if planted("extension-unbounded") { u32::MAX } else { self.held() };
+        self.extension = self.extension.saturating_add(count).min(held);
+    }
+
+    /// So many have been taken from what it has.
+    pub fn contract(&mut self, count: u32) {
+        self.extension = self.extension.saturating_sub(count).min(self.held());
     }
 }
 

@@ -13,6 +13,7 @@ postrider_journal::planted_bugs! {
     ("head-too-early", "R20: the front goes while marks and destinations are homed in it"),
     ("spool-freed-early", "R21: a spool segment goes while one message lives in it"),
     ("credit-ignored", "R23: a consumer gets one message more than its prefetch"),
+    ("extension-unbounded", "R23: a client's count of delivered messages lifts its prefetch"),
     ("window-ignored", "R23: a connection's send window does not hold dispatch"),
     ("limit-stops-ports", "R24: nothing is taken from the ports while much is alive in the journal"),
     ("unbounded-handle", "R25: jobs run to their end within one turn"),

@@ -1,8 +1,8 @@
 //! Acknowledgements of all kinds.
 
-use crate::world::{World, queue};
+use crate::world::{World, queue, topic};
 use postrider_model::Event;
-use postrider_model::command::AcknowledgeKind::{Delivered, Individual, Poison, Redelivered, Standard};
+use postrider_model::command::AcknowledgeKind::{Delivered, Expired, Individual, Poison, Redelivered, Standard};
 use postrider_model::event::Failure;
 
 fn five_in_flight() -> (World, Vec<u64>) {
@@ -48,8 +48,6 @@ pub fn what_does_not_match_is_refused_and_changes_nothing() {
         world.acknowledge(0, 1, 5, Standard, range, count);
         assert_eq!(outcome(&mut world), Err(Failure::General), "{range:?}");
     }
-    world.acknowledge(0, 1, 5, Delivered, (0, 999), 1);
-    assert_eq!(outcome(&mut world), Err(Failure::General));
     assert_eq!(world.broker.statistics().messages, 9);
     // A consumer that is not there, or that has had nothing yet: the client came back, this is of its old connection.
     world.acknowledge(0, 1, 77, Standard, (0, sent[0]), 1);
@@ -72,6 +70,62 @@ pub fn individual_and_redelivered() {
     assert_eq!(world.broker.statistics().messages, 8);
     world.acknowledge(0, 1, 5, Standard, (sent[0], sent[4]), 4);
     assert_eq!(outcome(&mut world), Ok(()), "the individual one no longer counts");
+}
+
+#[test]
+pub fn only_a_whole_range_that_is_not_there_is_an_error() {
+    let (mut world, sent) = five_in_flight();
+    world.acknowledge(0, 1, 5, Individual, (0, sent[0]), 1);
+    world.settle();
+    world.heard(0);
+    for kind in [Individual, Delivered, Redelivered, Poison, Expired] {
+        for range in [(sent[0], sent[0]), (0, sent[0]), (0, 999), (999, sent[1])] {
+            if kind != Individual || range.1 != sent[1] {
+                world.acknowledge(0, 1, 5, kind, range, 1);
+                world.settle();
+                let told = world.events(0);
+                assert!(matches!(told[..], [Event::Reply { .. }]), "{kind:?} {range:?}: {told:?}");
+            }
+        }
+    }
+    assert_eq!(world.broker.statistics().messages, 8);
+    world.acknowledge(0, 1, 5, Standard, (sent[0], sent[0]), 1);
+    assert_eq!(outcome(&mut world), Err(Failure::General));
+}
+
+#[test]
+pub fn what_was_seen_leaves_the_window_though_its_first_is_acknowledged() {
+    let (mut world, sent) = five_in_flight();
+    world.acknowledge(0, 1, 5, Individual, (0, sent[0]), 1);
+    world.settle();
+    assert_eq!(world.texts(0), ["5"]);
+    world.acknowledge(0, 1, 5, Delivered, (sent[0], sent[2]), 3);
+    world.settle();
+    assert_eq!(world.texts(0), ["6", "7", "8"]);
+}
+
+/// As many as the client says are seen, but not more than it has: its prefetch holds for what comes then.
+#[test]
+pub fn a_count_of_seen_messages_lifts_no_prefetch() {
+    for destination in [queue("q"), topic("t")] {
+        let mut world = World::new();
+        world.connect(0, 1, "a");
+        world.consume(0, 1, 5, &destination, 5);
+        let (mut got, mut last) = (0, 0);
+        for number in 0..40 {
+            world.send(0, 1, &destination, &number.to_string(), false);
+            let came = world.got(0);
+            (got, last) = (got + came.len(), came.last().map_or(last, |came| came.sequence.0));
+        }
+        assert_eq!(got, 5, "{destination}");
+        world.acknowledge(0, 1, 5, Delivered, (0, last), 1 << 31);
+        world.settle();
+        let came = world.got(0);
+        assert_eq!(came.len(), 5, "{destination}: the window is as wide as before");
+        world.acknowledge(0, 1, 5, Standard, (0, came[4].sequence.0), 10);
+        world.settle();
+        assert_eq!(world.got(0).len(), 5, "{destination}: nothing is left of the extension");
+    }
 }
 
 #[test]
