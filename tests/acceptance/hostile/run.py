@@ -1,0 +1,56 @@
+"""Runs attacks; each is a function that says by an exception what did not hold.   run.py small|whole [ATTACK...]"""
+import functools
+import sys
+import time
+import traceback
+
+import broker
+import crowds
+import damage
+import disk
+from openwire import QUEUE, TOPIC
+
+ATTACKS = {
+    "name-of-a-queue": damage.name_of_a_queue,
+    "last-group": damage.last_group,
+    "cold-bodies": damage.cold_bodies,
+    "reclaim-eio": functools.partial(damage.reclaim, fault="EIO"),
+    "reclaim-rot": functools.partial(damage.reclaim, fault="bits"),
+    "full-for-a-while": disk.full_for_a_while,
+    "small-budget": disk.start_on_a_small_budget,
+    "unreadable-for-a-while": disk.unreadable_for_a_while,
+    "no-descriptors": disk.no_descriptors,
+    "spool-queue": functools.partial(disk.spool, kind=QUEUE),
+    "spool-topic": functools.partial(disk.spool, kind=TOPIC),
+    "consumers-queue": functools.partial(crowds.consumers, kind=QUEUE),
+    "consumers-topic": functools.partial(crowds.consumers, kind=TOPIC),
+    "consumers-exclusive": functools.partial(crowds.consumers, kind=QUEUE, exclusive=1),
+    "names": crowds.names,
+    "advisories": crowds.advisories,
+    "half-frames-epoll": crowds.half_frames_epoll,
+    "half-frames-uring": crowds.half_frames_uring,
+}
+
+
+def main(size, wanted):
+    failed = []
+    for name in wanted or ATTACKS:
+        begin = time.time()
+        try:
+            ATTACKS[name](size)
+            print(f"{name}: passed ({time.time() - begin:.0f} s)", flush=True)
+        except Exception as error:
+            failed.append(name)
+            print(f"{name}: FAILED ({time.time() - begin:.0f} s): {error}", flush=True)
+            if not isinstance(error, broker.Failed):
+                traceback.print_exc(limit=-3)
+        finally:
+            broker.end_all()
+    print(f"hostile: {'FAILED: ' + ' '.join(failed) if failed else 'passed'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in ("small", "whole") or not set(sys.argv[2:]) <= set(ATTACKS):
+        sys.exit(f"usage: run.py small|whole [{' | '.join(ATTACKS)}]...")
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
