@@ -43,6 +43,7 @@ interop() {
     need mvn maven
     cargo build --release
     tests/interop/run.sh --binary target/release/postrider --volume "$VOLUME" --tests '!KillTest' --args "--cores 2"
+    tests/interop/clients.sh --binary target/release/postrider --args "--cores 2"
 }
 
 kills() {

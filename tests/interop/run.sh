@@ -18,7 +18,8 @@ USAGE
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
-binary= arguments= tests= url= kills=5 volume=2000 seed= keep=no
+. "$here/broker.sh"
+binary= arguments= tests= url= kills=5 volume=2000 seed=
 while [ $# -gt 0 ]; do
     case $1 in
         --binary) binary=$2; shift 2 ;;
@@ -41,51 +42,10 @@ if [ -n "$binary" ]; then
     binary=$(cd "$(dirname "$binary")" && pwd)/$(basename "$binary")
 fi
 
-directory=$(mktemp -d "${TMPDIR:-/tmp}/postrider-interop-run-XXXXXX")
-broker=
-finish() {
-    status=$?
-    trap - EXIT INT TERM
-    if [ -n "$broker" ]; then
-        kill "$broker" 2>/dev/null || true
-        wait "$broker" 2>/dev/null || true
-    fi
-    if [ "$status" -ne 0 ] && [ -f "$directory/broker.log" ]; then
-        echo "run.sh: the last lines of the broker's log" >&2
-        tail -n 50 "$directory/broker.log" >&2 || true
-    fi
-    if [ "$keep" = yes ]; then echo "run.sh: kept $directory" >&2; else rm -rf "$directory"; fi
-    exit "$status"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# A port that is free at the moment; below the range from which the kernel takes ports of outgoing connections.
-free_port() {
-    port=$((20000 + $$ % 10000))
-    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
-    echo "$port"
-}
-
-# 30 seconds for the broker to listen.
-await_port() {
-    tries=0
-    until (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; do
-        kill -0 "$broker" 2>/dev/null || { echo "run.sh: the broker ended instead of listening" >&2; exit 1; }
-        tries=$((tries + 1))
-        [ "$tries" -lt 600 ] || { echo "run.sh: the broker does not listen on port $1" >&2; exit 1; }
-        sleep 0.05
-    done
-}
-
+begin run
 if [ -z "$url" ]; then
-    port=$(free_port)
     # shellcheck disable=SC2086 # the arguments are meant to be split
-    "$binary" serve --data-dir "$directory/data" --listen "openwire://127.0.0.1:$port" $arguments >"$directory/broker.log" 2>&1 &
-    broker=$!
-    await_port "$port"
-    url=tcp://127.0.0.1:$port
+    start_broker "$binary" $arguments
 fi
 
 set -- -q -B -f "$here/java/pom.xml" "-Dinterop.directory=$directory/target" test "-Dpostrider.url=$url" "-Dpostrider.kills=$kills" "-Dpostrider.volume=$volume"
