@@ -29,7 +29,7 @@ struct Range {
 
 impl Consumer {
     /// Where a sequence stands in dispatch order.
-    fn find(&self, sequence: Sequence) -> Option<Place> {
+    pub fn find(&self, sequence: Sequence) -> Option<Place> {
         if self.sorted {
             let place = self.in_flight.search(|entry| entry.sequence < sequence);
             return self.in_flight.at(place).is_some_and(|entry| entry.sequence == sequence).then_some(place);

@@ -45,11 +45,17 @@ impl Broker {
     }
 
     /// Refuses a persistent message for which the journal has no place, now or ever.
-    pub fn refuse_send<L: Log>(&mut self, port: PortIndex, publish: &Publish, now: Now, log: &mut L, out: &mut Outbox) {
+    pub fn refuse_send<L: Log>(
+        &mut self,
+        port: PortIndex,
+        publish: &Publish,
+        arena: &[u8],
+        now: Now,
+        log: &mut L,
+        out: &mut Outbox,
+    ) {
         let step = &mut Step { now, log, out };
-        if self.connection(port, publish.connection).is_none() {
-            return;
-        }
+        let Some(connection) = self.connection(port, publish.connection) else { return };
         self.statistics.refused += 1;
         let (length, budget) = (publish.record.length, step.log.disk_budget());
         let left = budget.saturating_sub(step.log.live_log_bytes());
@@ -57,7 +63,8 @@ impl Broker {
             "a message of {length} bytes does not fit into the journal, which has {left} of {budget} bytes left: consume some \
              messages, raise the setting `journal.disk_budget_bytes`, or send smaller ones"
         );
-        self.refuse(port, publish.connection, publish.request, (Failure::ResourceAllocation, text.into()), step);
+        let refusal = (Failure::ResourceAllocation, text.into());
+        self.refuse_publish(port, connection, publish, publish.record.of(arena), refusal, step);
     }
 
     fn pause<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {

@@ -1,7 +1,7 @@
 //! Browsers: they see what a queue holds, in order, and take nothing.
 
 use crate::broker::{Broker, Step};
-use crate::consumer::Standing;
+use crate::consumer::{InFlight, Standing};
 use crate::credit::Take;
 use crate::destination::Content;
 use crate::dispatch::Budget;
@@ -9,7 +9,6 @@ use crate::log::{Log, Store};
 use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex};
 use crate::outbox::Absent;
 use postrider_model::{Event, Sequence, limits};
-use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 /// How far a browser is.
@@ -112,29 +111,73 @@ impl Broker {
         if !browse.page.is_empty() || queue.holds > 0 {
             return true;
         }
-        let (last, mut end) = (browse.last, browse.end.unwrap_or_default());
+        let last = browse.last;
+        let mut page = Page { found: Vec::new(), end: browse.end.unwrap_or_default() };
         let sequence = |number: MessageIndex| self.message(number).sequence;
-        let mut found: Vec<(Sequence, MessageIndex)> = Vec::new();
         let mut place = queue.ready.search(|number| sequence(number) <= last);
-        while let Some(number) = queue.ready.at(place).filter(|number| sequence(*number) <= end) {
-            found.push((sequence(number), number));
+        while let Some(number) = queue.ready.at(place)
+            && page.add(sequence(number), number)
+        {
             place = queue.ready.after(place);
-            if found.len() == limits::HANDLE_STEPS {
-                end = sequence(number);
+        }
+        for (sequence, number) in queue.returned.range((last.next(), MessageIndex(0))..) {
+            if !page.add(*sequence, *number) {
                 break;
             }
         }
-        let wanted = |sequence: Sequence| last < sequence && sequence <= end;
-        let returned = queue.returned.iter().map(|Reverse(entry)| *entry).filter(|(sequence, _)| wanted(*sequence));
-        found.extend(returned);
         for member in &queue.subscribers {
-            let held = self.consumers[member.consumer.0].in_flight.iter().map(|entry| (entry.sequence, entry.index));
-            let here =
-                held.filter(|(sequence, number)| wanted(*sequence) && self.message(*number).destination == destination);
-            found.extend(here);
+            self.look_at_in_flight(member.consumer, destination, last, &mut page);
         }
-        found.sort_unstable();
-        browse.page.extend(found);
+        browse.page.extend(page.finish());
         !browse.page.is_empty()
+    }
+
+    /// What a consumer has of the queue is there, too.
+    fn look_at_in_flight(&self, index: ConsumerIndex, destination: DestinationIndex, last: Sequence, page: &mut Page) {
+        let consumer = &self.consumers[index.0];
+        let is_seen = |entry: InFlight| consumer.sorted && entry.sequence <= last;
+        let mut place = consumer.in_flight.search(is_seen);
+        while let Some(entry) = consumer.in_flight.at(place) {
+            let here = entry.sequence > last && self.message(entry.index).destination == destination;
+            if here && !page.add(entry.sequence, entry.index) && consumer.sorted {
+                return;
+            }
+            place = consumer.in_flight.after(place);
+        }
+    }
+}
+
+/// The next messages of a browse, in whatever order they are found: those with the lowest sequences.
+struct Page {
+    found: Vec<(Sequence, MessageIndex)>,
+    /// What is behind it is not on the page.
+    end: Sequence,
+}
+
+impl Page {
+    /// Adds a message. False: it is not on the page, and nothing behind it is.
+    fn add(&mut self, sequence: Sequence, number: MessageIndex) -> bool {
+        if sequence > self.end {
+            return false;
+        }
+        self.found.push((sequence, number));
+        if self.found.len() == limits::HANDLE_STEPS * 2 {
+            self.cut();
+        }
+        true
+    }
+
+    fn cut(&mut self) {
+        if self.found.len() > limits::HANDLE_STEPS {
+            let (_, last, _) = self.found.select_nth_unstable(limits::HANDLE_STEPS - 1);
+            self.end = last.0;
+            self.found.truncate(limits::HANDLE_STEPS);
+        }
+    }
+
+    fn finish(mut self) -> Vec<(Sequence, MessageIndex)> {
+        self.cut();
+        self.found.sort_unstable();
+        self.found
     }
 }

@@ -111,7 +111,9 @@ impl Broker {
         let kind = consumer_kind(open)?;
         let mut destinations = Vec::new();
         for destination in open.destinations.iter().filter(|destination| !destination.is_wildcard()) {
-            destinations.push(self.resolve(destination, step)?);
+            let destination = self.resolve(destination, step)?;
+            self.check_owner(destination, connection)?;
+            destinations.push(destination);
         }
         let index = self.add_consumer(port, connection, open, kind);
         for destination in destinations {
@@ -173,10 +175,9 @@ impl Broker {
         if self.consumers[index.0].patterns.is_empty() {
             return;
         }
-        let patterns = &self.consumers[index.0].patterns;
-        let fits = |destination: &Destination| patterns.iter().any(|pattern| pattern::matches(pattern, destination));
-        let matching: Vec<DestinationIndex> =
-            self.destinations.iter().filter(|(_, state)| fits(&state.destination)).map(|(number, _)| number).collect();
+        let consumer = &self.consumers[index.0];
+        let numbers = self.destinations.iter().map(|(number, _)| number);
+        let matching: Vec<DestinationIndex> = numbers.filter(|number| self.fits(consumer, *number)).collect();
         let named: Vec<DestinationIndex> =
             self.consumers[index.0].subscriptions.iter().map(|subscription| subscription.destination).collect();
         for destination in matching.into_iter().filter(|destination| !named.contains(destination)) {
@@ -188,12 +189,17 @@ impl Broker {
     pub(crate) fn subscribe_wildcards(&mut self, destination: DestinationIndex) {
         let wildcards = std::mem::take(&mut self.wildcards);
         for index in &wildcards {
-            let name = &self.destinations.get(destination).destination;
-            if self.consumers[index.0].patterns.iter().any(|pattern| pattern::matches(pattern, name)) {
+            if self.fits(&self.consumers[index.0], destination) {
                 self.subscribe(*index, destination);
             }
         }
         self.wildcards = wildcards;
+    }
+
+    fn fits(&self, consumer: &Consumer, destination: DestinationIndex) -> bool {
+        let name = &self.destinations.get(destination).destination;
+        consumer.patterns.iter().any(|pattern| pattern::matches(pattern, name))
+            && self.is_open_to(destination, consumer.connection)
     }
 
     fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex) {

@@ -5,6 +5,7 @@ use crate::broker::{Broker, Step};
 use crate::jobs::acknowledgement_bound;
 use crate::log::{Log, Store};
 use crate::messages::{Message, MessageIndex};
+use crate::properties;
 use crate::publish::Arrival;
 use postrider_journal::{Bound, Lookup, body_crc};
 use postrider_model::record::{Header, RecordError, Tag, flag};
@@ -150,7 +151,7 @@ fn write_dead_letter(
     cause: Cause<'_>,
 ) -> Result<(), RecordError> {
     let header = view.header();
-    let properties = dead_letter_properties(view.properties(), &header, cause).ok_or(RecordError::Malformed)?;
+    let properties = dead_letter_properties(view.properties(), &header, cause);
     let mut writer = MessageWriter::new(record);
     for (tag, bytes) in view.fields() {
         match tag {
@@ -165,7 +166,9 @@ fn write_dead_letter(
             _ => writer.raw_field(tag, bytes),
         }
     }
-    writer.properties(&properties);
+    if let Some(properties) = properties.as_deref().or(view.properties()) {
+        writer.properties(properties);
+    }
     if let Some(content) = view.content() {
         writer.content(content);
     }
@@ -174,16 +177,12 @@ fn write_dead_letter(
     Ok(())
 }
 
-/// The properties with what was changed besides; none if they are not a map.
+/// The properties with what was changed besides; none if they are not a map: then they stay as they are.
 fn dead_letter_properties(properties: Option<&[u8]>, header: &Header, cause: Cause<'_>) -> Option<Vec<u8>> {
     const LONG: u8 = 6;
-    let (head, entries) = match properties {
-        Some(bytes) => bytes.split_first_chunk::<4>()?,
-        None => (&[0; 4], &[][..]),
-    };
-    let count = i32::from_be_bytes(*head).max(0);
+    let (count, entries) = properties.map_or(Some((0, &[][..])), properties::entries)?;
     let non_persistent = header.flags & flag::PERSISTENT == 0;
-    let added = 2 + i32::from(non_persistent);
+    let added = 2 + u32::from(non_persistent);
     let mut map = Vec::with_capacity(entries.len() + 256);
     map.extend_from_slice(&(count + added).to_be_bytes());
     map.extend_from_slice(entries);

@@ -113,6 +113,7 @@ impl<T: Copy> Deque<T> {
     }
 
     /// All items in order.
+    #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = T> {
         self.chunks.iter().flat_map(|chunk| chunk.live().iter().copied())
     }

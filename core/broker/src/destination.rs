@@ -13,7 +13,6 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use postrider_model::event::Failure;
 use postrider_model::{Destination, DestinationId, DestinationKind};
-use std::cmp::Reverse;
 
 /// Topics under it are the broker's own: they are never stored.
 pub(crate) const ADVISORY_PREFIX: &[u8] = b"ActiveMQ.Advisory.";
@@ -228,7 +227,7 @@ impl DestinationState {
         match &mut self.content {
             Content::Topic(topic) => topic.take_any(),
             Content::Queue(queue) => {
-                let returned = || queue.returned.pop().map(|Reverse((_, message))| message);
+                let returned = || queue.returned.pop_first().map(|(_, message)| message);
                 queue.ready.pop_front().or_else(returned)
             }
         }

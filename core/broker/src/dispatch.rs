@@ -11,7 +11,6 @@ use crate::plant::planted;
 use crate::queue::Member;
 use postrider_model::event::{Dispatch, Recipient};
 use postrider_model::{Span, limits};
-use std::cmp::Reverse;
 
 /// Steps that a turn may still take (R25).
 pub(crate) struct Budget(pub usize);
@@ -190,8 +189,8 @@ impl Broker {
 
     fn put_back(&mut self, index: DestinationIndex, skipped: Vec<MessageIndex>) {
         for message in skipped {
-            let entry = Reverse((self.messages[message.0].sequence, message));
-            self.destinations.get_mut(index).queue().returned.push(entry);
+            let entry = (self.messages[message.0].sequence, message);
+            self.destinations.get_mut(index).queue().returned.insert(entry);
         }
     }
 

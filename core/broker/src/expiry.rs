@@ -9,13 +9,28 @@ use crate::dispatch::Budget;
 use crate::jobs::{Fate, Job};
 use crate::log::Log;
 use crate::messages::{DestinationIndex, MessageIndex};
+use crate::plant::planted;
 use postrider_model::{Now, Sequence, limits};
 
 /// Where a sweep over all queues is.
 #[derive(Clone, Copy)]
 pub(crate) struct Sweep {
     destination: DestinationIndex,
+    list: List,
     after: Sequence,
+}
+
+/// The lists of a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum List {
+    Ready,
+    Returned,
+}
+
+impl Sweep {
+    fn of(destination: DestinationIndex) -> Sweep {
+        Sweep { destination, list: List::Ready, after: Sequence(0) }
+    }
 }
 
 impl Broker {
@@ -32,8 +47,8 @@ impl Broker {
         if self.give_up(message, Cause::Expired, step).is_ok() {
             return true;
         }
-        let entry = std::cmp::Reverse((self.message(message).sequence, message));
-        self.destinations.get_mut(index).queue().returned.push(entry);
+        let entry = (self.message(message).sequence, message);
+        self.destinations.get_mut(index).queue().returned.insert(entry);
         self.await_commit(index);
         self.await_bytes(index);
         false
@@ -46,7 +61,7 @@ impl Broker {
         }
         if self.next_sweep <= now.nanos {
             self.next_sweep = now.deadline_after_millis(self.config.expiry_sweep_millis);
-            self.sweep.get_or_insert(Sweep { destination: DestinationIndex(0), after: Sequence(0) });
+            self.sweep.get_or_insert(Sweep::of(DestinationIndex(0)));
         }
     }
 
@@ -60,46 +75,52 @@ impl Broker {
                 self.sweep = None;
                 return false;
             };
-            let after = if index == sweep.destination { sweep.after } else { Sequence(0) };
+            let sweep = if index == sweep.destination { sweep } else { Sweep::of(index) };
             budget.step();
-            self.sweep = Some(match self.sweep_queue(index, after, budget, step.now) {
-                Some(last) => Sweep { destination: index, after: last },
-                None => Sweep { destination: DestinationIndex(index.0 + 1), after: Sequence(0) },
+            self.sweep = Some(match (self.sweep_list(sweep, budget, step.now), sweep.list) {
+                (Some(after), _) => Sweep { after, ..sweep },
+                (None, List::Ready) => Sweep { list: List::Returned, ..Sweep::of(index) },
+                (None, List::Returned) => Sweep::of(DestinationIndex(index.0 + 1)),
             });
         }
         false
     }
 
     /// Up to where it looked, if there is more.
-    fn sweep_queue(
-        &mut self,
-        index: DestinationIndex,
-        after: Sequence,
-        budget: &mut Budget,
-        now: Now,
-    ) -> Option<Sequence> {
-        let state = self.destinations.get_mut(index);
+    fn sweep_list(&mut self, sweep: Sweep, budget: &mut Budget, now: Now) -> Option<Sequence> {
+        let state = self.destinations.get_mut(sweep.destination);
         let Content::Queue(queue) = &mut state.content else { return None };
         if state.dying {
             return None;
         }
         let messages = &self.messages;
         let mut expired = Deque::default();
-        let steps = budget.0.min(limits::HANDLE_STEPS);
-        let last = queue.ready.sweep(
-            |number: MessageIndex| messages[number.0].sequence <= after,
-            steps,
-            |number| {
-                budget.step();
-                let message = &messages[number.0];
-                let gone = message.expiration > 0 && message.expiration <= now.unix_millis;
-                if gone {
-                    expired.push_back(InFlight { sequence: message.sequence, index: number });
+        let steps = budget.0.clamp(1, limits::HANDLE_STEPS);
+        let mut is_gone = |number: MessageIndex| {
+            budget.step();
+            let message = &messages[number.0];
+            let gone = message.expiration > 0 && message.expiration <= now.unix_millis;
+            if gone {
+                expired.push_back(InFlight { sequence: message.sequence, index: number });
+            }
+            gone
+        };
+        let last = match sweep.list {
+            List::Ready => {
+                let is_seen = |number: MessageIndex| messages[number.0].sequence <= sweep.after;
+                let last = queue.ready.sweep(is_seen, steps, is_gone);
+                last.map(|number| messages.get(number.0).map_or(sweep.after, |message| message.sequence))
+            }
+            List::Returned if planted("returned-never-expires") => None,
+            List::Returned => {
+                let from = (sweep.after.next(), MessageIndex(0));
+                let page: Vec<(Sequence, MessageIndex)> = queue.returned.range(from..).take(steps).copied().collect();
+                for entry in page.iter().filter(|(_, number)| is_gone(*number)) {
+                    queue.returned.remove(entry);
                 }
-                gone
-            },
-        );
-        let last = last.map(|number| messages.get(number.0).map_or(after, |message| message.sequence));
+                page.get(steps - 1).map(|(sequence, _)| *sequence)
+            }
+        };
         if !expired.is_empty() {
             self.jobs.push(Job::Settle { entries: expired, fate: Fate::Expired });
         }

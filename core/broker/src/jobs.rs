@@ -9,6 +9,7 @@ use crate::log::{Log, Store};
 use crate::messages::DestinationIndex;
 use crate::plant::planted;
 use crate::records::{ACKNOWLEDGED_BYTES, RUN_BYTES};
+use crate::redelivery::Delivered;
 use postrider_journal::Bound;
 use postrider_model::{Event, PortIndex};
 use std::collections::VecDeque;
@@ -25,8 +26,8 @@ pub(crate) enum Fate {
 pub(crate) enum Job {
     /// Messages that an acknowledgement names.
     Settle { entries: Deque<InFlight>, fate: Fate },
-    /// Messages that go back; the first ones were delivered.
-    Return { entries: Deque<InFlight>, delivered: usize, held: Vec<DestinationIndex> },
+    /// Messages that go back.
+    Return { entries: Deque<InFlight>, delivered: Delivered, held: Vec<DestinationIndex> },
     /// A destination that is gone, with its messages.
     Empty { destination: DestinationIndex },
     /// The answer to the command that made the jobs before it.
@@ -108,7 +109,7 @@ impl Broker {
             Job::Settle { entries, fate } => self.settle_some(entries, fate, budget, step),
             Job::Return { entries, delivered, held } => {
                 let steps = budget.0.min(entries.len());
-                *delivered = self.return_some(entries, *delivered, steps);
+                self.return_some(entries, delivered, steps);
                 budget.0 -= steps;
                 if !entries.is_empty() {
                     return Slice::More;

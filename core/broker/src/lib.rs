@@ -28,6 +28,7 @@ mod messages;
 mod names;
 pub mod outbox;
 pub mod plant;
+mod properties;
 mod publish;
 mod pull;
 mod queue;

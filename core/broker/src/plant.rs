@@ -18,5 +18,8 @@ postrider_journal::planted_bugs! {
     ("limit-stops-ports", "R24: nothing is taken from the ports while much is alive in the journal"),
     ("unbounded-handle", "R25: jobs run to their end within one turn"),
     ("cold-forgotten", "R27: what waits for cold bytes is not looked at when they come"),
+    ("returned-never-expires", "R56: only what nobody has had is looked at for expired messages"),
+    ("credit-for-taken-only", "R58: a send that is refused keeps its part of the producer's window"),
+    ("redelivered-by-match", "a session's last message marks only the consumer that had it"),
     ("lost-return-order", "what a closed consumer had goes behind newer messages"),
 }

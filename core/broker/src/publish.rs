@@ -6,6 +6,7 @@ use crate::destination::{Content, Refusal};
 use crate::items::Item;
 use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, Message, MessageIndex, flag};
+use crate::plant::planted;
 use crate::records::{self, MessageMeta, Placement, kind};
 use postrider_journal::{Home, Record};
 use postrider_model::command::Publish;
@@ -39,7 +40,23 @@ impl Broker {
             Ok(()) if publish.request.wanted => self.reply(port, publish.connection, publish.request, step),
             Ok(()) if publish.windowed => self.give_credit(port, connection, publish, record, step),
             Ok(()) => {}
-            Err(refusal) => self.refuse(port, publish.connection, publish.request, refusal, step),
+            Err(refusal) => self.refuse_publish(port, connection, publish, record, refusal, step),
+        }
+    }
+
+    /// A send is refused; what it took of its producer's window comes back all the same (R58).
+    pub(crate) fn refuse_publish<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        record: &[u8],
+        refusal: Refusal,
+        step: &mut Step<'_, L>,
+    ) {
+        self.refuse(port, publish.connection, publish.request, refusal, step);
+        if publish.windowed && !publish.request.wanted && !planted("credit-for-taken-only") {
+            self.give_credit(port, connection, publish, record, step);
         }
     }
 

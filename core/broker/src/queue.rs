@@ -5,8 +5,7 @@ use crate::deque::Deque;
 use crate::messages::{ConsumerIndex, Message, MessageIndex};
 use crate::slab::Slab;
 use postrider_model::Sequence;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 /// A consumer of a queue, and which of its subscriptions this is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +26,7 @@ pub(crate) struct Queue {
     /// Messages that nobody has had, by sequence.
     pub ready: Deque<MessageIndex>,
     /// Messages that came back; they go out by sequence with the others.
-    pub returned: BinaryHeap<Reverse<(Sequence, MessageIndex)>>,
+    pub returned: BTreeSet<(Sequence, MessageIndex)>,
     /// All consumers that take.
     pub subscribers: Vec<Member>,
     /// Higher priorities first.
@@ -50,13 +49,13 @@ pub(crate) struct Queue {
 impl Queue {
     /// The message that goes out next, and whether it is one that came back.
     pub fn front(&self, messages: &Slab<Message>) -> Option<(MessageIndex, bool)> {
-        match (self.ready.front(), self.returned.peek()) {
-            (Some(ready), Some(Reverse((sequence, returned)))) => match messages[ready.0].sequence < *sequence {
+        match (self.ready.front(), self.returned.first()) {
+            (Some(ready), Some((sequence, returned))) => match messages[ready.0].sequence < *sequence {
                 true => Some((ready, false)),
                 false => Some((*returned, true)),
             },
             (Some(ready), None) => Some((ready, false)),
-            (None, Some(Reverse((_, returned)))) => Some((*returned, true)),
+            (None, Some((_, returned))) => Some((*returned, true)),
             (None, None) => None,
         }
     }
@@ -64,7 +63,7 @@ impl Queue {
     /// Takes out what [`Queue::front`] has shown.
     pub fn take_front(&mut self, was_returned: bool) {
         if was_returned {
-            self.returned.pop();
+            self.returned.pop_first();
         } else {
             self.ready.pop_front();
         }

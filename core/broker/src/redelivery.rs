@@ -8,22 +8,47 @@ use crate::jobs::Job;
 use crate::messages::{DestinationIndex, flag};
 use crate::plant::planted;
 use postrider_model::command::LastDelivered;
-use postrider_model::limits;
-use std::cmp::Reverse;
+use postrider_model::{Sequence, limits};
+
+/// Which of the messages that come back had been given to the application.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivered {
+    /// So many of the first ones.
+    first: usize,
+    /// And those up to this one, wherever they stand.
+    up_to: Sequence,
+}
+
+impl Delivered {
+    /// A session says what it delivered last over all its consumers, a connection over all its sessions: where that was another's
+    /// message, older ones were delivered before it.
+    fn of(consumer: &Consumer, last_delivered: LastDelivered) -> Delivered {
+        let first = |first| Delivered { first, up_to: Sequence(0) };
+        match last_delivered {
+            LastDelivered::Unknown => first(usize::MAX),
+            LastDelivered::None => first(0),
+            LastDelivered::UpTo(sequence) => match consumer.find(sequence) {
+                Some(place) => first(consumer.in_flight.count_before(place) + 1),
+                None if planted("redelivered-by-match") => first(0),
+                None => Delivered { first: 0, up_to: sequence },
+            },
+        }
+    }
+
+    /// Whether the next one was.
+    fn next(&mut self, sequence: Sequence) -> bool {
+        let delivered = self.first > 0 || sequence <= self.up_to;
+        self.first = self.first.saturating_sub(1);
+        delivered
+    }
+}
 
 impl Broker {
-    /// Gives back what a closed consumer had: the first ones, up to what it says was delivered, with their counters raised.
+    /// Gives back what a closed consumer had, with the counters of what had been delivered raised.
     pub(crate) fn return_in_flight(&mut self, mut consumer: Consumer, last_delivered: LastDelivered) {
-        let delivered = match last_delivered {
-            LastDelivered::Unknown => consumer.in_flight.len(),
-            LastDelivered::None => 0,
-            LastDelivered::UpTo(sequence) => {
-                let found = consumer.in_flight.iter().position(|entry| entry.sequence == sequence);
-                found.map_or(0, |index| index + 1)
-            }
-        };
+        let mut delivered = Delivered::of(&consumer, last_delivered);
         if consumer.in_flight.len() <= limits::HANDLE_STEPS {
-            self.return_some(&mut consumer.in_flight, delivered, usize::MAX);
+            self.return_some(&mut consumer.in_flight, &mut delivered, usize::MAX);
             return;
         }
         let held = self.hold_queues(&consumer);
@@ -53,14 +78,12 @@ impl Broker {
         }
     }
 
-    /// Gives up to `steps` messages back; how many of the rest were delivered.
-    pub(crate) fn return_some(&mut self, entries: &mut Deque<InFlight>, mut delivered: usize, steps: usize) -> usize {
+    /// Gives up to `steps` messages back.
+    pub(crate) fn return_some(&mut self, entries: &mut Deque<InFlight>, delivered: &mut Delivered, steps: usize) {
         for _ in 0..steps {
             let Some(entry) = entries.pop_front() else { break };
-            self.return_one(entry, delivered > 0);
-            delivered = delivered.saturating_sub(1);
+            self.return_one(entry, delivered.next(entry.sequence));
         }
-        delivered
     }
 
     fn return_one(&mut self, entry: InFlight, delivered: bool) {
@@ -72,7 +95,7 @@ impl Broker {
         if planted("lost-return-order") {
             queue.ready.push_back(entry.index);
         } else {
-            queue.returned.push(Reverse((entry.sequence, entry.index)));
+            queue.returned.insert((entry.sequence, entry.index));
         }
         self.schedule(destination);
     }

@@ -5,7 +5,7 @@ use crate::consumer::Standing;
 use crate::destination::{Content, Refusal, Temporary};
 use crate::jobs::Job;
 use crate::log::{Log, Store};
-use crate::messages::DestinationIndex;
+use crate::messages::{ConnectionIndex, DestinationIndex};
 use crate::queue::Member;
 use crate::records::kind;
 use crate::sequences::small;
@@ -27,9 +27,10 @@ impl Broker {
             return self.refuse(port, create.connection, create.request, refusal, step);
         }
         if self.destinations.find(&create.destination).is_none() {
-            let index = self.add_destination(create.destination.clone(), None);
+            let index = self.destinations.add(create.destination.clone(), None);
             let (added, removed) = (create.added.clone(), create.removed.clone());
             self.destination(index).temporary = Some(Temporary { owner: connection, added, removed });
+            self.subscribe_wildcards(index);
             self.connections[connection.0].temporaries.push(index);
             self.temporaries.insert(self.destinations.get(index).serial, index);
             self.advise(index, true, None, step);
@@ -50,17 +51,35 @@ impl Broker {
         request: Request,
         step: &mut Step<'_, L>,
     ) {
-        if self.connection(port, connection).is_none() {
-            return;
-        }
+        let Some(owner) = self.connection(port, connection) else { return };
         let before = self.jobs.pushed();
         if let Some(index) = self.destinations.find(destination) {
-            if let Err(refusal) = self.check_unused(index) {
+            if let Err(refusal) = self.check_owner(index, owner).and_then(|()| self.check_unused(index)) {
                 return self.refuse(port, connection, request, refusal, step);
             }
             self.delete_destination(index, step);
         }
         self.reply_after_jobs(port, connection, request, before, step);
+    }
+
+    /// Whether a connection may consume from a destination, or delete it: any, but of a temporary one only the connection that it
+    /// lives with.
+    pub(crate) fn is_open_to(&self, index: DestinationIndex, connection: ConnectionIndex) -> bool {
+        let temporary = &self.destinations.get(index).temporary;
+        temporary.as_ref().is_none_or(|temporary| temporary.owner == connection)
+    }
+
+    /// As [`Broker::is_open_to`], with what to say if not.
+    pub(crate) fn check_owner(&self, index: DestinationIndex, connection: ConnectionIndex) -> Result<(), Refusal> {
+        if self.is_open_to(index, connection) {
+            return Ok(());
+        }
+        let destination = &self.destinations.get(index).destination;
+        let text = format!(
+            "{destination} belongs to another connection, which alone may consume from it or delete it: create a temporary \
+             destination of your own"
+        );
+        Err((Failure::InvalidDestination, text.into()))
     }
 
     fn check_unused(&self, index: DestinationIndex) -> Result<(), Refusal> {

@@ -1,9 +1,9 @@
 //! Acknowledgements of all kinds.
 
-use crate::world::{World, queue, topic};
-use postrider_model::Event;
+use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_model::command::AcknowledgeKind::{Delivered, Expired, Individual, Poison, Redelivered, Standard};
 use postrider_model::event::Failure;
+use postrider_model::{Event, MessageView, MessageWriter};
 
 fn five_in_flight() -> (World, Vec<u64>) {
     let mut world = World::new();
@@ -161,6 +161,40 @@ pub fn a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash() {
     let texts =
         |slot: u32| got.iter().filter(|got| got.consumer.slot == slot).map(|got| got.content[0]).collect::<Vec<_>>();
     assert_eq!((texts(5), texts(6)), (b"2345678".to_vec(), b"1".to_vec()));
+}
+
+#[test]
+pub fn properties_that_are_not_a_map_stay_as_they_are_in_a_dead_letter() {
+    for (properties, count) in [(&[0, 0, 0, 9, 1][..], None), (&[0, 0][..], None), (&[255, 255, 255, 255, 7], Some(2))]
+    {
+        let mut world = World::new();
+        world.connect(0, 1, "a");
+        let bytes = with_properties(&record(&[queue("q")], b"x", true, 1, 0), properties);
+        world.send_as(0, handle(1), &[queue("q")], true, (&bytes, 1), wanted(1));
+        world.consume(0, 1, 5, &queue("q"), 5);
+        world.consume(0, 1, 8, &queue("ActiveMQ.DLQ"), 10);
+        world.settle();
+        let sequence = world.got(0)[0].sequence.0;
+        world.acknowledge(0, 1, 5, Poison, (0, sequence), 1);
+        world.settle();
+        let got = world.got(0);
+        let kept = MessageView::parse(&got[0].record).unwrap().properties().unwrap();
+        match count {
+            None => assert_eq!(kept, properties),
+            Some(count) => assert!(kept.starts_with(&i32::to_be_bytes(count)) && kept[6..].starts_with(b"original")),
+        }
+    }
+}
+
+fn with_properties(plain: &[u8], properties: &[u8]) -> Vec<u8> {
+    let view = MessageView::parse(plain).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = MessageWriter::new(&mut bytes);
+    view.fields().for_each(|(tag, field)| writer.raw_field(tag, field));
+    writer.properties(properties);
+    writer.content(view.content().unwrap());
+    writer.finish(&view.header());
+    bytes
 }
 
 #[test]

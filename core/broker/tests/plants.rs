@@ -5,11 +5,14 @@ use postrider_broker::plant;
 use std::panic::catch_unwind;
 
 fn is_seen() -> Option<&'static str> {
-    let checks: [(&'static str, fn()); 13] = [
+    let checks: [(&'static str, fn()); 16] = [
         ("acknowledge", acknowledge::a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash),
         ("takeover", connection::a_client_that_comes_back_takes_its_connection_over),
         ("duplicates", connection::a_producer_is_remembered_when_its_records_are_gone),
         ("order", queue::what_a_closed_consumer_had_comes_back_first_and_in_order),
+        ("redelivered", queue::a_session_that_closes_marks_what_each_of_its_consumers_had_delivered),
+        ("expiry", waiting::a_sweep_finds_expired_messages_that_came_back),
+        ("credit of windows", space::a_refused_send_gives_its_part_of_the_window_back),
         ("credit", queue::credit_is_kept_and_turns_are_taken),
         ("extension", acknowledge::a_count_of_seen_messages_lifts_no_prefetch),
         ("window", queue::the_send_window_and_the_ring_hold_dispatch_until_they_open),

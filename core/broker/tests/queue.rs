@@ -124,7 +124,7 @@ pub fn what_a_closed_consumer_had_comes_back_first_and_in_order() {
         (LastDelivered::Unknown, [1, 1, 1, 1, 0]),
         (LastDelivered::None, [0, 0, 0, 0, 0]),
         (LastDelivered::UpTo(Sequence(2)), [1, 1, 0, 0, 0]),
-        (LastDelivered::UpTo(Sequence(77)), [0, 0, 0, 0, 0]),
+        (LastDelivered::UpTo(Sequence(77)), [1, 1, 1, 1, 0]),
     ] {
         let mut world = World::new();
         world.connect(0, 1, "a");
@@ -141,6 +141,33 @@ pub fn what_a_closed_consumer_had_comes_back_first_and_in_order() {
         assert_eq!(got.iter().map(|got| got.content[0]).collect::<Vec<_>>(), b"01234");
         assert_eq!(got.iter().map(|got| got.redeliveries).collect::<Vec<_>>(), expected, "{last_delivered:?}");
     }
+}
+
+/// A session says one sequence for all its consumers: the highest, which one of them had.
+#[test]
+pub fn a_session_that_closes_marks_what_each_of_its_consumers_had_delivered() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    let names = ["a", "b"].map(queue);
+    for name in [0, 1, 0] {
+        world.send(0, 1, &names[name], "x", true);
+    }
+    for (consumer, name) in [(5, 0), (6, 1)] {
+        world.consume(0, 1, consumer, &names[name], 10);
+    }
+    world.settle();
+    let last = world.got(0).iter().filter(|got| got.consumer == handle(6)).map(|got| got.sequence).max();
+    for consumer in [5, 6] {
+        world.close_consumer(0, 1, consumer, LastDelivered::UpTo(last.unwrap()));
+    }
+    for (consumer, name) in [(7, 0), (8, 1)] {
+        world.consume(0, 1, consumer, &names[name], 10);
+    }
+    world.settle();
+    let got = world.got(0);
+    let counters = |slot| got.iter().filter(|got| got.consumer == handle(slot)).map(|got| got.redeliveries).collect();
+    let (one, other): (Vec<u32>, Vec<u32>) = (counters(7), counters(8));
+    assert_eq!((one, other), (vec![1, 0], vec![1]), "the third message was only on its way");
 }
 
 #[test]

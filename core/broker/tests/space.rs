@@ -81,7 +81,7 @@ fn sends_beyond_a_frame_are_refused_and_what_comes_with_them_is_not() {
         (world.broker.bound(PortIndex(0), &batch), vec![])
     );
     let Command::Publish(publish) = &batch.commands[0] else { panic!("a send") };
-    world.broker.refuse_send(PortIndex(0), publish, world.now, &mut world.log, &mut world.out);
+    world.broker.refuse_send(PortIndex(0), publish, &batch.arena, world.now, &mut world.log, &mut world.out);
     world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, first), 1);
     world.settle();
     let failures: Vec<_> = world.events(0).into_iter().filter(|event| matches!(event, Event::Failed { .. })).collect();
@@ -91,6 +91,47 @@ fn sends_beyond_a_frame_are_refused_and_what_comes_with_them_is_not() {
     assert!(message.contains("does not fit") && message.contains("disk_budget_bytes"), "{message}");
     assert_eq!(*correlation, Some(publish.request.command));
     assert_eq!(world.broker.statistics().messages, 0);
+}
+
+/// Whoever sends within a window and waits for no answer gets the window back, whatever becomes of the send (R58).
+#[test]
+pub fn a_refused_send_gives_its_part_of_the_window_back() {
+    let mut world = small();
+    world.connect(0, 1, "a");
+    let to = [queue("q")];
+    let bytes = record(&to, "x".repeat(1_000).as_bytes(), true, 1, 0);
+    let (connection, number) = (handle(1), 77);
+    world.run(0, Command::DefineDestination { connection, number, destinations: to.as_slice().into() });
+    world.settle();
+    world.heard(0);
+    let mut heard = Vec::new();
+    for producer_sequence in 0..60 {
+        let mut batch = CommandBatch::default();
+        let (record, record_crc) = (batch.store(&bytes), body_crc(&bytes));
+        batch.commands.push(Command::Publish(Publish {
+            connection,
+            request: Request::default(),
+            producer: 0,
+            destination: number,
+            record,
+            record_crc,
+            persistent: true,
+            windowed: true,
+            producer_sequence,
+        }));
+        world.turn(0, &batch);
+        if producer_sequence == 0 {
+            let Command::Publish(publish) = &batch.commands[0] else { panic!("a send") };
+            let (now, log, out) = (world.now, &mut world.log, &mut world.out);
+            world.broker.refuse_send(PortIndex(0), publish, &batch.arena, now, log, out);
+        }
+        world.settle();
+        heard.extend(world.events(0));
+    }
+    let credits = heard.iter().filter(|event| matches!(event, Event::ProducerCredit { .. })).count();
+    let refused = heard.iter().filter(|event| matches!(event, Event::Failed { correlation: None, .. })).count();
+    assert!(refused > 10, "{refused}");
+    assert_eq!(credits, 61, "60 sends, one of them twice");
 }
 
 #[test]

@@ -195,6 +195,50 @@ pub fn temporary_destinations_are_told_of_before_their_creator_is_answered() {
 }
 
 #[test]
+pub fn a_temporary_destination_is_its_connections_own() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    let mut any = world.open(2, 5, &[temporary("ID:>")], 10);
+    any.browser = true;
+    world.consume_as(0, any);
+    world.create_temporary(0, 1, &temporary("ID:a:1"));
+    world.settle();
+    world.heard(0);
+    let refused = |world: &mut World| {
+        world.settle();
+        let events = world.events(0);
+        let [Event::Failed { failure: Failure::InvalidDestination, message, .. }] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert!(message.starts_with("temp-queue://ID:a:1 belongs to another connection"), "{message}");
+    };
+    for browser in [false, true] {
+        let mut open = world.open(2, 6, &[queue("q"), temporary("ID:a:1")], 10);
+        open.browser = browser;
+        world.consume_as(0, open);
+        refused(&mut world);
+    }
+    let destination = Box::new(temporary("ID:a:1"));
+    let delete = |slot| Command::DeleteDestination {
+        connection: handle(slot),
+        destination: destination.clone(),
+        request: wanted(8),
+    };
+    world.run(0, delete(2));
+    refused(&mut world);
+    // Anybody may send there; patterns of others do not meet it, earlier or later ones.
+    world.consume(0, 2, 7, &temporary("ID:>"), 10);
+    world.send(0, 2, &temporary("ID:a:1"), "answer", false);
+    assert!(world.got(0).is_empty());
+    world.consume(0, 1, 8, &temporary("ID:a:1"), 10);
+    assert_eq!(world.texts(0), ["answer"]);
+    world.run(0, delete(1));
+    world.settle();
+    assert_eq!(world.events(0).last(), Some(&Event::Reply { connection: handle(1), correlation: 8 }));
+}
+
+#[test]
 pub fn a_deleted_destination_is_gone_with_its_messages_also_after_a_crash() {
     let mut world = World::new();
     world.connect(0, 1, "a");

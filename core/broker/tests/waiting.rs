@@ -188,6 +188,51 @@ pub fn a_sweep_finds_expired_messages_that_nobody_asks_for() {
 }
 
 #[test]
+pub fn a_sweep_finds_expired_messages_that_came_back() {
+    let config = Config { reservation: 1_000_000, expiry_sweep_millis: 1_000, ..Config::default() };
+    let mut world = World::with(config, 1 << 30);
+    world.connect(0, 1, "a");
+    let to = [queue("q")];
+    for number in 0..5_000 {
+        let expiration = if number % 2 == 0 { world.now.unix_millis + 10 } else { 0 };
+        let bytes = record(&to, number.to_string().as_bytes(), true, number, expiration);
+        world.send_as(0, handle(1), &to, true, (&bytes, number), wanted(1));
+    }
+    world.consume(0, 1, 5, &to[0], 10_000);
+    world.settle();
+    assert_eq!(world.got(0).len(), 5_000);
+    world.close_consumer(0, 1, 5, LastDelivered::None);
+    world.settle();
+    world.now.unix_millis += 1_000;
+    world.now.nanos += 1_100_000_000;
+    world.settle();
+    assert_eq!(world.broker.statistics().dead_lettered, 2_500);
+    world.consume(0, 1, 6, &to[0], 10_000);
+    world.settle();
+    let expected: Vec<String> = (0..5_000).filter(|number| number % 2 == 1).map(|number| number.to_string()).collect();
+    assert_eq!(world.texts(0), expected);
+}
+
+#[test]
+pub fn a_browser_sees_what_others_have_and_what_came_back_once_and_in_order() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    for number in 0..6_000 {
+        world.send(0, 1, &queue("q"), &number.to_string(), false);
+    }
+    for consumer in [6, 7, 8] {
+        world.consume(0, 1, consumer, &queue("q"), 1_500);
+    }
+    world.close_consumer(0, 1, 7, LastDelivered::None);
+    world.heard(0);
+    let mut open = world.open(1, 5, &[queue("q")], 10_000);
+    open.browser = true;
+    world.consume_as(0, open);
+    let expected: Vec<String> = (0..6_000).map(|number| number.to_string()).collect();
+    assert_eq!(world.texts(0), expected);
+}
+
+#[test]
 pub fn a_turn_does_a_bounded_amount() {
     let mut world = World::new();
     world.connect(0, 1, "a");

@@ -184,7 +184,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
                 let (logs, out) = (&mut self.logs, &mut self.outbox);
                 match command {
                     Command::Publish(publish) if !refused.is_empty() && refused.contains(&place) => {
-                        self.broker.refuse_send(index, publish, now, logs, out);
+                        self.broker.refuse_send(index, publish, &batch.arena, now, logs, out);
                     }
                     _ => self.broker.handle(index, command, &batch.arena, now, logs, out),
                 }
