@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use postrider_journal::{Completion, ImageWriter, Prepare, Read, SegmentFile, SegmentNumber, Storage, Write};
+use postrider_journal::{Completion, ImageWriter, Loaded, Prepare, Read, SegmentFile, SegmentNumber, Storage, Write};
 
 /// Nothing is kept; memory of segments is used again.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Storage for InstantStorage {
         Ok(Vec::new())
     }
 
-    fn load(&mut self, _: SegmentNumber, _: u64, _: Option<(SegmentNumber, u64)>) -> io::Result<ImageWriter> {
+    fn load(&mut self, _: SegmentNumber, _: u64, _: Option<(SegmentNumber, u64)>) -> io::Result<Loaded> {
         Err(io::Error::other("nothing is kept"))
     }
 

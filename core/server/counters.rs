@@ -44,11 +44,17 @@ pub enum Counter {
     LogBytes,
     /// Bytes of live records in it.
     LiveBytes,
+    /// Reads of journal or spool that failed.
+    ReadFailures,
+    /// Windows that could not be read so far.
+    ReadsWaiting,
+    /// Segment files that are open.
+    OpenFiles,
 }
 
 impl Counter {
     const COUNT: usize = Counter::ALL.len();
-    const ALL: [Counter; 13] = [
+    const ALL: [Counter; 16] = [
         Counter::Accepted,
         Counter::Open,
         Counter::Refused,
@@ -62,6 +68,9 @@ impl Counter {
         Counter::Syncs,
         Counter::LogBytes,
         Counter::LiveBytes,
+        Counter::ReadFailures,
+        Counter::ReadsWaiting,
+        Counter::OpenFiles,
     ];
 
     fn name(self) -> &'static str {
@@ -79,6 +88,9 @@ impl Counter {
             Counter::Syncs => "syncs",
             Counter::LogBytes => "log_bytes",
             Counter::LiveBytes => "live_bytes",
+            Counter::ReadFailures => "read_failures",
+            Counter::ReadsWaiting => "reads_waiting",
+            Counter::OpenFiles => "open_files",
         }
     }
 }
@@ -110,6 +122,10 @@ impl ThreadCounters {
         self.set(Counter::Syncs, journal.syncs);
         self.set(Counter::LogBytes, turn.journal().live_log_bytes());
         self.set(Counter::LiveBytes, broker.live_bytes);
+        let (failures, waiting) = turn.spool().read_failures();
+        self.set(Counter::ReadFailures, journal.read_failures + failures);
+        self.set(Counter::ReadsWaiting, journal.reads_waiting + waiting);
+        self.set(Counter::OpenFiles, journal.open_files);
     }
 }
 

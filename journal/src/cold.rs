@@ -1,10 +1,12 @@
 //! Windows of segments that are no longer in memory.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use crate::frame::{BODY_HEADER, BodyHeader, Seed, body_crc};
 use crate::image::{Extent, Image};
+use crate::pause::Pause;
 use crate::plant::planted;
 use crate::position::{Position, SegmentNumber};
 use crate::storage::Read;
@@ -12,29 +14,50 @@ use crate::storage::Read;
 /// Windows being read at one time.
 const MAX_PENDING: usize = 64;
 
+/// While something cannot be read whoever waits is told to look again so often, in nanoseconds: what it waits for may have gone.
+const LOOK_AGAIN_NANOS: u64 = 1_000_000_000;
+
 /// Where the bytes of a record are.
 #[derive(Clone)]
 pub enum Lookup {
-    /// Here.
+    /// Here, with all others of the memory: this process wrote them, or checked them when it started.
     Memory(Extent),
+    /// Here; of the memory, which came from the medium, this record alone was checked.
+    Checked(Extent),
     /// On the medium: fetch them.
     Cold,
     /// On the medium, and not as they were written. They are never delivered.
     Damaged,
 }
 
+impl Lookup {
+    /// The memory, if the record is there.
+    #[must_use]
+    pub fn extent(self) -> Option<Extent> {
+        match self {
+            Lookup::Memory(extent) | Lookup::Checked(extent) => Some(extent),
+            Lookup::Cold | Lookup::Damaged => None,
+        }
+    }
+}
+
 /// A part of a segment that was asked for.
+#[derive(Clone, Copy)]
 struct Pending {
     read: Read,
     base: Position,
+    /// Where the record that was wanted ends.
+    needed_end: Position,
+    unit: u64,
+    pause: Pause,
+    /// Somebody has asked for it since all were told to look again.
+    wanted: bool,
 }
 
 struct Window {
     segment: SegmentNumber,
     base: Position,
-    /// None where the file could not be read at all.
-    image: Option<Arc<Image>>,
-    len: u64,
+    image: Arc<Image>,
 }
 
 /// A body that is wanted in memory.
@@ -46,14 +69,48 @@ pub(crate) struct Wanted {
     pub unit: u64,
 }
 
-/// The windows there are, the ones under way, and the ones that wait.
+/// What an answer brought.
+pub(crate) struct Arrival {
+    /// The read that was answered.
+    pub read: Read,
+    /// Why it brought nothing.
+    pub error: Option<io::Error>,
+    /// Whoever waits for bytes looks again: a window came, or one that was to serve several became smaller.
+    pub look_again: bool,
+}
+
+/// The windows there are, the ones under way, those that wait, and those that could not be read so far.
 pub(crate) struct Cold {
     windows: VecDeque<Window>,
     bytes: u64,
     limit: u64,
     pending: Vec<Pending>,
     waiting: VecDeque<Pending>,
+    /// They are tried again, each after its own pause; the others do not wait for them.
+    failed: Vec<Pending>,
+    look_again_at: u64,
     next_ticket: u64,
+}
+
+impl Pending {
+    fn end(&self) -> Position {
+        self.base + u64::from(self.read.len)
+    }
+
+    /// Whether it will bring what is asked for. What has failed may bring a part of its bytes to who asks for that alone.
+    fn serves(&self, segment: SegmentNumber, base: Position, needed_end: Position) -> bool {
+        let covers = self.base <= base && self.end() >= needed_end;
+        let same = self.base == base && self.end() == needed_end.align_up(self.unit).min(self.end());
+        self.read.segment == segment && covers && (same || !self.pause.has_failed())
+    }
+
+    /// Leaves the bytes behind the wanted record to others: they may be what cannot be read. Whether there were any.
+    fn narrow(&mut self) -> bool {
+        let end = self.needed_end.align_up(self.unit).min(self.end());
+        let narrower = end < self.end();
+        self.read.len = (end - self.base) as u32;
+        narrower
+    }
 }
 
 impl Cold {
@@ -64,102 +121,161 @@ impl Cold {
             limit,
             pending: Vec::new(),
             waiting: VecDeque::new(),
+            failed: Vec::new(),
+            look_again_at: 0,
             next_ticket: 0,
         }
     }
 
-    /// The body at `position`, checked: bytes from a disk are never passed on unchecked.
-    pub fn lookup(&self, segment: SegmentNumber, position: Position, seed: Seed) -> Lookup {
+    /// The body at `position`, of `len` bytes, checked: bytes from a disk are never passed on unchecked.
+    pub fn lookup(&self, segment: SegmentNumber, (position, len): (Position, u32), seed: Seed) -> Lookup {
         let start = Position(position.0 - BODY_HEADER as u64);
         let holds = |window: &&Window| {
-            window.segment == segment && window.base <= start && position.0 <= window.base.0 + window.len
+            let end = window.base + window.len();
+            window.segment == segment && window.base <= start && position + u64::from(len) <= end
         };
-        // The newest first: a longer window is read when an older one cuts the record.
-        let mut answer = Lookup::Cold;
-        for window in self.windows.iter().rev().filter(holds) {
-            let Some(image) = &window.image else { return Lookup::Damaged };
-            answer = check(image, window.base, start, seed);
-            if !matches!(answer, Lookup::Cold) {
-                break;
-            }
+        match self.windows.iter().rev().find(holds) {
+            Some(window) => check(&window.image, window.base, (start, len), seed),
+            None => Lookup::Cold,
         }
-        answer
     }
 
     /// Asks for a window of the segment at `bounds` (its start and bytes) that holds the body at `position`, and `read_ahead`
-    /// bytes at least, unless one that holds it is under way.
-    pub fn fetch(&mut self, segment: SegmentNumber, bounds: (Position, u64), wanted: Wanted) -> Option<Read> {
+    /// bytes at least, unless one that holds it was asked for. Whether it was not.
+    pub fn fetch(&mut self, segment: SegmentNumber, bounds: (Position, u64), wanted: Wanted) -> bool {
         let (segment_start, segment_bytes) = bounds;
         let segment_end = segment_start + segment_bytes;
         let base = Position(wanted.position.0 - BODY_HEADER as u64).align_down(wanted.unit);
         let needed_end = (wanted.position + u64::from(wanted.len)).min(segment_end);
-        let end = needed_end.max(base + u64::from(wanted.read_ahead)).align_up(wanted.unit).min(segment_end);
-        let covers = |pending: &Pending| {
-            let pending_end = pending.base + u64::from(pending.read.len);
-            pending.read.segment == segment && pending.base <= base && pending_end >= needed_end
-        };
-        if self.pending.iter().chain(&self.waiting).any(covers) {
-            return None;
+        let mut asked = self.pending.iter_mut().chain(&mut self.waiting).chain(&mut self.failed);
+        if let Some(pending) = asked.find(|pending| pending.serves(segment, base, needed_end)) {
+            pending.wanted = true;
+            return false;
         }
+        let least = needed_end.align_up(wanted.unit);
+        let end = self.before_failed(segment, least, base + u64::from(wanted.read_ahead));
+        let end = end.max(least).align_up(wanted.unit).min(segment_end);
         self.next_ticket += 1;
         let offset = base - segment_start;
         let read = Read { ticket: self.next_ticket, segment, offset, len: (end - base) as u32 };
-        let pending = Pending { read, base };
-        if self.pending.len() >= MAX_PENDING {
-            self.waiting.push_back(pending);
-            return None;
-        }
-        self.pending.push(pending);
-        Some(read)
+        let (unit, pause) = (wanted.unit, Pause::default());
+        self.waiting.push_back(Pending { read, base, needed_end, unit, pause, wanted: true });
+        true
+    }
+
+    /// `end`, or where something begins before it, behind `least`, that could not be read.
+    fn before_failed(&self, segment: SegmentNumber, least: Position, end: Position) -> Position {
+        let here = self.failed.iter().filter(|failed| failed.read.segment == segment && failed.end() > least);
+        here.map(|failed| failed.base.max(least)).min().map_or(end, |failed| failed.min(end))
     }
 
     /// The longest known stretch of a segment from `position` on, unchecked: for who checks whole frames.
     pub fn stretch(&self, segment: SegmentNumber, position: Position) -> Option<Extent> {
         let holds = |window: &&Window| {
-            window.segment == segment && window.base <= position && position.0 < window.base.0 + window.len
+            window.segment == segment && window.base <= position && position.0 < window.base.0 + window.len()
         };
-        let window = self.windows.iter().filter(holds).max_by_key(|window| window.base.0 + window.len)?;
-        Some(Extent { base: window.base, image: Arc::clone(window.image.as_ref()?) })
+        let window = self.windows.iter().filter(holds).max_by_key(|window| window.base.0 + window.len())?;
+        Some(Extent { base: window.base, image: Arc::clone(&window.image) })
     }
 
-    /// Takes an answer; the next read to issue comes back.
-    pub fn arrived(&mut self, ticket: u64, image: Option<Arc<Image>>) -> Option<Read> {
-        let index = self.pending.iter().position(|pending| pending.read.ticket == ticket)?;
-        let Pending { read, base } = self.pending.swap_remove(index);
-        self.bytes += u64::from(read.len);
-        self.windows.push_back(Window { segment: read.segment, base, image, len: u64::from(read.len) });
-        while self.bytes > self.limit && self.windows.len() > 1 {
-            self.bytes -= self.windows.pop_front().expect("more than one").len;
+    /// The next read to hand over.
+    pub fn next_read(&mut self) -> Option<Read> {
+        if self.pending.len() >= MAX_PENDING {
+            return None;
         }
         let next = self.waiting.pop_front()?;
-        let read = next.read;
         self.pending.push(next);
-        Some(read)
+        Some(next.read)
     }
 
-    /// Whether the segment's file is being read, or will be.
+    /// Takes an answer.
+    pub fn arrived(&mut self, ticket: u64, result: io::Result<Arc<Image>>) -> Option<Arrival> {
+        let index = self.pending.iter().position(|pending| pending.read.ticket == ticket)?;
+        let mut pending = self.pending.swap_remove(index);
+        let read = pending.read;
+        let image = match result {
+            Ok(image) => image,
+            Err(error) => {
+                pending.pause.failed();
+                let look_again = pending.narrow();
+                self.failed.push(pending);
+                return Some(Arrival { read, error: Some(error), look_again });
+            }
+        };
+        let window = Window { segment: read.segment, base: pending.base, image };
+        self.bytes += window.len();
+        self.windows.push_back(window);
+        while self.bytes > self.limit && self.windows.len() > 1 {
+            self.bytes -= self.windows.pop_front().map_or(0, |window| window.len());
+        }
+        Some(Arrival { read, error: None, look_again: true })
+    }
+
+    /// What could not be read is asked for again when its pause is over, unless nobody wants it any more. True: whoever waits for
+    /// bytes looks again, and says so what it wants.
+    pub fn try_again(&mut self, now: u64) -> bool {
+        if self.failed.is_empty() {
+            return false;
+        }
+        let look_again = now >= self.look_again_at;
+        if look_again {
+            self.look_again_at = now.saturating_add(LOOK_AGAIN_NANOS);
+            self.failed.retain(|failed| failed.wanted);
+            self.failed.iter_mut().for_each(|failed| failed.wanted = false);
+        }
+        let mut index = 0;
+        while let Some(failed) = self.failed.get_mut(index) {
+            if failed.pause.is_over(now) {
+                let again = self.failed.swap_remove(index);
+                self.waiting.push_back(again);
+            } else {
+                index += 1;
+            }
+        }
+        look_again
+    }
+
+    /// When something is to be tried again, in nanoseconds.
+    pub fn deadline(&self) -> Option<u64> {
+        self.failed.iter().filter_map(|failed| failed.pause.until()).min()
+    }
+
+    /// Windows that could not be read so far.
+    pub fn failed(&self) -> usize {
+        self.failed.len()
+    }
+
+    /// Whether the segment's file is being read.
     pub fn reads(&self, segment: SegmentNumber) -> bool {
-        self.pending.iter().chain(&self.waiting).any(|pending| pending.read.segment == segment)
+        self.pending.iter().any(|pending| pending.read.segment == segment)
     }
 
-    /// Drops the windows of a segment that goes.
-    pub fn forget(&mut self, segment: SegmentNumber) {
+    /// Drops the windows of a segment that goes, and what was asked for: whoever waited for that has to look again.
+    pub fn forget(&mut self, segment: SegmentNumber) -> bool {
         self.windows.retain(|window| window.segment != segment);
-        self.bytes = self.windows.iter().map(|window| window.len).sum();
+        self.bytes = self.windows.iter().map(Window::len).sum();
+        let asked = |cold: &Cold| cold.pending.len() + cold.waiting.len() + cold.failed.len();
+        let before = asked(self);
+        self.pending.retain(|pending| pending.read.segment != segment);
+        self.waiting.retain(|pending| pending.read.segment != segment);
+        self.failed.retain(|pending| pending.read.segment != segment);
+        before > asked(self)
     }
 }
 
-/// The body whose header is at `start`.
-fn check(image: &Arc<Image>, base: Position, start: Position, seed: Seed) -> Lookup {
-    let offset = (start - base) as usize;
-    let rest = image.bytes(offset, image.frontier() - offset);
-    if rest.len() < BODY_HEADER {
-        return Lookup::Cold;
+impl Window {
+    fn len(&self) -> u64 {
+        self.image.len() as u64
     }
-    let Some(header) = BodyHeader::decode(rest, start, seed) else { return Lookup::Damaged };
-    let Some(body) = rest[BODY_HEADER..].get(..header.len as usize) else { return Lookup::Cold };
-    if body_crc(body) != header.crc && !planted("skip-body-crc") {
-        return Lookup::Damaged;
+}
+
+/// The body of `len` bytes whose header is at `start`.
+fn check(image: &Arc<Image>, base: Position, (start, len): (Position, u32), seed: Seed) -> Lookup {
+    let bytes = image.bytes((start - base) as usize, BODY_HEADER + len as usize);
+    let header = BodyHeader::decode(bytes, start, seed).filter(|header| header.len == len);
+    let good = header.is_some_and(|header| body_crc(&bytes[BODY_HEADER..]) == header.crc);
+    if good || planted("skip-body-crc") {
+        return Lookup::Checked(Extent { base, image: Arc::clone(image) });
     }
-    Lookup::Memory(Extent { base, image: Arc::clone(image) })
+    Lookup::Damaged
 }

@@ -1,10 +1,11 @@
 //! The journal: what its owner, the one appender, calls.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use crate::append::{Active, Bound, Standing};
-use crate::cold::{Cold, Lookup, Wanted};
+use crate::cold::{Arrival, Cold, Lookup, Wanted};
 use crate::config::Config;
 use crate::epoch::EpochTable;
 use crate::error::{NotReady, SyncFailed};
@@ -18,6 +19,7 @@ use crate::recovery::Recovery;
 use crate::segment::{Segment, SegmentHeader};
 use crate::statistics::Statistics;
 use crate::storage::{Completion, Storage};
+use crate::trouble::{Trouble, TroubleKind, Troubles};
 use crate::watermark::Watermarks;
 
 /// The log of one node. A turn of its owner: `begin` and `stage` for each batch, `seal`, `submit`, `poll`.
@@ -40,6 +42,9 @@ pub struct Journal<S: Storage> {
     /// Images that are no longer needed here, until nobody else holds them.
     pub(crate) retired: Vec<Arc<Image>>,
     pub(crate) cold: Cold,
+    /// What was asked for is not needed any more, and whoever waits for it does not know.
+    pub(crate) unserved: bool,
+    pub(crate) troubles: Troubles,
     pub(crate) statistics: Statistics,
 }
 
@@ -73,7 +78,13 @@ impl<S: Storage> Journal<S> {
 
     /// Counters since the start.
     pub fn statistics(&self) -> Statistics {
-        self.statistics
+        let (reads_waiting, open_files) = (self.cold.failed() as u64, self.storage.open_files() as u64);
+        Statistics { reads_waiting, open_files, ..self.statistics }
+    }
+
+    /// Something that failed, and is tried again; each is told once, and not all when there are many.
+    pub fn take_trouble(&mut self) -> Option<Trouble> {
+        self.troubles.take()
     }
 
     /// The end of the last sealed frame.
@@ -167,36 +178,50 @@ impl<S: Storage> Journal<S> {
             match completion {
                 Completion::Written(result) => progress.durable |= self.written(result)?,
                 Completion::Prepared { segment, result } => progress.prepared += self.was_prepared(segment, result),
-                Completion::Read { ticket, result } => progress.fetched += self.arrived(ticket, result.ok()),
+                Completion::Read { ticket, result } => progress.fetched += self.arrived(ticket, result),
             }
         }
         self.reclaim();
+        progress.fetched += u32::from(std::mem::take(&mut self.unserved));
         self.top_up();
         Ok(progress)
     }
 
-    /// The memory that holds the body at `position` (a [`Home`]'s).
-    pub fn extent(&mut self, position: Position) -> Lookup {
+    /// Tries again what failed and whose pause is over: after a poll, with the time in nanoseconds of any clock that does not stand
+    /// still. True: whoever waits for bytes looks again.
+    pub fn try_again(&mut self, now: u64) -> bool {
+        let look_again = self.cold.try_again(now);
+        self.read();
+        look_again
+    }
+
+    /// When there is something to be tried again, in nanoseconds of the same clock.
+    pub fn deadline(&self) -> Option<u64> {
+        self.cold.deadline()
+    }
+
+    /// The memory that holds the body of `len` bytes at `position` (a [`Home`]'s).
+    pub fn extent(&mut self, position: Position, len: u32) -> Lookup {
         let Some(segment) = self.segment_at(position) else { return Lookup::Damaged };
         if let Some(image) = &segment.image {
             return Lookup::Memory(Extent { base: segment.start, image: Arc::clone(image) });
         }
         let seed = segment.seed(self.table.at(position));
-        let answer = self.cold.lookup(segment.number, position, seed);
+        let answer = self.cold.lookup(segment.number, (position, len), seed);
         if matches!(answer, Lookup::Damaged) {
             self.statistics.damaged += 1;
         }
         answer
     }
 
-    /// Asks for a window that holds the body at `position`; a poll tells when one arrived. Panics where no live segment is.
+    /// Asks for a window that holds the body at `position`; a poll tells when one arrived. A read that fails is tried again, see
+    /// [`try_again`](Self::try_again). Panics where no live segment is.
     pub fn fetch(&mut self, position: Position, len: u32) {
         let segment = self.segment_at(position).expect("a record of the live log");
         let (number, bounds) = (segment.number, (segment.start, segment.bytes));
         let (read_ahead, unit) = (self.config.read_ahead, u64::from(self.table.block));
-        if let Some(read) = self.cold.fetch(number, bounds, Wanted { position, len, read_ahead, unit }) {
-            self.storage.read(read);
-        }
+        self.cold.fetch(number, bounds, Wanted { position, len, read_ahead, unit });
+        self.read();
     }
 
     /// The storage, for who drives it in tests.
@@ -219,13 +244,29 @@ impl<S: Storage> Journal<S> {
         (position < segment.end()).then_some(segment)
     }
 
-    fn arrived(&mut self, ticket: u64, image: Option<Arc<Image>>) -> u32 {
-        self.statistics.windows += 1;
-        self.statistics.window_bytes += image.as_ref().map_or(0, |image| image.len() as u64);
-        if let Some(read) = self.cold.arrived(ticket, image) {
+    fn arrived(&mut self, ticket: u64, result: io::Result<Arc<Image>>) -> u32 {
+        let Some(Arrival { read, error, look_again }) = self.cold.arrived(ticket, result) else { return 0 };
+        match error {
+            None => {
+                self.statistics.windows += 1;
+                self.statistics.window_bytes += u64::from(read.len);
+            }
+            Some(error) => {
+                self.statistics.read_failures += 1;
+                let file = self.storage.name(read.segment);
+                let what = TroubleKind::Read { file, offset: read.offset, len: u64::from(read.len) };
+                self.troubles.add(what, error);
+            }
+        }
+        self.read();
+        u32::from(look_again)
+    }
+
+    /// Hands over what is to be read.
+    pub(crate) fn read(&mut self) {
+        while let Some(read) = self.cold.next_read() {
             self.storage.read(read);
         }
-        1
     }
 
     /// The rest of the active segment is left to its closing pad, which is written when its last group is submitted: it carries

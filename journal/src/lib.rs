@@ -13,6 +13,7 @@ mod group;
 pub mod image;
 mod journal;
 pub mod lock;
+mod pause;
 pub mod plant;
 mod position;
 mod prepare;
@@ -25,6 +26,7 @@ pub mod storage;
 mod tail;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod trouble;
 mod watermark;
 
 pub use append::Bound;
@@ -40,5 +42,6 @@ pub use spool::{Generation, NoSpill, Spill, Spilled, Spool, SpoolConfig};
 pub use statistics::Statistics;
 pub use storage::file::FileStorage;
 pub use storage::spill::FileSpill;
-pub use storage::{Completion, Prepare, Read, SegmentFile, Storage, Write};
+pub use storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Unreadable, Write};
 pub use tail::{Group, Tail, TailStep};
+pub use trouble::{Trouble, TroubleKind};

@@ -121,7 +121,7 @@ impl<S: Storage> Journal<S> {
                 self.hot_bytes -= segment.bytes;
                 self.retired.push(image);
             }
-            self.cold.forget(segment.number);
+            self.unserved |= self.cold.forget(segment.number);
             self.storage.recycle(segment.number);
             self.statistics.recycled += 1;
         }

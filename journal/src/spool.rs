@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use crate::cold::{Cold, Lookup, Wanted};
+use crate::cold::{Arrival, Cold, Lookup, Wanted};
 use crate::frame::{BODY_HEADER, BodyHeader, Record, Seed};
 use crate::image::{Extent, Image, ImageWriter};
 use crate::journal::Progress;
 use crate::position::{Epoch, Home, Position, SegmentNumber};
 use crate::storage::Read;
+use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// What spill files are written and read in.
 const UNIT: u64 = 4096;
@@ -92,6 +93,9 @@ pub struct Spool<P: Spill> {
     cold: Cold,
     /// Writing out failed: all stays in memory, within `room`.
     refused: bool,
+    /// Reads of windows that failed.
+    read_failures: u64,
+    troubles: Troubles,
 }
 
 struct SpoolSegment {
@@ -171,6 +175,8 @@ impl<P: Spill> Spool<P> {
             spilled_bytes: 0,
             pool: Vec::new(),
             refused: false,
+            read_failures: 0,
+            troubles: Troubles::default(),
         }
     }
 
@@ -243,13 +249,13 @@ impl<P: Spill> Spool<P> {
     }
 
     /// The memory that holds the body at `position` (a [`Home`]'s).
-    pub fn extent(&mut self, position: Position) -> Lookup {
+    pub fn extent(&mut self, position: Position, len: u32) -> Lookup {
         let number = self.number_at(position);
         let base = Position(number.0 * self.config.segment_bytes);
         match self.segment(number) {
             None => Lookup::Damaged,
             Some(SpoolSegment { image: Some(image), .. }) => Lookup::Memory(Extent { base, image: Arc::clone(image) }),
-            Some(_) => self.cold.lookup(number, position, self.seed()),
+            Some(_) => self.cold.lookup(number, (position, len), self.seed()),
         }
     }
 
@@ -259,9 +265,48 @@ impl<P: Spill> Spool<P> {
         let used = self.segment(number).expect("a record keeps its segment").used;
         let bounds = (Position(number.0 * self.config.segment_bytes), used);
         let wanted = Wanted { position, len, read_ahead: self.config.read_ahead, unit: UNIT };
-        if let Some(read) = self.cold.fetch(number, bounds, wanted) {
+        self.cold.fetch(number, bounds, wanted);
+        self.read();
+    }
+
+    /// Tries again what could not be read, when its pause is over: after a poll, with the time in nanoseconds. True: whoever
+    /// waits for bytes looks again.
+    pub fn try_again(&mut self, now: u64) -> bool {
+        let look_again = self.cold.try_again(now);
+        self.read();
+        look_again
+    }
+
+    /// When there is something to be tried again, in nanoseconds.
+    pub fn deadline(&self) -> Option<u64> {
+        self.cold.deadline()
+    }
+
+    /// Reads that failed, and windows that could not be read so far.
+    pub fn read_failures(&self) -> (u64, u64) {
+        (self.read_failures, self.cold.failed() as u64)
+    }
+
+    /// Something that failed, and is tried again.
+    pub fn take_trouble(&mut self) -> Option<Trouble> {
+        self.troubles.take()
+    }
+
+    fn read(&mut self) {
+        while let Some(read) = self.cold.next_read() {
             self.spill.read(read);
         }
+    }
+
+    fn arrived(&mut self, ticket: u64, result: io::Result<Arc<Image>>) -> u32 {
+        let Some(Arrival { read, error, look_again }) = self.cold.arrived(ticket, result) else { return 0 };
+        if let Some(error) = error {
+            self.read_failures += 1;
+            let file = format!("spill-{:016x}", read.segment.0);
+            self.troubles.add(TroubleKind::Read { file, offset: read.offset, len: u64::from(read.len) }, error);
+        }
+        self.read();
+        u32::from(look_again)
     }
 
     /// Whether a poll would bring something.
@@ -275,12 +320,7 @@ impl<P: Spill> Spool<P> {
         while let Some(answer) = self.spill.completed() {
             match answer {
                 Spilled::Out { segment, result } => self.left(segment, result),
-                Spilled::Read { ticket, result } => {
-                    if let Some(read) = self.cold.arrived(ticket, result.ok()) {
-                        self.spill.read(read);
-                    }
-                    progress.fetched += 1;
-                }
+                Spilled::Read { ticket, result } => progress.fetched += self.arrived(ticket, result),
             }
         }
         self.write_out();
@@ -393,6 +433,7 @@ impl<P: Spill> Spool<P> {
         }
         if segment.state == State::Out {
             self.spilled_bytes -= segment.used;
+            // Nothing lives in it: nobody waits for its bytes.
             self.cold.forget(number);
             self.spill.discard(number);
         }

@@ -23,6 +23,12 @@ pub struct Statistics {
     pub windows: u64,
     /// Bytes of these windows.
     pub window_bytes: u64,
+    /// Reads that failed; each is tried again.
+    pub read_failures: u64,
+    /// Windows that could not be read so far: now.
+    pub reads_waiting: u64,
+    /// Files of segments that are open: now.
+    pub open_files: u64,
     /// Bodies from cold segments whose check failed.
     pub damaged: u64,
 }

@@ -105,9 +105,9 @@ impl Tail {
         let unit = u64::from(journal.table.block);
         let position = self.next + BODY_HEADER as u64;
         let wanted = Wanted { position, len: self.stretch, read_ahead: self.stretch, unit };
-        if let Some(read) = journal.cold.fetch(number, (start, end - start), wanted) {
+        if journal.cold.fetch(number, (start, end - start), wanted) {
             self.stretch = self.stretch.saturating_mul(2).min(u32::MAX / 4);
-            journal.storage.read(read);
+            journal.read();
         }
         TailStep::Cold
     }

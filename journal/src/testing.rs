@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::image::{Image, ImageWriter};
 use crate::position::SegmentNumber;
-use crate::storage::{Completion, Prepare, Read, SegmentFile, Storage, Write};
+use crate::storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Write};
 
 /// What a medium writes as a whole.
 pub const SECTOR: usize = 512;
@@ -43,6 +43,10 @@ pub struct FakeStorage {
     completions: VecDeque<Completion>,
     in_flight: Option<Write>,
     fail_next_write: bool,
+    /// Ranges of bytes that cannot be read.
+    unreadable: Vec<(SegmentNumber, std::ops::Range<u64>)>,
+    /// Reads that were tried, in vain or not.
+    pub reads_tried: Vec<Read>,
     /// Ranges whose sync failed: like a kernel, the storage calls them clean and writes them no more.
     dropped: BTreeSet<(SegmentNumber, usize)>,
     /// Free bytes that `room` tells, and preparations take from.
@@ -108,6 +112,16 @@ impl FakeStorage {
     /// The next write fails.
     pub fn fail_next_write(&mut self) {
         self.fail_next_write = true;
+    }
+
+    /// From here on these bytes cannot be read.
+    pub fn make_unreadable(&mut self, segment: SegmentNumber, bytes: std::ops::Range<u64>) {
+        self.unreadable.push((segment, bytes));
+    }
+
+    /// Everything can be read again.
+    pub fn make_readable(&mut self) {
+        self.unreadable.clear();
     }
 
     /// The process dies: what it wrote stays, synced or not; of the write in flight what `kept` says.
@@ -209,6 +223,16 @@ impl FakeStorage {
 
     fn do_read(&mut self, read: Read) {
         assert!(self.disks.contains_key(&read.segment), "segment {} was recycled under a read", read.segment);
+        self.reads_tried.push(read);
+        let end = read.offset + u64::from(read.len);
+        let hit = |(segment, bytes): &(SegmentNumber, std::ops::Range<u64>)| {
+            *segment == read.segment && bytes.start < end && read.offset < bytes.end
+        };
+        if self.unreadable.iter().any(hit) {
+            let result = Err(io::Error::from_raw_os_error(5));
+            self.completions.push_back(Completion::Read { ticket: read.ticket, result });
+            return;
+        }
         let bytes = self.contents(read.segment);
         let window = &bytes[read.offset as usize..][..read.len as usize];
         self.completions.push_back(Completion::Read { ticket: read.ticket, result: Ok(image_of(window)) });
@@ -270,11 +294,11 @@ impl Storage for FakeStorage {
         Ok(self.disks.iter().map(file).collect())
     }
 
-    fn load(&mut self, segment: SegmentNumber, _: u64, _: Option<(SegmentNumber, u64)>) -> io::Result<ImageWriter> {
+    fn load(&mut self, segment: SegmentNumber, _: u64, _: Option<(SegmentNumber, u64)>) -> io::Result<Loaded> {
         let bytes = self.contents(segment);
         let mut writer = ImageWriter::anonymous(bytes.len())?;
         writer.write(0, &bytes);
-        Ok(writer)
+        Ok(Loaded { writer, unreadable: Vec::new() })
     }
 
     fn adopt(&mut self, _: SegmentNumber, loaded: ImageWriter) -> io::Result<ImageWriter> {

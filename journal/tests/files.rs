@@ -130,8 +130,8 @@ fn cold_records_come_back_from_their_files() {
     let mut cold = 0;
     for (sequence, home) in homes.iter().enumerate().step_by(37) {
         let extent = loop {
-            match opened.journal.extent(home.position) {
-                Lookup::Memory(extent) => break extent,
+            match opened.journal.extent(home.position, home.len) {
+                Lookup::Memory(extent) | Lookup::Checked(extent) => break extent,
                 Lookup::Damaged => panic!("{sequence} is damaged"),
                 Lookup::Cold => {
                     cold += 1;
@@ -154,11 +154,11 @@ fn a_cold_record_that_rotted_is_not_delivered() {
     let file = std::fs::File::options().write(true).open(directory.path().join("segment-0000000000000000")).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"rot", homes[5].position.0 + 100).unwrap();
     file.sync_all().unwrap();
-    assert!(matches!(opened.journal.extent(homes[5].position), Lookup::Cold));
+    assert!(matches!(opened.journal.extent(homes[5].position, homes[5].len), Lookup::Cold));
     opened.journal.fetch(homes[5].position, homes[5].len);
     opened.settle();
-    assert!(matches!(opened.journal.extent(homes[5].position), Lookup::Damaged));
-    assert!(matches!(opened.journal.extent(homes[6].position), Lookup::Memory(_)));
+    assert!(matches!(opened.journal.extent(homes[5].position, homes[5].len), Lookup::Damaged));
+    assert!(matches!(opened.journal.extent(homes[6].position, homes[6].len), Lookup::Checked(_)));
 }
 
 fn oversize(medium: Medium) {

@@ -37,7 +37,7 @@ fn stage<P: Spill>(spool: &mut Spool<P>, sequence: u64, generation: Generation) 
 fn a_record_is_readable_until_its_release() {
     let mut spool = Spool::in_memory(config());
     let home = stage(&mut spool, 5, Generation::Young);
-    let Lookup::Memory(extent) = spool.extent(home.position) else { panic!("in memory") };
+    let Lookup::Memory(extent) = spool.extent(home.position, home.len) else { panic!("in memory") };
     assert_eq!(extent.bytes(home.position, home.len as usize), body(5));
     assert_eq!(spool.live(home.segment), 1);
 }
@@ -56,10 +56,10 @@ fn segments_are_freed_out_of_order_and_reused() {
         assert!(spool.memory_bytes() <= 12 * SEGMENT, "{}", spool.memory_bytes());
     }
     assert_eq!(spool.sparsest().map(|(segment, live, _)| (segment, live)), Some((kept.segment, 1)));
-    let Lookup::Memory(extent) = spool.extent(kept.position) else { panic!("in memory") };
+    let Lookup::Memory(extent) = spool.extent(kept.position, kept.len) else { panic!("in memory") };
     assert_eq!(extent.bytes(kept.position, kept.len as usize), body(1));
     spool.release(kept.segment);
-    assert!(matches!(spool.extent(kept.position), Lookup::Damaged), "its segment is gone");
+    assert!(matches!(spool.extent(kept.position, kept.len), Lookup::Damaged), "its segment is gone");
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn an_open_segment_stays_when_its_last_record_goes() {
     spool.release(first.segment);
     let second = stage(&mut spool, 2, Generation::Young);
     assert_eq!(first.segment, second.segment);
-    let Lookup::Memory(extent) = spool.extent(second.position) else { panic!("in memory") };
+    let Lookup::Memory(extent) = spool.extent(second.position, second.len) else { panic!("in memory") };
     assert_eq!(extent.bytes(second.position, second.len as usize), body(2));
 }
 
@@ -121,8 +121,8 @@ fn beyond_the_limit_segments_are_written_out_and_read_back() {
     while !homes.is_empty() {
         let (sequence, home) = homes.swap_remove(chance.below(homes.len() as u64) as usize);
         let extent = loop {
-            match spool.extent(home.position) {
-                Lookup::Memory(extent) => break extent,
+            match spool.extent(home.position, home.len) {
+                Lookup::Memory(extent) | Lookup::Checked(extent) => break extent,
                 Lookup::Cold => {
                     cold += 1;
                     spool.fetch(home.position, home.len);

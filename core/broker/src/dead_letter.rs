@@ -50,8 +50,8 @@ impl Broker {
         }
         let message = self.message(index);
         let (store, position, length) = (message.store, message.position, message.length);
-        let extent = match step.log.extent(store, position) {
-            Lookup::Memory(extent) => extent,
+        let extent = match step.log.extent(store, position, length) {
+            Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
             Lookup::Damaged => {
                 self.statistics.damaged += 1;
                 return self.drop_message(index, expired, step);

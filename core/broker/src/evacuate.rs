@@ -4,7 +4,7 @@ use crate::broker::{Broker, Step};
 use crate::items::Item;
 use crate::log::{Log, Store};
 use crate::records::kind;
-use postrider_journal::{Lookup, Record, SegmentNumber};
+use postrider_journal::{Record, SegmentNumber};
 
 /// Segments that are left alone: they are young and empty themselves.
 const YOUNG_SEGMENTS: u64 = 4;
@@ -36,7 +36,8 @@ impl Broker {
         for ordinal in 0..records {
             let Some(Item::Message(head)) = self.spool.table(old).map(|table| table.item(ordinal)) else { continue };
             let message = self.message(head).clone();
-            let Lookup::Memory(extent) = step.log.extent(Store::Spool, message.position) else { return };
+            let found = step.log.extent(Store::Spool, message.position, message.length);
+            let Some(extent) = found.extent() else { return };
             let body = extent.bytes(message.position, message.length as usize);
             let (sequence, body_crc) = (message.sequence.0, message.crc);
             let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &[], body, body_crc };

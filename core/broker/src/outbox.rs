@@ -1,10 +1,12 @@
 //! Events on their way to the ports.
 
 use crate::log::{Log, Store};
+use crate::plant::planted;
 use postrider_journal::{Extent, Lookup, Position};
 use postrider_model::event::{Dispatch, Fanout, Place, Recipient};
-use postrider_model::{Event, PortIndex, Sequence, Span, limits};
+use postrider_model::{Event, MessageView, PortIndex, Sequence, Span, limits};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Events, and what they refer to. Used again and again: it keeps its memory.
 #[derive(Default)]
@@ -17,8 +19,8 @@ pub struct EventBatch {
     pub recipients: Vec<Recipient>,
     /// Names of destinations.
     pub arena: Vec<u8>,
-    /// The log of each extent.
-    stores: Vec<Store>,
+    /// The log of each extent that holds nothing but good records; none where only those that were asked for are checked.
+    stores: Vec<Option<Store>>,
 }
 
 impl EventBatch {
@@ -141,13 +143,16 @@ impl Outbox {
         if let Some(place) = known_place(batch, store, position, length) {
             return Ok(place);
         }
-        match log.extent(store, position) {
-            Lookup::Memory(extent) => {
-                let offset = (position.0 - extent.base.0) as u32;
-                batch.extents.push(extent);
-                batch.stores.push(store);
-                Ok(Place { extent: (batch.extents.len() - 1) as u16, offset, length })
+        match log.extent(store, position, length) {
+            Lookup::Memory(extent) => Ok(add_extent(batch, extent, Some(store), position, length)),
+            Lookup::Checked(extent) if planted("one-check-a-window") => {
+                Ok(add_extent(batch, extent, Some(store), position, length))
             }
+            // Who wrote the record may have been another program: what a shard cannot read must not come to it.
+            Lookup::Checked(extent) if MessageView::parse(extent.bytes(position, length as usize)).is_err() => {
+                Err(Absent::Damaged)
+            }
+            Lookup::Checked(extent) => Ok(add_extent(batch, extent, None, position, length)),
             Lookup::Cold => {
                 log.fetch(store, position, length);
                 Err(Absent::Cold)
@@ -196,6 +201,19 @@ impl Outbox {
     }
 }
 
+/// Windows hold many records: one that is in the batch already is not added again.
+fn add_extent(batch: &mut EventBatch, extent: Extent, store: Option<Store>, position: Position, length: u32) -> Place {
+    let offset = (position.0 - extent.base.0) as u32;
+    let mut newest = batch.extents.iter().zip(&batch.stores).enumerate().rev().take(4);
+    let same = newest.find(|(_, (known, of))| **of == store && Arc::ptr_eq(&known.image, &extent.image));
+    let index = same.map(|(index, _)| index).unwrap_or_else(|| {
+        batch.extents.push(extent);
+        batch.stores.push(store);
+        batch.extents.len() - 1
+    });
+    Place { extent: index as u16, offset, length }
+}
+
 /// The newest extents are looked through first: neighbours in a log are sent one after the other.
 fn known_place(batch: &EventBatch, store: Store, position: Position, length: u32) -> Option<Place> {
     let holds = |extent: &Extent| {
@@ -203,7 +221,7 @@ fn known_place(batch: &EventBatch, store: Store, position: Position, length: u32
         extent.base <= position && position.0 + u64::from(length) <= end
     };
     let newest_first = batch.extents.iter().zip(&batch.stores).enumerate().rev().take(4);
-    let mut same = newest_first.filter(|(_, (extent, of))| **of == store && holds(extent));
+    let mut same = newest_first.filter(|(_, (extent, of))| **of == Some(store) && holds(extent));
     let (index, (extent, _)) = same.next()?;
     Some(Place { extent: index as u16, offset: (position.0 - extent.base.0) as u32, length })
 }

@@ -6,6 +6,7 @@ postrider_journal::planted_bugs! {
     ("ack-after-other-record", "R11: acknowledgements are written after the records that follow them"),
     ("ack-without-record", "R12: some messages go without a record that says so"),
     ("dispatch-before-commit", "R14: a persistent message goes out before its commit"),
+    ("one-check-a-window", "R5: of a window from the disk the first record alone is checked"),
     ("under-marked", "R15: after a crash only stored counters count"),
     ("stale-generation", "R16: commands of a connection that was taken over are heeded"),
     ("duplicate-mark-lost", "R17: reclaim forgets what producers have sent"),

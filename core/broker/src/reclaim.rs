@@ -153,8 +153,8 @@ impl Broker {
         if self.destinations.get(message.destination).dying && message.sibling == MessageIndex::NONE {
             return true;
         }
-        let extent = match step.log.extent(Store::Journal, message.position) {
-            Lookup::Memory(extent) => extent,
+        let extent = match step.log.extent(Store::Journal, message.position, message.length) {
+            Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
             Lookup::Cold => {
                 step.log.fetch(Store::Journal, message.position, message.length);
                 return false;
@@ -193,7 +193,8 @@ impl Broker {
         let Some(destination) = self.destinations.try_get(message.destination).and_then(|state| state.id) else {
             return;
         };
-        let Lookup::Memory(extent) = step.log.extent(Store::Journal, message.position) else { return };
+        let found = step.log.extent(Store::Journal, message.position, message.length);
+        let Some(extent) = found.extent() else { return };
         let bytes = 600 + u64::from(message.length);
         if message.position < step.log.committed() && step.log.reserve(Bound { records: 1, bytes }) {
             let placement = Placement { destination, sequence: message.sequence, offered: false, redeliveries: 0 };

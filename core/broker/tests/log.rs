@@ -99,6 +99,10 @@ pub struct TestLog {
     /// Segments of the journal that are only on the disk.
     pub cold: BTreeSet<u64>,
     pub asked: Vec<Position>,
+    /// Records come from windows of the disk: of the memory each is checked alone.
+    pub windows: bool,
+    /// Bodies that are not what they were.
+    pub rotten: BTreeSet<u64>,
     pub released: Vec<u64>,
     /// Nothing more may be reserved.
     pub full: bool,
@@ -180,6 +184,12 @@ impl TestLog {
         next
     }
 
+    /// Where the bodies of the messages are, in order.
+    pub fn bodies(&self) -> Vec<u64> {
+        let bodies = self.records.iter().filter(|record| !record.body.is_empty());
+        bodies.map(|record| record.home.position.0).collect()
+    }
+
     pub fn spool_segments(&self) -> usize {
         self.spool.segments.len()
     }
@@ -206,9 +216,11 @@ impl Log for TestLog {
         home
     }
 
-    fn extent(&mut self, store: Store, position: Position) -> Lookup {
+    fn extent(&mut self, store: Store, position: Position, _length: u32) -> Lookup {
         match store {
             Store::Journal if self.cold.contains(&(position.0 / self.segment())) => Lookup::Cold,
+            Store::Journal if self.rotten.contains(&position.0) => Lookup::Damaged,
+            Store::Journal if self.windows => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Checked),
             Store::Journal => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
             Store::Spool => Lookup::Memory(self.spool.extent(position).expect("a message of the spool is there")),
         }

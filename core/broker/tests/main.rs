@@ -3,6 +3,7 @@
 mod acknowledge;
 mod connection;
 mod cost;
+mod damage;
 mod log;
 mod model;
 #[cfg(feature = "plant")]

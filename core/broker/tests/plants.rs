@@ -1,11 +1,11 @@
 //! Each planted bug turns something red.
 
-use crate::{acknowledge, connection, model, queue, space, topic, waiting};
+use crate::{acknowledge, connection, damage, model, queue, space, topic, waiting};
 use postrider_broker::plant;
 use std::panic::catch_unwind;
 
 fn is_seen() -> Option<&'static str> {
-    let checks: [(&'static str, fn()); 16] = [
+    let checks: &[(&'static str, fn())] = &[
         ("acknowledge", acknowledge::a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash),
         ("takeover", connection::a_client_that_comes_back_takes_its_connection_over),
         ("duplicates", connection::a_producer_is_remembered_when_its_records_are_gone),
@@ -21,6 +21,7 @@ fn is_seen() -> Option<&'static str> {
         ("limit", space::at_the_limit_those_who_wait_are_refused_and_the_others_paused),
         ("cold", space::cold_messages_are_asked_for_and_sent_when_they_come),
         ("space", model::the_log_follows_what_lives),
+        ("damage", damage::each_record_of_a_window_is_checked_before_it_goes_out),
         ("model", || (100..130).for_each(|seed| drop(model::run(seed, 1_500)))),
     ];
     checks.iter().find(|(_, check)| catch_unwind(check).is_err()).map(|(name, _)| *name)

@@ -21,7 +21,8 @@ use crate::prepare::Preparing;
 use crate::reclaim::Head;
 use crate::segment::Segment;
 use crate::statistics::Statistics;
-use crate::storage::Storage;
+use crate::storage::{Storage, Unreadable};
+use crate::trouble::Troubles;
 use crate::watermark::Watermarks;
 use directory::{Directory, Found};
 pub(crate) use scan::Scan;
@@ -220,10 +221,7 @@ impl<S: Storage> Recovering<'_, S> {
             let ahead = live[index + 1..].iter().find(|next| !tail.loaded.contains_key(&next.number));
             let writer = match tail.loaded.remove(&found.number) {
                 Some(writer) => writer,
-                None => self
-                    .storage
-                    .load(found.number, found.bytes, ahead.map(|next| (next.number, next.bytes)))
-                    .map_err(OpenError::io(format!("read ({})", found.name)))?,
+                None => load(self.storage, found, ahead.copied())?,
             };
             ordinal = self.visit_segment(found, &writer, tail.end, visit);
             self.keep(found, writer, tail, &mut visited);
@@ -300,7 +298,7 @@ impl<S: Storage> Recovering<'_, S> {
                 continue;
             }
             let name = format!("cut-{}-{}", epoch.0, from);
-            let loaded = self.storage.load(found.number, found.bytes, None).map_err(OpenError::io("read"))?;
+            let loaded = load(self.storage, found, None)?;
             let bytes = loaded.bytes((from - found.start) as usize, (to - from) as usize);
             self.storage.save_aside(&name, bytes).map_err(OpenError::io(format!("saved aside ({name})")))?;
             cut.bytes += bytes.len() as u64;
@@ -343,6 +341,24 @@ impl<S: Storage> Recovering<'_, S> {
     }
 }
 
+/// A whole segment. What cannot be read is no damage: nothing is known of it, so nothing may be left out for it.
+pub(crate) fn load<S: Storage>(
+    storage: &mut S,
+    found: &Found,
+    ahead: Option<&Found>,
+) -> Result<ImageWriter, OpenError> {
+    let ahead = ahead.map(|next| (next.number, next.bytes));
+    let loaded =
+        storage.load(found.number, found.bytes, ahead).map_err(OpenError::io(format!("read ({})", found.name)))?;
+    match loaded.unreadable.into_iter().next() {
+        None => Ok(loaded.writer),
+        Some(Unreadable { offset, len, error }) => {
+            let doing = format!("read ({}, {len} bytes at {offset})", found.name);
+            Err(OpenError::Io { doing, error })
+        }
+    }
+}
+
 fn new_table(config: &Config) -> EpochTable {
     EpochTable { block: config.block, segment_bytes: config.segment_bytes, head: SegmentNumber(0), lives: Vec::new() }
 }
@@ -373,6 +389,8 @@ fn assemble<S: Storage>(
         hot_bytes: 0,
         retired: Vec::new(),
         cold: Cold::new(config.cold_bytes),
+        unserved: false,
+        troubles: Troubles::default(),
         statistics: Statistics::default(),
         config,
     }

@@ -8,6 +8,7 @@ use crate::image::ImageWriter;
 use crate::plant::planted;
 use crate::position::{Position, SegmentNumber};
 use crate::recovery::directory::{Directory, Found};
+use crate::recovery::load;
 use crate::recovery::scan::Scan;
 use crate::storage::Storage;
 
@@ -39,10 +40,7 @@ pub(crate) fn find<S: Storage>(storage: &mut S, directory: &Directory, table: &E
     let newest = || directory.found.iter().rev().take_while(|found| found.end() > first);
     for (index, found) in newest().enumerate() {
         let Some(key) = found.key() else { continue };
-        let ahead = newest().nth(index + 1).map(|next| (next.number, next.bytes));
-        let writer = storage
-            .load(found.number, found.bytes, ahead)
-            .map_err(OpenError::io(format!("read ({})", storage.name(found.number))))?;
+        let writer = load(storage, found, newest().nth(index + 1))?;
         let scan = Scan { bytes: writer.bytes(0, writer.len()), start: found.start, key, table };
         headers.collect(&scan, first.max(found.data_start));
         loaded.insert(found.number, writer);

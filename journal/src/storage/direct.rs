@@ -11,9 +11,7 @@ use rustix::io::{Errno, ReadWriteFlags, pread, pwritev2};
 use crate::image::ImageWriter;
 
 /// Bytes of one read or one write of zeros.
-const CHUNK: usize = 4 << 20;
-/// What is given up at once where the medium cannot be read.
-const UNREADABLE: usize = 4096;
+pub(super) const CHUNK: usize = 4 << 20;
 
 /// Opens a segment file for aligned reads and writes: past the page cache, or through it where that is refused.
 pub(crate) fn open(path: &Path, create: bool, write: bool) -> io::Result<File> {
@@ -65,41 +63,30 @@ pub(crate) fn write_header(file: &File, block: &[u8]) -> io::Result<()> {
     write_all(file, aligned.bytes(0, block.len()), 0)
 }
 
-/// Fills `image` from `from` of the file on. What the medium cannot read, or the file does not have, comes as zeros: the checks above
-/// tell what that hit.
-pub(crate) fn read(file: &File, image: &mut ImageWriter, from: u64) {
+/// Fills `image` from `from` of the file on: all of it, or an error, and then nothing is known of it.
+pub(crate) fn read(file: &File, image: &mut ImageWriter, from: u64) -> io::Result<()> {
     let len = image.len();
     let mut offset = 0;
     while offset < len {
         let chunk = image.bytes_mut(offset, CHUNK.min(len - offset));
-        offset += match read_some(file, chunk, from + offset as u64) {
-            Ok(0) => {
-                chunk.fill(0);
-                chunk.len()
-            }
-            Ok(count) => count,
-            Err(_) => read_blocks(file, chunk, from + offset as u64),
-        };
+        offset += read_some(file, chunk, from + offset as u64)?;
     }
+    Ok(())
 }
 
-fn read_blocks(file: &File, chunk: &mut [u8], from: u64) -> usize {
-    for (index, block) in chunk.chunks_mut(UNREADABLE).enumerate() {
-        let whole = read_some(file, block, from + (index * UNREADABLE) as u64).is_ok_and(|count| count == block.len());
-        if !whole {
-            block.fill(0);
-        }
-    }
-    chunk.len()
-}
-
-fn read_some(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+/// Some bytes, at least one.
+pub(super) fn read_some(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     loop {
         match pread(file, &mut *bytes, offset) {
             Err(Errno::INTR) => {}
+            Ok(0) if !bytes.is_empty() => return Err(ended(offset)),
             answer => return answer.map_err(io::Error::from),
         }
     }
+}
+
+fn ended(offset: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, format!("the file ends before byte {offset}"))
 }
 
 /// Writes `bytes` at `offset`, into the page cache or past it.

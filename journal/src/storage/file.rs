@@ -1,6 +1,6 @@
 //! Segments as files of one directory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_queue::ArrayQueue;
+use rustix::io::Errno;
 
 use crate::config::Medium;
 use crate::error::OpenError;
 use crate::image::{Image, ImageWriter};
 use crate::lock::{DirectoryLock, refusal};
 use crate::position::SegmentNumber;
+use crate::storage::descriptors::OpenFiles;
 use crate::storage::files::{Files, SpareFiles};
 use crate::storage::worker::{Lane, Waker, Worker, Workers};
-use crate::storage::{Completion, Prepare, Read, SegmentFile, Storage, Write, direct, mapped};
+use crate::storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Write, direct, mapped, whole};
 
 /// Requests a lane holds; more wait with the storage.
 const LANE: usize = 256;
@@ -45,9 +47,9 @@ pub struct FileStorage {
     helper_waiting: VecDeque<Request>,
     reader_waiting: VecDeque<Request>,
     answers: Arc<ArrayQueue<Answer>>,
-    /// Files that writes may still go to. They stay open from before the first write, so that no error is lost.
-    handles: BTreeMap<SegmentNumber, Arc<File>>,
-    ahead: Option<(SegmentNumber, JoinHandle<io::Result<ImageWriter>>)>,
+    /// Files of segments, from their preparation or the start on.
+    open: OpenFiles,
+    ahead: Option<(SegmentNumber, JoinHandle<io::Result<Opened>>)>,
     pool: Vec<ImageWriter>,
     _lock: DirectoryLock,
 }
@@ -56,7 +58,8 @@ pub(crate) enum Request {
     Write(Write, Arc<File>),
     Prepare(Prepare),
     Recycle(SegmentNumber),
-    Read(Read),
+    /// Of an open file, or of one that is opened for it.
+    Read(Read, Option<Arc<File>>),
     Spill(SegmentNumber, Arc<Image>, usize),
     ReadSpilled(Read),
     Discard(SegmentNumber),
@@ -65,9 +68,13 @@ pub(crate) enum Request {
 pub(crate) enum Answer {
     Prepared(SegmentNumber, io::Result<(ImageWriter, File)>),
     Written(io::Result<()>),
-    Read(u64, io::Result<Arc<Image>>),
+    /// With the file, if it was opened.
+    Read(Read, io::Result<Arc<Image>>, Option<File>),
     Spilled(SegmentNumber, io::Result<()>),
 }
+
+/// A segment that was read at the start, and its file.
+type Opened = (Loaded, File);
 
 /// What a worker does with its requests.
 pub(crate) struct Performer {
@@ -100,7 +107,7 @@ impl FileStorage {
             helper_waiting: VecDeque::new(),
             reader_waiting: VecDeque::new(),
             answers,
-            handles: BTreeMap::new(),
+            open: OpenFiles::within_limit(),
             ahead: None,
             pool: Vec::new(),
             _lock: lock,
@@ -123,12 +130,24 @@ impl FileStorage {
         }
     }
 
+    /// A file that was opened to be read stays open; where no descriptor was left, one of our own is given up for the next try.
+    fn opened(&mut self, read: &Read, result: &io::Result<Arc<Image>>, file: Option<File>) {
+        if let Some(file) = file {
+            self.open.keep(read.segment, file, false);
+        } else if result
+            .as_ref()
+            .is_err_and(|error| matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)))
+        {
+            self.open.close_one(read.segment);
+        }
+    }
+
     fn read_ahead(&mut self, segment: SegmentNumber, bytes: u64) {
         if self.ahead.as_ref().is_some_and(|(under_way, _)| *under_way == segment) {
             return;
         }
         let (path, image) = (self.files.segment(segment), self.image(bytes));
-        let thread = std::thread::spawn(move || image.and_then(|image| read_whole(&path, image)));
+        let thread = std::thread::spawn(move || read_whole(&path, image?));
         self.ahead = Some((segment, thread));
     }
 
@@ -163,10 +182,9 @@ impl Performer {
                 let _ = self.spares.recycle(&self.files, segment);
                 None
             }
-            Request::Read(read) => Some(Answer::Read(read.ticket, self.read(&self.files.segment(read.segment), &read))),
-            Request::ReadSpilled(read) => {
-                Some(Answer::Read(read.ticket, self.read(&self.files.spilled(read.segment), &read)))
-            }
+            Request::Read(read, Some(file)) => Some(Answer::Read(read, window(&file, &read), None)),
+            Request::Read(read, None) => Some(self.open_and_read(&self.files.segment(read.segment), read)),
+            Request::ReadSpilled(read) => Some(self.open_and_read(&self.files.spilled(read.segment), read)),
             Request::Spill(segment, image, len) => {
                 Some(Answer::Spilled(segment, self.spill(segment, image.bytes(0, len))))
             }
@@ -194,13 +212,19 @@ impl Performer {
         })
     }
 
-    fn read(&self, path: &Path, read: &Read) -> io::Result<Arc<Image>> {
-        let file = self.files.open(path, false, false)?;
-        let mut image = ImageWriter::anonymous(read.len as usize)?;
-        direct::read(&file, &mut image, read.offset);
-        image.publish(image.len());
-        Ok(Arc::clone(image.image()))
+    fn open_and_read(&self, path: &Path, read: Read) -> Answer {
+        match self.files.open(path, false, false) {
+            Ok(file) => Answer::Read(read, window(&file, &read), Some(file)),
+            Err(error) => Answer::Read(read, Err(error), None),
+        }
     }
+}
+
+fn window(file: &File, read: &Read) -> io::Result<Arc<Image>> {
+    let mut image = ImageWriter::anonymous(read.len as usize)?;
+    direct::read(file, &mut image, read.offset)?;
+    image.publish(image.len());
+    Ok(Arc::clone(image.image()))
 }
 
 impl Storage for FileStorage {
@@ -210,21 +234,20 @@ impl Storage for FileStorage {
     }
 
     fn submit(&mut self, write: Write) {
-        while self.handles.first_key_value().is_some_and(|(segment, _)| *segment < write.segment) {
-            self.handles.pop_first();
-        }
-        let file = Arc::clone(self.handles.get(&write.segment).expect("a prepared segment's file is open"));
+        self.open.written_before(write.segment);
+        let file = self.open.get(write.segment).expect("a prepared segment's file is open");
         let handed = self.flusher.push(Request::Write(write, file)).is_ok();
         assert!(handed, "one write in flight");
     }
 
     fn read(&mut self, read: Read) {
-        self.reader_waiting.push_back(Request::Read(read));
+        let file = self.open.get(read.segment);
+        self.reader_waiting.push_back(Request::Read(read, file));
         self.pass_on();
     }
 
     fn recycle(&mut self, segment: SegmentNumber) {
-        self.handles.remove(&segment);
+        self.open.close(segment);
         self.helper_waiting.push_back(Request::Recycle(segment));
         self.pass_on();
     }
@@ -238,10 +261,13 @@ impl Storage for FileStorage {
         Some(match self.answers.pop()? {
             Answer::Written(result) => Completion::Written(result),
             Answer::Spilled(..) => unreachable!("a storage asks for no spill"),
-            Answer::Read(ticket, result) => Completion::Read { ticket, result },
+            Answer::Read(read, result, file) => {
+                self.opened(&read, &result, file);
+                Completion::Read { ticket: read.ticket, result }
+            }
             Answer::Prepared(segment, result) => {
                 let result = result.map(|(image, file)| {
-                    self.handles.insert(segment, Arc::new(file));
+                    self.open.keep(segment, file, true);
                     image
                 });
                 Completion::Prepared { segment, result }
@@ -251,6 +277,10 @@ impl Storage for FileStorage {
 
     fn room(&self) -> u64 {
         self.files.free().unwrap_or(0)
+    }
+
+    fn open_files(&self) -> usize {
+        self.open.len()
     }
 
     fn segments(&mut self) -> io::Result<Vec<SegmentFile>> {
@@ -264,13 +294,8 @@ impl Storage for FileStorage {
         Ok(segments)
     }
 
-    fn load(
-        &mut self,
-        segment: SegmentNumber,
-        bytes: u64,
-        ahead: Option<(SegmentNumber, u64)>,
-    ) -> io::Result<ImageWriter> {
-        let loaded = match self.ahead.take() {
+    fn load(&mut self, segment: SegmentNumber, bytes: u64, ahead: Option<(SegmentNumber, u64)>) -> io::Result<Loaded> {
+        let (loaded, file) = match self.ahead.take() {
             Some((under_way, thread)) if under_way == segment => thread.join().expect("a reader does not panic")?,
             other => {
                 self.ahead = other;
@@ -278,6 +303,9 @@ impl Storage for FileStorage {
                 read_whole(&self.files.segment(segment), image)?
             }
         };
+        if self.files.medium == Medium::Direct {
+            self.open.keep(segment, file, false);
+        }
         if let Some((segment, bytes)) = ahead {
             self.read_ahead(segment, bytes);
         }
@@ -297,7 +325,7 @@ impl Storage for FileStorage {
             Medium::Direct => loaded,
             Medium::Mapped => mapped::map(&file)?,
         };
-        self.handles.insert(segment, Arc::new(file));
+        self.open.keep(segment, file, true);
         Ok(image)
     }
 
@@ -321,10 +349,10 @@ impl Storage for FileStorage {
     }
 }
 
-fn read_whole(path: &Path, mut image: ImageWriter) -> io::Result<ImageWriter> {
+fn read_whole(path: &Path, image: ImageWriter) -> io::Result<Opened> {
     let file = direct::open(path, false, false)?;
-    direct::read(&file, &mut image, 0);
-    Ok(image)
+    let loaded = whole::read(&file, image)?;
+    Ok((loaded, file))
 }
 
 impl Files {

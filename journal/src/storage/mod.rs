@@ -1,10 +1,12 @@
 //! The seam below the journal. Everything under it is a file system, or a simulator; nothing above it knows which.
 
+mod descriptors;
 mod direct;
 pub mod file;
 mod files;
 mod mapped;
 pub mod spill;
+mod whole;
 pub mod worker;
 
 use std::io;
@@ -62,9 +64,28 @@ pub enum Completion {
     Read {
         /// The request's.
         ticket: u64,
-        /// The window. What cannot be read comes as zeros.
+        /// The whole window, as the medium gave it; or why it gave none, which says nothing of what is there.
         result: io::Result<Arc<Image>>,
     },
+}
+
+/// A segment as a start read it.
+pub struct Loaded {
+    /// Its memory, nothing published.
+    pub writer: ImageWriter,
+    /// What the medium did not give, however often it was asked. The zeros in its place say nothing of what is there.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// Bytes of a segment that the medium does not give.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The first, in the file.
+    pub offset: u64,
+    /// How many.
+    pub len: u64,
+    /// What the system said last.
+    pub error: io::Error,
 }
 
 /// A segment found at the start.
@@ -95,6 +116,10 @@ pub trait Storage {
 
     /// Free bytes of the medium.
     fn room(&self) -> u64;
+    /// Files that are kept open.
+    fn open_files(&self) -> usize {
+        0
+    }
     /// What a segment is called in reports.
     fn name(&self, segment: SegmentNumber) -> String {
         format!("segment-{:016x}", segment.0)
@@ -107,16 +132,11 @@ pub trait Storage {
     /// # Errors
     /// The directory cannot be read.
     fn segments(&mut self) -> io::Result<Vec<SegmentFile>>;
-    /// A whole segment as memory, nothing published. What cannot be read comes as zeros. `ahead` will be asked for next.
+    /// A whole segment as memory, and what of it could not be read. `ahead` will be asked for next.
     ///
     /// # Errors
-    /// The file cannot be read at all.
-    fn load(
-        &mut self,
-        segment: SegmentNumber,
-        bytes: u64,
-        ahead: Option<(SegmentNumber, u64)>,
-    ) -> io::Result<ImageWriter>;
+    /// The file cannot be opened, or is shorter than `bytes`.
+    fn load(&mut self, segment: SegmentNumber, bytes: u64, ahead: Option<(SegmentNumber, u64)>) -> io::Result<Loaded>;
     /// Takes the memory of a loaded segment back, for the next load.
     fn unload(&mut self, image: ImageWriter) {
         drop(image);

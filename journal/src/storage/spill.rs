@@ -79,7 +79,7 @@ impl Spill for FileSpill {
         self.pass_on();
         match self.answers.pop()? {
             Answer::Spilled(segment, result) => Some(Spilled::Out { segment, result }),
-            Answer::Read(ticket, result) => Some(Spilled::Read { ticket, result }),
+            Answer::Read(read, result, _) => Some(Spilled::Read { ticket: read.ticket, result }),
             Answer::Prepared(..) | Answer::Written(_) => unreachable!("a spill asks for neither"),
         }
     }

@@ -275,13 +275,17 @@ fn read_back(journal: &mut Journal<FakeStorage>, model: &Model, chance: &mut Cha
     if known.body.is_empty() || home.segment < model.head {
         return Ok(());
     }
-    match journal.extent(home.position) {
-        Lookup::Memory(extent) if extent.bytes(home.position, known.body.len()) == known.body => Ok(()),
+    match journal.extent(home.position, home.len) {
+        Lookup::Memory(extent) | Lookup::Checked(extent)
+            if extent.bytes(home.position, known.body.len()) == known.body =>
+        {
+            Ok(())
+        }
         Lookup::Cold => {
             journal.fetch(home.position, home.len);
             Ok(())
         }
-        Lookup::Memory(_) => Err("other bytes".into()),
+        Lookup::Memory(_) | Lookup::Checked(_) => Err("other bytes".into()),
         Lookup::Damaged if model.ever_rotten > 0 => Ok(()),
         Lookup::Damaged => Err(format!("{home:?} damaged")),
     }

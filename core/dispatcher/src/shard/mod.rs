@@ -4,7 +4,7 @@
 //! [`Shard::poll`] asks the network what happened, waiting for it if the owner of the thread says so, and hands the commands
 //! over. The owner calls them in this order, so that nothing lies around while the thread sleeps.
 
-mod complaints;
+pub(crate) mod complaints;
 mod dealer;
 mod delivery;
 mod link;

@@ -4,6 +4,9 @@ use postrider_broker::{Log, Store};
 use postrider_journal::{
     Bound, Generation, Home, Journal, Lookup, Position, Record, SegmentNumber, Spill, Spool, Storage, SyncFailed,
 };
+use postrider_model::Now;
+
+use crate::shard::complaints::Complaints;
 
 /// Journal and spool.
 pub struct Logs<S: Storage, P: Spill> {
@@ -11,6 +14,7 @@ pub struct Logs<S: Storage, P: Spill> {
     pub journal: Journal<S>,
     /// What does not.
     pub spool: Spool<P>,
+    complaints: Complaints,
 }
 
 /// What a poll of the logs brought.
@@ -32,15 +36,35 @@ impl News {
 }
 
 impl<S: Storage, P: Spill> Logs<S, P> {
-    /// Takes what the storages have finished.
-    pub fn poll(&mut self) -> Result<News, SyncFailed> {
+    /// Both.
+    pub fn new(journal: Journal<S>, spool: Spool<P>) -> Logs<S, P> {
+        Logs { journal, spool, complaints: Complaints::default() }
+    }
+
+    /// Takes what the storages have finished, and tries again what they could not do.
+    pub fn poll(&mut self, now: Now) -> Result<News, SyncFailed> {
         let progress = self.journal.poll()?;
         let spooled = self.spool.poll();
+        let look_again = self.journal.try_again(now.nanos) | self.spool.try_again(now.nanos);
+        self.complain(now);
         Ok(News {
             durable: progress.durable,
             prepared: progress.prepared > 0,
-            fetched: progress.fetched > 0 || spooled.fetched > 0,
+            fetched: progress.fetched > 0 || spooled.fetched > 0 || look_again,
         })
+    }
+
+    /// When something is to be tried again.
+    pub fn deadline(&self) -> Option<u64> {
+        [self.journal.deadline(), self.spool.deadline()].into_iter().flatten().min()
+    }
+
+    fn complain(&mut self, now: Now) {
+        while let Some(trouble) = self.journal.take_trouble().or_else(|| self.spool.take_trouble()) {
+            if let Some(suppressed) = self.complaints.allowed(now) {
+                tracing::error!(suppressed, "{trouble}");
+            }
+        }
     }
 
     /// Whether a poll would bring something.
@@ -61,10 +85,10 @@ impl<S: Storage, P: Spill> Log for Logs<S, P> {
         }
     }
 
-    fn extent(&mut self, store: Store, position: Position) -> Lookup {
+    fn extent(&mut self, store: Store, position: Position, length: u32) -> Lookup {
         match store {
-            Store::Journal => self.journal.extent(position),
-            Store::Spool => self.spool.extent(position),
+            Store::Journal => self.journal.extent(position, length),
+            Store::Spool => self.spool.extent(position, length),
         }
     }
 

@@ -81,7 +81,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
         BrokerTurn {
             broker,
-            logs: Logs { journal, spool },
+            logs: Logs::new(journal, spool),
             outbox: Outbox::new(),
             returns: ports.iter().map(|_| Returns::default()).collect(),
             postponed: ports.iter().map(|_| None).collect(),
@@ -99,7 +99,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// # Errors
     /// A sync failed: the process must end (R7).
     pub fn turn(&mut self, now: Now) -> Result<Turned, SyncFailed> {
-        let news = self.logs.poll()?;
+        let news = self.logs.poll(now)?;
         if news.durable {
             self.gathering.committed(now.nanos);
         }
@@ -140,6 +140,11 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// The journal, for reading.
     pub fn journal(&self) -> &Journal<S> {
         &self.logs.journal
+    }
+
+    /// The spool, for reading.
+    pub fn spool(&self) -> &Spool<P> {
+        &self.logs.spool
     }
 
     /// Counts since the turn began.
@@ -266,6 +271,6 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     fn deadline(&self) -> Option<u64> {
         let sync = self.unsynced_since.map(|since| since + UNHURRIED_NANOS).filter(|_| !self.logs.journal.in_flight());
         let gathered = self.gathering.until();
-        [self.broker.deadline(), sync, gathered].into_iter().flatten().min()
+        [self.broker.deadline(), self.logs.deadline(), sync, gathered].into_iter().flatten().min()
     }
 }

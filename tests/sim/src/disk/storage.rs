@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use postrider_journal::{
-    Completion, Image, ImageWriter, Medium, Prepare, Read, SegmentFile, SegmentNumber, Storage, Write,
+    Completion, Image, ImageWriter, Loaded, Medium, Prepare, Read, SegmentFile, SegmentNumber, Storage, Write,
 };
 
 use super::{Disk, Operation, SECTOR, State};
@@ -121,14 +121,14 @@ impl Storage for SimStorage {
         Ok(found.collect())
     }
 
-    fn load(&mut self, segment: SegmentNumber, bytes: u64, _: Option<(SegmentNumber, u64)>) -> io::Result<ImageWriter> {
+    fn load(&mut self, segment: SegmentNumber, bytes: u64, _: Option<(SegmentNumber, u64)>) -> io::Result<Loaded> {
         self.live()?;
         let mut writer = ImageWriter::anonymous(bytes as usize)?;
         let state = self.disk.state.borrow();
         let file = state.files.get(&segment.0).ok_or(io::ErrorKind::NotFound)?;
         let len = file.bytes().len().min(bytes as usize);
         writer.write(0, &file.bytes()[..len]);
-        Ok(writer)
+        Ok(Loaded { writer, unreadable: Vec::new() })
     }
 
     fn adopt(&mut self, segment: SegmentNumber, loaded: ImageWriter) -> io::Result<ImageWriter> {
@@ -204,9 +204,9 @@ impl State {
     pub(super) fn window(&mut self, read: Read) -> io::Result<Arc<Image>> {
         let file = self.files.get(&read.segment.0).ok_or(io::ErrorKind::NotFound)?;
         let (offset, len) = (read.offset as usize, read.len as usize);
+        let bytes = file.bytes().get(offset..offset + len).ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut writer = ImageWriter::anonymous(len)?;
-        let end = file.bytes().len().min(offset + len);
-        writer.write(0, &file.bytes()[offset.min(end)..end]);
+        writer.write(0, bytes);
         writer.publish(len);
         Ok(Arc::clone(writer.image()))
     }

@@ -1,0 +1,141 @@
+//! Whole segments, read at a start, which has the time to ask again.
+
+use std::fs::File;
+use std::io;
+use std::time::Duration;
+
+use crate::image::ImageWriter;
+use crate::storage::direct::{self, CHUNK};
+use crate::storage::{Loaded, Unreadable};
+
+/// What is asked for alone where more at a time cannot be read.
+const BLOCK: usize = 4096;
+/// The first pause before what cannot be read is asked for again; the next ones are twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// How often it is asked for again: over five seconds all together.
+const TRIES: u32 = 9;
+
+/// Fills `image` from a file, and names what the medium does not give after several tries.
+pub(super) fn read(file: &File, image: ImageWriter) -> io::Result<Loaded> {
+    read_by(&mut |bytes, offset| direct::read_some(file, bytes, offset), &mut std::thread::sleep, image)
+}
+
+type ReadSome<'a> = dyn FnMut(&mut [u8], u64) -> io::Result<usize> + 'a;
+
+fn read_by(read: &mut ReadSome<'_>, sleep: &mut dyn FnMut(Duration), mut image: ImageWriter) -> io::Result<Loaded> {
+    let mut missing = Vec::new();
+    for start in (0..image.len()).step_by(CHUNK) {
+        let end = image.len().min(start + CHUNK);
+        if fill(read, &mut image, start, end).is_err() {
+            missing.extend((start..end).step_by(BLOCK).map(|block| (block, end.min(block + BLOCK))));
+        }
+    }
+    let mut unreadable = ask_again(read, &mut image, &missing);
+    for round in 0..TRIES {
+        if unreadable.is_empty() {
+            break;
+        }
+        sleep(FIRST_PAUSE * (1 << round));
+        let missing: Vec<_> = unreadable.iter().map(|(start, end, _)| (*start, *end)).collect();
+        unreadable = ask_again(read, &mut image, &missing);
+    }
+    for (start, end, error) in &unreadable {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return Err(io::Error::new(error.kind(), error.to_string()));
+        }
+        image.bytes_mut(*start, end - start).fill(0);
+    }
+    Ok(Loaded { writer: image, unreadable: joined(unreadable) })
+}
+
+type Missing = (usize, usize, io::Error);
+
+fn ask_again(read: &mut ReadSome<'_>, image: &mut ImageWriter, missing: &[(usize, usize)]) -> Vec<Missing> {
+    let ask = |(start, end): &(usize, usize)| Some((*start, *end, fill(read, image, *start, *end).err()?));
+    missing.iter().filter_map(ask).collect()
+}
+
+fn fill(read: &mut ReadSome<'_>, image: &mut ImageWriter, mut start: usize, end: usize) -> io::Result<()> {
+    while start < end {
+        start += read(image.bytes_mut(start, end - start), start as u64)?;
+    }
+    Ok(())
+}
+
+/// Neighbours are one.
+fn joined(missing: Vec<Missing>) -> Vec<Unreadable> {
+    let mut joined: Vec<Unreadable> = Vec::new();
+    for (start, end, error) in missing {
+        let (offset, len) = (start as u64, (end - start) as u64);
+        match joined.last_mut().filter(|last| last.offset + last.len == offset) {
+            Some(last) => last.len += len,
+            None => joined.push(Unreadable { offset, len, error }),
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES: usize = 16 * BLOCK;
+
+    /// A medium whose byte at `n` is `n % 251`, and which fails while `fails` says so of a range.
+    fn loaded(mut fails: impl FnMut(u64, u64) -> Option<io::Error>) -> (io::Result<Loaded>, Duration) {
+        let mut waited = Duration::ZERO;
+        let mut read = |bytes: &mut [u8], offset: u64| {
+            if let Some(error) = fails(offset, offset + bytes.len() as u64) {
+                return Err(error);
+            }
+            // Short reads are continued.
+            let some = bytes.len().min(5_000);
+            (0..some).for_each(|index| bytes[index] = ((offset + index as u64) % 251) as u8);
+            Ok(some)
+        };
+        let image = ImageWriter::anonymous(BYTES).unwrap();
+        let loaded = read_by(&mut read, &mut |pause| waited += pause, image);
+        (loaded, waited)
+    }
+
+    fn eio() -> Option<io::Error> {
+        Some(io::Error::from_raw_os_error(5))
+    }
+
+    fn byte(loaded: &Loaded, offset: usize) -> u8 {
+        loaded.writer.bytes(offset, 1)[0]
+    }
+
+    #[test]
+    fn what_fails_for_a_moment_is_asked_for_again() {
+        let mut tries = 0;
+        let (loaded, waited) = loaded(|_, _| {
+            tries += 1;
+            (tries < 60).then(eio).flatten()
+        });
+        let loaded = loaded.unwrap();
+        assert!(loaded.unreadable.is_empty() && waited > Duration::ZERO);
+        assert!((0..BYTES).all(|offset| byte(&loaded, offset) == (offset % 251) as u8));
+    }
+
+    #[test]
+    fn what_stays_unreadable_is_named_and_nothing_else() {
+        let bad = [(3 * BLOCK as u64, 5 * BLOCK as u64), (9 * BLOCK as u64, 9 * BLOCK as u64 + 512)];
+        let (loaded, waited) = loaded(|from, to| bad.iter().find(|bad| from < bad.1 && bad.0 < to).and_then(|_| eio()));
+        let loaded = loaded.unwrap();
+        let named: Vec<_> = loaded.unreadable.iter().map(|bad| (bad.offset, bad.len)).collect();
+        assert_eq!(named, [(3 * BLOCK as u64, 2 * BLOCK as u64), (9 * BLOCK as u64, BLOCK as u64)]);
+        assert!(waited > Duration::from_secs(5), "{waited:?}");
+        for offset in (0..BYTES).step_by(100) {
+            let lost = matches!(offset / BLOCK, 3 | 4 | 9);
+            assert_eq!(byte(&loaded, offset), if lost { 0 } else { (offset % 251) as u8 });
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_short_is_an_error() {
+        let end = 7 * BLOCK as u64;
+        let (loaded, _) = loaded(|from, _| (from >= end).then(|| io::Error::from(io::ErrorKind::UnexpectedEof)));
+        assert_eq!(loaded.err().unwrap().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}
