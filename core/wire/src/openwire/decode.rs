@@ -49,6 +49,28 @@ impl Decoder {
         Ok(Some(structure))
     }
 
+    /// Where the first bytes of a structure's own ([`Kind::Bytes`]) reach beyond what has come of its frame; None: not in this much
+    /// of it. Nothing is kept of what is read.
+    pub(crate) fn find_cut(&mut self, head: &[u8]) -> Result<Option<Cut>, DecodeError> {
+        let mut reader = Reader::new(head);
+        let definition = schema::definition(reader.code()?, self.settings.version);
+        if self.settings.tight {
+            reader.open_bits()?;
+        }
+        let mut walk = Walk { skims: true, ..self.walk(reader) };
+        let version = walk.settings.version;
+        let fields = definition.map_or(&[][..], |definition| definition.fields);
+        for field in fields.iter().filter(|field| field.exists_in(version)) {
+            if field.kind == Kind::Bytes
+                && let Some(cut) = walk.cut_in_bytes(head.len())?
+            {
+                return Ok(Some(cut));
+            }
+            walk.value(field.kind)?;
+        }
+        Ok(None)
+    }
+
     /// Reads a nested structure ([`Kind::Object`]) in the middle of a frame that is otherwise read by hand.
     pub fn object(&mut self, reader: &mut Reader<'_>, of: Of) -> Result<Nested, DecodeError> {
         self.part(reader, |walk| walk.object(of))
@@ -83,8 +105,17 @@ impl Decoder {
 
     fn walk<'a>(&mut self, reader: Reader<'a>) -> Walk<'a, '_> {
         let budget = reader.rest().len() * RECEIVED_FACTOR + FIXED_ALLOCATION;
-        Walk { reader, cache: self.cache.as_mut(), settings: self.settings, budget, depth: 0 }
+        Walk { reader, cache: self.cache.as_mut(), settings: self.settings, budget, depth: 0, skims: false }
     }
+}
+
+/// Bytes that are not all there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// Where their length stands in the frame.
+    pub at: usize,
+    /// That length.
+    pub length: usize,
 }
 
 /// The way through one frame.
@@ -95,6 +126,8 @@ struct Walk<'a, 'c> {
     /// Bytes that may still be allocated.
     budget: usize,
     depth: usize,
+    /// Nothing is put into the cache or taken from it.
+    skims: bool,
 }
 
 impl Walk<'_, '_> {
@@ -154,6 +187,20 @@ impl Walk<'_, '_> {
         bytes.map(|bytes| self.keep(bytes)).transpose()
     }
 
+    /// Looks ahead at bytes of a frame of which so much has come.
+    fn cut_in_bytes(&mut self, come: usize) -> Result<Option<Cut>, Fault> {
+        let reader = self.reader;
+        let is_there = self.bool()?;
+        let mut length_reader = std::mem::replace(&mut self.reader, reader);
+        if !is_there {
+            return Ok(None);
+        }
+        let at = come - length_reader.rest().len();
+        let length = length_reader.int()?;
+        let length = usize::try_from(length).map_err(|_| Fault::BadLength(i64::from(length)))?;
+        Ok((length > length_reader.rest().len()).then_some(Cut { at, length }))
+    }
+
     fn object(&mut self, of: Of) -> Result<Nested, DecodeError> {
         if !self.bool()? {
             return Ok(None);
@@ -195,6 +242,9 @@ impl Walk<'_, '_> {
         }
         let is_new = self.bool()?;
         let index = self.reader.short()?;
+        if self.skims {
+            return if is_new { self.object(of) } else { Ok(None) };
+        }
         if is_new {
             let object = self.object(of)?;
             if let Some(code) = object.as_ref().map(|object| object.code()).filter(|code| !CACHEABLE.contains(code)) {

@@ -43,7 +43,9 @@ pub enum Fault {
     #[error("tag {0} is not one of a primitive map")]
     UnknownTag(u8),
     /// A frame larger than the agreed `MaxFrameSize`, or of negative or no size.
-    #[error("a frame of {size} bytes; 1 to {limit} are allowed (wireFormat.maxFrameSize)")]
+    #[error(
+        "a frame of {size} bytes; 1 to {limit} are allowed (setting `openwire.max_frame_bytes`, or the peer's wireFormat.maxFrameSize)"
+    )]
     FrameSize {
         /// The size that the frame announced.
         size: i32,

@@ -30,12 +30,13 @@ impl FrameSplitter {
     }
 
     /// Takes the next frame off the front of `input`, without its prefix. None: `input` is used up, its rest is kept.
-    /// After an error the connection is to be closed.
+    /// After an error the prefix is taken off, too, and what follows is the refused frame's: who does not skip it closes the
+    /// connection.
     pub fn split<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<&'s [u8]>, Fault> {
         if self.partial.is_empty()
             && let Some(prefix) = input.first_chunk::<PREFIX>()
         {
-            let size = self.checked_size(*prefix)?;
+            let size = self.checked_size(*prefix).inspect_err(|_| *input = &input[PREFIX..])?;
             if let Some((frame, rest)) = input[PREFIX..].split_at_checked(size) {
                 *input = rest;
                 return Ok(Some(frame));
@@ -61,7 +62,7 @@ impl FrameSplitter {
     fn join(&mut self, input: &mut &[u8]) -> Result<Option<&[u8]>, Fault> {
         self.fill(PREFIX, input);
         let Some(prefix) = self.partial.first_chunk::<PREFIX>() else { return Ok(None) };
-        let size = self.checked_size(*prefix)?;
+        let size = self.checked_size(*prefix).inspect_err(|_| self.partial.clear())?;
         self.fill(PREFIX + size, input);
         if self.partial.len() < PREFIX + size {
             return Ok(None);

@@ -56,7 +56,12 @@ pub struct Client {
 impl Client {
     /// A client that offers what the broker does, but for some changes; it has not said anything yet.
     pub fn with(change: impl FnOnce(&mut Offer)) -> Client {
-        let mut offer = Offer::of_broker(limits::MAX_FRAME_BYTES as i64);
+        Client::of_broker(limits::MAX_FRAME_BYTES, change)
+    }
+
+    /// The same at a broker with this limit of frames.
+    pub fn of_broker(max_frame_bytes: u64, change: impl FnOnce(&mut Offer)) -> Client {
+        let mut offer = Offer::of_broker(max_frame_bytes as i64);
         let profile = Profile {
             broker_id: "ID:broker".into(),
             broker_name: "b".into(),
@@ -187,7 +192,9 @@ impl Client {
             let structure = self.format.decode(frame).unwrap().unwrap();
             if structure.is(&wire_format_info::DEFINITION) {
                 let agreed = self.offer.agree(&Offer::read(&structure).unwrap()).unwrap();
-                self.format = WireFormat::new(agreed.settings(), WriterPolicy::JavaOrder);
+                // As the Java client, which writes loose frames of any size.
+                let settings = Settings { max_frame_size: usize::MAX, ..agreed.settings() };
+                self.format = WireFormat::new(settings, WriterPolicy::JavaOrder);
             } else {
                 structures.push(structure);
             }

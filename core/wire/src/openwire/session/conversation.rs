@@ -7,6 +7,7 @@ use postrider_model::{ConnectionHandle, Now, limits};
 
 use super::error::{Refusal, SessionError, Trouble};
 use super::liveness::Liveness;
+use super::oversize::roomy_bytes;
 use super::tables::Tables;
 use super::{CommandSink, Handles, Next, Profile};
 use crate::openwire::hot::outgoing::Outgoing;
@@ -64,6 +65,8 @@ pub(super) struct Conversation {
     pub generation: u32,
     pub tcp_no_delay: Option<bool>,
     pub said_goodbye: bool,
+    /// A message's frame up to here can be sent on whatever its names are.
+    pub roomy_bytes: usize,
 }
 
 impl Conversation {
@@ -80,6 +83,7 @@ impl Conversation {
         Conversation {
             connection,
             peer: peer.into(),
+            roomy_bytes: roomy_bytes(&profile),
             profile,
             decoder: Decoder::new(settings),
             outgoing,
@@ -215,7 +219,7 @@ impl Conversation {
 }
 
 /// The messages' types.
-const MESSAGES: std::ops::RangeInclusive<u8> =
+pub(super) const MESSAGES: std::ops::RangeInclusive<u8> =
     active_mq_message::DEFINITION.code..=active_mq_blob_message::DEFINITION.code;
 
 /// Commands that a client may send and that change nothing here.

@@ -3,6 +3,7 @@
 use postrider_model::event::Failure;
 use postrider_model::limits;
 
+use super::oversize::{PROGRESS_BYTES, PROGRESS_SECONDS};
 use crate::openwire::{DecodeError, EncodeError, Fault, NegotiationError};
 
 /// Why a connection is to be closed, for the log.
@@ -37,6 +38,17 @@ pub enum SessionError {
     Silent {
         /// The agreed duration.
         millis: u64,
+    },
+    /// A message too large to be taken, which is skipped, does not go on.
+    #[error(
+        "a message of {size} bytes, which is too large, does not go on: less than {PROGRESS_BYTES} bytes in {PROGRESS_SECONDS} s, \
+        {left} are missing"
+    )]
+    Stalled {
+        /// The frame's size.
+        size: usize,
+        /// Bytes that have not come.
+        left: usize,
     },
     /// The connection was refused, and the client has had time to read why.
     #[error("the connection was refused")]

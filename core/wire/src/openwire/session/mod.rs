@@ -12,6 +12,7 @@ mod error;
 mod handles;
 mod liveness;
 mod member;
+mod oversize;
 mod profile;
 mod publish;
 mod tables;
@@ -23,6 +24,7 @@ use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Now, limit
 
 use super::FrameSplitter;
 use conversation::{Context, Conversation};
+use oversize::Oversize;
 
 pub use super::hot::outbound::{Delivery, Outbound};
 pub use error::SessionError;
@@ -48,6 +50,8 @@ pub enum Next {
 /// One connection.
 pub struct Session {
     splitter: FrameSplitter,
+    /// A frame that is too large and is being skipped; the splitter goes on behind it.
+    oversize: Option<Box<Oversize>>,
     conversation: Conversation,
 }
 
@@ -61,7 +65,8 @@ impl Session {
         output: &mut Vec<u8>,
     ) -> Session {
         let splitter = FrameSplitter::new(limits::MAX_FRAME_BYTES_BEFORE_CONNECT as usize);
-        Session { splitter, conversation: Conversation::new(connection, peer, profile, now, output) }
+        let conversation = Conversation::new(connection, peer, profile, now, output);
+        Session { splitter, oversize: None, conversation }
     }
 
     /// Takes bytes from the client. Whole frames are read where they lie, the rest is kept. After an error the connection is to
@@ -77,9 +82,17 @@ impl Session {
         let context = &mut Context { now, handles, sink, output };
         self.conversation.receives();
         loop {
-            self.splitter.set_limit(self.conversation.frame_limit());
-            let Some(frame) = self.splitter.split(&mut bytes).map_err(SessionError::Frame)? else {
+            if self.oversize.is_some() && !self.skip(&mut bytes, context)? {
                 return Ok(Next::Continue);
+            }
+            self.splitter.set_limit(self.conversation.frame_limit());
+            let frame = match self.splitter.split(&mut bytes) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Ok(Next::Continue),
+                Err(fault) => {
+                    self.oversize = Some(Box::new(self.conversation.oversize(fault, now)?));
+                    continue;
+                }
             };
             if self.conversation.frame(frame, context)? == Next::Close {
                 return Ok(Next::Close);
@@ -87,10 +100,23 @@ impl Session {
         }
     }
 
+    /// Takes bytes of a frame that is skipped. True: it is over.
+    #[cold]
+    fn skip(&mut self, bytes: &mut &[u8], context: &mut Context<'_>) -> Result<bool, SessionError> {
+        let Some(mut oversize) = self.oversize.take() else { return Ok(true) };
+        if oversize.take(bytes, &mut self.conversation.decoder, context.now)? {
+            self.conversation.skipped(*oversize, context)?;
+            return Ok(true);
+        }
+        self.oversize = Some(oversize);
+        Ok(false)
+    }
+
     /// Bytes that the frame which has not come whole takes, or will take (R22).
     #[must_use]
     pub fn half_frame_bytes(&self) -> usize {
-        self.splitter.pending() + self.splitter.missing()
+        let oversize = self.oversize.as_ref().map_or(0, |oversize| oversize.kept_bytes());
+        oversize + self.splitter.pending() + self.splitter.missing()
     }
 
     /// The socket is gone: the broker is told, unless it knows already.
@@ -158,6 +184,9 @@ impl Session {
     /// The shard stops or goes on reading from the socket. As long as it does not, silence is not held against the client.
     pub fn set_paused(&mut self, paused: bool) {
         self.conversation.set_paused(paused);
+        if let Some(oversize) = &mut self.oversize {
+            oversize.set_paused(paused);
+        }
     }
 
     /// The broker stops: tells the client politely. The socket is to be closed then.
@@ -167,13 +196,17 @@ impl Session {
 
     /// To be called at [`deadline`](Session::deadline): sends signs of life, and ends the connection of a silent peer.
     pub fn tick(&mut self, now: Now, output: &mut Vec<u8>) -> Result<(), SessionError> {
+        if let Some(oversize) = &mut self.oversize {
+            oversize.tick(now)?;
+        }
         self.conversation.tick(now, output)
     }
 
     /// The moment, on the monotonic clock in nanoseconds, by which [`tick`](Session::tick) is due; [`u64::MAX`]: never.
     #[must_use]
     pub fn deadline(&self) -> u64 {
-        self.conversation.deadline()
+        let oversize = self.oversize.as_ref().map_or(u64::MAX, |oversize| oversize.deadline());
+        oversize.min(self.conversation.deadline())
     }
 
     /// Whether both sides agreed on TCP_NODELAY; None before the greeting.

@@ -19,6 +19,14 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// The largest frame that this side takes or sends.
+    pub(super) fn max_frame_bytes(&self) -> usize {
+        match self.offer.max_frame_size {
+            size @ 1.. => usize::try_from(size).unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        }
+    }
+
     /// The BrokerInfo that follows the client's WireFormatInfo.
     pub(super) fn broker_info(&self) -> Structure {
         let id = Structure::new(&broker_id::DEFINITION).with(broker_id::VALUE, &*self.broker_id);

@@ -7,7 +7,8 @@ use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Sequence, S
 
 use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, SessionError, Trouble};
-use super::tables::{Producer, Tables};
+use super::oversize::check_room;
+use super::tables::{Place, Producer, Tables};
 use crate::openwire::hot::acknowledge::{self, Acknowledged};
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::fields::{DestinationName, ProducerName};
@@ -21,9 +22,10 @@ impl Conversation {
         let settings = self.outgoing.settings();
         if let Some(sent) = message::read(frame, settings, self.decoder.cache().map(|cache| &*cache)) {
             let request = Request { command: sent.command, wanted: sent.response_required };
-            match self.publish(&sent, request, context) {
+            match self.publish(&sent, frame.len(), request, context) {
                 Ok(()) => return Ok(()),
                 Err(Trouble::WrongClass) => {}
+                Err(Trouble::Refused(refusal)) => return self.refuse_sent(&sent, request, refusal, context.output),
                 result => return self.settle(request, result, context.output),
             }
         }
@@ -36,18 +38,59 @@ impl Conversation {
         let request = request(&structure);
         let result = match rare::sent(&structure) {
             Ok(sent) if sent.in_transaction => refuse_in_transaction(request),
-            Ok(sent) => self.publish(&sent, request, context),
+            Ok(sent) => match self.publish(&sent, frame.len(), request, context) {
+                Err(Trouble::Refused(refusal)) => return self.refuse_sent(&sent, request, refusal, context.output),
+                result => result,
+            },
             Err(error) => Err(too_long(error).into()),
         };
         self.settle(request, result, context.output)
     }
 
-    fn publish(&mut self, sent: &Sent<'_>, request: Request, context: &mut Context<'_>) -> Result<(), Trouble> {
+    #[cold]
+    fn refuse_sent(
+        &mut self,
+        sent: &Sent<'_>,
+        request: Request,
+        refusal: Refusal,
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        let producer = producer_name(sent.producer, self.decoder.cache().map(|cache| &*cache)).ok().flatten();
+        let waits = windowed(self.tables.as_ref(), producer);
+        let body = sent.content.map_or(0, <[u8]>::len) + sent.properties.map_or(0, <[u8]>::len);
+        self.refuse_send(request, refusal, (waits, body), output)
+    }
+
+    /// Answers a send that is not taken. A producer that waits for its window gets its bytes back, as the client counts them.
+    pub fn refuse_send(
+        &mut self,
+        request: Request,
+        refusal: Refusal,
+        (waits, body): (Option<Place>, usize),
+        output: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
+        self.settle(request, Err(refusal.into()), output)?;
+        match waits.filter(|_| !request.wanted) {
+            Some(producer) => self.producer_credit(producer, (1024 + body) as u32, output),
+            None => Ok(()),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        sent: &Sent<'_>,
+        frame_bytes: usize,
+        request: Request,
+        context: &mut Context<'_>,
+    ) -> Result<(), Trouble> {
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let mut cache = self.decoder.cache();
         let destination = destination_number(tables, cache.as_deref_mut(), sent.destination, self.connection, context)?;
         let producer = producer_of(tables, cache.as_deref_mut(), sent.producer)?;
         let names = names(sent, cache.as_deref())?;
+        if frame_bytes > self.roomy_bytes {
+            check_room(frame_bytes, &names, &self.profile)?;
+        }
         let producer = if names.sender == names.producer { producer } else { Producer::NONE };
         let batch = context.sink.batch();
         let offset = batch.arena.len();
@@ -119,6 +162,12 @@ impl Conversation {
         }));
         Ok(())
     }
+}
+
+/// The place of a producer that waits for credit.
+pub(super) fn windowed(tables: Option<&Tables>, name: Option<ProducerName<'_>>) -> Option<Place> {
+    let name = name?;
+    tables?.producer(name).windowed.then_some((name.session, name.value))
 }
 
 /// What wants no answer fails with its transaction, whose end is refused.

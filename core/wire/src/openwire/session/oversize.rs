@@ -1,0 +1,224 @@
+//! A message whose frame is larger than the agreed size: what names it is read, so that its sender can be told, and its content
+//! and properties are skipped.
+
+use postrider_model::Now;
+use postrider_model::event::Failure;
+
+use super::Profile;
+use super::conversation::{Context, Conversation, MESSAGES, request};
+use super::error::{Refusal, SessionError};
+use super::publish::windowed;
+use crate::openwire::hot::message::Names;
+use crate::openwire::hot::rare;
+use crate::openwire::schema::message;
+use crate::openwire::{Decoder, Fault, Structure, writer};
+
+/// Bytes of such a frame that are kept at most: all of a message but content and properties.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// Bytes after which it is looked for something to skip, for the first time.
+const FIRST_LOOK: usize = 512;
+
+/// A client that sends less than [`PROGRESS_BYTES`] of the frame in this time is given up.
+pub(super) const PROGRESS_SECONDS: u64 = 30;
+
+/// See [`PROGRESS_SECONDS`].
+pub(super) const PROGRESS_BYTES: usize = 1024 * 1024;
+
+/// A frame that is being skipped.
+#[derive(Debug)]
+pub(super) struct Oversize {
+    size: usize,
+    limit: usize,
+    /// The frame without what was skipped, whose lengths are 0 here: a message that can be decoded once all of it has come.
+    kept: Vec<u8>,
+    /// Bytes to be dropped before more are kept.
+    skip: usize,
+    /// Bytes of the frame that have not come.
+    left: usize,
+    look_at: usize,
+    /// Bytes of content and properties that were, or will be, dropped.
+    dropped: usize,
+    /// When so little as this is left it goes on in time.
+    progress_at: usize,
+    deadline: u64,
+    paused: bool,
+    /// The time of a pause is not the client's.
+    excused: bool,
+}
+
+impl Oversize {
+    /// For a frame of which only the size has come. Fails if it is none that can be skipped.
+    pub fn new(fault: Fault, now: Now) -> Result<Oversize, SessionError> {
+        let Fault::FrameSize { size, limit } = fault else { return Err(SessionError::Frame(fault)) };
+        let size = usize::try_from(size).ok().filter(|size| *size > limit).ok_or(SessionError::Frame(fault))?;
+        let mut oversize = Oversize {
+            size,
+            limit,
+            kept: Vec::new(),
+            skip: 0,
+            left: size,
+            look_at: FIRST_LOOK,
+            dropped: 0,
+            progress_at: 0,
+            deadline: 0,
+            paused: false,
+            excused: false,
+        };
+        oversize.goes_on(now);
+        Ok(oversize)
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn kept_bytes(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Takes the frame's bytes off the front of `input`. True: all of it has come.
+    pub fn take(&mut self, input: &mut &[u8], decoder: &mut Decoder, now: Now) -> Result<bool, SessionError> {
+        while self.left > 0 && !input.is_empty() {
+            if self.skip > 0 {
+                let skipped = self.split_off(self.skip, input).len();
+                self.skip -= skipped;
+                continue;
+            }
+            let wanted = self.look_at - self.kept.len();
+            let part = self.split_off(wanted, input);
+            self.kept.extend_from_slice(part);
+            if !self.kept.first().is_some_and(|code| MESSAGES.contains(code)) {
+                return Err(self.refused());
+            }
+            if self.kept.len() == self.look_at && self.left > 0 {
+                self.look(decoder)?;
+            }
+        }
+        if self.left <= self.progress_at {
+            self.goes_on(now);
+        }
+        Ok(self.left == 0)
+    }
+
+    /// The message without the content and properties that were skipped, and how many bytes these have.
+    pub fn finish(self, decoder: &mut Decoder) -> Result<(Option<Structure>, usize), SessionError> {
+        Ok((decoder.decode(&self.kept)?, self.dropped))
+    }
+
+    /// The moment of the next check.
+    pub fn deadline(&self) -> u64 {
+        self.deadline
+    }
+
+    pub fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        self.excused = true;
+    }
+
+    /// An error if the frame does not go on.
+    pub fn tick(&mut self, now: Now) -> Result<(), SessionError> {
+        if now.nanos < self.deadline {
+            return Ok(());
+        }
+        if !self.paused && !std::mem::take(&mut self.excused) {
+            return Err(SessionError::Stalled { size: self.size, left: self.left });
+        }
+        self.goes_on(now);
+        Ok(())
+    }
+
+    fn goes_on(&mut self, now: Now) {
+        self.progress_at = self.left.saturating_sub(PROGRESS_BYTES);
+        self.deadline = now.deadline_after_millis(PROGRESS_SECONDS * 1000);
+    }
+
+    fn split_off<'i>(&mut self, most: usize, input: &mut &'i [u8]) -> &'i [u8] {
+        let (part, rest) = input.split_at(most.min(self.left).min(input.len()));
+        *input = rest;
+        self.left -= part.len();
+        part
+    }
+
+    /// Looks whether what was kept reaches into bytes that can be skipped. An error in it shows when all has come.
+    fn look(&mut self, decoder: &mut Decoder) -> Result<(), SessionError> {
+        let Ok(Some(cut)) = decoder.find_cut(&self.kept) else {
+            if self.kept.len() == KEPT_BYTES {
+                return Err(self.refused());
+            }
+            self.look_at = (2 * self.look_at).min(KEPT_BYTES);
+            return Ok(());
+        };
+        let length_end = cut.at + 4;
+        self.skip = cut.length - (self.kept.len() - length_end);
+        if self.skip > self.left {
+            return Err(SessionError::Frame(Fault::Truncated));
+        }
+        self.kept.truncate(cut.at);
+        self.kept.extend_from_slice(&[0; 4]);
+        self.dropped += cut.length;
+        self.look_at = (self.kept.len() + FIRST_LOOK).min(KEPT_BYTES);
+        Ok(())
+    }
+
+    fn refused(&self) -> SessionError {
+        SessionError::Frame(Fault::FrameSize { size: i32::try_from(self.size).unwrap_or(i32::MAX), limit: self.limit })
+    }
+}
+
+impl Conversation {
+    /// A frame is too large to be taken. If it is a message's, as its first byte will show, it is skipped.
+    pub fn oversize(&self, fault: Fault, now: Now) -> Result<Oversize, SessionError> {
+        // Before there is a connection nobody can be told.
+        if self.tables.is_none() { Err(SessionError::Frame(fault)) } else { Oversize::new(fault, now) }
+    }
+
+    /// A message was skipped: its sender is told.
+    pub fn skipped(&mut self, oversize: Oversize, context: &mut Context<'_>) -> Result<(), SessionError> {
+        let (size, limit) = (oversize.size, oversize.limit);
+        let (Some(message), dropped) = oversize.finish(&mut self.decoder)? else { return Ok(()) };
+        let length = |field| message.bytes(field).map_or(0, <[u8]>::len);
+        let producer = message.object(message::PRODUCER_ID).and_then(|id| rare::producer_name(id));
+        let body = dropped + length(message::CONTENT) + length(message::MARSHALLED_PROPERTIES);
+        let waits = windowed(self.tables.as_ref(), producer);
+        let refusal = self.too_large(size, limit);
+        self.refuse_send(request(&message), refusal, (waits, body), context.output)?;
+        self.liveness.sent();
+        Ok(())
+    }
+
+    /// The text names the side whose setting it is.
+    fn too_large(&self, size: usize, limit: usize) -> Refusal {
+        let setting = if limit < self.profile.max_frame_bytes() {
+            "the client's `wireFormat.maxFrameSize`"
+        } else {
+            "setting `openwire.max_frame_bytes`"
+        };
+        let text = format!(
+            "the message takes {size} bytes on the wire, at most {limit} are taken ({setting}): send a smaller one, or raise that"
+        );
+        Refusal::new(Failure::ResourceAllocation, text)
+    }
+}
+
+/// Bytes that a MessageDispatch has besides the message and names: ids, counters, and the consumer's id.
+const ENVELOPE_BYTES: usize = 512;
+
+/// Largest frame of a message that certainly leaves room for its envelope, whatever its names are. Others are looked at.
+pub(super) fn roomy_bytes(profile: &Profile) -> usize {
+    const LONGEST_NAMES: usize = 5 * writer::LOOSE_STRING_LIMIT;
+    profile.max_frame_bytes().saturating_sub(ENVELOPE_BYTES + 2 * LONGEST_NAMES)
+}
+
+/// Refuses what could come in and not go out: to a consumer goes a larger frame than came, in which names may stand twice.
+#[cold]
+pub(super) fn check_room(frame_bytes: usize, names: &Names<'_>, profile: &Profile) -> Result<(), Refusal> {
+    let destinations = names.destination.1.len() + names.original_destination.map_or(0, |name| name.1.len());
+    let named = destinations + names.sender.connection.len() + names.producer.connection.len();
+    let (envelope, limit) = (ENVELOPE_BYTES + 2 * named, profile.max_frame_bytes());
+    if frame_bytes + envelope <= limit {
+        return Ok(());
+    }
+    let text = format!(
+        "the message takes {frame_bytes} bytes on the wire, and up to {envelope} more on its way to a consumer; at most {limit} are \
+        sent (setting `openwire.max_frame_bytes`): send a smaller one, or raise that"
+    );
+    Err(Refusal::new(Failure::ResourceAllocation, text))
+}
