@@ -4,7 +4,6 @@ use crate::broker::{Broker, Step};
 use crate::browse::Browse;
 use crate::deque::Deque;
 use crate::destination::{Content, Refusal};
-use crate::jobs::Job;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex};
 use crate::pull::Grant;
@@ -285,9 +284,9 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) {
         let event = Event::Reply { connection, correlation: request.command };
-        if request.wanted && self.jobs.pushed() != jobs_before {
-            self.jobs.push(Job::Answer { port, event });
-        } else if request.wanted {
+        if request.wanted
+            && let Err(event) = self.jobs.answer(port, event, jobs_before)
+        {
             step.out.reply(port, event);
         }
     }

@@ -22,6 +22,11 @@ impl Budget {
         self.0 = self.0.saturating_sub(1);
         left
     }
+
+    /// Takes so many more, as far as they are there.
+    pub fn spend(&mut self, steps: usize) {
+        self.0 = self.0.saturating_sub(steps);
+    }
 }
 
 /// Whether the message at the front may go.

@@ -4,12 +4,14 @@ use crate::broker::{Broker, Step};
 use crate::consumer::InFlight;
 use crate::dead_letter::{Cause, Wait};
 use crate::deque::Deque;
+use crate::destination::Reference;
 use crate::dispatch::Budget;
 use crate::log::{Log, Store};
 use crate::messages::DestinationIndex;
 use crate::plant::planted;
 use crate::records::{ACKNOWLEDGED_BYTES, RUN_BYTES};
 use crate::redelivery::Delivered;
+use crate::slab::Slab;
 use postrider_journal::Bound;
 use postrider_model::{Event, PortIndex};
 use std::collections::VecDeque;
@@ -27,31 +29,77 @@ pub(crate) enum Job {
     /// Messages that an acknowledgement names.
     Settle { entries: Deque<InFlight>, fate: Fate },
     /// Messages that go back.
-    Return { entries: Deque<InFlight>, delivered: Delivered, held: Vec<DestinationIndex> },
+    Return { entries: Deque<InFlight>, delivered: Delivered, held: Vec<Reference> },
     /// A destination that is gone, with its messages.
     Empty { destination: DestinationIndex },
-    /// The answer to the command that made the jobs before it.
-    Answer { port: PortIndex, event: Event },
-    /// Stands for a job while that runs.
-    Nothing,
 }
 
-/// Jobs in the order in which they came. One that waits lets others pass, but no answer.
+/// A job in its turn, and the answer that waits for it.
+struct Entry {
+    job: Job,
+    answer: Option<u32>,
+}
+
+/// An answer to a command that has made jobs.
+struct Answer {
+    port: PortIndex,
+    event: Event,
+    /// Jobs that are not done.
+    jobs: u32,
+}
+
+/// Jobs take turns, slice by slice; an answer waits for its own command's jobs only (R51).
 #[derive(Default)]
 pub(crate) struct Jobs {
-    list: VecDeque<Job>,
+    list: VecDeque<Entry>,
+    answers: Slab<Answer>,
     pushed: u64,
+    /// Jobs in a row that could do nothing: when all of them are, the rest of the turn is not for them.
+    fruitless: usize,
 }
 
 impl Jobs {
     pub fn push(&mut self, job: Job) {
         self.pushed += 1;
-        self.list.push_back(job);
+        self.fruitless = 0;
+        self.list.push_back(Entry { job, answer: None });
     }
 
     /// Jobs since the start.
     pub fn pushed(&self) -> u64 {
         self.pushed
+    }
+
+    /// The answer waits for the jobs that have come since there were `before`. It comes back if there are none.
+    pub fn answer(&mut self, port: PortIndex, event: Event, before: u64) -> Result<(), Event> {
+        let jobs = self.pushed - before;
+        if jobs == 0 {
+            return Err(event);
+        }
+        let answer = self.answers.insert(Answer { port, event, jobs: jobs as u32 });
+        self.list.iter_mut().rev().take(jobs as usize).for_each(|entry| entry.answer = Some(answer));
+        Ok(())
+    }
+
+    /// What a job has made besides belongs to the same answer.
+    fn adopt(&mut self, answer: u32, before: u64) {
+        let children = self.pushed - before;
+        self.answers[answer].jobs += children as u32;
+        self.list.iter_mut().rev().take(children as usize).for_each(|entry| entry.answer = Some(answer));
+    }
+
+    /// A job is done: its answer, if it was the last one.
+    fn done(&mut self, answer: u32) -> Option<Answer> {
+        self.answers[answer].jobs -= 1;
+        (self.answers[answer].jobs == 0).then(|| self.answers.remove(answer))
+    }
+
+    /// A pass over all jobs begins.
+    fn begin_pass(&mut self) -> usize {
+        if self.fruitless >= self.list.len() {
+            self.fruitless = 0;
+        }
+        self.list.len()
     }
 }
 
@@ -66,8 +114,11 @@ enum Slice {
     NextTurn,
 }
 
-/// Jobs that get a chance in a turn while those before them wait.
-const JOBS_LOOKED_AT: usize = 64;
+/// Steps of a slice, while there are more jobs than get larger ones in a turn.
+const SLICE_STEPS: usize = 250;
+
+/// Bytes of a record that are copied and checked in the time of a step.
+const STEP_BYTES: usize = 256;
 
 /// Bytes and records of so many acknowledgements.
 pub(crate) fn acknowledgement_bound(count: u64) -> Bound {
@@ -81,27 +132,47 @@ impl Broker {
         if planted("unbounded-handle") {
             budget.0 = usize::MAX;
         }
-        let (mut index, mut waiting, mut more) = (0, false, false);
-        while index < self.jobs.list.len().min(JOBS_LOOKED_AT) {
-            if waiting && matches!(self.jobs.list[index], Job::Answer { .. }) {
-                index += 1;
-                continue;
+        let jobs = self.jobs.begin_pass();
+        let slice_steps = (budget.0 / jobs.max(1)).max(SLICE_STEPS);
+        let mut goes_on = false;
+        for _ in 0..jobs {
+            if budget.0 == 0 || self.jobs.fruitless >= self.jobs.list.len() {
+                break;
             }
-            let mut job = std::mem::replace(&mut self.jobs.list[index], Job::Nothing);
-            let slice = self.run_slice(&mut job, budget, step);
-            if slice == Slice::Done {
-                self.jobs.list.remove(index);
-                continue;
+            let Some(mut entry) = self.jobs.list.pop_front() else { break };
+            let before = self.jobs.pushed();
+            let mut slice = Budget(slice_steps.min(budget.0));
+            let given = slice.0;
+            let outcome = self.run_slice(&mut entry.job, &mut slice, step);
+            budget.0 -= given - slice.0;
+            if let Some(answer) = entry.answer {
+                self.jobs.adopt(answer, before);
             }
-            self.jobs.list[index] = job;
-            match slice {
-                Slice::More => return true,
-                Slice::NextTurn => (waiting, more) = (true, true),
-                _ => waiting = true,
+            match outcome {
+                _ if planted("answers-in-line") && outcome != Slice::Done => {
+                    self.jobs.list.push_front(entry);
+                    return outcome != Slice::Waits;
+                }
+                Slice::Done => self.finish(entry, step),
+                Slice::Waits => {
+                    self.jobs.fruitless += 1;
+                    self.jobs.list.push_back(entry);
+                }
+                Slice::More | Slice::NextTurn => {
+                    self.jobs.fruitless = 0;
+                    goes_on = true;
+                    self.jobs.list.push_back(entry);
+                }
             }
-            index += 1;
         }
-        more
+        goes_on || self.jobs.fruitless < self.jobs.list.len()
+    }
+
+    fn finish<L: Log>(&mut self, entry: Entry, step: &mut Step<'_, L>) {
+        self.jobs.fruitless = 0;
+        if let Some(answer) = entry.answer.and_then(|answer| self.jobs.done(answer)) {
+            step.out.reply(answer.port, answer.event);
+        }
     }
 
     fn run_slice<L: Log>(&mut self, job: &mut Job, budget: &mut Budget, step: &mut Step<'_, L>) -> Slice {
@@ -118,11 +189,6 @@ impl Broker {
                 Slice::Done
             }
             Job::Empty { destination } => self.empty_some(*destination, budget, step),
-            Job::Answer { port, event } => {
-                step.out.reply(*port, event.clone());
-                Slice::Done
-            }
-            Job::Nothing => Slice::Done,
         }
     }
 
@@ -136,6 +202,9 @@ impl Broker {
         while let Some(entry) = entries.front() {
             if !budget.step() {
                 return Slice::More;
+            }
+            if !matches!(fate, Fate::Consumed) {
+                budget.spend(self.message(entry.index).length as usize / STEP_BYTES);
             }
             let outcome = match fate {
                 Fate::Consumed if !step.log.reserve(acknowledgement_bound(1)) => Err(Wait::Room),

@@ -18,6 +18,7 @@ postrider_journal::planted_bugs! {
     ("window-ignored", "R23: a connection's send window does not hold dispatch"),
     ("limit-stops-ports", "R24: nothing is taken from the ports while much is alive in the journal"),
     ("unbounded-handle", "R25: jobs run to their end within one turn"),
+    ("answers-in-line", "R51: a job, and its answer, waits for those that came before"),
     ("cold-forgotten", "R27: what waits for cold bytes is not looked at when they come"),
     ("returned-never-expires", "R56: only what nobody has had is looked at for expired messages"),
     ("credit-for-taken-only", "R58: a send that is refused keeps its part of the producer's window"),

@@ -3,9 +3,9 @@
 use crate::broker::Broker;
 use crate::consumer::{Consumer, InFlight, Standing};
 use crate::deque::Deque;
-use crate::destination::Content;
+use crate::destination::{Content, Reference};
 use crate::jobs::Job;
-use crate::messages::{DestinationIndex, flag};
+use crate::messages::flag;
 use crate::plant::planted;
 use postrider_model::command::LastDelivered;
 use postrider_model::{Sequence, limits};
@@ -56,11 +56,12 @@ impl Broker {
     }
 
     /// Nothing goes out of these queues while what is older is on its way back.
-    fn hold_queues(&mut self, consumer: &Consumer) -> Vec<DestinationIndex> {
+    fn hold_queues(&mut self, consumer: &Consumer) -> Vec<Reference> {
         let known = consumer.subscriptions.iter().filter(|subscription| subscription.standing != Standing::Gone);
-        let held: Vec<DestinationIndex> = known.map(|subscription| subscription.destination).collect();
-        for index in &held {
-            if let Content::Queue(queue) = &mut self.destinations.get_mut(*index).content {
+        let held: Vec<Reference> =
+            known.map(|subscription| self.destinations.reference(subscription.destination)).collect();
+        for reference in &held {
+            if let Content::Queue(queue) = &mut self.destinations.get_mut(reference.index).content {
                 queue.holds += 1;
             }
         }
@@ -68,12 +69,13 @@ impl Broker {
     }
 
     /// The messages are all back: the queues go on.
-    pub(crate) fn release_queues(&mut self, held: &[DestinationIndex]) {
-        for index in held {
-            if let Some(Content::Queue(_)) = self.destinations.try_get(*index).map(|state| &state.content) {
-                let queue = self.destinations.get_mut(*index).queue();
+    pub(crate) fn release_queues(&mut self, held: &[Reference]) {
+        for reference in held {
+            if self.destinations.is_valid(*reference)
+                && let Content::Queue(queue) = &mut self.destinations.get_mut(reference.index).content
+            {
                 queue.holds = queue.holds.saturating_sub(1);
-                self.schedule(*index);
+                self.schedule(reference.index);
             }
         }
     }

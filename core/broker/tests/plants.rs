@@ -17,6 +17,7 @@ fn is_seen() -> Option<&'static str> {
         ("extension", acknowledge::a_count_of_seen_messages_lifts_no_prefetch),
         ("window", queue::the_send_window_and_the_ring_hold_dispatch_until_they_open),
         ("spool", topic::a_slow_subscriber_holds_its_segments),
+        ("answers", waiting::an_answer_waits_for_its_own_jobs_only),
         ("bounds", waiting::a_turn_does_a_bounded_amount),
         ("limit", space::at_the_limit_those_who_wait_are_refused_and_the_others_paused),
         ("cold", space::cold_messages_are_asked_for_and_sent_when_they_come),

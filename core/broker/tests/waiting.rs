@@ -3,7 +3,7 @@
 use crate::world::{Told, World, handle, queue, record, wanted};
 use postrider_broker::Config;
 use postrider_model::command::{AcknowledgeKind, LastDelivered, Request};
-use postrider_model::{Command, Event};
+use postrider_model::{Command, Event, PortIndex};
 
 fn pull(world: &mut World, consumer: u32, timeout_millis: i64) {
     let (connection, request) = (handle(1), Request::default());
@@ -230,6 +230,71 @@ pub fn a_browser_sees_what_others_have_and_what_came_back_once_and_in_order() {
     world.consume_as(0, open);
     let expected: Vec<String> = (0..6_000).map(|number| number.to_string()).collect();
     assert_eq!(world.texts(0), expected);
+}
+
+/// What one client does waits for bytes; what others do, and hear, does not (R51).
+#[test]
+pub fn an_answer_waits_for_its_own_jobs_only() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    world.consume(0, 1, 5, &queue("cold"), 200);
+    for number in 0..100 {
+        world.send(0, 1, &queue("cold"), &number.to_string(), true);
+    }
+    world.settle();
+    let poisoned: Vec<u64> = world.got(0).iter().map(|got| got.sequence.0).collect();
+    for number in 0..1_500 {
+        world.send(1, 1, &queue("other"), &number.to_string(), false);
+    }
+    world.consume(1, 1, 6, &queue("other"), 2_000);
+    world.settle();
+    world.heard(0);
+    world.heard(1);
+    world.log.cold.extend(0..3);
+    for sequence in &poisoned {
+        world.acknowledge(0, 1, 5, AcknowledgeKind::Poison, (*sequence, *sequence), 1);
+    }
+    world.settle();
+    assert!(world.events(0).is_empty(), "their bytes are not there");
+    world.close_consumer(1, 1, 6, LastDelivered::None);
+    world.settle();
+    assert_eq!(world.events(1), [Event::Reply { connection: handle(1), correlation: 3 }]);
+    world.log.cold.clear();
+    world.broker.fetched();
+    world.settle();
+    assert_eq!(world.events(0).len(), poisoned.len());
+}
+
+#[test]
+pub fn a_long_return_holds_no_other_job_back() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    for (consumer, name, count) in [(5, "much", 30_000), (6, "some", 1_500)] {
+        world.consume(0, 1, consumer, &queue(name), 32_000);
+        for _ in 0..count {
+            world.send(0, 1, &queue(name), "x", false);
+        }
+    }
+    world.heard(0);
+    let (connection, last_delivered, now) = (handle(1), LastDelivered::Unknown, world.now);
+    for (consumer, command) in [(5, 11), (6, 12)] {
+        let request = wanted(command);
+        let close = Command::CloseConsumer { connection, consumer: handle(consumer), last_delivered, request };
+        world.broker.handle(PortIndex(0), &close, &[], now, &mut world.log, &mut world.out);
+    }
+    let mut answered = Vec::new();
+    for turn in 0..100 {
+        world.broker.advance(now, &mut world.log, &mut world.out);
+        while let Some(batch) = world.out.take_replies(PortIndex(0)) {
+            answered.extend(batch.events.iter().map(|event| match event {
+                Event::Reply { correlation, .. } => (*correlation, turn),
+                other => panic!("{other:?}"),
+            }));
+        }
+    }
+    let [(12, first), (11, second)] = answered[..] else { panic!("{answered:?}") };
+    assert!(first <= 2 && second > 10, "{answered:?}");
 }
 
 #[test]

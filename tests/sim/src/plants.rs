@@ -20,6 +20,7 @@ const ELSEWHERE: &[&str] = &[
     "returned-never-expires",
     "credit-for-taken-only",
     "redelivered-by-match",
+    "answers-in-line",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.
