@@ -149,6 +149,7 @@ fn broker_turn(port: postrider_dispatcher::port::BrokerPort) -> BrokerTurn<Insta
         segment_bytes: 8 << 20,
         hot_bytes: 16 << 20,
         disk_budget: Some(4 << 30),
+        spool_budget: Some(0),
         keys: HASH_SEED,
         ..Default::default()
     };

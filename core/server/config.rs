@@ -58,6 +58,8 @@ pub struct Journal {
     pub disk_budget_bytes: u64,
     /// Non-persistent messages kept in memory; beyond it they go to files.
     pub spool_bytes: u64,
+    /// What those files may take of the disk budget; 0: a quarter of it.
+    pub spool_disk_bytes: u64,
 }
 
 /// What becomes of messages that nobody takes.
@@ -99,7 +101,13 @@ impl Default for OpenWire {
 
 impl Default for Journal {
     fn default() -> Journal {
-        Journal { segment_bytes: 64 << 20, hot_bytes: 256 << 20, disk_budget_bytes: 0, spool_bytes: 512 << 20 }
+        Journal {
+            segment_bytes: 64 << 20,
+            hot_bytes: 256 << 20,
+            disk_budget_bytes: 0,
+            spool_bytes: 512 << 20,
+            spool_disk_bytes: 0,
+        }
     }
 }
 
@@ -113,7 +121,7 @@ impl Default for DeadLetters {
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["name", "data_dir", "listen", "cores", "io", "storage", "openwire", "journal", "dead_letters"]),
     ("openwire", &["max_frame_bytes", "max_inactivity_millis", "tight_encoding", "cache_size"]),
-    ("journal", &["segment_bytes", "hot_bytes", "disk_budget_bytes", "spool_bytes"]),
+    ("journal", &["segment_bytes", "hot_bytes", "disk_budget_bytes", "spool_bytes", "spool_disk_bytes"]),
     ("dead_letters", &["expired", "non_persistent"]),
 ];
 
@@ -169,6 +177,11 @@ impl Config {
         anyhow::ensure!(
             size.is_power_of_two() && (1 << 20..=1 << 30).contains(&size),
             "journal.segment_bytes: {size} is not a power of two from 1 MiB to 1 GiB"
+        );
+        let Journal { disk_budget_bytes: budget, spool_disk_bytes: spool, .. } = self.journal;
+        anyhow::ensure!(
+            budget == 0 || spool <= budget / 2,
+            "journal.spool_disk_bytes: {spool} is more than half of journal.disk_budget_bytes, {budget}, which it is a part of"
         );
         let cache = self.openwire.cache_size;
         anyhow::ensure!(
@@ -245,7 +258,7 @@ mod tests {
     fn every_listed_key_is_taken() {
         let text = "name='n'\ndata_dir='d'\nlisten=['openwire://127.0.0.1:1']\ncores=1\nio='epoll'\nstorage='mapped'\n\
             [openwire]\nmax_frame_bytes=1\nmax_inactivity_millis=0\ntight_encoding=true\ncache_size=0\n\
-            [journal]\nsegment_bytes=1\nhot_bytes=1\ndisk_budget_bytes=1\nspool_bytes=1\n\
+            [journal]\nsegment_bytes=1\nhot_bytes=1\ndisk_budget_bytes=1\nspool_bytes=1\nspool_disk_bytes=1\n\
             [dead_letters]\nexpired=false\nnon_persistent=true\n";
         let config = Config::from_text(text).unwrap();
         assert_eq!((config.io, config.storage, config.openwire.cache_size), (Io::Epoll, StorageWay::Mapped, 0));

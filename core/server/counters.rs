@@ -50,11 +50,17 @@ pub enum Counter {
     ReadsWaiting,
     /// Segment files that are open.
     OpenFiles,
+    /// Bytes of the spool in memory.
+    SpoolMemory,
+    /// Bytes of the spool on the disk.
+    SpoolDisk,
+    /// Deliveries to slow subscribers of topics that were given up.
+    Shed,
 }
 
 impl Counter {
     const COUNT: usize = Counter::ALL.len();
-    const ALL: [Counter; 16] = [
+    const ALL: [Counter; 19] = [
         Counter::Accepted,
         Counter::Open,
         Counter::Refused,
@@ -71,6 +77,9 @@ impl Counter {
         Counter::ReadFailures,
         Counter::ReadsWaiting,
         Counter::OpenFiles,
+        Counter::SpoolMemory,
+        Counter::SpoolDisk,
+        Counter::Shed,
     ];
 
     fn name(self) -> &'static str {
@@ -91,6 +100,9 @@ impl Counter {
             Counter::ReadFailures => "read_failures",
             Counter::ReadsWaiting => "reads_waiting",
             Counter::OpenFiles => "open_files",
+            Counter::SpoolMemory => "spool_memory_bytes",
+            Counter::SpoolDisk => "spool_disk_bytes",
+            Counter::Shed => "shed",
         }
     }
 }
@@ -126,6 +138,10 @@ impl ThreadCounters {
         self.set(Counter::ReadFailures, journal.read_failures + failures);
         self.set(Counter::ReadsWaiting, journal.reads_waiting + waiting);
         self.set(Counter::OpenFiles, journal.open_files);
+        let spool = turn.spool().usage();
+        self.set(Counter::SpoolMemory, spool.memory_bytes);
+        self.set(Counter::SpoolDisk, spool.disk_bytes);
+        self.set(Counter::Shed, broker.shed);
     }
 }
 

@@ -57,7 +57,8 @@ pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) 
     let journal = recover(storage, config, &mut broker)?;
     report(journal.recovery());
     broker.recovered(now, journal.recovery().damages);
-    Ok(Stores { broker, journal, spool: Spool::new(spill, spool_settings(config)), workers })
+    let spool = Spool::new(spill, spool_settings(config, journal.spool_budget()));
+    Ok(Stores { broker, journal, spool, workers })
 }
 
 fn recover(storage: FileStorage, config: &Config, broker: &mut Broker) -> Result<Journal<FileStorage>, Fatal> {
@@ -114,8 +115,21 @@ fn broker_settings(config: &Config, identity: &Identity) -> postrider_broker::Co
     }
 }
 
-fn spool_settings(config: &Config) -> SpoolConfig {
-    SpoolConfig { memory_bytes: config.journal.spool_bytes, keys: identity::random_number(), ..SpoolConfig::default() }
+fn spool_settings(config: &Config, disk_bytes: u64) -> SpoolConfig {
+    let asked = config.journal.spool_disk_bytes;
+    if disk_bytes < asked {
+        tracing::warn!(
+            asked,
+            disk_bytes,
+            "journal.spool_disk_bytes is more than half of the disk budget, and is cut to that"
+        );
+    }
+    SpoolConfig {
+        memory_bytes: config.journal.spool_bytes,
+        disk_bytes,
+        keys: identity::random_number(),
+        ..SpoolConfig::default()
+    }
 }
 
 fn journal_settings(config: &Config) -> postrider_journal::Config {
@@ -124,6 +138,7 @@ fn journal_settings(config: &Config) -> postrider_journal::Config {
         segment_bytes: journal.segment_bytes,
         hot_bytes: journal.hot_bytes,
         disk_budget: (journal.disk_budget_bytes > 0).then_some(journal.disk_budget_bytes),
+        spool_budget: (journal.spool_disk_bytes > 0).then_some(journal.spool_disk_bytes),
         keys: identity::random_number(),
         ..postrider_journal::Config::default()
     }

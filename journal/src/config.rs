@@ -23,8 +23,10 @@ pub struct Config {
     pub cold_bytes: u64,
     /// Bytes a cold read brings in at least, in bytes.
     pub read_ahead: u32,
-    /// Bytes of all segment files together; 80 % of what was free, and what the log has, if none is set.
+    /// Bytes of all files together, those of a spool included; 80 % of what was free, and what the log has, if none is set.
     pub disk_budget: Option<u64>,
+    /// Bytes of the disk budget that are left to a spool beside the journal; a quarter of it, if none are set.
+    pub spool_budget: Option<u64>,
     /// Segments kept ready ahead of the active one, at least one.
     pub prepared: usize,
     /// Where segment keys come from: must be random for every start, and unknown to clients.
@@ -40,6 +42,7 @@ impl Default for Config {
             cold_bytes: 64 << 20,
             read_ahead: 1 << 20,
             disk_budget: None,
+            spool_budget: Some(0),
             prepared: 1,
             keys: 0,
         }

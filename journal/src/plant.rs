@@ -53,5 +53,6 @@ planted_bugs! {
     ("ack-before-sync", "R4: durable moves with the submit"),
     ("head-in-closing-pad", "R20: a full segment's pad states a head whose moves come behind it"),
     ("recycle-before-head-committed", "R20: segments go before the head is durable"),
+    ("spool-without-bound", "R21: the spool takes whatever comes"),
     ("recycle-under-read", "R20: a segment goes while a window of it is being read"),
 }

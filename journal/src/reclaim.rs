@@ -88,6 +88,11 @@ impl<S: Storage> Journal<S> {
         self.config.disk_budget.expect("fixed at the start")
     }
 
+    /// Bytes of the disk that are left to a spool beside the journal: never more than the journal's own.
+    pub fn spool_budget(&self) -> u64 {
+        self.config.spool_budget.expect("fixed at the start")
+    }
+
     /// Whether a head waits for a frame to say it. If so, and nothing else was appended, the group's pad will.
     pub(crate) fn state_head(&mut self) -> bool {
         if !self.head.unstated() {

@@ -8,16 +8,22 @@ use crate::cold::{Arrival, Cold, Lookup, Wanted};
 use crate::frame::{BODY_HEADER, BodyHeader, Record, Seed};
 use crate::image::{Extent, Image, ImageWriter};
 use crate::journal::Progress;
+use crate::pause::Pause;
+use crate::plant::planted;
 use crate::position::{Epoch, Home, Position, SegmentNumber};
-use crate::storage::Read;
+use crate::spill::{NoSpill, Spill, Spilled};
 use crate::trouble::{Trouble, TroubleKind, Troubles};
 
 /// What spill files are written and read in.
 const UNIT: u64 = 4096;
 /// Unshared images kept for the next segments.
 const POOL: usize = 16;
-/// Segments beyond `memory_bytes` that may fill while others are written out.
-const SLACK_SEGMENTS: u64 = 8;
+/// Segments beyond `memory_bytes` that may fill while others are written out, before senders wait.
+const BUSY_SEGMENTS: u64 = 4;
+/// The same, before something has to go: what senders had under way when they were told to wait is less.
+const CROWDED_SEGMENTS: u64 = 16;
+/// Segments on their way out at a time: more would only hold memory.
+const LEAVING: usize = 16;
 
 /// Settings of a spool.
 #[derive(Clone, Debug)]
@@ -26,6 +32,8 @@ pub struct SpoolConfig {
     pub segment_bytes: u64,
     /// Bytes in memory beyond which the oldest segments are written out.
     pub memory_bytes: u64,
+    /// Bytes that may be written out.
+    pub disk_bytes: u64,
     /// Windows of written-out segments that stay in memory, in bytes.
     pub cold_bytes: u64,
     /// Bytes a cold read brings in at least.
@@ -43,41 +51,34 @@ pub enum Generation {
     Old,
 }
 
-/// Where segments go when there are too many in memory. Nothing blocks; answers come from `completed`, in any order.
-pub trait Spill {
-    /// Writes `len` bytes of the image out, a multiple of 4096.
-    fn spill(&mut self, segment: SegmentNumber, image: Arc<Image>, len: usize);
-    /// Reads a window of a segment that was written out.
-    fn read(&mut self, read: Read);
-    /// A segment that was written out is not needed any more.
-    fn discard(&mut self, segment: SegmentNumber);
-    /// The next answer.
-    fn completed(&mut self) -> Option<Spilled>;
-    /// Whether there is one: looked at once more before a thread sleeps (R26).
-    fn has_completed(&self) -> bool;
+/// How much the spool holds, against what it may.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SpoolUse {
+    /// Bytes in memory.
+    pub memory_bytes: u64,
+    /// Bytes in memory beyond which segments are written out.
+    pub memory_limit: u64,
+    /// Bytes written out, or on their way.
+    pub disk_bytes: u64,
+    /// Bytes that may be written out.
+    pub disk_limit: u64,
+    /// Whether there is room for more.
+    pub pressure: Pressure,
 }
 
-/// An answer of a [`Spill`].
-pub enum Spilled {
-    /// A segment is written out, or stays in memory.
-    Out {
-        /// Which.
-        segment: SegmentNumber,
-        /// How it went.
-        result: io::Result<()>,
-    },
-    /// A window.
-    Read {
-        /// The request's.
-        ticket: u64,
-        /// The window.
-        result: io::Result<Arc<Image>>,
-    },
+/// Whether a spool has room.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Pressure {
+    /// It has.
+    #[default]
+    None,
+    /// More comes in than is written out at present: there will be room by itself.
+    Busy,
+    /// The same, and so much more that memory is used up.
+    Crowded,
+    /// Memory and disk are full, or nothing can be written out: there will be room when something is released.
+    Full,
 }
-
-/// Keeps everything in memory.
-#[derive(Default)]
-pub struct NoSpill;
 
 /// The log of what need not survive.
 pub struct Spool<P: Spill> {
@@ -88,10 +89,18 @@ pub struct Spool<P: Spill> {
     base: u64,
     open: [Option<Open>; 2],
     memory_bytes: u64,
+    /// Bytes written out or on their way.
     spilled_bytes: u64,
+    leaving: usize,
+    /// Of those on their way, what they take in memory.
+    leaving_bytes: u64,
+    /// No segment before this one is sealed and in memory.
+    first_sealed: u64,
     pool: Vec<Arc<Image>>,
     cold: Cold,
-    /// Writing out failed: all stays in memory, within `room`.
+    /// Between tries to write out, as long as they fail.
+    pause: Pause,
+    /// Nothing was written out since a try failed.
     refused: bool,
     /// Reads of windows that failed.
     read_failures: u64,
@@ -114,6 +123,8 @@ enum State {
     Sealed,
     /// Being written out.
     Leaving,
+    /// Being written out, though nothing lives in it any more.
+    Abandoned,
     Out,
 }
 
@@ -129,6 +140,7 @@ impl Default for SpoolConfig {
             // A few of them stay in the cache.
             segment_bytes: 2 << 20,
             memory_bytes: 512 << 20,
+            disk_bytes: 4 << 30,
             cold_bytes: 64 << 20,
             read_ahead: 1 << 20,
             keys: 0,
@@ -136,26 +148,11 @@ impl Default for SpoolConfig {
     }
 }
 
-impl Spill for NoSpill {
-    fn spill(&mut self, segment: SegmentNumber, _: Arc<Image>, _: usize) {
-        unreachable!("segment {segment}: a spool without a spill keeps within its memory");
-    }
-    fn read(&mut self, _: Read) {}
-    fn discard(&mut self, _: SegmentNumber) {}
-    fn completed(&mut self) -> Option<Spilled> {
-        None
-    }
-
-    fn has_completed(&self) -> bool {
-        false
-    }
-}
-
 impl Spool<NoSpill> {
     /// A spool that stays in memory: beyond `memory_bytes` there is no room.
     #[must_use]
     pub fn in_memory(config: SpoolConfig) -> Spool<NoSpill> {
-        Spool { refused: true, ..Spool::new(NoSpill, config) }
+        Spool::new(NoSpill, SpoolConfig { disk_bytes: 0, ..config })
     }
 }
 
@@ -173,7 +170,11 @@ impl<P: Spill> Spool<P> {
             open: [None, None],
             memory_bytes: 0,
             spilled_bytes: 0,
+            leaving: 0,
+            leaving_bytes: 0,
+            first_sealed: 0,
             pool: Vec::new(),
+            pause: Pause::default(),
             refused: false,
             read_failures: 0,
             troubles: Troubles::default(),
@@ -190,10 +191,24 @@ impl<P: Spill> Spool<P> {
         self.spilled_bytes
     }
 
-    /// Bytes that may be staged before memory is beyond its bound. Who stages more than that breaks the bound, nothing else.
-    pub fn room(&self) -> u64 {
-        let slack = if self.refused { 0 } else { SLACK_SEGMENTS * self.config.segment_bytes };
-        (self.config.memory_bytes + slack).saturating_sub(self.memory_bytes)
+    /// What it holds, and whether there is room for more. Who stages without room goes beyond the bound, nothing else happens.
+    pub fn usage(&self) -> SpoolUse {
+        let SpoolConfig { segment_bytes, memory_bytes, disk_bytes, .. } = self.config;
+        let beyond = |segments: u64| self.memory_bytes > memory_bytes + segments * segment_bytes;
+        let leaves = !self.pause.has_failed() && (self.leaving > 0 || self.has_disk_for(segment_bytes));
+        let pressure = match beyond(BUSY_SEGMENTS) && !planted("spool-without-bound") {
+            false => Pressure::None,
+            true if !leaves => Pressure::Full,
+            true if beyond(CROWDED_SEGMENTS) => Pressure::Crowded,
+            true => Pressure::Busy,
+        };
+        SpoolUse {
+            memory_bytes: self.memory_bytes,
+            memory_limit: memory_bytes,
+            disk_bytes: self.spilled_bytes,
+            disk_limit: disk_bytes,
+            pressure,
+        }
     }
 
     /// Copies a record's body; it can be read at once. The record counts as live in its segment until it is released.
@@ -238,14 +253,9 @@ impl<P: Spill> Spool<P> {
         self.segment(number).map_or(0, |segment| segment.live)
     }
 
-    /// The sealed segment with the smallest share of live records, with its live and all its records: its survivors should
-    /// be staged again as old ones.
-    pub fn sparsest(&self) -> Option<(SegmentNumber, u32, u32)> {
-        let sealed = self.segments.iter().enumerate().filter_map(|(index, segment)| {
-            let segment = segment.as_ref().filter(|segment| segment.state != State::Open)?;
-            Some((SegmentNumber(self.base + index as u64), segment.live, segment.staged))
-        });
-        sealed.min_by(|a, b| (u64::from(a.1) * u64::from(b.2)).cmp(&(u64::from(b.1) * u64::from(a.2))))
+    /// Bytes that a segment takes, in memory or on disk.
+    pub fn bytes_of(&self, number: SegmentNumber) -> u64 {
+        self.segment(number).map_or(0, |segment| segment.bytes)
     }
 
     /// The memory that holds the body at `position` (a [`Home`]'s).
@@ -269,9 +279,13 @@ impl<P: Spill> Spool<P> {
         self.read();
     }
 
-    /// Tries again what could not be read, when its pause is over: after a poll, with the time in nanoseconds. True: whoever
-    /// waits for bytes looks again.
+    /// Tries again what could not be read or written out, when its pause is over: after a poll, with the time in nanoseconds. True:
+    /// whoever waits for bytes looks again.
     pub fn try_again(&mut self, now: u64) -> bool {
+        if self.refused && self.pause.is_over(now) {
+            self.refused = false;
+            self.write_out();
+        }
         let look_again = self.cold.try_again(now);
         self.read();
         look_again
@@ -279,7 +293,8 @@ impl<P: Spill> Spool<P> {
 
     /// When there is something to be tried again, in nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
-        self.cold.deadline()
+        let write = self.pause.until().filter(|_| self.refused);
+        [write, self.cold.deadline()].into_iter().flatten().min()
     }
 
     /// Reads that failed, and windows that could not be read so far.
@@ -302,7 +317,7 @@ impl<P: Spill> Spool<P> {
         let Some(Arrival { read, error, look_again }) = self.cold.arrived(ticket, result) else { return 0 };
         if let Some(error) = error {
             self.read_failures += 1;
-            let file = format!("spill-{:016x}", read.segment.0);
+            let file = file_name(read.segment);
             self.troubles.add(TroubleKind::Read { file, offset: read.offset, len: u64::from(read.len) }, error);
         }
         self.read();
@@ -325,12 +340,6 @@ impl<P: Spill> Spool<P> {
         }
         self.write_out();
         progress
-    }
-
-    /// Tries to write out again after that failed.
-    pub fn spill_again(&mut self) {
-        self.refused = false;
-        self.write_out();
     }
 
     /// The spill, for who drives it in tests.
@@ -381,71 +390,122 @@ impl<P: Spill> Spool<P> {
         let segment = self.segment_mut(number).expect("an open segment is there");
         segment.used = used as u64;
         segment.state = State::Sealed;
-        if segment.live == 0 {
+        self.first_sealed = self.first_sealed.min(number.0);
+        if self.live(number) == 0 {
             self.free(number);
         }
     }
 
-    /// Hands the oldest segments to the spill while there is too much in memory.
+    fn has_disk_for(&self, bytes: u64) -> bool {
+        self.spilled_bytes + bytes <= self.config.disk_bytes || planted("spool-without-bound")
+    }
+
+    /// Hands the oldest segments to the spill while there is too much in memory and room on the disk.
     fn write_out(&mut self) {
-        let mut memory = self.memory_bytes;
-        for (index, segment) in self.segments.iter_mut().enumerate() {
-            if memory <= self.config.memory_bytes || self.refused {
-                return;
+        // After a failure one segment tells whether the others can go.
+        let most = if self.pause.has_failed() { 1 } else { LEAVING };
+        let limit = self.config.memory_bytes + self.leaving_bytes;
+        if self.memory_bytes <= limit || self.refused || !self.has_disk_for(UNIT) {
+            return;
+        }
+        let end = self.base + self.segments.len() as u64;
+        let mut first_left = None;
+        for number in self.first_sealed.max(self.base)..end {
+            if self.memory_bytes <= self.config.memory_bytes + self.leaving_bytes || self.leaving >= most {
+                first_left.get_or_insert(number);
+                break;
             }
-            let Some(segment) = segment else { continue };
-            if segment.state == State::Sealed {
-                segment.state = State::Leaving;
-                let image = Arc::clone(segment.image.as_ref().expect("a sealed segment is in memory"));
-                self.spill.spill(SegmentNumber(self.base + index as u64), image, segment.used as usize);
-            }
-            if segment.state == State::Leaving {
-                memory -= segment.bytes;
+            let Some(segment) = self.segment(SegmentNumber(number)).filter(|known| known.state == State::Sealed) else {
+                continue;
+            };
+            match self.has_disk_for(segment.used) {
+                true => self.hand_out(SegmentNumber(number)),
+                false => _ = first_left.get_or_insert(number),
             }
         }
+        self.first_sealed = first_left.unwrap_or(end);
     }
 
-    fn left(&mut self, number: SegmentNumber, result: io::Result<()>) {
-        self.refused = result.is_err();
-        let gone = result.is_ok();
-        let Some(segment) = self.segment_mut(number) else {
-            self.spill.discard(number);
-            return;
-        };
-        if !gone {
-            segment.state = State::Sealed;
-            return;
-        }
-        segment.state = State::Out;
+    fn hand_out(&mut self, number: SegmentNumber) {
+        let segment = self.segment_mut(number).expect("a sealed segment");
+        segment.state = State::Leaving;
         let (bytes, used) = (segment.bytes, segment.used);
-        let image = segment.image.take().expect("in memory until it is out");
-        self.memory_bytes -= bytes;
+        let image = Arc::clone(segment.image.as_ref().expect("a sealed segment is in memory"));
+        self.leaving += 1;
+        self.leaving_bytes += bytes;
         self.spilled_bytes += used;
-        self.keep(image);
+        self.spill.spill(number, image, used as usize);
     }
 
-    fn free(&mut self, number: SegmentNumber) {
-        let index = (number.0 - self.base) as usize;
-        let segment = self.segments[index].take().expect("a segment");
-        if let Some(image) = segment.image {
-            self.memory_bytes -= segment.bytes;
+    /// The spill's answer for a segment that was handed out.
+    fn left(&mut self, number: SegmentNumber, result: io::Result<()>) {
+        self.leaving -= 1;
+        let segment = self.segment_mut(number).expect("a segment stays until it is out");
+        let (bytes, used, abandoned) = (segment.bytes, segment.used, segment.state == State::Abandoned);
+        if !abandoned {
+            segment.state = if result.is_ok() { State::Out } else { State::Sealed };
+            let image = if result.is_ok() { segment.image.take() } else { None };
+            self.leaving_bytes -= bytes;
+            self.memory_bytes -= if result.is_ok() { bytes } else { 0 };
             self.keep(image);
         }
-        if segment.state == State::Out {
-            self.spilled_bytes -= segment.used;
-            // Nothing lives in it: nobody waits for its bytes.
-            self.cold.forget(number);
-            self.spill.discard(number);
+        if abandoned || result.is_err() {
+            self.spilled_bytes -= used;
         }
+        match result {
+            Ok(()) => (self.pause, self.refused) = (Pause::default(), false),
+            // Several that fail at a time are one try.
+            Err(_) if self.refused => {}
+            Err(error) => {
+                self.pause.failed();
+                self.refused = true;
+                self.troubles.add(TroubleKind::Spill { file: file_name(number), len: used }, error);
+            }
+        }
+        if abandoned {
+            self.spill.discard(number);
+            self.forget(number);
+        } else {
+            self.first_sealed = self.first_sealed.min(number.0);
+        }
+    }
+
+    /// Nothing lives in a segment any more.
+    fn free(&mut self, number: SegmentNumber) {
+        let segment = self.segment_mut(number).expect("a segment");
+        let (bytes, used, state, image) = (segment.bytes, segment.used, segment.state, segment.image.take());
+        segment.state = State::Abandoned;
+        if image.is_some() {
+            self.memory_bytes -= bytes;
+        }
+        self.keep(image);
+        match state {
+            State::Leaving => {
+                self.leaving_bytes -= bytes;
+                return;
+            }
+            State::Out => {
+                self.spilled_bytes -= used;
+                // Nobody waits for its bytes.
+                self.cold.forget(number);
+                self.spill.discard(number);
+            }
+            State::Open | State::Sealed | State::Abandoned => {}
+        }
+        self.forget(number);
+    }
+
+    fn forget(&mut self, number: SegmentNumber) {
+        self.segments[(number.0 - self.base) as usize] = None;
         while self.segments.front().is_some_and(Option::is_none) {
             self.segments.pop_front();
             self.base += 1;
         }
     }
 
-    fn keep(&mut self, image: Arc<Image>) {
+    fn keep(&mut self, image: Option<Arc<Image>>) {
         if self.pool.len() < POOL {
-            self.pool.push(image);
+            self.pool.extend(image);
         }
     }
 
@@ -456,4 +516,8 @@ impl<P: Spill> Spool<P> {
         let reused = found.and_then(|image| ImageWriter::reuse(image).ok());
         reused.unwrap_or_else(|| ImageWriter::anonymous(bytes as usize).expect("memory for a spool segment"))
     }
+}
+
+fn file_name(segment: SegmentNumber) -> String {
+    format!("spill-{:016x}", segment.0)
 }

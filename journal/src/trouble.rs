@@ -28,6 +28,13 @@ pub enum TroubleKind {
         /// Its bytes.
         len: u64,
     },
+    /// A segment of the spool that should leave memory.
+    Spill {
+        /// The file.
+        file: String,
+        /// Its bytes.
+        len: u64,
+    },
 }
 
 impl fmt::Display for Trouble {
@@ -38,6 +45,13 @@ impl fmt::Display for Trouble {
                 write!(
                     out,
                     "{len} bytes at {offset} of {file} cannot be read: {error}; what needs them waits, and they are read again"
+                )
+            }
+            TroubleKind::Spill { file, len } => {
+                write!(
+                    out,
+                    "{len} bytes of the spool cannot be written to {file}: {error}; they stay in memory and are written again, and \
+                     when memory is full senders of non-persistent messages wait"
                 )
             }
         }

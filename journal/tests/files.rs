@@ -24,6 +24,7 @@ fn config() -> Config {
         cold_bytes: SEGMENT,
         read_ahead: 16 << 10,
         disk_budget: Some(64 << 20),
+        spool_budget: Some(0),
         ..Config::default()
     }
 }

@@ -4,7 +4,7 @@
 mod groups;
 mod history;
 
-use postrider_journal::plant;
+use postrider_journal::{Generation, Pressure, Record, Spool, SpoolConfig, plant};
 
 /// What the histories find.
 const BY_HISTORY: &[&str] = &[
@@ -57,8 +57,20 @@ fn records_are_lost_to_a_head_that_rests_on_their_moves() {
 }
 
 #[test]
+fn a_spool_without_bound_always_has_room() {
+    let mut spool = Spool::in_memory(SpoolConfig { segment_bytes: 8192, memory_bytes: 8192, ..SpoolConfig::default() });
+    let record = Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &[7; 4096], body_crc: 0 };
+    (0..100).for_each(|_| _ = spool.stage(&record, Generation::Young));
+    assert_eq!(spool.usage().pressure, Pressure::Full);
+    plant::set("spool-without-bound");
+    let seen = spool.usage().pressure;
+    plant::set("");
+    assert_eq!(seen, Pressure::None);
+}
+
+#[test]
 fn every_planted_bug_has_its_test() {
-    let elsewhere = ["unseeded-checksum", "head-in-closing-pad"];
+    let elsewhere = ["unseeded-checksum", "head-in-closing-pad", "spool-without-bound"];
     for (name, rule) in plant::LIST {
         assert!(BY_HISTORY.contains(name) || elsewhere.contains(name), "{name} ({rule})");
     }

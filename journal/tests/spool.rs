@@ -7,15 +7,60 @@ use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::worker::Step;
 use postrider_journal::testing::Chance;
 use postrider_journal::{
-    FileSpill, FileStorage, Generation, Home, Lookup, Medium, Record, Spill, Spool, SpoolConfig, body_crc,
+    FileSpill, FileStorage, Generation, Home, Image, Lookup, Medium, Pressure, Read, Record, SegmentNumber, Spill,
+    Spilled, Spool, SpoolConfig, body_crc,
 };
 
 const SEGMENT: u64 = 64 << 10;
+const MILLI: u64 = 1_000_000;
+
+/// A spill whose answers the test gives.
+#[derive(Default)]
+struct Scripted {
+    asked: VecDeque<SegmentNumber>,
+    answers: VecDeque<Spilled>,
+    discarded: Vec<SegmentNumber>,
+}
+
+impl Spill for Scripted {
+    fn spill(&mut self, segment: SegmentNumber, _: Arc<Image>, len: usize) {
+        assert!(len.is_multiple_of(4096));
+        self.asked.push_back(segment);
+    }
+    fn read(&mut self, _: Read) {}
+    fn discard(&mut self, segment: SegmentNumber) {
+        self.discarded.push(segment);
+    }
+    fn completed(&mut self) -> Option<Spilled> {
+        self.answers.pop_front()
+    }
+    fn has_completed(&self) -> bool {
+        !self.answers.is_empty()
+    }
+}
+
+/// Answers all that was asked, well or with this error. Gives how many there were.
+fn answer(spool: &mut Spool<Scripted>, error: Option<i32>, nanos: u64) -> usize {
+    let spill = spool.spill_mut();
+    let asked: Vec<SegmentNumber> = spill.asked.drain(..).collect();
+    let result = || error.map_or(Ok(()), |number| Err(std::io::Error::from_raw_os_error(number)));
+    spill.answers.extend(asked.iter().map(|segment| Spilled::Out { segment: *segment, result: result() }));
+    spool.poll();
+    spool.try_again(nanos);
+    asked.len()
+}
+
+fn fill(spool: &mut Spool<Scripted>, segments: u64, first: u64) -> Vec<Home> {
+    let body = vec![1; SEGMENT as usize - 64];
+    let record = |sequence| Record { kind: 1, flags: 0, sequence, meta: &[], body: &body, body_crc: body_crc(&body) };
+    (first..first + segments).map(|sequence| spool.stage(&record(sequence), Generation::Young)).collect()
+}
 
 fn config() -> SpoolConfig {
     SpoolConfig {
         segment_bytes: SEGMENT,
         memory_bytes: 4 * SEGMENT,
+        disk_bytes: 1 << 30,
         cold_bytes: 2 * SEGMENT,
         read_ahead: 8192,
         keys: 77,
@@ -55,7 +100,7 @@ fn segments_are_freed_out_of_order_and_reused() {
         }
         assert!(spool.memory_bytes() <= 12 * SEGMENT, "{}", spool.memory_bytes());
     }
-    assert_eq!(spool.sparsest().map(|(segment, live, _)| (segment, live)), Some((kept.segment, 1)));
+    assert_eq!((spool.live(kept.segment), spool.bytes_of(kept.segment)), (1, SEGMENT));
     let Lookup::Memory(extent) = spool.extent(kept.position, kept.len) else { panic!("in memory") };
     assert_eq!(extent.bytes(kept.position, kept.len as usize), body(1));
     spool.release(kept.segment);
@@ -86,11 +131,12 @@ fn survivors_do_not_share_a_segment_with_fresh_messages() {
 fn without_a_spill_there_is_no_room_beyond_the_limit() {
     let mut spool = Spool::in_memory(config());
     let mut sequence = 1;
-    while spool.room() > 0 {
+    while spool.usage().pressure == Pressure::None {
         stage(&mut spool, sequence, Generation::Young);
         sequence += 1;
     }
-    assert!(spool.memory_bytes() >= 4 * SEGMENT);
+    assert_eq!(spool.usage().pressure, Pressure::Full);
+    assert_eq!(spool.memory_bytes(), 9 * SEGMENT);
 }
 
 #[test]
@@ -142,4 +188,76 @@ fn beyond_the_limit_segments_are_written_out_and_read_back() {
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("spill-"));
     assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn no_more_is_written_out_than_the_disk_budget_has_room_for() {
+    let mut spool = Spool::new(Scripted::default(), SpoolConfig { disk_bytes: 5 * SEGMENT, ..config() });
+    let homes = fill(&mut spool, 9, 0);
+    assert_eq!(spool.usage().pressure, Pressure::Busy, "four are on their way");
+    assert_eq!(answer(&mut spool, None, 0), 5);
+    assert_eq!((spool.memory_bytes(), spool.spilled_bytes()), (4 * SEGMENT, 5 * SEGMENT));
+    assert_eq!(spool.usage().pressure, Pressure::None);
+    fill(&mut spool, 5, 9);
+    assert_eq!((answer(&mut spool, None, 0), spool.usage().pressure), (0, Pressure::Full));
+    let mut slow = Spool::new(Scripted::default(), config());
+    fill(&mut slow, 20, 0);
+    assert_eq!(slow.usage().pressure, Pressure::Busy);
+    fill(&mut slow, 1, 20);
+    assert_eq!((slow.usage().pressure, slow.memory_bytes()), (Pressure::Crowded, 21 * SEGMENT));
+    // What is released from the disk makes room there, and then in memory.
+    spool.release(homes[0].segment);
+    assert_eq!(spool.spill_mut().discarded, [homes[0].segment]);
+    spool.poll();
+    assert_eq!(answer(&mut spool, None, 0), 1);
+    assert_eq!((spool.spilled_bytes(), spool.usage().pressure), (5 * SEGMENT, Pressure::None));
+}
+
+#[test]
+fn what_cannot_be_written_out_stays_and_is_tried_again_later_and_later() {
+    let mut spool = Spool::new(Scripted::default(), config());
+    fill(&mut spool, 8, 0);
+    assert_eq!(answer(&mut spool, Some(28), 0), 4);
+    let told = |spool: &mut Spool<Scripted>| spool.take_trouble().map(|trouble| trouble.to_string());
+    let trouble = told(&mut spool).unwrap();
+    assert!(trouble.contains("spill-0000000000000000") && trouble.contains("os error 28"), "{trouble}");
+    assert!(told(&mut spool).is_none(), "once for all four");
+    assert_eq!((spool.memory_bytes(), spool.spilled_bytes()), (8 * SEGMENT, 0));
+    fill(&mut spool, 2, 8);
+    assert_eq!(spool.usage().pressure, Pressure::Full, "nothing will make room by itself");
+    for due in [10, 30, 70] {
+        assert_eq!(spool.deadline(), Some(due * MILLI));
+        spool.try_again(due * MILLI - 1);
+        assert!(spool.spill_mut().asked.is_empty());
+        spool.try_again(due * MILLI);
+        assert_eq!(answer(&mut spool, Some(5), due * MILLI), 1, "one tells whether the others can go");
+        assert!(told(&mut spool).unwrap().contains("os error 5"));
+    }
+    spool.try_again(150 * MILLI);
+    assert_eq!(answer(&mut spool, None, 150 * MILLI), 1);
+    assert_eq!(answer(&mut spool, None, 150 * MILLI), 5);
+    assert_eq!((spool.memory_bytes(), spool.usage().pressure), (4 * SEGMENT, Pressure::None));
+    assert!(spool.deadline().is_none() && told(&mut spool).is_none());
+}
+
+#[test]
+fn a_segment_that_dies_on_its_way_out_leaves_no_file_and_no_bytes() {
+    for error in [None, Some(28)] {
+        let mut spool = Spool::new(Scripted::default(), config());
+        let homes = fill(&mut spool, 6, 0);
+        spool.release(homes[0].segment);
+        assert_eq!(
+            (spool.memory_bytes(), spool.spilled_bytes()),
+            (5 * SEGMENT, 2 * SEGMENT),
+            "its file is still written"
+        );
+        let on_its_way = answer(&mut spool, error, 0);
+        assert_eq!(spool.spill_mut().discarded, [homes[0].segment]);
+        let out = if error.is_none() { on_its_way as u64 - 1 } else { 0 };
+        assert_eq!((spool.memory_bytes(), spool.spilled_bytes()), ((5 - out) * SEGMENT, out * SEGMENT));
+        assert!(matches!(spool.extent(homes[0].position, homes[0].len), Lookup::Damaged), "it is gone");
+        let Lookup::Memory(_) = spool.extent(homes[5].position, homes[5].len) else {
+            panic!("the newest is in memory")
+        };
+    }
 }

@@ -11,6 +11,7 @@ fn recover(storage: FakeStorage) -> Journal<FakeStorage> {
         hot_bytes: SEGMENT,
         cold_bytes: 4 * SEGMENT,
         disk_budget: Some(200 * SEGMENT),
+        spool_budget: Some(0),
         keys: 11,
         ..Config::default()
     };

@@ -68,12 +68,20 @@ impl Broker {
     }
 
     fn pause<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
-        let connection = &mut self.connections[index.0];
-        if !connection.paused {
-            connection.paused = true;
-            step.out.reply(connection.port, Event::Pause { connection: connection.handle });
+        if self.hold_back(index, step) {
             self.paused.push(index);
         }
+    }
+
+    /// Nothing is read from the connection until it goes on. False: it is held back already.
+    pub(crate) fn hold_back<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) -> bool {
+        let connection = &mut self.connections[index.0];
+        if connection.paused {
+            return false;
+        }
+        connection.paused = true;
+        step.out.reply(connection.port, Event::Pause { connection: connection.handle });
+        true
     }
 
     /// There is space again: paused connections go on, when an eighth is free.
@@ -82,9 +90,14 @@ impl Broker {
             return;
         }
         for index in std::mem::take(&mut self.paused) {
-            let connection = &mut self.connections[index.0];
-            connection.paused = false;
-            step.out.reply(connection.port, Event::Resume { connection: connection.handle });
+            self.go_on(index, step);
         }
+    }
+
+    /// The connection is read again.
+    pub(crate) fn go_on<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
+        let connection = &mut self.connections[index.0];
+        connection.paused = false;
+        step.out.reply(connection.port, Event::Resume { connection: connection.handle });
     }
 }

@@ -20,9 +20,10 @@ use crate::records::Placement;
 use crate::recovery::Recovery;
 use crate::sequences::Sequences;
 use crate::slab::Slab;
+use crate::spooling::Spooling;
 use crate::statistics::Statistics;
 use foldhash::fast::FixedState;
-use postrider_journal::{Position, SegmentNumber};
+use postrider_journal::Position;
 use postrider_model::event::Recipient;
 use postrider_model::{Command, Now, PortIndex, Sequence};
 use std::collections::{BTreeMap, VecDeque};
@@ -54,8 +55,7 @@ pub struct Broker {
     pub(crate) pulls: Pulls,
     pub(crate) jobs: Jobs,
     pub(crate) reclaim: Reclaim,
-    /// The segment of the spool that is looked at next.
-    pub(crate) spool_cursor: SegmentNumber,
+    pub(crate) spooling: Spooling,
     pub(crate) recovery: Option<Box<Recovery>>,
     /// Destinations with something to send, in the order in which they are served.
     pub(crate) scheduled: VecDeque<DestinationIndex>,
@@ -116,7 +116,7 @@ impl Broker {
             pulls: Pulls::default(),
             jobs: Jobs::default(),
             reclaim: Reclaim::default(),
-            spool_cursor: SegmentNumber(0),
+            spooling: Spooling::default(),
             recovery: None,
             scheduled: VecDeque::new(),
             hungry: VecDeque::new(),
@@ -167,6 +167,12 @@ impl Broker {
             destinations: self.destinations.len() as u64,
             ..self.statistics
         }
+    }
+
+    /// Deliveries to slow subscribers of topics that were given up since the start.
+    #[must_use]
+    pub fn shed_deliveries(&self) -> u64 {
+        self.statistics.shed
     }
 
     /// Does what one command asks. The command's batch was within [`Broker::bound`], which the log has reserved.

@@ -206,6 +206,7 @@ impl Broker {
         self.names.by_id.remove(&connection.id);
         self.names.by_client_id.remove(&connection.client_id);
         self.paused.retain(|paused| *paused != index);
+        self.spooling.paused.retain(|paused| *paused != index);
         for producer in connection.producers.iter().flatten() {
             self.release_mark(producer, step.now);
         }

@@ -1,49 +1,136 @@
 //! The spool's old segments: the few messages that still live in one move on, so that it goes (R21).
+//!
+//! They move to segments of their own, among others that have outlived theirs, so that they hold no young ones back. What lives takes
+//! at least an eighth of what the spool takes, or half once there is no room, but for the youngest segments.
 
 use crate::broker::{Broker, Step};
 use crate::items::Item;
 use crate::log::{Log, Store};
+use crate::messages::MessageIndex;
 use crate::records::kind;
-use postrider_journal::{Record, SegmentNumber};
+use postrider_journal::{Generation, Lookup, Pressure, Record, SegmentNumber, SpoolUse};
 
 /// Segments that are left alone: they are young and empty themselves.
 const YOUNG_SEGMENTS: u64 = 4;
 
-/// A segment is evacuated when at most one in so many of its messages lives.
-const SPARSE: u32 = 8;
+/// A segment is evacuated when at most one in so many of its bytes lives.
+const SPARSE: u64 = 8;
 
-/// Messages that move in one turn.
-const TURN_MESSAGES: u32 = 256;
+/// The same when the spool is full.
+const SPARSE_IF_FULL: u64 = 2;
+
+/// Segments that are looked at in one turn.
+const TURN_SEGMENTS: usize = 16;
+
+/// Records that are looked at in one turn, and bytes that move.
+const TURN_RECORDS: usize = 1_024;
+const TURN_BYTES: u64 = 256 * 1024;
+
+/// How a look at a segment, or at a message in it, ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Done,
+    /// There is more to move.
+    More,
+    /// Bytes have to come first.
+    Waits,
+}
 
 impl Broker {
-    /// Looks at one old segment of the spool. Those that are full of waiting messages stay where they are.
+    /// Looks at some old segments of the spool. Those that are full of waiting messages stay where they are.
     pub(crate) fn evacuate_spool<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        let (Some(oldest), Some(newest)) = (self.spool.oldest(), self.spool.newest()) else { return };
-        if newest.0 - oldest.0 <= YOUNG_SEGMENTS {
-            return;
-        }
-        let cursor = self.spool_cursor.0.max(oldest.0);
-        let old = if cursor + YOUNG_SEGMENTS < newest.0 { SegmentNumber(cursor) } else { oldest };
-        self.spool_cursor = SegmentNumber(old.0 + 1);
-        let sparse = |table: &crate::items::Table| table.live() > 0 && table.live() <= table.records() / SPARSE;
-        if self.spool.table(old).is_some_and(|table| sparse(table) && table.live() <= TURN_MESSAGES) {
-            self.evacuate(old, step);
+        let Some((oldest, newest)) = self.old_segments() else { return };
+        let segments = if self.spooling.pressure == Pressure::None { 1 } else { TURN_SEGMENTS };
+        for _ in 0..segments {
+            let walk = &mut self.spooling.survivors;
+            walk.stay_within(oldest, newest);
+            if walk.is_done(oldest, newest) && self.spooling.pressure != Pressure::None {
+                return;
+            }
+            walk.waits = false;
+            let segment = walk.segment;
+            match self.is_sparse(segment, step).then(|| self.evacuate(segment, step)) {
+                None | Some(Look::Done) => self.spooling.survivors.pass(),
+                Some(Look::More) => return,
+                Some(Look::Waits) => {
+                    self.spooling.survivors.waits = true;
+                    return;
+                }
+            }
         }
     }
 
-    fn evacuate<L: Log>(&mut self, old: SegmentNumber, step: &mut Step<'_, L>) {
-        let records = self.spool.table(old).map_or(0, |table| table.records());
-        for ordinal in 0..records {
-            let Some(Item::Message(head)) = self.spool.table(old).map(|table| table.item(ordinal)) else { continue };
-            let message = self.message(head).clone();
-            let found = step.log.extent(Store::Spool, message.position, message.length);
-            let Some(extent) = found.extent() else { return };
-            let body = extent.bytes(message.position, message.length as usize);
-            let (sequence, body_crc) = (message.sequence.0, message.crc);
-            let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &[], body, body_crc };
-            let home = self.stage(Store::Spool, &record, step);
-            self.rehome_message(head, home);
+    /// Whether there is more to look at, for the sake of those who wait for room.
+    pub(crate) fn evacuates(&self) -> bool {
+        self.spooling.pressure != Pressure::None
+            && !self.spooling.survivors.waits
+            && self.old_segments().is_some_and(|(oldest, newest)| !self.spooling.survivors.is_done(oldest, newest))
+    }
+
+    fn old_segments(&self) -> Option<(SegmentNumber, SegmentNumber)> {
+        let (oldest, newest) = (self.spool.oldest()?, self.spool.newest()?);
+        let old = newest.0.checked_sub(YOUNG_SEGMENTS).filter(|old| *old > oldest.0)?;
+        Some((oldest, SegmentNumber(old)))
+    }
+
+    fn is_sparse<L: Log>(&self, segment: SegmentNumber, step: &Step<'_, L>) -> bool {
+        let Some(table) = self.spool.table(segment) else { return false };
+        if table.live() == 0 || self.spool.is_written(segment) {
+            return false;
         }
-        self.release_spool(old, step);
+        let factor = if self.spooling.pressure == Pressure::None { SPARSE } else { SPARSE_IF_FULL };
+        table.live_bytes() * factor <= step.log.spool_segment_bytes(segment)
+    }
+
+    fn evacuate<L: Log>(&mut self, segment: SegmentNumber, step: &mut Step<'_, L>) -> Look {
+        let mut bytes = 0;
+        for _ in 0..TURN_RECORDS {
+            let ordinal = self.spooling.survivors.ordinal;
+            let Some(table) = self.spool.table(segment).filter(|table| ordinal < table.records()) else {
+                self.release_spool(segment, step);
+                return Look::Done;
+            };
+            if let Item::Message(head) = table.item(ordinal) {
+                if bytes >= TURN_BYTES {
+                    return Look::More;
+                }
+                bytes += u64::from(self.message(head).length);
+                match self.evacuate_message(head, step) {
+                    Look::More => self.spooling.survivors.found(),
+                    other => return other,
+                }
+            }
+            self.spooling.survivors.ordinal += 1;
+        }
+        Look::More
+    }
+
+    /// Gives a message a new home in the spool.
+    fn evacuate_message<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> Look {
+        let message = self.message(head).clone();
+        let extent = match step.log.extent(Store::Spool, message.position, message.length) {
+            Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
+            Lookup::Cold => {
+                let SpoolUse { disk_bytes, disk_limit, pressure, .. } = step.log.spool_use();
+                if pressure == Pressure::None && disk_bytes <= disk_limit / 2 {
+                    return Look::Done;
+                }
+                step.log.fetch(Store::Spool, message.position, message.length);
+                return Look::Waits;
+            }
+            // Whoever serves it gives it up.
+            Lookup::Damaged => return Look::Done,
+        };
+        let body = extent.bytes(message.position, message.length as usize);
+        let (sequence, body_crc) = (message.sequence.0, message.crc);
+        let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &[], body, body_crc };
+        let before = self.spool.written(Generation::Old);
+        let home = step.log.restage(&record);
+        self.spool.note(home.segment, home.ordinal, Generation::Old);
+        self.rehome_message(head, home);
+        if let Some(full) = before.filter(|before| *before != home.segment) {
+            self.release_spool(full, step);
+        }
+        Look::More
     }
 }

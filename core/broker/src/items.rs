@@ -1,7 +1,7 @@
 //! What lives where in a log: an array for each segment, from a record's number within it to the item that it is the home of (R10).
 
 use crate::messages::{DestinationIndex, MessageIndex};
-use postrider_journal::{Home, SegmentNumber};
+use postrider_journal::{Generation, Home, SegmentNumber};
 use std::collections::VecDeque;
 
 /// What the journal adds to a record's meta and body, about.
@@ -87,6 +87,8 @@ impl Table {
 #[derive(Default)]
 pub(crate) struct Segments {
     first: u64,
+    /// The segments that records are added to: the spool has one for each generation.
+    written: [Option<SegmentNumber>; 2],
     tables: VecDeque<Option<Box<Table>>>,
     live_bytes: u64,
 }
@@ -118,8 +120,19 @@ impl Segments {
         self.tables.get(segment.0.checked_sub(self.first)? as usize)?.as_deref()
     }
 
+    /// The segment that records of a generation are added to.
+    pub fn written(&self, generation: Generation) -> Option<SegmentNumber> {
+        self.written[generation as usize]
+    }
+
+    /// Whether records are added to the segment.
+    pub fn is_written(&self, segment: SegmentNumber) -> bool {
+        self.written.contains(&Some(segment))
+    }
+
     /// Notes that there is a record, whatever it is.
-    pub fn note(&mut self, segment: SegmentNumber, ordinal: u32) {
+    pub fn note(&mut self, segment: SegmentNumber, ordinal: u32, generation: Generation) {
+        self.written[generation as usize] = Some(segment);
         let table = self.table_mut(segment);
         table.records = table.records.max(ordinal + 1);
     }
@@ -145,13 +158,13 @@ impl Segments {
     /// The record is the home of nothing any more. True: nothing but marks lives in its segment.
     pub fn clear(&mut self, home: ItemHome) -> bool {
         self.live_bytes -= home.log_bytes();
-        let newest = self.newest();
+        let written = self.is_written(home.segment);
         let table = self.table_mut(home.segment);
         table.items[home.ordinal as usize] = Item::None;
         table.live -= 1;
         table.live_bytes -= home.log_bytes();
         let dead = table.live == 0;
-        if dead && newest != Some(home.segment) {
+        if dead && !written {
             table.items = Vec::new();
         }
         dead
@@ -210,7 +223,7 @@ mod tests {
     #[test]
     fn a_segment_dies_with_its_last_item_and_mark() {
         let mut segments = Segments::default();
-        segments.note(SegmentNumber(7), 0);
+        segments.note(SegmentNumber(7), 0, Generation::Young);
         segments.place(home(7, 3), Item::Reservation);
         segments.place(home(9, 0), Item::Message(MessageIndex(1)));
         segments.add_mark(SegmentNumber(7));

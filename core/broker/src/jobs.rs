@@ -239,6 +239,7 @@ impl Broker {
         }
         self.uncommitted.retain(|other| *other != index);
         self.cold.retain(|other| *other != index);
+        self.spooling.lagging.remove(&index);
         self.scheduled.retain(|other| *other != index);
         self.destinations.free(index);
         Slice::Done
@@ -247,7 +248,7 @@ impl Broker {
     /// A spool segment without messages goes, unless it is still written (R21).
     pub(crate) fn release_spool<L: Log>(&mut self, segment: postrider_journal::SegmentNumber, step: &mut Step<'_, L>) {
         let early = planted("spool-freed-early") && self.spool.table(segment).is_some_and(|table| table.live() <= 1);
-        if self.spool.newest() != Some(segment) && (self.spool.is_dead(segment) || early) {
+        if !self.spool.is_written(segment) && (self.spool.is_dead(segment) || early) {
             step.log.release(segment);
             if !early {
                 self.segments(Store::Spool).drop_segment(segment);

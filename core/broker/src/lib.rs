@@ -38,6 +38,7 @@ mod recovery;
 mod redelivery;
 mod sequences;
 mod slab;
+mod spooling;
 mod statistics;
 mod temporary;
 mod topic;

@@ -1,6 +1,6 @@
 //! What the state machine needs of the two logs: the journal and the spool.
 
-use postrider_journal::{Bound, Home, Lookup, Position, Record, SegmentNumber};
+use postrider_journal::{Bound, Home, Lookup, Position, Record, SegmentNumber, SpoolUse};
 
 /// Which of the logs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -26,6 +26,15 @@ pub trait Log {
 
     /// Asks for a cold body; [`crate::Broker::fetched`] is called when it came.
     fn fetch(&mut self, store: Store, position: Position, length: u32);
+
+    /// Adds a message of the spool again, among others that outlived their segments (R21).
+    fn restage(&mut self, record: &Record<'_>) -> Home;
+
+    /// How much the spool holds, and whether there is room for more.
+    fn spool_use(&self) -> SpoolUse;
+
+    /// Bytes that a segment of the spool takes.
+    fn spool_segment_bytes(&self, segment: SegmentNumber) -> u64;
 
     /// No message lives in this segment of the spool.
     fn release(&mut self, segment: SegmentNumber);

@@ -12,6 +12,7 @@ postrider_journal::planted_bugs! {
     ("duplicate-mark-lost", "R17: reclaim forgets what producers have sent"),
     ("reclaim-late", "R19: reclaim starts only at five times the live bytes"),
     ("head-too-early", "R20: the front goes while marks and destinations are homed in it"),
+    ("slow-subscriber-pins", "R21: what a slow subscriber of a topic has not had stays, however full the spool is"),
     ("spool-freed-early", "R21: a spool segment goes while one message lives in it"),
     ("credit-ignored", "R23: a consumer gets one message more than its prefetch"),
     ("extension-unbounded", "R23: a client's count of delivered messages lifts its prefetch"),

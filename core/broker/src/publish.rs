@@ -8,7 +8,7 @@ use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, Message, MessageIndex, flag};
 use crate::plant::planted;
 use crate::records::{self, MessageMeta, Placement, kind};
-use postrider_journal::{Home, Record};
+use postrider_journal::{Generation, Home, Pressure, Record};
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
 use postrider_model::{ConnectionHandle, Event, MessageView, PortIndex, Sequence};
@@ -130,6 +130,9 @@ impl Broker {
         if split > 0 {
             self.admit(connection, publish, record.len(), step)?;
         }
+        if self.spooling.pressure != Pressure::None {
+            self.admit_passing(connection, publish, &parts[split..], step)?;
+        }
         let view = MessageView::parse(record).expect("the shard hands whole records over");
         let publisher = self.connections[connection.0].serial;
         let expiration = view.expiration();
@@ -195,11 +198,11 @@ impl Broker {
         }
         let Arrival { record: body, crc: body_crc, .. } = arrival;
         let record = Record { kind: kind::MESSAGE, flags: 0, sequence: first.0, meta: &meta, body, body_crc };
-        let newest = self.segments(store).newest();
+        let before = self.segments(store).written(Generation::Young);
         let home = self.stage(store, &record, step);
         self.apply_message(store, home, arrival, parts, &placements);
-        if let Some(newest) = newest.filter(|newest| store == Store::Spool && *newest != home.segment) {
-            self.release_spool(newest, step);
+        if let Some(full) = before.filter(|before| store == Store::Spool && *before != home.segment) {
+            self.release_spool(full, step);
         }
         self.meta = meta;
         self.placements = placements;

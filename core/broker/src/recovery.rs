@@ -10,7 +10,7 @@ use crate::publish::Arrival;
 use crate::records::{self, Placement, kind};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use postrider_journal::{FIRST_IGNORABLE_KIND, Home, Position, Record};
+use postrider_journal::{FIRST_IGNORABLE_KIND, Generation, Home, Position, Record};
 use postrider_model::record::Tag;
 use postrider_model::{MessageView, Now, Sequence};
 use std::fmt;
@@ -79,7 +79,7 @@ impl Broker {
             let (highest, deleted, placements) = (Sequence(0), Vec::new(), Vec::new());
             self.recovery = Some(Box::new(Recovery { by_sequence, highest, deleted, placements }));
         }
-        self.journal.note(home.segment, home.ordinal);
+        self.journal.note(home.segment, home.ordinal, Generation::Young);
         let (kind, position) = (record.kind, home.position);
         let done = match kind {
             kind::MESSAGE => self.recover_message(record, home),

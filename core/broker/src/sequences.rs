@@ -6,7 +6,7 @@ use crate::log::{Log, Store};
 use crate::outbox::Outbox;
 use crate::plant::planted;
 use crate::records::kind;
-use postrider_journal::{Bound, Home, Position, Record};
+use postrider_journal::{Bound, Generation, Home, Position, Record};
 use postrider_model::{Now, Sequence};
 
 /// Sequences given out and reserved.
@@ -113,7 +113,7 @@ impl Broker {
     /// Stages a record and remembers how far the journal reaches.
     pub(crate) fn stage<L: Log>(&mut self, store: Store, record: &Record<'_>, step: &mut Step<'_, L>) -> Home {
         let home = step.log.stage(store, record);
-        self.segments(store).note(home.segment, home.ordinal);
+        self.segments(store).note(home.segment, home.ordinal, Generation::Young);
         home
     }
 }

@@ -19,6 +19,8 @@ pub struct Statistics {
     pub stale_commands: u64,
     /// Messages whose bytes were damaged.
     pub damaged: u64,
+    /// Deliveries to slow subscribers of topics that were given up, because the spool was full (R21).
+    pub shed: u64,
     /// Sends refused at a limit.
     pub refused: u64,
     /// Records written again by reclaim (R10).

@@ -49,6 +49,10 @@ pub(crate) struct Topic {
     first: u64,
     groups: Vec<Group>,
     pub subscribers: Vec<Member>,
+    /// It is listed among those that hold messages which somebody has not had.
+    pub lagging: bool,
+    /// Of those that stay behind: how many have lost what their cursors stand before, and go on with the first of the list.
+    lost: u32,
 }
 
 impl Topic {
@@ -79,11 +83,34 @@ impl Topic {
         self.list.pop_front().map(|entry| entry.message)
     }
 
+    /// Takes the first message out though some want it: they lose it. Gives it, and how many these are.
+    pub fn shed(&mut self) -> Option<(MessageIndex, u64)> {
+        let entry = self.list.pop_front()?;
+        self.lost += entry.standing;
+        let mut losers = u64::from(self.lost);
+        for group in self.groups.iter_mut().filter(|group| group.cursor <= self.first) {
+            group.cursor = self.first + 1;
+            losers += group.walkers.len() as u64;
+        }
+        self.first += 1;
+        Some((entry.message, losers))
+    }
+
+    /// Messages that somebody may not have had.
+    pub fn held(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether somebody who has stayed behind waits for what comes.
+    pub fn is_behind(&self) -> bool {
+        self.lost > 0 || !self.list.is_empty()
+    }
+
     /// Takes the first message out if nobody wants it any more.
     fn take_passed(&mut self) -> Option<MessageIndex> {
         let entry = self.list.front()?;
         let wanted = |group: &Group| !group.walkers.is_empty() && group.cursor <= self.first;
-        if entry.standing > 0 || self.groups.iter().any(wanted) {
+        if entry.standing > 0 || self.lost > 0 || self.groups.iter().any(wanted) {
             return None;
         }
         self.take_any()
@@ -97,8 +124,13 @@ impl Topic {
         self.list.get(number.checked_sub(self.first)? as usize)
     }
 
+    /// More or fewer cursors stand before a message; before one that was shed, they stand before the first that is left.
     fn stand(&mut self, number: u64, change: i32) {
-        let index = (number - self.first) as usize;
+        let Some(index) = number.checked_sub(self.first) else {
+            self.lost = self.lost.checked_add_signed(change).expect("as many leave as have come");
+            return;
+        };
+        let index = index as usize;
         let entry = self.list.get_mut(index).expect("a cursor stands before a message");
         entry.standing = entry.standing.checked_add_signed(change).expect("as many leave as have come");
     }
@@ -179,13 +211,17 @@ impl Broker {
             if !blocked.contains(&index) {
                 blocked.push(index);
             }
+            self.note_lag(index);
             return Walk::Stop;
         }
         let message = self.message(entry.message);
         let (record, sequence) = ((message.store, message.position, message.length), message.sequence);
         let place = match step.out.locate(port, record, step.log) {
             Ok(place) => place,
-            Err(Absent::Cold) => return Walk::Cold,
+            Err(Absent::Cold) => {
+                self.note_lag(index);
+                return Walk::Cold;
+            }
             Err(Absent::Damaged) => return Walk::On,
         };
         let mut recipients = std::mem::take(&mut self.recipients);
@@ -249,7 +285,16 @@ impl Broker {
     fn stay_behind(&mut self, index: DestinationIndex, member: Member, cursor: u64, lacking: Take) {
         self.consumers[member.consumer.0].subscriptions[member.subscription as usize].cursor = cursor;
         self.destinations.get_mut(index).topic().stand(cursor, 1);
+        self.note_lag(index);
         self.starve(member, lacking);
+    }
+
+    fn note_lag(&mut self, index: DestinationIndex) {
+        let topic = self.destinations.get_mut(index).topic();
+        if !topic.lagging {
+            topic.lagging = true;
+            self.spooling.lagging.insert(index);
+        }
     }
 
     fn is_passed_over<L: Log>(&self, entry: Entry, step: &Step<'_, L>) -> bool {
@@ -268,7 +313,9 @@ impl Broker {
         let consumer = &self.consumers[member.consumer.0];
         let port = consumer.port;
         let mut cursor = consumer.subscriptions[member.subscription as usize].cursor;
-        self.destinations.get_mut(index).topic().stand(cursor, -1);
+        let topic = self.destinations.get_mut(index).topic();
+        topic.stand(cursor, -1);
+        cursor = cursor.max(topic.first);
         let lacking = loop {
             let topic = self.destinations.get_mut(index).topic();
             let group = topic.groups.get(usize::from(port.0));

@@ -91,6 +91,7 @@ impl Broker {
         self.answer_pulls(step);
         self.age_marks(step);
         self.resume(step);
+        more |= self.make_spool_room(step);
         more || !self.scheduled.is_empty() || !self.hungry.is_empty()
     }
 
@@ -148,6 +149,7 @@ impl Broker {
 
     /// Something that was asked for came into memory, or turned out to be damaged: whoever waited for bytes looks again.
     pub fn fetched(&mut self) {
+        self.spooling.survivors.waits = false;
         for index in std::mem::take(&mut self.cold) {
             if self.destinations.try_get(index).is_some() {
                 self.schedule(index);

@@ -2,7 +2,7 @@
 
 use crate::world::{handle, queue, record};
 use postrider_broker::{Broker, Config, Log, Outbox, Store};
-use postrider_journal::{Bound, Extent, Home, ImageWriter, Lookup, Position, Record, SegmentNumber};
+use postrider_journal::{Bound, Extent, Home, ImageWriter, Lookup, Position, Record, SegmentNumber, SpoolUse};
 use postrider_model::command::{
     Acknowledge, AcknowledgeKind, OpenConnection, OpenConsumer, OpenProducer, Publish, Request,
 };
@@ -37,6 +37,18 @@ impl Log for NoLog {
     }
 
     fn fetch(&mut self, _store: Store, _position: Position, _length: u32) {}
+
+    fn restage(&mut self, record: &Record<'_>) -> Home {
+        self.stage(Store::Spool, record)
+    }
+
+    fn spool_use(&self) -> SpoolUse {
+        SpoolUse::default()
+    }
+
+    fn spool_segment_bytes(&self, _segment: SegmentNumber) -> u64 {
+        1 << 26
+    }
 
     fn release(&mut self, _segment: SegmentNumber) {}
 

@@ -1,7 +1,9 @@
 //! The two logs in memory: segments, a frontier, a commit, and crashes. It checks that what is staged was reserved.
 
 use postrider_broker::{Log, Store};
-use postrider_journal::{Bound, Extent, Home, ImageWriter, Lookup, Position, Record, SegmentNumber};
+use postrider_journal::{
+    Bound, Extent, Home, ImageWriter, Lookup, Position, Pressure, Record, SegmentNumber, SpoolUse,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of a segment of either log, unless said otherwise.
@@ -38,25 +40,45 @@ struct Half {
     bytes: u64,
     segments: BTreeMap<u64, Segment>,
     newest: u64,
+    /// The segment of those that have outlived theirs.
+    old: u64,
 }
 
 impl Half {
     fn stage(&mut self, record: &Record<'_>) -> Home {
+        self.newest = self.stage_into(self.newest, record);
+        self.home(self.newest, record)
+    }
+
+    fn restage(&mut self, record: &Record<'_>) -> Home {
+        // The first of them is none that others are in.
+        self.old = self.stage_into(if self.old == 0 { u64::MAX } else { self.old }, record);
+        self.home(self.old, record)
+    }
+
+    fn stage_into(&mut self, number: u64, record: &Record<'_>) -> u64 {
         let bytes = OVERHEAD + record.meta.len() as u64 + record.body.len() as u64;
         assert!(bytes < self.bytes, "the test's records are small");
-        if self.segments.get(&self.newest).is_none_or(|segment| segment.end + bytes > self.bytes) {
-            self.newest += u64::from(!self.segments.is_empty() || self.newest > 0);
+        let mut number = number;
+        if self.segments.get(&number).is_none_or(|segment| segment.end + bytes > self.bytes) {
+            number = self.newest.max(self.old) + u64::from(!self.segments.is_empty() || self.newest > 0);
             let writer = ImageWriter::anonymous(self.bytes as usize).unwrap();
-            self.segments.insert(self.newest, Segment { writer, end: 64, records: 0 });
+            self.segments.insert(number, Segment { writer, end: 64, records: 0 });
         }
-        let segment = self.segments.get_mut(&self.newest).unwrap();
+        let segment = self.segments.get_mut(&number).unwrap();
         let offset = segment.end + OVERHEAD;
         segment.writer.write(offset as usize, record.body);
         segment.end += bytes;
         segment.records += 1;
+        number
+    }
+
+    /// Where the record that was just staged is.
+    fn home(&self, number: u64, record: &Record<'_>) -> Home {
+        let segment = &self.segments[&number];
         Home {
-            position: Position(self.newest * self.bytes + offset),
-            segment: SegmentNumber(self.newest),
+            position: Position(number * self.bytes + segment.end - (record.meta.len() + record.body.len()) as u64),
+            segment: SegmentNumber(number),
             ordinal: segment.records - 1,
             len: record.body.len() as u32,
         }
@@ -104,6 +126,10 @@ pub struct TestLog {
     /// Bodies that are not what they were.
     pub rotten: BTreeSet<u64>,
     pub released: Vec<u64>,
+    /// How full the spool is, beyond so many segments.
+    pub spool_limit: Option<(usize, Pressure)>,
+    /// Segments of the spool that are only on the disk.
+    pub spool_cold: BTreeSet<u64>,
     /// Nothing more may be reserved.
     pub full: bool,
 }
@@ -222,13 +248,32 @@ impl Log for TestLog {
             Store::Journal if self.rotten.contains(&position.0) => Lookup::Damaged,
             Store::Journal if self.windows => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Checked),
             Store::Journal => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
+            Store::Spool if self.spool_cold.contains(&(position.0 / self.segment())) => Lookup::Cold,
             Store::Spool => Lookup::Memory(self.spool.extent(position).expect("a message of the spool is there")),
         }
     }
 
-    fn fetch(&mut self, store: Store, position: Position, _length: u32) {
-        assert_eq!(store, Store::Journal);
+    fn fetch(&mut self, _: Store, position: Position, _length: u32) {
         self.asked.push(position);
+    }
+
+    fn restage(&mut self, record: &Record<'_>) -> Home {
+        self.spool.restage(record)
+    }
+
+    fn spool_use(&self) -> SpoolUse {
+        let segments = self.spool.segments.len();
+        let beyond = self.spool_limit.filter(|(limit, _)| segments > *limit);
+        SpoolUse {
+            memory_bytes: segments as u64 * self.segment(),
+            memory_limit: self.spool_limit.map_or(u64::MAX, |(limit, _)| limit as u64 * self.segment()),
+            pressure: beyond.map_or(Pressure::None, |(_, pressure)| pressure),
+            ..SpoolUse::default()
+        }
+    }
+
+    fn spool_segment_bytes(&self, _: SegmentNumber) -> u64 {
+        self.segment()
     }
 
     fn release(&mut self, segment: SegmentNumber) {

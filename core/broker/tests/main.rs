@@ -10,6 +10,7 @@ mod model;
 mod plants;
 mod queue;
 mod space;
+mod spooling;
 mod topic;
 mod waiting;
 mod world;

@@ -1,6 +1,6 @@
 //! Each planted bug turns something red.
 
-use crate::{acknowledge, connection, damage, model, queue, space, topic, waiting};
+use crate::{acknowledge, connection, damage, model, queue, space, spooling, topic, waiting};
 use postrider_broker::plant;
 use std::panic::catch_unwind;
 
@@ -18,6 +18,7 @@ fn is_seen() -> Option<&'static str> {
         ("window", queue::the_send_window_and_the_ring_hold_dispatch_until_they_open),
         ("spool", topic::a_slow_subscriber_holds_its_segments),
         ("answers", waiting::an_answer_waits_for_its_own_jobs_only),
+        ("spool's limit", spooling::with_a_full_spool_a_slow_subscriber_loses_the_oldest),
         ("bounds", waiting::a_turn_does_a_bounded_amount),
         ("limit", space::at_the_limit_those_who_wait_are_refused_and_the_others_paused),
         ("cold", space::cold_messages_are_asked_for_and_sent_when_they_come),

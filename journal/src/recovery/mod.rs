@@ -196,7 +196,10 @@ impl<S: Storage> Journal<S> {
 
     fn fix_budget(&mut self) {
         let available = (self.storage.room() + self.disk_bytes()) / 10 * 8;
-        self.config.disk_budget.get_or_insert(available);
+        let whole = self.config.disk_budget.unwrap_or(available);
+        let spool = self.config.spool_budget.unwrap_or(whole / 4).min(whole / 2);
+        self.config.spool_budget = Some(spool);
+        self.config.disk_budget = Some(whole - spool);
     }
 }
 

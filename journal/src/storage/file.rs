@@ -206,7 +206,12 @@ impl Performer {
 
     fn spill(&self, segment: SegmentNumber, bytes: &[u8]) -> io::Result<()> {
         let path = self.files.spilled(segment);
-        let file = self.files.open(&path, true, true)?;
+        let open = || self.files.open(&path, true, true);
+        let file = open().or_else(|error| match error.kind() {
+            // Of a try that failed, and whose file could not be removed then.
+            io::ErrorKind::AlreadyExists => std::fs::remove_file(&path).and_then(|()| open()),
+            _ => Err(error),
+        })?;
         direct::write_all(&file, bytes, 0).inspect_err(|_| {
             let _ = std::fs::remove_file(&path);
         })

@@ -8,7 +8,7 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::image::Image;
 use crate::position::SegmentNumber;
-use crate::spool::{Spill, Spilled};
+use crate::spill::{Spill, Spilled};
 use crate::storage::Read;
 use crate::storage::file::{Answer, FileStorage, Performer, Request};
 use crate::storage::worker::{Lane, Waker, Worker};

@@ -39,6 +39,7 @@ fn config() -> Config {
         cold_bytes: 32 << 10,
         read_ahead: 8192,
         disk_budget: Some(100 * SEGMENT),
+        spool_budget: Some(0),
         ..Config::default()
     }
 }

@@ -104,6 +104,7 @@ fn journal(random: &mut Random, segment_bytes: u64, scarce: bool) -> postrider_j
         read_ahead: BLOCK * random.within(1..9) as u32,
         // With less, connections paused at the limit wait for consumers that wait on paused connections themselves.
         disk_budget: Some(if scarce { 48 * segment_bytes } else { 512 << 20 }),
+        spool_budget: Some(0),
         prepared: 1 + random.index(2),
         keys: random.next(),
     }

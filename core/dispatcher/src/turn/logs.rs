@@ -2,7 +2,8 @@
 
 use postrider_broker::{Log, Store};
 use postrider_journal::{
-    Bound, Generation, Home, Journal, Lookup, Position, Record, SegmentNumber, Spill, Spool, Storage, SyncFailed,
+    Bound, Generation, Home, Journal, Lookup, Position, Record, SegmentNumber, Spill, Spool, SpoolUse, Storage,
+    SyncFailed,
 };
 use postrider_model::Now;
 
@@ -97,6 +98,18 @@ impl<S: Storage, P: Spill> Log for Logs<S, P> {
             Store::Journal => self.journal.fetch(position, length),
             Store::Spool => self.spool.fetch(position, length),
         }
+    }
+
+    fn restage(&mut self, record: &Record<'_>) -> Home {
+        self.spool.stage(record, Generation::Old)
+    }
+
+    fn spool_use(&self) -> SpoolUse {
+        self.spool.usage()
+    }
+
+    fn spool_segment_bytes(&self, segment: SegmentNumber) -> u64 {
+        self.spool.bytes_of(segment)
     }
 
     fn release(&mut self, segment: SegmentNumber) {

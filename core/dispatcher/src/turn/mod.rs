@@ -4,6 +4,7 @@
 mod gathering;
 mod logs;
 mod returns;
+mod shedding;
 
 use postrider_broker::{Broker, Outbox};
 use postrider_journal::{Journal, NotReady, Position, Spill, Spool, Storage, SyncFailed};
@@ -14,6 +15,7 @@ pub use gathering::Company;
 use gathering::Gathering;
 use logs::Logs;
 use returns::Returns;
+use shedding::Shedding;
 
 /// Unsynced bytes for which nobody waits, after which they are synced all the same.
 const UNHURRIED_BYTES: u64 = 256 * 1024;
@@ -70,6 +72,7 @@ pub struct BrokerTurn<S: Storage, P: Spill> {
     waits_for_log: bool,
     unsynced_since: Option<u64>,
     gathering: Gathering,
+    shedding: Shedding,
     statistics: TurnStatistics,
 }
 
@@ -90,6 +93,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             waits_for_log: false,
             unsynced_since: None,
             gathering: Gathering::default(),
+            shedding: Shedding::default(),
             statistics: TurnStatistics::default(),
         }
     }
@@ -111,6 +115,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         let commands = if self.waits_for_log { 0 } else { self.handle_batches(now) };
         let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
         self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
+        self.shedding.note(self.broker.shed_deliveries(), now.nanos);
         let appended = self.logs.journal.seal();
         let Said { anything: said, filled } = self.close_outbox(appended);
         let more = more || filled || (self.waits_for_log && self.broker.walks());

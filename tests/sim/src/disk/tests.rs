@@ -42,6 +42,7 @@ impl Bench {
             cold_bytes: 64 << 10,
             read_ahead: 4096,
             disk_budget: Some(1 << 29),
+            spool_budget: Some(0),
             keys: self.random.next(),
             ..Config::default()
         };

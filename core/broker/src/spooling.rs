@@ -1,0 +1,152 @@
+//! A spool without room: who waits, and what goes (R21).
+//!
+//! Whoever sends to a queue waits or is refused, as at the journal's limit. Topics take what comes; their slow subscribers lose the
+//! oldest messages that they have not had.
+
+use crate::broker::{Broker, Step};
+use crate::destination::{Content, Refusal};
+use crate::log::Log;
+use crate::messages::{ConnectionIndex, DestinationIndex};
+use crate::plant::planted;
+use postrider_journal::{Pressure, SegmentNumber, SpoolUse};
+use postrider_model::command::Publish;
+use postrider_model::event::Failure;
+use std::collections::BTreeSet;
+
+/// Messages of topics that go in one turn at most.
+const TURN_MESSAGES: usize = 2_048;
+
+/// Of what a topic holds, one message in so many goes at a time: all that are behind lose in proportion.
+const SHARE: usize = 8;
+
+/// How full the spool is, and what is done about it.
+#[derive(Default)]
+pub(crate) struct Spooling {
+    pub pressure: Pressure,
+    /// Connections that do not read until there is room.
+    pub paused: Vec<ConnectionIndex>,
+    /// Topics with messages that somebody has not had.
+    pub lagging: BTreeSet<DestinationIndex>,
+    /// The topic that loses messages next.
+    next: u32,
+    /// Where survivors are looked for.
+    pub survivors: Walk,
+    /// Bytes that lived there when it was looked at last.
+    live_bytes: u64,
+}
+
+/// A walk over the segments of the spool, round after round.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Walk {
+    pub segment: SegmentNumber,
+    pub ordinal: u32,
+    /// It goes on when bytes have come.
+    pub waits: bool,
+    /// Segments since something was found.
+    fruitless: u64,
+}
+
+impl Walk {
+    /// On to the next segment.
+    pub fn pass(&mut self) {
+        let segment = SegmentNumber(self.segment.0 + 1);
+        *self = Walk { segment, ordinal: 0, waits: false, fruitless: self.fruitless + 1 };
+    }
+
+    /// There was something: there may be more.
+    pub fn found(&mut self) {
+        self.fruitless = 0;
+    }
+
+    /// Puts it on a segment from `oldest` to `newest`.
+    pub fn stay_within(&mut self, oldest: SegmentNumber, newest: SegmentNumber) {
+        if self.segment < oldest || self.segment > newest {
+            *self = Walk { segment: oldest, ordinal: 0, ..*self };
+        }
+    }
+
+    /// A whole round has found nothing.
+    pub fn is_done(&self, oldest: SegmentNumber, newest: SegmentNumber) -> bool {
+        self.fruitless > newest.0 - oldest.0 + 1
+    }
+}
+
+impl Broker {
+    /// Whether a message may come to these places in the spool. There is no room.
+    pub(crate) fn admit_passing<L: Log>(
+        &mut self,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        parts: &[DestinationIndex],
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        let is_queue = |part: &DestinationIndex| matches!(self.destinations.get(*part).content, Content::Queue(_));
+        if !parts.iter().any(is_queue) {
+            return Ok(());
+        }
+        if self.spooling.pressure < Pressure::Full || !publish.request.wanted {
+            if self.hold_back(connection, step) {
+                self.spooling.paused.push(connection);
+            }
+            return Ok(());
+        }
+        self.statistics.refused += 1;
+        let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, .. } = step.log.spool_use();
+        let text = format!(
+            "the spool is full of messages that nobody has acknowledged: {memory_bytes} of {memory_limit} bytes in memory, \
+             {disk_bytes} of {disk_limit} bytes on the disk; consume some, or raise the setting `journal.spool_disk_bytes`"
+        );
+        Err((Failure::ResourceAllocation, text.into()))
+    }
+
+    /// Looks how full the spool is. Who waits for room goes on when there is some, and without any something is done about it. True:
+    /// there is more to do.
+    pub(crate) fn make_spool_room<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
+        let SpoolUse { memory_bytes, memory_limit, pressure, .. } = step.log.spool_use();
+        let before = std::mem::replace(&mut self.spooling.pressure, pressure);
+        if pressure == Pressure::None && self.spooling.paused.is_empty() {
+            return false;
+        }
+        let live_bytes = std::mem::replace(&mut self.spooling.live_bytes, self.spool.live_bytes());
+        if before == Pressure::None || self.spooling.live_bytes < live_bytes {
+            self.spooling.survivors.found();
+        }
+        if pressure == Pressure::None && memory_bytes <= memory_limit {
+            for index in std::mem::take(&mut self.spooling.paused) {
+                self.go_on(index, step);
+            }
+        }
+        let sheds = pressure >= Pressure::Crowded && !planted("slow-subscriber-pins");
+        (sheds && self.shed(step)) || self.evacuates()
+    }
+
+    /// The oldest messages of topics go, whoever has not had them. True: there are more.
+    fn shed<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
+        let mut left = TURN_MESSAGES;
+        for _ in 0..self.spooling.lagging.len().min(TURN_MESSAGES) {
+            let next = DestinationIndex(self.spooling.next);
+            let Some(index) = self.spooling.lagging.range(next..).next().copied() else {
+                self.spooling.next = 0;
+                continue;
+            };
+            self.spooling.next = index.0 + 1;
+            let topic = self.destinations.get_mut(index).topic();
+            if !topic.is_behind() {
+                topic.lagging = false;
+                self.spooling.lagging.remove(&index);
+                continue;
+            }
+            let share = topic.held().div_ceil(SHARE).min(left);
+            for _ in 0..share {
+                let Some((message, lost)) = self.destinations.get_mut(index).topic().shed() else { break };
+                self.statistics.shed += lost;
+                self.settle(message, step);
+            }
+            left -= share;
+            if left == 0 || step.log.spool_use().pressure < Pressure::Crowded {
+                break;
+            }
+        }
+        left < TURN_MESSAGES
+    }
+}

@@ -1,0 +1,186 @@
+//! A spool without room: who waits, who is refused, what goes.
+
+use crate::world::{World, handle, queue, record, topic};
+use postrider_journal::Pressure;
+use postrider_model::Event;
+use postrider_model::command::AcknowledgeKind::Standard;
+use postrider_model::command::{LastDelivered, Request};
+use postrider_model::event::Failure;
+
+/// Sends so many messages of a kilobyte that wait for no answer.
+fn fill(world: &mut World, connection: u32, to: &postrider_model::Destination, messages: usize) {
+    let to = std::slice::from_ref(to);
+    for number in 0..messages {
+        let text = format!("{number:04}{}", "x".repeat(1_000));
+        let bytes = record(to, text.as_bytes(), false, 0, 0);
+        world.send_as(0, handle(connection), to, false, (&bytes, 0), Request::default());
+    }
+}
+
+fn failures(world: &mut World) -> Vec<(Failure, String)> {
+    let events = world.events(0).into_iter();
+    let failed =
+        |event| if let Event::Failed { failure, message, .. } = event { Some((failure, message.into())) } else { None };
+    events.filter_map(failed).collect()
+}
+
+#[test]
+pub fn with_a_full_spool_senders_to_queues_wait_or_are_refused() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    fill(&mut world, 1, &queue("q"), 400);
+    assert!(world.events(0).iter().all(|event| !matches!(event, Event::Pause { .. })));
+    world.log.spool_limit = Some((8, Pressure::Full));
+    world.idle();
+    fill(&mut world, 2, &queue("q"), 1);
+    world.settle();
+    assert_eq!(world.events(0), [Event::Pause { connection: handle(2) }], "it waits, and what it had sent is taken");
+    assert_eq!(world.broker.statistics().messages, 401);
+    world.send(0, 1, &queue("q"), "refused", false);
+    world.settle();
+    let refused = failures(&mut world);
+    let [(Failure::ResourceAllocation, text)] = &refused[..] else { panic!("{refused:?}") };
+    assert!(text.contains("spool") && text.contains("journal.spool_disk_bytes"), "{text}");
+    // What needs no room in the spool goes on.
+    world.send(0, 1, &queue("durable"), "taken", true);
+    world.send(0, 1, &topic("nobody listens"), "passes", false);
+    world.settle();
+    assert!(failures(&mut world).is_empty());
+    // With room again, all goes on.
+    world.consume(0, 1, 5, &queue("q"), 1_000);
+    world.heard(0);
+    world.acknowledge(0, 1, 5, Standard, (0, 0), 0);
+    world.close_consumer(0, 1, 5, LastDelivered::Unknown);
+    world.consume(0, 1, 6, &queue("q"), 1_000);
+    let last = world.got(0).last().unwrap().sequence.0;
+    world.acknowledge(0, 1, 6, Standard, (0, last), 401);
+    world.settle();
+    assert!(world.events(0).contains(&Event::Resume { connection: handle(2) }));
+    world.send(0, 1, &queue("q"), "taken", false);
+    world.settle();
+    assert!(failures(&mut world).is_empty());
+}
+
+#[test]
+pub fn while_the_disk_catches_up_senders_wait_and_nobody_is_refused() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    fill(&mut world, 1, &queue("q"), 400);
+    world.log.spool_limit = Some((8, Pressure::Busy));
+    world.idle();
+    world.heard(0);
+    world.send(0, 1, &queue("q"), "taken", false);
+    world.settle();
+    let told = world.events(0);
+    assert!(told.contains(&Event::Pause { connection: handle(1) }), "{told:?}");
+    assert!(told.contains(&Event::Reply { connection: handle(1), correlation: 7 }), "{told:?}");
+    world.log.spool_limit = None;
+    world.idle();
+    assert_eq!(world.events(0), [Event::Resume { connection: handle(1) }]);
+}
+
+#[test]
+pub fn with_a_full_spool_a_slow_subscriber_loses_the_oldest() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    for (consumer, prefetch) in [(5, 30_000), (6, 3), (7, 3)] {
+        world.consume(0, 1, consumer, &topic("t"), prefetch);
+    }
+    world.log.spool_limit = Some((8, Pressure::Full));
+    fill(&mut world, 1, &topic("t"), 900);
+    assert!(world.log.spool_segments() <= 10, "{} segments", world.log.spool_segments());
+    let got = world.got(0);
+    let of = |slot: u32| got.iter().filter(|got| got.consumer.slot == slot).count();
+    assert_eq!((of(5), of(6), of(7)), (900, 3, 3), "who keeps up has all");
+    let held = world.broker.statistics().messages;
+    assert_eq!(world.broker.statistics().shed, 2 * (897 - held), "what two have lost");
+    // One goes on with the oldest that is left; one leaves instead.
+    world.close_consumer(0, 1, 7, LastDelivered::Unknown);
+    let mut numbers = Vec::new();
+    loop {
+        world.acknowledge(0, 1, 6, Standard, (0, 0), 3);
+        let texts = world.texts(0);
+        if texts.is_empty() {
+            break;
+        }
+        numbers.extend(texts.iter().map(|text| text[..4].parse::<u64>().unwrap()));
+    }
+    assert_eq!(numbers, (900 - held..900).collect::<Vec<_>>());
+    assert_eq!(world.broker.statistics().messages, 0);
+    assert!(world.log.spool_segments() <= 2, "only those that are written");
+    fill(&mut world, 1, &topic("t"), 1);
+    assert_eq!(world.got(0).len(), 2, "both hear what comes");
+}
+
+#[test]
+pub fn whoever_has_lost_all_there_was_hears_what_comes() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    world.consume(0, 1, 5, &topic("t"), 1);
+    fill(&mut world, 1, &queue("q"), 400);
+    world.log.spool_limit = Some((8, Pressure::Full));
+    fill(&mut world, 1, &topic("t"), 10);
+    assert_eq!(world.broker.statistics().shed, 9, "the queue's messages fill the spool");
+    assert_eq!(world.texts(0).len(), 1);
+    world.log.spool_limit = None;
+    world.idle();
+    fill(&mut world, 2, &topic("t"), 2);
+    assert!(world.texts(0).is_empty());
+    world.acknowledge(0, 1, 5, Standard, (0, 0), 1);
+    world.acknowledge(0, 1, 5, Standard, (0, 0), 1);
+    assert_eq!(world.texts(0).iter().map(|text| &text[..4]).collect::<Vec<_>>(), ["0000", "0001"]);
+    assert_eq!(world.broker.statistics().messages, 400);
+}
+
+#[test]
+pub fn survivors_move_together_and_hold_no_young_segments() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 10);
+    let text = "x".repeat(500);
+    for number in 0..20_000 {
+        if number % 200 == 0 {
+            world.send(0, 1, &queue("old"), &number.to_string(), false);
+        }
+        world.send(0, 1, &queue("q"), &text, false);
+        let last = world.got(0).last().unwrap().sequence.0;
+        world.acknowledge(0, 1, 5, Standard, (0, last), 1);
+    }
+    assert!(world.log.spool_segments() <= 9, "{} segments for 100 messages", world.log.spool_segments());
+    world.consume(0, 1, 6, &queue("old"), 1_000);
+    let expected: Vec<String> = (0..100).map(|number| (number * 200).to_string()).collect();
+    assert_eq!(world.texts(0), expected);
+}
+
+#[test]
+pub fn a_full_spool_is_made_denser_for_those_who_wait() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    world.consume(0, 1, 5, &queue("q"), 10);
+    for number in 0..300 {
+        fill(&mut world, 1, &queue(if number % 3 == 0 { "old" } else { "q" }), 1);
+        if number % 3 > 0 {
+            let last = world.got(0).last().unwrap().sequence.0;
+            world.acknowledge(0, 1, 5, Standard, (0, last), 1);
+        }
+    }
+    let before = world.log.spool_segments();
+    assert!(before >= 10, "a third of each segment lives: {before}");
+    world.log.spool_cold = (0..2).collect();
+    world.log.spool_limit = Some((7, Pressure::Full));
+    world.idle();
+    assert!(!world.log.asked.is_empty(), "it asks for what is on the disk, and comes to rest until it comes");
+    world.log.spool_cold.clear();
+    world.broker.fetched();
+    world.idle();
+    let after = world.log.spool_segments();
+    assert!(after <= 7, "{after} of {before} segments");
+    fill(&mut world, 2, &queue("old"), 1);
+    world.settle();
+    assert!(!world.events(0).contains(&Event::Pause { connection: handle(2) }));
+    world.consume(0, 1, 6, &queue("old"), 1_000);
+    assert_eq!(world.got(0).len(), 101);
+}
