@@ -38,6 +38,8 @@ pub enum Counter {
     Published,
     /// Messages handed to consumers.
     Dispatched,
+    /// Deliveries that their consumers' connections could not carry.
+    Unsendable,
     /// Syncs of the journal.
     Syncs,
     /// Bytes of the journal from its front to its end.
@@ -60,7 +62,7 @@ pub enum Counter {
 
 impl Counter {
     const COUNT: usize = Counter::ALL.len();
-    const ALL: [Counter; 19] = [
+    const ALL: [Counter; 20] = [
         Counter::Accepted,
         Counter::Open,
         Counter::Refused,
@@ -71,6 +73,7 @@ impl Counter {
         Counter::Turns,
         Counter::Published,
         Counter::Dispatched,
+        Counter::Unsendable,
         Counter::Syncs,
         Counter::LogBytes,
         Counter::LiveBytes,
@@ -94,6 +97,7 @@ impl Counter {
             Counter::Turns => "turns",
             Counter::Published => "published",
             Counter::Dispatched => "dispatched",
+            Counter::Unsendable => "unsendable",
             Counter::Syncs => "syncs",
             Counter::LogBytes => "log_bytes",
             Counter::LiveBytes => "live_bytes",
@@ -131,6 +135,7 @@ impl ThreadCounters {
         self.set(Counter::Turns, turn.statistics().turns);
         self.set(Counter::Published, broker.published);
         self.set(Counter::Dispatched, broker.dispatched);
+        self.set(Counter::Unsendable, broker.unsendable);
         self.set(Counter::Syncs, journal.syncs);
         self.set(Counter::LogBytes, turn.journal().live_log_bytes());
         self.set(Counter::LiveBytes, broker.live_bytes);

@@ -190,6 +190,9 @@ impl Broker {
             Command::Publish(publish) => self.publish(port, publish, arena, step),
             Command::Acknowledge(acknowledge) => self.acknowledge(port, acknowledge, arena, step),
             Command::Written { connection, bytes } => self.written(port, *connection, *bytes, step.now.nanos),
+            Command::Unsendable { connection, consumer, sequence, cause } => {
+                self.unsendable(port, *connection, *consumer, (*sequence, cause.of(arena)), step.now);
+            }
             Command::OpenConnection(open) => self.open_connection(port, open, step),
             Command::CloseConnection { connection, request, last_delivered, clean } => {
                 self.close_connection(port, *connection, *request, (*last_delivered, *clean), step);

@@ -144,6 +144,11 @@ impl Broker {
             }
             place = consumer.in_flight.after(place);
         }
+        for entry in &consumer.aside {
+            if entry.sequence > last && self.message(entry.index).destination == destination {
+                page.add(entry.sequence, entry.index);
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::deque::Deque;
 use crate::destination::{Content, Refusal};
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex};
-use crate::pull::Grant;
+use crate::pull::{Grant, Patience};
 use crate::queue::Member;
 use postrider_model::command::{LastDelivered, OpenConsumer, Request};
 use postrider_model::event::Failure;
@@ -75,6 +75,10 @@ pub(crate) struct Consumer {
     /// Messages of topics or of a browse that are not acknowledged.
     pub outstanding: u32,
     pub grant: Option<Grant>,
+    /// Its newest pull, with what is left of its time.
+    pub pulled: Option<Patience>,
+    /// Dead letters that cannot be sent to it: they go back with it.
+    pub aside: Vec<InFlight>,
     /// Something was sent to it.
     pub served: bool,
     /// A destination went with messages in flight here: acknowledgements of them are not an error.
@@ -153,6 +157,8 @@ impl Broker {
             sorted: true,
             outstanding: 0,
             grant: None,
+            pulled: None,
+            aside: Vec::new(),
             served: false,
             orphaned: false,
             hungry: false,

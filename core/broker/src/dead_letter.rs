@@ -71,7 +71,7 @@ impl Broker {
         }
     }
 
-    fn is_dead_letter(&self, index: MessageIndex) -> bool {
+    pub(crate) fn is_dead_letter(&self, index: MessageIndex) -> bool {
         let destination = &self.destinations.get(self.message(index).destination).destination;
         destination.name == self.config.dead_letter_queue && destination.kind == DestinationKind::Queue
     }

@@ -43,6 +43,7 @@ mod statistics;
 mod temporary;
 mod topic;
 mod turn;
+mod unsendable;
 mod window;
 
 pub use broker::Broker;

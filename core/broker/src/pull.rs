@@ -17,6 +17,15 @@ pub(crate) struct Grant {
     serial: u64,
 }
 
+/// How long a pull waits for a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Patience {
+    /// For ever.
+    Endless,
+    /// Until then, in nanoseconds; what is past asks for what is there.
+    Until(u64),
+}
+
 /// Pulls that want to hear when there is nothing.
 #[derive(Default)]
 pub(crate) struct Pulls {
@@ -52,12 +61,25 @@ impl Broker {
     ) {
         let Some(owner) = self.connection(port, connection) else { return };
         if let Some(index) = self.consumer_of(port, owner, consumer) {
-            self.grant(index, timeout_millis, step.now);
+            let patience = match timeout_millis {
+                0 => Patience::Endless,
+                millis if millis > 0 => Patience::Until(step.now.deadline_after_millis(millis.unsigned_abs())),
+                _ => Patience::Until(0),
+            };
+            self.grant(index, patience, step.now);
         }
         self.reply(port, connection, request, step);
     }
 
-    fn grant(&mut self, index: ConsumerIndex, timeout_millis: i64, now: Now) {
+    /// What was sent for the newest pull did not reach the client, which still waits.
+    pub(crate) fn grant_again(&mut self, index: ConsumerIndex, now: Now) {
+        let consumer = &self.consumers[index.0];
+        if let Some(patience) = consumer.pulled.filter(|_| consumer.grant.is_none()) {
+            self.grant(index, patience, now);
+        }
+    }
+
+    fn grant(&mut self, index: ConsumerIndex, patience: Patience, now: Now) {
         let consumer = &mut self.consumers[index.0];
         if consumer.prefetch > 0 {
             return;
@@ -66,13 +88,11 @@ impl Broker {
         self.pulls.serial += 1;
         let serial = self.pulls.serial;
         consumer.grant = Some(Grant { serial });
-        match timeout_millis {
-            0 => {}
-            millis if millis > 0 => {
-                let at = now.deadline_after_millis(millis.unsigned_abs());
-                self.pulls.timed.insert((at, serial, index));
-            }
-            _ => self.pulls.due.push((serial, index)),
+        consumer.pulled = Some(patience);
+        match patience {
+            Patience::Endless => {}
+            Patience::Until(at) if at > now.nanos => _ = self.pulls.timed.insert((at, serial, index)),
+            Patience::Until(_) => self.pulls.due.push((serial, index)),
         }
         self.wake(index);
     }

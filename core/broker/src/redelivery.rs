@@ -46,6 +46,7 @@ impl Delivered {
 impl Broker {
     /// Gives back what a closed consumer had, with the counters of what had been delivered raised.
     pub(crate) fn return_in_flight(&mut self, mut consumer: Consumer, last_delivered: LastDelivered) {
+        self.return_aside(&mut consumer);
         let mut delivered = Delivered::of(&consumer, last_delivered);
         if consumer.in_flight.len() <= limits::HANDLE_STEPS {
             self.return_some(&mut consumer.in_flight, &mut delivered, usize::MAX);
@@ -53,6 +54,17 @@ impl Broker {
         }
         let held = self.hold_queues(&consumer);
         self.jobs.push(Job::Return { entries: consumer.in_flight, delivered, held });
+    }
+
+    /// What could not be sent to the consumer is there for others.
+    fn return_aside(&mut self, consumer: &mut Consumer) {
+        if consumer.aside.is_empty() {
+            return;
+        }
+        let mut entries = Deque::default();
+        consumer.aside.drain(..).for_each(|entry| entries.push_back(entry));
+        let (delivered, held) = (Delivered { first: 0, up_to: Sequence(0) }, self.hold_queues(consumer));
+        self.jobs.push(Job::Return { entries, delivered, held });
     }
 
     /// Nothing goes out of these queues while what is older is on its way back.

@@ -12,5 +12,6 @@ mod queue;
 mod space;
 mod spooling;
 mod topic;
+mod unsendable;
 mod waiting;
 mod world;

@@ -266,6 +266,17 @@ pub enum Command {
         /// Where the answer goes.
         request: Request,
     },
+    /// A message cannot be written to the consumer to which it was dispatched: it is larger than the client takes, above all.
+    Unsendable {
+        /// The consumer's connection.
+        connection: ConnectionHandle,
+        /// Which.
+        consumer: ConsumerHandle,
+        /// The message.
+        sequence: Sequence,
+        /// Why, for people.
+        cause: Span,
+    },
     /// The socket has taken this many bytes of dispatched records (R23).
     Written {
         /// Whose socket.

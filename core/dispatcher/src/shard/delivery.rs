@@ -2,8 +2,9 @@
 
 use postrider_broker::EventBatch;
 use postrider_model::event::{Dispatch, Fanout, Place, Recipient};
-use postrider_model::{ConnectionHandle, DestinationKind, Event, MessageView, Now, Span};
-use postrider_wire::openwire::session::{Delivery, Handles, Outbound, SessionError};
+use postrider_model::{Command, ConnectionHandle, DestinationKind, Event, MessageView, Now, Span};
+use postrider_wire::openwire::EncodeError;
+use postrider_wire::openwire::session::{CommandSink, Delivery, Handles, Outbound, SessionError};
 
 use crate::net::Net;
 
@@ -87,9 +88,33 @@ impl<Socket> Desk<Socket> {
     /// A delivery to a consumer that is gone is dropped; its credit went with the consumer, but it still counts as written, or
     /// the connection's send window would shrink for ever (R23).
     fn deliver(&mut self, to: Recipient, (message, length): (&Outbound<'_>, u32), now: Now) {
+        let mut unsendable = None;
         self.tell(to.connection, now, |link, handles| {
             link.encoded_record(length);
-            link.session.dispatch(to.consumer, message, handles, &mut link.output)
+            unsendable = link.session.dispatch(to.consumer, message, handles, &mut link.output).err();
+            Ok(())
+        });
+        if let Some(error) = unsendable {
+            self.give_back(to, message, &error, now);
+        }
+    }
+
+    /// The connection cannot carry the message, and would not a second time: the broker decides what becomes of it.
+    #[cold]
+    fn give_back(&mut self, to: Recipient, message: &Outbound<'_>, error: &EncodeError, now: Now) {
+        let Some(link) = self.links.get(connection_of(to.connection)) else { return };
+        if let Some(left_out) = self.complaints.allowed(now) {
+            let message = message.identity();
+            tracing::warn!(peer = &*link.peer, message, %error, left_out, "a message cannot be sent to a consumer");
+        }
+        let batch = self.outgoing.batch();
+        let cause =
+            batch.store(format!("java.lang.Throwable: the message cannot be sent to its consumer: {error}").as_bytes());
+        batch.commands.push(Command::Unsendable {
+            connection: to.connection,
+            consumer: to.consumer,
+            sequence: message.sequence(),
+            cause,
         });
     }
 

@@ -102,7 +102,9 @@ pub enum EncodeError {
     #[error("{0} bytes of bits; at most 65535 can be sent")]
     TooManyBits(usize),
     /// The whole frame is larger than the agreed `MaxFrameSize`.
-    #[error("a frame of {size} bytes; the peer takes at most {limit} (wireFormat.maxFrameSize)")]
+    #[error(
+        "a frame of {size} bytes; the peer takes at most {limit} (setting `openwire.max_frame_bytes`, or its wireFormat.maxFrameSize)"
+    )]
     FrameTooLarge {
         /// The size without its prefix.
         size: usize,

@@ -182,7 +182,7 @@ impl Broker {
             Command::DeleteDestination { connection, request, .. } | Command::Synchronize { connection, request } => {
                 port.answer(*connection, *request);
             }
-            Command::Written { .. } => unreachable!("sessions do not write"),
+            Command::Written { .. } | Command::Unsendable { .. } => unreachable!("sessions do not write"),
         }
     }
 

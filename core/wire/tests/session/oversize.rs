@@ -1,8 +1,9 @@
 //! Messages that are larger than what is taken.
 
-use postrider_model::Now;
+use postrider_model::command::Command;
+use postrider_model::{MessageView, Now, Sequence};
 use postrider_wire::openwire::schema::*;
-use postrider_wire::openwire::session::{Next, SessionError};
+use postrider_wire::openwire::session::{Delivery, Next, SessionError};
 use postrider_wire::openwire::{Structure, Value};
 
 use crate::client::*;
@@ -116,7 +117,7 @@ fn what_comes_in_can_go_out() {
     let most = LIMIT as usize - overhead;
     client.send(&request(large(1, most, 0)));
     client.expect_exception(REFUSED, &format!("the message takes {LIMIT} bytes on the wire, and up to "));
-    client.send(&large(2, most - 1_024, 0));
+    client.send(&large(2, most - 4_700, 0));
     assert_eq!(client.publishes().len(), 1);
     assert!(client.read().is_empty());
 }
@@ -187,4 +188,46 @@ fn who_goes_on_slowly_is_not_given_up() {
     }
     assert!(client.read().iter().any(|said| said.is(&exception_response::DEFINITION)));
     assert!(client.publishes().is_empty());
+}
+
+/// Nothing is written, and what the peer has in its cache is what the session believes.
+#[test]
+fn a_message_that_the_client_does_not_take_leaves_the_connection_as_it_was() {
+    for (tight, cache) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut client = Client::with(|offer| {
+            (offer.tight_encoding_enabled, offer.cache_enabled, offer.max_frame_size) = (tight, cache, LIMIT as i64)
+        });
+        let mut sender = Client::opened();
+        client.connect();
+        client.open_all();
+        let opened = client.commands().into_iter().find_map(|command| match command {
+            Command::OpenConsumer(open) => Some(open.consumer),
+            _ => None,
+        });
+        client.read();
+        let mut came = Vec::new();
+        for (sequence, content) in [(1, 100), (2, 80_000), (3, 100), (4, 69_990), (5, 10), (6, 69_000)] {
+            sender.send(&large(sequence, content, 10));
+            sender.commands();
+            let record = sender.records()[0].clone();
+            let delivery = Delivery {
+                view: MessageView::parse(&record).unwrap(),
+                sequence: Sequence(sequence.unsigned_abs()),
+                redeliveries: 0,
+                destination: None,
+                unix_millis: 0,
+            };
+            let outcome =
+                client.session.dispatch(opened.unwrap(), &delivery.outbound(), &mut client.handles, &mut client.output);
+            assert_eq!(outcome.is_err(), content > 69_500, "{content}: {outcome:?}");
+            assert!(outcome.is_err() || !client.output.is_empty());
+            let said = client.read();
+            came.extend(said.iter().map(|said| {
+                let message = said.object(message_dispatch::MESSAGE).unwrap();
+                assert_eq!(message.object(message::DESTINATION), Some(&queue("some.queue")));
+                message.bytes(message::CONTENT).unwrap().len()
+            }));
+        }
+        assert_eq!(came, [100, 100, 10, 69_000]);
+    }
 }

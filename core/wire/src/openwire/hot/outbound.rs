@@ -52,6 +52,22 @@ pub struct Outbound<'a> {
 }
 
 impl<'a> Outbound<'a> {
+    /// The message's sequence.
+    #[must_use]
+    pub fn sequence(&self) -> Sequence {
+        self.delivery.sequence
+    }
+
+    /// What the message is, for people: its id and where it is.
+    #[must_use]
+    #[cold]
+    pub fn identity(&self) -> String {
+        let ProducerName { connection, session, value } = self.producer;
+        let (kind, name) = (self.destination.0, String::from_utf8_lossy(self.destination.1));
+        let id = String::from_utf8_lossy(connection);
+        format!("{id}:{session}:{value}:{} in {}{name}", self.header.producer_sequence, kind.prefix())
+    }
+
     /// The record.
     pub(crate) fn view(&self) -> MessageView<'a> {
         self.delivery.view

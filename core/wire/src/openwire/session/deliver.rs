@@ -6,11 +6,11 @@ use super::conversation::Conversation;
 use super::error::SessionError;
 use super::handles::Consumer;
 use super::{Handles, Outbound};
-use crate::openwire::Structure;
 use crate::openwire::hot::dispatch::{write_dispatch, write_end};
 use crate::openwire::hot::fields::ProducerName;
 use crate::openwire::hot::rare;
 use crate::openwire::schema::producer_ack;
+use crate::openwire::{EncodeError, Structure};
 
 impl Conversation {
     pub fn dispatch(
@@ -19,7 +19,7 @@ impl Conversation {
         message: &Outbound<'_>,
         handles: &mut Handles,
         output: &mut Vec<u8>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), EncodeError> {
         let Some(consumer) = self.own(consumer, handles) else { return Ok(()) };
         let (name, memory) = consumer.split();
         write_dispatch(message, name, memory, &mut self.outgoing, output)?;

@@ -22,7 +22,7 @@ use std::rc::Rc;
 use postrider_model::event::Failure;
 use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Now, limits};
 
-use super::FrameSplitter;
+use super::{EncodeError, FrameSplitter};
 use conversation::{Context, Conversation};
 use oversize::Oversize;
 
@@ -150,14 +150,15 @@ impl Session {
         self.conversation.failed(correlation, failure, message, refused, now, handles, output)
     }
 
-    /// A message for a consumer of this connection. Nothing is written if the consumer is gone.
+    /// A message for a consumer of this connection. Nothing is written if the consumer is gone, or after an error: then the agreed
+    /// format cannot carry the message, and the connection goes on.
     pub fn dispatch(
         &mut self,
         consumer: ConsumerHandle,
         message: &Outbound<'_>,
         handles: &mut Handles,
         output: &mut Vec<u8>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), EncodeError> {
         self.conversation.dispatch(consumer, message, handles, output)
     }
 

@@ -198,13 +198,17 @@ impl Conversation {
     }
 }
 
-/// Bytes that a MessageDispatch has besides the message and names: ids, counters, and the consumer's id.
-const ENVELOPE_BYTES: usize = 512;
+/// Bytes that a MessageDispatch has besides the message and names, ids and counters, and a dead letter besides: why it is one. Of
+/// a small limit the reason gets less.
+fn envelope_bytes(limit: usize) -> usize {
+    (limit / 16).clamp(512, 4096)
+}
 
 /// Largest frame of a message that certainly leaves room for its envelope, whatever its names are. Others are looked at.
 pub(super) fn roomy_bytes(profile: &Profile) -> usize {
     const LONGEST_NAMES: usize = 5 * writer::LOOSE_STRING_LIMIT;
-    profile.max_frame_bytes().saturating_sub(ENVELOPE_BYTES + 2 * LONGEST_NAMES)
+    let limit = profile.max_frame_bytes();
+    limit.saturating_sub(envelope_bytes(limit) + 2 * LONGEST_NAMES)
 }
 
 /// Refuses what could come in and not go out: to a consumer goes a larger frame than came, in which names may stand twice.
@@ -212,7 +216,8 @@ pub(super) fn roomy_bytes(profile: &Profile) -> usize {
 pub(super) fn check_room(frame_bytes: usize, names: &Names<'_>, profile: &Profile) -> Result<(), Refusal> {
     let destinations = names.destination.1.len() + names.original_destination.map_or(0, |name| name.1.len());
     let named = destinations + names.sender.connection.len() + names.producer.connection.len();
-    let (envelope, limit) = (ENVELOPE_BYTES + 2 * named, profile.max_frame_bytes());
+    let limit = profile.max_frame_bytes();
+    let envelope = envelope_bytes(limit) + 2 * named;
     if frame_bytes + envelope <= limit {
         return Ok(());
     }
