@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use postrider_model::limits;
 use serde::Deserialize;
 use toml::de::DeTable;
 
@@ -91,7 +92,7 @@ impl Default for Config {
 impl Default for OpenWire {
     fn default() -> OpenWire {
         OpenWire {
-            max_frame_bytes: postrider_model::limits::MAX_FRAME_BYTES,
+            max_frame_bytes: limits::MAX_FRAME_BYTES,
             max_inactivity_millis: 30_000,
             tight_encoding: false,
             cache_size: 1024,
@@ -118,7 +119,7 @@ impl Default for DeadLetters {
 }
 
 /// The keys of each table of the file, the top level first.
-const KEYS: &[(&str, &[&str])] = &[
+pub const KEYS: &[(&str, &[&str])] = &[
     ("", &["name", "data_dir", "listen", "cores", "io", "storage", "openwire", "journal", "dead_letters"]),
     ("openwire", &["max_frame_bytes", "max_inactivity_millis", "tight_encoding", "cache_size"]),
     ("journal", &["segment_bytes", "hot_bytes", "disk_budget_bytes", "spool_bytes", "spool_disk_bytes"]),
@@ -182,6 +183,11 @@ impl Config {
         anyhow::ensure!(
             budget == 0 || spool <= budget / 2,
             "journal.spool_disk_bytes: {spool} is more than half of journal.disk_budget_bytes, {budget}, which it is a part of"
+        );
+        let frame = self.openwire.max_frame_bytes;
+        anyhow::ensure!(
+            (limits::MAX_FRAME_BYTES_BEFORE_CONNECT..=i32::MAX as u64).contains(&frame),
+            "openwire.max_frame_bytes: {frame} is not from 65536, which connecting takes, to 2147483647"
         );
         let cache = self.openwire.cache_size;
         anyhow::ensure!(
@@ -271,5 +277,10 @@ mod tests {
         let mut config = Config::default();
         config.openwire.cache_size = 50;
         assert!(config.check().unwrap_err().to_string().contains("cache_size"));
+        for frame in [0, 65_535, 1 << 31, u64::MAX] {
+            let mut config = Config::default();
+            config.openwire.max_frame_bytes = frame;
+            assert!(config.check().unwrap_err().to_string().contains("max_frame_bytes"), "{frame}");
+        }
     }
 }

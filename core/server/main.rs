@@ -8,6 +8,8 @@ mod exit;
 mod identity;
 mod log;
 mod serve;
+#[cfg(test)]
+mod setting_names;
 mod shutdown;
 mod start;
 mod stores;

@@ -263,7 +263,7 @@ impl Broker {
         if self.destinations.len() >= self.config.destinations {
             let limit = self.config.destinations;
             let text = format!(
-                "{destination} cannot be created: there are {limit} destinations already (setting `destinations`)"
+                "{destination} cannot be created: there are {limit} destinations already, which is the limit: delete some that nobody uses"
             );
             return Err((Failure::ResourceAllocation, text.into()));
         }

@@ -19,7 +19,7 @@ pub enum SessionError {
     #[error("{0}")]
     Negotiation(#[from] NegotiationError),
     /// The agreed frames are too small for the answers of a broker.
-    #[error("MaxFrameSize {0} is agreed, at least {min} is needed: raise the client's wireFormat.maxFrameSize", min = MIN_FRAME_BYTES)]
+    #[error("MaxFrameSize {0} is agreed, at least {min} is needed: raise the client's wireFormat.maxFrameSize, or the setting `openwire.max_frame_bytes`", min = MIN_FRAME_BYTES)]
     FramesTooSmall(usize),
     /// No WireFormatInfo came.
     #[error("no WireFormatInfo within {GREETING_SECONDS} s: is the peer a client of OpenWire?")]
