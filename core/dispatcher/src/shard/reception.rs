@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Once;
 
 use postrider_model::{Clock, Now, limits};
-use postrider_wire::openwire::session::{Next, SessionError};
+use postrider_wire::openwire::session::{Missing, Next, SessionError};
 
 use crate::net::{Connection, Handler, Net};
 
@@ -35,7 +36,28 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
             }
         }
         self.desk.links.release_budget_holds(limits::HALF_FRAME_BUDGET_BYTES, net);
+        self.warn_of_missing();
         self.desk.heard_from = self.heard_from;
+    }
+
+    /// Says once in the process's life what clients wait for in vain.
+    fn warn_of_missing(&mut self) {
+        static GROUPS: Once = Once::new();
+        static ADVISORIES: Once = Once::new();
+        while let Some(missing) = self.desk.handles.take_missing() {
+            match missing {
+                Missing::Groups => GROUPS.call_once(|| {
+                    tracing::warn!(
+                        "a message has a JMSXGroupID: groups are not kept in this version, its queue's consumers share its messages"
+                    );
+                }),
+                Missing::Advisories => ADVISORIES.call_once(|| {
+                    tracing::warn!(
+                        "a consumer listens to ActiveMQ.Advisory topics: this version sends those of temporary destinations only"
+                    );
+                }),
+            }
+        }
     }
 
     fn now(&mut self) -> Now {

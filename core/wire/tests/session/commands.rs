@@ -4,7 +4,7 @@ use postrider_model::command::*;
 use postrider_model::record::Tag;
 use postrider_model::{Destination, DestinationKind, MessageView, Sequence, limits};
 use postrider_wire::openwire::schema::*;
-use postrider_wire::openwire::session::{Delivery, Next, SessionError};
+use postrider_wire::openwire::session::{Delivery, Missing, Next, SessionError};
 use postrider_wire::openwire::{Structure, Throwable, Value};
 
 use crate::client::*;
@@ -339,4 +339,31 @@ fn messages_for_the_consumers_of_others_are_not_written() {
     client.session.dispatch(open.consumer, &delivery, &mut client.handles, &mut client.output).unwrap();
     client.session.end_of_messages(open.consumer, &mut client.handles, &mut client.output).unwrap();
     assert!(client.read().is_empty());
+}
+
+#[test]
+fn what_is_silently_missing_is_noted_when_a_client_counts_on_it() {
+    let topic = |name: &str| {
+        let topic = Structure::new(&active_mq_topic::DEFINITION);
+        topic.with(active_mq_topic::PHYSICAL_NAME, name).shared()
+    };
+    let grouped = |destination| message(1, 1, "q").with(message::GROUP_ID, "g").with(message::DESTINATION, destination);
+    let listens = |value, name| consumer_info(value, "q").with(consumer_info::DESTINATION, topic(name));
+    let own = "ActiveMQ.Advisory.TempQueue,topic://ActiveMQ.Advisory.TempTopic";
+    let cases = [
+        (message(1, 1, "q"), None),
+        (grouped(queue("q")), Some(Missing::Groups)),
+        (grouped(topic("t")), None),
+        (listens(7, own), None),
+        (listens(8, "ActiveMQ.Advisory.Consumer.Queue.>"), Some(Missing::Advisories)),
+        (listens(9, "ActiveMQ.Advisory.Queue"), Some(Missing::Advisories)),
+        (consumer_info(10, "ActiveMQ.Advisory.Queue"), None),
+    ];
+    for (structure, missing) in cases {
+        let mut client = Client::opened();
+        client.send(&structure);
+        assert!(!client.commands().is_empty(), "{structure:?}");
+        assert_eq!(client.handles.take_missing(), missing, "{structure:?}");
+        assert_eq!(client.handles.take_missing(), None);
+    }
 }

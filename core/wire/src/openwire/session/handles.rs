@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use postrider_model::{ConnectionHandle, ConsumerHandle};
 
+use super::missing::{Asked, Missing};
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::slots::Memory;
 
@@ -12,6 +13,8 @@ use crate::openwire::hot::slots::Memory;
 pub struct Handles {
     entries: Vec<Entry>,
     free: Vec<u32>,
+    /// What the connections of the shard have asked for in vain.
+    pub(super) asked: Asked,
 }
 
 #[derive(Default)]
@@ -56,6 +59,11 @@ impl Handles {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Something that a client has asked for since the last call and that this version does not do.
+    pub fn take_missing(&mut self) -> Option<Missing> {
+        self.asked.take()
     }
 
     pub(super) fn add(&mut self, consumer: Consumer) -> ConsumerHandle {

@@ -9,6 +9,7 @@ use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, limits};
 use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, Trouble};
 use super::handles::Consumer;
+use super::missing::{Missing, wants_missing_advisories};
 use super::tables::{MEMBERS, Place, Tables};
 use crate::openwire::Structure;
 use crate::openwire::hot::dispatch::ConsumerName;
@@ -79,6 +80,9 @@ impl Conversation {
             value: place.1,
             memory: Memory::default(),
         });
+        if open.destinations.iter().any(wants_missing_advisories) {
+            context.handles.asked.note(Missing::Advisories);
+        }
         tables.add_consumer(place, open.consumer);
         context.command(Command::OpenConsumer(Box::new(open)));
         Ok(())

@@ -12,6 +12,7 @@ mod error;
 mod handles;
 mod liveness;
 mod member;
+mod missing;
 mod oversize;
 mod profile;
 mod publish;
@@ -29,6 +30,7 @@ use oversize::Oversize;
 pub use super::hot::outbound::{Delivery, Outbound};
 pub use error::SessionError;
 pub use handles::Handles;
+pub use missing::Missing;
 pub use profile::Profile;
 
 /// Where a session puts its commands.

@@ -7,6 +7,7 @@ use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Sequence, S
 
 use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, SessionError, Trouble};
+use super::missing::Missing;
 use super::oversize::check_room;
 use super::tables::{Place, Producer, Tables};
 use crate::openwire::hot::acknowledge::{self, Acknowledged};
@@ -92,6 +93,9 @@ impl Conversation {
             check_room(frame_bytes, &names, &self.profile)?;
         }
         let producer = if names.sender == names.producer { producer } else { Producer::NONE };
+        if sent.group.is_some() && !names.destination.0.is_topic() {
+            context.handles.asked.note(Missing::Groups);
+        }
         let batch = context.sink.batch();
         let offset = batch.arena.len();
         let length = message::write_record(sent, &names, context.now.unix_millis, &mut batch.arena);

@@ -1,0 +1,43 @@
+//! What clients count on and this version does not do, without an error that would tell them: the log says it.
+
+use postrider_model::Destination;
+
+/// Something that is silently missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missing {
+    /// A message names a group, whose messages should all go to one consumer.
+    Groups,
+    /// A consumer wants advisories that are not sent.
+    Advisories,
+}
+
+/// What of that clients have asked for.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Asked {
+    groups: bool,
+    advisories: bool,
+}
+
+impl Asked {
+    pub fn note(&mut self, missing: Missing) {
+        match missing {
+            Missing::Groups => self.groups = true,
+            Missing::Advisories => self.advisories = true,
+        }
+    }
+
+    /// One of them, which is forgotten.
+    pub fn take(&mut self) -> Option<Missing> {
+        if std::mem::take(&mut self.groups) {
+            return Some(Missing::Groups);
+        }
+        std::mem::take(&mut self.advisories).then_some(Missing::Advisories)
+    }
+}
+
+/// Whether a consumer of it waits for advisories that nobody sends.
+pub(super) fn wants_missing_advisories(destination: &Destination) -> bool {
+    const SENT: [&[u8]; 2] = [b"TempQueue", b"TempTopic"];
+    let advisory = destination.name.strip_prefix(b"ActiveMQ.Advisory.");
+    destination.kind.is_topic() && advisory.is_some_and(|name| !SENT.contains(&name))
+}
