@@ -3,6 +3,7 @@ package postrider.interop;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import javax.jms.JMSException;
 import javax.jms.Message;
 import javax.jms.MessageConsumer;
@@ -105,6 +106,49 @@ class AcknowledgeTest extends BrokerTest {
             Envelope.checkRedelivered(message, 2);
         }
         next.close();
+        assertEmpty(name);
+    }
+
+    /** After the first few the client says that it has delivered from the first to the last, of which some are gone by then. */
+    @Test
+    void individualTakesMoreThanThePrefetch() throws Exception {
+        String name = name("individual");
+        send(connect(), queue(name), "m", 0, 200);
+        ActiveMQConnection connection = connect();
+        List<JMSException> broken = new CopyOnWriteArrayList<>();
+        connection.setExceptionListener(broken::add);
+        MessageConsumer consumer =
+                session(connection, ActiveMQSession.INDIVIDUAL_ACKNOWLEDGE).createConsumer(queue(name, 10));
+        receive(consumer).acknowledge();
+        List<Message> held = receive(consumer, 4);
+        for (int index = 5; index < 200; index++) {
+            Message message = receive(consumer);
+            assertEquals("m" + index, text(message));
+            message.acknowledge();
+        }
+        for (Message message : held) {
+            message.acknowledge();
+        }
+        connection.close();
+        assertEquals(List.of(), broken);
+        assertEmpty(name);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {Session.CLIENT_ACKNOWLEDGE, ActiveMQSession.INDIVIDUAL_ACKNOWLEDGE})
+    void anAcknowledgementTwiceIsNoError(int mode) throws JMSException {
+        String name = name("twice");
+        send(connect(), queue(name), "m", 0, 2);
+        ActiveMQConnection connection = connect();
+        List<JMSException> broken = new CopyOnWriteArrayList<>();
+        connection.setExceptionListener(broken::add);
+        MessageConsumer consumer = session(connection, mode).createConsumer(queue(name, 1));
+        Message message = receive(consumer);
+        message.acknowledge();
+        message.acknowledge();
+        receive(consumer).acknowledge();
+        connection.close();
+        assertEquals(List.of(), broken);
         assertEmpty(name);
     }
 

@@ -26,10 +26,16 @@ final class BrokerProcess implements BeforeEachCallback, AfterEachCallback {
     private static final long START_MS = 30_000;
     private static final int LOG_LINES = 200;
 
+    private final List<String> settings;
     private Path directory;
     private Path log;
     private int port;
     private Process process;
+
+    /** With these lines in its configuration. */
+    BrokerProcess(String... settings) {
+        this.settings = List.of(settings);
+    }
 
     @Override
     public void beforeEach(ExtensionContext context) throws Exception {
@@ -115,6 +121,9 @@ final class BrokerProcess implements BeforeEachCallback, AfterEachCallback {
     private Process launch(int port, Path log) throws IOException {
         List<String> command = new ArrayList<>(List.of(Settings.binary().toString(), "serve", "--data-dir",
                 directory.resolve("data").toString(), "--listen", "openwire://127.0.0.1:" + port));
+        if (!settings.isEmpty()) {
+            command.addAll(List.of("--config", Files.write(directory.resolve("postrider.toml"), settings).toString()));
+        }
         command.addAll(Settings.arguments());
         return new ProcessBuilder(command)
                 .redirectErrorStream(true)

@@ -4,11 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.util.Enumeration;
 import java.util.List;
 import javax.jms.JMSException;
 import javax.jms.Message;
 import javax.jms.MessageConsumer;
+import javax.jms.MessageProducer;
 import javax.jms.Session;
+import javax.jms.TextMessage;
 import org.apache.activemq.ActiveMQConnection;
 import org.apache.activemq.ActiveMQSession;
 import org.junit.jupiter.api.Test;
@@ -29,6 +32,56 @@ class RedeliveryTest extends BrokerTest {
                 case SESSION -> session.close();
                 case CONNECTION -> connection.close();
             }
+        }
+    }
+
+    /** The session names one message as delivered last, of one consumer; the others had theirs before. */
+    @Test
+    void eachConsumerOfASessionHasItsMessagesMarked() throws JMSException {
+        List<String> names = List.of(name("one"), name("other"), name("third"));
+        ActiveMQConnection connection = connect();
+        Session session = session(connection, Session.CLIENT_ACKNOWLEDGE);
+        for (String name : names) {
+            send(connection, queue(name), "m", 0, 1);
+            receive(session.createConsumer(queue(name)));
+        }
+        session.close();
+        for (String name : names) {
+            Envelope.checkRedelivered(receive(consumer(connection, queue(name))), 2);
+        }
+    }
+
+    /** The broker looks for expired messages every 30 seconds, also among those that came back. */
+    @Test
+    void whatCameBackExpires() throws JMSException {
+        String name = name("back");
+        ActiveMQConnection connection = connect();
+        Session sending = session(connection);
+        MessageProducer producer = sending.createProducer(queue(name));
+        producer.setTimeToLive(1_500);
+        TextMessage message = sending.createTextMessage(name);
+        producer.send(message);
+        Session session = session(connection, Session.CLIENT_ACKNOWLEDGE);
+        receive(session.createConsumer(queue(name)));
+        session.close();
+        Session looking = session(connection);
+        long deadline = System.nanoTime() + 45_000_000_000L;
+        boolean found = false;
+        while (!found && System.nanoTime() < deadline) {
+            for (Enumeration<?> dead = looking.createBrowser(queue("ActiveMQ.DLQ")).getEnumeration(); dead.hasMoreElements(); ) {
+                found |= dead.nextElement() instanceof TextMessage letter && name.equals(letter.getText());
+            }
+            pause(500);
+        }
+        assertTrue(found, "nobody listens, and it is not among the dead letters");
+        assertEmpty(name);
+    }
+
+    private static void pause(long milliseconds) {
+        try {
+            Thread.sleep(milliseconds);
+        } catch (InterruptedException interrupted) {
+            throw new IllegalStateException(interrupted);
         }
     }
 
@@ -81,8 +134,9 @@ class RedeliveryTest extends BrokerTest {
         }
     }
 
+    /** A session names its last message though that may be another consumer's, or gone: older ones had been given out before it. */
     @Test
-    void afterTheLastSeenWasAcknowledgedAloneNothingCounts() throws JMSException {
+    void whatStandsBeforeTheLastSeenCountsThoughThatIsGone() throws JMSException {
         String name = name("last-gone");
         send(connect(), queue(name), "m", 0, 5);
         ActiveMQConnection connection = connect();
@@ -90,7 +144,7 @@ class RedeliveryTest extends BrokerTest {
         receive(consumer, 3).get(2).acknowledge();
         connection.close();
         MessageConsumer next = consumer(connect(), queue(name));
-        checkFresh(next, 0, 2);
+        checkRedelivered(next, 0, 2, 2);
         checkFresh(next, 3, 5);
     }
 
