@@ -140,6 +140,7 @@ fn journal_settings(config: &Config) -> postrider_journal::Config {
         disk_budget: (journal.disk_budget_bytes > 0).then_some(journal.disk_budget_bytes),
         spool_budget: (journal.spool_disk_bytes > 0).then_some(journal.spool_disk_bytes),
         keys: identity::random_number(),
+        node: postrider_journal::body_crc(config.name.as_bytes()),
         ..postrider_journal::Config::default()
     }
 }

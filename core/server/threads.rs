@@ -80,6 +80,7 @@ pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
         let turned = turn(&mut broker, now)?;
         publish.run(now, || thread.counters.publish_broker(&broker));
         if thread.shutdown.all_shards_are_quiet() && is_finished(&mut broker) {
+            broker.end();
             thread.counters.publish_broker(&broker);
             thread.shutdown.broker_is_done();
             return Ok(());
@@ -143,6 +144,7 @@ impl ShardEnd {
             && thread.shutdown.all_shards_are_quiet()
             && is_finished(broker)
         {
+            broker.end();
             thread.shutdown.broker_is_done();
         }
         thread.shutdown.is_broker_done() && shard.is_drained()

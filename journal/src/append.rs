@@ -21,7 +21,7 @@ pub struct Bound {
 #[derive(Clone, Copy)]
 pub(crate) struct Standing {
     pub durable: Position,
-    pub slave_durable: Position,
+    pub committed: Position,
     pub head: SegmentNumber,
 }
 
@@ -224,7 +224,7 @@ impl Active {
             epoch: self.seed.epoch,
             kind,
             durable: standing.durable,
-            slave_durable: standing.slave_durable,
+            committed: standing.committed,
             head: standing.head,
             len,
             directory_len: 0,

@@ -31,6 +31,8 @@ pub struct Config {
     pub prepared: usize,
     /// Where segment keys come from: must be random for every start, and unknown to clients.
     pub keys: u64,
+    /// CRC-32 of the node's name.
+    pub node: u32,
 }
 
 impl Default for Config {
@@ -45,6 +47,7 @@ impl Default for Config {
             spool_budget: Some(0),
             prepared: 1,
             keys: 0,
+            node: 0,
         }
     }
 }

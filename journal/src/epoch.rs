@@ -5,8 +5,12 @@ use crate::position::{Epoch, Position, SegmentNumber};
 use crate::segment::FORMAT_VERSION;
 
 const MAGIC: &[u8; 8] = b"PREPOCHS";
-const FIXED: usize = 40;
-const ENTRY: usize = 24;
+const FIXED: usize = 96;
+const ENTRY: usize = 32;
+/// Where the CRC stands: of all before it, and all behind it.
+const CRC: usize = 36;
+/// Bytes that a table of any version has at least.
+const OLDEST_FIXED: usize = 40;
 /// Lives a table can list.
 pub const MAX_LIVES: usize = 65_536;
 
@@ -15,10 +19,14 @@ pub const MAX_LIVES: usize = 65_536;
 pub struct Life {
     /// Its number.
     pub epoch: Epoch,
+    /// The node that lived it.
+    pub node: u32,
     /// Where the log before it ended.
     pub end: Position,
     /// Where its own part begins.
     pub first: Position,
+    /// Tells it from another node's life of the same number.
+    pub nonce: u64,
 }
 
 /// All lives that may have written what is still there, oldest first, and what is fixed for the directory.
@@ -30,6 +38,12 @@ pub struct EpochTable {
     pub segment_bytes: u64,
     /// The first segment needed when this was written.
     pub head: SegmentNumber,
+    /// Drawn when the directory was created.
+    pub log_id: u128,
+    /// CRC-32 of the node's configured name.
+    pub node: u32,
+    /// Where the newest life ended in order: all below it was durable, and nothing followed. None while it lives.
+    pub ended: Option<Position>,
     /// Never empty in a table that was written.
     pub lives: Vec<Life>,
 }
@@ -39,8 +53,13 @@ pub struct EpochTable {
 pub enum BadTable {
     /// Cut or altered.
     Damaged,
-    /// A later version wrote it.
-    Newer(u16),
+    /// Of another version of the format.
+    Version {
+        /// Which.
+        found: u16,
+        /// Its checksum is where ours is, and holds: it is not an altered table of this version.
+        checked: bool,
+    },
 }
 
 impl EpochTable {
@@ -56,42 +75,68 @@ impl EpochTable {
         bytes.extend_from_slice(&self.head.0.to_le_bytes());
         bytes.extend_from_slice(&(self.lives.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.log_id.to_le_bytes());
+        bytes.extend_from_slice(&self.node.to_le_bytes());
+        bytes.extend_from_slice(&[0; 14]);
+        bytes.extend_from_slice(&(ENTRY as u16).to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.ended.unwrap_or(Position(0)).0.to_le_bytes());
+        bytes.extend_from_slice(&[0; 8]);
         for life in &self.lives {
             bytes.extend_from_slice(&life.epoch.0.to_le_bytes());
-            bytes.extend_from_slice(&[0; 4]);
+            bytes.extend_from_slice(&life.node.to_le_bytes());
             bytes.extend_from_slice(&life.end.0.to_le_bytes());
             bytes.extend_from_slice(&life.first.0.to_le_bytes());
+            bytes.extend_from_slice(&life.nonce.to_le_bytes());
         }
         let crc = table_crc(&bytes);
-        bytes[36..40].copy_from_slice(&crc.to_le_bytes());
+        bytes[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
     /// Reads a copy.
     ///
     /// # Errors
-    /// It is damaged, or of a later version.
+    /// It is damaged, or of another version.
     pub fn decode(bytes: &[u8]) -> Result<EpochTable, BadTable> {
-        if bytes.len() < FIXED || &bytes[..8] != MAGIC {
+        if bytes.len() < OLDEST_FIXED || &bytes[..8] != MAGIC {
             return Err(BadTable::Damaged);
         }
-        if u16_at(bytes, 8) > FORMAT_VERSION {
-            return Err(BadTable::Newer(u16_at(bytes, 8)));
+        let (found, checked) = (u16_at(bytes, 8), u32_at(bytes, CRC) == table_crc(bytes));
+        if found != FORMAT_VERSION {
+            return Err(BadTable::Version { found, checked });
+        }
+        if !checked {
+            return Err(BadTable::Damaged);
         }
         let count = u32_at(bytes, 32) as usize;
-        let sound = (1..=MAX_LIVES).contains(&count) && bytes.len() == FIXED + ENTRY * count;
-        if !sound || u32_at(bytes, 36) != table_crc(bytes) {
+        let entries = bytes.get(FIXED..).unwrap_or(&[]);
+        let block = u32_at(bytes, 12);
+        let segment_bytes = u64_at(bytes, 16);
+        let sound = (1..=MAX_LIVES).contains(&count)
+            && entries.len() == ENTRY * count
+            && usize::from(u16_at(bytes, 74)) == ENTRY
+            && block.is_power_of_two()
+            && segment_bytes > u64::from(block)
+            && segment_bytes.is_multiple_of(u64::from(block));
+        if !sound {
             return Err(BadTable::Damaged);
         }
-        let lives = bytes[FIXED..].chunks_exact(ENTRY).map(|entry| Life {
+        let lives = entries.chunks_exact(ENTRY).map(|entry| Life {
             epoch: Epoch(u32_at(entry, 0)),
+            node: u32_at(entry, 4),
             end: Position(u64_at(entry, 8)),
             first: Position(u64_at(entry, 16)),
+            nonce: u64_at(entry, 24),
         });
+        let (low, high) = (u64_at(bytes, 40), u64_at(bytes, 48));
         Ok(EpochTable {
-            block: u32_at(bytes, 12),
-            segment_bytes: u64_at(bytes, 16),
+            block,
+            segment_bytes,
             head: SegmentNumber(u64_at(bytes, 24)),
+            log_id: u128::from(low) | u128::from(high) << 64,
+            node: u32_at(bytes, 56),
+            ended: Some(Position(u64_at(bytes, 80))).filter(|ended| ended.0 > 0),
             lives: lives.collect(),
         })
     }
@@ -116,8 +161,12 @@ impl EpochTable {
         self.lives.get(next).map(|life| (life.end, life.first))
     }
 
-    /// Adds a life, and forgets those whose part ended before `keep_from`.
-    pub fn begin(&mut self, life: Life, keep_from: Position) {
+    /// Adds a life, and forgets those whose part ended before `keep_from`. A life that wrote nothing gives its place to it: starts that
+    /// come to nothing do not fill the table.
+    pub fn begin(&mut self, mut life: Life, keep_from: Position) {
+        if let Some(idle) = self.lives.pop_if(|last| last.first == life.end) {
+            life.end = idle.end;
+        }
         self.lives.push(life);
         let whole = self.lives.windows(2).take_while(|pair| pair[1].first <= keep_from).count();
         self.lives.drain(..whole);
@@ -126,8 +175,8 @@ impl EpochTable {
 
 fn table_crc(bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&bytes[..36]);
-    hasher.update(&bytes[FIXED..]);
+    hasher.update(&bytes[..CRC]);
+    hasher.update(&bytes[CRC + 4..]);
     hasher.finalize()
 }
 
@@ -136,7 +185,7 @@ mod tests {
     use super::*;
 
     fn life(epoch: u32, end: u64, first: u64) -> Life {
-        Life { epoch: Epoch(epoch), end: Position(end), first: Position(first) }
+        Life { epoch: Epoch(epoch), node: 7, end: Position(end), first: Position(first), nonce: 9 }
     }
 
     fn table() -> EpochTable {
@@ -144,6 +193,9 @@ mod tests {
             block: 4096,
             segment_bytes: 1 << 20,
             head: SegmentNumber(2),
+            log_id: 3,
+            node: 7,
+            ended: Some(Position(9000)),
             lives: vec![life(1, 4096, 4096), life(2, 5000, 8192)],
         }
     }
@@ -152,19 +204,29 @@ mod tests {
     fn the_table_has_the_documented_bytes() {
         let golden = [
             b"PREPOCHS".as_slice(),
-            &[1, 0, 0, 0, 0, 0x10, 0, 0],
+            &[2, 0, 0, 0, 0, 0x10, 0, 0],
             &[0, 0, 0x10, 0, 0, 0, 0, 0],
             &[2, 0, 0, 0, 0, 0, 0, 0],
             &[2, 0, 0, 0],
         ]
         .concat();
         let entries = [
-            [1u8, 0, 0, 0, 0, 0, 0, 0].as_slice(),
+            [3u8, 0, 0, 0, 0, 0, 0, 0].as_slice(),
+            &[0; 8],
+            &[7, 0, 0, 0],
+            &[0; 14],
+            &[32, 0],
+            &[0; 4],
+            &[0x28, 0x23, 0, 0, 0, 0, 0, 0],
+            &[0; 8],
+            &[1, 0, 0, 0, 7, 0, 0, 0],
             &[0, 0x10, 0, 0, 0, 0, 0, 0],
             &[0, 0x10, 0, 0, 0, 0, 0, 0],
-            &[2, 0, 0, 0, 0, 0, 0, 0],
+            &[9, 0, 0, 0, 0, 0, 0, 0],
+            &[2, 0, 0, 0, 7, 0, 0, 0],
             &[0x88, 0x13, 0, 0, 0, 0, 0, 0],
             &[0, 0x20, 0, 0, 0, 0, 0, 0],
+            &[9, 0, 0, 0, 0, 0, 0, 0],
         ]
         .concat();
         let crc = crc32fast::hash(&[golden.as_slice(), &entries].concat());
@@ -184,6 +246,18 @@ mod tests {
     }
 
     #[test]
+    fn another_version_is_told_apart_from_damage_before_its_length_is_looked_at() {
+        for (version, len) in [(1, 64), (3, 500)] {
+            let mut bytes = table().encode();
+            bytes.resize(len, 0);
+            bytes[8] = version;
+            let crc = table_crc(&bytes);
+            bytes[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
+            assert_eq!(EpochTable::decode(&bytes), Err(BadTable::Version { found: version.into(), checked: true }));
+        }
+    }
+
+    #[test]
     fn a_position_belongs_to_the_life_that_began_last_before_it() {
         let table = table();
         assert_eq!(table.at(Position(4096)), Epoch(1));
@@ -200,5 +274,14 @@ mod tests {
         assert_eq!(table.lives, [life(2, 5000, 8192), life(3, 9000, 12288)]);
         table.begin(life(4, 13000, 16384), Position(12287));
         assert_eq!(table.lives.len(), 3);
+    }
+
+    #[test]
+    fn a_life_that_wrote_nothing_gives_its_place_to_the_next() {
+        let mut table = table();
+        for epoch in 3..70_000 {
+            table.begin(life(epoch, 8192, 8192), Position(4096));
+        }
+        assert_eq!(table.lives, [life(1, 4096, 4096), life(69_999, 5000, 8192)]);
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::position::SegmentNumber;
+use crate::segment::FORMAT_VERSION;
 
 /// Why a journal's directory cannot be opened. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,16 @@ pub enum OpenError {
         /// What we know.
         known: u16,
     },
+    /// A version before the first release wrote it.
+    #[error(
+        "{file} has format version {found}, from before the first release, which this program does not read: choose another directory"
+    )]
+    Older {
+        /// The file that says so.
+        file: String,
+        /// What it says.
+        found: u16,
+    },
     /// Both copies of the table are damaged, or missing while there are segments.
     #[error(
         "both copies of the epoch table (epochs-0, epochs-1) are damaged or missing: restore one of them from a backup"
@@ -66,6 +77,13 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    pub(crate) fn version(file: String, found: u16) -> OpenError {
+        if found < FORMAT_VERSION {
+            return OpenError::Older { file, found };
+        }
+        OpenError::Newer { file, found, known: FORMAT_VERSION }
+    }
+
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> OpenError {
         let doing = doing.into();
         move |error| OpenError::Io { doing, error }

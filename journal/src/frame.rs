@@ -58,7 +58,7 @@ pub(crate) struct FrameHeader {
     pub epoch: Epoch,
     pub kind: FrameKind,
     pub durable: Position,
-    pub slave_durable: Position,
+    pub committed: Position,
     pub head: SegmentNumber,
     pub len: u32,
     pub directory_len: u32,
@@ -119,7 +119,7 @@ impl FrameHeader {
         put(&mut bytes, 16, &self.epoch.0.to_le_bytes());
         bytes[20] = if self.kind == FrameKind::Pad { KIND_PAD } else { KIND_RECORDS };
         put(&mut bytes, 24, &self.durable.0.to_le_bytes());
-        put(&mut bytes, 32, &self.slave_durable.0.to_le_bytes());
+        put(&mut bytes, 32, &self.committed.0.to_le_bytes());
         put(&mut bytes, 40, &self.head.0.to_le_bytes());
         put(&mut bytes, 48, &self.len.to_le_bytes());
         put(&mut bytes, 52, &self.directory_len.to_le_bytes());
@@ -157,7 +157,7 @@ impl FrameHeader {
                 _ => return None,
             },
             durable: Position(u64_at(header, 24)),
-            slave_durable: Position(u64_at(header, 32)),
+            committed: Position(u64_at(header, 32)),
             head: SegmentNumber(u64_at(header, 40)),
             len: u32_at(header, 48),
             directory_len: u32_at(header, 52),
@@ -307,7 +307,7 @@ mod tests {
             epoch: Epoch(7),
             kind: FrameKind::Records,
             durable: Position(0x4000),
-            slave_durable: Position(0x3000),
+            committed: Position(0x3000),
             head: SegmentNumber(2),
             len: 128,
             directory_len: 40,

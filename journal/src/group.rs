@@ -10,6 +10,15 @@ use crate::plant::planted;
 use crate::position::{Position, SegmentNumber};
 use crate::storage::{Storage, Write};
 
+/// What frames say of `durable`.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Proof {
+    /// The end of the last frame with records.
+    pub needed: Position,
+    /// The greatest `durable` in a group that was submitted.
+    pub stated: Position,
+}
+
 /// The write that the storage has.
 pub(crate) struct InFlight {
     segment: SegmentNumber,
@@ -31,10 +40,28 @@ impl<S: Storage> Journal<S> {
         if self.in_flight.is_some() {
             return false;
         }
-        let submitted = self.marks.submitted.get();
-        if submitted == self.marks.appended.get() && !self.state_head() {
+        if self.marks.submitted.get() == self.marks.appended.get() && !self.state_head() {
             return false;
         }
+        self.write_group()
+    }
+
+    /// Whether a frame on the disk says that all records are durable (R2). If not, damage in the last group looks like a torn end.
+    pub fn is_proven(&self) -> bool {
+        self.proof.stated >= self.proof.needed || planted("last-group-unproven")
+    }
+
+    /// Appends a pad frame alone that says so, when everything is durable. Whether it was handed over.
+    pub fn prove(&mut self) -> bool {
+        let durable = self.marks.durable.get() == self.marks.appended.get();
+        if self.in_flight.is_some() || !durable || self.is_proven() || !self.has_active() {
+            return false;
+        }
+        self.write_group()
+    }
+
+    fn write_group(&mut self) -> bool {
+        let submitted = self.marks.submitted.get();
         let Some(index) = self.segments.partition_point(|segment| segment.start <= submitted).checked_sub(1) else {
             return false;
         };
@@ -71,6 +98,7 @@ impl<S: Storage> Journal<S> {
     /// Ends the group that lies in `segment` with its pad: where its last block ends, and where `durable` goes with it.
     fn end_group(&mut self, segment: SegmentNumber) -> (Position, Position) {
         let standing = self.standing();
+        self.proof.stated = standing.durable;
         if self.closing.front().is_some_and(|(closing, _)| closing.number() == segment) {
             let (mut closing, head) = self.closing.pop_front().expect("there is a front");
             let head = if planted("head-in-closing-pad") { standing.head } else { head };

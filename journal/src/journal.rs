@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::epoch::EpochTable;
 use crate::error::{NotReady, SyncFailed};
 use crate::frame::Record;
-use crate::group::InFlight;
+use crate::group::{InFlight, Proof};
 use crate::image::{Extent, Image, ImageWriter};
 use crate::position::{Epoch, Home, Position, SegmentNumber};
 use crate::prepare::Preparing;
@@ -30,6 +30,7 @@ pub struct Journal<S: Storage> {
     pub(crate) epoch: Epoch,
     pub(crate) recovery: Recovery,
     pub(crate) marks: Watermarks,
+    pub(crate) proof: Proof,
     /// Live segments, oldest first; the active one is the last.
     pub(crate) segments: VecDeque<Segment>,
     pub(crate) active: Option<Active>,
@@ -162,10 +163,22 @@ impl<S: Storage> Journal<S> {
         {
             self.statistics.frames += 1;
             let end = active.position();
+            self.proof.needed = end;
             self.marks.appended.raise(end);
             self.head.stated(standing.head, end);
         }
         self.marks.appended.get()
+    }
+
+    /// States in the table where the log ends, when all of it is durable: the next start misses what is not there, and takes what is
+    /// not as it was for damage. What is appended all the same counts. Blocks.
+    ///
+    /// # Errors
+    /// The medium's: the start finds the end as after a kill.
+    pub fn end(&mut self) -> io::Result<()> {
+        self.table.ended = Some(self.marks.durable.get());
+        let bytes = self.table.encode();
+        (0..2).try_for_each(|slot| self.storage.write_table(slot, &bytes))
     }
 
     /// Takes the storage's answers.
@@ -235,7 +248,8 @@ impl<S: Storage> Journal<S> {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        Standing { durable: self.marks.durable.get(), slave_durable: Position(0), head: self.head.declared() }
+        let durable = self.marks.durable.get();
+        Standing { durable, committed: self.committed(), head: self.head.declared() }
     }
 
     pub(crate) fn segment_at(&self, position: Position) -> Option<&Segment> {

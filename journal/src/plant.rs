@@ -44,6 +44,7 @@ planted_bugs! {
     ("skip-epoch-check", "R1: a frame of an earlier life counts"),
     ("keep-after-hole", "R2: valid frames after a torn one are kept"),
     ("damage-is-the-end", "R2: the log is cut at any bad frame"),
+    ("last-group-unproven", "R2: a log at rest does not say that its last group is durable"),
     ("no-sync-before-epoch", "R3: recovery answers before it has synced what it keeps"),
     ("rewrite-last-block", "R4: a synced block is written again"),
     ("unseeded-checksum", "R5: checks do not depend on the segment's key"),

@@ -45,10 +45,15 @@ impl Preparing {
     /// The next of a sequence that nobody guesses who does not know where it began.
     fn next_key(&mut self) -> u64 {
         self.keys = self.keys.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.keys ^ (self.keys >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        mixed(self.keys)
     }
+}
+
+/// Spreads the bits of what was counted (splitmix64).
+pub(crate) fn mixed(counted: u64) -> u64 {
+    let mixed = (counted ^ (counted >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 /// Bytes a frame may have in a segment of its own: a header's block before it, a closing pad behind it.

@@ -95,9 +95,11 @@ impl<S: Storage> Journal<S> {
 
     /// Whether a head waits for a frame to say it. If so, and nothing else was appended, the group's pad will.
     pub(crate) fn state_head(&mut self) -> bool {
-        if !self.head.unstated() {
-            return false;
-        }
+        self.head.unstated() && self.has_active()
+    }
+
+    /// Whether a segment is being written, or the next one was ready and is now.
+    pub(crate) fn has_active(&mut self) -> bool {
         if self.active.is_none() && self.preparing.room() > 0 {
             self.activate();
         }

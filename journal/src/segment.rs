@@ -6,8 +6,8 @@ use crate::frame::{Seed, u16_at, u32_at, u64_at};
 use crate::image::Image;
 use crate::position::{Epoch, Position, SegmentNumber};
 
-/// The format's version; greater ones are refused.
-pub const FORMAT_VERSION: u16 = 1;
+/// The format's version; others are refused.
+pub const FORMAT_VERSION: u16 = 2;
 
 const MAGIC: &[u8; 8] = b"PRSEGMNT";
 const COPY: usize = 64;
@@ -33,8 +33,8 @@ pub struct SegmentHeader {
 pub enum BadHeader {
     /// Neither copy is good.
     Damaged,
-    /// A later version wrote it.
-    Newer(u16),
+    /// Of another version of the format, which it names.
+    Version(u16),
 }
 
 impl SegmentHeader {
@@ -60,7 +60,7 @@ impl SegmentHeader {
     /// Reads either copy.
     ///
     /// # Errors
-    /// Both are damaged, or of a later version.
+    /// Both are damaged, or of another version.
     pub fn decode(block: &[u8]) -> Result<SegmentHeader, BadHeader> {
         match Self::decode_copy(block, 0) {
             Err(BadHeader::Damaged) => Self::decode_copy(block, SECOND_COPY),
@@ -87,7 +87,7 @@ impl SegmentHeader {
                 block: u32_at(copy, 12),
                 epoch: Epoch(u32_at(copy, 40)),
             }),
-            newer => Err(BadHeader::Newer(newer)),
+            other => Err(BadHeader::Version(other)),
         }
     }
 }
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(block.len(), 4096);
         let golden = [
             b"PRSEGMNT".as_slice(),
-            &[1, 0, 0, 0, 0, 0x10, 0, 0],
+            &[2, 0, 0, 0, 0, 0x10, 0, 0],
             &[0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11],
             &[5, 0, 0, 0, 0, 0, 0, 0],
             &[0, 0, 0x10, 0, 0, 0, 0, 0],
@@ -165,11 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_told_apart_from_damage() {
+    fn another_version_is_told_apart_from_damage() {
         let mut block = header().encode();
-        block[8] = 2;
-        let crc = crc32fast::hash(&block[..60]);
-        block[60..64].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&block), Err(BadHeader::Newer(2)));
+        for version in [1, 3] {
+            block[8] = version;
+            let crc = crc32fast::hash(&block[..60]);
+            block[60..64].copy_from_slice(&crc.to_le_bytes());
+            assert_eq!(SegmentHeader::decode(&block), Err(BadHeader::Version(version.into())));
+        }
     }
 }

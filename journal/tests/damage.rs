@@ -3,7 +3,8 @@
 mod groups;
 
 use groups::{
-    FIRST, SEGMENT, append, body, config, frame_of, offset, recover, stage_one, visit_forged, write_group, written,
+    FIRST, SEGMENT, append, body, config, frame_of, offset, recover, rest, stage_one, visit_forged, visit_rested,
+    write_group, written,
 };
 use postrider_journal::testing::FakeStorage;
 use postrider_journal::{Bound, Config, DamageKind, Home, Journal, Lookup, OpenError, Record, SegmentNumber, body_crc};
@@ -75,6 +76,51 @@ fn below_a_later_durable_mark_it_is_damage_and_else_the_end() {
     let (journal, seen) = recover(storage).unwrap();
     assert_eq!(sequences(&seen), (0..9).collect::<Vec<_>>());
     assert_eq!(journal.recovery().damages, 1);
+}
+
+#[test]
+fn a_log_at_rest_proves_its_last_group_once() {
+    assert_eq!(visit_rested(), (all_but(&[11]), 1));
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    assert!(journal.is_proven() && !journal.prove(), "nothing to prove");
+    append(&mut journal, 0..5);
+    assert!(!journal.is_proven());
+    rest(&mut journal);
+    let end = journal.appended();
+    assert!(journal.is_proven() && !journal.prove());
+    assert_eq!((journal.appended(), journal.durable()), (end, end), "once");
+}
+
+#[test]
+fn a_frame_that_proves_goes_into_the_next_segment_where_the_last_is_full() {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    let mut next = 0;
+    while !journal.appended().0.is_multiple_of(SEGMENT) {
+        append(&mut journal, next..next + 5);
+        next += 5;
+    }
+    rest(&mut journal);
+    assert!(journal.is_proven() && journal.appended().0 == SEGMENT + 2 * 4096, "{}", journal.appended());
+}
+
+#[test]
+fn an_end_in_order_says_where_it_was() {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    let homes: Vec<Home> = (0..3).flat_map(|group| append(&mut journal, group * 5..group * 5 + 5)).collect();
+    journal.end().unwrap();
+    let mut storage = journal.into_storage();
+    // The last group, which no frame proves, and the header of its frame.
+    storage.rot(FIRST, frame_of(homes[10]) + 10);
+    storage.rot(FIRST, offset(homes[14].position));
+    let (mut journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), all_but(&[14]));
+    assert_eq!((journal.recovery().damages, journal.recovery().cut.clone()), (2, None));
+    journal.end().unwrap();
+    let mut storage = journal.into_storage();
+    for number in storage.numbers() {
+        storage.remove(number);
+    }
+    assert!(matches!(recover(storage).err(), Some(OpenError::Missing(FIRST, _))));
 }
 
 #[test]

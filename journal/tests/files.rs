@@ -275,12 +275,12 @@ fn a_newer_format_is_refused_and_not_touched() {
     for slot in 0..2 {
         let path = directory.path().join(format!("epochs-{slot}"));
         let mut bytes = std::fs::read(&path).unwrap();
-        bytes[8] = 2;
+        bytes[8] = 3;
         std::fs::write(&path, bytes).unwrap();
     }
     let before = contents(directory.path());
     let error = open(directory.path(), Medium::Direct).err().unwrap();
-    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 3, known: 2, .. }), "{error}");
     assert_eq!(contents(directory.path()), before);
 }
 

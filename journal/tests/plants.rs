@@ -69,8 +69,16 @@ fn a_spool_without_bound_always_has_room() {
 }
 
 #[test]
+fn the_last_group_is_lost_to_one_bit_unless_a_frame_proves_it() {
+    plant::set("last-group-unproven");
+    let (seen, damages) = groups::visit_rested();
+    plant::set("");
+    assert!(seen.len() == 10 && damages == 0, "{seen:?}");
+}
+
+#[test]
 fn every_planted_bug_has_its_test() {
-    let elsewhere = ["unseeded-checksum", "head-in-closing-pad", "spool-without-bound"];
+    let elsewhere = ["unseeded-checksum", "head-in-closing-pad", "spool-without-bound", "last-group-unproven"];
     for (name, rule) in plant::LIST {
         assert!(BY_HISTORY.contains(name) || elsewhere.contains(name), "{name} ({rule})");
     }

@@ -3,7 +3,7 @@
 use crate::epoch::{BadTable, EpochTable};
 use crate::error::OpenError;
 use crate::position::{Position, SegmentNumber};
-use crate::segment::{BadHeader, FORMAT_VERSION, SegmentHeader};
+use crate::segment::{BadHeader, SegmentHeader};
 use crate::storage::{SegmentFile, Storage};
 
 /// A segment file.
@@ -46,7 +46,7 @@ impl Directory {
             let header = match SegmentHeader::decode(&file.header) {
                 Ok(header) => (header.number == file.number && header.bytes == file.bytes).then_some(header),
                 Err(BadHeader::Damaged) => None,
-                Err(BadHeader::Newer(version)) => return Err(newer(name, version)),
+                Err(BadHeader::Version(version)) => return Err(OpenError::version(name, version)),
             };
             let start = Position(file.number.0 * table.segment_bytes);
             let data_start = start + u64::from(table.block);
@@ -68,6 +68,7 @@ impl Directory {
 /// The better copy of the epoch table, and whether the other is as good; `None` in a new directory.
 pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTable, bool)>, OpenError> {
     let mut best: Option<EpochTable> = None;
+    let mut other = None;
     let mut present = 0;
     let mut good = 0;
     for slot in 0..2 {
@@ -82,17 +83,19 @@ pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTab
                     best = Some(table);
                 }
             }
-            Err(BadTable::Newer(version)) => return Err(newer(format!("epochs-{slot}"), version)),
+            Err(BadTable::Version { found, checked }) => {
+                let refused = OpenError::version(format!("epochs-{slot}"), found);
+                if checked {
+                    return Err(refused);
+                }
+                other = Some(refused);
+            }
             Err(BadTable::Damaged) => {}
         }
     }
     match best {
         Some(table) => Ok(Some((table, good == present))),
-        None if present > 0 => Err(OpenError::NoTable),
+        None if present > 0 => Err(other.unwrap_or(OpenError::NoTable)),
         None => Ok(None),
     }
-}
-
-fn newer(file: String, found: u16) -> OpenError {
-    OpenError::Newer { file, found, known: FORMAT_VERSION }
 }

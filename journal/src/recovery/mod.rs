@@ -13,11 +13,12 @@ use crate::cold::Cold;
 use crate::config::Config;
 use crate::epoch::{EpochTable, Life, MAX_LIVES};
 use crate::error::OpenError;
+use crate::group::Proof;
 use crate::image::ImageWriter;
 use crate::journal::Journal;
 use crate::plant::planted;
 use crate::position::{Epoch, Position, SegmentNumber};
-use crate::prepare::Preparing;
+use crate::prepare::{Preparing, mixed};
 use crate::reclaim::Head;
 use crate::segment::Segment;
 use crate::statistics::Statistics;
@@ -324,7 +325,10 @@ impl<S: Storage> Recovering<'_, S> {
         let first = self.first_after(tail.end);
         let keep_from = Position(tail.head.0 * self.table.segment_bytes);
         self.table.head = tail.head;
-        self.table.begin(Life { epoch, end: tail.end, first }, keep_from);
+        self.table.node = self.config.node;
+        self.table.ended = None;
+        let nonce = mixed(!self.config.keys);
+        self.table.begin(Life { epoch, node: self.config.node, end: tail.end, first, nonce }, keep_from);
         let bytes = self.table.encode();
         for slot in 0..2 {
             self.storage.write_table(slot, &bytes).map_err(OpenError::io(format!("written (epochs-{slot})")))?;
@@ -363,7 +367,16 @@ pub(crate) fn load<S: Storage>(
 }
 
 fn new_table(config: &Config) -> EpochTable {
-    EpochTable { block: config.block, segment_bytes: config.segment_bytes, head: SegmentNumber(0), lives: Vec::new() }
+    let log_id = [1, 2].map(|part| u128::from(mixed(!config.keys.wrapping_add(part))));
+    EpochTable {
+        block: config.block,
+        segment_bytes: config.segment_bytes,
+        head: SegmentNumber(0),
+        log_id: log_id[0] | log_id[1] << 64,
+        node: config.node,
+        ended: None,
+        lives: Vec::new(),
+    }
 }
 
 fn publish_all(mut writer: ImageWriter) {
@@ -383,6 +396,7 @@ fn assemble<S: Storage>(
         table,
         recovery,
         marks: Watermarks::at(first),
+        proof: Proof::default(),
         segments: VecDeque::new(),
         active: None,
         closing: VecDeque::new(),

@@ -35,7 +35,8 @@ struct Headers {
 /// Reads the last segments and finds the end.
 pub(crate) fn find<S: Storage>(storage: &mut S, directory: &Directory, table: &EpochTable) -> Result<Tail, OpenError> {
     let first = table.newest().expect("a table that was written lists a life").first;
-    let mut headers = Headers { durable: first, last_valid: first, heads: Vec::new() };
+    let known = table.ended.map_or(first, |ended| ended.max(first));
+    let mut headers = Headers { durable: known, last_valid: first, heads: Vec::new() };
     let mut loaded = BTreeMap::new();
     let newest = || directory.found.iter().rev().take_while(|found| found.end() > first);
     for (index, found) in newest().enumerate() {

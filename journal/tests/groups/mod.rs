@@ -114,6 +114,24 @@ pub fn visit_unmoved() -> Vec<u64> {
     seen.iter().take(5).map(|(sequence, _)| *sequence).collect()
 }
 
+/// What is visited, and the damages, when the last group of a log at rest is hit.
+pub fn visit_rested() -> (Vec<u64>, u64) {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    let homes: Vec<Home> = (0..3).flat_map(|group| append(&mut journal, group * 5..group * 5 + 5)).collect();
+    rest(&mut journal);
+    let mut storage = journal.into_storage();
+    storage.rot(FIRST, offset(homes[11].position));
+    let (journal, seen) = recover(storage).unwrap();
+    (seen.iter().map(|(sequence, _)| *sequence).collect(), journal.recovery().damages)
+}
+
+/// Nothing is appended for a while.
+pub fn rest(journal: &mut Journal<FakeStorage>) {
+    journal.prove();
+    journal.storage_mut().settle();
+    journal.poll().unwrap();
+}
+
 /// A pad frame as the format has it, unseeded.
 fn forged_pad(position: u64) -> Vec<u8> {
     let mut bytes = vec![0; 64];

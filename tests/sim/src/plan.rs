@@ -107,6 +107,7 @@ fn journal(random: &mut Random, segment_bytes: u64, scarce: bool) -> postrider_j
         spool_budget: Some(0),
         prepared: 1 + random.index(2),
         keys: random.next(),
+        node: 1,
     }
 }
 

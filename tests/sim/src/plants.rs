@@ -15,6 +15,7 @@ const BEDS: &[Bed] = &[
 /// What the simulator cannot see, see docs/simulation.md.
 const ELSEWHERE: &[&str] = &[
     "unseeded-checksum",
+    "last-group-unproven",
     "unbounded-handle",
     "extension-unbounded",
     "returned-never-expires",

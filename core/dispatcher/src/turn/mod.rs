@@ -23,6 +23,9 @@ const UNHURRIED_BYTES: u64 = 256 * 1024;
 /// Nanoseconds after which unsynced bytes are synced though nobody waits (acknowledgements, for the most part).
 const UNHURRIED_NANOS: u64 = 10_000_000;
 
+/// Nanoseconds in which nothing was appended, after which a frame of its own proves the last group durable (R2).
+const REST_NANOS: u64 = 100_000_000;
+
 /// Batches of deliveries that one turn makes for a port at most.
 const DELIVERY_BATCHES: usize = 2;
 
@@ -37,6 +40,13 @@ pub struct Turned {
     pub deadline: Option<u64>,
     /// Who is expected, if it is not worth waking up for less.
     pub company: Option<Company>,
+}
+
+/// Since when nothing was appended to the log, which then ended here.
+#[derive(Clone, Copy, Default)]
+struct Rest {
+    since: u64,
+    appended: Position,
 }
 
 /// What a turn said to the ports.
@@ -71,6 +81,7 @@ pub struct BrokerTurn<S: Storage, P: Spill> {
     /// No batch is taken until the log has come further.
     waits_for_log: bool,
     unsynced_since: Option<u64>,
+    rest: Rest,
     gathering: Gathering,
     shedding: Shedding,
     statistics: TurnStatistics,
@@ -92,6 +103,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             first_port: 0,
             waits_for_log: false,
             unsynced_since: None,
+            rest: Rest::default(),
             gathering: Gathering::default(),
             shedding: Shedding::default(),
             statistics: TurnStatistics::default(),
@@ -120,10 +132,11 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         let Said { anything: said, filled } = self.close_outbox(appended);
         let more = more || filled || (self.waits_for_log && self.broker.walks());
         self.sync(now);
+        self.prove(now, appended);
         let busy = news.any() || commands > 0 || more || said;
         self.statistics.commands += commands as u64;
         self.statistics.turns += u64::from(busy);
-        Ok(Turned { busy, more, deadline: self.deadline(), company: self.company() })
+        Ok(Turned { busy, more, deadline: self.deadline(now), company: self.company() })
     }
 
     /// Whether a port or the journal has something for the broker: looked at once more before the thread sleeps (R26).
@@ -165,7 +178,17 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
 
     /// Syncs what is unsynced, though nobody waits: the process is to end.
     pub fn hurry(&mut self) {
-        self.logs.journal.submit();
+        let journal = &mut self.logs.journal;
+        if !journal.submit() {
+            journal.prove();
+        }
+    }
+
+    /// The last thing before an orderly end of the process, when all is drained. Blocks.
+    pub fn end(&mut self) {
+        if let Err(error) = self.logs.journal.end() {
+            tracing::warn!(%error, "the end of the log could not be written down; the next start looks for it");
+        }
     }
 
     fn open_outbox(&mut self) {
@@ -264,6 +287,15 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
     }
 
+    /// Once after a while in which nothing was appended.
+    fn prove(&mut self, now: Now, appended: Position) {
+        if self.rest.appended != appended {
+            self.rest = Rest { since: now.nanos, appended };
+        } else if now.nanos >= self.rest.since + REST_NANOS {
+            self.logs.journal.prove();
+        }
+    }
+
     /// Only where all come through one port: of what comes through another, one thing that happens may be a whole batch.
     fn company(&self) -> Option<Company> {
         match self.ports.len() {
@@ -273,9 +305,11 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
     }
 
-    fn deadline(&self) -> Option<u64> {
+    fn deadline(&self, now: Now) -> Option<u64> {
         let sync = self.unsynced_since.map(|since| since + UNHURRIED_NANOS).filter(|_| !self.logs.journal.in_flight());
         let gathered = self.gathering.until();
-        [self.broker.deadline(), self.logs.deadline(), sync, gathered].into_iter().flatten().min()
+        let rest = (self.rest.since + REST_NANOS > now.nanos && !self.logs.journal.is_proven())
+            .then_some(self.rest.since + REST_NANOS);
+        [self.broker.deadline(), self.logs.deadline(), sync, gathered, rest].into_iter().flatten().min()
     }
 }
