@@ -50,6 +50,7 @@ impl Broker {
             publisher: 0,
             elsewhere: false,
             run_from: None,
+            instead: None,
         };
         self.advisory_target = target;
         self.store(Store::Spool, &[topic], arrival, step);

@@ -133,7 +133,8 @@ impl Broker {
         let Ok(target) = self.resolve(queue, step) else { return self.drop_message(index, false, step) };
         let Message { publisher, .. } = *self.message(index);
         let crc = body_crc(record);
-        let arrival = Arrival { record, crc, expiration: 0, publisher, elsewhere: false, run_from: None };
+        let arrival =
+            Arrival { record, crc, expiration: 0, publisher, elsewhere: false, run_from: None, instead: None };
         self.store(Store::Journal, &[target], arrival, step);
         self.statistics.expired += u64::from(matches!(cause, Cause::Expired));
         self.statistics.dead_lettered += 1;

@@ -46,6 +46,8 @@ pub(crate) mod flag {
     pub const ELSEWHERE: u8 = 2;
     /// A consumer has it.
     pub const IN_FLIGHT: u8 = 4;
+    /// A dead letter with its message id is there already, of another of its places.
+    pub const COPIED: u8 = 8;
 }
 
 /// A message in one place. 64 bytes: one cache line, and not parts of two.

@@ -7,11 +7,11 @@ use crate::items::Item;
 use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, Message, MessageIndex, flag};
 use crate::plant::planted;
-use crate::records::{self, MessageMeta, Placement, kind};
+use crate::records::{self, Instead, MessageMeta, Placement, kind};
 use postrider_journal::{Generation, Home, Pressure, Record};
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
-use postrider_model::{ConnectionHandle, Event, MessageView, PortIndex, Sequence};
+use postrider_model::{ConnectionHandle, Destination, Event, MessageView, PortIndex, Sequence};
 
 /// A record that is to be stored, or is being recovered.
 #[derive(Clone, Copy)]
@@ -24,6 +24,8 @@ pub(crate) struct Arrival<'a> {
     pub elsewhere: bool,
     /// First of the run of stored sends that this one ends (R17).
     pub run_from: Option<i64>,
+    /// The place that it takes (R34).
+    pub instead: Option<Instead>,
 }
 
 impl Broker {
@@ -136,7 +138,8 @@ impl Broker {
         let view = MessageView::parse(record).expect("the shard hands whole records over");
         let publisher = self.connections[connection.0].serial;
         let expiration = view.expiration();
-        let mut arrival = Arrival { record, crc: publish.record_crc, expiration, publisher, elsewhere, run_from: None };
+        let (crc, run_from, instead) = (publish.record_crc, None, None);
+        let mut arrival = Arrival { record, crc, expiration, publisher, elsewhere, run_from, instead };
         self.statistics.published += 1;
         let (stored, passing) = parts.split_at(split);
         if !stored.is_empty() {
@@ -190,10 +193,11 @@ impl Broker {
             let offered = store == Store::Journal && self.credit_waits(*part);
             let destination = self.destinations.get(*part).id.unwrap_or_default();
             let sequence = Sequence(first.0 + number as u64);
-            placements.push(Placement { destination, sequence, offered, redeliveries: 0 });
+            placements.push(Placement { destination, sequence, offered, copied: false, redeliveries: 0 });
         }
         if store == Store::Journal {
-            let message = MessageMeta { elsewhere: arrival.elsewhere, run_from: arrival.run_from };
+            let Arrival { elsewhere, run_from, instead, .. } = arrival;
+            let message = MessageMeta { elsewhere, run_from, instead };
             records::write_message(&mut meta, message, &placements);
         }
         let Arrival { record: body, crc: body_crc, .. } = arrival;
@@ -218,7 +222,7 @@ impl Broker {
         parts: &[DestinationIndex],
         placements: &[Placement],
     ) {
-        let mut sibling = MessageIndex::NONE;
+        let (mut sibling, mut item) = (MessageIndex::NONE, None);
         for (part, placement) in parts.iter().zip(placements).rev() {
             let bit = |set: bool, bit: u8| if set { bit } else { 0 };
             let message = Message {
@@ -233,14 +237,16 @@ impl Broker {
                 sibling,
                 publisher: arrival.publisher,
                 redeliveries: placement.redeliveries,
-                flags: bit(placement.offered, flag::OFFERED) | bit(arrival.elsewhere, flag::ELSEWHERE),
+                flags: bit(placement.offered, flag::OFFERED)
+                    | bit(placement.copied, flag::COPIED)
+                    | bit(arrival.elsewhere, flag::ELSEWHERE),
                 store,
             };
-            let item = message_home(&message);
+            item = Some(message_home(&message));
             sibling = MessageIndex(self.messages.insert(message));
-            if *part == parts[0] {
-                self.segments(store).place(item, Item::Message(sibling));
-            }
+        }
+        if let Some(item) = item {
+            self.segments(store).place(item, Item::Message(sibling));
         }
         let mut index = sibling;
         while index != MessageIndex::NONE {
@@ -271,16 +277,18 @@ impl Broker {
         self.schedule(destination);
     }
 
-    /// What a send to a connection's number would have to create: destinations, and bytes.
-    pub(crate) fn undefined_parts(&self, port: PortIndex, handle: ConnectionHandle, number: u32) -> (u32, u64) {
-        let connection = self.peek_connection(port, handle).map(|index| &self.connections[index.0]);
-        let definition = connection.and_then(|known| known.definitions.get(number as usize)?.as_ref());
-        let Some(definition) = definition else { return (0, 0) };
-        if definition.parts.iter().all(|part| self.destinations.is_valid(*part)) && !definition.parts.is_empty() {
-            return (0, 0);
-        }
-        let bytes = definition.names.iter().map(|name| 64 + name.name.len() as u64).sum();
-        (definition.names.len() as u32, bytes)
+    /// The places of a send to a connection's number, and whether all of them are there.
+    pub(crate) fn places_of(
+        &self,
+        port: PortIndex,
+        handle: ConnectionHandle,
+        number: u32,
+    ) -> Option<(&[Destination], bool)> {
+        let connection = &self.connections[self.peek_connection(port, handle)?.0];
+        let definition = connection.definitions.get(number as usize)?.as_ref()?;
+        let resolved = definition.parts.len() == definition.names.len();
+        let there = resolved && definition.parts.iter().all(|part| self.destinations.is_valid(*part));
+        Some((&definition.names, there))
     }
 
     /// Whether a message that comes now will be taken at once: then its own record says that it may have been delivered (R15).

@@ -161,18 +161,20 @@ impl Broker {
             }
             Lookup::Damaged => return self.leave_damaged(head, step),
         };
-        let bytes = 600 + u64::from(message.length);
+        let mut placements = std::mem::take(&mut self.placements);
+        self.live_placements(head, &mut placements);
+        let bytes = records::message_bytes(placements.len() as u64) + u64::from(message.length);
         if !step.log.reserve(Bound { records: 2, bytes }) {
+            self.placements = placements;
             return false;
         }
         self.flush_acknowledged(step);
         let body = extent.bytes(message.position, message.length as usize);
-        let mut placements = std::mem::take(&mut self.placements);
         let mut meta = std::mem::take(&mut self.meta);
-        self.live_placements(head, &mut placements);
         if !placements.is_empty() {
             let elsewhere = message.has(crate::messages::flag::ELSEWHERE);
-            let sequence = records::write_message(&mut meta, MessageMeta { elsewhere, run_from: None }, &placements);
+            let sequence =
+                records::write_message(&mut meta, MessageMeta { elsewhere, ..MessageMeta::default() }, &placements);
             let crc = message.crc;
             let record =
                 Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc: crc };
@@ -197,7 +199,7 @@ impl Broker {
         let Some(extent) = found.extent() else { return };
         let bytes = 600 + u64::from(message.length);
         if message.position < step.log.committed() && step.log.reserve(Bound { records: 1, bytes }) {
-            let placement = Placement { destination, sequence: message.sequence, offered: false, redeliveries: 0 };
+            let placement = Placement { destination, sequence: message.sequence, ..Placement::default() };
             let mut meta = Vec::new();
             records::write_message(&mut meta, MessageMeta::default(), &[placement]);
             let body = extent.bytes(message.position, message.length as usize);
@@ -219,6 +221,7 @@ impl Broker {
                     destination,
                     sequence: message.sequence,
                     offered: message.has(crate::messages::flag::OFFERED),
+                    copied: message.has(crate::messages::flag::COPIED),
                     redeliveries: message.redeliveries,
                 });
             }

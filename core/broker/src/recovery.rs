@@ -7,11 +7,11 @@ use crate::log::Store;
 use crate::messages::{DestinationIndex, MessageIndex, flag};
 use crate::plant::planted;
 use crate::publish::Arrival;
-use crate::records::{self, Placement, kind};
+use crate::records::{self, MetaError, Placement, kind};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use postrider_journal::{FIRST_IGNORABLE_KIND, Generation, Home, Position, Record};
-use postrider_model::record::Tag;
+use postrider_model::record::{RecordError, Tag};
 use postrider_model::{MessageView, Now, Sequence};
 use std::fmt;
 
@@ -20,6 +20,13 @@ use std::fmt;
 pub enum RecoverError {
     /// Written by a newer version.
     UnknownKind {
+        /// The record's kind.
+        kind: u8,
+        /// Where it is.
+        position: Position,
+    },
+    /// It says what only a newer version knows (R38).
+    UnknownBits {
         /// The record's kind.
         kind: u8,
         /// Where it is.
@@ -38,7 +45,16 @@ impl fmt::Display for RecoverError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RecoverError::UnknownKind { kind, position } => {
-                write!(formatter, "record of kind {kind} at {position} is of a newer version: start that version")
+                write!(
+                    formatter,
+                    "record of kind {kind} at {position} is of another version: start the version that wrote it"
+                )
+            }
+            RecoverError::UnknownBits { kind, position } => {
+                write!(
+                    formatter,
+                    "record of kind {kind} at {position} says what only a newer version knows: start that version"
+                )
             }
             RecoverError::Malformed { kind, position } => {
                 write!(
@@ -81,8 +97,14 @@ impl Broker {
         }
         self.journal.note(home.segment, home.ordinal, Generation::Young);
         let (kind, position) = (record.kind, home.position);
+        if record.flags != 0 && kind < FIRST_IGNORABLE_KIND {
+            return Err(RecoverError::UnknownBits { kind, position });
+        }
         let done = match kind {
-            kind::MESSAGE => self.recover_message(record, home),
+            kind::MESSAGE => match self.recover_message(record, home) {
+                Err(MetaError::Newer) => return Err(RecoverError::UnknownBits { kind, position }),
+                outcome => outcome.ok(),
+            },
             kind::ACKNOWLEDGE => self.recover_acknowledged(record.meta),
             kind::DESTINATION => self.recover_destination(record.meta, home),
             kind::DELETE => records::read_delete(record.meta).map(|id| self.recover_delete(id)),
@@ -108,12 +130,15 @@ impl Broker {
         self.recovery.as_mut().expect("records are being recovered")
     }
 
-    fn recover_message(&mut self, record: &Record<'_>, home: Home) -> Option<()> {
+    fn recover_message(&mut self, record: &Record<'_>, home: Home) -> Result<(), MetaError> {
         let mut placements = std::mem::take(&mut self.recovery().placements);
         placements.clear();
         let meta = records::read_message(record.meta, Sequence(record.sequence), &mut placements)?;
-        let view = MessageView::parse(record.body).ok()?;
-        let known = self.recovery().by_sequence.get(&placements.first()?.sequence.0).copied();
+        let view = MessageView::parse(record.body).map_err(|error| match error {
+            RecordError::NewerFormat(_) => MetaError::Newer,
+            RecordError::Malformed => MetaError::Malformed,
+        })?;
+        let known = self.recovery().by_sequence.get(&record.sequence).copied();
         match known {
             Some(index) => self.recover_move(index, &placements, home),
             None => {
@@ -124,6 +149,7 @@ impl Broker {
                     publisher: 0,
                     elsewhere: meta.elsewhere,
                     run_from: meta.run_from,
+                    instead: meta.instead,
                 };
                 let parts: Vec<DestinationIndex> =
                     placements.iter().map(|placement| self.destination_by_id(placement.destination)).collect();
@@ -132,12 +158,17 @@ impl Broker {
         }
         if let Some(from) = meta.run_from {
             let header = view.header();
-            let connection = view.field(Tag::ProducerConnection)?;
+            let connection = view.field(Tag::ProducerConnection).ok_or(MetaError::Malformed)?;
             let producer = (header.producer_session, header.producer_value);
             self.recover_run(connection, producer, (from, header.producer_sequence), home.segment);
         }
+        if let Some(instead) = meta.instead
+            && let Some(index) = self.recovery().by_sequence.remove(&instead.sequence.0)
+        {
+            self.remove_message(index);
+        }
         self.recovery().placements = placements;
-        Some(())
+        Ok(())
     }
 
     /// The same message once more: reclaim had moved it.
@@ -151,6 +182,7 @@ impl Broker {
             let Some(message) = index.and_then(|index| self.messages.get_mut(index.0)) else { continue };
             message.redeliveries = placement.redeliveries;
             message.flags |= if placement.offered { flag::OFFERED } else { 0 };
+            message.flags |= if placement.copied { flag::COPIED } else { 0 };
         }
     }
 

@@ -6,8 +6,10 @@ use crate::jobs::acknowledgement_bound;
 use crate::log::Log;
 use crate::outbox::Outbox;
 use crate::plant::planted;
+use crate::records::message_bytes;
 use postrider_journal::Bound;
-use postrider_model::{Command, CommandBatch, Destination, Now, PortIndex, limits};
+use postrider_model::command::Publish;
+use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, Now, PortIndex, limits};
 
 /// Deliveries and messages looked at in one turn.
 const TURN_STEPS: usize = 8_192;
@@ -19,13 +21,31 @@ const _: () = assert!(JOB_STEPS as u64 * 100 <= limits::JOB_SLICE_NANOS);
 /// Bytes of a small record's meta, at most, but for names.
 const SMALL: u64 = 64;
 
+/// What a batch has defined or will create so far: what its own sends refer to (R39).
+#[derive(Default)]
+struct Defined<'a>(Vec<(ConnectionHandle, u32, &'a [Destination])>);
+
+impl<'a> Defined<'a> {
+    fn find(&self, connection: ConnectionHandle, number: u32) -> Option<&'a [Destination]> {
+        let is_it = |known: &&(ConnectionHandle, u32, &'a [Destination])| (known.0, known.1) == (connection, number);
+        self.0.iter().rev().find(is_it).map(|(_, _, names)| *names)
+    }
+}
+
+/// What creating all of these destinations stages.
+fn creation_bound(names: &[Destination]) -> Bound {
+    let bytes = names.iter().map(|destination| SMALL + destination.name.len() as u64).sum();
+    Bound { records: 2 * names.len() as u32, bytes }
+}
+
 impl Broker {
     /// An upper bound of what handling the batch stages in the journal (R6).
     #[must_use]
     pub fn bound(&self, port: PortIndex, batch: &CommandBatch) -> Bound {
         let mut bound = acknowledgement_bound(0);
+        let mut defined = Defined::default();
         for command in &batch.commands {
-            bound = bound.and(self.command_bound(port, command));
+            bound = bound.and(self.command_bound(port, command, &mut defined));
         }
         bound
     }
@@ -36,8 +56,9 @@ impl Broker {
     pub fn bound_within(&self, port: PortIndex, batch: &CommandBatch, frame_bytes: u64) -> (Bound, Vec<usize>) {
         let mut bound = acknowledgement_bound(0);
         let mut refused = Vec::new();
+        let mut defined = Defined::default();
         for (index, command) in batch.commands.iter().enumerate() {
-            let with = bound.and(self.command_bound(port, command));
+            let with = bound.and(self.command_bound(port, command, &mut defined));
             if with.frame_bytes() > frame_bytes && matches!(command, Command::Publish(publish) if publish.persistent) {
                 refused.push(index);
             } else {
@@ -47,22 +68,20 @@ impl Broker {
         (bound, refused)
     }
 
-    fn command_bound(&self, port: PortIndex, command: &Command) -> Bound {
-        let names = |destinations: &[Destination]| {
-            let bytes = destinations.iter().map(|destination| SMALL + destination.name.len() as u64).sum();
-            Bound { records: 2 * destinations.len() as u32, bytes }
-        };
+    fn command_bound<'a>(&'a self, port: PortIndex, command: &'a Command, defined: &mut Defined<'a>) -> Bound {
         match command {
             Command::Publish(publish) => {
-                let places = 24 + 8 * limits::COMPOSITE_PARTS as u64;
-                let unused = self.undefined_parts(port, publish.connection, publish.destination);
+                let (places, created) = self.places_bound(port, publish, defined);
                 let stored = if publish.persistent { u64::from(publish.record.length) } else { 0 };
-                Bound { records: 1 + 2 * unused.0, bytes: stored + places + unused.1 }
+                Bound { records: 1, bytes: stored + message_bytes(places) }.and(created)
             }
-            // A destination is created by the first send to it, which may be in the same batch.
-            Command::DefineDestination { destinations, .. } => names(destinations),
-            Command::OpenProducer(open) => names(&open.destinations),
-            Command::OpenConsumer(open) => names(&open.destinations),
+            // The first send to it creates it, which may be in the same batch.
+            Command::DefineDestination { connection, number, destinations } => {
+                defined.0.push((*connection, *number, destinations));
+                creation_bound(destinations)
+            }
+            Command::OpenProducer(open) => creation_bound(&open.destinations),
+            Command::OpenConsumer(open) => creation_bound(&open.destinations),
             Command::Acknowledge(acknowledge) => {
                 acknowledgement_bound(u64::from(acknowledge.count.min(limits::HANDLE_STEPS as u32)))
             }
@@ -73,6 +92,22 @@ impl Broker {
                 Bound { records: 4, bytes: 2 * SMALL + destination.name.len() as u64 }
             }
             _ => Bound::default(),
+        }
+    }
+
+    /// How many places a send has, and what creating those that are not there stages, once a batch.
+    fn places_bound<'a>(&'a self, port: PortIndex, publish: &Publish, defined: &mut Defined<'a>) -> (u64, Bound) {
+        let (connection, number) = (publish.connection, publish.destination);
+        if let Some(names) = defined.find(connection, number) {
+            return (names.len() as u64, Bound::default());
+        }
+        match self.places_of(port, connection, number) {
+            None => (0, Bound::default()),
+            Some((names, true)) => (names.len() as u64, Bound::default()),
+            Some((names, false)) => {
+                defined.0.push((connection, number, names));
+                (names.len() as u64, creation_bound(names))
+            }
         }
     }
 

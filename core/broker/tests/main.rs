@@ -6,6 +6,7 @@ mod cost;
 mod damage;
 mod log;
 mod model;
+mod places;
 #[cfg(feature = "plant")]
 mod plants;
 mod queue;

@@ -37,6 +37,9 @@ pub const HALF_FRAME_BUDGET_BYTES: usize = 256 * 1024 * 1024;
 /// Destinations that one connection can have defined at a time; the shard starts over beyond.
 pub const CONNECTION_DESTINATIONS: u32 = 4096;
 
+/// Places of one message (R39).
+pub const PLACES: usize = 4_096;
+
 /// Parts of a composite destination.
 pub const COMPOSITE_PARTS: usize = 64;
 
@@ -58,4 +61,5 @@ pub const JOB_SLICE_NANOS: u64 = 200_000;
 const _: () = assert!(WRITTEN_REPORT_BYTES * 2 <= SEND_WINDOW_BYTES, "an unreported rest must not close the window");
 const _: () = assert!(BATCH_COMMANDS <= BATCH_EVENTS, "every command may have its reply in one batch");
 const _: () = assert!(SEND_WINDOW_BYTES <= LARGEST_SEND_WINDOW_BYTES, "it grows");
+const _: () = assert!(COMPOSITE_PARTS <= PLACES, "a send to all parts is one record");
 const _: () = assert!(MAX_FRAME_BYTES < u32::MAX as u64, "lengths of records are 32 bits");
