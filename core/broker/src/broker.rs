@@ -1,7 +1,7 @@
 //! The broker: the state, and where its commands go.
 
 use crate::acknowledge::Acknowledged;
-use crate::advisory::Replay;
+use crate::advisory::{AdvisoryTopics, Replay};
 use crate::config::Config;
 use crate::connection::{Connection, Port};
 use crate::consumer::Consumer;
@@ -75,6 +75,7 @@ pub struct Broker {
     /// Temporary destinations, in the order in which they came.
     pub(crate) temporaries: BTreeMap<u64, DestinationIndex>,
     pub(crate) replays: VecDeque<Replay>,
+    pub(crate) advisory_topics: AdvisoryTopics,
     /// The only consumer of the advisory that is being stored.
     pub(crate) advisory_target: Option<ConsumerIndex>,
     pub(crate) advisories: i64,
@@ -128,6 +129,7 @@ impl Broker {
             allowances_without_end: Vec::new(),
             temporaries: BTreeMap::new(),
             replays: VecDeque::new(),
+            advisory_topics: AdvisoryTopics::default(),
             advisory_target: None,
             advisories: 0,
             next_sweep: 0,

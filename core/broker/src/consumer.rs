@@ -1,5 +1,6 @@
 //! Consumers: how they come and go.
 
+use crate::advisory;
 use crate::broker::{Broker, Step};
 use crate::browse::Browse;
 use crate::deque::Deque;
@@ -83,6 +84,10 @@ pub(crate) struct Consumer {
     pub served: bool,
     /// A destination went with messages in flight here: acknowledgements of them are not an error.
     pub orphaned: bool,
+    /// It hears of temporary destinations only: whatever its prefetch, it takes them as they come, and before others (R57).
+    pub watches: bool,
+    /// It has not been told of all temporary destinations that were there when it came.
+    pub replaying: bool,
     pub hungry: bool,
     pub waits_for_window: bool,
     pub waits_for_room: bool,
@@ -93,8 +98,9 @@ pub(crate) struct Consumer {
 impl Broker {
     pub(crate) fn open_consumer<L: Log>(&mut self, port: PortIndex, open: &OpenConsumer, step: &mut Step<'_, L>) {
         let Some(connection) = self.connection(port, open.connection) else { return };
+        let before = self.jobs.pushed();
         match self.try_open_consumer(port, connection, open, step) {
-            Ok(()) => self.reply(port, open.connection, open.request, step),
+            Ok(()) => self.reply_after_jobs(port, open.connection, open.request, before, step),
             Err((failure, message)) => {
                 let correlation = open.request.wanted.then_some(open.request.command);
                 let refused = Some(open.consumer);
@@ -161,6 +167,8 @@ impl Broker {
             aside: Vec::new(),
             served: false,
             orphaned: false,
+            watches: open.prefetch > 0 && advisory::is_watcher(&open.destinations),
+            replaying: false,
             hungry: false,
             waits_for_window: false,
             waits_for_room: false,

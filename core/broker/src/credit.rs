@@ -29,7 +29,8 @@ impl Consumer {
             return u32::from(self.grant.is_some());
         }
         let allowed = self.prefetch.saturating_add(self.extension) + u32::from(planted("credit-ignored"));
-        allowed.saturating_sub(held)
+        let credit = allowed.saturating_sub(held);
+        if credit == 0 && self.watches { 1 } else { credit }
     }
 
     /// Messages that it has.
@@ -86,7 +87,11 @@ impl Broker {
         let consumer = &mut self.consumers[index.0];
         if !consumer.hungry && (!consumer.starved.is_empty() || consumer.browse.is_some()) {
             consumer.hungry = true;
-            self.hungry.push_back(index);
+            if consumer.watches && !planted("advisory-overtaken") {
+                self.hungry.push_front(index);
+            } else {
+                self.hungry.push_back(index);
+            }
         }
     }
 

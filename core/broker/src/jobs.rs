@@ -1,5 +1,6 @@
 //! What takes long, in slices (R25).
 
+use crate::advisory::Passage;
 use crate::broker::{Broker, Step};
 use crate::consumer::InFlight;
 use crate::dead_letter::{Cause, Wait};
@@ -7,13 +8,13 @@ use crate::deque::Deque;
 use crate::destination::Reference;
 use crate::dispatch::Budget;
 use crate::log::{Log, Store};
-use crate::messages::DestinationIndex;
+use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
 use crate::records::{ACKNOWLEDGED_BYTES, RUN_BYTES};
 use crate::redelivery::Delivered;
 use crate::slab::Slab;
 use postrider_journal::Bound;
-use postrider_model::{Event, PortIndex};
+use postrider_model::{ConsumerHandle, Event, PortIndex};
 use std::collections::VecDeque;
 
 /// What becomes of messages that a consumer is done with.
@@ -32,6 +33,10 @@ pub(crate) enum Job {
     Return { entries: Deque<InFlight>, delivered: Delivered, held: Vec<Reference> },
     /// A destination that is gone, with its messages.
     Empty { destination: DestinationIndex },
+    /// An advisory that each port is to take.
+    Advise(Passage),
+    /// A consumer that is to hear of all temporary destinations that were there when it came.
+    CatchUp { consumer: ConsumerIndex, handle: ConsumerHandle, passages: Option<Vec<Passage>> },
 }
 
 /// A job in its turn, and the answer that waits for it.
@@ -114,6 +119,12 @@ enum Slice {
     NextTurn,
 }
 
+/// A look at something costs a step.
+fn look(budget: &mut Budget, done: bool) -> Slice {
+    budget.spend(1);
+    if done { Slice::Done } else { Slice::Waits }
+}
+
 /// Steps of a slice, while there are more jobs than get larger ones in a turn.
 const SLICE_STEPS: usize = 250;
 
@@ -189,6 +200,10 @@ impl Broker {
                 Slice::Done
             }
             Job::Empty { destination } => self.empty_some(*destination, budget, step),
+            Job::Advise(passage) => look(budget, self.has_passed(passage)),
+            Job::CatchUp { consumer, handle, passages } => {
+                look(budget, self.has_caught_up(*consumer, *handle, passages))
+            }
         }
     }
 

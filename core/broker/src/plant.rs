@@ -24,5 +24,6 @@ postrider_journal::planted_bugs! {
     ("returned-never-expires", "R56: only what nobody has had is looked at for expired messages"),
     ("credit-for-taken-only", "R58: a send that is refused keeps its part of the producer's window"),
     ("redelivered-by-match", "a session's last message marks only the consumer that had it"),
+    ("advisory-overtaken", "R57: advisories take their turn among all other messages, and answers do not wait for them"),
     ("lost-return-order", "what a closed consumer had goes behind newer messages"),
 }

@@ -26,6 +26,7 @@ impl Broker {
             let refusal = (Failure::InvalidDestination, text.into());
             return self.refuse(port, create.connection, create.request, refusal, step);
         }
+        let before = self.jobs.pushed();
         if self.destinations.find(&create.destination).is_none() {
             let index = self.destinations.add(create.destination.clone(), None);
             let (added, removed) = (create.added.clone(), create.removed.clone());
@@ -35,7 +36,7 @@ impl Broker {
             self.temporaries.insert(self.destinations.get(index).serial, index);
             self.advise(index, true, None, step);
         }
-        self.reply(port, create.connection, create.request, step);
+        self.reply_after_jobs(port, create.connection, create.request, before, step);
     }
 
     /// A temporary destination goes with its connection.

@@ -116,7 +116,17 @@ impl Topic {
         self.take_any()
     }
 
-    fn end(&self) -> u64 {
+    /// Whether those who walk, of one port or of all, have come so far.
+    pub fn is_passed(&self, end: u64, port: Option<PortIndex>) -> bool {
+        let is_behind = |group: &Group| !group.walkers.is_empty() && group.cursor < end;
+        match port {
+            Some(port) => !self.groups.get(usize::from(port.0)).is_some_and(is_behind),
+            None => !self.groups.iter().any(is_behind),
+        }
+    }
+
+    /// Number of the message that comes next.
+    pub fn end(&self) -> u64 {
         self.first + self.list.len() as u64
     }
 

@@ -117,6 +117,7 @@ impl Broker {
         let mut budget = Budget(TURN_STEPS);
         self.note_commit(step);
         self.wake_ports(step.out);
+        self.serve_advisories(&mut budget, step);
         let mut more = self.run_replays(&mut budget, step);
         self.serve_all(&mut budget, step);
         self.start_sweep(now);
@@ -153,6 +154,10 @@ impl Broker {
                 self.consumers[consumer.0].hungry = false;
                 if self.feed(consumer, budget, step) {
                     self.wake(consumer);
+                }
+                // One that has caught up walks with the others again, and so gets what is the next for all.
+                if self.consumers[consumer.0].watches {
+                    self.serve_advisories(budget, step);
                 }
             } else if let Some(index) = self.scheduled.pop_front() {
                 if self.destinations.try_get(index).is_none() {

@@ -17,6 +17,7 @@ fn is_seen() -> Option<&'static str> {
         ("extension", acknowledge::a_count_of_seen_messages_lifts_no_prefetch),
         ("window", queue::the_send_window_and_the_ring_hold_dispatch_until_they_open),
         ("spool", topic::a_slow_subscriber_holds_its_segments),
+        ("advisories", topic::an_advisory_stands_before_the_answer_and_before_what_it_allows),
         ("answers", waiting::an_answer_waits_for_its_own_jobs_only),
         ("spool's limit", spooling::with_a_full_spool_a_slow_subscriber_loses_the_oldest),
         ("bounds", waiting::a_turn_does_a_bounded_amount),

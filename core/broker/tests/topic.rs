@@ -1,6 +1,8 @@
 //! Topics, and temporary destinations with their advisories.
 
+use crate::log::TestLog;
 use crate::world::{Told, World, handle, queue, record, topic, wanted};
+use postrider_broker::Config;
 use postrider_model::command::AcknowledgeKind::Standard;
 use postrider_model::command::{LastDelivered, Request};
 use postrider_model::event::Failure;
@@ -192,6 +194,83 @@ pub fn temporary_destinations_are_told_of_before_their_creator_is_answered() {
     let events = world.events(1);
     let [Event::Failed { failure, message, .. }] = &events[..] else { panic!("{events:?}") };
     assert_eq!((*failure, &**message), (Failure::DestinationDoesNotExist, "temp-queue://ID:x:1"));
+}
+
+/// The ring of another port is full when a temporary queue is made: its creator has no answer before that port has the advisory, and
+/// what comes for that port meanwhile goes behind it (R57).
+#[test]
+pub fn an_advisory_stands_before_the_answer_and_before_what_it_allows() {
+    let mut world = World::new();
+    let advisories = [topic("ActiveMQ.Advisory.TempQueue"), topic("ActiveMQ.Advisory.TempTopic")];
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    world.consume(1, 1, 5, &queue("q"), 10);
+    let open = world.open(1, 4, &advisories, 1_000);
+    world.consume_as(1, open);
+    world.settle();
+    world.heard(1);
+    world.heard(0);
+    world.full = Some(1);
+    world.send(0, 1, &queue("q"), "earlier", false);
+    world.heard(0);
+    world.create_temporary(0, 1, &temporary("ID:a:1"));
+    world.settle();
+    assert!(world.events(0).is_empty(), "a port does not know");
+    world.send(0, 1, &queue("q"), "request", false);
+    world.full = None;
+    world.settle();
+    let consumers: Vec<u32> = world.got(1).iter().map(|got| got.consumer.slot).collect();
+    assert_eq!(consumers, [4, 5, 5]);
+    let replies = world.events(0).into_iter().filter(|event| matches!(event, Event::Reply { correlation: 4, .. }));
+    assert_eq!(replies.count(), 1);
+}
+
+#[test]
+pub fn a_watcher_whose_window_was_shut_hears_before_its_connections_others() {
+    let mut world = World::new();
+    world.sockets_take = false;
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    world.consume(1, 1, 5, &queue("q"), 100);
+    let open = world.open(1, 4, &[topic("ActiveMQ.Advisory.TempQueue")], 1_000);
+    world.consume_as(1, open);
+    let text = "x".repeat(10_000);
+    (0..27).for_each(|_| world.send(0, 1, &queue("q"), &text, false));
+    let bytes = world.got(1).iter().map(|got| got.record.len() as u32).sum();
+    world.create_temporary(0, 1, &temporary("ID:a:1"));
+    world.settle();
+    world.heard(0);
+    world.run(1, Command::Written { connection: handle(1), bytes });
+    let consumers: Vec<u32> = world.got(1).iter().map(|got| got.consumer.slot).collect();
+    assert_eq!(consumers, [4, 5]);
+}
+
+/// A client's own consumer of advisories, with its prefetch of 1,000, is answered when it has heard of all 2,500 temporary queues.
+#[test]
+pub fn a_new_client_has_heard_of_all_before_it_is_answered() {
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(1 << 30, 1 << 20));
+    world.connect(0, 1, "a");
+    (0..2_500).for_each(|number| world.create_temporary(0, 1, &temporary(&format!("ID:a:{number}"))));
+    world.connect(1, 1, "b");
+    world.settle();
+    world.heard(1);
+    let advisories = [topic("ActiveMQ.Advisory.TempQueue"), topic("ActiveMQ.Advisory.TempTopic")];
+    let open = world.open(1, 4, &advisories, 1_000);
+    world.consume_as(1, open);
+    world.settle();
+    let told = world.heard(1);
+    let (last, before) = told.split_last().unwrap();
+    assert!(matches!(last, Told::Event(Event::Reply { .. })), "{last:?}");
+    assert_eq!(before.len(), 2_500);
+    assert!(before.iter().all(|told| matches!(told, Told::Message(_))));
+    // Whoever listens to more keeps to its prefetch, and is answered at once.
+    let open = world.open(1, 5, &[topic("ActiveMQ.Advisory.>")], 10);
+    world.consume_as(1, open);
+    world.settle();
+    let told = world.heard(1);
+    assert_eq!(told.iter().filter(|told| matches!(told, Told::Event(Event::Reply { .. }))).count(), 1);
+    assert_eq!(told.len(), 11);
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub struct World {
     pub turn_end: Position,
     /// Delivery batches that the rings take.
     pub room: usize,
+    /// A port whose ring takes nothing.
+    pub full: Option<usize>,
     /// Bytes of records that go up to the broker as written at once.
     pub sockets_take: bool,
     written: Vec<(usize, Command)>,
@@ -122,6 +124,7 @@ impl World {
             held: (0..PORTS).map(|_| VecDeque::new()).collect(),
             turn_end: Position(0),
             room: 64,
+            full: None,
             sockets_take: true,
             written: Vec::new(),
             connections_of: BTreeMap::new(),
@@ -157,7 +160,7 @@ impl World {
     /// One turn with these commands of one port, then what follows until nothing is left to do. Nothing is committed.
     pub fn turn(&mut self, port: usize, batch: &CommandBatch) {
         let index = PortIndex(port as u16);
-        (0..PORTS).for_each(|port| self.out.set_room(PortIndex(port as u16), self.room));
+        self.open_rings();
         assert!(self.broker.is_ready(self.now, &mut self.log, &mut self.out), "enough sequences are reserved");
         self.log.begin(self.broker.bound(index, batch));
         for command in &batch.commands {
@@ -167,6 +170,13 @@ impl World {
         self.turn_end = self.end_turn();
         if more || !self.written.is_empty() {
             self.idle();
+        }
+    }
+
+    fn open_rings(&mut self) {
+        for port in 0..PORTS {
+            let room = if self.full == Some(port) { 0 } else { self.room };
+            self.out.set_room(PortIndex(port as u16), room);
         }
     }
 
@@ -191,7 +201,7 @@ impl World {
         for _ in 0..100_000 {
             let written = std::mem::take(&mut self.written);
             let quiet = written.is_empty();
-            (0..PORTS).for_each(|port| self.out.set_room(PortIndex(port as u16), self.room));
+            self.open_rings();
             for (port, command) in written {
                 self.broker.handle(PortIndex(port as u16), &command, &[], self.now, &mut self.log, &mut self.out);
             }

@@ -22,6 +22,7 @@ const ELSEWHERE: &[&str] = &[
     "credit-for-taken-only",
     "redelivered-by-match",
     "answers-in-line",
+    "advisory-overtaken",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.

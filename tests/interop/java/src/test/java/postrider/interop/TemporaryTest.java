@@ -19,7 +19,6 @@ import javax.jms.TemporaryQueue;
 import javax.jms.TemporaryTopic;
 import javax.jms.TextMessage;
 import org.apache.activemq.ActiveMQConnection;
-import org.junit.jupiter.api.Disabled;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -102,7 +101,6 @@ class TemporaryTest extends BrokerTest {
     }
 
     /** What a connection is told of at its start comes before the answer to what it asks first, however much it is. */
-    @Disabled("the answer to a consumer of advisories does not wait for their replay yet")
     @Test
     void aFreshConnectionKnowsTheLastOfThousands() throws JMSException {
         Session session = session(connect());
