@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use postrider_broker::Broker;
+use postrider_broker::{Broker, Mended};
 use postrider_dispatcher::wake::{Alarm, Waker};
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::spill::FileSpill;
@@ -56,7 +56,7 @@ pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) 
     let mut broker = Broker::new(broker_settings(config, identity));
     let journal = recover(storage, config, &mut broker)?;
     report(journal.recovery());
-    broker.recovered(now, journal.recovery().damages);
+    report_mended(&broker.recovered(now, journal.recovery().damages));
     let spool = Spool::new(spill, spool_settings(config, journal.spool_budget()));
     Ok(Stores { broker, journal, spool, workers })
 }
@@ -92,7 +92,7 @@ fn report(recovery: &Recovery) {
     if recovery.damages > 0 {
         tracing::error!(
             damages = recovery.damages,
-            "the journal is damaged; what was hit is left out, everything else is there"
+            "the journal is damaged: records that were hit are lost, and what they did with them; messages may come again, and are marked redelivered"
         );
     }
     if let Some(cut) = &recovery.cut {
@@ -100,6 +100,17 @@ fn report(recovery: &Recovery) {
     }
     if recovery.records > 0 {
         tracing::info!(records = recovery.records, bytes = recovery.bytes, "recovered");
+    }
+}
+
+/// Destinations whose own record was hit.
+fn report_mended(mended: &[Mended]) {
+    for Mended { id, destination, messages } in mended.iter().take(20) {
+        tracing::error!(
+            messages,
+            "the record that names destination {} is lost: its messages are in {destination}",
+            id.0
+        );
     }
 }
 

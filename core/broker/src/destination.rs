@@ -164,19 +164,24 @@ impl Destinations {
         index
     }
 
-    /// Recovery: the record of a destination that was met before.
+    /// Recovery: the name of a destination that was met before. If another has it, that one is found.
     pub fn name(&mut self, index: DestinationIndex, destination: Destination) {
         let state = &mut self.table[index.0];
         if state.destination != destination {
             state.text = [&[destination.kind as u8][..], &destination.name].concat().into();
             state.destination = destination.clone();
         }
-        self.by_name.insert(destination, index);
+        self.by_name.entry(destination).or_insert(index);
     }
 
     /// Recovery: destinations whose record never came.
     pub fn unnamed(&self) -> impl Iterator<Item = DestinationIndex> {
         self.iter().filter(|(_, state)| state.destination.name.is_empty()).map(|(index, _)| index)
+    }
+
+    /// Recovery: so many more numbers may have been used.
+    pub fn skip_ids(&mut self, count: u32) {
+        self.next_id = self.next_id.saturating_add(count);
     }
 
     /// Recovery: a number that was used.
@@ -188,7 +193,9 @@ impl Destinations {
     pub fn hide(&mut self, index: DestinationIndex) {
         let state = &mut self.table[index.0];
         state.dying = true;
-        self.by_name.remove(&state.destination);
+        if self.by_name.get(&state.destination) == Some(&index) {
+            self.by_name.remove(&state.destination);
+        }
         if let Some(id) = state.id {
             self.by_id.remove(&id);
         }

@@ -2,6 +2,8 @@
 
 postrider_journal::planted_bugs! {
     ("reuse-sequence", "R9: numbering goes on after a restart where the log ends"),
+    ("numbers-used-twice", "R9: after damage numbering goes on where what is left ends"),
+    ("names-unheeded", "a queue whose own record is lost is not found by what its messages say"),
     ("dead-message-moved", "R10: reclaim moves a message that is acknowledged"),
     ("ack-after-other-record", "R11: acknowledgements are written after the records that follow them"),
     ("ack-without-record", "R12: some messages go without a record that says so"),

@@ -5,6 +5,7 @@ use crate::destination::Content;
 use crate::items::ItemHome;
 use crate::log::Store;
 use crate::messages::{DestinationIndex, MessageIndex, flag};
+use crate::naming::{Mended, Names};
 use crate::plant::planted;
 use crate::publish::Arrival;
 use crate::records::{self, MetaError, Placement, kind};
@@ -14,6 +15,12 @@ use postrider_journal::{FIRST_IGNORABLE_KIND, Generation, Home, Position, Record
 use postrider_model::record::{RecordError, Tag};
 use postrider_model::{MessageView, Now, Sequence};
 use std::fmt;
+
+/// After damage so many sequences are passed over: more than a lost reservation, or many of them, can have given out (R9).
+const SKIPPED_SEQUENCES: u64 = 1 << 40;
+
+/// Likewise numbers of destinations.
+const SKIPPED_IDS: u32 = 1 << 16;
 
 /// Why a journal's records cannot be taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +80,7 @@ pub(crate) struct Recovery {
     by_sequence: HashMap<u64, MessageIndex, FixedState>,
     highest: Sequence,
     deleted: Vec<DestinationIndex>,
+    pub names: Names,
     placements: Vec<Placement>,
 }
 
@@ -93,7 +101,8 @@ impl Broker {
         if self.recovery.is_none() {
             let by_sequence = HashMap::with_hasher(self.hasher.clone());
             let (highest, deleted, placements) = (Sequence(0), Vec::new(), Vec::new());
-            self.recovery = Some(Box::new(Recovery { by_sequence, highest, deleted, placements }));
+            let names = Names::new(&self.hasher);
+            self.recovery = Some(Box::new(Recovery { by_sequence, highest, deleted, names, placements }));
         }
         self.journal.note(home.segment, home.ordinal, Generation::Young);
         let (kind, position) = (record.kind, home.position);
@@ -153,6 +162,9 @@ impl Broker {
                 };
                 let parts: Vec<DestinationIndex> =
                     placements.iter().map(|placement| self.destination_by_id(placement.destination)).collect();
+                if let ([part], false) = (&parts[..], meta.elsewhere) {
+                    self.note_name(*part, &view);
+                }
                 self.apply_message(Store::Journal, home, arrival, &parts, &placements);
             }
         }
@@ -224,10 +236,12 @@ impl Broker {
     }
 
     /// After the last record: queues get their order, and what may have been delivered is marked so (R15). If some of the log was
-    /// damaged, an allowance may be missing, and that is every message.
-    pub fn recovered(&mut self, now: Now, damages: u64) {
-        let Some(recovery) = self.recovery.take() else { return };
-        let Recovery { by_sequence, highest, mut deleted, .. } = *recovery;
+    /// damaged, an allowance may be missing, and that is every message; and numbers may have been given out of which nothing is known
+    /// any more. Tells which queues got their names from elsewhere than their own records.
+    pub fn recovered(&mut self, now: Now, damages: u64) -> Vec<Mended> {
+        let Some(recovery) = self.recovery.take() else { return Vec::new() };
+        let Recovery { by_sequence, highest, mut deleted, mut names, .. } = *recovery;
+        let mended = self.mend_names(&mut names);
         let unnamed: Vec<DestinationIndex> = self.destinations.unnamed().collect();
         for index in unnamed {
             self.apply_delete(index);
@@ -236,7 +250,11 @@ impl Broker {
         let mut messages: Vec<(u64, MessageIndex)> = by_sequence.into_iter().collect();
         messages.sort_unstable();
         for (sequence, index) in messages {
-            self.take_back(Sequence(sequence), index, damages > 0);
+            self.take_back(Sequence(sequence), index, &names, damages > 0);
+        }
+        for index in names.merged() {
+            self.apply_delete(index);
+            deleted.push(index);
         }
         for index in deleted {
             self.destinations.free(index);
@@ -249,12 +267,24 @@ impl Broker {
             }
         }
         self.sequences.recovered(highest);
+        if damages > 0 && !planted("numbers-used-twice") {
+            self.sequences.skip(SKIPPED_SEQUENCES);
+            self.destinations.skip_ids(SKIPPED_IDS);
+        }
         self.turn_start = self.sequences.next();
         self.detach_all_marks(now);
+        mended
     }
 
-    fn take_back(&mut self, sequence: Sequence, index: MessageIndex, damaged: bool) {
+    fn take_back(&mut self, sequence: Sequence, index: MessageIndex, names: &Names, damaged: bool) {
         let message = &mut self.messages[index.0];
+        if let Some(target) = names.target(message.destination) {
+            self.destinations.get_mut(message.destination).queue().size -= 1;
+            message.destination = target;
+            let queue = self.destinations.get_mut(target).queue();
+            queue.size += 1;
+            queue.last = queue.last.max(sequence);
+        }
         let state = self.destinations.get_mut(message.destination);
         if state.dying {
             self.remove_message(index);

@@ -45,6 +45,11 @@ impl Sequences {
         self.next = if planted("reuse-sequence") { highest_seen.0 + 1 } else { self.reserved.max(highest_seen.0 + 1) };
     }
 
+    /// After recovery: these may have been used.
+    pub fn skip(&mut self, count: u64) {
+        self.next = self.next.saturating_add(count);
+    }
+
     /// A reservation as found in the log, and the home that it had.
     pub fn apply(&mut self, up_to: Sequence, home: ItemHome) -> Option<ItemHome> {
         self.reserved = self.reserved.max(up_to.0);

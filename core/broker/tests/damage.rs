@@ -1,6 +1,9 @@
 //! Records that are not what they were.
 
-use crate::world::{World, queue};
+use crate::log::Stored;
+use crate::world::{World, handle, queue, record, wanted};
+use postrider_broker::records::kind;
+use postrider_model::{Command, Destination};
 
 /// Messages of one segment, which is read back from the disk.
 fn stored(count: usize) -> World {
@@ -23,4 +26,81 @@ pub fn each_record_of_a_window_is_checked_before_it_goes_out() {
     world.settle();
     assert_eq!(world.texts(0), ["0", "3", "5"]);
     assert_eq!(world.broker.statistics().damaged, 3);
+}
+
+/// Two queues with messages, the first of which was sent to alone.
+fn two_queues() -> World {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    for number in 0..5 {
+        world.send(0, 1, &queue("orders"), &number.to_string(), true);
+        world.send(0, 1, &queue("other"), &format!("other {number}"), true);
+    }
+    world.settle();
+    world
+}
+
+fn names(stored: &Stored, name: &str) -> bool {
+    stored.kind == kind::DESTINATION && stored.meta.ends_with(name.as_bytes())
+}
+
+fn texts_of(world: &mut World, destination: &Destination) -> Vec<String> {
+    world.connect(0, 2, "b");
+    world.consume(0, 2, 6, destination, 100);
+    world.settle();
+    world.texts(0)
+}
+
+#[test]
+pub fn a_queue_whose_record_is_lost_is_named_by_its_messages() {
+    let (mut world, mended) = two_queues().crash_without(|stored| names(stored, "orders"));
+    let told: Vec<_> = mended.iter().map(|mended| (mended.destination.to_string(), mended.messages)).collect();
+    assert_eq!(told, [("queue://orders".to_owned(), 5)]);
+    assert_eq!(texts_of(&mut world, &queue("orders")), ["0", "1", "2", "3", "4"]);
+    // What comes now goes the usual way, and another start finds it all.
+    world.connect(1, 3, "c");
+    world.send(1, 3, &queue("orders"), "5", true);
+    world.settle();
+    let (mut world, _) = world.crash_without(|stored| names(stored, "orders"));
+    assert_eq!(texts_of(&mut world, &queue("orders")), ["0", "1", "2", "3", "4", "5"]);
+}
+
+#[test]
+pub fn what_nothing_names_goes_to_a_queue_with_its_number() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    let parts = [queue("x"), queue("y")];
+    world.send_as(0, handle(1), &parts, true, (&record(&parts, b"both", true, 1, 0), 1), wanted(7));
+    world.settle();
+    let (mut world, mended) = world.crash_without(|stored| names(stored, "y"));
+    assert_eq!(mended.len(), 1);
+    let recovered = mended[0].destination.clone();
+    assert_eq!(recovered, queue(&format!("postrider.recovered.{}", mended[0].id.0)));
+    assert_eq!(texts_of(&mut world, &recovered), ["both"]);
+}
+
+#[test]
+pub fn a_lost_deletion_brings_messages_back_into_the_queue_that_has_the_name_now() {
+    let mut world = two_queues();
+    let (connection, destination) = (handle(1), Box::new(queue("orders")));
+    world.run(0, Command::DeleteDestination { connection, destination, request: wanted(8) });
+    world.settle();
+    world.send(0, 1, &queue("orders"), "new", true);
+    world.settle();
+    let (mut world, _) = world.crash_without(|stored| stored.kind == kind::DELETE);
+    assert_eq!(texts_of(&mut world, &queue("orders")), ["0", "1", "2", "3", "4", "new"]);
+    assert_eq!(texts_of(&mut world, &queue("other")).len(), 5);
+}
+
+#[test]
+pub fn after_damage_no_number_is_used_again() {
+    let world = two_queues();
+    let last = world.log.records.iter().map(|stored| stored.sequence).max().unwrap();
+    // The newest messages and every reservation are lost: nothing tells any more that their sequences were used.
+    let (mut world, _) = world.crash_without(|stored| stored.kind == kind::RESERVE || stored.sequence + 4 > last);
+    world.connect(0, 2, "b");
+    world.send(0, 2, &queue("third"), "new", true);
+    world.settle();
+    let newest = world.log.records.iter().map(|stored| stored.sequence).max().unwrap();
+    assert!(newest > last, "{newest} was used: {last}");
 }

@@ -25,6 +25,8 @@ fn is_seen() -> Option<&'static str> {
         ("cold", space::cold_messages_are_asked_for_and_sent_when_they_come),
         ("space", model::the_log_follows_what_lives),
         ("damage", damage::each_record_of_a_window_is_checked_before_it_goes_out),
+        ("names", damage::a_queue_whose_record_is_lost_is_named_by_its_messages),
+        ("numbers", damage::after_damage_no_number_is_used_again),
         ("model", || (100..130).for_each(|seed| drop(model::run(seed, 1_500)))),
     ];
     checks.iter().find(|(_, check)| catch_unwind(check).is_err()).map(|(name, _)| *name)

@@ -1,7 +1,7 @@
 //! A broker with its logs and its clients, turn by turn.
 
-use crate::log::{SEGMENT, TestLog};
-use postrider_broker::{Broker, Config, EventBatch, Outbox};
+use crate::log::{SEGMENT, Stored, TestLog};
+use postrider_broker::{Broker, Config, EventBatch, Log, Mended, Outbox};
 use postrider_journal::{Position, body_crc};
 use postrider_model::command::{
     Acknowledge, AcknowledgeKind, CreateTemporary, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Publish,
@@ -150,8 +150,27 @@ impl World {
             broker.recover(&stored.record(), stored.home).unwrap();
         }
         broker.recovered(self.now, 0);
-        let mut world = World::with(self.config, log.budget);
-        (world.broker, world.log, world.now) = (broker, log, self.now);
+        World::recovered(self.config, self.now, broker, log)
+    }
+
+    /// The same with records that the disk has lost: those of which `lost` says so.
+    pub fn crash_without(self, lost: impl Fn(&Stored) -> bool) -> (World, Vec<Mended>) {
+        let mut broker = Broker::new(self.config.clone());
+        let keep = self.log.committed();
+        let mut log = self.log.crash(keep);
+        let before = log.records.len();
+        log.records.retain(|stored| !lost(stored));
+        for stored in &log.records {
+            broker.recover(&stored.record(), stored.home).unwrap();
+        }
+        let damages = (before - log.records.len()) as u64;
+        let mended = broker.recovered(self.now, damages);
+        (World::recovered(self.config, self.now, broker, log), mended)
+    }
+
+    fn recovered(config: Config, now: Now, broker: Broker, log: TestLog) -> World {
+        let mut world = World::with(config, log.budget);
+        (world.broker, world.log, world.now) = (broker, log, now);
         world.out = Outbox::new();
         world.start();
         world

@@ -16,6 +16,8 @@ const BEDS: &[Bed] = &[
 const ELSEWHERE: &[&str] = &[
     "unseeded-checksum",
     "last-group-unproven",
+    "names-unheeded",
+    "numbers-used-twice",
     "unbounded-handle",
     "extension-unbounded",
     "returned-never-expires",
