@@ -7,6 +7,7 @@
 
 use crate::broker::{Broker, Step};
 use crate::consumer::{ConsumerKind, Standing};
+use crate::credit::Take;
 use crate::destination::{ADVISORY_PREFIX, Reference};
 use crate::dispatch::Budget;
 use crate::jobs::Job;
@@ -14,9 +15,18 @@ use crate::log::{Log, Store};
 use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
 use crate::publish::Arrival;
-use postrider_journal::body_crc;
+use crate::queue::Member;
+use crate::records::kind;
+use postrider_journal::{Record, body_crc};
+use postrider_model::event::{Dispatch, Recipient};
 use postrider_model::record::{BodyKind, Header, Tag};
-use postrider_model::{ConsumerHandle, Destination, DestinationKind, MessageWriter, pattern};
+use postrider_model::{ConsumerHandle, Destination, DestinationKind, MessageWriter, Span, pattern};
+
+/// Kinds of temporary destinations.
+const TEMPORARY: [DestinationKind; 2] = [DestinationKind::TemporaryQueue, DestinationKind::TemporaryTopic];
+
+/// Steps of a turn that the making of a record costs besides.
+const TELLING_STEPS: usize = 7;
 
 /// The topic that tells of temporary destinations of this kind.
 fn advisory_topic(kind: DestinationKind) -> Destination {
@@ -38,23 +48,13 @@ pub(crate) struct Passage {
 }
 
 impl Broker {
-    /// Tells that a temporary destination came or went: everybody, or one consumer that has just come.
-    pub(crate) fn advise<L: Log>(
-        &mut self,
-        about: DestinationIndex,
-        added: bool,
-        target: Option<ConsumerIndex>,
-        step: &mut Step<'_, L>,
-    ) {
-        let state = self.destinations.get(about);
-        let topic = advisory_topic(state.destination.kind);
-        let topic = self.advisory_topic_for(&topic);
-        if self.destination(topic).topic().subscribers.is_empty() {
-            return;
-        }
+    /// Tells all that listen that a temporary destination came or went: with one record, or none if nobody does (R63).
+    pub(crate) fn advise<L: Log>(&mut self, about: DestinationIndex, added: bool, step: &mut Step<'_, L>) {
+        let kind = self.destinations.get(about).destination.kind;
+        let Some(topic) = self.listened_topic(kind) else { return };
         let mut record = std::mem::take(&mut self.record);
         record.clear();
-        self.write_advisory(&mut record, about, added, target);
+        self.write_advisory(&mut record, about, added, None);
         let arrival = Arrival {
             record: &record,
             crc: body_crc(&record),
@@ -64,24 +64,30 @@ impl Broker {
             run_from: None,
             instead: None,
         };
-        self.advisory_target = target;
         self.store(Store::Spool, &[topic], arrival, step);
-        self.advisory_target = None;
         self.record = record;
-        if target.is_none() && !planted("advisory-overtaken") {
+        if !planted("advisory-overtaken") {
             let (topic, end) = (self.destinations.reference(topic), self.destination(topic).topic().end());
             self.jobs.push(Job::Advise(Passage { topic, end }));
         }
     }
 
-    fn advisory_topic_for(&mut self, name: &Destination) -> DestinationIndex {
-        let topic = match self.destinations.find(name) {
-            Some(topic) => topic,
-            None => self.add_destination(name.clone(), None),
-        };
-        let slot = usize::from(name.name.ends_with(b"Topic"));
+    /// The topic that tells of temporary destinations of this kind, if somebody listens.
+    fn listened_topic(&mut self, kind: DestinationKind) -> Option<DestinationIndex> {
+        let topic = self.destinations.find(&advisory_topic(kind))?;
+        let slot = usize::from(kind == DestinationKind::TemporaryTopic);
         self.advisory_topics.0[slot] = Some(self.destinations.reference(topic));
-        topic
+        (!self.destination(topic).topic().subscribers.is_empty()).then_some(topic)
+    }
+
+    /// The topics of advisories come into being with the first consumer that they fit.
+    pub(crate) fn add_advisory_topics(&mut self, index: ConsumerIndex) {
+        for topic in TEMPORARY.map(advisory_topic) {
+            let fits = self.consumers[index.0].patterns.iter().any(|pattern| pattern::matches(pattern, &topic));
+            if fits && self.destinations.find(&topic).is_none() {
+                self.destinations.add(topic, None);
+            }
+        }
     }
 
     /// The topics of advisories are served before all else.
@@ -110,7 +116,7 @@ impl Broker {
         passages: &mut Option<Vec<Passage>>,
     ) -> bool {
         let Some(known) = self.consumers.get(consumer.0).filter(|known| known.handle == handle) else { return true };
-        if known.replaying {
+        if known.replay.is_some() {
             return false;
         }
         let port = known.port;
@@ -170,70 +176,110 @@ impl Broker {
         });
     }
 
-    /// A new consumer of these topics hears of all temporary destinations that there are.
+    /// A new consumer of these topics hears of all temporary destinations that there are, before it hears of those that come and go.
     pub(crate) fn replay_advisories(&mut self, index: ConsumerIndex) {
-        let consumer = &mut self.consumers[index.0];
+        let consumer = &self.consumers[index.0];
         if consumer.kind != ConsumerKind::Topic || self.temporaries.is_empty() {
             return;
         }
-        let named = |kind: DestinationKind| {
-            let topic = advisory_topic(kind);
-            consumer.subscriptions.iter().any(|known| {
-                let name = &self.destinations.get(known.destination).destination;
-                name.name.starts_with(ADVISORY_PREFIX) && pattern::matches(name, &topic)
-            })
-        };
-        let replay = Replay {
-            consumer: index,
-            queues: named(DestinationKind::TemporaryQueue),
-            topics: named(DestinationKind::TemporaryTopic),
-            next: 0,
-            end: self.destinations.next_serial(),
-        };
-        if replay.queues || replay.topics {
-            consumer.replaying = true;
-            let handle = consumer.handle;
-            self.replays.push_back(replay);
-            if consumer.watches && !planted("advisory-overtaken") {
-                self.jobs.push(Job::CatchUp { consumer: index, handle, passages: None });
-            }
+        let (handle, watches) = (consumer.handle, consumer.watches);
+        let mut replay = Replay { queues: false, topics: false, next: 0, end: self.destinations.next_serial() };
+        for number in 0..consumer.subscriptions.len() {
+            let member = Member { consumer: index, subscription: number as u32 };
+            let consumer = &self.consumers[index.0];
+            let (port, destination) = (consumer.port, consumer.subscriptions[number].destination);
+            let Some(kind) = told_by(&self.destinations.get(destination).destination) else { continue };
+            replay.queues |= kind == DestinationKind::TemporaryQueue;
+            replay.topics |= kind == DestinationKind::TemporaryTopic;
+            let end = self.destination(destination).topic().halt(port, member);
+            self.stay_behind(destination, member, end, Take::NoCredit);
+        }
+        if !replay.queues && !replay.topics {
+            return;
+        }
+        self.consumers[index.0].replay = Some(Box::new(replay));
+        if watches && !planted("advisory-overtaken") {
+            self.jobs.push(Job::CatchUp { consumer: index, handle, passages: None });
         }
     }
 
-    /// Goes on with replays, in slices. True: there is more.
-    pub(crate) fn run_replays<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
-        while let Some(replay) = self.replays.front_mut() {
-            if !budget.step() {
-                return true;
-            }
+    /// Goes on telling a consumer of the temporary destinations that were there when it came, as far as it takes that: each is a
+    /// record of its own only while it is on its way. True: it has heard of all.
+    pub(crate) fn replay<L: Log>(&mut self, index: ConsumerIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        loop {
+            let Some(replay) = &mut self.consumers[index.0].replay else { return true };
             let Some((serial, about)) = self.temporaries.range(replay.next..replay.end).next() else {
-                self.consumers[replay.consumer.0].replaying = false;
-                self.replays.pop_front();
-                continue;
+                self.consumers[index.0].replay = None;
+                return true;
             };
-            let (about, consumer) = (*about, replay.consumer);
-            replay.next = serial + 1;
+            let (next, about) = (serial + 1, *about);
             let wanted = match self.destinations.get(about).destination.kind {
                 DestinationKind::TemporaryTopic => replay.topics,
                 _ => replay.queues,
             };
+            let takes = if wanted { self.takes(index, step.out) } else { Take::Yes };
+            if takes != Take::Yes {
+                self.wait_for(index, takes);
+                return false;
+            }
+            if !budget.step() {
+                return false;
+            }
             if wanted {
-                self.advise(about, true, Some(consumer), step);
+                budget.spend(TELLING_STEPS);
+                self.tell(index, about, step);
+            }
+            if let Some(replay) = &mut self.consumers[index.0].replay {
+                replay.next = next;
             }
         }
-        false
     }
+
+    /// Tells one consumer of a temporary destination. The record is nobody's: it goes with those around it.
+    fn tell<L: Log>(&mut self, index: ConsumerIndex, about: DestinationIndex, step: &mut Step<'_, L>) {
+        let mut body = std::mem::take(&mut self.record);
+        body.clear();
+        self.write_advisory(&mut body, about, true, Some(index));
+        let sequence = self.sequences.take(1);
+        let record = Record {
+            kind: kind::MESSAGE,
+            flags: 0,
+            sequence: sequence.0,
+            meta: &[],
+            body: &body,
+            body_crc: body_crc(&body),
+        };
+        let home = self.stage_passing(&record, step);
+        self.record = body;
+        let consumer = &mut self.consumers[index.0];
+        let Ok(place) = step.out.locate(consumer.port, (Store::Spool, home.position, home.len), step.log) else {
+            return;
+        };
+        let to = Recipient { consumer: consumer.handle, connection: self.connections[consumer.connection.0].handle };
+        let dispatch = Dispatch { to, place, sequence, redeliveries: 0, destination: Span::default() };
+        step.out.dispatch(consumer.port, dispatch, &[]);
+        consumer.outstanding += 1;
+        consumer.grant = None;
+        consumer.served = true;
+        self.connections[consumer.connection.0].window.take(home.len, step.now.nanos);
+        self.statistics.dispatched += 1;
+    }
+}
+
+/// The kind of temporary destinations that this topic tells of.
+fn told_by(topic: &Destination) -> Option<DestinationKind> {
+    let is_advisory = topic.kind == DestinationKind::Topic && topic.name.starts_with(ADVISORY_PREFIX);
+    TEMPORARY.into_iter().find(|kind| is_advisory && *topic == advisory_topic(*kind))
 }
 
 /// Whether a consumer of these hears of temporary destinations and of nothing else, as each client does for itself.
 pub(crate) fn is_watcher(destinations: &[Destination]) -> bool {
-    let topics = [DestinationKind::TemporaryQueue, DestinationKind::TemporaryTopic].map(advisory_topic);
+    let topics = TEMPORARY.map(advisory_topic);
     !destinations.is_empty() && destinations.iter().all(|destination| topics.contains(destination))
 }
 
 /// The temporary destinations that a new consumer hears of.
 pub(crate) struct Replay {
-    pub consumer: ConsumerIndex,
     queues: bool,
     topics: bool,
     /// Serial of the next destination.

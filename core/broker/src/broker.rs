@@ -1,7 +1,7 @@
 //! The broker: the state, and where its commands go.
 
 use crate::acknowledge::Acknowledged;
-use crate::advisory::{AdvisoryTopics, Replay};
+use crate::advisory::AdvisoryTopics;
 use crate::config::Config;
 use crate::connection::{Connection, Port};
 use crate::consumer::Consumer;
@@ -74,10 +74,7 @@ pub struct Broker {
     pub(crate) allowances_without_end: Vec<DestinationIndex>,
     /// Temporary destinations, in the order in which they came.
     pub(crate) temporaries: BTreeMap<u64, DestinationIndex>,
-    pub(crate) replays: VecDeque<Replay>,
     pub(crate) advisory_topics: AdvisoryTopics,
-    /// The only consumer of the advisory that is being stored.
-    pub(crate) advisory_target: Option<ConsumerIndex>,
     pub(crate) advisories: i64,
     pub(crate) next_sweep: u64,
     pub(crate) sweep: Option<Sweep>,
@@ -128,9 +125,7 @@ impl Broker {
             paused: Vec::new(),
             allowances_without_end: Vec::new(),
             temporaries: BTreeMap::new(),
-            replays: VecDeque::new(),
             advisory_topics: AdvisoryTopics::default(),
-            advisory_target: None,
             advisories: 0,
             next_sweep: 0,
             sweep: None,

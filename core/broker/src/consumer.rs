@@ -1,6 +1,6 @@
 //! Consumers: how they come and go.
 
-use crate::advisory;
+use crate::advisory::{self, Replay};
 use crate::broker::{Broker, Step};
 use crate::browse::Browse;
 use crate::deque::Deque;
@@ -86,8 +86,8 @@ pub(crate) struct Consumer {
     pub orphaned: bool,
     /// It hears of temporary destinations only: whatever its prefetch, it takes them as they come, and before others (R57).
     pub watches: bool,
-    /// It has not been told of all temporary destinations that were there when it came.
-    pub replaying: bool,
+    /// The temporary destinations that were there when it came, as far as it has not been told of them.
+    pub replay: Option<Box<Replay>>,
     pub hungry: bool,
     pub waits_for_window: bool,
     pub waits_for_room: bool,
@@ -128,6 +128,7 @@ impl Broker {
         for destination in destinations {
             self.subscribe(index, destination);
         }
+        self.add_advisory_topics(index);
         self.subscribe_to_matching(index);
         self.replay_advisories(index);
         self.wake(index);
@@ -168,7 +169,7 @@ impl Broker {
             served: false,
             orphaned: false,
             watches: open.prefetch > 0 && advisory::is_watcher(&open.destinations),
-            replaying: false,
+            replay: None,
             hungry: false,
             waits_for_window: false,
             waits_for_room: false,
@@ -316,7 +317,6 @@ impl Broker {
         self.hungry.retain(|other| *other != index);
         self.cold_consumers.retain(|other| *other != index);
         self.pulls.forget(index);
-        self.replays.retain(|replay| replay.consumer != index);
         if !consumer.patterns.is_empty() {
             self.wildcards.retain(|other| *other != index);
         }

@@ -85,7 +85,8 @@ impl Broker {
     /// The consumer may take again: what waits for it is looked at in this turn.
     pub(crate) fn wake(&mut self, index: ConsumerIndex) {
         let consumer = &mut self.consumers[index.0];
-        if !consumer.hungry && (!consumer.starved.is_empty() || consumer.browse.is_some()) {
+        if !consumer.hungry && (!consumer.starved.is_empty() || consumer.browse.is_some() || consumer.replay.is_some())
+        {
             consumer.hungry = true;
             if consumer.watches && !planted("advisory-overtaken") {
                 self.hungry.push_front(index);

@@ -265,6 +265,9 @@ impl Broker {
     /// A consumer can take again: what has waited for it goes on.
     pub(crate) fn feed<L: Log>(&mut self, index: ConsumerIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         let mut more = self.browse(index, budget, step);
+        if !self.replay(index, budget, step) {
+            return more || budget.0 == 0;
+        }
         loop {
             let takes = self.takes(index, step.out);
             if takes != Take::Yes {

@@ -5,7 +5,7 @@ use crate::broker::{Broker, Step};
 use crate::destination::{Content, Refusal};
 use crate::items::Item;
 use crate::log::{Log, Store};
-use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, Message, MessageIndex, flag};
+use crate::messages::{ConnectionIndex, DestinationIndex, Message, MessageIndex, flag};
 use crate::plant::planted;
 use crate::records::{self, Instead, MessageMeta, Placement, kind};
 use postrider_journal::{Generation, Home, Pressure, Record};
@@ -250,17 +250,17 @@ impl Broker {
         }
         let mut index = sibling;
         while index != MessageIndex::NONE {
-            self.enqueue(index, self.advisory_target);
+            self.enqueue(index);
             index = self.message(index).sibling;
         }
     }
 
     /// Puts a message at the end of its destination.
-    pub(crate) fn enqueue(&mut self, index: MessageIndex, target: Option<ConsumerIndex>) {
+    pub(crate) fn enqueue(&mut self, index: MessageIndex) {
         let message = &self.messages[index.0];
         let (destination, sequence, store) = (message.destination, message.sequence, message.store);
         match &mut self.destinations.get_mut(destination).content {
-            Content::Topic(topic) => topic.push(index, target),
+            Content::Topic(topic) => topic.push(index),
             Content::Queue(queue) => {
                 queue.size += 1;
                 queue.last = queue.last.max(sequence);

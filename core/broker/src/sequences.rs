@@ -121,6 +121,16 @@ impl Broker {
         self.segments(store).note(home.segment, home.ordinal, Generation::Young);
         home
     }
+
+    /// Stages a record of the spool that nobody looks for any more once it is on its way.
+    pub(crate) fn stage_passing<L: Log>(&mut self, record: &Record<'_>, step: &mut Step<'_, L>) -> Home {
+        let before = self.spool.written(Generation::Young);
+        let home = self.stage(Store::Spool, record, step);
+        if let Some(full) = before.filter(|before| *before != home.segment) {
+            self.release_spool(full, step);
+        }
+        home
+    }
 }
 
 /// A record that has no body.

@@ -34,7 +34,7 @@ impl Broker {
             self.subscribe_wildcards(index);
             self.connections[connection.0].temporaries.push(index);
             self.temporaries.insert(self.destinations.get(index).serial, index);
-            self.advise(index, true, None, step);
+            self.advise(index, true, step);
         }
         self.reply_after_jobs(port, create.connection, create.request, before, step);
     }
@@ -109,7 +109,7 @@ impl Broker {
                 owner.temporaries.retain(|other| *other != index);
             }
             self.temporaries.remove(&self.destinations.get(index).serial);
-            self.advise(index, false, None, step);
+            self.advise(index, false, step);
         }
         self.apply_delete(index);
         self.jobs.push(Job::Empty { destination: index });

@@ -22,8 +22,6 @@ struct Entry {
     message: MessageIndex,
     /// Cursors of those that stay behind and have this one before them.
     standing: u32,
-    /// The only consumer that it is for.
-    target: Option<ConsumerIndex>,
 }
 
 /// A consumer that walks with its group.
@@ -49,6 +47,8 @@ pub(crate) struct Topic {
     first: u64,
     groups: Vec<Group>,
     pub subscribers: Vec<Member>,
+    /// Cursors of those that stay behind and have the next message that comes before them.
+    at_end: u32,
     /// It is listed among those that hold messages which somebody has not had.
     pub lagging: bool,
     /// Of those that stay behind: how many have lost what their cursors stand before, and go on with the first of the list.
@@ -57,8 +57,9 @@ pub(crate) struct Topic {
 
 impl Topic {
     /// Adds a message.
-    pub fn push(&mut self, message: MessageIndex, target: Option<ConsumerIndex>) {
-        self.list.push_back(Entry { message, standing: 0, target });
+    pub fn push(&mut self, message: MessageIndex) {
+        let standing = std::mem::take(&mut self.at_end);
+        self.list.push_back(Entry { message, standing });
     }
 
     /// A consumer gets what comes from here on.
@@ -140,9 +141,20 @@ impl Topic {
             self.lost = self.lost.checked_add_signed(change).expect("as many leave as have come");
             return;
         };
-        let index = index as usize;
-        let entry = self.list.get_mut(index).expect("a cursor stands before a message");
+        let Some(entry) = self.list.get_mut(index as usize) else {
+            self.at_end = self.at_end.checked_add_signed(change).expect("as many leave as have come");
+            return;
+        };
         entry.standing = entry.standing.checked_add_signed(change).expect("as many leave as have come");
+    }
+
+    /// Takes a member that has just begun to walk out of its group; it is to stay behind there.
+    pub fn halt(&mut self, port: PortIndex, member: Member) -> u64 {
+        let walkers = &mut self.groups[usize::from(port.0)].walkers;
+        if walkers.pop_if(|walker| walker.member == member).is_none() {
+            walkers.retain(|walker| walker.member != member);
+        }
+        self.end()
     }
 
     fn walk(&mut self, port: PortIndex, member: Member, from: u64) {
@@ -262,7 +274,7 @@ impl Broker {
         let (mut walkers, cursor) = (std::mem::take(&mut group.walkers), group.cursor);
         let (publisher, length) = (self.message(entry.message).publisher, self.message(entry.message).length);
         walkers.retain(|walker| {
-            if walker.from > cursor || !self.is_for(walker.member.consumer, entry, publisher) {
+            if walker.from > cursor || !self.is_for(walker.member.consumer, publisher) {
                 return true;
             }
             let takes = self.takes(walker.member.consumer, step.out);
@@ -276,10 +288,9 @@ impl Broker {
         self.destinations.get_mut(index).topic().groups[usize::from(port.0)].walkers = walkers;
     }
 
-    fn is_for(&self, index: ConsumerIndex, entry: Entry, publisher: u32) -> bool {
+    fn is_for(&self, index: ConsumerIndex, publisher: u32) -> bool {
         let consumer = &self.consumers[index.0];
-        let foreign = !consumer.no_local || consumer.connection_serial != publisher;
-        foreign && entry.target.is_none_or(|target| target == index)
+        !consumer.no_local || consumer.connection_serial != publisher
     }
 
     fn count_sent(&mut self, index: ConsumerIndex, length: u32, nanos: u64) -> Recipient {
@@ -292,7 +303,7 @@ impl Broker {
         Recipient { consumer: consumer.handle, connection: connection.handle }
     }
 
-    fn stay_behind(&mut self, index: DestinationIndex, member: Member, cursor: u64, lacking: Take) {
+    pub(crate) fn stay_behind(&mut self, index: DestinationIndex, member: Member, cursor: u64, lacking: Take) {
         self.consumers[member.consumer.0].subscriptions[member.subscription as usize].cursor = cursor;
         self.destinations.get_mut(index).topic().stand(cursor, 1);
         self.note_lag(index);
@@ -341,7 +352,7 @@ impl Broker {
                 break takes;
             }
             let publisher = self.message(entry.message).publisher;
-            if !self.is_passed_over(entry, step) && self.is_for(member.consumer, entry, publisher) {
+            if !self.is_passed_over(entry, step) && self.is_for(member.consumer, publisher) {
                 match self.send(member.consumer, entry.message, step) {
                     Ok(()) => self.consumers[member.consumer.0].outstanding += 1,
                     Err(Absent::Damaged) => {}

@@ -118,10 +118,9 @@ impl Broker {
         self.note_commit(step);
         self.wake_ports(step.out);
         self.serve_advisories(&mut budget, step);
-        let mut more = self.run_replays(&mut budget, step);
         self.serve_all(&mut budget, step);
         self.start_sweep(now);
-        more |= self.run_sweep(&mut Budget(JOB_STEPS), step);
+        let mut more = self.run_sweep(&mut Budget(JOB_STEPS), step);
         more |= self.run_jobs(&mut Budget(JOB_STEPS), step);
         self.serve_all(&mut budget, step);
         self.answer_pulls(step);

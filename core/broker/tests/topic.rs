@@ -273,6 +273,58 @@ pub fn a_new_client_has_heard_of_all_before_it_is_answered() {
     assert_eq!(told.len(), 11);
 }
 
+/// What a message says came or went.
+fn told_of(world: &mut World, port: usize) -> Vec<String> {
+    let structure = |record: &[u8]| MessageView::parse(record).unwrap().field(Tag::DataStructure).unwrap().to_vec();
+    world.got(port).iter().map(|got| String::from_utf8(structure(&got.record)).unwrap()).collect()
+}
+
+/// 40 consumers that take one message each of 500 that they are owed: that is no record until they take it.
+#[test]
+pub fn what_new_consumers_are_to_hear_is_made_when_they_take_it() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    (0..500).for_each(|number| world.create_temporary(0, 1, &temporary(&format!("ID:a:{number:03}"))));
+    assert_eq!(world.log.spool_segments(), 0, "nobody listens: nothing is made");
+    for consumer in 10..50 {
+        world.consume(1, 1, consumer, &topic("ActiveMQ.Advisory.>"), 1);
+    }
+    assert_eq!(told_of(&mut world, 1), vec!["+ID:a:000"; 40]);
+    assert_eq!((world.broker.statistics().messages, world.log.spool_segments()), (0, 1));
+    // What comes and goes meanwhile is one record for all, behind what each was to hear before.
+    world.create_temporary(0, 1, &temporary("ID:a:new"));
+    let destination = Box::new(temporary("ID:a:002"));
+    world.run(0, Command::DeleteDestination { connection: handle(1), destination, request: wanted(8) });
+    assert_eq!(world.broker.statistics().messages, 2);
+    let mut heard = Vec::new();
+    for _ in 0..510 {
+        world.acknowledge(1, 1, 10, Standard, (0, 0), 1);
+        heard.extend(told_of(&mut world, 1));
+    }
+    let before = (1..500).filter(|number| *number != 2).map(|number| format!("+ID:a:{number:03}"));
+    assert_eq!(heard, before.chain(["+ID:a:new".into(), "-ID:a:002".into()]).collect::<Vec<_>>());
+    // Those that have heard of all walk together.
+    world.create_temporary(0, 1, &temporary("ID:a:newer"));
+    assert_eq!(told_of(&mut world, 1), ["+ID:a:newer"]);
+    (10..50).for_each(|consumer| world.close_consumer(1, 1, consumer, LastDelivered::Unknown));
+    assert_eq!(world.broker.statistics().messages, 0);
+}
+
+#[test]
+pub fn where_nobody_listens_nothing_is_made() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    let before = world.broker.statistics().destinations;
+    world.create_temporary(0, 1, &temporary("ID:a:1"));
+    assert_eq!(world.broker.statistics().destinations, before + 1, "no topic of advisories");
+    world.consume(0, 1, 5, &topic("ActiveMQ.Advisory.>"), 10);
+    world.consume(0, 1, 6, &topic("ActiveMQ.Advisory.*"), 10);
+    assert_eq!(told_of(&mut world, 0).len(), 2);
+    world.create_temporary(0, 1, &Destination::new(DestinationKind::TemporaryTopic, b"ID:a:2"));
+    assert_eq!(told_of(&mut world, 0), ["+ID:a:2"; 2], "once for each");
+}
+
 #[test]
 pub fn a_temporary_destination_is_its_connections_own() {
     let mut world = World::new();
