@@ -1,5 +1,7 @@
 //! Opens the data directory and lets the broker recover from it.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -47,6 +49,7 @@ pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) 
         waker: waker.clone(),
         min_free: FREE_SEGMENTS * config.journal.segment_bytes,
     };
+    warn_of_readers(&config.data_dir);
     let (storage, workers) = FileStorage::open(options).map_err(Fatal::with(Exit::DataDirectory))?;
     let (spill, spiller) = FileSpill::beside(&storage, waker).map_err(Fatal::with(Exit::DataDirectory))?;
     let mut workers = workers.spawn().map_err(Fatal::with(Exit::Failure))?;
@@ -74,6 +77,15 @@ fn recover(storage: FileStorage, config: &Config, broker: &mut Broker) -> Result
     match refused {
         None => Ok(journal),
         Some(error) => Err(Fatal::with(Exit::DataDirectory)(anyhow::Error::from(error))),
+    }
+}
+
+/// A directory that was made by somebody else keeps its mode.
+fn warn_of_readers(directory: &Path) {
+    let mode = std::fs::metadata(directory).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 {
+        let mode = format!("{:03o}", mode & 0o777);
+        tracing::warn!(mode, "others may look into {}: chmod 700 keeps messages to this user", directory.display());
     }
 }
 

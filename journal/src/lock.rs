@@ -1,16 +1,20 @@
 //! One process a directory.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::io::Errno;
 
 use crate::error::OpenError;
+use crate::storage::files::FILE_MODE;
 
 /// Held as long as the directory is in use; the kernel lets go of it when the process ends in any way.
 pub struct DirectoryLock {
     _file: File,
+    /// The lock's file can be removed; the directory cannot, unnoticed. None where a directory cannot be locked, as over some networks.
+    _directory: Option<File>,
 }
 
 impl DirectoryLock {
@@ -20,14 +24,18 @@ impl DirectoryLock {
     /// It is locked, read-only or full.
     pub fn acquire(directory: &Path) -> Result<DirectoryLock, OpenError> {
         let refused = |error| refusal(directory, error);
-        std::fs::create_dir_all(directory).map_err(refused)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(refused)?;
         let path = directory.join("lock");
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(refused)?;
-        match file.try_lock() {
-            Ok(()) => Ok(DirectoryLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::Locked(directory.to_owned())),
-            Err(TryLockError::Error(error)) => Err(refused(error)),
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
+        let file = options.open(path).map_err(refused)?;
+        let whole = File::open(directory).map_err(refused)?;
+        match (file.try_lock(), whole.try_lock()) {
+            (Err(TryLockError::WouldBlock), _) | (_, Err(TryLockError::WouldBlock)) => {
+                Err(OpenError::Locked(directory.to_owned()))
+            }
+            (Err(TryLockError::Error(error)), _) => Err(refused(error)),
+            (Ok(()), locked) => Ok(DirectoryLock { _file: file, _directory: locked.is_ok().then_some(whole) }),
         }
     }
 }

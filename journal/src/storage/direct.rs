@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, ReadWriteFlags, pread, pwritev2};
 
 use crate::image::ImageWriter;
+use crate::storage::files::FILE_MODE;
 
 /// Bytes of one read or one write of zeros.
 pub(super) const CHUNK: usize = 4 << 20;
@@ -16,7 +17,13 @@ pub(super) const CHUNK: usize = 4 << 20;
 /// Opens a segment file for aligned reads and writes: past the page cache, or through it where that is refused.
 pub(crate) fn open(path: &Path, create: bool, write: bool) -> io::Result<File> {
     let open = |flags: OFlags| {
-        OpenOptions::new().read(true).write(write).create_new(create).custom_flags(flags.bits() as i32).open(path)
+        OpenOptions::new()
+            .read(true)
+            .write(write)
+            .create_new(create)
+            .mode(FILE_MODE)
+            .custom_flags(flags.bits() as i32)
+            .open(path)
     };
     match open(OFlags::DIRECT) {
         Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => open(OFlags::empty()),

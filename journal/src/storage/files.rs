@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
@@ -11,6 +12,12 @@ use crate::config::Medium;
 use crate::image::ImageWriter;
 use crate::position::SegmentNumber;
 use crate::storage::{Prepare, direct, mapped};
+
+/// A small file until it has its name.
+const NEW_FILE: &str = "new-file";
+
+/// Messages are for nobody else on the machine.
+pub(crate) const FILE_MODE: u32 = 0o600;
 
 /// Recycled files that are kept for reuse; they are not within the disk budget.
 const SPARES: usize = 2;
@@ -40,7 +47,7 @@ impl Files {
 
     /// Deletes what the spool of an earlier life left.
     pub fn remove_spilled(&self) -> io::Result<()> {
-        for name in self.names()?.iter().filter(|name| name.starts_with("spill-")) {
+        for name in self.names()?.iter().filter(|name| hexadecimal(name, "spill-").is_some()) {
             std::fs::remove_file(self.directory.join(name))?;
         }
         Ok(())
@@ -60,8 +67,7 @@ impl Files {
 
     /// Numbers of all segment files.
     pub fn segments(&self) -> io::Result<Vec<SegmentNumber>> {
-        let number = |name: &str| u64::from_str_radix(name.strip_prefix("segment-")?, 16).ok().map(SegmentNumber);
-        Ok(self.names()?.iter().filter_map(|name| number(name)).collect())
+        Ok(self.names()?.iter().filter_map(|name| hexadecimal(name, "segment-")).map(SegmentNumber).collect())
     }
 
     /// Free bytes of the file system.
@@ -72,8 +78,9 @@ impl Files {
 
     /// Replaces a small file: durable when it returns, the old one or the new one at any time before.
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let new = self.directory.join("new-file");
-        let mut file = File::create(&new)?;
+        let new = self.directory.join(NEW_FILE);
+        let options = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).clone();
+        let mut file = options.open(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&new, path)?;
@@ -165,10 +172,10 @@ impl SpareFiles {
         let mut spares = Vec::new();
         for name in files.names()? {
             let path = files.directory.join(&name);
-            if let Some(number) = name.strip_prefix("spare-") {
-                self.next = self.next.max(number.parse().unwrap_or(0));
+            if let Some(number) = decimal(&name, "spare-") {
+                self.next = self.next.max(number);
                 spares.push((path.clone(), std::fs::metadata(&path)?.len()));
-            } else if name.starts_with("new-") {
+            } else if decimal(&name, "new-").is_some() || name == NEW_FILE {
                 std::fs::remove_file(&path)?;
             }
         }
@@ -178,6 +185,19 @@ impl SpareFiles {
         self.spares = Some(spares);
         Ok(())
     }
+}
+
+/// The number in a name of ours that ends with 16 hexadecimal digits. All other names are somebody else's.
+fn hexadecimal(name: &str, prefix: &str) -> Option<u64> {
+    let digits = name.strip_prefix(prefix)?;
+    let ours = digits.len() == 16 && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    ours.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+}
+
+/// The number in a name of ours that ends with a decimal one.
+fn decimal(name: &str, prefix: &str) -> Option<u64> {
+    let digits = name.strip_prefix(prefix)?;
+    digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 /// Takes all room at once, so that a full disk is seen here. Where the file system cannot, the zeros take it.

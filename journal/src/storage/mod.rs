@@ -3,7 +3,7 @@
 mod descriptors;
 mod direct;
 pub mod file;
-mod files;
+pub(crate) mod files;
 mod mapped;
 pub mod spill;
 mod whole;

@@ -1,0 +1,109 @@
+//! Whose a directory is, who may look into it, and what in it is ours.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use postrider_journal::storage::file::OpenOptions;
+use postrider_journal::storage::spill::FileSpill;
+use postrider_journal::storage::worker::Step;
+use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Record, body_crc};
+
+const SEGMENT: u64 = 256 << 10;
+
+fn storage(directory: &Path) -> Result<FileStorage, OpenError> {
+    let options =
+        OpenOptions { directory: directory.to_owned(), medium: Medium::Direct, waker: Arc::new(|| {}), min_free: 0 };
+    FileStorage::open(options).map(|(storage, _)| storage)
+}
+
+/// A life that fills some segments and gives the first ones back.
+fn live(directory: &Path) {
+    let options =
+        OpenOptions { directory: directory.to_owned(), medium: Medium::Direct, waker: Arc::new(|| {}), min_free: 0 };
+    let (storage, mut workers) = FileStorage::open(options).unwrap();
+    FileSpill::beside(&storage, Arc::new(|| {})).unwrap();
+    let config =
+        Config { segment_bytes: SEGMENT, disk_budget: Some(64 << 20), spool_budget: Some(0), ..Config::default() };
+    let mut journal = Journal::recover(storage, config, &mut |_, _| {}).unwrap();
+    let body = [7; 60_000];
+    for sequence in 0..20 {
+        while journal.begin(Bound { records: 1, bytes: 60_000 }).is_err() {
+            while workers.step() == Step::Work {}
+            journal.poll().unwrap();
+        }
+        let body_crc = body_crc(&body);
+        journal.stage(&Record { kind: 1, flags: 0, sequence, meta: &[], body: &body, body_crc });
+        journal.seal();
+        journal.submit();
+        while workers.step() == Step::Work {}
+        journal.poll().unwrap();
+    }
+    let head = journal.front().unwrap().0 + 3;
+    journal.set_head(postrider_journal::SegmentNumber(head));
+    for _ in 0..4 {
+        journal.submit();
+        while workers.step() == Step::Work {}
+        journal.poll().unwrap();
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = std::fs::read_dir(directory).unwrap().map(name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn files_of_others_are_not_touched() {
+    let directory = tempfile::tempdir().unwrap();
+    live(directory.path());
+    let others = [
+        "new-contract.pdf",
+        "spare-parts.txt",
+        "spare-",
+        "spill-over.log",
+        "segment-1",
+        "segment-000000000000000A",
+        "segment-+00000000000000a",
+        "new-+1",
+    ];
+    for name in others {
+        std::fs::write(directory.path().join(name), name).unwrap();
+    }
+    live(directory.path());
+    live(directory.path());
+    for name in others {
+        assert_eq!(std::fs::read(directory.path().join(name)).ok(), Some(name.as_bytes().to_vec()), "{name}");
+    }
+    assert!(names(directory.path()).iter().any(|name| name.starts_with("spare-") && name != "spare-parts.txt"));
+}
+
+#[test]
+fn nobody_else_may_read_messages() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("new").join("data");
+    live(&directory);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    for name in names(&directory) {
+        assert_eq!(mode(&directory.join(&name)), 0o600, "{name}");
+    }
+    // A directory that was there keeps its mode.
+    let other = parent.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o755)).unwrap();
+    live(&other);
+    assert_eq!(mode(&other), 0o755);
+}
+
+#[test]
+fn a_directory_has_one_owner_with_its_lock_removed_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let owner = storage(directory.path()).unwrap();
+    std::fs::remove_file(directory.path().join("lock")).unwrap();
+    assert!(matches!(storage(directory.path()).err(), Some(OpenError::Locked(_))));
+    drop(owner);
+    assert!(storage(directory.path()).is_ok());
+}
