@@ -186,7 +186,7 @@ impl Config {
         );
         let frame = self.openwire.max_frame_bytes;
         anyhow::ensure!(
-            (limits::MAX_FRAME_BYTES_BEFORE_CONNECT..=i32::MAX as u64).contains(&frame),
+            (limits::MAX_FRAME_BYTES_BEFORE_CONNECT as u64..=i32::MAX as u64).contains(&frame),
             "openwire.max_frame_bytes: {frame} is not from 65536, which connecting takes, to 2147483647"
         );
         let cache = self.openwire.cache_size;

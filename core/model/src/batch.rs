@@ -16,6 +16,10 @@ impl Span {
     /// The bytes of the arena that this is a piece of.
     #[must_use]
     pub fn of(self, arena: &[u8]) -> &[u8] {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a span comes with the arena that it was made for: another one is our mistake"
+        )]
         &arena[self.offset as usize..self.offset as usize + self.length as usize]
     }
 
@@ -49,6 +53,10 @@ impl CommandBatch {
     }
 
     /// Adds bytes to the arena.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an arena is handed over at 256 KiB, and a record is shorter than 2 GiB"
+    )]
     pub fn store(&mut self, bytes: &[u8]) -> Span {
         let span = Span { offset: self.arena.len() as u32, length: bytes.len() as u32 };
         self.arena.extend_from_slice(bytes);

@@ -29,7 +29,7 @@ pub const UNSENT_BYTES: usize = 1024 * 1024;
 pub const MAX_FRAME_BYTES: u64 = 100 * 1024 * 1024;
 
 /// Largest frame before a connection is accepted.
-pub const MAX_FRAME_BYTES_BEFORE_CONNECT: u64 = 64 * 1024;
+pub const MAX_FRAME_BYTES_BEFORE_CONNECT: usize = 64 * 1024;
 
 /// Half frames held by one shard; beyond it sockets wait.
 pub const HALF_FRAME_BUDGET_BYTES: usize = 256 * 1024 * 1024;

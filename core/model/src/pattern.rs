@@ -35,8 +35,10 @@ pub fn name_matches(pattern: &[u8], name: &[u8]) -> bool {
 
 /// `a.>.>` says what `a.>` says.
 fn without_repeated_tail(mut pattern: &[u8]) -> &[u8] {
-    while pattern.ends_with(b">.>") && (pattern.len() == 3 || pattern[pattern.len() - 4] == b'.') {
-        pattern = &pattern[..pattern.len() - 2];
+    while let Some(shorter) = pattern.strip_suffix(b".>")
+        && (shorter == b">" || shorter.ends_with(b".>"))
+    {
+        pattern = shorter;
     }
     pattern
 }

@@ -163,6 +163,7 @@ impl fmt::Display for RecordError {
 #[derive(Clone, Copy)]
 pub struct MessageView<'a> {
     bytes: &'a [u8],
+    fixed: &'a [u8; HEADER_BYTES],
     fields_end: usize,
     properties_end: usize,
 }
@@ -171,19 +172,18 @@ impl<'a> MessageView<'a> {
     /// Takes bytes as a record; its lengths are checked.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<MessageView<'a>, RecordError> {
-        if bytes.len() < HEADER_BYTES {
-            return Err(RecordError::Malformed);
+        let Some(fixed) = bytes.first_chunk::<HEADER_BYTES>() else { return Err(RecordError::Malformed) };
+        let [version, body, ..] = fixed;
+        if *version != FORMAT_VERSION {
+            return Err(RecordError::NewerFormat(*version));
         }
-        if bytes[0] != FORMAT_VERSION {
-            return Err(RecordError::NewerFormat(bytes[0]));
-        }
-        let length_at = |offset| read_u32(bytes, offset) as usize;
+        let length_at = |offset| read_u32(fixed, offset) as usize;
         let fields_end = HEADER_BYTES.saturating_add(length_at(64));
         let properties_end = fields_end.saturating_add(length_at(68));
-        if properties_end.saturating_add(length_at(72)) != bytes.len() || BodyKind::from_number(bytes[1]).is_none() {
+        if properties_end.saturating_add(length_at(72)) != bytes.len() || BodyKind::from_number(*body).is_none() {
             return Err(RecordError::Malformed);
         }
-        Ok(MessageView { bytes, fields_end, properties_end })
+        Ok(MessageView { bytes, fixed, fields_end, properties_end })
     }
 
     /// The whole record.
@@ -196,10 +196,10 @@ impl<'a> MessageView<'a> {
     #[must_use]
     #[inline]
     pub fn header(&self) -> Header {
-        let signed = |offset| read_u64(self.bytes, offset).cast_signed();
+        let signed = |offset| read_u64(self.fixed, offset).cast_signed();
         Header {
-            body: BodyKind::from_number(self.bytes[1]).unwrap_or(BodyKind::Message),
-            priority: self.bytes[2],
+            body: BodyKind::from_number(read_u8(self.fixed, 1)).unwrap_or(BodyKind::Message),
+            priority: read_u8(self.fixed, 2),
             flags: self.flags(),
             expiration: signed(8),
             timestamp: signed(16),
@@ -207,27 +207,29 @@ impl<'a> MessageView<'a> {
             producer_sequence: signed(32),
             producer_session: signed(40),
             producer_value: signed(48),
-            group_sequence: read_u32(self.bytes, 56).cast_signed(),
-            redelivery_counter: read_u32(self.bytes, 60),
+            group_sequence: read_u32(self.fixed, 56).cast_signed(),
+            redelivery_counter: read_u32(self.fixed, 60),
         }
     }
 
     /// Bits of [`flag`].
     #[must_use]
+    #[inline]
     pub fn flags(&self) -> u32 {
-        read_u32(self.bytes, 4)
+        read_u32(self.fixed, 4)
     }
 
     /// Milliseconds since 1970 after which it must not be delivered; 0: never.
     #[must_use]
+    #[inline]
     pub fn expiration(&self) -> i64 {
-        read_u64(self.bytes, 8).cast_signed()
+        read_u64(self.fixed, 8).cast_signed()
     }
 
     /// All tagged fields in the order written.
     #[must_use]
     pub fn fields(&self) -> Fields<'a> {
-        Fields { rest: &self.bytes[HEADER_BYTES..self.fields_end] }
+        Fields { rest: self.bytes.get(HEADER_BYTES..self.fields_end).unwrap_or_default() }
     }
 
     /// The bytes of the field with this tag.
@@ -246,13 +248,15 @@ impl<'a> MessageView<'a> {
     /// The marshalled properties, if there are any.
     #[must_use]
     pub fn properties(&self) -> Option<&'a [u8]> {
-        (self.flags() & flag::HAS_PROPERTIES != 0).then(|| &self.bytes[self.fields_end..self.properties_end])
+        let properties = || self.bytes.get(self.fields_end..self.properties_end).unwrap_or_default();
+        (self.flags() & flag::HAS_PROPERTIES != 0).then(properties)
     }
 
     /// The content, if there is one.
     #[must_use]
     pub fn content(&self) -> Option<&'a [u8]> {
-        (self.flags() & flag::HAS_CONTENT != 0).then(|| &self.bytes[self.properties_end..])
+        let content = || self.bytes.get(self.properties_end..).unwrap_or_default();
+        (self.flags() & flag::HAS_CONTENT != 0).then(content)
     }
 }
 
@@ -266,10 +270,10 @@ impl<'a> Iterator for Fields<'a> {
     type Item = (u8, &'a [u8]);
 
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
-        let (head, rest) = self.rest.split_at_checked(5)?;
-        let (bytes, rest) = rest.split_at_checked(read_u32(head, 1) as usize)?;
+        let ([tag, length @ ..], rest) = self.rest.split_first_chunk::<5>()?;
+        let (bytes, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         self.rest = rest;
-        Some((head[0], bytes))
+        Some((*tag, bytes))
     }
 }
 
@@ -294,6 +298,7 @@ impl<'a> MessageWriter<'a> {
 
     /// Adds a field made of these pieces. All fields come before the properties.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a record is made from one frame, whose length has 31 bits")]
     pub fn field(&mut self, tag: Tag, pieces: &[&[u8]]) {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         self.buffer.push(tag as u8);
@@ -305,6 +310,7 @@ impl<'a> MessageWriter<'a> {
     }
 
     /// Adds a field as [`MessageView::fields`] gives it, known or not.
+    #[expect(clippy::cast_possible_truncation, reason = "a record is made from one frame, whose length has 31 bits")]
     pub fn raw_field(&mut self, tag: u8, bytes: &[u8]) {
         self.buffer.push(tag);
         self.buffer.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
@@ -331,11 +337,13 @@ impl<'a> MessageWriter<'a> {
     }
 
     /// Fills the fixed part in and returns the record's length. The two `HAS` flags of the header are decided here.
+    #[expect(clippy::cast_possible_truncation, reason = "a record is made from one frame, whose length has 31 bits")]
     pub fn finish(self, header: &Header) -> usize {
         let total = self.buffer.len() - self.start;
         let content_length = total - HEADER_BYTES - self.fields_length - self.properties_length;
         let flags = (header.flags & !(flag::HAS_CONTENT | flag::HAS_PROPERTIES)) | self.flags;
-        let fixed = &mut self.buffer[self.start..self.start + HEADER_BYTES];
+        let fixed = self.buffer.get_mut(self.start..).and_then(<[u8]>::first_chunk_mut::<HEADER_BYTES>);
+        let Some(fixed) = fixed else { return total };
         fixed[..4].copy_from_slice(&[FORMAT_VERSION, header.body as u8, header.priority, 0]);
         fixed[4..8].copy_from_slice(&flags.to_le_bytes());
         let longs = [
@@ -360,14 +368,25 @@ impl<'a> MessageWriter<'a> {
     }
 }
 
+/// What is behind the end reads as 0: callers have looked at the length.
+#[inline]
+fn read<const LENGTH: usize>(bytes: &[u8], offset: usize) -> [u8; LENGTH] {
+    bytes.get(offset..offset + LENGTH).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; LENGTH])
+}
+
+#[inline]
+fn read_u8(bytes: &[u8], offset: usize) -> u8 {
+    u8::from_le_bytes(read(bytes, offset))
+}
+
 #[inline]
 fn read_u32(bytes: &[u8], offset: usize) -> u32 {
-    u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes"))
+    u32::from_le_bytes(read(bytes, offset))
 }
 
 #[inline]
 fn read_u64(bytes: &[u8], offset: usize) -> u64 {
-    u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"))
+    u64::from_le_bytes(read(bytes, offset))
 }
 
 #[cfg(test)]

@@ -1,3 +1,8 @@
 //! Bytes to commands and events to bytes, without any I/O: one folder per protocol
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
+)]
+
 pub mod openwire;

@@ -15,12 +15,9 @@ pub struct BooleanReader<'a> {
 impl<'a> BooleanReader<'a> {
     /// Takes the header and the bits off the front of `input`.
     pub fn open(input: &mut &'a [u8]) -> Result<BooleanReader<'a>, Fault> {
-        let length = match take(input, 1)?[0] {
-            LENGTH_IN_BYTE => usize::from(take(input, 1)?[0]),
-            LENGTH_IN_SHORT => {
-                let length = take(input, 2)?;
-                usize::from(u16::from_be_bytes([length[0], length[1]]))
-            }
+        let length = match take_byte(input)? {
+            LENGTH_IN_BYTE => usize::from(take_byte(input)?),
+            LENGTH_IN_SHORT => usize::from(u16::from_be_bytes([take_byte(input)?, take_byte(input)?])),
             // Java reads the byte with its sign and has no array of a negative length.
             length @ 0x81.. => return Err(Fault::BadLength(i64::from(length as i8))),
             length => usize::from(length),
@@ -49,6 +46,12 @@ fn take<'a>(input: &mut &'a [u8], length: usize) -> Result<&'a [u8], Fault> {
     Ok(head)
 }
 
+fn take_byte(input: &mut &[u8]) -> Result<u8, Fault> {
+    let (byte, tail) = input.split_first().ok_or(Fault::Truncated)?;
+    *input = tail;
+    Ok(*byte)
+}
+
 /// Collects the bits of a frame that is being written.
 #[derive(Debug, Default)]
 pub struct BooleanWriter {
@@ -70,21 +73,23 @@ impl BooleanWriter {
         if self.used == 0 {
             self.bytes.push(0);
         }
-        *self.bytes.last_mut().expect("a byte was opened") |= u8::from(bit) << self.used;
+        if let Some(byte) = self.bytes.last_mut() {
+            *byte |= u8::from(bit) << self.used;
+        }
         self.used = (self.used + 1) % 8;
     }
 
     /// Writes the header and the bits.
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let length = self.bytes.len();
-        if length < 64 {
-            out.push(length as u8);
-        } else if let Ok(length) = u8::try_from(length) {
-            out.extend_from_slice(&[LENGTH_IN_BYTE, length]);
-        } else {
-            let length = u16::try_from(length).map_err(|_| EncodeError::TooManyBits(length))?;
-            out.push(LENGTH_IN_SHORT);
-            out.extend_from_slice(&length.to_be_bytes());
+        match u8::try_from(length) {
+            Ok(length @ ..64) => out.push(length),
+            Ok(length) => out.extend_from_slice(&[LENGTH_IN_BYTE, length]),
+            Err(_) => {
+                let length = u16::try_from(length).map_err(|_| EncodeError::TooManyBits(length))?;
+                out.push(LENGTH_IN_SHORT);
+                out.extend_from_slice(&length.to_be_bytes());
+            }
         }
         out.extend_from_slice(&self.bytes);
         Ok(())

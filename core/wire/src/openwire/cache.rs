@@ -39,9 +39,10 @@ impl ReaderCache {
 
     /// The value at an index that was filled before.
     pub fn get(&self, index: i16) -> Result<Option<&Arc<Structure>>, Fault> {
-        match self.slot(index)? {
-            Slot::Value { structure, .. } => Ok(Some(structure)),
-            _ => Ok(None),
+        match self.slots.get(position(index)) {
+            Some(Slot::Value { structure, .. }) => Ok(Some(structure)),
+            Some(Slot::Null { .. }) => Ok(None),
+            _ => Err(Fault::BadCacheIndex(index)),
         }
     }
 
@@ -59,8 +60,9 @@ impl ReaderCache {
             None => Slot::Null { tag: 0 },
             Some(structure) => Slot::Value { tag: 0, structure: structure.clone() },
         };
+        let place = self.slots.get_mut(position).ok_or(Fault::BadCacheIndex(index))?;
         self.retained += value.as_ref().map_or(0, |structure| structure.size());
-        if let Slot::Value { structure, .. } = std::mem::replace(&mut self.slots[position], slot) {
+        if let Slot::Value { structure, .. } = std::mem::replace(place, slot) {
             self.retained -= structure.size();
         }
         if self.retained > RETAINED_LIMIT { Err(Fault::CacheFull(RETAINED_LIMIT)) } else { Ok(()) }
@@ -69,26 +71,26 @@ impl ReaderCache {
     /// What the user of the table has noted about the value at an index since it was stored, 0 if nothing: a handle that
     /// spares looking the value up by its content.
     pub fn tag(&self, index: i16) -> Result<u32, Fault> {
-        match self.slot(index)? {
-            Slot::Value { tag, .. } | Slot::Null { tag } => Ok(*tag),
-            Slot::Unused => unreachable!("slot() refuses unused ones"),
+        match self.slots.get(position(index)) {
+            Some(Slot::Value { tag, .. } | Slot::Null { tag }) => Ok(*tag),
+            _ => Err(Fault::BadCacheIndex(index)),
         }
     }
 
     /// Notes something about the value at an index, until another value is stored there.
     pub fn set_tag(&mut self, index: i16, new: u32) -> Result<(), Fault> {
-        self.slot(index)?;
-        match &mut self.slots[index as usize] {
-            Slot::Value { tag, .. } | Slot::Null { tag } => *tag = new,
-            Slot::Unused => unreachable!("slot() refuses unused ones"),
+        match self.slots.get_mut(position(index)) {
+            Some(Slot::Value { tag, .. } | Slot::Null { tag }) => *tag = new,
+            _ => return Err(Fault::BadCacheIndex(index)),
         }
         Ok(())
     }
+}
 
-    fn slot(&self, index: i16) -> Result<&Slot, Fault> {
-        let slot = usize::try_from(index).ok().and_then(|position| self.slots.get(position));
-        slot.filter(|slot| !matches!(slot, Slot::Unused)).ok_or(Fault::BadCacheIndex(index))
-    }
+/// Where the index stands; a negative one nowhere.
+#[inline]
+fn position(index: i16) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
 }
 
 /// How a writer assigns indices.
@@ -189,18 +191,22 @@ impl JavaOrder {
         // Java never comes to an end with a size below 100.
         let most = self.slots.len().saturating_sub(JAVA_FREE);
         while self.indices.len() > most {
-            self.indices.remove(&self.slots[self.evict].take());
+            let Some(oldest) = self.slots.get_mut(self.evict) else { return };
+            self.indices.remove(&oldest.take());
             self.evict = (self.evict + 1) % self.slots.len();
         }
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "a cache has at most 32767 slots")]
     fn insert(&mut self, value: &Nested) -> i16 {
         let index = self.next;
         self.next = (index + 1) % self.slots.len();
         if self.indices.len() >= self.slots.len() {
             return NOT_KEPT;
         }
-        self.slots[index] = value.clone();
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.clone_from(value);
+        }
         self.indices.insert(value.clone(), index as i16);
         index as i16
     }
@@ -218,9 +224,9 @@ struct Cheap {
 
 impl Cheap {
     fn find(&self, value: &Nested) -> Option<i16> {
-        let position = self.position(value);
-        let slot = self.slots.get(position)?;
-        slot.as_ref().filter(|slot| is_same(slot, value)).map(|_| position as i16)
+        let index = self.index(value);
+        let slot = self.slots.get(position(index))?;
+        slot.as_ref().filter(|slot| is_same(slot, value)).map(|_| index)
     }
 
     fn insert(&mut self, value: &Nested) -> i16 {
@@ -228,15 +234,17 @@ impl Cheap {
             return NOT_KEPT;
         }
         self.slots.resize(usize::from(self.size), None);
-        let position = self.position(value);
-        self.slots[position] = Some(value.clone());
-        position as i16
+        let index = self.index(value);
+        let Some(slot) = self.slots.get_mut(position(index)) else { return NOT_KEPT };
+        *slot = Some(value.clone());
+        index
     }
 
-    fn position(&self, value: &Nested) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "a cache has at most 32767 slots")]
+    fn index(&self, value: &Nested) -> i16 {
         let mut hasher = DefaultHasher::new();
         value.hash(&mut hasher);
-        (hasher.finish() % u64::from(self.size)) as usize
+        (hasher.finish() % u64::from(self.size)) as i16
     }
 }
 

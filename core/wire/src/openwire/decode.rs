@@ -250,18 +250,18 @@ impl Walk<'_, '_> {
             if let Some(code) = object.as_ref().map(|object| object.code()).filter(|code| !CACHEABLE.contains(code)) {
                 return Err(Fault::WrongType { expected: "a cacheable class", found: code }.into());
             }
-            self.table().store(index, &object)?;
+            self.table(index)?.store(index, &object)?;
             return Ok(object);
         }
-        let object = self.table().get(index)?.cloned();
+        let object = self.table(index)?.get(index)?.cloned();
         match object.as_ref().map(|object| object.code()).filter(|code| !of.allows(*code)) {
             Some(code) => Err(Fault::WrongType { expected: of.name, found: code }.into()),
             None => Ok(object),
         }
     }
 
-    fn table(&mut self) -> &mut ReaderCache {
-        self.cache.as_deref_mut().expect("the cache is on")
+    fn table(&mut self, index: i16) -> Result<&mut ReaderCache, Fault> {
+        self.cache.as_deref_mut().ok_or(Fault::BadCacheIndex(index))
     }
 
     fn array(&mut self, of: Of) -> Result<Option<Box<[Nested]>>, DecodeError> {

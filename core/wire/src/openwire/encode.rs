@@ -29,7 +29,7 @@ impl Encoder {
         out.extend_from_slice(&[0; 4]);
         let size = self.body(structure, out).and_then(|()| self.checked_size(out.len() - start - 4));
         match size {
-            Ok(size) => out[start..start + 4].copy_from_slice(&size.to_be_bytes()),
+            Ok(size) => writer::replace(out, start, size.to_be_bytes()),
             Err(error) => {
                 out.truncate(start);
                 self.cache.iter_mut().for_each(WriterCache::forget);
@@ -81,7 +81,7 @@ impl Encoder {
 
     fn checked_size(&self, size: usize) -> Result<u32, EncodeError> {
         let limit = self.settings.max_frame_size.min(i32::MAX as usize);
-        if size > limit { Err(EncodeError::FrameTooLarge { size, limit }) } else { Ok(size as u32) }
+        u32::try_from(size).ok().filter(|_| size <= limit).ok_or(EncodeError::FrameTooLarge { size, limit })
     }
 
     fn walk<'w>(&'w mut self, bits: &'w mut BooleanWriter, out: &'w mut Vec<u8>) -> Walk<'w> {
@@ -166,7 +166,7 @@ impl Walk<'_> {
         }
         if let (None, Some(cache)) = (index, self.cache.as_deref_mut()) {
             let index = cache.insert(value);
-            self.out[place..place + 2].copy_from_slice(&index.to_be_bytes());
+            writer::replace(self.out, place, index.to_be_bytes());
         }
         Ok(())
     }

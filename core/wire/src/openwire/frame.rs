@@ -34,10 +34,10 @@ impl FrameSplitter {
     /// connection.
     pub fn split<'s, 'i: 's>(&'s mut self, input: &mut &'i [u8]) -> Result<Option<&'s [u8]>, Fault> {
         if self.partial.is_empty()
-            && let Some(prefix) = input.first_chunk::<PREFIX>()
+            && let Some((prefix, behind)) = input.split_first_chunk::<PREFIX>()
         {
-            let size = self.checked_size(*prefix).inspect_err(|_| *input = &input[PREFIX..])?;
-            if let Some((frame, rest)) = input[PREFIX..].split_at_checked(size) {
+            let size = self.checked_size(*prefix).inspect_err(|_| *input = behind)?;
+            if let Some((frame, rest)) = behind.split_at_checked(size) {
                 *input = rest;
                 return Ok(Some(frame));
             }
@@ -70,7 +70,7 @@ impl FrameSplitter {
         std::mem::swap(&mut self.partial, &mut self.complete);
         self.partial.clear();
         self.partial.shrink_to(KEPT_CAPACITY);
-        Ok(Some(&self.complete[PREFIX..]))
+        Ok(self.complete.get(PREFIX..))
     }
 
     fn fill(&mut self, length: usize, input: &mut &[u8]) {

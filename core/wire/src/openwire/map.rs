@@ -102,7 +102,7 @@ impl<'a> PrimitiveMap<'a> {
             let start = reader.rest();
             let name = reader.modified_utf8()?;
             let value = value(reader)?;
-            Ok(Entry { name, value, raw: &start[..start.len() - reader.rest().len()] })
+            Ok(Entry { name, value, raw: taken(start, reader) })
         })
     }
 
@@ -209,7 +209,7 @@ fn nested<'a>(reader: &mut Reader<'a>, is_map: bool) -> Result<(usize, &'a [u8])
     open[0] = (first, is_map);
     let mut depth = 1;
     while depth > 0 {
-        let (left, is_map) = &mut open[depth - 1];
+        let Some((left, is_map)) = open.get_mut(depth - 1) else { break };
         if *left == 0 {
             depth -= 1;
             continue;
@@ -223,7 +223,12 @@ fn nested<'a>(reader: &mut Reader<'a>, is_map: bool) -> Result<(usize, &'a [u8])
             depth += 1;
         }
     }
-    Ok((first, &start[..start.len() - reader.rest().len()]))
+    Ok((first, taken(start, reader)))
+}
+
+/// What the reader has taken since `start` was its rest.
+fn taken<'a>(start: &'a [u8], reader: &Reader<'a>) -> &'a [u8] {
+    start.get(..start.len() - reader.rest().len()).unwrap_or_default()
 }
 
 /// Steps over one value; of a map or list only over its count, which is given back with whether it is a map.
@@ -280,6 +285,10 @@ fn tagged(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it is the count of a map or list that was read, whose has 31 bits"
+)]
 fn counted(out: &mut Vec<u8>, tag: u8, count: usize, bytes: &[u8]) {
     out.push(tag);
     writer::int(out, count as i32);
@@ -287,9 +296,10 @@ fn counted(out: &mut Vec<u8>, tag: u8, count: usize, bytes: &[u8]) {
 }
 
 fn string(out: &mut Vec<u8>, bytes: &[u8]) {
-    if modified_utf8::utf16_length(bytes) < BIG_STRING_UNITS {
+    let length = u16::try_from(bytes.len()).ok().filter(|_| modified_utf8::utf16_length(bytes) < BIG_STRING_UNITS);
+    if let Some(length) = length {
         out.push(tag::STRING);
-        out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
+        out.extend_from_slice(&length.to_be_bytes());
         out.extend_from_slice(bytes);
     } else {
         out.push(tag::BIG_STRING);
@@ -317,6 +327,7 @@ impl<'o> MapWriter<'o> {
     ///
     /// # Panics
     /// If the name is longer than its 16-bit length can say.
+    #[expect(clippy::expect_used, reason = "names are constants, or were read with such a length")]
     pub fn entry(&mut self, name: &[u8], value: Primitive<'_>) -> &mut MapWriter<'o> {
         let length = u16::try_from(name.len()).expect("names are our own or were received");
         self.out.extend_from_slice(&length.to_be_bytes());
@@ -333,7 +344,7 @@ impl<'o> MapWriter<'o> {
 
     fn counted(&mut self) -> &mut MapWriter<'o> {
         self.count += 1;
-        self.out[self.start..self.start + 4].copy_from_slice(&self.count.to_be_bytes());
+        writer::replace(self.out, self.start, self.count.to_be_bytes());
         self
     }
 }

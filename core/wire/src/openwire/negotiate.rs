@@ -8,7 +8,7 @@ const ACTIVE_MQ: [u8; 8] = *b"ActiveMQ";
 /// Java's limit of the properties of a WireFormatInfo.
 const MOST_PROPERTIES: usize = 4096;
 /// What a cache size of 0 means: half of Java's largest short.
-const DEFAULT_CACHE_SIZE: i32 = 16_383;
+const DEFAULT_CACHE_SIZE: u16 = 16_383;
 
 /// What a WireFormatInfo says. A property that is not there is false or 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,9 +127,11 @@ impl Offer {
 
     fn agreed_cache_size(&self, other: &Offer) -> Result<u16, NegotiationError> {
         match self.cache_size.min(other.cache_size) {
-            0 => Ok(DEFAULT_CACHE_SIZE as u16),
-            size @ 1..=0x7FFF => Ok(size as u16),
-            size => Err(NegotiationError::BadCacheSize(size)),
+            0 => Ok(DEFAULT_CACHE_SIZE),
+            size => match u16::try_from(size) {
+                Ok(slots @ ..=0x7FFF) => Ok(slots),
+                _ => Err(NegotiationError::BadCacheSize(size)),
+            },
         }
     }
 

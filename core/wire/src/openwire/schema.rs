@@ -96,7 +96,7 @@ impl Definition {
 
 /// The structure of this code, if the version has it.
 pub fn definition(code: u8, version: u8) -> Option<&'static Definition> {
-    BY_CODE[usize::from(code)].filter(|definition| definition.since <= version)
+    BY_CODE.get(usize::from(code)).copied().flatten().filter(|definition| definition.since <= version)
 }
 
 /// All structures, in no particular order.
@@ -106,6 +106,7 @@ pub fn definitions() -> impl Iterator<Item = &'static Definition> {
 
 static BY_CODE: [Option<&'static Definition>; 256] = by_code(&[commands::ALL, messages::ALL, values::ALL]);
 
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it, for tables that are constants")]
 const fn by_code(lists: &[&[&'static Definition]]) -> [Option<&'static Definition>; 256] {
     let mut table = [None; 256];
     let mut list = 0;
@@ -123,6 +124,7 @@ const fn by_code(lists: &[&[&'static Definition]]) -> [Option<&'static Definitio
 }
 
 /// The fields of the parent followed by a structure's own.
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it, for tables that are constants")]
 const fn extend<const LENGTH: usize>(parent: &[Field], own: &[Field]) -> [Field; LENGTH] {
     let mut fields = [Field { name: "", kind: Kind::Bool, since: 0, until: 0 }; LENGTH];
     let mut index = 0;
@@ -134,6 +136,7 @@ const fn extend<const LENGTH: usize>(parent: &[Field], own: &[Field]) -> [Field;
 }
 
 /// The index of a structure's own field: inherited fields of the same name come before it.
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it, for tables that are constants")]
 const fn index_of(fields: &[Field], parent: usize, name: &str) -> usize {
     let mut index = parent;
     while index < fields.len() {
@@ -145,6 +148,7 @@ const fn index_of(fields: &[Field], parent: usize, name: &str) -> usize {
     panic!("no such field")
 }
 
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it, for tables that are constants")]
 const fn is_same(left: &[u8], right: &[u8]) -> bool {
     if left.len() != right.len() {
         return false;
@@ -159,6 +163,7 @@ const fn is_same(left: &[u8], right: &[u8]) -> bool {
     true
 }
 
+#[expect(clippy::indexing_slicing, reason = "the compiler evaluates it, for tables that are constants")]
 const fn until(last: &[u8]) -> u8 {
     if last.is_empty() { u8::MAX } else { last[0] }
 }

@@ -109,6 +109,7 @@ impl Structure {
     ///
     /// # Panics
     /// If the value is not of the field's kind.
+    #[expect(clippy::indexing_slicing, reason = "a field is named by a constant of its structure's own")]
     pub fn set(&mut self, field: usize, value: impl Into<Value>) {
         let value = value.into();
         let table = &self.definition.fields[field];
@@ -171,6 +172,7 @@ macro_rules! getters {
                 /// # Panics
                 /// If the field is of another kind.
                 #[inline]
+                #[expect(clippy::indexing_slicing, reason = "a field is named by a constant of its structure's own")]
                 pub fn $name(&self, field: usize) -> $type {
                     match &self.fields[field] {
                         Value::$variant($value) => $result,
@@ -207,6 +209,7 @@ getters! {
 
 impl Structure {
     #[cold]
+    #[expect(clippy::indexing_slicing, reason = "a field is named by a constant of its structure's own")]
     fn wrong_kind(&self, field: usize, value: &Value) -> ! {
         panic!("{}.{} holds {value:?}", self.definition.name, self.definition.fields[field].name)
     }

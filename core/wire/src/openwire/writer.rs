@@ -53,8 +53,17 @@ pub fn loose_bytes(out: &mut Vec<u8>, value: Option<&[u8]>) {
     value.inspect(|bytes| counted_bytes(out, bytes));
 }
 
+/// Puts bytes where others were left out, if they are all there.
+#[inline]
+pub(crate) fn replace<const LENGTH: usize>(out: &mut [u8], at: usize, bytes: [u8; LENGTH]) {
+    if let Some(place) = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *place = bytes;
+    }
+}
+
 /// A long in 0, 2, 4 or 8 bytes.
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the branches have looked at what is cut off")]
 pub fn tight_long(bits: &mut BooleanWriter, out: &mut Vec<u8>, value: i64) {
     let unsigned = value as u64;
     let is_long = unsigned >= 1 << 32;
@@ -86,23 +95,19 @@ pub fn tight_bytes(bits: &mut BooleanWriter, out: &mut Vec<u8>, value: Option<&[
     value.inspect(|bytes| counted_bytes(out, bytes));
 }
 
-/// An int32 length and the bytes.
-///
-/// # Panics
-/// If they are more than an int32 can count. A frame is smaller than that.
+/// An int32 length and the bytes. More than it can count make a frame that is refused by its own size.
 #[inline]
 pub fn counted_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    int(out, i32::try_from(bytes.len()).expect("bytes fit a frame"));
+    int(out, i32::try_from(bytes.len()).unwrap_or(i32::MAX));
     out.extend_from_slice(bytes);
 }
 
 /// A uint16 length and the bytes of a string.
 #[inline]
 fn counted_string(out: &mut Vec<u8>, bytes: &[u8], limit: usize) -> Result<(), EncodeError> {
-    if bytes.len() > limit {
-        return Err(EncodeError::StringTooLong { length: bytes.len(), limit });
-    }
-    out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
+    let length = u16::try_from(bytes.len()).ok().filter(|length| usize::from(*length) <= limit);
+    let length = length.ok_or(EncodeError::StringTooLong { length: bytes.len(), limit })?;
+    out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(bytes);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::output::{Bits, Inline, Loose, Output, STAGE_BYTES};
 use super::placing::PeerCache;
-use crate::openwire::{BooleanWriter, EncodeError, Encoder, Settings, Structure, WriterPolicy};
+use crate::openwire::{BooleanWriter, EncodeError, Encoder, Settings, Structure, WriterPolicy, writer};
 
 /// Slots of the peer's cache that the table-driven codec uses; the hand-written frames use those behind them. Neither knows what
 /// the other has put where.
@@ -79,7 +79,8 @@ impl Outgoing {
         if size > limit {
             return Err(self.give_up(output, start, EncodeError::FrameTooLarge { size, limit }));
         }
-        output[start..start + 4].copy_from_slice(&(size as u32).to_be_bytes());
+        #[expect(clippy::cast_possible_truncation, reason = "the limit has 31 bits")]
+        writer::replace(output, start, (size as u32).to_be_bytes());
         Ok(())
     }
 

@@ -57,11 +57,13 @@ impl<'a> Loose<'a> {
 
     /// Appends what was put together; without it the last fields are missing.
     #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "no more is staged than there is room: `put` empties the stage first")]
     pub fn finish(self) {
         self.output.extend_from_slice(&self.stage[..self.staged]);
     }
 
     #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "no more is staged than there is room: `put` empties the stage first")]
     fn put<const N: usize>(&mut self, bytes: [u8; N]) {
         const { assert!(N <= STAGE_BYTES) };
         if self.stage.len() - self.staged < N {
@@ -75,6 +77,7 @@ impl<'a> Loose<'a> {
     }
 
     #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "no more is staged than there is room: `put` empties the stage first")]
     fn put_long(&mut self, bytes: &[u8]) {
         self.output.extend_from_slice(&self.stage[..self.staged]);
         self.output.extend_from_slice(bytes);
@@ -190,6 +193,7 @@ impl Output for Inline<'_> {
         self.0.extend_from_slice(&value.to_be_bytes());
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the bits say that what is cut off is 0")]
     fn long(&mut self, value: i64) {
         match long_bits(value) {
             (false, false) => {}
@@ -228,6 +232,7 @@ fn long_bits(value: i64) -> (bool, bool) {
 
 /// Strings come out of records and ids that came in with a 16-bit length, so they have one.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "each string was checked when it came")]
 fn string_length(bytes: &[u8]) -> [u8; 2] {
     debug_assert!(bytes.len() <= usize::from(u16::MAX));
     (bytes.len() as u16).to_be_bytes()
@@ -235,6 +240,7 @@ fn string_length(bytes: &[u8]) -> [u8; 2] {
 
 /// The length of a frame, and so of anything in it, fits into 31 bits.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "longer ones make a frame that is refused by its own size")]
 fn bytes_length(bytes: &[u8]) -> [u8; 4] {
     (bytes.len() as u32).to_be_bytes()
 }

@@ -171,7 +171,8 @@ impl PeerCache {
         remembered.head = content.head;
         remembered.text.clear();
         remembered.text.extend_from_slice(content.text);
-        (remembered.slot, remembered.stamp) = (slot, self.entries[usize::from(slot)].stamp);
+        let entry = self.entries.get(usize::from(slot));
+        (remembered.slot, remembered.stamp) = (slot, entry.map_or(0, |entry| entry.stamp));
         found
     }
 
@@ -181,10 +182,11 @@ impl PeerCache {
         if self.entries.len() <= usize::from(slot) {
             self.entries.resize_with(usize::from(slot) + 1, Entry::default);
         }
-        let entry = &mut self.entries[usize::from(slot)];
-        self.slots.remove(&entry.value);
         self.last_stamp += 1;
-        *entry = Entry { value: value.clone(), stamp: self.last_stamp };
+        if let Some(entry) = self.entries.get_mut(usize::from(slot)) {
+            self.slots.remove(&entry.value);
+            *entry = Entry { value: value.clone(), stamp: self.last_stamp };
+        }
         self.slots.insert(value, slot);
         slot
     }

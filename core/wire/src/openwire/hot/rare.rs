@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use postrider_model::record::{Tag, flag};
+use postrider_model::record::{BodyKind, Tag, flag};
 
 use super::acknowledge::Acknowledged;
 use super::dispatch::ConsumerName;
@@ -14,8 +14,8 @@ use super::input::{Cached, destination_kind};
 use super::message::{Blob, Sent, bit, body};
 use super::outbound::{Outbound, destination_code};
 use crate::openwire::schema::{
-    active_mq_blob_message, active_mq_queue, broker_id, consumer_id, definition, message, message_ack,
-    message_dispatch, message_id, producer_id,
+    active_mq_blob_message, active_mq_message, active_mq_queue, broker_id, consumer_id, definition, message,
+    message_ack, message_dispatch, message_id, producer_id,
 };
 use crate::openwire::{
     Decoder, EncodeError, Encoder, NEWEST_VERSION, Reader, Settings, Structure, Value, WriterPolicy, writer,
@@ -60,7 +60,7 @@ pub(crate) fn sent(structure: &Structure) -> Result<Sent<'_>, EncodeError> {
     let sent = Sent {
         command: structure.int(message::COMMAND_ID),
         response_required: structure.bool(message::RESPONSE_REQUIRED),
-        body: body(structure.code()).expect("the caller looked at the code"),
+        body: body(structure.code()).unwrap_or(BodyKind::Message),
         sender: inline(structure.object(message::PRODUCER_ID).and_then(|id| producer_name(id))),
         destination: inline(structure.object(message::DESTINATION).and_then(|name| destination_name(name))),
         original_destination: inline(
@@ -188,7 +188,8 @@ pub(super) fn dispatch(message: &Outbound<'_>, consumer: ConsumerName<'_>) -> St
 
 fn message_structure(outbound: &Outbound<'_>, redeliveries: i32) -> Structure {
     let (header, fields) = (&outbound.header, &outbound.fields);
-    let definition = definition(outbound.code(NEWEST_VERSION), NEWEST_VERSION).expect("a message's code");
+    let definition =
+        definition(outbound.code(NEWEST_VERSION), NEWEST_VERSION).unwrap_or(&active_mq_message::DEFINITION);
     let id = Structure::new(&message_id::DEFINITION)
         .with(message_id::TEXT_VIEW, string(fields.text_view))
         .with(message_id::PRODUCER_ID, producer_structure(outbound.producer))
@@ -296,6 +297,6 @@ pub(crate) fn consumer_structure(name: ConsumerName<'_>) -> Structure {
 }
 
 fn destination_structure(name: DestinationName<'_>) -> Structure {
-    let definition = definition(destination_code(name.0), NEWEST_VERSION).expect("a destination's code");
+    let definition = definition(destination_code(name.0), NEWEST_VERSION).unwrap_or(&active_mq_queue::DEFINITION);
     Structure::new(definition).with(active_mq_queue::PHYSICAL_NAME, Value::string(name.1))
 }

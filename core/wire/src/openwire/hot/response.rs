@@ -5,6 +5,7 @@ use super::output::Output;
 use crate::openwire::schema::response;
 
 /// Appends the Response to a command.
+#[expect(clippy::expect_used, reason = "its fifteen bytes fit into the smallest frame that a session agrees on")]
 pub(crate) fn write_response(correlation: i32, outgoing: &mut Outgoing, output: &mut Vec<u8>) {
     outgoing.frame(&Response { correlation }, output).expect("a Response fits every frame size");
 }

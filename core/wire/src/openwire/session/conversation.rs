@@ -70,6 +70,7 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
+    #[expect(clippy::expect_used, reason = "what is offered is the broker's own, checked when it started")]
     pub fn new(
         connection: ConnectionHandle,
         peer: &str,
@@ -77,7 +78,7 @@ impl Conversation {
         now: Now,
         output: &mut Vec<u8>,
     ) -> Conversation {
-        let settings = Settings::initial(limits::MAX_FRAME_BYTES_BEFORE_CONNECT as usize);
+        let settings = Settings::initial(limits::MAX_FRAME_BYTES_BEFORE_CONNECT);
         let mut outgoing = Outgoing::new(settings, profile.hash_seed);
         outgoing.structure(&profile.offer.write(), output).expect("a WireFormatInfo can be written");
         Conversation {
@@ -111,7 +112,7 @@ impl Conversation {
 
     /// A stranger may not make us keep much.
     pub fn frame_limit(&self) -> usize {
-        let stranger = limits::MAX_FRAME_BYTES_BEFORE_CONNECT as usize;
+        let stranger = limits::MAX_FRAME_BYTES_BEFORE_CONNECT;
         let agreed = self.outgoing.settings().max_frame_size;
         if self.tables.is_some() { agreed } else { agreed.min(stranger) }
     }
@@ -121,7 +122,8 @@ impl Conversation {
             return self.greeting(frame, context).map(|()| Next::Continue);
         }
         let before = context.output.len();
-        let next = match frame[0] {
+        let Some(&code) = frame.first() else { return Ok(Next::Continue) };
+        let next = match code {
             code if MESSAGES.contains(&code) => self.message(frame, context).map(|()| Next::Continue),
             code if code == message_ack::DEFINITION.code => {
                 self.acknowledgement(frame, context).map(|()| Next::Continue)

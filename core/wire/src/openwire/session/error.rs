@@ -145,5 +145,4 @@ impl From<EncodeError> for Trouble {
     }
 }
 
-const _: () =
-    assert!(MIN_FRAME_BYTES as u64 <= limits::MAX_FRAME_BYTES_BEFORE_CONNECT, "a first frame may be as large");
+const _: () = assert!(MIN_FRAME_BYTES <= limits::MAX_FRAME_BYTES_BEFORE_CONNECT, "a first frame may be as large");

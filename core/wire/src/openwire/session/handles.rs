@@ -66,12 +66,13 @@ impl Handles {
         self.asked.take()
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "so many consumers do not fit into memory")]
     pub(super) fn add(&mut self, consumer: Consumer) -> ConsumerHandle {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry::default());
             self.entries.len() as u32 - 1
         });
-        let entry = &mut self.entries[slot as usize];
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return ConsumerHandle::default() };
         entry.consumer = Some(consumer);
         ConsumerHandle { slot, generation: entry.generation }
     }
@@ -83,7 +84,7 @@ impl Handles {
 
     pub(super) fn remove(&mut self, consumer: ConsumerHandle) -> Option<Consumer> {
         self.get_mut(consumer)?;
-        let entry = &mut self.entries[consumer.slot as usize];
+        let entry = self.entries.get_mut(consumer.slot as usize)?;
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(consumer.slot);
         entry.consumer.take()

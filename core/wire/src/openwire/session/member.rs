@@ -237,7 +237,9 @@ fn check_session(tables: &Tables, place: Place) -> Result<(), Refusal> {
 }
 
 fn parts(destination: &Structure) -> Result<Vec<Destination>, Refusal> {
-    let (kind, name) = rare::destination_name(destination).expect("the tables let no other class into the field");
+    let (kind, name) = rare::destination_name(destination).ok_or_else(|| {
+        Refusal::new(Failure::InvalidDestination, "a destination of an unknown class: use a queue or a topic")
+    })?;
     Ok(Destination::parts(kind, name)?)
 }
 

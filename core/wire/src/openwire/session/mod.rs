@@ -66,7 +66,7 @@ impl Session {
         now: Now,
         output: &mut Vec<u8>,
     ) -> Session {
-        let splitter = FrameSplitter::new(limits::MAX_FRAME_BYTES_BEFORE_CONNECT as usize);
+        let splitter = FrameSplitter::new(limits::MAX_FRAME_BYTES_BEFORE_CONNECT);
         let conversation = Conversation::new(connection, peer, profile, now, output);
         Session { splitter, oversize: None, conversation }
     }

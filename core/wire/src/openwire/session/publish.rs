@@ -72,11 +72,15 @@ impl Conversation {
     ) -> Result<(), SessionError> {
         self.settle(request, Err(refusal.into()), output)?;
         match waits.filter(|_| !request.wanted) {
-            Some(producer) => self.producer_credit(producer, (1024 + body) as u32, output),
+            Some(producer) => self.producer_credit(producer, u32::try_from(1024 + body).unwrap_or(u32::MAX), output),
             None => Ok(()),
         }
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "an arena is handed over at 256 KiB, and a record is shorter than 2 GiB"
+    )]
     fn publish(
         &mut self,
         sent: &Sent<'_>,
@@ -105,7 +109,7 @@ impl Conversation {
             producer: producer.number,
             destination,
             record: Span { offset: offset as u32, length: length as u32 },
-            record_crc: crc32fast::hash(&batch.arena[offset..]),
+            record_crc: crc32fast::hash(batch.arena.get(offset..).unwrap_or_default()),
             persistent: sent.flags & flag::PERSISTENT != 0,
             windowed: producer.windowed && !request.wanted,
             producer_sequence: sent.producer_sequence,

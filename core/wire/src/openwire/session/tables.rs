@@ -134,6 +134,7 @@ impl Tables {
     }
 
     /// Gives a destination the next number. When all are given out, or their names take too much, they are given out anew.
+    #[expect(clippy::cast_possible_truncation, reason = "there are at most `CONNECTION_DESTINATIONS`")]
     pub fn add_destination(&mut self, name: DestinationName<'_>) -> u32 {
         let is_full = self.destinations.len() >= limits::CONNECTION_DESTINATIONS as usize;
         if is_full || self.destination_bytes >= DESTINATION_BYTES {
@@ -197,16 +198,22 @@ impl Tables {
 
     #[inline]
     fn meaning(&self, cache: &ReaderCache, index: i16) -> Meaning {
-        if cache.tag(index) == Ok(self.generation) { self.meanings[index as usize] } else { Meaning::Unknown }
+        let meaning = usize::try_from(index).ok().and_then(|position| self.meanings.get(position));
+        match meaning {
+            Some(meaning) if cache.tag(index) == Ok(self.generation) => *meaning,
+            _ => Meaning::Unknown,
+        }
     }
 
     fn note(&mut self, cache: &mut ReaderCache, index: i16, meaning: Meaning) {
         if cache.set_tag(index, self.generation).is_ok() {
-            let position = index as usize;
+            let Ok(position) = usize::try_from(index) else { return };
             if self.meanings.len() <= position {
                 self.meanings.resize(position + 1, Meaning::Unknown);
             }
-            self.meanings[position] = meaning;
+            if let Some(known) = self.meanings.get_mut(position) {
+                *known = meaning;
+            }
         }
     }
 
