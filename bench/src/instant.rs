@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
 use postrider_journal::{Completion, ImageWriter, Loaded, Prepare, Read, SegmentFile, SegmentNumber, Storage, Write};
 
@@ -29,6 +30,10 @@ impl Storage for InstantStorage {
     fn read(&mut self, read: Read) {
         let result = Err(io::Error::other("nothing is kept"));
         self.completions.push_back(Completion::Read { ticket: read.ticket, result });
+    }
+
+    fn keep(&mut self, _: String, _: Arc<[u8]>) {
+        self.completions.push_back(Completion::Kept(Ok(())));
     }
 
     fn recycle(&mut self, _: SegmentNumber) {}

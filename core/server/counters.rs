@@ -50,6 +50,8 @@ pub enum Counter {
     ReadFailures,
     /// Windows that could not be read so far.
     ReadsWaiting,
+    /// Messages whose bytes were not what they had been.
+    Damaged,
     /// Segment files that are open.
     OpenFiles,
     /// Bytes of the spool in memory.
@@ -62,7 +64,7 @@ pub enum Counter {
 
 impl Counter {
     const COUNT: usize = Counter::ALL.len();
-    const ALL: [Counter; 20] = [
+    const ALL: [Counter; 21] = [
         Counter::Accepted,
         Counter::Open,
         Counter::Refused,
@@ -79,6 +81,7 @@ impl Counter {
         Counter::LiveBytes,
         Counter::ReadFailures,
         Counter::ReadsWaiting,
+        Counter::Damaged,
         Counter::OpenFiles,
         Counter::SpoolMemory,
         Counter::SpoolDisk,
@@ -103,6 +106,7 @@ impl Counter {
             Counter::LiveBytes => "live_bytes",
             Counter::ReadFailures => "read_failures",
             Counter::ReadsWaiting => "reads_waiting",
+            Counter::Damaged => "damaged",
             Counter::OpenFiles => "open_files",
             Counter::SpoolMemory => "spool_memory_bytes",
             Counter::SpoolDisk => "spool_disk_bytes",
@@ -142,6 +146,7 @@ impl ThreadCounters {
         let (failures, waiting) = turn.spool().read_failures();
         self.set(Counter::ReadFailures, journal.read_failures + failures);
         self.set(Counter::ReadsWaiting, journal.reads_waiting + waiting);
+        self.set(Counter::Damaged, broker.damaged);
         self.set(Counter::OpenFiles, journal.open_files);
         let spool = turn.spool().usage();
         self.set(Counter::SpoolMemory, spool.memory_bytes);

@@ -130,14 +130,28 @@ impl Cold {
     /// The body at `position`, of `len` bytes, checked: bytes from a disk are never passed on unchecked.
     pub fn lookup(&self, segment: SegmentNumber, (position, len): (Position, u32), seed: Seed) -> Lookup {
         let start = Position(position.0 - BODY_HEADER as u64);
-        let holds = |window: &&Window| {
-            let end = window.base + window.len();
-            window.segment == segment && window.base <= start && position + u64::from(len) <= end
-        };
-        match self.windows.iter().rev().find(holds) {
+        match self.holding(segment, position, len) {
             Some(window) => check(&window.image, window.base, (start, len), seed),
             None => Lookup::Cold,
         }
+    }
+
+    /// Where the record of `len` bytes at `position` begins, its header included, and its bytes as they came.
+    pub fn remains(&self, segment: SegmentNumber, position: Position, len: u32) -> (Position, Vec<u8>) {
+        let start = Position(position.0.saturating_sub(BODY_HEADER as u64));
+        let bytes = self
+            .holding(segment, position, len)
+            .map(|window| window.image.bytes((start - window.base) as usize, BODY_HEADER + len as usize).to_vec());
+        (start, bytes.unwrap_or_default())
+    }
+
+    /// The newest window that holds a record.
+    fn holding(&self, segment: SegmentNumber, position: Position, len: u32) -> Option<&Window> {
+        let start = Position(position.0.saturating_sub(BODY_HEADER as u64));
+        self.windows.iter().rev().find(|window| {
+            let end = window.base + window.len();
+            window.segment == segment && window.base <= start && position + u64::from(len) <= end
+        })
     }
 
     /// Asks for a window of the segment at `bounds` (its start and bytes) that holds the body at `position`, and `read_ahead`

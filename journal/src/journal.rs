@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::append::{Active, Bound, Standing};
+use crate::aside::Aside;
 use crate::cold::{Arrival, Cold, Lookup, Wanted};
 use crate::config::Config;
 use crate::epoch::EpochTable;
@@ -19,7 +20,7 @@ use crate::recovery::Recovery;
 use crate::segment::{Segment, SegmentHeader};
 use crate::statistics::Statistics;
 use crate::storage::{Completion, Storage};
-use crate::trouble::{Trouble, TroubleKind, Troubles};
+use crate::trouble::{Trouble, Troubles};
 use crate::watermark::Watermarks;
 
 /// The log of one node. A turn of its owner: `begin` and `stage` for each batch, `seal`, `submit`, `poll`.
@@ -45,6 +46,7 @@ pub struct Journal<S: Storage> {
     pub(crate) cold: Cold,
     /// What was asked for is not needed any more, and whoever waits for it does not know.
     pub(crate) unserved: bool,
+    pub(crate) aside: Aside,
     pub(crate) troubles: Troubles,
     pub(crate) statistics: Statistics,
 }
@@ -192,6 +194,7 @@ impl<S: Storage> Journal<S> {
                 Completion::Written(result) => progress.durable |= self.written(result)?,
                 Completion::Prepared { segment, result } => progress.prepared += self.was_prepared(segment, result),
                 Completion::Read { ticket, result } => progress.fetched += self.arrived(ticket, result),
+                Completion::Kept(result) => progress.fetched += self.was_kept(result),
             }
         }
         self.reclaim();
@@ -203,6 +206,7 @@ impl<S: Storage> Journal<S> {
     /// Tries again what failed and whose pause is over: after a poll, with the time in nanoseconds of any clock that does not stand
     /// still. True: whoever waits for bytes looks again.
     pub fn try_again(&mut self, now: u64) -> bool {
+        self.try_to_keep_again(now);
         let look_again = self.cold.try_again(now);
         self.read();
         look_again
@@ -210,7 +214,7 @@ impl<S: Storage> Journal<S> {
 
     /// When there is something to be tried again, in nanoseconds of the same clock.
     pub fn deadline(&self) -> Option<u64> {
-        self.cold.deadline()
+        [self.cold.deadline(), self.aside.deadline()].into_iter().flatten().min()
     }
 
     /// The memory that holds the body of `len` bytes at `position` (a [`Home`]'s).
@@ -268,8 +272,8 @@ impl<S: Storage> Journal<S> {
             Some(error) => {
                 self.statistics.read_failures += 1;
                 let file = self.storage.name(read.segment);
-                let what = TroubleKind::Read { file, offset: read.offset, len: u64::from(read.len) };
-                self.troubles.add(what, error);
+                let (offset, len) = (read.offset, u64::from(read.len));
+                self.troubles.add(Trouble::Read { file, offset, len, error });
             }
         }
         self.read();

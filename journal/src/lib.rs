@@ -4,6 +4,7 @@
 //! It knows nothing of messages, destinations or protocols: records are opaque to it. It has no thread and no clock.
 
 mod append;
+mod aside;
 mod cold;
 pub mod config;
 pub mod epoch;
@@ -31,6 +32,7 @@ mod trouble;
 mod watermark;
 
 pub use append::Bound;
+pub use aside::{Kept, Remains};
 pub use cold::Lookup;
 pub use config::{Config, Medium};
 pub use error::{NotReady, OpenError, SyncFailed};
@@ -46,4 +48,4 @@ pub use storage::file::FileStorage;
 pub use storage::spill::FileSpill;
 pub use storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Unreadable, Write};
 pub use tail::{Group, Tail, TailStep};
-pub use trouble::{Trouble, TroubleKind};
+pub use trouble::Trouble;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use crate::aside::Remains;
 use crate::cold::{Arrival, Cold, Lookup, Wanted};
 use crate::frame::{BODY_HEADER, BodyHeader, Record, Seed};
 use crate::image::{Extent, Image, ImageWriter};
@@ -12,7 +13,7 @@ use crate::pause::Pause;
 use crate::plant::planted;
 use crate::position::{Epoch, Home, Position, SegmentNumber};
 use crate::spill::{NoSpill, Spill, Spilled};
-use crate::trouble::{Trouble, TroubleKind, Troubles};
+use crate::trouble::{Trouble, Troubles};
 
 /// What spill files are written and read in.
 const UNIT: u64 = 4096;
@@ -302,6 +303,14 @@ impl<P: Spill> Spool<P> {
         (self.read_failures, self.cold.failed() as u64)
     }
 
+    /// What is left of the damaged record of `len` bytes at `position`.
+    pub fn remains(&self, position: Position, len: u32) -> Remains {
+        let number = self.number_at(position);
+        let (start, bytes) = self.cold.remains(number, position, len);
+        let offset = start.0.saturating_sub(number.0.saturating_mul(self.config.segment_bytes));
+        Remains { file: format!("spill-{:016x}", number.0), offset, bytes }
+    }
+
     /// Something that failed, and is tried again.
     pub fn take_trouble(&mut self) -> Option<Trouble> {
         self.troubles.take()
@@ -318,7 +327,7 @@ impl<P: Spill> Spool<P> {
         if let Some(error) = error {
             self.read_failures += 1;
             let file = file_name(read.segment);
-            self.troubles.add(TroubleKind::Read { file, offset: read.offset, len: u64::from(read.len) }, error);
+            self.troubles.add(Trouble::Read { file, offset: read.offset, len: u64::from(read.len), error });
         }
         self.read();
         u32::from(look_again)
@@ -459,7 +468,7 @@ impl<P: Spill> Spool<P> {
             Err(error) => {
                 self.pause.failed();
                 self.refused = true;
-                self.troubles.add(TroubleKind::Spill { file: file_name(number), len: used }, error);
+                self.troubles.add(Trouble::Spill { file: file_name(number), len: used, error });
             }
         }
         if abandoned {

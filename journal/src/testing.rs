@@ -43,6 +43,8 @@ pub struct FakeStorage {
     completions: VecDeque<Completion>,
     in_flight: Option<Write>,
     fail_next_write: bool,
+    /// So many of the next files that are to be kept aside cannot be written.
+    pub keeps_fail: u32,
     /// Ranges of bytes that cannot be read.
     unreadable: Vec<(SegmentNumber, std::ops::Range<u64>)>,
     /// Reads that were tried, in vain or not.
@@ -58,6 +60,7 @@ pub struct FakeStorage {
 enum Request {
     Prepare(Prepare),
     Recycle(SegmentNumber),
+    Keep(String, Arc<[u8]>),
 }
 
 impl FakeStorage {
@@ -72,6 +75,7 @@ impl FakeStorage {
         match self.requests.pop_front() {
             Some(Request::Prepare(prepare)) => self.do_prepare(prepare),
             Some(Request::Recycle(segment)) => self.do_recycle(segment),
+            Some(Request::Keep(name, bytes)) => self.do_keep(name, &bytes),
             None => return false,
         }
         true
@@ -238,6 +242,16 @@ impl FakeStorage {
         self.completions.push_back(Completion::Read { ticket: read.ticket, result: Ok(image_of(window)) });
     }
 
+    fn do_keep(&mut self, name: String, bytes: &[u8]) {
+        let fails = self.keeps_fail > 0;
+        self.keeps_fail = self.keeps_fail.saturating_sub(1);
+        let result = if fails { Err(io::Error::from_raw_os_error(28)) } else { Ok(()) };
+        if !fails {
+            self.aside.insert(name, bytes.to_vec());
+        }
+        self.completions.push_back(Completion::Kept(result));
+    }
+
     fn do_recycle(&mut self, segment: SegmentNumber) {
         if let Some(disk) = self.disks.remove(&segment) {
             self.spares.push(disk.durable);
@@ -267,6 +281,10 @@ impl Storage for FakeStorage {
 
     fn read(&mut self, read: Read) {
         self.reads.push_back(read);
+    }
+
+    fn keep(&mut self, name: String, bytes: Arc<[u8]>) {
+        self.requests.push_back(Request::Keep(name, bytes));
     }
 
     fn recycle(&mut self, segment: SegmentNumber) {

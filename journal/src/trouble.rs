@@ -1,25 +1,16 @@
-//! What the medium refused, for who writes a log. All of it is tried again.
+//! What the medium refused or lost, for who writes a log. What it refused is tried again.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 
 /// Troubles kept for who asks; of more only the counters tell.
-const MOST: usize = 16;
+const MOST: usize = 64;
 
-/// Something that failed and is tried again.
+/// Something that is not as it should be.
 #[derive(Debug)]
-pub struct Trouble {
-    /// What it was about.
-    pub what: TroubleKind,
-    /// What the system said.
-    pub error: io::Error,
-}
-
-/// What failed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum TroubleKind {
-    /// A read of a cold window.
+pub enum Trouble {
+    /// A window cannot be read.
     Read {
         /// The file.
         file: String,
@@ -27,6 +18,22 @@ pub enum TroubleKind {
         offset: u64,
         /// Its bytes.
         len: u64,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A record is damaged; what is left of it is in a file of its own.
+    KeptAside {
+        /// That file.
+        file: String,
+        /// Which record.
+        about: String,
+    },
+    /// What is left of a damaged record cannot be written.
+    NotKeptAside {
+        /// The file that was to hold it.
+        file: String,
+        /// What the system said.
+        error: io::Error,
     },
     /// A segment of the spool that should leave memory.
     Spill {
@@ -34,20 +41,25 @@ pub enum TroubleKind {
         file: String,
         /// Its bytes.
         len: u64,
+        /// What the system said.
+        error: io::Error,
     },
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = &self.error;
-        match &self.what {
-            TroubleKind::Read { file, offset, len } => {
-                write!(
-                    out,
-                    "{len} bytes at {offset} of {file} cannot be read: {error}; what needs them waits, and they are read again"
-                )
+        match self {
+            Trouble::Read { file, offset, len, error } => write!(
+                out,
+                "{len} bytes at {offset} of {file} cannot be read: {error}; what needs them waits, and they are read again"
+            ),
+            Trouble::KeptAside { file, about } => {
+                write!(out, "damaged, and not delivered: {about}; what is left of it is kept in {file}")
             }
-            TroubleKind::Spill { file, len } => {
+            Trouble::NotKeptAside { file, error } => {
+                write!(out, "a damaged message waits until {file} can be written: {error}")
+            }
+            Trouble::Spill { file, len, error } => {
                 write!(
                     out,
                     "{len} bytes of the spool cannot be written to {file}: {error}; they stay in memory and are written again, and \
@@ -65,9 +77,9 @@ pub(crate) struct Troubles {
 }
 
 impl Troubles {
-    pub fn add(&mut self, what: TroubleKind, error: io::Error) {
+    pub fn add(&mut self, trouble: Trouble) {
         if self.list.len() < MOST {
-            self.list.push_back(Trouble { what, error });
+            self.list.push_back(trouble);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What cannot be read is not damage: it is read again, and holds up nothing else.
 
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, Home, Journal, Lookup, Record, SegmentNumber, body_crc};
+use postrider_journal::{Bound, Config, Home, Journal, Kept, Lookup, Record, SegmentNumber, body_crc};
 
 const SEGMENT: u64 = 64 << 10;
 const SECOND: u64 = 1_000_000_000;
@@ -159,4 +159,31 @@ fn a_segment_that_cannot_be_read_goes_when_nothing_in_it_is_needed() {
     assert_eq!(settle(&mut journal), 1, "who waits looks again");
     assert_eq!(journal.front(), Some(SegmentNumber(1)));
     assert_eq!(journal.statistics().reads_waiting, 0);
+}
+
+#[test]
+fn what_is_left_of_a_damaged_record_is_kept_aside_and_that_is_tried_again() {
+    let (mut journal, homes) = cold_journal();
+    let home = homes[5];
+    journal.storage_mut().rot(SegmentNumber(0), home.position.0 as usize + 7);
+    journal.fetch(home.position, home.len);
+    settle(&mut journal);
+    assert!(matches!(journal.extent(home.position, home.len), Lookup::Damaged));
+    let remains = journal.remains(home.position, home.len);
+    assert_eq!((remains.file.as_str(), remains.offset), ("segment-0000000000000000", home.position.0 - 20));
+    let mut expected = body(5);
+    expected[7] ^= 0x20;
+    assert_eq!(remains.bytes[20..], expected);
+    assert_eq!(journal.kept(5), Kept::No);
+    journal.storage_mut().keeps_fail = 3;
+    journal.keep_aside(5, "the fifth".into(), remains.bytes.clone());
+    assert_eq!(settle(&mut journal), 0);
+    assert_eq!(journal.kept(5), Kept::UnderWay);
+    let trouble = journal.take_trouble().unwrap().to_string();
+    assert!(trouble.starts_with("a damaged message waits until damaged-5 can be written: "), "{trouble}");
+    wait(&mut journal, 0, SECOND, None);
+    assert_eq!(journal.storage_mut().aside["damaged-5"], remains.bytes);
+    assert_eq!((journal.kept(5), journal.kept(5)), (Kept::Yes, Kept::No), "told once");
+    let told = std::iter::from_fn(|| journal.take_trouble()).last().unwrap().to_string();
+    assert!(told.contains("the fifth; what is left of it is kept in damaged-5"), "{told}");
 }

@@ -190,9 +190,15 @@ impl Broker {
 
     /// A message is done with, durably if it was durable.
     pub(crate) fn consume<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
+        self.statistics.acknowledged += 1;
+        self.note_acknowledged(index);
+        self.settle(index, step);
+    }
+
+    /// It is written at the turn's end that a message is done with, if it was durable.
+    pub(crate) fn note_acknowledged(&mut self, index: MessageIndex) {
         let message = self.message(index);
         let (destination, sequence, store) = (message.destination, message.sequence, message.store);
-        self.statistics.acknowledged += 1;
         let state = self.destinations.get_mut(destination);
         // Of a destination that is deleted the record of the deletion has said it all.
         let is_unsaid = planted("ack-without-record") && sequence.0.is_multiple_of(8);
@@ -202,7 +208,6 @@ impl Broker {
             }
             state.acknowledged.push(sequence.0);
         }
-        self.settle(index, step);
     }
 
     /// Writes what was acknowledged: before any record but a message, and at the turn's end (R11).
@@ -254,6 +259,17 @@ impl Broker {
         if let crate::destination::Content::Queue(queue) = &mut self.destinations.get_mut(message.destination).content {
             queue.size -= 1;
         }
+        self.leave_record(index, &message)
+    }
+
+    /// A message that goes on living leaves its record to the other places of it.
+    pub(crate) fn leave_home(&mut self, index: MessageIndex) {
+        let message = self.message(index).clone();
+        self.leave_record(index, &message);
+    }
+
+    /// One place of a record is no more. True: its segment holds no message any more.
+    fn leave_record(&mut self, index: MessageIndex, message: &Message) -> bool {
         let table = self.segments(message.store).table(message.segment).expect("a message's segment is known");
         let Item::Message(head) = table.item(message.ordinal) else { unreachable!("a message's record is its home") };
         if head != index {
@@ -265,7 +281,7 @@ impl Broker {
             self.segments(message.store).replace(segment, ordinal, Item::Message(message.sibling));
             return false;
         }
-        self.segments(message.store).clear(message_home(&message))
+        self.segments(message.store).clear(message_home(message))
     }
 
     fn unlink(&mut self, head: MessageIndex, gone: MessageIndex, next: MessageIndex) {

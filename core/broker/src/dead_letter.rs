@@ -52,23 +52,32 @@ impl Broker {
         let (store, position, length) = (message.store, message.position, message.length);
         let extent = match step.log.extent(store, position, length) {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
-            Lookup::Damaged => {
-                self.statistics.damaged += 1;
-                return self.drop_message(index, expired, step);
-            }
+            Lookup::Damaged => return self.give_up_damaged(index, expired, step),
             Lookup::Cold => {
                 step.log.fetch(store, position, length);
                 return Err(Wait::Bytes);
             }
         };
         let bytes = extent.bytes(position, length as usize);
-        let view = MessageView::parse(bytes).ok();
+        let Ok(view) = MessageView::parse(bytes) else { return self.give_up_damaged(index, expired, step) };
         let eligible =
             |view: &MessageView<'_>| view.flags() & flag::PERSISTENT != 0 || self.config.dead_letter_non_persistent;
-        match view.filter(eligible) {
+        match Some(view).filter(eligible) {
             Some(view) => self.move_to_dead_letters(index, &view, cause, step),
             None => self.drop_message(index, expired, step),
         }
+    }
+
+    fn give_up_damaged<L: Log>(
+        &mut self,
+        index: MessageIndex,
+        expired: bool,
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Wait> {
+        self.set_aside(index, step)?;
+        self.statistics.expired += u64::from(expired);
+        self.consume(index, step);
+        Ok(())
     }
 
     pub(crate) fn is_dead_letter(&self, index: MessageIndex) -> bool {
@@ -83,15 +92,6 @@ impl Broker {
         self.statistics.expired += u64::from(expired);
         self.consume(index, step);
         Ok(())
-    }
-
-    /// A message whose bytes are lost is acknowledged, so that it does not come again after a restart.
-    pub(crate) fn remove_damaged<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
-        if step.log.reserve(acknowledgement_bound(1)) {
-            self.consume(index, step);
-        } else {
-            self.settle(index, step);
-        }
     }
 
     fn move_to_dead_letters<L: Log>(

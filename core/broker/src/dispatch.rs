@@ -94,7 +94,11 @@ impl Broker {
                     self.await_bytes(index);
                     break false;
                 }
-                Err(Absent::Damaged) => self.discard_damaged(index, message, was_returned, step),
+                Err(Absent::Damaged) => {
+                    if !self.discard_front(message, was_returned, step) {
+                        break false;
+                    }
+                }
             }
         };
         self.put_back(index, skipped);
@@ -247,19 +251,6 @@ impl Broker {
         if !offered && queue.allowance.is_due(chunk) && !queue.ready.is_empty() {
             self.extend_allowance(index, step);
         }
-    }
-
-    /// The bytes are not what they were: nobody gets them (R5).
-    fn discard_damaged<L: Log>(
-        &mut self,
-        index: DestinationIndex,
-        message: MessageIndex,
-        was_returned: bool,
-        step: &mut Step<'_, L>,
-    ) {
-        self.destinations.get_mut(index).queue().take_front(was_returned);
-        self.statistics.damaged += 1;
-        self.remove_damaged(message, step);
     }
 
     /// A consumer can take again: what has waited for it goes on.

@@ -14,6 +14,7 @@ pub mod config;
 mod connection;
 mod consumer;
 mod credit;
+mod damage;
 mod dead_letter;
 mod deque;
 mod destination;

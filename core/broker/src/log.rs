@@ -1,6 +1,7 @@
 //! What the state machine needs of the two logs: the journal and the spool.
 
-use postrider_journal::{Bound, Home, Lookup, Position, Record, SegmentNumber, SpoolUse};
+use postrider_journal::{Bound, Home, Kept, Lookup, Position, Record, Remains, SegmentNumber, SpoolUse};
+use postrider_model::Sequence;
 
 /// Which of the logs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -35,6 +36,16 @@ pub trait Log {
 
     /// Bytes that a segment of the spool takes.
     fn spool_segment_bytes(&self, segment: SegmentNumber) -> u64;
+
+    /// What is left of the damaged record of `length` bytes at this position.
+    fn remains(&self, store: Store, position: Position, length: u32) -> Remains;
+
+    /// Whether what is left of this message is kept aside. Yes is said once.
+    fn kept(&mut self, sequence: Sequence) -> Kept;
+
+    /// Keeps bytes aside in a file of their own, under the message's sequence; `about` is for the log.
+    /// [`crate::Broker::fetched`] is called when there is news.
+    fn keep_aside(&mut self, sequence: Sequence, about: String, bytes: Vec<u8>);
 
     /// No message lives in this segment of the spool.
     fn release(&mut self, segment: SegmentNumber);

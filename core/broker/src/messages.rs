@@ -38,6 +38,9 @@ impl MessageIndex {
     pub const NONE: MessageIndex = MessageIndex(u32::MAX);
 }
 
+/// The position of a message whose bytes are lost. No record can be there.
+pub(crate) const NOWHERE: Position = Position(u64::MAX / 2);
+
 /// Bits of [`Message::flags`].
 pub(crate) mod flag {
     /// It may go out without an allowance (R15).

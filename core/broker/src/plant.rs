@@ -7,6 +7,7 @@ postrider_journal::planted_bugs! {
     ("dead-message-moved", "R10: reclaim moves a message that is acknowledged"),
     ("ack-after-other-record", "R11: acknowledgements are written after the records that follow them"),
     ("ack-without-record", "R12: some messages go without a record that says so"),
+    ("damaged-pins", "R62: of damaged messages only those that nobody has had leave the front"),
     ("dispatch-before-commit", "R14: a persistent message goes out before its commit"),
     ("one-check-a-window", "R5: of a window from the disk the first record alone is checked"),
     ("under-marked", "R15: after a crash only stored counters count"),

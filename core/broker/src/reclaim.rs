@@ -246,25 +246,6 @@ impl Broker {
         self.segments(store).place(new, Item::Message(head));
     }
 
-    /// Damaged bytes are not written again: what waits of the message goes, what a consumer has stays until it is acknowledged.
-    fn leave_damaged<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> bool {
-        let mut index = head;
-        while index != MessageIndex::NONE {
-            let message = self.message(index);
-            let (sequence, destination, next) = (message.sequence, message.destination, message.sibling);
-            let messages = &self.messages;
-            let ready = &mut self.destinations.get_mut(destination).queue().ready;
-            let place = ready.search(|number| messages[number.0].sequence < sequence);
-            if ready.at(place) == Some(index) {
-                ready.remove(place);
-                self.statistics.damaged += 1;
-                self.remove_damaged(index, step);
-            }
-            index = next;
-        }
-        true
-    }
-
     fn move_marks<L: Log>(&mut self, front: SegmentNumber, step: &mut Step<'_, L>) {
         if self.journal.table(front).is_none_or(|table| table.marks() == 0) {
             return;

@@ -240,11 +240,11 @@ impl Broker {
         let (record, sequence) = ((message.store, message.position, message.length), message.sequence);
         let place = match step.out.locate(port, record, step.log) {
             Ok(place) => place,
-            Err(Absent::Cold) => {
+            Err(Absent::Damaged) if self.set_aside(entry.message, step).is_ok() => return Walk::On,
+            Err(Absent::Cold | Absent::Damaged) => {
                 self.note_lag(index);
                 return Walk::Cold;
             }
-            Err(Absent::Damaged) => return Walk::On,
         };
         let mut recipients = std::mem::take(&mut self.recipients);
         recipients.clear();
@@ -355,8 +355,8 @@ impl Broker {
             if !self.is_passed_over(entry, step) && self.is_for(member.consumer, publisher) {
                 match self.send(member.consumer, entry.message, step) {
                     Ok(()) => self.consumers[member.consumer.0].outstanding += 1,
-                    Err(Absent::Damaged) => {}
-                    Err(Absent::Cold) => {
+                    Err(Absent::Damaged) if self.set_aside(entry.message, step).is_ok() => {}
+                    Err(Absent::Cold | Absent::Damaged) => {
                         self.cold_consumers.push(member.consumer);
                         break Take::NoCredit;
                     }

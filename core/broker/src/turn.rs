@@ -180,6 +180,8 @@ impl Broker {
         self.at_end_of_turn = !planted("ack-after-other-record") || !self.at_end_of_turn;
         self.flush_acknowledged(step);
         self.reclaim(step);
+        // What reclaim found damaged is acknowledged in the frame that it took the room in.
+        self.flush_acknowledged(step);
         self.evacuate_spool(step);
         #[cfg(feature = "plant")]
         self.move_ghost(step);

@@ -2,11 +2,13 @@
 
 use crate::world::{handle, queue, record};
 use postrider_broker::{Broker, Config, Log, Outbox, Store};
-use postrider_journal::{Bound, Extent, Home, ImageWriter, Lookup, Position, Record, SegmentNumber, SpoolUse};
+use postrider_journal::{
+    Bound, Extent, Home, ImageWriter, Kept, Lookup, Position, Record, Remains, SegmentNumber, SpoolUse,
+};
 use postrider_model::command::{
     Acknowledge, AcknowledgeKind, OpenConnection, OpenConsumer, OpenProducer, Publish, Request,
 };
-use postrider_model::{Command, CommandBatch, Event, Now, PortIndex};
+use postrider_model::{Command, CommandBatch, Event, Now, PortIndex, Sequence};
 use std::time::Instant;
 
 /// A log that copies nothing: every record lies in the same memory.
@@ -49,6 +51,16 @@ impl Log for NoLog {
     fn spool_segment_bytes(&self, _segment: SegmentNumber) -> u64 {
         1 << 26
     }
+
+    fn remains(&self, _store: Store, _position: Position, _length: u32) -> Remains {
+        unreachable!("nothing is damaged here")
+    }
+
+    fn kept(&mut self, _sequence: Sequence) -> Kept {
+        Kept::No
+    }
+
+    fn keep_aside(&mut self, _sequence: Sequence, _about: String, _bytes: Vec<u8>) {}
 
     fn release(&mut self, _segment: SegmentNumber) {}
 

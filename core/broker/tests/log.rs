@@ -2,8 +2,9 @@
 
 use postrider_broker::{Log, Store};
 use postrider_journal::{
-    Bound, Extent, Home, ImageWriter, Lookup, Position, Pressure, Record, SegmentNumber, SpoolUse,
+    Bound, Extent, Home, ImageWriter, Kept, Lookup, Position, Pressure, Record, Remains, SegmentNumber, SpoolUse,
 };
+use postrider_model::Sequence;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of a segment of either log, unless said otherwise.
@@ -123,6 +124,10 @@ pub struct TestLog {
     pub asked: Vec<Position>,
     /// Records come from windows of the disk: of the memory each is checked alone.
     pub windows: bool,
+    /// What was kept aside, by sequence: which message, and its bytes.
+    pub aside: BTreeMap<u64, (String, Vec<u8>)>,
+    /// Files that are to be written wait.
+    pub aside_waits: bool,
     /// Bodies that are not what they were.
     pub rotten: BTreeSet<u64>,
     pub released: Vec<u64>,
@@ -249,7 +254,7 @@ impl Log for TestLog {
             Store::Journal if self.windows => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Checked),
             Store::Journal => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
             Store::Spool if self.spool_cold.contains(&(position.0 / self.segment())) => Lookup::Cold,
-            Store::Spool => Lookup::Memory(self.spool.extent(position).expect("a message of the spool is there")),
+            Store::Spool => self.spool.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
         }
     }
 
@@ -274,6 +279,26 @@ impl Log for TestLog {
 
     fn spool_segment_bytes(&self, _: SegmentNumber) -> u64 {
         self.segment()
+    }
+
+    fn remains(&self, store: Store, position: Position, length: u32) -> Remains {
+        assert_eq!(store, Store::Journal);
+        let extent = self.journal.extent(position).unwrap();
+        let start = Position(position.0 - 20);
+        let bytes = extent.bytes(start, 20 + length as usize).to_vec();
+        Remains { file: "segment".into(), offset: start.0, bytes }
+    }
+
+    fn kept(&mut self, sequence: Sequence) -> Kept {
+        match self.aside.contains_key(&sequence.0) {
+            true if self.aside_waits => Kept::UnderWay,
+            true => Kept::Yes,
+            false => Kept::No,
+        }
+    }
+
+    fn keep_aside(&mut self, sequence: Sequence, about: String, bytes: Vec<u8>) {
+        assert!(self.aside.insert(sequence.0, (about, bytes)).is_none(), "{sequence} is kept aside twice");
     }
 
     fn release(&mut self, segment: SegmentNumber) {

@@ -10,6 +10,7 @@ mod places;
 #[cfg(feature = "plant")]
 mod plants;
 mod queue;
+mod rotten;
 mod space;
 mod spooling;
 mod topic;

@@ -1,6 +1,6 @@
 //! Each planted bug turns something red.
 
-use crate::{acknowledge, connection, damage, model, queue, space, spooling, topic, waiting};
+use crate::{acknowledge, connection, damage, model, queue, rotten, space, spooling, topic, waiting};
 use postrider_broker::plant;
 use std::panic::catch_unwind;
 
@@ -24,9 +24,10 @@ fn is_seen() -> Option<&'static str> {
         ("limit", space::at_the_limit_those_who_wait_are_refused_and_the_others_paused),
         ("cold", space::cold_messages_are_asked_for_and_sent_when_they_come),
         ("space", model::the_log_follows_what_lives),
-        ("damage", damage::each_record_of_a_window_is_checked_before_it_goes_out),
+        ("damage", rotten::each_record_of_a_window_is_checked_before_it_goes_out),
         ("names", damage::a_queue_whose_record_is_lost_is_named_by_its_messages),
         ("numbers", damage::after_damage_no_number_is_used_again),
+        ("front", rotten::damaged_messages_do_not_hold_the_front),
         ("model", || (100..130).for_each(|seed| drop(model::run(seed, 1_500)))),
     ];
     checks.iter().find(|(_, check)| catch_unwind(check).is_err()).map(|(name, _)| *name)

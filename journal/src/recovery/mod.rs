@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::append::Active;
+use crate::aside::Aside;
 use crate::cold::Cold;
 use crate::config::Config;
 use crate::epoch::{EpochTable, Life, MAX_LIVES};
@@ -407,6 +408,7 @@ fn assemble<S: Storage>(
         retired: Vec::new(),
         cold: Cold::new(config.cold_bytes),
         unserved: false,
+        aside: Aside::default(),
         troubles: Troubles::default(),
         statistics: Statistics::default(),
         config,

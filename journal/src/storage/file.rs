@@ -58,6 +58,7 @@ pub(crate) enum Request {
     Write(Write, Arc<File>),
     Prepare(Prepare),
     Recycle(SegmentNumber),
+    Keep(String, Arc<[u8]>),
     /// Of an open file, or of one that is opened for it.
     Read(Read, Option<Arc<File>>),
     Spill(SegmentNumber, Arc<Image>, usize),
@@ -68,6 +69,7 @@ pub(crate) enum Request {
 pub(crate) enum Answer {
     Prepared(SegmentNumber, io::Result<(ImageWriter, File)>),
     Written(io::Result<()>),
+    Kept(io::Result<()>),
     /// With the file, if it was opened.
     Read(Read, io::Result<Arc<Image>>, Option<File>),
     Spilled(SegmentNumber, io::Result<()>),
@@ -182,6 +184,9 @@ impl Performer {
                 let _ = self.spares.recycle(&self.files, segment);
                 None
             }
+            Request::Keep(name, bytes) => {
+                Some(Answer::Kept(self.files.replace(&self.files.directory.join(name), &bytes)))
+            }
             Request::Read(read, Some(file)) => Some(Answer::Read(read, window(&file, &read), None)),
             Request::Read(read, None) => Some(self.open_and_read(&self.files.segment(read.segment), read)),
             Request::ReadSpilled(read) => Some(self.open_and_read(&self.files.spilled(read.segment), read)),
@@ -251,6 +256,11 @@ impl Storage for FileStorage {
         self.pass_on();
     }
 
+    fn keep(&mut self, name: String, bytes: Arc<[u8]>) {
+        self.helper_waiting.push_back(Request::Keep(name, bytes));
+        self.pass_on();
+    }
+
     fn recycle(&mut self, segment: SegmentNumber) {
         self.open.close(segment);
         self.helper_waiting.push_back(Request::Recycle(segment));
@@ -265,6 +275,7 @@ impl Storage for FileStorage {
         self.pass_on();
         Some(match self.answers.pop()? {
             Answer::Written(result) => Completion::Written(result),
+            Answer::Kept(result) => Completion::Kept(result),
             Answer::Spilled(..) => unreachable!("a storage asks for no spill"),
             Answer::Read(read, result, file) => {
                 self.opened(&read, &result, file);

@@ -60,6 +60,8 @@ pub enum Completion {
     },
     /// To a `submit`.
     Written(io::Result<()>),
+    /// To a `keep`. Answers come in the order of the requests.
+    Kept(io::Result<()>),
     /// To a `read`.
     Read {
         /// The request's.
@@ -107,6 +109,8 @@ pub trait Storage {
     fn submit(&mut self, write: Write);
     /// Reads a window.
     fn read(&mut self, read: Read);
+    /// Writes a small file of its own, replacing one of the same name; durable when it is answered.
+    fn keep(&mut self, name: String, bytes: Arc<[u8]>);
     /// Gives a segment back: nothing refers to it. Durable in the order of the calls.
     fn recycle(&mut self, segment: SegmentNumber);
     /// The next answer.

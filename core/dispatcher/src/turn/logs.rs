@@ -2,10 +2,10 @@
 
 use postrider_broker::{Log, Store};
 use postrider_journal::{
-    Bound, Generation, Home, Journal, Lookup, Position, Record, SegmentNumber, Spill, Spool, SpoolUse, Storage,
-    SyncFailed,
+    Bound, Generation, Home, Journal, Kept, Lookup, Position, Record, Remains, SegmentNumber, Spill, Spool, SpoolUse,
+    Storage, SyncFailed, Trouble,
 };
-use postrider_model::Now;
+use postrider_model::{Now, Sequence};
 
 use crate::shard::complaints::Complaints;
 
@@ -62,7 +62,10 @@ impl<S: Storage, P: Spill> Logs<S, P> {
 
     fn complain(&mut self, now: Now) {
         while let Some(trouble) = self.journal.take_trouble().or_else(|| self.spool.take_trouble()) {
-            if let Some(suppressed) = self.complaints.allowed(now) {
+            // A message that is lost is named, however many there are.
+            if matches!(trouble, Trouble::KeptAside { .. }) {
+                tracing::error!("{trouble}");
+            } else if let Some(suppressed) = self.complaints.allowed(now) {
                 tracing::error!(suppressed, "{trouble}");
             }
         }
@@ -110,6 +113,21 @@ impl<S: Storage, P: Spill> Log for Logs<S, P> {
 
     fn spool_segment_bytes(&self, segment: SegmentNumber) -> u64 {
         self.spool.bytes_of(segment)
+    }
+
+    fn remains(&self, store: Store, position: Position, length: u32) -> Remains {
+        match store {
+            Store::Journal => self.journal.remains(position, length),
+            Store::Spool => self.spool.remains(position, length),
+        }
+    }
+
+    fn kept(&mut self, sequence: Sequence) -> Kept {
+        self.journal.kept(sequence.0)
+    }
+
+    fn keep_aside(&mut self, sequence: Sequence, about: String, bytes: Vec<u8>) {
+        self.journal.keep_aside(sequence.0, about, bytes);
     }
 
     fn release(&mut self, segment: SegmentNumber) {

@@ -68,7 +68,7 @@ impl State {
                 }
             }
             Operation::Removal if crash == Crash::Kill => self.make_removal_durable(),
-            Operation::Removal | Operation::Read(_) => {}
+            Operation::Removal | Operation::Read(_) | Operation::Keep(..) => {}
         }
     }
 

@@ -85,6 +85,7 @@ enum Operation {
     Prepare(postrider_journal::Prepare),
     Write(postrider_journal::Write),
     Read(postrider_journal::Read),
+    Keep(String, Arc<[u8]>),
     Removal,
 }
 
@@ -163,6 +164,7 @@ impl State {
                 let result = self.window(read);
                 self.completions.push_back(Completion::Read { ticket: read.ticket, result });
             }
+            Operation::Keep(name, bytes) => self.finish_keep(name, &bytes),
             Operation::Removal => self.make_removal_durable(),
         }
     }

@@ -85,6 +85,10 @@ impl Storage for SimStorage {
         self.start(Operation::Read(read));
     }
 
+    fn keep(&mut self, name: String, bytes: Arc<[u8]>) {
+        self.start(Operation::Keep(name, bytes));
+    }
+
     fn recycle(&mut self, segment: SegmentNumber) {
         let mut state = self.disk.state.borrow_mut();
         let read = |operation: &Operation| matches!(operation, Operation::Read(read) if read.segment == segment);
@@ -157,9 +161,7 @@ impl Storage for SimStorage {
 
     fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.live()?;
-        let mut state = self.disk.state.borrow_mut();
-        state.aside.retain(|(other, _)| other != name);
-        state.aside.push((name.to_owned(), bytes.to_vec()));
+        self.disk.state.borrow_mut().put_aside(name.to_owned(), bytes);
         Ok(())
     }
 }
@@ -183,6 +185,16 @@ impl State {
             writer
         });
         self.completions.push_back(Completion::Prepared { segment: header.number, result });
+    }
+
+    pub(super) fn finish_keep(&mut self, name: String, bytes: &[u8]) {
+        self.put_aside(name, bytes);
+        self.completions.push_back(Completion::Kept(Ok(())));
+    }
+
+    fn put_aside(&mut self, name: String, bytes: &[u8]) {
+        self.aside.retain(|(other, _)| *other != name);
+        self.aside.push((name, bytes.to_vec()));
     }
 
     pub(super) fn finish_write(&mut self, write: Write) {

@@ -1,0 +1,171 @@
+//! Messages whose bytes are not what they were: nobody gets them. What is left is kept aside before anything else happens (R5).
+
+use crate::acknowledge::message_home;
+use crate::broker::{Broker, Step};
+use crate::dead_letter::Wait;
+use crate::items::Item;
+use crate::jobs::acknowledgement_bound;
+use crate::log::{Log, Store};
+use crate::messages::{MessageIndex, NOWHERE};
+use crate::plant::planted;
+use crate::records::kind;
+use postrider_journal::{Kept, Record, Remains};
+use postrider_model::record::Tag;
+use postrider_model::{Destination, DestinationKind, MessageView, Sequence};
+
+/// Bytes of a record's header in the log: they come before its body.
+const HEADER_BYTES: usize = 20;
+
+impl Broker {
+    /// Makes sure that what is left of a damaged message is kept aside, and that there is room to acknowledge it.
+    pub(crate) fn set_aside<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> Result<(), Wait> {
+        let message = self.message(index);
+        let (store, position, length, sequence) = (message.store, message.position, message.length, message.sequence);
+        if store == Store::Journal && !step.log.reserve(acknowledgement_bound(1)) {
+            return Err(Wait::Room);
+        }
+        if position == NOWHERE {
+            return Ok(());
+        }
+        match step.log.kept(sequence) {
+            Kept::Yes => {
+                self.statistics.damaged += 1;
+                self.messages[index.0].position = NOWHERE;
+                Ok(())
+            }
+            Kept::UnderWay => Err(Wait::Bytes),
+            Kept::No => {
+                let remains = step.log.remains(store, position, length);
+                let about = self.about(index, &remains);
+                let bytes = aside_bytes(&about, (sequence, position.0, message_crc(self, index)), &remains);
+                step.log.keep_aside(sequence, about, bytes);
+                Err(Wait::Bytes)
+            }
+        }
+    }
+
+    /// A damaged message at the front of its queue goes. False: it has to wait.
+    pub(crate) fn discard_front<L: Log>(
+        &mut self,
+        message: MessageIndex,
+        was_returned: bool,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        let index = self.message(message).destination;
+        if self.set_aside(message, step).is_err() {
+            self.await_commit(index);
+            self.await_bytes(index);
+            return false;
+        }
+        self.destinations.get_mut(index).queue().take_front(was_returned);
+        self.consume(message, step);
+        true
+    }
+
+    /// The places of a damaged record leave the journal, so that it does not hold its segment. What waits in a queue goes; what a
+    /// consumer has, or a job works on, stands for itself until that is done with it. False: it has to wait.
+    pub(crate) fn leave_damaged<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> bool {
+        let mut index = head;
+        while index != MessageIndex::NONE {
+            let next = self.message(index).sibling;
+            if self.set_aside(index, step).is_err() {
+                return false;
+            }
+            if self.leave_queue(index) {
+                self.consume(index, step);
+            } else if !planted("damaged-pins") {
+                self.stand_alone(index, step);
+            }
+            index = next;
+        }
+        true
+    }
+
+    /// Takes a message that waits out of its queue, if it does.
+    fn leave_queue(&mut self, index: MessageIndex) -> bool {
+        let message = self.message(index);
+        let (sequence, destination) = (message.sequence, message.destination);
+        let messages = &self.messages;
+        let queue = self.destinations.get_mut(destination).queue();
+        let place = queue.ready.search(|number| messages[number.0].sequence < sequence);
+        if queue.ready.at(place) == Some(index) {
+            queue.ready.remove(place);
+            return true;
+        }
+        !planted("damaged-pins") && queue.returned.remove(&(sequence, index))
+    }
+
+    /// A message whose record is gone gets a home without bytes, for as long as somebody has it.
+    fn stand_alone<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
+        self.note_acknowledged(index);
+        self.leave_home(index);
+        let sequence = self.message(index).sequence.0;
+        let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &[], body: &[], body_crc: 0 };
+        let home = self.stage(Store::Spool, &record, step);
+        let message = &mut self.messages[index.0];
+        message.store = Store::Spool;
+        message.position = NOWHERE;
+        message.segment = home.segment;
+        message.ordinal = home.ordinal;
+        message.length = 0;
+        message.sibling = MessageIndex::NONE;
+        let home = message_home(message);
+        self.spool.place(home, Item::Message(index));
+    }
+
+    /// One line that says which message it is, as far as that can be read.
+    fn about(&self, index: MessageIndex, remains: &Remains) -> String {
+        let message = self.message(index);
+        let Destination { kind, name } = &self.destinations.get(message.destination).destination;
+        let scheme = match kind {
+            DestinationKind::Queue => "queue",
+            DestinationKind::Topic => "topic",
+            DestinationKind::TemporaryQueue => "temp-queue",
+            DestinationKind::TemporaryTopic => "temp-topic",
+        };
+        let log = if message.store == Store::Journal { "journal" } else { "spool" };
+        format!(
+            "message {} of {scheme}://{}, sequence {}, at position {} of the {log}, in {} at {}",
+            message_id(remains.bytes.get(HEADER_BYTES..).unwrap_or_default()),
+            String::from_utf8_lossy(name).escape_debug(),
+            message.sequence,
+            message.position,
+            remains.file,
+            remains.offset,
+        )
+    }
+}
+
+fn message_crc(broker: &Broker, index: MessageIndex) -> u32 {
+    broker.message(index).crc
+}
+
+/// A readable head, an empty line, and the bytes as they were found.
+fn aside_bytes(about: &str, (sequence, position, crc): (Sequence, u64, u32), remains: &Remains) -> Vec<u8> {
+    let found = postrider_journal::body_crc(remains.bytes.get(HEADER_BYTES..).unwrap_or_default());
+    let head = format!(
+        "damaged: {about}\nsequence: {sequence}\nposition: {position}\nfile: {}\noffset: {}\n\
+         checksum: {crc:08x}, found {found:08x}\nbytes: {}, the record's header of {HEADER_BYTES} and the record\n\n",
+        remains.file,
+        remains.offset,
+        remains.bytes.len(),
+    );
+    [head.as_bytes(), &remains.bytes].concat()
+}
+
+/// The message's id as clients see it. Its bytes may be the damaged ones.
+fn message_id(record: &[u8]) -> String {
+    let Ok(view) = MessageView::parse(record) else { return "whose id cannot be read".to_owned() };
+    if let Some(text) = view.field(Tag::TextView) {
+        return String::from_utf8_lossy(text).escape_debug().to_string();
+    }
+    let connection = view.field(Tag::ProducerConnection).unwrap_or_default();
+    let header = view.header();
+    format!(
+        "{}:{}:{}:{}",
+        String::from_utf8_lossy(connection).escape_debug(),
+        header.producer_session,
+        header.producer_value,
+        header.producer_sequence
+    )
+}
