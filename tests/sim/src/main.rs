@@ -10,6 +10,7 @@ mod process;
 mod random;
 mod runner;
 mod schedule;
+mod spill;
 mod world;
 
 use std::ops::Range;

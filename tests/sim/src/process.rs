@@ -11,7 +11,7 @@ use postrider_dispatcher::port::port;
 use postrider_dispatcher::shard::{Dealer, Inbox, Shard};
 use postrider_dispatcher::turn::BrokerTurn;
 use postrider_dispatcher::wake::Alarm;
-use postrider_journal::{Journal, NoSpill, Position, Spool, SpoolConfig};
+use postrider_journal::{Journal, Position, Spool, SpoolUse};
 use postrider_model::Clock;
 use postrider_wire::openwire::Offer;
 use postrider_wire::openwire::session::Profile;
@@ -21,11 +21,16 @@ use crate::network::{Network, SimNet};
 use crate::plan::SeedPlan;
 use crate::random::Random;
 use crate::schedule::{Happening, Schedule};
+use crate::spill::{Files, SimSpill, SpoolPlan};
+
+/// Bytes that may come into the spool beyond its memory: what clients had under way when they were told to wait.
+const MOST_UNDER_WAY: u64 = 2 << 20;
 
 /// One life of the broker.
 pub struct Process {
     shards: Vec<Shard<SimNet>>,
-    broker: BrokerTurn<SimStorage, NoSpill>,
+    broker: BrokerTurn<SimStorage, SimSpill>,
+    files: Files,
     threads: Vec<Thread>,
     own_broker: bool,
     schedule: Schedule,
@@ -74,7 +79,10 @@ impl Process {
         let broker_alarm = &alarms[if own_broker { plan.shards } else { 0 }];
         let storage = disk.open(broker_alarm.clone());
         let (broker, journal) = recover(plan, storage, schedule, &mut random)?;
-        let spool = Spool::in_memory(spool_config(&mut random));
+        let spool_plan = SpoolPlan::draw(&mut random);
+        let spool_config = spool_plan.config.clone();
+        let files = Files::new(spool_plan, random.fork(), schedule, broker_alarm.clone());
+        let spool = Spool::new(files.open(), spool_config);
         let (client_ports, broker_ports) = alarms[..plan.shards].iter().map(|alarm| port(alarm, broker_alarm)).unzip();
         let (appended, durable) = (journal.appended(), journal.durable());
         let broker = BrokerTurn::new(broker, journal, spool, broker_ports);
@@ -100,6 +108,7 @@ impl Process {
         let mut process = Process {
             shards,
             broker,
+            files,
             threads,
             own_broker,
             schedule: schedule.clone(),
@@ -149,8 +158,13 @@ impl Process {
         }
     }
 
+    /// A file of the spool was written or read.
+    pub fn spilled(&self, operation: u64) {
+        self.files.finish(operation);
+    }
+
     /// The broker and its logs, for reading.
-    pub fn broker(&self) -> &BrokerTurn<SimStorage, NoSpill> {
+    pub fn broker(&self) -> &BrokerTurn<SimStorage, SimSpill> {
         &self.broker
     }
 
@@ -214,6 +228,13 @@ impl Process {
         assert!(appended >= durable && durable >= committed, "watermarks out of order");
         (self.appended, self.durable) = (appended, durable);
         assert!(journal.disk_bytes() <= journal.disk_budget(), "R6: the journal is beyond its budget");
+        let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, .. } = self.broker.spool().usage();
+        assert!(disk_bytes <= disk_limit, "R21: {disk_bytes} of {disk_limit} bytes of the spool are on the disk");
+        let most = memory_limit + MOST_UNDER_WAY;
+        assert!(
+            memory_bytes <= most,
+            "R21: {memory_bytes} bytes of the spool are in memory, with {memory_limit} allowed"
+        );
     }
 }
 
@@ -246,10 +267,6 @@ fn recover(
     assert!(refused.is_none(), "a record cannot be read: {refused:?}");
     broker.recovered(schedule.now(), journal.recovery().damages);
     Ok((broker, journal))
-}
-
-fn spool_config(random: &mut Random) -> SpoolConfig {
-    SpoolConfig { segment_bytes: 64 << 10, keys: random.next(), ..SpoolConfig::default() }
 }
 
 fn profile(random: &mut Random) -> Profile {

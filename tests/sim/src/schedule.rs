@@ -28,6 +28,8 @@ pub enum Happening {
     Deadline(usize, u64),
     /// The disk has finished something.
     Disk(u64),
+    /// A file of the spool was written or read.
+    Spill(u64),
     /// Bytes, an end or a reset arrive at one end of a connection.
     Network(u64),
     /// A client does the next thing it wants; the number tells its lives apart.
@@ -96,7 +98,10 @@ impl Schedule {
     /// Forgets everything of the broker's process and its disk: after a crash none of it happens.
     pub fn forget_process(&self) {
         let of_process = |happening: &Happening| {
-            matches!(happening, Happening::Thread(_) | Happening::Deadline(..) | Happening::Disk(_))
+            matches!(
+                happening,
+                Happening::Thread(_) | Happening::Deadline(..) | Happening::Disk(_) | Happening::Spill(_)
+            )
         };
         self.inner.heap.borrow_mut().retain(|Reverse((.., happening))| !of_process(happening));
     }

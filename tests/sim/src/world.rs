@@ -205,6 +205,11 @@ impl World {
                 }
             }
             Happening::Disk(operation) => self.disk.finish(operation),
+            Happening::Spill(operation) => {
+                if let Some(process) = &self.process {
+                    process.spilled(operation);
+                }
+            }
             Happening::Network(link) => self.network.arrive(link),
             Happening::Client(client, life) => self.with_client(client, |client, around| client.act(life, around)),
         }
@@ -238,7 +243,10 @@ impl World {
         self.disk.heal();
         self.calm = true;
         self.run_until_quiet("work");
-        self.ledger.check_topics();
+        let shed = self.process.as_ref().map_or(0, |process| process.broker().broker().shed_deliveries());
+        if shed == 0 {
+            self.ledger.check_topics();
+        }
         self.check_log();
     }
 
