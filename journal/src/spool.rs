@@ -21,6 +21,8 @@ const UNIT: u64 = 4096;
 const POOL: usize = 16;
 /// Segments beyond `memory_bytes` that may fill while others are written out, before senders wait.
 const BUSY_SEGMENTS: u64 = 4;
+/// And so many before they go on: the open ones are always there.
+const EASED_SEGMENTS: u64 = 2;
 /// The same, before something has to go: what senders had under way when they were told to wait is less.
 const CROWDED_SEGMENTS: u64 = 16;
 /// Segments on their way out at a time: more would only hold memory.
@@ -65,6 +67,8 @@ pub struct SpoolUse {
     pub disk_limit: u64,
     /// Whether there is room for more.
     pub pressure: Pressure,
+    /// Whether there is so much that those who wait may go on.
+    pub eased: bool,
 }
 
 /// Whether a spool has room.
@@ -209,6 +213,7 @@ impl<P: Spill> Spool<P> {
             disk_bytes: self.spilled_bytes,
             disk_limit: disk_bytes,
             pressure,
+            eased: pressure == Pressure::None && !beyond(EASED_SEGMENTS),
         }
     }
 
@@ -237,6 +242,10 @@ impl<P: Spill> Spool<P> {
         segment.live += 1;
         segment.staged += 1;
         let ordinal = segment.staged - 1;
+        if needed >= limit {
+            // Nothing follows in it, and it may leave memory.
+            self.close(slot);
+        }
         Home { position: start + BODY_HEADER as u64, segment: number, ordinal, len }
     }
 
@@ -375,9 +384,7 @@ impl<P: Spill> Spool<P> {
 
     /// Seals the open segment of a generation and opens the next.
     fn turn_over(&mut self, slot: usize, needed: u64) {
-        if let Some(open) = self.open[slot].take() {
-            self.seal(open);
-        }
+        self.close(slot);
         let bytes = needed.next_multiple_of(self.config.segment_bytes);
         let number = SegmentNumber(self.base + self.segments.len() as u64);
         let writer = self.image(bytes);
@@ -390,7 +397,8 @@ impl<P: Spill> Spool<P> {
         self.write_out();
     }
 
-    fn seal(&mut self, open: Open) {
+    fn close(&mut self, slot: usize) {
+        let Some(open) = self.open[slot].take() else { return };
         let Open { number, mut writer, at } = open;
         let used = at.next_multiple_of(UNIT as usize).min(writer.len());
         writer.bytes_mut(at, used - at).fill(0);

@@ -261,3 +261,17 @@ fn a_segment_that_dies_on_its_way_out_leaves_no_file_and_no_bytes() {
         };
     }
 }
+
+#[test]
+fn a_large_body_leaves_memory_though_nothing_follows_it() {
+    let mut spool = Spool::new(Scripted::default(), config());
+    let body = vec![7; 9 * SEGMENT as usize];
+    let record = Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &body, body_crc: body_crc(&body) };
+    let home = spool.stage(&record, Generation::Young);
+    assert_eq!(spool.usage().pressure, Pressure::Busy);
+    spool.poll();
+    assert_eq!(answer(&mut spool, None, 0), 1);
+    assert_eq!((spool.memory_bytes(), spool.usage().eased), (0, true));
+    spool.release(home.segment);
+    assert_eq!(spool.spilled_bytes(), 0);
+}

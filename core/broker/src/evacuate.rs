@@ -128,8 +128,8 @@ impl Broker {
         let home = step.log.restage(&record);
         self.spool.note(home.segment, home.ordinal, Generation::Old);
         self.rehome_message(head, home);
-        if let Some(full) = before.filter(|before| *before != home.segment) {
-            self.release_spool(full, step);
+        if before != Some(home.segment) {
+            self.release_full(before, step);
         }
         Look::More
     }

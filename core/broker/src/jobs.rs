@@ -260,6 +260,17 @@ impl Broker {
         Slice::Done
     }
 
+    /// A spool segment is written no more: it goes now if nothing lives in it.
+    pub(crate) fn release_full<L: Log>(
+        &mut self,
+        segment: Option<postrider_journal::SegmentNumber>,
+        step: &mut Step<'_, L>,
+    ) {
+        if let Some(full) = segment.filter(|full| self.spool.table(*full).is_some()) {
+            self.release_spool(full, step);
+        }
+    }
+
     /// A spool segment without messages goes, unless it is still written (R21).
     pub(crate) fn release_spool<L: Log>(&mut self, segment: postrider_journal::SegmentNumber, step: &mut Step<'_, L>) {
         let early = planted("spool-freed-early") && self.spool.table(segment).is_some_and(|table| table.live() <= 1);

@@ -205,8 +205,8 @@ impl Broker {
         let before = self.segments(store).written(Generation::Young);
         let home = self.stage(store, &record, step);
         self.apply_message(store, home, arrival, parts, &placements);
-        if let Some(full) = before.filter(|before| store == Store::Spool && *before != home.segment) {
-            self.release_spool(full, step);
+        if store == Store::Spool && before != Some(home.segment) {
+            self.release_full(before, step);
         }
         self.meta = meta;
         self.placements = placements;

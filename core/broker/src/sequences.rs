@@ -126,8 +126,8 @@ impl Broker {
     pub(crate) fn stage_passing<L: Log>(&mut self, record: &Record<'_>, step: &mut Step<'_, L>) -> Home {
         let before = self.spool.written(Generation::Young);
         let home = self.stage(Store::Spool, record, step);
-        if let Some(full) = before.filter(|before| *before != home.segment) {
-            self.release_spool(full, step);
+        if before != Some(home.segment) {
+            self.release_full(before, step);
         }
         home
     }

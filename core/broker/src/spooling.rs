@@ -8,7 +8,7 @@ use crate::destination::{Content, Refusal};
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, DestinationIndex};
 use crate::plant::planted;
-use postrider_journal::{Pressure, SegmentNumber, SpoolUse};
+use postrider_journal::{Generation, Pressure, SegmentNumber, SpoolUse};
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
 use std::collections::BTreeSet;
@@ -102,7 +102,7 @@ impl Broker {
     /// Looks how full the spool is. Who waits for room goes on when there is some, and without any something is done about it. True:
     /// there is more to do.
     pub(crate) fn make_spool_room<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
-        let SpoolUse { memory_bytes, memory_limit, pressure, .. } = step.log.spool_use();
+        let SpoolUse { pressure, eased, .. } = step.log.spool_use();
         let before = std::mem::replace(&mut self.spooling.pressure, pressure);
         if pressure == Pressure::None && self.spooling.paused.is_empty() {
             return false;
@@ -111,13 +111,25 @@ impl Broker {
         if before == Pressure::None || self.spooling.live_bytes < live_bytes {
             self.spooling.survivors.found();
         }
-        if pressure == Pressure::None && memory_bytes <= memory_limit {
+        self.release_written(step);
+        if eased {
             for index in std::mem::take(&mut self.spooling.paused) {
                 self.go_on(index, step);
             }
         }
         let sheds = pressure >= Pressure::Crowded && !planted("slow-subscriber-pins");
         (sheds && self.shed(step)) || self.evacuates()
+    }
+
+    /// Segments that are written on go as well, if nothing lives in them: one may have been made for a single large message.
+    fn release_written<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        for generation in [Generation::Young, Generation::Old] {
+            let Some(segment) = self.spool.written(generation) else { continue };
+            if self.spool.table(segment).is_some() && self.spool.is_dead(segment) {
+                step.log.release(segment);
+                self.spool.drop_segment(segment);
+            }
+        }
     }
 
     /// The oldest messages of topics go, whoever has not had them. True: there are more.

@@ -184,3 +184,20 @@ pub fn a_full_spool_is_made_denser_for_those_who_wait() {
     world.consume(0, 1, 6, &queue("old"), 1_000);
     assert_eq!(world.got(0).len(), 101);
 }
+
+#[test]
+pub fn the_last_message_that_goes_makes_room_for_those_who_wait() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    world.log.spool_limit = Some((0, Pressure::Full));
+    fill(&mut world, 1, &queue("q"), 2);
+    world.settle();
+    assert!(world.events(0).contains(&Event::Pause { connection: handle(1) }));
+    world.consume(0, 2, 5, &queue("q"), 10);
+    let last = world.got(0).last().unwrap().sequence.0;
+    world.acknowledge(0, 2, 5, Standard, (0, last), 2);
+    world.settle();
+    assert!(world.events(0).contains(&Event::Resume { connection: handle(1) }), "nothing lives in what is written on");
+    assert_eq!(world.log.spool_segments(), 0);
+}

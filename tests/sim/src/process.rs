@@ -24,7 +24,7 @@ use crate::schedule::{Happening, Schedule};
 use crate::spill::{Files, SimSpill, SpoolPlan};
 
 /// Bytes that may come into the spool beyond its memory: what clients had under way when they were told to wait.
-const MOST_UNDER_WAY: u64 = 2 << 20;
+const MOST_UNDER_WAY: u64 = 1 << 20;
 
 /// One life of the broker.
 pub struct Process {

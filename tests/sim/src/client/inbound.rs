@@ -108,7 +108,8 @@ impl Client {
                 let to = protocol::place(structure.object(message::DESTINATION).expect("a message has a destination"));
                 let missing = ["DestinationDoesNotExist", "InvalidDestination"].iter().any(|name| class.contains(name));
                 let gone = to.is_temporary() && missing;
-                let full = around.scarce && class.contains("ResourceAllocation");
+                let said = exception.message.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+                let full = class.contains("ResourceAllocation") && (around.scarce || said.contains("spool is full"));
                 assert!(gone || full, "client {}: message {id} is refused: {text}", self.index);
                 self.make_certain(request.before, around.ledger);
                 around.ledger.answered(id, Send::Refused);
