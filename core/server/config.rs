@@ -31,6 +31,28 @@ pub struct Config {
     pub journal: Journal,
     /// What becomes of messages that nobody takes.
     pub dead_letters: DeadLetters,
+    /// What becomes of senders when there is no room.
+    pub flow: Flow,
+}
+
+/// What becomes of senders when there is no room.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Flow {
+    /// Sends that wait for an answer and find the journal full.
+    pub when_full: WhenFull,
+    /// Sends kept in memory until the journal has room for them.
+    pub park_bytes: u64,
+}
+
+/// What becomes of sends that wait for an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenFull {
+    /// They fail.
+    Refuse,
+    /// They are answered when there was room.
+    Wait,
 }
 
 /// Settings of the OpenWire protocol.
@@ -85,6 +107,7 @@ impl Default for Config {
             openwire: OpenWire::default(),
             journal: Journal::default(),
             dead_letters: DeadLetters::default(),
+            flow: Flow::default(),
         }
     }
 }
@@ -112,6 +135,12 @@ impl Default for Journal {
     }
 }
 
+impl Default for Flow {
+    fn default() -> Flow {
+        Flow { when_full: WhenFull::Refuse, park_bytes: postrider_model::limits::PARK_BYTES }
+    }
+}
+
 impl Default for DeadLetters {
     fn default() -> DeadLetters {
         DeadLetters { expired: true, non_persistent: false }
@@ -120,10 +149,11 @@ impl Default for DeadLetters {
 
 /// The keys of each table of the file, the top level first.
 pub const KEYS: &[(&str, &[&str])] = &[
-    ("", &["name", "data_dir", "listen", "cores", "io", "storage", "openwire", "journal", "dead_letters"]),
+    ("", &["name", "data_dir", "listen", "cores", "io", "storage", "openwire", "journal", "dead_letters", "flow"]),
     ("openwire", &["max_frame_bytes", "max_inactivity_millis", "tight_encoding", "cache_size"]),
     ("journal", &["segment_bytes", "hot_bytes", "disk_budget_bytes", "spool_bytes", "spool_disk_bytes"]),
     ("dead_letters", &["expired", "non_persistent"]),
+    ("flow", &["when_full", "park_bytes"]),
 ];
 
 impl Config {
@@ -265,11 +295,13 @@ mod tests {
         let text = "name='n'\ndata_dir='d'\nlisten=['openwire://127.0.0.1:1']\ncores=1\nio='epoll'\nstorage='mapped'\n\
             [openwire]\nmax_frame_bytes=1\nmax_inactivity_millis=0\ntight_encoding=true\ncache_size=0\n\
             [journal]\nsegment_bytes=1\nhot_bytes=1\ndisk_budget_bytes=1\nspool_bytes=1\nspool_disk_bytes=1\n\
-            [dead_letters]\nexpired=false\nnon_persistent=true\n";
+            [dead_letters]\nexpired=false\nnon_persistent=true\n\
+            [flow]\nwhen_full='wait'\npark_bytes=1\n";
         let config = Config::from_text(text).unwrap();
         assert_eq!((config.io, config.storage, config.openwire.cache_size), (Io::Epoll, StorageWay::Mapped, 0));
+        assert_eq!(config.flow.when_full, WhenFull::Wait);
         let listed: usize = KEYS.iter().map(|(_, keys)| keys.len()).sum();
-        assert_eq!(listed, text.matches('=').count() + 3, "the three tables are keys, too");
+        assert_eq!(listed, text.matches('=').count() + 4, "the four tables are keys, too");
     }
 
     #[test]

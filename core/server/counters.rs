@@ -42,6 +42,8 @@ pub enum Counter {
     Unsendable,
     /// Syncs of the journal.
     Syncs,
+    /// Bytes of sends that wait for room in the journal.
+    ParkedBytes,
     /// Bytes of the journal from its front to its end.
     LogBytes,
     /// Bytes of live records in it.
@@ -64,7 +66,7 @@ pub enum Counter {
 
 impl Counter {
     const COUNT: usize = Counter::ALL.len();
-    const ALL: [Counter; 21] = [
+    const ALL: [Counter; 22] = [
         Counter::Accepted,
         Counter::Open,
         Counter::Refused,
@@ -77,6 +79,7 @@ impl Counter {
         Counter::Dispatched,
         Counter::Unsendable,
         Counter::Syncs,
+        Counter::ParkedBytes,
         Counter::LogBytes,
         Counter::LiveBytes,
         Counter::ReadFailures,
@@ -102,6 +105,7 @@ impl Counter {
             Counter::Dispatched => "dispatched",
             Counter::Unsendable => "unsendable",
             Counter::Syncs => "syncs",
+            Counter::ParkedBytes => "parked_bytes",
             Counter::LogBytes => "log_bytes",
             Counter::LiveBytes => "live_bytes",
             Counter::ReadFailures => "read_failures",
@@ -141,6 +145,7 @@ impl ThreadCounters {
         self.set(Counter::Dispatched, broker.dispatched);
         self.set(Counter::Unsendable, broker.unsendable);
         self.set(Counter::Syncs, journal.syncs);
+        self.set(Counter::ParkedBytes, broker.parked_bytes);
         self.set(Counter::LogBytes, turn.journal().live_log_bytes());
         self.set(Counter::LiveBytes, broker.live_bytes);
         let (failures, waiting) = turn.spool().read_failures();

@@ -63,6 +63,7 @@ struct Seat {
     thread: Thread,
     port: ClientPort,
     profile: Profile,
+    park_bytes: u64,
     inbox: Arc<Inbox<TcpStream>>,
     /// Of the one shard that listens.
     listening: Option<Listening>,
@@ -84,6 +85,7 @@ impl Plan<'_> {
         let mut listening =
             Some(Listening { dealer: Dealer::new(inboxes.clone()), addresses: self.addresses()?, bound });
         let (mut on_shard, mut own) = if own_broker { (None, Some(broker)) } else { (Some(broker), None) };
+        let park_bytes = self.config.flow.park_bytes / ports.len() as u64;
         let mut running = Vec::new();
         for (index, (port, inbox)) in ports.into_iter().zip(inboxes).enumerate() {
             let seat = Seat {
@@ -91,6 +93,7 @@ impl Plan<'_> {
                 thread: self.thread(index),
                 port,
                 profile: self.identity.profile.clone(),
+                park_bytes,
                 inbox,
                 listening: listening.take(),
                 broker: on_shard.take(),
@@ -156,7 +159,7 @@ impl Running {
 
 /// The life of a shard's thread, with the driver made on it.
 fn sit<N: Net<Socket = TcpStream>>(seat: Seat, driver: impl FnOnce(usize) -> io::Result<N>) -> Result<(), Fatal> {
-    let Seat { core, thread, port, profile, inbox, listening, broker } = seat;
+    let Seat { core, thread, port, profile, park_bytes, inbox, listening, broker } = seat;
     pin(core);
     let mut net = driver(CONNECTIONS_A_SHARD).map_err(Fatal::with(Exit::Failure))?;
     thread.alarm.attach(net.waker());
@@ -172,7 +175,9 @@ fn sit<N: Net<Socket = TcpStream>>(seat: Seat, driver: impl FnOnce(usize) -> io:
             Some(dealer)
         }
     };
-    threads::run_shard(Shard::new(net, port, Rc::new(profile), inbox, dealer), broker, &thread)
+    let mut shard = Shard::new(net, port, Rc::new(profile), inbox, dealer);
+    shard.set_park_bytes(park_bytes);
+    threads::run_shard(shard, broker, &thread)
 }
 
 fn listen<N: Net>(net: &mut N, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, Fatal> {

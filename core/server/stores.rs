@@ -13,7 +13,7 @@ use postrider_journal::{FileStorage, Journal, Medium, OpenError, Recovery, Spool
 use postrider_model::Now;
 
 use crate::args::StorageWay;
-use crate::config::Config;
+use crate::config::{Config, WhenFull};
 use crate::exit::{Exit, Fatal};
 use crate::identity::{self, Identity};
 
@@ -134,6 +134,10 @@ fn broker_settings(config: &Config, identity: &Identity) -> postrider_broker::Co
         hash_seed: identity::random_number(),
         dead_letter_expired: config.dead_letters.expired,
         dead_letter_non_persistent: config.dead_letters.non_persistent,
+        when_full: match config.flow.when_full {
+            WhenFull::Refuse => postrider_broker::WhenFull::Refuse,
+            WhenFull::Wait => postrider_broker::WhenFull::Wait,
+        },
         ..postrider_broker::Config::default()
     }
 }

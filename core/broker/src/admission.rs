@@ -1,50 +1,72 @@
 //! Limits: what is refused or held back when the journal is full of live bytes (R6).
 
 use crate::broker::{Broker, Step};
+use crate::config::WhenFull;
 use crate::destination::Refusal;
 use crate::log::Log;
 use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
-use postrider_model::{Event, Now, PortIndex};
+use postrider_model::{Command, Event, Now, PortIndex};
 
 /// Segments that are kept free for acknowledgements, commits and moves.
 pub(crate) const RESERVED_SEGMENTS: u64 = 8;
 
+/// When a message may come in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Admission {
+    Now,
+    /// There is no room: its sender waits.
+    Later,
+}
+
 impl Broker {
     /// Live bytes that the journal may hold.
     pub(crate) fn live_limit<L: Log>(&self, step: &Step<'_, L>) -> u64 {
-        step.log.disk_budget().saturating_sub(RESERVED_SEGMENTS * step.log.segment_bytes()) / 2
+        Broker::live_limit_of(step.log)
     }
 
-    /// Whether a persistent message may come in. Beyond the limit whoever waits for an answer is refused, and whoever does not is
-    /// read no more; a sixteenth is left for what was under way.
+    pub(crate) fn live_limit_of<L: Log>(log: &L) -> u64 {
+        log.disk_budget().saturating_sub(RESERVED_SEGMENTS * log.segment_bytes()) / 2
+    }
+
+    /// Whether a persistent message may come in. Beyond the limit whoever waits for an answer is refused, unless configured, and
+    /// whoever does not is held back.
     pub(crate) fn admit<L: Log>(
         &mut self,
-        connection: ConnectionIndex,
         publish: &Publish,
         length: usize,
-        step: &mut Step<'_, L>,
-    ) -> Result<(), Refusal> {
+        step: &Step<'_, L>,
+    ) -> Result<Admission, Refusal> {
         let limit = self.live_limit(step);
         let live = self.journal.live_bytes() + length as u64;
         if live <= limit {
-            return Ok(());
+            return Ok(Admission::Now);
         }
-        if !publish.request.wanted && live <= limit + limit / 16 {
-            self.pause(connection, step);
-            return Ok(());
+        if self.may_wait(publish) && length as u64 <= limit {
+            return Ok(Admission::Later);
         }
+        Err(self.full(length, step))
+    }
+
+    /// The refusal of a message of this length, for which there is no room under the limit.
+    pub(crate) fn full<L: Log>(&mut self, length: usize, step: &Step<'_, L>) -> Refusal {
         self.statistics.refused += 1;
+        let (limit, live) = (self.live_limit(step), self.journal.live_bytes() + length as u64);
         let text = format!(
             "the journal holds {live} of {limit} bytes of messages that nobody has acknowledged: consume some, or raise the \
              setting `journal.disk_budget_bytes`, of which they may use half"
         );
-        Err((Failure::ResourceAllocation, text.into()))
+        (Failure::ResourceAllocation, text.into())
     }
 
-    /// Refuses a persistent message for which the journal has no place, now or ever.
+    /// Whether a send without room waits for it.
+    pub(crate) fn may_wait(&self, publish: &Publish) -> bool {
+        !publish.request.wanted || self.config.when_full == WhenFull::Wait
+    }
+
+    /// A persistent message for which the journal has no place, now or ever: it is refused, or parked until there is.
     pub fn refuse_send<L: Log>(
         &mut self,
         port: PortIndex,
@@ -56,6 +78,10 @@ impl Broker {
     ) {
         let step = &mut Step { now, log, out };
         let Some(connection) = self.connection(port, publish.connection) else { return };
+        if self.may_wait(publish) && u64::from(publish.record.length) <= self.live_limit(step) {
+            return self.park(port, &Command::Publish(*publish), arena, step);
+        }
+        self.note_settled(port, publish);
         self.statistics.refused += 1;
         let (length, budget) = (publish.record.length, step.log.disk_budget());
         let left = budget.saturating_sub(step.log.live_log_bytes());
@@ -67,12 +93,6 @@ impl Broker {
         self.refuse_publish(port, connection, publish, publish.record.of(arena), refusal, step);
     }
 
-    fn pause<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
-        if self.hold_back(index, step) {
-            self.paused.push(index);
-        }
-    }
-
     /// Nothing is read from the connection until it goes on. False: it is held back already.
     pub(crate) fn hold_back<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) -> bool {
         let connection = &mut self.connections[index.0];
@@ -82,16 +102,6 @@ impl Broker {
         connection.paused = true;
         step.out.reply(connection.port, Event::Pause { connection: connection.handle });
         true
-    }
-
-    /// There is space again: paused connections go on, when an eighth is free.
-    pub(crate) fn resume<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        if self.paused.is_empty() || self.journal.live_bytes() > self.live_limit(step) / 8 * 7 {
-            return;
-        }
-        for index in std::mem::take(&mut self.paused) {
-            self.go_on(index, step);
-        }
     }
 
     /// The connection is read again.

@@ -68,8 +68,10 @@ pub struct Broker {
     /// Destinations and consumers that wait for cold bytes.
     pub(crate) cold: Vec<DestinationIndex>,
     pub(crate) cold_consumers: Vec<ConsumerIndex>,
-    /// Connections that do not read until there is space.
-    pub(crate) paused: Vec<ConnectionIndex>,
+    /// Connections with parked commands, in the order in which they go on.
+    pub(crate) parking: VecDeque<ConnectionIndex>,
+    /// Bytes of all that is parked.
+    pub(crate) parked_bytes: u64,
     /// Draws in allowances without end at the end of the turn.
     pub(crate) allowances_without_end: Vec<DestinationIndex>,
     /// Temporary destinations, in the order in which they came.
@@ -122,7 +124,8 @@ impl Broker {
             seen_commit: Position(0),
             cold: Vec::new(),
             cold_consumers: Vec::new(),
-            paused: Vec::new(),
+            parking: VecDeque::new(),
+            parked_bytes: 0,
             allowances_without_end: Vec::new(),
             temporaries: BTreeMap::new(),
             advisory_topics: AdvisoryTopics::default(),
@@ -159,6 +162,7 @@ impl Broker {
         Statistics {
             messages: self.messages.len() as u64,
             live_bytes: self.journal.live_bytes(),
+            parked_bytes: self.parked_bytes,
             connections: self.connections.len() as u64,
             consumers: self.consumers.len() as u64,
             destinations: self.destinations.len() as u64,
@@ -191,6 +195,7 @@ impl Broker {
                 self.unsendable(port, *connection, *consumer, (*sequence, cause.of(arena)), step.now);
             }
             Command::OpenConnection(open) => self.open_connection(port, open, step),
+            _ if self.waits_behind_sends(port, command) => self.park(port, command, arena, step),
             Command::CloseConnection { connection, request, last_delivered, clean } => {
                 self.close_connection(port, *connection, *request, (*last_delivered, *clean), step);
             }

@@ -3,6 +3,16 @@
 use crate::window::WindowSizes;
 use postrider_model::limits;
 
+/// What becomes of sends that wait for an answer and find the journal full. Those that wait for none wait for room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum WhenFull {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They are answered when there was room, as ActiveMQ does.
+    Wait,
+}
+
 /// What can be set.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -34,6 +44,8 @@ pub struct Config {
     pub destinations: usize,
     /// Bytes sent to a connection that its socket has not taken (R23).
     pub send_window: WindowSizes,
+    /// What becomes of sends that find the journal full.
+    pub when_full: WhenFull,
 }
 
 impl Default for Config {
@@ -53,6 +65,7 @@ impl Default for Config {
             mark_millis: 3_600_000,
             destinations: 1_000_000,
             send_window: WindowSizes::default(),
+            when_full: WhenFull::default(),
         }
     }
 }

@@ -5,11 +5,13 @@ use crate::destination::{Reference, Refusal};
 use crate::duplicates::MarkReference;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
+use crate::parking::Parked;
 use crate::plant::planted;
 use crate::window::SendWindow;
 use postrider_model::command::{LastDelivered, OpenConnection, OpenProducer, Request};
 use postrider_model::event::Failure;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, Handle, PortIndex};
+use std::collections::VecDeque;
 
 /// What a port's handles mean.
 #[derive(Default)]
@@ -84,6 +86,14 @@ pub(crate) struct Connection {
     pub window: SendWindow,
     /// Consumers that found the send window closed.
     pub blocked: Vec<ConsumerIndex>,
+    /// Sends for which there was no room, and what waits behind them.
+    pub parked: VecDeque<Parked>,
+    /// Bytes of commands that are settled, and what the shard knows of them.
+    pub settled: u64,
+    pub settled_reported: u64,
+    /// It is among those that have parked something.
+    pub is_parking: bool,
+    /// It is not read until there is room in the spool.
     pub paused: bool,
 }
 
@@ -112,6 +122,10 @@ impl Broker {
 
     pub(crate) fn open_connection<L: Log>(&mut self, port: PortIndex, open: &OpenConnection, step: &mut Step<'_, L>) {
         self.attach(port);
+        if let Some(left) = self.peek_connection(port, open.connection) {
+            // It has taken its leave and does not wait for what is parked.
+            self.end_connection(left, (LastDelivered::Unknown, true), None, step);
+        }
         let old = self.names.by_id.get(&open.id).copied();
         let serial = old.map(|old| self.connections[old.0].serial);
         if let Some(old) = old {
@@ -149,6 +163,10 @@ impl Broker {
             temporaries: Vec::new(),
             window: SendWindow::new(self.config.send_window),
             blocked: Vec::new(),
+            parked: VecDeque::new(),
+            settled: 0,
+            settled_reported: 0,
+            is_parking: false,
             paused: false,
         };
         let index = ConnectionIndex(self.connections.insert(connection));
@@ -205,8 +223,8 @@ impl Broker {
         Port::clear(&mut self.ports[usize::from(connection.port.0)].connections, connection.handle);
         self.names.by_id.remove(&connection.id);
         self.names.by_client_id.remove(&connection.client_id);
-        self.paused.retain(|paused| *paused != index);
         self.spooling.paused.retain(|paused| *paused != index);
+        self.drop_parked(index, &connection, step);
         for producer in connection.producers.iter().flatten() {
             self.release_mark(producer, step.now);
         }

@@ -161,6 +161,11 @@ impl Outbox {
         }
     }
 
+    /// Tells the port at once, whatever is not committed yet.
+    pub(crate) fn tell(&mut self, port: PortIndex, event: Event) {
+        self.open(port).events.push(event);
+    }
+
     /// Adds a delivery, right after [`Outbox::locate`].
     pub(crate) fn dispatch(&mut self, port: PortIndex, mut dispatch: Dispatch, elsewhere: &[u8]) {
         let batch = self.open(port);

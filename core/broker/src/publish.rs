@@ -1,6 +1,7 @@
 //! Sends: from a record to its places.
 
 use crate::acknowledge::message_home;
+use crate::admission::Admission;
 use crate::broker::{Broker, Step};
 use crate::destination::{Content, Refusal};
 use crate::items::Item;
@@ -11,7 +12,7 @@ use crate::records::{self, Instead, MessageMeta, Placement, kind};
 use postrider_journal::{Generation, Home, Pressure, Record};
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
-use postrider_model::{ConnectionHandle, Destination, Event, MessageView, PortIndex, Sequence};
+use postrider_model::{Command, ConnectionHandle, Destination, Event, MessageView, PortIndex, Sequence};
 
 /// A record that is to be stored, or is being recovered.
 #[derive(Clone, Copy)]
@@ -31,6 +32,9 @@ pub(crate) struct Arrival<'a> {
 impl Broker {
     pub(crate) fn publish<L: Log>(&mut self, port: PortIndex, publish: &Publish, arena: &[u8], step: &mut Step<'_, L>) {
         let Some(connection) = self.connection(port, publish.connection) else { return };
+        if self.connections[connection.0].is_parking && self.is_behind_parked(connection) {
+            return self.publish_behind_parked(port, publish, arena, step);
+        }
         let record = publish.record.of(arena);
         let mut parts = std::mem::take(&mut self.parts);
         parts.clear();
@@ -38,10 +42,14 @@ impl Broker {
             .find_parts(connection, publish.destination, &mut parts, step)
             .and_then(|()| self.publish_to(connection, publish, record, &mut parts, step));
         self.parts = parts;
+        if let Ok(Admission::Later) = outcome {
+            return self.park(port, &Command::Publish(*publish), arena, step);
+        }
+        self.connections[connection.0].settled += publish.parked_bytes();
         match outcome {
-            Ok(()) if publish.request.wanted => self.reply(port, publish.connection, publish.request, step),
-            Ok(()) if publish.windowed => self.give_credit(port, connection, publish, record, step),
-            Ok(()) => {}
+            Ok(_) if publish.request.wanted => self.reply(port, publish.connection, publish.request, step),
+            Ok(_) if publish.windowed => self.give_credit(port, connection, publish, record, step),
+            Ok(_) => {}
             Err(refusal) => self.refuse_publish(port, connection, publish, record, refusal, step),
         }
     }
@@ -60,6 +68,25 @@ impl Broker {
         if publish.windowed && !publish.request.wanted && !planted("credit-for-taken-only") {
             self.give_credit(port, connection, publish, record, step);
         }
+    }
+
+    /// A send whose connection has parked others: it waits behind them, or is refused where it would have been.
+    #[cold]
+    fn publish_behind_parked<L: Log>(
+        &mut self,
+        port: PortIndex,
+        publish: &Publish,
+        arena: &[u8],
+        step: &mut Step<'_, L>,
+    ) {
+        let room = self.live_limit(step).saturating_sub(self.journal.live_bytes());
+        let length = publish.record.length;
+        if !publish.persistent || self.may_wait(publish) || u64::from(length) <= room {
+            return self.park(port, &Command::Publish(*publish), arena, step);
+        }
+        let refusal = self.full(length as usize, step);
+        self.note_settled(port, publish);
+        self.refuse(port, publish.connection, publish.request, refusal, step);
     }
 
     /// Bytes of the window of a producer that waits for no answers come back, as its client counts them.
@@ -116,10 +143,10 @@ impl Broker {
         record: &[u8],
         parts: &mut [DestinationIndex],
         step: &mut Step<'_, L>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Admission, Refusal> {
         if publish.persistent && self.is_duplicate(connection, publish) {
             self.statistics.duplicates += 1;
-            return Ok(());
+            return Ok(Admission::Now);
         }
         let durable = |broker: &Broker, part: DestinationIndex| {
             publish.persistent && broker.destinations.get(part).is_durable_queue()
@@ -129,8 +156,8 @@ impl Broker {
             parts.sort_by_key(|part| !durable(self, *part));
         }
         let split = parts.iter().take_while(|part| durable(self, **part)).count();
-        if split > 0 {
-            self.admit(connection, publish, record.len(), step)?;
+        if split > 0 && self.admit(publish, record.len(), step)? == Admission::Later {
+            return Ok(Admission::Later);
         }
         if self.spooling.pressure != Pressure::None {
             self.admit_passing(connection, publish, &parts[split..], step)?;
@@ -153,7 +180,7 @@ impl Broker {
             self.pass_mark(connection, publish);
         }
         self.store_passing(passing, Arrival { run_from: None, ..arrival }, step);
-        Ok(())
+        Ok(Admission::Now)
     }
 
     /// What needs no journal: topics, non-persistent messages, temporary queues.

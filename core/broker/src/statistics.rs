@@ -31,6 +31,8 @@ pub struct Statistics {
     pub messages: u64,
     /// Bytes of what is live in the journal.
     pub live_bytes: u64,
+    /// Bytes of commands that wait for room in the journal.
+    pub parked_bytes: u64,
     /// Connections now.
     pub connections: u64,
     /// Consumers now.

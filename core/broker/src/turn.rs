@@ -23,7 +23,7 @@ const SMALL: u64 = 64;
 
 /// What a batch has defined or will create so far: what its own sends refer to (R39).
 #[derive(Default)]
-struct Defined<'a>(Vec<(ConnectionHandle, u32, &'a [Destination])>);
+pub(crate) struct Defined<'a>(Vec<(ConnectionHandle, u32, &'a [Destination])>);
 
 impl<'a> Defined<'a> {
     fn find(&self, connection: ConnectionHandle, number: u32) -> Option<&'a [Destination]> {
@@ -68,7 +68,12 @@ impl Broker {
         (bound, refused)
     }
 
-    fn command_bound<'a>(&'a self, port: PortIndex, command: &'a Command, defined: &mut Defined<'a>) -> Bound {
+    pub(crate) fn command_bound<'a>(
+        &'a self,
+        port: PortIndex,
+        command: &'a Command,
+        defined: &mut Defined<'a>,
+    ) -> Bound {
         match command {
             Command::Publish(publish) => {
                 let (places, created) = self.places_bound(port, publish, defined);
@@ -125,7 +130,6 @@ impl Broker {
         self.serve_all(&mut budget, step);
         self.answer_pulls(step);
         self.age_marks(step);
-        self.resume(step);
         more |= self.make_spool_room(step);
         more || !self.scheduled.is_empty() || !self.hungry.is_empty()
     }

@@ -1,12 +1,12 @@
 //! Space: limits, cold bytes, a log without room.
 
 use crate::log::TestLog;
-use crate::world::{World, handle, queue, record, wanted};
-use postrider_broker::{Config, Log as _};
+use crate::world::{Told, World, handle, queue, record, wanted};
+use postrider_broker::{Config, Log as _, WhenFull};
 use postrider_journal::body_crc;
-use postrider_model::command::{AcknowledgeKind, Publish, Request};
+use postrider_model::command::{AcknowledgeKind, LastDelivered, Publish, Request};
 use postrider_model::event::Failure;
-use postrider_model::{Command, CommandBatch, Event, PortIndex};
+use postrider_model::{Command, CommandBatch, Event, PortIndex, Sequence};
 
 const SEGMENT: u64 = 4 << 10;
 
@@ -35,18 +35,128 @@ pub fn at_the_limit_those_who_wait_are_refused_and_the_others_paused() {
     assert!((12..20).contains(&stored), "{stored}");
     assert!(refused[0].contains("disk_budget"), "{}", refused[0]);
     let to = [queue("q")];
-    let bytes = record(&to, text.as_bytes(), true, 1, 0);
-    world.send_as(0, handle(2), &to, true, (&bytes, 1), Request::default());
+    for number in 1..=20 {
+        let bytes = record(&to, format!("{number}{text}").as_bytes(), true, number, 0);
+        world.send_as(0, handle(2), &to, true, (&bytes, number), Request::default());
+    }
     world.settle();
-    assert_eq!(world.events(0), [Event::Pause { connection: handle(2) }]);
-    assert_eq!(world.broker.statistics().messages, stored + 1);
+    let told = world.events(0);
+    assert!(matches!(told[..], [Event::Parked { connection, .. }] if connection == handle(2)), "{told:?}");
+    assert_eq!(world.broker.statistics().messages, stored);
     // Acknowledgements go on, and make space.
-    world.consume(0, 1, 5, &queue("q"), 100);
+    world.consume(0, 1, 5, &queue("q"), 1);
+    let mut got = Vec::new();
+    for _ in 0..stored + 20 {
+        world.settle();
+        let told = world.heard(0);
+        let next = told.iter().find_map(|told| if let Told::Message(got) = told { Some(got.clone()) } else { None });
+        let next = next.expect("nothing is lost, and all goes on");
+        world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, next.sequence.0), 1);
+        got.push(next.content);
+        assert!(world.broker.statistics().live_bytes <= 20_000, "the limit holds");
+        let resumed = told.contains(&Told::Event(Event::Unparked { connection: handle(2) }));
+        assert_eq!(resumed, world.broker.statistics().parked_bytes == 0 && resumed);
+    }
+    for (number, content) in (1..=20).zip(&got[stored as usize..]) {
+        assert!(content.starts_with(format!("{number}x").as_bytes()), "in their order");
+    }
+    assert_eq!(world.broker.statistics().parked_bytes, 0);
+}
+
+/// A world whose journal is full, with connection 2 that has parked a send.
+fn full(when_full: WhenFull) -> World {
+    let config = Config { reservation: 200_000, when_full, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(8 * SEGMENT + 40_000, SEGMENT));
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    while world.broker.statistics().parked_bytes == 0 {
+        send_parked(&mut world, 1, &"x".repeat(1_000), Request::default());
+    }
+    send_parked(&mut world, 2, &"y".repeat(1_000), Request::default());
     world.settle();
-    let last = world.got(0).last().unwrap().sequence.0;
-    world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, last), stored as u32 + 1);
+    world.heard(0);
+    world
+}
+
+fn send_parked(world: &mut World, connection: u32, text: &str, request: Request) {
+    let to = [queue("q")];
+    let bytes = record(&to, text.as_bytes(), true, 0, 0);
+    world.send_as(0, handle(connection), &to, true, (&bytes, 0), request);
+}
+
+/// All that is in the queue, taken by a third connection.
+fn drained(world: &mut World) -> Vec<String> {
+    world.connect(1, 9, "drainer");
+    world.consume(1, 9, 5, &queue("q"), 1);
+    let mut texts = Vec::new();
+    loop {
+        world.settle();
+        let got = world.got(1);
+        let Some(next) = got.first() else { return texts };
+        texts.push(String::from_utf8_lossy(&next.content[..1]).into_owned());
+        world.acknowledge(1, 9, 5, AcknowledgeKind::Standard, (0, next.sequence.0), 1);
+    }
+}
+
+#[test]
+pub fn what_makes_room_passes_parked_sends_and_what_depends_on_them_waits() {
+    let mut world = full(WhenFull::Refuse);
+    let connection = handle(2);
+    world.consume(0, 2, 5, &queue("q"), 3);
     world.settle();
-    assert!(world.events(0).contains(&Event::Resume { connection: handle(2) }));
+    let sequence = world.got(0).last().unwrap().sequence.0;
+    // A producer's removal, then the connection's own end: behind its send. A consumer's removal passes it.
+    world.run(0, Command::CloseProducer { connection, producer: 0, request: wanted(21) });
+    world.run(
+        0,
+        Command::CloseConnection { connection, request: wanted(22), last_delivered: LastDelivered::None, clean: true },
+    );
+    world.close_consumer(0, 2, 5, LastDelivered::UpTo(Sequence(sequence)));
+    world.settle();
+    let answered = |world: &mut World| -> Vec<i32> {
+        let events = world.events(0).into_iter();
+        events
+            .filter_map(|event| if let Event::Reply { correlation, .. } = event { Some(correlation) } else { None })
+            .collect()
+    };
+    assert_eq!(answered(&mut world), [3]);
+    let texts = drained(&mut world);
+    assert_eq!(texts.iter().filter(|text| *text == "y").count(), 1);
+    assert_eq!(answered(&mut world), [21, 22]);
+    assert_eq!(world.broker.statistics().connections, 2);
+}
+
+#[test]
+pub fn the_end_of_a_socket_and_a_takeover_drop_what_is_parked() {
+    for takeover in [false, true] {
+        let mut world = full(WhenFull::Refuse);
+        let (connection, last_delivered) = (handle(2), LastDelivered::None);
+        world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered, clean: true });
+        if takeover {
+            world.connect(1, 3, "b");
+        } else {
+            world.disconnect(0, connection, true);
+        }
+        world.settle();
+        assert!(!world.events(0).iter().any(|event| matches!(event, Event::Reply { .. })), "it is not answered");
+        let texts = drained(&mut world);
+        assert!(!texts.contains(&"y".to_owned()), "it is not stored");
+        assert_eq!(world.broker.statistics().parked_bytes, 0);
+    }
+}
+
+#[test]
+fn sends_that_wait_for_an_answer_wait_for_room_if_so_configured() {
+    let mut world = full(WhenFull::Wait);
+    send_parked(&mut world, 2, "w", wanted(31));
+    world.settle();
+    assert!(world.events(0).is_empty(), "neither refused nor answered");
+    assert_eq!(drained(&mut world).into_iter().rfind(|text| text != "x"), Some("w".into()));
+    assert!(world.events(0).contains(&Event::Reply { connection: handle(2), correlation: 31 }));
+    // What never fits is refused all the same.
+    send_parked(&mut world, 2, &"z".repeat(30_000), wanted(32));
+    world.settle();
+    assert!(matches!(world.events(0)[..], [Event::Failed { correlation: Some(32), .. }]));
 }
 
 #[test]
@@ -99,7 +209,8 @@ pub fn a_refused_send_gives_its_part_of_the_window_back() {
     let mut world = small();
     world.connect(0, 1, "a");
     let to = [queue("q")];
-    let bytes = record(&to, "x".repeat(1_000).as_bytes(), true, 1, 0);
+    // What is larger than the limit is refused; the rest would wait.
+    let bytes = record(&to, "x".repeat(30_000).as_bytes(), true, 1, 0);
     let (connection, number) = (handle(1), 77);
     world.run(0, Command::DefineDestination { connection, number, destinations: to.as_slice().into() });
     world.settle();

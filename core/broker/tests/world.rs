@@ -199,6 +199,14 @@ impl World {
         }
     }
 
+    /// As the turn does it: what was parked goes on, if the log takes it. True: something did.
+    fn resume_parked(&mut self) -> bool {
+        let Some(slice) = self.broker.parked_slice(256, &self.log) else { return false };
+        self.log.begin(slice.bound);
+        self.broker.unpark(slice, self.now, &mut self.log, &mut self.out);
+        true
+    }
+
     fn end_turn(&mut self) -> Position {
         self.broker.end_turn(self.now, &mut self.log, &mut self.out);
         let end = self.log.seal();
@@ -219,11 +227,12 @@ impl World {
     pub fn idle(&mut self) {
         for _ in 0..100_000 {
             let written = std::mem::take(&mut self.written);
-            let quiet = written.is_empty();
+            let mut quiet = written.is_empty();
             self.open_rings();
             for (port, command) in written {
                 self.broker.handle(PortIndex(port as u16), &command, &[], self.now, &mut self.log, &mut self.out);
             }
+            quiet &= !self.resume_parked();
             let more = self.broker.advance(self.now, &mut self.log, &mut self.out);
             self.end_turn();
             if quiet && !more && self.written.is_empty() {

@@ -6,6 +6,7 @@
 use crate::batch::Span;
 use crate::destination::Destination;
 use crate::ids::{ConnectionHandle, ConsumerHandle, Sequence};
+use crate::limits;
 
 /// Where the answer goes, if one is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -150,6 +151,12 @@ pub struct Publish {
 impl Publish {
     /// The message does not belong to a producer of the connection's: no duplicate check.
     pub const NO_PRODUCER: u32 = u32::MAX;
+
+    /// As [`Command::parked_bytes`].
+    #[must_use]
+    pub fn parked_bytes(&self) -> u64 {
+        limits::PARKED_COMMAND_BYTES + u64::from(self.record.length)
+    }
 }
 
 /// An acknowledgement.
@@ -284,6 +291,42 @@ pub enum Command {
         /// Bytes of records, as counted by their lengths.
         bytes: u32,
     },
+}
+
+impl Command {
+    /// The connection whose parked sends this command waits behind, if it is of a kind that does: what depends on the order of the
+    /// sends. Acknowledgements, pulls and removals of consumers pass them, for they make room.
+    #[must_use]
+    pub fn waits_behind_sends(&self) -> Option<ConnectionHandle> {
+        match self {
+            Command::Publish(publish) => Some(publish.connection),
+            Command::DefineDestination { connection, .. }
+            | Command::CloseProducer { connection, .. }
+            | Command::DeleteDestination { connection, .. }
+            | Command::Synchronize { connection, .. } => Some(*connection),
+            Command::OpenProducer(open) => Some(open.connection),
+            // Without a wish for an answer it is the end of the socket, which drops what waits.
+            Command::CloseConnection { connection, request, .. } if request.wanted => Some(*connection),
+            _ => None,
+        }
+    }
+
+    /// Bytes of memory that the command takes while it is parked; 0 where it never is. Shard and broker count alike.
+    #[must_use]
+    pub fn parked_bytes(&self) -> u64 {
+        let names = |destinations: &[Destination]| -> u64 {
+            destinations.iter().map(|destination| limits::PARKED_COMMAND_BYTES + destination.name.len() as u64).sum()
+        };
+        let besides = match self {
+            Command::Publish(publish) => return publish.parked_bytes(),
+            Command::DefineDestination { destinations, .. } => names(destinations),
+            Command::OpenProducer(open) => names(&open.destinations),
+            Command::DeleteDestination { destination, .. } => destination.name.len() as u64,
+            _ if self.waits_behind_sends().is_none() => return 0,
+            _ => 0,
+        };
+        limits::PARKED_COMMAND_BYTES + besides
+    }
 }
 
 const _: () = assert!(size_of::<Command>() <= 64, "commands are copied by the hundred");

@@ -135,6 +135,19 @@ pub enum Event {
         /// Which.
         connection: ConnectionHandle,
     },
+    /// Sends of the connection are parked until there is room. It is read on as far as there is room for what it sends besides,
+    /// until [`Event::Unparked`] (R24). Said again when some of them went on.
+    Parked {
+        /// Which.
+        connection: ConnectionHandle,
+        /// Bytes of its commands that are settled since it began, as [`crate::Command::parked_bytes`] counts them.
+        settled: u64,
+    },
+    /// Nothing of the connection is parked any more.
+    Unparked {
+        /// Which.
+        connection: ConnectionHandle,
+    },
     /// The broker has ended the connection: close its socket.
     Close {
         /// Which.

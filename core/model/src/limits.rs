@@ -34,6 +34,15 @@ pub const MAX_FRAME_BYTES_BEFORE_CONNECT: usize = 64 * 1024;
 /// Half frames held by one shard; beyond it sockets wait.
 pub const HALF_FRAME_BUDGET_BYTES: usize = 256 * 1024 * 1024;
 
+/// Commands that wait for room in the journal, of all connections, unless configured.
+pub const PARK_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What keeping a parked command takes besides its record and names.
+pub const PARKED_COMMAND_BYTES: u64 = 128;
+
+/// Parked bytes that go on before a shard is told of it.
+pub const SETTLED_REPORT_BYTES: u64 = 64 * 1024;
+
 /// Destinations that one connection can have defined at a time; the shard starts over beyond.
 pub const CONNECTION_DESTINATIONS: u32 = 4096;
 

@@ -1,6 +1,6 @@
 //! What a seed is like: sizes, speeds, faults and clients, all drawn from its number.
 
-use postrider_broker::WindowSizes;
+use postrider_broker::{WhenFull, WindowSizes};
 use postrider_journal::Medium;
 
 use crate::client::ClientPlan;
@@ -49,12 +49,13 @@ impl SeedPlan {
     /// The plan of a seed.
     pub fn new(random: &mut Random) -> SeedPlan {
         let shards = 1 + random.index(3);
-        let scarce = random.one_in(15);
+        let scarce = random.one_in(8);
         let segment_bytes = 1024 * *random.pick(&[64u64, 64, 128, 256]);
-        let disk = disk(random, scarce, segment_bytes);
-        let journal = journal(random, segment_bytes, scarce);
+        let budget = if scarce { segment_bytes * *random.pick(&[11, 13, 24]) } else { 512 << 20 };
+        let disk = disk(random, scarce.then_some(budget + 12 * segment_bytes));
+        let journal = journal(random, segment_bytes, budget);
         let think_nanos = *random.pick(&[200 * MICRO, MILLI, 3 * MILLI]);
-        let broker = broker(random);
+        let broker = broker(random, scarce);
         let clients = (0..3 + random.index(5)).map(|_| client(random, think_nanos)).collect();
         SeedPlan {
             shards,
@@ -66,8 +67,9 @@ impl SeedPlan {
             },
             journal,
             broker,
-            lives: 1 + random.index(7),
-            life_nanos: think_nanos * 60,
+            // A small disk fills in a longer life.
+            lives: if scarce { random.index(3) } else { 1 + random.index(7) },
+            life_nanos: think_nanos * if scarce { 200 } else { 60 },
             rot: random.one_in(20),
             scarce,
             clients,
@@ -76,12 +78,12 @@ impl SeedPlan {
     }
 }
 
-fn disk(random: &mut Random, scarce: bool, segment_bytes: u64) -> DiskPlan {
+fn disk(random: &mut Random, capacity: Option<u64>) -> DiskPlan {
     DiskPlan {
         medium: if random.percent(30) { Medium::Mapped } else { Medium::Direct },
         sync_nanos: *random.pick(&[20 * MICRO, 200 * MICRO, 2 * MILLI]),
         work_nanos: *random.pick(&[50 * MICRO, 500 * MICRO]),
-        capacity: if scarce { 60 * segment_bytes } else { 1 << 30 },
+        capacity: capacity.unwrap_or(1 << 30),
         failing_syncs: if random.one_in(12) { 200 } else { 0 },
     }
 }
@@ -95,15 +97,14 @@ fn network(random: &mut Random) -> NetworkPlan {
     }
 }
 
-fn journal(random: &mut Random, segment_bytes: u64, scarce: bool) -> postrider_journal::Config {
+fn journal(random: &mut Random, segment_bytes: u64, budget: u64) -> postrider_journal::Config {
     postrider_journal::Config {
         segment_bytes,
         block: BLOCK,
         hot_bytes: segment_bytes * random.within(1..6),
         cold_bytes: segment_bytes * random.within(1..4),
         read_ahead: BLOCK * random.within(1..9) as u32,
-        // With less, connections paused at the limit wait for consumers that wait on paused connections themselves.
-        disk_budget: Some(if scarce { 48 * segment_bytes } else { 512 << 20 }),
+        disk_budget: Some(budget),
         spool_budget: Some(0),
         prepared: 1 + random.index(2),
         keys: random.next(),
@@ -111,12 +112,13 @@ fn journal(random: &mut Random, segment_bytes: u64, scarce: bool) -> postrider_j
     }
 }
 
-fn broker(random: &mut Random) -> postrider_broker::Config {
+fn broker(random: &mut Random, scarce: bool) -> postrider_broker::Config {
     postrider_broker::Config {
         hash_seed: random.next(),
         reservation: *random.pick(&[512, 2_000, 1 << 24]),
         send_window: window(random),
         allowance_chunk: *random.pick(&[1, 8, 1_000]),
+        when_full: if scarce && random.percent(50) { WhenFull::Wait } else { WhenFull::Refuse },
         ..postrider_broker::Config::default()
     }
 }

@@ -242,6 +242,10 @@ impl World {
         self.say(|| "calm".into());
         self.disk.heal();
         self.calm = true;
+        if self.plan.scarce {
+            // Where nobody takes anything, senders wait for good.
+            self.add_drainer();
+        }
         self.run_until_quiet("work");
         let shed = self.process.as_ref().map_or(0, |process| process.broker().broker().shed_deliveries());
         if shed == 0 {
@@ -261,14 +265,19 @@ impl World {
         self.check_tables();
     }
 
+    fn add_drainer(&mut self) {
+        let plan = drainer(&mut self.random);
+        let random = self.random.fork();
+        self.drains += 1;
+        let client = Client::new(self.clients.len(), plan, random, &self.schedule);
+        self.clients.push(client.named(1_000 * self.drains));
+    }
+
     /// One client takes all that is left.
     fn drain(&mut self) {
         self.say(|| "drain".into());
         self.ledger.draining = Some(Default::default());
-        let plan = drainer(&mut self.random);
-        let random = self.random.fork();
-        self.drains += 1;
-        self.clients.push(Client::new(0, plan, random, &self.schedule).named(1_000 * self.drains));
+        self.add_drainer();
         self.run_until_quiet("draining");
         self.ledger.check_drained();
         self.ledger.draining = None;

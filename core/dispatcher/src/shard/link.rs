@@ -23,6 +23,12 @@ pub struct Link {
     pub closing: bool,
     /// Bytes of the half frame that are set aside for it in the shard's budget.
     pub reserved: usize,
+    /// The broker parks what it sends: bytes that were settled when it said so last.
+    pub settled: Option<u64>,
+    /// Bytes that are parked or on their way to be, as counted in the shard's budget.
+    pub parked: u64,
+    /// It is among those that wait for room for them.
+    pub waits_for_parking: bool,
     /// When its timer comes up, in nanoseconds.
     pub timer: u64,
     spare: Vec<u8>,
@@ -33,8 +39,12 @@ pub struct Link {
 /// Reasons to receive nothing; it goes on when none is left.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Holds {
-    /// The broker has asked for it (R24).
+    /// The broker has asked for it: the spool is full (R21).
     pub broker: bool,
+    /// What it sends is parked at the broker, and there is no room for more (R24).
+    pub parking: bool,
+    /// The process is to end.
+    pub ending: bool,
     /// The ring to the broker is full.
     pub ring: bool,
     /// The half frame does not fit into the shard's budget.
@@ -77,6 +87,9 @@ impl Link {
             dirty: false,
             closing: false,
             reserved: 0,
+            settled: None,
+            parked: 0,
+            waits_for_parking: false,
             timer: u64::MAX,
             spare: Vec::new(),
             sending: false,

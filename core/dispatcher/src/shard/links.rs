@@ -3,6 +3,10 @@
 use crate::net::{Connection, Net};
 
 use super::link::Link;
+use super::parking::Parking;
+
+/// Connections that are looked at when there is room for parked sends: the others have their turn the next time.
+const LOOKED_AT: usize = 16;
 
 /// All links of a shard.
 #[derive(Default)]
@@ -13,6 +17,7 @@ pub struct Links {
     held_by_ring: Vec<Connection>,
     held_by_budget: Vec<Connection>,
     reserved_bytes: usize,
+    parking: Parking,
 }
 
 impl Links {
@@ -35,6 +40,7 @@ impl Links {
         let link = self.slots[connection.slot as usize].take()?;
         self.open -= 1;
         self.reserved_bytes -= link.reserved;
+        self.parking.remove(&link);
         Some(link)
     }
 
@@ -93,6 +99,47 @@ impl Links {
     pub fn hold_for_broker<N: Net>(&mut self, connection: Connection, held: bool, net: &mut N) {
         let Some(link) = self.get(connection) else { return };
         link.hold(net, |holds| holds.broker = held);
+    }
+
+    /// The broker has parked sends of this connection, of which so much is settled; None: nothing is parked any more (R24).
+    pub fn parked<N: Net>(&mut self, connection: Connection, settled: Option<u64>, net: &mut N) {
+        let Some(link) = self.get(connection) else { return };
+        link.settled = settled;
+        self.hold_for_parking(connection, net);
+        self.release_parking_holds(net);
+    }
+
+    /// Looks whether a connection with parked sends may be read on.
+    pub fn hold_for_parking<N: Net>(&mut self, connection: Connection, net: &mut N) {
+        let Some(link) = find(&mut self.slots, connection) else { return };
+        let full = self.parking.is_full_for(link);
+        link.hold(net, |holds| holds.parking = full);
+        if full {
+            self.parking.wait(link);
+        }
+    }
+
+    /// There is more room for parked sends: some of those that wait for it are looked at, each in turn.
+    fn release_parking_holds<N: Net>(&mut self, net: &mut N) {
+        for _ in 0..self.parking.waiting().min(LOOKED_AT) {
+            let Some(connection) = self.parking.next() else { return };
+            if let Some(link) = find(&mut self.slots, connection) {
+                link.waits_for_parking = false;
+                self.hold_for_parking(connection, net);
+            }
+        }
+    }
+
+    /// Changes how many bytes may be parked.
+    pub fn set_park_bytes(&mut self, bytes: u64) {
+        self.parking.set_budget(bytes);
+    }
+
+    /// Reads nothing more from anybody.
+    pub fn hold_all<N: Net>(&mut self, net: &mut N) {
+        for link in self.slots.iter_mut().flatten() {
+            link.hold(net, |holds| holds.ending = true);
+        }
     }
 
     /// Receives nothing from a client that does not take its answers, until it has taken them.

@@ -10,6 +10,7 @@ mod delivery;
 mod link;
 mod links;
 mod outgoing;
+mod parking;
 mod reception;
 mod timers;
 
@@ -96,6 +97,11 @@ impl<N: Net> Shard<N> {
         Shard { net, desk }
     }
 
+    /// Changes how many bytes of this shard's connections the broker may have to park.
+    pub fn set_park_bytes(&mut self, bytes: u64) {
+        self.desk.links.set_park_bytes(bytes);
+    }
+
     /// First half: events to bytes, timers, sends. True: something was said to clients.
     pub fn turn(&mut self, now: Now) -> bool {
         let delivered = self.desk.take_events(now, &mut self.net);
@@ -140,10 +146,7 @@ impl<N: Net> Shard<N> {
 
     /// Receives nothing more from anybody: the process is to end.
     pub fn stop_receiving(&mut self) {
-        let connections: Vec<Connection> = self.desk.links.iter().map(|link| link.connection).collect();
-        for connection in connections {
-            self.desk.links.hold_for_broker(connection, true, &mut self.net);
-        }
+        self.desk.links.hold_all(&mut self.net);
         self.desk.dealer = None;
     }
 

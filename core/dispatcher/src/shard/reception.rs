@@ -31,6 +31,7 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
         let blocked = self.desk.outgoing.is_blocked();
         for connection in self.heard_from.drain(..) {
             self.desk.links.reserve(connection, limits::HALF_FRAME_BUDGET_BYTES, net);
+            self.desk.links.hold_for_parking(connection, net);
             if blocked {
                 self.desk.links.hold_for_ring(connection, net);
             }
@@ -82,7 +83,7 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         }
         let half_frame = link.session.half_frame_bytes();
         let outcome = link.session.received(bytes, now, handles, outgoing, &mut link.output);
-        if half_frame != link.session.half_frame_bytes() || outgoing.is_blocked() {
+        if half_frame != link.session.half_frame_bytes() || outgoing.is_blocked() || link.settled.is_some() {
             self.heard_from.push(connection);
         }
         if !link.output.is_empty() {

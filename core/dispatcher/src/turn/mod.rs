@@ -8,7 +8,7 @@ mod shedding;
 
 use postrider_broker::{Broker, Outbox};
 use postrider_journal::{Journal, NotReady, Position, Spill, Spool, Storage, SyncFailed};
-use postrider_model::{Command, CommandBatch, Now, PortIndex};
+use postrider_model::{Command, CommandBatch, Now, PortIndex, limits};
 
 use crate::port::BrokerPort;
 pub use gathering::Company;
@@ -80,6 +80,8 @@ pub struct BrokerTurn<S: Storage, P: Spill> {
     first_port: usize,
     /// No batch is taken until the log has come further.
     waits_for_log: bool,
+    /// The journal has no place yet for what could go on of the parked sends.
+    parked_wait: bool,
     unsynced_since: Option<u64>,
     rest: Rest,
     gathering: Gathering,
@@ -102,6 +104,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             ports,
             first_port: 0,
             waits_for_log: false,
+            parked_wait: false,
             unsynced_since: None,
             rest: Rest::default(),
             gathering: Gathering::default(),
@@ -124,16 +127,17 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
         self.open_outbox();
         self.waits_for_log = !self.broker.is_ready(now, &mut self.logs, &mut self.outbox);
+        let resumed = !self.waits_for_log && self.resume_parked(now);
         let commands = if self.waits_for_log { 0 } else { self.handle_batches(now) };
         let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
         self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
         self.shedding.note(self.broker.shed_deliveries(), now.nanos);
         let appended = self.logs.journal.seal();
         let Said { anything: said, filled } = self.close_outbox(appended);
-        let more = more || filled || (self.waits_for_log && self.broker.walks());
+        let more = more || filled || (self.waits_for_log && self.broker.walks()) || self.can_resume_parked();
         self.sync(now);
         self.prove(now, appended);
-        let busy = news.any() || commands > 0 || more || said;
+        let busy = news.any() || commands > 0 || resumed || more || said;
         self.statistics.commands += commands as u64;
         self.statistics.turns += u64::from(busy);
         Ok(Turned { busy, more, deadline: self.deadline(now), company: self.company() })
@@ -227,6 +231,28 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
         self.first_port = (self.first_port + 1) % ports.max(1);
         commands
+    }
+
+    /// Sends that had found the journal full go on, as far as there is room: one slice a turn, before newer ones can take it.
+    fn resume_parked(&mut self, now: Now) -> bool {
+        self.parked_wait = false;
+        for most in [limits::BATCH_COMMANDS, 1] {
+            let Some(slice) = self.broker.parked_slice(most, &self.logs) else { return false };
+            if self.logs.journal.begin(slice.bound).is_ok() {
+                self.broker.unpark(slice, now, &mut self.logs, &mut self.outbox);
+                return true;
+            }
+            if most == 1 {
+                self.broker.pass_over(slice);
+            }
+        }
+        self.parked_wait = true;
+        false
+    }
+
+    /// Whether the next turn could go on with parked sends. Where the journal was not ready for them, its news wake the thread.
+    fn can_resume_parked(&self) -> bool {
+        !self.parked_wait && !self.waits_for_log && self.broker.parked_slice(1, &self.logs).is_some()
     }
 
     /// Takes room for a batch in the journal. Where its disk budget has none, and reclaim will make none, the sends that do not fit

@@ -12,6 +12,9 @@ const REQUESTS: usize = 12;
 /// What ActiveMQ's clients add to a message's bytes when they count.
 const MESSAGE_OVERHEAD: i64 = 1024;
 
+/// Bytes of a message below the limit of every small disk.
+const LARGEST_UNANSWERED: usize = 50_000;
+
 impl Client {
     /// One thing of those that it could do now.
     pub(super) fn at_work(&mut self, around: &mut Surroundings<'_>) {
@@ -56,9 +59,9 @@ impl Client {
         }
         self.pull(around);
         if self.requests.is_empty() && !self.certainties.is_empty() {
-            // An answer to anything shows that the broker has all before it.
+            // Its answer shows that the broker has all before it.
             let again = protocol::open_producer(&self.connection_id, (-1, 99), None, 0);
-            self.ask(again, Asked::Nothing, around);
+            self.ask(again, Asked::Producer((-1, 99)), around);
         }
     }
 
@@ -216,7 +219,11 @@ impl Client {
         let place = self.target(member, around);
         let persistent = self.random.percent(self.plan.persistent);
         // A failover client's repeated sends are recognized only if they are persistent.
-        let sync = if persistent { self.random.percent(80) } else { !self.plan.failover && self.random.one_in(4) };
+        let sync = if persistent {
+            self.random.percent(if around.scarce { 40 } else { 80 })
+        } else {
+            !self.plan.failover && self.random.one_in(4)
+        };
         let producer = self.producers.get_mut(&member).expect("one of those listed");
         if !sync && producer.window > 0 && producer.credit_used >= i64::from(producer.window) {
             return;
@@ -225,6 +232,8 @@ impl Client {
         let (number, sequence) = (producer.number, producer.last);
         let id = around.ledger.send(number, sequence, &place, persistent);
         let content = body(id);
+        // What is larger than the limit of a small disk is refused, which only an answer tells.
+        let sync = sync || (persistent && around.scarce && content.len() > LARGEST_UNANSWERED);
         if !sync && producer.window > 0 {
             producer.credit_used += content.len() as i64 + MESSAGE_OVERHEAD;
         }
@@ -242,7 +251,7 @@ impl Client {
         if sync {
             self.ask(message.clone(), Asked::Send(id, Box::new(message)), around);
         } else {
-            if place.is_temporary() || around.scarce {
+            if place.is_temporary() {
                 // Nobody says whether it was refused.
                 self.may_complain = true;
                 around.ledger.answered(id, crate::ledger::Send::Unknown);

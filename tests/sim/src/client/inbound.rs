@@ -66,7 +66,14 @@ impl Client {
         let Some(request) = self.requests.remove(&command) else {
             panic!("client {}: an answer to {command}, which was not asked or was answered", self.index);
         };
-        self.make_certain(request.before, around.ledger);
+        // Where sends may be parked, only what waits behind them tells that they are taken.
+        if !around.scarce
+            || matches!(request.asked, Asked::Send(..) | Asked::Producer(_) | Asked::Deletion | Asked::Goodbye)
+        {
+            self.make_certain(request.before, around.ledger);
+        } else {
+            self.make_acknowledgements_certain(request.before, around.ledger);
+        }
         self.say(around, || format!("is answered {command} {:?}", short(&request.asked)));
         match request.asked {
             Asked::Connection => {
@@ -111,7 +118,11 @@ impl Client {
                 let said = exception.message.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
                 let full = class.contains("ResourceAllocation") && (around.scarce || said.contains("spool is full"));
                 assert!(gone || full, "client {}: message {id} is refused: {text}", self.index);
-                self.make_certain(request.before, around.ledger);
+                if around.scarce {
+                    self.make_acknowledgements_certain(request.before, around.ledger);
+                } else {
+                    self.make_certain(request.before, around.ledger);
+                }
                 around.ledger.answered(id, Send::Refused);
             }
             Asked::Deletion => {}

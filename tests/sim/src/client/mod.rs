@@ -330,6 +330,16 @@ impl Client {
         }
     }
 
+    /// The broker has the acknowledgements that were sent before this request, but may have sends parked.
+    fn make_acknowledgements_certain(&mut self, before: u64, ledger: &mut Ledger) {
+        let count = before.saturating_sub(self.certainties_before) as usize;
+        for certainty in self.certainties.iter().take(count) {
+            if let Certainty::Acknowledged(id, place, _) = certainty {
+                ledger.confirmed(*id, place);
+            }
+        }
+    }
+
     /// A healthy broker answers within seconds.
     fn check_patience(&self, around: &Surroundings<'_>) {
         if self.is_cut || !self.reads || around.scarce || self.link.is_none() {

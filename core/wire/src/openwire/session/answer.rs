@@ -22,6 +22,9 @@ const OWN_CLASS_SINCE: u8 = 9;
 
 impl Conversation {
     pub fn reply(&mut self, correlation: i32, output: &mut Vec<u8>) {
+        if self.leaving == Some(correlation) {
+            self.leaving = None;
+        }
         write_response(correlation, &mut self.outgoing, output);
         self.liveness.sent();
     }

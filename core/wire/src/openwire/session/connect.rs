@@ -66,6 +66,7 @@ impl Conversation {
         let client_id = info.string(connection_info::CLIENT_ID).ok_or_else(|| {
             Refusal::new(Failure::InvalidClientId, "No clientID specified for connection request: set one")
         })?;
+        (self.handed_up, context.parkable) = (0, 0);
         self.tables = Some(Tables::new(id, self.profile.hash_seed, self.generation));
         let manageable = info.bool(connection_info::MANAGEABLE);
         // A client that waits for nothing is told nothing when it is accepted, so it counts as accepted at once.
@@ -84,17 +85,15 @@ impl Conversation {
     /// The client takes its leave of the connection; the socket may stay for a while.
     pub fn remove_connection(&mut self, info: &Structure, context: &mut Context<'_>) {
         let last_delivered = self.last_delivered(info);
+        let request = request(info);
+        self.leaving = request.wanted.then_some(request.command);
         self.forget_connection(context.handles);
-        context.command(Command::CloseConnection {
-            connection: self.connection,
-            request: request(info),
-            last_delivered,
-            clean: true,
-        });
+        context.command(Command::CloseConnection { connection: self.connection, request, last_delivered, clean: true });
     }
 
+    /// The socket is gone. The broker hears it also of a connection that has taken its leave: that may wait behind its sends.
     pub fn closed(&mut self, handles: &mut Handles, sink: &mut dyn CommandSink) {
-        if self.tables.is_some() {
+        if self.tables.is_some() || self.leaving.is_some() {
             self.forget_connection(handles);
             sink.batch().commands.push(Command::CloseConnection {
                 connection: self.connection,

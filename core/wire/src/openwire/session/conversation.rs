@@ -20,11 +20,14 @@ pub(super) struct Context<'a> {
     pub handles: &'a mut Handles,
     pub sink: &'a mut dyn CommandSink,
     pub output: &'a mut Vec<u8>,
+    /// Bytes of the commands that the broker may have to park.
+    pub parkable: u64,
 }
 
 impl Context<'_> {
     /// Adds a command that refers to nothing in the batch's arena.
     pub fn command(&mut self, command: Command) {
+        self.parkable += command.parked_bytes();
         self.sink.batch().commands.push(command);
     }
 }
@@ -67,6 +70,10 @@ pub(super) struct Conversation {
     pub said_goodbye: bool,
     /// A message's frame up to here can be sent on whatever its names are.
     pub roomy_bytes: usize,
+    /// The connection has taken its leave with this command, which the broker has not come to yet.
+    pub leaving: Option<i32>,
+    /// Bytes of commands since the ConnectionInfo that the broker may park.
+    pub handed_up: u64,
 }
 
 impl Conversation {
@@ -95,6 +102,8 @@ impl Conversation {
             generation: 1,
             tcp_no_delay: None,
             said_goodbye: false,
+            leaving: None,
+            handed_up: 0,
         }
     }
 

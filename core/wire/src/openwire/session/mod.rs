@@ -20,6 +20,8 @@ mod tables;
 
 use std::rc::Rc;
 
+#[cfg(doc)]
+use postrider_model::Command;
 use postrider_model::event::Failure;
 use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Now, limits};
 
@@ -75,14 +77,20 @@ impl Session {
     /// be closed.
     pub fn received(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         now: Now,
         handles: &mut Handles,
         sink: &mut dyn CommandSink,
         output: &mut Vec<u8>,
     ) -> Result<Next, SessionError> {
-        let context = &mut Context { now, handles, sink, output };
+        let context = &mut Context { now, handles, sink, output, parkable: 0 };
         self.conversation.receives();
+        let next = self.read(bytes, context);
+        self.conversation.handed_up += context.parkable;
+        next
+    }
+
+    fn read(&mut self, mut bytes: &[u8], context: &mut Context<'_>) -> Result<Next, SessionError> {
         loop {
             if self.oversize.is_some() && !self.skip(&mut bytes, context)? {
                 return Ok(Next::Continue);
@@ -92,7 +100,7 @@ impl Session {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(Next::Continue),
                 Err(fault) => {
-                    self.oversize = Some(Box::new(self.conversation.oversize(fault, now)?));
+                    self.oversize = Some(Box::new(self.conversation.oversize(fault, context.now)?));
                     continue;
                 }
             };
@@ -112,6 +120,12 @@ impl Session {
         }
         self.oversize = Some(oversize);
         Ok(false)
+    }
+
+    /// Bytes of commands since the connection's beginning that the broker may park, as [`Command::parked_bytes`] counts them.
+    #[must_use]
+    pub fn handed_up(&self) -> u64 {
+        self.conversation.handed_up
     }
 
     /// Bytes that the frame which has not come whole takes, or will take (R22).

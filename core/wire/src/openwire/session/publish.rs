@@ -103,7 +103,7 @@ impl Conversation {
         let batch = context.sink.batch();
         let offset = batch.arena.len();
         let length = message::write_record(sent, &names, context.now.unix_millis, &mut batch.arena);
-        batch.commands.push(Command::Publish(Publish {
+        let publish = Publish {
             connection: self.connection,
             request,
             producer: producer.number,
@@ -113,7 +113,9 @@ impl Conversation {
             persistent: sent.flags & flag::PERSISTENT != 0,
             windowed: producer.windowed && !request.wanted,
             producer_sequence: sent.producer_sequence,
-        }));
+        };
+        context.parkable += publish.parked_bytes();
+        batch.commands.push(Command::Publish(publish));
         Ok(())
     }
 

@@ -1,0 +1,182 @@
+//! Parked commands: sends that found the journal full and wait for room, and what of the same connection waits behind them (R24).
+//!
+//! A shard bounds them: it stops reading a connection before they are more than it has set aside (decision 0010).
+
+use crate::broker::{Broker, Step};
+use crate::connection::Connection;
+use crate::jobs::acknowledgement_bound;
+use crate::log::Log;
+use crate::messages::ConnectionIndex;
+use crate::outbox::Outbox;
+use crate::plant::planted;
+use crate::turn::Defined;
+use postrider_journal::Bound;
+use postrider_model::command::Publish;
+use postrider_model::{Command, Event, Now, PortIndex, Span, limits};
+
+/// Connections that are looked at for one slice: the first of a turn may be one whose message is too large for what is free.
+const LOOKED_AT: usize = 16;
+
+/// A command that waits, with the bytes that it refers to.
+pub(crate) struct Parked {
+    command: Command,
+    arena: Box<[u8]>,
+}
+
+impl Parked {
+    fn new(command: &Command, arena: &[u8]) -> Parked {
+        match command {
+            Command::Publish(publish) => {
+                let arena: Box<[u8]> = publish.record.of(arena).into();
+                let record = Span { offset: 0, length: publish.record.length };
+                Parked { command: Command::Publish(Publish { record, ..*publish }), arena }
+            }
+            other => Parked { command: other.clone(), arena: Box::default() },
+        }
+    }
+
+    /// Bytes that it needs of the live limit.
+    fn live_bytes(&self) -> u64 {
+        match &self.command {
+            Command::Publish(publish) if publish.persistent => u64::from(publish.record.length),
+            _ => 0,
+        }
+    }
+}
+
+/// Commands that can go on: the first so many of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ParkedSlice {
+    connection: ConnectionIndex,
+    commands: usize,
+    /// What they stage.
+    pub bound: Bound,
+}
+
+impl Broker {
+    /// Whether the command has to wait behind parked ones of its connection.
+    pub(crate) fn waits_behind_sends(&mut self, port: PortIndex, command: &Command) -> bool {
+        let Some(index) = command.waits_behind_sends().and_then(|handle| self.peek_connection(port, handle)) else {
+            return false;
+        };
+        let connection = &mut self.connections[index.0];
+        if connection.parked.is_empty() || planted("parked-overtaken") {
+            connection.settled += command.parked_bytes();
+            return false;
+        }
+        true
+    }
+
+    /// Whether a send of this connection has others before it that wait.
+    pub(crate) fn is_behind_parked(&self, index: ConnectionIndex) -> bool {
+        !self.connections[index.0].parked.is_empty() && !planted("parked-overtaken")
+    }
+
+    /// A send of a connection with parked ones is answered, and not parked itself.
+    pub(crate) fn note_settled(&mut self, port: PortIndex, publish: &Publish) {
+        if let Some(index) = self.peek_connection(port, publish.connection) {
+            self.connections[index.0].settled += publish.parked_bytes();
+        }
+    }
+
+    /// Keeps a command until there is room for it. The first tells the connection's shard.
+    pub(crate) fn park<L: Log>(&mut self, port: PortIndex, command: &Command, arena: &[u8], step: &mut Step<'_, L>) {
+        let handle = command.waits_behind_sends();
+        let Some(index) = handle.and_then(|handle| self.peek_connection(port, handle)) else { return };
+        if planted("limit-drops-async") {
+            return;
+        }
+        self.parked_bytes += command.parked_bytes();
+        let connection = &mut self.connections[index.0];
+        connection.parked.push_back(Parked::new(command, arena));
+        if !std::mem::replace(&mut connection.is_parking, true) {
+            self.parking.push_back(index);
+            self.report_settled(index, step);
+        }
+    }
+
+    /// What can go on of the connection whose turn it is, at most so many commands.
+    pub fn parked_slice<L: Log>(&self, most: usize, log: &L) -> Option<ParkedSlice> {
+        if planted("parked-forgotten") {
+            return None;
+        }
+        self.parking.iter().take(LOOKED_AT).find_map(|index| self.slice_of(*index, most, log))
+    }
+
+    fn slice_of<L: Log>(&self, index: ConnectionIndex, most: usize, log: &L) -> Option<ParkedSlice> {
+        let connection = &self.connections[index.0];
+        let mut slice = ParkedSlice { connection: index, commands: 0, bound: acknowledgement_bound(0) };
+        let (mut live, mut bytes) = (0, 0);
+        let mut defined = Defined::default();
+        for parked in connection.parked.iter().take(most) {
+            if !self.has_room(parked, live, log) || bytes >= limits::BATCH_BYTES as u64 {
+                break;
+            }
+            live += parked.live_bytes();
+            bytes += parked.command.parked_bytes();
+            slice.commands += 1;
+            slice.bound = slice.bound.and(self.command_bound(connection.port, &parked.command, &mut defined));
+        }
+        (slice.commands > 0).then_some(slice)
+    }
+
+    /// Whether the command fits under the limit beside so many bytes more. What never will is answered so when it goes on.
+    fn has_room<L: Log>(&self, parked: &Parked, beside: u64, log: &L) -> bool {
+        let (wanted, limit) = (parked.live_bytes(), Broker::live_limit_of(log));
+        wanted == 0 || wanted > limit || self.journal.live_bytes() + beside + wanted <= limit
+    }
+
+    /// The slice cannot begin now: another connection is next.
+    pub fn pass_over(&mut self, slice: ParkedSlice) {
+        if let Some(place) = self.parking.iter().position(|index| *index == slice.connection) {
+            self.parking.remove(place);
+            self.parking.push_back(slice.connection);
+        }
+    }
+
+    /// Handles what was parked, for the bound of which the log has made room. The connection goes to the end of the line.
+    pub fn unpark<L: Log>(&mut self, slice: ParkedSlice, now: Now, log: &mut L, out: &mut Outbox) {
+        let index = slice.connection;
+        let connection = &mut self.connections[index.0];
+        let (port, handle) = (connection.port, connection.handle);
+        let mut parked = std::mem::take(&mut connection.parked);
+        for Parked { command, arena } in parked.drain(..slice.commands.min(parked.len())) {
+            self.parked_bytes -= command.parked_bytes();
+            self.handle(port, &command, &arena, now, log, out);
+        }
+        let step = &mut Step { now, log, out };
+        if self.peek_connection(port, handle) != Some(index) {
+            self.parked_bytes -= parked.iter().map(|parked| parked.command.parked_bytes()).sum::<u64>();
+            return;
+        }
+        self.parking.retain(|parking| *parking != index);
+        let connection = &mut self.connections[index.0];
+        connection.parked.append(&mut parked);
+        if connection.parked.is_empty() {
+            connection.is_parking = false;
+            connection.parked.shrink_to_fit();
+            step.out.tell(port, Event::Unparked { connection: handle });
+            return;
+        }
+        self.parking.push_back(index);
+        let connection = &self.connections[index.0];
+        if connection.settled - connection.settled_reported >= limits::SETTLED_REPORT_BYTES {
+            self.report_settled(index, step);
+        }
+    }
+
+    /// The connection is gone, and with it what it had parked, unanswered.
+    pub(crate) fn drop_parked<L: Log>(&mut self, index: ConnectionIndex, gone: &Connection, step: &mut Step<'_, L>) {
+        if gone.is_parking {
+            self.parking.retain(|parking| *parking != index);
+            self.parked_bytes -= gone.parked.iter().map(|parked| parked.command.parked_bytes()).sum::<u64>();
+            step.out.tell(gone.port, Event::Unparked { connection: gone.handle });
+        }
+    }
+
+    fn report_settled<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
+        let connection = &mut self.connections[index.0];
+        connection.settled_reported = connection.settled;
+        step.out.tell(connection.port, Event::Parked { connection: connection.handle, settled: connection.settled });
+    }
+}

@@ -1,0 +1,65 @@
+//! Room for what the broker parks of this shard's connections (R24).
+
+use std::collections::VecDeque;
+
+use postrider_model::limits;
+
+use crate::net::Connection;
+
+use super::link::Link;
+
+/// Bytes of each connection that take nothing of the budget: so much can always be parked, and what passes it is heard.
+const FREE_BYTES: u64 = 32 * 1024;
+
+/// Bytes that may be parked, shared as switches share their buffers: nobody may have more than what is left for all others. So one
+/// connection gets half, a second one half of the rest, and there is always some left for the next.
+pub struct Parking {
+    budget: u64,
+    taken: u64,
+    /// Connections that wait for room, each once.
+    held: VecDeque<Connection>,
+}
+
+impl Default for Parking {
+    fn default() -> Parking {
+        Parking { budget: limits::PARK_BYTES, taken: 0, held: VecDeque::new() }
+    }
+}
+
+impl Parking {
+    /// Changes how much there is.
+    pub fn set_budget(&mut self, bytes: u64) {
+        self.budget = bytes;
+    }
+
+    /// Counts what is parked of a link, or on its way to be. True: there is no room for more.
+    pub fn is_full_for(&mut self, link: &mut Link) -> bool {
+        let unsettled = link.settled.map_or(0, |settled| link.session.handed_up().saturating_sub(settled));
+        let parked = unsettled.saturating_sub(FREE_BYTES);
+        self.taken = self.taken - link.parked + parked;
+        link.parked = parked;
+        parked > self.budget.saturating_sub(self.taken)
+    }
+
+    /// A link that is full waits for its turn.
+    pub fn wait(&mut self, link: &mut Link) {
+        if !std::mem::replace(&mut link.waits_for_parking, true) {
+            self.held.push_back(link.connection);
+        }
+    }
+
+    /// Who has waited longest.
+    pub fn next(&mut self) -> Option<Connection> {
+        self.held.pop_front()
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.held.len()
+    }
+
+    /// A link is gone.
+    pub fn remove(&mut self, link: &Link) {
+        self.taken -= link.parked;
+    }
+}
