@@ -6,13 +6,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use rustix::io::{Errno, ReadWriteFlags, pread, pwritev2};
+use rustix::io::{Errno, ReadWriteFlags, pread, pwrite, pwritev2};
 
 use crate::image::ImageWriter;
 use crate::storage::files::FILE_MODE;
 
 /// Bytes of one read or one write of zeros.
 pub(super) const CHUNK: usize = 4 << 20;
+/// Short writes of the same bytes after which writing them has failed.
+const SHORT_WRITES: usize = 8;
 
 /// Opens a segment file for aligned reads and writes: past the page cache, or through it where that is refused.
 pub(crate) fn open(path: &Path, create: bool, write: bool) -> io::Result<File> {
@@ -32,23 +34,39 @@ pub(crate) fn open(path: &Path, create: bool, write: bool) -> io::Result<File> {
 }
 
 /// Writes `bytes` at `offset`; they are durable when it returns.
-pub(crate) fn write_durable(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match pwritev2(file, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                bytes = &bytes[written..];
-                offset += written as u64;
+pub(crate) fn write_durable(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let write = |bytes: &[u8], offset| pwritev2(file, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC);
+    match write_whole(write, bytes, offset) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+            write_all(file, bytes, offset)?;
+            file.sync_data()
+        }
+        answer => answer.map_err(io::Error::from),
+    }
+}
+
+/// A write counts when one call has taken all of it. What a short one says of its bytes is not believed: all of them are written
+/// again, which nobody has been promised anything of yet.
+fn write_whole(
+    mut write: impl FnMut(&[u8], u64) -> Result<usize, Errno>,
+    bytes: &[u8],
+    offset: u64,
+) -> Result<(), Errno> {
+    let mut written = 0;
+    for _ in 0..SHORT_WRITES {
+        written = loop {
+            match write(bytes, offset) {
+                Err(Errno::INTR) => {}
+                answer => break answer?,
             }
-            Err(Errno::INTR) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
-                write_all(file, bytes, offset)?;
-                return file.sync_data();
-            }
-            Err(error) => return Err(error.into()),
+        };
+        if written >= bytes.len() {
+            return Ok(());
         }
     }
-    Ok(())
+    // Why it does not go on the rest may tell: a full disk, as a rule.
+    write(&bytes[written..], offset + written as u64)?;
+    Err(Errno::IO)
 }
 
 /// Writes zeros over the whole of a file of `bytes` bytes.
@@ -98,5 +116,70 @@ fn ended(offset: u64) -> io::Error {
 
 /// Writes `bytes` at `offset`, into the page cache or past it.
 pub(crate) fn write_all(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+    Ok(write_whole(|bytes, offset| pwrite(file, bytes, offset), bytes, offset)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: usize = 4096;
+
+    /// A medium of one block that says of each call how much it took, and takes another part of it.
+    struct Medium {
+        bytes: Vec<u8>,
+        /// What the next calls take and say; then all is well.
+        calls: Vec<(usize, Result<usize, Errno>)>,
+    }
+
+    impl Medium {
+        fn write(&mut self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
+            let (taken, said) = self.calls.pop().unwrap_or((bytes.len(), Ok(bytes.len())));
+            let taken = taken.min(bytes.len());
+            self.bytes[offset as usize..][..taken].copy_from_slice(&bytes[..taken]);
+            said
+        }
+    }
+
+    fn written(calls: &[(usize, Result<usize, Errno>)]) -> (Result<(), Errno>, bool) {
+        let mut medium = Medium { bytes: vec![0; BLOCK], calls: calls.iter().rev().copied().collect() };
+        let block = [7; BLOCK];
+        let answer = write_whole(|bytes, offset| medium.write(bytes, offset), &block, 0);
+        (answer, medium.bytes == block)
+    }
+
+    /// The control: who goes on behind what a call said believes it.
+    fn believed(calls: &[(usize, Result<usize, Errno>)]) -> bool {
+        let mut medium = Medium { bytes: vec![0; BLOCK], calls: calls.iter().rev().copied().collect() };
+        let block = [7; BLOCK];
+        let mut done = 0;
+        while done < BLOCK {
+            done += medium.write(&block[done..], done as u64).unwrap();
+        }
+        medium.bytes == block
+    }
+
+    #[test]
+    fn what_a_short_write_says_is_not_believed() {
+        let lies = [(0, Ok(512))];
+        assert_eq!(written(&lies), (Ok(()), true));
+        assert!(!believed(&lies), "the control loses a sector");
+        for calls in [
+            vec![(512, Ok(512))],
+            vec![(0, Ok(0)), (BLOCK, Ok(1))],
+            vec![(100, Err(Errno::INTR)), (512, Ok(512)), (512, Ok(1024))],
+        ] {
+            assert_eq!(written(&calls), (Ok(()), true), "{calls:?}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_stays_short_fails() {
+        let short = vec![(512, Ok(512)); SHORT_WRITES + 1];
+        assert_eq!(written(&short), (Err(Errno::IO), false));
+        let mut full = vec![(512, Ok(512)); SHORT_WRITES];
+        full.push((0, Err(Errno::NOSPC)));
+        assert_eq!(written(&full).0, Err(Errno::NOSPC));
+        assert_eq!(written(&[(0, Err(Errno::IO))]).0, Err(Errno::IO));
+    }
 }

@@ -1,7 +1,7 @@
 //! Names and life of a directory's files.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -80,8 +80,8 @@ impl Files {
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let new = self.directory.join(NEW_FILE);
         let options = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).clone();
-        let mut file = options.open(&new)?;
-        file.write_all(bytes)?;
+        let file = options.open(&new)?;
+        direct::write_all(&file, bytes, 0)?;
         file.sync_all()?;
         std::fs::rename(&new, path)?;
         self.sync_names()
