@@ -270,8 +270,7 @@ impl Broker {
 
     /// One place of a record is no more. True: its segment holds no message any more.
     fn leave_record(&mut self, index: MessageIndex, message: &Message) -> bool {
-        let table = self.segments(message.store).table(message.segment).expect("a message's segment is known");
-        let Item::Message(head) = table.item(message.ordinal) else { unreachable!("a message's record is its home") };
+        let head = self.head_at(message);
         if head != index {
             self.unlink(head, index, message.sibling);
             return false;
@@ -282,6 +281,21 @@ impl Broker {
             return false;
         }
         self.segments(message.store).clear(message_home(message))
+    }
+
+    /// The first of the places of a message's record.
+    pub(crate) fn head_of(&self, index: MessageIndex) -> MessageIndex {
+        self.head_at(self.message(index))
+    }
+
+    fn head_at(&self, message: &Message) -> MessageIndex {
+        let segments = match message.store {
+            Store::Journal => &self.journal,
+            Store::Spool => &self.spool,
+        };
+        let table = segments.table(message.segment).expect("a message's segment is known");
+        let Item::Message(head) = table.item(message.ordinal) else { unreachable!("a message's record is its home") };
+        head
     }
 
     fn unlink(&mut self, head: MessageIndex, gone: MessageIndex, next: MessageIndex) {

@@ -1,15 +1,17 @@
-//! Dead letters: messages that were given up, or have expired, go to a queue of their own, in one frame with their
-//! acknowledgement.
+//! Dead letters: messages that were given up, or have expired, go to a queue of their own. One record says that they are there and
+//! that their old place is over (R34).
 
 use crate::broker::{Broker, Step};
 use crate::jobs::acknowledgement_bound;
 use crate::log::{Log, Store};
-use crate::messages::{Message, MessageIndex};
+use crate::messages::{Message, MessageIndex, flag as message_flag};
+use crate::plant::planted;
 use crate::properties;
 use crate::publish::Arrival;
+use crate::records::Instead;
 use postrider_journal::{Bound, Lookup, body_crc};
 use postrider_model::record::{Header, RecordError, Tag, flag};
-use postrider_model::{Destination, DestinationKind, MessageView, MessageWriter, limits};
+use postrider_model::{Destination, DestinationKind, MessageView, MessageWriter, Sequence, limits};
 
 /// Why a message is given up.
 #[derive(Clone, Copy)]
@@ -104,13 +106,24 @@ impl Broker {
         let mut record = std::mem::take(&mut self.record);
         record.clear();
         let queue = Destination::new(DestinationKind::Queue, &self.config.dead_letter_queue);
-        let written = write_dead_letter(&mut record, view, self.source(index), &queue, cause);
+        let identity = self.has_copy(index, view).then(|| self.config.advisory_connection.clone());
+        let identity = identity.map(|connection| Identity { connection, number: self.sequences.next() });
+        let letter = Letter { source: self.source(index), queue: &queue, cause, identity };
+        let written = letter.write(&mut record, view);
         let outcome = match written {
             Ok(()) => self.store_dead_letter(index, &record, &queue, cause, step),
             Err(_) => self.drop_message(index, matches!(cause, Cause::Expired), step),
         };
         self.record = record;
         outcome
+    }
+
+    /// Whether a dead letter has the message's id already: another of its places was given up. What is kept in memory of a durable
+    /// message has a record of its own, and does not know of the others.
+    fn has_copy(&self, index: MessageIndex, view: &MessageView<'_>) -> bool {
+        let message = self.message(index);
+        let beside = message.store == Store::Spool && view.flags() & flag::PERSISTENT != 0;
+        message.has(message_flag::COPIED) || (beside && message.has(message_flag::ELSEWHERE))
     }
 
     fn source(&self, index: MessageIndex) -> &Destination {
@@ -132,60 +145,116 @@ impl Broker {
         }
         let Ok(target) = self.resolve(queue, step) else { return self.drop_message(index, false, step) };
         let Message { publisher, .. } = *self.message(index);
-        let crc = body_crc(record);
-        let arrival =
-            Arrival { record, crc, expiration: 0, publisher, elsewhere: false, run_from: None, instead: None };
+        let (crc, instead) = (body_crc(record), self.instead_of(index));
+        let arrival = Arrival { record, crc, expiration: 0, publisher, elsewhere: false, run_from: None, instead };
         self.store(Store::Journal, &[target], arrival, step);
         self.statistics.expired += u64::from(matches!(cause, Cause::Expired));
         self.statistics.dead_lettered += 1;
-        self.consume(index, step);
+        if planted("copy-before-ack") {
+            self.consume(index, step);
+            return Ok(());
+        }
+        self.statistics.acknowledged += 1;
+        let (store, segment) = (self.message(index).store, self.message(index).segment);
+        if self.apply_instead(index) && store == Store::Spool {
+            self.release_spool(segment, step);
+        }
         Ok(())
+    }
+
+    /// The place that a record is to take, as far as the log knows of it: not of a deleted destination.
+    fn instead_of(&self, index: MessageIndex) -> Option<Instead> {
+        let Message { destination, sequence, store, .. } = *self.message(index);
+        let state = self.destinations.get(destination);
+        let destination = state.id.filter(|_| store == Store::Journal && !state.dying)?;
+        (!planted("copy-before-ack")).then_some(Instead { destination, sequence })
+    }
+
+    /// A place is over, as a dead letter takes it; the message's other places know of that. The same when it is recovered. True: its
+    /// segment holds no message any more.
+    pub(crate) fn apply_instead(&mut self, index: MessageIndex) -> bool {
+        let mut other = self.head_of(index);
+        while other != MessageIndex::NONE {
+            let Some(place) = self.messages.get_mut(other.0) else { break };
+            place.flags |= message_flag::COPIED;
+            other = place.sibling;
+        }
+        self.remove_message(index)
     }
 }
 
-/// Writes the dead letter of a message that was in `source`.
-fn write_dead_letter(
-    record: &mut Vec<u8>,
-    view: &MessageView<'_>,
-    source: &Destination,
-    queue: &Destination,
-    cause: Cause<'_>,
-) -> Result<(), RecordError> {
-    let header = view.header();
-    let properties = dead_letter_properties(view.properties(), &header, cause);
-    let mut writer = MessageWriter::new(record);
-    for (tag, bytes) in view.fields() {
-        match tag {
-            _ if tag == Tag::ProducerConnection as u8 => {
-                writer.field(Tag::ProducerConnection, &[bytes]);
-                writer.destination_field(Tag::Destination, queue.kind, &queue.name);
-                writer.destination_field(Tag::OriginalDestination, source.kind, &source.name);
+/// A message id of its own, of the broker's.
+struct Identity {
+    connection: Box<[u8]>,
+    number: Sequence,
+}
+
+/// What is to be written.
+struct Letter<'a> {
+    source: &'a Destination,
+    queue: &'a Destination,
+    cause: Cause<'a>,
+    /// None: it keeps the message's.
+    identity: Option<Identity>,
+}
+
+/// Number of the session of the broker's own producer that gives dead letters an id; that of advisories is 0.
+const SESSION: i64 = 1;
+
+impl Letter<'_> {
+    fn write(&self, record: &mut Vec<u8>, view: &MessageView<'_>) -> Result<(), RecordError> {
+        let header = view.header();
+        let properties = dead_letter_properties(view, self);
+        let mut writer = MessageWriter::new(record);
+        for (tag, bytes) in view.fields() {
+            match tag {
+                _ if tag == Tag::ProducerConnection as u8 => self.write_producer(&mut writer, view, bytes),
+                _ if tag == Tag::Destination as u8 || tag == Tag::OriginalDestination as u8 => {}
+                _ if tag == Tag::OriginalTransaction as u8 && view.field(Tag::Transaction).is_some() => {}
+                _ if tag == Tag::Transaction as u8 => writer.field(Tag::OriginalTransaction, &[bytes]),
+                _ if tag == Tag::TextView as u8 && self.identity.is_some() => {}
+                _ => writer.raw_field(tag, bytes),
             }
-            _ if tag == Tag::Destination as u8 || tag == Tag::OriginalDestination as u8 => {}
-            _ if tag == Tag::OriginalTransaction as u8 && view.field(Tag::Transaction).is_some() => {}
-            _ if tag == Tag::Transaction as u8 => writer.field(Tag::OriginalTransaction, &[bytes]),
-            _ => writer.raw_field(tag, bytes),
+        }
+        if let Some(properties) = properties.as_deref().or(view.properties()) {
+            writer.properties(properties);
+        }
+        if let Some(content) = view.content() {
+            writer.content(content);
+        }
+        let flags = header.flags | flag::PERSISTENT;
+        let mut header = Header { flags, expiration: 0, redelivery_counter: 0, ..header };
+        if let Some(identity) = &self.identity {
+            header.producer_sequence = i64::try_from(identity.number.0).unwrap_or(i64::MAX);
+            (header.producer_session, header.producer_value) = (SESSION, 0);
+        }
+        writer.finish(&header);
+        Ok(())
+    }
+
+    /// The first two fields, and what belongs to them. Who has sent it stays known also where the message id is another's.
+    fn write_producer(&self, writer: &mut MessageWriter<'_>, view: &MessageView<'_>, connection: &[u8]) {
+        let id = self.identity.as_ref().map_or(connection, |identity| &identity.connection);
+        writer.field(Tag::ProducerConnection, &[id]);
+        writer.destination_field(Tag::Destination, self.queue.kind, &self.queue.name);
+        writer.destination_field(Tag::OriginalDestination, self.source.kind, &self.source.name);
+        if self.identity.is_some() && view.field(Tag::Sender).is_none() {
+            let Header { producer_session, producer_value, .. } = view.header();
+            let (session, value) = (producer_session.to_le_bytes(), producer_value.to_le_bytes());
+            writer.field(Tag::Sender, &[&session, &value, connection]);
         }
     }
-    if let Some(properties) = properties.as_deref().or(view.properties()) {
-        writer.properties(properties);
-    }
-    if let Some(content) = view.content() {
-        writer.content(content);
-    }
-    let flags = header.flags | flag::PERSISTENT;
-    writer.finish(&Header { flags, expiration: 0, redelivery_counter: 0, ..header });
-    Ok(())
 }
 
 /// The properties with what was changed besides; none if they are not a map: then they stay as they are.
-fn dead_letter_properties(properties: Option<&[u8]>, header: &Header, cause: Cause<'_>) -> Option<Vec<u8>> {
+fn dead_letter_properties(view: &MessageView<'_>, letter: &Letter<'_>) -> Option<Vec<u8>> {
     const LONG: u8 = 6;
-    let (count, entries) = properties.map_or(Some((0, &[][..])), properties::entries)?;
+    let header = view.header();
+    let (count, entries) = view.properties().map_or(Some((0, &[][..])), properties::entries)?;
     let non_persistent = header.flags & flag::PERSISTENT == 0;
-    let added = 2 + u32::from(non_persistent);
+    let added = 2 + u32::from(non_persistent) + u32::from(letter.identity.is_some());
     let mut map = Vec::with_capacity(entries.len() + 256);
-    map.extend_from_slice(&(count + added).to_be_bytes());
+    map.extend_from_slice(&count.checked_add(added)?.to_be_bytes());
     map.extend_from_slice(entries);
     write_name(&mut map, b"originalExpiration");
     map.push(LONG);
@@ -193,7 +262,10 @@ fn dead_letter_properties(properties: Option<&[u8]>, header: &Header, cause: Cau
     if non_persistent {
         write_text(&mut map, b"originalDeliveryMode", b"NON_PERSISTENT");
     }
-    let text = match cause {
+    if letter.identity.is_some() {
+        write_text(&mut map, b"originalMessageId", &message_id(view));
+    }
+    let text = match letter.cause {
         Cause::Poison(cause) => cause.to_vec(),
         Cause::Expired => {
             format!("java.lang.Throwable: Message Expired. Expiration:{}", header.expiration).into_bytes()
@@ -201,6 +273,16 @@ fn dead_letter_properties(properties: Option<&[u8]>, header: &Header, cause: Cau
     };
     write_text(&mut map, b"dlqDeliveryFailureCause", &text);
     Some(map)
+}
+
+/// JMSMessageID, as clients write it.
+fn message_id(view: &MessageView<'_>) -> Vec<u8> {
+    if let Some(text) = view.field(Tag::TextView) {
+        return text.to_vec();
+    }
+    let Header { producer_session, producer_value, producer_sequence, .. } = view.header();
+    let connection = view.field(Tag::ProducerConnection).unwrap_or_default();
+    [connection, format!(":{producer_session}:{producer_value}:{producer_sequence}").as_bytes()].concat()
 }
 
 fn write_name(map: &mut Vec<u8>, name: &[u8]) {

@@ -27,6 +27,7 @@ postrider_journal::planted_bugs! {
     ("unbounded-handle", "R25: jobs run to their end within one turn"),
     ("answers-in-line", "R51: a job, and its answer, waits for those that came before"),
     ("cold-forgotten", "R27: what waits for cold bytes is not looked at when they come"),
+    ("copy-before-ack", "R34: a dead letter is written first, and what it takes the place of is acknowledged at the turn's end"),
     ("returned-never-expires", "R56: only what nobody has had is looked at for expired messages"),
     ("credit-for-taken-only", "R58: a send that is refused keeps its part of the producer's window"),
     ("redelivered-by-match", "a session's last message marks only the consumer that had it"),

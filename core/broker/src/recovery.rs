@@ -177,7 +177,7 @@ impl Broker {
         if let Some(instead) = meta.instead
             && let Some(index) = self.recovery().by_sequence.remove(&instead.sequence.0)
         {
-            self.remove_message(index);
+            self.apply_instead(index);
         }
         self.recovery().placements = placements;
         Ok(())
@@ -185,10 +185,7 @@ impl Broker {
 
     /// The same message once more: reclaim had moved it.
     fn recover_move(&mut self, index: MessageIndex, placements: &[Placement], home: Home) {
-        let message = self.message(index);
-        let table = self.journal.table(message.segment).expect("a message's segment is known");
-        let crate::items::Item::Message(head) = table.item(message.ordinal) else { unreachable!("it is its home") };
-        self.rehome_message(head, home);
+        self.rehome_message(self.head_of(index), home);
         for placement in placements {
             let index = self.recovery().by_sequence.get(&placement.sequence.0).copied();
             let Some(message) = index.and_then(|index| self.messages.get_mut(index.0)) else { continue };

@@ -4,6 +4,7 @@ mod acknowledge;
 mod connection;
 mod cost;
 mod damage;
+mod dead_letters;
 mod log;
 mod model;
 mod places;

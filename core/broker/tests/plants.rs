@@ -1,12 +1,13 @@
 //! Each planted bug turns something red.
 
-use crate::{acknowledge, connection, damage, model, queue, rotten, space, spooling, topic, waiting};
+use crate::{acknowledge, connection, damage, dead_letters, model, queue, rotten, space, spooling, topic, waiting};
 use postrider_broker::plant;
 use std::panic::catch_unwind;
 
 fn is_seen() -> Option<&'static str> {
     let checks: &[(&'static str, fn())] = &[
         ("acknowledge", acknowledge::a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash),
+        ("dead letters", dead_letters::wherever_the_power_goes_a_message_is_in_one_queue),
         ("takeover", connection::a_client_that_comes_back_takes_its_connection_over),
         ("duplicates", connection::a_producer_is_remembered_when_its_records_are_gone),
         ("order", queue::what_a_closed_consumer_had_comes_back_first_and_in_order),

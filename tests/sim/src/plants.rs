@@ -25,6 +25,7 @@ const ELSEWHERE: &[&str] = &[
     "redelivered-by-match",
     "answers-in-line",
     "advisory-overtaken",
+    "copy-before-ack",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.

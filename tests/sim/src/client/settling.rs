@@ -1,6 +1,6 @@
 //! The application takes messages, and acknowledges them as its session's mode says.
 
-use super::consumer::Mode;
+use super::consumer::{InFlight, Mode};
 use super::protocol::{self, Member, acknowledge};
 use super::{Certainty, Client, Surroundings};
 use crate::ledger::Acknowledged;
@@ -122,10 +122,16 @@ impl Client {
         self.tell(ack, around);
     }
 
-    /// The message that the application was given last has failed too often.
+    /// The message that the application was given last has failed too often, and often all that it has: then the dead letters
+    /// of one turn go over the end of a segment.
     fn give_message_up(&mut self, member: Member, around: &mut Surroundings<'_>) {
-        let consumer = &self.consumers[&member];
-        let position = consumer.in_flight.iter().rposition(|message| message.given).expect("just given");
-        self.settle(member, position..position + 1, acknowledge::POISON, around);
+        let most = if self.random.one_in(2) { usize::MAX } else { 1 };
+        let failed = |message: &InFlight| message.given && around.ledger.may_give_up(message.id, &message.place);
+        let in_flight = self.consumers[&member].in_flight.iter().enumerate().rev();
+        let positions: Vec<usize> =
+            in_flight.filter(|(_, message)| failed(message)).map(|(position, _)| position).take(most).collect();
+        for position in positions {
+            self.settle(member, position..position + 1, acknowledge::POISON, around);
+        }
     }
 }

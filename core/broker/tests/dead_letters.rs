@@ -1,0 +1,176 @@
+//! Dead letters: one record with what they take the place of, and a message id that nobody else there has.
+
+use crate::world::{Got, World, handle, queue, record, topic, wanted};
+use postrider_journal::Position;
+use postrider_model::command::AcknowledgeKind;
+use postrider_model::record::Tag;
+use postrider_model::{Destination, DestinationKind, MessageView};
+use std::collections::BTreeMap;
+
+fn dead_letters() -> Destination {
+    queue("ActiveMQ.DLQ")
+}
+
+/// Ten messages are given up in one turn; where the log may be cut in it.
+fn ten_given_up() -> (World, Vec<Position>) {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 100);
+    for number in 0..10 {
+        world.send(0, 1, &queue("q"), &number.to_string(), true);
+    }
+    world.settle();
+    let got = world.got(0);
+    let before = world.log.records.len();
+    for message in &got {
+        world.acknowledge(0, 1, 5, AcknowledgeKind::Poison, (0, message.sequence.0), 1);
+    }
+    let mut cuts: Vec<Position> = world.log.records[before..].iter().map(|record| record.home.position).collect();
+    cuts.push(world.turn_end);
+    (world, cuts)
+}
+
+/// Without the rule those whose copies are before the cut are in both queues.
+#[test]
+pub fn wherever_the_power_goes_a_message_is_in_one_queue() {
+    let (_, cuts) = ten_given_up();
+    assert!(cuts.len() > 10, "{}", cuts.len());
+    for cut in cuts {
+        let (world, _) = ten_given_up();
+        let mut world = world.crash(cut);
+        world.connect(0, 1, "a");
+        world.consume(0, 1, 6, &queue("q"), 100);
+        world.consume(0, 1, 7, &dead_letters(), 100);
+        world.settle();
+        let mut texts = world.texts(0);
+        texts.sort();
+        let all: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+        assert_eq!(texts, all, "cut at {cut}");
+    }
+}
+
+#[test]
+fn expired_messages_take_the_same_way() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    let to = [queue("q")];
+    for number in 1..=5 {
+        let bytes = record(&to, number.to_string().as_bytes(), true, number, world.now.unix_millis + 10);
+        world.send_as(0, handle(1), &to, true, (&bytes, number), wanted(7));
+    }
+    world.settle();
+    world.now.unix_millis += 11;
+    let before = world.log.records.len();
+    world.consume(0, 1, 5, &queue("q"), 100);
+    world.settle();
+    assert_eq!(world.broker.statistics().dead_lettered, 5);
+    let kinds: Vec<u8> = world.log.records[before..].iter().map(|record| record.kind).collect();
+    assert!(!kinds.contains(&2), "no acknowledgement by itself: {kinds:?}");
+    let end = world.turn_end;
+    assert_eq!(world.crash(end).broker.statistics().messages, 5);
+}
+
+/// What a client tells two messages apart by: the message id, as it stands in the record.
+fn id(got: &Got) -> (Vec<u8>, i64, i64, i64) {
+    let view = MessageView::parse(&got.record).unwrap();
+    let header = view.header();
+    let connection = view.field(Tag::ProducerConnection).unwrap().to_vec();
+    (connection, header.producer_session, header.producer_value, header.producer_sequence)
+}
+
+fn has_property(got: &Got, name: &str, value: &str) -> bool {
+    let view = MessageView::parse(&got.record).unwrap();
+    let entry = [
+        &(name.len() as u16).to_be_bytes()[..],
+        name.as_bytes(),
+        &[9],
+        &(value.len() as u16).to_be_bytes(),
+        value.as_bytes(),
+    ];
+    let entry = entry.concat();
+    view.properties().unwrap().windows(entry.len()).any(|bytes| bytes == entry)
+}
+
+fn give_up_at(world: &mut World, consumer: u32, destination: &Destination) {
+    world.consume(0, 1, consumer, destination, 100);
+    world.settle();
+    let got = world.got(0);
+    world.acknowledge(0, 1, consumer, AcknowledgeKind::Poison, (0, got[0].sequence.0), 1);
+    world.settle();
+}
+
+fn dead(world: &mut World) -> Vec<Got> {
+    world.heard(0);
+    world.consume(0, 1, 99, &dead_letters(), 100);
+    world.settle();
+    world.got(0)
+}
+
+/// A client drops a second message with an id that it has seen, and its own acknowledgement of that deletes it.
+#[test]
+fn only_a_second_copy_gets_an_id_of_its_own() {
+    let parts = [queue("q1"), queue("q2"), queue("q3"), topic("t")];
+    for restarts in 0..4 {
+        let mut world = World::new();
+        world.connect(0, 1, "a");
+        let bytes = record(&parts, b"to all", true, 7, 0);
+        world.send_as(0, handle(1), &parts, true, (&bytes, 7), wanted(7));
+        world.settle();
+        for (number, part) in parts[..3].iter().enumerate() {
+            give_up_at(&mut world, 10 + number as u32, part);
+            if restarts > number {
+                let end = world.turn_end;
+                world = world.crash(end);
+                world.connect(0, 1, "a");
+            }
+        }
+        let got = dead(&mut world);
+        let mut ids: BTreeMap<_, Vec<&Got>> = BTreeMap::new();
+        got.iter().for_each(|got| ids.entry(id(got)).or_default().push(got));
+        assert_eq!((got.len(), ids.len()), (3, 3), "{restarts} restarts: {:?}", ids.keys());
+        let original = (b"ID:client:1".to_vec(), 1, 1, 7);
+        assert!(ids.contains_key(&original), "{restarts} restarts: the first keeps its own");
+        for (id, copies) in ids.iter().filter(|(id, _)| **id != original) {
+            let view = MessageView::parse(&copies[0].record).unwrap();
+            assert!(has_property(copies[0], "originalMessageId", "ID:client:1:1:1:7"), "{id:?}");
+            let sender = [&1i64.to_le_bytes()[..], &1i64.to_le_bytes(), b"ID:client:1"].concat();
+            assert_eq!(view.field(Tag::Sender), Some(&sender[..]), "who has sent it stays known");
+        }
+    }
+}
+
+#[test]
+fn the_only_copy_keeps_its_id_whatever_became_of_the_others() {
+    let parts = [queue("q1"), queue("q2")];
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    let bytes = record(&parts, b"to both", true, 7, 0);
+    world.send_as(0, handle(1), &parts, true, (&bytes, 7), wanted(7));
+    world.consume(0, 1, 5, &parts[0], 10);
+    world.settle();
+    let sequence = world.got(0)[0].sequence.0;
+    world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, sequence), 1);
+    world.settle();
+    give_up_at(&mut world, 6, &parts[1]);
+    let got = dead(&mut world);
+    assert_eq!(id(&got[0]), (b"ID:client:1".to_vec(), 1, 1, 7));
+}
+
+/// The part that is kept in memory has a record of its own.
+#[test]
+fn a_part_of_a_temporary_queue_is_told_from_the_others() {
+    let temporary = Destination::new(DestinationKind::TemporaryQueue, b"mine");
+    let parts = [queue("q1"), temporary.clone()];
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.create_temporary(0, 1, &temporary);
+    let bytes = record(&parts, b"to both", true, 7, 0);
+    world.send_as(0, handle(1), &parts, true, (&bytes, 7), wanted(7));
+    world.settle();
+    world.heard(0);
+    give_up_at(&mut world, 5, &parts[0]);
+    give_up_at(&mut world, 6, &temporary);
+    let got = dead(&mut world);
+    assert_eq!(got.len(), 2);
+    assert_ne!(id(&got[0]), id(&got[1]));
+}
