@@ -26,6 +26,10 @@ pub(crate) struct Reclaim {
     moved_bytes: u64,
     /// The walk has come further in this turn.
     walked: bool,
+    /// The log is longer than it may be for what is alive, and segments are left of those that were there when something died last.
+    behind: bool,
+    /// The newest of those: what the walk moves is not walked again at rest.
+    newest: SegmentNumber,
 }
 
 /// Segments by which the log is longer than its law says when the walk begins. Far fewer than it may ever be: while the front is
@@ -49,26 +53,34 @@ const TURN_MARKS: usize = 4_096;
 
 impl Broker {
     /// As much of the law's work as the turn has room for: while the log is longer than `L s / (s - 1) + K`, `s` bytes of its front
-    /// are walked for each byte that was appended or died.
+    /// are walked for each byte that was appended or died. That keeps the log short while as much lives as before; where much has
+    /// died at once, the rest of the way is walked without anything having to come.
     pub(crate) fn reclaim<L: Log>(&mut self, step: &mut Step<'_, L>) {
         self.drop_dead_front(step);
         self.reclaim.walked = false;
         let (total, live) = (step.log.live_log_bytes(), self.journal.live_bytes());
         let reserve = RESERVED_SEGMENTS * step.log.segment_bytes();
-        let factor = amplification(step.log.disk_budget().saturating_sub(reserve), live);
+        let ratio = ratio(step.log.disk_budget().saturating_sub(reserve), live);
+        let factor = amplification(ratio);
         let slack = (START_SEGMENTS * step.log.segment_bytes()) as f64;
         let allowed = live as f64 * factor / (factor - 1.0) + slack;
+        if live < self.reclaim.live_bytes || self.reclaim.log_bytes == 0 {
+            self.reclaim.newest = self.journal.newest().unwrap_or_default();
+        }
+        let long = total as f64 > live as f64 * ratio + 2.0 * slack;
+        self.reclaim.behind = long && self.journal.front().is_some_and(|front| front < self.reclaim.newest);
         let late = planted("reclaim-late") && (total as f64) < live as f64 * 5.0 + reserve as f64 * 3.0;
         if late || (total as f64 <= allowed && !self.is_front_nearly_dead(step.log.segment_bytes())) {
             self.note_sizes(total, live);
             self.reclaim.debt = 0.0;
+            self.reclaim.behind = false;
             return;
         }
         let grown = if self.reclaim.log_bytes == 0 { 0 } else { total.saturating_sub(self.reclaim.log_bytes) };
         let appended = grown.saturating_sub(self.reclaim.moved_bytes);
         let died = (self.reclaim.live_bytes + appended).saturating_sub(live);
         self.reclaim.debt = (self.reclaim.debt + factor * (appended + died) as f64).min(64.0 * TURN_BYTES);
-        if self.has_fallen_behind(step.log) {
+        if self.reclaim.behind || self.has_fallen_behind(step.log) {
             self.reclaim.debt = self.reclaim.debt.max(step.log.segment_bytes() as f64);
         }
         self.note_sizes(total, live);
@@ -83,7 +95,12 @@ impl Broker {
 
     /// Whether the walk goes on without anything else having to happen.
     pub fn walks(&self) -> bool {
-        self.reclaim.walked && self.reclaim.debt > 0.0
+        self.reclaim.walked && (self.reclaim.behind || self.reclaim.debt > 0.0)
+    }
+
+    /// Whether the walk is to go on though nothing comes: the log is longer than it may be for what is alive.
+    pub fn walks_at_rest(&self) -> bool {
+        self.reclaim.behind && self.walks()
     }
 
     fn is_front_nearly_dead(&self, segment_bytes: u64) -> bool {
@@ -282,9 +299,13 @@ impl Broker {
     }
 }
 
-/// The factor of the reclaim law: what the disk budget allows, between 1.71 (three times the live bytes) and 2.62 (twice).
-fn amplification(budget: u64, live: u64) -> f64 {
-    let ratio = (budget as f64 / live.max(1) as f64).clamp(2.0, 3.0);
+/// How many times the live bytes the log may be long: what the disk budget allows, between two and three.
+fn ratio(budget: u64, live: u64) -> f64 {
+    (budget as f64 / live.max(1) as f64).clamp(2.0, 3.0)
+}
+
+/// The factor of the reclaim law, between 1.71 (three times the live bytes) and 2.62 (twice).
+fn amplification(ratio: f64) -> f64 {
     let (a, b) = (ratio - 1.0, ratio + 1.0);
     (b + (b * b - 4.0 * a).sqrt()) / (2.0 * a)
 }
@@ -295,11 +316,11 @@ mod tests {
 
     #[test]
     fn the_law_keeps_its_promise() {
-        for (ratio, expected) in [(2.0f64, 2.618), (3.0, 1.707), (10.0, 1.707), (1.0, 2.618)] {
-            let factor = amplification((1_000_000.0 * ratio) as u64, 1_000_000);
-            assert!((factor - expected).abs() < 0.001, "{ratio}: {factor}");
+        for (budget, expected) in [(2.0f64, 2.618), (3.0, 1.707), (10.0, 1.707), (1.0, 2.618)] {
+            let factor = amplification(ratio((1_000_000.0 * budget) as u64, 1_000_000));
+            assert!((factor - expected).abs() < 0.001, "{budget}: {factor}");
             let peak = factor / (factor - 1.0) + 1.0 / factor;
-            assert!(peak <= ratio.max(2.0) + 0.001, "{ratio}: {peak}");
+            assert!(peak <= budget.max(2.0) + 0.001, "{budget}: {peak}");
         }
     }
 }

@@ -246,6 +246,31 @@ pub fn a_refused_send_gives_its_part_of_the_window_back() {
 }
 
 #[test]
+fn what_dies_at_once_leaves_no_long_log() {
+    let mut world = World::over(Config::default(), TestLog::new(2_000 * SEGMENT, SEGMENT));
+    world.connect(0, 1, "a");
+    // Each segment holds what names some queues, so none goes by itself when its messages are dead.
+    for number in 0..800 {
+        world.send(0, 1, &queue(&format!("q.{}", number / 2)), &"x".repeat(1_000), true);
+    }
+    world.consume(0, 1, 5, &queue("q.>"), 1_000);
+    world.settle();
+    let got: Vec<_> = world.got(0).iter().map(|got| got.sequence.0).collect();
+    for sequence in got.iter().step_by(2) {
+        world.acknowledge(0, 1, 5, AcknowledgeKind::Individual, (0, *sequence), 1);
+    }
+    world.settle();
+    assert!(got.len() == 800 && world.log.live_log_bytes() > 200 * SEGMENT);
+    let left: Vec<_> = got.into_iter().skip(1).step_by(2).collect();
+    for run in left.chunks(50) {
+        world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, run[49]), 50);
+    }
+    world.settle();
+    let log = world.log.live_log_bytes();
+    assert!(log <= 20 * SEGMENT, "R19: {log} bytes of log for four hundred names");
+}
+
+#[test]
 pub fn cold_messages_are_asked_for_and_sent_when_they_come() {
     let mut world = small();
     world.connect(0, 1, "a");

@@ -235,6 +235,7 @@ impl World {
             quiet &= !self.resume_parked();
             let more = self.broker.advance(self.now, &mut self.log, &mut self.out);
             self.end_turn();
+            let more = more || self.broker.walks_at_rest();
             if quiet && !more && self.written.is_empty() {
                 return;
             }

@@ -134,7 +134,8 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         self.shedding.note(self.broker.shed_deliveries(), now.nanos);
         let appended = self.logs.journal.seal();
         let Said { anything: said, filled } = self.close_outbox(appended);
-        let more = more || filled || (self.waits_for_log && self.broker.walks()) || self.can_resume_parked();
+        let walks = self.broker.walks_at_rest() || (self.waits_for_log && self.broker.walks());
+        let more = more || filled || walks || self.can_resume_parked();
         self.sync(now);
         self.prove(now, appended);
         let busy = news.any() || commands > 0 || resumed || more || said;
