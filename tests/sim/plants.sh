@@ -1,26 +1,35 @@
 #!/bin/sh
-# Runs every planted bug until a seed catches it; fails when one is not caught within 3,000 seeds or 60 seconds.
-# Prints the table of docs/simulation.md: rule, plant, seeds to catch.
+# Runs every planted bug until a seed catches it; fails when one is not caught within 300 seeds.
+#   tests/sim/plants.sh [BEGIN...]      where the ranges of seeds begin: all are tried; the big size has three (default: 0)
+# PLANT=NAME runs that one alone. Prints the table of docs/simulation.md: rule, plant, seeds to catch from each beginning.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 cargo build --release --quiet -p sim || exit 2
 sim="${CARGO_TARGET_DIR:-target}/release/sim"
-only="${1:-}"
 missed=0
+list="${TMPDIR:-/tmp}/sim-plants.$$"
+[ $# -gt 0 ] || set -- 0
+
+# Seeds until one catches the plant $1 in the range that begins at $2; nothing if none does.
+catch() {
+    output=$(timeout 120 "$sim" --seeds "$2..$(($2 + 300))" --plant "$1")
+    [ $? -eq 1 ] || return
+    seed=$(printf '%s\n' "$output" | sed -n 's/^seed \([0-9]*\)$/\1/p')
+    [ -z "$seed" ] || echo $((seed - $2 + 1))
+}
+
 echo "| rule | plant | seeds to catch |"
 echo "|---|---|---|"
-"$sim" --list-plants >"${TMPDIR:-/tmp}/sim-plants.$$"
+"$sim" --list-plants >"$list"
 while IFS="$(printf '\t')" read -r name rule; do
-    [ -n "$only" ] && [ "$only" != "$name" ] && continue
-    output=$(timeout 60 "$sim" --seeds 0..3000 --plant "$name")
-    status=$?
-    seed=$(printf '%s\n' "$output" | sed -n 's/^seed \([0-9]*\)$/\1/p')
-    if [ "$status" -eq 1 ] && [ -n "$seed" ]; then
-        echo "| $rule | \`$name\` | $((seed + 1)) |"
-    else
-        echo "| $rule | \`$name\` | **not caught** |"
-        missed=$((missed + 1))
-    fi
-done <"${TMPDIR:-/tmp}/sim-plants.$$"
-rm -f "${TMPDIR:-/tmp}/sim-plants.$$"
-[ "$missed" -eq 0 ] || { echo "$missed planted bugs were not caught" >&2; exit 1; }
+    [ -z "${PLANT:-}" ] || [ "$PLANT" = "$name" ] || continue
+    caught=""
+    for begin in "$@"; do
+        seeds=$(catch "$name" "$begin")
+        [ -n "$seeds" ] || { seeds="**not caught**" && missed=$((missed + 1)); }
+        caught="$caught${caught:+, }$seeds"
+    done
+    echo "| $rule | \`$name\` | $caught |"
+done <"$list"
+rm -f "$list"
+[ "$missed" -eq 0 ] || { echo "$missed times a planted bug was not caught" >&2; exit 1; }

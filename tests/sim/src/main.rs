@@ -11,6 +11,7 @@ mod random;
 mod runner;
 mod schedule;
 mod spill;
+mod theme;
 mod world;
 
 use std::ops::Range;

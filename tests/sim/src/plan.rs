@@ -5,14 +5,17 @@ use postrider_journal::Medium;
 
 use crate::client::ClientPlan;
 use crate::disk::DiskPlan;
-use crate::ledger::{Place, dead_letters};
+use crate::ledger::{Place, Sizes, dead_letters};
 use crate::network::NetworkPlan;
 use crate::random::Random;
 use crate::schedule::{MICRO, MILLI};
+use crate::theme::Theme;
 
 /// All that is decided before a seed begins.
 #[derive(Clone, Debug)]
 pub struct SeedPlan {
+    /// What it is about.
+    pub theme: Theme,
     /// Threads with connections.
     pub shards: usize,
     /// The broker has a thread of its own.
@@ -33,6 +36,14 @@ pub struct SeedPlan {
     pub rot: bool,
     /// The disk budget is small: sends may be refused.
     pub scarce: bool,
+    /// Lengths of bodies.
+    pub sizes: Sizes,
+    /// Percent of lives that end at once.
+    pub short_lives: u64,
+    /// Percent of those that end as soon as something is synced.
+    pub sudden_ends: u64,
+    /// Percent of crashes that are power cuts.
+    pub power_cuts: u64,
     /// Everybody.
     pub clients: Vec<ClientPlan>,
     /// Nanoseconds that a step of a thread takes, typically.
@@ -49,7 +60,8 @@ impl SeedPlan {
     /// The plan of a seed.
     pub fn new(random: &mut Random) -> SeedPlan {
         let shards = 1 + random.index(3);
-        let scarce = random.one_in(8);
+        let theme = Theme::draw(random);
+        let scarce = theme.is_scarce(random);
         let segment_bytes = 1024 * *random.pick(&[64u64, 64, 128, 256]);
         let budget = if scarce { segment_bytes * *random.pick(&[11, 13, 24]) } else { 512 << 20 };
         let disk = disk(random, scarce.then_some(budget + 12 * segment_bytes));
@@ -57,14 +69,12 @@ impl SeedPlan {
         let think_nanos = *random.pick(&[200 * MICRO, MILLI, 3 * MILLI]);
         let broker = broker(random, scarce);
         let clients = (0..3 + random.index(5)).map(|_| client(random, think_nanos)).collect();
-        SeedPlan {
+        let mut plan = SeedPlan {
+            theme,
             shards,
             own_broker: random.percent(40),
             disk,
-            network: NetworkPlan {
-                most_pending: broker.send_window.largest as usize + BEYOND_THE_WINDOW,
-                ..network(random)
-            },
+            network: network(random),
             journal,
             broker,
             // A small disk fills in a longer life.
@@ -72,9 +82,17 @@ impl SeedPlan {
             life_nanos: think_nanos * if scarce { 200 } else { 60 },
             rot: random.one_in(20),
             scarce,
+            sizes: Sizes::Mixed,
+            // What a life that ends at once leaves is a case of its own (R1).
+            short_lives: 30,
+            sudden_ends: 20,
+            power_cuts: 65,
             clients,
             step_nanos: *random.pick(&[2 * MICRO, 20 * MICRO, 100 * MICRO]),
-        }
+        };
+        theme.shape(&mut plan, random);
+        plan.network.most_pending = plan.broker.send_window.largest as usize + BEYOND_THE_WINDOW;
+        plan
     }
 }
 
@@ -85,6 +103,8 @@ fn disk(random: &mut Random, capacity: Option<u64>) -> DiskPlan {
         work_nanos: *random.pick(&[50 * MICRO, 500 * MICRO]),
         capacity: capacity.unwrap_or(1 << 30),
         failing_syncs: if random.one_in(12) { 200 } else { 0 },
+        loses_first: 20,
+        lands_whole: 20,
     }
 }
 
@@ -159,8 +179,13 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         breaks: *random.pick(&[0, 2, 10]),
         places: chosen,
         consumers: 1 + random.index(4),
+        producers: 4,
         persistent: *random.pick(&[50, 80, 100]),
         extras: random.percent(60),
+        stalls: 300,
+        answered: 80,
+        absences: 25,
+        deep: false,
         drain: false,
     }
 }

@@ -7,13 +7,16 @@ use crate::network::Network;
 use crate::plan::{SeedPlan, drainer};
 use crate::process::Process;
 use crate::random::Random;
-use crate::schedule::{Happening, MILLI, SECOND, Schedule};
+use crate::schedule::{Happening, MICRO, MILLI, SECOND, Schedule};
 
 /// Things that happen in one seed at most; more is a circle.
 const MOST_HAPPENINGS: u64 = 4_000_000;
 
 /// Segments that the log may be longer than three times what is live.
-const SPARE_SEGMENTS: u64 = 10;
+const SPARE_SEGMENTS: u64 = 8;
+
+/// Queues that one send goes to at most.
+const PLACES: u64 = 2;
 
 /// Records that one rotten sector may take.
 const RECORDS_IN_A_SECTOR: u64 = 16;
@@ -47,6 +50,9 @@ struct World {
     crashes: u64,
     drains: u64,
     happenings: u64,
+    /// Messages that the present life found, and that the next one may find.
+    found: u64,
+    may_be_found: u64,
 }
 
 /// Runs a seed to its end. A failure is a panic.
@@ -75,7 +81,7 @@ impl World {
         let mut random = Random::new(seed);
         let plan = SeedPlan::new(&mut random);
         if trace {
-            println!("{plan:#?}");
+            println!("{:?}: {plan:#?}", plan.theme);
         }
         let schedule = Schedule::new(random.fork());
         let disk = Disk::new(plan.disk.clone(), random.fork(), schedule.clone());
@@ -89,7 +95,7 @@ impl World {
             network,
             process: None,
             clients,
-            ledger: Ledger::new(plan.scarce),
+            ledger: Ledger::new(plan.scarce, plan.sizes),
             plan,
             temporaries: Vec::new(),
             numbers: 0,
@@ -98,22 +104,29 @@ impl World {
             crashes: 0,
             drains: 0,
             happenings: 0,
+            found: 0,
+            may_be_found: 0,
         };
         world.start();
         world
     }
 
     fn live(&mut self) {
-        // What a life that ends at once leaves is a case of its own (R1).
-        let typical = if self.random.percent(30) { self.plan.life_nanos / 20 } else { self.plan.life_nanos };
-        let nanos = 1 + self.random.delay(typical);
-        self.run_for(nanos);
+        let short = self.random.percent(self.plan.short_lives);
+        if short && self.random.percent(self.plan.sudden_ends) {
+            let syncs = 1 + self.random.below(2);
+            self.run_for_syncs(syncs);
+        } else {
+            let typical = if short { self.plan.life_nanos / 20 } else { self.plan.life_nanos };
+            let nanos = 1 + self.random.delay(typical);
+            self.run_for(nanos);
+        }
         self.check_log();
     }
 
     /// The process ends, or the power goes, and after a while there is another one.
     fn die(&mut self) {
-        let crash = if self.random.percent(35) { Crash::Kill } else { Crash::Power };
+        let crash = if self.random.percent(self.plan.power_cuts) { Crash::Power } else { Crash::Kill };
         self.crash(crash);
         let pause = self.random.delay(10 * MILLI);
         self.run_for(pause);
@@ -129,6 +142,10 @@ impl World {
     fn crash(&mut self, crash: Crash) {
         self.say(|| format!("{crash:?}"));
         self.crashes += 1;
+        if let Some(process) = &self.process {
+            let life = process.broker().broker().statistics();
+            self.may_be_found = self.found + PLACES * life.published + life.dead_lettered;
+        }
         // A mapping's bytes are the kernel's, so the disk looks at the process's memory before it goes.
         self.disk.crash(crash);
         self.schedule.forget_process();
@@ -164,7 +181,7 @@ impl World {
     }
 
     /// What was found is what was left, and all that is owed is there.
-    fn check_start(&self) {
+    fn check_start(&mut self) {
         let Some(process) = &self.process else { return };
         let (journal, stored) = (process.broker().journal(), process.broker().broker().statistics().messages);
         let recovery = journal.recovery();
@@ -172,7 +189,22 @@ impl World {
         assert!(self.plan.rot || recovery.damages == 0, "R2: damage where nothing rots: {:?}", recovery.damage);
         let owed = self.ledger.owed();
         let forgiven = self.ledger.forgiven;
+        let most = self.may_be_found;
+        assert!(
+            stored <= most || forgiven > 0,
+            "R1: {stored} messages after a restart, the lives before can have left {most}"
+        );
+        self.found = stored;
         assert!(stored + forgiven >= owed, "lost: {owed} messages are owed after a restart, {stored} are there");
+    }
+
+    /// Until the disk has synced so often: little more is in the log than what a start writes.
+    fn run_for_syncs(&mut self, syncs: u64) {
+        let enough = self.disk.statistics().syncs + syncs;
+        let until = self.schedule.nanos() + self.plan.life_nanos;
+        while self.disk.statistics().syncs < enough && self.schedule.nanos() < until {
+            self.run_for(50 * MICRO);
+        }
     }
 
     fn run_for(&mut self, nanos: u64) {

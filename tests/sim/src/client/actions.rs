@@ -4,7 +4,7 @@ use super::consumer::{Consumer, Mode};
 use super::producer::Producer;
 use super::protocol::{self, Member, Sending};
 use super::{Asked, Certainty, Client, Stage, Surroundings};
-use crate::ledger::{Place, body, correlation};
+use crate::ledger::{Place, correlation};
 
 /// Requests that a client has under way at most.
 const REQUESTS: usize = 12;
@@ -21,7 +21,7 @@ impl Client {
         if around.calm {
             return self.finish_up(around);
         }
-        if !self.reads || self.random.one_in(300) {
+        if !self.reads || self.random.one_in(self.plan.stalls) {
             return self.change_reading(around);
         }
         if self.random.below(1_000) < self.plan.breaks {
@@ -150,7 +150,7 @@ impl Client {
         let session = *self.random.pick(&self.sessions);
         if self.consumers.len() < self.plan.consumers && self.random.percent(70) {
             self.open_consumer(session, around);
-        } else if self.producers.len() < 4 {
+        } else if self.producers.len() < self.plan.producers {
             self.open_producer(session, around);
         }
     }
@@ -170,7 +170,8 @@ impl Client {
         }
         let own = self.temporaries.last().filter(|_| self.random.one_in(2)).cloned();
         let place = own.unwrap_or(place);
-        let prefetch = if place.is_topic() { 1_000 } else { *self.random.pick(&[1, 2, 5, 20, 100, 1_000, 0]) };
+        let prefetch =
+            if place.is_topic() || self.plan.deep { 1_000 } else { *self.random.pick(&[1, 2, 5, 20, 100, 1_000, 0]) };
         let prefetch = if prefetch == 0 && !self.plan.extras { 1 } else { prefetch };
         let mode = *self.random.pick(&[Mode::Auto, Mode::Auto, Mode::Client, Mode::Individual]);
         self.add_consumer(session, place, mode, prefetch, around);
@@ -220,7 +221,7 @@ impl Client {
         let persistent = self.random.percent(self.plan.persistent);
         // A failover client's repeated sends are recognized only if they are persistent.
         let sync = if persistent {
-            self.random.percent(if around.scarce { 40 } else { 80 })
+            self.random.percent(if around.scarce { 40 } else { self.plan.answered })
         } else {
             !self.plan.failover && self.random.one_in(4)
         };
@@ -231,7 +232,7 @@ impl Client {
         producer.last += 1;
         let (number, sequence) = (producer.number, producer.last);
         let id = around.ledger.send(number, sequence, &place, persistent);
-        let content = body(id);
+        let content = around.ledger.body(id);
         // What is larger than the limit of a small disk is refused, which only an answer tells.
         let sync = sync || (persistent && around.scarce && content.len() > LARGEST_UNANSWERED);
         if !sync && producer.window > 0 {

@@ -74,7 +74,7 @@ impl Client {
         } else {
             self.make_acknowledgements_certain(request.before, around.ledger);
         }
-        self.say(around, || format!("is answered {command} {:?}", short(&request.asked)));
+        self.say(around, || format!("is answered {command} {}", request.asked));
         match request.asked {
             Asked::Connection => {
                 self.stage = Stage::Up;
@@ -126,7 +126,7 @@ impl Client {
                 around.ledger.answered(id, Send::Refused);
             }
             Asked::Deletion => {}
-            other => panic!("client {}: {other:?} is refused: {text}", self.index),
+            other => panic!("client {}: {other} is refused: {text}", self.index),
         }
     }
 
@@ -198,12 +198,5 @@ impl Client {
         consumer.pull_waits = None;
         assert!(consumer.pull_answers <= consumer.pulls, "an end of messages that nobody asked for");
         consumer.found_empty = true;
-    }
-}
-
-fn short(asked: &Asked) -> String {
-    match asked {
-        Asked::Send(id, _) => format!("Send({id})"),
-        other => format!("{other:?}"),
     }
 }

@@ -10,6 +10,7 @@ mod reconnect;
 mod settling;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::{FrameSplitter, Offer, Settings, Structure, WireFormat, WriterPolicy};
@@ -43,10 +44,20 @@ pub struct ClientPlan {
     pub places: Vec<Place>,
     /// Consumers it has at most.
     pub consumers: usize,
+    /// Producers it has at most.
+    pub producers: usize,
     /// Percent of its messages that are persistent.
     pub persistent: u64,
+    /// Percent of its persistent messages that it wants an answer for.
+    pub answered: u64,
     /// It uses temporary queues, and consumers that pull.
     pub extras: bool,
+    /// One thing in so many is that it stops reading.
+    pub stalls: u64,
+    /// Of a hundred lost connections a failover client stays away so often while much goes on (R17).
+    pub absences: u64,
+    /// Its consumers take as much as they can get.
+    pub deep: bool,
     /// It takes all that is in its places, and sends nothing.
     pub drain: bool,
 }
@@ -103,6 +114,15 @@ enum Asked {
     Deletion,
     Goodbye,
     Nothing,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Asked::Send(id, _) => write!(f, "Send({id})"),
+            other => write!(f, "{other:?}"),
+        }
+    }
 }
 
 struct Request {
@@ -208,8 +228,8 @@ impl Client {
 
     /// What it still waits for.
     pub fn waits_for(&self) -> String {
-        let asked: Vec<_> =
-            self.requests.iter().map(|(command, request)| (command, &request.asked, request.since)).take(3).collect();
+        let asked = |(command, request): (&i32, &Request)| (*command, request.asked.to_string(), request.since);
+        let asked: Vec<_> = self.requests.iter().map(asked).take(3).collect();
         let busy = self.consumers.iter().filter(|(_, consumer)| !consumer.is_idle());
         let busy: Vec<_> = busy.map(|(member, consumer)| (member, consumer.waits_for())).collect();
         format!("client {} ({}) {:?}: {asked:?}, {busy:?}", self.index, self.connection_id, self.stage)
@@ -349,7 +369,7 @@ impl Client {
         if let Some((command, request)) =
             self.requests.iter().find(|(_, request)| now > request.since.max(self.last_sign) + 20 * SECOND)
         {
-            panic!("R26: stuck: request {command} ({:?}) of client {} waits for 20 s", request.asked, self.index);
+            panic!("R26: stuck: request {command} ({}) of client {} waits for 20 s", request.asked, self.index);
         }
     }
 

@@ -32,8 +32,7 @@ impl Client {
         } else {
             self.give_up(around);
         }
-        // Some stay away while much goes on (R17).
-        let long = self.plan.failover && !around.calm && self.random.one_in(4);
+        let long = self.plan.failover && !around.calm && self.random.percent(self.plan.absences);
         let pause = self.random.delay(if long { 100 * self.plan.think_nanos } else { 5 * MILLI });
         around.schedule.after(1 + pause, Happening::Client(self.index, self.life));
     }

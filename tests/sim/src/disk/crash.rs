@@ -81,7 +81,8 @@ impl State {
         let mapped = std::mem::take(&mut self.mapped);
         for (number, image) in mapped {
             let (Some(image), Some(file)) = (image.upgrade(), self.files.get_mut(&number)) else { continue };
-            let share = *self.random.pick(&[0, 50, 100]);
+            let whole = self.random.percent(self.plan.lands_whole);
+            let share = if whole { 100 } else { *self.random.pick(&[0, 50, 100]) };
             for sector in file.synced_to / SECTOR..image.frontier().div_ceil(SECTOR) {
                 if self.random.percent(share) {
                     let start = sector * SECTOR;
@@ -97,13 +98,13 @@ impl State {
     }
 
     fn lose_power(&mut self) {
-        let State { files, removed, random, .. } = self;
+        let State { files, removed, random, plan, .. } = self;
         // Directory changes become durable in their order.
         let durable = random.index(removed.len() + 1);
         for (number, file) in removed.drain(..).skip(durable) {
             files.insert(number, file);
         }
-        let style = Style::choose(random);
+        let style = Style::choose(random, plan.loses_first);
         for (_, file) in files.iter_mut() {
             let mut sector = 0;
             file.lose_power(|| {
@@ -126,8 +127,8 @@ struct Style {
 const FIRST_SECTORS: usize = 8;
 
 impl Style {
-    fn choose(random: &mut Random) -> Style {
-        let behind_first = random.one_in(5);
+    fn choose(random: &mut Random, loses_first: u64) -> Style {
+        let behind_first = random.percent(loses_first);
         let kept = if behind_first { 100 } else { *random.pick(&[0, 30, 50, 80, 95, 100]) };
         Style { kept, odd: *random.pick(&[0, 0, 2, 10]), behind_first }
     }

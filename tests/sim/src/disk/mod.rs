@@ -36,6 +36,10 @@ pub struct DiskPlan {
     pub capacity: u64,
     /// One sync in so many fails; 0: none.
     pub failing_syncs: u64,
+    /// Percent of power cuts that lose the first unsynced block of each file and keep the rest.
+    pub loses_first: u64,
+    /// Percent of the writes that are broken off of which all has landed, unsynced.
+    pub lands_whole: u64,
 }
 
 /// The disk. Handles share it.

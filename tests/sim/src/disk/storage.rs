@@ -225,7 +225,8 @@ impl State {
 
     /// Some sectors of a write that did not come to its end are there, for now.
     pub(super) fn land_some(&mut self, write: &Write) {
-        let share = *self.random.pick(&[0, 10, 50, 90, 100]);
+        let whole = self.random.percent(self.plan.lands_whole);
+        let share = if whole { 100 } else { *self.random.pick(&[0, 10, 50, 90]) };
         let Some(file) = self.files.get_mut(&write.segment.0) else { return };
         for sector in write.start / SECTOR..write.end / SECTOR {
             if self.random.percent(share) {

@@ -29,7 +29,15 @@ impl Bench {
         let mut random = Random::new(seed);
         let schedule = Schedule::new(random.fork());
         let medium = if random.percent(50) { Medium::Direct } else { Medium::Mapped };
-        let plan = DiskPlan { medium, sync_nanos: 1_000, work_nanos: 1_000, capacity: 1 << 30, failing_syncs: 0 };
+        let plan = DiskPlan {
+            medium,
+            sync_nanos: 1_000,
+            work_nanos: 1_000,
+            capacity: 1 << 30,
+            failing_syncs: 0,
+            loses_first: 20,
+            lands_whole: 20,
+        };
         let disk = Disk::new(plan, random.fork(), schedule.clone());
         Bench { random, schedule, disk, records: Vec::new(), next: 1, durable: Position(0) }
     }

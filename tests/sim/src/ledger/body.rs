@@ -8,24 +8,53 @@ pub type MessageId = u64;
 const MAGIC: &[u8; 8] = b"SIM-BODY";
 const HEAD: usize = 20;
 
-/// Bytes of a message's body.
-pub fn length(id: MessageId) -> u64 {
-    let lot = mix(id ^ 0xB0D1);
-    HEAD as u64
-        + match lot % 400 {
-            0 => 70_000 + (lot >> 16) % 120_000,
-            1..20 => (lot >> 16) % 9_000,
-            20..60 => 0,
-            // Its frame, 270 bytes more, fills a block or two, often exactly: the next then begins where a group of another
-            // life may end (R1).
-            60..100 => 4_096 * (1 + (lot >> 16) % 2) - 284 - (lot >> 20) % 14,
-            _ => (lot >> 16) % 600,
-        }
+/// Lengths of bodies in a seed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Sizes {
+    /// Mostly small, some larger than a segment.
+    #[default]
+    Mixed,
+    /// Mostly such that the frame fills a block or two.
+    Blocks,
+    /// A few kilobytes.
+    Medium,
+    /// Tens of kilobytes.
+    Large,
+}
+
+impl Sizes {
+    /// Bytes of a message's body.
+    pub fn length(self, id: MessageId) -> u64 {
+        let lot = mix(id ^ 0xB0D1);
+        HEAD as u64
+            + match self {
+                Sizes::Mixed => mixed(lot),
+                Sizes::Blocks if lot.is_multiple_of(8) => mixed(lot >> 3),
+                Sizes::Blocks => block(lot, 1 + u64::from(lot % 8 == 1)),
+                Sizes::Medium => (lot >> 16) % 6_000,
+                Sizes::Large => (lot >> 16) % 30_000,
+            }
+    }
+}
+
+fn mixed(lot: u64) -> u64 {
+    match lot % 400 {
+        0 => 70_000 + (lot >> 16) % 120_000,
+        1..20 => (lot >> 16) % 9_000,
+        20..60 => 0,
+        60..100 => block(lot, 1 + (lot >> 16) % 2),
+        _ => (lot >> 16) % 600,
+    }
+}
+
+/// Its frame, 270 bytes more, fills so many blocks, often exactly: the next then begins where a group of another life may end (R1).
+fn block(lot: u64, blocks: u64) -> u64 {
+    4_096 * blocks - 284 - (lot >> 20) % 14
 }
 
 /// The body of a message: magic, id, length, and bytes that follow from the id.
-pub fn body(id: MessageId) -> Vec<u8> {
-    let length = length(id) as usize;
+pub fn body(id: MessageId, length: u64) -> Vec<u8> {
+    let length = length as usize;
     let mut bytes = Vec::with_capacity(length + 8);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&id.to_le_bytes());
@@ -39,14 +68,14 @@ pub fn body(id: MessageId) -> Vec<u8> {
 }
 
 /// The message whose body this is.
-pub fn read_body(bytes: &[u8]) -> Result<MessageId, String> {
+pub fn read_body(bytes: &[u8], sizes: Sizes) -> Result<MessageId, String> {
     if bytes.len() < HEAD || bytes[..8] != *MAGIC {
         return Err(format!("{} bytes that nobody sent", bytes.len()));
     }
     let mut id = [0; 8];
     id.copy_from_slice(&bytes[8..16]);
     let id = u64::from_le_bytes(id);
-    if bytes == body(id) { Ok(id) } else { Err(format!("the body of message {id} has changed")) }
+    if bytes == body(id, sizes.length(id)) { Ok(id) } else { Err(format!("the body of message {id} has changed")) }
 }
 
 /// The correlation id of a message.
@@ -61,11 +90,11 @@ mod tests {
     #[test]
     fn a_body_is_recognized_and_an_altered_one_is_not() {
         for id in 1..200 {
-            let mut bytes = body(id);
-            assert_eq!(read_body(&bytes), Ok(id));
+            let mut bytes = body(id, Sizes::Mixed.length(id));
+            assert_eq!(read_body(&bytes, Sizes::Mixed), Ok(id));
             let last = bytes.len() - 1;
             bytes[last] ^= 1;
-            assert!(read_body(&bytes).is_err());
+            assert!(read_body(&bytes, Sizes::Mixed).is_err());
         }
     }
 }

@@ -10,7 +10,8 @@ mod topics;
 
 use std::collections::BTreeMap;
 
-pub use body::{MessageId, body, correlation, read_body};
+pub use body::{MessageId, Sizes, correlation};
+use body::{body, read_body};
 pub use part::Acknowledged;
 use part::Part;
 pub use topics::Subscriptions;
@@ -120,6 +121,7 @@ pub struct Ledger {
     sequences: BTreeMap<u64, (MessageId, Place)>,
     /// The disk is small: messages are refused.
     scarce: bool,
+    sizes: Sizes,
     /// Sequences by producer, place, whether they may be out of order, and number within the producer.
     orders: BTreeMap<(u64, Place, bool), BTreeMap<i64, u64>>,
     /// Plain topic consumers.
@@ -149,8 +151,13 @@ pub struct Counts {
 
 impl Ledger {
     /// Nothing has happened yet. Where the disk is small, messages may be refused.
-    pub fn new(scarce: bool) -> Ledger {
-        Ledger { scarce, ..Ledger::default() }
+    pub fn new(scarce: bool, sizes: Sizes) -> Ledger {
+        Ledger { scarce, sizes, ..Ledger::default() }
+    }
+
+    /// The body of a message.
+    pub fn body(&self, id: MessageId) -> Vec<u8> {
+        body(id, self.sizes.length(id))
     }
 
     /// A new message is about to be sent.
@@ -191,7 +198,8 @@ impl Ledger {
 
     /// A message has come to a client. Answers with its id.
     pub fn delivered(&mut self, delivery: &Delivery<'_>) -> MessageId {
-        let id = read_body(delivery.content).unwrap_or_else(|reason| panic!("R5: altered or invented: {reason}"));
+        let id = read_body(delivery.content, self.sizes)
+            .unwrap_or_else(|reason| panic!("R5: altered or invented: {reason}"));
         let Some(message) = self.messages.get_mut(&id) else { panic!("R5: message {id} was never sent") };
         assert!(message.send != Send::Refused, "message {id} was refused and is delivered");
         assert_eq!(delivery.correlation, correlation(id), "correlation id of message {id} altered");
@@ -343,7 +351,7 @@ impl Ledger {
             .iter()
             .map(|(id, message)| (*id, message))
             .filter(|pair| live(&pair))
-            .map(|(id, _)| 300 + body::length(id))
+            .map(|(id, _)| 300 + self.sizes.length(id))
             .sum()
     }
 }

@@ -19,7 +19,7 @@ impl Scene {
     }
 
     fn delivered(&mut self, id: MessageId, consumer: u64, sequence: u64, redeliveries: u32) {
-        let (content, correlation) = (body(id), correlation(id));
+        let (content, correlation) = (self.ledger.body(id), correlation(id));
         let delivery = Delivery {
             consumer,
             place: &self.place,

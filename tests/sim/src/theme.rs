@@ -1,0 +1,113 @@
+//! What a seed is about: most mix everything, others make one kind of situation likely.
+
+use postrider_broker::WindowSizes;
+use postrider_journal::Medium;
+
+use crate::ledger::Sizes;
+use crate::plan::SeedPlan;
+use crate::random::Random;
+use crate::schedule::{MICRO, MILLI};
+
+/// What a seed is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Theme {
+    /// Everything, as it comes.
+    Mixture,
+    /// Short lives that end by the power, and frames that end where a block does: what one life left stands where the next one's
+    /// group ends (R1).
+    ExactEnds,
+    /// Many messages on a small disk: its limits are met (R6, R24).
+    SmallDisk,
+    /// Large messages for clients that read in bursts (R23).
+    Stalls,
+    /// Failover clients stay away while the log turns over (R17).
+    Absence,
+}
+
+impl Theme {
+    /// The theme of a seed.
+    pub fn draw(random: &mut Random) -> Theme {
+        match random.below(100) {
+            0..14 => Theme::ExactEnds,
+            14..20 => Theme::SmallDisk,
+            20..26 => Theme::Stalls,
+            26..40 => Theme::Absence,
+            _ => Theme::Mixture,
+        }
+    }
+
+    /// Whether the disk budget is small.
+    pub fn is_scarce(self, random: &mut Random) -> bool {
+        self == Theme::SmallDisk || (self == Theme::Mixture && random.one_in(12))
+    }
+
+    /// Makes its kind of situation likely.
+    pub fn shape(self, plan: &mut SeedPlan, random: &mut Random) {
+        match self {
+            Theme::Mixture => {}
+            Theme::ExactEnds => exact_ends(plan, random),
+            Theme::SmallDisk => small_disk(plan),
+            Theme::Stalls => stalls(plan, random),
+            Theme::Absence => absence(plan),
+        }
+    }
+}
+
+fn exact_ends(plan: &mut SeedPlan, random: &mut Random) {
+    plan.sizes = Sizes::Blocks;
+    plan.lives = 12 + random.index(8);
+    plan.life_nanos = 30 * MILLI;
+    plan.short_lives = 50;
+    plan.sudden_ends = 100;
+    plan.power_cuts = 100;
+    // Each start writes a reservation, a block.
+    plan.broker.reservation = 512;
+    // A slow sync gathers several frames into its group.
+    plan.disk.sync_nanos = 2 * MILLI;
+    plan.disk.loses_first = 100;
+    plan.disk.lands_whole = 80;
+    plan.clients.truncate(4);
+    for client in &mut plan.clients {
+        client.failover = true;
+        client.think_nanos = 200 * MICRO;
+        client.persistent = 100;
+        client.answered = 100;
+        client.sends = 90;
+        client.breaks = 0;
+        client.producers = 1;
+        client.consumers = 1;
+        client.places.truncate(1);
+    }
+}
+
+fn small_disk(plan: &mut SeedPlan) {
+    plan.sizes = Sizes::Medium;
+    for client in &mut plan.clients {
+        client.sends = 70;
+        client.persistent = 100;
+    }
+}
+
+fn stalls(plan: &mut SeedPlan, random: &mut Random) {
+    plan.sizes = Sizes::Large;
+    let first = 132 * 1024;
+    plan.broker.send_window = WindowSizes { first, largest: first * *random.pick(&[1, 2]) };
+    plan.network.buffer_bytes = 16_000;
+    plan.disk.medium = Medium::Direct;
+    for client in &mut plan.clients {
+        client.stalls = 40;
+        client.deep = true;
+    }
+}
+
+fn absence(plan: &mut SeedPlan) {
+    plan.sizes = Sizes::Medium;
+    plan.journal.segment_bytes = 64 << 10;
+    plan.lives = plan.lives.min(4);
+    for client in &mut plan.clients {
+        client.failover = true;
+        client.absences = 60;
+        client.breaks = 10;
+        client.persistent = 100;
+    }
+}
