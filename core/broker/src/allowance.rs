@@ -66,8 +66,14 @@ impl Allowance {
 }
 
 impl Broker {
-    /// A message needs an allowance: states one, which is good when it is committed. False: there is no room in the log now.
-    pub(crate) fn extend_allowance<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) -> bool {
+    /// A message needs an allowance, or the front of the queue does: states one for a chunk of messages from there on, which is good
+    /// when it is committed. False: there is no room in the log now.
+    pub(crate) fn extend_allowance<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        from: Sequence,
+        step: &mut Step<'_, L>,
+    ) -> bool {
         let chunk = self.config.allowance_chunk;
         let queue = self.destinations.get_mut(index).queue();
         if queue.allowance.pending.is_some() {
@@ -77,7 +83,8 @@ impl Broker {
             return false;
         }
         let queue = self.destinations.get_mut(index).queue();
-        let up_to = match queue.ready.get(chunk - 1) {
+        let before = queue.ready.count_before(queue.ready.search(|number| self.messages[number.0].sequence < from));
+        let up_to = match queue.ready.get(before + chunk - 1) {
             Some(last) => self.messages[last.0].sequence.max(queue.allowance.highest_dispatched),
             None => NO_END,
         };
@@ -103,7 +110,7 @@ impl Broker {
             }
             let allowance = &mut self.destinations.get_mut(index).queue().allowance;
             allowance.listed = false;
-            if allowance.pending.is_some() || !self.extend_allowance(index, step) {
+            if allowance.pending.is_some() || !self.extend_allowance(index, Sequence(0), step) {
                 self.watch_allowance(index);
             }
         }

@@ -9,9 +9,11 @@ use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex};
 use crate::pull::{Grant, Patience};
 use crate::queue::Member;
+use crate::rotation::{self, Seat};
 use postrider_model::command::{LastDelivered, OpenConsumer, Request};
 use postrider_model::event::Failure;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, Sequence, limits, pattern};
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 /// What kind of consumer it is.
@@ -29,8 +31,6 @@ pub(crate) enum Standing {
     Served,
     /// Listed in `starved`: the consumer could not take when its turn came.
     Starved,
-    /// Another one is exclusive.
-    Aside,
     /// The destination is gone.
     Gone,
 }
@@ -42,6 +42,8 @@ pub(crate) struct Subscription {
     pub standing: Standing,
     /// Of a topic: the next message, while the subscription is not at the head of the others.
     pub cursor: u64,
+    /// Of a queue: its node in the rotation, while it is served.
+    pub turn: u32,
 }
 
 /// A message that a consumer has.
@@ -57,6 +59,8 @@ pub(crate) struct Consumer {
     pub port: PortIndex,
     pub connection: ConnectionIndex,
     pub connection_serial: u32,
+    /// Rises from consumer to consumer.
+    pub serial: u64,
     pub kind: ConsumerKind,
     pub prefetch: u32,
     pub extension: u32,
@@ -93,6 +97,13 @@ pub(crate) struct Consumer {
     pub waits_for_room: bool,
     pub browse: Option<Box<Browse>>,
     pub identity: Box<[u8]>,
+}
+
+impl Consumer {
+    /// Where it stands in a queue's rotation.
+    pub fn seat(&self) -> Seat {
+        Seat { priority: self.priority, local: if self.no_local { self.connection_serial } else { 0 } }
+    }
 }
 
 impl Broker {
@@ -150,6 +161,7 @@ impl Broker {
             port,
             connection,
             connection_serial: self.connections[connection.0].serial,
+            serial: self.names.next_consumer(),
             kind,
             prefetch: open.prefetch.min(limits::MAX_PREFETCH),
             extension: 0,
@@ -218,7 +230,7 @@ impl Broker {
 
     fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex) {
         let consumer = &mut self.consumers[index.0];
-        let subscription = Subscription { destination, standing: Standing::Served, cursor: 0 };
+        let subscription = Subscription { destination, standing: Standing::Served, cursor: 0, turn: rotation::NONE };
         let number = match consumer.free_subscriptions.pop() {
             Some(number) => {
                 consumer.subscriptions[number as usize] = subscription;
@@ -231,43 +243,22 @@ impl Broker {
         };
         let member = Member { consumer: index, subscription: number };
         let (kind, priority, exclusive, port) = (consumer.kind, consumer.priority, consumer.exclusive, consumer.port);
+        let serial = consumer.serial;
         let state = self.destinations.get_mut(destination);
         match (&mut state.content, kind) {
             (Content::Topic(topic), _) => topic.join(port, member),
-            (Content::Queue(queue), ConsumerKind::Browser) => queue.browsers.push(member),
+            (Content::Queue(queue), ConsumerKind::Browser) => {
+                queue.browsers.insert(member);
+                queue.looking.push(member);
+            }
             (Content::Queue(queue), _) => {
-                queue.subscribers.push(member);
-                queue.exclusive += u32::from(exclusive);
-                queue.enter(member, priority);
-                if queue.exclusive > 0 {
-                    self.choose_exclusive(destination);
+                queue.subscribers.insert(member);
+                if exclusive {
+                    queue.exclusive.insert((Reverse(priority), serial), member);
                 }
+                self.enter_turn(destination, member);
             }
         }
-        self.schedule(destination);
-    }
-
-    /// Decides anew who is served, where somebody is exclusive: the first one of the highest priority.
-    fn choose_exclusive(&mut self, destination: DestinationIndex) {
-        let queue = self.destinations.get_mut(destination).queue();
-        let members = std::mem::take(&mut queue.subscribers);
-        queue.levels.clear();
-        let exclusive = members.iter().filter(|member| self.consumers[member.consumer.0].exclusive);
-        let chosen = exclusive.copied().reduce(|first, other| {
-            let priority = |member: Member| self.consumers[member.consumer.0].priority;
-            if priority(other) > priority(first) { other } else { first }
-        });
-        for member in &members {
-            let consumer = &mut self.consumers[member.consumer.0];
-            let serve = chosen.is_none_or(|chosen| chosen == *member);
-            consumer.subscriptions[member.subscription as usize].standing =
-                if serve { Standing::Served } else { Standing::Aside };
-            if serve {
-                let priority = consumer.priority;
-                self.destinations.get_mut(destination).queue().enter(*member, priority);
-            }
-        }
-        self.destinations.get_mut(destination).queue().subscribers = members;
         self.schedule(destination);
     }
 
@@ -335,14 +326,14 @@ impl Broker {
         let state = self.destinations.get_mut(destination);
         match &mut state.content {
             Content::Topic(topic) => topic.leave(consumer.port, member, subscription),
+            Content::Queue(queue) if consumer.kind == ConsumerKind::Browser => drop(queue.browsers.remove(&member)),
             Content::Queue(queue) => {
-                queue.browsers.retain(|other| *other != member);
-                queue.subscribers.retain(|other| *other != member);
-                queue.leave(member);
-                let had_exclusive = queue.exclusive > 0 && consumer.kind == ConsumerKind::Queue;
-                queue.exclusive -= u32::from(consumer.exclusive && consumer.kind == ConsumerKind::Queue);
-                if had_exclusive {
-                    self.choose_exclusive(destination);
+                queue.subscribers.remove(&member);
+                if subscription.standing == Standing::Served {
+                    queue.rotation.leave(subscription.turn, consumer.seat());
+                }
+                if consumer.exclusive {
+                    queue.exclusive.remove(&(Reverse(consumer.priority), consumer.serial));
                 }
             }
         }

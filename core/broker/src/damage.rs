@@ -44,8 +44,8 @@ impl Broker {
         }
     }
 
-    /// A damaged message at the front of its queue goes. False: it has to wait.
-    pub(crate) fn discard_front<L: Log>(
+    /// A damaged message that waits in its queue goes. False: it has to wait longer.
+    pub(crate) fn discard_waiting<L: Log>(
         &mut self,
         message: MessageIndex,
         was_returned: bool,
@@ -57,7 +57,7 @@ impl Broker {
             self.await_bytes(index);
             return false;
         }
-        self.destinations.get_mut(index).queue().take_front(was_returned);
+        self.destinations.get_mut(index).queue().take(message, was_returned, &self.messages);
         self.consume(message, step);
         true
     }

@@ -18,6 +18,7 @@ use postrider_model::{Destination, DestinationId, DestinationKind};
 pub(crate) const ADVISORY_PREFIX: &[u8] = b"ActiveMQ.Advisory.";
 
 /// What a destination holds.
+#[expect(clippy::large_enum_variant, reason = "most destinations are queues, and each message meets one")]
 pub(crate) enum Content {
     /// Each message for one.
     Queue(Queue),

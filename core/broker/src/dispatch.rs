@@ -9,8 +9,10 @@ use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
 use crate::outbox::Absent;
 use crate::plant::planted;
 use crate::queue::Member;
+use crate::rotation::Seat;
+use crate::view::Found;
 use postrider_model::event::{Dispatch, Recipient};
-use postrider_model::{Span, limits};
+use postrider_model::{Sequence, Span};
 
 /// Steps that a turn may still take (R25).
 pub(crate) struct Budget(pub usize);
@@ -36,6 +38,16 @@ enum Readiness {
     NotYet,
 }
 
+/// What became of a message that could go.
+enum Offer {
+    /// It does not wait any more.
+    Gone,
+    /// Nothing goes now.
+    Waits,
+    /// Nobody takes it, or wants it.
+    Nobody,
+}
+
 impl Broker {
     /// Serves one destination. True: it has more to send that could go now.
     pub(crate) fn serve<L: Log>(
@@ -47,62 +59,100 @@ impl Broker {
         let Some(state) = self.destinations.try_get(index).filter(|state| !state.dying) else { return false };
         match &state.content {
             Content::Queue(queue) => {
-                for browser in 0..queue.browsers.len() {
-                    let queue = self.destinations.get_mut(index).queue();
-                    let consumer = queue.browsers[browser].consumer;
-                    self.browse(consumer, budget, step);
-                }
-                self.serve_queue(index, budget, step)
+                let more = !queue.looking.is_empty() && self.serve_browsers(index, budget, step);
+                self.serve_queue(index, budget, step) || more
             }
             Content::Topic(_) => self.serve_topic(index, budget, step),
         }
     }
 
+    fn serve_browsers<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        let mut more = false;
+        let mut looking = std::mem::take(&mut self.destinations.get_mut(index).queue().looking);
+        looking.retain(|member| {
+            let there = self.destinations.get_mut(index).queue().browsers.contains(member);
+            if there {
+                budget.spend(1);
+                more |= self.browse(member.consumer, budget, step);
+            }
+            there && self.consumers[member.consumer.0].browse.as_ref().is_some_and(|browse| !browse.is_done())
+        });
+        self.destinations.get_mut(index).queue().looking = looking;
+        more
+    }
+
     fn serve_queue<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
-        let mut skipped = Vec::new();
-        let more = loop {
+        loop {
             let queue = self.destinations.get_mut(index).queue();
             if queue.holds > 0 {
-                break false;
+                return false;
             }
-            let Some((message, was_returned)) = queue.front(&self.messages) else { break false };
+            let Some((message, was_returned)) = queue.front(&self.messages) else { return false };
             if !budget.step() {
-                break true;
+                return true;
             }
-            match self.readiness(index, message, step) {
-                Readiness::NotYet => break false,
-                Readiness::Expired => {
-                    if !self.expire_front(index, message, was_returned, step) {
-                        break false;
-                    }
-                    continue;
+            match self.offer(index, message, was_returned, step) {
+                Offer::Gone => {}
+                Offer::Waits => return false,
+                Offer::Nobody => {
+                    let publisher = self.messages[message.0].publisher;
+                    return self.serve_view(index, publisher, budget, step);
                 }
-                Readiness::Ready => {}
             }
-            let Some(member) = self.choose(index, message, step) else {
-                // Nobody takes anything, or all that could take do not want this one.
-                if skipped.len() >= limits::HANDLE_STEPS || !self.has_taker(index) {
-                    break false;
-                }
-                self.destinations.get_mut(index).queue().take_front(was_returned);
-                skipped.push(message);
-                continue;
+        }
+    }
+
+    /// Those that are left do not want what this connection sends: they get what is not of it.
+    fn serve_view<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        publisher: u32,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        let Some(seat) = self.unwilling(index, publisher).filter(|_| !planted("view-stops")) else { return false };
+        loop {
+            let queue = self.destinations.get_mut(index).queue();
+            let (message, was_returned) = match queue.next_foreign(seat, &self.messages, budget) {
+                Found::Message(message, was_returned) => (message, was_returned),
+                Found::Nothing => return false,
+                Found::Later => return true,
             };
-            match self.send(member.consumer, message, step) {
-                Ok(()) => self.sent(index, member, was_returned, step),
-                Err(Absent::Cold) => {
-                    self.await_bytes(index);
-                    break false;
-                }
-                Err(Absent::Damaged) => {
-                    if !self.discard_front(message, was_returned, step) {
-                        break false;
-                    }
-                }
+            if !budget.step() {
+                return true;
             }
-        };
-        self.put_back(index, skipped);
-        more
+            match self.offer(index, message, was_returned, step) {
+                Offer::Gone => {}
+                Offer::Waits | Offer::Nobody => return false,
+            }
+        }
+    }
+
+    /// Gives a message to the consumer whose turn it is.
+    fn offer<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        message: MessageIndex,
+        was_returned: bool,
+        step: &mut Step<'_, L>,
+    ) -> Offer {
+        match self.readiness(index, message, step) {
+            Readiness::NotYet => return Offer::Waits,
+            Readiness::Expired if self.expire(index, message, was_returned, step) => return Offer::Gone,
+            Readiness::Expired => return Offer::Waits,
+            Readiness::Ready => {}
+        }
+        let Some(member) = self.choose(index, message, step) else { return Offer::Nobody };
+        match self.send(member.consumer, message, step) {
+            Ok(()) => self.sent(index, member, message, was_returned, step),
+            Err(Absent::Cold) => {
+                self.await_bytes(index);
+                return Offer::Waits;
+            }
+            Err(Absent::Damaged) if self.discard_waiting(message, was_returned, step) => {}
+            Err(Absent::Damaged) => return Offer::Waits,
+        }
+        Offer::Gone
     }
 
     fn readiness<L: Log>(
@@ -122,11 +172,11 @@ impl Broker {
                 return Readiness::Expired;
             }
             let queue = self.destinations.get_mut(index).queue();
-            if queue.levels.is_empty() {
+            if queue.rotation.is_unused() {
                 return Readiness::NotYet;
             }
             if !offered && !queue.allowance.covers(sequence, step.log.committed()) {
-                self.extend_allowance(index, step);
+                self.extend_allowance(index, sequence, step);
                 self.await_commit(index);
                 return Readiness::NotYet;
             }
@@ -160,28 +210,48 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Option<Member> {
         let publisher = self.messages[message.0].publisher;
-        let mut unwilling: Vec<Member> = Vec::new();
-        let chosen = loop {
-            let Some(member) = self.destinations.get_mut(index).queue().next_member() else { break None };
+        loop {
+            let member = self.next_taker(index, publisher)?;
             let takes = self.takes(member.consumer, step.out);
-            if takes != Take::Yes {
-                self.destinations.get_mut(index).queue().leave_front();
-                self.starve(member, takes);
-                continue;
+            if takes == Take::Yes {
+                return Some(member);
             }
-            let consumer = &self.consumers[member.consumer.0];
-            if consumer.no_local && consumer.connection_serial == publisher {
-                self.destinations.get_mut(index).queue().leave_front();
-                unwilling.push(member);
-                continue;
-            }
-            break Some(member);
-        };
-        for member in unwilling {
-            let priority = self.consumers[member.consumer.0].priority;
-            self.destinations.get_mut(index).queue().enter(member, priority);
+            self.leave_turn(index, member);
+            self.starve(member, takes);
         }
-        chosen
+    }
+
+    /// The consumer whose turn it is for a message of this publisher, whether it can take one or not.
+    pub(crate) fn next_taker(&self, index: DestinationIndex, publisher: u32) -> Option<Member> {
+        let Content::Queue(queue) = &self.destinations.get(index).content else { return None };
+        let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.next(publisher) };
+        let consumer = &self.consumers[sole.consumer.0];
+        let served = consumer.subscriptions[sole.subscription as usize].standing == Standing::Served;
+        (served && (consumer.seat().local == 0 || consumer.seat().local != publisher)).then_some(*sole)
+    }
+
+    /// Where those stand that could take, but do not want what this connection sends.
+    fn unwilling(&mut self, index: DestinationIndex, publisher: u32) -> Option<Seat> {
+        let queue = self.destinations.get_mut(index).queue();
+        let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.unwilling(publisher) };
+        let consumer = &self.consumers[sole.consumer.0];
+        let served = consumer.subscriptions[sole.subscription as usize].standing == Standing::Served;
+        (served && consumer.seat().local == publisher).then(|| consumer.seat())
+    }
+
+    /// A consumer of a queue gets its turn.
+    pub(crate) fn enter_turn(&mut self, index: DestinationIndex, member: Member) {
+        let consumer = &mut self.consumers[member.consumer.0];
+        let seat = consumer.seat();
+        let turn = self.destinations.get_mut(index).queue().rotation.enter(member, seat);
+        let subscription = &mut consumer.subscriptions[member.subscription as usize];
+        (subscription.standing, subscription.turn) = (Standing::Served, turn);
+    }
+
+    fn leave_turn(&mut self, index: DestinationIndex, member: Member) {
+        let consumer = &self.consumers[member.consumer.0];
+        let turn = consumer.subscriptions[member.subscription as usize].turn;
+        self.destinations.get_mut(index).queue().rotation.leave(turn, consumer.seat());
     }
 
     /// A subscription waits for its consumer.
@@ -190,17 +260,6 @@ impl Broker {
         consumer.subscriptions[member.subscription as usize].standing = Standing::Starved;
         consumer.starved.push_back(member.subscription);
         self.wait_for(member.consumer, lacking);
-    }
-
-    fn has_taker(&mut self, index: DestinationIndex) -> bool {
-        self.destinations.get_mut(index).queue().next_member().is_some()
-    }
-
-    fn put_back(&mut self, index: DestinationIndex, skipped: Vec<MessageIndex>) {
-        for message in skipped {
-            let entry = (self.messages[message.0].sequence, message);
-            self.destinations.get_mut(index).queue().returned.insert(entry);
-        }
     }
 
     /// Tells the consumer's port of a message.
@@ -234,22 +293,29 @@ impl Broker {
     }
 
     /// A queue's message has gone to a consumer.
-    fn sent<L: Log>(&mut self, index: DestinationIndex, member: Member, was_returned: bool, step: &mut Step<'_, L>) {
+    fn sent<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        member: Member,
+        number: MessageIndex,
+        was_returned: bool,
+        step: &mut Step<'_, L>,
+    ) {
         let chunk = self.config.allowance_chunk;
         let queue = self.destinations.get_mut(index).queue();
-        let (number, _) = queue.front(&self.messages).expect("it was just sent");
-        queue.take_front(was_returned);
-        queue.rotate();
+        queue.take(number, was_returned, &self.messages);
+        let consumer = &mut self.consumers[member.consumer.0];
+        queue.rotation.rotate(consumer.subscriptions[member.subscription as usize].turn, consumer.seat());
         let message = &mut self.messages[number.0];
         message.flags |= flag::IN_FLIGHT;
-        self.consumers[member.consumer.0].hold(InFlight { sequence: message.sequence, index: number });
+        consumer.hold(InFlight { sequence: message.sequence, index: number });
         if message.store == Store::Spool {
             return;
         }
         let (sequence, offered) = (message.sequence, message.has(flag::OFFERED));
         queue.allowance.note_dispatched(sequence, offered);
         if !offered && queue.allowance.is_due(chunk) && !queue.ready.is_empty() {
-            self.extend_allowance(index, step);
+            self.extend_allowance(index, Sequence(0), step);
         }
     }
 
@@ -268,7 +334,6 @@ impl Broker {
             let consumer = &mut self.consumers[index.0];
             let Some(subscription) = consumer.starved.pop_front() else { return more };
             let member = Member { consumer: index, subscription };
-            let priority = consumer.priority;
             let entry = &mut consumer.subscriptions[subscription as usize];
             match entry.standing {
                 Standing::Starved => entry.standing = Standing::Served,
@@ -276,11 +341,11 @@ impl Broker {
                     consumer.free_subscriptions.push(subscription);
                     continue;
                 }
-                Standing::Served | Standing::Aside => continue,
+                Standing::Served => continue,
             }
             let destination = entry.destination;
-            if let Content::Queue(queue) = &mut self.destinations.get_mut(destination).content {
-                queue.enter(member, priority);
+            if let Content::Queue(_) = &self.destinations.get(destination).content {
+                self.enter_turn(destination, member);
                 if self.serve_queue(destination, budget, step) {
                     self.schedule(destination);
                 }

@@ -34,8 +34,8 @@ impl Sweep {
 }
 
 impl Broker {
-    /// The message at the front has expired. False: it has to wait.
-    pub(crate) fn expire_front<L: Log>(
+    /// A message that waits has expired. False: it has to wait.
+    pub(crate) fn expire<L: Log>(
         &mut self,
         index: DestinationIndex,
         message: MessageIndex,
@@ -43,12 +43,12 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> bool {
         // A dead letter's own queue may be this one: the message leaves before its copy comes.
-        self.destinations.get_mut(index).queue().take_front(was_returned);
+        self.destinations.get_mut(index).queue().take(message, was_returned, &self.messages);
         if self.give_up(message, Cause::Expired, step).is_ok() {
             return true;
         }
-        let entry = (self.message(message).sequence, message);
-        self.destinations.get_mut(index).queue().returned.insert(entry);
+        let sequence = self.message(message).sequence;
+        self.destinations.get_mut(index).queue().give_back(sequence, message);
         self.await_commit(index);
         self.await_bytes(index);
         false

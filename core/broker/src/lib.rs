@@ -41,6 +41,7 @@ mod reclaim;
 pub mod records;
 mod recovery;
 mod redelivery;
+mod rotation;
 mod sequences;
 mod slab;
 mod spooling;
@@ -49,6 +50,7 @@ mod temporary;
 mod topic;
 mod turn;
 mod unsendable;
+mod view;
 mod window;
 
 pub use broker::Broker;

@@ -10,6 +10,7 @@ pub(crate) struct Names {
     pub by_client_id: HashMap<Box<[u8]>, ConnectionIndex, FixedState>,
     /// Serial of the newest connection; 0 means none.
     pub serial: u32,
+    consumers: u64,
 }
 
 impl Names {
@@ -18,6 +19,13 @@ impl Names {
             by_id: HashMap::with_hasher(hasher.clone()),
             by_client_id: HashMap::with_hasher(hasher.clone()),
             serial: 0,
+            consumers: 0,
         }
+    }
+
+    /// A serial for a new consumer.
+    pub fn next_consumer(&mut self) -> u64 {
+        self.consumers += 1;
+        self.consumers
     }
 }

@@ -32,5 +32,6 @@ postrider_journal::planted_bugs! {
     ("credit-for-taken-only", "R58: a send that is refused keeps its part of the producer's window"),
     ("redelivered-by-match", "a session's last message marks only the consumer that had it"),
     ("advisory-overtaken", "R57: advisories take their turn among all other messages, and answers do not wait for them"),
+    ("view-stops", "R42: messages that a consumer does not want stop it"),
     ("lost-return-order", "what a closed consumer had goes behind newer messages"),
 }

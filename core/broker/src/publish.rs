@@ -321,7 +321,7 @@ impl Broker {
     /// Whether a message that comes now will be taken at once: then its own record says that it may have been delivered (R15).
     fn credit_waits(&self, destination: DestinationIndex) -> bool {
         let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
-        let first = queue.next_member();
+        let first = self.next_taker(destination, 0);
         first.is_some_and(|member| self.consumers[member.consumer.0].credit() as usize > queue.waiting())
     }
 }

@@ -3,21 +3,17 @@
 use crate::allowance::Allowance;
 use crate::deque::Deque;
 use crate::messages::{ConsumerIndex, Message, MessageIndex};
+use crate::rotation::Rotation;
 use crate::slab::Slab;
 use postrider_model::Sequence;
-use std::collections::{BTreeSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A consumer of a queue, and which of its subscriptions this is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Member {
     pub consumer: ConsumerIndex,
     pub subscription: u32,
-}
-
-/// Consumers with the same priority, the next one first. Those that cannot take are not in it.
-pub(crate) struct Level {
-    pub priority: i8,
-    pub members: VecDeque<Member>,
 }
 
 /// A queue.
@@ -27,14 +23,18 @@ pub(crate) struct Queue {
     pub ready: Deque<MessageIndex>,
     /// Messages that came back; they go out by sequence with the others.
     pub returned: BTreeSet<(Sequence, MessageIndex)>,
+    /// Messages that have come back, ever.
+    pub returns: u64,
     /// All consumers that take.
-    pub subscribers: Vec<Member>,
-    /// Higher priorities first.
-    pub levels: Vec<Level>,
+    pub subscribers: BTreeSet<Member>,
+    /// Those of them that can take now.
+    pub rotation: Rotation,
     /// Consumers that only look.
-    pub browsers: Vec<Member>,
-    /// Exclusive ones among the subscribers.
-    pub exclusive: u32,
+    pub browsers: BTreeSet<Member>,
+    /// Those of them that have not seen all.
+    pub looking: Vec<Member>,
+    /// Exclusive ones among the subscribers, by priority, then as they came. The first of them alone is served.
+    pub exclusive: BTreeMap<(Reverse<i8>, u64), Member>,
     /// While messages are on their way back, nothing goes out: the order is kept.
     pub holds: u32,
     pub allowance: Allowance,
@@ -60,58 +60,29 @@ impl Queue {
         }
     }
 
-    /// Takes out what [`Queue::front`] has shown.
-    pub fn take_front(&mut self, was_returned: bool) {
+    /// Takes a message out that waits here.
+    pub fn take(&mut self, number: MessageIndex, was_returned: bool, messages: &Slab<Message>) {
+        let sequence = messages[number.0].sequence;
         if was_returned {
-            self.returned.pop_first();
-        } else {
+            self.returned.remove(&(sequence, number));
+        } else if self.ready.front() == Some(number) {
             self.ready.pop_front();
+        } else {
+            let place = self.ready.search(|other| messages[other.0].sequence < sequence);
+            if self.ready.at(place) == Some(number) {
+                self.ready.remove(place);
+            }
         }
+    }
+
+    /// A message comes back.
+    pub fn give_back(&mut self, sequence: Sequence, number: MessageIndex) {
+        self.returns += 1;
+        self.returned.insert((sequence, number));
     }
 
     /// Messages that wait here.
     pub fn waiting(&self) -> usize {
         self.ready.len() + self.returned.len()
-    }
-
-    /// Puts a consumer at the end of its priority's turn.
-    pub fn enter(&mut self, member: Member, priority: i8) {
-        let at = self.levels.partition_point(|level| level.priority > priority);
-        if self.levels.get(at).is_none_or(|level| level.priority != priority) {
-            self.levels.insert(at, Level { priority, members: VecDeque::new() });
-        }
-        self.levels[at].members.push_back(member);
-    }
-
-    /// Takes a consumer out of its turn.
-    pub fn leave(&mut self, member: Member) {
-        for level in &mut self.levels {
-            level.members.retain(|other| *other != member);
-        }
-        if self.levels.len() > 1 {
-            self.levels.retain(|level| !level.members.is_empty());
-        }
-    }
-
-    /// Takes the consumer whose turn it is out of its turn.
-    pub fn leave_front(&mut self) {
-        if let Some(at) = self.levels.iter().position(|level| !level.members.is_empty()) {
-            self.levels[at].members.pop_front();
-            if self.levels[at].members.is_empty() && self.levels.len() > 1 {
-                self.levels.remove(at);
-            }
-        }
-    }
-
-    /// The consumer whose turn it was goes behind its equals.
-    pub fn rotate(&mut self) {
-        if let Some(level) = self.levels.iter_mut().find(|level| !level.members.is_empty()) {
-            level.members.rotate_left(1);
-        }
-    }
-
-    /// The consumer whose turn it is.
-    pub fn next_member(&self) -> Option<Member> {
-        self.levels.iter().find_map(|level| level.members.front()).copied()
     }
 }

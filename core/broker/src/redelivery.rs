@@ -109,7 +109,7 @@ impl Broker {
         if planted("lost-return-order") {
             queue.ready.push_back(entry.index);
         } else {
-            queue.returned.insert((entry.sequence, entry.index));
+            queue.give_back(entry.sequence, entry.index);
         }
         self.schedule(destination);
     }

@@ -6,6 +6,7 @@ mod cost;
 mod damage;
 mod dead_letters;
 mod log;
+mod members;
 mod model;
 mod places;
 #[cfg(feature = "plant")]

@@ -26,6 +26,7 @@ const ELSEWHERE: &[&str] = &[
     "answers-in-line",
     "advisory-overtaken",
     "copy-before-ack",
+    "view-stops",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.
