@@ -17,6 +17,7 @@ use crate::plant::planted;
 use crate::publish::Arrival;
 use crate::queue::Member;
 use crate::records::kind;
+use crate::turn::TURN_STEPS;
 use postrider_journal::{Record, body_crc};
 use postrider_model::event::{Dispatch, Recipient};
 use postrider_model::record::{BodyKind, Header, Tag};
@@ -221,6 +222,9 @@ impl Broker {
             if takes != Take::Yes {
                 self.wait_for(index, takes);
                 return false;
+            }
+            if !self.sequences.has(1) {
+                budget.spend(TURN_STEPS);
             }
             if !budget.step() {
                 return false;

@@ -47,7 +47,7 @@ impl Broker {
         if (expired && !self.config.dead_letter_expired) || self.is_dead_letter(index) {
             return self.drop_message(index, expired, step);
         }
-        if self.message(index).store == Store::Spool && self.message(index).sequence >= self.turn_start {
+        if self.message(index).sequence >= self.turn_start {
             return Err(Wait::TurnEnd);
         }
         let message = self.message(index);
@@ -138,6 +138,9 @@ impl Broker {
         cause: Cause<'_>,
         step: &mut Step<'_, L>,
     ) -> Result<(), Wait> {
+        if !self.sequences.has(1) {
+            return Err(Wait::Room);
+        }
         let acknowledgement = acknowledgement_bound(1);
         let bytes = record.len() as u64 + ADDED_BYTES + queue.name.len() as u64 + acknowledgement.bytes;
         if !step.log.reserve(Bound { records: acknowledgement.records + 4, bytes }) {

@@ -151,7 +151,7 @@ impl Destinations {
         let index = DestinationIndex(self.table.insert(state));
         self.by_name.insert(destination, index);
         if let Some(id) = id {
-            self.next_id = self.next_id.max(id.0 + 1);
+            self.next_id = self.next_id.max(id.0.saturating_add(1));
             self.by_id.insert(id, index);
         }
         index
@@ -187,7 +187,7 @@ impl Destinations {
 
     /// Recovery: a number that was used.
     pub fn skip_id(&mut self, id: DestinationId) {
-        self.next_id = self.next_id.max(id.0 + 1);
+        self.next_id = self.next_id.max(id.0.saturating_add(1));
     }
 
     /// Nobody finds it any more; its number stays taken until [`Destinations::free`].
@@ -275,7 +275,7 @@ impl Broker {
             );
             return Err((Failure::ResourceAllocation, text.into()));
         }
-        if destination.name.starts_with(ADVISORY_PREFIX) {
+        if destination.kind.is_topic() && destination.name.starts_with(ADVISORY_PREFIX) {
             return Ok(self.add_destination(destination.clone(), None));
         }
         let id = self.destinations.take_id();

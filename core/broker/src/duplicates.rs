@@ -36,7 +36,7 @@ impl Runs {
 
     /// First of the run that would end with this number.
     fn first_of_run_to(&self, number: i64) -> i64 {
-        let joins = |(first, last): &&(i64, i64)| *first < number && number - 1 <= *last;
+        let joins = |(first, last): &&(i64, i64)| *first < number && number.saturating_sub(1) <= *last;
         self.0.iter().rev().find(joins).map_or(number, |(first, _)| *first)
     }
 
@@ -167,7 +167,9 @@ impl Broker {
         let mark = producers.get(publish.producer as usize).and_then(|known| known.as_ref()?.mark);
         if let Some(mark) = mark.filter(|mark| self.marks.is_valid(*mark)) {
             let runs = &mut self.marks.table[mark.index.0].runs;
-            if let Some(newest) = runs.0.last_mut().filter(|newest| newest.1 == publish.producer_sequence - 1) {
+            if let Some(newest) =
+                runs.0.last_mut().filter(|newest| newest.1.checked_add(1) == Some(publish.producer_sequence))
+            {
                 newest.1 = publish.producer_sequence;
             }
         }

@@ -19,6 +19,9 @@ mod place_bit {
     pub const KNOWN: u8 = OFFERED | COPIED;
 }
 
+/// Sequences from here on are tags of transactions.
+const TAGS: u64 = 1 << 63;
+
 /// Bytes of a meta besides its places, at most: bits, count, mark, instead.
 pub const MESSAGE_BYTES: u64 = 1 + 2 + 8 + 12;
 
@@ -125,6 +128,9 @@ pub fn read_message(
     if count == 0 || count > limits::PLACES as u64 {
         return Err(MetaError::Malformed);
     }
+    if sequence.0 >= TAGS {
+        return Err(MetaError::Newer);
+    }
     let mut before = sequence;
     for _ in 0..count {
         let placement = read_placement(&mut reader, before)?;
@@ -143,7 +149,12 @@ fn read_placement(reader: &mut Reader<'_>, before: Sequence) -> Result<Placement
     let redeliveries = reader.varint().and_then(|count| u16::try_from(count).ok()).ok_or(MetaError::Malformed)?;
     Ok(Placement {
         destination: DestinationId(destination),
-        sequence: Sequence(before.0.checked_add(distance).ok_or(MetaError::Malformed)?),
+        sequence: before
+            .0
+            .checked_add(distance)
+            .filter(|sequence| *sequence < TAGS)
+            .map(Sequence)
+            .ok_or(MetaError::Malformed)?,
         offered: bits & place_bit::OFFERED != 0,
         copied: bits & place_bit::COPIED != 0,
         redeliveries,
@@ -255,6 +266,7 @@ mod tests {
         assert_eq!(with(1, 2), Err(MetaError::Malformed), "a place is missing");
         assert_eq!(read(&[&ordinary[..], &[0]].concat(), 1000), Err(MetaError::Malformed), "a rest");
         assert_eq!(read(&[0, 0x81, 0x20], 1), Err(MetaError::Malformed), "4,097 places");
-        assert_eq!(read(&[0, 1, 7, 0, 0, 0, 1, 0, 0], u64::MAX), Err(MetaError::Malformed), "beyond the last sequence");
+        assert_eq!(read(&[0, 1, 7, 0, 0, 0, 1, 0, 0], TAGS - 1), Err(MetaError::Malformed), "beyond the last sequence");
+        assert_eq!(read(&ordinary, TAGS), Err(MetaError::Newer), "a tag");
     }
 }

@@ -106,10 +106,18 @@ impl Broker {
     fn slice_of<L: Log>(&self, index: ConnectionIndex, most: usize, log: &L) -> Option<ParkedSlice> {
         let connection = &self.connections[index.0];
         let mut slice = ParkedSlice { connection: index, commands: 0, bound: acknowledgement_bound(0) };
-        let (mut live, mut bytes) = (0, 0);
+        let (mut live, mut bytes, mut sequences) = (0, 0, 0);
         let mut defined = Defined::default();
         for parked in connection.parked.iter().take(most) {
             if !self.has_room(parked, live, log) || bytes >= limits::BATCH_BYTES as u64 {
+                break;
+            }
+            let places = match &parked.command {
+                Command::Publish(publish) => self.places_of(connection.port, publish.connection, publish.destination),
+                _ => None,
+            };
+            sequences += places.map_or(0, |(names, _)| names.len() as u64);
+            if !self.has_sequences_for(sequences) {
                 break;
             }
             live += parked.live_bytes();

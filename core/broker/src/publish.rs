@@ -100,7 +100,7 @@ impl Broker {
     ) {
         let producers = &self.connections[connection.0].producers;
         let Some(producer) = producers.get(publish.producer as usize).and_then(Option::as_ref) else { return };
-        let view = MessageView::parse(record).expect("the shard hands whole records over");
+        let Ok(view) = MessageView::parse(record) else { return };
         let bytes = 1024 + view.properties().map_or(0, <[u8]>::len) + view.content().map_or(0, <[u8]>::len);
         let (session, value, connection) = (producer.session, producer.value, publish.connection);
         step.out.reply(port, Event::ProducerCredit { connection, session, value, bytes: bytes as u32 });
@@ -162,7 +162,7 @@ impl Broker {
         if self.spooling.pressure != Pressure::None {
             self.admit_passing(connection, publish, &parts[split..], step)?;
         }
-        let view = MessageView::parse(record).expect("the shard hands whole records over");
+        let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
         let publisher = self.connections[connection.0].serial;
         let expiration = view.expiration();
         let (crc, run_from, instead) = (publish.record_crc, None, None);

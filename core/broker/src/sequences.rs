@@ -3,11 +3,13 @@
 use crate::broker::{Broker, Step};
 use crate::items::{Item, ItemHome};
 use crate::log::{Log, Store};
+use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use crate::plant::planted;
 use crate::records::kind;
+use crate::turn::{Defined, JOB_STEPS, TURN_STEPS};
 use postrider_journal::{Bound, Generation, Home, Position, Record};
-use postrider_model::{Now, Sequence};
+use postrider_model::{Command, CommandBatch, Now, PortIndex, Sequence, limits};
 
 /// Sequences given out and reserved.
 #[derive(Default)]
@@ -21,10 +23,17 @@ pub(crate) struct Sequences {
     /// Where the newest reservation is, until it is committed.
     pending: Option<Position>,
     home: Option<ItemHome>,
+    /// What a batch needs that waits for more than is reserved.
+    wanted: u64,
 }
 
-/// No batch needs more: 256 commands of 64 places and the dead letters that they make.
+/// What a turn uses besides its batches, at most: dead letters, and advisories that are told anew.
 const HEADROOM: u64 = 65_536;
+const _: () = assert!(HEADROOM >= 2 * (TURN_STEPS + JOB_STEPS) as u64);
+
+/// What a batch uses at most, but for the temporary destinations that end with it.
+const BATCH_MOST: u64 = (limits::BATCH_COMMANDS * limits::PLACES) as u64;
+const _: () = assert!(2 * (HEADROOM + BATCH_MOST) < limits::SEQUENCE_RESERVATION);
 
 impl Sequences {
     /// Gives consecutive sequences; the first of them.
@@ -35,6 +44,11 @@ impl Sequences {
         Sequence(first)
     }
 
+    /// Whether so many may be used.
+    pub fn has(&self, count: u64) -> bool {
+        self.next.max(1).saturating_add(count) <= self.usable
+    }
+
     /// The next that will be given.
     pub fn next(&self) -> Sequence {
         Sequence(self.next.max(1))
@@ -42,7 +56,11 @@ impl Sequences {
 
     /// After recovery: nothing below the last reservation is used again.
     pub fn recovered(&mut self, highest_seen: Sequence) {
-        self.next = if planted("reuse-sequence") { highest_seen.0 + 1 } else { self.reserved.max(highest_seen.0 + 1) };
+        self.next = if planted("reuse-sequence") {
+            highest_seen.0.saturating_add(1)
+        } else {
+            self.reserved.max(highest_seen.0.saturating_add(1))
+        };
     }
 
     /// After recovery: these may have been used.
@@ -76,20 +94,66 @@ impl Broker {
         self.sequences.committed(log.committed());
         let step = &mut Step { now, log, out };
         self.renew_reservation(step);
-        let reserved = self.sequences.next + HEADROOM.min(self.config.reservation / 2) < self.sequences.usable;
+        let reserved = self.sequences.has(self.headroom() + 1);
         let stopped = planted("limit-stops-ports") && self.journal.live_bytes() > self.live_limit(step) / 4;
         reserved && !stopped && !self.has_fallen_behind(step.log)
+    }
+
+    /// What is left to the turn itself.
+    fn headroom(&self) -> u64 {
+        HEADROOM.min(self.config.reservation / 4)
+    }
+
+    /// Whether there are sequences for so many places, besides what the turn itself uses.
+    pub(crate) fn has_sequences_for(&self, places: u64) -> bool {
+        self.sequences.has(self.headroom() + places)
+    }
+
+    /// Whether there are sequences for all that the batch places and ends. If not, more are reserved than usual.
+    pub fn has_sequences(&mut self, port: PortIndex, batch: &CommandBatch) -> bool {
+        let headroom = self.headroom();
+        let quick = (batch.commands.len() * limits::PLACES + self.temporaries.len()) as u64;
+        if self.sequences.has(headroom + quick) {
+            return true;
+        }
+        let mut defined = Defined::default();
+        let needed: u64 = batch.commands.iter().map(|command| self.sequences_for(port, command, &mut defined)).sum();
+        let enough = self.sequences.has(headroom + needed);
+        if !enough {
+            self.sequences.wanted = headroom + needed;
+        }
+        enough
+    }
+
+    fn sequences_for<'a>(&'a self, port: PortIndex, command: &'a Command, defined: &mut Defined<'a>) -> u64 {
+        let ending = |index: Option<ConnectionIndex>| {
+            index.map_or(0, |index| self.connections[index.0].temporaries.len() as u64)
+        };
+        match command {
+            Command::Publish(publish) => self.places_bound(port, publish, defined).0,
+            Command::DefineDestination { connection, number, destinations } => {
+                defined.add(*connection, *number, destinations);
+                0
+            }
+            // What tells that it is there, and, in the same batch perhaps, that it is gone.
+            Command::CreateTemporary(_) => 2,
+            Command::DeleteDestination { .. } => 1,
+            Command::CloseConnection { connection, .. } => ending(self.peek_connection(port, *connection)),
+            Command::OpenConnection(open) => ending(self.names.by_id.get(&open.id).copied()),
+            _ => 0,
+        }
     }
 
     /// Reserves again when half is used.
     pub(crate) fn renew_reservation<L: Log>(&mut self, step: &mut Step<'_, L>) {
         self.sequences.committed(step.log.committed());
-        let half = self.config.reservation / 2;
+        let half = (self.config.reservation / 2).max(self.sequences.wanted);
         if self.sequences.pending.is_some() || self.sequences.usable > self.sequences.next + half {
             return;
         }
         if step.log.reserve(Bound { records: 1, bytes: 8 }) {
-            let up_to = self.sequences.next + self.config.reservation;
+            let up_to = self.sequences.next + self.config.reservation.max(2 * self.sequences.wanted);
+            self.sequences.wanted = 0;
             let position = self.write_reservation(Sequence(up_to), step);
             self.sequences.pending = Some(position);
         }

@@ -12,10 +12,10 @@ use postrider_model::command::Publish;
 use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, Now, PortIndex, limits};
 
 /// Deliveries and messages looked at in one turn.
-const TURN_STEPS: usize = 8_192;
+pub(crate) const TURN_STEPS: usize = 8_192;
 
 /// Steps of jobs in one turn: below [`limits::JOB_SLICE_NANOS`] at 100 ns each.
-const JOB_STEPS: usize = 2_000;
+pub(crate) const JOB_STEPS: usize = 2_000;
 const _: () = assert!(JOB_STEPS as u64 * 100 <= limits::JOB_SLICE_NANOS);
 
 /// Bytes of a small record's meta, at most, but for names.
@@ -26,6 +26,10 @@ const SMALL: u64 = 64;
 pub(crate) struct Defined<'a>(Vec<(ConnectionHandle, u32, &'a [Destination])>);
 
 impl<'a> Defined<'a> {
+    pub fn add(&mut self, connection: ConnectionHandle, number: u32, names: &'a [Destination]) {
+        self.0.push((connection, number, names));
+    }
+
     fn find(&self, connection: ConnectionHandle, number: u32) -> Option<&'a [Destination]> {
         let is_it = |known: &&(ConnectionHandle, u32, &'a [Destination])| (known.0, known.1) == (connection, number);
         self.0.iter().rev().find(is_it).map(|(_, _, names)| *names)
@@ -82,13 +86,14 @@ impl Broker {
             }
             // The first send to it creates it, which may be in the same batch.
             Command::DefineDestination { connection, number, destinations } => {
-                defined.0.push((*connection, *number, destinations));
+                defined.add(*connection, *number, destinations);
                 creation_bound(destinations)
             }
             Command::OpenProducer(open) => creation_bound(&open.destinations),
             Command::OpenConsumer(open) => creation_bound(&open.destinations),
             Command::Acknowledge(acknowledge) => {
-                acknowledgement_bound(u64::from(acknowledge.count.min(limits::HANDLE_STEPS as u32)))
+                // One that counts nothing may name a message all the same.
+                acknowledgement_bound(u64::from(acknowledge.count.clamp(1, limits::HANDLE_STEPS as u32)))
             }
             Command::CloseConnection { .. } => Bound { records: 2, bytes: 4_096 },
             Command::OpenConnection(_) => Bound { records: 2, bytes: 4_096 },
@@ -101,7 +106,12 @@ impl Broker {
     }
 
     /// How many places a send has, and what creating those that are not there stages, once a batch.
-    fn places_bound<'a>(&'a self, port: PortIndex, publish: &Publish, defined: &mut Defined<'a>) -> (u64, Bound) {
+    pub(crate) fn places_bound<'a>(
+        &'a self,
+        port: PortIndex,
+        publish: &Publish,
+        defined: &mut Defined<'a>,
+    ) -> (u64, Bound) {
         let (connection, number) = (publish.connection, publish.destination);
         if let Some(names) = defined.find(connection, number) {
             return (names.len() as u64, Bound::default());
@@ -110,7 +120,7 @@ impl Broker {
             None => (0, Bound::default()),
             Some((names, true)) => (names.len() as u64, Bound::default()),
             Some((names, false)) => {
-                defined.0.push((connection, number, names));
+                defined.add(connection, number, names);
                 (names.len() as u64, creation_bound(names))
             }
         }

@@ -260,6 +260,9 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// are refused, so that they do not hold up what their port brings besides, acknowledgements above all (R6, R24). Gives their
     /// places in the batch: none, as a rule.
     fn begin(&mut self, port: PortIndex, batch: &CommandBatch) -> Result<Vec<usize>, NotReady> {
+        if !self.broker.has_sequences(port, batch) {
+            return Err(NotReady);
+        }
         let (journal, broker) = (&mut self.logs.journal, &self.broker);
         let bound = broker.bound(port, batch);
         let begun = journal.begin(bound);
