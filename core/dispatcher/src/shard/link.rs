@@ -5,6 +5,8 @@ use postrider_wire::openwire::session::Session;
 
 use crate::net::{Connection, Net, Sent};
 
+use super::halves::HalfFrame;
+
 /// A connection of this shard.
 pub struct Link {
     /// The driver's name of it, and the broker's.
@@ -21,8 +23,8 @@ pub struct Link {
     pub dirty: bool,
     /// No more is read or said; it goes when the last send is over.
     pub closing: bool,
-    /// Bytes of the half frame that are set aside for it in the shard's budget.
-    pub reserved: usize,
+    /// The frame that it is in the middle of.
+    pub half: HalfFrame,
     /// The broker parks what it sends: bytes that were settled when it said so last.
     pub settled: Option<u64>,
     /// Bytes that are parked or on their way to be, as counted in the shard's budget.
@@ -86,7 +88,7 @@ impl Link {
             holds: Holds::default(),
             dirty: false,
             closing: false,
-            reserved: 0,
+            half: HalfFrame::default(),
             settled: None,
             parked: 0,
             waits_for_parking: false,

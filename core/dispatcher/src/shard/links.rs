@@ -1,11 +1,14 @@
 //! The connections of a shard by the driver's slots, and which of them want something.
 
+use postrider_model::Now;
+
 use crate::net::{Connection, Net};
 
+use super::halves::Halves;
 use super::link::Link;
 use super::parking::Parking;
 
-/// Connections that are looked at when there is room for parked sends: the others have their turn the next time.
+/// Connections that are looked at when there is room again: the others have their turn the next time.
 const LOOKED_AT: usize = 16;
 
 /// All links of a shard.
@@ -15,8 +18,7 @@ pub struct Links {
     open: usize,
     dirty: Vec<Connection>,
     held_by_ring: Vec<Connection>,
-    held_by_budget: Vec<Connection>,
-    reserved_bytes: usize,
+    halves: Halves,
     parking: Parking,
 }
 
@@ -39,7 +41,7 @@ impl Links {
         self.get(connection)?;
         let link = self.slots[connection.slot as usize].take()?;
         self.open -= 1;
-        self.reserved_bytes -= link.reserved;
+        self.halves.remove(&link);
         self.parking.remove(&link);
         Some(link)
     }
@@ -149,42 +151,30 @@ impl Links {
         link.hold(net, |holds| holds.unsent = choked);
     }
 
-    /// Sets bytes of the budget for half frames aside for this connection: the whole frame that it is in the middle of. Those
-    /// that do not fit wait; the first one never does, so somebody always comes to an end.
-    pub fn reserve<N: Net>(&mut self, connection: Connection, budget: usize, net: &mut N) {
-        let Some(link) = self.get(connection) else { return };
-        let (before, wanted) = (link.reserved, link.session.half_frame_bytes());
-        if wanted <= before {
-            link.reserved = wanted;
-            self.reserved_bytes -= before - wanted;
-            self.release_budget_holds(budget, net);
-            return;
-        }
-        let others = self.reserved_bytes - before;
-        if others == 0 || others + wanted <= budget {
-            self.reserved_bytes = others + wanted;
-            self.get(connection).expect("it was there").reserved = wanted;
-        } else {
-            self.get(connection).expect("it was there").hold(net, |holds| holds.budget = true);
-            self.held_by_budget.push(connection);
+    /// Looks whether there is room for more of the frame that a connection is in the middle of.
+    pub fn hold_for_half_frame<N: Net>(&mut self, connection: Connection, now: Now, net: &mut N) {
+        let Some(link) = find(&mut self.slots, connection) else { return };
+        let full = self.halves.is_full_for(link, now);
+        link.hold(net, |holds| holds.budget = full);
+        if full {
+            self.halves.wait(link);
         }
     }
 
-    /// Lets connections that waited for the budget go on as far as it reaches.
-    pub fn release_budget_holds<N: Net>(&mut self, budget: usize, net: &mut N) {
-        while let Some(connection) = self.held_by_budget.last().copied() {
-            let reserved_bytes = self.reserved_bytes;
-            if let Some(link) = self.get(connection) {
-                let wanted = link.session.half_frame_bytes();
-                if reserved_bytes != 0 && reserved_bytes + wanted > budget {
-                    return;
-                }
-                link.reserved = wanted;
-                link.hold(net, |holds| holds.budget = false);
-                self.reserved_bytes += wanted;
+    /// Lets some of those go on that wait for room for their half frames, if there is.
+    pub fn release_half_frames<N: Net>(&mut self, now: Now, net: &mut N) {
+        for _ in 0..self.halves.candidates().min(LOOKED_AT) {
+            let Some(connection) = self.halves.next() else { return };
+            if let Some(link) = find(&mut self.slots, connection) {
+                Halves::left(link);
+                self.hold_for_half_frame(connection, now, net);
             }
-            self.held_by_budget.pop();
         }
+    }
+
+    /// Whether somebody waits for room for a half frame and could go on: to be looked at in the next turn.
+    pub fn may_release_half_frames(&self) -> bool {
+        self.halves.candidates() > 0
     }
 }
 
@@ -192,3 +182,6 @@ fn find(slots: &mut [Option<Box<Link>>], connection: Connection) -> Option<&mut 
     let link = slots.get_mut(connection.slot as usize)?.as_deref_mut()?;
     (link.connection == connection).then_some(link)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 pub(crate) mod complaints;
 mod dealer;
 mod delivery;
+mod halves;
 mod link;
 mod links;
 mod outgoing;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 use postrider_broker::EventBatch;
 use postrider_model::{Clock, Command, ConnectionHandle, Handle, Now};
-use postrider_wire::openwire::session::{CommandSink, Handles, Profile, Session};
+use postrider_wire::openwire::session::{CommandSink, Handles, Profile, Session, SessionError};
 
 pub use dealer::{Arrival, Dealer, Inbox};
 
@@ -107,6 +108,7 @@ impl<N: Net> Shard<N> {
         let delivered = self.desk.take_events(now, &mut self.net);
         self.desk.run_timers(now, &mut self.net);
         self.adopt_arrivals(now);
+        self.desk.links.release_half_frames(now, &mut self.net);
         self.flush();
         self.desk.outgoing.push();
         self.release_ring_holds();
@@ -126,7 +128,10 @@ impl<N: Net> Shard<N> {
 
     /// Whether something waits that is not the network's: looked at once more before the thread sleeps (R26).
     pub fn has_work(&self) -> bool {
-        !self.desk.events.is_empty() || !self.desk.inbox.is_empty() || self.desk.outgoing.can_go_on()
+        !self.desk.events.is_empty()
+            || !self.desk.inbox.is_empty()
+            || self.desk.outgoing.can_go_on()
+            || self.desk.links.may_release_half_frames()
     }
 
     /// When the first timer comes up, in nanoseconds.
@@ -213,7 +218,7 @@ impl<Socket> Desk<Socket> {
     /// Sees to it that the session is asked at its deadline, which may have come nearer.
     fn watch(&mut self, connection: Connection) {
         let Some(link) = self.links.get(connection) else { return };
-        let deadline = link.session.deadline();
+        let deadline = link.session.deadline().min(link.half.deadline);
         if deadline < link.timer && !link.closing {
             link.timer = deadline;
             self.timers.insert(deadline, connection);
@@ -232,12 +237,28 @@ impl<Socket> Desk<Socket> {
                 continue;
             }
             link.trim();
+            if now.nanos >= link.half.deadline {
+                self.check_half_frame(connection, now);
+                continue;
+            }
             if let Err(error) = link.session.tick(now, &mut link.output) {
                 self.refuse(connection, &error, now);
             }
             self.links.mark_dirty(connection);
             self.watch(connection);
         }
+    }
+
+    /// A half frame has not gone on as it should: its connection ends, unless it is not read.
+    fn check_half_frame(&mut self, connection: Connection, now: Now) {
+        let Some(link) = self.links.get(connection) else { return };
+        if link.holds.any() {
+            link.half.begin(link.session.pending_bytes(), link.session.frames(), now);
+            return self.watch(connection);
+        }
+        let (seconds, wanted) = link.half.pace();
+        let error = SessionError::HalfFrame { kept: link.session.pending_bytes(), wanted, seconds };
+        self.refuse(connection, &error, now);
     }
 
     fn report_written(&mut self, connection: Connection) {

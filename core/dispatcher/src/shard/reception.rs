@@ -4,11 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Once;
 
-use postrider_model::{Clock, Now, limits};
+use postrider_model::{Clock, Now};
 use postrider_wire::openwire::session::{Missing, Next, SessionError};
 
 use crate::net::{Connection, Handler, Net};
 
+use super::halves::SMALL_BYTES;
 use super::{Arrival, Desk};
 
 /// The handler of one poll. The clock is read when the first call comes, that is after the wait.
@@ -28,15 +29,15 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
 
     /// What could not be done while the driver was busy: holds for connections that have sent more than there is room for.
     pub fn finish<N: Net>(mut self, net: &mut N) {
-        let blocked = self.desk.outgoing.is_blocked();
+        let (blocked, now) = (self.desk.outgoing.is_blocked(), self.now);
         for connection in self.heard_from.drain(..) {
-            self.desk.links.reserve(connection, limits::HALF_FRAME_BUDGET_BYTES, net);
+            self.desk.links.hold_for_half_frame(connection, now.unwrap_or_default(), net);
+            self.desk.watch(connection);
             self.desk.links.hold_for_parking(connection, net);
             if blocked {
                 self.desk.links.hold_for_ring(connection, net);
             }
         }
-        self.desk.links.release_budget_holds(limits::HALF_FRAME_BUDGET_BYTES, net);
         self.warn_of_missing();
         self.desk.heard_from = self.heard_from;
     }
@@ -83,7 +84,9 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         }
         let half_frame = link.session.half_frame_bytes();
         let outcome = link.session.received(bytes, now, handles, outgoing, &mut link.output);
-        if half_frame != link.session.half_frame_bytes() || outgoing.is_blocked() || link.settled.is_some() {
+        let kept = link.session.half_frame_bytes();
+        link.half.received(link.session.pending_bytes(), link.session.frames(), now);
+        if half_frame.max(kept) > SMALL_BYTES || outgoing.is_blocked() || link.settled.is_some() {
             self.heard_from.push(connection);
         }
         if !link.output.is_empty() {

@@ -50,6 +50,16 @@ pub enum SessionError {
         /// Bytes that have not come.
         left: usize,
     },
+    /// A frame has begun and does not go on.
+    #[error("a frame of which {kept} bytes have come does not go on: less than {wanted} bytes in {seconds} s")]
+    HalfFrame {
+        /// Bytes that have come.
+        kept: usize,
+        /// Bytes that should have come.
+        wanted: usize,
+        /// In so many seconds.
+        seconds: u64,
+    },
     /// The connection was refused, and the client has had time to read why.
     #[error("the connection was refused")]
     Refused,

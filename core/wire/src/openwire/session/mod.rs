@@ -56,6 +56,7 @@ pub struct Session {
     splitter: FrameSplitter,
     /// A frame that is too large and is being skipped; the splitter goes on behind it.
     oversize: Option<Box<Oversize>>,
+    frames: u64,
     conversation: Conversation,
 }
 
@@ -70,7 +71,7 @@ impl Session {
     ) -> Session {
         let splitter = FrameSplitter::new(limits::MAX_FRAME_BYTES_BEFORE_CONNECT);
         let conversation = Conversation::new(connection, peer, profile, now, output);
-        Session { splitter, oversize: None, conversation }
+        Session { splitter, oversize: None, frames: 0, conversation }
     }
 
     /// Takes bytes from the client. Whole frames are read where they lie, the rest is kept. After an error the connection is to
@@ -97,7 +98,10 @@ impl Session {
             }
             self.splitter.set_limit(self.conversation.frame_limit());
             let frame = match self.splitter.split(&mut bytes) {
-                Ok(Some(frame)) => frame,
+                Ok(Some(frame)) => {
+                    self.frames += 1;
+                    frame
+                }
                 Ok(None) => return Ok(Next::Continue),
                 Err(fault) => {
                     self.oversize = Some(Box::new(self.conversation.oversize(fault, context.now)?));
@@ -128,11 +132,23 @@ impl Session {
         self.conversation.handed_up
     }
 
-    /// Bytes that the frame which has not come whole takes, or will take (R22).
+    /// Bytes that are kept of the frame which has not come whole (R22).
     #[must_use]
     pub fn half_frame_bytes(&self) -> usize {
         let oversize = self.oversize.as_ref().map_or(0, |oversize| oversize.kept_bytes());
-        oversize + self.splitter.pending() + self.splitter.missing()
+        oversize + self.splitter.pending()
+    }
+
+    /// The same, but for a frame that is skipped, which has a deadline of its own.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.splitter.pending()
+    }
+
+    /// Frames that have come whole.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// The socket is gone: the broker is told, unless it knows already.

@@ -1,0 +1,198 @@
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use postrider_model::{CommandBatch, Handle};
+use postrider_wire::openwire::schema::{connection_id, connection_info};
+use postrider_wire::openwire::session::{CommandSink, Handles, Profile, Session};
+use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
+
+use super::*;
+use crate::net::{Closing, Handler, NetStatistics, Sent, Wait, Waker};
+
+const BUDGET: usize = 200_000;
+
+/// Knows who is not read.
+#[derive(Default)]
+struct Paused(Vec<u32>);
+
+impl Net for Paused {
+    type Socket = ();
+
+    fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        Ok(address)
+    }
+
+    fn adopt(&mut self, (): ()) -> io::Result<Connection> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn send(&mut self, _: Connection, bytes: Vec<u8>) -> Sent {
+        Sent::Done(bytes)
+    }
+
+    fn pause(&mut self, connection: Connection) {
+        self.0.push(connection.slot);
+    }
+
+    fn resume(&mut self, connection: Connection) {
+        self.0.retain(|paused| *paused != connection.slot);
+    }
+
+    fn close(&mut self, _: Connection, _: Closing) {}
+
+    fn poll<H: Handler<()>>(&mut self, _: Wait, _: &mut H) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn waker(&self) -> Waker {
+        Arc::new(|| ())
+    }
+
+    fn statistics(&self) -> NetStatistics {
+        NetStatistics::default()
+    }
+}
+
+#[derive(Default)]
+struct Sink(CommandBatch);
+
+impl CommandSink for Sink {
+    fn batch(&mut self) -> &mut CommandBatch {
+        &mut self.0
+    }
+}
+
+/// A shard's links with so many accepted connections, and what came from them.
+struct Desk {
+    links: Links,
+    net: Paused,
+    now: Now,
+}
+
+impl Desk {
+    fn new(connections: u32) -> Desk {
+        let links = Links { halves: Halves::new(BUDGET), ..Links::default() };
+        let mut desk = Desk { links, net: Paused::default(), now: Now { nanos: 1, unix_millis: 0 } };
+        for slot in 0..connections {
+            let profile = Profile {
+                broker_id: "b".into(),
+                broker_name: "b".into(),
+                broker_url: "".into(),
+                offer: Offer::of_broker(100 << 20),
+                hash_seed: 1,
+            };
+            let mut output = Vec::new();
+            let session = Session::new(Handle { slot, generation: 0 }, "p", Rc::new(profile), desk.now, &mut output);
+            desk.links.insert(Link::new(connection(slot), "p", session, output));
+            desk.receive(slot, &introduction());
+        }
+        desk
+    }
+
+    fn receive(&mut self, slot: u32, bytes: &[u8]) {
+        let (mut handles, mut sink, mut output) = (Handles::default(), Sink::default(), Vec::new());
+        let link = self.links.get(connection(slot)).unwrap();
+        assert!(!link.holds.any(), "{slot} is not read");
+        let _ = link.session.received(bytes, self.now, &mut handles, &mut sink, &mut output).unwrap();
+        link.half.received(link.session.pending_bytes(), link.session.frames(), self.now);
+        self.links.hold_for_half_frame(connection(slot), self.now, &mut self.net);
+        self.links.release_half_frames(self.now, &mut self.net);
+    }
+
+    /// The beginning of a frame that announces `size` bytes, and so many of them.
+    fn begin(&mut self, slot: u32, size: u32, bytes: usize) {
+        self.receive(slot, &[&size.to_be_bytes()[..], &vec![0; bytes]].concat());
+    }
+
+    fn remove(&mut self, slot: u32) {
+        self.links.remove(connection(slot));
+        self.links.release_half_frames(self.now, &mut self.net);
+    }
+}
+
+fn connection(slot: u32) -> Connection {
+    Connection { slot, generation: 0 }
+}
+
+/// A WireFormatInfo and a ConnectionInfo.
+fn introduction() -> Vec<u8> {
+    let offer = Offer::of_broker(100 << 20);
+    let mut bytes = Vec::new();
+    WireFormat::new(Settings::initial(1 << 20), WriterPolicy::Cheap).encode(&offer.write(), &mut bytes).unwrap();
+    let settings = offer.agree(&offer).unwrap().settings();
+    let id = Structure::new(&connection_id::DEFINITION).with(connection_id::VALUE, "ID:c");
+    let info = Structure::new(&connection_info::DEFINITION)
+        .with(connection_info::CONNECTION_ID, id)
+        .with(connection_info::CLIENT_ID, "c");
+    WireFormat::new(settings, WriterPolicy::Cheap).encode(&info, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn what_is_announced_takes_no_room() {
+    let mut desk = Desk::new(5);
+    for slot in 0..3 {
+        desk.begin(slot, 100 << 20, 11);
+    }
+    desk.begin(3, 90_000, 45_000);
+    desk.begin(4, 190_000, 150_000);
+    assert_eq!(desk.net.0, [0; 0], "nobody waits");
+    assert_eq!(desk.links.halves.taken(), 150_004);
+}
+
+#[test]
+fn beyond_the_budget_one_goes_on_and_the_others_have_their_turns() {
+    let mut desk = Desk::new(4);
+    desk.begin(0, 10 << 20, 150_000);
+    desk.begin(1, 1 << 20, 100_000);
+    assert_eq!(desk.net.0, [0; 0], "the one that fills the budget is the one that goes on");
+    desk.receive(0, &[0; 1_000]);
+    desk.begin(2, 1 << 20, 70_000);
+    assert_eq!(desk.net.0, [0, 2]);
+    // Small frames in two pieces never wait.
+    desk.begin(3, 60_000, 30_000);
+    assert_eq!(desk.net.0, [0, 2]);
+    desk.remove(1);
+    assert_eq!(desk.net.0, [2], "the next has its turn, in the order in which they came");
+    desk.remove(0);
+    assert_eq!(desk.net.0, [0; 0]);
+    desk.remove(2);
+    desk.remove(3);
+    assert_eq!(desk.links.halves.taken(), 0, "the budget comes back");
+}
+
+#[test]
+fn a_frame_that_came_whole_has_no_deadline() {
+    use postrider_wire::openwire::schema::keep_alive_info;
+    let mut desk = Desk::new(2);
+    let mut frame = Vec::new();
+    let settings = Offer::of_broker(100 << 20).agree(&Offer::of_broker(100 << 20)).unwrap().settings();
+    let structure = Structure::new(&keep_alive_info::DEFINITION);
+    WireFormat::new(settings, WriterPolicy::Cheap).encode(&structure, &mut frame).unwrap();
+    let frames = desk.links.get(connection(1)).unwrap().session.frames();
+    desk.receive(1, &frame[..3]);
+    assert_ne!(desk.links.get(connection(1)).unwrap().half.deadline, u64::MAX);
+    desk.receive(1, &frame[3..]);
+    let link = desk.links.get(connection(1)).unwrap();
+    assert_eq!((link.session.frames(), link.half.deadline), (frames + 1, u64::MAX));
+}
+
+#[test]
+fn a_half_frame_has_a_deadline_that_progress_moves() {
+    const SECOND: u64 = 1_000_000_000;
+    let mut desk = Desk::new(2);
+    let deadline = |desk: &mut Desk, slot| desk.links.get(connection(slot)).unwrap().half.deadline;
+    desk.begin(0, 10 << 20, 1_000);
+    let first = deadline(&mut desk, 0);
+    assert_eq!(first, desk.now.nanos + 30 * SECOND);
+    desk.now.nanos += 10 * SECOND;
+    desk.receive(0, &[0; 10_000]);
+    assert_eq!(deadline(&mut desk, 0), first, "too little to count");
+    desk.receive(0, &[0; 60_000]);
+    assert_eq!(deadline(&mut desk, 0), desk.now.nanos + 30 * SECOND);
+    // Who goes on while others may wait has to be quicker.
+    desk.begin(1, 10 << 20, 180_000);
+    assert_eq!(deadline(&mut desk, 1), desk.now.nanos + 5 * SECOND);
+}
