@@ -26,7 +26,7 @@ use foldhash::fast::FixedState;
 use postrider_journal::Position;
 use postrider_model::event::Recipient;
 use postrider_model::{Command, Now, PortIndex, Sequence};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What a call works with besides the state: the time, the logs, and where events go.
 pub(crate) struct Step<'a, L: Log> {
@@ -44,7 +44,7 @@ pub struct Broker {
     pub(crate) names: Names,
     pub(crate) consumers: Slab<Consumer>,
     /// Consumers whose destinations have wildcards.
-    pub(crate) wildcards: Vec<ConsumerIndex>,
+    pub(crate) wildcards: BTreeSet<ConsumerIndex>,
     pub(crate) destinations: Destinations,
     pub(crate) messages: Slab<Message>,
     pub(crate) journal: Segments,
@@ -105,7 +105,7 @@ impl Broker {
             connections: Slab::default(),
             names: Names::new(&hasher),
             consumers: Slab::default(),
-            wildcards: Vec::new(),
+            wildcards: BTreeSet::new(),
             destinations: Destinations::new(&hasher),
             messages: Slab::default(),
             journal: Segments::default(),

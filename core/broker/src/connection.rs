@@ -11,7 +11,7 @@ use crate::window::SendWindow;
 use postrider_model::command::{LastDelivered, OpenConnection, OpenProducer, Request};
 use postrider_model::event::Failure;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, Handle, PortIndex};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// What a port's handles mean.
 #[derive(Default)]
@@ -81,8 +81,8 @@ pub(crate) struct Connection {
     pub failover_reconnect: bool,
     pub producers: Vec<Option<Producer>>,
     pub definitions: Vec<Option<Definition>>,
-    pub consumers: Vec<ConsumerIndex>,
-    pub temporaries: Vec<DestinationIndex>,
+    pub consumers: BTreeSet<ConsumerIndex>,
+    pub temporaries: BTreeSet<DestinationIndex>,
     pub window: SendWindow,
     /// Consumers that found the send window closed.
     pub blocked: Vec<ConsumerIndex>,
@@ -159,8 +159,8 @@ impl Broker {
             failover_reconnect: open.failover_reconnect,
             producers: Vec::new(),
             definitions: Vec::new(),
-            consumers: Vec::new(),
-            temporaries: Vec::new(),
+            consumers: BTreeSet::new(),
+            temporaries: BTreeSet::new(),
             window: SendWindow::new(self.config.send_window),
             blocked: Vec::new(),
             parked: VecDeque::new(),

@@ -80,6 +80,8 @@ pub(crate) struct Consumer {
     /// Messages of topics or of a browse that are not acknowledged.
     pub outstanding: u32,
     pub grant: Option<Grant>,
+    /// When its newest pull wants to hear, and its serial.
+    pub pull_timer: Option<(u64, u64)>,
     /// Its newest pull, with what is left of its time.
     pub pulled: Option<Patience>,
     /// Dead letters that cannot be sent to it: they go back with it.
@@ -176,6 +178,7 @@ impl Broker {
             sorted: true,
             outstanding: 0,
             grant: None,
+            pull_timer: None,
             pulled: None,
             aside: Vec::new(),
             served: false,
@@ -189,10 +192,10 @@ impl Broker {
             identity: open.identity.clone(),
         };
         let index = ConsumerIndex(self.consumers.insert(consumer));
-        self.connections[connection.0].consumers.push(index);
+        self.connections[connection.0].consumers.insert(index);
         self.ports[usize::from(port.0)].set_consumer(open.consumer, index);
         if wildcard {
-            self.wildcards.push(index);
+            self.wildcards.insert(index);
         }
         index
     }
@@ -246,7 +249,10 @@ impl Broker {
         let serial = consumer.serial;
         let state = self.destinations.get_mut(destination);
         match (&mut state.content, kind) {
-            (Content::Topic(topic), _) => topic.join(port, member),
+            (Content::Topic(topic), _) => {
+                let ticket = topic.join(port, member);
+                consumer.subscriptions[number as usize].cursor = ticket;
+            }
             (Content::Queue(queue), ConsumerKind::Browser) => {
                 queue.browsers.insert(member);
                 queue.looking.push(member);
@@ -274,7 +280,7 @@ impl Broker {
         let Some(owner) = self.connection(port, connection) else { return };
         let before = self.jobs.pushed();
         if let Some(index) = self.consumer_of(port, owner, consumer) {
-            self.connections[owner.0].consumers.retain(|other| *other != index);
+            self.connections[owner.0].consumers.remove(&index);
             self.close_consumer(index, last_delivered);
         }
         self.reply_after_jobs(port, connection, request, before, step);
@@ -301,21 +307,36 @@ impl Broker {
     pub(crate) fn close_consumer(&mut self, index: ConsumerIndex, last_delivered: LastDelivered) {
         let consumer = self.consumers.remove(index.0);
         self.ports[usize::from(consumer.port.0)].clear_consumer(consumer.handle);
-        self.ports[usize::from(consumer.port.0)].blocked.retain(|other| *other != index);
-        if let Some(connection) = self.connections.get_mut(consumer.connection.0) {
-            connection.blocked.retain(|other| *other != index);
-        }
-        self.hungry.retain(|other| *other != index);
-        self.cold_consumers.retain(|other| *other != index);
-        self.pulls.forget(index);
+        self.leave_waiting(index, &consumer);
+        self.pulls.forget(index, consumer.pull_timer);
         if !consumer.patterns.is_empty() {
-            self.wildcards.retain(|other| *other != index);
+            self.wildcards.remove(&index);
         }
         for (number, subscription) in consumer.subscriptions.iter().enumerate() {
             let member = Member { consumer: index, subscription: number as u32 };
             self.unsubscribe(&consumer, member, *subscription);
         }
         self.return_in_flight(consumer, last_delivered);
+    }
+
+    /// Lists of those that wait may name consumers that are gone, which costs nobody anything, but not many more than are there.
+    fn leave_waiting(&mut self, index: ConsumerIndex, consumer: &Consumer) {
+        const FEW: usize = 64;
+        let there = |other: &ConsumerIndex| *other != index;
+        if let Some(connection) = self.connections.get_mut(consumer.connection.0)
+            && consumer.waits_for_window
+            && (connection.blocked.len() < FEW || connection.blocked.len() > 2 * connection.consumers.len() + FEW)
+        {
+            connection.blocked.retain(|other| there(other) && self.consumers.get(other.0).is_some());
+        }
+        let all = self.consumers.len();
+        let blocked = &mut self.ports[usize::from(consumer.port.0)].blocked;
+        if consumer.waits_for_room && (blocked.len() < FEW || blocked.len() > 2 * all + FEW) {
+            blocked.retain(|other| there(other) && self.consumers.get(other.0).is_some());
+        }
+        if consumer.hungry && (self.hungry.len() < FEW || self.hungry.len() > 2 * all + FEW) {
+            self.hungry.retain(|other| there(other) && self.consumers.get(other.0).is_some());
+        }
     }
 
     fn unsubscribe(&mut self, consumer: &Consumer, member: Member, subscription: Subscription) {

@@ -84,7 +84,7 @@ impl Broker {
 
     /// The consumer may take again: what waits for it is looked at in this turn.
     pub(crate) fn wake(&mut self, index: ConsumerIndex) {
-        let consumer = &mut self.consumers[index.0];
+        let Some(consumer) = self.consumers.get_mut(index.0) else { return };
         if !consumer.hungry && (!consumer.starved.is_empty() || consumer.browse.is_some() || consumer.replay.is_some())
         {
             consumer.hungry = true;
@@ -106,8 +106,10 @@ impl Broker {
         }
         for number in 0..connection.blocked.len() {
             let consumer = self.connections[index.0].blocked[number];
-            self.consumers[consumer.0].waits_for_window = false;
-            self.wake(consumer);
+            if let Some(known) = self.consumers.get_mut(consumer.0) {
+                known.waits_for_window = false;
+                self.wake(consumer);
+            }
         }
         self.connections[index.0].blocked.clear();
     }
@@ -121,8 +123,10 @@ impl Broker {
             }
             for waiting in 0..self.ports[number].blocked.len() {
                 let consumer = self.ports[number].blocked[waiting];
-                self.consumers[consumer.0].waits_for_room = false;
-                self.wake(consumer);
+                if let Some(known) = self.consumers.get_mut(consumer.0) {
+                    known.waits_for_room = false;
+                    self.wake(consumer);
+                }
             }
             for waiting in 0..self.ports[number].blocked_topics.len() {
                 let topic = self.ports[number].blocked_topics[waiting];

@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 use postrider_journal::{Bound, SegmentNumber};
 use postrider_model::Now;
 use postrider_model::command::Publish;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Runs that are kept of a producer.
 const RUNS: usize = 32;
@@ -84,10 +84,13 @@ pub(crate) struct MarkReference {
     serial: u64,
 }
 
+/// The marks of a connection.
+type ByProducer = BTreeMap<(i64, i64), MarkIndex>;
+
 /// All marks.
 pub(crate) struct Marks {
     table: Slab<Mark>,
-    by_connection: HashMap<Box<[u8]>, Vec<MarkIndex>, FixedState>,
+    by_connection: HashMap<Box<[u8]>, ByProducer, FixedState>,
     /// Marks that belong to nobody, by the time since when.
     detached: VecDeque<(u64, MarkReference)>,
     next_serial: u64,
@@ -113,8 +116,7 @@ impl Marks {
     }
 
     fn find(&self, connection: &[u8], producer: (i64, i64)) -> Option<MarkReference> {
-        let marks = self.by_connection.get(connection)?;
-        let index = marks.iter().find(|index| self.table[index.0].producer == producer)?;
+        let index = self.by_connection.get(connection)?.get(&producer)?;
         Some(MarkReference { index: *index, serial: self.table[index.0].serial })
     }
 
@@ -128,7 +130,7 @@ impl Marks {
         let (runs, segment) = (Runs::default(), None);
         let mark = Mark { connection: connection.into(), producer, runs, segment, attached: 0, detached: 0, serial };
         let index = MarkIndex(self.table.insert(mark));
-        self.by_connection.entry(connection.into()).or_default().push(index);
+        self.by_connection.entry(connection.into()).or_default().insert(producer, index);
         MarkReference { index, serial }
     }
 }
@@ -262,7 +264,7 @@ impl Broker {
     }
 
     pub(crate) fn apply_forget(&mut self, connection: &[u8]) {
-        for index in self.marks.by_connection.get(connection).cloned().unwrap_or_default() {
+        for index in self.marks.by_connection.remove(connection).unwrap_or_default().into_values() {
             self.drop_mark(index);
         }
     }
@@ -273,7 +275,7 @@ impl Broker {
             self.journal.remove_mark(segment);
         }
         if let Some(others) = self.marks.by_connection.get_mut(&mark.connection) {
-            others.retain(|other| *other != index);
+            others.remove(&mark.producer);
             if others.is_empty() {
                 self.marks.by_connection.remove(&mark.connection);
             }

@@ -252,10 +252,7 @@ impl Broker {
         if self.destinations.get(index).holds_messages() {
             return Slice::Waits;
         }
-        self.uncommitted.retain(|other| *other != index);
-        self.cold.retain(|other| *other != index);
         self.spooling.lagging.remove(&index);
-        self.scheduled.retain(|other| *other != index);
         self.destinations.free(index);
         Slice::Done
     }

@@ -37,11 +37,11 @@ pub(crate) struct Pulls {
 }
 
 impl Pulls {
-    pub fn forget(&mut self, consumer: ConsumerIndex) {
-        if !self.timed.is_empty() {
-            self.timed.retain(|(_, _, other)| *other != consumer);
+    /// The consumer's newest pull is not waited for any more. One that is due by now knows by its serial that it is an old one.
+    pub fn forget(&mut self, consumer: ConsumerIndex, timer: Option<(u64, u64)>) {
+        if let Some((at, serial)) = timer {
+            self.timed.remove(&(at, serial, consumer));
         }
-        self.due.retain(|(_, other)| *other != consumer);
     }
 
     pub fn deadline(&self) -> Option<u64> {
@@ -84,14 +84,17 @@ impl Broker {
         if consumer.prefetch > 0 {
             return;
         }
-        self.pulls.forget(index);
+        self.pulls.forget(index, consumer.pull_timer.take());
         self.pulls.serial += 1;
         let serial = self.pulls.serial;
         consumer.grant = Some(Grant { serial });
         consumer.pulled = Some(patience);
         match patience {
             Patience::Endless => {}
-            Patience::Until(at) if at > now.nanos => _ = self.pulls.timed.insert((at, serial, index)),
+            Patience::Until(at) if at > now.nanos => {
+                consumer.pull_timer = Some((at, serial));
+                self.pulls.timed.insert((at, serial, index));
+            }
             Patience::Until(_) => self.pulls.due.push((serial, index)),
         }
         self.wake(index);
@@ -108,7 +111,7 @@ impl Broker {
         }
         let due = std::mem::take(&mut self.pulls.due);
         for (serial, index) in due {
-            let consumer = &self.consumers[index.0];
+            let Some(consumer) = self.consumers.get(index.0) else { continue };
             if consumer.grant != Some(Grant { serial }) {
                 continue;
             }

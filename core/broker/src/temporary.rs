@@ -32,7 +32,7 @@ impl Broker {
             let (added, removed) = (create.added.clone(), create.removed.clone());
             self.destination(index).temporary = Some(Temporary { owner: connection, added, removed });
             self.subscribe_wildcards(index);
-            self.connections[connection.0].temporaries.push(index);
+            self.connections[connection.0].temporaries.insert(index);
             self.temporaries.insert(self.destinations.get(index).serial, index);
             self.advise(index, true, step);
         }
@@ -106,7 +106,7 @@ impl Broker {
         }
         if let Some(temporary) = &self.destinations.get(index).temporary {
             if let Some(owner) = self.connections.get_mut(temporary.owner.0) {
-                owner.temporaries.retain(|other| *other != index);
+                owner.temporaries.remove(&index);
             }
             self.temporaries.remove(&self.destinations.get(index).serial);
             self.advise(index, false, step);
@@ -132,7 +132,7 @@ impl Broker {
     fn drop_consumers(&mut self, index: DestinationIndex) {
         let members: Vec<Member> = match &self.destinations.get(index).content {
             Content::Queue(queue) => queue.subscribers.iter().chain(&queue.browsers).copied().collect(),
-            Content::Topic(topic) => topic.subscribers.clone(),
+            Content::Topic(topic) => topic.subscribers.iter().copied().collect(),
         };
         for member in members {
             let consumer = &mut self.consumers[member.consumer.0];

@@ -15,6 +15,7 @@ use crate::outbox::Absent;
 use crate::queue::Member;
 use postrider_model::PortIndex;
 use postrider_model::event::Recipient;
+use std::collections::BTreeSet;
 
 /// A message of a topic.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,8 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 struct Walker {
     member: Member,
+    /// Its subscription knows it while it walks.
+    ticket: u64,
     /// It came when the group had this before it: what is older is not for it.
     from: u64,
 }
@@ -37,6 +40,19 @@ struct Walker {
 struct Group {
     cursor: u64,
     walkers: Vec<Walker>,
+    /// Tickets of those that have left: they go from the list all together.
+    gone: Vec<u64>,
+}
+
+impl Group {
+    fn drop_gone(&mut self) {
+        if !self.gone.is_empty() {
+            self.gone.sort_unstable();
+            let gone = &self.gone;
+            self.walkers.retain(|walker| gone.binary_search(&walker.ticket).is_err());
+            self.gone.clear();
+        }
+    }
 }
 
 /// A topic.
@@ -46,7 +62,8 @@ pub(crate) struct Topic {
     /// Number of the first message of the list.
     first: u64,
     groups: Vec<Group>,
-    pub subscribers: Vec<Member>,
+    pub subscribers: BTreeSet<Member>,
+    tickets: u64,
     /// Cursors of those that stay behind and have the next message that comes before them.
     at_end: u32,
     /// It is listed among those that hold messages which somebody has not had.
@@ -62,20 +79,25 @@ impl Topic {
         self.list.push_back(Entry { message, standing });
     }
 
-    /// A consumer gets what comes from here on.
-    pub fn join(&mut self, port: PortIndex, member: Member) {
-        self.subscribers.push(member);
-        self.walk(port, member, self.end());
+    /// A consumer gets what comes from here on. Its ticket.
+    pub fn join(&mut self, port: PortIndex, member: Member) -> u64 {
+        self.subscribers.insert(member);
+        self.walk(port, member, self.end())
     }
 
     /// A consumer goes.
     pub fn leave(&mut self, port: PortIndex, member: Member, subscription: Subscription) {
-        self.subscribers.retain(|other| *other != member);
+        self.subscribers.remove(&member);
         if subscription.standing == Standing::Starved {
             self.stand(subscription.cursor, -1);
         } else {
-            self.groups[usize::from(port.0)].walkers.retain(|walker| walker.member != member);
+            self.groups[usize::from(port.0)].gone.push(subscription.cursor);
         }
+    }
+
+    /// Those that have left are not in the way of others.
+    fn drop_gone(&mut self) {
+        self.groups.iter_mut().for_each(Group::drop_gone);
     }
 
     /// Takes the first message out, whoever still wants it.
@@ -86,6 +108,7 @@ impl Topic {
 
     /// Takes the first message out though some want it: they lose it. Gives it, and how many these are.
     pub fn shed(&mut self) -> Option<(MessageIndex, u64)> {
+        self.drop_gone();
         let entry = self.list.pop_front()?;
         self.lost += entry.standing;
         let mut losers = u64::from(self.lost);
@@ -157,7 +180,7 @@ impl Topic {
         self.end()
     }
 
-    fn walk(&mut self, port: PortIndex, member: Member, from: u64) {
+    fn walk(&mut self, port: PortIndex, member: Member, from: u64) -> u64 {
         let index = usize::from(port.0);
         if self.groups.len() <= index {
             self.groups.resize_with(index + 1, Group::default);
@@ -166,7 +189,9 @@ impl Topic {
         if group.walkers.is_empty() {
             group.cursor = from;
         }
-        group.walkers.push(Walker { member, from });
+        self.tickets += 1;
+        group.walkers.push(Walker { member, ticket: self.tickets, from });
+        self.tickets
     }
 }
 
@@ -184,6 +209,7 @@ impl Broker {
         budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> bool {
+        self.destinations.get_mut(index).topic().drop_gone();
         for port in 0..self.destinations.get_mut(index).topic().groups.len() {
             loop {
                 let topic = self.destinations.get_mut(index).topic();
@@ -343,7 +369,8 @@ impl Broker {
             let caught_up = group.is_none_or(|group| group.walkers.is_empty() || group.cursor <= cursor);
             let entry = topic.entry(cursor).filter(|_| !caught_up);
             let Some(entry) = entry else {
-                topic.walk(port, member, cursor);
+                let ticket = topic.walk(port, member, cursor);
+                self.consumers[member.consumer.0].subscriptions[member.subscription as usize].cursor = ticket;
                 self.schedule(index);
                 return false;
             };

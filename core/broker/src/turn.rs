@@ -1,6 +1,7 @@
 //! The broker's part of a turn: what goes on by itself, and what is written at the end.
 
 use crate::broker::{Broker, Step};
+use crate::destination::Content;
 use crate::dispatch::Budget;
 use crate::jobs::acknowledgement_bound;
 use crate::log::Log;
@@ -154,7 +155,10 @@ impl Broker {
         for waiting in 0..self.uncommitted.len() {
             let index = self.uncommitted[waiting];
             if self.destinations.try_get(index).is_some() {
-                self.destinations.get_mut(index).queue().awaits_commit = false;
+                // The number may be another's by now.
+                if let Content::Queue(queue) = &mut self.destinations.get_mut(index).content {
+                    queue.awaits_commit = false;
+                }
                 self.schedule(index);
             }
         }
@@ -164,12 +168,14 @@ impl Broker {
     fn serve_all<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
         while budget.0 > 0 {
             if let Some(consumer) = self.hungry.pop_front() {
-                self.consumers[consumer.0].hungry = false;
+                let Some(known) = self.consumers.get_mut(consumer.0) else { continue };
+                known.hungry = false;
+                let watches = known.watches;
                 if self.feed(consumer, budget, step) {
                     self.wake(consumer);
                 }
                 // One that has caught up walks with the others again, and so gets what is the next for all.
-                if self.consumers[consumer.0].watches {
+                if watches {
                     self.serve_advisories(budget, step);
                 }
             } else if let Some(index) = self.scheduled.pop_front() {
