@@ -52,6 +52,8 @@ pub enum Counter {
     ReadFailures,
     /// Windows that could not be read so far.
     ReadsWaiting,
+    /// Segments that could not be made ready.
+    PreparationFailures,
     /// Messages whose bytes were not what they had been.
     Damaged,
     /// Segment files that are open.
@@ -66,7 +68,7 @@ pub enum Counter {
 
 impl Counter {
     const COUNT: usize = Counter::ALL.len();
-    const ALL: [Counter; 22] = [
+    const ALL: [Counter; 23] = [
         Counter::Accepted,
         Counter::Open,
         Counter::Refused,
@@ -84,6 +86,7 @@ impl Counter {
         Counter::LiveBytes,
         Counter::ReadFailures,
         Counter::ReadsWaiting,
+        Counter::PreparationFailures,
         Counter::Damaged,
         Counter::OpenFiles,
         Counter::SpoolMemory,
@@ -110,6 +113,7 @@ impl Counter {
             Counter::LiveBytes => "live_bytes",
             Counter::ReadFailures => "read_failures",
             Counter::ReadsWaiting => "reads_waiting",
+            Counter::PreparationFailures => "preparation_failures",
             Counter::Damaged => "damaged",
             Counter::OpenFiles => "open_files",
             Counter::SpoolMemory => "spool_memory_bytes",
@@ -151,6 +155,7 @@ impl ThreadCounters {
         let (failures, waiting) = turn.spool().read_failures();
         self.set(Counter::ReadFailures, journal.read_failures + failures);
         self.set(Counter::ReadsWaiting, journal.reads_waiting + waiting);
+        self.set(Counter::PreparationFailures, journal.preparation_failures);
         self.set(Counter::Damaged, broker.damaged);
         self.set(Counter::OpenFiles, journal.open_files);
         let spool = turn.spool().usage();

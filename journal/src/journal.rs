@@ -207,6 +207,7 @@ impl<S: Storage> Journal<S> {
     /// still. True: whoever waits for bytes looks again.
     pub fn try_again(&mut self, now: u64) -> bool {
         self.try_to_keep_again(now);
+        self.prepare_again(now);
         let look_again = self.cold.try_again(now);
         self.read();
         look_again
@@ -214,7 +215,7 @@ impl<S: Storage> Journal<S> {
 
     /// When there is something to be tried again, in nanoseconds of the same clock.
     pub fn deadline(&self) -> Option<u64> {
-        [self.cold.deadline(), self.aside.deadline()].into_iter().flatten().min()
+        [self.cold.deadline(), self.aside.deadline(), self.preparing.deadline()].into_iter().flatten().min()
     }
 
     /// The memory that holds the body of `len` bytes at `position` (a [`Home`]'s).

@@ -7,9 +7,14 @@ use crate::append::Bound;
 use crate::frame::FRAME_HEADER;
 use crate::image::ImageWriter;
 use crate::journal::{Journal, Prepared};
+use crate::pause::Pause;
 use crate::position::SegmentNumber;
 use crate::segment::SegmentHeader;
 use crate::storage::{Prepare, Storage};
+use crate::trouble::Trouble;
+
+/// Acknowledgements have no more than this for themselves.
+const MOST_KEPT: u64 = 16 << 20;
 
 /// What is ready, and what is under way: one at a time, so that numbers stay contiguous when one fails.
 pub(crate) struct Preparing {
@@ -18,13 +23,33 @@ pub(crate) struct Preparing {
     next_number: SegmentNumber,
     /// Bytes of an oversize segment that a batch waits for.
     wanted: Option<u64>,
+    /// Why the last one failed, until one does not.
     failed: Option<io::Error>,
+    /// It is tried again when this is over.
+    pause: Option<Pause>,
     keys: u64,
 }
 
 impl Preparing {
     pub fn new(next_number: SegmentNumber, keys: u64) -> Preparing {
-        Preparing { ready: VecDeque::new(), under_way: None, next_number, wanted: None, failed: None, keys }
+        Preparing {
+            ready: VecDeque::new(),
+            under_way: None,
+            next_number,
+            wanted: None,
+            failed: None,
+            pause: None,
+            keys,
+        }
+    }
+
+    /// When one is tried again.
+    pub fn deadline(&self) -> Option<u64> {
+        self.pause.filter(|_| self.waits()).and_then(|pause| pause.until())
+    }
+
+    fn waits(&self) -> bool {
+        self.failed.is_some() && self.under_way.is_none()
     }
 
     /// Bytes a frame may have in the next segment.
@@ -62,20 +87,34 @@ fn room_of(segment_bytes: u64, block: u32) -> u64 {
 }
 
 impl<S: Storage> Journal<S> {
-    /// Tries again after a preparation failed.
-    pub fn prepare_again(&mut self) {
-        self.preparing.failed = None;
-        self.top_up();
+    /// Tries again after a preparation failed, when its pause is over.
+    pub(crate) fn prepare_again(&mut self, now: u64) {
+        if self.preparing.waits() && self.preparing.pause.get_or_insert_default().is_over(now) {
+            self.prepare_next();
+        }
     }
 
-    /// Why the last preparation failed, until it is tried again.
-    pub fn preparation_failure(&self) -> Option<&io::Error> {
-        self.preparing.failed.as_ref()
+    /// While the medium gives no segment for what comes next: bytes that a frame of a batch may have without taking what is left
+    /// for acknowledgements.
+    pub fn room_when_short(&self) -> Option<u64> {
+        let is_short = self.preparing.failed.is_some() && self.preparing.ready.is_empty();
+        is_short.then(|| self.room().saturating_sub(self.kept_for_acknowledgements()))
+    }
+
+    /// Why the medium gives no segment: the place, and what the system said.
+    pub fn shortage(&self) -> Option<String> {
+        let error = self.preparing.failed.as_ref()?;
+        Some(format!("{}: {error}", self.storage.place()))
+    }
+
+    /// Bytes of the last segment that acknowledgements have for themselves when there is no next one.
+    pub fn kept_for_acknowledgements(&self) -> u64 {
+        (self.table.segment_bytes / 4).min(MOST_KEPT)
     }
 
     /// A frame of `frame_bytes` waits for a segment.
     pub(crate) fn want(&mut self, frame_bytes: u64) {
-        if frame_bytes > self.regular_room() && self.preparing.failed.is_none() {
+        if frame_bytes > self.regular_room() {
             let bytes = self.segment_for(frame_bytes);
             assert!(bytes <= u64::from(u32::MAX), "a batch of {frame_bytes} bytes");
             self.preparing.wanted = self.preparing.wanted.max(Some(bytes));
@@ -107,9 +146,12 @@ impl<S: Storage> Journal<S> {
 
     /// Keeps enough segments ready, as far as the disk budget goes.
     pub(crate) fn top_up(&mut self) {
-        if self.preparing.under_way.is_some() || self.preparing.failed.is_some() {
-            return;
+        if self.preparing.under_way.is_none() && self.preparing.failed.is_none() {
+            self.prepare_next();
         }
+    }
+
+    fn prepare_next(&mut self) {
         let mut bytes = self.table.segment_bytes;
         if let Some(wanted) = self.affordable_wanted() {
             bytes = wanted;
@@ -147,6 +189,7 @@ impl<S: Storage> Journal<S> {
         match result {
             Ok(writer) => {
                 self.statistics.prepared += 1;
+                (self.preparing.failed, self.preparing.pause) = (None, None);
                 self.preparing.next_number.0 += header.bytes / self.table.segment_bytes;
                 if self.preparing.wanted.is_some_and(|wanted| header.bytes >= wanted) {
                     self.preparing.wanted = None;
@@ -155,7 +198,13 @@ impl<S: Storage> Journal<S> {
                 1
             }
             Err(error) => {
+                self.statistics.preparation_failures += 1;
+                self.preparing.pause.get_or_insert_default().failed();
+                let (file, place) = (self.storage.name(header.number), self.storage.place());
+                let told = io::Error::new(error.kind(), error.to_string());
+                self.troubles.add(Trouble::Preparation { file, bytes: header.bytes, place, error: told });
                 self.preparing.failed = Some(error);
+                // An oversize segment must not keep the others from theirs.
                 self.preparing.wanted = None;
                 0
             }

@@ -17,6 +17,8 @@ pub struct Statistics {
     pub body_bytes: u64,
     /// Segments prepared.
     pub prepared: u64,
+    /// Preparations that failed; each is tried again.
+    pub preparation_failures: u64,
     /// Segments given back.
     pub recycled: u64,
     /// Windows read from cold segments.

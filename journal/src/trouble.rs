@@ -28,6 +28,17 @@ pub enum Trouble {
         /// Which record.
         about: String,
     },
+    /// A segment cannot be made ready.
+    Preparation {
+        /// Its file.
+        file: String,
+        /// Its bytes.
+        bytes: u64,
+        /// Where it is to be.
+        place: String,
+        /// What the system said.
+        error: io::Error,
+    },
     /// What is left of a damaged record cannot be written.
     NotKeptAside {
         /// The file that was to hold it.
@@ -56,6 +67,11 @@ impl fmt::Display for Trouble {
             Trouble::KeptAside { file, about } => {
                 write!(out, "damaged, and not delivered: {about}; what is left of it is kept in {file}")
             }
+            Trouble::Preparation { file, bytes, place, error } => write!(
+                out,
+                "{file} of {bytes} bytes cannot be made ready in {place}: {error}; it is tried again, and when the segment in use is \
+                 full, sends that have to be stored are refused or wait"
+            ),
             Trouble::NotKeptAside { file, error } => {
                 write!(out, "a damaged message waits until {file} can be written: {error}")
             }

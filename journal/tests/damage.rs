@@ -253,16 +253,31 @@ fn room_that_was_taken_is_there_in_the_next_segment_too() {
 }
 
 #[test]
-fn a_full_medium_is_tried_again_when_asked() {
+fn a_full_medium_is_tried_again() {
     let mut journal = Journal::recover(FakeStorage::new(SEGMENT / 2), config(), &mut |_, _| {}).unwrap();
     journal.storage_mut().settle();
     journal.poll().unwrap();
     assert!(journal.begin(Bound { records: 1, bytes: 10 }).is_err());
-    assert!(journal.preparation_failure().is_some());
+    let shortage = journal.shortage().unwrap();
+    assert!(shortage.starts_with("the journal's directory: No space left"), "{shortage}");
+    let trouble = journal.take_trouble().unwrap().to_string();
+    assert!(trouble.starts_with("segment-0000000000000000 of 65536 bytes cannot be made ready in"), "{trouble}");
+    let mut now = 0;
+    let mut wait = |journal: &mut Journal<FakeStorage>| {
+        now += 10_000_000;
+        journal.try_again(now);
+        journal.storage_mut().settle();
+        journal.poll().unwrap().prepared
+    };
+    for _ in 0..1_000 {
+        assert_eq!(wait(&mut journal), 0);
+    }
+    let failures = journal.statistics().preparation_failures;
+    assert!((8..20).contains(&failures), "{failures} in ten seconds");
     journal.storage_mut().free = 1 << 20;
-    journal.prepare_again();
-    journal.storage_mut().settle();
-    assert_eq!(journal.poll().unwrap().prepared, 1);
+    let prepared: u32 = (0..600).map(|_| wait(&mut journal)).sum();
+    assert_eq!(prepared, 1);
+    assert_eq!((journal.shortage(), journal.room_when_short()), (None, None));
     assert!(journal.begin(Bound { records: 1, bytes: 10 }).is_ok());
 }
 

@@ -83,13 +83,7 @@ impl Broker {
         }
         self.note_settled(port, publish);
         self.statistics.refused += 1;
-        let (length, budget) = (publish.record.length, step.log.disk_budget());
-        let left = budget.saturating_sub(step.log.live_log_bytes());
-        let text = format!(
-            "a message of {length} bytes does not fit into the journal, which has {left} of {budget} bytes left: consume some \
-             messages, raise the setting `journal.disk_budget_bytes`, or send smaller ones"
-        );
-        let refusal = (Failure::ResourceAllocation, text.into());
+        let refusal = (Failure::ResourceAllocation, no_place(publish.record.length, step.log).into());
         self.refuse_publish(port, connection, publish, publish.record.of(arena), refusal, step);
     }
 
@@ -110,4 +104,20 @@ impl Broker {
         connection.paused = false;
         step.out.reply(connection.port, Event::Resume { connection: connection.handle });
     }
+}
+
+/// Why the journal has no place for a message of this length.
+fn no_place<L: Log>(length: u32, log: &L) -> String {
+    if let Some(shortage) = log.shortage() {
+        return format!(
+            "a message of {length} bytes cannot be stored, because the journal gets no further segment in {shortage}; make room \
+             there, it is tried again"
+        );
+    }
+    let budget = log.disk_budget();
+    let left = budget.saturating_sub(log.live_log_bytes());
+    format!(
+        "a message of {length} bytes does not fit into the journal, which has {left} of {budget} bytes left: consume some \
+         messages, raise the setting `journal.disk_budget_bytes`, or send smaller ones"
+    )
 }

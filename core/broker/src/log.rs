@@ -37,6 +37,9 @@ pub trait Log {
     /// Bytes that a segment of the spool takes.
     fn spool_segment_bytes(&self, segment: SegmentNumber) -> u64;
 
+    /// Why there is no room for what has to be stored, though the disk budget has some: the place, and what the system said.
+    fn shortage(&self) -> Option<String>;
+
     /// What is left of the damaged record of `length` bytes at this position.
     fn remains(&self, store: Store, position: Position, length: u32) -> Remains;
 

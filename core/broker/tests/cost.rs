@@ -52,6 +52,10 @@ impl Log for NoLog {
         1 << 26
     }
 
+    fn shortage(&self) -> Option<String> {
+        None
+    }
+
     fn remains(&self, _store: Store, _position: Position, _length: u32) -> Remains {
         unreachable!("nothing is damaged here")
     }

@@ -124,6 +124,8 @@ pub struct TestLog {
     pub asked: Vec<Position>,
     /// Records come from windows of the disk: of the memory each is checked alone.
     pub windows: bool,
+    /// Why the medium gives no segment.
+    pub shortage: Option<String>,
     /// What was kept aside, by sequence: which message, and its bytes.
     pub aside: BTreeMap<u64, (String, Vec<u8>)>,
     /// Files that are to be written wait.
@@ -280,6 +282,10 @@ impl Log for TestLog {
 
     fn spool_segment_bytes(&self, _: SegmentNumber) -> u64 {
         self.segment()
+    }
+
+    fn shortage(&self) -> Option<String> {
+        self.shortage.clone()
     }
 
     fn remains(&self, store: Store, position: Position, length: u32) -> Remains {

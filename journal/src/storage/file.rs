@@ -295,6 +295,10 @@ impl Storage for FileStorage {
         self.files.free().unwrap_or(0)
     }
 
+    fn place(&self) -> String {
+        self.files.directory.display().to_string()
+    }
+
     fn open_files(&self) -> usize {
         self.open.len()
     }

@@ -103,17 +103,21 @@ impl SpareFiles {
     pub fn prepare(&mut self, files: &Files, prepare: Prepare) -> io::Result<(ImageWriter, File)> {
         let bytes = prepare.header.bytes;
         let block = prepare.header.encode();
-        let (path, file) = match self.take(files, bytes)? {
+        let (path, opened) = match self.take(files, bytes)? {
             Some(path) => {
-                let file = files.open(&path, false, true)?;
-                (path, file)
+                let opened = files.open(&path, false, true);
+                (path, opened)
             }
-            None => self.create(files, bytes)?,
+            None => self.create(files, bytes).map(|(path, file)| (path, Ok(file)))?,
         };
-        direct::write_header(&file, &block)?;
-        file.sync_all()?;
-        std::fs::rename(&path, files.segment(prepare.header.number))?;
-        files.sync_names()?;
+        let named = opened.and_then(|file| {
+            direct::write_header(&file, &block)?;
+            file.sync_all()?;
+            std::fs::rename(&path, files.segment(prepare.header.number))?;
+            files.sync_names()?;
+            Ok(file)
+        });
+        let file = named.inspect_err(|_| self.keep(path, bytes))?;
         let mut image = match files.medium {
             Medium::Direct => {
                 let reused = prepare.image.and_then(|image| ImageWriter::reuse(image).ok());
@@ -142,6 +146,13 @@ impl SpareFiles {
             std::fs::remove_file(&old)?;
         }
         files.sync_names()
+    }
+
+    /// A file that did not become a segment is there for the next try.
+    fn keep(&mut self, path: PathBuf, bytes: u64) {
+        if path.exists() {
+            self.spares.get_or_insert_default().push((path, bytes));
+        }
     }
 
     fn take(&mut self, files: &Files, bytes: u64) -> io::Result<Option<PathBuf>> {

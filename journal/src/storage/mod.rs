@@ -124,6 +124,10 @@ pub trait Storage {
     fn open_files(&self) -> usize {
         0
     }
+    /// Where all of it is, in reports.
+    fn place(&self) -> String {
+        "the journal's directory".to_owned()
+    }
     /// What a segment is called in reports.
     fn name(&self, segment: SegmentNumber) -> String {
         format!("segment-{:016x}", segment.0)

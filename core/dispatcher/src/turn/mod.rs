@@ -26,6 +26,9 @@ const UNHURRIED_NANOS: u64 = 10_000_000;
 /// Nanoseconds in which nothing was appended, after which a frame of its own proves the last group durable (R2).
 const REST_NANOS: u64 = 100_000_000;
 
+/// The same while the medium gives no further segment: each sync takes a block of what is left.
+const UNHURRIED_NANOS_WHEN_SHORT: u64 = 1_000_000_000;
+
 /// Batches of deliveries that one turn makes for a port at most.
 const DELIVERY_BATCHES: usize = 2;
 
@@ -239,7 +242,9 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         self.parked_wait = false;
         for most in [limits::BATCH_COMMANDS, 1] {
             let Some(slice) = self.broker.parked_slice(most, &self.logs) else { return false };
-            if self.logs.journal.begin(slice.bound).is_ok() {
+            let short = self.logs.journal.room_when_short();
+            let fits = short.is_none_or(|room| slice.bound.frame_bytes() <= room);
+            if fits && self.logs.journal.begin(slice.bound).is_ok() {
                 self.broker.unpark(slice, now, &mut self.logs, &mut self.outbox);
                 return true;
             }
@@ -258,12 +263,16 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
 
     /// Takes room for a batch in the journal. Where its disk budget has none, and reclaim will make none, the sends that do not fit
     /// are refused, so that they do not hold up what their port brings besides, acknowledgements above all (R6, R24). Gives their
-    /// places in the batch: none, as a rule.
+    /// places in the batch: none, as a rule. So it is while the medium gives no further segment.
     fn begin(&mut self, port: PortIndex, batch: &CommandBatch) -> Result<Vec<usize>, NotReady> {
         if !self.broker.has_sequences(port, batch) {
             return Err(NotReady);
         }
         let (journal, broker) = (&mut self.logs.journal, &self.broker);
+        if let Some(room) = journal.room_when_short() {
+            let (bound, refused) = broker.bound_within(port, batch, room);
+            return journal.begin(bound).map(|()| refused);
+        }
         let bound = broker.bound(port, batch);
         let begun = journal.begin(bound);
         if begun.is_ok() || journal.affords(bound) || broker.walks() {
@@ -307,13 +316,20 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         let committed = journal.committed();
         let since = *self.unsynced_since.get_or_insert(now.nanos);
         let waited_for = self.broker.wants_sync() || self.returns.iter().any(|returns| returns.waits(committed));
-        let due = waited_for || unsynced >= UNHURRIED_BYTES || now.nanos >= since + UNHURRIED_NANOS;
+        let due = waited_for || unsynced >= UNHURRIED_BYTES || now.nanos >= since + self.unhurried_nanos();
         if !due || journal.in_flight() {
             return;
         }
         if !self.gathering.holds(unsynced, now.nanos) && self.logs.journal.submit() {
             self.unsynced_since = None;
             self.gathering.submitted(unsynced, now.nanos);
+        }
+    }
+
+    fn unhurried_nanos(&self) -> u64 {
+        match self.logs.journal.room_when_short() {
+            Some(_) => UNHURRIED_NANOS_WHEN_SHORT,
+            None => UNHURRIED_NANOS,
         }
     }
 
@@ -336,7 +352,8 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     }
 
     fn deadline(&self, now: Now) -> Option<u64> {
-        let sync = self.unsynced_since.map(|since| since + UNHURRIED_NANOS).filter(|_| !self.logs.journal.in_flight());
+        let sync =
+            self.unsynced_since.map(|since| since + self.unhurried_nanos()).filter(|_| !self.logs.journal.in_flight());
         let gathered = self.gathering.until();
         let rest = (self.rest.since + REST_NANOS > now.nanos && !self.logs.journal.is_proven())
             .then_some(self.rest.since + REST_NANOS);
