@@ -223,7 +223,7 @@ impl Client {
 /// What the numbers in commands mean, as a broker sees it, checked against what is in the records.
 #[derive(Default)]
 pub struct Model {
-    destinations: HashMap<u32, Destination>,
+    destinations: HashMap<u32, Box<[Destination]>>,
     producers: HashMap<u32, i64>,
     consumers: HashMap<ConsumerHandle, Vec<u8>>,
     pub publishes: usize,
@@ -239,7 +239,7 @@ impl Model {
                 Command::DefineDestination { number, destinations, .. } => {
                     assert!(*number < limits::CONNECTION_DESTINATIONS);
                     self.definitions += 1;
-                    self.destinations.insert(*number, destinations[0].clone());
+                    self.destinations.insert(*number, destinations.clone());
                 }
                 Command::OpenProducer(open) => {
                     assert!(self.producers.insert(open.producer, open.value).is_none(), "the number is free");
@@ -263,7 +263,7 @@ impl Model {
         self.publishes += 1;
         let view = MessageView::parse(record).unwrap();
         let (kind, name) = view.destination_field(Tag::Destination).unwrap();
-        assert_eq!(self.destinations[&publish.destination], Destination::new(kind, name));
+        assert_eq!(*self.destinations[&publish.destination], *Destination::parts(kind, name).unwrap());
         let value = view.header().producer_value;
         let open = self.producers.iter().find(|(_, other)| **other == value).map(|(number, _)| *number);
         assert_eq!(publish.producer, open.unwrap_or(Publish::NO_PRODUCER));
