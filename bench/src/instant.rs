@@ -66,6 +66,10 @@ impl Storage for InstantStorage {
         Ok(())
     }
 
+    fn replace(&mut self, _: SegmentNumber, _: &[u8], _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
     fn read_table(&mut self, _: usize) -> io::Result<Option<Vec<u8>>> {
         Ok(None)
     }

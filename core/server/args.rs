@@ -48,6 +48,10 @@ pub struct ServeArguments {
     /// How segments reach the disk. [default: auto]
     #[arg(long, value_enum)]
     pub storage: Option<StorageWay>,
+    /// A file of the data directory that is missing or not what it should be, and whose messages are given up; what it holds is kept
+    /// under another name. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub give_up: Vec<PathBuf>,
     /// Name of the broker, as clients see it. [default: postrider]
     #[arg(long, value_name = "BROKER")]
     pub name: Option<String>,

@@ -33,6 +33,9 @@ pub struct Config {
     pub dead_letters: DeadLetters,
     /// What becomes of senders when there is no room.
     pub flow: Flow,
+    /// Names of files that are given up; on the command line only: it is for one start.
+    #[serde(skip)]
+    pub give_up: Vec<String>,
 }
 
 /// What becomes of senders when there is no room.
@@ -108,6 +111,7 @@ impl Default for Config {
             journal: Journal::default(),
             dead_letters: DeadLetters::default(),
             flow: Flow::default(),
+            give_up: Vec::new(),
         }
     }
 }
@@ -185,7 +189,9 @@ impl Config {
     }
 
     fn override_by(&mut self, arguments: &ServeArguments) {
-        let ServeArguments { config: _, data_dir, listen, cores, io, storage, name } = arguments;
+        let ServeArguments { config: _, data_dir, listen, cores, io, storage, name, give_up } = arguments;
+        self.give_up =
+            give_up.iter().filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned())).collect();
         if let Some(directory) = data_dir {
             self.data_dir.clone_from(directory);
         }

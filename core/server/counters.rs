@@ -58,6 +58,7 @@ pub enum Counter {
     Damaged,
     /// Segment files that are open.
     OpenFiles,
+    SetAside,
     /// Bytes of the spool in memory.
     SpoolMemory,
     /// Bytes of the spool on the disk.
@@ -68,7 +69,7 @@ pub enum Counter {
 
 impl Counter {
     const COUNT: usize = Counter::ALL.len();
-    const ALL: [Counter; 23] = [
+    const ALL: [Counter; 24] = [
         Counter::Accepted,
         Counter::Open,
         Counter::Refused,
@@ -89,6 +90,7 @@ impl Counter {
         Counter::PreparationFailures,
         Counter::Damaged,
         Counter::OpenFiles,
+        Counter::SetAside,
         Counter::SpoolMemory,
         Counter::SpoolDisk,
         Counter::Shed,
@@ -116,6 +118,7 @@ impl Counter {
             Counter::PreparationFailures => "preparation_failures",
             Counter::Damaged => "damaged",
             Counter::OpenFiles => "open_files",
+            Counter::SetAside => "set_aside",
             Counter::SpoolMemory => "spool_memory_bytes",
             Counter::SpoolDisk => "spool_disk_bytes",
             Counter::Shed => "shed",
@@ -158,6 +161,7 @@ impl ThreadCounters {
         self.set(Counter::PreparationFailures, journal.preparation_failures);
         self.set(Counter::Damaged, broker.damaged);
         self.set(Counter::OpenFiles, journal.open_files);
+        self.set(Counter::SetAside, journal.set_aside);
         let spool = turn.spool().usage();
         self.set(Counter::SpoolMemory, spool.memory_bytes);
         self.set(Counter::SpoolDisk, spool.disk_bytes);

@@ -11,7 +11,7 @@ pub enum Exit {
     Failure = 1,
     /// Bad arguments or configuration.
     Usage = 2,
-    /// The data directory cannot be used; nothing was touched.
+    /// The data directory cannot be used; nothing that counts in it was changed.
     DataDirectory = 3,
     /// An address cannot be listened on.
     Listen = 4,

@@ -9,7 +9,7 @@ use postrider_broker::{Broker, Mended};
 use postrider_dispatcher::wake::{Alarm, Waker};
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::spill::FileSpill;
-use postrider_journal::{FileStorage, Journal, Medium, OpenError, Recovery, Spool, SpoolConfig};
+use postrider_journal::{FileStorage, GivenUp, Journal, Medium, OpenError, Recovery, Spool, SpoolConfig};
 use postrider_model::Now;
 
 use crate::args::StorageWay;
@@ -59,6 +59,7 @@ pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) 
     let mut broker = Broker::new(broker_settings(config, identity));
     let journal = recover(storage, config, &mut broker)?;
     report(journal.recovery());
+    report_given_up(journal.recovery(), config);
     report_mended(&broker.recovered(now, journal.recovery().damages));
     let spool = Spool::new(spill, spool_settings(config, journal.spool_budget()));
     Ok(Stores { broker, journal, spool, workers })
@@ -66,7 +67,7 @@ pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) 
 
 fn recover(storage: FileStorage, config: &Config, broker: &mut Broker) -> Result<Journal<FileStorage>, Fatal> {
     let mut refused = None;
-    let journal = Journal::recover(storage, journal_settings(config), &mut |record, home| {
+    let read = Journal::examine(storage, journal_settings(config), &mut |record, home| {
         if let Err(error) = broker.recover(record, home)
             && refused.is_none()
         {
@@ -75,7 +76,7 @@ fn recover(storage: FileStorage, config: &Config, broker: &mut Broker) -> Result
     })
     .map_err(Fatal::with::<OpenError>(Exit::DataDirectory))?;
     match refused {
-        None => Ok(journal),
+        None => read.begin().map_err(Fatal::with(Exit::DataDirectory)),
         Some(error) => Err(Fatal::with(Exit::DataDirectory)(anyhow::Error::from(error))),
     }
 }
@@ -112,6 +113,21 @@ fn report(recovery: &Recovery) {
     }
     if recovery.records > 0 {
         tracing::info!(records = recovery.records, bytes = recovery.bytes, "recovered");
+    }
+}
+
+/// What was given up on purpose, and what the directory has in another way than the settings.
+fn report_given_up(recovery: &Recovery, config: &Config) {
+    for GivenUp { file, kept_as } in &recovery.given_up {
+        tracing::error!("{file} is given up, with all messages that only it held; what it holds is kept as {kept_as}");
+    }
+    let named = |name: &str| recovery.given_up.iter().any(|given_up| given_up.file == name);
+    for name in config.give_up.iter().filter(|name| !named(name)) {
+        tracing::warn!("--give-up {name}: it is as it should be but for what is listed above, and stays");
+    }
+    let (here, set) = (recovery.segment_bytes, config.journal.segment_bytes);
+    if here != set {
+        tracing::warn!("journal.segment_bytes is {set}; this directory was made with {here}, which counts");
     }
 }
 
@@ -167,6 +183,7 @@ fn journal_settings(config: &Config) -> postrider_journal::Config {
         disk_budget: (journal.disk_budget_bytes > 0).then_some(journal.disk_budget_bytes),
         spool_budget: (journal.spool_disk_bytes > 0).then_some(journal.spool_disk_bytes),
         keys: identity::random_number(),
+        give_up: config.give_up.clone(),
         node: postrider_journal::body_crc(config.name.as_bytes()),
         ..postrider_journal::Config::default()
     }

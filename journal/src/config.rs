@@ -33,6 +33,8 @@ pub struct Config {
     pub keys: u64,
     /// CRC-32 of the node's name.
     pub node: u32,
+    /// Names of files whose records are given up, should they not be what they should.
+    pub give_up: Vec<String>,
 }
 
 impl Default for Config {
@@ -48,11 +50,16 @@ impl Default for Config {
             prepared: 1,
             keys: 0,
             node: 0,
+            give_up: Vec::new(),
         }
     }
 }
 
 impl Config {
+    pub(crate) fn gives_up(&self, file: &str) -> bool {
+        self.give_up.iter().any(|given_up| given_up == file)
+    }
+
     /// Panics on sizes that cannot work: they are our own mistake, the server checks what an operator wrote.
     pub(crate) fn check(&self) {
         assert!(self.block >= 4096 && self.block.is_power_of_two(), "block {}", self.block);

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::position::SegmentNumber;
+use crate::position::{Position, SegmentNumber};
 use crate::segment::FORMAT_VERSION;
 
 /// Why a journal's directory cannot be opened. Nothing in it was changed.
@@ -58,13 +58,52 @@ pub enum OpenError {
     #[error("the epoch table lists {0} starts and is full: nothing at the front of the log was released since")]
     TooManyLives(usize),
     /// A segment between head and end is not there.
-    #[error("segment {0} of the journal is missing ({1}): put the file back")]
+    #[error(
+        "segment {0} of the journal is missing ({1}): put the file back, or give up what it held with `postrider serve --give-up {1}`"
+    )]
     Missing(SegmentNumber, String),
     /// The last segment cannot be read without its header.
     #[error(
-        "both copies of the header of segment {0} ({1}), the log's last, are damaged: restore the file, or move it away to give up what it holds"
+        "both copies of the header of segment {0} ({1}), the log's last, are damaged: put a good copy of the file back, or give up what it holds with `postrider serve --give-up {1}`"
     )]
     NoSegmentHeader(SegmentNumber, String),
+    /// A file that is not what it should be.
+    #[error(
+        "{file} {what}: put the right file back, or give up what it should hold with `postrider serve --give-up {file}`; what it holds is kept aside then"
+    )]
+    Contradiction {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The epoch table is not the newest one.
+    #[error(
+        "{file} has frames of life {life} at {position}, and the epoch table (epochs-0, epochs-1) is from before that life: put the newest copies of both back"
+    )]
+    OlderTable {
+        /// The segment.
+        file: String,
+        /// A life that the table does not know.
+        life: u32,
+        /// Where it wrote.
+        position: Position,
+    },
+    /// A part of a segment cannot be read. Nothing is known of what is there.
+    #[error(
+        "the journal cannot be read ({file}, {len} bytes at {offset}): {error}; look after the disk and start again, or give up what cannot be read of it with `postrider serve --give-up {file}`"
+    )]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// First byte that cannot be read.
+        offset: u64,
+        /// How many.
+        len: u64,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
     /// The medium refused.
     #[error("the journal cannot be {doing}: {error}")]
     Io {

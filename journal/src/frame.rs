@@ -95,7 +95,7 @@ impl Seed {
         (self.key as u32) ^ (position.0 as u32) ^ self.epoch.0.wrapping_mul(0x9E37_79B1)
     }
 
-    fn magic(self) -> u32 {
+    pub fn magic(self) -> u32 {
         if planted("unseeded-checksum") { MAGIC } else { MAGIC ^ (self.key >> 32) as u32 }
     }
 

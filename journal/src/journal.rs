@@ -228,6 +228,7 @@ impl<S: Storage> Journal<S> {
         let answer = self.cold.lookup(segment.number, (position, len), seed);
         if matches!(answer, Lookup::Damaged) {
             self.statistics.damaged += 1;
+            self.note_damage(position);
         }
         answer
     }
@@ -255,6 +256,14 @@ impl<S: Storage> Journal<S> {
     pub(crate) fn standing(&self) -> Standing {
         let durable = self.marks.durable.get();
         Standing { durable, committed: self.committed(), head: self.head.declared() }
+    }
+
+    /// What a segment holds is kept when it goes.
+    fn note_damage(&mut self, position: Position) {
+        let after = self.segments.partition_point(|segment| segment.start <= position);
+        if let Some(segment) = after.checked_sub(1).and_then(|index| self.segments.get_mut(index)) {
+            segment.damaged = true;
+        }
     }
 
     pub(crate) fn segment_at(&self, position: Position) -> Option<&Segment> {
@@ -308,6 +317,7 @@ impl<S: Storage> Journal<S> {
             start,
             bytes: header.bytes,
             image: Some(Arc::clone(writer.image())),
+            damaged: false,
         });
         let segment = self.segments.back().expect("just pushed");
         let seed = segment.seed(self.epoch);

@@ -40,7 +40,7 @@ pub use frame::{FIRST_IGNORABLE_KIND, Record, body_crc};
 pub use image::{Extent, Image, ImageWriter};
 pub use journal::{Journal, Progress};
 pub use position::{Epoch, Home, Position, SegmentNumber};
-pub use recovery::{Cut, Damage, DamageKind, Recovery, Visit};
+pub use recovery::{Cut, Damage, DamageKind, GivenUp, Recovered, Recovery, Visit};
 pub use spill::{NoSpill, Spill, Spilled};
 pub use spool::{Generation, Pressure, Spool, SpoolConfig, SpoolUse};
 pub use statistics::Statistics;

@@ -129,8 +129,13 @@ impl<S: Storage> Journal<S> {
                 self.retired.push(image);
             }
             self.unserved |= self.cold.forget(segment.number);
-            self.storage.recycle(segment.number);
-            self.statistics.recycled += 1;
+            if segment.damaged {
+                self.storage.set_aside(segment.number);
+                self.statistics.set_aside += 1;
+            } else {
+                self.storage.recycle(segment.number);
+                self.statistics.recycled += 1;
+            }
         }
     }
 }

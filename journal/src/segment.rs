@@ -100,6 +100,8 @@ pub(crate) struct Segment {
     pub bytes: u64,
     /// Its memory, while it is within `hot_bytes`. The active segment's image is here too.
     pub image: Option<Arc<Image>>,
+    /// Something of it is not as it was written.
+    pub damaged: bool,
 }
 
 impl Segment {

@@ -21,6 +21,8 @@ pub struct Statistics {
     pub preparation_failures: u64,
     /// Segments given back.
     pub recycled: u64,
+    /// Segments given back that were damaged: their files are kept.
+    pub set_aside: u64,
     /// Windows read from cold segments.
     pub windows: u64,
     /// Bytes of these windows.

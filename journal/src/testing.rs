@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::image::{Image, ImageWriter};
 use crate::position::SegmentNumber;
-use crate::storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Write};
+use crate::storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Unreadable, Write};
 
 /// What a medium writes as a whole.
 pub const SECTOR: usize = 512;
@@ -61,6 +61,7 @@ enum Request {
     Prepare(Prepare),
     Recycle(SegmentNumber),
     Keep(String, Arc<[u8]>),
+    Remove(SegmentNumber),
 }
 
 impl FakeStorage {
@@ -76,6 +77,7 @@ impl FakeStorage {
             Some(Request::Prepare(prepare)) => self.do_prepare(prepare),
             Some(Request::Recycle(segment)) => self.do_recycle(segment),
             Some(Request::Keep(name, bytes)) => self.do_keep(name, &bytes),
+            Some(Request::Remove(segment)) => drop(self.disks.remove(&segment)),
             None => return false,
         }
         true
@@ -181,6 +183,22 @@ impl FakeStorage {
     pub fn forge(&mut self, segment: SegmentNumber, offset: usize, bytes: &[u8]) {
         let disk = self.disks.get_mut(&segment).expect("a segment");
         disk.durable[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Puts other bytes in the place of a segment's file, or a file where none was.
+    pub fn put(&mut self, segment: SegmentNumber, bytes: Vec<u8>) {
+        self.disks.insert(segment, Disk { durable: bytes, cached: BTreeMap::new() });
+    }
+
+    /// The copies of the epoch table.
+    #[must_use]
+    pub fn tables(&self) -> [Option<Vec<u8>>; 2] {
+        self.tables.clone()
+    }
+
+    /// Puts other copies in their place.
+    pub fn put_tables(&mut self, tables: [Option<Vec<u8>>; 2]) {
+        self.tables = tables;
     }
 
     /// Takes a segment's file away.
@@ -307,7 +325,7 @@ impl Storage for FakeStorage {
         let file = |(number, disk): (&SegmentNumber, &Disk)| SegmentFile {
             number: *number,
             bytes: disk.durable.len() as u64,
-            header: disk.durable[..4096].to_vec(),
+            header: disk.durable[..disk.durable.len().min(4096)].to_vec(),
         };
         Ok(self.disks.iter().map(file).collect())
     }
@@ -316,7 +334,14 @@ impl Storage for FakeStorage {
         let bytes = self.contents(segment);
         let mut writer = ImageWriter::anonymous(bytes.len())?;
         writer.write(0, &bytes);
-        Ok(Loaded { writer, unreadable: Vec::new() })
+        let hit = self.unreadable.iter().filter(|(number, _)| *number == segment);
+        let mut unreadable = Vec::new();
+        for (_, range) in hit {
+            writer.bytes_mut(range.start as usize, (range.end - range.start) as usize).fill(0);
+            let error = io::Error::from_raw_os_error(5);
+            unreadable.push(Unreadable { offset: range.start, len: range.end - range.start, error });
+        }
+        Ok(Loaded { writer, unreadable })
     }
 
     fn adopt(&mut self, _: SegmentNumber, loaded: ImageWriter) -> io::Result<ImageWriter> {
@@ -328,6 +353,21 @@ impl Storage for FakeStorage {
         let disk = self.disks.get_mut(&segment).expect("a segment");
         for (sector, bytes) in std::mem::take(&mut disk.cached) {
             disk.durable[sector * SECTOR..][..SECTOR].copy_from_slice(&bytes);
+        }
+        Ok(())
+    }
+
+    fn set_aside(&mut self, segment: SegmentNumber) {
+        if let Some(disk) = self.disks.get(&segment) {
+            self.aside.insert(format!("damaged-segment-{:016x}", segment.0), disk.durable.clone());
+        }
+        self.requests.push_back(Request::Remove(segment));
+    }
+
+    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<()> {
+        let disk = Disk { durable: bytes.to_vec(), cached: BTreeMap::new() };
+        if let Some(old) = self.disks.insert(segment, disk) {
+            self.aside.insert(keep_as.to_owned(), old.durable);
         }
         Ok(())
     }

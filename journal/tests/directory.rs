@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::spill::FileSpill;
-use postrider_journal::storage::worker::Step;
+use postrider_journal::storage::worker::{Step, Workers};
 use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Record, body_crc};
 
 const SEGMENT: u64 = 256 << 10;
@@ -19,6 +19,12 @@ fn storage(directory: &Path) -> Result<FileStorage, OpenError> {
 
 /// A life that fills some segments and gives the first ones back.
 fn live(directory: &Path) {
+    live_until(directory, u64::MAX);
+}
+
+/// The same, until the process is killed after so many operations of its workers. Whether it came to its end.
+fn live_until(directory: &Path, operations: u64) -> bool {
+    let mut left = operations;
     let options =
         OpenOptions { directory: directory.to_owned(), medium: Medium::Direct, waker: Arc::new(|| {}), min_free: 0 };
     let (storage, mut workers) = FileStorage::open(options).unwrap();
@@ -29,23 +35,43 @@ fn live(directory: &Path) {
     let body = [7; 60_000];
     for sequence in 0..20 {
         while journal.begin(Bound { records: 1, bytes: 60_000 }).is_err() {
-            while workers.step() == Step::Work {}
+            if !work(&mut workers, &mut left) {
+                return false;
+            }
             journal.poll().unwrap();
         }
         let body_crc = body_crc(&body);
         journal.stage(&Record { kind: 1, flags: 0, sequence, meta: &[], body: &body, body_crc });
         journal.seal();
         journal.submit();
-        while workers.step() == Step::Work {}
+        if !work(&mut workers, &mut left) {
+            return false;
+        }
         journal.poll().unwrap();
     }
     let head = journal.front().unwrap().0 + 3;
     journal.set_head(postrider_journal::SegmentNumber(head));
     for _ in 0..4 {
         journal.submit();
-        while workers.step() == Step::Work {}
+        if !work(&mut workers, &mut left) {
+            return false;
+        }
         journal.poll().unwrap();
     }
+    journal.end().unwrap();
+    true
+}
+
+/// Lets the workers do what there is, one operation at a time. Whether they may go on.
+fn work(workers: &mut Workers, left: &mut u64) -> bool {
+    while *left > 0 {
+        *left -= 1;
+        let each = [&mut workers.helper, &mut workers.flusher, &mut workers.reader];
+        if each.into_iter().all(|worker| worker.step() == Step::Idle) {
+            return true;
+        }
+    }
+    false
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -106,4 +132,21 @@ fn a_directory_has_one_owner_with_its_lock_removed_too() {
     assert!(matches!(storage(directory.path()).err(), Some(OpenError::Locked(_))));
     drop(owner);
     assert!(storage(directory.path()).is_ok());
+}
+
+#[test]
+fn a_kill_between_any_two_operations_leaves_a_directory_that_starts() {
+    let mut operations = 0;
+    loop {
+        let directory = tempfile::tempdir().unwrap();
+        live(directory.path());
+        let whole = live_until(directory.path(), operations);
+        live_until(directory.path(), 3 + operations % 5);
+        live(directory.path());
+        if whole {
+            break;
+        }
+        operations += 1;
+    }
+    assert!(operations > 20, "{operations}");
 }

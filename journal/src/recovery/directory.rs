@@ -17,6 +17,10 @@ pub(crate) struct Found {
     pub header: Option<SegmentHeader>,
     /// Both copies of it are good.
     pub intact: bool,
+    /// How it contradicts its name or its header.
+    pub wrong: Option<String>,
+    /// It was given up: a segment without records stands for it.
+    pub placeholder: bool,
 }
 
 /// All segment files, by number.
@@ -44,14 +48,25 @@ impl Directory {
         for file in files {
             let name = storage.name(file.number);
             let header = match SegmentHeader::decode(&file.header) {
-                Ok(header) => (header.number == file.number && header.bytes == file.bytes).then_some(header),
+                Ok(header) => Some(header),
                 Err(BadHeader::Damaged) => None,
                 Err(BadHeader::Version(version)) => return Err(OpenError::version(name, version)),
             };
             let start = Position(file.number.0 * table.segment_bytes);
             let data_start = start + u64::from(table.block);
             let intact = SegmentHeader::intact(&file.header);
-            found.push(Found { number: file.number, name, start, data_start, bytes: file.bytes, header, intact });
+            let wrong = contradiction(&file, header.as_ref(), table);
+            found.push(Found {
+                number: file.number,
+                name,
+                start,
+                data_start,
+                bytes: file.bytes,
+                header,
+                intact,
+                wrong,
+                placeholder: false,
+            });
         }
         found.sort_by_key(|found| found.number);
         Ok(Directory { found })
@@ -63,6 +78,31 @@ impl Directory {
         let found = &self.found[after.checked_sub(1)?];
         (position < found.end()).then_some(found)
     }
+}
+
+/// How a file contradicts its name, its header, or the table.
+fn contradiction(file: &SegmentFile, header: Option<&SegmentHeader>, table: &EpochTable) -> Option<String> {
+    let Some(header) = header else {
+        let whole = file.bytes > 0 && file.bytes.is_multiple_of(table.segment_bytes);
+        return (!whole).then(|| format!("has {} bytes, which no segment of this directory has", file.bytes));
+    };
+    let newest = table.newest().map_or(0, |life| life.epoch.0);
+    if header.number != file.number {
+        return Some(format!("holds segment {} of the log, by its header", header.number));
+    }
+    if header.bytes != file.bytes {
+        let (bytes, said) = (file.bytes, header.bytes);
+        return Some(format!(
+            "has {bytes} bytes where its header says {said} (`truncate -s {said}` if nothing else happened to it)"
+        ));
+    }
+    if header.block != table.block || header.bytes == 0 || !header.bytes.is_multiple_of(table.segment_bytes) {
+        return Some("is a segment of a directory with other sizes".into());
+    }
+    (header.epoch.0 > newest).then(|| {
+        let epoch = header.epoch.0;
+        format!("was made in life {epoch}, and the epoch table (epochs-0, epochs-1) knows none after {newest}: either is not of this log, or an older copy")
+    })
 }
 
 /// The better copy of the epoch table, and whether the other is as good; `None` in a new directory.

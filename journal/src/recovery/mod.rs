@@ -1,6 +1,8 @@
 //! From a directory to a journal: what was durable is visited, what is torn is cut, what is damaged is named.
 
 mod directory;
+mod give_up;
+mod report;
 mod scan;
 mod tail;
 mod visit;
@@ -27,6 +29,7 @@ use crate::storage::{Storage, Unreadable};
 use crate::trouble::Troubles;
 use crate::watermark::Watermarks;
 use directory::{Directory, Found};
+pub use report::{Cut, Damage, DamageKind, GivenUp, Recovery};
 pub(crate) use scan::Scan;
 use tail::Tail;
 pub use visit::Visit;
@@ -34,94 +37,23 @@ use visit::Walk;
 
 /// Bytes of a segment that hold the two copies of its header.
 const COPIES: u64 = 2112;
-/// Damages listed at most; all are counted.
-const MAX_DAMAGES: usize = 10_000;
-
-/// What a recovery found.
-#[derive(Clone, Debug, Default)]
-pub struct Recovery {
-    /// Records visited.
-    pub records: u64,
-    /// Bytes of their bodies.
-    pub bytes: u64,
-    /// What was not as it had been written, the first ten thousand.
-    pub damage: Vec<Damage>,
-    /// How many there were.
-    pub damages: u64,
-    /// What was cut off the end and saved aside.
-    pub cut: Option<Cut>,
-    /// One copy of the epoch table was damaged, and is repaired.
-    pub table_repaired: bool,
-}
-
-/// Bytes that are not as they were written.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Damage {
-    /// The file.
-    pub file: String,
-    /// Its segment.
-    pub segment: SegmentNumber,
-    /// Where in the file.
-    pub offset: u64,
-    /// Bytes concerned.
-    pub len: u64,
-    /// The record's sequence, where it can be told.
-    pub sequence: Option<u64>,
-    /// What was hit.
-    pub kind: DamageKind,
-}
-
-/// What a damage hit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DamageKind {
-    /// A body: this record is lost.
-    Body,
-    /// A directory's entry: this record is lost.
-    Entry,
-    /// A directory, in places that no record can be named for.
-    Directory,
-    /// A frame's header; records found by the directory's marker were visited.
-    Frame,
-    /// Both copies of a segment's header: all its records are lost.
-    Segment,
-    /// One copy of a segment's header: nothing is lost.
-    SegmentHeader,
-}
-
-/// Bytes beyond the log's end: torn, never answered for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cut {
-    /// The log's end.
-    pub from: Position,
-    /// Bytes saved.
-    pub bytes: u64,
-    /// Names of the copies.
-    pub names: Vec<String>,
-}
-
-impl Recovery {
-    fn add_damage(
-        &mut self,
-        file: &str,
-        segment: SegmentNumber,
-        offset: u64,
-        len: u64,
-        sequence: Option<u64>,
-        kind: DamageKind,
-    ) {
-        self.damages += 1;
-        if self.damage.len() < MAX_DAMAGES {
-            self.damage.push(Damage { file: file.to_owned(), segment, offset, len, sequence, kind });
-        }
-    }
+/// A log that was read, in a directory that is as it was.
+pub struct Recovered<S: Storage> {
+    storage: S,
+    config: Config,
+    table: EpochTable,
+    directory: Directory,
+    report: Recovery,
+    tail: Tail,
+    visited: Visited,
 }
 
 /// A recovery under way.
 struct Recovering<'a, S: Storage> {
     storage: &'a mut S,
     config: &'a Config,
-    table: EpochTable,
-    directory: Directory,
+    table: &'a EpochTable,
+    directory: &'a mut Directory,
     report: Recovery,
 }
 
@@ -132,6 +64,8 @@ struct Visited {
     hot_bytes: u64,
     /// The last segment's memory, still writable, and its records.
     last: Option<(ImageWriter, u32)>,
+    /// Whole segments that take the place of what was given up.
+    replaced: Vec<(SegmentNumber, ImageWriter)>,
 }
 
 impl<S: Storage> Journal<S> {
@@ -140,7 +74,15 @@ impl<S: Storage> Journal<S> {
     ///
     /// # Errors
     /// The directory cannot be used. Nothing that counts in it was changed.
-    pub fn recover(mut storage: S, config: Config, visit: &mut Visit<'_>) -> Result<Journal<S>, OpenError> {
+    pub fn recover(storage: S, config: Config, visit: &mut Visit<'_>) -> Result<Journal<S>, OpenError> {
+        Journal::examine(storage, config, visit)?.begin()
+    }
+
+    /// Visits every valid record, and changes nothing.
+    ///
+    /// # Errors
+    /// The directory cannot be used.
+    pub fn examine(mut storage: S, mut config: Config, visit: &mut Visit<'_>) -> Result<Recovered<S>, OpenError> {
         config.check();
         let files = storage.segments().map_err(OpenError::io("listed"))?;
         let (table, intact) = match directory::read_table(&mut storage)? {
@@ -151,17 +93,17 @@ impl<S: Storage> Journal<S> {
         if table.lives.len() >= MAX_LIVES {
             return Err(OpenError::TooManyLives(table.lives.len()));
         }
-        let directory = Directory::read(&mut storage, &table, files)?;
-        let report = Recovery { table_repaired: !intact, ..Recovery::default() };
-        let mut recovering = Recovering { storage: &mut storage, config: &config, table, directory, report };
+        config.segment_bytes = table.segment_bytes;
+        let mut directory = Directory::read(&mut storage, &table, files)?;
+        directory.give_up(&config, &table);
+        directory.check(&table)?;
+        let report = Recovery { table_repaired: !intact, segment_bytes: table.segment_bytes, ..Recovery::default() };
+        let mut recovering =
+            Recovering { storage: &mut storage, config: &config, table: &table, directory: &mut directory, report };
         let mut tail = recovering.tail()?;
         let visited = recovering.visit(&mut tail, visit)?;
-        recovering.save_cut(&tail)?;
-        let first = recovering.begin_life(&tail)?;
-        let Recovering { table, directory, report, .. } = recovering;
-        let mut journal = assemble(storage, config, table, report, (first, tail.head));
-        journal.settle(&directory, visited, first)?;
-        Ok(journal)
+        let report = recovering.report;
+        Ok(Recovered { storage, config, table, directory, report, tail, visited })
     }
 
     /// Goes on in the last segment if the new life begins in it, and gives back all that is not part of the log.
@@ -186,7 +128,10 @@ impl<S: Storage> Journal<S> {
             end = segment.end();
         }
         let front = self.segments.front().map_or(end, |segment| segment.start);
-        for found in directory.found.iter().filter(|found| found.start < front || found.start >= end) {
+        // From both ends, so that what is there is one interval at any time.
+        let before = directory.found.iter().take_while(|found| found.start < front);
+        let behind = directory.found.iter().rev().take_while(|found| found.start >= end);
+        for found in before.chain(behind) {
             self.storage.recycle(found.number);
         }
         self.preparing = Preparing::new(SegmentNumber(end.0 / self.table.segment_bytes), self.config.keys);
@@ -211,25 +156,38 @@ impl<S: Storage> Recovering<'_, S> {
             let none = Position(0);
             return Ok(Tail { end: none, head: SegmentNumber(0), last_valid: none, loaded: Default::default() });
         }
-        tail::find(self.storage, &self.directory, &self.table)
+        tail::find(self.storage, self.config, self.directory, self.table)
     }
 
     /// Visits all segments from the head to the end.
     fn visit(&mut self, tail: &mut Tail, visit: &mut Visit<'_>) -> Result<Visited, OpenError> {
         let mut visited = Visited::default();
+        self.check_contiguous(tail)?;
         let found = std::mem::take(&mut self.directory.found);
         let live: Vec<&Found> =
             found.iter().filter(|found| found.number >= tail.head && found.data_start < tail.end).collect();
-        self.check_contiguous(&live, tail)?;
         let mut ordinal = 0;
+        let config = self.config;
+        let given_up = |found: &Found| config.gives_up(&found.name);
         for (index, found) in live.iter().enumerate() {
             let ahead = live[index + 1..].iter().find(|next| !tail.loaded.contains_key(&next.number));
-            let writer = match tail.loaded.remove(&found.number) {
+            let mut writer = match tail.loaded.remove(&found.number) {
                 Some(writer) => writer,
-                None => load(self.storage, found, ahead.copied())?,
+                None => load(self.storage, self.config, self.table, found, ahead.copied())?,
             };
-            ordinal = self.visit_segment(found, &writer, tail.end, visit);
-            self.keep(found, writer, tail, &mut visited);
+            let damages = self.report.damages;
+            let unwritten;
+            (ordinal, unwritten) = self.visit_segment(found, &writer, tail.end, visit);
+            if let Some(region) = unwritten.first()
+                && !given_up(found)
+            {
+                return Err(give_up::never_written(found, *region));
+            }
+            give_up::fill(&mut writer, found, self.table, &unwritten);
+            if found.placeholder || !unwritten.is_empty() {
+                visited.replaced.push((found.number, give_up::copy(&writer).map_err(OpenError::io("copied"))?));
+            }
+            self.keep(found, writer, tail, self.report.damages > damages, &mut visited);
         }
         if let Some((_, records)) = &mut visited.last {
             *records = ordinal;
@@ -238,23 +196,33 @@ impl<S: Storage> Recovering<'_, S> {
         Ok(visited)
     }
 
-    fn visit_segment(&mut self, found: &Found, writer: &ImageWriter, end: Position, visit: &mut Visit<'_>) -> u32 {
+    fn visit_segment(
+        &mut self,
+        found: &Found,
+        writer: &ImageWriter,
+        end: Position,
+        visit: &mut Visit<'_>,
+    ) -> (u32, Vec<give_up::Region>) {
         let Some(key) = found.key() else {
             self.report.add_damage(&found.name, found.number, 0, found.bytes, None, DamageKind::Segment);
-            return 0;
+            return (0, Vec::new());
         };
+        if found.placeholder {
+            self.report.add_damage(&found.name, found.number, 0, found.bytes, None, DamageKind::GivenUp);
+        }
         if !found.intact {
             self.report.add_damage(&found.name, found.number, 0, COPIES, None, DamageKind::SegmentHeader);
         }
-        let scan = Scan { bytes: writer.bytes(0, writer.len()), start: found.start, key, table: &self.table };
+        let scan = Scan { bytes: writer.bytes(0, writer.len()), start: found.start, key, table: self.table };
         let report = &mut self.report;
-        let mut walk = Walk { scan, segment: found.number, name: &found.name, visit, report, ordinal: 0 };
+        let mut walk =
+            Walk { scan, segment: found.number, name: &found.name, visit, report, ordinal: 0, unwritten: Vec::new() };
         walk.run(found.data_start, end);
-        walk.ordinal
+        (walk.ordinal, walk.unwritten)
     }
 
     /// Keeps the memory of the last segments, and lends out that of the others again.
-    fn keep(&mut self, found: &Found, mut writer: ImageWriter, tail: &Tail, visited: &mut Visited) {
+    fn keep(&mut self, found: &Found, mut writer: ImageWriter, tail: &Tail, damaged: bool, visited: &mut Visited) {
         let mut image = None;
         let last = found.end() >= tail.end;
         if last || tail.end - found.start <= self.config.hot_bytes {
@@ -267,6 +235,7 @@ impl<S: Storage> Recovering<'_, S> {
             start: found.start,
             bytes: found.bytes,
             image,
+            damaged: damaged && !found.placeholder,
         });
         if last {
             visited.last = Some((writer, 0));
@@ -277,33 +246,71 @@ impl<S: Storage> Recovering<'_, S> {
         }
     }
 
-    fn check_contiguous(&self, live: &[&Found], tail: &Tail) -> Result<(), OpenError> {
+    /// All files from the head on are one interval, at any moment: a gap, or an end before the log's, was made by somebody else.
+    fn check_contiguous(&self, tail: &Tail) -> Result<(), OpenError> {
         let mut next = tail.head;
-        for found in live {
-            if found.number != next {
-                return Err(OpenError::Missing(next, self.storage.name(next)));
+        for found in self.directory.found.iter().filter(|found| found.number >= tail.head) {
+            if found.number > next {
+                return Err(self.missing(next));
             }
-            next.0 += found.bytes / self.table.segment_bytes;
+            next = next.max(SegmentNumber(found.number.0 + found.bytes / self.table.segment_bytes));
         }
         let data_start = Position(next.0 * self.table.segment_bytes + u64::from(self.table.block));
         if data_start < tail.end {
-            return Err(OpenError::Missing(next, self.storage.name(next)));
+            return Err(self.missing(next));
+        }
+        Ok(())
+    }
+
+    fn missing(&self, number: SegmentNumber) -> OpenError {
+        OpenError::Missing(number, self.storage.name(number))
+    }
+}
+
+impl<S: Storage> Recovered<S> {
+    /// What was found.
+    pub fn recovery(&self) -> &Recovery {
+        &self.report
+    }
+
+    /// Begins a new life: keeps aside what is cut or given up, syncs what is kept, writes the table (R3).
+    ///
+    /// # Errors
+    /// The medium's. Nothing that counts was changed.
+    pub fn begin(mut self) -> Result<Journal<S>, OpenError> {
+        self.replace_given_up()?;
+        self.save_cut()?;
+        let first = self.begin_life()?;
+        let Recovered { storage, config, table, directory, report, tail, visited } = self;
+        let mut journal = assemble(storage, config, table, report, (first, tail.head));
+        journal.settle(&directory, visited, first)?;
+        Ok(journal)
+    }
+
+    fn replace_given_up(&mut self) -> Result<(), OpenError> {
+        for (found, bytes) in std::mem::take(&mut self.visited.replaced) {
+            let name = self.storage.name(found);
+            let kept_as = format!("given-up-{name}");
+            self.storage
+                .replace(found, bytes.bytes(0, bytes.len()), &kept_as)
+                .map_err(OpenError::io(format!("given up ({name})")))?;
+            self.report.given_up.push(GivenUp { file: name, kept_as });
         }
         Ok(())
     }
 
     /// Saves what lies between the end and the last valid frame beyond it.
-    fn save_cut(&mut self, tail: &Tail) -> Result<(), OpenError> {
-        let mut cut = Cut { from: tail.end, bytes: 0, names: Vec::new() };
+    fn save_cut(&mut self) -> Result<(), OpenError> {
+        let mut cut = Cut { from: self.tail.end, bytes: 0, names: Vec::new() };
         let epoch = self.table.newest().map_or(Epoch(0), |life| life.epoch);
         for found in &self.directory.found {
-            let from = tail.end.max(found.data_start);
-            let to = tail.last_valid.min(found.end());
+            let from = self.tail.end.max(found.data_start);
+            let to = self.tail.last_valid.min(found.end());
             if from >= to {
                 continue;
             }
             let name = format!("cut-{}-{}", epoch.0, from);
-            let loaded = load(self.storage, found, None)?;
+            let loaded = load(&mut self.storage, &self.config, &self.table, found, None)?;
             let bytes = loaded.bytes((from - found.start) as usize, (to - from) as usize);
             self.storage.save_aside(&name, bytes).map_err(OpenError::io(format!("saved aside ({name})")))?;
             cut.bytes += bytes.len() as u64;
@@ -315,21 +322,21 @@ impl<S: Storage> Recovering<'_, S> {
     }
 
     /// Syncs what is kept, then writes the table (R3). Returns where the new life begins.
-    fn begin_life(&mut self, tail: &Tail) -> Result<Position, OpenError> {
+    fn begin_life(&mut self) -> Result<Position, OpenError> {
         let old_first = self.table.newest().map_or(Position(0), |life| life.first);
         for found in &self.directory.found {
-            if found.end() > old_first && found.data_start < tail.end && !planted("no-sync-before-epoch") {
+            if found.end() > old_first && found.data_start < self.tail.end && !planted("no-sync-before-epoch") {
                 self.storage.sync(found.number).map_err(OpenError::io(format!("synced ({})", found.name)))?;
             }
         }
         let epoch = Epoch(self.table.newest().map_or(1, |life| life.epoch.0 + 1));
-        let first = self.first_after(tail.end);
-        let keep_from = Position(tail.head.0 * self.table.segment_bytes);
-        self.table.head = tail.head;
+        let first = self.first_after(self.tail.end);
+        let keep_from = Position(self.tail.head.0 * self.table.segment_bytes);
+        self.table.head = self.tail.head;
         self.table.node = self.config.node;
         self.table.ended = None;
         let nonce = mixed(!self.config.keys);
-        self.table.begin(Life { epoch, node: self.config.node, end: tail.end, first, nonce }, keep_from);
+        self.table.begin(Life { epoch, node: self.config.node, end: self.tail.end, first, nonce }, keep_from);
         let bytes = self.table.encode();
         for slot in 0..2 {
             self.storage.write_table(slot, &bytes).map_err(OpenError::io(format!("written (epochs-{slot})")))?;
@@ -352,17 +359,24 @@ impl<S: Storage> Recovering<'_, S> {
 /// A whole segment. What cannot be read is no damage: nothing is known of it, so nothing may be left out for it.
 pub(crate) fn load<S: Storage>(
     storage: &mut S,
+    config: &Config,
+    table: &EpochTable,
     found: &Found,
     ahead: Option<&Found>,
 ) -> Result<ImageWriter, OpenError> {
+    if found.placeholder {
+        return give_up::image(found, table).map_err(OpenError::io("held in memory"));
+    }
+    let ahead = ahead.filter(|next| !next.placeholder);
     let ahead = ahead.map(|next| (next.number, next.bytes));
     let loaded =
         storage.load(found.number, found.bytes, ahead).map_err(OpenError::io(format!("read ({})", found.name)))?;
     match loaded.unreadable.into_iter().next() {
         None => Ok(loaded.writer),
+        Some(_) if config.gives_up(&found.name) => Ok(loaded.writer),
         Some(Unreadable { offset, len, error }) => {
-            let doing = format!("read ({}, {len} bytes at {offset})", found.name);
-            Err(OpenError::Io { doing, error })
+            let file = found.name.clone();
+            Err(OpenError::Unreadable { file, offset, len, error })
         }
     }
 }

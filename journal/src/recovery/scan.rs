@@ -1,9 +1,9 @@
 //! Frames in a segment's bytes.
 
 use crate::epoch::EpochTable;
-use crate::frame::{Entry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Seed, body_crc, u64_at};
+use crate::frame::{Entry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Seed, body_crc, u32_at, u64_at};
 use crate::plant::planted;
-use crate::position::Position;
+use crate::position::{Epoch, Position};
 
 /// A segment's bytes, and what decides whether a frame in them counts.
 #[derive(Clone, Copy)]
@@ -59,6 +59,32 @@ impl<'a> Scan<'a> {
             position += FRAME_ALIGN as u64;
         }
         None
+    }
+
+    /// A frame of a later life than the table knows, at a block from `from` on: lives begin with one.
+    pub fn newer_life(&self, from: Position) -> Option<(Position, Epoch)> {
+        let newest = self.table.newest()?.epoch;
+        let mut position = from.align_up(u64::from(self.table.block));
+        while position + FRAME_HEADER as u64 <= self.end() {
+            let offset = (position - self.start) as usize;
+            let epoch = Epoch(u32_at(self.bytes, offset + 16));
+            let seed = Seed { key: self.key, epoch };
+            if u64_at(self.bytes, offset + 8) == position.0
+                && epoch > newest
+                && FrameHeader::decode(self.range(position, self.end()), position, seed).is_some()
+            {
+                return Some((position, epoch));
+            }
+            position += u64::from(self.table.block);
+        }
+        None
+    }
+
+    /// Whether what should be a frame's header still has something of one.
+    pub fn resembles_header(&self, position: Position) -> bool {
+        let header = self.range(position, self.end());
+        let seed = self.seed(position);
+        header.len() >= FRAME_HEADER && (u64_at(header, 8) == position.0 || u32_at(header, 0) == seed.magic())
     }
 
     /// The frame's directory, marker included, if its check holds.

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::Config;
 use crate::epoch::EpochTable;
 use crate::error::OpenError;
 use crate::image::ImageWriter;
 use crate::plant::planted;
 use crate::position::{Position, SegmentNumber};
 use crate::recovery::directory::{Directory, Found};
-use crate::recovery::load;
 use crate::recovery::scan::Scan;
+use crate::recovery::{give_up, load};
 use crate::storage::Storage;
 
 /// What the newest life left.
@@ -33,7 +34,12 @@ struct Headers {
 }
 
 /// Reads the last segments and finds the end.
-pub(crate) fn find<S: Storage>(storage: &mut S, directory: &Directory, table: &EpochTable) -> Result<Tail, OpenError> {
+pub(crate) fn find<S: Storage>(
+    storage: &mut S,
+    config: &Config,
+    directory: &Directory,
+    table: &EpochTable,
+) -> Result<Tail, OpenError> {
     let first = table.newest().expect("a table that was written lists a life").first;
     let known = table.ended.map_or(first, |ended| ended.max(first));
     let mut headers = Headers { durable: known, last_valid: first, heads: Vec::new() };
@@ -41,8 +47,11 @@ pub(crate) fn find<S: Storage>(storage: &mut S, directory: &Directory, table: &E
     let newest = || directory.found.iter().rev().take_while(|found| found.end() > first);
     for (index, found) in newest().enumerate() {
         let Some(key) = found.key() else { continue };
-        let writer = load(storage, found, newest().nth(index + 1))?;
+        let writer = load(storage, config, table, found, newest().nth(index + 1))?;
         let scan = Scan { bytes: writer.bytes(0, writer.len()), start: found.start, key, table };
+        if let Some((position, epoch)) = scan.newer_life(first.max(found.data_start)) {
+            return Err(give_up::older_table(&found.name, position, epoch));
+        }
         headers.collect(&scan, first.max(found.data_start));
         loaded.insert(found.number, writer);
         if headers.durable > found.data_start {

@@ -2,8 +2,12 @@
 
 use crate::frame::{BODY_HEADER, BodyHeader, Entry, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Record};
 use crate::position::{Home, Position, SegmentNumber};
+use crate::recovery::give_up::Region;
 use crate::recovery::scan::{Scan, entries, good_body};
 use crate::recovery::{DamageKind, Recovery};
+
+/// More than one damage hits: a medium's worst unit of loss is far smaller.
+const MUCH: usize = 64 << 10;
 
 /// What is called for each record.
 pub type Visit<'a> = dyn FnMut(&Record<'_>, Home) + 'a;
@@ -17,6 +21,8 @@ pub(crate) struct Walk<'a, 'v> {
     pub report: &'a mut Recovery,
     /// Records before the next frame.
     pub ordinal: u32,
+    /// Where frames should be, and nothing of one ever was.
+    pub unwritten: Vec<Region>,
 }
 
 /// A frame, or what is left of one.
@@ -119,8 +125,25 @@ impl Walk<'_, '_> {
         let region = self.scan.range(position, next);
         if let Some(offset) = region.windows(MARKER).position(|bytes| bytes == marker) {
             self.salvage(Remains { frame: position, end: next }, position + offset as u64);
+        } else if self.never_written(position, region) {
+            self.unwritten.push(Region { from: position, to: next });
         }
         next
+    }
+
+    /// Whether a region is no damaged frame, but not what the log had there: a block of zeros where a header should be, or much more than
+    /// one damage hits with nothing of a frame in it.
+    fn never_written(&self, position: Position, region: &[u8]) -> bool {
+        let first_body = position + FRAME_HEADER as u64;
+        let has_body = first_body + BODY_HEADER as u64 <= self.scan.end()
+            && BodyHeader::decode(self.scan.range(first_body, self.scan.end()), first_body, self.scan.seed(first_body))
+                .is_some();
+        if has_body || self.scan.resembles_header(position) {
+            return false;
+        }
+        let block = self.scan.table.block as usize;
+        let zeros = region.get(..block).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0));
+        zeros || region.len() >= MUCH
     }
 
     /// The records of a frame whose directory as a whole cannot be trusted: entry by entry.

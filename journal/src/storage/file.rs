@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use crossbeam_queue::ArrayQueue;
@@ -59,6 +59,7 @@ pub(crate) enum Request {
     Prepare(Prepare),
     Recycle(SegmentNumber),
     Keep(String, Arc<[u8]>),
+    SetAside(SegmentNumber),
     /// Of an open file, or of one that is opened for it.
     Read(Read, Option<Arc<File>>),
     Spill(SegmentNumber, Arc<Image>, usize),
@@ -91,7 +92,7 @@ impl FileStorage {
     /// It is locked, read-only or full.
     pub fn open(options: OpenOptions) -> Result<(FileStorage, Workers), OpenError> {
         let lock = DirectoryLock::acquire(&options.directory)?;
-        let files = Arc::new(Files { directory: options.directory, medium: options.medium });
+        let files = Arc::new(Files { directory: options.directory, medium: options.medium, replacing: Mutex::new(()) });
         files.check_room(options.min_free)?;
         let lanes = [Lane::new(LANE), Lane::new(LANE), Lane::new(LANE)];
         let answers = Arc::new(ArrayQueue::new(2 * LANE));
@@ -187,6 +188,11 @@ impl Performer {
             Request::Keep(name, bytes) => {
                 Some(Answer::Kept(self.files.replace(&self.files.directory.join(name), &bytes)))
             }
+            Request::SetAside(segment) => {
+                // As above.
+                let _ = self.files.set_aside(segment);
+                None
+            }
             Request::Read(read, Some(file)) => Some(Answer::Read(read, window(&file, &read), None)),
             Request::Read(read, None) => Some(self.open_and_read(&self.files.segment(read.segment), read)),
             Request::ReadSpilled(read) => Some(self.open_and_read(&self.files.spilled(read.segment), read)),
@@ -264,6 +270,12 @@ impl Storage for FileStorage {
     fn recycle(&mut self, segment: SegmentNumber) {
         self.open.close(segment);
         self.helper_waiting.push_back(Request::Recycle(segment));
+        self.pass_on();
+    }
+
+    fn set_aside(&mut self, segment: SegmentNumber) {
+        self.open.close(segment);
+        self.helper_waiting.push_back(Request::SetAside(segment));
         self.pass_on();
     }
 
@@ -351,6 +363,13 @@ impl Storage for FileStorage {
 
     fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
         File::options().write(true).open(self.files.segment(segment))?.sync_data()
+    }
+
+    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<()> {
+        self.open.close(segment);
+        let path = self.files.segment(segment);
+        self.files.keep(&path, keep_as)?;
+        self.files.replace(&path, bytes)
     }
 
     fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
@@ -26,6 +27,8 @@ const SPARES: usize = 2;
 pub(crate) struct Files {
     pub directory: PathBuf,
     pub medium: Medium,
+    /// One small file at a time has the name of those that have none yet.
+    pub replacing: Mutex<()>,
 }
 
 /// Files without a number, known to the one worker that prepares.
@@ -78,12 +81,34 @@ impl Files {
 
     /// Replaces a small file: durable when it returns, the old one or the new one at any time before.
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let new = self.directory.join(NEW_FILE);
         let options = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).clone();
         let file = options.open(&new)?;
         direct::write_all(&file, bytes, 0)?;
         file.sync_all()?;
         std::fs::rename(&new, path)?;
+        self.sync_names()
+    }
+
+    /// Gives a file a second name, which no other file has; the first one is to be replaced.
+    pub fn keep(&self, path: &Path, name: &str) -> io::Result<()> {
+        for number in 0.. {
+            let other = if number == 0 { name.to_owned() } else { format!("{name}-{number}") };
+            match std::fs::hard_link(path, self.directory.join(other)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                answer => return answer.and_then(|()| self.sync_names()),
+            }
+        }
+        Ok(())
+    }
+
+    /// A damaged segment leaves the log, and stays for who wants to look at it.
+    pub fn set_aside(&self, segment: SegmentNumber) -> io::Result<()> {
+        let path = self.segment(segment);
+        self.keep(&path, &format!("damaged-segment-{:016x}", segment.0))?;
+        std::fs::remove_file(&path)?;
         self.sync_names()
     }
 

@@ -113,6 +113,10 @@ pub trait Storage {
     fn keep(&mut self, name: String, bytes: Arc<[u8]>);
     /// Gives a segment back: nothing refers to it. Durable in the order of the calls.
     fn recycle(&mut self, segment: SegmentNumber);
+    /// Gives a segment back as well, but its bytes are damaged in places: they are kept under another name.
+    fn set_aside(&mut self, segment: SegmentNumber) {
+        self.recycle(segment);
+    }
     /// The next answer.
     fn completed(&mut self) -> Option<Completion>;
     /// Whether there is one: looked at once more before a thread sleeps (R26).
@@ -159,6 +163,12 @@ pub trait Storage {
     /// # Errors
     /// What fdatasync says.
     fn sync(&mut self, segment: SegmentNumber) -> io::Result<()>;
+    /// Puts these bytes in the place of a segment, which may be missing; what it held is kept under another name. Durable when it returns,
+    /// and at any time before the segment is the old or the new one.
+    ///
+    /// # Errors
+    /// No room, or the medium's.
+    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<()>;
     /// A copy of the epoch table, slot 0 or 1.
     ///
     /// # Errors

@@ -129,6 +129,7 @@ fn journal(random: &mut Random, segment_bytes: u64, budget: u64) -> postrider_jo
         prepared: 1 + random.index(2),
         keys: random.next(),
         node: 1,
+        give_up: Vec::new(),
     }
 }
 

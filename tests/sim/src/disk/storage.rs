@@ -148,6 +148,17 @@ impl Storage for SimStorage {
         Ok(())
     }
 
+    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<()> {
+        self.live()?;
+        let mut state = self.disk.state.borrow_mut();
+        if let Some(old) = state.files.remove(&segment.0) {
+            let held = old.bytes().to_vec();
+            state.aside.push((keep_as.to_owned(), held));
+        }
+        state.put_file(segment, bytes, bytes.len() as u64);
+        Ok(())
+    }
+
     fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {
         self.live()?;
         Ok(self.disk.state.borrow().tables[slot].clone())

@@ -1,0 +1,142 @@
+//! Files that are not what they should be: a start is refused for them, or somebody gives up what they should hold.
+
+use std::io;
+
+use crate::config::Config;
+use crate::epoch::EpochTable;
+use crate::error::OpenError;
+use crate::frame::{FRAME_HEADER, FrameHeader, FrameKind, Seed};
+use crate::image::ImageWriter;
+use crate::position::{Epoch, Position, SegmentNumber};
+use crate::prepare::mixed;
+use crate::recovery::directory::{Directory, Found};
+use crate::segment::SegmentHeader;
+
+/// A part of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Region {
+    pub from: Position,
+    pub to: Position,
+}
+
+impl Directory {
+    /// Refuses a file from the head on that contradicts its name, its header or the table.
+    pub fn check(&self, table: &EpochTable) -> Result<(), OpenError> {
+        let wrong = self.found.iter().filter(|found| found.number >= table.head);
+        match wrong.filter_map(|found| Some((found, found.wrong.as_ref()?))).next() {
+            Some((found, what)) => Err(OpenError::Contradiction { file: found.name.clone(), what: what.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts segments without records in the place of those that are given up and cannot be used, or are not there.
+    pub fn give_up(&mut self, config: &Config, table: &EpochTable) {
+        let given_up: Vec<SegmentNumber> = config.give_up.iter().filter_map(|name| number(name)).collect();
+        for number in given_up.into_iter().filter(|number| *number >= table.head) {
+            let place = self.found.partition_point(|found| found.number < number);
+            let there = self.found.get(place).filter(|found| found.number == number);
+            if there.is_some_and(|found| found.wrong.is_none() && found.header.is_some()) {
+                continue;
+            }
+            let is_there = there.is_some();
+            let next = self.found.get(place + usize::from(is_there)).map(|found| found.number);
+            let last = table.ended.map(|ended| SegmentNumber(ended.0.saturating_sub(1) / table.segment_bytes + 1));
+            let Some(end) = next.or(last).filter(|end| *end > number).or(is_there.then(|| SegmentNumber(number.0 + 1)))
+            else {
+                continue;
+            };
+            if is_there {
+                self.found.remove(place);
+            }
+            self.found.insert(place, placeholder(number, end, table, config));
+        }
+    }
+}
+
+fn number(name: &str) -> Option<SegmentNumber> {
+    u64::from_str_radix(name.strip_prefix("segment-")?, 16).ok().map(SegmentNumber)
+}
+
+fn placeholder(number: SegmentNumber, end: SegmentNumber, table: &EpochTable, config: &Config) -> Found {
+    let start = Position(number.0 * table.segment_bytes);
+    let bytes = (end.0 - number.0) * table.segment_bytes;
+    let header = SegmentHeader {
+        key: mixed(config.keys ^ number.0.rotate_left(32)),
+        number,
+        bytes,
+        block: table.block,
+        epoch: table.newest().map_or(Epoch(0), |life| life.epoch),
+    };
+    Found {
+        number,
+        name: format!("segment-{:016x}", number.0),
+        start,
+        data_start: start + u64::from(table.block),
+        bytes,
+        header: Some(header),
+        intact: true,
+        wrong: None,
+        placeholder: true,
+    }
+}
+
+/// The bytes of a segment without records.
+pub(crate) fn image(found: &Found, table: &EpochTable) -> io::Result<ImageWriter> {
+    let mut writer = ImageWriter::anonymous(found.bytes as usize)?;
+    if let Some(header) = &found.header {
+        writer.write(0, &header.encode());
+    }
+    fill(&mut writer, found, table, &[Region { from: found.data_start, to: found.end() }]);
+    Ok(writer)
+}
+
+/// Puts pad frames over regions of a segment, one for each life that should have written there.
+pub(crate) fn fill(writer: &mut ImageWriter, found: &Found, table: &EpochTable, regions: &[Region]) {
+    let Some(key) = found.key() else { return };
+    for region in regions {
+        let mut from = region.from;
+        while from < region.to {
+            let (life_end, next_first) = table.break_after(from).unwrap_or((region.to, region.to));
+            let to = region.to.min(life_end);
+            if to >= from + FRAME_HEADER as u64 {
+                let pad = pad(table.at(from), from, (to - from) as u32);
+                writer.write((from - found.start) as usize, &pad.encode(Seed { key, epoch: pad.epoch }));
+            }
+            from = next_first.max(to);
+        }
+    }
+}
+
+fn pad(epoch: Epoch, position: Position, len: u32) -> FrameHeader {
+    FrameHeader {
+        position,
+        epoch,
+        kind: FrameKind::Pad,
+        durable: position,
+        committed: position,
+        head: SegmentNumber(0),
+        len,
+        directory_len: 0,
+        directory_crc: 0,
+        ordinal: 0,
+    }
+}
+
+/// A copy of a segment's bytes.
+pub(crate) fn copy(writer: &ImageWriter) -> io::Result<ImageWriter> {
+    let mut copy = ImageWriter::anonymous(writer.len())?;
+    copy.write(0, writer.bytes(0, writer.len()));
+    Ok(copy)
+}
+
+/// A region of the log that its file never held.
+pub(crate) fn never_written(found: &Found, region: Region) -> OpenError {
+    let (offset, len) = (region.from - found.start, region.to - region.from);
+    let what = format!("holds nothing of the log in {len} bytes at {offset}: it is an older copy, or another file");
+    OpenError::Contradiction { file: found.name.clone(), what }
+}
+
+/// A segment that knows a life which the table does not.
+pub(crate) fn older_table(file: &str, position: Position, epoch: Epoch) -> OpenError {
+    OpenError::OlderTable { file: file.to_owned(), life: epoch.0, position }
+}

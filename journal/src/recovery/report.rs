@@ -1,0 +1,100 @@
+//! What a recovery tells of what it found.
+
+use crate::position::{Position, SegmentNumber};
+
+/// Damages listed at most; all are counted.
+const MAX_DAMAGES: usize = 10_000;
+
+/// What a recovery found.
+#[derive(Clone, Debug, Default)]
+pub struct Recovery {
+    /// Records visited.
+    pub records: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+    /// What was not as it had been written, the first ten thousand.
+    pub damage: Vec<Damage>,
+    /// How many there were.
+    pub damages: u64,
+    /// What was cut off the end and saved aside.
+    pub cut: Option<Cut>,
+    /// One copy of the epoch table was damaged, and is repaired.
+    pub table_repaired: bool,
+    /// Files that were given up on purpose, and under which name what they held is kept.
+    pub given_up: Vec<GivenUp>,
+    /// Bytes of a segment in this directory.
+    pub segment_bytes: u64,
+}
+
+/// Bytes that are not as they were written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Damage {
+    /// The file.
+    pub file: String,
+    /// Its segment.
+    pub segment: SegmentNumber,
+    /// Where in the file.
+    pub offset: u64,
+    /// Bytes concerned.
+    pub len: u64,
+    /// The record's sequence, where it can be told.
+    pub sequence: Option<u64>,
+    /// What was hit.
+    pub kind: DamageKind,
+}
+
+/// What a damage hit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DamageKind {
+    /// A body: this record is lost.
+    Body,
+    /// A directory's entry: this record is lost.
+    Entry,
+    /// A directory, in places that no record can be named for.
+    Directory,
+    /// A frame's header; records found by the directory's marker were visited.
+    Frame,
+    /// Both copies of a segment's header: all its records are lost.
+    Segment,
+    /// One copy of a segment's header: nothing is lost.
+    SegmentHeader,
+    /// A whole segment that was given up on purpose: all its records are lost.
+    GivenUp,
+}
+
+/// A file that was given up on purpose.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GivenUp {
+    /// The file.
+    pub file: String,
+    /// The name of what it held.
+    pub kept_as: String,
+}
+
+/// Bytes beyond the log's end: torn, never answered for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// The log's end.
+    pub from: Position,
+    /// Bytes saved.
+    pub bytes: u64,
+    /// Names of the copies.
+    pub names: Vec<String>,
+}
+
+impl Recovery {
+    pub(super) fn add_damage(
+        &mut self,
+        file: &str,
+        segment: SegmentNumber,
+        offset: u64,
+        len: u64,
+        sequence: Option<u64>,
+        kind: DamageKind,
+    ) {
+        self.damages += 1;
+        if self.damage.len() < MAX_DAMAGES {
+            self.damage.push(Damage { file: file.to_owned(), segment, offset, len, sequence, kind });
+        }
+    }
+}

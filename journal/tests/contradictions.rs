@@ -1,0 +1,250 @@
+//! Files that are not what they should be: a start is refused, and touches nothing; what is given up on purpose is, and no more.
+
+mod groups;
+
+use groups::{SEGMENT, append, config, offset, recover, rest, write_group};
+use postrider_journal::testing::FakeStorage;
+use postrider_journal::{Config, DamageKind, Home, Journal, OpenError, SegmentNumber, body_crc};
+
+const SECOND: SegmentNumber = SegmentNumber(1);
+
+/// A log of some segments, and what is in it.
+struct Log {
+    journal: Journal<FakeStorage>,
+    homes: Vec<Home>,
+}
+
+fn log() -> Log {
+    let mut log = Log { journal: recover(FakeStorage::new(1 << 30)).unwrap().0, homes: Vec::new() };
+    log.write(200);
+    log
+}
+
+impl Log {
+    fn write(&mut self, groups: u64) {
+        for _ in 0..groups / 5 {
+            let next = self.homes.len() as u64;
+            self.homes.extend(append(&mut self.journal, next..next + 5));
+        }
+    }
+
+    fn in_segment(&self, number: SegmentNumber) -> Vec<u64> {
+        let inside = self.homes.iter().enumerate().filter(|(_, home)| home.segment == number);
+        inside.map(|(sequence, _)| sequence as u64).collect()
+    }
+
+    fn last(&self) -> SegmentNumber {
+        self.homes.last().unwrap().segment
+    }
+
+    /// Ends in order.
+    fn end(mut self) -> FakeStorage {
+        self.journal.end().unwrap();
+        self.journal.into_storage()
+    }
+}
+
+fn contents(storage: &FakeStorage) -> Vec<(SegmentNumber, Vec<u8>)> {
+    storage.numbers().into_iter().map(|number| (number, storage.durable(number).to_vec())).collect()
+}
+
+/// A start that is refused; it names `file` and how to go on.
+fn refused(storage: FakeStorage, file: SegmentNumber) -> FakeStorage {
+    let before = (contents(&storage), storage.tables());
+    let copy = copy_of(&storage);
+    let error = recover(storage).err().expect("a start that is refused");
+    let text = error.to_string();
+    assert!(text.contains(&format!("--give-up segment-{:016x}", file.0)), "{text}");
+    assert_eq!((contents(&copy), copy.tables()), before);
+    copy
+}
+
+fn copy_of(storage: &FakeStorage) -> FakeStorage {
+    let mut copy = FakeStorage::new(1 << 30);
+    contents(storage).into_iter().for_each(|(number, bytes)| copy.put(number, bytes));
+    copy.put_tables(storage.tables());
+    copy
+}
+
+/// What is left when this file is given up, and at the start after it.
+fn given_up(storage: FakeStorage, file: SegmentNumber) -> (Vec<u64>, Journal<FakeStorage>) {
+    let give_up = vec![format!("segment-{:016x}", file.0)];
+    let mut seen = Vec::new();
+    let config = Config { give_up, ..config() };
+    let journal = Journal::recover(storage, config, &mut |record, _| {
+        assert_eq!(record.body_crc, body_crc(record.body));
+        seen.push(record.sequence);
+    })
+    .unwrap();
+    assert!(journal.recovery().damages > 0, "the loss is said");
+    let (mut journal, again) = recover(killed(journal)).unwrap();
+    assert_eq!(again.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), seen);
+    append(&mut journal, 1000..1005);
+    let (journal, _) = recover(killed(journal)).unwrap();
+    (seen, journal)
+}
+
+fn killed(journal: Journal<FakeStorage>) -> FakeStorage {
+    let mut storage = journal.into_storage();
+    storage.kill(&mut |_| true);
+    storage
+}
+
+fn all_but(count: usize, lost: &[u64]) -> Vec<u64> {
+    (0..count as u64).filter(|sequence| !lost.contains(sequence)).collect()
+}
+
+#[test]
+fn swapped_files() {
+    let log = log();
+    let (count, lost) = (log.homes.len(), log.in_segment(SECOND));
+    let mut storage = log.end();
+    let (one, two) = (storage.durable(SECOND).to_vec(), storage.durable(SegmentNumber(2)).to_vec());
+    storage.put(SECOND, two.clone());
+    storage.put(SegmentNumber(2), one.clone());
+    let mut storage = refused(storage, SECOND);
+    storage.put(SECOND, one);
+    storage.put(SegmentNumber(2), two.clone());
+    assert_eq!(recover(copy_of(&storage)).unwrap().1.len(), count, "they are put back");
+    storage.put(SECOND, two);
+    let storage = refused(storage, SECOND);
+    assert_eq!(given_up(storage, SECOND).0, all_but(count, &lost));
+}
+
+#[test]
+fn another_length() {
+    for change in [-1i64, 1] {
+        let log = log();
+        let (count, lost) = (log.homes.len(), log.in_segment(SECOND));
+        let mut storage = log.end();
+        let mut bytes = storage.durable(SECOND).to_vec();
+        bytes.resize((bytes.len() as i64 + change) as usize, 0);
+        storage.put(SECOND, bytes.clone());
+        let storage = refused(storage, SECOND);
+        let (seen, journal) = given_up(storage, SECOND);
+        assert_eq!(seen, all_but(count, &lost));
+        let kept = &journal.into_storage().aside["given-up-segment-0000000000000001"];
+        assert_eq!(kept, &bytes);
+    }
+}
+
+#[test]
+fn an_older_copy_costs_what_it_does_not_hold() {
+    let mut log = log();
+    while log.last() == SECOND || log.homes.len() < 205 {
+        log.write(5);
+    }
+    let last = log.last();
+    let copied = log.homes.len();
+    rest(&mut log.journal);
+    let copy = copy_of(&killed(log.journal));
+    let old = copy.durable(last).to_vec();
+    let mut log = Log { journal: recover(copy).unwrap().0, homes: log.homes };
+    log.write(1_000);
+    let (count, lost) = (log.homes.len(), log.in_segment(last));
+    let lost: Vec<u64> = lost.into_iter().filter(|sequence| *sequence >= copied as u64).collect();
+    assert!(!lost.is_empty());
+    let mut storage = log.end();
+    storage.put(last, old);
+    let storage = refused(storage, last);
+    assert_eq!(given_up(storage, last).0, all_but(count, &lost));
+}
+
+#[test]
+fn a_missing_file() {
+    for (number, in_order) in [(SECOND, true), (SECOND, false)] {
+        let log = log();
+        let (count, lost) = (log.homes.len(), log.in_segment(number));
+        let mut storage = if in_order { log.end() } else { log.journal.into_storage() };
+        storage.remove(number);
+        let storage = refused(storage, number);
+        let (seen, _) = given_up(storage, number);
+        assert_eq!(seen, all_but(count, &lost));
+    }
+}
+
+#[test]
+fn the_last_file_missing() {
+    let log = log();
+    let (last, count) = (log.last(), log.homes.len());
+    let lost = log.in_segment(last);
+    // Killed: the file that was ready behind it tells that it was there.
+    let mut storage = copy_of(&log.end());
+    storage.remove(last);
+    let mut storage = refused(storage, last);
+    // Ended in order: the table tells, with nothing behind it.
+    for number in storage.numbers().into_iter().filter(|number| *number > last) {
+        storage.remove(number);
+    }
+    let storage = refused(storage, last);
+    assert_eq!(given_up(storage, last).0, all_but(count, &lost));
+}
+
+#[test]
+fn the_active_file_missing_after_a_kill() {
+    let log = log();
+    let (last, count) = (log.last(), log.homes.len());
+    let lost = log.in_segment(last);
+    let mut storage = log.journal.into_storage();
+    storage.remove(last);
+    let storage = refused(storage, last);
+    assert_eq!(given_up(storage, last).0, all_but(count, &lost));
+}
+
+#[test]
+fn a_table_from_a_backup() {
+    let log = log();
+    let storage = log.end();
+    let tables = storage.tables();
+    // A later life in the same segment: only its frames tell.
+    let (mut journal, _) = recover(storage).unwrap();
+    append(&mut journal, 200..205);
+    let mut storage = journal.into_storage();
+    for number in storage.numbers().into_iter().skip_while(|number| number.0 * SEGMENT < SEGMENT * 3).skip(1) {
+        if storage.durable(number)[4096..].iter().all(|byte| *byte == 0) {
+            storage.remove(number);
+        }
+    }
+    storage.put_tables(tables.clone());
+    let error = recover(storage).err().unwrap();
+    assert!(matches!(error, OpenError::OlderTable { life: 2, .. } | OpenError::Contradiction { .. }), "{error}");
+}
+
+#[test]
+fn what_cannot_be_read_is_not_given_up_unless_it_is_said() {
+    let log = log();
+    let count = log.homes.len();
+    let place = offset(log.homes[2].position) as u64;
+    let mut storage = log.end();
+    storage.make_unreadable(SegmentNumber(0), place..place + 10);
+    let error = recover(storage).err().unwrap();
+    assert!(matches!(&error, OpenError::Unreadable { offset, len: 10, .. } if *offset == place), "{error}");
+    let log = self::log();
+    let mut storage = log.end();
+    storage.make_unreadable(SegmentNumber(0), place..place + 10);
+    let give_up = vec!["segment-0000000000000000".to_owned()];
+    let mut seen = Vec::new();
+    Journal::recover(storage, Config { give_up, ..config() }, &mut |record, _| seen.push(record.sequence)).unwrap();
+    assert_eq!(seen, all_but(count, &[2]));
+}
+
+#[test]
+fn damaged_segments_are_set_aside_when_they_go() {
+    let log = log();
+    let place = offset(log.homes[2].position);
+    let mut storage = log.end();
+    storage.rot(SegmentNumber(0), place);
+    let rotten = storage.durable(SegmentNumber(0)).to_vec();
+    let (mut journal, _) = recover(storage).unwrap();
+    assert_eq!(journal.recovery().damage[0].kind, DamageKind::Body);
+    journal.set_head(SegmentNumber(2));
+    for _ in 0..3 {
+        write_group(&mut journal);
+    }
+    assert_eq!(journal.front(), Some(SegmentNumber(2)));
+    let counted = journal.statistics();
+    assert_eq!((counted.set_aside, counted.recycled), (1, 1));
+    let storage = journal.into_storage();
+    assert_eq!(storage.aside["damaged-segment-0000000000000000"], rotten);
+    assert!(recover(storage).is_ok());
+}
