@@ -31,6 +31,8 @@ pub struct Config {
     pub journal: Journal,
     /// What becomes of messages that nobody takes.
     pub dead_letters: DeadLetters,
+    /// Destinations.
+    pub destinations: Destinations,
     /// What becomes of senders when there is no room.
     pub flow: Flow,
     /// Names of files that are given up; on the command line only: it is for one start.
@@ -98,6 +100,22 @@ pub struct DeadLetters {
     pub non_persistent: bool,
 }
 
+/// What may come into being.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Destinations {
+    /// Destinations that may exist, temporary ones included.
+    pub max_count: usize,
+    /// Longest name in bytes.
+    pub max_name_bytes: usize,
+}
+
+impl Default for Destinations {
+    fn default() -> Destinations {
+        Destinations { max_count: 1_000_000, max_name_bytes: 8 * 1024 }
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -110,6 +128,7 @@ impl Default for Config {
             openwire: OpenWire::default(),
             journal: Journal::default(),
             dead_letters: DeadLetters::default(),
+            destinations: Destinations::default(),
             flow: Flow::default(),
             give_up: Vec::new(),
         }
@@ -153,10 +172,26 @@ impl Default for DeadLetters {
 
 /// The keys of each table of the file, the top level first.
 pub const KEYS: &[(&str, &[&str])] = &[
-    ("", &["name", "data_dir", "listen", "cores", "io", "storage", "openwire", "journal", "dead_letters", "flow"]),
+    (
+        "",
+        &[
+            "name",
+            "data_dir",
+            "listen",
+            "cores",
+            "io",
+            "storage",
+            "openwire",
+            "journal",
+            "dead_letters",
+            "destinations",
+            "flow",
+        ],
+    ),
     ("openwire", &["max_frame_bytes", "max_inactivity_millis", "tight_encoding", "cache_size"]),
     ("journal", &["segment_bytes", "hot_bytes", "disk_budget_bytes", "spool_bytes", "spool_disk_bytes"]),
     ("dead_letters", &["expired", "non_persistent"]),
+    ("destinations", &["max_count", "max_name_bytes"]),
     ("flow", &["when_full", "park_bytes"]),
 ];
 
@@ -219,6 +254,12 @@ impl Config {
         anyhow::ensure!(
             budget == 0 || spool <= budget / 2,
             "journal.spool_disk_bytes: {spool} is more than half of journal.disk_budget_bytes, {budget}, which it is a part of"
+        );
+        let name = self.destinations.max_name_bytes;
+        anyhow::ensure!(
+            (1..=limits::DESTINATION_NAME_BYTES).contains(&name),
+            "destinations.max_name_bytes: {name} is not from 1 to {}",
+            limits::DESTINATION_NAME_BYTES
         );
         let frame = self.openwire.max_frame_bytes;
         anyhow::ensure!(
@@ -302,12 +343,13 @@ mod tests {
             [openwire]\nmax_frame_bytes=1\nmax_inactivity_millis=0\ntight_encoding=true\ncache_size=0\n\
             [journal]\nsegment_bytes=1\nhot_bytes=1\ndisk_budget_bytes=1\nspool_bytes=1\nspool_disk_bytes=1\n\
             [dead_letters]\nexpired=false\nnon_persistent=true\n\
+            [destinations]\nmax_count=1\nmax_name_bytes=1\n\
             [flow]\nwhen_full='wait'\npark_bytes=1\n";
         let config = Config::from_text(text).unwrap();
         assert_eq!((config.io, config.storage, config.openwire.cache_size), (Io::Epoll, StorageWay::Mapped, 0));
         assert_eq!(config.flow.when_full, WhenFull::Wait);
         let listed: usize = KEYS.iter().map(|(_, keys)| keys.len()).sum();
-        assert_eq!(listed, text.matches('=').count() + 4, "the four tables are keys, too");
+        assert_eq!(listed, text.matches('=').count() + 5, "the five tables are keys, too");
     }
 
     #[test]

@@ -8,10 +8,25 @@ use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
-use postrider_model::{Command, Event, Now, PortIndex};
+use postrider_model::{Command, Destination, Event, Now, PortIndex};
 
 /// Segments that are kept free for acknowledgements, commits and moves.
 pub(crate) const RESERVED_SEGMENTS: u64 = 8;
+
+/// What a destination takes in the log besides its name, about.
+const NAME_OVERHEAD: u64 = 64;
+
+/// Characters of a name that a refusal repeats.
+const BRIEF: usize = 100;
+
+/// A destination, for people: the beginning of a long name is enough.
+fn brief(destination: &Destination) -> String {
+    let text = destination.to_string();
+    match text.char_indices().nth(BRIEF) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
 
 /// When a message may come in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,13 +76,90 @@ impl Broker {
         (Failure::ResourceAllocation, text.into())
     }
 
+    /// Whether a destination may come into being. Its name is alive in the log for as long as it is there, and nobody consumes it: so
+    /// names take an eighth of what may live, and messages have the rest.
+    pub(crate) fn admit_destination<L: Log>(
+        &self,
+        destination: &Destination,
+        step: &Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        self.admit_name(destination)?;
+        let (known, live) = (self.destinations.name_bytes(), self.journal.live_bytes());
+        let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, self.live_limit(step));
+        let names = self.destinations.len() as u64 * NAME_OVERHEAD + known + wanted;
+        if names > limit / 8 || live + wanted > limit {
+            let text = format!(
+                "{} cannot be created: the names of all destinations have {known} bytes, and the journal holds {live} of {limit} \
+                 bytes, of which names may use an eighth: delete destinations that nobody uses, consume messages, or raise the \
+                 setting `journal.disk_budget_bytes`",
+                brief(destination)
+            );
+            return Err((Failure::ResourceAllocation, text.into()));
+        }
+        Ok(())
+    }
+
+    /// Whether there may be one more destination, with this name.
+    pub(crate) fn admit_name(&self, destination: &Destination) -> Result<(), Refusal> {
+        let (count, most) = (self.config.destinations, self.config.name_bytes);
+        if destination.name.len() > most {
+            let text = format!(
+                "{} cannot be created: its name has {} bytes, and {most} is the limit: give it a shorter one, or raise the setting \
+                 `destinations.max_name_bytes`",
+                brief(destination),
+                destination.name.len()
+            );
+            return Err((Failure::InvalidDestination, text.into()));
+        }
+        if self.destinations.len() >= count {
+            let text = format!(
+                "{} cannot be created: there are {count} destinations already, which is the limit: delete some that nobody uses, or \
+                 raise the setting `destinations.max_count`",
+                brief(destination)
+            );
+            return Err((Failure::ResourceAllocation, text.into()));
+        }
+        Ok(())
+    }
+
     /// Whether a send without room waits for it.
     pub(crate) fn may_wait(&self, publish: &Publish) -> bool {
         !publish.request.wanted || self.config.when_full == WhenFull::Wait
     }
 
-    /// A persistent message for which the journal has no place, now or ever: it is refused, or parked until there is.
-    pub fn refuse_send<L: Log>(
+    /// A command for which the journal has no place, now or ever: a message is refused, or parked until there is, and so is what
+    /// creates destinations.
+    pub fn refuse_command<L: Log>(
+        &mut self,
+        port: PortIndex,
+        command: &Command,
+        arena: &[u8],
+        now: Now,
+        log: &mut L,
+        out: &mut Outbox,
+    ) {
+        let (connection, request) = match command {
+            Command::Publish(publish) => return self.refuse_send(port, publish, arena, now, log, out),
+            Command::OpenProducer(open) => (open.connection, open.request),
+            Command::OpenConsumer(open) => (open.connection, open.request),
+            _ => return,
+        };
+        let step = &mut Step { now, log, out };
+        if self.connection(port, connection).is_none() {
+            return;
+        }
+        self.statistics.refused += 1;
+        let budget = step.log.disk_budget();
+        let left = budget.saturating_sub(step.log.live_log_bytes());
+        let text = format!(
+            "its destinations cannot be created: the journal has {left} of {budget} bytes left: consume some messages, raise the \
+             setting `journal.disk_budget_bytes`, or name fewer destinations at a time"
+        );
+        self.refuse(port, connection, request, (Failure::ResourceAllocation, text.into()), step);
+    }
+
+    /// A message for which the journal has no place, now or ever: it is refused, or parked until there is.
+    fn refuse_send<L: Log>(
         &mut self,
         port: PortIndex,
         publish: &Publish,

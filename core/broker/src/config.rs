@@ -40,8 +40,10 @@ pub struct Config {
     pub marks: usize,
     /// Milliseconds after which a producer of a connection that is gone is forgotten (R17).
     pub mark_millis: u64,
-    /// Destinations that may exist.
+    /// Destinations that may exist, temporary ones included.
     pub destinations: usize,
+    /// Longest name of a destination that comes into being.
+    pub name_bytes: usize,
     /// Bytes sent to a connection that its socket has not taken (R23).
     pub send_window: WindowSizes,
     /// What becomes of sends that find the journal full.
@@ -64,6 +66,7 @@ impl Default for Config {
             marks: 65_536,
             mark_millis: 3_600_000,
             destinations: 1_000_000,
+            name_bytes: 8 * 1024,
             send_window: WindowSizes::default(),
             when_full: WhenFull::default(),
         }

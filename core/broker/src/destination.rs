@@ -10,9 +10,10 @@ use crate::sequences::small;
 use crate::slab::Slab;
 use crate::topic::Topic;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 use postrider_model::event::Failure;
 use postrider_model::{Destination, DestinationId, DestinationKind};
+use std::hash::BuildHasher;
 
 /// Topics under it are the broker's own: they are never stored.
 pub(crate) const ADVISORY_PREFIX: &[u8] = b"ActiveMQ.Advisory.";
@@ -63,7 +64,10 @@ pub(crate) struct Reference {
 /// The table of destinations.
 pub(crate) struct Destinations {
     table: Slab<DestinationState>,
-    by_name: HashMap<Destination, DestinationIndex, FixedState>,
+    by_name: HashTable<DestinationIndex>,
+    hasher: FixedState,
+    /// Bytes of all names.
+    name_bytes: u64,
     by_id: HashMap<DestinationId, DestinationIndex, FixedState>,
     next_id: u32,
     next_serial: u64,
@@ -73,7 +77,9 @@ impl Destinations {
     pub fn new(hasher: &FixedState) -> Destinations {
         Destinations {
             table: Slab::default(),
-            by_name: HashMap::with_hasher(hasher.clone()),
+            by_name: HashTable::new(),
+            hasher: hasher.clone(),
+            name_bytes: 0,
             by_id: HashMap::with_hasher(hasher.clone()),
             next_id: 1,
             next_serial: 1,
@@ -98,7 +104,9 @@ impl Destinations {
     }
 
     pub fn find(&self, destination: &Destination) -> Option<DestinationIndex> {
-        self.by_name.get(destination).copied()
+        let table = &self.table;
+        let is_it = |index: &DestinationIndex| table[index.0].destination == *destination;
+        self.by_name.find(self.hasher.hash_one(destination), is_it).copied()
     }
 
     pub fn by_id(&self, id: DestinationId) -> Option<DestinationIndex> {
@@ -136,7 +144,7 @@ impl Destinations {
         };
         let text = [&[destination.kind as u8][..], &destination.name].concat().into();
         let state = DestinationState {
-            destination: destination.clone(),
+            destination,
             text,
             id,
             home: None,
@@ -149,7 +157,7 @@ impl Destinations {
         };
         self.next_serial += 1;
         let index = DestinationIndex(self.table.insert(state));
-        self.by_name.insert(destination, index);
+        self.list(index);
         if let Some(id) = id {
             self.next_id = self.next_id.max(id.0.saturating_add(1));
             self.by_id.insert(id, index);
@@ -160,19 +168,45 @@ impl Destinations {
     /// Recovery: a destination whose own record has not come yet. It holds messages, so it is a queue.
     pub fn add_unnamed(&mut self, id: DestinationId) -> DestinationIndex {
         let nameless = Destination::new(DestinationKind::Queue, b"");
-        let index = self.add(nameless.clone(), Some(id));
-        self.by_name.remove(&nameless);
+        let index = self.add(nameless, Some(id));
+        self.unlist(index);
         index
+    }
+
+    /// It is found by its name, unless another is.
+    fn list(&mut self, index: DestinationIndex) {
+        let (table, hasher) = (&self.table, &self.hasher);
+        let name = &table[index.0].destination;
+        if self.find(name).is_none() {
+            self.name_bytes += name.name.len() as u64;
+            let hash = |index: &DestinationIndex| hasher.hash_one(&table[index.0].destination);
+            self.by_name.insert_unique(hasher.hash_one(name), index, hash);
+        }
+    }
+
+    /// Nobody finds it by its name any more.
+    fn unlist(&mut self, index: DestinationIndex) {
+        let name = &self.table[index.0].destination;
+        if let Ok(entry) = self.by_name.find_entry(self.hasher.hash_one(name), |known| *known == index) {
+            entry.remove();
+            self.name_bytes -= name.name.len() as u64;
+        }
+    }
+
+    /// Bytes of all names.
+    pub fn name_bytes(&self) -> u64 {
+        self.name_bytes
     }
 
     /// Recovery: the name of a destination that was met before. If another has it, that one is found.
     pub fn name(&mut self, index: DestinationIndex, destination: Destination) {
+        self.unlist(index);
         let state = &mut self.table[index.0];
         if state.destination != destination {
             state.text = [&[destination.kind as u8][..], &destination.name].concat().into();
-            state.destination = destination.clone();
+            state.destination = destination;
         }
-        self.by_name.entry(destination).or_insert(index);
+        self.list(index);
     }
 
     /// Recovery: destinations whose record never came.
@@ -192,11 +226,9 @@ impl Destinations {
 
     /// Nobody finds it any more; its number stays taken until [`Destinations::free`].
     pub fn hide(&mut self, index: DestinationIndex) {
+        self.unlist(index);
         let state = &mut self.table[index.0];
         state.dying = true;
-        if self.by_name.get(&state.destination) == Some(&index) {
-            self.by_name.remove(&state.destination);
-        }
         if let Some(id) = state.id {
             self.by_id.remove(&id);
         }
@@ -268,20 +300,19 @@ impl Broker {
         if destination.kind.is_temporary() {
             return Err((Failure::DestinationDoesNotExist, destination.to_string().into()));
         }
-        if self.destinations.len() >= self.config.destinations {
-            let limit = self.config.destinations;
-            let text = format!(
-                "{destination} cannot be created: there are {limit} destinations already, which is the limit: delete some that nobody uses"
-            );
-            return Err((Failure::ResourceAllocation, text.into()));
-        }
+        self.admit_destination(destination, step)?;
+        Ok(self.create(destination, step))
+    }
+
+    /// A new destination, whatever the limits say.
+    pub(crate) fn create<L: Log>(&mut self, destination: &Destination, step: &mut Step<'_, L>) -> DestinationIndex {
         if destination.kind.is_topic() && destination.name.starts_with(ADVISORY_PREFIX) {
-            return Ok(self.add_destination(destination.clone(), None));
+            return self.add_destination(destination.clone(), None);
         }
         let id = self.destinations.take_id();
         let index = self.add_destination(destination.clone(), Some(id));
         self.write_destination(index, step);
-        Ok(index)
+        index
     }
 
     /// Writes where the destination is to be found after a restart, or, in reclaim, once more.

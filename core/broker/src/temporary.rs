@@ -28,6 +28,9 @@ impl Broker {
         }
         let before = self.jobs.pushed();
         if self.destinations.find(&create.destination).is_none() {
+            if let Err(refusal) = self.admit_name(&create.destination) {
+                return self.refuse(port, create.connection, create.request, refusal, step);
+            }
             let index = self.destinations.add(create.destination.clone(), None);
             let (added, removed) = (create.added.clone(), create.removed.clone());
             self.destination(index).temporary = Some(Temporary { owner: connection, added, removed });

@@ -24,16 +24,29 @@ const SMALL: u64 = 64;
 
 /// What a batch has defined or will create so far: what its own sends refer to (R39).
 #[derive(Default)]
-pub(crate) struct Defined<'a>(Vec<(ConnectionHandle, u32, &'a [Destination])>);
+pub(crate) struct Defined<'a>(Vec<Definition<'a>>);
+
+struct Definition<'a> {
+    whose: (ConnectionHandle, u32),
+    names: &'a [Destination],
+    /// A send before has created what is not there.
+    created: bool,
+}
 
 impl<'a> Defined<'a> {
     pub fn add(&mut self, connection: ConnectionHandle, number: u32, names: &'a [Destination]) {
-        self.0.push((connection, number, names));
+        self.0.push(Definition { whose: (connection, number), names, created: false });
     }
 
-    fn find(&self, connection: ConnectionHandle, number: u32) -> Option<&'a [Destination]> {
-        let is_it = |known: &&(ConnectionHandle, u32, &'a [Destination])| (known.0, known.1) == (connection, number);
-        self.0.iter().rev().find(is_it).map(|(_, _, names)| *names)
+    fn find(&mut self, connection: ConnectionHandle, number: u32) -> Option<&mut Definition<'a>> {
+        self.0.iter_mut().rev().find(|known| known.whose == (connection, number))
+    }
+
+    /// The send that was to create it is refused.
+    fn take_back(&mut self, connection: ConnectionHandle, number: u32) {
+        if let Some(known) = self.find(connection, number) {
+            known.created = false;
+        }
     }
 }
 
@@ -41,6 +54,11 @@ impl<'a> Defined<'a> {
 fn creation_bound(names: &[Destination]) -> Bound {
     let bytes = names.iter().map(|destination| SMALL + destination.name.len() as u64).sum();
     Bound { records: 2 * names.len() as u32, bytes }
+}
+
+/// Whether a command may be refused for want of room: it stores a message, or creates destinations.
+fn stores(command: &Command) -> bool {
+    matches!(command, Command::Publish(_) | Command::OpenProducer(_) | Command::OpenConsumer(_))
 }
 
 impl Broker {
@@ -55,8 +73,9 @@ impl Broker {
         bound
     }
 
-    /// What a batch stages without the sends for which a frame of this size has no place, and which these are, by their place in
-    /// the batch: those are to be refused, with [`Broker::refuse_send`]. For a batch that the disk budget has no room for.
+    /// What a batch stages without those commands that store or create something for which a frame of this size has no place, and
+    /// which these are, by their place in the batch: they are to be refused, with [`Broker::refuse_command`]. For a batch that the
+    /// disk budget has no room for.
     #[must_use]
     pub fn bound_within(&self, port: PortIndex, batch: &CommandBatch, frame_bytes: u64) -> (Bound, Vec<usize>) {
         let mut bound = acknowledgement_bound(0);
@@ -64,7 +83,10 @@ impl Broker {
         let mut defined = Defined::default();
         for (index, command) in batch.commands.iter().enumerate() {
             let with = bound.and(self.command_bound(port, command, &mut defined));
-            if with.frame_bytes() > frame_bytes && matches!(command, Command::Publish(publish) if publish.persistent) {
+            if with.frame_bytes() > frame_bytes && stores(command) && with != bound {
+                if let Command::Publish(publish) = command {
+                    defined.take_back(publish.connection, publish.destination);
+                }
                 refused.push(index);
             } else {
                 bound = with;
@@ -82,13 +104,15 @@ impl Broker {
         match command {
             Command::Publish(publish) => {
                 let (places, created) = self.places_bound(port, publish, defined);
-                let stored = if publish.persistent { u64::from(publish.record.length) } else { 0 };
-                Bound { records: 1, bytes: stored + message_bytes(places) }.and(created)
+                if !publish.persistent {
+                    return created;
+                }
+                Bound { records: 1, bytes: u64::from(publish.record.length) + message_bytes(places) }.and(created)
             }
-            // The first send to it creates it, which may be in the same batch.
+            // It creates nothing: the first send to it does, which may be in the same batch.
             Command::DefineDestination { connection, number, destinations } => {
                 defined.add(*connection, *number, destinations);
-                creation_bound(destinations)
+                Bound::default()
             }
             Command::OpenProducer(open) => creation_bound(&open.destinations),
             Command::OpenConsumer(open) => creation_bound(&open.destinations),
@@ -114,17 +138,16 @@ impl Broker {
         defined: &mut Defined<'a>,
     ) -> (u64, Bound) {
         let (connection, number) = (publish.connection, publish.destination);
-        if let Some(names) = defined.find(connection, number) {
-            return (names.len() as u64, Bound::default());
-        }
-        match self.places_of(port, connection, number) {
-            None => (0, Bound::default()),
-            Some((names, true)) => (names.len() as u64, Bound::default()),
-            Some((names, false)) => {
-                defined.add(connection, number, names);
-                (names.len() as u64, creation_bound(names))
+        if defined.find(connection, number).is_none() {
+            match self.places_of(port, connection, number) {
+                None => return (0, Bound::default()),
+                Some((names, true)) => return (names.len() as u64, Bound::default()),
+                Some((names, false)) => defined.add(connection, number, names),
             }
         }
+        let Some(known) = defined.find(connection, number) else { return (0, Bound::default()) };
+        let created = !std::mem::replace(&mut known.created, true);
+        (known.names.len() as u64, if created { creation_bound(known.names) } else { Bound::default() })
     }
 
     /// Serves what can be served: after a commit, when credit came, when it is time. In bounded slices; true: there is more to do.

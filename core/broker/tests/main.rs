@@ -8,6 +8,7 @@ mod dead_letters;
 mod log;
 mod members;
 mod model;
+mod names;
 mod panics;
 mod places;
 #[cfg(feature = "plant")]

@@ -191,7 +191,14 @@ fn sends_beyond_a_frame_are_refused_and_what_comes_with_them_is_not() {
         (world.broker.bound(PortIndex(0), &batch), vec![])
     );
     let Command::Publish(publish) = &batch.commands[0] else { panic!("a send") };
-    world.broker.refuse_send(PortIndex(0), publish, &batch.arena, world.now, &mut world.log, &mut world.out);
+    world.broker.refuse_command(
+        PortIndex(0),
+        &Command::Publish(*publish),
+        &batch.arena,
+        world.now,
+        &mut world.log,
+        &mut world.out,
+    );
     world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, first), 1);
     world.settle();
     let failures: Vec<_> = world.events(0).into_iter().filter(|event| matches!(event, Event::Failed { .. })).collect();
@@ -234,7 +241,7 @@ pub fn a_refused_send_gives_its_part_of_the_window_back() {
         if producer_sequence == 0 {
             let Command::Publish(publish) = &batch.commands[0] else { panic!("a send") };
             let (now, log, out) = (world.now, &mut world.log, &mut world.out);
-            world.broker.refuse_send(PortIndex(0), publish, &batch.arena, now, log, out);
+            world.broker.refuse_command(PortIndex(0), &Command::Publish(*publish), &batch.arena, now, log, out);
         }
         world.settle();
         heard.extend(world.events(0));

@@ -1,6 +1,7 @@
 //! Destinations: their kinds, names, text forms and composites.
 
 use crate::limits;
+use std::collections::HashSet;
 use std::fmt;
 
 /// What a destination is.
@@ -68,21 +69,25 @@ pub struct Destination {
 pub enum NameError {
     /// Nothing is left after trimming, or a composite has no part.
     Empty,
-    /// Longer than [`limits::DESTINATION_NAME_BYTES`].
-    TooLong,
-    /// More than [`limits::COMPOSITE_PARTS`] parts.
-    TooManyParts,
+    /// Too long.
+    TooLong {
+        /// Bytes that it may have.
+        most: usize,
+    },
+    /// A composite of too many.
+    TooManyParts {
+        /// Parts that it may have.
+        most: usize,
+    },
 }
 
 impl fmt::Display for NameError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NameError::Empty => write!(formatter, "the destination's name is empty: give it at least one character"),
-            NameError::TooLong => {
-                write!(formatter, "the destination's name is longer than {} bytes", limits::DESTINATION_NAME_BYTES)
-            }
-            NameError::TooManyParts => {
-                write!(formatter, "the composite destination has more than {} parts", limits::COMPOSITE_PARTS)
+            NameError::TooLong { most } => write!(formatter, "the destination's name is longer than {most} bytes"),
+            NameError::TooManyParts { most } => {
+                write!(formatter, "the composite destination has more than {most} parts")
             }
         }
     }
@@ -99,21 +104,12 @@ impl Destination {
     ///
     /// A part may carry a prefix and is of that kind then; the others have the kind of the whole.
     pub fn parts(kind: DestinationKind, name: &[u8]) -> Result<Vec<Destination>, NameError> {
-        if name.len() > limits::DESTINATION_NAME_BYTES {
-            return Err(NameError::TooLong);
-        }
-        let mut parts: Vec<Destination> = Vec::new();
-        for part in name.split(|byte| *byte == b',') {
-            let Some(destination) = part_of_composite(kind, part) else { continue };
-            if !parts.contains(&destination) {
-                parts.push(destination);
-            }
-        }
-        match parts.len() {
-            0 => Err(NameError::Empty),
-            count if count > limits::COMPOSITE_PARTS => Err(NameError::TooManyParts),
-            _ => Ok(parts),
-        }
+        parts_within(kind, name, limits::DESTINATION_NAME_BYTES, limits::COMPOSITE_PARTS)
+    }
+
+    /// Likewise, for a consumer: it may name many more.
+    pub fn consumer_parts(kind: DestinationKind, name: &[u8]) -> Result<Vec<Destination>, NameError> {
+        parts_within(kind, name, limits::CONSUMER_COMPOSITE_BYTES, limits::CONSUMER_PARTS)
     }
 
     /// Whether a consumer of this destination may get messages of several.
@@ -133,6 +129,32 @@ impl fmt::Debug for Destination {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
     }
+}
+
+fn parts_within(
+    kind: DestinationKind,
+    name: &[u8],
+    most_bytes: usize,
+    most_parts: usize,
+) -> Result<Vec<Destination>, NameError> {
+    if name.len() > most_bytes {
+        return Err(NameError::TooLong { most: most_bytes });
+    }
+    let mut parts: Vec<Destination> = Vec::new();
+    let mut known = HashSet::new();
+    for part in name.split(|byte| *byte == b',') {
+        let Some(destination) = part_of_composite(kind, part) else { continue };
+        if destination.name.len() > limits::DESTINATION_NAME_BYTES {
+            return Err(NameError::TooLong { most: limits::DESTINATION_NAME_BYTES });
+        }
+        if parts.is_empty() || known.insert(destination.clone()) && Some(&destination) != parts.first() {
+            parts.push(destination);
+        }
+        if parts.len() > most_parts {
+            return Err(NameError::TooManyParts { most: most_parts });
+        }
+    }
+    if parts.is_empty() { Err(NameError::Empty) } else { Ok(parts) }
 }
 
 fn part_of_composite(kind: DestinationKind, part: &[u8]) -> Option<Destination> {
@@ -166,7 +188,27 @@ mod tests {
     fn a_name_without_characters_is_refused() {
         assert_eq!(Destination::parts(DestinationKind::Queue, b"  "), Err(NameError::Empty));
         assert_eq!(Destination::parts(DestinationKind::Queue, b" , ,"), Err(NameError::Empty));
-        assert_eq!(Destination::parts(DestinationKind::Queue, &[b'a'; 20_000]), Err(NameError::TooLong));
+        assert_eq!(
+            Destination::parts(DestinationKind::Queue, &[b'a'; 20_000]),
+            Err(NameError::TooLong { most: limits::DESTINATION_NAME_BYTES })
+        );
+    }
+
+    #[test]
+    fn a_consumer_may_name_thousands_and_each_once() {
+        let names = |count: usize| (0..count).map(|number| format!("q{number}")).collect::<Vec<_>>().join(",");
+        let consumer = |name: &str| Destination::consumer_parts(DestinationKind::Queue, name.as_bytes());
+        let sender = |name: &str| Destination::parts(DestinationKind::Queue, name.as_bytes());
+        assert_eq!(consumer(&names(4_096)).map(|parts| parts.len()), Ok(4_096));
+        assert_eq!(consumer(&names(4_097)), Err(NameError::TooManyParts { most: 4_096 }));
+        assert_eq!(sender(&names(64)).map(|parts| parts.len()), Ok(64));
+        assert_eq!(sender(&names(65)), Err(NameError::TooManyParts { most: 64 }));
+        assert_eq!(consumer("a,b,a,a,b").map(|parts| parts.len()), Ok(2));
+        let most = limits::CONSUMER_COMPOSITE_BYTES;
+        assert_eq!(consumer(&"a,".repeat(most / 2)).map(|parts| parts.len()), Ok(1));
+        assert_eq!(consumer(&"a,".repeat(most / 2 + 1)), Err(NameError::TooLong { most }));
+        let most = limits::DESTINATION_NAME_BYTES;
+        assert_eq!(consumer(&format!("b,{}", "a".repeat(most + 1))), Err(NameError::TooLong { most }));
     }
 
     #[test]

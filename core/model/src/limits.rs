@@ -49,10 +49,15 @@ pub const CONNECTION_DESTINATIONS: u32 = 4096;
 /// Places of one message (R39).
 pub const PLACES: usize = 4_096;
 
-/// Parts of a composite destination.
+/// Parts of a composite destination that is sent to.
 pub const COMPOSITE_PARTS: usize = 64;
 
-/// Bytes of a destination's name.
+/// Parts of a consumer's composite destination, and its bytes.
+pub const CONSUMER_PARTS: usize = 4_096;
+/// Bytes of a consumer's composite destination.
+pub const CONSUMER_COMPOSITE_BYTES: usize = 1024 * 1024;
+
+/// Bytes of a destination's name, whatever is configured.
 pub const DESTINATION_NAME_BYTES: usize = 16 * 1024;
 
 /// Largest prefetch of a consumer: the client's own maximum.

@@ -8,7 +8,7 @@ mod shedding;
 
 use postrider_broker::{Broker, Outbox};
 use postrider_journal::{Journal, NotReady, Position, Spill, Spool, Storage, SyncFailed};
-use postrider_model::{Command, CommandBatch, Now, PortIndex, limits};
+use postrider_model::{CommandBatch, Now, PortIndex, limits};
 
 use crate::port::BrokerPort;
 pub use gathering::Company;
@@ -223,11 +223,10 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             };
             for (place, command) in batch.commands.iter().enumerate() {
                 let (logs, out) = (&mut self.logs, &mut self.outbox);
-                match command {
-                    Command::Publish(publish) if !refused.is_empty() && refused.contains(&place) => {
-                        self.broker.refuse_send(index, publish, &batch.arena, now, logs, out);
-                    }
-                    _ => self.broker.handle(index, command, &batch.arena, now, logs, out),
+                if !refused.is_empty() && refused.contains(&place) {
+                    self.broker.refuse_command(index, command, &batch.arena, now, logs, out);
+                } else {
+                    self.broker.handle(index, command, &batch.arena, now, logs, out);
                 }
             }
             commands += batch.commands.len();

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use postrider_model::command::{Command, CreateTemporary, LastDelivered, OpenConsumer, OpenProducer, Request};
 use postrider_model::event::Failure;
-use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, limits};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, DestinationKind, limits};
 
 use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, Trouble};
@@ -236,10 +236,14 @@ fn check_session(tables: &Tables, place: Place) -> Result<(), Refusal> {
     Err(Refusal::new(Failure::IllegalState, message))
 }
 
-fn parts(destination: &Structure) -> Result<Vec<Destination>, Refusal> {
-    let (kind, name) = rare::destination_name(destination).ok_or_else(|| {
+fn destination_name(destination: &Structure) -> Result<(DestinationKind, &[u8]), Refusal> {
+    rare::destination_name(destination).ok_or_else(|| {
         Refusal::new(Failure::InvalidDestination, "a destination of an unknown class: use a queue or a topic")
-    })?;
+    })
+}
+
+fn parts(destination: &Structure) -> Result<Vec<Destination>, Refusal> {
+    let (kind, name) = destination_name(destination)?;
     Ok(Destination::parts(kind, name)?)
 }
 
@@ -277,12 +281,12 @@ fn subscribed(info: &Structure) -> Result<Vec<Destination>, Refusal> {
     let destination = info
         .object(consumer_info::DESTINATION)
         .ok_or_else(|| Refusal::new(Failure::InvalidDestination, "the ConsumerInfo has no destination: give it one"))?;
-    let parts = parts(destination)?;
+    let (kind, name) = destination_name(destination)?;
+    let parts = Destination::consumer_parts(kind, name)?;
     if parts.len() == 1 {
         return Ok(parts);
     }
-    let kind = rare::destination_name(destination).map(|name| name.0);
-    let own: Vec<Destination> = parts.into_iter().filter(|part| Some(part.kind) == kind).collect();
+    let own: Vec<Destination> = parts.into_iter().filter(|part| part.kind == kind).collect();
     if own.is_empty() {
         return Err(Refusal::new(
             Failure::InvalidDestination,
