@@ -198,6 +198,53 @@ fn a_client_that_speaks_nonsense_is_closed_with_a_line_and_others_go_on() {
     assert!(log.contains("connection closed") && log.contains("127.0.0.1"), "{log}");
 }
 
+/// Lowers the limit of descriptors: the soft one, and the hard one.
+fn limit_descriptors(soft: u64, hard: u64) -> std::io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: a system call that reads a structure which lives until it returns.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}
+
+#[test]
+fn connections_end_before_the_descriptors_of_the_journal_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
+    command.args(ANY_PORT).args(["--io", "epoll"]).current_dir(directory.path()).stderr(Stdio::piped());
+    // SAFETY: the closure makes one system call between fork and exec.
+    unsafe { command.pre_exec(|| limit_descriptors(100, 160)) };
+    let mut broker = Broker::of(command.spawn().expect("the binary starts"));
+    let address = broker.address();
+    let files = |broker: &Broker| {
+        std::fs::read_dir(format!("/proc/{}/fd", broker.process.id())).expect("its descriptors").count()
+    };
+    // 160 less 40 for the journal and 64 others.
+    let mut sockets: Vec<TcpStream> =
+        (0..200).map(|_| TcpStream::connect(address).expect("the backlog takes it")).collect();
+    let mut served = 0;
+    for socket in &mut sockets {
+        socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        served += usize::from(socket.read_exact(&mut [0; 13]).is_ok());
+    }
+    assert_eq!(served, 56);
+    assert!(files(&broker) < 160 - 40, "{} descriptors", files(&broker));
+    drop(sockets);
+    let again = (0..100).find(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        let mut socket = TcpStream::connect(address).expect("it listens");
+        socket.read_exact(&mut [0; 13]).is_ok()
+    });
+    assert!(again.is_some(), "those that went make room");
+    broker.signal("TERM");
+    let (code, log) = broker.end();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("56 connections are open"), "{log}");
+    assert!(log.lines().filter(|line| line.contains("connections are open")).count() <= 25, "{log}");
+}
+
 #[test]
 fn the_shipped_binary_has_no_planted_bug() {
     let binary = std::fs::read(env!("CARGO_BIN_EXE_postrider")).unwrap();

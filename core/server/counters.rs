@@ -24,6 +24,8 @@ pub enum Counter {
     Open,
     /// Connections ended because of what they sent.
     Refused,
+    /// Connections closed when they came, as there were too many.
+    TurnedAway,
     /// Calls into the kernel for the network.
     SystemCalls,
     /// Bytes received.
@@ -69,10 +71,11 @@ pub enum Counter {
 
 impl Counter {
     const COUNT: usize = Counter::ALL.len();
-    const ALL: [Counter; 24] = [
+    const ALL: &[Counter] = &[
         Counter::Accepted,
         Counter::Open,
         Counter::Refused,
+        Counter::TurnedAway,
         Counter::SystemCalls,
         Counter::BytesIn,
         Counter::BytesOut,
@@ -101,6 +104,7 @@ impl Counter {
             Counter::Accepted => "accepted",
             Counter::Open => "open",
             Counter::Refused => "refused",
+            Counter::TurnedAway => "turned_away",
             Counter::SystemCalls => "system_calls",
             Counter::BytesIn => "bytes_in",
             Counter::BytesOut => "bytes_out",
@@ -138,6 +142,7 @@ impl ThreadCounters {
         self.set(Counter::Accepted, statistics.accepted);
         self.set(Counter::Open, statistics.open);
         self.set(Counter::Refused, statistics.refused);
+        self.set(Counter::TurnedAway, statistics.turned_away);
         self.set(Counter::SystemCalls, system_calls);
         self.set(Counter::BytesIn, bytes_in);
         self.set(Counter::BytesOut, bytes_out);
@@ -191,7 +196,7 @@ impl Counters {
             self.threads.iter().map(|thread| thread.values[counter as usize].load(Ordering::Relaxed)).sum()
         };
         let words: Vec<String> =
-            Counter::ALL.into_iter().map(|counter| format!("{}={}", counter.name(), sum(counter))).collect();
+            Counter::ALL.iter().copied().map(|counter| format!("{}={}", counter.name(), sum(counter))).collect();
         words.join(" ")
     }
 }
@@ -212,7 +217,7 @@ mod tests {
 
     #[test]
     fn every_counter_has_its_own_place() {
-        for (index, counter) in Counter::ALL.into_iter().enumerate() {
+        for (index, counter) in Counter::ALL.iter().copied().enumerate() {
             assert_eq!(counter as usize, index);
         }
     }

@@ -4,6 +4,7 @@ mod args;
 mod clock;
 mod config;
 mod counters;
+mod descriptors;
 mod exit;
 mod identity;
 mod log;

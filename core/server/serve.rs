@@ -15,6 +15,7 @@ use crate::args::Io;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::descriptors;
 use crate::exit::{Exit, Fatal};
 use crate::identity::Identity;
 use crate::shutdown::Shutdown;
@@ -31,6 +32,7 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 /// Runs the broker.
 pub fn serve(config: &Config) -> Result<(), Fatal> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(Fatal::with(Exit::Failure))?;
+    let connections = descriptors::connections(descriptors::raise());
     let cores = cores(config);
     let own_broker = cores.len() >= CORES_FOR_OWN_BROKER;
     let shards = cores.len() - usize::from(own_broker);
@@ -44,6 +46,7 @@ pub fn serve(config: &Config) -> Result<(), Fatal> {
     let (clients, brokers) = alarms[..shards].iter().map(|alarm| port(alarm, &broker_alarm)).unzip();
     let plan = Plan {
         config,
+        connections,
         driver: choose_driver(config.io)?,
         cores,
         shutdown: Shutdown::new(shards, alarms.clone()),

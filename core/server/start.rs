@@ -33,6 +33,8 @@ const CONNECTIONS_A_SHARD: usize = 65_536;
 pub struct Plan<'a> {
     /// All settings.
     pub config: &'a Config,
+    /// Connections that the process has descriptors for.
+    pub connections: usize,
     /// The network driver; not `auto` any more.
     pub driver: Io,
     /// The core of each thread.
@@ -82,8 +84,11 @@ impl Plan<'_> {
         let (ended, outcomes) = channel();
         let (bound, addresses) = channel();
         let inboxes: Vec<_> = self.alarms[..ports.len()].iter().map(|alarm| Inbox::new(alarm.clone())).collect();
-        let mut listening =
-            Some(Listening { dealer: Dealer::new(inboxes.clone()), addresses: self.addresses()?, bound });
+        let mut listening = Some(Listening {
+            dealer: Dealer::new(inboxes.clone()).limited_to(self.connections),
+            addresses: self.addresses()?,
+            bound,
+        });
         let (mut on_shard, mut own) = if own_broker { (None, Some(broker)) } else { (Some(broker), None) };
         let park_bytes = self.config.flow.park_bytes / ports.len() as u64;
         let mut running = Vec::new();

@@ -184,4 +184,5 @@ fn find(slots: &mut [Option<Box<Link>>], connection: Connection) -> Option<&mut 
 }
 
 #[cfg(test)]
+#[path = "half_frame_tests.rs"]
 mod tests;

@@ -49,6 +49,8 @@ pub struct ShardStatistics {
     pub open: u64,
     /// Connections ended by us because of what they sent.
     pub refused: u64,
+    /// Connections that were closed when they came, as there were too many.
+    pub turned_away: u64,
 }
 
 /// One thread's connections.
@@ -170,7 +172,13 @@ impl<N: Net> Shard<N> {
         while let Some(Arrival { socket, peer }) = self.desk.inbox.take() {
             match self.net.adopt(socket) {
                 Ok(connection) => self.desk.greet(connection, &peer.to_string(), now),
-                Err(error) => tracing::warn!(%peer, %error, "connection refused"),
+                Err(error) => {
+                    self.desk.inbox.closed();
+                    self.desk.statistics.turned_away += 1;
+                    if let Some(left_out) = self.desk.complaints.allowed(now) {
+                        tracing::warn!(%peer, %error, left_out, "connection closed: the network driver does not take it");
+                    }
+                }
             }
         }
     }

@@ -70,8 +70,11 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
 impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
     fn accepted(&mut self, socket: Socket, peer: SocketAddr) {
         let Some(dealer) = &mut self.desk.dealer else { return };
-        if !dealer.deal(Arrival { socket, peer }) {
-            tracing::warn!(%peer, "connection closed: too many others wait to be served");
+        let Err(reason) = dealer.deal(Arrival { socket, peer }) else { return };
+        self.desk.statistics.turned_away += 1;
+        let now = self.now();
+        if let Some(left_out) = self.desk.complaints.allowed(now) {
+            tracing::warn!(%peer, left_out, "connection closed: {reason}");
         }
     }
 
@@ -113,6 +116,7 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
 
     fn closed(&mut self, connection: Connection, reason: io::Result<()>) {
         let Some(mut link) = self.desk.links.remove(connection) else { return };
+        self.desk.inbox.closed();
         if let Err(error) = reason {
             tracing::debug!(peer = &*link.peer, %error, "connection lost");
         }
