@@ -187,6 +187,8 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         answered: 80,
         absences: 25,
         deep: false,
+        gives_up: 150,
+        hoards: 40,
         drain: false,
     }
 }

@@ -17,7 +17,7 @@ use crate::world::{self, Summary};
 const THREADS: usize = 2;
 
 /// Real time after which a seed hangs.
-const HANGS_AFTER: Duration = Duration::from_secs(30);
+const HANGS_AFTER: Duration = Duration::from_secs(120);
 
 thread_local!(static SEED: Cell<Option<u64>> = const { Cell::new(None) });
 

@@ -4,7 +4,7 @@ use postrider_broker::WindowSizes;
 use postrider_journal::Medium;
 
 use crate::ledger::Sizes;
-use crate::plan::SeedPlan;
+use crate::plan::{SeedPlan, queues};
 use crate::random::Random;
 use crate::schedule::{MICRO, MILLI};
 
@@ -22,6 +22,9 @@ pub enum Theme {
     Stalls,
     /// Failover clients stay away while the log turns over (R17).
     Absence,
+    /// Clients hoard messages and give up all they have at once: the dead letters of a turn go over the end of a segment, and the
+    /// power goes between its groups (R34).
+    DeadLetters,
 }
 
 impl Theme {
@@ -31,7 +34,8 @@ impl Theme {
             0..14 => Theme::ExactEnds,
             14..20 => Theme::SmallDisk,
             20..26 => Theme::Stalls,
-            26..40 => Theme::Absence,
+            26..38 => Theme::Absence,
+            38..46 => Theme::DeadLetters,
             _ => Theme::Mixture,
         }
     }
@@ -49,6 +53,7 @@ impl Theme {
             Theme::SmallDisk => small_disk(plan),
             Theme::Stalls => stalls(plan, random),
             Theme::Absence => absence(plan),
+            Theme::DeadLetters => dead_letters(plan),
         }
     }
 }
@@ -109,5 +114,23 @@ fn absence(plan: &mut SeedPlan) {
         client.absences = 60;
         client.breaks = 10;
         client.persistent = 100;
+    }
+}
+
+fn dead_letters(plan: &mut SeedPlan) {
+    plan.sizes = Sizes::Large;
+    plan.journal.segment_bytes = 64 << 10;
+    plan.lives = 6;
+    plan.life_nanos = 60 * MILLI;
+    plan.clients.truncate(4);
+    plan.power_cuts = 100;
+    plan.disk.sync_nanos = 2 * MILLI;
+    for client in &mut plan.clients {
+        client.persistent = 100;
+        client.deep = true;
+        client.think_nanos = 500 * MICRO;
+        client.places = queues();
+        client.gives_up = 12;
+        client.hoards = 95;
     }
 }

@@ -173,7 +173,8 @@ impl Client {
         let prefetch =
             if place.is_topic() || self.plan.deep { 1_000 } else { *self.random.pick(&[1, 2, 5, 20, 100, 1_000, 0]) };
         let prefetch = if prefetch == 0 && !self.plan.extras { 1 } else { prefetch };
-        let mode = *self.random.pick(&[Mode::Auto, Mode::Auto, Mode::Client, Mode::Individual]);
+        let modes = [Mode::Client, Mode::Individual, Mode::Auto, Mode::Auto];
+        let mode = *self.random.pick(if self.plan.hoards > 50 { &modes[..1] } else { &modes });
         self.add_consumer(session, place, mode, prefetch, around);
     }
 

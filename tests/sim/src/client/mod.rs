@@ -58,6 +58,10 @@ pub struct ClientPlan {
     pub absences: u64,
     /// Its consumers take as much as they can get.
     pub deep: bool,
+    /// It gives one message in so many up.
+    pub gives_up: u64,
+    /// Percent of the times when it could acknowledge and leaves that for later.
+    pub hoards: u64,
     /// It takes all that is in its places, and sends nothing.
     pub drain: bool,
 }

@@ -17,8 +17,8 @@ impl Client {
         }
         let member = *self.random.pick(&members);
         let batched = self.random.one_in(4);
-        let lazy = !around.calm && self.random.percent(40);
-        let gives_up = !around.calm && self.random.one_in(150);
+        let lazy = !around.calm && self.random.percent(self.plan.hoards);
+        let gives_up = !around.calm && self.random.one_in(self.plan.gives_up);
         let consumer = self.consumers.get_mut(&member).expect("one of those listed");
         if consumer.place.is_topic() {
             return self.acknowledge_topic(member, around);
