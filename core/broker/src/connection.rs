@@ -1,8 +1,11 @@
 //! Connections and what they have defined: producers, numbers for destinations.
 
 use crate::broker::{Broker, Step};
+use crate::consumer::Consumer;
 use crate::destination::{Reference, Refusal};
+use crate::dispatch::Budget;
 use crate::duplicates::MarkReference;
+use crate::jobs::Job;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::parking::Parked;
@@ -10,7 +13,7 @@ use crate::plant::planted;
 use crate::window::SendWindow;
 use postrider_model::command::{LastDelivered, OpenConnection, OpenProducer, Request};
 use postrider_model::event::Failure;
-use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, Handle, PortIndex};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, Handle, PortIndex, limits};
 use std::collections::{BTreeSet, VecDeque};
 
 /// What a port's handles mean.
@@ -95,6 +98,38 @@ pub(crate) struct Connection {
     pub is_parking: bool,
     /// It is not read until there is room in the spool.
     pub paused: bool,
+}
+
+/// Consumers of a connection that are closed in the command that ends it.
+const CONSUMERS_AT_ONCE: usize = 250;
+
+/// What closing a consumer takes besides its places and messages.
+const CONSUMER_STEPS: usize = 8;
+
+impl Connection {
+    /// What is left of a connection until its consumers are closed: it takes nothing any more, and nobody finds it.
+    fn leaving(connection: &Connection, consumers: BTreeSet<ConsumerIndex>) -> Connection {
+        Connection {
+            handle: connection.handle,
+            port: connection.port,
+            id: Box::default(),
+            client_id: Box::default(),
+            peer: Box::default(),
+            serial: connection.serial,
+            failover_reconnect: false,
+            producers: Vec::new(),
+            definitions: Vec::new(),
+            consumers,
+            temporaries: BTreeSet::new(),
+            window: SendWindow::shut(),
+            blocked: Vec::new(),
+            parked: VecDeque::new(),
+            settled: 0,
+            settled_reported: 0,
+            is_parking: false,
+            paused: false,
+        }
+    }
 }
 
 impl Broker {
@@ -219,7 +254,16 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) {
         let before = self.jobs.pushed();
-        let connection = self.connections.remove(index.0);
+        let connection = match self.leaves_at_once(index) {
+            true => self.connections.remove(index.0),
+            false => {
+                self.jobs.push(Job::Leave { connection: index, last_delivered });
+                let connection = &mut self.connections[index.0];
+                let consumers = std::mem::take(&mut connection.consumers);
+                let leaving = Connection::leaving(connection, consumers);
+                std::mem::replace(connection, leaving)
+            }
+        };
         Port::clear(&mut self.ports[usize::from(connection.port.0)].connections, connection.handle);
         self.names.by_id.remove(&connection.id);
         self.names.by_client_id.remove(&connection.client_id);
@@ -240,6 +284,32 @@ impl Broker {
         if let Some(request) = request {
             self.reply_after_jobs(connection.port, connection.handle, request, before, step);
         }
+    }
+
+    /// Whether what its consumers are in can be walked within one command (R25).
+    fn leaves_at_once(&self, index: ConnectionIndex) -> bool {
+        let consumers = &self.connections[index.0].consumers;
+        let places = |consumer: &ConsumerIndex| self.consumers[consumer.0].subscriptions.len();
+        consumers.len() <= CONSUMERS_AT_ONCE && consumers.iter().map(places).sum::<usize>() <= limits::HANDLE_STEPS
+    }
+
+    /// Closes some consumers of a connection that has ended. True: all are closed.
+    pub(crate) fn leave_some(
+        &mut self,
+        index: ConnectionIndex,
+        last_delivered: LastDelivered,
+        budget: &mut Budget,
+    ) -> bool {
+        while budget.0 > 0 {
+            let Some(consumer) = self.connections[index.0].consumers.pop_first() else {
+                self.connections.remove(index.0);
+                return true;
+            };
+            let Consumer { subscriptions, in_flight, .. } = &self.consumers[consumer.0];
+            budget.spend(CONSUMER_STEPS + subscriptions.len() * 2 + in_flight.len().min(limits::HANDLE_STEPS));
+            self.close_consumer(consumer, last_delivered);
+        }
+        false
     }
 
     pub(crate) fn define_destination(

@@ -8,12 +8,13 @@ use crate::deque::Deque;
 use crate::destination::Reference;
 use crate::dispatch::Budget;
 use crate::log::{Log, Store};
-use crate::messages::{ConsumerIndex, DestinationIndex};
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
 use crate::records::{ACKNOWLEDGED_BYTES, RUN_BYTES};
 use crate::redelivery::Delivered;
 use crate::slab::Slab;
 use postrider_journal::Bound;
+use postrider_model::command::LastDelivered;
 use postrider_model::{ConsumerHandle, Event, PortIndex};
 use std::collections::VecDeque;
 
@@ -33,6 +34,8 @@ pub(crate) enum Job {
     Return { entries: Deque<InFlight>, delivered: Delivered, held: Vec<Reference> },
     /// A destination that is gone, with its messages.
     Empty { destination: DestinationIndex },
+    /// The consumers of a connection that has ended.
+    Leave { connection: ConnectionIndex, last_delivered: LastDelivered },
     /// An advisory that each port is to take.
     Advise(Passage),
     /// A consumer that is to hear of all temporary destinations that were there when it came.
@@ -200,6 +203,10 @@ impl Broker {
                 Slice::Done
             }
             Job::Empty { destination } => self.empty_some(*destination, budget, step),
+            Job::Leave { connection, last_delivered } => match self.leave_some(*connection, *last_delivered, budget) {
+                true => Slice::Done,
+                false => Slice::More,
+            },
             Job::Advise(passage) => look(budget, self.has_passed(passage)),
             Job::CatchUp { consumer, handle, passages } => {
                 look(budget, self.has_caught_up(*consumer, *handle, passages))

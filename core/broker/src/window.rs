@@ -43,6 +43,12 @@ impl SendWindow {
         SendWindow { unwritten: 0, size: sizes.first, sizes, full_since: 0 }
     }
 
+    /// A window that never opens.
+    pub fn shut() -> SendWindow {
+        let sizes = WindowSizes { first: 0, largest: 0 };
+        SendWindow::new(sizes)
+    }
+
     /// Whether another message may go. The last one may go beyond the window.
     pub fn is_open(&self) -> bool {
         self.unwritten < self.size

@@ -4,7 +4,7 @@ use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::Config;
 use postrider_journal::body_crc;
 use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, OpenProducer, Publish, Request};
-use postrider_model::{Command, CommandBatch, Destination};
+use postrider_model::{Command, CommandBatch, Destination, Event};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -107,6 +107,43 @@ fn leave(world: &mut World) -> (Duration, Duration) {
 }
 
 type Change = fn(&mut OpenConsumer);
+
+/// They are closed in slices; meanwhile they get nothing, and the answer waits.
+#[test]
+pub fn a_connection_with_many_consumers_leaves_in_slices() {
+    let mut world = World::new();
+    world.sockets_take = false;
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    open_many(&mut world, 2_000, &queue("q"), |open| open.prefetch = 1);
+    (0..3_000).for_each(|number| world.send(1, 1, &queue("q"), &number.to_string(), false));
+    assert_eq!(world.got(0).len(), 2_000);
+    let (connection, last_delivered, clean) = (handle(1), LastDelivered::None, true);
+    let close = Command::CloseConnection { connection, request: wanted(99), last_delivered, clean };
+    let batch = CommandBatch { commands: vec![close.clone()], arena: Vec::new() };
+    let (now, port) = (world.now, postrider_model::PortIndex(0));
+    world.log.begin(world.broker.bound(port, &batch));
+    world.broker.handle(port, &close, &[], now, &mut world.log, &mut world.out);
+    assert_eq!(world.broker.statistics().consumers, 2_000);
+    let mut turns = 0;
+    while world.broker.statistics().consumers > 0 {
+        assert!(world.out.take_replies(port).is_none(), "it is not done");
+        world.broker.advance(now, &mut world.log, &mut world.out);
+        world.broker.end_turn(now, &mut world.log, &mut world.out);
+        world.log.seal();
+        assert!(world.out.take_deliveries(port).is_none(), "nobody is there");
+        turns += 1;
+    }
+    assert!(turns > 5, "{turns}");
+    world.settle();
+    assert_eq!(world.events(0), [Event::Reply { connection, correlation: 99 }]);
+    assert_eq!(world.broker.statistics().connections, 1);
+    world.sockets_take = true;
+    world.consume(1, 1, 5, &queue("q"), 5_000);
+    world.settle();
+    let expected: Vec<String> = (0..3_000).map(|number| number.to_string()).collect();
+    assert_eq!(world.texts(1), expected);
+}
 
 fn crowd(count: u32) {
     let kinds: [(&str, Destination, Change); 6] = [
