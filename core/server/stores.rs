@@ -29,8 +29,11 @@ pub struct Stores {
     pub workers: Vec<JoinHandle<()>>,
 }
 
-/// Bytes that must be free for a new data directory, in segments.
-const FREE_SEGMENTS: u64 = 4;
+/// Bytes that must be free for a new data directory at least; what it needs exactly, the journal says.
+const MIN_FREE: u64 = 4 << 20;
+
+/// Starts in the epoch table from which on each says so.
+const MANY_LIVES: usize = 65_536;
 
 /// Opens the data directory, makes it if it is not there.
 pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) -> Result<Stores, Fatal> {
@@ -47,7 +50,7 @@ pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) 
             StorageWay::Direct | StorageWay::Auto => Medium::Direct,
         },
         waker: waker.clone(),
-        min_free: FREE_SEGMENTS * config.journal.segment_bytes,
+        min_free: MIN_FREE,
     };
     warn_of_readers(&config.data_dir);
     let (storage, workers) = FileStorage::open(options).map_err(Fatal::with(Exit::DataDirectory))?;
@@ -124,6 +127,13 @@ fn report_given_up(recovery: &Recovery, config: &Config) {
     let named = |name: &str| recovery.given_up.iter().any(|given_up| given_up.file == name);
     for name in config.give_up.iter().filter(|name| !named(name)) {
         tracing::warn!("--give-up {name}: it is as it should be but for what is listed above, and stays");
+    }
+    if recovery.lives >= MANY_LIVES {
+        let lives = recovery.lives;
+        tracing::warn!(
+            lives,
+            "the epoch table grows with each start: take or delete the oldest messages, they hold it"
+        );
     }
     let (here, set) = (recovery.segment_bytes, config.journal.segment_bytes);
     if here != set {

@@ -1,5 +1,7 @@
 //! What the owner of a journal decides.
 
+use crate::error::OpenError;
+
 /// How a segment reaches the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Medium {
@@ -9,6 +11,15 @@ pub enum Medium {
     /// A shared mapping of the file, and msync.
     Mapped,
 }
+
+/// Segments that a disk budget should have room for: eight are kept for acknowledgements and reclaim, a quarter of all is the spool's.
+const SEGMENTS_IN_BUDGET: u64 = 32;
+
+/// With less nothing could be taken.
+const LEAST_SEGMENTS: u64 = 16;
+
+/// A new directory's segments are made smaller down to it.
+const SMALLEST_FITTED: u64 = 1 << 20;
 
 /// Settings of a journal.
 #[derive(Clone, Debug)]
@@ -56,6 +67,20 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Segments that a new directory can have on this budget: smaller ones than wished, rather than too few to work with.
+    pub(crate) fn fitting_segment(&self, free: u64) -> Result<u64, OpenError> {
+        let budget = self.disk_budget.unwrap_or(free / 10 * 8);
+        let mut bytes = self.segment_bytes;
+        while bytes / 2 >= SMALLEST_FITTED && budget / bytes < SEGMENTS_IN_BUDGET {
+            bytes /= 2;
+        }
+        let needed = LEAST_SEGMENTS * bytes;
+        if self.segment_bytes >= SMALLEST_FITTED && budget < needed {
+            return Err(OpenError::SmallBudget { needed, budget });
+        }
+        Ok(bytes)
+    }
+
     pub(crate) fn gives_up(&self, file: &str) -> bool {
         self.give_up.iter().any(|given_up| given_up == file)
     }

@@ -12,7 +12,7 @@ const CRC: usize = 36;
 /// Bytes that a table of any version has at least.
 const OLDEST_FIXED: usize = 40;
 /// Lives a table can list.
-pub const MAX_LIVES: usize = 65_536;
+pub const MAX_LIVES: usize = 1 << 20;
 
 /// One life of the node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

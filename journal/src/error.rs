@@ -27,6 +27,16 @@ pub enum OpenError {
         /// What there is.
         free: u64,
     },
+    /// A new directory on a budget that nothing could be taken with.
+    #[error(
+        "the journal may take {budget} bytes of the disk, and needs {needed}: make room, choose another directory, or set journal.disk_budget_bytes"
+    )]
+    SmallBudget {
+        /// What it needs.
+        needed: u64,
+        /// What it may take.
+        budget: u64,
+    },
     /// A later version wrote it.
     #[error(
         "{file} has format version {found}, this program knows versions up to {known}: start the version that wrote it"
@@ -55,7 +65,9 @@ pub enum OpenError {
     )]
     NoTable,
     /// A table that is full.
-    #[error("the epoch table lists {0} starts and is full: nothing at the front of the log was released since")]
+    #[error(
+        "the epoch table lists {0} starts and is full: nothing at the front of the log was released since: put the directory aside, and start on an empty one"
+    )]
     TooManyLives(usize),
     /// A segment between head and end is not there.
     #[error(

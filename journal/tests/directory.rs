@@ -7,6 +7,7 @@ use std::sync::Arc;
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::spill::FileSpill;
 use postrider_journal::storage::worker::{Step, Workers};
+use postrider_journal::testing::FakeStorage;
 use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Record, body_crc};
 
 const SEGMENT: u64 = 256 << 10;
@@ -149,4 +150,24 @@ fn a_kill_between_any_two_operations_leaves_a_directory_that_starts() {
         operations += 1;
     }
     assert!(operations > 20, "{operations}");
+}
+
+#[test]
+fn a_new_directory_on_a_small_budget_has_smaller_segments_and_on_a_tiny_one_none() {
+    let made = |budget: u64| {
+        let config = Config { disk_budget: Some(budget), ..Config::default() };
+        Journal::recover(FakeStorage::new(1 << 40), config, &mut |_, _| {})
+    };
+    for (budget, segment) in [(4 << 30, 64), (2 << 30, 64), (512 << 20, 16), (40 << 20, 1), (16 << 20, 1)] {
+        let journal = made(budget).unwrap();
+        assert_eq!(journal.segment_bytes(), segment << 20, "budget {budget}");
+        // Later the directory's own size counts.
+        let mut storage = journal.into_storage();
+        storage.kill(&mut |_| true);
+        let config = Config { segment_bytes: 256 << 20, disk_budget: Some(budget), ..Config::default() };
+        let journal = Journal::recover(storage, config, &mut |_, _| {}).unwrap();
+        assert_eq!((journal.segment_bytes(), journal.recovery().segment_bytes), (segment << 20, segment << 20));
+    }
+    let error = made((16 << 20) - 1).err().unwrap();
+    assert!(matches!(error, OpenError::SmallBudget { needed: 0x0100_0000, .. }), "{error}");
 }

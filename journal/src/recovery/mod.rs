@@ -87,7 +87,10 @@ impl<S: Storage> Journal<S> {
         let files = storage.segments().map_err(OpenError::io("listed"))?;
         let (table, intact) = match directory::read_table(&mut storage)? {
             Some(found) => found,
-            None if files.is_empty() => (new_table(&config), true),
+            None if files.is_empty() => {
+                config.segment_bytes = config.fitting_segment(storage.room())?;
+                (new_table(&config), true)
+            }
             None => return Err(OpenError::NoTable),
         };
         if table.lives.len() >= MAX_LIVES {
@@ -97,7 +100,12 @@ impl<S: Storage> Journal<S> {
         let mut directory = Directory::read(&mut storage, &table, files)?;
         directory.give_up(&config, &table);
         directory.check(&table)?;
-        let report = Recovery { table_repaired: !intact, segment_bytes: table.segment_bytes, ..Recovery::default() };
+        let report = Recovery {
+            table_repaired: !intact,
+            segment_bytes: table.segment_bytes,
+            lives: table.lives.len(),
+            ..Recovery::default()
+        };
         let mut recovering =
             Recovering { storage: &mut storage, config: &config, table: &table, directory: &mut directory, report };
         let mut tail = recovering.tail()?;

@@ -22,6 +22,8 @@ pub struct Recovery {
     pub table_repaired: bool,
     /// Files that were given up on purpose, and under which name what they held is kept.
     pub given_up: Vec<GivenUp>,
+    /// Lives that the epoch table listed: at 65,536 it is high time that the front of the log goes.
+    pub lives: usize,
     /// Bytes of a segment in this directory.
     pub segment_bytes: u64,
 }
