@@ -198,6 +198,22 @@ fn a_client_that_speaks_nonsense_is_closed_with_a_line_and_others_go_on() {
     assert!(log.contains("connection closed") && log.contains("127.0.0.1"), "{log}");
 }
 
+#[test]
+fn signals_that_are_not_for_it_do_not_end_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut broker = Broker::start(directory.path(), &ANY_PORT);
+    let address = broker.address();
+    for signal in ["HUP", "USR2", "QUIT", "ALRM", "VTALRM", "PROF", "IO", "PIPE", "PWR", "STKFLT", "XFSZ", "40"] {
+        broker.signal(signal);
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(greeting(address), b"\x01ActiveMQ");
+    broker.signal("TERM");
+    let (code, log) = broker.end();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("signal ignored") && log.contains("counters: accepted"), "{log}");
+}
+
 /// Lowers the limit of descriptors: the soft one, and the hard one.
 fn limit_descriptors(soft: u64, hard: u64) -> std::io::Result<()> {
     let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };

@@ -17,6 +17,8 @@ pub enum Exit {
     Listen = 4,
     /// The disk failed to write.
     Disk = 5,
+    /// The end took too long: not everything is synced.
+    Unsynced = 6,
 }
 
 /// An error with the code that the process ends with.

@@ -8,7 +8,9 @@ use postrider_dispatcher::port::port;
 use postrider_dispatcher::turn::BrokerTurn;
 use postrider_dispatcher::wake::Alarm;
 use postrider_model::Clock;
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+};
 use signal_hook::iterator::Signals;
 
 use crate::args::Io;
@@ -31,7 +33,7 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs the broker.
 pub fn serve(config: &Config) -> Result<(), Fatal> {
-    let signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).map_err(Fatal::with(Exit::Failure))?;
+    let signals = Signals::new(signals()).map_err(Fatal::with(Exit::Failure))?;
     let connections = descriptors::connections(descriptors::raise());
     let cores = cores(config);
     let own_broker = cores.len() >= CORES_FOR_OWN_BROKER;
@@ -117,28 +119,59 @@ fn wait_for_end(
     outcome
 }
 
-/// The first SIGTERM or SIGINT begins the end, a SIGUSR1 asks for the counters.
-fn watch(mut signals: Signals, shutdown: &Shutdown, counters: &Counters) {
+/// Signals without a name in the library that end a process which does not expect them: SIGSTKFLT, SIGPWR.
+const NAMELESS: [i32; 2] = [16, 30];
+
+/// The signals for programs' own use.
+const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
+
+/// All that would end the process without a word, but for its own mistakes and what nobody can catch. A SIGPIPE is ignored from the
+/// start.
+fn signals() -> impl Iterator<Item = i32> {
+    let named =
+        [SIGTERM, SIGINT, SIGUSR1, SIGQUIT, SIGHUP, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGXCPU, SIGXFSZ];
+    named.into_iter().chain(NAMELESS).chain(REAL_TIME)
+}
+
+/// The first SIGTERM or SIGINT begins the end; a SIGUSR1 asks for the counters, and so does a SIGQUIT, which makes a Java process say
+/// what it is at and go on. Others are not meant for us.
+fn watch(mut signals: Signals, shutdown: &Arc<Shutdown>, counters: &Counters) {
     for signal in signals.forever() {
-        if signal == SIGUSR1 {
-            // A thread that sleeps has not published what it did last.
-            std::thread::sleep(threads::PUBLISH_EVERY);
-            shutdown.wake_all();
-            std::thread::sleep(threads::PUBLISH_EVERY / 4);
-            tracing::info!("counters: {}", counters.line());
-        } else if !shutdown.is_requested() {
-            tracing::info!(signal, "ending");
-            shutdown.request();
-            end_after(END_WITHIN);
+        match signal {
+            SIGUSR1 | SIGQUIT => {
+                // A thread that sleeps has not published what it did last.
+                std::thread::sleep(threads::PUBLISH_EVERY);
+                shutdown.wake_all();
+                std::thread::sleep(threads::PUBLISH_EVERY / 4);
+                tracing::info!("counters: {}", counters.line());
+            }
+            SIGTERM | SIGINT if !shutdown.is_requested() => {
+                tracing::info!(signal, "ending");
+                shutdown.request();
+                end_after(END_WITHIN, shutdown.clone());
+            }
+            SIGTERM | SIGINT => {}
+            _ => tracing::warn!(signal, "signal ignored: SIGTERM ends the broker, settings are read when it starts"),
         }
     }
 }
 
-/// A client that does not read must not keep the process from ending: its answers are lost as they are by a broken connection.
-fn end_after(limit: Duration) {
+/// A client that does not read must not keep the process from ending: its answers are lost as they are by a broken connection. A disk that
+/// does not answer must not either, but then the code says that not everything is on it.
+fn end_after(limit: Duration, shutdown: Arc<Shutdown>) {
     std::thread::spawn(move || {
         std::thread::sleep(limit);
-        tracing::warn!("some clients did not take their answers within {limit:?}; ending without them");
-        std::process::exit(0);
+        let code = if shutdown.is_broker_done() {
+            tracing::warn!("some clients did not take their answers within {limit:?}; ending without them");
+            0
+        } else {
+            tracing::error!(
+                "not everything was synced within {limit:?}; ending without it, nobody has a receipt for it"
+            );
+            Exit::Unsynced as i32
+        };
+        // The log is written by a thread of its own.
+        std::thread::sleep(threads::PUBLISH_EVERY);
+        std::process::exit(code);
     });
 }

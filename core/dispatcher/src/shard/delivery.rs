@@ -123,7 +123,9 @@ impl<Socket> Desk<Socket> {
     fn end(&mut self, connection: ConnectionHandle, reason: &str, now: Now) {
         let connection = connection_of(connection);
         let Some(link) = self.links.get(connection) else { return };
-        tracing::info!(peer = &*link.peer, reason, "connection closed by the broker");
+        if let Some(left_out) = self.complaints.allowed(now) {
+            tracing::info!(peer = &*link.peer, reason, left_out, "connection closed by the broker");
+        }
         self.close(connection, now);
     }
 
