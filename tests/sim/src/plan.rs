@@ -91,8 +91,21 @@ impl SeedPlan {
             step_nanos: *random.pick(&[2 * MICRO, 20 * MICRO, 100 * MICRO]),
         };
         theme.shape(&mut plan, random);
+        plan.draw_failures(random.clone());
         plan.network.most_pending = plan.broker.send_window.largest as usize + BEYOND_THE_WINDOW;
         plan
+    }
+}
+
+impl SeedPlan {
+    /// Reads fail now and then, and on small disks preparations: from draws that shift no others.
+    fn draw_failures(&mut self, mut random: Random) {
+        if random.one_in(4) {
+            self.disk.failing_reads = *random.pick(&[2, 5, 20]);
+        }
+        if self.scarce && random.one_in(3) {
+            self.disk.failing_preparations = *random.pick(&[2, 5]);
+        }
     }
 }
 
@@ -103,6 +116,8 @@ fn disk(random: &mut Random, capacity: Option<u64>) -> DiskPlan {
         work_nanos: *random.pick(&[50 * MICRO, 500 * MICRO]),
         capacity: capacity.unwrap_or(1 << 30),
         failing_syncs: if random.one_in(12) { 200 } else { 0 },
+        failing_reads: 0,
+        failing_preparations: 0,
         loses_first: 20,
         lands_whole: 20,
     }

@@ -8,6 +8,7 @@ mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
@@ -36,6 +37,10 @@ pub struct DiskPlan {
     pub capacity: u64,
     /// One sync in so many fails; 0: none.
     pub failing_syncs: u64,
+    /// One read, and one file to be kept aside, in so many fails; 0: none.
+    pub failing_reads: u64,
+    /// One preparation in so many fails; 0: none.
+    pub failing_preparations: u64,
     /// Percent of power cuts that lose the first unsynced block of each file and keep the rest.
     pub loses_first: u64,
     /// Percent of the writes that are broken off of which all has landed, unsynced.
@@ -148,9 +153,16 @@ impl Disk {
         self.state.borrow().statistics
     }
 
-    /// Ends what makes syncs fail.
+    /// Whether what fails makes reclaim wait.
+    pub fn holds_up_reclaim(&self) -> bool {
+        let plan = &self.state.borrow().plan;
+        plan.failing_reads > 0 || plan.failing_preparations > 0
+    }
+
+    /// Ends what makes it fail.
     pub fn heal(&self) {
-        self.state.borrow_mut().plan.failing_syncs = 0;
+        let plan = &mut self.state.borrow_mut().plan;
+        (plan.failing_syncs, plan.failing_reads, plan.failing_preparations) = (0, 0, 0);
     }
 }
 
@@ -165,12 +177,18 @@ impl State {
             Operation::Write(write) => self.finish_write(write),
             Operation::Read(read) => {
                 self.statistics.reads += 1;
-                let result = self.window(read);
+                let result = self.may_fail(self.plan.failing_reads).and_then(|()| self.window(read));
                 self.completions.push_back(Completion::Read { ticket: read.ticket, result });
             }
             Operation::Keep(name, bytes) => self.finish_keep(name, &bytes),
             Operation::Removal => self.make_removal_durable(),
         }
+    }
+
+    /// One time in `one_in` nothing is done; with 0 always something is.
+    fn may_fail(&mut self, one_in: u64) -> io::Result<()> {
+        let fails = one_in > 0 && self.random.one_in(one_in);
+        if fails { Err(io::Error::other("simulated failure")) } else { Ok(()) }
     }
 
     fn make_removal_durable(&mut self) {

@@ -180,7 +180,10 @@ impl Storage for SimStorage {
 impl State {
     pub(super) fn finish_prepare(&mut self, prepare: Prepare) {
         let header = prepare.header;
-        let result = if self.used_bytes() + header.bytes > self.plan.capacity {
+        let failure = self.may_fail(self.plan.failing_preparations).err();
+        let result = if let Some(error) = failure {
+            Err(error)
+        } else if self.used_bytes() + header.bytes > self.plan.capacity {
             Err(io::Error::from(io::ErrorKind::StorageFull))
         } else {
             let reused = prepare.image.and_then(|image| ImageWriter::reuse(image).ok());
@@ -199,8 +202,8 @@ impl State {
     }
 
     pub(super) fn finish_keep(&mut self, name: String, bytes: &[u8]) {
-        self.put_aside(name, bytes);
-        self.completions.push_back(Completion::Kept(Ok(())));
+        let result = self.may_fail(self.plan.failing_reads).map(|()| self.put_aside(name, bytes));
+        self.completions.push_back(Completion::Kept(result));
     }
 
     fn put_aside(&mut self, name: String, bytes: &[u8]) {

@@ -35,6 +35,8 @@ impl Bench {
             work_nanos: 1_000,
             capacity: 1 << 30,
             failing_syncs: 0,
+            failing_reads: 0,
+            failing_preparations: 0,
             loses_first: 20,
             lands_whole: 20,
         };
