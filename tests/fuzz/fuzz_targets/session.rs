@@ -46,6 +46,8 @@ struct Play {
     record: Vec<u8>,
     sequence: i64,
     cut: usize,
+    /// A frame was damaged: what the session makes of it, and of what refers to it, is not what was meant.
+    damaged: bool,
 }
 
 impl Play {
@@ -65,6 +67,7 @@ impl Play {
             record: Vec::new(),
             sequence: 0,
             cut: usize::MAX,
+            damaged: false,
         }
     }
 
@@ -120,7 +123,9 @@ impl Play {
                 }
                 _ => Vec::new(),
             };
-            self.model.take(&[command], &record);
+            if !self.damaged {
+                self.model.take(&[command], &record);
+            }
         }
     }
 
@@ -175,7 +180,11 @@ impl Play {
         let message = message(value, self.sequence, name).with(message::PERSISTENT, detail & 1 != 0);
         match detail % 7 {
             0 => message.with(message::TRANSACTION_ID, transaction("ID:c")),
-            1 => message.with(message::PRODUCER_ID, producer_of("ID:elsewhere", 5, 5)),
+            1 => {
+                let elsewhere = producer_of("ID:elsewhere", 5, 5);
+                let id = message_identity(&elsewhere, self.sequence);
+                message.with(message::PRODUCER_ID, elsewhere).with(message::MESSAGE_ID, id)
+            }
             2 => message.with(message::DATA_STRUCTURE, queue("nested")),
             3 => message.with(message::REPLY_TO, temporary(detail)).with(message::GROUP_ID, "g"),
             _ => message.with(message::CONTENT, Value::bytes(&vec![3; usize::from(detail) * 8])),
@@ -210,6 +219,7 @@ impl Play {
                 let mut frame = self.client.encode(&structure);
                 let place = 4 + usize::from(detail) % (frame.len() - 4);
                 frame[place] ^= 1 << (detail % 8);
+                self.damaged = true;
                 return self.receive(&frame);
             }
             _ => {
