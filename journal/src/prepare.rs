@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use crate::append::Bound;
+use crate::error::NotReady;
 use crate::frame::FRAME_HEADER;
 use crate::image::ImageWriter;
 use crate::journal::{Journal, Prepared};
@@ -15,6 +16,9 @@ use crate::trouble::Trouble;
 
 /// Acknowledgements have no more than this for themselves.
 const MOST_KEPT: u64 = 16 << 20;
+
+/// Segments that what makes the log shorter may take beyond the disk budget.
+const OVERDRAFT_SEGMENTS: u64 = 4;
 
 /// What is ready, and what is under way: one at a time, so that numbers stay contiguous when one fails.
 pub(crate) struct Preparing {
@@ -28,6 +32,8 @@ pub(crate) struct Preparing {
     /// It is tried again when this is over.
     pause: Option<Pause>,
     keys: u64,
+    /// The least that the files had when something had to go beyond the disk budget.
+    overdrawn: Option<u64>,
 }
 
 impl Preparing {
@@ -40,6 +46,7 @@ impl Preparing {
             failed: None,
             pause: None,
             keys,
+            overdrawn: None,
         }
     }
 
@@ -122,6 +129,30 @@ impl<S: Storage> Journal<S> {
         self.top_up();
     }
 
+    /// As [`begin`](Self::begin), for what lets a log become shorter: acknowledgements, moves, and what deliveries need. A start may find
+    /// more than the disk budget allows; then this goes a little beyond, or nobody could ever drain it.
+    ///
+    /// # Errors
+    /// No segment is ready for it; nothing was changed.
+    pub fn begin_beyond(&mut self, bound: Bound) -> Result<(), NotReady> {
+        let begun = self.begin(bound);
+        if begun.is_err() && self.disk_bytes() + self.table.segment_bytes > self.disk_budget() {
+            let floor = self.preparing.overdrawn.unwrap_or(u64::MAX).min(self.disk_bytes());
+            self.preparing.overdrawn = Some(floor);
+            self.top_up();
+        }
+        begun
+    }
+
+    /// Whether a segment beyond the budget is for what makes the log shorter: few of them beyond what was there when they were first
+    /// needed, or since.
+    fn overdraws(&self, bytes: u64) -> bool {
+        let floor = self.preparing.overdrawn.unwrap_or(0).max(self.disk_budget());
+        let most = floor + OVERDRAFT_SEGMENTS * self.table.segment_bytes;
+        let is_needed = self.preparing.overdrawn.is_some() && self.preparing.ready.is_empty();
+        is_needed && self.disk_bytes() + bytes <= most
+    }
+
     /// Bytes that a frame may take in a segment of the usual size.
     pub fn regular_room(&self) -> u64 {
         room_of(self.table.segment_bytes, self.table.block)
@@ -159,7 +190,8 @@ impl<S: Storage> Journal<S> {
         } else if self.preparing.ready.len() >= self.config.prepared {
             return;
         }
-        if self.disk_bytes() + bytes > self.disk_budget() && !self.needs_segment_for_head() {
+        let within = self.disk_bytes() + bytes <= self.disk_budget();
+        if !within && !self.needs_segment_for_head() && !self.overdraws(bytes) {
             return;
         }
         let header = SegmentHeader {

@@ -138,7 +138,7 @@ impl Broker {
         cause: Cause<'_>,
         step: &mut Step<'_, L>,
     ) -> Result<(), Wait> {
-        if !self.sequences.has(1) {
+        if !self.sequences.has(1) || self.has_fallen_behind(step.log) {
             return Err(Wait::Room);
         }
         let acknowledgement = acknowledgement_bound(1);

@@ -88,9 +88,15 @@ impl Broker {
         self.drop_dead_front(step);
     }
 
-    /// Whether only moves may still write, until the log is shorter.
-    pub(crate) fn has_fallen_behind<L: Log>(&self, log: &L) -> bool {
+    /// Whether nothing may be stored or created any more, until the log is shorter. What makes it shorter goes on: acknowledgements,
+    /// moves, and what deliveries need.
+    pub fn has_fallen_behind<L: Log>(&self, log: &L) -> bool {
         self.journal.front().is_some() && log.live_log_bytes() + MOVE_SEGMENTS * log.segment_bytes() > log.disk_budget()
+    }
+
+    /// Whether only acknowledgements can make the log shorter: more lives than may.
+    pub fn is_overfull<L: Log>(&self, log: &L) -> bool {
+        self.journal.live_bytes() > Broker::live_limit_of(log)
     }
 
     /// Whether the walk goes on without anything else having to happen.

@@ -88,15 +88,15 @@ impl Sequences {
 }
 
 impl Broker {
-    /// Whether commands may be handled: enough sequences are reserved, durably (R9), and reclaim has not fallen behind. Otherwise
-    /// the turn takes no batch, but ends, and looks again after the commit.
+    /// Whether commands may be handled: enough sequences are reserved, durably (R9). Otherwise the turn takes no batch, but ends, and
+    /// looks again after the commit.
     pub fn is_ready<L: Log>(&mut self, now: Now, log: &mut L, out: &mut Outbox) -> bool {
         self.sequences.committed(log.committed());
         let step = &mut Step { now, log, out };
         self.renew_reservation(step);
         let reserved = self.sequences.has(self.headroom() + 1);
         let stopped = planted("limit-stops-ports") && self.journal.live_bytes() > self.live_limit(step) / 4;
-        reserved && !stopped && !self.has_fallen_behind(step.log)
+        reserved && !stopped
     }
 
     /// What is left to the turn itself.

@@ -114,8 +114,8 @@ impl Broker {
                 defined.add(*connection, *number, destinations);
                 Bound::default()
             }
-            Command::OpenProducer(open) => creation_bound(&open.destinations),
-            Command::OpenConsumer(open) => creation_bound(&open.destinations),
+            Command::OpenProducer(open) => self.missing_bound(&open.destinations),
+            Command::OpenConsumer(open) => self.missing_bound(&open.destinations),
             Command::Acknowledge(acknowledge) => {
                 // One that counts nothing may name a message all the same.
                 acknowledgement_bound(u64::from(acknowledge.count.clamp(1, limits::HANDLE_STEPS as u32)))
@@ -128,6 +128,12 @@ impl Broker {
             }
             _ => Bound::default(),
         }
+    }
+
+    /// What creating those of the destinations stages that are not there.
+    fn missing_bound(&self, names: &[Destination]) -> Bound {
+        let missing = names.iter().filter(|name| self.destinations.find(name).is_none());
+        missing.fold(Bound::default(), |bound, name| bound.and(creation_bound(std::slice::from_ref(name))))
     }
 
     /// How many places a send has, and what creating those that are not there stages, once a batch.

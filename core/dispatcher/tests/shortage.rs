@@ -94,16 +94,28 @@ struct Node {
 
 impl Node {
     fn new(free: u64) -> Node {
-        let storage = Shared(Rc::new(RefCell::new(FakeStorage::new(free))));
+        Node::over(Shared(Rc::new(RefCell::new(FakeStorage::new(free)))), 1 << 30)
+    }
+
+    /// The process ends and starts again, with another disk budget.
+    fn restarted(self, budget: u64) -> Node {
+        let Node { turn, storage, .. } = self;
+        drop(turn);
+        Node::over(storage, budget)
+    }
+
+    fn over(storage: Shared, budget: u64) -> Node {
         let config = postrider_journal::Config {
             segment_bytes: SEGMENT,
-            disk_budget: Some(1 << 30),
+            disk_budget: Some(budget),
             keys: 3,
             ..postrider_journal::Config::default()
         };
         let send_window = WindowSizes { first: u64::MAX, largest: u64::MAX };
         let mut broker = Broker::new(Config { send_window, ..Config::default() });
-        let journal = Journal::recover(storage.clone(), config, &mut |_, _| {}).unwrap();
+        let journal =
+            Journal::recover(storage.clone(), config, &mut |record, home| broker.recover(record, home).unwrap())
+                .unwrap();
         let now = Now { nanos: 1, unix_millis: 1_700_000_000_000 };
         broker.recovered(now, 0);
         let spool = Spool::new(NoSpill, SpoolConfig { keys: 5, ..SpoolConfig::default() });
@@ -294,4 +306,47 @@ fn when_there_is_room_again_everything_goes_on() {
     assert_eq!(node.turn.broker().statistics().messages, stored + 11);
     let failures = node.turn.journal().statistics().preparation_failures;
     assert!((15..40).contains(&failures), "{failures} in a minute");
+}
+
+/// Another program has taken the disk, or the setting was lowered: what makes the log shorter goes on, what stores is refused.
+#[test]
+fn a_log_beyond_its_budget_can_be_drained() {
+    for budget in [2 * SEGMENT, 6 * SEGMENT, 10 * SEGMENT, 16 * SEGMENT] {
+        let mut node = Node::new(1 << 40);
+        for _ in 0..200 {
+            for _ in 0..25 {
+                node.send(true, true);
+            }
+            node.turns(3);
+        }
+        node.turns(100);
+        assert_eq!((node.stored, node.refused.len()), (5_000, 0));
+        node.storage.0.borrow_mut().settle();
+        let mut node = node.restarted(budget);
+        node.turns(200);
+        node.send(true, true);
+        node.turns(200);
+        assert_eq!((node.stored, node.refused.len()), (0, 1), "{budget}: nothing is stored");
+        assert!(node.refused[0].contains("journal.disk_budget_bytes"), "{}", node.refused[0]);
+        node.consume();
+        let mut drained = 0;
+        for _ in 0..400 {
+            node.turns(20);
+            drained += node.got.len();
+            if !node.got.is_empty() {
+                node.acknowledge_all();
+            }
+        }
+        assert_eq!(drained, 5_000, "{budget}: acknowledgements always have room");
+        node.turns(2_000);
+        assert_eq!(node.turn.broker().statistics().messages, 0, "{budget}");
+        let bytes = node.turn.journal().disk_bytes();
+        assert!(bytes <= budget.max(4 * SEGMENT) + 4 * SEGMENT, "{budget}: {bytes} after all is drained");
+        if budget > 10 * SEGMENT {
+            let before = node.stored;
+            node.send(true, true);
+            node.turns(200);
+            assert_eq!(node.stored, before + 1, "{budget}: there is room again");
+        }
+    }
 }

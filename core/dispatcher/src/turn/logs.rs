@@ -82,7 +82,7 @@ impl<S: Storage, P: Spill> Log for Logs<S, P> {
         // What the state machine adds by itself leaves half of what is kept to the acknowledgements that come.
         let kept = self.journal.kept_for_acknowledgements() / 2;
         let short = self.journal.room_when_short();
-        short.is_none_or(|room| bound.frame_bytes() <= room + kept) && self.journal.begin(bound).is_ok()
+        short.is_none_or(|room| bound.frame_bytes() <= room + kept) && self.journal.begin_beyond(bound).is_ok()
     }
 
     fn shortage(&self) -> Option<String> {

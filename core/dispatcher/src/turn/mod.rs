@@ -83,6 +83,8 @@ pub struct BrokerTurn<S: Storage, P: Spill> {
     first_port: usize,
     /// No batch is taken until the log has come further.
     waits_for_log: bool,
+    /// A batch waits until reclaim has made the log shorter.
+    waits_for_room: bool,
     /// The journal has no place yet for what could go on of the parked sends.
     parked_wait: bool,
     unsynced_since: Option<u64>,
@@ -107,6 +109,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             ports,
             first_port: 0,
             waits_for_log: false,
+            waits_for_room: false,
             parked_wait: false,
             unsynced_since: None,
             rest: Rest::default(),
@@ -130,14 +133,15 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
         self.open_outbox();
         self.waits_for_log = !self.broker.is_ready(now, &mut self.logs, &mut self.outbox);
-        let resumed = !self.waits_for_log && self.resume_parked(now);
+        self.waits_for_room = false;
+        let resumed = !self.waits_for_log && !self.broker.has_fallen_behind(&self.logs) && self.resume_parked(now);
         let commands = if self.waits_for_log { 0 } else { self.handle_batches(now) };
         let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
         self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
         self.shedding.note(self.broker.shed_deliveries(), now.nanos);
         let appended = self.logs.journal.seal();
         let Said { anything: said, filled } = self.close_outbox(appended);
-        let walks = self.broker.walks_at_rest() || (self.waits_for_log && self.broker.walks());
+        let walks = self.broker.walks_at_rest() || ((self.waits_for_log || self.waits_for_room) && self.broker.walks());
         let more = more || filled || walks || self.can_resume_parked();
         self.sync(now);
         self.prove(now, appended);
@@ -257,7 +261,10 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
 
     /// Whether the next turn could go on with parked sends. Where the journal was not ready for them, its news wake the thread.
     fn can_resume_parked(&self) -> bool {
-        !self.parked_wait && !self.waits_for_log && self.broker.parked_slice(1, &self.logs).is_some()
+        !self.parked_wait
+            && !self.waits_for_log
+            && !self.broker.has_fallen_behind(&self.logs)
+            && self.broker.parked_slice(1, &self.logs).is_some()
     }
 
     /// Takes room for a batch in the journal. Where its disk budget has none, and reclaim will make none, the sends that do not fit
@@ -266,6 +273,9 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     fn begin(&mut self, port: PortIndex, batch: &CommandBatch) -> Result<Vec<usize>, NotReady> {
         if !self.broker.has_sequences(port, batch) {
             return Err(NotReady);
+        }
+        if self.broker.has_fallen_behind(&self.logs) {
+            return self.begin_settling(port, batch);
         }
         let (journal, broker) = (&mut self.logs.journal, &self.broker);
         if let Some(room) = journal.room_when_short() {
@@ -279,6 +289,17 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
         let (bound, refused) = broker.bound_within(port, batch, journal.regular_room());
         journal.begin(bound).map(|()| refused)
+    }
+
+    /// Takes room for a batch while nothing may be stored. What settles, looks or asks goes on. What stores waits while reclaim makes
+    /// room; where only acknowledgements can, it is refused, or nobody could ever drain the log.
+    fn begin_settling(&mut self, port: PortIndex, batch: &CommandBatch) -> Result<Vec<usize>, NotReady> {
+        let (bound, refused) = self.broker.bound_within(port, batch, 0);
+        if !refused.is_empty() && !self.broker.is_overfull(&self.logs) {
+            self.waits_for_room = true;
+            return Err(NotReady);
+        }
+        self.logs.journal.begin_beyond(bound).map(|()| refused)
     }
 
     /// Deliveries go at once, replies when everything appended before them is committed (R13). The deliveries of all ports go
