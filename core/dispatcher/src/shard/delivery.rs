@@ -2,7 +2,7 @@
 
 use postrider_broker::EventBatch;
 use postrider_model::event::{Dispatch, Fanout, Place, Recipient};
-use postrider_model::{Command, ConnectionHandle, DestinationKind, Event, MessageView, Now, Span};
+use postrider_model::{Command, ConnectionHandle, DestinationKind, Event, MessageView, Now, Sequence, Span};
 use postrider_wire::openwire::EncodeError;
 use postrider_wire::openwire::session::{CommandSink, Delivery, Handles, Outbound, SessionError};
 
@@ -62,8 +62,11 @@ impl<Socket> Desk<Socket> {
     }
 
     fn dispatch(&mut self, dispatch: &Dispatch, batch: &EventBatch, now: Now) {
+        let Some(view) = message(dispatch.place, batch) else {
+            return self.give_back_unread(dispatch.to, (dispatch.sequence, dispatch.place.length), now);
+        };
         let delivery = Delivery {
-            view: message(dispatch.place, batch),
+            view,
             sequence: dispatch.sequence,
             redeliveries: dispatch.redeliveries,
             destination: destination(dispatch.destination, batch),
@@ -73,16 +76,21 @@ impl<Socket> Desk<Socket> {
     }
 
     fn fan_out(&mut self, fanout: &Fanout, batch: &EventBatch, now: Now) {
+        let first = fanout.recipients.offset as usize;
+        let recipients = &batch.recipients[first..first + fanout.recipients.length as usize];
+        let Some(view) = message(fanout.place, batch) else {
+            let record = (fanout.sequence, fanout.place.length);
+            return recipients.iter().for_each(|to| self.give_back_unread(*to, record, now));
+        };
         let delivery = Delivery {
-            view: message(fanout.place, batch),
+            view,
             sequence: fanout.sequence,
             redeliveries: 0,
             destination: destination(fanout.destination, batch),
             unix_millis: now.unix_millis,
         };
         let message = delivery.outbound();
-        let first = fanout.recipients.offset as usize;
-        for to in &batch.recipients[first..first + fanout.recipients.length as usize] {
+        for to in recipients {
             self.deliver(*to, (&message, fanout.place.length), now);
         }
     }
@@ -120,6 +128,22 @@ impl<Socket> Desk<Socket> {
         });
     }
 
+    /// Bytes that are no message end no process: the broker keeps them aside.
+    #[cold]
+    fn give_back_unread(&mut self, to: Recipient, (sequence, length): (Sequence, u32), now: Now) {
+        self.tell(to.connection, now, |link, _| {
+            link.encoded_record(length);
+            Ok(())
+        });
+        if let Some(left_out) = self.complaints.allowed(now) {
+            tracing::error!(%sequence, left_out, "a stored record is not a message, and is not delivered");
+        }
+        let batch = self.outgoing.batch();
+        let cause = batch.store(b"java.lang.Throwable: the stored record is not a message");
+        let Recipient { connection, consumer } = to;
+        batch.commands.push(Command::Unsendable { connection, consumer, sequence, cause });
+    }
+
     fn end(&mut self, connection: ConnectionHandle, reason: &str, now: Now) {
         let connection = connection_of(connection);
         let Some(link) = self.links.get(connection) else { return };
@@ -145,14 +169,32 @@ impl<Socket> Desk<Socket> {
     }
 }
 
-/// The broker dispatches only records that a shard of this process has written, or whose checksums held.
-fn message(place: Place, batch: &EventBatch) -> MessageView<'_> {
+/// The broker dispatches only records that a shard of this process has written, or whose checksums held. None: who wrote it wrote no
+/// message.
+fn message(place: Place, batch: &EventBatch) -> Option<MessageView<'_>> {
     let record = batch.extents[usize::from(place.extent)].image.bytes(place.offset as usize, place.length as usize);
-    MessageView::parse(record).expect("a stored record is well formed")
+    MessageView::parse(record).ok()
 }
 
 /// Kind and name, where they are not the record's.
 fn destination(span: Span, batch: &EventBatch) -> Option<(DestinationKind, &[u8])> {
     let (kind, name) = span.of(&batch.arena).split_first()?;
     Some((DestinationKind::from_number(*kind)?, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postrider_journal::{Extent, ImageWriter, Position};
+
+    #[test]
+    fn a_record_that_is_no_message_is_none() {
+        let mut writer = ImageWriter::anonymous(4096).unwrap();
+        writer.publish(4096);
+        let mut batch = EventBatch::default();
+        batch.extents.push(Extent { base: Position(0), image: writer.image().clone() });
+        for length in [0, 1, 76, 200] {
+            assert!(message(Place { extent: 0, offset: 8, length }, &batch).is_none(), "{length} zeros");
+        }
+    }
 }
