@@ -3,12 +3,11 @@
 use crate::broker::{Broker, Step};
 use crate::config::WhenFull;
 use crate::destination::Refusal;
-use crate::log::Log;
-use crate::messages::ConnectionIndex;
+use crate::log::{Log, Store};
 use crate::outbox::Outbox;
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
-use postrider_model::{Command, Destination, Event, Now, PortIndex};
+use postrider_model::{Command, Destination, Now, PortIndex};
 
 /// Segments that are kept free for acknowledgements, commits and moves.
 pub(crate) const RESERVED_SEGMENTS: u64 = 8;
@@ -32,8 +31,8 @@ fn brief(destination: &Destination) -> String {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Admission {
     Now,
-    /// There is no room: its sender waits.
-    Later,
+    /// There is no room in this log: its sender waits.
+    Later(Store),
 }
 
 impl Broker {
@@ -60,7 +59,7 @@ impl Broker {
             return Ok(Admission::Now);
         }
         if self.may_wait(publish) && length as u64 <= limit {
-            return Ok(Admission::Later);
+            return Ok(Admission::Later(Store::Journal));
         }
         Err(self.full(length, step))
     }
@@ -171,30 +170,12 @@ impl Broker {
         let step = &mut Step { now, log, out };
         let Some(connection) = self.connection(port, publish.connection) else { return };
         if self.may_wait(publish) && u64::from(publish.record.length) <= self.live_limit(step) {
-            return self.park(port, &Command::Publish(*publish), arena, step);
+            return self.park(port, (&Command::Publish(*publish), arena), Store::Journal, step);
         }
         self.note_settled(port, publish);
         self.statistics.refused += 1;
         let refusal = (Failure::ResourceAllocation, no_place(publish.record.length, step.log).into());
         self.refuse_publish(port, connection, publish, publish.record.of(arena), refusal, step);
-    }
-
-    /// Nothing is read from the connection until it goes on. False: it is held back already.
-    pub(crate) fn hold_back<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) -> bool {
-        let connection = &mut self.connections[index.0];
-        if connection.paused {
-            return false;
-        }
-        connection.paused = true;
-        step.out.reply(connection.port, Event::Pause { connection: connection.handle });
-        true
-    }
-
-    /// The connection is read again.
-    pub(crate) fn go_on<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
-        let connection = &mut self.connections[index.0];
-        connection.paused = false;
-        step.out.reply(connection.port, Event::Resume { connection: connection.handle });
     }
 }
 

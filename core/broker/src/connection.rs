@@ -96,8 +96,6 @@ pub(crate) struct Connection {
     pub settled_reported: u64,
     /// It is among those that have parked something.
     pub is_parking: bool,
-    /// It is not read until there is room in the spool.
-    pub paused: bool,
 }
 
 /// Consumers of a connection that are closed in the command that ends it.
@@ -127,7 +125,6 @@ impl Connection {
             settled: 0,
             settled_reported: 0,
             is_parking: false,
-            paused: false,
         }
     }
 }
@@ -202,7 +199,6 @@ impl Broker {
             settled: 0,
             settled_reported: 0,
             is_parking: false,
-            paused: false,
         };
         let index = ConnectionIndex(self.connections.insert(connection));
         self.names.by_id.insert(open.id.clone(), index);
@@ -267,7 +263,6 @@ impl Broker {
         Port::clear(&mut self.ports[usize::from(connection.port.0)].connections, connection.handle);
         self.names.by_id.remove(&connection.id);
         self.names.by_client_id.remove(&connection.client_id);
-        self.spooling.paused.retain(|paused| *paused != index);
         self.drop_parked(index, &connection, step);
         for producer in connection.producers.iter().flatten() {
             self.release_mark(producer, step.now);

@@ -8,7 +8,7 @@ use crate::items::Item;
 use crate::log::{Log, Store};
 use crate::messages::MessageIndex;
 use crate::records::kind;
-use postrider_journal::{Generation, Lookup, Pressure, Record, SegmentNumber, SpoolUse};
+use postrider_journal::{Generation, Lookup, Record, SegmentNumber, SpoolUse};
 
 /// Segments that are left alone: they are young and empty themselves.
 const YOUNG_SEGMENTS: u64 = 4;
@@ -40,11 +40,11 @@ impl Broker {
     /// Looks at some old segments of the spool. Those that are full of waiting messages stay where they are.
     pub(crate) fn evacuate_spool<L: Log>(&mut self, step: &mut Step<'_, L>) {
         let Some((oldest, newest)) = self.old_segments() else { return };
-        let segments = if self.spooling.pressure == Pressure::None { 1 } else { TURN_SEGMENTS };
+        let segments = if self.spooling.is_scarce { TURN_SEGMENTS } else { 1 };
         for _ in 0..segments {
             let walk = &mut self.spooling.survivors;
             walk.stay_within(oldest, newest);
-            if walk.is_done(oldest, newest) && self.spooling.pressure != Pressure::None {
+            if walk.is_done(oldest, newest) && self.spooling.is_scarce {
                 return;
             }
             walk.waits = false;
@@ -62,7 +62,7 @@ impl Broker {
 
     /// Whether there is more to look at, for the sake of those who wait for room.
     pub(crate) fn evacuates(&self) -> bool {
-        self.spooling.pressure != Pressure::None
+        self.spooling.is_scarce
             && !self.spooling.survivors.waits
             && self.old_segments().is_some_and(|(oldest, newest)| !self.spooling.survivors.is_done(oldest, newest))
     }
@@ -78,7 +78,7 @@ impl Broker {
         if table.live() == 0 || self.spool.is_written(segment) {
             return false;
         }
-        let factor = if self.spooling.pressure == Pressure::None { SPARSE } else { SPARSE_IF_FULL };
+        let factor = if self.spooling.is_scarce { SPARSE_IF_FULL } else { SPARSE };
         table.live_bytes() * factor <= step.log.spool_segment_bytes(segment)
     }
 
@@ -111,8 +111,8 @@ impl Broker {
         let extent = match step.log.extent(Store::Spool, message.position, message.length) {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
             Lookup::Cold => {
-                let SpoolUse { disk_bytes, disk_limit, pressure, .. } = step.log.spool_use();
-                if pressure == Pressure::None && disk_bytes <= disk_limit / 2 {
+                let SpoolUse { disk_bytes, disk_limit, .. } = step.log.spool_use();
+                if !self.spooling.is_scarce && disk_bytes <= disk_limit / 2 {
                     return Look::Done;
                 }
                 step.log.fetch(Store::Spool, message.position, message.length);

@@ -1,11 +1,11 @@
-//! Parked commands: sends that found the journal full and wait for room, and what of the same connection waits behind them (R24).
+//! Parked commands: sends that found the journal or the spool full and wait for room, and what of the same connection waits behind them (R24).
 //!
 //! A shard bounds them: it stops reading a connection before they are more than it has set aside (decision 0010).
 
 use crate::broker::{Broker, Step};
 use crate::connection::Connection;
 use crate::jobs::acknowledgement_bound;
-use crate::log::Log;
+use crate::log::{Log, Store};
 use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use crate::plant::planted;
@@ -21,17 +21,19 @@ const LOOKED_AT: usize = 16;
 pub(crate) struct Parked {
     command: Command,
     arena: Box<[u8]>,
+    /// The log that had no room.
+    store: Store,
 }
 
 impl Parked {
-    fn new(command: &Command, arena: &[u8]) -> Parked {
+    fn new(command: &Command, arena: &[u8], store: Store) -> Parked {
         match command {
             Command::Publish(publish) => {
                 let arena: Box<[u8]> = publish.record.of(arena).into();
                 let record = Span { offset: 0, length: publish.record.length };
-                Parked { command: Command::Publish(Publish { record, ..*publish }), arena }
+                Parked { command: Command::Publish(Publish { record, ..*publish }), arena, store }
             }
-            other => Parked { command: other.clone(), arena: Box::default() },
+            other => Parked { command: other.clone(), arena: Box::default(), store },
         }
     }
 
@@ -80,7 +82,13 @@ impl Broker {
     }
 
     /// Keeps a command until there is room for it. The first tells the connection's shard.
-    pub(crate) fn park<L: Log>(&mut self, port: PortIndex, command: &Command, arena: &[u8], step: &mut Step<'_, L>) {
+    pub(crate) fn park<L: Log>(
+        &mut self,
+        port: PortIndex,
+        (command, arena): (&Command, &[u8]),
+        store: Store,
+        step: &mut Step<'_, L>,
+    ) {
         let handle = command.waits_behind_sends();
         let Some(index) = handle.and_then(|handle| self.peek_connection(port, handle)) else { return };
         if planted("limit-drops-async") {
@@ -88,7 +96,7 @@ impl Broker {
         }
         self.parked_bytes += command.parked_bytes();
         let connection = &mut self.connections[index.0];
-        connection.parked.push_back(Parked::new(command, arena));
+        connection.parked.push_back(Parked::new(command, arena, store));
         if !std::mem::replace(&mut connection.is_parking, true) {
             self.parking.push_back(index);
             self.report_settled(index, step);
@@ -130,6 +138,9 @@ impl Broker {
 
     /// Whether the command fits under the limit beside so many bytes more. What never will is answered so when it goes on.
     fn has_room<L: Log>(&self, parked: &Parked, beside: u64, log: &L) -> bool {
+        if parked.store == Store::Spool && !log.spool_use().eased {
+            return false;
+        }
         let (wanted, limit) = (parked.live_bytes(), Broker::live_limit_of(log));
         wanted == 0 || wanted > limit || self.journal.live_bytes() + beside + wanted <= limit
     }
@@ -145,10 +156,12 @@ impl Broker {
     /// Handles what was parked, for the bound of which the log has made room. The connection goes to the end of the line.
     pub fn unpark<L: Log>(&mut self, slice: ParkedSlice, now: Now, log: &mut L, out: &mut Outbox) {
         let index = slice.connection;
+        // Room may have come since it was looked at in a turn.
+        self.spooling.pressure = log.spool_use().pressure;
         let connection = &mut self.connections[index.0];
         let (port, handle) = (connection.port, connection.handle);
         let mut parked = std::mem::take(&mut connection.parked);
-        for Parked { command, arena } in parked.drain(..slice.commands.min(parked.len())) {
+        for Parked { command, arena, .. } in parked.drain(..slice.commands.min(parked.len())) {
             self.parked_bytes -= command.parked_bytes();
             self.handle(port, &command, &arena, now, log, out);
         }

@@ -42,8 +42,8 @@ impl Broker {
             .find_parts(connection, publish.destination, &mut parts, step)
             .and_then(|()| self.publish_to(connection, publish, record, &mut parts, step));
         self.parts = parts;
-        if let Ok(Admission::Later) = outcome {
-            return self.park(port, &Command::Publish(*publish), arena, step);
+        if let Ok(Admission::Later(store)) = outcome {
+            return self.park(port, (&Command::Publish(*publish), arena), store, step);
         }
         self.connections[connection.0].settled += publish.parked_bytes();
         match outcome {
@@ -82,7 +82,7 @@ impl Broker {
         let room = self.live_limit(step).saturating_sub(self.journal.live_bytes());
         let length = publish.record.length;
         if !publish.persistent || self.may_wait(publish) || u64::from(length) <= room {
-            return self.park(port, &Command::Publish(*publish), arena, step);
+            return self.park(port, (&Command::Publish(*publish), arena), Store::Journal, step);
         }
         let refusal = self.full(length as usize, step);
         self.note_settled(port, publish);
@@ -156,11 +156,13 @@ impl Broker {
             parts.sort_by_key(|part| !durable(self, *part));
         }
         let split = parts.iter().take_while(|part| durable(self, **part)).count();
-        if split > 0 && self.admit(publish, record.len(), step)? == Admission::Later {
-            return Ok(Admission::Later);
+        if split > 0 && self.admit(publish, record.len(), step)? != Admission::Now {
+            return Ok(Admission::Later(Store::Journal));
         }
-        if self.spooling.pressure != Pressure::None {
-            self.admit_passing(connection, publish, &parts[split..], step)?;
+        if self.spooling.pressure != Pressure::None
+            && self.admit_passing(publish, &parts[split..], step)? != Admission::Now
+        {
+            return Ok(Admission::Later(Store::Spool));
         }
         let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
         let publisher = self.connections[connection.0].serial;

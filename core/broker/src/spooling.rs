@@ -3,10 +3,11 @@
 //! Whoever sends to a queue waits or is refused, as at the journal's limit. Topics take what comes; their slow subscribers lose the
 //! oldest messages that they have not had.
 
+use crate::admission::Admission;
 use crate::broker::{Broker, Step};
 use crate::destination::{Content, Refusal};
-use crate::log::Log;
-use crate::messages::{ConnectionIndex, DestinationIndex};
+use crate::log::{Log, Store};
+use crate::messages::DestinationIndex;
 use crate::plant::planted;
 use postrider_journal::{Generation, Pressure, SegmentNumber, SpoolUse};
 use postrider_model::command::Publish;
@@ -23,8 +24,8 @@ const SHARE: usize = 8;
 #[derive(Default)]
 pub(crate) struct Spooling {
     pub pressure: Pressure,
-    /// Connections that do not read until there is room.
-    pub paused: Vec<ConnectionIndex>,
+    /// There is no room, or not enough for those who wait for it.
+    pub is_scarce: bool,
     /// Topics with messages that somebody has not had.
     pub lagging: BTreeSet<DestinationIndex>,
     /// The topic that loses messages next.
@@ -72,23 +73,19 @@ impl Walk {
 }
 
 impl Broker {
-    /// Whether a message may come to these places in the spool. There is no room.
+    /// Whether a message may come to these places in the spool, where room is scarce. While the disk catches up nobody is refused.
     pub(crate) fn admit_passing<L: Log>(
         &mut self,
-        connection: ConnectionIndex,
         publish: &Publish,
         parts: &[DestinationIndex],
-        step: &mut Step<'_, L>,
-    ) -> Result<(), Refusal> {
+        step: &Step<'_, L>,
+    ) -> Result<Admission, Refusal> {
         let is_queue = |part: &DestinationIndex| matches!(self.destinations.get(*part).content, Content::Queue(_));
         if !parts.iter().any(is_queue) {
-            return Ok(());
+            return Ok(Admission::Now);
         }
-        if self.spooling.pressure < Pressure::Full || !publish.request.wanted {
-            if self.hold_back(connection, step) {
-                self.spooling.paused.push(connection);
-            }
-            return Ok(());
+        if self.spooling.pressure < Pressure::Full || self.may_wait(publish) {
+            return Ok(Admission::Later(Store::Spool));
         }
         self.statistics.refused += 1;
         let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, .. } = step.log.spool_use();
@@ -99,24 +96,20 @@ impl Broker {
         Err((Failure::ResourceAllocation, text.into()))
     }
 
-    /// Looks how full the spool is. Who waits for room goes on when there is some, and without any something is done about it. True:
-    /// there is more to do.
+    /// Looks how full the spool is; where there is no room, something is done about it. True: there is more to do.
     pub(crate) fn make_spool_room<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
         let SpoolUse { pressure, eased, .. } = step.log.spool_use();
-        let before = std::mem::replace(&mut self.spooling.pressure, pressure);
-        if pressure == Pressure::None && self.spooling.paused.is_empty() {
+        self.spooling.pressure = pressure;
+        let before = self.spooling.is_scarce;
+        self.spooling.is_scarce = pressure != Pressure::None || (!eased && !self.parking.is_empty());
+        if !self.spooling.is_scarce {
             return false;
         }
         let live_bytes = std::mem::replace(&mut self.spooling.live_bytes, self.spool.live_bytes());
-        if before == Pressure::None || self.spooling.live_bytes < live_bytes {
+        if !before || self.spooling.live_bytes < live_bytes {
             self.spooling.survivors.found();
         }
         self.release_written(step);
-        if eased {
-            for index in std::mem::take(&mut self.spooling.paused) {
-                self.go_on(index, step);
-            }
-        }
         let sheds = pressure >= Pressure::Crowded && !planted("slow-subscriber-pins");
         (sheds && self.shed(step)) || self.evacuates()
     }

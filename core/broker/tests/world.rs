@@ -235,7 +235,8 @@ impl World {
             quiet &= !self.resume_parked();
             let more = self.broker.advance(self.now, &mut self.log, &mut self.out);
             self.end_turn();
-            let more = more || self.broker.walks_at_rest();
+            let parked = self.broker.parked_slice(1, &self.log).is_some();
+            let more = more || parked || self.broker.walks_at_rest();
             if quiet && !more && self.written.is_empty() {
                 return;
             }

@@ -125,16 +125,6 @@ pub enum Event {
         /// Length of properties and content, plus 1024: as the client counts.
         bytes: u32,
     },
-    /// Nothing more is read from the socket until [`Event::Resume`] (R24).
-    Pause {
-        /// Which.
-        connection: ConnectionHandle,
-    },
-    /// Reading goes on.
-    Resume {
-        /// Which.
-        connection: ConnectionHandle,
-    },
     /// Sends of the connection are parked until there is room. It is read on as far as there is room for what it sends besides,
     /// until [`Event::Unparked`] (R24). Said again when some of them went on.
     Parked {

@@ -79,7 +79,7 @@ impl Process {
         let broker_alarm = &alarms[if own_broker { plan.shards } else { 0 }];
         let storage = disk.open(broker_alarm.clone());
         let (broker, journal) = recover(plan, storage, schedule, &mut random)?;
-        let spool_plan = SpoolPlan::draw(&mut random);
+        let spool_plan = SpoolPlan::draw(&mut random, plan.scarce);
         let spool_config = spool_plan.config.clone();
         let files = Files::new(spool_plan, random.fork(), schedule, broker_alarm.clone());
         let spool = Spool::new(files.open(), spool_config);

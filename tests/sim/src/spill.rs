@@ -53,11 +53,11 @@ enum Operation {
 }
 
 impl SpoolPlan {
-    /// Of most lives the memory is large; of some so small that segments leave it. The disk has room: connections that are paused at
-    /// a limit are not read, and clients that all wait so for one another are not simulated.
-    pub fn draw(random: &mut Random) -> SpoolPlan {
+    /// Memory is large but for one life in a thousand: clients that take their leave behind parked sends hold what they were sent,
+    /// and with two limits at a time they may all wait so for one another.
+    pub fn draw(random: &mut Random, scarce: bool) -> SpoolPlan {
         let keys = random.next();
-        let small = random.percent(40);
+        let small = scarce && random.one_in(1_000);
         let memory = if small { SEGMENT * random.within(0..4) } else { 512 << 20 };
         SpoolPlan {
             config: SpoolConfig {

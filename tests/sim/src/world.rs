@@ -344,7 +344,12 @@ impl World {
             }
         }
         let waiting: Vec<_> = self.clients.iter().filter(|client| !client.is_idle()).map(Client::waits_for).collect();
-        panic!("R26: stuck, {what} do not come to an end within a minute: {waiting:#?}");
+        let state = |process: &Process| {
+            let (broker, journal) = (process.broker().broker(), process.broker().journal());
+            (broker.statistics(), journal.live_log_bytes(), journal.disk_budget(), process.broker().spool().usage())
+        };
+        let spool = self.process.as_ref().map(state);
+        panic!("R26: stuck, {what} do not come to an end within a minute: {waiting:#?}; {spool:?}");
     }
 
     /// Three times what is live, and some segments: as long as what has to move can be read, and written.

@@ -53,8 +53,6 @@ impl<Socket> Desk<Socket> {
                     link.session.producer_credit((*of, *value), *bytes, &mut link.output)
                 });
             }
-            Event::Pause { connection } => self.links.hold_for_broker(connection_of(*connection), true, net),
-            Event::Resume { connection } => self.links.hold_for_broker(connection_of(*connection), false, net),
             Event::Parked { connection, settled } => self.links.parked(connection_of(*connection), Some(*settled), net),
             Event::Unparked { connection } => self.links.parked(connection_of(*connection), None, net),
             Event::Close { connection, reason } => self.end(*connection, reason, now),

@@ -41,8 +41,6 @@ pub struct Link {
 /// Reasons to receive nothing; it goes on when none is left.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Holds {
-    /// The broker has asked for it: the spool is full (R21).
-    pub broker: bool,
     /// What it sends is parked at the broker, and there is no room for more (R24).
     pub parking: bool,
     /// The process is to end.

@@ -97,12 +97,6 @@ impl Links {
         }
     }
 
-    /// The broker holds a connection back, or lets it go on (R24).
-    pub fn hold_for_broker<N: Net>(&mut self, connection: Connection, held: bool, net: &mut N) {
-        let Some(link) = self.get(connection) else { return };
-        link.hold(net, |holds| holds.broker = held);
-    }
-
     /// The broker has parked sends of this connection, of which so much is settled; None: nothing is parked any more (R24).
     pub fn parked<N: Net>(&mut self, connection: Connection, settled: Option<u64>, net: &mut N) {
         let Some(link) = self.get(connection) else { return };
