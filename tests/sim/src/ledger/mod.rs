@@ -245,6 +245,10 @@ impl Ledger {
         if *delivery.place == dead_letters() || (passes && message.repeated) {
             return;
         }
+        // Rot may have taken the record by which a repetition is known.
+        if message.repeated && self.forgiven > 0 {
+            return;
+        }
         // It was refused for want of space, perhaps, and its answer lost: when it comes again there is space, behind what did not wait
         // for an answer and was let in.
         let late = message.repeated && self.scarce;
