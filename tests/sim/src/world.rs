@@ -18,9 +18,6 @@ const SPARE_SEGMENTS: u64 = 8;
 /// Queues that one send goes to at most.
 const PLACES: u64 = 2;
 
-/// Sectors that rot in the middle of a life, where they do.
-const SECTORS_A_LIFE: usize = 3;
-
 /// Records that one rotten sector may take.
 const RECORDS_IN_A_SECTOR: u64 = 16;
 
@@ -122,21 +119,9 @@ impl World {
         } else {
             let typical = if short { self.plan.life_nanos / 20 } else { self.plan.life_nanos };
             let nanos = 1 + self.random.delay(typical);
-            self.run_for(nanos / 2);
-            self.rot_while_running();
-            self.run_for(nanos - nanos / 2);
+            self.run_for(nanos);
         }
         self.check_log();
-    }
-
-    /// Sectors that are read back, or not, before the next start.
-    fn rot_while_running(&mut self) {
-        for _ in 0..SECTORS_A_LIFE {
-            if self.plan.rot && self.disk.rot() {
-                self.say(|| "a sector rots under the broker".into());
-                self.ledger.forgiven += RECORDS_IN_A_SECTOR;
-            }
-        }
     }
 
     /// The process ends, or the power goes, and after a while there is another one.
