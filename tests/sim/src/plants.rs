@@ -18,6 +18,8 @@ const ELSEWHERE: &[&str] = &[
     "last-group-unproven",
     "names-unheeded",
     "numbers-used-twice",
+    "one-check-a-window",
+    "damaged-pins",
     "unbounded-handle",
     "extension-unbounded",
     "returned-never-expires",
