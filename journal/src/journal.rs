@@ -13,6 +13,7 @@ use crate::error::{NotReady, SyncFailed};
 use crate::frame::Record;
 use crate::group::{InFlight, Proof};
 use crate::image::{Extent, Image, ImageWriter};
+use crate::pause::soonest;
 use crate::position::{Epoch, Home, Position, SegmentNumber};
 use crate::prepare::Preparing;
 use crate::reclaim::Head;
@@ -215,7 +216,7 @@ impl<S: Storage> Journal<S> {
 
     /// When there is something to be tried again, in nanoseconds of the same clock.
     pub fn deadline(&self) -> Option<u64> {
-        [self.cold.deadline(), self.aside.deadline(), self.preparing.deadline()].into_iter().flatten().min()
+        soonest([self.cold.deadline(), self.aside.deadline(), self.preparing.deadline()])
     }
 
     /// The memory that holds the body of `len` bytes at `position` (a [`Home`]'s).

@@ -39,6 +39,7 @@ pub use error::{NotReady, OpenError, SyncFailed};
 pub use frame::{FIRST_IGNORABLE_KIND, Record, body_crc};
 pub use image::{Extent, Image, ImageWriter};
 pub use journal::{Journal, Progress};
+pub use pause::soonest;
 pub use position::{Epoch, Home, Position, SegmentNumber};
 pub use recovery::{Cut, Damage, DamageKind, GivenUp, Recovered, Recovery, Visit};
 pub use spill::{NoSpill, Spill, Spilled};

@@ -13,6 +13,13 @@ pub(crate) struct Pause {
     until: Option<u64>,
 }
 
+/// The soonest of some deadlines. Each turn asks for several.
+#[must_use]
+pub fn soonest<const N: usize>(deadlines: [Option<u64>; N]) -> Option<u64> {
+    let soonest = deadlines.iter().fold(u64::MAX, |soonest, deadline| soonest.min(deadline.unwrap_or(u64::MAX)));
+    (soonest != u64::MAX).then_some(soonest)
+}
+
 impl Pause {
     /// It failed once more.
     pub fn failed(&mut self) {

@@ -9,7 +9,7 @@ use crate::cold::{Arrival, Cold, Lookup, Wanted};
 use crate::frame::{BODY_HEADER, BodyHeader, Record, Seed};
 use crate::image::{Extent, Image, ImageWriter};
 use crate::journal::Progress;
-use crate::pause::Pause;
+use crate::pause::{Pause, soonest};
 use crate::plant::planted;
 use crate::position::{Epoch, Home, Position, SegmentNumber};
 use crate::spill::{NoSpill, Spill, Spilled};
@@ -304,7 +304,7 @@ impl<P: Spill> Spool<P> {
     /// When there is something to be tried again, in nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
         let write = self.pause.until().filter(|_| self.refused);
-        [write, self.cold.deadline()].into_iter().flatten().min()
+        soonest([write, self.cold.deadline()])
     }
 
     /// Reads that failed, and windows that could not be read so far.

@@ -93,7 +93,8 @@ impl Broker {
 
     /// The topics of advisories are served before all else.
     pub(crate) fn serve_advisories<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
-        for topic in self.advisory_topics.0.into_iter().flatten() {
+        for topic in self.advisory_topics.0 {
+            let Some(topic) = topic else { continue };
             if self.destinations.is_valid(topic)
                 && self.destinations.get(topic.index).scheduled
                 && !planted("advisory-overtaken")

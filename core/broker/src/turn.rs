@@ -8,7 +8,7 @@ use crate::log::Log;
 use crate::outbox::Outbox;
 use crate::plant::planted;
 use crate::records::message_bytes;
-use postrider_journal::Bound;
+use postrider_journal::{Bound, soonest};
 use postrider_model::command::Publish;
 use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, Now, PortIndex, limits};
 
@@ -254,7 +254,7 @@ impl Broker {
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         let sweep = (self.next_sweep > 0).then_some(self.next_sweep);
-        [self.pulls.deadline(), sweep].into_iter().flatten().min()
+        soonest([self.pulls.deadline(), sweep])
     }
 
     /// Whether deliveries wait for a commit. Whether answers do is the turn's own knowledge.

@@ -3,7 +3,7 @@
 use postrider_broker::{Log, Store};
 use postrider_journal::{
     Bound, Generation, Home, Journal, Kept, Lookup, Position, Record, Remains, SegmentNumber, Spill, Spool, SpoolUse,
-    Storage, SyncFailed, Trouble,
+    Storage, SyncFailed, Trouble, soonest,
 };
 use postrider_model::{Now, Sequence};
 
@@ -57,7 +57,7 @@ impl<S: Storage, P: Spill> Logs<S, P> {
 
     /// When something is to be tried again.
     pub fn deadline(&self) -> Option<u64> {
-        [self.journal.deadline(), self.spool.deadline()].into_iter().flatten().min()
+        soonest([self.journal.deadline(), self.spool.deadline()])
     }
 
     fn complain(&mut self, now: Now) {

@@ -7,7 +7,7 @@ mod returns;
 mod shedding;
 
 use postrider_broker::{Broker, Outbox};
-use postrider_journal::{Journal, NotReady, Position, Spill, Spool, Storage, SyncFailed};
+use postrider_journal::{Journal, NotReady, Position, Spill, Spool, Storage, SyncFailed, soonest};
 use postrider_model::{CommandBatch, Now, PortIndex, limits};
 
 use crate::port::BrokerPort;
@@ -377,6 +377,6 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         let gathered = self.gathering.until();
         let rest = (self.rest.since + REST_NANOS > now.nanos && !self.logs.journal.is_proven())
             .then_some(self.rest.since + REST_NANOS);
-        [self.broker.deadline(), self.logs.deadline(), sync, gathered, rest].into_iter().flatten().min()
+        soonest([self.broker.deadline(), self.logs.deadline(), sync, gathered, rest])
     }
 }
