@@ -281,6 +281,16 @@ impl Broker {
         }
     }
 
+    /// The connection has said goodbye, which waits behind its parked sends: what its consumers hold does not wait for that, or
+    /// those who leave together would keep the room from each other. Where they are very many they go with the connection.
+    pub(crate) fn close_consumers_of(&mut self, index: ConnectionIndex, last_delivered: LastDelivered) {
+        if self.leaves_at_once(index) {
+            for consumer in std::mem::take(&mut self.connections[index.0].consumers) {
+                self.close_consumer(consumer, last_delivered);
+            }
+        }
+    }
+
     /// Whether what its consumers are in can be walked within one command (R25).
     fn leaves_at_once(&self, index: ConnectionIndex) -> bool {
         let consumers = &self.connections[index.0].consumers;

@@ -101,6 +101,9 @@ impl Broker {
             self.parking.push_back(index);
             self.report_settled(index, step);
         }
+        if let Command::CloseConnection { last_delivered, .. } = command {
+            self.close_consumers_of(index, *last_delivered);
+        }
     }
 
     /// What can go on of the connection whose turn it is, at most so many commands.

@@ -127,6 +127,22 @@ pub fn what_makes_room_passes_parked_sends_and_what_depends_on_them_waits() {
 }
 
 #[test]
+pub fn who_leaves_behind_parked_sends_holds_no_messages_meanwhile() {
+    let mut world = full(WhenFull::Refuse);
+    let connection = handle(2);
+    world.consume(0, 2, 5, &queue("q"), 1_000);
+    world.settle();
+    let held = world.got(0).len();
+    assert!(held > 0);
+    let goodbye = LastDelivered::None;
+    world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered: goodbye, clean: true });
+    let texts = drained(&mut world);
+    assert!(texts.len() > held && texts.contains(&"y".to_owned()), "{held} held, {} came", texts.len());
+    let replied = |event: Event| matches!(event, Event::Reply { correlation: 22, .. });
+    assert!(world.events(0).into_iter().any(replied));
+}
+
+#[test]
 pub fn the_end_of_a_socket_and_a_takeover_drop_what_is_parked() {
     for takeover in [false, true] {
         let mut world = full(WhenFull::Refuse);
