@@ -148,12 +148,7 @@ impl Broker {
             return;
         }
         self.statistics.refused += 1;
-        let budget = step.log.disk_budget();
-        let left = budget.saturating_sub(step.log.live_log_bytes());
-        let text = format!(
-            "its destinations cannot be created: the journal has {left} of {budget} bytes left: consume some messages, raise the \
-             setting `journal.disk_budget_bytes`, or name fewer destinations at a time"
-        );
+        let text = no_creation(step.log);
         self.refuse(port, connection, request, (Failure::ResourceAllocation, text.into()), step);
     }
 
@@ -177,6 +172,22 @@ impl Broker {
         let refusal = (Failure::ResourceAllocation, no_place(publish.record.length, step.log).into());
         self.refuse_publish(port, connection, publish, publish.record.of(arena), refusal, step);
     }
+}
+
+/// Why the journal has no place for new destinations.
+fn no_creation<L: Log>(log: &L) -> String {
+    if let Some(shortage) = log.shortage() {
+        return format!(
+            "its destinations cannot be created, because the journal gets no further segment in {shortage}; make room there, it is \
+             tried again"
+        );
+    }
+    let budget = log.disk_budget();
+    let left = budget.saturating_sub(log.live_log_bytes());
+    format!(
+        "its destinations cannot be created: the journal has {left} of {budget} bytes left: consume some messages, raise the setting \
+         `journal.disk_budget_bytes`, or name fewer destinations at a time"
+    )
 }
 
 /// Why the journal has no place for a message of this length.

@@ -8,7 +8,7 @@
 use crate::broker::{Broker, Step};
 use crate::consumer::{ConsumerKind, Standing};
 use crate::credit::Take;
-use crate::destination::{ADVISORY_PREFIX, Reference};
+use crate::destination::{Reference, is_advisory};
 use crate::dispatch::Budget;
 use crate::jobs::Job;
 use crate::log::{Log, Store};
@@ -273,8 +273,7 @@ impl Broker {
 
 /// The kind of temporary destinations that this topic tells of.
 fn told_by(topic: &Destination) -> Option<DestinationKind> {
-    let is_advisory = topic.kind == DestinationKind::Topic && topic.name.starts_with(ADVISORY_PREFIX);
-    TEMPORARY.into_iter().find(|kind| is_advisory && *topic == advisory_topic(*kind))
+    TEMPORARY.into_iter().find(|kind| is_advisory(topic) && *topic == advisory_topic(*kind))
 }
 
 /// Whether a consumer of these hears of temporary destinations and of nothing else, as each client does for itself.

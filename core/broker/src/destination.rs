@@ -16,7 +16,13 @@ use postrider_model::{Destination, DestinationId, DestinationKind};
 use std::hash::BuildHasher;
 
 /// Topics under it are the broker's own: they are never stored.
-pub(crate) const ADVISORY_PREFIX: &[u8] = b"ActiveMQ.Advisory.";
+const ADVISORY_PREFIX: &[u8] = b"ActiveMQ.Advisory.";
+
+/// Whether it is a topic on which the broker itself tells what happens. None of it is stored, nor is its name: every client opens one,
+/// also when the journal is full.
+pub(crate) fn is_advisory(destination: &Destination) -> bool {
+    destination.kind == DestinationKind::Topic && destination.name.starts_with(ADVISORY_PREFIX)
+}
 
 /// What a destination holds.
 #[expect(clippy::large_enum_variant, reason = "most destinations are queues, and each message meets one")]
@@ -300,13 +306,17 @@ impl Broker {
         if destination.kind.is_temporary() {
             return Err((Failure::DestinationDoesNotExist, destination.to_string().into()));
         }
-        self.admit_destination(destination, step)?;
+        if is_advisory(destination) {
+            self.admit_name(destination)?;
+        } else {
+            self.admit_destination(destination, step)?;
+        }
         Ok(self.create(destination, step))
     }
 
     /// A new destination, whatever the limits say.
     pub(crate) fn create<L: Log>(&mut self, destination: &Destination, step: &mut Step<'_, L>) -> DestinationIndex {
-        if destination.kind.is_topic() && destination.name.starts_with(ADVISORY_PREFIX) {
+        if is_advisory(destination) {
             return self.add_destination(destination.clone(), None);
         }
         let id = self.destinations.take_id();

@@ -1,7 +1,7 @@
 //! The broker's part of a turn: what goes on by itself, and what is written at the end.
 
 use crate::broker::{Broker, Step};
-use crate::destination::Content;
+use crate::destination::{Content, is_advisory};
 use crate::dispatch::Budget;
 use crate::jobs::acknowledgement_bound;
 use crate::log::Log;
@@ -52,8 +52,10 @@ impl<'a> Defined<'a> {
 
 /// What creating all of these destinations stages.
 fn creation_bound(names: &[Destination]) -> Bound {
-    let bytes = names.iter().map(|destination| SMALL + destination.name.len() as u64).sum();
-    Bound { records: 2 * names.len() as u32, bytes }
+    let stored = names.iter().filter(|destination| !is_advisory(destination));
+    stored.fold(Bound::default(), |bound, destination| {
+        bound.and(Bound { records: 2, bytes: SMALL + destination.name.len() as u64 })
+    })
 }
 
 /// Whether a command may be refused for want of room: it stores a message, or creates destinations.

@@ -1,7 +1,7 @@
 //! Space: limits, cold bytes, a log without room.
 
 use crate::log::TestLog;
-use crate::world::{Told, World, handle, queue, record, wanted};
+use crate::world::{Told, World, handle, queue, record, topic, wanted};
 use postrider_broker::{Config, Log as _, WhenFull};
 use postrider_journal::body_crc;
 use postrider_model::command::{AcknowledgeKind, LastDelivered, Publish, Request};
@@ -140,6 +140,31 @@ pub fn who_leaves_behind_parked_sends_holds_no_messages_meanwhile() {
     assert!(texts.len() > held && texts.contains(&"y".to_owned()), "{held} held, {} came", texts.len());
     let replied = |event: Event| matches!(event, Event::Reply { correlation: 22, .. });
     assert!(world.events(0).into_iter().any(replied));
+}
+
+/// Each client listens for the advisories of temporary destinations before it does anything else.
+#[test]
+pub fn a_client_comes_though_the_journal_is_full() {
+    let mut world = full(WhenFull::Refuse);
+    let is_refused = |event: &Event| matches!(event, Event::Failed { .. });
+    world.connect(0, 3, "c");
+    for _ in 0..200 {
+        world.send(0, 3, &queue("q"), "x", true);
+    }
+    world.settle();
+    assert!(world.events(0).iter().any(is_refused));
+    world.connect(1, 7, "new");
+    let advisories = topic("ActiveMQ.Advisory.TempQueue");
+    let open = world.open(7, 70, std::slice::from_ref(&advisories), 1_000);
+    let batch = CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], ..CommandBatch::default() };
+    let nothing = world.broker.bound(PortIndex(1), &CommandBatch::default());
+    assert_eq!(world.broker.bound_within(PortIndex(1), &batch, 0), (nothing, Vec::new()), "it stores nothing");
+    world.consume(1, 7, 70, &advisories, 1_000);
+    world.settle();
+    assert!(!world.events(1).iter().any(is_refused));
+    world.consume(1, 7, 71, &topic(&"another".repeat(300)), 1_000);
+    world.settle();
+    assert!(world.events(1).iter().any(is_refused), "the limit is met");
 }
 
 #[test]
