@@ -1,7 +1,7 @@
 //! What the broker says to a client.
 
 use postrider_wire::openwire::schema::*;
-use postrider_wire::openwire::{Offer, Structure, WireFormat, WriterPolicy};
+use postrider_wire::openwire::{Offer, Structure, Throwable, WireFormat, WriterPolicy};
 
 use super::consumer::InFlight;
 use super::protocol::{self, Member};
@@ -115,7 +115,7 @@ impl Client {
                 let to = protocol::place(structure.object(message::DESTINATION).expect("a message has a destination"));
                 let missing = ["DestinationDoesNotExist", "InvalidDestination"].iter().any(|name| class.contains(name));
                 let gone = to.is_temporary() && missing;
-                let said = exception.message.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+                let said = text_of(&exception);
                 let full = class.contains("ResourceAllocation") && (around.scarce || said.contains("spool is full"));
                 assert!(gone || full, "client {}: message {id} is refused: {text}", self.index);
                 if around.scarce {
@@ -126,6 +126,15 @@ impl Client {
                 around.ledger.answered(id, Send::Refused);
             }
             Asked::Deletion => {}
+            // A destination that is not there yet needs a record, and the disk gives no further segment at the moment.
+            Asked::Consumer(member) if text_of(&exception).contains("no further segment") => {
+                if let Some(mut consumer) = self.consumers.remove(&member) {
+                    consumer.close(-1, around.ledger);
+                }
+            }
+            Asked::Producer(member) if text_of(&exception).contains("no further segment") => {
+                self.producers.remove(&member);
+            }
             other => panic!("client {}: {other} is refused: {text}", self.index),
         }
     }
@@ -199,4 +208,8 @@ impl Client {
         assert!(consumer.pull_answers <= consumer.pulls, "an end of messages that nobody asked for");
         consumer.found_empty = true;
     }
+}
+
+fn text_of(exception: &Throwable) -> String {
+    exception.message.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned()
 }
