@@ -34,6 +34,8 @@ pub(crate) struct Preparing {
     keys: u64,
     /// The least that the files had when something had to go beyond the disk budget.
     overdrawn: Option<u64>,
+    /// The start found more than the budget leaves room to work in.
+    pub began_short: bool,
 }
 
 impl Preparing {
@@ -47,6 +49,7 @@ impl Preparing {
             pause: None,
             keys,
             overdrawn: None,
+            began_short: false,
         }
     }
 
@@ -136,7 +139,8 @@ impl<S: Storage> Journal<S> {
     /// No segment is ready for it; nothing was changed.
     pub fn begin_beyond(&mut self, bound: Bound) -> Result<(), NotReady> {
         let begun = self.begin(bound);
-        if begun.is_err() && self.disk_bytes() + self.table.segment_bytes > self.disk_budget() {
+        let is_full = self.disk_bytes() + self.table.segment_bytes > self.disk_budget();
+        if begun.is_err() && is_full && self.preparing.began_short {
             let floor = self.preparing.overdrawn.unwrap_or(u64::MAX).min(self.disk_bytes());
             self.preparing.overdrawn = Some(floor);
             self.top_up();

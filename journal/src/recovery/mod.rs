@@ -155,8 +155,12 @@ impl<S: Storage> Journal<S> {
         let spool = self.config.spool_budget.unwrap_or(whole / 4).min(whole / 2);
         self.config.spool_budget = Some(spool);
         self.config.disk_budget = Some(whole - spool);
+        self.preparing.began_short = self.disk_bytes() + ROOM_TO_WORK * self.table.segment_bytes > self.disk_budget();
     }
 }
+
+/// Segments of the budget that are free while all is well (R6).
+const ROOM_TO_WORK: u64 = 8;
 
 impl<S: Storage> Recovering<'_, S> {
     fn tail(&mut self) -> Result<Tail, OpenError> {
