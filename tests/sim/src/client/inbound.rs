@@ -115,7 +115,7 @@ impl Client {
                 let to = protocol::place(structure.object(message::DESTINATION).expect("a message has a destination"));
                 let missing = ["DestinationDoesNotExist", "InvalidDestination"].iter().any(|name| class.contains(name));
                 let gone = to.is_temporary() && missing;
-                let said = text_of(&exception);
+                let said = text_of(exception);
                 let full = class.contains("ResourceAllocation") && (around.scarce || said.contains("spool is full"));
                 assert!(gone || full, "client {}: message {id} is refused: {text}", self.index);
                 if around.scarce {
@@ -126,13 +126,13 @@ impl Client {
                 around.ledger.answered(id, Send::Refused);
             }
             Asked::Deletion => {}
-            // A destination that is not there yet needs a record, and the disk gives no further segment at the moment.
-            Asked::Consumer(member) if text_of(&exception).contains("no further segment") => {
+            // A destination that is not there yet needs a record, for which there may be no room.
+            Asked::Consumer(member) if text_of(exception).contains("cannot be created") => {
                 if let Some(mut consumer) = self.consumers.remove(&member) {
                     consumer.close(-1, around.ledger);
                 }
             }
-            Asked::Producer(member) if text_of(&exception).contains("no further segment") => {
+            Asked::Producer(member) if text_of(exception).contains("cannot be created") => {
                 self.producers.remove(&member);
             }
             other => panic!("client {}: {other} is refused: {text}", self.index),
