@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Passes all tests on a fresh machine: installs what is missing, then runs every suite at its small size.
-#   tests/run.sh [SUITE...]      suites: rust plants loom sim instructions interop kills fuzz   (default: all, in this order)
+#   tests/run.sh [SUITE...]      suites: rust plants loom sim instructions interop kills hostile fuzz   (default: all, in this order)
 # Larger sizes by environment: SIM_SEEDS (300), KILLS (30), VOLUME (4000), FUZZ_SECONDS (30).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 : "${SIM_SEEDS:=300}" "${KILLS:=30}" "${VOLUME:=4000}" "${FUZZ_SECONDS:=30}"
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(rust plants loom sim instructions interop kills fuzz)
+[ ${#suites[@]} -gt 0 ] || suites=(rust plants loom sim instructions interop kills hostile fuzz)
 
 say() { printf '\n=== %s (%s)\n' "$1" "$(date +%T)"; }
 
@@ -54,6 +54,13 @@ kills() {
     tests/interop/run.sh --binary target/release/postrider --tests KillTest --kills "$KILLS" --args "--storage mapped --cores 2"
     need python3 python3
     tests/acceptance/flips.sh 24
+}
+
+hostile() {
+    need strace strace
+    need python3 python3
+    cargo build --release
+    tests/acceptance/hostile.sh small
 }
 
 fuzz() {

@@ -112,6 +112,14 @@ class Broker:
         with open(f"/proc/{self.process.pid}/status") as status:
             return next(int(line.split()[1]) << 10 for line in status if line.startswith("RssAnon"))
 
+    def settled_anonymous(self):
+        """Bytes, once they do not grow by themselves: segments are made ready for some time after a start."""
+        known = -1
+        while known != self.anonymous():
+            known = self.anonymous()
+            time.sleep(1)
+        return known
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 

@@ -127,7 +127,7 @@ def half_frames(size, io):
         broker.must_start()
         victim = Connection(broker.port)
         victim.produce("V")
-        before, bad = broker.anonymous(), []
+        before, bad = broker.settled_anonymous(), []
         for announced in (104857600, 104857600, 58720100):
             attacker = Connection(broker.port)
             attacker.send(pack(">i", announced) + b"\x18")
