@@ -45,6 +45,9 @@ impl ItemHome {
     }
 }
 
+/// Items that a segment's table has room for from the first on: growing from nothing would be a dozen allocations a segment.
+const FIRST_ITEMS: usize = 1_024;
+
 /// What lives in one segment.
 #[derive(Default, Debug)]
 pub(crate) struct Table {
@@ -142,6 +145,9 @@ impl Segments {
         let table = self.table_mut(home.segment);
         let index = home.ordinal as usize;
         if table.items.len() <= index {
+            if table.items.capacity() == 0 {
+                table.items.reserve(FIRST_ITEMS);
+            }
             table.items.resize(index + 1, Item::None);
         }
         table.items[index] = item;
