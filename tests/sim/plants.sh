@@ -8,7 +8,7 @@ cargo build --release --quiet -p sim || exit 2
 sim="${CARGO_TARGET_DIR:-target}/release/sim"
 missed=0
 # What no theme draws for yet: 3,000 seeds.
-rare=" one-check-a-window damaged-pins slow-subscriber-pins spool-without-bound duplicate-mark-lost "
+rare=" one-check-a-window damaged-pins duplicate-mark-lost "
 list="${TMPDIR:-/tmp}/sim-plants.$$"
 [ $# -gt 0 ] || set -- 0
 

@@ -29,6 +29,8 @@ const ELSEWHERE: &[&str] = &[
     "advisory-overtaken",
     "copy-before-ack",
     "view-stops",
+    "spool-without-bound",
+    "slow-subscriber-pins",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.
