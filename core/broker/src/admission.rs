@@ -176,32 +176,36 @@ impl Broker {
 
 /// Why the journal has no place for new destinations.
 fn no_creation<L: Log>(log: &L) -> String {
-    if let Some(shortage) = log.shortage() {
-        return format!(
-            "its destinations cannot be created, because the journal gets no further segment in {shortage}; make room there, it is \
-             tried again"
-        );
-    }
-    let budget = log.disk_budget();
-    let left = budget.saturating_sub(log.live_log_bytes());
-    format!(
-        "its destinations cannot be created: the journal has {left} of {budget} bytes left: consume some messages, raise the setting \
-         `journal.disk_budget_bytes`, or name fewer destinations at a time"
-    )
+    let failed = "its destinations cannot be created";
+    no_segment(failed, log).unwrap_or_else(|| {
+        let (left, budget) = room_left(log);
+        format!(
+            "{failed}: the journal has {left} of {budget} bytes left: consume some messages, raise the setting \
+             `journal.disk_budget_bytes`, or name fewer destinations at a time"
+        )
+    })
 }
 
 /// Why the journal has no place for a message of this length.
 fn no_place<L: Log>(length: u32, log: &L) -> String {
-    if let Some(shortage) = log.shortage() {
-        return format!(
-            "a message of {length} bytes cannot be stored, because the journal gets no further segment in {shortage}; make room \
-             there, it is tried again"
-        );
-    }
+    no_segment(&format!("a message of {length} bytes cannot be stored"), log).unwrap_or_else(|| {
+        let (left, budget) = room_left(log);
+        format!(
+            "a message of {length} bytes does not fit into the journal, which has {left} of {budget} bytes left: consume some \
+             messages, raise the setting `journal.disk_budget_bytes`, or send smaller ones"
+        )
+    })
+}
+
+/// That it failed because the disk gives no further segment, if that is so.
+fn no_segment<L: Log>(failed: &str, log: &L) -> Option<String> {
+    let shortage = log.shortage()?;
+    let text = "because the journal gets no further segment in";
+    Some(format!("{failed}, {text} {shortage}; make room there, it is tried again"))
+}
+
+/// Bytes of the disk budget that are left, and all of them.
+fn room_left<L: Log>(log: &L) -> (u64, u64) {
     let budget = log.disk_budget();
-    let left = budget.saturating_sub(log.live_log_bytes());
-    format!(
-        "a message of {length} bytes does not fit into the journal, which has {left} of {budget} bytes left: consume some \
-         messages, raise the setting `journal.disk_budget_bytes`, or send smaller ones"
-    )
+    (budget.saturating_sub(log.live_log_bytes()), budget)
 }
