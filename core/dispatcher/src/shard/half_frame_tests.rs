@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use postrider_model::{CommandBatch, Handle};
-use postrider_wire::openwire::schema::{connection_id, connection_info};
+use postrider_wire::openwire::schema::{base_command, connection_id, connection_info, flush_command};
 use postrider_wire::openwire::session::{CommandSink, Handles, Profile, Session};
 use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
 
@@ -195,4 +195,22 @@ fn a_half_frame_has_a_deadline_that_progress_moves() {
     // Who goes on while others may wait has to be quicker.
     desk.begin(1, 10 << 20, 180_000);
     assert_eq!(deadline(&mut desk, 1), desk.now.nanos + 5 * SECOND);
+}
+
+#[test]
+fn the_room_of_parked_sends_is_for_others_when_their_connection_is_gone() {
+    let settings = Offer::of_broker(100 << 20).agree(&Offer::of_broker(100 << 20)).unwrap().settings();
+    let mut request = Vec::new();
+    let flush = Structure::new(&flush_command::DEFINITION).with(base_command::RESPONSE_REQUIRED, true);
+    WireFormat::new(settings, WriterPolicy::Cheap).encode(&flush, &mut request).unwrap();
+    let mut desk = Desk::new(2);
+    desk.links.set_park_bytes(200_000);
+    for slot in 0..2 {
+        desk.receive(slot, &request.repeat(1_000));
+        desk.links.parked(connection(slot), Some(0), &mut desk.net);
+    }
+    assert_eq!(desk.net.0, [1]);
+    desk.remove(0);
+    desk.links.parked(connection(0), None, &mut desk.net);
+    assert!(desk.net.0.is_empty(), "nobody else has anything parked");
 }

@@ -97,11 +97,13 @@ impl Links {
         }
     }
 
-    /// The broker has parked sends of this connection, of which so much is settled; None: nothing is parked any more (R24).
+    /// The broker has parked sends of this connection, of which so much is settled; None: nothing is parked any more (R24). It
+    /// may be gone by now: others wait for the room that it had.
     pub fn parked<N: Net>(&mut self, connection: Connection, settled: Option<u64>, net: &mut N) {
-        let Some(link) = self.get(connection) else { return };
-        link.settled = settled;
-        self.hold_for_parking(connection, net);
+        if let Some(link) = self.get(connection) {
+            link.settled = settled;
+            self.hold_for_parking(connection, net);
+        }
         self.release_parking_holds(net);
     }
 

@@ -6,6 +6,9 @@ use super::error::{GREETING_SECONDS, SessionError};
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
+/// Shortest duration that counts, in milliseconds: a client may ask for signs of life, but not for thousands a second.
+const SHORTEST_MILLIS: u64 = 60;
+
 /// What [`Liveness::tick`] asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Due {
@@ -50,12 +53,13 @@ impl Liveness {
         Liveness { ends: Some(end), monitor: None, paused: false, received: false, sent: false }
     }
 
-    /// The greeting is there: from now on the agreed duration counts; 0 switches the monitor off.
+    /// The greeting is there: from now on the agreed duration counts; 0 switches the monitor off, and no other is shorter than
+    /// [`SHORTEST_MILLIS`].
     pub fn agreed(&mut self, duration_millis: u64, initial_delay_millis: u64, now: Now) {
         self.ends = None;
         let start = now.deadline_after_millis(initial_delay_millis);
         self.monitor = (duration_millis > 0).then_some(Monitor {
-            millis: duration_millis,
+            millis: duration_millis.max(SHORTEST_MILLIS),
             next_read_check: start,
             next_write_check: start,
         });
@@ -162,6 +166,20 @@ mod tests {
         liveness.set_paused(false);
         assert!(liveness.tick(at(4_000)).is_ok());
         assert!(liveness.tick(at(4_900)).is_err());
+    }
+
+    #[test]
+    fn a_client_cannot_ask_for_thousands_of_signs_of_life_a_second() {
+        let mut liveness = Liveness::new(at(0));
+        liveness.agreed(1, 0, at(0));
+        let mut ticks = 0;
+        while liveness.deadline() < at(1_000).nanos {
+            liveness.received();
+            let due = Now { nanos: liveness.deadline(), unix_millis: 0 };
+            assert!(liveness.tick(due).is_ok());
+            ticks += 1;
+        }
+        assert!((50..=67).contains(&ticks), "{ticks}");
     }
 
     #[test]
