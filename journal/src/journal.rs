@@ -173,13 +173,14 @@ impl<S: Storage> Journal<S> {
         self.marks.appended.get()
     }
 
-    /// States in the table where the log ends, when all of it is durable: the next start misses what is not there, and takes what is
-    /// not as it was for damage. What is appended all the same counts. Blocks.
+    /// States in the table where the log ends, when all of it is durable, and from where on it is needed: the next start misses what is
+    /// not there, and takes what is not as it was for damage. What is appended all the same counts. Blocks.
     ///
     /// # Errors
     /// The medium's: the start finds the end as after a kill.
     pub fn end(&mut self) -> io::Result<()> {
         self.table.ended = Some(self.marks.durable.get());
+        self.table.head = self.head.committed();
         let bytes = self.table.encode();
         (0..2).try_for_each(|slot| self.storage.write_table(slot, &bytes))
     }

@@ -25,6 +25,11 @@ impl Head {
         self.declared
     }
 
+    /// A durable frame says so.
+    pub fn committed(self) -> SegmentNumber {
+        self.committed
+    }
+
     fn unstated(self) -> bool {
         self.declared > self.committed && self.stated_at.is_none()
     }

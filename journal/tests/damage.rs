@@ -124,6 +124,29 @@ fn an_end_in_order_says_where_it_was() {
 }
 
 #[test]
+fn an_end_in_order_says_from_where_on_the_log_is_needed() {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    let mut homes = append(&mut journal, 0..5);
+    while homes[homes.len() - 1].segment < SegmentNumber(3) {
+        let next = homes.len() as u64;
+        homes.extend(append(&mut journal, next..next + 5));
+        if homes[homes.len() - 1].segment == SegmentNumber(2) {
+            journal.set_head(SegmentNumber(2));
+        }
+    }
+    assert_eq!(journal.front(), Some(SegmentNumber(2)), "the first ones are given back");
+    journal.end().unwrap();
+    let mut storage = journal.into_storage();
+    // The one block of the newest segment, which alone says so besides the table.
+    storage.forge(SegmentNumber(3), 4096, &[0x77; 4096]);
+    let lost = homes.len() as u64 - 5;
+    let kept = homes.iter().enumerate().filter(|(_, home)| home.segment == SegmentNumber(2));
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), kept.map(|(sequence, _)| sequence as u64).collect::<Vec<_>>());
+    assert!(!sequences(&seen).contains(&lost) && journal.recovery().damages > 0);
+}
+
+#[test]
 fn a_whole_segment_without_header_is_reported_and_skipped() {
     let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
     for group in 0..40u64 {
