@@ -197,6 +197,10 @@ impl<S: Storage> Journal<S> {
                 Completion::Prepared { segment, result } => progress.prepared += self.was_prepared(segment, result),
                 Completion::Read { ticket, result } => progress.fetched += self.arrived(ticket, result),
                 Completion::Kept(result) => progress.fetched += self.was_kept(result),
+                Completion::Stays { segment, error } => {
+                    let (file, place) = (self.storage.name(segment), self.storage.place());
+                    self.troubles.add(Trouble::Stays { file, place, error });
+                }
             }
         }
         self.reclaim();

@@ -39,6 +39,15 @@ pub enum Trouble {
         /// What the system said.
         error: io::Error,
     },
+    /// A segment that is not needed any more keeps its file.
+    Stays {
+        /// The file.
+        file: String,
+        /// Where it is.
+        place: String,
+        /// What the system said.
+        error: io::Error,
+    },
     /// What is left of a damaged record cannot be written.
     NotKeptAside {
         /// The file that was to hold it.
@@ -72,6 +81,12 @@ impl fmt::Display for Trouble {
                 "{file} of {bytes} bytes cannot be made ready in {place}: {error}; it is tried again, and when the segment in use is \
                  full, sends that have to be stored are refused or wait"
             ),
+            Trouble::Stays { file, place, error } => {
+                write!(
+                    out,
+                    "{file} is not needed and cannot be given back in {place}: {error}; it is tried again with the next segment"
+                )
+            }
             Trouble::NotKeptAside { file, error } => {
                 write!(out, "a damaged message waits until {file} can be written: {error}")
             }

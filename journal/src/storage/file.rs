@@ -17,7 +17,7 @@ use crate::image::{Image, ImageWriter};
 use crate::lock::{DirectoryLock, refusal};
 use crate::position::SegmentNumber;
 use crate::storage::descriptors::OpenFiles;
-use crate::storage::files::{Files, SpareFiles};
+use crate::storage::files::{Files, Leaving, SpareFiles};
 use crate::storage::worker::{Lane, Waker, Worker, Workers};
 use crate::storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Write, direct, mapped, whole};
 
@@ -57,9 +57,8 @@ pub struct FileStorage {
 pub(crate) enum Request {
     Write(Write, Arc<File>),
     Prepare(Prepare),
-    Recycle(SegmentNumber),
+    GiveBack(Leaving),
     Keep(String, Arc<[u8]>),
-    SetAside(SegmentNumber),
     /// Of an open file, or of one that is opened for it.
     Read(Read, Option<Arc<File>>),
     Spill(SegmentNumber, Arc<Image>, usize),
@@ -71,6 +70,7 @@ pub(crate) enum Answer {
     Prepared(SegmentNumber, io::Result<(ImageWriter, File)>),
     Written(io::Result<()>),
     Kept(io::Result<()>),
+    Stays(SegmentNumber, io::Error),
     /// With the file, if it was opened.
     Read(Read, io::Result<Arc<Image>>, Option<File>),
     Spilled(SegmentNumber, io::Result<()>),
@@ -180,18 +180,12 @@ impl Performer {
                 let segment = prepare.header.number;
                 Some(Answer::Prepared(segment, self.spares.prepare(&self.files, prepare)))
             }
-            Request::Recycle(segment) => {
-                // A file that cannot be renamed stays where it is: before the head it is not looked at again.
-                let _ = self.spares.recycle(&self.files, segment);
-                None
+            Request::GiveBack(leaving) => {
+                let answer = self.spares.give_back(&self.files, leaving);
+                answer.err().map(|error| Answer::Stays(leaving.segment, error))
             }
             Request::Keep(name, bytes) => {
                 Some(Answer::Kept(self.files.replace(&self.files.directory.join(name), &bytes)))
-            }
-            Request::SetAside(segment) => {
-                // As above.
-                let _ = self.files.set_aside(segment);
-                None
             }
             Request::Read(read, Some(file)) => Some(Answer::Read(read, window(&file, &read), None)),
             Request::Read(read, None) => Some(self.open_and_read(&self.files.segment(read.segment), read)),
@@ -269,13 +263,13 @@ impl Storage for FileStorage {
 
     fn recycle(&mut self, segment: SegmentNumber) {
         self.open.close(segment);
-        self.helper_waiting.push_back(Request::Recycle(segment));
+        self.helper_waiting.push_back(Request::GiveBack(Leaving { segment, damaged: false }));
         self.pass_on();
     }
 
     fn set_aside(&mut self, segment: SegmentNumber) {
         self.open.close(segment);
-        self.helper_waiting.push_back(Request::SetAside(segment));
+        self.helper_waiting.push_back(Request::GiveBack(Leaving { segment, damaged: true }));
         self.pass_on();
     }
 
@@ -288,6 +282,7 @@ impl Storage for FileStorage {
         Some(match self.answers.pop()? {
             Answer::Written(result) => Completion::Written(result),
             Answer::Kept(result) => Completion::Kept(result),
+            Answer::Stays(segment, error) => Completion::Stays { segment, error },
             Answer::Spilled(..) => unreachable!("a storage asks for no spill"),
             Answer::Read(read, result, file) => {
                 self.opened(&read, &result, file);

@@ -37,6 +37,16 @@ pub(crate) struct SpareFiles {
     /// Path and bytes; none before the directory was looked at.
     spares: Option<Vec<(PathBuf, u64)>>,
     next: u64,
+    /// Segments that are given back, and whose files could not be taken from them so far.
+    leaving: Vec<Leaving>,
+}
+
+/// A segment that is given back.
+#[derive(Clone, Copy)]
+pub(crate) struct Leaving {
+    pub segment: SegmentNumber,
+    /// Its bytes are damaged in places, and are kept under another name.
+    pub damaged: bool,
 }
 
 impl Files {
@@ -105,11 +115,10 @@ impl Files {
     }
 
     /// A damaged segment leaves the log, and stays for who wants to look at it.
-    pub fn set_aside(&self, segment: SegmentNumber) -> io::Result<()> {
+    fn set_aside(&self, segment: SegmentNumber) -> io::Result<()> {
         let path = self.segment(segment);
         self.keep(&path, &format!("damaged-segment-{:016x}", segment.0))?;
-        std::fs::remove_file(&path)?;
-        self.sync_names()
+        std::fs::remove_file(&path)
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
@@ -127,6 +136,7 @@ impl SpareFiles {
     /// A file that is ready to be written on, under its segment's name, and its memory.
     pub fn prepare(&mut self, files: &Files, prepare: Prepare) -> io::Result<(ImageWriter, File)> {
         let bytes = prepare.header.bytes;
+        self.clear_way(files, prepare.header.number)?;
         let block = prepare.header.encode();
         let (path, opened) = match self.take(files, bytes)? {
             Some(path) => {
@@ -155,8 +165,55 @@ impl SpareFiles {
         Ok((image, file))
     }
 
-    /// Takes a segment's name from its file; the file is kept for the next one, if there are not enough.
-    pub fn recycle(&mut self, files: &Files, segment: SegmentNumber) -> io::Result<()> {
+    /// Takes a segment's name from its file. What fails is tried again with what follows; a failure that others wait for already is not
+    /// told.
+    pub fn give_back(&mut self, files: &Files, leaving: Leaving) -> io::Result<()> {
+        let told = !self.leaving.is_empty();
+        self.leaving.push(leaving);
+        self.give_all_back(files).or_else(|error| if told { Ok(()) } else { Err(error) })
+    }
+
+    /// A segment is made where no file is left of one that was given back: a later start could not tell which of them is the log's.
+    fn clear_way(&mut self, files: &Files, from: SegmentNumber) -> io::Result<()> {
+        let in_the_way = |leaving: &Leaving| leaving.segment >= from;
+        let result = self.give_all_back(files);
+        match self.leaving.iter().find(|leaving| in_the_way(leaving)) {
+            Some(Leaving { segment, .. }) => {
+                let error = result.err().unwrap_or(io::ErrorKind::Other.into());
+                let file = files.segment(*segment);
+                Err(io::Error::new(error.kind(), format!("{} cannot be given back: {error}", file.display())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// In their order. Those behind the log are given back from the last one on, so one that fails holds up those before it: what is
+    /// there is one interval at any time (R20).
+    fn give_all_back(&mut self, files: &Files) -> io::Result<()> {
+        let mut result = Ok(());
+        for leaving in std::mem::take(&mut self.leaving) {
+            let waits = self.leaving.iter().any(|failed| failed.segment > leaving.segment);
+            let answer = if waits { Err(io::ErrorKind::ResourceBusy.into()) } else { self.take_name(files, leaving) };
+            if let Err(error) = answer {
+                self.leaving.push(leaving);
+                result = result.and(Err(error));
+            }
+        }
+        result
+    }
+
+    fn take_name(&mut self, files: &Files, leaving: Leaving) -> io::Result<()> {
+        let answer =
+            if leaving.damaged { files.set_aside(leaving.segment) } else { self.recycle(files, leaving.segment) };
+        match answer {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            // It may have been done at an earlier try, but for the sync.
+            _ => files.sync_names(),
+        }
+    }
+
+    /// The file is kept for the next segment, if there are not enough.
+    fn recycle(&mut self, files: &Files, segment: SegmentNumber) -> io::Result<()> {
         self.look(files)?;
         self.next += 1;
         let next = self.next;
@@ -167,10 +224,10 @@ impl SpareFiles {
             let spare = files.directory.join(format!("spare-{next}"));
             std::fs::rename(&old, &spare)?;
             spares.push((spare, bytes));
+            Ok(())
         } else {
-            std::fs::remove_file(&old)?;
+            std::fs::remove_file(&old)
         }
-        files.sync_names()
     }
 
     /// A file that did not become a segment is there for the next try.

@@ -62,6 +62,14 @@ pub enum Completion {
     Written(io::Result<()>),
     /// To a `keep`. Answers come in the order of the requests.
     Kept(io::Result<()>),
+    /// To a `recycle` or `set_aside` that failed: the segment's file is there, and it is tried again with what follows. Not told again
+    /// while one stays.
+    Stays {
+        /// Which segment.
+        segment: SegmentNumber,
+        /// What the system said.
+        error: io::Error,
+    },
     /// To a `read`.
     Read {
         /// The request's.
@@ -111,7 +119,8 @@ pub trait Storage {
     fn read(&mut self, read: Read);
     /// Writes a small file of its own, replacing one of the same name; durable when it is answered.
     fn keep(&mut self, name: String, bytes: Arc<[u8]>);
-    /// Gives a segment back: nothing refers to it. Durable in the order of the calls.
+    /// Gives a segment back: nothing refers to it. Durable in the order of the calls, but for a file that stays where it is: others
+    /// with higher numbers may go before it, and no segment is made before it.
     fn recycle(&mut self, segment: SegmentNumber);
     /// Gives a segment back as well, but its bytes are damaged in places: they are kept under another name.
     fn set_aside(&mut self, segment: SegmentNumber) {
