@@ -4,14 +4,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use postrider_model::{CommandBatch, Handle};
-use postrider_wire::openwire::schema::{base_command, connection_id, connection_info, flush_command};
+use postrider_wire::openwire::schema::{
+    active_mq_message, base_command, connection_id, connection_info, flush_command, message,
+};
 use postrider_wire::openwire::session::{CommandSink, Handles, Profile, Session};
-use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
+use postrider_wire::openwire::{Offer, Settings, Structure, Value, WireFormat, WriterPolicy};
 
 use super::*;
 use crate::net::{Closing, Handler, NetStatistics, Sent, Wait, Waker};
 
 const BUDGET: usize = 200_000;
+
+const MAX_FRAME_BYTES: i64 = 100 << 20;
+
+const SECOND: u64 = 1_000_000_000;
 
 /// Knows who is not read.
 #[derive(Default)]
@@ -73,6 +79,10 @@ struct Desk {
 
 impl Desk {
     fn new(connections: u32) -> Desk {
+        Desk::with_frames_up_to(MAX_FRAME_BYTES, connections)
+    }
+
+    fn with_frames_up_to(max_frame_bytes: i64, connections: u32) -> Desk {
         let links = Links { halves: Halves::new(BUDGET), ..Links::default() };
         let mut desk = Desk { links, net: Paused::default(), now: Now { nanos: 1, unix_millis: 0 } };
         for slot in 0..connections {
@@ -80,13 +90,13 @@ impl Desk {
                 broker_id: "b".into(),
                 broker_name: "b".into(),
                 broker_url: "".into(),
-                offer: Offer::of_broker(100 << 20),
+                offer: Offer::of_broker(max_frame_bytes),
                 hash_seed: 1,
             };
             let mut output = Vec::new();
             let session = Session::new(Handle { slot, generation: 0 }, "p", Rc::new(profile), desk.now, &mut output);
             desk.links.insert(Link::new(connection(slot), "p", session, output));
-            desk.receive(slot, &introduction());
+            desk.receive(slot, &introduction(max_frame_bytes));
         }
         desk
     }
@@ -106,6 +116,25 @@ impl Desk {
         self.receive(slot, &[&size.to_be_bytes()[..], &vec![0; bytes]].concat());
     }
 
+    fn hold(&mut self, slot: u32, change: impl FnOnce(&mut Holds)) {
+        self.links.hold(connection(slot), &mut self.net, change);
+        self.links.release_half_frames(self.now, &mut self.net);
+    }
+
+    fn after_seconds(&mut self, seconds: u64) {
+        self.now.nanos += seconds * SECOND;
+    }
+
+    /// Whether a connection is to end, its half frame's deadline having come.
+    fn ends(&mut self, slot: u32) -> bool {
+        assert!(self.deadline(slot) <= self.now.nanos, "not before the deadline");
+        self.links.half_frame_ends(connection(slot), self.now)
+    }
+
+    fn deadline(&mut self, slot: u32) -> u64 {
+        self.links.get(connection(slot)).unwrap().half.deadline
+    }
+
     fn remove(&mut self, slot: u32) {
         self.links.remove(connection(slot));
         self.links.release_half_frames(self.now, &mut self.net);
@@ -117,8 +146,8 @@ fn connection(slot: u32) -> Connection {
 }
 
 /// A WireFormatInfo and a ConnectionInfo.
-fn introduction() -> Vec<u8> {
-    let offer = Offer::of_broker(100 << 20);
+fn introduction(max_frame_bytes: i64) -> Vec<u8> {
+    let offer = Offer::of_broker(max_frame_bytes);
     let mut bytes = Vec::new();
     WireFormat::new(Settings::initial(1 << 20), WriterPolicy::Cheap).encode(&offer.write(), &mut bytes).unwrap();
     let settings = offer.agree(&offer).unwrap().settings();
@@ -181,20 +210,111 @@ fn a_frame_that_came_whole_has_no_deadline() {
 
 #[test]
 fn a_half_frame_has_a_deadline_that_progress_moves() {
-    const SECOND: u64 = 1_000_000_000;
     let mut desk = Desk::new(2);
-    let deadline = |desk: &mut Desk, slot| desk.links.get(connection(slot)).unwrap().half.deadline;
     desk.begin(0, 10 << 20, 1_000);
-    let first = deadline(&mut desk, 0);
+    let first = desk.deadline(0);
     assert_eq!(first, desk.now.nanos + 30 * SECOND);
-    desk.now.nanos += 10 * SECOND;
+    desk.after_seconds(10);
     desk.receive(0, &[0; 10_000]);
-    assert_eq!(deadline(&mut desk, 0), first, "too little to count");
+    assert_eq!(desk.deadline(0), first, "too little to count");
     desk.receive(0, &[0; 60_000]);
-    assert_eq!(deadline(&mut desk, 0), desk.now.nanos + 30 * SECOND);
+    assert_eq!(desk.deadline(0), desk.now.nanos + 30 * SECOND);
     // Who goes on while others may wait has to be quicker.
     desk.begin(1, 10 << 20, 180_000);
-    assert_eq!(deadline(&mut desk, 1), desk.now.nanos + 5 * SECOND);
+    assert_eq!(desk.deadline(1), desk.now.nanos + 5 * SECOND);
+    desk.after_seconds(5);
+    assert!(desk.ends(1));
+}
+
+#[test]
+fn a_frame_that_is_skipped_has_the_same_deadline() {
+    let mut desk = Desk::with_frames_up_to(70_000, 1);
+    let offer = Offer::of_broker(70_000);
+    let large = Structure::new(&active_mq_message::DEFINITION).with(message::CONTENT, Value::bytes(&vec![7; 1 << 20]));
+    let mut frame = Vec::new();
+    let settings = Settings { max_frame_size: 2 << 20, ..offer.agree(&offer).unwrap().settings() };
+    WireFormat::new(settings, WriterPolicy::Cheap).encode(&large, &mut frame).unwrap();
+    let first = desk.now.nanos + 30 * SECOND;
+    desk.receive(0, &frame[..10_000]);
+    assert_eq!(desk.deadline(0), first);
+    desk.after_seconds(20);
+    desk.receive(0, &frame[10_000..70_000]);
+    assert_eq!(desk.deadline(0), first, "too little to count");
+    desk.receive(0, &frame[70_000..100_000]);
+    assert_eq!(desk.deadline(0), desk.now.nanos + 30 * SECOND);
+    desk.after_seconds(30);
+    assert!(desk.ends(0));
+}
+
+/// Who is held for something else would keep all others from their frames for as long as that lasts.
+#[test]
+fn the_one_that_goes_on_gives_way_when_it_is_held_for_another_reason() {
+    let held_for: [fn(&mut Holds, bool); 2] = [|holds, held| holds.unsent = held, |holds, held| holds.parking = held];
+    for hold in held_for {
+        let mut desk = Desk::new(3);
+        desk.begin(1, 1 << 20, 100_000);
+        desk.begin(0, 10 << 20, 150_000);
+        desk.receive(1, &[0; 1]);
+        desk.begin(2, 1 << 20, 70_000);
+        assert_eq!(desk.net.0, [1, 2]);
+        desk.hold(0, |holds| hold(holds, true));
+        assert_eq!(desk.net.0, [2, 0], "the next has its turn");
+        assert!(!desk.links.may_release_half_frames(), "who is held is not looked at in every turn");
+        desk.hold(0, |holds| hold(holds, false));
+        assert_eq!(desk.net.0, [2, 0], "it has to wait for its turn again");
+        desk.remove(1);
+        assert_eq!(desk.net.0, [0]);
+        desk.remove(2);
+        assert_eq!(desk.net.0, [0; 0]);
+    }
+}
+
+#[test]
+fn who_is_held_when_there_is_room_again_goes_on_when_that_is_over() {
+    let mut desk = Desk::new(2);
+    desk.begin(0, 10 << 20, 220_000);
+    desk.begin(1, 1 << 20, 100_000);
+    desk.hold(1, |holds| holds.unsent = true);
+    desk.remove(0);
+    assert_eq!(desk.net.0, [1]);
+    desk.hold(1, |holds| holds.unsent = false);
+    assert_eq!(desk.net.0, [0; 0]);
+}
+
+#[test]
+fn the_time_of_a_pause_is_the_client_s_only_if_it_does_not_take_its_answers() {
+    let mut desk = Desk::new(2);
+    desk.begin(0, 10 << 20, 1_000);
+    desk.begin(1, 10 << 20, 1_000);
+    desk.hold(0, |holds| holds.parking = true);
+    desk.hold(1, |holds| holds.unsent = true);
+    desk.after_seconds(30);
+    assert!(!desk.ends(0));
+    assert!(desk.ends(1));
+    desk.after_seconds(10);
+    desk.hold(0, |holds| holds.parking = false);
+    desk.after_seconds(20);
+    assert!(!desk.ends(0), "it had no full stretch to itself");
+    desk.after_seconds(30);
+    assert!(desk.ends(0));
+}
+
+#[test]
+fn frames_that_gave_way_do_not_pile_up() {
+    let mut desk = Desk::new(3);
+    for slot in 0..2 {
+        desk.begin(slot, 10 << 20, 150_000);
+        desk.hold(slot, |holds| holds.parking = true);
+    }
+    desk.begin(2, 1 << 20, 100_000);
+    assert_eq!(desk.net.0, [0, 1, 2], "nobody can be favoured");
+    assert!(!desk.links.may_release_half_frames());
+    desk.after_seconds(30);
+    assert!(!desk.ends(2), "who waits for room stays");
+    assert!(desk.ends(0), "who has taken it does not");
+    desk.remove(0);
+    assert_eq!(desk.net.0, [0, 1], "the third goes on");
+    assert!(!desk.ends(1), "the others can stay now");
 }
 
 #[test]

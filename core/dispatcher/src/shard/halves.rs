@@ -29,6 +29,8 @@ const FAVOURED_PACE: Pace = Pace { bytes: 1024 * 1024, nanos: 5_000_000_000 };
 pub struct HalfFrame {
     /// Bytes of it that are counted in the shard's budget.
     counted: usize,
+    /// As many of them as are counted as standing still.
+    standing: usize,
     /// When it must have gone on by `pace` from `mark`, in nanoseconds.
     pub deadline: u64,
     mark: usize,
@@ -36,11 +38,22 @@ pub struct HalfFrame {
     frames: u64,
     pace: Pace,
     waits: bool,
+    /// Some of its time was not the client's.
+    excused: bool,
 }
 
 impl Default for HalfFrame {
     fn default() -> HalfFrame {
-        HalfFrame { counted: 0, deadline: u64::MAX, mark: 0, frames: 0, pace: PACE, waits: false }
+        HalfFrame {
+            counted: 0,
+            standing: 0,
+            deadline: u64::MAX,
+            mark: 0,
+            frames: 0,
+            pace: PACE,
+            waits: false,
+            excused: false,
+        }
     }
 }
 
@@ -59,18 +72,31 @@ impl HalfFrame {
         (self.mark, self.frames, self.deadline) = (kept, frames, now.nanos + self.pace.nanos);
     }
 
+    /// It was not read until now, and not by its client's fault.
+    pub fn excuse(&mut self) {
+        self.excused = true;
+    }
+
+    /// Whether it gets another stretch at its deadline. `held`: it is not read even now.
+    pub fn take_excuse(&mut self, held: bool) -> bool {
+        std::mem::take(&mut self.excused) || held
+    }
+
     /// Seconds that it had, and bytes that it should have brought, for the log.
     pub fn pace(&self) -> (u64, usize) {
         (self.pace.nanos / 1_000_000_000, self.pace.bytes)
     }
 }
 
-/// Bytes of all half frames of a shard. When they are too many, one of them goes on alone until it is whole or too slow, and the
-/// others wait in line: so there is always one that comes to an end.
+/// Bytes of all half frames of a shard. When they are too many, one of them goes on alone until it is whole, too slow, or held for
+/// another reason, and the others wait in line: so there is always one that comes to an end.
 pub struct Halves {
     budget: usize,
     taken: usize,
+    /// What of it links have that are held for another reason.
+    standing: usize,
     favoured: Option<Connection>,
+    /// Those that could go on if there were room.
     waiting: VecDeque<Connection>,
 }
 
@@ -83,24 +109,21 @@ impl Default for Halves {
 impl Halves {
     /// Room for so many bytes.
     pub fn new(budget: usize) -> Halves {
-        Halves { budget, taken: 0, favoured: None, waiting: VecDeque::new() }
+        Halves { budget, taken: 0, standing: 0, favoured: None, waiting: VecDeque::new() }
     }
 
     /// Counts what has come of a link's half frame. True: it has to wait.
     pub fn is_full_for(&mut self, link: &mut Link, now: Now) -> bool {
         let kept = link.session.half_frame_bytes();
         let counted = if kept > SMALL_BYTES { kept } else { 0 };
-        self.taken = self.taken - link.half.counted + counted;
-        link.half.counted = counted;
-        let is_favoured = self.favoured == Some(link.connection);
-        if is_favoured && counted == 0 {
-            self.favoured = None;
-            link.half.pace = PACE;
+        self.count(link, counted);
+        if counted == 0 {
+            self.pass_on(link);
         }
-        if counted == 0 || self.taken <= self.budget || is_favoured {
+        if counted == 0 || self.taken <= self.budget || self.is_favoured(link) {
             return false;
         }
-        if self.favoured.is_some() {
+        if !self.may_favour() || link.half.standing > 0 {
             return true;
         }
         self.favoured = Some(link.connection);
@@ -109,16 +132,27 @@ impl Halves {
         false
     }
 
-    /// A link gets in line.
+    /// A link that has no room gets in line. One that is held for another reason does when that is over.
     pub fn wait(&mut self, link: &mut Link) {
-        if !std::mem::replace(&mut link.half.waits, true) {
+        if !link.holds.stands_still() && !std::mem::replace(&mut link.half.waits, true) {
             self.waiting.push_back(link.connection);
         }
     }
 
+    /// A link is held for another reason, or is so no more. True: it was the one that goes on, and waits like the others.
+    pub fn gives_way(&mut self, link: &mut Link) -> bool {
+        self.count(link, link.half.counted);
+        link.holds.stands_still() && self.pass_on(link)
+    }
+
     /// How many may be looked at: somebody waits, and somebody could go on.
     pub fn candidates(&self) -> usize {
-        if self.taken <= self.budget || self.favoured.is_none() { self.waiting.len() } else { 0 }
+        if self.taken <= self.budget || self.may_favour() { self.waiting.len() } else { 0 }
+    }
+
+    /// Whether a link has to go that is held for another reason: such links have taken so much that nobody can be favoured.
+    pub fn cannot_keep(&self, link: &Link) -> bool {
+        self.standing > self.budget && link.half.standing > 0
     }
 
     /// The first in line.
@@ -132,11 +166,34 @@ impl Halves {
     }
 
     /// A link is gone.
-    pub fn remove(&mut self, link: &Link) {
-        self.taken -= link.half.counted;
-        if self.favoured == Some(link.connection) {
+    pub fn remove(&mut self, link: &mut Link) {
+        self.count(link, 0);
+        self.pass_on(link);
+    }
+
+    fn count(&mut self, link: &mut Link, counted: usize) {
+        let standing = if link.holds.stands_still() { counted } else { 0 };
+        self.taken = self.taken - link.half.counted + counted;
+        self.standing = self.standing - link.half.standing + standing;
+        (link.half.counted, link.half.standing) = (counted, standing);
+    }
+
+    fn may_favour(&self) -> bool {
+        self.favoured.is_none() && self.standing <= self.budget
+    }
+
+    fn is_favoured(&self, link: &Link) -> bool {
+        self.favoured == Some(link.connection)
+    }
+
+    /// Favours nobody, if it was this one.
+    fn pass_on(&mut self, link: &mut Link) -> bool {
+        let was_favoured = self.is_favoured(link);
+        if was_favoured {
             self.favoured = None;
+            link.half.pace = PACE;
         }
+        was_favoured
     }
 
     /// Bytes that are counted.

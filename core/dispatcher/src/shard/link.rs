@@ -59,6 +59,18 @@ impl Holds {
     pub fn any(self) -> bool {
         self != Holds::default()
     }
+
+    /// Whether it may be long until it goes on, whatever room there is for its half frame.
+    #[must_use]
+    pub fn stands_still(self) -> bool {
+        self.parking || self.unsent
+    }
+
+    /// Whether nothing is received, and not by the client's fault.
+    #[must_use]
+    pub fn excuse(self) -> bool {
+        !self.unsent && self.any()
+    }
 }
 
 /// Bytes of dispatched records, by how far they have come; the broker's send window counts them (R23).
@@ -100,6 +112,9 @@ impl Link {
     /// Changes the reasons to receive nothing. Silence is not held against a client that is not listened to.
     pub fn hold<N: Net>(&mut self, net: &mut N, change: impl FnOnce(&mut Holds)) {
         let before = self.holds.any();
+        if self.holds.excuse() {
+            self.half.excuse();
+        }
         change(&mut self.holds);
         let after = self.holds.any();
         if before == after || self.closing {

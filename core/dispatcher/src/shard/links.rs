@@ -5,7 +5,7 @@ use postrider_model::Now;
 use crate::net::{Connection, Net};
 
 use super::halves::Halves;
-use super::link::Link;
+use super::link::{Holds, Link};
 use super::parking::Parking;
 
 /// Connections that are looked at when there is room again: the others have their turn the next time.
@@ -39,9 +39,9 @@ impl Links {
     /// Takes a link out.
     pub fn remove(&mut self, connection: Connection) -> Option<Box<Link>> {
         self.get(connection)?;
-        let link = self.slots[connection.slot as usize].take()?;
+        let mut link = self.slots[connection.slot as usize].take()?;
         self.open -= 1;
-        self.halves.remove(&link);
+        self.halves.remove(&mut link);
         self.parking.remove(&link);
         Some(link)
     }
@@ -111,10 +111,10 @@ impl Links {
     pub fn hold_for_parking<N: Net>(&mut self, connection: Connection, net: &mut N) {
         let Some(link) = find(&mut self.slots, connection) else { return };
         let full = self.parking.is_full_for(link);
-        link.hold(net, |holds| holds.parking = full);
         if full {
             self.parking.wait(link);
         }
+        self.hold(connection, net, |holds| holds.parking = full);
     }
 
     /// There is more room for parked sends: some of those that wait for it are looked at, each in turn.
@@ -133,6 +133,17 @@ impl Links {
         self.parking.set_budget(bytes);
     }
 
+    /// Changes for how long a link may stand still: only one that could go on is in the line for its half frame.
+    fn hold<N: Net>(&mut self, connection: Connection, net: &mut N, change: impl FnOnce(&mut Holds)) {
+        let Some(link) = find(&mut self.slots, connection) else { return };
+        link.hold(net, change);
+        if self.halves.gives_way(link) {
+            link.hold(net, |holds| holds.budget = true);
+        } else if link.holds.budget {
+            self.halves.wait(link);
+        }
+    }
+
     /// Reads nothing more from anybody.
     pub fn hold_all<N: Net>(&mut self, net: &mut N) {
         for link in self.slots.iter_mut().flatten() {
@@ -144,7 +155,9 @@ impl Links {
     pub fn hold_if_choked<N: Net>(&mut self, connection: Connection, net: &mut N) {
         let Some(link) = self.get(connection) else { return };
         let choked = link.is_choked();
-        link.hold(net, |holds| holds.unsent = choked);
+        if choked != link.holds.unsent {
+            self.hold(connection, net, |holds| holds.unsent = choked);
+        }
     }
 
     /// Looks whether there is room for more of the frame that a connection is in the middle of.
@@ -166,6 +179,17 @@ impl Links {
                 self.hold_for_half_frame(connection, now, net);
             }
         }
+    }
+
+    /// A half frame has not gone on as it should: whether its connection is to end.
+    pub fn half_frame_ends(&mut self, connection: Connection, now: Now) -> bool {
+        let Some(link) = find(&mut self.slots, connection) else { return false };
+        let excused = link.half.take_excuse(link.holds.excuse());
+        if !excused || self.halves.cannot_keep(link) {
+            return true;
+        }
+        link.half.begin(link.session.pending_bytes(), link.session.frames(), now);
+        false
     }
 
     /// Whether somebody waits for room for a half frame and could go on: to be looked at in the next turn.

@@ -257,13 +257,12 @@ impl<Socket> Desk<Socket> {
         }
     }
 
-    /// A half frame has not gone on as it should: its connection ends, unless it is not read.
+    /// A half frame has not gone on as it should: its connection ends, unless that is not its client's fault.
     fn check_half_frame(&mut self, connection: Connection, now: Now) {
-        let Some(link) = self.links.get(connection) else { return };
-        if link.holds.any() {
-            link.half.begin(link.session.pending_bytes(), link.session.frames(), now);
+        if !self.links.half_frame_ends(connection, now) {
             return self.watch(connection);
         }
+        let Some(link) = self.links.get(connection) else { return };
         let (seconds, wanted) = link.half.pace();
         let error = SessionError::HalfFrame { kept: link.session.pending_bytes(), wanted, seconds };
         self.refuse(connection, &error, now);

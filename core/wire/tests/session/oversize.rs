@@ -1,7 +1,7 @@
 //! Messages that are larger than what is taken.
 
 use postrider_model::command::Command;
-use postrider_model::{MessageView, Now, Sequence};
+use postrider_model::{MessageView, Sequence};
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::session::{Delivery, Next, SessionError};
 use postrider_wire::openwire::{Structure, Value};
@@ -154,40 +154,17 @@ fn a_content_that_is_longer_than_its_frame_ends_the_connection() {
 }
 
 #[test]
-fn who_stops_in_the_middle_is_given_up() {
-    let second = |now: Now| Now { nanos: now.nanos + 1_000_000_000, ..now };
-    let frame = client(false, true).encode(&large(1, 20 << 20, 0));
-    let silent_for = |pause: Option<bool>| {
-        let mut client = Client::of_broker(LIMIT, |offer| offer.max_inactivity_duration = 0);
-        client.connect();
-        client.open_all();
-        assert_eq!(client.try_receive(&frame[..3_000_000]), Ok(Next::Continue));
-        if let Some(paused) = pause {
-            client.session.set_paused(true);
-            client.session.set_paused(paused);
-        }
-        (1..100).find(|_| {
-            client.now = second(client.now);
-            assert!(client.session.deadline() < u64::MAX);
-            client.tick().is_err()
-        })
-    };
-    assert_eq!(silent_for(None), Some(30));
-    assert_eq!(silent_for(Some(true)), None, "a pause is not the client's");
-    assert_eq!(silent_for(Some(false)), Some(60));
-}
-
-#[test]
-fn who_goes_on_slowly_is_not_given_up() {
+fn what_has_come_of_a_skipped_frame_is_told() {
     let mut client = client(false, true);
-    let frame = client.encode(&request(large(1, 20 << 20, 0)));
-    for part in frame.chunks(2 << 20) {
-        client.now.nanos += 25_000_000_000;
-        assert_eq!(client.tick(), Ok(()));
+    let frame = client.encode(&large(1, 2 << 20, 0));
+    let frames = client.session.frames();
+    let mut came = 0;
+    for part in frame.chunks(300_000) {
         assert_eq!(client.try_receive(part), Ok(Next::Continue));
+        came += part.len();
+        assert_eq!(client.session.pending_bytes(), if came < frame.len() { came } else { 0 });
     }
-    assert!(client.read().iter().any(|said| said.is(&exception_response::DEFINITION)));
-    assert!(client.publishes().is_empty());
+    assert_eq!(client.session.frames(), frames + 1);
 }
 
 /// Nothing is written, and what the peer has in its cache is what the session believes.

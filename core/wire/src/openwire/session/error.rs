@@ -3,7 +3,6 @@
 use postrider_model::event::Failure;
 use postrider_model::limits;
 
-use super::oversize::{PROGRESS_BYTES, PROGRESS_SECONDS};
 use crate::openwire::{DecodeError, EncodeError, Fault, NegotiationError};
 
 /// Why a connection is to be closed, for the log.
@@ -38,17 +37,6 @@ pub enum SessionError {
     Silent {
         /// The agreed duration.
         millis: u64,
-    },
-    /// A message too large to be taken, which is skipped, does not go on.
-    #[error(
-        "a message of {size} bytes, which is too large, does not go on: less than {PROGRESS_BYTES} bytes in {PROGRESS_SECONDS} s, \
-        {left} are missing"
-    )]
-    Stalled {
-        /// The frame's size.
-        size: usize,
-        /// Bytes that have not come.
-        left: usize,
     },
     /// A frame has begun and does not go on.
     #[error("a frame of which {kept} bytes have come does not go on: less than {wanted} bytes in {seconds} s")]

@@ -104,7 +104,7 @@ impl Session {
                 }
                 Ok(None) => return Ok(Next::Continue),
                 Err(fault) => {
-                    self.oversize = Some(Box::new(self.conversation.oversize(fault, context.now)?));
+                    self.oversize = Some(Box::new(self.conversation.oversize(fault)?));
                     continue;
                 }
             };
@@ -118,7 +118,8 @@ impl Session {
     #[cold]
     fn skip(&mut self, bytes: &mut &[u8], context: &mut Context<'_>) -> Result<bool, SessionError> {
         let Some(mut oversize) = self.oversize.take() else { return Ok(true) };
-        if oversize.take(bytes, &mut self.conversation.decoder, context.now)? {
+        if oversize.take(bytes, &mut self.conversation.decoder)? {
+            self.frames += 1;
             self.conversation.skipped(*oversize, context)?;
             return Ok(true);
         }
@@ -139,10 +140,11 @@ impl Session {
         oversize + self.splitter.pending()
     }
 
-    /// The same, but for a frame that is skipped, which has a deadline of its own.
+    /// Bytes that have come of it, kept or not.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {
-        self.splitter.pending()
+        const PREFIX: usize = 4;
+        self.oversize.as_ref().map_or(self.splitter.pending(), |oversize| PREFIX + oversize.came())
     }
 
     /// Frames that have come whole.
@@ -217,9 +219,6 @@ impl Session {
     /// The shard stops or goes on reading from the socket. As long as it does not, silence is not held against the client.
     pub fn set_paused(&mut self, paused: bool) {
         self.conversation.set_paused(paused);
-        if let Some(oversize) = &mut self.oversize {
-            oversize.set_paused(paused);
-        }
     }
 
     /// The broker stops: tells the client politely. The socket is to be closed then.
@@ -229,17 +228,13 @@ impl Session {
 
     /// To be called at [`deadline`](Session::deadline): sends signs of life, and ends the connection of a silent peer.
     pub fn tick(&mut self, now: Now, output: &mut Vec<u8>) -> Result<(), SessionError> {
-        if let Some(oversize) = &mut self.oversize {
-            oversize.tick(now)?;
-        }
         self.conversation.tick(now, output)
     }
 
     /// The moment, on the monotonic clock in nanoseconds, by which [`tick`](Session::tick) is due; [`u64::MAX`]: never.
     #[must_use]
     pub fn deadline(&self) -> u64 {
-        let oversize = self.oversize.as_ref().map_or(u64::MAX, |oversize| oversize.deadline());
-        oversize.min(self.conversation.deadline())
+        self.conversation.deadline()
     }
 
     /// Whether both sides agreed on TCP_NODELAY; None before the greeting.

@@ -1,7 +1,6 @@
 //! A message whose frame is larger than the agreed size: what names it is read, so that its sender can be told, and its content
 //! and properties are skipped.
 
-use postrider_model::Now;
 use postrider_model::event::Failure;
 
 use super::Profile;
@@ -19,12 +18,6 @@ const KEPT_BYTES: usize = 64 * 1024;
 /// Bytes after which it is looked for something to skip, for the first time.
 const FIRST_LOOK: usize = 512;
 
-/// A client that sends less than [`PROGRESS_BYTES`] of the frame in this time is given up.
-pub(super) const PROGRESS_SECONDS: u64 = 30;
-
-/// See [`PROGRESS_SECONDS`].
-pub(super) const PROGRESS_BYTES: usize = 1024 * 1024;
-
 /// A frame that is being skipped.
 #[derive(Debug)]
 pub(super) struct Oversize {
@@ -39,34 +32,14 @@ pub(super) struct Oversize {
     look_at: usize,
     /// Bytes of content and properties that were, or will be, dropped.
     dropped: usize,
-    /// When so little as this is left it goes on in time.
-    progress_at: usize,
-    deadline: u64,
-    paused: bool,
-    /// The time of a pause is not the client's.
-    excused: bool,
 }
 
 impl Oversize {
     /// For a frame of which only the size has come. Fails if it is none that can be skipped.
-    pub fn new(fault: Fault, now: Now) -> Result<Oversize, SessionError> {
+    pub fn new(fault: Fault) -> Result<Oversize, SessionError> {
         let Fault::FrameSize { size, limit } = fault else { return Err(SessionError::Frame(fault)) };
         let size = usize::try_from(size).ok().filter(|size| *size > limit).ok_or(SessionError::Frame(fault))?;
-        let mut oversize = Oversize {
-            size,
-            limit,
-            kept: Vec::new(),
-            skip: 0,
-            left: size,
-            look_at: FIRST_LOOK,
-            dropped: 0,
-            progress_at: 0,
-            deadline: 0,
-            paused: false,
-            excused: false,
-        };
-        oversize.goes_on(now);
-        Ok(oversize)
+        Ok(Oversize { size, limit, kept: Vec::new(), skip: 0, left: size, look_at: FIRST_LOOK, dropped: 0 })
     }
 
     /// Bytes of memory that it takes.
@@ -74,8 +47,13 @@ impl Oversize {
         self.kept.len()
     }
 
+    /// Bytes of the frame that have come.
+    pub fn came(&self) -> usize {
+        self.size - self.left
+    }
+
     /// Takes the frame's bytes off the front of `input`. True: all of it has come.
-    pub fn take(&mut self, input: &mut &[u8], decoder: &mut Decoder, now: Now) -> Result<bool, SessionError> {
+    pub fn take(&mut self, input: &mut &[u8], decoder: &mut Decoder) -> Result<bool, SessionError> {
         while self.left > 0 && !input.is_empty() {
             if self.skip > 0 {
                 let skipped = self.split_off(self.skip, input).len();
@@ -92,42 +70,12 @@ impl Oversize {
                 self.look(decoder)?;
             }
         }
-        if self.left <= self.progress_at {
-            self.goes_on(now);
-        }
         Ok(self.left == 0)
     }
 
     /// The message without the content and properties that were skipped, and how many bytes these have.
     pub fn finish(self, decoder: &mut Decoder) -> Result<(Option<Structure>, usize), SessionError> {
         Ok((decoder.decode(&self.kept)?, self.dropped))
-    }
-
-    /// The moment of the next check.
-    pub fn deadline(&self) -> u64 {
-        self.deadline
-    }
-
-    pub fn set_paused(&mut self, paused: bool) {
-        self.paused = paused;
-        self.excused = true;
-    }
-
-    /// An error if the frame does not go on.
-    pub fn tick(&mut self, now: Now) -> Result<(), SessionError> {
-        if now.nanos < self.deadline {
-            return Ok(());
-        }
-        if !self.paused && !std::mem::take(&mut self.excused) {
-            return Err(SessionError::Stalled { size: self.size, left: self.left });
-        }
-        self.goes_on(now);
-        Ok(())
-    }
-
-    fn goes_on(&mut self, now: Now) {
-        self.progress_at = self.left.saturating_sub(PROGRESS_BYTES);
-        self.deadline = now.deadline_after_millis(PROGRESS_SECONDS * 1000);
     }
 
     fn split_off<'i>(&mut self, most: usize, input: &mut &'i [u8]) -> &'i [u8] {
@@ -165,9 +113,9 @@ impl Oversize {
 
 impl Conversation {
     /// A frame is too large to be taken. If it is a message's, as its first byte will show, it is skipped.
-    pub fn oversize(&self, fault: Fault, now: Now) -> Result<Oversize, SessionError> {
+    pub fn oversize(&self, fault: Fault) -> Result<Oversize, SessionError> {
         // Before there is a connection nobody can be told.
-        if self.tables.is_none() { Err(SessionError::Frame(fault)) } else { Oversize::new(fault, now) }
+        if self.tables.is_none() { Err(SessionError::Frame(fault)) } else { Oversize::new(fault) }
     }
 
     /// A message was skipped: its sender is told.
