@@ -55,6 +55,14 @@ pub struct ParkedSlice {
     pub bound: Bound,
 }
 
+/// Why nothing of what is parked goes on.
+enum Held {
+    /// There is no room.
+    Waits,
+    /// More sequences are reserved for it.
+    Asks,
+}
+
 impl Broker {
     /// Whether the command has to wait behind parked ones of its connection.
     pub(crate) fn waits_behind_sends(&mut self, port: PortIndex, command: &Command) -> bool {
@@ -107,28 +115,48 @@ impl Broker {
     }
 
     /// What can go on of the connection whose turn it is, at most so many commands.
-    pub fn parked_slice<L: Log>(&self, most: usize, log: &L) -> Option<ParkedSlice> {
-        if planted("parked-forgotten") {
-            return None;
-        }
-        self.parking.iter().take(LOOKED_AT).find_map(|index| self.slice_of(*index, most, log))
+    pub fn parked_slice<L: Log>(&mut self, most: usize, log: &L) -> Option<ParkedSlice> {
+        self.look_at_parked(most, log).ok()
     }
 
-    fn slice_of<L: Log>(&self, index: ConnectionIndex, most: usize, log: &L) -> Option<ParkedSlice> {
+    /// Whether something of what is parked can go on, or will when this turn's successor has reserved the sequences for it.
+    pub fn resumes_parked<L: Log>(&mut self, log: &L) -> bool {
+        !matches!(self.look_at_parked(1, log), Err(Held::Waits))
+    }
+
+    fn look_at_parked<L: Log>(&mut self, most: usize, log: &L) -> Result<ParkedSlice, Held> {
+        let mut held = Held::Waits;
+        for place in 0..self.parking.len().min(LOOKED_AT) {
+            if planted("parked-forgotten") {
+                break;
+            }
+            match self.slice_of(self.parking[place], most, log) {
+                Ok(slice) if slice.commands > 0 => return Ok(slice),
+                Ok(_) => {}
+                Err(sequences) if self.want_sequences(sequences) => held = Held::Asks,
+                Err(_) => {}
+            }
+        }
+        Err(held)
+    }
+
+    /// What can go on of a connection, or how many sequences the first of it lacks.
+    fn slice_of<L: Log>(&self, index: ConnectionIndex, most: usize, log: &L) -> Result<ParkedSlice, u64> {
         let connection = &self.connections[index.0];
         let mut slice = ParkedSlice { connection: index, commands: 0, bound: acknowledgement_bound(0) };
         let (mut live, mut bytes, mut sequences) = (0, 0, 0);
-        let mut defined = Defined::default();
+        let (mut defined, mut counted) = (Defined::default(), Defined::default());
         for parked in connection.parked.iter().take(most) {
             if !self.has_room(parked, live, log) || bytes >= limits::BATCH_BYTES as u64 {
                 break;
             }
-            let places = match &parked.command {
-                Command::Publish(publish) => self.places_of(connection.port, publish.connection, publish.destination),
-                _ => None,
-            };
-            sequences += places.map_or(0, |(names, _)| names.len() as u64);
+            if !planted("parked-uncounted") {
+                sequences += self.sequences_for(connection.port, &parked.command, &mut counted);
+            }
             if !self.has_sequences_for(sequences) {
+                if slice.commands == 0 {
+                    return Err(sequences);
+                }
                 break;
             }
             live += parked.live_bytes();
@@ -136,7 +164,7 @@ impl Broker {
             slice.commands += 1;
             slice.bound = slice.bound.and(self.command_bound(connection.port, &parked.command, &mut defined));
         }
-        (slice.commands > 0).then_some(slice)
+        Ok(slice)
     }
 
     /// Whether the command fits under the limit beside so many bytes more. What never will is answered so when it goes on.

@@ -120,12 +120,21 @@ impl Broker {
         let needed: u64 = batch.commands.iter().map(|command| self.sequences_for(port, command, &mut defined)).sum();
         let enough = self.sequences.has(headroom + needed);
         if !enough {
-            self.sequences.wanted = headroom + needed;
+            self.want_sequences(needed);
         }
         enough
     }
 
-    fn sequences_for<'a>(&'a self, port: PortIndex, command: &'a Command, defined: &mut Defined<'a>) -> u64 {
+    /// Somebody waits for so many, besides what the turn itself uses. Whether nobody has waited for as many so far.
+    pub(crate) fn want_sequences(&mut self, needed: u64) -> bool {
+        let wanted = self.headroom() + needed;
+        let more = wanted > self.sequences.wanted;
+        self.sequences.wanted = self.sequences.wanted.max(wanted);
+        more
+    }
+
+    /// The sequences that a command takes at most: those of its places, and of what tells of temporary destinations.
+    pub(crate) fn sequences_for<'a>(&'a self, port: PortIndex, command: &'a Command, defined: &mut Defined<'a>) -> u64 {
         let ending = |index: Option<ConnectionIndex>| {
             index.map_or(0, |index| self.connections[index.0].temporaries.len() as u64)
         };

@@ -10,6 +10,7 @@ mod members;
 mod model;
 mod names;
 mod panics;
+mod parking;
 mod places;
 #[cfg(feature = "plant")]
 mod plants;

@@ -1,7 +1,8 @@
 //! Each planted bug turns something red.
 
 use crate::{
-    acknowledge, connection, damage, dead_letters, members, model, queue, rotten, space, spooling, topic, waiting,
+    acknowledge, connection, damage, dead_letters, members, model, parking, queue, rotten, space, spooling, topic,
+    waiting,
 };
 use postrider_broker::plant;
 use std::panic::catch_unwind;
@@ -26,7 +27,8 @@ fn is_seen() -> Option<&'static str> {
         ("spool's limit", spooling::with_a_full_spool_a_slow_subscriber_loses_the_oldest),
         ("bounds", waiting::a_turn_does_a_bounded_amount),
         ("limit", space::at_the_limit_those_who_wait_are_refused_and_the_others_paused),
-        ("parked", space::what_makes_room_passes_parked_sends_and_what_depends_on_them_waits),
+        ("parked", parking::what_makes_room_passes_parked_sends_and_what_depends_on_them_waits),
+        ("parked places", parking::parked_sends_count_the_places_that_are_defined_behind_others),
         ("cold", space::cold_messages_are_asked_for_and_sent_when_they_come),
         ("space", model::the_log_follows_what_lives),
         ("damage", rotten::each_record_of_a_window_is_checked_before_it_goes_out),

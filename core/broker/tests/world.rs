@@ -235,7 +235,7 @@ impl World {
             quiet &= !self.resume_parked();
             let more = self.broker.advance(self.now, &mut self.log, &mut self.out);
             self.end_turn();
-            let parked = self.broker.parked_slice(1, &self.log).is_some();
+            let parked = self.broker.resumes_parked(&self.log);
             let more = more || parked || self.broker.walks_at_rest();
             if quiet && !more && self.written.is_empty() {
                 return;

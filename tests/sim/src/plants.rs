@@ -31,6 +31,7 @@ const ELSEWHERE: &[&str] = &[
     "view-stops",
     "spool-without-bound",
     "slow-subscriber-pins",
+    "parked-uncounted",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.

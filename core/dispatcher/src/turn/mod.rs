@@ -260,11 +260,11 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     }
 
     /// Whether the next turn could go on with parked sends. Where the journal was not ready for them, its news wake the thread.
-    fn can_resume_parked(&self) -> bool {
+    fn can_resume_parked(&mut self) -> bool {
         !self.parked_wait
             && !self.waits_for_log
             && !self.broker.has_fallen_behind(&self.logs)
-            && self.broker.parked_slice(1, &self.logs).is_some()
+            && self.broker.resumes_parked(&self.logs)
     }
 
     /// Takes room for a batch in the journal. Where its disk budget has none, and reclaim will make none, the sends that do not fit

@@ -1,0 +1,179 @@
+//! Sends that are parked where the logs have no room for them, and what waits behind them (R24).
+
+use crate::log::TestLog;
+use crate::world::{World, handle, queue, record, topic, wanted};
+use postrider_broker::{Config, WhenFull};
+use postrider_journal::body_crc;
+use postrider_model::command::{AcknowledgeKind, LastDelivered, Publish, Request};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event, Sequence};
+
+const SEGMENT: u64 = 4 << 10;
+
+/// A world whose journal is full, with connection 2 that has parked a send.
+pub fn full(when_full: WhenFull) -> World {
+    let config = Config { reservation: 200_000, when_full, ..Config::default() };
+    full_with(config, TestLog::new(8 * SEGMENT + 40_000, SEGMENT), 1_000)
+}
+
+fn full_with(config: Config, log: TestLog, length: usize) -> World {
+    let mut world = World::over(config, log);
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    while world.broker.statistics().parked_bytes == 0 {
+        send_parked(&mut world, 1, &"x".repeat(length), Request::default());
+    }
+    send_parked(&mut world, 2, &"y".repeat(length), Request::default());
+    world.settle();
+    world.heard(0);
+    world
+}
+
+fn send_parked(world: &mut World, connection: u32, text: &str, request: Request) {
+    let to = [queue("q")];
+    let bytes = record(&to, text.as_bytes(), true, 0, 0);
+    world.send_as(0, handle(connection), &to, true, (&bytes, 0), request);
+}
+
+/// All that is in the queue, taken by a third connection.
+fn drained(world: &mut World) -> Vec<String> {
+    world.connect(1, 9, "drainer");
+    world.consume(1, 9, 5, &queue("q"), 1);
+    let mut texts = Vec::new();
+    loop {
+        world.settle();
+        let got = world.got(1);
+        let Some(next) = got.first() else { return texts };
+        texts.push(String::from_utf8_lossy(&next.content[..1]).into_owned());
+        world.acknowledge(1, 9, 5, AcknowledgeKind::Standard, (0, next.sequence.0), 1);
+    }
+}
+
+#[test]
+pub fn what_makes_room_passes_parked_sends_and_what_depends_on_them_waits() {
+    let mut world = full(WhenFull::Refuse);
+    let connection = handle(2);
+    world.consume(0, 2, 5, &queue("q"), 3);
+    world.settle();
+    let sequence = world.got(0).last().unwrap().sequence.0;
+    // A producer's removal, then the connection's own end: behind its send. A consumer's removal passes it.
+    world.run(0, Command::CloseProducer { connection, producer: 0, request: wanted(21) });
+    world.run(
+        0,
+        Command::CloseConnection { connection, request: wanted(22), last_delivered: LastDelivered::None, clean: true },
+    );
+    world.close_consumer(0, 2, 5, LastDelivered::UpTo(Sequence(sequence)));
+    world.settle();
+    let answered = |world: &mut World| -> Vec<i32> {
+        let events = world.events(0).into_iter();
+        events
+            .filter_map(|event| if let Event::Reply { correlation, .. } = event { Some(correlation) } else { None })
+            .collect()
+    };
+    assert_eq!(answered(&mut world), [3]);
+    let texts = drained(&mut world);
+    assert_eq!(texts.iter().filter(|text| *text == "y").count(), 1);
+    assert_eq!(answered(&mut world), [21, 22]);
+    assert_eq!(world.broker.statistics().connections, 2);
+}
+
+#[test]
+pub fn who_leaves_behind_parked_sends_holds_no_messages_meanwhile() {
+    let mut world = full(WhenFull::Refuse);
+    let connection = handle(2);
+    world.consume(0, 2, 5, &queue("q"), 1_000);
+    world.settle();
+    let held = world.got(0).len();
+    assert!(held > 0);
+    let goodbye = LastDelivered::None;
+    world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered: goodbye, clean: true });
+    let texts = drained(&mut world);
+    assert!(texts.len() > held && texts.contains(&"y".to_owned()), "{held} held, {} came", texts.len());
+    let replied = |event: Event| matches!(event, Event::Reply { correlation: 22, .. });
+    assert!(world.events(0).into_iter().any(replied));
+}
+
+#[test]
+pub fn the_end_of_a_socket_and_a_takeover_drop_what_is_parked() {
+    for takeover in [false, true] {
+        let mut world = full(WhenFull::Refuse);
+        let (connection, last_delivered) = (handle(2), LastDelivered::None);
+        world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered, clean: true });
+        if takeover {
+            world.connect(1, 3, "b");
+        } else {
+            world.disconnect(0, connection, true);
+        }
+        world.settle();
+        assert!(!world.events(0).iter().any(|event| matches!(event, Event::Reply { .. })), "it is not answered");
+        let texts = drained(&mut world);
+        assert!(!texts.contains(&"y".to_owned()), "it is not stored");
+        assert_eq!(world.broker.statistics().parked_bytes, 0);
+    }
+}
+
+#[test]
+fn sends_that_wait_for_an_answer_wait_for_room_if_so_configured() {
+    let mut world = full(WhenFull::Wait);
+    send_parked(&mut world, 2, "w", wanted(31));
+    world.settle();
+    assert!(world.events(0).is_empty(), "neither refused nor answered");
+    assert_eq!(drained(&mut world).into_iter().rfind(|text| text != "x"), Some("w".into()));
+    assert!(world.events(0).contains(&Event::Reply { connection: handle(2), correlation: 31 }));
+    // What never fits is refused all the same.
+    send_parked(&mut world, 2, &"z".repeat(30_000), wanted(32));
+    world.settle();
+    assert!(matches!(world.events(0)[..], [Event::Failed { correlation: Some(32), .. }]));
+}
+
+/// A world whose journal is full, and in which few sequences are reserved at a time.
+fn full_with_few_sequences() -> World {
+    let config = Config { reservation: 400, ..Config::default() };
+    full_with(config, TestLog::new(8 * (32 << 10) + 400_000, 32 << 10), 10_000)
+}
+
+#[test]
+pub fn parked_sends_count_the_places_that_are_defined_behind_others() {
+    let mut world = full_with_few_sequences();
+    let (connection, number) = (handle(2), 900);
+    let places: Vec<Destination> = (0..64).map(|number| queue(&format!("place.{number}"))).collect();
+    world.run(0, Command::DefineDestination { connection, number, destinations: places.as_slice().into() });
+    for _ in 0..8 {
+        let mut batch = CommandBatch::default();
+        let bytes = record(&places, b"z", true, 0, 0);
+        let (record, record_crc) = (batch.store(&bytes), body_crc(&bytes));
+        let send = Publish {
+            connection,
+            request: Request::default(),
+            producer: 0,
+            destination: number,
+            record,
+            record_crc,
+            persistent: true,
+            windowed: false,
+            producer_sequence: 0,
+        };
+        batch.commands.push(Command::Publish(send));
+        world.turn(0, &batch);
+    }
+    assert!(drained(&mut world).contains(&"y".to_owned()));
+    assert_eq!(world.broker.statistics().messages, 8 * 64);
+}
+
+#[test]
+fn a_parked_goodbye_counts_what_tells_of_its_temporary_destinations() {
+    let mut world = full_with_few_sequences();
+    world.connect(0, 3, "watcher");
+    world.consume(0, 3, 5, &topic("ActiveMQ.Advisory.TempQueue"), 10_000);
+    for number in 0..600 {
+        let temporary = Destination::new(DestinationKind::TemporaryQueue, format!("ID:b:{number}").as_bytes());
+        world.create_temporary(0, 2, &temporary);
+        world.settle();
+    }
+    let (connection, last_delivered) = (handle(2), LastDelivered::None);
+    world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered, clean: true });
+    world.heard(0);
+    drained(&mut world);
+    world.settle();
+    assert!(world.events(0).contains(&Event::Reply { connection, correlation: 22 }));
+    assert_eq!(world.broker.statistics().connections, 3);
+}
