@@ -162,6 +162,33 @@ fn a_cold_record_that_rotted_is_not_delivered() {
     assert!(matches!(opened.journal.extent(homes[6].position, homes[6].len), Lookup::Checked(_)));
 }
 
+fn files_stay_open(medium: Medium) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut opened = open(directory.path(), medium).unwrap();
+    let homes: Vec<Home> = (0..2000).map(|sequence| opened.append(sequence, &body(sequence))).collect();
+    opened.sync();
+    drop(opened);
+    let mut opened = open(directory.path(), medium).unwrap();
+    let named = |name: &str| directory.path().join(name);
+    std::fs::rename(named("segment-0000000000000000"), named("between")).unwrap();
+    std::fs::rename(named("segment-0000000000000001"), named("segment-0000000000000000")).unwrap();
+    std::fs::rename(named("between"), named("segment-0000000000000001")).unwrap();
+    for (sequence, home) in homes.iter().enumerate().step_by(50).take(8) {
+        opened.journal.fetch(home.position, home.len);
+        opened.settle();
+        let Lookup::Checked(extent) = opened.journal.extent(home.position, home.len) else {
+            panic!("{sequence} is not there");
+        };
+        assert_eq!(extent.bytes(home.position, home.len as usize), body(sequence as u64));
+    }
+}
+
+#[test]
+fn files_that_a_start_has_read_stay_open_whatever_becomes_of_their_names() {
+    files_stay_open(Medium::Direct);
+    files_stay_open(Medium::Mapped);
+}
+
 fn oversize(medium: Medium) {
     let directory = tempfile::tempdir().unwrap();
     let mut opened = open(directory.path(), medium).unwrap();

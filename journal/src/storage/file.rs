@@ -330,7 +330,12 @@ impl Storage for FileStorage {
                 read_whole(&self.files.segment(segment), image)?
             }
         };
-        if self.files.medium == Medium::Direct {
+        let file = match self.files.medium {
+            Medium::Direct => Ok(file),
+            Medium::Mapped => mapped::open(&self.files.segment(segment), false, false),
+        };
+        // One that cannot be opened is opened when it is read.
+        if let Ok(file) = file {
             self.open.keep(segment, file, false);
         }
         if let Some((segment, bytes)) = ahead {
