@@ -187,3 +187,22 @@ fn what_is_left_of_a_damaged_record_is_kept_aside_and_that_is_tried_again() {
     let told = std::iter::from_fn(|| journal.take_trouble()).last().unwrap().to_string();
     assert!(told.contains("the fifth; what is left of it is kept in damaged-5"), "{told}");
 }
+
+/// What is tried again is under way until its answer comes: a deadline that is over would keep its owner awake all the time.
+#[test]
+fn what_is_tried_again_has_no_deadline_while_it_is_under_way() {
+    let (mut journal, homes) = cold_journal();
+    journal.storage_mut().keeps_fail = 1;
+    journal.keep_aside(5, "the fifth".into(), vec![5; 100]);
+    journal.storage_mut().make_unreadable(SegmentNumber(0), 0..SEGMENT);
+    journal.fetch(homes[5].position, homes[5].len);
+    settle(&mut journal);
+    journal.try_again(0);
+    let mut now = 0;
+    while let Some(until) = journal.deadline() {
+        assert!(until > now, "over since {} ns", now - until);
+        now = until;
+        journal.try_again(now);
+    }
+    assert!(now > 0, "both are tried again");
+}

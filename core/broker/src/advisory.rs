@@ -254,7 +254,7 @@ impl Broker {
             body: &body,
             body_crc: body_crc(&body),
         };
-        let home = self.stage_passing(&record, step);
+        let home = self.stage(Store::Spool, &record, step);
         self.record = body;
         let consumer = &mut self.consumers[index.0];
         let Ok(place) = step.out.locate(consumer.port, (Store::Spool, home.position, home.len), step.log) else {

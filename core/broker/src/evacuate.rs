@@ -6,7 +6,7 @@
 use crate::broker::{Broker, Step};
 use crate::items::Item;
 use crate::log::{Log, Store};
-use crate::messages::MessageIndex;
+use crate::messages::{MessageIndex, NOWHERE};
 use crate::records::kind;
 use postrider_journal::{Generation, Lookup, Record, SegmentNumber, SpoolUse};
 
@@ -29,9 +29,12 @@ const TURN_BYTES: u64 = 256 * 1024;
 /// How a look at a segment, or at a message in it, ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Look {
+    /// There is nothing to move in the segment, or not at present.
     Done,
-    /// There is more to move.
+    /// There is more to move, or this one has moved.
     More,
+    /// This one stays.
+    Stays,
     /// Bytes have to come first.
     Waits,
 }
@@ -50,7 +53,7 @@ impl Broker {
             walk.waits = false;
             let segment = walk.segment;
             match self.is_sparse(segment, step).then(|| self.evacuate(segment, step)) {
-                None | Some(Look::Done) => self.spooling.survivors.pass(),
+                None | Some(Look::Done | Look::Stays) => self.spooling.survivors.pass(),
                 Some(Look::More) => return,
                 Some(Look::Waits) => {
                     self.spooling.survivors.waits = true;
@@ -97,7 +100,8 @@ impl Broker {
                 bytes += u64::from(self.message(head).length);
                 match self.evacuate_message(head, step) {
                     Look::More => self.spooling.survivors.found(),
-                    other => return other,
+                    Look::Stays => {}
+                    ended => return ended,
                 }
             }
             self.spooling.survivors.ordinal += 1;
@@ -108,6 +112,10 @@ impl Broker {
     /// Gives a message a new home in the spool.
     fn evacuate_message<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> Look {
         let message = self.message(head).clone();
+        if message.position == NOWHERE {
+            // It stands for itself, without bytes.
+            return self.move_on(head, &[], step);
+        }
         let extent = match step.log.extent(Store::Spool, message.position, message.length) {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
             Lookup::Cold => {
@@ -119,9 +127,13 @@ impl Broker {
                 return Look::Waits;
             }
             // Whoever serves it gives it up.
-            Lookup::Damaged => return Look::Done,
+            Lookup::Damaged => return Look::Stays,
         };
-        let body = extent.bytes(message.position, message.length as usize);
+        self.move_on(head, extent.bytes(message.position, message.length as usize), step)
+    }
+
+    fn move_on<L: Log>(&mut self, head: MessageIndex, body: &[u8], step: &mut Step<'_, L>) -> Look {
+        let message = self.message(head);
         let (sequence, body_crc) = (message.sequence.0, message.crc);
         let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &[], body, body_crc };
         let before = self.spool.written(Generation::Old);

@@ -9,7 +9,7 @@ use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, DestinationIndex, Message, MessageIndex, flag};
 use crate::plant::planted;
 use crate::records::{self, Instead, MessageMeta, Placement, kind};
-use postrider_journal::{Generation, Home, Pressure, Record};
+use postrider_journal::{Home, Pressure, Record};
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
 use postrider_model::{Command, ConnectionHandle, Destination, Event, MessageView, PortIndex, Sequence};
@@ -231,12 +231,8 @@ impl Broker {
         }
         let Arrival { record: body, crc: body_crc, .. } = arrival;
         let record = Record { kind: kind::MESSAGE, flags: 0, sequence: first.0, meta: &meta, body, body_crc };
-        let before = self.segments(store).written(Generation::Young);
         let home = self.stage(store, &record, step);
         self.apply_message(store, home, arrival, parts, &placements);
-        if store == Store::Spool && before != Some(home.segment) {
-            self.release_full(before, step);
-        }
         self.meta = meta;
         self.placements = placements;
         home

@@ -4,7 +4,7 @@ use crate::admission::RESERVED_SEGMENTS;
 use crate::broker::{Broker, Step};
 use crate::items::Item;
 use crate::log::{Log, Store};
-use crate::messages::MessageIndex;
+use crate::messages::{MessageIndex, NOWHERE};
 use crate::plant::planted;
 use crate::records::{self, MessageMeta, Placement, kind};
 use postrider_journal::{Bound, Lookup, Record, SegmentNumber};
@@ -260,7 +260,9 @@ impl Broker {
         let mut index = head;
         while index != MessageIndex::NONE {
             let message = &mut self.messages[index.0];
-            message.position = home.position;
+            if message.position != NOWHERE {
+                message.position = home.position;
+            }
             message.segment = home.segment;
             message.ordinal = home.ordinal;
             index = message.sibling;

@@ -188,18 +188,14 @@ impl Broker {
         }
     }
 
-    /// Stages a record and remembers how far the journal reaches.
+    /// Stages a record and remembers how far its log reaches. The spool's segment that is full goes at once if nothing lives in it:
+    /// nobody else would come to it.
     pub(crate) fn stage<L: Log>(&mut self, store: Store, record: &Record<'_>, step: &mut Step<'_, L>) -> Home {
         let home = step.log.stage(store, record);
-        self.segments(store).note(home.segment, home.ordinal, Generation::Young);
-        home
-    }
-
-    /// Stages a record of the spool that nobody looks for any more once it is on its way.
-    pub(crate) fn stage_passing<L: Log>(&mut self, record: &Record<'_>, step: &mut Step<'_, L>) -> Home {
-        let before = self.spool.written(Generation::Young);
-        let home = self.stage(Store::Spool, record, step);
-        if before != Some(home.segment) {
+        let segments = self.segments(store);
+        let before = segments.written(Generation::Young);
+        segments.note(home.segment, home.ordinal, Generation::Young);
+        if store == Store::Spool && before != Some(home.segment) {
             self.release_full(before, step);
         }
         home

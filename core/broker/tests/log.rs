@@ -132,6 +132,12 @@ pub struct TestLog {
     pub aside_waits: bool,
     /// Bodies that are not what they were.
     pub rotten: BTreeSet<u64>,
+    /// The same in the spool.
+    pub spool_rotten: BTreeSet<u64>,
+    /// Where the spool's bodies are, in the order in which they came.
+    pub spooled: Vec<u64>,
+    /// Records of the spool that moved.
+    pub restaged: usize,
     pub released: Vec<u64>,
     /// How full the spool is, beyond so many segments.
     pub spool_limit: Option<(usize, Pressure)>,
@@ -241,6 +247,7 @@ impl Log for TestLog {
             let home = self.spool.stage(record);
             // As the spool does it: a segment may be given back in the turn that filled it.
             self.spool.seal();
+            self.spooled.push(home.position.0);
             return home;
         }
         self.staged.records += 1;
@@ -259,6 +266,7 @@ impl Log for TestLog {
             Store::Journal if self.windows => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Checked),
             Store::Journal => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
             Store::Spool if self.spool_cold.contains(&(position.0 / self.segment())) => Lookup::Cold,
+            Store::Spool if self.spool_rotten.contains(&position.0) => Lookup::Damaged,
             Store::Spool => self.spool.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
         }
     }
@@ -268,6 +276,7 @@ impl Log for TestLog {
     }
 
     fn restage(&mut self, record: &Record<'_>) -> Home {
+        self.restaged += 1;
         self.spool.restage(record)
     }
 
@@ -292,8 +301,8 @@ impl Log for TestLog {
     }
 
     fn remains(&self, store: Store, position: Position, length: u32) -> Remains {
-        assert_eq!(store, Store::Journal);
-        let extent = self.journal.extent(position).unwrap();
+        let half = if store == Store::Journal { &self.journal } else { &self.spool };
+        let extent = half.extent(position).unwrap();
         let start = Position(position.0 - 20);
         let bytes = extent.bytes(start, 20 + length as usize).to_vec();
         Remains { file: "segment".into(), offset: start.0, bytes }

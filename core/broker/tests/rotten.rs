@@ -3,7 +3,9 @@
 use crate::log::TestLog;
 use crate::world::{World, handle, queue};
 use postrider_broker::{Config, Log as _};
+use postrider_journal::Pressure;
 use postrider_model::command::{AcknowledgeKind, LastDelivered};
+use std::collections::BTreeSet;
 
 /// Messages of one segment, which is read back from the disk.
 fn stored(count: usize) -> World {
@@ -108,14 +110,7 @@ pub fn damaged_messages_do_not_hold_the_front() {
     let front = world.log.bodies();
     world.log.rotten.extend(&front[..3]);
     world.consume(0, 1, 7, &queue("churn"), 100);
-    for _ in 0..200 {
-        world.send(0, 1, &queue("churn"), &text, true);
-        world.settle();
-        let got = world.got(0);
-        let Some(last) = got.last() else { continue };
-        world.acknowledge(0, 1, 7, AcknowledgeKind::Standard, (0, last.sequence.0), got.len() as u32);
-        world.settle();
-    }
+    (0..200).for_each(|_| pass(&mut world, 1_000, true));
     assert_eq!((world.broker.statistics().damaged, world.log.aside.len()), (3, 3));
     assert!(world.log.live_log_bytes() < 20 * SEGMENT, "{} bytes of log", world.log.live_log_bytes());
     // Its consumer still has the first one, and is done with it.
@@ -143,14 +138,7 @@ pub fn a_damaged_message_that_comes_back_goes() {
     world.settle();
     world.log.rotten.extend(world.log.bodies());
     world.consume(0, 1, 7, &queue("churn"), 100);
-    for _ in 0..200 {
-        world.send(0, 1, &queue("churn"), &text, true);
-        world.settle();
-        let got = world.got(0);
-        let Some(last) = got.last() else { continue };
-        world.acknowledge(0, 1, 7, AcknowledgeKind::Standard, (0, last.sequence.0), got.len() as u32);
-        world.settle();
-    }
+    (0..200).for_each(|_| pass(&mut world, 1_000, true));
     assert_eq!((world.broker.statistics().damaged, world.broker.statistics().messages), (1, 1));
     world.disconnect(1, handle(2), false);
     world.settle();
@@ -158,4 +146,81 @@ pub fn a_damaged_message_that_comes_back_goes() {
     kept(&mut world);
     assert!(world.got(0).is_empty());
     assert_eq!((world.broker.statistics().damaged, world.broker.statistics().messages), (1, 0));
+}
+
+/// A message to a queue whose consumer (7) acknowledges what comes.
+fn pass(world: &mut World, bytes: usize, persistent: bool) {
+    world.send(0, 1, &queue("churn"), &"x".repeat(bytes), persistent);
+    world.settle();
+    let got = world.got(0);
+    let Some(last) = got.last() else { return };
+    world.acknowledge(0, 1, 7, AcknowledgeKind::Standard, (0, last.sequence.0), got.len() as u32);
+    world.settle();
+}
+
+/// Damaged records whose messages somebody has stand for themselves in the spool. A segment that they fill up goes when nothing else lives in it.
+#[test]
+pub fn damaged_messages_that_stand_alone_leave_no_segment_behind() {
+    const SEGMENT: u64 = 4 << 10;
+    const HELD: u32 = 20;
+    let config = Config { reservation: 200_000, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(60 * SEGMENT, SEGMENT));
+    world.connect(0, 1, "a");
+    world.connect(1, 2, "b");
+    (0..HELD).for_each(|number| world.send(0, 1, &queue("kept"), &number.to_string(), true));
+    world.settle();
+    world.consume(1, 2, 5, &queue("kept"), HELD);
+    world.settle();
+    let held = world.got(1).last().unwrap().sequence.0;
+    world.log.rotten.extend(world.log.bodies());
+    // Messages that need no journal fill the spool's first segment to its last byte, and go.
+    world.consume(0, 1, 7, &queue("churn"), 100);
+    (0..2).for_each(|_| pass(&mut world, 1_000, false));
+    let [first, second] = world.log.spooled[..] else { panic!("two messages") };
+    let envelope = second - first - 1_000;
+    pass(&mut world, (SEGMENT - second - 1_000 - 2 * envelope) as usize + 64, false);
+    (0..200).for_each(|_| pass(&mut world, 1_000, true));
+    assert_eq!(world.broker.statistics().damaged, u64::from(HELD));
+    assert_eq!(world.log.spool_segments(), 1, "the one that is written");
+    // They hold none back either, when there is no room.
+    (0..40).for_each(|_| pass(&mut world, 1_000, false));
+    assert_eq!(world.log.spool_segments(), 2, "theirs, and the one that is written");
+    world.log.spool_limit = Some((1, Pressure::Full));
+    world.idle();
+    assert_eq!(world.log.restaged, HELD as usize);
+    world.acknowledge(1, 2, 5, AcknowledgeKind::Standard, (0, held), HELD);
+    world.settle();
+    assert_eq!((world.broker.statistics().messages, world.log.spool_segments()), (0, 1), "the one that is written");
+}
+
+/// A full spool is made denser around damaged records.
+#[test]
+pub fn a_damaged_message_does_not_shield_its_segment() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 10);
+    let text = "x".repeat(1_000);
+    for number in 0..300 {
+        world.send(0, 1, &queue(if number % 3 == 0 { "old" } else { "q" }), &text, false);
+        if number % 3 > 0 {
+            let last = world.got(0).last().unwrap().sequence.0;
+            world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, last), 1);
+        }
+    }
+    // The first that is left of every segment is damaged.
+    let segment = |position: u64| position / world.log.segment();
+    let survivors: Vec<u64> = world.log.spooled.iter().step_by(3).copied().collect();
+    let (mut rotten, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    rotten.extend(survivors.iter().filter(|position| seen.insert(segment(**position))));
+    let young = segment(*survivors.last().unwrap()) - 4;
+    let old = |position: &&u64| segment(**position) < young && !rotten.contains(*position);
+    let movable = survivors.iter().filter(old).count();
+    world.log.spool_rotten = rotten.clone();
+    world.log.spool_limit = Some((7, Pressure::Full));
+    world.idle();
+    assert!(world.log.restaged >= movable, "{} of {movable} moved", world.log.restaged);
+    // Whoever takes what is there finds the damaged ones.
+    world.consume(0, 1, 6, &queue("old"), 1_000);
+    (0..2).for_each(|_| kept(&mut world));
+    assert_eq!((world.got(0).len(), world.log.aside.len()), (100 - rotten.len(), rotten.len()));
 }
