@@ -66,8 +66,12 @@ impl Storage for InstantStorage {
         Ok(())
     }
 
-    fn replace(&mut self, _: SegmentNumber, _: &[u8], _: &str) -> io::Result<()> {
-        Ok(())
+    fn replace(&mut self, _: SegmentNumber, _: &[u8], _: &str) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+
+    fn remove(&mut self, _: SegmentNumber, _: &str) -> io::Result<Option<String>> {
+        Ok(None)
     }
 
     fn read_table(&mut self, _: usize) -> io::Result<Option<Vec<u8>>> {

@@ -122,7 +122,9 @@ fn report(recovery: &Recovery) {
 /// What was given up on purpose, and what the directory has in another way than the settings.
 fn report_given_up(recovery: &Recovery, config: &Config) {
     for GivenUp { file, kept_as } in &recovery.given_up {
-        tracing::error!("{file} is given up, with all messages that only it held; what it holds is kept as {kept_as}");
+        let kept =
+            kept_as.as_ref().map_or("it was not there".to_owned(), |name| format!("what it held is kept as {name}"));
+        tracing::error!("{file} is given up, with all messages that only it held; {kept}");
     }
     let named = |name: &str| recovery.given_up.iter().any(|given_up| given_up.file == name);
     for name in config.give_up.iter().filter(|name| !named(name)) {

@@ -202,7 +202,7 @@ impl FakeStorage {
     }
 
     /// Takes a segment's file away.
-    pub fn remove(&mut self, segment: SegmentNumber) {
+    pub fn take_away(&mut self, segment: SegmentNumber) {
         self.disks.remove(&segment);
     }
 
@@ -364,12 +364,16 @@ impl Storage for FakeStorage {
         self.requests.push_back(Request::Remove(segment));
     }
 
-    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<()> {
-        let disk = Disk { durable: bytes.to_vec(), cached: BTreeMap::new() };
-        if let Some(old) = self.disks.insert(segment, disk) {
-            self.aside.insert(keep_as.to_owned(), old.durable);
-        }
-        Ok(())
+    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<Option<String>> {
+        let kept_as = self.remove(segment, keep_as)?;
+        self.disks.insert(segment, Disk { durable: bytes.to_vec(), cached: BTreeMap::new() });
+        Ok(kept_as)
+    }
+
+    fn remove(&mut self, segment: SegmentNumber, keep_as: &str) -> io::Result<Option<String>> {
+        let Some(old) = self.disks.remove(&segment) else { return Ok(None) };
+        self.aside.insert(keep_as.to_owned(), old.durable);
+        Ok(Some(keep_as.to_owned()))
     }
 
     fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {

@@ -2,9 +2,9 @@
 
 mod groups;
 
-use groups::{SEGMENT, append, config, offset, recover, rest, write_group};
+use groups::{SEGMENT, append, config, offset, recover, rest, stage_one, write_group};
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Config, DamageKind, Home, Journal, OpenError, SegmentNumber, body_crc};
+use postrider_journal::{Bound, Config, DamageKind, Home, Journal, OpenError, SegmentNumber, body_crc};
 
 const SECOND: SegmentNumber = SegmentNumber(1);
 
@@ -44,6 +44,19 @@ impl Log {
     }
 }
 
+/// A log that begins with an oversize segment.
+fn log_with_an_oversize_segment() -> Log {
+    let mut log = Log { journal: recover(FakeStorage::new(1 << 30)).unwrap().0, homes: Vec::new() };
+    while log.journal.begin(Bound { records: 1, bytes: 2 * SEGMENT }).is_err() {
+        log.journal.storage_mut().settle();
+        log.journal.poll().unwrap();
+    }
+    log.homes.push(stage_one(&mut log.journal, 0));
+    log.journal.seal();
+    write_group(&mut log.journal);
+    log
+}
+
 fn contents(storage: &FakeStorage) -> Vec<(SegmentNumber, Vec<u8>)> {
     storage.numbers().into_iter().map(|number| (number, storage.durable(number).to_vec())).collect()
 }
@@ -76,7 +89,7 @@ fn given_up(storage: FakeStorage, file: SegmentNumber) -> (Vec<u64>, Journal<Fak
         seen.push(record.sequence);
     })
     .unwrap();
-    assert!(journal.recovery().damages > 0, "the loss is said");
+    assert!(journal.recovery().damages > 0 || !journal.recovery().given_up.is_empty(), "the loss is said");
     let (mut journal, again) = recover(killed(journal)).unwrap();
     assert_eq!(again.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), seen);
     append(&mut journal, 1000..1005);
@@ -156,10 +169,47 @@ fn a_missing_file() {
         let log = log();
         let (count, lost) = (log.homes.len(), log.in_segment(number));
         let mut storage = if in_order { log.end() } else { log.journal.into_storage() };
-        storage.remove(number);
+        storage.take_away(number);
         let storage = refused(storage, number);
         let (seen, _) = given_up(storage, number);
         assert_eq!(seen, all_but(count, &lost));
+    }
+}
+
+#[test]
+fn several_missing_files_are_each_replaced_by_one_of_the_usual_size() {
+    let mut log = log();
+    log.write(800);
+    let missing: Vec<SegmentNumber> = (1..5).map(SegmentNumber).collect();
+    let (count, lost) =
+        (log.homes.len(), missing.iter().flat_map(|number| log.in_segment(*number)).collect::<Vec<_>>());
+    let mut storage = log.end();
+    missing.iter().for_each(|number| storage.take_away(*number));
+    let storage = refused(storage, SECOND);
+    let (seen, journal) = given_up(storage, SECOND);
+    assert_eq!(seen, all_but(count, &lost));
+    let storage = journal.into_storage();
+    for number in missing {
+        assert_eq!(storage.durable(number).len() as u64, SEGMENT, "{number}");
+    }
+}
+
+#[test]
+fn a_file_where_the_log_has_no_segment() {
+    // A copy of the second segment far beyond its end, beyond any end, and within an oversize segment.
+    for (number, oversize) in [(0x1000, false), (u64::MAX, false), (u64::MAX >> 20, false), (1, true)] {
+        let mut log = log();
+        let stranger = log.journal.storage_mut().durable(SECOND).to_vec();
+        if oversize {
+            log = log_with_an_oversize_segment();
+        }
+        let count = log.homes.len();
+        let mut storage = log.end();
+        storage.put(SegmentNumber(number), stranger.clone());
+        let storage = refused(storage, SegmentNumber(number));
+        let (seen, journal) = given_up(storage, SegmentNumber(number));
+        assert_eq!(seen, all_but(count, &[]), "{number:x}");
+        assert_eq!(journal.into_storage().aside[&format!("given-up-segment-{number:016x}")], stranger);
     }
 }
 
@@ -170,11 +220,11 @@ fn the_last_file_missing() {
     let lost = log.in_segment(last);
     // Killed: the file that was ready behind it tells that it was there.
     let mut storage = copy_of(&log.end());
-    storage.remove(last);
+    storage.take_away(last);
     let mut storage = refused(storage, last);
     // Ended in order: the table tells, with nothing behind it.
     for number in storage.numbers().into_iter().filter(|number| *number > last) {
-        storage.remove(number);
+        storage.take_away(number);
     }
     let storage = refused(storage, last);
     assert_eq!(given_up(storage, last).0, all_but(count, &lost));
@@ -186,7 +236,7 @@ fn the_active_file_missing_after_a_kill() {
     let (last, count) = (log.last(), log.homes.len());
     let lost = log.in_segment(last);
     let mut storage = log.journal.into_storage();
-    storage.remove(last);
+    storage.take_away(last);
     let storage = refused(storage, last);
     assert_eq!(given_up(storage, last).0, all_but(count, &lost));
 }
@@ -202,7 +252,7 @@ fn a_table_from_a_backup() {
     let mut storage = journal.into_storage();
     for number in storage.numbers().into_iter().skip_while(|number| number.0 * SEGMENT < SEGMENT * 3).skip(1) {
         if storage.durable(number)[4096..].iter().all(|byte| *byte == 0) {
-            storage.remove(number);
+            storage.take_away(number);
         }
     }
     storage.put_tables(tables.clone());

@@ -118,7 +118,7 @@ fn an_end_in_order_says_where_it_was() {
     journal.end().unwrap();
     let mut storage = journal.into_storage();
     for number in storage.numbers() {
-        storage.remove(number);
+        storage.take_away(number);
     }
     assert!(matches!(recover(storage).err(), Some(OpenError::Missing(FIRST, _))));
 }
@@ -193,7 +193,7 @@ fn a_segment_taken_away_is_refused() {
         append(&mut journal, group..group + 1);
     }
     let mut storage = journal.into_storage();
-    storage.remove(SegmentNumber(1));
+    storage.take_away(SegmentNumber(1));
     assert!(matches!(recover(storage).err(), Some(OpenError::Missing(SegmentNumber(1), _))));
 }
 

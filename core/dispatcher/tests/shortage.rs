@@ -67,8 +67,12 @@ impl Storage for Shared {
     fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
         self.0.borrow_mut().sync(segment)
     }
-    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<()> {
+    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<Option<String>> {
         self.0.borrow_mut().replace(segment, bytes, keep_as)
+    }
+
+    fn remove(&mut self, segment: SegmentNumber, keep_as: &str) -> io::Result<Option<String>> {
+        self.0.borrow_mut().remove(segment, keep_as)
     }
     fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {
         self.0.borrow_mut().read_table(slot)

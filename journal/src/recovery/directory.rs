@@ -26,11 +26,18 @@ pub(crate) struct Found {
 /// All segment files, by number.
 pub(crate) struct Directory {
     pub found: Vec<Found>,
+    /// Files that are given up, and no part of the log.
+    pub outside: Vec<Found>,
 }
 
 impl Found {
     pub fn end(&self) -> Position {
         self.start + self.bytes
+    }
+
+    /// Nothing speaks against its being what its name says.
+    pub fn is_sound(&self) -> bool {
+        self.wrong.is_none() && self.header.is_some()
     }
 
     pub fn key(&self) -> Option<u64> {
@@ -52,9 +59,9 @@ impl Directory {
                 Err(BadHeader::Damaged) => None,
                 Err(BadHeader::Version(version)) => return Err(OpenError::version(name, version)),
             };
-            let start = Position(file.number.0 * table.segment_bytes);
-            let data_start = start + u64::from(table.block);
             let intact = SegmentHeader::intact(&file.header);
+            let start = Position(file.number.0.saturating_mul(table.segment_bytes).min(LAST_POSITION.0));
+            let data_start = start + u64::from(table.block);
             let wrong = contradiction(&file, header.as_ref(), table);
             found.push(Found {
                 number: file.number,
@@ -69,7 +76,21 @@ impl Directory {
             });
         }
         found.sort_by_key(|found| found.number);
-        Ok(Directory { found })
+        let mut directory = Directory { found, outside: Vec::new() };
+        directory.find_covered(table);
+        Ok(directory)
+    }
+
+    /// Of files that claim the same part of the log at most one is right.
+    fn find_covered(&mut self, table: &EpochTable) {
+        let mut covered = (Position(0), String::new());
+        for found in self.found.iter_mut().filter(|found| found.number >= table.head && found.wrong.is_none()) {
+            if found.start < covered.0 {
+                found.wrong = Some(format!("lies within {}, which reaches to position {}", covered.1, covered.0));
+            } else {
+                covered = (found.end(), found.name.clone());
+            }
+        }
     }
 
     /// The segment that holds `position`.
@@ -80,8 +101,14 @@ impl Directory {
     }
 }
 
+/// No log comes near it.
+pub(crate) const LAST_POSITION: Position = Position(1 << 62);
+
 /// How a file contradicts its name, its header, or the table.
 fn contradiction(file: &SegmentFile, header: Option<&SegmentHeader>, table: &EpochTable) -> Option<String> {
+    if file.number.0 >= LAST_POSITION.0 / table.segment_bytes || file.bytes > LAST_POSITION.0 {
+        return Some("lies behind where any log ends".into());
+    }
     let Some(header) = header else {
         let whole = file.bytes > 0 && file.bytes.is_multiple_of(table.segment_bytes);
         return (!whole).then(|| format!("has {} bytes, which no segment of this directory has", file.bytes));

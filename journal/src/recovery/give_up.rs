@@ -9,7 +9,7 @@ use crate::frame::{FRAME_HEADER, FrameHeader, FrameKind, Seed};
 use crate::image::ImageWriter;
 use crate::position::{Epoch, Position, SegmentNumber};
 use crate::prepare::mixed;
-use crate::recovery::directory::{Directory, Found};
+use crate::recovery::directory::{Directory, Found, LAST_POSITION};
 use crate::segment::SegmentHeader;
 
 /// A part of the log.
@@ -29,26 +29,47 @@ impl Directory {
         }
     }
 
-    /// Puts segments without records in the place of those that are given up and cannot be used, or are not there.
+    /// Puts segments without records in the place of those that are given up and cannot be used, or are not there. A file that is given up
+    /// where the log has no segment leaves it.
     pub fn give_up(&mut self, config: &Config, table: &EpochTable) {
-        let given_up: Vec<SegmentNumber> = config.give_up.iter().filter_map(|name| number(name)).collect();
+        let mut given_up: Vec<SegmentNumber> = config.give_up.iter().filter_map(|name| number(name)).collect();
+        given_up.sort_unstable();
         for number in given_up.into_iter().filter(|number| *number >= table.head) {
             let place = self.found.partition_point(|found| found.number < number);
             let there = self.found.get(place).filter(|found| found.number == number);
-            if there.is_some_and(|found| found.wrong.is_none() && found.header.is_some()) {
+            if there.is_some_and(Found::is_sound) {
                 continue;
             }
-            let is_there = there.is_some();
-            let next = self.found.get(place + usize::from(is_there)).map(|found| found.number);
-            let last = table.ended.map(|ended| SegmentNumber(ended.0.saturating_sub(1) / table.segment_bytes + 1));
-            let Some(end) = next.or(last).filter(|end| *end > number).or(is_there.then(|| SegmentNumber(number.0 + 1)))
-            else {
+            let mut end = SegmentNumber(0);
+            if there.is_some() {
+                let found = self.found.remove(place);
+                if number != self.end_before(place, table) {
+                    self.outside.push(found);
+                    continue;
+                }
+                end = SegmentNumber(number.0 + 1);
+            } else if number.0 >= LAST_POSITION.0 / table.segment_bytes {
                 continue;
-            };
-            if is_there {
-                self.found.remove(place);
             }
-            self.found.insert(place, placeholder(number, end, table, config));
+            end = end.max(self.gap_end(place, number, table));
+            let placeholders = (number.0..end.0).map(|number| placeholder(SegmentNumber(number), table, config));
+            self.found.splice(place..place, placeholders);
+        }
+    }
+
+    /// The number that follows what lies before a place, from the head on.
+    fn end_before(&self, place: usize, table: &EpochTable) -> SegmentNumber {
+        let before = self.found[..place].last().filter(|found| found.number >= table.head);
+        before.map_or(table.head, |found| SegmentNumber(found.end().0 / table.segment_bytes))
+    }
+
+    /// Where the log goes on behind a gap that begins with `number`, as far as that is known: of a file that is not sound the name alone
+    /// says nothing.
+    fn gap_end(&self, place: usize, number: SegmentNumber, table: &EpochTable) -> SegmentNumber {
+        match self.found.get(place) {
+            Some(next) if next.is_sound() => next.number,
+            Some(_) => SegmentNumber(number.0 + 1),
+            None => SegmentNumber(table.ended.map_or(0, |ended| ended.0.div_ceil(table.segment_bytes))),
         }
     }
 }
@@ -57,9 +78,9 @@ fn number(name: &str) -> Option<SegmentNumber> {
     u64::from_str_radix(name.strip_prefix("segment-")?, 16).ok().map(SegmentNumber)
 }
 
-fn placeholder(number: SegmentNumber, end: SegmentNumber, table: &EpochTable, config: &Config) -> Found {
+fn placeholder(number: SegmentNumber, table: &EpochTable, config: &Config) -> Found {
     let start = Position(number.0 * table.segment_bytes);
-    let bytes = (end.0 - number.0) * table.segment_bytes;
+    let bytes = table.segment_bytes;
     let header = SegmentHeader {
         key: mixed(config.keys ^ number.0.rotate_left(32)),
         number,
@@ -77,6 +98,14 @@ fn placeholder(number: SegmentNumber, end: SegmentNumber, table: &EpochTable, co
         intact: true,
         wrong: None,
         placeholder: true,
+    }
+}
+
+impl Directory {
+    /// The bytes of a segment that stands for one that is given up.
+    pub fn placeholder(&self, number: SegmentNumber, table: &EpochTable) -> io::Result<ImageWriter> {
+        let found = self.found.iter().find(|found| found.number == number);
+        image(found.ok_or(io::ErrorKind::NotFound)?, table)
     }
 }
 

@@ -64,8 +64,8 @@ struct Visited {
     hot_bytes: u64,
     /// The last segment's memory, still writable, and its records.
     last: Option<(ImageWriter, u32)>,
-    /// Whole segments that take the place of what was given up.
-    replaced: Vec<(SegmentNumber, ImageWriter)>,
+    /// Segments whose place others take: placeholders, or these bytes.
+    replaced: Vec<(SegmentNumber, Option<ImageWriter>)>,
 }
 
 impl<S: Storage> Journal<S> {
@@ -196,8 +196,11 @@ impl<S: Storage> Recovering<'_, S> {
                 return Err(give_up::never_written(found, *region));
             }
             give_up::fill(&mut writer, found, self.table, &unwritten);
-            if found.placeholder || !unwritten.is_empty() {
-                visited.replaced.push((found.number, give_up::copy(&writer).map_err(OpenError::io("copied"))?));
+            if found.placeholder {
+                visited.replaced.push((found.number, None));
+            } else if !unwritten.is_empty() {
+                let copy = give_up::copy(&writer).map_err(OpenError::io("copied"))?;
+                visited.replaced.push((found.number, Some(copy)));
             }
             self.keep(found, writer, tail, self.report.damages > damages, &mut visited);
         }
@@ -299,13 +302,23 @@ impl<S: Storage> Recovered<S> {
         Ok(journal)
     }
 
+    /// From the last one on: what a start that is cut short leaves is refused for the same files, or for none.
     fn replace_given_up(&mut self) -> Result<(), OpenError> {
-        for (found, bytes) in std::mem::take(&mut self.visited.replaced) {
-            let name = self.storage.name(found);
-            let kept_as = format!("given-up-{name}");
-            self.storage
-                .replace(found, bytes.bytes(0, bytes.len()), &kept_as)
-                .map_err(OpenError::io(format!("given up ({name})")))?;
+        for (number, copy) in std::mem::take(&mut self.visited.replaced).into_iter().rev() {
+            let name = self.storage.name(number);
+            let failed = || OpenError::io(format!("given up ({name})"));
+            let bytes = match copy {
+                Some(copy) => copy,
+                None => self.directory.placeholder(number, &self.table).map_err(failed())?,
+            };
+            let bytes = bytes.bytes(0, bytes.len());
+            let kept_as = self.storage.replace(number, bytes, &kept_name(&name)).map_err(failed())?;
+            self.report.given_up.push(GivenUp { file: name, kept_as });
+        }
+        for found in &self.directory.outside {
+            let name = found.name.clone();
+            let kept_as = self.storage.remove(found.number, &kept_name(&name));
+            let kept_as = kept_as.map_err(OpenError::io(format!("given up ({name})")))?;
             self.report.given_up.push(GivenUp { file: name, kept_as });
         }
         Ok(())
@@ -391,6 +404,10 @@ pub(crate) fn load<S: Storage>(
             Err(OpenError::Unreadable { file, offset, len, error })
         }
     }
+}
+
+fn kept_name(name: &str) -> String {
+    format!("given-up-{name}")
 }
 
 fn new_table(config: &Config) -> EpochTable {

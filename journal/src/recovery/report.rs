@@ -69,8 +69,8 @@ pub enum DamageKind {
 pub struct GivenUp {
     /// The file.
     pub file: String,
-    /// The name of what it held.
-    pub kept_as: String,
+    /// The name of what it held, if it was there.
+    pub kept_as: Option<String>,
 }
 
 /// Bytes beyond the log's end: torn, never answered for.

@@ -13,6 +13,8 @@ use crate::storage::files::FILE_MODE;
 
 /// Bytes of one read or one write of zeros.
 pub(super) const CHUNK: usize = 4 << 20;
+/// Bytes of one write at most: no system call takes 2 GiB.
+const LARGEST_WRITE: usize = 1 << 30;
 /// Short writes of the same bytes after which writing them has failed.
 const SHORT_WRITES: usize = 8;
 
@@ -36,13 +38,27 @@ pub(crate) fn open(path: &Path, create: bool, write: bool) -> io::Result<File> {
 /// Writes `bytes` at `offset`; they are durable when it returns.
 pub(crate) fn write_durable(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     let write = |bytes: &[u8], offset| pwritev2(file, &[IoSlice::new(bytes)], offset, ReadWriteFlags::DSYNC);
-    match write_whole(write, bytes, offset) {
+    match write_in_pieces(write, bytes, offset, LARGEST_WRITE) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
             write_all(file, bytes, offset)?;
             file.sync_data()
         }
         answer => answer.map_err(io::Error::from),
     }
+}
+
+fn write_in_pieces(
+    mut write: impl FnMut(&[u8], u64) -> Result<usize, Errno>,
+    bytes: &[u8],
+    offset: u64,
+    largest: usize,
+) -> Result<(), Errno> {
+    let mut place = offset;
+    bytes.chunks(largest).try_for_each(|piece| {
+        write_whole(&mut write, piece, place)?;
+        place += piece.len() as u64;
+        Ok(())
+    })
 }
 
 /// A write counts when one call has taken all of it. What a short one says of its bytes is not believed: all of them are written
@@ -116,7 +132,7 @@ fn ended(offset: u64) -> io::Error {
 
 /// Writes `bytes` at `offset`, into the page cache or past it.
 pub(crate) fn write_all(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    Ok(write_whole(|bytes, offset| pwrite(file, bytes, offset), bytes, offset)?)
+    Ok(write_in_pieces(|bytes, offset| pwrite(file, bytes, offset), bytes, offset, LARGEST_WRITE)?)
 }
 
 #[cfg(test)]
@@ -171,6 +187,27 @@ mod tests {
         ] {
             assert_eq!(written(&calls), (Ok(()), true), "{calls:?}");
         }
+    }
+
+    #[test]
+    fn more_than_one_call_takes_is_written_by_several() {
+        // As the system does, of twice as much it takes a half.
+        let taking_half = |largest: usize| {
+            let mut written = vec![0; 2 * BLOCK];
+            let answer = write_in_pieces(
+                |bytes, offset| {
+                    let taken = bytes.len().min(BLOCK);
+                    written[offset as usize..][..taken].copy_from_slice(&bytes[..taken]);
+                    Ok(taken)
+                },
+                &[7; 2 * BLOCK],
+                0,
+                largest,
+            );
+            (answer, written == [7; 2 * BLOCK])
+        };
+        assert_eq!(taking_half(BLOCK), (Ok(()), true));
+        assert_eq!(taking_half(2 * BLOCK).0, Err(Errno::IO), "the control writes all at once");
     }
 
     #[test]

@@ -365,11 +365,17 @@ impl Storage for FileStorage {
         File::options().write(true).open(self.files.segment(segment))?.sync_data()
     }
 
-    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<()> {
+    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<Option<String>> {
         self.open.close(segment);
         let path = self.files.segment(segment);
-        self.files.keep(&path, keep_as)?;
-        self.files.replace(&path, bytes)
+        let kept_as = self.files.keep(&path, keep_as)?;
+        self.files.replace(&path, bytes)?;
+        Ok(kept_as)
+    }
+
+    fn remove(&mut self, segment: SegmentNumber, keep_as: &str) -> io::Result<Option<String>> {
+        self.open.close(segment);
+        self.files.rename_aside(&self.files.segment(segment), keep_as)
     }
 
     fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {

@@ -101,24 +101,34 @@ impl Files {
         self.sync_names()
     }
 
-    /// Gives a file a second name, which no other file has; the first one is to be replaced.
-    pub fn keep(&self, path: &Path, name: &str) -> io::Result<()> {
-        for number in 0.. {
-            let other = if number == 0 { name.to_owned() } else { format!("{name}-{number}") };
-            match std::fs::hard_link(path, self.directory.join(other)) {
+    /// Gives a file a second name, which no other file has, and says which; the first one is to be replaced.
+    pub fn keep(&self, path: &Path, name: &str) -> io::Result<Option<String>> {
+        let mut other = name.to_owned();
+        for number in 1.. {
+            match std::fs::hard_link(path, self.directory.join(&other)) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                answer => return answer.and_then(|()| self.sync_names()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                answer => return answer.and_then(|()| self.sync_names()).map(|()| Some(other)),
             }
+            other = format!("{name}-{number}");
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Gives a file another name, which no other file has, and says which.
+    pub fn rename_aside(&self, path: &Path, name: &str) -> io::Result<Option<String>> {
+        let kept_as = self.keep(path, name)?;
+        if kept_as.is_some() {
+            std::fs::remove_file(path)?;
+            self.sync_names()?;
+        }
+        Ok(kept_as)
     }
 
     /// A damaged segment leaves the log, and stays for who wants to look at it.
     fn set_aside(&self, segment: SegmentNumber) -> io::Result<()> {
-        let path = self.segment(segment);
-        self.keep(&path, &format!("damaged-segment-{:016x}", segment.0))?;
-        std::fs::remove_file(&path)
+        let name = format!("damaged-segment-{:016x}", segment.0);
+        self.rename_aside(&self.segment(segment), &name).map(|_| ())
     }
 
     fn names(&self) -> io::Result<Vec<String>> {

@@ -172,12 +172,17 @@ pub trait Storage {
     /// # Errors
     /// What fdatasync says.
     fn sync(&mut self, segment: SegmentNumber) -> io::Result<()>;
-    /// Puts these bytes in the place of a segment, which may be missing; what it held is kept under another name. Durable when it returns,
-    /// and at any time before the segment is the old or the new one.
+    /// Puts these bytes in the place of a segment, which may be missing; what it held is kept under the name that is answered. Durable when
+    /// it returns, and at any time before the segment is the old or the new one.
     ///
     /// # Errors
     /// No room, or the medium's.
-    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<()>;
+    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<Option<String>>;
+    /// Takes a segment's name from its file; what it held is kept under the name that is answered. Durable when it returns.
+    ///
+    /// # Errors
+    /// The medium's.
+    fn remove(&mut self, segment: SegmentNumber, keep_as: &str) -> io::Result<Option<String>>;
     /// A copy of the epoch table, slot 0 or 1.
     ///
     /// # Errors

@@ -148,15 +148,19 @@ impl Storage for SimStorage {
         Ok(())
     }
 
-    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<()> {
+    fn replace(&mut self, segment: SegmentNumber, bytes: &[u8], keep_as: &str) -> io::Result<Option<String>> {
+        let kept_as = self.remove(segment, keep_as)?;
+        self.disk.state.borrow_mut().put_file(segment, bytes, bytes.len() as u64);
+        Ok(kept_as)
+    }
+
+    fn remove(&mut self, segment: SegmentNumber, keep_as: &str) -> io::Result<Option<String>> {
         self.live()?;
         let mut state = self.disk.state.borrow_mut();
-        if let Some(old) = state.files.remove(&segment.0) {
-            let held = old.bytes().to_vec();
-            state.aside.push((keep_as.to_owned(), held));
-        }
-        state.put_file(segment, bytes, bytes.len() as u64);
-        Ok(())
+        let Some(old) = state.files.remove(&segment.0) else { return Ok(None) };
+        let held = old.bytes().to_vec();
+        state.aside.push((keep_as.to_owned(), held));
+        Ok(Some(keep_as.to_owned()))
     }
 
     fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {
