@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Bits, sectors and whole files of a stopped directory: nothing altered, nothing lost in silence, no abort.
-#   tests/acceptance/flips.sh [N]        N damages (20)
-# Needs python3. Exit 1: one of them did not hold; its line says what.
+# Harms to data directories: bits, sectors, blocks and files of the journal, its tables and the spool, in a directory that an orderly end or a kill left, and under
+# a broker that runs on it with most messages on the disk alone. Nothing altered, nothing lost but what was hit and is told, nothing ends by itself.
+#   tests/acceptance/flips.sh [N [FIRST]]        N harms (60); each has a number, from FIRST (0) on
+# SEED (7) is of all draws, JOBS (one a core) of them run at a time. Needs python3. Exit 1: some did not hold; their lines say what.
 . "$(dirname "$0")/broker.sh"
-BINARY=$(realpath "$binary") WORK=$work python3 tests/acceptance/hostile/flips.py "${1:-20}"
+BINARY=$(realpath "$binary") WORK=$work python3 tests/acceptance/hostile/flips.py "${1:-60}" "${2:-0}"

@@ -73,22 +73,22 @@ class Broker:
         configuration = f"{folder.path}/broker.toml"
         with open(configuration, "w") as file:
             file.write(settings)
-        self.command = [*before, BINARY, "serve", "--config", configuration, "--data-dir", self.data,
-                        "--listen", f"openwire://127.0.0.1:{self.port}", *arguments]
+        self.command = [*before, BINARY, "serve", "--config", configuration, "--data-dir", self.data, *arguments]
         self.process = None
         running.append(self)
 
-    def start(self, timeout=120):
-        """Seconds until it serves; None: it ended."""
+    def start(self, timeout=120, more=()):
+        """Seconds until it serves; None: it ended. `more` arguments are for this start."""
         begin = time.time()
+        command = [*self.command, "--listen", f"openwire://127.0.0.1:{self.port}", *more]
         with open(self.log, "w") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
         while time.time() - begin < timeout:
             if self.process.poll() is not None:
                 return None
             if " serves " in self.text():
                 return time.time() - begin
-            time.sleep(0.01)
+            time.sleep(0.003)
         raise Failed(f"does not serve within {timeout} s: {self.text()[-400:]}")
 
     def must_start(self):

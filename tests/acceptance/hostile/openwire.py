@@ -70,8 +70,8 @@ def session_info(command, connection, session=1):
     return frame(4, head(command, 1) + session_id(connection, session))
 
 
-def consumer_info(command, connection, name, prefetch=1000, consumer=1, kind=QUEUE, no_local=0, exclusive=0, wants_answer=1):
-    return frame(5, head(command, wants_answer) + consumer_id(connection, consumer) + b"\0" + destination(name, kind)
+def consumer_info(command, connection, name, prefetch=1000, consumer=1, kind=QUEUE, no_local=0, exclusive=0, wants_answer=1, browser=0):
+    return frame(5, head(command, wants_answer) + consumer_id(connection, consumer) + bytes([browser]) + destination(name, kind)
                  + pack(">iiB", prefetch, 0, 1) + b"\0" + string(connection) + b"\0"
                  + bytes([no_local, exclusive, 0, 0]) + b"\0" * 6)
 
@@ -97,7 +97,7 @@ def acknowledgement(command, connection, name, first, last, count, kind=QUEUE, w
 
 
 class Message:
-    """What a dispatch brought: its MessageId as it was marshalled, the producer's sequence in it, and the content."""
+    """What a dispatch brought: its MessageId as it was marshalled and as clients see it, the producer's sequence in it, and the content."""
 
     def __init__(self, data):
         at = skip(data, 6)
@@ -111,6 +111,8 @@ class Message:
         start, at = at, skip(data, at)
         self.identity = bytes(data[start:at])
         self.sequence = struct.unpack_from(">q", data, at - 16)[0]
+        value, session = struct.unpack_from(">qq", data, at - 32)
+        self.id = f"{data[start + 8:at - 32].decode()}:{session}:{value}:{self.sequence}"
         at = skip(data, at)
         at = skip_string(data, at) + 4
         at = skip_string(data, at) + 10
@@ -233,8 +235,8 @@ class Connection:
     def produce(self, name, producer=1, kind=QUEUE):
         self.call(lambda command: producer_info(command, self.id, name, producer, kind))
 
-    def consume(self, name, prefetch=1000, kind=QUEUE):
-        self.call(lambda command: consumer_info(command, self.id, name, prefetch, kind=kind))
+    def consume(self, name, prefetch=1000, kind=QUEUE, **more):
+        self.call(lambda command: consumer_info(command, self.id, name, prefetch, kind=kind, **more))
 
     def put(self, name, sequence, content, timeout=30, **more):
         """One message, and its answer."""
@@ -263,8 +265,8 @@ class Connection:
         self.socket.close()
 
 
-def drain(port, name, quiet=1.0, prefetch=5000, window=500, limit=None):
-    """Takes all messages of a queue, acknowledged in ranges, until none has come for `quiet` seconds."""
+def drain(port, name, quiet=1.0, prefetch=5000, window=500, limit=None, until=None):
+    """Takes all messages of a queue, acknowledged in ranges, until `until` has come or none for `quiet` seconds."""
     connection = Connection(port)
     connection.consume(name, prefetch)
     waiting, taken, unanswered = list(connection.dispatched), [], []
@@ -287,6 +289,8 @@ def drain(port, name, quiet=1.0, prefetch=5000, window=500, limit=None):
                 break
             taken.append(got)
             unanswered.append(got.identity)
+            if got.id == until:
+                break
             if len(unanswered) >= window:
                 acknowledge(0)
     except TimeoutError:
