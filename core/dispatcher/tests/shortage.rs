@@ -1,4 +1,4 @@
-//! The broker's turn over a medium that gives no further segment for a while.
+//! The broker's turn over a medium that gives no further segment for a while, and at its end.
 
 use std::cell::RefCell;
 use std::io;
@@ -353,4 +353,18 @@ fn a_log_beyond_its_budget_can_be_drained() {
             assert_eq!(node.stored, before + 1, "{budget}: there is room again");
         }
     }
+}
+
+#[test]
+fn what_comes_after_the_end_was_written_down_is_not_appended() {
+    let mut node = Node::new(64 << 20);
+    node.send(true, true);
+    assert_eq!(node.stored, 1);
+    node.turns(200);
+    node.turn.end();
+    let end = node.turn.journal().appended();
+    node.send(true, true);
+    node.turns(200);
+    assert_eq!(node.turn.journal().appended(), end);
+    assert!(!node.turn.has_work(), "nobody is kept awake by it");
 }

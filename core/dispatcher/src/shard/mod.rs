@@ -69,6 +69,8 @@ struct Desk<Socket> {
     profile: Rc<Profile>,
     inbox: Arc<Inbox<Socket>>,
     dealer: Option<Dealer<Socket>>,
+    /// The process is to end: nobody is let in.
+    ending: bool,
     /// Connections heard of during one poll that may have to be held back; empty in between.
     heard_from: Vec<Connection>,
     complaints: Complaints,
@@ -93,6 +95,7 @@ impl<N: Net> Shard<N> {
             profile,
             inbox,
             dealer,
+            ending: false,
             heard_from: Vec::new(),
             complaints: Complaints::default(),
             statistics: ShardStatistics::default(),
@@ -155,6 +158,7 @@ impl<N: Net> Shard<N> {
     pub fn stop_receiving(&mut self) {
         self.desk.links.hold_all(&mut self.net);
         self.desk.dealer = None;
+        self.desk.ending = true;
     }
 
     /// Whether the broker has everything that was received.
@@ -170,6 +174,10 @@ impl<N: Net> Shard<N> {
     /// Takes over the sockets that were dealt to this shard.
     fn adopt_arrivals(&mut self, now: Now) {
         while let Some(Arrival { socket, peer }) = self.desk.inbox.take() {
+            if self.desk.ending {
+                self.desk.inbox.closed();
+                continue;
+            }
             match self.net.adopt(socket) {
                 Ok(connection) => self.desk.greet(connection, &peer.to_string(), now),
                 Err(error) => {

@@ -91,6 +91,8 @@ pub struct BrokerTurn<S: Storage, P: Spill> {
     rest: Rest,
     gathering: Gathering,
     shedding: Shedding,
+    /// The log's end is written down: nothing may follow it.
+    ended: bool,
     statistics: TurnStatistics,
 }
 
@@ -115,6 +117,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             rest: Rest::default(),
             gathering: Gathering::default(),
             shedding: Shedding::default(),
+            ended: false,
             statistics: TurnStatistics::default(),
         }
     }
@@ -124,6 +127,9 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// # Errors
     /// A sync failed: the process must end (R7).
     pub fn turn(&mut self, now: Now) -> Result<Turned, SyncFailed> {
+        if self.ended {
+            return Ok(Turned { busy: false, more: false, deadline: None, company: None });
+        }
         let news = self.logs.poll(now)?;
         if news.durable {
             self.gathering.committed(now.nanos);
@@ -153,6 +159,9 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
 
     /// Whether a port or the journal has something for the broker: looked at once more before the thread sleeps (R26).
     pub fn has_work(&self) -> bool {
+        if self.ended {
+            return false;
+        }
         let ready =
             |(port, postponed): (&BrokerPort, &Option<CommandBatch>)| !port.commands.is_empty() && postponed.is_none();
         let commands = !self.waits_for_log && self.ports.iter().zip(&self.postponed).any(ready);
@@ -196,8 +205,9 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
     }
 
-    /// The last thing before an orderly end of the process, when all is drained. Blocks.
+    /// The last thing before an orderly end of the process, when all is drained: what clients still say is not heard. Blocks.
     pub fn end(&mut self) {
+        self.ended = true;
         if let Err(error) = self.logs.journal.end() {
             tracing::warn!(%error, "the end of the log could not be written down; the next start looks for it");
         }
