@@ -190,3 +190,44 @@ fn what_the_map_names_is_there_and_what_is_there_is_on_the_map() {
     }
     assert!(missing.is_empty(), "folders that docs/ARCHITECTURE.md does not name: {missing:?}");
 }
+
+/// Log lines of the crates that clients talk to which no limiter guards, as clients cannot cause them again and again.
+const UNLIMITED_LINES: &[(&str, &str)] = &[
+    ("core/dispatcher/src/turn/mod.rs", "the end of the log could not be written down"),
+    // Each names a message that is lost to the disk.
+    ("core/dispatcher/src/turn/logs.rs", "tracing::error!(\"{trouble}\")"),
+    // At the level of debugging only.
+    ("core/dispatcher/src/shard/reception.rs", "connection lost"),
+];
+
+/// Log calls that do not stand a few lines below what limits them.
+fn unlimited_lines(source: &str) -> Vec<String> {
+    let limiters = ["complaints.allowed(", "call_once(", "nanos >= self.next"];
+    let lines: Vec<&str> = source.lines().map(code).collect();
+    let calls = lines.iter().enumerate().filter(|(_, line)| line.contains("tracing::") && line.contains("!("));
+    let unlimited = calls.filter(|(at, _)| {
+        let above = &lines[at.saturating_sub(5)..*at];
+        !above.iter().any(|line| limiters.iter().any(|limiter| line.contains(limiter)))
+    });
+    unlimited.map(|(at, _)| lines[at..lines.len().min(at + 3)].join(" ")).collect()
+}
+
+#[test]
+fn every_line_that_a_client_can_cause_is_limited() {
+    let mut limited = 0;
+    for path in files("rs") {
+        let name = relative(&path);
+        if !name.starts_with("core/") || name.starts_with("core/server/") || name.contains("/tests/") {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        for text in unlimited_lines(&source) {
+            let argued = UNLIMITED_LINES.iter().any(|(file, part)| *file == name && text.contains(part));
+            assert!(argued, "{name}: nothing limits this line, and a client may cause it in a loop: {text}");
+        }
+        limited += source.matches("tracing::").count();
+    }
+    assert!(limited >= 10, "{limited} lines found: are they written otherwise now?");
+    assert_eq!(unlimited_lines("fn a() {\n    tracing::warn!(\"x\");\n}").len(), 1);
+    assert!(unlimited_lines("if self.complaints.allowed(now).is_some() {\n    tracing::warn!(\"x\");\n}").is_empty());
+}

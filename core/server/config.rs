@@ -195,6 +195,12 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("flow", &["when_full", "park_bytes"]),
 ];
 
+/// Longest name of a broker: it is in ids, in advisories and in the first frames, which have limits of their own.
+const NAME_BYTES: usize = 255;
+
+/// Each client listens to advisory topics, and what cannot be delivered needs a queue.
+const FEWEST_DESTINATIONS: usize = 16;
+
 impl Config {
     /// The settings that these arguments ask for.
     pub fn resolve(arguments: &ServeArguments) -> anyhow::Result<Config> {
@@ -203,6 +209,7 @@ impl Config {
             None => Config::default(),
         };
         config.override_by(arguments);
+        config.give_up = given_up(&arguments.give_up, &config.data_dir)?;
         config.check()?;
         Ok(config)
     }
@@ -224,9 +231,7 @@ impl Config {
     }
 
     fn override_by(&mut self, arguments: &ServeArguments) {
-        let ServeArguments { config: _, data_dir, listen, cores, io, storage, name, give_up } = arguments;
-        self.give_up =
-            give_up.iter().filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned())).collect();
+        let ServeArguments { config: _, data_dir, listen, cores, io, storage, name, give_up: _ } = arguments;
         if let Some(directory) = data_dir {
             self.data_dir.clone_from(directory);
         }
@@ -242,8 +247,16 @@ impl Config {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        self.addresses()?;
-        anyhow::ensure!(!self.name.is_empty(), "name: give the broker a name of at least one character");
+        anyhow::ensure!(
+            !self.addresses()?.is_empty(),
+            "listen: give at least one address, \"openwire://127.0.0.1:61616\" for example"
+        );
+        anyhow::ensure!(!self.data_dir.as_os_str().is_empty(), "data_dir: give the directory a name");
+        anyhow::ensure!(
+            (1..=NAME_BYTES).contains(&self.name.len()) && !self.name.contains(char::is_control),
+            "name: give the broker a name of 1 to {NAME_BYTES} bytes without control characters, this one has {}",
+            self.name.len()
+        );
         anyhow::ensure!(self.cores <= 64, "cores: {} is too many, give at most 64", self.cores);
         let size = self.journal.segment_bytes;
         anyhow::ensure!(
@@ -254,6 +267,11 @@ impl Config {
         anyhow::ensure!(
             budget == 0 || spool <= budget / 2,
             "journal.spool_disk_bytes: {spool} is more than half of journal.disk_budget_bytes, {budget}, which it is a part of"
+        );
+        let count = self.destinations.max_count;
+        anyhow::ensure!(
+            count >= FEWEST_DESTINATIONS,
+            "destinations.max_count: {count} is less than {FEWEST_DESTINATIONS}, which one client and the dead letters need"
         );
         let name = self.destinations.max_name_bytes;
         anyhow::ensure!(
@@ -273,6 +291,27 @@ impl Config {
         );
         Ok(())
     }
+}
+
+/// Names in the data directory. A path into another one is somebody's mistake: its file is not the one that would be given up.
+fn given_up(files: &[PathBuf], data_dir: &Path) -> anyhow::Result<Vec<String>> {
+    let name = |file: &PathBuf| {
+        let name =
+            file.file_name().with_context(|| format!("--give-up {}: give the name of a file", file.display()))?;
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        anyhow::ensure!(
+            folder.is_none_or(|folder| is_same_folder(folder, data_dir)),
+            "--give-up {}: it is not in the data directory {}, give the name of a file there",
+            file.display(),
+            data_dir.display()
+        );
+        Ok(name.to_string_lossy().into_owned())
+    };
+    files.iter().map(name).collect()
+}
+
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 fn refuse_unknown_keys(text: &str) -> anyhow::Result<()> {
@@ -350,6 +389,38 @@ mod tests {
         assert_eq!(config.flow.when_full, WhenFull::Wait);
         let listed: usize = KEYS.iter().map(|(_, keys)| keys.len()).sum();
         assert_eq!(listed, text.matches('=').count() + 5, "the five tables are keys, too");
+    }
+
+    #[test]
+    fn what_could_not_work_is_refused_with_the_key() {
+        type Change = fn(&mut Config);
+        let cases: [(&str, Change); 6] = [
+            ("listen: give at least one", |config| config.listen.clear()),
+            ("data_dir:", |config| config.data_dir = PathBuf::new()),
+            ("name:", |config| config.name = "n".repeat(256)),
+            ("name:", |config| config.name = "two\nlines".into()),
+            ("name:", |config| config.name = String::new()),
+            ("destinations.max_count: 15", |config| config.destinations.max_count = 15),
+        ];
+        for (expected, change) in cases {
+            let mut config = Config::default();
+            change(&mut config);
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{expected}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_given_up_is_a_file_of_the_data_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let names = |file: &Path| given_up(&[file.to_owned()], directory.path()).map_err(|error| error.to_string());
+        for file in
+            [PathBuf::from("segment-7"), directory.path().join("segment-7"), directory.path().join("./segment-7")]
+        {
+            assert_eq!(names(&file), Ok(vec!["segment-7".to_owned()]), "{}", file.display());
+        }
+        assert!(names(Path::new("backup/segment-7")).unwrap_err().contains("not in the data directory"));
+        assert!(names(Path::new("..")).unwrap_err().contains("name of a file"));
     }
 
     #[test]

@@ -20,11 +20,11 @@ pub fn raise() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Connections that a limit of descriptors leaves room for. The journal's files come first: a connection is refused before a message
-/// cannot be read.
-pub fn connections(limit: u64) -> usize {
+/// Connections of so many descriptors each that a limit leaves room for. The journal's files come first: a connection is refused before
+/// a message cannot be read.
+pub fn connections(limit: u64, each: u64) -> usize {
     let journal = (limit / 4).clamp(16, MOST_OF_THE_JOURNAL);
-    usize::try_from(limit.saturating_sub(journal + OTHERS).max(1)).unwrap_or(usize::MAX)
+    usize::try_from((limit.saturating_sub(journal + OTHERS) / each).max(1)).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -35,7 +35,8 @@ mod tests {
     fn the_journal_comes_first() {
         let left = [(u64::MAX, u64::MAX as usize - 16_448), (20_000, 14_936), (1_024, 704), (64, 1), (0, 1)];
         for (limit, expected) in left {
-            assert_eq!(connections(limit), expected, "of {limit}");
+            assert_eq!(connections(limit, 1), expected, "of {limit}");
         }
+        assert_eq!((connections(1_024, 2), connections(64, 2)), (352, 1));
     }
 }

@@ -11,12 +11,21 @@ const LEVEL: &str = "POSTRIDER_LOG";
 /// Starts the log. Lines are flushed when the guard is dropped; when more come than can be written they are left out.
 pub fn start() -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
-    let filter = EnvFilter::try_from_env(LEVEL).unwrap_or_else(|_| EnvFilter::new("info"));
+    let wanted = std::env::var(LEVEL).ok().filter(|level| !level.is_empty());
+    let filter = wanted.as_ref().map(EnvFilter::try_new);
+    let not_understood = matches!(filter, Some(Err(_)));
+    let filter = filter.and_then(Result::ok).unwrap_or_else(|| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    if not_understood {
+        let wanted = wanted.unwrap_or_default();
+        tracing::warn!(
+            "{LEVEL}={wanted} is no level and no list of them, and counts as info: use debug, info, warn or error"
+        );
+    }
     guard
 }

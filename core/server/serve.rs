@@ -34,7 +34,8 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 /// Runs the broker.
 pub fn serve(config: &Config) -> Result<(), Fatal> {
     let signals = Signals::new(signals()).map_err(Fatal::with(Exit::Failure))?;
-    let connections = descriptors::connections(descriptors::raise());
+    let driver = choose_driver(config.io)?;
+    let connections = descriptors::connections(descriptors::raise(), descriptors_a_connection(driver));
     let cores = cores(config);
     let own_broker = cores.len() >= CORES_FOR_OWN_BROKER;
     let shards = cores.len() - usize::from(own_broker);
@@ -49,7 +50,7 @@ pub fn serve(config: &Config) -> Result<(), Fatal> {
     let plan = Plan {
         config,
         connections,
-        driver: choose_driver(config.io)?,
+        driver,
         cores,
         shutdown: Shutdown::new(shards, alarms.clone()),
         alarms,
@@ -87,6 +88,14 @@ fn choose_driver(wanted: Io) -> Result<Io, Fatal> {
         )),
         Io::Uring | Io::TokioUring => probe().map(|()| wanted).map_err(Fatal::with(Exit::Failure)),
         Io::Epoll => Ok(Io::Epoll),
+    }
+}
+
+/// Descriptors that a driver holds for each connection.
+fn descriptors_a_connection(driver: Io) -> u64 {
+    match driver {
+        Io::TokioUring => 2,
+        Io::Auto | Io::Uring | Io::Epoll => 1,
     }
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use postrider_dispatcher::net::Net;
@@ -28,6 +29,9 @@ use crate::threads::{self, Thread, Turn};
 
 /// Connections that one driver can hold.
 const CONNECTIONS_A_SHARD: usize = 65_536;
+
+/// A thread that ends says why right away.
+const WORD_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the threads are made of.
 pub struct Plan<'a> {
@@ -114,9 +118,7 @@ impl Plan<'_> {
             };
             running.push(spawn("broker".into(), ended, Box::new(run))?);
         }
-        let addresses = addresses
-            .recv()
-            .unwrap_or_else(|_| Err(Fatal { exit: Exit::Failure, error: anyhow!("the listening shard ended") }))?;
+        let addresses = addresses.recv().unwrap_or_else(|_| Err(why_it_ended(&outcomes)))?;
         Ok(Running { addresses, threads: running, outcomes })
     }
 
@@ -183,6 +185,12 @@ fn sit<N: Net<Socket = TcpStream>>(seat: Seat, driver: impl FnOnce(usize) -> io:
     let mut shard = Shard::new(net, port, Rc::new(profile), inbox, dealer);
     shard.set_park_bytes(park_bytes);
     threads::run_shard(shard, broker, &thread)
+}
+
+/// The listening shard has ended before it listened.
+fn why_it_ended(outcomes: &Receiver<Result<(), Fatal>>) -> Fatal {
+    let first = outcomes.recv_timeout(WORD_WITHIN).ok().and_then(Result::err);
+    first.unwrap_or_else(|| Fatal { exit: Exit::Failure, error: anyhow!("the listening shard ended") })
 }
 
 fn listen<N: Net>(net: &mut N, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, Fatal> {

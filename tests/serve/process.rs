@@ -1,0 +1,85 @@
+//! A broker of this build as a process of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// A broker of this build, killed when it goes out of scope.
+pub struct Broker {
+    pub process: Child,
+    pub log: BufReader<std::process::ChildStderr>,
+}
+
+impl Broker {
+    pub fn start(directory: &Path, arguments: &[&str]) -> Broker {
+        let process = Command::new(env!("CARGO_BIN_EXE_postrider"))
+            .args(arguments)
+            .current_dir(directory)
+            .env_remove("POSTRIDER_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        Broker::of(process)
+    }
+
+    pub fn of(mut process: Child) -> Broker {
+        let log = BufReader::new(process.stderr.take().expect("piped"));
+        Broker { process, log }
+    }
+
+    /// Reads the log up to the line that says where it serves.
+    pub fn address(&mut self) -> SocketAddr {
+        let mut seen = String::new();
+        loop {
+            let start = seen.len();
+            assert!(self.log.read_line(&mut seen).expect("readable log") > 0, "it ended: {seen}");
+            if let Some((_, rest)) = seen[start..].split_once("openwire://") {
+                let address = rest.split([' ', ',']).next().unwrap_or_default();
+                return address.trim().parse().unwrap_or_else(|_| panic!("no address in {seen}"));
+            }
+        }
+    }
+
+    /// Waits for its end; its code and the rest of its log. It is killed when it does not end within a minute.
+    pub fn end(&mut self) -> (Option<i32>, String) {
+        let (ended, watch) = std::sync::mpsc::channel::<()>();
+        let process = self.process.id() as libc::pid_t;
+        let watcher = std::thread::spawn(move || {
+            if watch.recv_timeout(Duration::from_secs(60)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                // SAFETY: a system call about our own child, which nobody has waited for yet.
+                unsafe { libc::kill(process, libc::SIGKILL) };
+            }
+        });
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).expect("readable log");
+        drop(ended);
+        watcher.join().expect("it only waits");
+        let status: ExitStatus = self.process.wait().expect("waited for");
+        (status.code(), rest)
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+pub const ANY_PORT: [&str; 2] = ["--listen", "openwire://127.0.0.1:0"];
+
+/// The first frame of the broker's: a WireFormatInfo.
+pub fn greeting(address: SocketAddr) -> Vec<u8> {
+    let mut socket = TcpStream::connect(address).expect("it listens");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    let mut head = [0; 13];
+    socket.read_exact(&mut head).expect("a greeting");
+    head[4..].to_vec()
+}
