@@ -10,8 +10,9 @@ use crate::duplicates::Marks;
 use crate::expiry::Sweep;
 use crate::items::Segments;
 use crate::jobs::Jobs;
+use crate::lines::Lines;
 use crate::log::{Log, Store};
-use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, Message, MessageIndex};
+use crate::messages::{ConsumerIndex, DestinationIndex, Message, MessageIndex};
 use crate::names::Names;
 use crate::outbox::Outbox;
 use crate::pull::Pulls;
@@ -68,8 +69,8 @@ pub struct Broker {
     /// Destinations and consumers that wait for cold bytes.
     pub(crate) cold: Vec<DestinationIndex>,
     pub(crate) cold_consumers: Vec<ConsumerIndex>,
-    /// Connections with parked commands, in the order in which they go on.
-    pub(crate) parking: VecDeque<ConnectionIndex>,
+    /// Connections with parked commands.
+    pub(crate) parking: Lines,
     /// Bytes of all that is parked.
     pub(crate) parked_bytes: u64,
     /// Draws in allowances without end at the end of the turn.
@@ -124,7 +125,7 @@ impl Broker {
             seen_commit: Position(0),
             cold: Vec::new(),
             cold_consumers: Vec::new(),
-            parking: VecDeque::new(),
+            parking: Lines::default(),
             parked_bytes: 0,
             allowances_without_end: Vec::new(),
             temporaries: BTreeMap::new(),

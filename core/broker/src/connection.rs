@@ -6,6 +6,7 @@ use crate::destination::{Reference, Refusal};
 use crate::dispatch::Budget;
 use crate::duplicates::MarkReference;
 use crate::jobs::Job;
+use crate::lines::Place;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::parking::Parked;
@@ -96,6 +97,8 @@ pub(crate) struct Connection {
     pub settled_reported: u64,
     /// It is among those that have parked something.
     pub is_parking: bool,
+    /// Where it stands in the line of those, unless what it has parked goes on just then.
+    pub place: Option<Place>,
 }
 
 /// Consumers of a connection that are closed in the command that ends it.
@@ -125,6 +128,7 @@ impl Connection {
             settled: 0,
             settled_reported: 0,
             is_parking: false,
+            place: None,
         }
     }
 }
@@ -199,6 +203,7 @@ impl Broker {
             settled: 0,
             settled_reported: 0,
             is_parking: false,
+            place: None,
         };
         let index = ConnectionIndex(self.connections.insert(connection));
         self.names.by_id.insert(open.id.clone(), index);
@@ -263,7 +268,7 @@ impl Broker {
         Port::clear(&mut self.ports[usize::from(connection.port.0)].connections, connection.handle);
         self.names.by_id.remove(&connection.id);
         self.names.by_client_id.remove(&connection.client_id);
-        self.drop_parked(index, &connection, step);
+        self.drop_parked(&connection, step);
         for producer in connection.producers.iter().flatten() {
             self.release_mark(producer, step.now);
         }

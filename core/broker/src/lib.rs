@@ -24,6 +24,7 @@ mod evacuate;
 mod expiry;
 mod items;
 mod jobs;
+mod lines;
 mod log;
 mod message_meta;
 mod messages;

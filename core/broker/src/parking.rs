@@ -5,6 +5,7 @@
 use crate::broker::{Broker, Step};
 use crate::connection::Connection;
 use crate::jobs::acknowledgement_bound;
+use crate::lines::Need;
 use crate::log::{Log, Store};
 use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
@@ -14,7 +15,7 @@ use postrider_journal::Bound;
 use postrider_model::command::Publish;
 use postrider_model::{Command, Event, Now, PortIndex, Span, limits};
 
-/// Connections that are looked at for one slice: the first of a turn may be one whose message is too large for what is free.
+/// Connections of each line that are looked at for one slice: the first may be one whose message is too large for what is free.
 const LOOKED_AT: usize = 16;
 
 /// A command that waits, with the bytes that it refers to.
@@ -43,6 +44,15 @@ impl Parked {
             Command::Publish(publish) if publish.persistent => u64::from(publish.record.length),
             _ => 0,
         }
+    }
+
+    /// What it waits for, where so much may live. What never fits is answered so when it goes on.
+    fn need(&self, limit: u64) -> Need {
+        let bytes = match self.store {
+            Store::Journal => self.live_bytes(),
+            Store::Spool => 0,
+        };
+        Need { store: self.store, bytes: if bytes > limit { 0 } else { bytes } }
     }
 }
 
@@ -106,7 +116,7 @@ impl Broker {
         let connection = &mut self.connections[index.0];
         connection.parked.push_back(Parked::new(command, arena, store));
         if !std::mem::replace(&mut connection.is_parking, true) {
-            self.parking.push_back(index);
+            self.line_up(index, step.log);
             self.report_settled(index, step);
         }
         if let Command::CloseConnection { last_delivered, .. } = command {
@@ -126,11 +136,11 @@ impl Broker {
 
     fn look_at_parked<L: Log>(&mut self, most: usize, log: &L) -> Result<ParkedSlice, Held> {
         let mut held = Held::Waits;
-        for place in 0..self.parking.len().min(LOOKED_AT) {
-            if planted("parked-forgotten") {
-                break;
-            }
-            match self.slice_of(self.parking[place], most, log) {
+        if self.parking.is_empty() || planted("parked-forgotten") {
+            return Err(held);
+        }
+        for index in self.parking.next(LOOKED_AT) {
+            match self.slice_of(index, most, log) {
                 Ok(slice) if slice.commands > 0 => return Ok(slice),
                 Ok(_) => {}
                 Err(sequences) if self.want_sequences(sequences) => held = Held::Asks,
@@ -167,20 +177,27 @@ impl Broker {
         Ok(slice)
     }
 
-    /// Whether the command fits under the limit beside so many bytes more. What never will is answered so when it goes on.
+    /// Whether there is room for the command beside so many bytes more.
     fn has_room<L: Log>(&self, parked: &Parked, beside: u64, log: &L) -> bool {
-        if parked.store == Store::Spool && !log.spool_use().eased {
-            return false;
+        let limit = Broker::live_limit_of(log);
+        match parked.need(limit) {
+            Need { store: Store::Spool, .. } => log.spool_use().eased,
+            Need { bytes, .. } => bytes == 0 || self.journal.live_bytes() + beside + bytes <= limit,
         }
-        let (wanted, limit) = (parked.live_bytes(), Broker::live_limit_of(log));
-        wanted == 0 || wanted > limit || self.journal.live_bytes() + beside + wanted <= limit
+    }
+
+    /// The connection is the last in the line of what its first parked command waits for.
+    fn line_up<L: Log>(&mut self, index: ConnectionIndex, log: &L) {
+        let limit = Broker::live_limit_of(log);
+        let connection = &mut self.connections[index.0];
+        connection.place = connection.parked.front().map(|parked| self.parking.join(index, parked.need(limit)));
     }
 
     /// The slice cannot begin now: another connection is next.
-    pub fn pass_over(&mut self, slice: ParkedSlice) {
-        if let Some(place) = self.parking.iter().position(|index| *index == slice.connection) {
-            self.parking.remove(place);
-            self.parking.push_back(slice.connection);
+    pub fn pass_over<L: Log>(&mut self, slice: ParkedSlice, log: &L) {
+        if let Some(place) = self.connections[slice.connection.0].place.take() {
+            self.parking.leave(place);
+            self.line_up(slice.connection, log);
         }
     }
 
@@ -191,6 +208,9 @@ impl Broker {
         self.spooling.pressure = log.spool_use().pressure;
         let connection = &mut self.connections[index.0];
         let (port, handle) = (connection.port, connection.handle);
+        if let Some(place) = connection.place.take() {
+            self.parking.leave(place);
+        }
         let mut parked = std::mem::take(&mut connection.parked);
         for Parked { command, arena, .. } in parked.drain(..slice.commands.min(parked.len())) {
             self.parked_bytes -= command.parked_bytes();
@@ -201,7 +221,6 @@ impl Broker {
             self.parked_bytes -= parked.iter().map(|parked| parked.command.parked_bytes()).sum::<u64>();
             return;
         }
-        self.parking.retain(|parking| *parking != index);
         let connection = &mut self.connections[index.0];
         connection.parked.append(&mut parked);
         if connection.parked.is_empty() {
@@ -210,7 +229,7 @@ impl Broker {
             step.out.tell(port, Event::Unparked { connection: handle });
             return;
         }
-        self.parking.push_back(index);
+        self.line_up(index, step.log);
         let connection = &self.connections[index.0];
         if connection.settled - connection.settled_reported >= limits::SETTLED_REPORT_BYTES {
             self.report_settled(index, step);
@@ -218,9 +237,11 @@ impl Broker {
     }
 
     /// The connection is gone, and with it what it had parked, unanswered.
-    pub(crate) fn drop_parked<L: Log>(&mut self, index: ConnectionIndex, gone: &Connection, step: &mut Step<'_, L>) {
+    pub(crate) fn drop_parked<L: Log>(&mut self, gone: &Connection, step: &mut Step<'_, L>) {
+        if let Some(place) = gone.place {
+            self.parking.leave(place);
+        }
         if gone.is_parking {
-            self.parking.retain(|parking| *parking != index);
             self.parked_bytes -= gone.parked.iter().map(|parked| parked.command.parked_bytes()).sum::<u64>();
             step.out.tell(gone.port, Event::Unparked { connection: gone.handle });
         }

@@ -23,6 +23,7 @@ postrider_journal::planted_bugs! {
     ("limit-drops-async", "R24: a send without an answer that finds the journal full is dropped"),
     ("parked-overtaken", "R24: sends of a connection pass those of it that are parked"),
     ("parked-forgotten", "R24: what is parked stays so, though there is room again"),
+    ("parked-line-sticks", "R24: who needs little does not pass the many before it for whom there is no room"),
     ("parked-uncounted", "R39: what goes on of the parked sends does not count the sequences that it takes"),
     ("limit-stops-ports", "R24: nothing is taken from the ports while much is alive in the journal"),
     ("unbounded-handle", "R25: jobs run to their end within one turn"),

@@ -101,7 +101,7 @@ impl Broker {
         let SpoolUse { pressure, eased, .. } = step.log.spool_use();
         self.spooling.pressure = pressure;
         let before = self.spooling.is_scarce;
-        self.spooling.is_scarce = pressure != Pressure::None || (!eased && !self.parking.is_empty());
+        self.spooling.is_scarce = pressure != Pressure::None || (!eased && self.parking.waits_for(Store::Spool));
         if !self.spooling.is_scarce {
             return false;
         }

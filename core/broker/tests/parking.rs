@@ -3,7 +3,7 @@
 use crate::log::TestLog;
 use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::{Config, WhenFull};
-use postrider_journal::body_crc;
+use postrider_journal::{Pressure, body_crc};
 use postrider_model::command::{AcknowledgeKind, LastDelivered, Publish, Request};
 use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event, Sequence};
 
@@ -176,4 +176,52 @@ fn a_parked_goodbye_counts_what_tells_of_its_temporary_destinations() {
     world.settle();
     assert!(world.events(0).contains(&Event::Reply { connection, correlation: 22 }));
     assert_eq!(world.broker.statistics().connections, 3);
+}
+
+/// Twenty connections with something large that waits for the journal, in which there is room for little.
+fn behind_twenty(park: impl Fn(&mut World)) -> World {
+    let config = Config { reservation: 200_000, ..Config::default() };
+    let mut world = full_with(config, TestLog::new(8 * (32 << 10) + 400_000, 32 << 10), 1_000);
+    for connection in 10..30 {
+        world.connect(0, connection, &connection.to_string());
+        send_parked(&mut world, connection, &"z".repeat(20_000), Request::default());
+    }
+    world.connect(0, 30, "the last");
+    park(&mut world);
+    world.connect(1, 8, "taker");
+    world.consume(1, 8, 5, &queue("q"), 10);
+    world.settle();
+    let last = world.got(1).last().unwrap().sequence.0;
+    world.acknowledge(1, 8, 5, AcknowledgeKind::Standard, (0, last), 10);
+    world.settle();
+    world.disconnect(1, handle(8), true);
+    world.settle();
+    world
+}
+
+fn is_unparked(world: &mut World, connection: u32) -> bool {
+    world.events(0).contains(&Event::Unparked { connection: handle(connection) })
+}
+
+#[test]
+pub fn whoever_needs_little_passes_those_who_need_more_than_there_is() {
+    let mut world = behind_twenty(|world| send_parked(world, 30, &"w".repeat(1_000), Request::default()));
+    assert!(is_unparked(&mut world, 30), "there is room for it, however many stand before it");
+    assert_eq!(drained(&mut world).iter().filter(|text| *text == "z").count(), 20, "the others when there is room");
+}
+
+#[test]
+fn whoever_waits_for_the_spool_does_not_wait_for_the_journal() {
+    let mut world = behind_twenty(|world| {
+        let to = [queue("passing")];
+        world.send(0, 30, &to[0], "fills a segment", false);
+        world.log.spool_limit = Some((0, Pressure::Full));
+        world.idle();
+        let bytes = record(&to, b"w", false, 0, 0);
+        world.send_as(0, handle(30), &to, false, (&bytes, 0), Request::default());
+        world.settle();
+        assert!(!is_unparked(world, 30));
+        world.log.spool_limit = None;
+    });
+    assert!(is_unparked(&mut world, 30), "the spool has room again");
 }

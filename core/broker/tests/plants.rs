@@ -28,6 +28,7 @@ fn is_seen() -> Option<&'static str> {
         ("bounds", waiting::a_turn_does_a_bounded_amount),
         ("limit", space::at_the_limit_those_who_wait_are_refused_and_the_others_paused),
         ("parked", parking::what_makes_room_passes_parked_sends_and_what_depends_on_them_waits),
+        ("parked lines", parking::whoever_needs_little_passes_those_who_need_more_than_there_is),
         ("parked places", parking::parked_sends_count_the_places_that_are_defined_behind_others),
         ("cold", space::cold_messages_are_asked_for_and_sent_when_they_come),
         ("space", model::the_log_follows_what_lives),

@@ -32,6 +32,7 @@ const ELSEWHERE: &[&str] = &[
     "spool-without-bound",
     "slow-subscriber-pins",
     "parked-uncounted",
+    "parked-line-sticks",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.

@@ -32,6 +32,9 @@ const UNHURRIED_NANOS_WHEN_SHORT: u64 = 1_000_000_000;
 /// Batches of deliveries that one turn makes for a port at most.
 const DELIVERY_BATCHES: usize = 2;
 
+/// Connections whose parked sends the journal has no place for, that are passed over in one turn.
+const PASSED_OVER: usize = 8;
+
 /// What a turn says to the owner of its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turned {
@@ -253,16 +256,18 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// Sends that had found the journal full go on, as far as there is room: one slice a turn, before newer ones can take it.
     fn resume_parked(&mut self, now: Now) -> bool {
         self.parked_wait = false;
-        for most in [limits::BATCH_COMMANDS, 1] {
-            let Some(slice) = self.broker.parked_slice(most, &self.logs) else { return false };
-            let short = self.logs.journal.room_when_short();
-            let fits = short.is_none_or(|room| slice.bound.frame_bytes() <= room);
-            if fits && self.logs.journal.begin(slice.bound).is_ok() {
-                self.broker.unpark(slice, now, &mut self.logs, &mut self.outbox);
-                return true;
-            }
-            if most == 1 {
-                self.broker.pass_over(slice);
+        for _ in 0..PASSED_OVER {
+            for most in [limits::BATCH_COMMANDS, 1] {
+                let Some(slice) = self.broker.parked_slice(most, &self.logs) else { return false };
+                let short = self.logs.journal.room_when_short();
+                let fits = short.is_none_or(|room| slice.bound.frame_bytes() <= room);
+                if fits && self.logs.journal.begin(slice.bound).is_ok() {
+                    self.broker.unpark(slice, now, &mut self.logs, &mut self.outbox);
+                    return true;
+                }
+                if most == 1 {
+                    self.broker.pass_over(slice, &self.logs);
+                }
             }
         }
         self.parked_wait = true;

@@ -1,0 +1,129 @@
+//! Connections with parked commands, a line for each log: who is next, and who needs least (R24).
+
+use crate::log::Store;
+use crate::messages::ConnectionIndex;
+use crate::plant::planted;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the first parked command of a connection waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Need {
+    /// The log that had no room.
+    pub store: Store,
+    /// Bytes that it needs below the limit of what may live.
+    pub bytes: u64,
+}
+
+/// A connection's place in its line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    need: Need,
+    turn: u64,
+}
+
+#[derive(Default)]
+struct Line {
+    by_turn: BTreeMap<u64, ConnectionIndex>,
+    /// Bytes and turn: whoever needs least can go on if anybody can.
+    by_need: BTreeSet<(u64, u64)>,
+}
+
+impl Line {
+    /// The first of the line, and behind them who needs least.
+    fn next(&self, most: usize) -> impl Iterator<Item = (u64, ConnectionIndex)> {
+        let least = self.by_need.first().and_then(|(_, turn)| Some((*turn, *self.by_turn.get(turn)?)));
+        let least = least.filter(|_| !planted("parked-line-sticks"));
+        self.by_turn.iter().take(most).map(|(turn, index)| (*turn, *index)).chain(least)
+    }
+}
+
+/// The lines. Whoever is taken out and comes again is the last of its line.
+#[derive(Default)]
+pub(crate) struct Lines {
+    journal: Line,
+    spool: Line,
+    next_turn: u64,
+}
+
+impl Lines {
+    pub fn is_empty(&self) -> bool {
+        !self.waits_for(Store::Journal) && !self.waits_for(Store::Spool)
+    }
+
+    /// Whether somebody waits for room in this log.
+    pub fn waits_for(&self, store: Store) -> bool {
+        !self.line(store).by_turn.is_empty()
+    }
+
+    pub fn join(&mut self, index: ConnectionIndex, need: Need) -> Place {
+        self.next_turn += 1;
+        let turn = self.next_turn;
+        let line = self.line_mut(need.store);
+        line.by_turn.insert(turn, index);
+        line.by_need.insert((need.bytes, turn));
+        Place { need, turn }
+    }
+
+    pub fn leave(&mut self, place: Place) {
+        let line = self.line_mut(place.need.store);
+        line.by_turn.remove(&place.turn);
+        line.by_need.remove(&(place.need.bytes, place.turn));
+    }
+
+    /// Who is to be looked at: the first `most` of each line, in turn, and those who need least.
+    pub fn next(&self, most: usize) -> Vec<ConnectionIndex> {
+        let mut next: Vec<(u64, ConnectionIndex)> = self.journal.next(most).chain(self.spool.next(most)).collect();
+        next.sort_by_key(|(turn, _)| *turn);
+        next.dedup_by_key(|(turn, _)| *turn);
+        next.into_iter().map(|(_, index)| index).collect()
+    }
+
+    fn line(&self, store: Store) -> &Line {
+        match store {
+            Store::Journal => &self.journal,
+            Store::Spool => &self.spool,
+        }
+    }
+
+    fn line_mut(&mut self, store: Store) -> &mut Line {
+        match store {
+            Store::Journal => &mut self.journal,
+            Store::Spool => &mut self.spool,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn indices(next: Vec<ConnectionIndex>) -> Vec<u32> {
+        next.into_iter().map(|index| index.0).collect()
+    }
+
+    #[test]
+    fn the_first_of_each_line_and_those_who_need_least_are_next() {
+        let mut lines = Lines::default();
+        assert!(lines.is_empty() && lines.next(2).is_empty());
+        let need = |store, bytes| Need { store, bytes };
+        let places: Vec<Place> = (0..8)
+            .map(|number| {
+                let store = if number % 2 == 0 { Store::Journal } else { Store::Spool };
+                lines.join(ConnectionIndex(number), need(store, u64::from(100 - number)))
+            })
+            .collect();
+        assert_eq!(indices(lines.next(1)), [0, 1, 6, 7]);
+        assert_eq!(indices(lines.next(3)), [0, 1, 2, 3, 4, 5, 6, 7]);
+        for place in [0, 6] {
+            lines.leave(places[place]);
+        }
+        assert_eq!(indices(lines.next(1)), [1, 2, 4, 7]);
+        lines.join(ConnectionIndex(0), need(Store::Journal, 1));
+        assert_eq!(indices(lines.next(1)), [1, 2, 7, 0], "the last of its line, but with the least need");
+        for place in [2, 4] {
+            lines.leave(places[place]);
+        }
+        assert_eq!(indices(lines.next(5)), [1, 3, 5, 7, 0]);
+        assert!(lines.waits_for(Store::Journal) && lines.waits_for(Store::Spool));
+    }
+}
