@@ -9,7 +9,7 @@ use postrider_broker::{Broker, Mended};
 use postrider_dispatcher::wake::{Alarm, Waker};
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::spill::FileSpill;
-use postrider_journal::{FileStorage, GivenUp, Journal, Medium, OpenError, Recovery, Spool, SpoolConfig};
+use postrider_journal::{Damage, FileStorage, GivenUp, Journal, Medium, OpenError, Recovery, Spool, SpoolConfig};
 use postrider_model::Now;
 
 use crate::args::StorageWay;
@@ -61,9 +61,10 @@ pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) 
 
     let mut broker = Broker::new(broker_settings(config, identity));
     let journal = recover(storage, config, &mut broker)?;
-    report(journal.recovery());
+    let mended = broker.recovered(now, journal.recovery().damages);
+    report(journal.recovery(), &broker);
     report_given_up(journal.recovery(), config);
-    report_mended(&broker.recovered(now, journal.recovery().damages));
+    report_mended(&mended);
     let spool = Spool::new(spill, spool_settings(config, journal.spool_budget()));
     Ok(Stores { broker, journal, spool, workers })
 }
@@ -94,20 +95,18 @@ fn warn_of_readers(directory: &Path) {
 }
 
 /// What recovery found that is not as it should be: loudly, nothing is lost in silence.
-fn report(recovery: &Recovery) {
-    for damage in recovery.damage.iter().take(20) {
-        tracing::error!(
-            file = damage.file,
-            offset = damage.offset,
-            bytes = damage.len,
-            sequence = damage.sequence,
-            "damaged in the journal: {:?}",
-            damage.kind
-        );
+fn report(recovery: &Recovery, broker: &Broker) {
+    for damage in &recovery.damage {
+        let Damage { file, offset, len: bytes, sequence, kind, .. } = damage;
+        let lost = broker.lost(damage);
+        let lost = lost.map(|message| format!(": {message} is lost, unless it was acknowledged or moved"));
+        tracing::error!(file, offset, bytes, sequence, "damaged in the journal: {kind:?}{}", lost.unwrap_or_default());
     }
     if recovery.damages > 0 {
+        let not_listed = recovery.damages - recovery.damage.len() as u64;
         tracing::error!(
             damages = recovery.damages,
+            not_listed,
             "the journal is damaged: records that were hit are lost, and what they did with them; messages may come again, and are marked redelivered"
         );
     }

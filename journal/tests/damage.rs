@@ -30,6 +30,9 @@ fn a_damaged_body_costs_its_record() {
         (Some(1), homes[1].position.0, DamageKind::Body)
     );
     assert_eq!(damage[0].file, "segment-0000000000000000");
+    let mut found = body(1);
+    found[50] ^= 0x20;
+    assert_eq!((&damage[0].meta[..], &damage[0].head), (b"some meta".as_slice(), &found), "what is left of it");
 }
 
 #[test]
@@ -58,6 +61,20 @@ fn a_damaged_frame_header_costs_nothing() {
     for (sequence, home) in seen {
         assert_eq!(home, homes[sequence as usize], "homes do not change");
     }
+}
+
+#[test]
+fn a_frame_without_header_and_directory_is_lost_and_its_records_are_named() {
+    let (mut storage, homes) = written();
+    storage.rot(FIRST, frame_of(homes[5]) + 50);
+    let marker = (frame_of(homes[5]) + 64 + 5 * 120).next_multiple_of(8);
+    (0..8).for_each(|offset| storage.rot(FIRST, marker + offset));
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), all_but(&[5, 6, 7, 8, 9]));
+    let damage = &journal.recovery().damage;
+    assert_eq!(damage[0].kind, DamageKind::Frame);
+    let named: Vec<_> = damage[1..].iter().map(|damage| (damage.kind, damage.sequence, damage.head.clone())).collect();
+    assert_eq!(named, (5..10).map(|sequence| (DamageKind::Entry, Some(sequence), body(sequence))).collect::<Vec<_>>());
 }
 
 #[test]

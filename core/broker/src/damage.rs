@@ -8,8 +8,8 @@ use crate::jobs::acknowledgement_bound;
 use crate::log::{Log, Store};
 use crate::messages::{MessageIndex, NOWHERE};
 use crate::plant::planted;
-use crate::records::kind;
-use postrider_journal::{Kept, Record, Remains};
+use crate::records::{Placement, kind, read_message};
+use postrider_journal::{Damage, Kept, Record, Remains};
 use postrider_model::record::Tag;
 use postrider_model::{Destination, DestinationKind, MessageView, Sequence};
 
@@ -116,24 +116,54 @@ impl Broker {
     /// One line that says which message it is, as far as that can be read.
     fn about(&self, index: MessageIndex, remains: &Remains) -> String {
         let message = self.message(index);
-        let Destination { kind, name } = &self.destinations.get(message.destination).destination;
-        let scheme = match kind {
-            DestinationKind::Queue => "queue",
-            DestinationKind::Topic => "topic",
-            DestinationKind::TemporaryQueue => "temp-queue",
-            DestinationKind::TemporaryTopic => "temp-topic",
-        };
+        let destination = told(&self.destinations.get(message.destination).destination);
         let log = if message.store == Store::Journal { "journal" } else { "spool" };
         format!(
-            "message {} of {scheme}://{}, sequence {}, at position {} of the {log}, in {} at {}",
+            "message {} of {destination}, sequence {}, at position {} of the {log}, in {} at {}",
             message_id(remains.bytes.get(HEADER_BYTES..).unwrap_or_default()),
-            String::from_utf8_lossy(name).escape_debug(),
             message.sequence,
             message.position,
             remains.file,
             remains.offset,
         )
     }
+
+    /// Which message a start lost with a record, as far as that can be read of its remains: id and destinations. To be asked when all
+    /// records are recovered.
+    #[must_use]
+    pub fn lost(&self, damage: &Damage) -> Option<String> {
+        let view = MessageView::of_remains(&damage.head)?;
+        let mut placements = Vec::new();
+        let sequence = Sequence(damage.sequence.unwrap_or_default());
+        let placed = read_message(&damage.meta, sequence, &mut placements).is_ok();
+        let known = |placement: &Placement| self.destinations.by_id(placement.destination);
+        let mut destinations: Vec<String> = placements
+            .iter()
+            .filter(|_| placed)
+            .filter_map(|placement| Some(told(&self.destinations.get(known(placement)?).destination)))
+            .take(MOST_DESTINATIONS)
+            .collect();
+        if destinations.is_empty() {
+            let said = view.destination_field(Tag::Destination);
+            destinations.extend(said.map(|(kind, name)| told(&Destination::new(kind, name))));
+        }
+        let destinations =
+            if destinations.is_empty() { "a destination that cannot be read".into() } else { destinations.join(", ") };
+        Some(format!("message {} of {destinations}", message_id(&damage.head)))
+    }
+}
+
+/// Destinations of one message that a line of the log names.
+const MOST_DESTINATIONS: usize = 8;
+
+fn told(Destination { kind, name }: &Destination) -> String {
+    let scheme = match kind {
+        DestinationKind::Queue => "queue",
+        DestinationKind::Topic => "topic",
+        DestinationKind::TemporaryQueue => "temp-queue",
+        DestinationKind::TemporaryTopic => "temp-topic",
+    };
+    format!("{scheme}://{}", String::from_utf8_lossy(name).escape_debug())
 }
 
 fn message_crc(broker: &Broker, index: MessageIndex) -> u32 {
@@ -155,11 +185,13 @@ fn aside_bytes(about: &str, (sequence, position, crc): (Sequence, u64, u32), rem
 
 /// The message's id as clients see it. Its bytes may be the damaged ones.
 fn message_id(record: &[u8]) -> String {
-    let Ok(view) = MessageView::parse(record) else { return "whose id cannot be read".to_owned() };
-    if let Some(text) = view.field(Tag::TextView) {
+    let view = MessageView::of_remains(record);
+    if let Some(text) = view.as_ref().and_then(|view| view.field(Tag::TextView)) {
         return String::from_utf8_lossy(text).escape_debug().to_string();
     }
-    let connection = view.field(Tag::ProducerConnection).unwrap_or_default();
+    let Some((view, connection)) = view.and_then(|view| Some((view, view.field(Tag::ProducerConnection)?))) else {
+        return "whose id cannot be read".to_owned();
+    };
     let header = view.header();
     format!(
         "{}:{}:{}:{}",

@@ -3,6 +3,7 @@
 use crate::log::Stored;
 use crate::world::{World, handle, queue, record, wanted};
 use postrider_broker::records::kind;
+use postrider_journal::{Damage, DamageKind, SegmentNumber};
 use postrider_model::{Command, Destination};
 
 /// Two queues with messages, the first of which was sent to alone.
@@ -19,6 +20,40 @@ fn two_queues() -> World {
 
 fn names(stored: &Stored, name: &str) -> bool {
     stored.kind == kind::DESTINATION && stored.meta.ends_with(name.as_bytes())
+}
+
+fn damage(stored: &Stored, meta: &[u8], head: &[u8]) -> Damage {
+    Damage {
+        file: "segment-0000000000000000".into(),
+        segment: SegmentNumber(0),
+        offset: 0,
+        len: head.len() as u64,
+        sequence: Some(stored.sequence),
+        kind: DamageKind::Body,
+        meta: meta.to_vec(),
+        head: head.to_vec(),
+    }
+}
+
+#[test]
+pub fn a_message_that_a_start_loses_is_named_as_far_as_it_can_be_read() {
+    let message = |stored: &&Stored| stored.kind == kind::MESSAGE;
+    let (world, _) = two_queues().crash_without(|_| false);
+    let stored = world.log.records.iter().find(message).unwrap();
+    let lost = |meta: &[u8], head: &[u8]| world.broker.lost(&damage(stored, meta, head));
+    let whole = lost(&stored.meta, &stored.body).unwrap();
+    assert!(whole.starts_with("message ") && whole.ends_with(" of queue://orders"), "{whole}");
+    let id = whole.trim_end_matches(" of queue://orders");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        id.matches(':').count() >= 3 && text(&stored.body).contains(id["message ".len()..].split(':').next().unwrap())
+    );
+    // Cut, without what the directory said of it, and with nothing that makes sense.
+    assert_eq!(lost(&[], &stored.body[..stored.body.len() - 1]).as_ref(), Some(&whole));
+    let unread = "message whose id cannot be read of a destination that cannot be read";
+    assert_eq!(lost(&[], &[0xFF; 90]).as_deref(), Some(unread));
+    assert_eq!(lost(&stored.meta, &[0xFF; 90]).as_deref(), Some("message whose id cannot be read of queue://orders"));
+    assert_eq!(lost(&stored.meta, &[]), None, "nothing is known of it");
 }
 
 fn texts_of(world: &mut World, destination: &Destination) -> Vec<String> {

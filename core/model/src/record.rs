@@ -186,6 +186,15 @@ impl<'a> MessageView<'a> {
         Ok(MessageView { bytes, fixed, fields_end, properties_end })
     }
 
+    /// Takes what is left of a record, or the beginning of one: header and fields can be asked for, as far as they are there. What they say
+    /// may be wrong.
+    #[must_use]
+    pub fn of_remains(bytes: &'a [u8]) -> Option<MessageView<'a>> {
+        let fixed = bytes.first_chunk::<HEADER_BYTES>()?;
+        let fields_end = HEADER_BYTES.saturating_add(read_u32(fixed, 64) as usize).min(bytes.len());
+        Some(MessageView { bytes, fixed, fields_end, properties_end: fields_end })
+    }
+
     /// The whole record.
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {

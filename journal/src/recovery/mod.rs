@@ -29,6 +29,7 @@ use crate::storage::{Storage, Unreadable};
 use crate::trouble::Troubles;
 use crate::watermark::Watermarks;
 use directory::{Directory, Found};
+use report::Hit;
 pub use report::{Cut, Damage, DamageKind, GivenUp, Recovery};
 pub(crate) use scan::Scan;
 use tail::Tail;
@@ -219,14 +220,14 @@ impl<S: Storage> Recovering<'_, S> {
         visit: &mut Visit<'_>,
     ) -> (u32, Vec<give_up::Region>) {
         let Some(key) = found.key() else {
-            self.report.add_damage(&found.name, found.number, 0, found.bytes, None, DamageKind::Segment);
+            self.report.add_damage(&found.name, found.number, (0, found.bytes), Hit::default(), DamageKind::Segment);
             return (0, Vec::new());
         };
         if found.placeholder {
-            self.report.add_damage(&found.name, found.number, 0, found.bytes, None, DamageKind::GivenUp);
+            self.report.add_damage(&found.name, found.number, (0, found.bytes), Hit::default(), DamageKind::GivenUp);
         }
         if !found.intact {
-            self.report.add_damage(&found.name, found.number, 0, COPIES, None, DamageKind::SegmentHeader);
+            self.report.add_damage(&found.name, found.number, (0, COPIES), Hit::default(), DamageKind::SegmentHeader);
         }
         let scan = Scan { bytes: writer.bytes(0, writer.len()), start: found.start, key, table: self.table };
         let report = &mut self.report;

@@ -5,6 +5,9 @@ use crate::position::{Position, SegmentNumber};
 /// Damages listed at most; all are counted.
 const MAX_DAMAGES: usize = 10_000;
 
+/// Bytes of meta and body that are kept of each: enough to say which record it was.
+const HEAD: usize = 1024;
+
 /// What a recovery found.
 #[derive(Clone, Debug, Default)]
 pub struct Recovery {
@@ -43,6 +46,18 @@ pub struct Damage {
     pub sequence: Option<u64>,
     /// What was hit.
     pub kind: DamageKind,
+    /// The record's meta, where it can be told.
+    pub meta: Vec<u8>,
+    /// The first bytes of the record's body, as they were found.
+    pub head: Vec<u8>,
+}
+
+/// What is known of a record that is damaged.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Hit<'a> {
+    pub sequence: Option<u64>,
+    pub meta: &'a [u8],
+    pub body: &'a [u8],
 }
 
 /// What a damage hit.
@@ -89,14 +104,24 @@ impl Recovery {
         &mut self,
         file: &str,
         segment: SegmentNumber,
-        offset: u64,
-        len: u64,
-        sequence: Option<u64>,
+        (offset, len): (u64, u64),
+        hit: Hit<'_>,
         kind: DamageKind,
     ) {
         self.damages += 1;
         if self.damage.len() < MAX_DAMAGES {
-            self.damage.push(Damage { file: file.to_owned(), segment, offset, len, sequence, kind });
+            let first = |bytes: &[u8]| bytes.iter().take(HEAD).copied().collect();
+            let (meta, head) = (first(hit.meta), first(hit.body));
+            self.damage.push(Damage {
+                file: file.to_owned(),
+                segment,
+                offset,
+                len,
+                sequence: hit.sequence,
+                kind,
+                meta,
+                head,
+            });
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::frame::{BODY_HEADER, BodyHeader, Entry, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Record};
 use crate::position::{Home, Position, SegmentNumber};
 use crate::recovery::give_up::Region;
+use crate::recovery::report::Hit;
 use crate::recovery::scan::{Scan, entries, good_body};
 use crate::recovery::{DamageKind, Recovery};
 
@@ -104,29 +105,34 @@ impl Walk<'_, '_> {
 
     /// Visits a record if its body is good.
     fn record(&mut self, remains: Remains, entry: &Entry<'_>) {
-        let body = self.scan.body(remains.frame, remains.end, entry).filter(|body| good_body(body, entry.body_crc));
+        let body = self.scan.body(remains.frame, remains.end, entry);
         let position = remains.frame + u64::from(entry.body_offset);
-        match body {
+        match body.filter(|body| good_body(body, entry.body_crc)) {
             Some(body) => {
                 let home = Home { position, segment: self.segment, ordinal: self.ordinal, len: entry.body_len };
                 self.report.records += 1;
                 self.report.bytes += body.len() as u64;
                 (self.visit)(&entry.record(body), home);
             }
-            None => self.damage(position, u64::from(entry.body_len), Some(entry.sequence), DamageKind::Body),
+            None => {
+                let hit = Hit { sequence: Some(entry.sequence), meta: entry.meta, body: body.unwrap_or_default() };
+                self.damage(position, u64::from(entry.body_len), hit, DamageKind::Body);
+            }
         }
     }
 
     /// A frame without its header: it reaches to the next one.
     fn lost_header(&mut self, position: Position, limit: Position) -> Position {
         let next = self.scan.next_header(position + 8, limit).map_or(limit, |header| header.position);
-        self.damage(position, next - position, None, DamageKind::Frame);
+        self.damage(position, next - position, Hit::default(), DamageKind::Frame);
         let marker = self.scan.seed(position).marker(position);
         let region = self.scan.range(position, next);
         if let Some(offset) = region.windows(MARKER).position(|bytes| bytes == marker) {
             self.salvage(Remains { frame: position, end: next }, position + offset as u64);
         } else if self.never_written(position, region) {
             self.unwritten.push(Region { from: position, to: next });
+        } else {
+            self.name_lost_bodies(Remains { frame: position, end: next }, next, &[]);
         }
         next
     }
@@ -162,13 +168,13 @@ impl Walk<'_, '_> {
             at = place + entry.encoded_len() as u64;
         }
         self.ordinal = first_ordinal + next_index;
-        if lost || at != remains.end {
-            self.name_lost_bodies(remains, directory, &good_bodies);
+        if (lost || at != remains.end) && !self.name_lost_bodies(remains, directory, &good_bodies) {
+            self.damage(directory, remains.end - directory, Hit::default(), DamageKind::Directory);
         }
     }
 
-    /// Bodies follow one another, each behind its header: those that no entry names are lost, and known by it.
-    fn name_lost_bodies(&mut self, remains: Remains, directory: Position, good: &[u32]) {
+    /// Bodies follow one another, each behind its header: those that no entry names are lost, and known by it. Whether there were some.
+    fn name_lost_bodies(&mut self, remains: Remains, directory: Position, good: &[u32]) -> bool {
         let mut start = remains.frame + FRAME_HEADER as u64;
         let mut named = false;
         while start + BODY_HEADER as u64 <= directory {
@@ -177,16 +183,16 @@ impl Walk<'_, '_> {
             let body = start + BODY_HEADER as u64;
             if good.binary_search(&((body - remains.frame) as u32)).is_err() {
                 named = true;
-                self.damage(body, u64::from(header.len), Some(header.sequence), DamageKind::Entry);
+                let found = self.scan.range(body, directory.min(body + u64::from(header.len)));
+                let hit = Hit { sequence: Some(header.sequence), meta: &[], body: found };
+                self.damage(body, u64::from(header.len), hit, DamageKind::Entry);
             }
             start = body + u64::from(header.len);
         }
-        if !named {
-            self.damage(directory, remains.end - directory, None, DamageKind::Directory);
-        }
+        named
     }
 
-    fn damage(&mut self, position: Position, len: u64, sequence: Option<u64>, kind: DamageKind) {
-        self.report.add_damage(self.name, self.segment, position - self.scan.start, len, sequence, kind);
+    fn damage(&mut self, position: Position, len: u64, hit: Hit<'_>, kind: DamageKind) {
+        self.report.add_damage(self.name, self.segment, (position - self.scan.start, len), hit, kind);
     }
 }
