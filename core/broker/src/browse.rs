@@ -82,7 +82,7 @@ impl Broker {
                 Ok(()) => self.consumers[index.0].outstanding += 1,
                 Err(Absent::Damaged) => {}
                 Err(Absent::Cold) => {
-                    self.cold_consumers.push(index);
+                    self.wait_for(index, Take::NoBytes);
                     return false;
                 }
             }

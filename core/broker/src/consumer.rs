@@ -29,7 +29,7 @@ pub(crate) enum ConsumerKind {
 pub(crate) enum Standing {
     /// Among those that the destination serves.
     Served,
-    /// Listed in `starved`: the consumer could not take when its turn came.
+    /// Listed in `starved`, as the consumer could not take when its turn came, or in `cold`.
     Starved,
     /// The destination is gone.
     Gone,
@@ -73,6 +73,8 @@ pub(crate) struct Consumer {
     pub free_subscriptions: Vec<u32>,
     /// Subscriptions that wait for this consumer, the oldest first.
     pub starved: VecDeque<u32>,
+    /// Subscriptions whose next message has no bytes here: they wait for this consumer again when there is news of them.
+    pub cold: Vec<u32>,
     /// In dispatch order.
     pub in_flight: Deque<InFlight>,
     /// Sequences in flight rise.
@@ -97,6 +99,7 @@ pub(crate) struct Consumer {
     pub hungry: bool,
     pub waits_for_window: bool,
     pub waits_for_room: bool,
+    pub waits_for_bytes: bool,
     pub browse: Option<Box<Browse>>,
     pub identity: Box<[u8]>,
 }
@@ -174,6 +177,7 @@ impl Broker {
             subscriptions: Vec::new(),
             free_subscriptions: Vec::new(),
             starved: VecDeque::new(),
+            cold: Vec::new(),
             in_flight: Deque::default(),
             sorted: true,
             outstanding: 0,
@@ -188,6 +192,7 @@ impl Broker {
             hungry: false,
             waits_for_window: false,
             waits_for_room: false,
+            waits_for_bytes: false,
             browse: (kind == ConsumerKind::Browser).then(Box::default),
             identity: open.identity.clone(),
         };

@@ -19,6 +19,8 @@ pub(crate) enum Take {
     NoWindow,
     /// Not before its port's ring has room.
     NoRoom,
+    /// Not before there is news of the bytes of what it is to get next.
+    NoBytes,
 }
 
 impl Consumer {
@@ -77,6 +79,10 @@ impl Broker {
             Take::NoRoom if !consumer.waits_for_room => {
                 consumer.waits_for_room = true;
                 self.ports[usize::from(consumer.port.0)].blocked.push(index);
+            }
+            Take::NoBytes if !consumer.waits_for_bytes => {
+                consumer.waits_for_bytes = true;
+                self.cold_consumers.push(index);
             }
             _ => {}
         }

@@ -258,7 +258,10 @@ impl Broker {
     pub(crate) fn starve(&mut self, member: Member, lacking: Take) {
         let consumer = &mut self.consumers[member.consumer.0];
         consumer.subscriptions[member.subscription as usize].standing = Standing::Starved;
-        consumer.starved.push_back(member.subscription);
+        match lacking {
+            Take::NoBytes => consumer.cold.push(member.subscription),
+            _ => consumer.starved.push_back(member.subscription),
+        }
         self.wait_for(member.consumer, lacking);
     }
 

@@ -130,7 +130,7 @@ impl Broker {
         {
             return true;
         }
-        if consumer.hungry || self.cold_consumers.contains(&index) {
+        if consumer.hungry || consumer.waits_for_bytes {
             return true;
         }
         let served = consumer

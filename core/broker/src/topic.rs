@@ -383,10 +383,7 @@ impl Broker {
                 match self.send(member.consumer, entry.message, step) {
                     Ok(()) => self.consumers[member.consumer.0].outstanding += 1,
                     Err(Absent::Damaged) if self.set_aside(entry.message, step).is_ok() => {}
-                    Err(Absent::Cold | Absent::Damaged) => {
-                        self.cold_consumers.push(member.consumer);
-                        break Take::NoCredit;
-                    }
+                    Err(Absent::Cold | Absent::Damaged) => break Take::NoBytes,
                 }
             }
             cursor += 1;

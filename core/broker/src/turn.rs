@@ -247,8 +247,12 @@ impl Broker {
                 self.schedule(index);
             }
         }
-        for consumer in std::mem::take(&mut self.cold_consumers) {
-            self.wake(consumer);
+        for index in std::mem::take(&mut self.cold_consumers) {
+            if let Some(consumer) = self.consumers.get_mut(index.0) {
+                consumer.waits_for_bytes = false;
+                consumer.starved.extend(consumer.cold.drain(..));
+                self.wake(index);
+            }
         }
     }
 

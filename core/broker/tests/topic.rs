@@ -412,3 +412,35 @@ pub fn an_asynchronous_failure_is_told_without_being_asked() {
     let events = world.events(0);
     assert!(matches!(&events[..], [Event::Failed { correlation: None, .. }]), "{events:?}");
 }
+
+/// What it is to get next lies on the disk: it is asked for once, and not again and again until the turn's steps are gone.
+#[test]
+pub fn a_subscriber_that_waits_for_bytes_is_not_looked_at_until_they_come() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &topic("t"), 2);
+    world.consume(0, 1, 6, &topic("t"), 1_000);
+    let text = "x".repeat(1_000);
+    (0..100).for_each(|_| world.send(0, 1, &topic("t"), &text, false));
+    assert_eq!(world.got(0).len(), 102);
+    world.log.spool_cold = (0..100).collect();
+    world.acknowledge(0, 1, 5, Standard, (0, 0), 2);
+    assert_eq!(world.log.asked.len(), 1);
+    // Others go on, with what is in memory.
+    world.consume(0, 1, 7, &queue("other"), 1);
+    world.send(0, 1, &queue("other"), "at once", true);
+    world.settle();
+    assert_eq!(world.texts(0), ["at once"]);
+    assert_eq!(world.log.asked.len(), 1);
+    world.log.spool_cold.clear();
+    world.broker.fetched();
+    world.idle();
+    assert_eq!(world.got(0).len(), 2);
+    // The same for one that leaves meanwhile.
+    world.log.spool_cold = (0..100).collect();
+    world.acknowledge(0, 1, 5, Standard, (0, 0), 2);
+    world.close_consumer(0, 1, 5, LastDelivered::Unknown);
+    world.broker.fetched();
+    world.idle();
+    assert_eq!((world.log.asked.len(), world.broker.statistics().messages), (2, 1), "the queue's is left");
+}

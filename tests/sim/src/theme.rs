@@ -4,7 +4,7 @@ use postrider_broker::WindowSizes;
 use postrider_journal::Medium;
 
 use crate::ledger::Sizes;
-use crate::plan::{SeedPlan, queues};
+use crate::plan::SeedPlan;
 use crate::random::Random;
 use crate::schedule::{MICRO, MILLI};
 
@@ -129,7 +129,6 @@ fn dead_letters(plan: &mut SeedPlan) {
         client.persistent = 100;
         client.deep = true;
         client.think_nanos = 500 * MICRO;
-        client.places = queues();
         client.gives_up = 12;
         client.hoards = 95;
     }
