@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use crate::frame::{BODY_HEADER, BodyHeader, Seed, body_crc};
+use crate::frame::{BODY_HEADER, body_crc};
 use crate::image::{Extent, Image};
 use crate::pause::Pause;
 use crate::plant::planted;
@@ -127,11 +127,11 @@ impl Cold {
         }
     }
 
-    /// The body at `position`, of `len` bytes, checked: bytes from a disk are never passed on unchecked.
-    pub fn lookup(&self, segment: SegmentNumber, (position, len): (Position, u32), seed: Seed) -> Lookup {
-        let start = Position(position.0 - BODY_HEADER as u64);
+    /// The body at `position`, of `len` bytes, checked: bytes from a disk are never passed on unchecked. Its owner knows its checksum;
+    /// the header before it may be damaged.
+    pub fn lookup(&self, segment: SegmentNumber, (position, len): (Position, u32), crc: u32) -> Lookup {
         match self.holding(segment, position, len) {
-            Some(window) => check(&window.image, window.base, (start, len), seed),
+            Some(window) => check(&window.image, window.base, (position, len), crc),
             None => Lookup::Cold,
         }
     }
@@ -283,11 +283,9 @@ impl Window {
     }
 }
 
-/// The body of `len` bytes whose header is at `start`.
-fn check(image: &Arc<Image>, base: Position, (start, len): (Position, u32), seed: Seed) -> Lookup {
-    let bytes = image.bytes((start - base) as usize, BODY_HEADER + len as usize);
-    let header = BodyHeader::decode(bytes, start, seed).filter(|header| header.len == len);
-    let good = header.is_some_and(|header| body_crc(&bytes[BODY_HEADER..]) == header.crc);
+/// The body of `len` bytes at `position`.
+fn check(image: &Arc<Image>, base: Position, (position, len): (Position, u32), crc: u32) -> Lookup {
+    let good = body_crc(image.bytes((position - base) as usize, len as usize)) == crc;
     if good || planted("skip-body-crc") {
         return Lookup::Checked(Extent { base, image: Arc::clone(image) });
     }

@@ -224,14 +224,13 @@ impl<S: Storage> Journal<S> {
         soonest([self.cold.deadline(), self.aside.deadline(), self.preparing.deadline()])
     }
 
-    /// The memory that holds the body of `len` bytes at `position` (a [`Home`]'s).
-    pub fn extent(&mut self, position: Position, len: u32) -> Lookup {
+    /// The memory that holds the body of `len` bytes at `position` (a [`Home`]'s), with this checksum.
+    pub fn extent(&mut self, position: Position, len: u32, crc: u32) -> Lookup {
         let Some(segment) = self.segment_at(position) else { return Lookup::Damaged };
         if let Some(image) = &segment.image {
             return Lookup::Memory(Extent { base: segment.start, image: Arc::clone(image) });
         }
-        let seed = segment.seed(self.table.at(position));
-        let answer = self.cold.lookup(segment.number, (position, len), seed);
+        let answer = self.cold.lookup(segment.number, (position, len), crc);
         if matches!(answer, Lookup::Damaged) {
             self.statistics.damaged += 1;
             self.note_damage(position);

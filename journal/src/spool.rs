@@ -268,14 +268,14 @@ impl<P: Spill> Spool<P> {
         self.segment(number).map_or(0, |segment| segment.bytes)
     }
 
-    /// The memory that holds the body at `position` (a [`Home`]'s).
-    pub fn extent(&mut self, position: Position, len: u32) -> Lookup {
+    /// The memory that holds the body at `position` (a [`Home`]'s), with this checksum.
+    pub fn extent(&mut self, position: Position, len: u32, crc: u32) -> Lookup {
         let number = self.number_at(position);
         let base = Position(number.0 * self.config.segment_bytes);
         match self.segment(number) {
             None => Lookup::Damaged,
             Some(SpoolSegment { image: Some(image), .. }) => Lookup::Memory(Extent { base, image: Arc::clone(image) }),
-            Some(_) => self.cold.lookup(number, (position, len), self.seed()),
+            Some(_) => self.cold.lookup(number, (position, len), crc),
         }
     }
 

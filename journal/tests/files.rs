@@ -44,6 +44,10 @@ fn open(directory: &Path, medium: Medium) -> Result<Opened, OpenError> {
     Ok(Opened { journal, workers, seen })
 }
 
+fn crc(sequence: u64) -> u32 {
+    body_crc(&body(sequence))
+}
+
 fn body(sequence: u64) -> Vec<u8> {
     (0..1000 + sequence % 7).map(|index| (sequence * 31 + index) as u8).collect()
 }
@@ -131,7 +135,7 @@ fn cold_records_come_back_from_their_files() {
     let mut cold = 0;
     for (sequence, home) in homes.iter().enumerate().step_by(37) {
         let extent = loop {
-            match opened.journal.extent(home.position, home.len) {
+            match opened.journal.extent(home.position, home.len, crc(sequence as u64)) {
                 Lookup::Memory(extent) | Lookup::Checked(extent) => break extent,
                 Lookup::Damaged => panic!("{sequence} is damaged"),
                 Lookup::Cold => {
@@ -155,11 +159,11 @@ fn a_cold_record_that_rotted_is_not_delivered() {
     let file = std::fs::File::options().write(true).open(directory.path().join("segment-0000000000000000")).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, b"rot", homes[5].position.0 + 100).unwrap();
     file.sync_all().unwrap();
-    assert!(matches!(opened.journal.extent(homes[5].position, homes[5].len), Lookup::Cold));
+    assert!(matches!(opened.journal.extent(homes[5].position, homes[5].len, crc(5)), Lookup::Cold));
     opened.journal.fetch(homes[5].position, homes[5].len);
     opened.settle();
-    assert!(matches!(opened.journal.extent(homes[5].position, homes[5].len), Lookup::Damaged));
-    assert!(matches!(opened.journal.extent(homes[6].position, homes[6].len), Lookup::Checked(_)));
+    assert!(matches!(opened.journal.extent(homes[5].position, homes[5].len, crc(5)), Lookup::Damaged));
+    assert!(matches!(opened.journal.extent(homes[6].position, homes[6].len, crc(6)), Lookup::Checked(_)));
 }
 
 fn files_stay_open(medium: Medium) {
@@ -176,7 +180,7 @@ fn files_stay_open(medium: Medium) {
     for (sequence, home) in homes.iter().enumerate().step_by(50).take(8) {
         opened.journal.fetch(home.position, home.len);
         opened.settle();
-        let Lookup::Checked(extent) = opened.journal.extent(home.position, home.len) else {
+        let Lookup::Checked(extent) = opened.journal.extent(home.position, home.len, crc(sequence as u64)) else {
             panic!("{sequence} is not there");
         };
         assert_eq!(extent.bytes(home.position, home.len as usize), body(sequence as u64));

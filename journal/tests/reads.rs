@@ -62,7 +62,7 @@ fn wait(journal: &mut Journal<FakeStorage>, from: u64, nanos: u64, wanted: Optio
 }
 
 fn is_there(journal: &mut Journal<FakeStorage>, home: Home, sequence: u64) -> bool {
-    match journal.extent(home.position, home.len) {
+    match journal.extent(home.position, home.len, body_crc(&body(sequence))) {
         Lookup::Memory(extent) | Lookup::Checked(extent) => {
             assert_eq!(extent.bytes(home.position, BODY), body(sequence));
             true
@@ -162,13 +162,25 @@ fn a_segment_that_cannot_be_read_goes_when_nothing_in_it_is_needed() {
 }
 
 #[test]
+fn a_body_is_good_though_the_header_before_it_has_rotted() {
+    let (mut journal, homes) = cold_journal();
+    for byte in 1..=20 {
+        journal.storage_mut().rot(SegmentNumber(0), homes[5].position.0 as usize - byte);
+    }
+    journal.fetch(homes[5].position, homes[5].len);
+    settle(&mut journal);
+    assert!(is_there(&mut journal, homes[5], 5));
+    assert_eq!(journal.statistics().damaged, 0);
+}
+
+#[test]
 fn what_is_left_of_a_damaged_record_is_kept_aside_and_that_is_tried_again() {
     let (mut journal, homes) = cold_journal();
     let home = homes[5];
     journal.storage_mut().rot(SegmentNumber(0), home.position.0 as usize + 7);
     journal.fetch(home.position, home.len);
     settle(&mut journal);
-    assert!(matches!(journal.extent(home.position, home.len), Lookup::Damaged));
+    assert!(matches!(journal.extent(home.position, home.len, body_crc(&body(5))), Lookup::Damaged));
     let remains = journal.remains(home.position, home.len);
     assert_eq!((remains.file.as_str(), remains.offset), ("segment-0000000000000000", home.position.0 - 20));
     let mut expected = body(5);

@@ -67,6 +67,10 @@ fn config() -> SpoolConfig {
     }
 }
 
+fn crc(sequence: u64) -> u32 {
+    body_crc(&body(sequence))
+}
+
 fn body(sequence: u64) -> Vec<u8> {
     let len = if sequence.is_multiple_of(97) { SEGMENT as usize + 5 } else { (sequence * 37 % 3000) as usize };
     (0..len).map(|index| (sequence as usize * 13 + index) as u8).collect()
@@ -82,7 +86,7 @@ fn stage<P: Spill>(spool: &mut Spool<P>, sequence: u64, generation: Generation) 
 fn a_record_is_readable_until_its_release() {
     let mut spool = Spool::in_memory(config());
     let home = stage(&mut spool, 5, Generation::Young);
-    let Lookup::Memory(extent) = spool.extent(home.position, home.len) else { panic!("in memory") };
+    let Lookup::Memory(extent) = spool.extent(home.position, home.len, crc(5)) else { panic!("in memory") };
     assert_eq!(extent.bytes(home.position, home.len as usize), body(5));
     assert_eq!(spool.live(home.segment), 1);
 }
@@ -101,10 +105,10 @@ fn segments_are_freed_out_of_order_and_reused() {
         assert!(spool.memory_bytes() <= 12 * SEGMENT, "{}", spool.memory_bytes());
     }
     assert_eq!((spool.live(kept.segment), spool.bytes_of(kept.segment)), (1, SEGMENT));
-    let Lookup::Memory(extent) = spool.extent(kept.position, kept.len) else { panic!("in memory") };
+    let Lookup::Memory(extent) = spool.extent(kept.position, kept.len, crc(1)) else { panic!("in memory") };
     assert_eq!(extent.bytes(kept.position, kept.len as usize), body(1));
     spool.release(kept.segment);
-    assert!(matches!(spool.extent(kept.position, kept.len), Lookup::Damaged), "its segment is gone");
+    assert!(matches!(spool.extent(kept.position, kept.len, crc(1)), Lookup::Damaged), "its segment is gone");
 }
 
 #[test]
@@ -114,7 +118,7 @@ fn an_open_segment_stays_when_its_last_record_goes() {
     spool.release(first.segment);
     let second = stage(&mut spool, 2, Generation::Young);
     assert_eq!(first.segment, second.segment);
-    let Lookup::Memory(extent) = spool.extent(second.position, second.len) else { panic!("in memory") };
+    let Lookup::Memory(extent) = spool.extent(second.position, second.len, crc(2)) else { panic!("in memory") };
     assert_eq!(extent.bytes(second.position, second.len as usize), body(2));
 }
 
@@ -167,7 +171,7 @@ fn beyond_the_limit_segments_are_written_out_and_read_back() {
     while !homes.is_empty() {
         let (sequence, home) = homes.swap_remove(chance.below(homes.len() as u64) as usize);
         let extent = loop {
-            match spool.extent(home.position, home.len) {
+            match spool.extent(home.position, home.len, crc(sequence)) {
                 Lookup::Memory(extent) | Lookup::Checked(extent) => break extent,
                 Lookup::Cold => {
                     cold += 1;
@@ -255,8 +259,8 @@ fn a_segment_that_dies_on_its_way_out_leaves_no_file_and_no_bytes() {
         assert_eq!(spool.spill_mut().discarded, [homes[0].segment]);
         let out = if error.is_none() { on_its_way as u64 - 1 } else { 0 };
         assert_eq!((spool.memory_bytes(), spool.spilled_bytes()), ((5 - out) * SEGMENT, out * SEGMENT));
-        assert!(matches!(spool.extent(homes[0].position, homes[0].len), Lookup::Damaged), "it is gone");
-        let Lookup::Memory(_) = spool.extent(homes[5].position, homes[5].len) else {
+        assert!(matches!(spool.extent(homes[0].position, homes[0].len, crc(0)), Lookup::Damaged), "it is gone");
+        let Lookup::Memory(_) = spool.extent(homes[5].position, homes[5].len, crc(5)) else {
             panic!("the newest is in memory")
         };
     }

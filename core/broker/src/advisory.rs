@@ -13,6 +13,7 @@ use crate::dispatch::Budget;
 use crate::jobs::Job;
 use crate::log::{Log, Store};
 use crate::messages::{ConsumerIndex, DestinationIndex};
+use crate::outbox::Body;
 use crate::plant::planted;
 use crate::publish::Arrival;
 use crate::queue::Member;
@@ -246,20 +247,14 @@ impl Broker {
         body.clear();
         self.write_advisory(&mut body, about, true, Some(index));
         let sequence = self.sequences.take(1);
-        let record = Record {
-            kind: kind::MESSAGE,
-            flags: 0,
-            sequence: sequence.0,
-            meta: &[],
-            body: &body,
-            body_crc: body_crc(&body),
-        };
+        let crc = body_crc(&body);
+        let record =
+            Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &[], body: &body, body_crc: crc };
         let home = self.stage(Store::Spool, &record, step);
         self.record = body;
         let consumer = &mut self.consumers[index.0];
-        let Ok(place) = step.out.locate(consumer.port, (Store::Spool, home.position, home.len), step.log) else {
-            return;
-        };
+        let body = Body { store: Store::Spool, position: home.position, length: home.len, crc };
+        let Ok(place) = step.out.locate(consumer.port, body, step.log) else { return };
         let to = Recipient { consumer: consumer.handle, connection: self.connections[consumer.connection.0].handle };
         let dispatch = Dispatch { to, place, sequence, redeliveries: 0, destination: Span::default() };
         step.out.dispatch(consumer.port, dispatch, &[]);

@@ -52,7 +52,7 @@ impl Broker {
         }
         let message = self.message(index);
         let (store, position, length) = (message.store, message.position, message.length);
-        let extent = match step.log.extent(store, position, length) {
+        let extent = match step.log.extent(store, position, length, message.crc) {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
             Lookup::Damaged => return self.give_up_damaged(index, expired, step),
             Lookup::Cold => {

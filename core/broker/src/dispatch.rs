@@ -274,8 +274,7 @@ impl Broker {
     ) -> Result<(), Absent> {
         let consumer = &mut self.consumers[to.0];
         let message = &self.messages[number.0];
-        let record = (message.store, message.position, message.length);
-        let place = step.out.locate(consumer.port, record, step.log)?;
+        let place = step.out.locate(consumer.port, message.body(), step.log)?;
         let elsewhere: &[u8] = match message.has(flag::ELSEWHERE) {
             true => &self.destinations.get(message.destination).text,
             false => &[],

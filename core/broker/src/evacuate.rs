@@ -116,7 +116,7 @@ impl Broker {
             // It stands for itself, without bytes.
             return self.move_on(head, &[], step);
         }
-        let extent = match step.log.extent(Store::Spool, message.position, message.length) {
+        let extent = match step.log.extent(Store::Spool, message.position, message.length, message.crc) {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
             Lookup::Cold => {
                 let SpoolUse { disk_bytes, disk_limit, .. } = step.log.spool_use();

@@ -21,9 +21,9 @@ pub trait Log {
     /// Adds a record to the turn's frame. Cannot fail within what was reserved. The spool needs no reservation.
     fn stage(&mut self, store: Store, record: &Record<'_>) -> Home;
 
-    /// Memory that holds the body of `length` bytes at this position. What a turn staged is found, too, but its bytes are not read before the
+    /// Memory that holds the body of `length` bytes with this checksum at this position. What a turn staged is found, too, but its bytes are not read before the
     /// turn's end.
-    fn extent(&mut self, store: Store, position: Position, length: u32) -> Lookup;
+    fn extent(&mut self, store: Store, position: Position, length: u32, crc: u32) -> Lookup;
 
     /// Asks for a cold body; [`crate::Broker::fetched`] is called when it came.
     fn fetch(&mut self, store: Store, position: Position, length: u32);

@@ -1,6 +1,7 @@
 //! The table of messages: one entry for each place of each message.
 
 use crate::log::Store;
+use crate::outbox::Body;
 use postrider_journal::{Position, SegmentNumber};
 use postrider_model::Sequence;
 
@@ -86,5 +87,10 @@ impl Message {
     /// Whether all bits are set.
     pub fn has(&self, bits: u8) -> bool {
         self.flags & bits == bits
+    }
+
+    /// Its body.
+    pub fn body(&self) -> Body {
+        Body { store: self.store, position: self.position, length: self.length, crc: self.crc }
     }
 }

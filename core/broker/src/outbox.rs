@@ -136,14 +136,14 @@ impl Outbox {
     pub(crate) fn locate<L: Log>(
         &mut self,
         port: PortIndex,
-        (store, position, length): (Store, Position, u32),
+        Body { store, position, length, crc }: Body,
         log: &mut L,
     ) -> Result<Place, Absent> {
         let batch = self.open(port);
         if let Some(place) = known_place(batch, store, position, length) {
             return Ok(place);
         }
-        match log.extent(store, position, length) {
+        match log.extent(store, position, length, crc) {
             Lookup::Memory(extent) => Ok(add_extent(batch, extent, Some(store), position, length)),
             Lookup::Checked(extent) if planted("one-check-a-window") => {
                 Ok(add_extent(batch, extent, Some(store), position, length))
@@ -217,6 +217,15 @@ fn add_extent(batch: &mut EventBatch, extent: Extent, store: Option<Store>, posi
         batch.extents.len() - 1
     });
     Place { extent: index as u16, offset, length }
+}
+
+/// Where the body of a record is, and what its checksum is to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Body {
+    pub store: Store,
+    pub position: Position,
+    pub length: u32,
+    pub crc: u32,
 }
 
 /// The newest extents are looked through first: neighbours in a log are sent one after the other.

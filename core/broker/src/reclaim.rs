@@ -176,7 +176,7 @@ impl Broker {
         if self.destinations.get(message.destination).dying && message.sibling == MessageIndex::NONE {
             return true;
         }
-        let extent = match step.log.extent(Store::Journal, message.position, message.length) {
+        let extent = match step.log.extent(Store::Journal, message.position, message.length, message.crc) {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
             Lookup::Cold => {
                 step.log.fetch(Store::Journal, message.position, message.length);
@@ -218,7 +218,7 @@ impl Broker {
         let Some(destination) = self.destinations.try_get(message.destination).and_then(|state| state.id) else {
             return;
         };
-        let found = step.log.extent(Store::Journal, message.position, message.length);
+        let found = step.log.extent(Store::Journal, message.position, message.length, message.crc);
         let Some(extent) = found.extent() else { return };
         let bytes = 600 + u64::from(message.length);
         if message.position < step.log.committed() && step.log.reserve(Bound { records: 1, bytes }) {

@@ -263,8 +263,8 @@ impl Broker {
             return Walk::Stop;
         }
         let message = self.message(entry.message);
-        let (record, sequence) = ((message.store, message.position, message.length), message.sequence);
-        let place = match step.out.locate(port, record, step.log) {
+        let (body, sequence) = (message.body(), message.sequence);
+        let place = match step.out.locate(port, body, step.log) {
             Ok(place) => place,
             Err(Absent::Damaged) if self.set_aside(entry.message, step).is_ok() => return Walk::On,
             Err(Absent::Cold | Absent::Damaged) => {

@@ -33,7 +33,7 @@ impl Log for NoLog {
         Home { position: Position(self.end), segment, ordinal: self.ordinal, len: record.body.len() as u32 }
     }
 
-    fn extent(&mut self, _store: Store, position: Position, _length: u32) -> Lookup {
+    fn extent(&mut self, _store: Store, position: Position, _length: u32, _crc: u32) -> Lookup {
         self.extent.base = Position(position.0 - u64::from(self.length));
         Lookup::Memory(self.extent.clone())
     }

@@ -259,7 +259,7 @@ impl Log for TestLog {
         home
     }
 
-    fn extent(&mut self, store: Store, position: Position, _length: u32) -> Lookup {
+    fn extent(&mut self, store: Store, position: Position, _length: u32, _crc: u32) -> Lookup {
         match store {
             Store::Journal if self.cold.contains(&(position.0 / self.segment())) => Lookup::Cold,
             Store::Journal if self.rotten.contains(&position.0) => Lookup::Damaged,

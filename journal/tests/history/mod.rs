@@ -276,7 +276,7 @@ fn read_back(journal: &mut Journal<FakeStorage>, model: &Model, chance: &mut Cha
     if known.body.is_empty() || home.segment < model.head {
         return Ok(());
     }
-    match journal.extent(home.position, home.len) {
+    match journal.extent(home.position, home.len, body_crc(&known.body)) {
         Lookup::Memory(extent) | Lookup::Checked(extent)
             if extent.bytes(home.position, known.body.len()) == known.body =>
         {

@@ -96,10 +96,10 @@ impl<S: Storage, P: Spill> Log for Logs<S, P> {
         }
     }
 
-    fn extent(&mut self, store: Store, position: Position, length: u32) -> Lookup {
+    fn extent(&mut self, store: Store, position: Position, length: u32, crc: u32) -> Lookup {
         match store {
-            Store::Journal => self.journal.extent(position, length),
-            Store::Spool => self.spool.extent(position, length),
+            Store::Journal => self.journal.extent(position, length, crc),
+            Store::Spool => self.spool.extent(position, length, crc),
         }
     }
 
