@@ -17,11 +17,14 @@ mod world;
 use std::ops::Range;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: sim --seeds FROM..TO [--plant NAME] [--verbose]\n       sim --list-plants";
+use theme::Theme;
+
+const USAGE: &str = "usage: sim --seeds FROM..TO [--plant NAME] [--theme NAME] [--verbose]\n       sim --list-plants";
 
 struct Arguments {
     seeds: Range<u64>,
     plant: Option<String>,
+    theme: Option<Theme>,
     verbose: bool,
 }
 
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match read(&arguments) {
-        Ok(arguments) => runner::run(arguments.seeds, arguments.plant.as_deref(), arguments.verbose),
+        Ok(Arguments { seeds, plant, theme, verbose }) => runner::run(seeds, plant.as_deref(), theme, verbose),
         Err(reason) => {
             eprintln!("{reason}\n{USAGE}");
             ExitCode::from(2)
@@ -43,13 +46,14 @@ fn main() -> ExitCode {
 }
 
 fn read(arguments: &[String]) -> Result<Arguments, String> {
-    let mut read = Arguments { seeds: 0..0, plant: None, verbose: false };
+    let mut read = Arguments { seeds: 0..0, plant: None, theme: None, verbose: false };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--seeds" => read.seeds = range(value()?)?,
             "--plant" => read.plant = Some(value()?.clone()),
+            "--theme" => read.theme = Some(theme(value()?)?),
             "--verbose" => read.verbose = true,
             other => return Err(format!("{other} is not known")),
         }
@@ -60,6 +64,11 @@ fn read(arguments: &[String]) -> Result<Arguments, String> {
         return Err(format!("no planted bug is called {name}: see --list-plants"));
     }
     if read.seeds.is_empty() { Err("--seeds FROM..TO with FROM below TO is needed".into()) } else { Ok(read) }
+}
+
+fn theme(name: &str) -> Result<Theme, String> {
+    let known = Theme::ALL.into_iter().find(|theme| format!("{theme:?}") == name);
+    known.ok_or(format!("no theme is called {name}: {:?}", Theme::ALL))
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {

@@ -32,8 +32,10 @@ pub struct SeedPlan {
     pub lives: usize,
     /// Nanoseconds of a life, typically.
     pub life_nanos: u64,
-    /// Old segments rot between two lives.
-    pub rot: bool,
+    /// Bytes of old segments that rot between two lives.
+    pub rot: u64,
+    /// And in the middle of each.
+    pub rot_while_running: u64,
     /// The disk budget is small: sends may be refused.
     pub scarce: bool,
     /// Lengths of bodies.
@@ -57,10 +59,11 @@ const BEYOND_THE_WINDOW: usize = 300 * 1024;
 const BLOCK: u32 = 4096;
 
 impl SeedPlan {
-    /// The plan of a seed.
-    pub fn new(random: &mut Random) -> SeedPlan {
+    /// The plan of a seed, with the theme that it draws unless one is given.
+    pub fn new(theme: Option<Theme>, random: &mut Random) -> SeedPlan {
         let shards = 1 + random.index(3);
-        let theme = Theme::draw(random);
+        let drawn = Theme::draw(random);
+        let theme = theme.unwrap_or(drawn);
         let scarce = theme.is_scarce(random);
         let segment_bytes = 1024 * *random.pick(&[64u64, 64, 128, 256]);
         let budget = if scarce { segment_bytes * *random.pick(&[11, 13, 24]) } else { 512 << 20 };
@@ -80,7 +83,8 @@ impl SeedPlan {
             // A small disk fills in a longer life.
             lives: if scarce { random.index(3) } else { 1 + random.index(7) },
             life_nanos: think_nanos * if scarce { 200 } else { 60 },
-            rot: random.one_in(20),
+            rot: u64::from(random.one_in(20)),
+            rot_while_running: 0,
             scarce,
             sizes: Sizes::Mixed,
             // What a life that ends at once leaves is a case of its own (R1).
@@ -102,6 +106,9 @@ impl SeedPlan {
     fn draw_failures(&mut self, mut random: Random) {
         if random.one_in(4) {
             self.disk.failing_reads = *random.pick(&[2, 5, 20]);
+        }
+        if self.rot > 0 && self.theme != Theme::Rot {
+            (self.rot, self.rot_while_running) = (random.within(0..4), random.within(0..4));
         }
         if self.scarce && random.one_in(3) {
             self.disk.failing_preparations = *random.pick(&[2, 5]);

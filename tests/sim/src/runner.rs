@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::plants;
+use crate::theme::Theme;
 use crate::world::{self, Summary};
 
 const THREADS: usize = 2;
@@ -32,8 +33,8 @@ struct Board {
 
 type Shared = Arc<(Mutex<Board>, Condvar)>;
 
-/// Runs the seeds. The first that fails is named, and the exit code is 1.
-pub fn run(seeds: Range<u64>, plant: Option<&str>, verbose: bool) -> ExitCode {
+/// Runs the seeds, all with one theme if that is given. The first that fails is named, and the exit code is 1.
+pub fn run(seeds: Range<u64>, plant: Option<&str>, theme: Option<Theme>, verbose: bool) -> ExitCode {
     let begin = Instant::now();
     let board = Board {
         next: seeds.start,
@@ -51,7 +52,7 @@ pub fn run(seeds: Range<u64>, plant: Option<&str>, verbose: bool) -> ExitCode {
             if let Some(plant) = plant {
                 plants::plant(&plant);
             }
-            work(&shared, verbose);
+            work(&shared, theme, verbose);
         });
     }
     let (failure, total, done) = wait(&shared);
@@ -68,12 +69,12 @@ pub fn run(seeds: Range<u64>, plant: Option<&str>, verbose: bool) -> ExitCode {
     }
 }
 
-fn work(shared: &Shared, verbose: bool) {
+fn work(shared: &Shared, theme: Option<Theme>, verbose: bool) {
     let (board, changed) = &**shared;
     loop {
         let Some(seed) = board.lock().expect("the board").take() else { break };
         SEED.set(Some(seed));
-        let summary = world::run(seed, verbose);
+        let summary = world::run(seed, theme, verbose);
         let mut board = board.lock().expect("the board");
         board.running.remove(&seed);
         board.done += 1;

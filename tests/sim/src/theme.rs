@@ -25,9 +25,22 @@ pub enum Theme {
     /// Clients hoard messages and give up all they have at once: the dead letters of a turn go over the end of a segment, and the
     /// power goes between its groups (R34).
     DeadLetters,
+    /// Old segments rot, under the broker and between its lives, while their messages wait (R5, R9, R15, R62).
+    Rot,
 }
 
 impl Theme {
+    /// All of them.
+    pub const ALL: [Theme; 7] = [
+        Theme::Mixture,
+        Theme::ExactEnds,
+        Theme::SmallDisk,
+        Theme::Stalls,
+        Theme::Absence,
+        Theme::DeadLetters,
+        Theme::Rot,
+    ];
+
     /// The theme of a seed.
     pub fn draw(random: &mut Random) -> Theme {
         match random.below(100) {
@@ -36,6 +49,7 @@ impl Theme {
             20..26 => Theme::Stalls,
             26..38 => Theme::Absence,
             38..46 => Theme::DeadLetters,
+            46..54 => Theme::Rot,
             _ => Theme::Mixture,
         }
     }
@@ -54,6 +68,7 @@ impl Theme {
             Theme::Stalls => stalls(plan, random),
             Theme::Absence => absence(plan),
             Theme::DeadLetters => dead_letters(plan),
+            Theme::Rot => rot(plan, random),
         }
     }
 }
@@ -131,5 +146,23 @@ fn dead_letters(plan: &mut SeedPlan) {
         client.think_nanos = 500 * MICRO;
         client.gives_up = 12;
         client.hoards = 95;
+    }
+}
+
+fn rot(plan: &mut SeedPlan, random: &mut Random) {
+    plan.sizes = Sizes::Medium;
+    plan.journal.segment_bytes = 64 << 10;
+    // What waits lies on the disk.
+    plan.journal.hot_bytes = 64 << 10;
+    plan.lives = 2 + random.index(4);
+    plan.life_nanos = 200 * MILLI;
+    plan.short_lives = 10;
+    (plan.rot, plan.rot_while_running) = (random.within(0..6), random.within(1..6));
+    plan.clients.truncate(4);
+    for client in &mut plan.clients {
+        client.persistent = 90;
+        client.sends = 70;
+        client.hoards = 70;
+        client.deep = random.percent(50);
     }
 }

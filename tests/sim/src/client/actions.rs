@@ -207,7 +207,9 @@ impl Client {
         let place = self.random.percent(60).then(|| self.random.pick(&self.plan.places).clone());
         let window = if self.random.one_in(4) { 8_000 } else { 0 };
         let info = protocol::open_producer(&self.connection_id, member, place.as_ref(), window);
-        self.producers.insert(member, Producer::new(around.number(), place, window));
+        let number = around.number();
+        around.ledger.names_producer((self.connection_id.clone(), member.0, member.1), number);
+        self.producers.insert(member, Producer::new(number, place, window));
         self.ask(info, Asked::Producer(member), around);
     }
 

@@ -22,6 +22,8 @@ pub enum Mode {
 pub struct InFlight {
     pub id: MessageId,
     pub place: Place,
+    /// What the broker calls that place: another name where the record of its own has rotted.
+    pub wire: Place,
     pub sequence: u64,
     pub message_id: Arc<Structure>,
     /// The application has it.

@@ -165,17 +165,19 @@ impl Client {
         }
         // A consumer that is being closed here drops what still comes.
         let Some(consumer) = self.consumers.get_mut(&member) else { return };
-        let place =
+        let wire =
             protocol::place(said.object(message_dispatch::DESTINATION).expect("a dispatch names its destination"));
         let message_id = message.object(message::MESSAGE_ID).expect("a message has an id").clone();
         let sequence = message_id.long(message_id::BROKER_SEQUENCE_ID) as u64;
         let correlation = message.string(message::CORRELATION_ID).map(String::from_utf8_lossy).unwrap_or_default();
         let persistent = message.bool(message::PERSISTENT);
         let redeliveries = said.int(message_dispatch::REDELIVERY_COUNTER);
-        assert!(consumer.place.takes(&place), "a message of {place:?} for a consumer of {:?}", consumer.place);
+        assert!(consumer.place.takes(&wire), "a message of {wire:?} for a consumer of {:?}", consumer.place);
+        let place = around.ledger.true_place(&wire);
         let delivery = Delivery {
             consumer: consumer.number,
             place: &place,
+            wire: &wire,
             sequence,
             redeliveries: u32::try_from(redeliveries).expect("a counter is not negative"),
             persistent,
@@ -198,7 +200,7 @@ impl Client {
             let beyond = consumer.unacknowledged.saturating_sub(consumer.extension);
             return consumer.check_credit(beyond);
         }
-        consumer.take(InFlight { id, place, sequence, message_id, given: false });
+        consumer.take(InFlight { id, place, wire, sequence, message_id, given: false });
     }
 
     fn end_of_messages(&mut self, member: Member) {

@@ -52,7 +52,7 @@ impl Client {
         let first_id = (!individual).then(|| first.message_id.clone());
         let id = protocol::consumer(&self.connection_id, member);
         let ack =
-            protocol::acknowledge(id, &last.place, kind, first_id, Some(last.message_id.clone()), taken.len() as i32);
+            protocol::acknowledge(id, &last.wire, kind, first_id, Some(last.message_id.clone()), taken.len() as i32);
         consumer.settled(taken.len() as u32);
         let number = consumer.number;
         consumer.given_since = consumer.given_since.saturating_sub(taken.len() as u32);
@@ -101,7 +101,7 @@ impl Client {
         let first = consumer.in_flight.front().map(|message| message.message_id.clone());
         let ack = protocol::acknowledge(
             id,
-            &last.place,
+            &last.wire,
             acknowledge::DELIVERED,
             first,
             Some(last.message_id.clone()),

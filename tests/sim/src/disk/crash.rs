@@ -34,27 +34,6 @@ impl Disk {
         files.values_mut().for_each(|file| file.synced_to = 0);
         self.dies_after.set(None);
     }
-
-    /// Lets a sector of an old segment rot. Whether there was one.
-    pub fn rot(&self) -> bool {
-        let mut state = self.state.borrow_mut();
-        // The last two segments may hold groups whose damage cannot be told from a torn end.
-        let old = state.files.len().saturating_sub(3);
-        if old == 0 {
-            return false;
-        }
-        let State { files, random, .. } = &mut *state;
-        let chosen = random.index(old);
-        let file = files.values_mut().nth(chosen).expect("below the number of files");
-        let sectors = file.len() as usize / SECTOR;
-        let sector = 8 + random.index(sectors - 8);
-        if !file.is_written(sector) {
-            return false;
-        }
-        file.rot(sector, random.next());
-        state.rotten_sectors += 1;
-        true
-    }
 }
 
 impl State {

@@ -87,12 +87,10 @@ impl File {
         self.visible.copy_from_slice(&self.durable);
     }
 
-    /// Flips bits of a synced sector.
-    pub fn rot(&mut self, sector: usize, number: u64) {
-        let range = sector * SECTOR..(sector + 1) * SECTOR;
-        let place = range.start + (number as usize >> 8) % SECTOR;
-        self.durable[place] ^= (number as u8).max(1);
-        self.visible[place] = self.durable[place];
+    /// Flips bits of a synced byte.
+    pub fn rot(&mut self, offset: usize, number: u64) {
+        self.durable[offset] ^= (number as u8).max(1);
+        self.visible[offset] = self.durable[offset];
     }
 
     /// Whether a sector holds anything.

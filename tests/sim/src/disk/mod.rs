@@ -2,6 +2,7 @@
 
 mod crash;
 mod file;
+mod rot;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::random::Random;
 use crate::schedule::Schedule;
 pub use crash::Crash;
 use file::File;
+pub use rot::{FoundRecord, Target};
 pub use storage::SimStorage;
 
 /// Bytes of a sector: what a power cut leaves whole, usually.
@@ -73,7 +75,6 @@ struct State {
     mapped: BTreeMap<u64, Weak<Image>>,
     writing: bool,
     sync_failed: bool,
-    rotten_sectors: u64,
     statistics: DiskStatistics,
 }
 
@@ -116,7 +117,6 @@ impl Disk {
             mapped: BTreeMap::new(),
             writing: false,
             sync_failed: false,
-            rotten_sectors: 0,
             statistics: DiskStatistics::default(),
         };
         Disk { state: Rc::new(RefCell::new(state)), schedule, dies_after: Rc::new(Cell::new(None)) }

@@ -143,6 +143,12 @@ impl Part {
         self.moved &= *place != self.place;
     }
 
+    /// Rot may have taken what tells a repeated send from a new one: this may be another than was delivered before.
+    pub fn stored_again(&mut self, place: &Place) {
+        self.rotten_acknowledgement(place);
+        (self.holder, self.required) = (None, 0);
+    }
+
     /// A later process gets it, too.
     pub fn sent_again(&mut self) {
         self.forgiven = false;

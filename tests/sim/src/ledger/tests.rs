@@ -23,6 +23,7 @@ impl Scene {
         let delivery = Delivery {
             consumer,
             place: &self.place,
+            wire: &self.place,
             sequence,
             redeliveries,
             persistent: true,

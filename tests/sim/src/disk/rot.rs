@@ -1,0 +1,171 @@
+//! Bytes that are no longer what was written, and which records they took.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::rc::Rc;
+
+use postrider_broker::records::kind;
+use postrider_journal::{Config, Journal};
+
+use super::{Disk, DiskStatistics, SECTOR, SimStorage, State};
+use crate::random::Random;
+use crate::schedule::Schedule;
+
+/// A record as a start would find it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FoundRecord {
+    /// Its segment.
+    pub segment: u64,
+    /// Its kind.
+    pub kind: u8,
+    /// Its sequence.
+    pub sequence: u64,
+    /// What the broker decided.
+    pub meta: Vec<u8>,
+    /// What never changes, and nothing where it is not that any more.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for FoundRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FoundRecord { segment, kind, sequence, meta, body } = self;
+        write!(f, "kind {kind} sequence {sequence} meta {meta:?} body of {} bytes in segment {segment}", body.len())
+    }
+}
+
+/// What rots.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// Any byte that was written.
+    Anything,
+    /// What a message consists of.
+    Body,
+    /// What a record of this kind says.
+    Meta(u8),
+}
+
+impl Target {
+    /// All that can be drawn.
+    pub const ALL: [Target; 7] = [
+        Target::Anything,
+        Target::Body,
+        Target::Body,
+        Target::Meta(kind::DESTINATION),
+        Target::Meta(kind::RESERVE),
+        Target::Meta(kind::ALLOW),
+        Target::Meta(kind::ACKNOWLEDGE),
+    ];
+}
+
+/// Where the frames of a segment begin.
+const HEADER_BYTES: usize = 4_096;
+
+/// Segments at the end of the log that do not rot: the damage of a last group cannot be told from a torn end.
+const NEW_SEGMENTS: u64 = 2;
+
+impl Disk {
+    /// Lets a byte of an old segment rot, if there is one. The records that a start does not find any more, or not as they were.
+    pub fn rot(&self, target: Target, config: &Config) -> Option<Vec<FoundRecord>> {
+        let before = self.records(config);
+        let (segment, offset) = self.state.borrow_mut().choose_rotten(target, &before)?;
+        {
+            let mut state = self.state.borrow_mut();
+            let number = state.random.next();
+            state.files.get_mut(&segment).expect("just chosen").rot(offset, number);
+        }
+        Some(missing(before, self.records(config)))
+    }
+
+    /// The records that a start would find now, in their order. It changes nothing.
+    pub fn records(&self, config: &Config) -> Vec<FoundRecord> {
+        let mut found = Vec::new();
+        let journal = Journal::examine(SimStorage::new(self.copy()), config.clone(), &mut |record, home| {
+            let intact = postrider_journal::body_crc(record.body) == record.body_crc;
+            found.push(FoundRecord {
+                segment: home.segment.0,
+                kind: record.kind,
+                sequence: record.sequence,
+                meta: record.meta.to_vec(),
+                body: if intact { record.body.to_vec() } else { Vec::new() },
+            });
+        });
+        journal.err().inspect(|error| panic!("the directory cannot be examined: {error}"));
+        found
+    }
+
+    /// Another disk with the same bytes.
+    fn copy(&self) -> Disk {
+        let state = self.state.borrow();
+        let copy = State {
+            plan: state.plan.clone(),
+            random: Random::new(0),
+            files: state.files.clone(),
+            removed: VecDeque::new(),
+            spares: Vec::new(),
+            tables: state.tables.clone(),
+            aside: Vec::new(),
+            operations: BTreeMap::new(),
+            next_operation: 0,
+            completions: VecDeque::new(),
+            alarm: None,
+            mapped: BTreeMap::new(),
+            writing: false,
+            sync_failed: false,
+            statistics: DiskStatistics::default(),
+        };
+        let schedule = Schedule::new(Random::new(0));
+        Disk { state: Rc::new(RefCell::new(copy)), schedule, dies_after: Rc::new(Cell::new(None)) }
+    }
+}
+
+impl State {
+    /// A byte of an old segment that holds what is to rot.
+    fn choose_rotten(&mut self, target: Target, records: &[FoundRecord]) -> Option<(u64, usize)> {
+        let newest = records.iter().map(|record| record.segment).max()?;
+        let old: Vec<u64> = self.files.keys().copied().filter(|segment| segment + NEW_SEGMENTS <= newest).collect();
+        if old.is_empty() {
+            return None;
+        }
+        if target == Target::Anything {
+            let segment = *self.random.pick(&old);
+            let file = &self.files[&segment];
+            let offset = HEADER_BYTES + self.random.index(file.len() as usize - HEADER_BYTES);
+            return file.is_written(offset / SECTOR).then_some((segment, offset));
+        }
+        let fits = |record: &&FoundRecord| {
+            old.contains(&record.segment)
+                && match target {
+                    Target::Meta(kind) => record.kind == kind,
+                    _ => record.kind == kind::MESSAGE && !record.body.is_empty(),
+                }
+        };
+        let fitting: Vec<&FoundRecord> = records.iter().filter(fits).collect();
+        if fitting.is_empty() {
+            return None;
+        }
+        let record = *self.random.pick(&fitting);
+        let needle = if matches!(target, Target::Meta(_)) { &record.meta } else { &record.body };
+        let bytes = &self.files[&record.segment].bytes()[HEADER_BYTES..];
+        let start = bytes.windows(needle.len()).position(|window| window == needle)?;
+        Some((record.segment, HEADER_BYTES + start + self.random.index(needle.len())))
+    }
+}
+
+/// What is among the first and not among the others.
+fn missing(mut before: Vec<FoundRecord>, mut after: Vec<FoundRecord>) -> Vec<FoundRecord> {
+    before.sort_unstable();
+    after.sort_unstable();
+    let mut after = after.into_iter().peekable();
+    before.retain(|record| {
+        while after.peek().is_some_and(|other| other < record) {
+            after.next();
+        }
+        let there = after.peek() == Some(record);
+        if there {
+            after.next();
+        }
+        !there
+    });
+    before
+}

@@ -1,0 +1,113 @@
+//! What rot may have taken: messages, what is known of their producers, and ends of messages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use postrider_broker::records::{self, Placement, kind};
+use postrider_model::record::Tag;
+use postrider_model::{DestinationKind, MessageView, Sequence};
+
+use super::{Ledger, MessageId, Place};
+use crate::disk::FoundRecord;
+
+/// A producer as the wire names it: connection, session, value.
+pub type WireProducer = (String, i64, i64);
+
+/// What queues that nothing names any more are called, before their number.
+const RECOVERED_PREFIX: &str = "postrider.recovered.";
+
+/// What rotten records said.
+#[derive(Default)]
+pub struct Rotten {
+    /// Their messages may be gone.
+    messages: BTreeSet<MessageId>,
+    /// Messages, by sequence, of which the end may be forgotten: they are back.
+    revived: BTreeSet<u64>,
+    /// Producers of which may be forgotten what they have sent (R17).
+    producers: BTreeSet<u64>,
+    /// Queues that may have lost their names, by what they are called then.
+    queues: BTreeMap<Place, Place>,
+    /// Numbers of all producers.
+    names: BTreeMap<WireProducer, u64>,
+}
+
+impl Rotten {
+    /// Whether a message may be gone.
+    pub fn has_taken(&self, id: MessageId) -> bool {
+        self.messages.contains(&id)
+    }
+
+    /// Whether the end of what has this sequence may be forgotten.
+    pub fn has_revived(&self, sequence: u64) -> bool {
+        self.revived.contains(&sequence)
+    }
+
+    /// The sequences of all that may be back.
+    pub fn revived_sequences(&self) -> impl Iterator<Item = u64> {
+        self.revived.iter().copied()
+    }
+
+    /// Whether what a producer repeats may be taken for new.
+    pub fn has_forgotten(&self, producer: u64) -> bool {
+        self.producers.contains(&producer)
+    }
+
+    /// What queues are called whose names are lost.
+    pub fn queues(&self) -> impl Iterator<Item = Place> {
+        self.queues.keys().cloned()
+    }
+}
+
+impl Ledger {
+    /// A client has a producer.
+    pub fn names_producer(&mut self, name: WireProducer, number: u64) {
+        self.rotten.names.insert(name, number);
+    }
+
+    /// A record is not what it was any more, or not found.
+    pub fn has_rotted(&mut self, record: &FoundRecord) {
+        match record.kind {
+            kind::MESSAGE => self.message_has_rotted(record),
+            kind::ACKNOWLEDGE => {
+                let ends = records::read_acknowledged(&record.meta, |_, sequence| {
+                    self.rotten.revived.insert(sequence.0);
+                });
+                ends.expect("an intact acknowledgement");
+            }
+            kind::MARK => {
+                let (connection, (session, value), _) = records::read_mark(&record.meta).expect("an intact mark");
+                let name = (String::from_utf8_lossy(connection).into_owned(), session, value);
+                self.rotten.producers.extend(self.rotten.names.get(&name).copied());
+            }
+            kind::DESTINATION => {
+                let (id, destination) = records::read_destination(&record.meta).expect("an intact destination");
+                if destination.kind == DestinationKind::Queue {
+                    let name = String::from_utf8_lossy(&destination.name).into_owned();
+                    let recovered = Place::queue(&format!("{RECOVERED_PREFIX}{}", id.0));
+                    self.rotten.queues.insert(recovered, Place::queue(&name));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn message_has_rotted(&mut self, record: &FoundRecord) {
+        let mut places: Vec<Placement> = Vec::new();
+        let meta = records::read_message(&record.meta, Sequence(record.sequence), &mut places).expect("an intact meta");
+        self.rotten.revived.extend(meta.instead.map(|instead| instead.sequence.0));
+        // What rotted before is of no message that could be told.
+        let Ok(view) = MessageView::parse(&record.body) else { return };
+        let correlation = String::from_utf8_lossy(view.field(Tag::Correlation).unwrap_or_default()).into_owned();
+        let Some(id) = message_of(&correlation) else { return };
+        self.rotten.messages.insert(id);
+        self.rotten.producers.extend(self.messages.get(&id).map(|message| message.producer));
+    }
+
+    /// The place that the broker calls so.
+    pub fn true_place(&self, wire: &Place) -> Place {
+        self.rotten.queues.get(wire).unwrap_or(wire).clone()
+    }
+}
+
+fn message_of(correlation: &str) -> Option<MessageId> {
+    correlation.strip_prefix("correlation-")?.parse().ok()
+}
