@@ -148,7 +148,7 @@ impl Broker {
             return;
         }
         self.statistics.refused += 1;
-        let text = no_creation(step.log);
+        let text = self.no_creation(step);
         self.refuse(port, connection, request, (Failure::ResourceAllocation, text.into()), step);
     }
 
@@ -169,32 +169,47 @@ impl Broker {
         }
         self.note_settled(port, publish);
         self.statistics.refused += 1;
-        let refusal = (Failure::ResourceAllocation, no_place(publish.record.length, step.log).into());
+        let refusal = (Failure::ResourceAllocation, self.no_place(publish.record.length, step).into());
         self.refuse_publish(port, connection, publish, publish.record.of(arena), refusal, step);
     }
-}
 
-/// Why the journal has no place for new destinations.
-fn no_creation<L: Log>(log: &L) -> String {
-    let failed = "its destinations cannot be created";
-    no_segment(failed, log).unwrap_or_else(|| {
-        let (left, budget) = room_left(log);
-        format!(
-            "{failed}: the journal has {left} of {budget} bytes left: consume some messages, raise the setting \
-             `journal.disk_budget_bytes`, or name fewer destinations at a time"
-        )
-    })
-}
+    /// Why the journal has no place for new destinations.
+    fn no_creation<L: Log>(&self, step: &Step<'_, L>) -> String {
+        let failed = "its destinations cannot be created";
+        self.no_room_to_move(failed, step).unwrap_or_else(|| {
+            let (left, budget) = room_left(step.log);
+            format!(
+                "{failed}: the journal has {left} of {budget} bytes left: consume some messages, raise the setting \
+                 `journal.disk_budget_bytes`, or name fewer destinations at a time"
+            )
+        })
+    }
 
-/// Why the journal has no place for a message of this length.
-fn no_place<L: Log>(length: u32, log: &L) -> String {
-    no_segment(&format!("a message of {length} bytes cannot be stored"), log).unwrap_or_else(|| {
-        let (left, budget) = room_left(log);
-        format!(
-            "a message of {length} bytes does not fit into the journal, which has {left} of {budget} bytes left: consume some \
-             messages, raise the setting `journal.disk_budget_bytes`, or send smaller ones"
-        )
-    })
+    /// Why the journal has no place for a message of this length.
+    fn no_place<L: Log>(&self, length: u32, step: &Step<'_, L>) -> String {
+        self.no_room_to_move(&format!("a message of {length} bytes cannot be stored"), step).unwrap_or_else(|| {
+            let (left, budget) = room_left(step.log);
+            format!(
+                "a message of {length} bytes does not fit into the journal, which has {left} of {budget} bytes left: consume some \
+                 messages, raise the setting `journal.disk_budget_bytes`, or send smaller ones"
+            )
+        })
+    }
+
+    /// That it failed because of the disk, if that is so: it gives no further segment, or does not read the oldest one, which
+    /// therefore cannot be given back.
+    fn no_room_to_move<L: Log>(&self, failed: &str, step: &Step<'_, L>) -> Option<String> {
+        let still = self.stands_still(step.now, step.log) && !self.is_overfull(step.log);
+        no_segment(failed, step.log).or_else(|| {
+            let (left, budget) = room_left(step.log);
+            still.then(|| {
+                format!(
+                    "{failed}, because the journal, which has {left} of {budget} bytes left, waits for the disk to read its oldest \
+                     messages: the log names the file; it is tried again"
+                )
+            })
+        })
+    }
 }
 
 /// That it failed because the disk gives no further segment, if that is so.

@@ -8,6 +8,7 @@ use crate::messages::{MessageIndex, NOWHERE};
 use crate::plant::planted;
 use crate::records::{self, MessageMeta, Placement, kind};
 use postrider_journal::{Bound, Lookup, Record, SegmentNumber};
+use postrider_model::Now;
 
 /// Where reclaim is.
 #[derive(Default)]
@@ -26,6 +27,8 @@ pub(crate) struct Reclaim {
     moved_bytes: u64,
     /// The walk has come further in this turn.
     walked: bool,
+    /// When it did last, or nothing waited for it, in nanoseconds.
+    pub moved_at: u64,
     /// The log is longer than it may be for what is alive, and segments are left of those that were there when something died last.
     behind: bool,
     /// The newest of those: what the walk moves is not walked again at rest.
@@ -45,6 +48,9 @@ const NEARLY_DEAD: u64 = 64;
 /// limit of live bytes the law and [`START_SEGMENTS`] come to less than the budget without these.
 const MOVE_SEGMENTS: u64 = RESERVED_SEGMENTS - START_SEGMENTS;
 
+/// A walk that has not come further for so long stands still: the front cannot be read, or the medium gives no room to move it to.
+const STALL_NANOS: u64 = 1_000_000_000;
+
 /// Bytes that are walked in one turn at most.
 const TURN_BYTES: f64 = 1024.0 * 1024.0;
 
@@ -56,6 +62,13 @@ impl Broker {
     /// are walked for each byte that was appended or died. That keeps the log short while as much lives as before; where much has
     /// died at once, the rest of the way is walked without anything having to come.
     pub(crate) fn reclaim<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        self.reclaim_some(step);
+        if self.reclaim.walked || !self.has_fallen_behind(step.log) {
+            self.reclaim.moved_at = step.now.nanos;
+        }
+    }
+
+    fn reclaim_some<L: Log>(&mut self, step: &mut Step<'_, L>) {
         self.drop_dead_front(step);
         self.reclaim.walked = false;
         let (total, live) = (step.log.live_log_bytes(), self.journal.live_bytes());
@@ -97,6 +110,16 @@ impl Broker {
     /// Whether only acknowledgements can make the log shorter: more lives than may.
     pub fn is_overfull<L: Log>(&self, log: &L) -> bool {
         self.journal.live_bytes() > Broker::live_limit_of(log)
+    }
+
+    /// Whether nothing makes the log shorter for now: it has fallen behind, and its walk stands still.
+    pub fn stands_still<L: Log>(&self, now: Now, log: &L) -> bool {
+        self.has_fallen_behind(log) && now.nanos >= self.stalls_at()
+    }
+
+    /// When the walk counts as standing still, unless it comes further.
+    pub fn stalls_at(&self) -> u64 {
+        self.reclaim.moved_at.saturating_add(STALL_NANOS)
     }
 
     /// Whether the walk goes on without anything else having to happen.
@@ -281,7 +304,10 @@ impl Broker {
             match found {
                 None => return,
                 Some(index) if !self.write_mark(index, false, step) => return,
-                Some(_) => self.statistics.moved += 1,
+                Some(_) => {
+                    self.reclaim.walked = true;
+                    self.statistics.moved += 1;
+                }
             }
         }
     }

@@ -237,6 +237,7 @@ impl Broker {
     /// any more. Tells which queues got their names from elsewhere than their own records.
     pub fn recovered(&mut self, now: Now, damages: u64) -> Vec<Mended> {
         let Some(recovery) = self.recovery.take() else { return Vec::new() };
+        self.reclaim.moved_at = now.nanos;
         let Recovery { by_sequence, highest, mut deleted, mut names, .. } = *recovery;
         let mended = self.mend_names(&mut names);
         let unnamed: Vec<DestinationIndex> = self.destinations.unnamed().collect();

@@ -233,7 +233,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         for port in (0..ports).map(|step| (first + step) % ports) {
             let Some(batch) = self.postponed[port].take().or_else(|| self.ports[port].commands.pop()) else { continue };
             let index = PortIndex(port as u16);
-            let Ok(refused) = self.begin(index, &batch) else {
+            let Ok(refused) = self.begin(index, &batch, now) else {
                 self.statistics.postponed += 1;
                 self.postponed[port] = Some(batch);
                 continue;
@@ -285,12 +285,12 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// Takes room for a batch in the journal. Where its disk budget has none, and reclaim will make none, the sends that do not fit
     /// are refused, so that they do not hold up what their port brings besides, acknowledgements above all (R6, R24). Gives their
     /// places in the batch: none, as a rule. So it is while the medium gives no further segment.
-    fn begin(&mut self, port: PortIndex, batch: &CommandBatch) -> Result<Vec<usize>, NotReady> {
+    fn begin(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Vec<usize>, NotReady> {
         if !self.broker.has_sequences(port, batch) {
             return Err(NotReady);
         }
         if self.broker.has_fallen_behind(&self.logs) {
-            return self.begin_settling(port, batch);
+            return self.begin_settling(port, batch, now);
         }
         let (journal, broker) = (&mut self.logs.journal, &self.broker);
         if let Some(room) = journal.room_when_short() {
@@ -307,10 +307,11 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     }
 
     /// Takes room for a batch while nothing may be stored. What settles, looks or asks goes on. What stores waits while reclaim makes
-    /// room; where only acknowledgements can, it is refused, or nobody could ever drain the log.
-    fn begin_settling(&mut self, port: PortIndex, batch: &CommandBatch) -> Result<Vec<usize>, NotReady> {
+    /// room; where only acknowledgements can, or nothing for now, it is refused, or nobody could ever drain the log.
+    fn begin_settling(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Vec<usize>, NotReady> {
         let (bound, refused) = self.broker.bound_within(port, batch, 0);
-        if !refused.is_empty() && !self.broker.is_overfull(&self.logs) {
+        let hopeless = self.broker.is_overfull(&self.logs) || self.broker.stands_still(now, &self.logs);
+        if !refused.is_empty() && !hopeless {
             self.waits_for_room = true;
             return Err(NotReady);
         }
@@ -392,6 +393,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         let gathered = self.gathering.until();
         let rest = (self.rest.since + REST_NANOS > now.nanos && !self.logs.journal.is_proven())
             .then_some(self.rest.since + REST_NANOS);
-        soonest([self.broker.deadline(), self.logs.deadline(), sync, gathered, rest])
+        let stall = self.waits_for_room.then(|| self.broker.stalls_at());
+        soonest([self.broker.deadline(), self.logs.deadline(), sync, gathered, rest, stall])
     }
 }

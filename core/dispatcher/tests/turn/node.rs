@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use postrider_broker::{Broker, Config, WindowSizes};
 use postrider_dispatcher::port::{ClientPort, port};
-use postrider_dispatcher::turn::BrokerTurn;
+use postrider_dispatcher::turn::{BrokerTurn, Turned};
 use postrider_dispatcher::wake::Alarm;
 use postrider_journal::testing::FakeStorage;
 use postrider_journal::{
@@ -22,13 +22,13 @@ use postrider_model::{
     Command, CommandBatch, Destination, DestinationKind, Event, Handle, MessageWriter, Now, Sequence,
 };
 
-const SEGMENT: u64 = 512 << 10;
+pub const SEGMENT: u64 = 512 << 10;
 const CONNECTION: Handle = Handle { slot: 1, generation: 1 };
 const CONSUMER: Handle = Handle { slot: 7, generation: 1 };
 
 /// A medium that the test holds, too.
 #[derive(Clone)]
-struct Shared(Rc<RefCell<FakeStorage>>);
+pub struct Shared(pub Rc<RefCell<FakeStorage>>);
 
 impl Storage for Shared {
     fn prepare(&mut self, prepare: Prepare) {
@@ -85,34 +85,40 @@ impl Storage for Shared {
     }
 }
 
-struct Node {
-    turn: BrokerTurn<Shared, NoSpill>,
-    port: ClientPort,
-    storage: Shared,
-    now: Now,
-    sent: i64,
-    stored: u64,
-    refused: Vec<String>,
-    got: Vec<Sequence>,
+pub struct Node {
+    pub turn: BrokerTurn<Shared, NoSpill>,
+    pub port: ClientPort,
+    pub storage: Shared,
+    pub now: Now,
+    pub sent: i64,
+    pub stored: u64,
+    pub refused: Vec<String>,
+    pub got: Vec<Sequence>,
 }
 
 impl Node {
-    fn new(free: u64) -> Node {
-        Node::over(Shared(Rc::new(RefCell::new(FakeStorage::new(free)))), 1 << 30)
+    pub fn new(free: u64) -> Node {
+        Node::within(free, 1 << 30, 256 << 20)
+    }
+
+    /// A node with so much of its log in memory.
+    pub fn within(free: u64, budget: u64, hot_bytes: u64) -> Node {
+        Node::over(Shared(Rc::new(RefCell::new(FakeStorage::new(free)))), budget, hot_bytes)
     }
 
     /// The process ends and starts again, with another disk budget.
-    fn restarted(self, budget: u64) -> Node {
+    pub fn restarted(self, budget: u64) -> Node {
         let Node { turn, storage, .. } = self;
         drop(turn);
-        Node::over(storage, budget)
+        Node::over(storage, budget, 256 << 20)
     }
 
-    fn over(storage: Shared, budget: u64) -> Node {
+    fn over(storage: Shared, budget: u64, hot_bytes: u64) -> Node {
         let config = postrider_journal::Config {
             segment_bytes: SEGMENT,
             disk_budget: Some(budget),
             keys: 3,
+            hot_bytes,
             ..postrider_journal::Config::default()
         };
         let send_window = WindowSizes { first: u64::MAX, largest: u64::MAX };
@@ -132,34 +138,54 @@ impl Node {
         node
     }
 
-    fn turns(&mut self, count: usize) {
+    pub fn turns(&mut self, count: usize) {
         for _ in 0..count {
             self.now.nanos += 1_000_000;
-            self.storage.0.borrow_mut().settle();
-            self.turn.turn(self.now).expect("no sync fails");
-            self.storage.0.borrow_mut().settle();
-            while let Some(batch) = self.port.events.pop() {
-                for event in &batch.events {
-                    match event {
-                        Event::Reply { .. } => self.stored += 1,
-                        Event::Failed { message, .. } => self.refused.push(message.to_string()),
-                        Event::Dispatch(dispatch) => self.got.push(dispatch.sequence),
-                        _ => {}
-                    }
-                }
-                self.port.events.recycle(batch);
-            }
+            self.one_turn();
         }
     }
 
-    fn run(&mut self, commands: Vec<Command>) {
+    /// Turns as a thread takes them that sleeps while there is nothing to do, for so many nanoseconds.
+    pub fn wait(&mut self, nanos: u64) {
+        let end = self.now.nanos + nanos;
+        while self.now.nanos < end {
+            let turned = self.one_turn();
+            let awake = turned.more || self.turn.has_work();
+            let next = if awake { self.now.nanos + 100_000 } else { turned.deadline.unwrap_or(end) };
+            self.now.nanos = next.clamp(self.now.nanos + 1, end);
+        }
+    }
+
+    fn one_turn(&mut self) -> Turned {
+        self.storage.0.borrow_mut().settle();
+        let turned = self.turn.turn(self.now).expect("no sync fails");
+        self.storage.0.borrow_mut().settle();
+        while let Some(batch) = self.port.events.pop() {
+            for event in &batch.events {
+                match event {
+                    Event::Reply { .. } => self.stored += 1,
+                    Event::Failed { message, .. } => self.refused.push(message.to_string()),
+                    Event::Dispatch(dispatch) => self.got.push(dispatch.sequence),
+                    _ => {}
+                }
+            }
+            self.port.events.recycle(batch);
+        }
+        turned
+    }
+
+    pub fn run(&mut self, commands: Vec<Command>) {
         let batch = CommandBatch { commands, ..CommandBatch::default() };
         self.push(batch);
     }
 
-    fn push(&mut self, batch: CommandBatch) {
-        assert!(self.port.commands.push(batch).is_ok(), "the ring has room");
+    pub fn push(&mut self, batch: CommandBatch) {
+        self.hand_over(batch);
         self.turns(20);
+    }
+
+    pub fn hand_over(&mut self, batch: CommandBatch) {
+        assert!(self.port.commands.push(batch).is_ok(), "the ring has room");
     }
 
     fn connect(&mut self) {
@@ -187,7 +213,7 @@ impl Node {
         ]);
     }
 
-    fn consume(&mut self) {
+    pub fn consume(&mut self) {
         self.run(vec![Command::OpenConsumer(Box::new(OpenConsumer {
             connection: CONNECTION,
             request: Request { command: 1, wanted: false },
@@ -205,13 +231,19 @@ impl Node {
         self.turns(50);
     }
 
-    fn send(&mut self, persistent: bool, wanted: bool) {
+    pub fn send(&mut self, persistent: bool, wanted: bool) {
+        let batch = self.sending(1_000, persistent, wanted);
+        self.push(batch);
+    }
+
+    /// A batch with a message of so many bytes.
+    pub fn sending(&mut self, bytes: usize, persistent: bool, wanted: bool) -> CommandBatch {
         self.sent += 1;
         let mut record = Vec::new();
         let mut writer = MessageWriter::new(&mut record);
         writer.field(Tag::ProducerConnection, &[b"c"]);
         writer.destination_field(Tag::Destination, DestinationKind::Queue, b"q");
-        writer.content(&[b'x'; 1_000]);
+        writer.content(&vec![b'x'; bytes]);
         writer.finish(&Header {
             body: BodyKind::Text,
             priority: 4,
@@ -239,12 +271,18 @@ impl Node {
             windowed: false,
             producer_sequence: self.sent,
         }));
-        self.push(batch);
+        batch
     }
 
-    fn acknowledge_all(&mut self) {
+    pub fn acknowledge_all(&mut self) {
+        let command = self.acknowledgement();
+        self.run(vec![command]);
+    }
+
+    /// What acknowledges all that has come.
+    pub fn acknowledgement(&mut self) -> Command {
         let got = std::mem::take(&mut self.got);
-        self.run(vec![Command::Acknowledge(Acknowledge {
+        Command::Acknowledge(Acknowledge {
             connection: CONNECTION,
             request: Request { command: 9, wanted: true },
             consumer: CONSUMER,
@@ -253,118 +291,10 @@ impl Node {
             last: *got.last().unwrap(),
             count: got.len() as u32,
             cause: Default::default(),
-        })]);
+        })
     }
 }
 
 fn queue() -> Destination {
     Destination::new(DestinationKind::Queue, b"q")
-}
-
-/// Three segments fit; then the medium gives none.
-fn full() -> (Node, u64) {
-    let mut node = Node::new(3 * SEGMENT);
-    while node.refused.is_empty() {
-        node.send(true, true);
-        assert!(node.sent < 4_000, "nothing is refused");
-    }
-    let stored = node.stored;
-    assert!(stored > 60, "{stored} stored");
-    (node, stored)
-}
-
-#[test]
-fn sends_that_cannot_be_stored_are_refused_with_the_reason() {
-    let (node, _) = full();
-    let text = &node.refused[0];
-    assert!(text.contains("the journal gets no further segment in the journal's directory: No space left"), "{text}");
-}
-
-#[test]
-fn meanwhile_acknowledgements_and_what_needs_no_journal_go_on() {
-    let (mut node, stored) = full();
-    node.consume();
-    assert_eq!(node.got.len() as u64, stored, "what is stored is delivered");
-    for _ in 0..50 {
-        node.send(false, true);
-    }
-    assert_eq!((node.stored, node.refused.len()), (stored + 50, 1), "messages of the spool pass");
-    node.acknowledge_all();
-    assert_eq!(node.stored, stored + 51, "they are acknowledged, durably");
-    assert_eq!(node.turn.broker().statistics().messages, 0);
-}
-
-#[test]
-fn when_there_is_room_again_everything_goes_on() {
-    let (mut node, stored) = full();
-    for _ in 0..10 {
-        node.send(true, true);
-        node.send(true, false);
-    }
-    node.turns(60_000);
-    assert_eq!((node.stored, node.refused.len()), (stored, 11), "those that wait for no answer are parked");
-    node.storage.0.borrow_mut().free = 1 << 30;
-    node.turns(6_000);
-    node.send(true, true);
-    assert_eq!((node.stored, node.refused.len()), (stored + 1, 11));
-    assert_eq!(node.turn.broker().statistics().messages, stored + 11);
-    let failures = node.turn.journal().statistics().preparation_failures;
-    assert!((15..40).contains(&failures), "{failures} in a minute");
-}
-
-/// Another program has taken the disk, or the setting was lowered: what makes the log shorter goes on, what stores is refused.
-#[test]
-fn a_log_beyond_its_budget_can_be_drained() {
-    for budget in [2 * SEGMENT, 6 * SEGMENT, 10 * SEGMENT, 16 * SEGMENT] {
-        let mut node = Node::new(1 << 40);
-        for _ in 0..200 {
-            for _ in 0..25 {
-                node.send(true, true);
-            }
-            node.turns(3);
-        }
-        node.turns(100);
-        assert_eq!((node.stored, node.refused.len()), (5_000, 0));
-        node.storage.0.borrow_mut().settle();
-        let mut node = node.restarted(budget);
-        node.turns(200);
-        node.send(true, true);
-        node.turns(200);
-        assert_eq!((node.stored, node.refused.len()), (0, 1), "{budget}: nothing is stored");
-        assert!(node.refused[0].contains("journal.disk_budget_bytes"), "{}", node.refused[0]);
-        node.consume();
-        let mut drained = 0;
-        for _ in 0..400 {
-            node.turns(20);
-            drained += node.got.len();
-            if !node.got.is_empty() {
-                node.acknowledge_all();
-            }
-        }
-        assert_eq!(drained, 5_000, "{budget}: acknowledgements always have room");
-        node.turns(2_000);
-        assert_eq!(node.turn.broker().statistics().messages, 0, "{budget}");
-        let bytes = node.turn.journal().disk_bytes();
-        assert!(bytes <= budget.max(4 * SEGMENT) + 4 * SEGMENT, "{budget}: {bytes} after all is drained");
-        if budget > 10 * SEGMENT {
-            let before = node.stored;
-            node.send(true, true);
-            node.turns(200);
-            assert_eq!(node.stored, before + 1, "{budget}: there is room again");
-        }
-    }
-}
-
-#[test]
-fn what_comes_after_the_end_was_written_down_is_not_appended() {
-    let mut node = Node::new(64 << 20);
-    node.send(true, true);
-    assert_eq!(node.stored, 1);
-    node.turns(200);
-    node.turn.end();
-    let end = node.turn.journal().appended();
-    node.send(true, true);
-    node.turns(200);
-    assert_eq!(node.turn.journal().appended(), end);
-    assert!(!node.turn.has_work(), "nobody is kept awake by it");
 }

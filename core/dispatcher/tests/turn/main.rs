@@ -1,0 +1,5 @@
+//! The broker's turn over media that fail.
+
+mod node;
+mod shortage;
+mod stall;

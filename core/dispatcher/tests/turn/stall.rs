@@ -1,0 +1,62 @@
+//! A log whose front cannot be given back, as the medium does not read it.
+
+use crate::node::{Node, SEGMENT};
+use postrider_journal::SegmentNumber;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Its first message, which nobody acknowledges, cannot be read once it has left the memory; so the log grows until nothing more may
+/// be stored.
+fn stalled() -> Node {
+    let mut node = Node::within(1 << 40, 24 * SEGMENT, 2 * SEGMENT);
+    node.consume();
+    // More than what is moved at once: so it stays until it is cold.
+    let first = node.sending(16_000, true, true);
+    node.push(first);
+    let front: SegmentNumber = node.storage.0.borrow().numbers()[0];
+    node.storage.0.borrow_mut().make_unreadable(front, 4096..SEGMENT);
+    node.turns(10);
+    assert_eq!(std::mem::take(&mut node.got).len(), 1);
+    for _ in 0..800 {
+        let batch = node.sending(16_000, true, true);
+        node.push(batch);
+        if node.got.is_empty() {
+            return node;
+        }
+        node.acknowledge_all();
+    }
+    panic!("all {} are stored", node.stored);
+}
+
+/// Live bytes are far below their limit, and reclaim would make room, if it could.
+#[test]
+fn acknowledgements_do_not_wait_with_sends_for_a_walk_that_stands_still() {
+    let mut node = stalled();
+    node.wait(2 * SECOND);
+    assert_eq!(node.refused.len(), 1, "it is answered");
+    let text = &node.refused[0];
+    assert!(text.contains("waits for the disk to read its oldest messages"), "{text}");
+    let stored = node.stored;
+    // Messages of the spool go on, and so does what comes in one batch with a send.
+    for (round, wanted) in [true, true, true, false].into_iter().enumerate() {
+        let batch = node.sending(1_000, false, false);
+        node.push(batch);
+        assert_eq!(node.got.len(), 1);
+        let mut batch = node.sending(1_000, true, wanted);
+        batch.commands.push(node.acknowledgement());
+        node.hand_over(batch);
+        node.wait(SECOND / 10);
+        assert_eq!(node.stored, stored + 1 + round as u64, "the acknowledgement is answered");
+    }
+    assert_eq!(node.refused.len(), 4, "the last one is parked");
+    assert!(node.turn.broker().statistics().parked_bytes > 0);
+    // When it can be read, all goes on.
+    node.storage.0.borrow_mut().make_readable();
+    node.wait(10 * SECOND);
+    assert_eq!(node.turn.broker().statistics().parked_bytes, 0);
+    assert_eq!(node.got.len(), 1, "what was parked is there");
+    let batch = node.sending(1_000, true, true);
+    node.hand_over(batch);
+    node.wait(SECOND);
+    assert_eq!((node.stored, node.refused.len()), (stored + 5, 4));
+}
