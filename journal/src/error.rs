@@ -113,16 +113,14 @@ pub enum OpenError {
         /// How many.
         len: u64,
         /// What the system said.
-        #[source]
         error: io::Error,
     },
     /// The medium refused.
-    #[error("the journal cannot be {doing}: {error}")]
+    #[error("the journal cannot be {doing}: {error}{}", remedy(error))]
     Io {
         /// What was tried.
         doing: String,
         /// What the system said.
-        #[source]
         error: io::Error,
     },
 }
@@ -141,6 +139,15 @@ impl OpenError {
     }
 }
 
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; a start needs some KiB of its own: make room there, and start again"
+        }
+        _ => "",
+    }
+}
+
 /// A sync failed. What it covered is unknown, and no second try can tell: the process must end (R7).
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -154,7 +161,6 @@ pub struct SyncFailed {
     /// End of the write, within the segment.
     pub end: u64,
     /// What the system said.
-    #[source]
     pub error: io::Error,
 }
 

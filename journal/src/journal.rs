@@ -213,6 +213,7 @@ impl<S: Storage> Journal<S> {
     /// still. True: whoever waits for bytes looks again.
     pub fn try_again(&mut self, now: u64) -> bool {
         self.try_to_keep_again(now);
+        self.measure_again(now);
         self.prepare_again(now);
         let look_again = self.cold.try_again(now);
         self.read();

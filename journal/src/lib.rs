@@ -5,6 +5,7 @@
 
 mod append;
 mod aside;
+mod budget;
 mod cold;
 pub mod config;
 pub mod epoch;

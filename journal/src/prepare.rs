@@ -8,7 +8,7 @@ use crate::error::NotReady;
 use crate::frame::FRAME_HEADER;
 use crate::image::ImageWriter;
 use crate::journal::{Journal, Prepared};
-use crate::pause::Pause;
+use crate::pause::{Pause, soonest};
 use crate::position::SegmentNumber;
 use crate::segment::SegmentHeader;
 use crate::storage::{Prepare, Storage};
@@ -36,6 +36,8 @@ pub(crate) struct Preparing {
     overdrawn: Option<u64>,
     /// The start found more than the budget leaves room to work in.
     pub began_short: bool,
+    /// When the disk is measured again, in nanoseconds, if it has to be.
+    pub measure_at: Option<u64>,
 }
 
 impl Preparing {
@@ -50,12 +52,14 @@ impl Preparing {
             keys,
             overdrawn: None,
             began_short: false,
+            measure_at: None,
         }
     }
 
     /// When one is tried again.
     pub fn deadline(&self) -> Option<u64> {
-        self.pause.filter(|_| self.waits()).and_then(|pause| pause.until())
+        let again = self.pause.filter(|_| self.waits()).and_then(|pause| pause.until());
+        soonest([again, self.measure_at])
     }
 
     fn waits(&self) -> bool {

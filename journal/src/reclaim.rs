@@ -88,16 +88,6 @@ impl<S: Storage> Journal<S> {
         end - start + self.preparing.bytes()
     }
 
-    /// What `disk_bytes` does not exceed, but for one segment where a head could not be stated otherwise.
-    pub fn disk_budget(&self) -> u64 {
-        self.config.disk_budget.expect("fixed at the start")
-    }
-
-    /// Bytes of the disk that are left to a spool beside the journal: never more than the journal's own.
-    pub fn spool_budget(&self) -> u64 {
-        self.config.spool_budget.expect("fixed at the start")
-    }
-
     /// Whether a head waits for a frame to say it. If so, and nothing else was appended, the group's pad will.
     pub(crate) fn state_head(&mut self) -> bool {
         self.head.unstated() && self.has_active()

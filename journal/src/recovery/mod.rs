@@ -149,19 +149,7 @@ impl<S: Storage> Journal<S> {
         self.top_up();
         Ok(())
     }
-
-    fn fix_budget(&mut self) {
-        let available = (self.storage.room() + self.disk_bytes()) / 10 * 8;
-        let whole = self.config.disk_budget.unwrap_or(available);
-        let spool = self.config.spool_budget.unwrap_or(whole / 4).min(whole / 2);
-        self.config.spool_budget = Some(spool);
-        self.config.disk_budget = Some(whole - spool);
-        self.preparing.began_short = self.disk_bytes() + ROOM_TO_WORK * self.table.segment_bytes > self.disk_budget();
-    }
 }
-
-/// Segments of the budget that are free while all is well (R6).
-const ROOM_TO_WORK: u64 = 8;
 
 impl<S: Storage> Recovering<'_, S> {
     fn tail(&mut self) -> Result<Tail, OpenError> {
@@ -364,8 +352,10 @@ impl<S: Storage> Recovered<S> {
         let nonce = mixed(!self.config.keys);
         self.table.begin(Life { epoch, node: self.config.node, end: self.tail.end, first, nonce }, keep_from);
         let bytes = self.table.encode();
+        let place = self.storage.place();
         for slot in 0..2 {
-            self.storage.write_table(slot, &bytes).map_err(OpenError::io(format!("written (epochs-{slot})")))?;
+            let doing = format!("written ({place}/epochs-{slot})");
+            self.storage.write_table(slot, &bytes).map_err(OpenError::io(doing))?;
         }
         Ok(first)
     }

@@ -23,20 +23,38 @@ def check(condition, text):
         raise Failed(text)
 
 
-class Folder:
-    """A folder that goes away; with `megabytes` a file system of its own of that size."""
+class Skipped(Exception):
+    """It cannot be shown here."""
 
-    def __init__(self, megabytes=None):
+
+class Folder:
+    """A folder that goes away; with `megabytes` a file system of its own of that size: ext4 in a loop device, or in memory."""
+
+    def __init__(self, megabytes=None, memory=False):
         self.path = tempfile.mkdtemp(prefix="postrider-hostile-", dir=os.environ.get("WORK"))
         self.inner = self.path
-        self.image = None
+        self.mounted = False
         if megabytes:
-            self.image, self.inner = f"{self.path}/image", f"{self.path}/disk"
+            self.inner = f"{self.path}/disk"
             os.mkdir(self.inner)
-            with open(self.image, "wb") as image:
-                image.truncate(megabytes << 20)
-            subprocess.run(["mkfs.ext4", "-q", "-b", "4096", "-m", "0", self.image], check=True)
-            subprocess.run(["mount", "-o", "loop", self.image, self.inner], check=True)
+            if memory:
+                self.mount("-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs")
+            else:
+                self.mount("-o", "loop", self.image(megabytes))
+
+    def image(self, megabytes):
+        path = f"{self.path}/image"
+        with open(path, "wb") as image:
+            image.truncate(megabytes << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-b", "4096", "-m", "0", path], check=True)
+        return path
+
+    def mount(self, *arguments):
+        done = subprocess.run(["mount", *arguments, self.inner], capture_output=True, text=True)
+        if done.returncode:
+            shutil.rmtree(self.path)
+            raise Skipped(f"nothing can be mounted here: {done.stderr.strip()}")
+        self.mounted = True
 
     def free(self):
         """Bytes."""
@@ -48,7 +66,7 @@ class Folder:
         with open(f"{self.inner}/other", "wb", buffering=0) as other:
             try:
                 while self.free() > leave:
-                    other.write(b"x" * (1 << 20))
+                    other.write(b"x" * min(1 << 20, self.free() - leave))
                     os.fsync(other.fileno())
             except OSError:
                 pass
@@ -60,7 +78,7 @@ class Folder:
         return self
 
     def __exit__(self, *_):
-        if self.image:
+        if self.mounted:
             subprocess.run(["umount", "-l", self.inner], check=False)
         shutil.rmtree(self.path, ignore_errors=True)
 

@@ -45,6 +45,55 @@ def put_until_refused(connection, first, last):
     return last
 
 
+def full_over_a_restart(size):
+    """Another program fills a small disk to the last byte before anything was stored. What was receipted is consumed meanwhile, and is there after a kill; a start that needs
+    room says so; with room again all goes on."""
+    for storage in ("direct", "mapped") if size == "whole" else ("direct",):
+        with Folder(80, memory=True) as folder:
+            broker = Broker(folder, SMALL_SEGMENTS, ["--storage", storage])
+            broker.must_start()
+            folder.fill()
+            connection = Connection(broker.port)
+            connection.produce("FULL")
+            receipted = put_until_refused(connection, 1, 5000)
+            check(0 < receipted < 5000, f"{receipted} of 5,000 on a full disk")
+            over = {got.sequence for got in drain(broker.port, "FULL", limit=10, prefetch=10)}
+            check(len(over) == 10, f"{len(over)} of 10 delivered on a full disk")
+            broker.must_live()
+            broker.kill()
+            must_start_or_say(broker, folder)
+            taken = drain(broker.port, "FULL", quiet=2)
+            lost = set(range(1, receipted + 1)) - over - {got.sequence for got in taken}
+            check(not lost, f"{len(lost)} of {receipted} receipted messages are lost: {sorted(lost)[:5]}")
+            check(all(got.content == content(got.sequence, 16384) for got in taken), "messages are altered")
+            folder.empty()
+            connection = Connection(broker.port)
+            connection.produce("FULL", producer=2)
+            check(goes_on(connection, 20), "sends are refused 20 s after there was room again")
+            broker.stop()
+
+
+def must_start_or_say(broker, folder):
+    """It may need some bytes, and then names directory and reason."""
+    if broker.start() is None:
+        text = broker.text()
+        check(broker.process.poll() == 3 and "No space left" in text and folder.inner in text, f"a start on a full disk ends: {text[-400:]}")
+        folder.empty()
+        folder.fill(1 << 20)
+        broker.must_start()
+
+
+def goes_on(connection, seconds):
+    deadline = time.time() + seconds
+    while time.time() < deadline:
+        try:
+            connection.put("FULL", 1, b"goes on", timeout=15, producer=2)
+            return True
+        except Refused:
+            time.sleep(0.5)
+    return False
+
+
 def start_on_a_small_budget(size):
     """The budget is below what the journal holds: by a lowered setting, or by another program's file. Everything can be drained."""
     for lowered in (True, False) if size == "whole" else (False,):

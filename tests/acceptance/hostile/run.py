@@ -17,6 +17,7 @@ ATTACKS = {
     "reclaim-eio": functools.partial(damage.reclaim, fault="EIO"),
     "reclaim-rot": functools.partial(damage.reclaim, fault="bits"),
     "full-for-a-while": disk.full_for_a_while,
+    "full-over-a-restart": disk.full_over_a_restart,
     "small-budget": disk.start_on_a_small_budget,
     "unreadable-for-a-while": disk.unreadable_for_a_while,
     "no-descriptors": disk.no_descriptors,
@@ -33,12 +34,15 @@ ATTACKS = {
 
 
 def main(size, wanted):
-    failed = []
+    failed, skipped = [], []
     for name in wanted or ATTACKS:
         begin = time.time()
         try:
             ATTACKS[name](size)
             print(f"{name}: passed ({time.time() - begin:.0f} s)", flush=True)
+        except broker.Skipped as error:
+            skipped.append(name)
+            print(f"{name}: SKIPPED: {error}", flush=True)
         except Exception as error:
             failed.append(name)
             print(f"{name}: FAILED ({time.time() - begin:.0f} s): {error}", flush=True)
@@ -46,7 +50,7 @@ def main(size, wanted):
                 traceback.print_exc(limit=-3)
         finally:
             broker.end_all()
-    print(f"hostile: {'FAILED: ' + ' '.join(failed) if failed else 'passed'}")
+    print(f"hostile: {'FAILED: ' + ' '.join(failed) if failed else 'passed'}{', SKIPPED: ' + ' '.join(skipped) if skipped else ''}")
     return 1 if failed else 0
 
 
