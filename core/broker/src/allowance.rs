@@ -29,8 +29,10 @@ pub(crate) struct Allowance {
     highest_dispatched: Sequence,
     /// Messages that may go out until the next allowance is due.
     left: usize,
-    /// It stands in the list of those to be drawn in.
+    /// It stands in the list of those to be drawn in, or stated anew.
     listed: bool,
+    /// Damage may have taken the record of it: all that was there is covered, and the log does not say so yet.
+    unstated: bool,
 }
 
 impl Allowance {
@@ -59,9 +61,11 @@ impl Allowance {
         sequence <= self.stated
     }
 
-    /// After a crash: anything that was covered must stay so.
-    pub fn recovered(&mut self, last: Sequence) {
-        self.highest_dispatched = self.stated.min(last);
+    /// After a crash: anything that was covered must stay so. If some of the log was damaged, that may be everything, and a later start
+    /// finds no damage any more.
+    pub fn recovered(&mut self, last: Sequence, damaged: bool) {
+        self.unstated = damaged && self.stated < last;
+        self.highest_dispatched = if damaged { last } else { self.stated.min(last) };
     }
 }
 
@@ -92,11 +96,13 @@ impl Broker {
         true
     }
 
-    /// Many messages wait under an allowance without end: it is drawn in, at the end of the turn.
+    /// Many messages wait under an allowance without end: it is drawn in, at the end of the turn; or damage may have taken it, and it
+    /// is stated anew.
     pub(crate) fn watch_allowance(&mut self, index: DestinationIndex) {
         let chunk = self.config.allowance_chunk;
         let Queue { ready, allowance, .. } = self.destinations.get_mut(index).queue();
-        if allowance.stated == NO_END && ready.len() >= 2 * chunk && !allowance.listed {
+        let is_wide = allowance.stated == NO_END && ready.len() >= 2 * chunk;
+        if (is_wide || allowance.unstated) && !allowance.listed {
             allowance.listed = true;
             self.allowances_without_end.push(index);
         }
@@ -123,7 +129,7 @@ impl Broker {
         let allowance = &mut self.destinations.get_mut(index).queue().allowance;
         allowance.pending = Some((position, allowance.stated));
         allowance.stated = up_to;
-        allowance.left = chunk;
+        (allowance.left, allowance.unstated) = (chunk, false);
     }
 
     /// Reclaim: the allowance moves to the end.

@@ -260,7 +260,7 @@ impl Broker {
         let all: Vec<DestinationIndex> = self.destinations.iter().map(|(index, _)| index).collect();
         for index in all {
             if let Content::Queue(queue) = &mut self.destinations.get_mut(index).content {
-                queue.allowance.recovered(queue.last);
+                queue.allowance.recovered(queue.last, damages > 0);
                 self.watch_allowance(index);
             }
         }

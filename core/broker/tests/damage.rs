@@ -116,3 +116,20 @@ pub fn after_damage_no_number_is_used_again() {
     let newest = world.log.records.iter().map(|stored| stored.sequence).max().unwrap();
     assert!(newest > last, "{newest} was used: {last}");
 }
+
+#[test]
+pub fn what_damage_may_have_hidden_counts_as_delivered_at_the_start_after_the_next_too() {
+    let mut world = two_queues();
+    let marks = |world: &mut World| {
+        world.connect(0, 2, "b");
+        world.consume(0, 2, 6, &queue("orders"), 100);
+        world.settle();
+        world.got(0).iter().map(|got| got.redeliveries).collect::<Vec<_>>()
+    };
+    assert_eq!(marks(&mut world), [0; 5]);
+    let (mut world, _) = world.crash_without(|stored| stored.kind == kind::ALLOW);
+    world.settle();
+    // Reclaim gives the damaged segment up before anybody has had a message again: this start finds all as it was written.
+    let (mut world, _) = world.crash_without(|_| false);
+    assert!(marks(&mut world).iter().all(|redeliveries| *redeliveries > 0));
+}
