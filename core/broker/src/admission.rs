@@ -83,6 +83,14 @@ impl Broker {
         step: &Step<'_, L>,
     ) -> Result<(), Refusal> {
         self.admit_name(destination)?;
+        if !self.destinations.has_ids() {
+            let text = format!(
+                "{} cannot be created: this data directory has had as many queues as it can have, those that were deleted \
+                 included: begin a new directory",
+                brief(destination)
+            );
+            return Err((Failure::ResourceAllocation, text.into()));
+        }
         let (known, live) = (self.destinations.name_bytes(), self.journal.live_bytes());
         let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, self.live_limit(step));
         let names = self.destinations.len() as u64 * NAME_OVERHEAD + known + wanted;

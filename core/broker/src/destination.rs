@@ -244,14 +244,27 @@ impl Destinations {
         self.table.remove(index.0);
     }
 
+    /// Whether there is a number for one more: none is used twice in a directory's life.
+    pub fn has_ids(&self) -> bool {
+        self.next_id < LAST_IDS
+    }
+
     fn take_id(&mut self) -> DestinationId {
         let id = DestinationId(self.next_id);
-        self.next_id += 1;
+        self.next_id = self.next_id.saturating_add(1);
         id
     }
 }
 
+/// From here on numbers are given to the broker's own destinations only, such as the dead letter queue.
+const LAST_IDS: u32 = records::DESTINATION_IDS - (1 << 16);
+
 impl DestinationState {
+    /// What it holds, which is what its kind says.
+    pub fn is_topic(&self) -> bool {
+        matches!(self.content, Content::Topic(_))
+    }
+
     /// The queue that it is. Panics on topics.
     pub fn queue(&mut self) -> &mut Queue {
         match &mut self.content {

@@ -1,4 +1,8 @@
 //! What lives where in a log: an array for each segment, from a record's number within it to the item that it is the home of (R10).
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
+)]
 
 use crate::messages::{DestinationIndex, MessageIndex};
 use postrider_journal::{Generation, Home, SegmentNumber};
@@ -36,7 +40,8 @@ pub(crate) struct ItemHome {
 impl ItemHome {
     /// The home of a record with this much meta.
     pub fn new(home: Home, meta: usize) -> ItemHome {
-        ItemHome { segment: home.segment, ordinal: home.ordinal, bytes: home.len + meta as u32 }
+        let meta = u32::try_from(meta).unwrap_or(u32::MAX);
+        ItemHome { segment: home.segment, ordinal: home.ordinal, bytes: home.len.saturating_add(meta) }
     }
 
     /// What the record takes in the log, about.
@@ -68,6 +73,12 @@ impl Table {
     /// Records seen.
     pub fn records(&self) -> u32 {
         self.records
+    }
+
+    fn put(&mut self, ordinal: u32, item: Item) {
+        if let Some(place) = self.items.get_mut(ordinal as usize) {
+            *place = item;
+        }
     }
 
     /// Items that live here, without marks.
@@ -120,12 +131,12 @@ impl Segments {
 
     /// What lives in a segment.
     pub fn table(&self, segment: SegmentNumber) -> Option<&Table> {
-        self.tables.get(segment.0.checked_sub(self.first)? as usize)?.as_deref()
+        self.tables.get(self.index_of(segment)?)?.as_deref()
     }
 
     /// The segment that records of a generation are added to.
     pub fn written(&self, generation: Generation) -> Option<SegmentNumber> {
-        self.written[generation as usize]
+        self.written.get(generation as usize).copied().flatten()
     }
 
     /// Whether records are added to the segment.
@@ -135,9 +146,11 @@ impl Segments {
 
     /// Notes that there is a record, whatever it is.
     pub fn note(&mut self, segment: SegmentNumber, ordinal: u32, generation: Generation) {
-        self.written[generation as usize] = Some(segment);
+        if let Some(written) = self.written.get_mut(generation as usize) {
+            *written = Some(segment);
+        }
         let table = self.table_mut(segment);
-        table.records = table.records.max(ordinal + 1);
+        table.records = table.records.max(ordinal.saturating_add(1));
     }
 
     /// A record is the home of an item.
@@ -150,7 +163,7 @@ impl Segments {
             }
             table.items.resize(index + 1, Item::None);
         }
-        table.items[index] = item;
+        table.put(home.ordinal, item);
         table.live += 1;
         table.live_bytes += home.log_bytes();
         self.live_bytes += home.log_bytes();
@@ -158,7 +171,7 @@ impl Segments {
 
     /// Another item stands for the same record.
     pub fn replace(&mut self, segment: SegmentNumber, ordinal: u32, item: Item) {
-        self.table_mut(segment).items[ordinal as usize] = item;
+        self.table_mut(segment).put(ordinal, item);
     }
 
     /// The record is the home of nothing any more. True: nothing but marks lives in its segment.
@@ -166,7 +179,7 @@ impl Segments {
         self.live_bytes -= home.log_bytes();
         let written = self.is_written(home.segment);
         let table = self.table_mut(home.segment);
-        table.items[home.ordinal as usize] = Item::None;
+        table.put(home.ordinal, Item::None);
         table.live -= 1;
         table.live_bytes -= home.log_bytes();
         let dead = table.live == 0;
@@ -193,7 +206,7 @@ impl Segments {
 
     /// Forgets a segment.
     pub fn drop_segment(&mut self, segment: SegmentNumber) {
-        if let Some(table) = segment.0.checked_sub(self.first).and_then(|index| self.tables.get_mut(index as usize)) {
+        if let Some(table) = self.index_of(segment).and_then(|index| self.tables.get_mut(index)) {
             *table = None;
         }
         while self.tables.len() > 1 && self.tables.front().is_some_and(Option::is_none) {
@@ -202,6 +215,11 @@ impl Segments {
         }
     }
 
+    fn index_of(&self, segment: SegmentNumber) -> Option<usize> {
+        usize::try_from(segment.0.checked_sub(self.first)?).ok()
+    }
+
+    #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "the list has just grown to it")]
     fn table_mut(&mut self, segment: SegmentNumber) -> &mut Table {
         if self.tables.is_empty() {
             self.first = segment.0;

@@ -2,6 +2,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use crate::reader::{Reader, write_varint};
+use crate::records::read_id;
 use postrider_model::{DestinationId, Sequence, limits};
 
 /// What a record's bits say of it as a whole. Those that are not here are of a newer version (R38).
@@ -20,7 +21,7 @@ mod place_bit {
 }
 
 /// Sequences from here on are tags of transactions.
-const TAGS: u64 = 1 << 63;
+pub(crate) const TAGS: u64 = 1 << 63;
 
 /// Bytes of a meta besides its places, at most: bits, count, mark, instead.
 pub const MESSAGE_BYTES: u64 = 1 + 2 + 8 + 12;
@@ -132,8 +133,12 @@ pub fn read_message(
         return Err(MetaError::Newer);
     }
     let mut before = sequence;
-    for _ in 0..count {
+    for number in 0..count {
         let placement = read_placement(&mut reader, before)?;
+        // The first is the record's own, the others follow it.
+        if (number == 0) != (placement.sequence == before) {
+            return Err(MetaError::Malformed);
+        }
         before = placement.sequence;
         placements.push(placement);
     }
@@ -141,14 +146,14 @@ pub fn read_message(
 }
 
 fn read_placement(reader: &mut Reader<'_>, before: Sequence) -> Result<Placement, MetaError> {
-    let head = |reader: &mut Reader<'_>| Some((reader.u32()?, reader.varint()?, reader.u8()?));
+    let head = |reader: &mut Reader<'_>| Some((read_id(reader)?, reader.varint()?, reader.u8()?));
     let (destination, distance, bits) = head(reader).ok_or(MetaError::Malformed)?;
     if bits & !place_bit::KNOWN != 0 {
         return Err(MetaError::Newer);
     }
     let redeliveries = reader.varint().and_then(|count| u16::try_from(count).ok()).ok_or(MetaError::Malformed)?;
     Ok(Placement {
-        destination: DestinationId(destination),
+        destination,
         sequence: before
             .0
             .checked_add(distance)
@@ -164,7 +169,7 @@ fn read_placement(reader: &mut Reader<'_>, before: Sequence) -> Result<Placement
 fn read_rest(reader: &mut Reader<'_>, bits: u8) -> Option<MessageMeta> {
     let run_from = if bits & bit::MARK != 0 { Some(reader.i64()?) } else { None };
     let instead = if bits & bit::INSTEAD != 0 {
-        Some(Instead { destination: DestinationId(reader.u32()?), sequence: Sequence(reader.u64()?) })
+        Some(Instead { destination: read_id(reader)?, sequence: Sequence(reader.u64()?) })
     } else {
         None
     };
@@ -221,7 +226,7 @@ mod tests {
     #[test]
     fn counts_and_distances_have_no_edge_below_the_limit() {
         for count in [1, 44, 127, 128, 255, 256, 257, 300, limits::PLACES] {
-            for distance in [0, 1, 127, 128, 255, 256, 4_095] {
+            for distance in [1, 127, 128, 255, 256, 4_095] {
                 let placements: Vec<Placement> =
                     (0..count as u64).map(|number| placement(number as u32, 1 + number * distance)).collect();
                 let mut bytes = Vec::new();
@@ -230,6 +235,20 @@ mod tests {
                 assert_eq!(read(&bytes, 1), Ok((MessageMeta::default(), placements)), "{count} {distance}");
             }
         }
+    }
+
+    #[test]
+    fn places_follow_one_another() {
+        let pair = |first: u64, second: u64| {
+            let mut bytes = Vec::new();
+            write_message(&mut bytes, MessageMeta::default(), &[placement(1, first), placement(2, second)]);
+            read(&bytes, 5).map(|(_, placements)| placements.len())
+        };
+        assert_eq!((pair(5, 6), pair(5, 5), pair(5, 4)), (Ok(2), Err(MetaError::Malformed), Err(MetaError::Malformed)));
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, MessageMeta::default(), &[placement(1, 5)]);
+        bytes[6] = 1;
+        assert_eq!(read(&bytes, 5), Err(MetaError::Malformed), "the first one has the record's own sequence");
     }
 
     #[test]

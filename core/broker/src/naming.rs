@@ -1,5 +1,6 @@
 //! Recovery: destinations whose own record is lost. Their messages say what they are called; what nothing names any more gets a queue
 //! of its own. No message goes because of a record that is not its own.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use crate::broker::Broker;
 use crate::messages::DestinationIndex;

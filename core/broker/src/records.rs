@@ -1,6 +1,7 @@
 //! The durable records: kinds, and what their metas say. Byte by byte in docs/records.md.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+use crate::message_meta::TAGS;
 use crate::reader::{Reader, write_varint};
 use postrider_model::{Destination, DestinationId, DestinationKind, Sequence};
 
@@ -31,6 +32,14 @@ pub use crate::message_meta::{
     Instead, MESSAGE_BYTES, MessageMeta, MetaError, PLACE_BYTES, Placement, message_bytes, read_message, write_message,
 };
 
+/// Numbers of destinations are smaller: what is above is left to those that are passed over after damage.
+pub const DESTINATION_IDS: u32 = u32::MAX - (1 << 24);
+
+/// Reads the number of a destination.
+pub(crate) fn read_id(reader: &mut Reader<'_>) -> Option<DestinationId> {
+    reader.u32().filter(|id| *id < DESTINATION_IDS).map(DestinationId)
+}
+
 /// Adds a run of acknowledged sequences of one destination.
 pub fn write_acknowledged(buffer: &mut Vec<u8>, destination: DestinationId, sequences: &[u64]) {
     let Some(first) = sequences.first() else { return };
@@ -56,7 +65,7 @@ pub const RUN_BYTES: u64 = 16;
 pub fn read_acknowledged(meta: &[u8], mut visit: impl FnMut(DestinationId, Sequence)) -> Option<()> {
     let mut reader = Reader(meta);
     while !reader.0.is_empty() {
-        let destination = DestinationId(reader.u32()?);
+        let destination = read_id(&mut reader)?;
         let count = reader.u32().filter(|count| *count > 0)?;
         let mut sequence = reader.u64()?;
         visit(destination, Sequence(sequence));
@@ -81,7 +90,7 @@ pub fn write_destination(buffer: &mut Vec<u8>, id: DestinationId, destination: &
 /// Reads a destination's meta.
 pub fn read_destination(meta: &[u8]) -> Option<(DestinationId, Destination)> {
     let mut reader = Reader(meta);
-    let id = DestinationId(reader.u32()?);
+    let id = read_id(&mut reader)?;
     let kind = DestinationKind::from_number(reader.u8()?)?;
     Some((id, Destination::new(kind, reader.0)))
 }
@@ -96,21 +105,21 @@ pub fn write_allow(buffer: &mut Vec<u8>, id: DestinationId, up_to: Sequence) {
 /// Reads an allowance's meta.
 pub fn read_allow(meta: &[u8]) -> Option<(DestinationId, Sequence)> {
     let mut reader = Reader(meta);
-    let allowance = (DestinationId(reader.u32()?), Sequence(reader.u64()?));
+    let allowance = (read_id(&mut reader)?, Sequence(reader.u64()?));
     reader.end(allowance)
 }
 
 /// Reads the meta of a deletion.
 pub fn read_delete(meta: &[u8]) -> Option<DestinationId> {
     let mut reader = Reader(meta);
-    let id = reader.u32().map(DestinationId)?;
+    let id = read_id(&mut reader)?;
     reader.end(id)
 }
 
 /// Reads the meta of a reservation.
 pub fn read_reserve(meta: &[u8]) -> Option<Sequence> {
     let mut reader = Reader(meta);
-    let up_to = reader.u64().map(Sequence)?;
+    let up_to = reader.u64().filter(|up_to| *up_to < TAGS).map(Sequence)?;
     reader.end(up_to)
 }
 

@@ -1,4 +1,6 @@
-//! Recovery: the journal's records take effect again, by the same means as when they were written (R12).
+//! Recovery: the journal's records take effect again, by the same means as when they were written (R12). What makes no sense is a value: it refuses
+//! the start, and ends no process.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use crate::broker::Broker;
 use crate::destination::Content;
@@ -13,7 +15,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use postrider_journal::{FIRST_IGNORABLE_KIND, Generation, Home, Position, Record};
 use postrider_model::record::{RecordError, Tag};
-use postrider_model::{MessageView, Now, Sequence};
+use postrider_model::{Destination, DestinationId, MessageView, Now, Sequence};
 use std::fmt;
 
 /// After damage so many sequences are passed over: more than a lost reservation, or many of them, can have given out (R9).
@@ -85,6 +87,16 @@ pub(crate) struct Recovery {
 }
 
 impl Recovery {
+    fn new(hasher: &FixedState) -> Recovery {
+        Recovery {
+            by_sequence: HashMap::with_hasher(hasher.clone()),
+            highest: Sequence(0),
+            deleted: Vec::new(),
+            names: Names::new(hasher),
+            placements: Vec::new(),
+        }
+    }
+
     /// A message that lives, so far.
     pub fn found(&mut self, sequence: Sequence, index: MessageIndex) {
         self.by_sequence.insert(sequence.0, index);
@@ -98,12 +110,7 @@ impl Broker {
     /// # Errors
     /// The record is one that this version cannot take.
     pub fn recover(&mut self, record: &Record<'_>, home: Home) -> Result<(), RecoverError> {
-        if self.recovery.is_none() {
-            let by_sequence = HashMap::with_hasher(self.hasher.clone());
-            let (highest, deleted, placements) = (Sequence(0), Vec::new(), Vec::new());
-            let names = Names::new(&self.hasher);
-            self.recovery = Some(Box::new(Recovery { by_sequence, highest, deleted, names, placements }));
-        }
+        self.recovery();
         self.journal.note(home.segment, home.ordinal, Generation::Young);
         let (kind, position) = (record.kind, home.position);
         if record.flags != 0 && kind < FIRST_IGNORABLE_KIND {
@@ -115,11 +122,18 @@ impl Broker {
                 outcome => outcome.ok(),
             },
             kind::ACKNOWLEDGE => self.recover_acknowledged(record.meta),
-            kind::DESTINATION => self.recover_destination(record.meta, home),
+            kind::DESTINATION => match records::read_destination(record.meta) {
+                // This version stores nothing of them.
+                Some((_, destination)) if destination.kind.is_temporary() => {
+                    return Err(RecoverError::UnknownBits { kind, position });
+                }
+                read => read.and_then(|named| self.recover_destination(named, ItemHome::new(home, record.meta.len()))),
+            },
             kind::DELETE => records::read_delete(record.meta).map(|id| self.recover_delete(id)),
-            kind::ALLOW => records::read_allow(record.meta).map(|(id, up_to)| {
-                let index = self.destination_by_id(id);
+            kind::ALLOW => records::read_allow(record.meta).and_then(|(id, up_to)| {
+                let index = self.queue_by_id(id)?;
                 self.apply_allowance(index, up_to, ItemHome::new(home, record.meta.len()));
+                Some(())
             }),
             kind::RESERVE => records::read_reserve(record.meta)
                 .map(|up_to| self.apply_reservation(up_to, ItemHome::new(home, record.meta.len()))),
@@ -136,7 +150,7 @@ impl Broker {
     }
 
     fn recovery(&mut self) -> &mut Recovery {
-        self.recovery.as_mut().expect("records are being recovered")
+        self.recovery.get_or_insert_with(|| Box::new(Recovery::new(&self.hasher)))
     }
 
     fn recover_message(&mut self, record: &Record<'_>, home: Home) -> Result<(), MetaError> {
@@ -149,7 +163,14 @@ impl Broker {
         })?;
         let known = self.recovery().by_sequence.get(&record.sequence).copied();
         match known {
-            Some(index) => self.recover_move(index, &placements, home),
+            Some(index) => {
+                let message = self.message(index);
+                // A message keeps its bytes for life (R5): this is another one, under a number that is taken.
+                if (message.length, message.crc) != (home.len, record.body_crc) {
+                    return Err(MetaError::Malformed);
+                }
+                self.recover_move(index, &placements, home);
+            }
             None => {
                 let arrival = Arrival {
                     record: record.body,
@@ -160,8 +181,9 @@ impl Broker {
                     run_from: meta.run_from,
                     instead: meta.instead,
                 };
-                let parts: Vec<DestinationIndex> =
-                    placements.iter().map(|placement| self.destination_by_id(placement.destination)).collect();
+                let parts: Option<Vec<DestinationIndex>> =
+                    placements.iter().map(|placement| self.queue_by_id(placement.destination)).collect();
+                let parts = parts.ok_or(MetaError::Malformed)?;
                 if let ([part], false) = (&parts[..], meta.elsewhere) {
                     self.note_name(*part, &view);
                 }
@@ -206,25 +228,30 @@ impl Broker {
         Some(())
     }
 
-    fn recover_destination(&mut self, meta: &[u8], home: Home) -> Option<()> {
-        let (id, destination) = records::read_destination(meta)?;
+    /// None: a queue and a topic with one number.
+    fn recover_destination(&mut self, (id, destination): (DestinationId, Destination), home: ItemHome) -> Option<()> {
         let index = match self.destinations.by_id(id) {
+            Some(index) if self.destinations.get(index).is_topic() != destination.kind.is_topic() => return None,
             Some(index) => {
                 self.destinations.name(index, destination);
                 index
             }
             None => self.destinations.add(destination, Some(id)),
         };
-        self.apply_destination(index, ItemHome::new(home, meta.len()));
+        self.apply_destination(index, home);
         Some(())
     }
 
-    /// The destination with this number. Its own record may come later: reclaim had moved it.
-    fn destination_by_id(&mut self, id: postrider_model::DestinationId) -> DestinationIndex {
-        self.destinations.by_id(id).unwrap_or_else(|| self.destinations.add_unnamed(id))
+    /// The queue with this number. Its own record may come later: reclaim had moved it. None: it is a topic.
+    fn queue_by_id(&mut self, id: DestinationId) -> Option<DestinationIndex> {
+        match self.destinations.by_id(id) {
+            Some(index) if self.destinations.get(index).is_topic() => None,
+            Some(index) => Some(index),
+            None => Some(self.destinations.add_unnamed(id)),
+        }
     }
 
-    fn recover_delete(&mut self, id: postrider_model::DestinationId) {
+    fn recover_delete(&mut self, id: DestinationId) {
         self.destinations.skip_id(id);
         if let Some(index) = self.destinations.by_id(id) {
             self.apply_delete(index);
@@ -275,7 +302,7 @@ impl Broker {
     }
 
     fn take_back(&mut self, sequence: Sequence, index: MessageIndex, names: &Names, damaged: bool) {
-        let message = &mut self.messages[index.0];
+        let Some(message) = self.messages.get_mut(index.0) else { return };
         if let Some(target) = names.target(message.destination) {
             self.destinations.get_mut(message.destination).queue().size -= 1;
             message.destination = target;

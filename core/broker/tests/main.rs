@@ -16,6 +16,7 @@ mod places;
 mod plants;
 mod queue;
 mod rotten;
+mod senseless;
 mod space;
 mod spooling;
 mod topic;

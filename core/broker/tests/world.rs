@@ -168,7 +168,8 @@ impl World {
         (World::recovered(self.config, self.now, broker, log), mended)
     }
 
-    fn recovered(config: Config, now: Now, broker: Broker, log: TestLog) -> World {
+    /// Goes on with a broker that has recovered from this log.
+    pub fn recovered(config: Config, now: Now, broker: Broker, log: TestLog) -> World {
         let mut world = World::with(config, log.budget);
         (world.broker, world.log, world.now) = (broker, log, now);
         world.out = Outbox::new();
