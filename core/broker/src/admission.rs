@@ -155,6 +155,9 @@ impl Broker {
         if self.connection(port, connection).is_none() {
             return;
         }
+        if self.waits_behind_sends(port, command) {
+            return self.park(port, (command, arena), Store::Journal, step);
+        }
         self.statistics.refused += 1;
         let text = self.no_creation(step);
         self.refuse(port, connection, request, (Failure::ResourceAllocation, text.into()), step);
@@ -174,6 +177,9 @@ impl Broker {
         let Some(connection) = self.connection(port, publish.connection) else { return };
         if self.may_wait(publish) && u64::from(publish.record.length) <= self.live_limit(step) {
             return self.park(port, (&Command::Publish(*publish), arena), Store::Journal, step);
+        }
+        if self.is_duplicate(connection, publish) {
+            return self.answer_duplicate(port, connection, publish, step);
         }
         self.note_settled(port, publish);
         self.statistics.refused += 1;

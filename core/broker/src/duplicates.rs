@@ -138,7 +138,7 @@ impl Marks {
 impl Broker {
     /// Whether the send is stored already and comes again.
     pub(crate) fn is_duplicate(&mut self, connection: ConnectionIndex, publish: &Publish) -> bool {
-        if !self.connections[connection.0].failover_reconnect {
+        if !publish.persistent || !self.connections[connection.0].failover_reconnect {
             return false;
         }
         let mark = self.mark_of(connection, publish.producer);

@@ -79,14 +79,32 @@ impl Broker {
         arena: &[u8],
         step: &mut Step<'_, L>,
     ) {
+        let Some(connection) = self.peek_connection(port, publish.connection) else { return };
         let room = self.live_limit(step).saturating_sub(self.journal.live_bytes());
         let length = publish.record.length;
         if !publish.persistent || self.may_wait(publish) || u64::from(length) <= room {
             return self.park(port, (&Command::Publish(*publish), arena), Store::Journal, step);
         }
+        if self.is_duplicate(connection, publish) {
+            return self.answer_duplicate(port, connection, publish, step);
+        }
         let refusal = self.full(length as usize, step);
         self.note_settled(port, publish);
         self.refuse(port, publish.connection, publish.request, refusal, step);
+    }
+
+    /// A send that comes again and is stored already needs no room: whoever was told that there is none would send it once more, as
+    /// another message (R17).
+    pub(crate) fn answer_duplicate<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        step: &mut Step<'_, L>,
+    ) {
+        self.statistics.duplicates += 1;
+        self.connections[connection.0].settled += publish.parked_bytes();
+        self.reply(port, publish.connection, publish.request, step);
     }
 
     /// Bytes of the window of a producer that waits for no answers come back, as its client counts them.
@@ -144,7 +162,7 @@ impl Broker {
         parts: &mut [DestinationIndex],
         step: &mut Step<'_, L>,
     ) -> Result<Admission, Refusal> {
-        if publish.persistent && self.is_duplicate(connection, publish) {
+        if self.is_duplicate(connection, publish) {
             self.statistics.duplicates += 1;
             return Ok(Admission::Now);
         }

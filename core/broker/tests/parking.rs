@@ -1,11 +1,12 @@
 //! Sends that are parked where the logs have no room for them, and what waits behind them (R24).
 
 use crate::log::TestLog;
-use crate::world::{World, handle, queue, record, topic, wanted};
+use crate::space::small;
+use crate::world::{Told, World, handle, queue, record, topic, wanted};
 use postrider_broker::{Config, WhenFull};
 use postrider_journal::{Pressure, body_crc};
-use postrider_model::command::{AcknowledgeKind, LastDelivered, Publish, Request};
-use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event, Sequence};
+use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenProducer, Publish, Request};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event, Handle, PortIndex, Sequence};
 
 const SEGMENT: u64 = 4 << 10;
 
@@ -224,4 +225,110 @@ fn whoever_waits_for_the_spool_does_not_wait_for_the_journal() {
         world.log.spool_limit = None;
     });
     assert!(is_unparked(&mut world, 30), "the spool has room again");
+}
+
+/// Hands a command to the broker that it is to refuse, as the log has no place for what its batch asks.
+fn refuse(world: &mut World, command: &Command, arena: &[u8]) {
+    world.broker.refuse_command(PortIndex(0), command, arena, world.now, &mut world.log, &mut world.out);
+    world.settle();
+}
+
+fn failures(world: &mut World) -> usize {
+    world.events(0).iter().filter(|event| matches!(event, Event::Failed { .. })).count()
+}
+
+/// Who is told that there is no room for a message which is stored sends it once more, and there are two of it (R17).
+#[test]
+fn a_send_that_comes_again_and_is_stored_is_not_refused() {
+    for behind_parked in [false, true] {
+        let mut world = small();
+        world.connect(0, 1, "a");
+        world.connect(0, 2, "b");
+        let to = [queue("q")];
+        let bytes = record(&to, b"once", true, 1, 0);
+        world.send_as(0, handle(2), &to, true, (&bytes, 1), wanted(31));
+        world.settle();
+        // Its answer was lost with the connection.
+        let again = Handle { slot: 3, generation: 1 };
+        world.connect_as(0, again, "b", true);
+        while world.broker.statistics().parked_bytes == 0 {
+            send_parked(&mut world, 1, &"x".repeat(1_000), Request::default());
+        }
+        if behind_parked {
+            let new = record(&to, "n".repeat(1_000).as_bytes(), true, 2, 0);
+            world.send_as(0, again, &to, true, (&new, 2), Request::default());
+        }
+        world.settle();
+        world.heard(0);
+        let mut batch = CommandBatch::default();
+        let large = record(&to, "once".repeat(400).as_bytes(), true, 1, 0);
+        let (record, record_crc) = (batch.store(&large), body_crc(&large));
+        let send = |sequence, command| {
+            Command::Publish(Publish {
+                connection: again,
+                request: wanted(command),
+                producer: 0,
+                destination: 0,
+                record,
+                record_crc,
+                persistent: true,
+                windowed: false,
+                producer_sequence: sequence,
+            })
+        };
+        world.run(0, Command::DefineDestination { connection: again, number: 0, destinations: to.as_slice().into() });
+        batch.commands.push(send(1, 32));
+        world.turn(0, &batch);
+        refuse(&mut world, &send(1, 33), &batch.arena);
+        for correlation in [32, 33] {
+            let answer = Event::Reply { connection: again, correlation };
+            assert!(world.told[0].contains(&Told::Event(answer)), "{behind_parked}: {correlation}");
+        }
+        assert_eq!(failures(&mut world), 0);
+        // One that is not stored is refused.
+        refuse(&mut world, &send(9, 34), &batch.arena);
+        assert_eq!(failures(&mut world), 1);
+    }
+}
+
+fn opening(connection: u32) -> Command {
+    Command::OpenProducer(Box::new(OpenProducer {
+        connection: handle(connection),
+        request: wanted(41),
+        producer: 1,
+        session: 1,
+        value: 2,
+        destinations: [queue("new")].into(),
+        window: 0,
+    }))
+}
+
+#[test]
+fn a_producer_that_cannot_be_opened_keeps_its_place_behind_parked_sends() {
+    let mut world = full(WhenFull::Refuse);
+    refuse(&mut world, &opening(2), &[]);
+    assert_eq!(failures(&mut world), 0, "it waits behind its connection's sends");
+    drained(&mut world);
+    assert!(world.events(0).contains(&Event::Reply { connection: handle(2), correlation: 41 }));
+}
+
+/// The shard counts what it hands up, the broker what is settled: they have to agree (decision 0010).
+#[test]
+fn a_refused_producer_is_settled() {
+    let settled = |refused: bool| {
+        let mut world = full(WhenFull::Refuse);
+        world.connect(0, 4, "d");
+        if refused {
+            refuse(&mut world, &opening(4), &[]);
+        } else {
+            world.run(0, opening(4));
+        }
+        send_parked(&mut world, 4, &"x".repeat(1_000), Request::default());
+        let settled = |event| match event {
+            Event::Parked { connection, settled } if connection == handle(4) => Some(settled),
+            _ => None,
+        };
+        world.events(0).into_iter().find_map(settled).expect("it is parked")
+    };
+    assert_eq!(settled(true), settled(false));
 }

@@ -11,7 +11,7 @@ use postrider_model::{Command, CommandBatch, Event, PortIndex};
 
 const SEGMENT: u64 = 4 << 10;
 
-fn small() -> World {
+pub fn small() -> World {
     let config = Config { reservation: 200_000, ..Config::default() };
     World::over(config, TestLog::new(8 * SEGMENT + 40_000, SEGMENT))
 }
