@@ -120,12 +120,20 @@ fn report(recovery: &Recovery, broker: &Broker) {
 
 /// What was given up on purpose, and what the directory has in another way than the settings.
 fn report_given_up(recovery: &Recovery, config: &Config) {
+    if recovery.table_rebuilt {
+        tracing::error!("the epoch table (epochs-0, epochs-1) is given up, and made anew from the segments");
+    } else if recovery.table_repaired {
+        tracing::error!("a copy of the epoch table was damaged or missing, and is written again from the other one");
+    }
     for GivenUp { file, kept_as } in &recovery.given_up {
         let kept =
             kept_as.as_ref().map_or("it was not there".to_owned(), |name| format!("what it held is kept as {name}"));
         tracing::error!("{file} is given up, with all messages that only it held; {kept}");
     }
-    let named = |name: &str| recovery.given_up.iter().any(|given_up| given_up.file == name);
+    let named = |name: &str| {
+        recovery.given_up.iter().any(|given_up| given_up.file == name)
+            || (recovery.table_rebuilt && name.starts_with("epochs-"))
+    };
     for name in config.give_up.iter().filter(|name| !named(name)) {
         tracing::warn!("--give-up {name}: it is as it should be but for what is listed above, and stays");
     }

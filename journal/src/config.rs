@@ -85,6 +85,11 @@ impl Config {
         self.give_up.iter().any(|given_up| given_up == file)
     }
 
+    /// The epoch table is to be made anew, should it not be what it should.
+    pub(crate) fn gives_up_table(&self) -> bool {
+        self.gives_up("epochs-0") || self.gives_up("epochs-1")
+    }
+
     /// Panics on sizes that cannot work: they are our own mistake, the server checks what an operator wrote.
     pub(crate) fn check(&self) {
         assert!(self.block >= 4096 && self.block.is_power_of_two(), "block {}", self.block);

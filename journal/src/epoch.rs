@@ -150,8 +150,21 @@ impl EpochTable {
     /// Whose bytes are at `position`.
     #[must_use]
     pub fn at(&self, position: Position) -> Epoch {
+        self.life_at(position).map_or(Epoch(0), |life| life.epoch)
+    }
+
+    /// The life whose bytes are at `position`.
+    #[must_use]
+    pub fn life_at(&self, position: Position) -> Option<&Life> {
         let after = self.lives.partition_point(|life| life.first <= position);
-        after.checked_sub(1).map_or(Epoch(0), |index| self.lives[index].epoch)
+        self.lives.get(after.checked_sub(1)?)
+    }
+
+    /// The life with this number, if it may have written what is still there.
+    #[must_use]
+    pub fn life(&self, epoch: Epoch) -> Option<&Life> {
+        let place = self.lives.partition_point(|life| life.epoch < epoch);
+        self.lives.get(place).filter(|life| life.epoch == epoch)
     }
 
     /// Where the part of the log that holds `position` ends, and where the next begins; `None` in the newest life.

@@ -61,9 +61,14 @@ pub enum OpenError {
     },
     /// Both copies of the table are damaged, or missing while there are segments.
     #[error(
-        "both copies of the epoch table (epochs-0, epochs-1) are damaged or missing: restore one of them from a backup"
+        "both copies of the epoch table (epochs-0, epochs-1) are damaged or missing: put the newest copy of one back, or let them be made anew from the segments with `postrider serve --give-up epochs-0`"
     )]
     NoTable,
+    /// The same, and no segment says anything in its place.
+    #[error(
+        "neither the epoch table (epochs-0, epochs-1) nor the header of a segment can be read: restore the directory from a backup, or put it aside and start on an empty one"
+    )]
+    NoHeader,
     /// A table that is full.
     #[error(
         "the epoch table lists {0} starts and is full: nothing at the front of the log was released since: put the directory aside, and start on an empty one"
@@ -91,7 +96,7 @@ pub enum OpenError {
     },
     /// The epoch table is not the newest one.
     #[error(
-        "{file} has frames of life {life} at {position}, and the epoch table (epochs-0, epochs-1) is from before that life: put the newest copies of both back"
+        "{file} has bytes of life {life} at {position}, and the epoch table (epochs-0, epochs-1) is from before that life: put the newest copies of both back, or let them be made anew from the segments with `postrider serve --give-up epochs-0`"
     )]
     OlderTable {
         /// The segment.

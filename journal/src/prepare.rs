@@ -208,6 +208,8 @@ impl<S: Storage> Journal<S> {
             bytes,
             block: self.table.block,
             epoch: self.epoch,
+            log_id: self.table.log_id,
+            nonce: self.table.newest().map_or(0, |life| life.nonce),
         };
         self.preparing.under_way = Some(header);
         let image = self.reusable_image(bytes);

@@ -10,8 +10,10 @@ use crate::position::{Epoch, Position, SegmentNumber};
 pub const FORMAT_VERSION: u16 = 2;
 
 const MAGIC: &[u8; 8] = b"PRSEGMNT";
-const COPY: usize = 64;
+const COPY: usize = 96;
 const SECOND_COPY: usize = 2048;
+/// Where the CRC stands: of all before it, and all behind it.
+const CRC: usize = 60;
 
 /// What the first block of a segment says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +28,10 @@ pub struct SegmentHeader {
     pub block: u32,
     /// The life that prepared it.
     pub epoch: Epoch,
+    /// The log that it belongs to.
+    pub log_id: u128,
+    /// That life's nonce: another copy of the directory may have had a life of the same number.
+    pub nonce: u64,
 }
 
 /// Why a segment header cannot be read.
@@ -49,8 +55,10 @@ impl SegmentHeader {
         copy[24..32].copy_from_slice(&self.number.0.to_le_bytes());
         copy[32..40].copy_from_slice(&self.bytes.to_le_bytes());
         copy[40..44].copy_from_slice(&self.epoch.0.to_le_bytes());
-        let crc = crc32fast::hash(&copy[..60]);
-        copy[60..].copy_from_slice(&crc.to_le_bytes());
+        copy[64..80].copy_from_slice(&self.log_id.to_le_bytes());
+        copy[80..88].copy_from_slice(&self.nonce.to_le_bytes());
+        let crc = copy_crc(&copy);
+        copy[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
         let mut block = vec![0; self.block as usize];
         block[..COPY].copy_from_slice(&copy);
         block[SECOND_COPY..SECOND_COPY + COPY].copy_from_slice(&copy);
@@ -75,8 +83,8 @@ impl SegmentHeader {
     }
 
     fn decode_copy(block: &[u8], offset: usize) -> Result<SegmentHeader, BadHeader> {
-        let copy = block.get(offset..offset + COPY).ok_or(BadHeader::Damaged)?;
-        if &copy[..8] != MAGIC || u32_at(copy, 60) != crc32fast::hash(&copy[..60]) {
+        let copy: &[u8; COPY] = block.get(offset..).and_then(|rest| rest.first_chunk()).ok_or(BadHeader::Damaged)?;
+        if &copy[..8] != MAGIC || u32_at(copy, CRC) != copy_crc(copy) {
             return Err(BadHeader::Damaged);
         }
         match u16_at(copy, 8) {
@@ -86,10 +94,19 @@ impl SegmentHeader {
                 bytes: u64_at(copy, 32),
                 block: u32_at(copy, 12),
                 epoch: Epoch(u32_at(copy, 40)),
+                log_id: u128::from(u64_at(copy, 64)) | u128::from(u64_at(copy, 72)) << 64,
+                nonce: u64_at(copy, 80),
             }),
             other => Err(BadHeader::Version(other)),
         }
     }
+}
+
+fn copy_crc(copy: &[u8; COPY]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&copy[..CRC]);
+    hasher.update(&copy[CRC + 4..]);
+    hasher.finalize()
 }
 
 /// A live segment.
@@ -130,6 +147,8 @@ mod tests {
             bytes: 1 << 20,
             block: 4096,
             epoch: Epoch(3),
+            log_id: 0x0F0E << 112 | 0x0D0C,
+            nonce: 0x0102,
         }
     }
 
@@ -147,9 +166,17 @@ mod tests {
             &[0; 16],
         ]
         .concat();
-        assert_eq!(&block[..60], golden);
-        assert_eq!(block[60..64], crc32fast::hash(&golden).to_le_bytes());
-        assert_eq!(block[..64], block[2048..2112]);
+        let more = [
+            [0x0C, 0x0D, 0, 0, 0, 0, 0, 0].as_slice(),
+            &[0, 0, 0, 0, 0, 0, 0x0E, 0x0F],
+            &[2, 1, 0, 0, 0, 0, 0, 0],
+            &[0; 8],
+        ]
+        .concat();
+        let crc = crc32fast::hash(&[golden.as_slice(), &more].concat()).to_le_bytes();
+        assert_eq!(block[..96], [golden.as_slice(), &crc, &more].concat());
+        assert_eq!(block[..96], block[2048..2144]);
+        assert!(block[96..2048].iter().all(|byte| *byte == 0));
     }
 
     #[test]
@@ -171,7 +198,7 @@ mod tests {
         let mut block = header().encode();
         for version in [1, 3] {
             block[8] = version;
-            let crc = crc32fast::hash(&block[..60]);
+            let crc = copy_crc(block[..96].try_into().unwrap());
             block[60..64].copy_from_slice(&crc.to_le_bytes());
             assert_eq!(SegmentHeader::decode(&block), Err(BadHeader::Version(version.into())));
         }

@@ -241,23 +241,126 @@ fn the_active_file_missing_after_a_kill() {
     assert_eq!(given_up(storage, last).0, all_but(count, &lost));
 }
 
+/// A start that is refused for its epoch table; it says how to go on.
+fn refused_for_table(storage: FakeStorage) -> FakeStorage {
+    let copy = copy_of(&storage);
+    let text = recover(storage).err().expect("a start that is refused").to_string();
+    assert!(text.contains("`postrider serve --give-up epochs-0`"), "{text}");
+    copy
+}
+
+/// What is there when the table is made anew, and at the start after it.
+fn rebuilt(storage: FakeStorage) -> Vec<u64> {
+    let tables = storage.tables();
+    let config = Config { give_up: vec!["epochs-0".into()], keys: 99, ..config() };
+    let mut seen = Vec::new();
+    let journal = Journal::recover(storage, config, &mut |record, _| seen.push(record.sequence)).unwrap();
+    assert!(journal.recovery().table_rebuilt && journal.recovery().damage.is_empty());
+    let mut journal = Log { journal, homes: Vec::new() };
+    journal.write(100);
+    let storage = killed(journal.journal);
+    assert_eq!(storage.aside.get("given-up-epochs-1"), tables[1].as_ref(), "what it was is kept");
+    let (_, again) = recover(storage).unwrap();
+    assert_eq!(again.len(), seen.len() + 100);
+    seen
+}
+
+/// A log of several lives, the last of which went on in the segment of the one before.
+fn lives() -> (Log, Vec<[Option<Vec<u8>>; 2]>) {
+    let mut log = log();
+    let mut tables = Vec::new();
+    for _ in 0..4 {
+        let storage = killed(log.journal);
+        tables.push(storage.tables());
+        log = Log { journal: recover(storage).unwrap().0, homes: log.homes };
+        log.write(40);
+    }
+    (log, tables)
+}
+
 #[test]
 fn a_table_from_a_backup() {
-    let log = log();
-    let storage = log.end();
+    for age in 0..4 {
+        let (log, tables) = lives();
+        let count = log.homes.len();
+        let mut storage = log.end();
+        storage.put_tables(tables[age].clone());
+        let storage = refused_for_table(storage);
+        assert_eq!(rebuilt(storage), all_but(count, &[]), "{age}");
+    }
+}
+
+#[test]
+fn a_later_life_in_a_segment_of_an_older_one_tells_that_the_table_is_older() {
+    let storage = log().end();
     let tables = storage.tables();
-    // A later life in the same segment: only its frames tell.
-    let (mut journal, _) = recover(storage).unwrap();
-    append(&mut journal, 200..205);
-    let mut storage = journal.into_storage();
-    for number in storage.numbers().into_iter().skip_while(|number| number.0 * SEGMENT < SEGMENT * 3).skip(1) {
+    let (journal, _) = recover(storage).unwrap();
+    let mut log = Log { journal, homes: Vec::new() };
+    log.write(5);
+    let mut storage = killed(log.journal);
+    // What was made ready in the later life is not there: only its frames tell.
+    for number in storage.numbers().into_iter().skip(1) {
         if storage.durable(number)[4096..].iter().all(|byte| *byte == 0) {
             storage.take_away(number);
         }
     }
-    storage.put_tables(tables.clone());
-    let error = recover(storage).err().unwrap();
-    assert!(matches!(error, OpenError::OlderTable { life: 2, .. } | OpenError::Contradiction { .. }), "{error}");
+    storage.put_tables(tables);
+    assert_eq!(rebuilt(refused_for_table(storage)).len(), 205);
+}
+
+#[test]
+fn no_table_at_all() {
+    for tables in [[None, None], [Some(vec![1; 100]), Some(Vec::new())]] {
+        let (log, _) = lives();
+        let count = log.homes.len();
+        let mut storage = killed(log.journal);
+        storage.put_tables(tables);
+        assert_eq!(rebuilt(refused_for_table(storage)), all_but(count, &[]));
+    }
+    let mut storage = log().end();
+    storage.put_tables([None, None]);
+    for number in storage.numbers() {
+        storage.put(number, vec![0; SEGMENT as usize]);
+    }
+    let config = Config { give_up: vec!["epochs-0".into()], ..config() };
+    let error = Journal::recover(storage, config, &mut |_, _| {}).err().unwrap();
+    assert!(error.to_string().contains("put it aside"), "{error}");
+}
+
+#[test]
+fn a_segment_of_another_log() {
+    // The same number, length, and life: only the log's id tells them apart.
+    let other_config = Config { keys: 77, ..config() };
+    let other = Journal::recover(FakeStorage::new(1 << 30), other_config, &mut |_, _| {}).unwrap();
+    let mut other = Log { journal: other, homes: Vec::new() };
+    other.write(200);
+    let stranger = other.end().durable(SECOND).to_vec();
+    let log = log();
+    let (count, lost) = (log.homes.len(), log.in_segment(SECOND));
+    let mut storage = log.end();
+    storage.put(SECOND, stranger);
+    let storage = refused(storage, SECOND);
+    assert_eq!(given_up(storage, SECOND).0, all_but(count, &lost));
+}
+
+#[test]
+fn a_segment_of_a_copy_that_went_on_by_itself() {
+    // Both copies have a second life, and wrote other messages in it.
+    let storage = log().end();
+    let copy = Journal::recover(copy_of(&storage), Config { keys: 77, ..config() }, &mut |_, _| {}).unwrap();
+    let mut copy = Log { journal: copy, homes: Vec::new() };
+    copy.write(400);
+    let mut log = Log { journal: recover(storage).unwrap().0, homes: Vec::new() };
+    log.write(400);
+    let number = SegmentNumber(log.last().0 - 1);
+    assert!(copy.last() > number);
+    let lost = log.in_segment(number).into_iter().map(|sequence| sequence + 200).collect::<Vec<_>>();
+    let stranger = copy.end().durable(number).to_vec();
+    let mut storage = killed(log.journal);
+    storage.put(number, stranger);
+    let storage = refused(storage, number);
+    let seen = given_up(storage, number).0;
+    assert_eq!(seen.len(), 600 - lost.len());
 }
 
 #[test]

@@ -24,7 +24,7 @@ const BY_HISTORY: &[&str] = &[
 fn caught(name: &str, seeds: u64) -> Option<(u64, String)> {
     plant::set(name);
     let failure = (0..seeds).find_map(|seed| {
-        let answer = std::panic::catch_unwind(|| history::run(seed));
+        let answer = std::panic::catch_unwind(|| history::run(seed, false));
         answer.unwrap_or_else(|_| Err("panicked".into())).err().map(|error| (seed, error))
     });
     plant::set("");

@@ -2,7 +2,7 @@
 
 use crate::epoch::{BadTable, EpochTable};
 use crate::error::OpenError;
-use crate::position::{Position, SegmentNumber};
+use crate::position::{Epoch, Position, SegmentNumber};
 use crate::segment::{BadHeader, SegmentHeader};
 use crate::storage::{SegmentFile, Storage};
 
@@ -19,6 +19,8 @@ pub(crate) struct Found {
     pub intact: bool,
     /// How it contradicts its name or its header.
     pub wrong: Option<String>,
+    /// It was made in this life, which the table does not know yet.
+    pub later: Option<Epoch>,
     /// It was given up: a segment without records stands for it.
     pub placeholder: bool,
 }
@@ -28,6 +30,8 @@ pub(crate) struct Directory {
     pub found: Vec<Found>,
     /// Files that are given up, and no part of the log.
     pub outside: Vec<Found>,
+    /// The latest life of which anything is known.
+    pub latest: Epoch,
 }
 
 impl Found {
@@ -49,7 +53,8 @@ impl Directory {
     pub fn read<S: Storage>(
         storage: &mut S,
         table: &EpochTable,
-        files: Vec<SegmentFile>,
+        files: &[SegmentFile],
+        latest: Epoch,
     ) -> Result<Directory, OpenError> {
         let mut found = Vec::with_capacity(files.len());
         for file in files {
@@ -62,7 +67,8 @@ impl Directory {
             let intact = SegmentHeader::intact(&file.header);
             let start = Position(file.number.0.saturating_mul(table.segment_bytes).min(LAST_POSITION.0));
             let data_start = start + u64::from(table.block);
-            let wrong = contradiction(&file, header.as_ref(), table);
+            let wrong = contradiction(file, header.as_ref(), table);
+            let later = header.filter(|header| header.epoch > latest && header.log_id == table.log_id);
             found.push(Found {
                 number: file.number,
                 name,
@@ -71,12 +77,13 @@ impl Directory {
                 bytes: file.bytes,
                 header,
                 intact,
-                wrong,
+                wrong: wrong.or(later.map(|header| later_life(header.epoch))),
+                later: later.map(|header| header.epoch),
                 placeholder: false,
             });
         }
         found.sort_by_key(|found| found.number);
-        let mut directory = Directory { found, outside: Vec::new() };
+        let mut directory = Directory { found, outside: Vec::new(), latest };
         directory.find_covered(table);
         Ok(directory)
     }
@@ -101,6 +108,10 @@ impl Directory {
     }
 }
 
+fn later_life(epoch: Epoch) -> String {
+    format!("was made in life {}, which the epoch table (epochs-0, epochs-1) does not know", epoch.0)
+}
+
 /// No log comes near it.
 pub(crate) const LAST_POSITION: Position = Position(1 << 62);
 
@@ -113,7 +124,9 @@ fn contradiction(file: &SegmentFile, header: Option<&SegmentHeader>, table: &Epo
         let whole = file.bytes > 0 && file.bytes.is_multiple_of(table.segment_bytes);
         return (!whole).then(|| format!("has {} bytes, which no segment of this directory has", file.bytes));
     };
-    let newest = table.newest().map_or(0, |life| life.epoch.0);
+    if header.log_id != table.log_id {
+        return Some("is a segment of another log, by its header".into());
+    }
     if header.number != file.number {
         return Some(format!("holds segment {} of the log, by its header", header.number));
     }
@@ -126,10 +139,9 @@ fn contradiction(file: &SegmentFile, header: Option<&SegmentHeader>, table: &Epo
     if header.block != table.block || header.bytes == 0 || !header.bytes.is_multiple_of(table.segment_bytes) {
         return Some("is a segment of a directory with other sizes".into());
     }
-    (header.epoch.0 > newest).then(|| {
-        let epoch = header.epoch.0;
-        format!("was made in life {epoch}, and the epoch table (epochs-0, epochs-1) knows none after {newest}: either is not of this log, or an older copy")
-    })
+    let other = table.life(header.epoch).is_some_and(|life| life.nonce != header.nonce);
+    let epoch = header.epoch.0;
+    other.then(|| format!("was made in another life {epoch} than this log's: it is from a copy of the directory"))
 }
 
 /// The better copy of the epoch table, and whether the other is as good; `None` in a new directory.

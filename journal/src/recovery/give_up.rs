@@ -22,9 +22,22 @@ pub(crate) struct Region {
 impl Directory {
     /// Refuses a file from the head on that contradicts its name, its header or the table.
     pub fn check(&self, table: &EpochTable) -> Result<(), OpenError> {
+        let later = self.found.iter().filter(|found| found.number >= table.head);
+        if let Some((found, epoch)) = later.filter_map(|found| Some((found, found.later?))).next() {
+            return Err(older_table(&found.name, found.start, epoch));
+        }
         let wrong = self.found.iter().filter(|found| found.number >= table.head);
         match wrong.filter_map(|found| Some((found, found.wrong.as_ref()?))).next() {
-            Some((found, what)) => Err(OpenError::Contradiction { file: found.name.clone(), what: what.clone() }),
+            Some((found, what)) => Err(contradicts(found, what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a segment of the log that was made in a life which the table does not list: each one's first frame is of that life.
+    pub fn check_lives(&self, table: &EpochTable, live: &[&Found]) -> Result<(), OpenError> {
+        let strange = |found: &&&Found| found.header.is_some_and(|header| table.life(header.epoch).is_none());
+        match live.iter().find(strange) {
+            Some(found) => Err(contradicts(found, "was made in a life that this log did not have: it is another file")),
             None => Ok(()),
         }
     }
@@ -74,6 +87,10 @@ impl Directory {
     }
 }
 
+fn contradicts(found: &Found, what: &str) -> OpenError {
+    OpenError::Contradiction { file: found.name.clone(), what: what.to_owned() }
+}
+
 fn number(name: &str) -> Option<SegmentNumber> {
     u64::from_str_radix(name.strip_prefix("segment-")?, 16).ok().map(SegmentNumber)
 }
@@ -81,12 +98,15 @@ fn number(name: &str) -> Option<SegmentNumber> {
 fn placeholder(number: SegmentNumber, table: &EpochTable, config: &Config) -> Found {
     let start = Position(number.0 * table.segment_bytes);
     let bytes = table.segment_bytes;
+    let life = table.life_at(start + u64::from(table.block));
     let header = SegmentHeader {
         key: mixed(config.keys ^ number.0.rotate_left(32)),
         number,
         bytes,
         block: table.block,
-        epoch: table.newest().map_or(Epoch(0), |life| life.epoch),
+        epoch: life.map_or(Epoch(0), |life| life.epoch),
+        log_id: table.log_id,
+        nonce: life.map_or(0, |life| life.nonce),
     };
     Found {
         number,
@@ -97,6 +117,7 @@ fn placeholder(number: SegmentNumber, table: &EpochTable, config: &Config) -> Fo
         header: Some(header),
         intact: true,
         wrong: None,
+        later: None,
         placeholder: true,
     }
 }

@@ -2,6 +2,7 @@
 
 mod directory;
 mod give_up;
+mod rebuild;
 mod report;
 mod scan;
 mod tail;
@@ -25,7 +26,7 @@ use crate::prepare::{Preparing, mixed};
 use crate::reclaim::Head;
 use crate::segment::Segment;
 use crate::statistics::Statistics;
-use crate::storage::{Storage, Unreadable};
+use crate::storage::{SegmentFile, Storage, Unreadable};
 use crate::trouble::Troubles;
 use crate::watermark::Watermarks;
 use directory::{Directory, Found};
@@ -37,7 +38,7 @@ pub use visit::Visit;
 use visit::Walk;
 
 /// Bytes of a segment that hold the two copies of its header.
-const COPIES: u64 = 2112;
+const COPIES: u64 = 2144;
 /// A log that was read, in a directory that is as it was.
 pub struct Recovered<S: Storage> {
     storage: S,
@@ -47,6 +48,17 @@ pub struct Recovered<S: Storage> {
     report: Recovery,
     tail: Tail,
     visited: Visited,
+}
+
+/// An epoch table to go by.
+pub(crate) struct Opened {
+    pub table: EpochTable,
+    /// Both copies are good.
+    pub intact: bool,
+    /// The latest life of which anything is known.
+    pub latest: Epoch,
+    /// It was made anew from the segments.
+    pub rebuilt: bool,
 }
 
 /// A recovery under way.
@@ -86,30 +98,28 @@ impl<S: Storage> Journal<S> {
     pub fn examine(mut storage: S, mut config: Config, visit: &mut Visit<'_>) -> Result<Recovered<S>, OpenError> {
         config.check();
         let files = storage.segments().map_err(OpenError::io("listed"))?;
-        let (table, intact) = match directory::read_table(&mut storage)? {
-            Some(found) => found,
-            None if files.is_empty() => {
-                config.segment_bytes = config.fitting_segment(storage.room())?;
-                (new_table(&config), true)
+        let mut opened = open_table(&mut storage, &mut config, &files)?;
+        let (mut directory, mut tail) = match read_ends(&mut storage, &config, &opened, &files) {
+            Err(OpenError::OlderTable { .. }) if config.gives_up_table() && !opened.rebuilt => {
+                opened = rebuild::rebuild(&mut storage, &config, &files)?;
+                read_ends(&mut storage, &config, &opened, &files)?
             }
-            None => return Err(OpenError::NoTable),
+            answer => answer?,
         };
+        let Opened { table, intact, rebuilt, .. } = opened;
         if table.lives.len() >= MAX_LIVES {
             return Err(OpenError::TooManyLives(table.lives.len()));
         }
         config.segment_bytes = table.segment_bytes;
-        let mut directory = Directory::read(&mut storage, &table, files)?;
-        directory.give_up(&config, &table);
-        directory.check(&table)?;
         let report = Recovery {
             table_repaired: !intact,
+            table_rebuilt: rebuilt,
             segment_bytes: table.segment_bytes,
             lives: table.lives.len(),
             ..Recovery::default()
         };
         let mut recovering =
             Recovering { storage: &mut storage, config: &config, table: &table, directory: &mut directory, report };
-        let mut tail = recovering.tail()?;
         let visited = recovering.visit(&mut tail, visit)?;
         let report = recovering.report;
         Ok(Recovered { storage, config, table, directory, report, tail, visited })
@@ -152,14 +162,6 @@ impl<S: Storage> Journal<S> {
 }
 
 impl<S: Storage> Recovering<'_, S> {
-    fn tail(&mut self) -> Result<Tail, OpenError> {
-        if self.table.lives.is_empty() {
-            let none = Position(0);
-            return Ok(Tail { end: none, head: SegmentNumber(0), last_valid: none, loaded: Default::default() });
-        }
-        tail::find(self.storage, self.config, self.directory, self.table)
-    }
-
     /// Visits all segments from the head to the end.
     fn visit(&mut self, tail: &mut Tail, visit: &mut Visit<'_>) -> Result<Visited, OpenError> {
         let mut visited = Visited::default();
@@ -167,6 +169,7 @@ impl<S: Storage> Recovering<'_, S> {
         let found = std::mem::take(&mut self.directory.found);
         let live: Vec<&Found> =
             found.iter().filter(|found| found.number >= tail.head && found.data_start < tail.end).collect();
+        self.directory.check_lives(self.table, &live)?;
         let mut ordinal = 0;
         let config = self.config;
         let given_up = |found: &Found| config.gives_up(&found.name);
@@ -282,6 +285,7 @@ impl<S: Storage> Recovered<S> {
     /// # Errors
     /// The medium's. Nothing that counts was changed.
     pub fn begin(mut self) -> Result<Journal<S>, OpenError> {
+        self.keep_old_table()?;
         self.replace_given_up()?;
         self.save_cut()?;
         let first = self.begin_life()?;
@@ -289,6 +293,19 @@ impl<S: Storage> Recovered<S> {
         let mut journal = assemble(storage, config, table, report, (first, tail.head));
         journal.settle(&directory, visited, first)?;
         Ok(journal)
+    }
+
+    /// What the copies of a table held that is made anew.
+    fn keep_old_table(&mut self) -> Result<(), OpenError> {
+        for slot in (0..2).filter(|_| self.report.table_rebuilt) {
+            // What cannot be read cannot be kept.
+            let Ok(Some(bytes)) = self.storage.read_table(slot) else { continue };
+            let file = format!("epochs-{slot}");
+            let kept_as = kept_name(&file);
+            self.storage.save_aside(&kept_as, &bytes).map_err(OpenError::io(format!("given up ({file})")))?;
+            self.report.given_up.push(GivenUp { file, kept_as: Some(kept_as) });
+        }
+        Ok(())
     }
 
     /// From the last one on: what a start that is cut short leaves is refused for the same files, or for none.
@@ -343,7 +360,7 @@ impl<S: Storage> Recovered<S> {
                 self.storage.sync(found.number).map_err(OpenError::io(format!("synced ({})", found.name)))?;
             }
         }
-        let epoch = Epoch(self.table.newest().map_or(1, |life| life.epoch.0 + 1));
+        let epoch = Epoch(self.directory.latest.0 + 1);
         let first = self.first_after(self.tail.end);
         let keep_from = Position(self.tail.head.0 * self.table.segment_bytes);
         self.table.head = self.tail.head;
@@ -370,6 +387,42 @@ impl<S: Storage> Recovered<S> {
             .map_or(first.0.is_multiple_of(self.table.segment_bytes), |found| found.start == first);
         if boundary { first + block } else { first }
     }
+}
+
+/// The table there is, or that of a new directory, or one that is made anew.
+fn open_table<S: Storage>(storage: &mut S, config: &mut Config, files: &[SegmentFile]) -> Result<Opened, OpenError> {
+    let (table, intact) = match directory::read_table(storage) {
+        Ok(Some(found)) => found,
+        Ok(None) if files.is_empty() => new_table(storage, config)?,
+        Err(OpenError::NoTable) if files.is_empty() && config.gives_up_table() => new_table(storage, config)?,
+        Ok(None) | Err(OpenError::NoTable) if config.gives_up_table() => {
+            return rebuild::rebuild(storage, config, files);
+        }
+        Ok(None) => return Err(OpenError::NoTable),
+        Err(error) => return Err(error),
+    };
+    let latest = table.newest().map_or(Epoch(0), |life| life.epoch);
+    Ok(Opened { table, intact, latest, rebuilt: false })
+}
+
+/// What the names and headers of the segments say, and the newest ones.
+fn read_ends<S: Storage>(
+    storage: &mut S,
+    config: &Config,
+    opened: &Opened,
+    files: &[SegmentFile],
+) -> Result<(Directory, Tail), OpenError> {
+    let table = &opened.table;
+    let mut directory = Directory::read(storage, table, files, opened.latest)?;
+    directory.give_up(config, table);
+    directory.check(table)?;
+    let tail = if table.lives.is_empty() {
+        let none = Position(0);
+        Tail { end: none, head: SegmentNumber(0), last_valid: none, loaded: Default::default() }
+    } else {
+        tail::find(storage, config, &directory, table)?
+    };
+    Ok((directory, tail))
 }
 
 /// A whole segment. What cannot be read is no damage: nothing is known of it, so nothing may be left out for it.
@@ -401,9 +454,10 @@ fn kept_name(name: &str) -> String {
     format!("given-up-{name}")
 }
 
-fn new_table(config: &Config) -> EpochTable {
+fn new_table<S: Storage>(storage: &S, config: &mut Config) -> Result<(EpochTable, bool), OpenError> {
+    config.segment_bytes = config.fitting_segment(storage.room())?;
     let log_id = [1, 2].map(|part| u128::from(mixed(!config.keys.wrapping_add(part))));
-    EpochTable {
+    let table = EpochTable {
         block: config.block,
         segment_bytes: config.segment_bytes,
         head: SegmentNumber(0),
@@ -411,7 +465,8 @@ fn new_table(config: &Config) -> EpochTable {
         node: config.node,
         ended: None,
         lives: Vec::new(),
-    }
+    };
+    Ok((table, true))
 }
 
 fn publish_all(mut writer: ImageWriter) {

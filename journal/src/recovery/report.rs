@@ -23,6 +23,8 @@ pub struct Recovery {
     pub cut: Option<Cut>,
     /// One copy of the epoch table was damaged, and is repaired.
     pub table_repaired: bool,
+    /// The epoch table was made anew from the segments.
+    pub table_rebuilt: bool,
     /// Files that were given up on purpose, and under which name what they held is kept.
     pub given_up: Vec<GivenUp>,
     /// Lives that the epoch table listed: at 65,536 it is high time that the front of the log goes.

@@ -61,6 +61,23 @@ impl<'a> Scan<'a> {
         None
     }
 
+    /// The first good frame header from `from` on that is of this life or a later one, whatever the table says.
+    pub fn next_of_any_life(&self, from: Position, least: Epoch) -> Option<FrameHeader> {
+        let mut position = from;
+        while position + FRAME_HEADER as u64 <= self.end() {
+            let bytes = self.range(position, self.end());
+            if u64_at(bytes, 8) == position.0 {
+                let epoch = Epoch(u32_at(bytes, 16));
+                let header = FrameHeader::decode(bytes, position, Seed { key: self.key, epoch });
+                if header.is_some_and(|header| header.epoch >= least) {
+                    return header;
+                }
+            }
+            position += FRAME_ALIGN as u64;
+        }
+        None
+    }
+
     /// A frame of a later life than the table knows, at a block from `from` on: lives begin with one.
     pub fn newer_life(&self, from: Position) -> Option<(Position, Epoch)> {
         let newest = self.table.newest()?.epoch;
