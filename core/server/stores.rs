@@ -61,7 +61,7 @@ pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) 
 
     let mut broker = Broker::new(broker_settings(config, identity));
     let journal = recover(storage, config, &mut broker)?;
-    let mended = broker.recovered(now, journal.recovery().damages);
+    let mended = broker.recovered(now, journal.recovery().losses());
     report(journal.recovery(), &broker);
     report_given_up(journal.recovery(), config);
     report_mended(&mended);
@@ -94,6 +94,9 @@ fn warn_of_readers(directory: &Path) {
     }
 }
 
+/// What follows from a damage that may have cost something.
+const LOSSES: &str = "records that were hit may be lost, and what they did with them; messages may come again, and are marked redelivered";
+
 /// What recovery found that is not as it should be: loudly, nothing is lost in silence.
 fn report(recovery: &Recovery, broker: &Broker) {
     for damage in &recovery.damage {
@@ -107,7 +110,8 @@ fn report(recovery: &Recovery, broker: &Broker) {
         tracing::error!(
             damages = recovery.damages,
             not_listed,
-            "the journal is damaged: records that were hit are lost, and what they did with them; messages may come again, and are marked redelivered"
+            "the journal is damaged: {}",
+            if recovery.losses() == 0 { "nothing is lost" } else { LOSSES }
         );
     }
     if let Some(cut) = &recovery.cut {

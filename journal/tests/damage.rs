@@ -163,16 +163,48 @@ fn an_end_in_order_says_from_where_on_the_log_is_needed() {
     assert!(!sequences(&seen).contains(&lost) && journal.recovery().damages > 0);
 }
 
-#[test]
-fn a_whole_segment_without_header_is_reported_and_skipped() {
+/// Three segments, the first of which loses both copies of its header.
+fn without_header() -> (FakeStorage, u64) {
     let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
-    for group in 0..40u64 {
-        append(&mut journal, group..group + 1);
+    let mut count = 0;
+    while journal.appended().0 < 2 * SEGMENT + 3 * 4096 {
+        append(&mut journal, count..count + 1);
+        count += 1;
     }
-    assert!(journal.appended().0 > 2 * SEGMENT);
     let mut storage = journal.into_storage();
     storage.rot(FIRST, 3);
     storage.rot(FIRST, 2048 + 3);
+    (storage, count)
+}
+
+#[test]
+fn a_segment_without_header_is_told_by_its_frames() {
+    let (storage, count) = without_header();
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), (0..count).collect::<Vec<_>>());
+    let recovery = journal.recovery();
+    assert_eq!((recovery.damage[0].kind, recovery.damages, recovery.losses()), (DamageKind::SegmentHeader, 1, 0));
+    // The first frame has lost its directory's marker, too.
+    let (mut storage, count) = without_header();
+    let place = storage.durable(FIRST)[4096..].windows(9).position(|bytes| bytes == b"some meta").unwrap();
+    storage.rot(FIRST, 4096 + place - 32 - 8);
+    assert_eq!(recover(storage).unwrap().1.len() as u64, count);
+    // The last one as well, in which the next life goes on.
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    append(&mut journal, 0..5);
+    rest(&mut journal);
+    let mut storage = journal.into_storage();
+    storage.forge(FIRST, 0, &[0x55; 4096]);
+    let (mut journal, seen) = recover(storage).unwrap();
+    assert_eq!(seen.len(), 5);
+    append(&mut journal, 5..10);
+    assert_eq!(recover(journal.into_storage()).unwrap().1.len(), 10);
+}
+
+#[test]
+fn a_segment_without_header_and_first_frames_is_reported_and_skipped() {
+    let (mut storage, _) = without_header();
+    storage.forge(FIRST, 4096, &[0x77; 4096]);
     let (journal, seen) = recover(storage).unwrap();
     assert!(seen.iter().all(|(_, home)| home.segment > FIRST) && !seen.is_empty());
     assert_eq!(journal.recovery().damage[0].kind, DamageKind::Segment);

@@ -3,6 +3,7 @@
 use crate::epoch::{BadTable, EpochTable};
 use crate::error::OpenError;
 use crate::position::{Epoch, Position, SegmentNumber};
+use crate::recovery::scan::key_of;
 use crate::segment::{BadHeader, SegmentHeader};
 use crate::storage::{SegmentFile, Storage};
 
@@ -37,6 +38,20 @@ pub(crate) struct Directory {
 impl Found {
     pub fn end(&self) -> Position {
         self.start + self.bytes
+    }
+
+    /// A header as it must have been.
+    pub fn made_up_header(&self, key: u64, table: &EpochTable) -> SegmentHeader {
+        let life = table.life_at(self.data_start);
+        SegmentHeader {
+            key,
+            number: self.number,
+            bytes: self.bytes,
+            block: table.block,
+            epoch: life.map_or(Epoch(0), |life| life.epoch),
+            log_id: table.log_id,
+            nonce: life.map_or(0, |life| life.nonce),
+        }
     }
 
     /// Nothing speaks against its being what its name says.
@@ -86,6 +101,19 @@ impl Directory {
         let mut directory = Directory { found, outside: Vec::new(), latest };
         directory.find_covered(table);
         Ok(directory)
+    }
+
+    /// Where a header is lost, frames tell the key, and the table the rest.
+    pub fn find_keys<S: Storage>(&mut self, storage: &mut S, table: &EpochTable) -> Result<(), OpenError> {
+        let lost = |found: &&mut Found| found.number >= table.head && found.header.is_none() && found.wrong.is_none();
+        for found in self.found.iter_mut().filter(lost) {
+            let loaded = storage.load(found.number, found.bytes, None);
+            let writer = loaded.map_err(OpenError::io(format!("read ({})", found.name)))?.writer;
+            let key = key_of(writer.bytes(0, writer.len()), found.start, table);
+            found.header = key.map(|key| found.made_up_header(key, table));
+            storage.unload(writer);
+        }
+        Ok(())
     }
 
     /// Of files that claim the same part of the log at most one is right.

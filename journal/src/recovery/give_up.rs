@@ -10,7 +10,6 @@ use crate::image::ImageWriter;
 use crate::position::{Epoch, Position, SegmentNumber};
 use crate::prepare::mixed;
 use crate::recovery::directory::{Directory, Found, LAST_POSITION};
-use crate::segment::SegmentHeader;
 
 /// A part of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,29 +96,20 @@ fn number(name: &str) -> Option<SegmentNumber> {
 
 fn placeholder(number: SegmentNumber, table: &EpochTable, config: &Config) -> Found {
     let start = Position(number.0 * table.segment_bytes);
-    let bytes = table.segment_bytes;
-    let life = table.life_at(start + u64::from(table.block));
-    let header = SegmentHeader {
-        key: mixed(config.keys ^ number.0.rotate_left(32)),
-        number,
-        bytes,
-        block: table.block,
-        epoch: life.map_or(Epoch(0), |life| life.epoch),
-        log_id: table.log_id,
-        nonce: life.map_or(0, |life| life.nonce),
-    };
-    Found {
+    let mut found = Found {
         number,
         name: format!("segment-{:016x}", number.0),
         start,
         data_start: start + u64::from(table.block),
-        bytes,
-        header: Some(header),
+        bytes: table.segment_bytes,
+        header: None,
         intact: true,
         wrong: None,
         later: None,
         placeholder: true,
-    }
+    };
+    found.header = Some(found.made_up_header(mixed(config.keys ^ number.0.rotate_left(32)), table));
+    found
 }
 
 impl Directory {

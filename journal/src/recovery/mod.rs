@@ -414,6 +414,7 @@ fn read_ends<S: Storage>(
 ) -> Result<(Directory, Tail), OpenError> {
     let table = &opened.table;
     let mut directory = Directory::read(storage, table, files, opened.latest)?;
+    directory.find_keys(storage, table)?;
     directory.give_up(config, table);
     directory.check(table)?;
     let tail = if table.lives.is_empty() {

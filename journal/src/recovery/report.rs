@@ -19,6 +19,8 @@ pub struct Recovery {
     pub damage: Vec<Damage>,
     /// How many there were.
     pub damages: u64,
+    /// How many of them cost nothing.
+    pub harmless: u64,
     /// What was cut off the end and saved aside.
     pub cut: Option<Cut>,
     /// One copy of the epoch table was damaged, and is repaired.
@@ -73,9 +75,9 @@ pub enum DamageKind {
     Directory,
     /// A frame's header; records found by the directory's marker were visited.
     Frame,
-    /// Both copies of a segment's header: all its records are lost.
+    /// Both copies of a segment's header, and the frames that tell its key: all its records are lost.
     Segment,
-    /// One copy of a segment's header: nothing is lost.
+    /// One copy of a segment's header, or both and its frames tell what it said: nothing is lost.
     SegmentHeader,
     /// A whole segment that was given up on purpose: all its records are lost.
     GivenUp,
@@ -101,7 +103,21 @@ pub struct Cut {
     pub names: Vec<String>,
 }
 
+impl DamageKind {
+    /// Nothing is lost with it.
+    #[must_use]
+    pub fn is_harmless(self) -> bool {
+        self == DamageKind::SegmentHeader
+    }
+}
+
 impl Recovery {
+    /// Damages that something may be lost with.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.damages - self.harmless
+    }
+
     pub(super) fn add_damage(
         &mut self,
         file: &str,
@@ -111,6 +127,7 @@ impl Recovery {
         kind: DamageKind,
     ) {
         self.damages += 1;
+        self.harmless += u64::from(kind.is_harmless());
         if self.damage.len() < MAX_DAMAGES {
             let first = |bytes: &[u8]| bytes.iter().take(HEAD).copied().collect();
             let (meta, head) = (first(hit.meta), first(hit.body));

@@ -137,6 +137,31 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// The key of a segment that has lost both copies of its header: a frame's directory begins with it and the frame's position, and the
+/// frame's check tells whether that is so.
+pub(crate) fn key_of(bytes: &[u8], start: Position, table: &EpochTable) -> Option<u64> {
+    let mut position = start + u64::from(table.block);
+    for _ in 0..FRAMES_ASKED {
+        let frame = bytes.get(usize::try_from(position - start).ok()?..)?;
+        if frame.len() < FRAME_HEADER || u64_at(frame, 8) != position.0 {
+            return None;
+        }
+        let (len, directory_len) = (u32_at(frame, 48), u32_at(frame, 52));
+        let directory = frame.get(len.checked_sub(directory_len)? as usize..)?;
+        if directory_len as usize >= MARKER && directory.len() >= MARKER {
+            let key = u64_at(directory, 0) ^ position.0;
+            if (Scan { bytes, start, key, table }).header_at(position).is_some() {
+                return Some(key);
+            }
+        }
+        position += u64::from(len).max(FRAME_HEADER as u64).next_multiple_of(FRAME_ALIGN as u64);
+    }
+    None
+}
+
+/// Frames that are asked for a lost key.
+const FRAMES_ASKED: usize = 64;
+
 /// Whether a body has its CRC.
 pub(crate) fn good_body(body: &[u8], crc: u32) -> bool {
     body.is_empty() || planted("skip-body-crc") || body_crc(body) == crc
