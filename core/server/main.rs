@@ -14,6 +14,8 @@ mod setting_names;
 mod shutdown;
 mod start;
 mod stores;
+#[cfg(test)]
+mod texts;
 mod threads;
 
 use std::process::ExitCode;

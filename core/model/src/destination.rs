@@ -85,9 +85,11 @@ impl fmt::Display for NameError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NameError::Empty => write!(formatter, "the destination's name is empty: give it at least one character"),
-            NameError::TooLong { most } => write!(formatter, "the destination's name is longer than {most} bytes"),
+            NameError::TooLong { most } => {
+                write!(formatter, "the destination's name is longer than {most} bytes: give it a shorter one")
+            }
             NameError::TooManyParts { most } => {
-                write!(formatter, "the composite destination has more than {most} parts")
+                write!(formatter, "the composite destination has more than {most} parts: name fewer at a time")
             }
         }
     }
