@@ -159,6 +159,7 @@ impl Broker {
         let mut entries = consumer.take_entries(&range);
         consumer.contract(returned);
         if !single && range.count <= limits::HANDLE_STEPS {
+            self.worked += range.count;
             while let Some(entry) = entries.pop_front() {
                 self.consume(entry.index, step);
             }

@@ -82,12 +82,19 @@ impl Broker {
         (!self.destination(topic).topic().subscribers.is_empty()).then_some(topic)
     }
 
-    /// The topics of advisories come into being with the first consumer that they fit.
+    /// The topics of advisories come into being with the first consumer whose pattern they fit. It gets them before others (R57).
     pub(crate) fn add_advisory_topics(&mut self, index: ConsumerIndex) {
+        if self.consumers[index.0].patterns.is_empty() {
+            return;
+        }
         for topic in TEMPORARY.map(advisory_topic) {
-            let fits = self.consumers[index.0].patterns.iter().any(|pattern| pattern::matches(pattern, &topic));
-            if fits && self.destinations.find(&topic).is_none() {
-                self.destinations.add(topic, None);
+            if !self.consumers[index.0].patterns.iter().any(|pattern| pattern::matches(pattern, &topic)) {
+                continue;
+            }
+            let found = self.destinations.find(&topic).unwrap_or_else(|| self.destinations.add(topic, None));
+            let named = self.consumers[index.0].subscriptions.iter().any(|known| known.destination == found);
+            if !named {
+                self.subscribe(index, found, None);
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::advisory::AdvisoryTopics;
 use crate::config::Config;
 use crate::connection::{Connection, Port};
 use crate::consumer::Consumer;
-use crate::destination::{DestinationState, Destinations};
+use crate::destination::{DestinationState, Destinations, Reference};
 use crate::duplicates::Marks;
 use crate::expiry::Sweep;
 use crate::items::Segments;
@@ -15,6 +15,7 @@ use crate::log::{Log, Store};
 use crate::messages::{ConsumerIndex, DestinationIndex, Message, MessageIndex};
 use crate::names::Names;
 use crate::outbox::Outbox;
+use crate::patterns::Patterns;
 use crate::pull::Pulls;
 use crate::reclaim::Reclaim;
 use crate::records::Placement;
@@ -27,7 +28,7 @@ use foldhash::fast::FixedState;
 use postrider_journal::Position;
 use postrider_model::event::Recipient;
 use postrider_model::{Command, Now, PortIndex, Sequence};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a call works with besides the state: the time, the logs, and where events go.
 pub(crate) struct Step<'a, L: Log> {
@@ -44,8 +45,8 @@ pub struct Broker {
     pub(crate) connections: Slab<Connection>,
     pub(crate) names: Names,
     pub(crate) consumers: Slab<Consumer>,
-    /// Consumers whose destinations have wildcards.
-    pub(crate) wildcards: BTreeSet<ConsumerIndex>,
+    /// Patterns of consumers.
+    pub(crate) patterns: Patterns,
     pub(crate) destinations: Destinations,
     pub(crate) messages: Slab<Message>,
     pub(crate) journal: Segments,
@@ -84,11 +85,14 @@ pub struct Broker {
     /// Messages from here on are of this turn: their bytes cannot be read yet.
     pub(crate) turn_start: Sequence,
     pub(crate) at_end_of_turn: bool,
+    /// Steps that commands have taken in this turn besides what each of them takes (R53).
+    pub(crate) worked: usize,
     pub(crate) statistics: Statistics,
     /// Buffers that are used again.
     pub(crate) meta: Vec<u8>,
     pub(crate) placements: Vec<Placement>,
     pub(crate) parts: Vec<DestinationIndex>,
+    pub(crate) page: Vec<Reference>,
     pub(crate) record: Vec<u8>,
     pub(crate) acknowledged_bytes: Vec<u8>,
     pub(crate) recipients: Vec<Recipient>,
@@ -106,7 +110,7 @@ impl Broker {
             connections: Slab::default(),
             names: Names::new(&hasher),
             consumers: Slab::default(),
-            wildcards: BTreeSet::new(),
+            patterns: Patterns::default(),
             destinations: Destinations::new(&hasher),
             messages: Slab::default(),
             journal: Segments::default(),
@@ -135,10 +139,12 @@ impl Broker {
             sweep: None,
             turn_start: Sequence(0),
             at_end_of_turn: true,
+            worked: 0,
             statistics: Statistics::default(),
             meta: Vec::new(),
             placements: Vec::new(),
             parts: Vec::new(),
+            page: Vec::new(),
             record: Vec::new(),
             acknowledged_bytes: Vec::new(),
             recipients: Vec::new(),

@@ -50,11 +50,15 @@ impl Broker {
         loop {
             let subscriptions = &self.consumers[index.0].subscriptions;
             let Some(subscription) = subscriptions.get(browse.subscription).copied() else {
+                if self.consumers[index.0].matching {
+                    return false;
+                }
                 self.end_browse(index, browse, step);
                 return false;
             };
             let destination = subscription.destination;
-            if subscription.standing == Standing::Gone || !self.turn_page(destination, browse) {
+            let gone = subscription.standing == Standing::Gone || self.destinations.get(destination).dying;
+            if gone || !self.turn_page(destination, browse) {
                 browse.subscription += 1;
                 browse.end = None;
                 browse.page.clear();

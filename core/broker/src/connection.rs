@@ -4,7 +4,7 @@ use crate::broker::{Broker, Step};
 use crate::consumer::Consumer;
 use crate::destination::{Reference, Refusal};
 use crate::dispatch::Budget;
-use crate::duplicates::MarkReference;
+use crate::duplicates::{ByProducer, MarkReference};
 use crate::jobs::Job;
 use crate::lines::Place;
 use crate::log::Log;
@@ -99,39 +99,25 @@ pub(crate) struct Connection {
     pub is_parking: bool,
     /// Where it stands in the line of those, unless what it has parked goes on just then.
     pub place: Option<Place>,
+    /// It has ended, and goes in slices: it takes nothing any more, and nobody finds it.
+    pub leaving: bool,
+}
+
+/// A connection that has ended, on its way out.
+pub(crate) struct Leaving {
+    connection: ConnectionIndex,
+    last_delivered: LastDelivered,
+    /// Marks of its producers, which are not known any more.
+    forgotten: ByProducer,
+    /// What it had parked, which is not answered any more.
+    parked: VecDeque<Parked>,
 }
 
 /// Consumers of a connection that are closed in the command that ends it.
 const CONSUMERS_AT_ONCE: usize = 250;
 
-/// What closing a consumer takes besides its places and messages.
-const CONSUMER_STEPS: usize = 8;
-
-impl Connection {
-    /// What is left of a connection until its consumers are closed: it takes nothing any more, and nobody finds it.
-    fn leaving(connection: &Connection, consumers: BTreeSet<ConsumerIndex>) -> Connection {
-        Connection {
-            handle: connection.handle,
-            port: connection.port,
-            id: Box::default(),
-            client_id: Box::default(),
-            peer: Box::default(),
-            serial: connection.serial,
-            failover_reconnect: false,
-            producers: Vec::new(),
-            definitions: Vec::new(),
-            consumers,
-            temporaries: BTreeSet::new(),
-            window: SendWindow::shut(),
-            blocked: Vec::new(),
-            parked: VecDeque::new(),
-            settled: 0,
-            settled_reported: 0,
-            is_parking: false,
-            place: None,
-        }
-    }
-}
+/// What closing a consumer takes besides its places and messages, or a destination.
+const MEMBER_STEPS: usize = 8;
 
 impl Broker {
     /// The connection that the handle means; a late use of an old handle means none (R16).
@@ -204,6 +190,7 @@ impl Broker {
             settled_reported: 0,
             is_parking: false,
             place: None,
+            leaving: false,
         };
         let index = ConnectionIndex(self.connections.insert(connection));
         self.names.by_id.insert(open.id.clone(), index);
@@ -246,7 +233,7 @@ impl Broker {
         }
     }
 
-    /// Everything of the connection's goes: at once, but for the many messages that may have to go back.
+    /// Everything of the connection's goes: nobody finds it any more, and what it had follows in slices.
     fn end_connection<L: Log>(
         &mut self,
         index: ConnectionIndex,
@@ -255,34 +242,20 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) {
         let before = self.jobs.pushed();
-        let connection = match self.leaves_at_once(index) {
-            true => self.connections.remove(index.0),
-            false => {
-                self.jobs.push(Job::Leave { connection: index, last_delivered });
-                let connection = &mut self.connections[index.0];
-                let consumers = std::mem::take(&mut connection.consumers);
-                let leaving = Connection::leaving(connection, consumers);
-                std::mem::replace(connection, leaving)
-            }
-        };
-        Port::clear(&mut self.ports[usize::from(connection.port.0)].connections, connection.handle);
-        self.names.by_id.remove(&connection.id);
+        let parked = self.take_parked(index, step);
+        let connection = &mut self.connections[index.0];
+        (connection.leaving, connection.window) = (true, SendWindow::shut());
+        let (port, handle, id) = (connection.port, connection.handle, std::mem::take(&mut connection.id));
+        Port::clear(&mut self.ports[usize::from(port.0)].connections, handle);
+        self.names.by_id.remove(&id);
         self.names.by_client_id.remove(&connection.client_id);
-        self.drop_parked(&connection, step);
-        for producer in connection.producers.iter().flatten() {
-            self.release_mark(producer, step.now);
-        }
-        if clean {
-            self.forget_marks(&connection.id, step);
-        }
-        for consumer in &connection.consumers {
-            self.close_consumer(*consumer, last_delivered);
-        }
-        for temporary in &connection.temporaries {
-            self.remove_temporary(*temporary, step);
+        let forgotten = if clean { self.forget_marks(&id, step) } else { ByProducer::default() };
+        let mut leaving = Leaving { connection: index, last_delivered, forgotten, parked };
+        if !self.at_once(|broker, budget| broker.leave_some(&mut leaving, budget, step)) {
+            self.jobs.push(Job::Leave(leaving));
         }
         if let Some(request) = request {
-            self.reply_after_jobs(connection.port, connection.handle, request, before, step);
+            self.reply_after_jobs(port, handle, request, before, step);
         }
     }
 
@@ -303,21 +276,39 @@ impl Broker {
         consumers.len() <= CONSUMERS_AT_ONCE && consumers.iter().map(places).sum::<usize>() <= limits::HANDLE_STEPS
     }
 
-    /// Closes some consumers of a connection that has ended. True: all are closed.
-    pub(crate) fn leave_some(
+    /// Goes on with what a connection had. True: it is gone. False with steps left: it waits.
+    pub(crate) fn leave_some<L: Log>(
         &mut self,
-        index: ConnectionIndex,
-        last_delivered: LastDelivered,
+        leaving: &mut Leaving,
         budget: &mut Budget,
+        step: &mut Step<'_, L>,
     ) -> bool {
-        while budget.0 > 0 {
-            let Some(consumer) = self.connections[index.0].consumers.pop_first() else {
-                self.connections.remove(index.0);
+        while budget.step() {
+            let connection = &mut self.connections[leaving.connection.0];
+            if let Some(parked) = leaving.parked.pop_front() {
+                self.drop_parked(&parked);
+            } else if let Some(definition) = connection.definitions.pop() {
+                budget.spend(definition.map_or(0, |definition| definition.names.len()));
+            } else if let Some((_, mark)) = leaving.forgotten.pop_first() {
+                self.drop_mark(mark);
+            } else if let Some(producer) = connection.producers.pop() {
+                if let Some(producer) = producer {
+                    self.release_mark(&producer, step.now);
+                }
+            } else if let Some(consumer) = connection.consumers.pop_first() {
+                let Consumer { subscriptions, in_flight, .. } = &self.consumers[consumer.0];
+                budget.spend(MEMBER_STEPS + subscriptions.len() * 2 + in_flight.len().min(limits::HANDLE_STEPS));
+                self.close_consumer(consumer, leaving.last_delivered);
+            } else if let Some(temporary) = connection.temporaries.first().copied() {
+                if !self.sequences.has(1) {
+                    return false;
+                }
+                budget.spend(MEMBER_STEPS);
+                self.delete_destination(temporary, step);
+            } else {
+                self.connections.remove(leaving.connection.0);
                 return true;
-            };
-            let Consumer { subscriptions, in_flight, .. } = &self.consumers[consumer.0];
-            budget.spend(CONSUMER_STEPS + subscriptions.len() * 2 + in_flight.len().min(limits::HANDLE_STEPS));
-            self.close_consumer(consumer, last_delivered);
+            }
         }
         false
     }

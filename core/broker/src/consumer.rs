@@ -7,14 +7,18 @@ use crate::deque::Deque;
 use crate::destination::{Content, Refusal};
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex};
+use crate::patterns::Filed;
 use crate::pull::{Grant, Patience};
 use crate::queue::Member;
 use crate::rotation::{self, Seat};
-use postrider_model::command::{LastDelivered, OpenConsumer, Request};
+use postrider_model::command::OpenConsumer;
 use postrider_model::event::Failure;
-use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, Sequence, limits, pattern};
+use postrider_model::{ConsumerHandle, Destination, Event, PortIndex, Sequence, limits};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
+
+/// Steps that a destination takes that a consumer names.
+const DESTINATION_STEPS: usize = 4;
 
 /// What kind of consumer it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +71,7 @@ pub(crate) struct Consumer {
     pub priority: i8,
     pub exclusive: bool,
     pub no_local: bool,
-    pub patterns: Box<[Destination]>,
+    pub patterns: Vec<Destination>,
     pub subscriptions: Vec<Subscription>,
     /// Numbers of subscriptions that may be used again.
     pub free_subscriptions: Vec<u32>,
@@ -96,6 +100,10 @@ pub(crate) struct Consumer {
     pub watches: bool,
     /// The temporary destinations that were there when it came, as far as it has not been told of them.
     pub replay: Option<Box<Replay>>,
+    /// Not all destinations that its patterns fit have been found yet.
+    pub matching: bool,
+    /// It goes, in slices: it takes nothing, and nobody finds it any more.
+    pub closing: bool,
     pub hungry: bool,
     pub waits_for_window: bool,
     pub waits_for_room: bool,
@@ -141,12 +149,13 @@ impl Broker {
             destinations.push(destination);
         }
         let index = self.add_consumer(port, connection, open, kind);
+        self.worked += open.destinations.len() * DESTINATION_STEPS;
         for destination in destinations {
-            self.subscribe(index, destination);
+            self.subscribe(index, destination, None);
         }
         self.add_advisory_topics(index);
-        self.subscribe_to_matching(index);
         self.replay_advisories(index);
+        self.match_destinations(index);
         self.wake(index);
         Ok(())
     }
@@ -158,15 +167,15 @@ impl Broker {
         open: &OpenConsumer,
         kind: ConsumerKind,
     ) -> ConsumerIndex {
-        let patterns: Box<[Destination]> =
+        let patterns: Vec<Destination> =
             open.destinations.iter().filter(|destination| destination.is_wildcard()).cloned().collect();
-        let wildcard = !patterns.is_empty();
+        let serial = self.names.next_consumer();
         let consumer = Consumer {
             handle: open.consumer,
             port,
             connection,
             connection_serial: self.connections[connection.0].serial,
-            serial: self.names.next_consumer(),
+            serial,
             kind,
             prefetch: open.prefetch.min(limits::MAX_PREFETCH),
             extension: 0,
@@ -189,6 +198,8 @@ impl Broker {
             orphaned: false,
             watches: open.prefetch > 0 && advisory::is_watcher(&open.destinations),
             replay: None,
+            matching: false,
+            closing: false,
             hungry: false,
             waits_for_window: false,
             waits_for_room: false,
@@ -199,44 +210,14 @@ impl Broker {
         let index = ConsumerIndex(self.consumers.insert(consumer));
         self.connections[connection.0].consumers.insert(index);
         self.ports[usize::from(port.0)].set_consumer(open.consumer, index);
-        if wildcard {
-            self.wildcards.insert(index);
+        for (number, pattern) in self.consumers[index.0].patterns.iter().enumerate() {
+            self.patterns.add(pattern, Filed { serial, number, consumer: index });
         }
         index
     }
 
-    fn subscribe_to_matching(&mut self, index: ConsumerIndex) {
-        if self.consumers[index.0].patterns.is_empty() {
-            return;
-        }
-        let consumer = &self.consumers[index.0];
-        let numbers = self.destinations.iter().map(|(number, _)| number);
-        let matching: Vec<DestinationIndex> = numbers.filter(|number| self.fits(consumer, *number)).collect();
-        let named: Vec<DestinationIndex> =
-            self.consumers[index.0].subscriptions.iter().map(|subscription| subscription.destination).collect();
-        for destination in matching.into_iter().filter(|destination| !named.contains(destination)) {
-            self.subscribe(index, destination);
-        }
-    }
-
-    /// A destination has come: wildcard consumers that it fits get it, too.
-    pub(crate) fn subscribe_wildcards(&mut self, destination: DestinationIndex) {
-        let wildcards = std::mem::take(&mut self.wildcards);
-        for index in &wildcards {
-            if self.fits(&self.consumers[index.0], destination) {
-                self.subscribe(*index, destination);
-            }
-        }
-        self.wildcards = wildcards;
-    }
-
-    fn fits(&self, consumer: &Consumer, destination: DestinationIndex) -> bool {
-        let name = &self.destinations.get(destination).destination;
-        consumer.patterns.iter().any(|pattern| pattern::matches(pattern, name))
-            && self.is_open_to(destination, consumer.connection)
-    }
-
-    fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex) {
+    /// A consumer gets a destination; of a topic what comes from now on, or what is there from this message on.
+    pub(crate) fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) {
         let consumer = &mut self.consumers[index.0];
         let subscription = Subscription { destination, standing: Standing::Served, cursor: 0, turn: rotation::NONE };
         let number = match consumer.free_subscriptions.pop() {
@@ -255,7 +236,7 @@ impl Broker {
         let state = self.destinations.get_mut(destination);
         match (&mut state.content, kind) {
             (Content::Topic(topic), _) => {
-                let ticket = topic.join(port, member);
+                let ticket = topic.join(port, member, from);
                 consumer.subscriptions[number as usize].cursor = ticket;
             }
             (Content::Queue(queue), ConsumerKind::Browser) => {
@@ -268,99 +249,6 @@ impl Broker {
                     queue.exclusive.insert((Reverse(priority), serial), member);
                 }
                 self.enter_turn(destination, member);
-            }
-        }
-        self.schedule(destination);
-    }
-
-    pub(crate) fn close_consumer_command<L: Log>(
-        &mut self,
-        port: PortIndex,
-        connection: ConnectionHandle,
-        consumer: ConsumerHandle,
-        last_delivered: LastDelivered,
-        request: Request,
-        step: &mut Step<'_, L>,
-    ) {
-        let Some(owner) = self.connection(port, connection) else { return };
-        let before = self.jobs.pushed();
-        if let Some(index) = self.consumer_of(port, owner, consumer) {
-            self.connections[owner.0].consumers.remove(&index);
-            self.close_consumer(index, last_delivered);
-        }
-        self.reply_after_jobs(port, connection, request, before, step);
-    }
-
-    /// Answers at once, or behind the jobs that the command has made.
-    pub(crate) fn reply_after_jobs<L: Log>(
-        &mut self,
-        port: PortIndex,
-        connection: ConnectionHandle,
-        request: Request,
-        jobs_before: u64,
-        step: &mut Step<'_, L>,
-    ) {
-        let event = Event::Reply { connection, correlation: request.command };
-        if request.wanted
-            && let Err(event) = self.jobs.answer(port, event, jobs_before)
-        {
-            step.out.reply(port, event);
-        }
-    }
-
-    /// Takes a consumer out of everything; what it had in flight goes back, in slices if it is much.
-    pub(crate) fn close_consumer(&mut self, index: ConsumerIndex, last_delivered: LastDelivered) {
-        let consumer = self.consumers.remove(index.0);
-        self.ports[usize::from(consumer.port.0)].clear_consumer(consumer.handle);
-        self.leave_waiting(index, &consumer);
-        self.pulls.forget(index, consumer.pull_timer);
-        if !consumer.patterns.is_empty() {
-            self.wildcards.remove(&index);
-        }
-        for (number, subscription) in consumer.subscriptions.iter().enumerate() {
-            let member = Member { consumer: index, subscription: number as u32 };
-            self.unsubscribe(&consumer, member, *subscription);
-        }
-        self.return_in_flight(consumer, last_delivered);
-    }
-
-    /// Lists of those that wait may name consumers that are gone, which costs nobody anything, but not many more than are there.
-    fn leave_waiting(&mut self, index: ConsumerIndex, consumer: &Consumer) {
-        const FEW: usize = 64;
-        let there = |other: &ConsumerIndex| *other != index;
-        if let Some(connection) = self.connections.get_mut(consumer.connection.0)
-            && consumer.waits_for_window
-            && (connection.blocked.len() < FEW || connection.blocked.len() > 2 * connection.consumers.len() + FEW)
-        {
-            connection.blocked.retain(|other| there(other) && self.consumers.get(other.0).is_some());
-        }
-        let all = self.consumers.len();
-        let blocked = &mut self.ports[usize::from(consumer.port.0)].blocked;
-        if consumer.waits_for_room && (blocked.len() < FEW || blocked.len() > 2 * all + FEW) {
-            blocked.retain(|other| there(other) && self.consumers.get(other.0).is_some());
-        }
-        if consumer.hungry && (self.hungry.len() < FEW || self.hungry.len() > 2 * all + FEW) {
-            self.hungry.retain(|other| there(other) && self.consumers.get(other.0).is_some());
-        }
-    }
-
-    fn unsubscribe(&mut self, consumer: &Consumer, member: Member, subscription: Subscription) {
-        if subscription.standing == Standing::Gone {
-            return;
-        }
-        let destination = subscription.destination;
-        let state = self.destinations.get_mut(destination);
-        match &mut state.content {
-            Content::Topic(topic) => topic.leave(consumer.port, member, subscription),
-            Content::Queue(queue) if consumer.kind == ConsumerKind::Browser => drop(queue.browsers.remove(&member)),
-            Content::Queue(queue) => {
-                queue.subscribers.remove(&member);
-                if subscription.standing == Standing::Served {
-                    queue.rotation.leave(subscription.turn, consumer.seat());
-                }
-                if consumer.exclusive {
-                    queue.exclusive.remove(&(Reverse(consumer.priority), consumer.serial));
-                }
             }
         }
         self.schedule(destination);

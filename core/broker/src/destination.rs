@@ -2,8 +2,10 @@
 
 use crate::broker::{Broker, Step};
 use crate::items::{Item, ItemHome};
+use crate::jobs::STEP_BYTES;
 use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
+use crate::ordered::{Ordered, Place, text};
 use crate::queue::Queue;
 use crate::records::{self, kind};
 use crate::sequences::small;
@@ -14,6 +16,7 @@ use hashbrown::{HashMap, HashTable};
 use postrider_model::event::Failure;
 use postrider_model::{Destination, DestinationId, DestinationKind};
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 /// Topics under it are the broker's own: they are never stored.
 const ADVISORY_PREFIX: &[u8] = b"ActiveMQ.Advisory.";
@@ -23,6 +26,9 @@ const ADVISORY_PREFIX: &[u8] = b"ActiveMQ.Advisory.";
 pub(crate) fn is_advisory(destination: &Destination) -> bool {
     destination.kind == DestinationKind::Topic && destination.name.starts_with(ADVISORY_PREFIX)
 }
+
+/// Steps that a new destination takes, besides what its name does.
+const CREATION_STEPS: usize = 8;
 
 /// What a destination holds.
 #[expect(clippy::large_enum_variant, reason = "most destinations are queues, and each message meets one")]
@@ -44,7 +50,7 @@ pub(crate) struct Temporary {
 pub(crate) struct DestinationState {
     pub destination: Destination,
     /// Kind and name, as events carry them.
-    pub text: Box<[u8]>,
+    pub text: Arc<[u8]>,
     /// None: it is not stored.
     pub id: Option<DestinationId>,
     pub home: Option<ItemHome>,
@@ -71,6 +77,7 @@ pub(crate) struct Reference {
 pub(crate) struct Destinations {
     table: Slab<DestinationState>,
     by_name: HashTable<DestinationIndex>,
+    ordered: Ordered,
     hasher: FixedState,
     /// Bytes of all names.
     name_bytes: u64,
@@ -84,6 +91,7 @@ impl Destinations {
         Destinations {
             table: Slab::default(),
             by_name: HashTable::new(),
+            ordered: Ordered::default(),
             hasher: hasher.clone(),
             name_bytes: 0,
             by_id: HashMap::with_hasher(hasher.clone()),
@@ -124,6 +132,11 @@ impl Destinations {
         self.table.get(reference.index.0).is_some_and(|state| state.serial == reference.serial && !state.dying)
     }
 
+    /// As [`Ordered::page`].
+    pub fn page(&self, pattern: &Destination, place: &mut Place, most: usize, page: &mut Vec<Reference>) {
+        self.ordered.page(pattern, place, most, page);
+    }
+
     /// All that can be found, by number.
     pub fn iter(&self) -> impl Iterator<Item = (DestinationIndex, &DestinationState)> {
         self.table.iter().filter(|(_, state)| !state.dying).map(|(index, state)| (DestinationIndex(index), state))
@@ -148,10 +161,9 @@ impl Destinations {
             true => Content::Topic(Topic::default()),
             false => Content::Queue(Queue::default()),
         };
-        let text = [&[destination.kind as u8][..], &destination.name].concat().into();
         let state = DestinationState {
+            text: text(&destination),
             destination,
-            text,
             id,
             home: None,
             serial: self.next_serial,
@@ -187,6 +199,7 @@ impl Destinations {
             self.name_bytes += name.name.len() as u64;
             let hash = |index: &DestinationIndex| hasher.hash_one(&table[index.0].destination);
             self.by_name.insert_unique(hasher.hash_one(name), index, hash);
+            self.ordered.add(table[index.0].text.clone(), self.reference(index));
         }
     }
 
@@ -195,6 +208,7 @@ impl Destinations {
         let name = &self.table[index.0].destination;
         if let Ok(entry) = self.by_name.find_entry(self.hasher.hash_one(name), |known| *known == index) {
             entry.remove();
+            self.ordered.remove(&self.table[index.0].text);
             self.name_bytes -= name.name.len() as u64;
         }
     }
@@ -209,7 +223,7 @@ impl Destinations {
         self.unlist(index);
         let state = &mut self.table[index.0];
         if state.destination != destination {
-            state.text = [&[destination.kind as u8][..], &destination.name].concat().into();
+            state.text = text(&destination);
             state.destination = destination;
         }
         self.list(index);
@@ -329,6 +343,7 @@ impl Broker {
 
     /// A new destination, whatever the limits say.
     pub(crate) fn create<L: Log>(&mut self, destination: &Destination, step: &mut Step<'_, L>) -> DestinationIndex {
+        self.worked += CREATION_STEPS + destination.name.len() / STEP_BYTES;
         if is_advisory(destination) {
             return self.add_destination(destination.clone(), None);
         }
@@ -357,10 +372,10 @@ impl Broker {
         }
     }
 
-    /// Adds a destination, and the wildcard consumers that want it.
+    /// Adds a destination, and the consumers whose patterns it fits.
     pub(crate) fn add_destination(&mut self, destination: Destination, id: Option<DestinationId>) -> DestinationIndex {
         let index = self.destinations.add(destination, id);
-        self.subscribe_wildcards(index);
+        self.join_patterns(index);
         index
     }
 

@@ -346,6 +346,10 @@ impl Broker {
                 Standing::Served => continue,
             }
             let destination = entry.destination;
+            if self.destinations.get(destination).dying {
+                self.drop_member(destination, member);
+                continue;
+            }
             if let Content::Queue(_) = &self.destinations.get(destination).content {
                 self.enter_turn(destination, member);
                 if self.serve_queue(destination, budget, step) {

@@ -85,7 +85,7 @@ pub(crate) struct MarkReference {
 }
 
 /// The marks of a connection.
-type ByProducer = BTreeMap<(i64, i64), MarkIndex>;
+pub(crate) type ByProducer = BTreeMap<(i64, i64), MarkIndex>;
 
 /// All marks.
 pub(crate) struct Marks {
@@ -118,6 +118,12 @@ impl Marks {
     fn find(&self, connection: &[u8], producer: (i64, i64)) -> Option<MarkReference> {
         let index = self.by_connection.get(connection)?.get(&producer)?;
         Some(MarkReference { index: *index, serial: self.table[index.0].serial })
+    }
+
+    /// Whether it is the one that its producer has: what a goodbye has forgotten is not, and is dropped soon.
+    fn is_known(&self, index: MarkIndex) -> bool {
+        let known = self.table.get(index.0).and_then(|mark| self.find(&mark.connection, mark.producer));
+        known.is_some_and(|known| known.index == index)
     }
 
     fn find_or_add(&mut self, connection: &[u8], producer: (i64, i64)) -> MarkReference {
@@ -254,13 +260,14 @@ impl Broker {
         }
     }
 
-    /// The client said goodbye: it will not send again.
-    pub(crate) fn forget_marks<L: Log>(&mut self, connection: &[u8], step: &mut Step<'_, L>) {
-        if self.marks.by_connection.contains_key(connection) {
+    /// The client said goodbye: it will not send again. Its marks are not known any more, and are to be dropped.
+    pub(crate) fn forget_marks<L: Log>(&mut self, connection: &[u8], step: &mut Step<'_, L>) -> ByProducer {
+        let forgotten = self.marks.by_connection.remove(connection);
+        if forgotten.is_some() {
             self.flush_acknowledged(step);
             self.stage(Store::Journal, &small(kind::FORGET, connection), step);
-            self.apply_forget(connection);
         }
+        forgotten.unwrap_or_default()
     }
 
     pub(crate) fn apply_forget(&mut self, connection: &[u8]) {
@@ -269,12 +276,14 @@ impl Broker {
         }
     }
 
-    fn drop_mark(&mut self, index: MarkIndex) {
+    pub(crate) fn drop_mark(&mut self, index: MarkIndex) {
         let mark = self.marks.table.remove(index.0);
         if let Some(segment) = mark.segment {
             self.journal.remove_mark(segment);
         }
-        if let Some(others) = self.marks.by_connection.get_mut(&mark.connection) {
+        if let Some(others) = self.marks.by_connection.get_mut(&mark.connection)
+            && others.get(&mark.producer) == Some(&index)
+        {
             others.remove(&mark.producer);
             if others.is_empty() {
                 self.marks.by_connection.remove(&mark.connection);
@@ -291,7 +300,8 @@ impl Broker {
                 return;
             }
             let away = |known: &Mark| known.serial == mark.serial && known.attached == 0 && known.detached == since;
-            if self.marks.table.get(mark.index.0).is_some_and(away) && !self.write_mark(mark.index, true, step) {
+            let is_away = self.marks.table.get(mark.index.0).is_some_and(away) && self.marks.is_known(mark.index);
+            if is_away && !self.write_mark(mark.index, true, step) {
                 return;
             }
             self.marks.detached.pop_front();
@@ -304,7 +314,7 @@ impl Broker {
         let mut at = from;
         for _ in 0..steps {
             let Some(index) = self.marks.table.next_taken(at) else { return (u32::MAX, None) };
-            if self.marks.table[index].segment == Some(segment) {
+            if self.marks.table[index].segment == Some(segment) && self.marks.is_known(MarkIndex(index)) {
                 return (index, Some(MarkIndex(index)));
             }
             at = index + 1;

@@ -2,19 +2,21 @@
 
 use crate::advisory::Passage;
 use crate::broker::{Broker, Step};
+use crate::closing::Closing;
+use crate::connection::Leaving;
 use crate::consumer::InFlight;
 use crate::dead_letter::{Cause, Wait};
 use crate::deque::Deque;
 use crate::destination::Reference;
 use crate::dispatch::Budget;
 use crate::log::{Log, Store};
-use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
+use crate::matching::{Join, Match};
+use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
 use crate::records::{ACKNOWLEDGED_BYTES, RUN_BYTES};
 use crate::redelivery::Delivered;
 use crate::slab::Slab;
 use postrider_journal::Bound;
-use postrider_model::command::LastDelivered;
 use postrider_model::{ConsumerHandle, Event, PortIndex};
 use std::collections::VecDeque;
 
@@ -32,10 +34,16 @@ pub(crate) enum Job {
     Settle { entries: Deque<InFlight>, fate: Fate },
     /// Messages that go back.
     Return { entries: Deque<InFlight>, delivered: Delivered, held: Vec<Reference> },
-    /// A destination that is gone, with its messages.
+    /// A destination that is gone, with its consumers and messages.
     Empty { destination: DestinationIndex },
-    /// The consumers of a connection that has ended.
-    Leave { connection: ConnectionIndex, last_delivered: LastDelivered },
+    /// What a connection that has ended had.
+    Leave(Leaving),
+    /// A consumer that goes out of many places.
+    Close(Closing),
+    /// A consumer whose patterns fit many destinations.
+    Match(Match),
+    /// A destination that many patterns fit.
+    Join(Join),
     /// An advisory that each port is to take.
     Advise(Passage),
     /// A consumer that is to hear of all temporary destinations that were there when it came.
@@ -122,6 +130,10 @@ enum Slice {
     NextTurn,
 }
 
+fn some(done: bool) -> Slice {
+    if done { Slice::Done } else { Slice::More }
+}
+
 /// A look at something costs a step.
 fn look(budget: &mut Budget, done: bool) -> Slice {
     budget.spend(1);
@@ -132,7 +144,7 @@ fn look(budget: &mut Budget, done: bool) -> Slice {
 const SLICE_STEPS: usize = 250;
 
 /// Bytes of a record that are copied and checked in the time of a step.
-const STEP_BYTES: usize = 256;
+pub(crate) const STEP_BYTES: usize = 256;
 
 /// Bytes and records of so many acknowledgements.
 pub(crate) fn acknowledgement_bound(count: u64) -> Bound {
@@ -203,10 +215,19 @@ impl Broker {
                 Slice::Done
             }
             Job::Empty { destination } => self.empty_some(*destination, budget, step),
-            Job::Leave { connection, last_delivered } => match self.leave_some(*connection, *last_delivered, budget) {
-                true => Slice::Done,
-                false => Slice::More,
+            Job::Leave(leaving) => match self.leave_some(leaving, budget, step) {
+                false if budget.0 > 0 => Slice::Waits,
+                done => some(done),
             },
+            Job::Close(closing) => some(self.close_some(closing, budget)),
+            Job::Match(walk) => some(self.match_some(walk, budget)),
+            Job::Join(join) => {
+                let done = self.join_some(join, budget);
+                if done {
+                    self.joined(join);
+                }
+                some(done)
+            }
             Job::Advise(passage) => look(budget, self.has_passed(passage)),
             Job::CatchUp { consumer, handle, passages } => {
                 look(budget, self.has_caught_up(*consumer, *handle, passages))
@@ -247,11 +268,14 @@ impl Broker {
         Slice::Done
     }
 
-    /// The record of the deletion has said it all: what is in the destination goes without a word.
+    /// The record of the deletion has said it all: who consumes from the destination and what is in it goes without a word.
     fn empty_some<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> Slice {
         loop {
             if !budget.step() {
                 return Slice::More;
+            }
+            if self.drop_next_member(index, budget) {
+                continue;
             }
             let Some(message) = self.destinations.get_mut(index).take_any() else { break };
             self.settle(message, step);

@@ -3,7 +3,6 @@
 //! A shard bounds them: it stops reading a connection before they are more than it has set aside (decision 0010).
 
 use crate::broker::{Broker, Step};
-use crate::connection::Connection;
 use crate::jobs::acknowledgement_bound;
 use crate::lines::Need;
 use crate::log::{Log, Store};
@@ -14,6 +13,7 @@ use crate::turn::Defined;
 use postrider_journal::Bound;
 use postrider_model::command::Publish;
 use postrider_model::{Command, Event, Now, PortIndex, Span, limits};
+use std::collections::VecDeque;
 
 /// Connections of each line that are looked at for one slice: the first may be one whose message is too large for what is free.
 const LOOKED_AT: usize = 16;
@@ -236,15 +236,21 @@ impl Broker {
         }
     }
 
-    /// The connection is gone, and with it what it had parked, unanswered.
-    pub(crate) fn drop_parked<L: Log>(&mut self, gone: &Connection, step: &mut Step<'_, L>) {
-        if let Some(place) = gone.place {
+    /// The connection has ended: what it had parked is not answered, and is to be dropped.
+    pub(crate) fn take_parked<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) -> VecDeque<Parked> {
+        let ended = &mut self.connections[index.0];
+        if let Some(place) = ended.place.take() {
             self.parking.leave(place);
         }
-        if gone.is_parking {
-            self.parked_bytes -= gone.parked.iter().map(|parked| parked.command.parked_bytes()).sum::<u64>();
-            step.out.tell(gone.port, Event::Unparked { connection: gone.handle });
+        if std::mem::take(&mut ended.is_parking) {
+            step.out.tell(ended.port, Event::Unparked { connection: ended.handle });
         }
+        std::mem::take(&mut ended.parked)
+    }
+
+    /// Drops one of these.
+    pub(crate) fn drop_parked(&mut self, parked: &Parked) {
+        self.parked_bytes -= parked.command.parked_bytes();
     }
 
     fn report_settled<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {

@@ -26,7 +26,7 @@ postrider_journal::planted_bugs! {
     ("parked-line-sticks", "R24: who needs little does not pass the many before it for whom there is no room"),
     ("parked-uncounted", "R39: what goes on of the parked sends does not count the sequences that it takes"),
     ("limit-stops-ports", "R24: nothing is taken from the ports while much is alive in the journal"),
-    ("unbounded-handle", "R25: jobs run to their end within one turn"),
+    ("unbounded-handle", "R25: commands and jobs run to their end at once"),
     ("answers-in-line", "R51: a job, and its answer, waits for those that came before"),
     ("cold-forgotten", "R27: what waits for cold bytes is not looked at when they come"),
     ("copy-before-ack", "R34: a dead letter is written first, and what it takes the place of is acknowledged at the turn's end"),

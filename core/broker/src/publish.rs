@@ -207,7 +207,7 @@ impl Broker {
     fn store_passing<L: Log>(&mut self, passing: &[DestinationIndex], arrival: Arrival<'_>, step: &mut Step<'_, L>) {
         let expired = arrival.expiration > 0 && arrival.expiration <= step.now.unix_millis;
         let keep = |broker: &Broker, part: DestinationIndex| match &broker.destinations.get(part).content {
-            Content::Topic(topic) => !topic.subscribers.is_empty() && !expired,
+            Content::Topic(topic) => topic.is_heard() && !expired,
             Content::Queue(_) => !expired || broker.config.dead_letter_non_persistent,
         };
         if passing.iter().all(|part| keep(self, *part)) {

@@ -1,7 +1,7 @@
 //! What a consumer had in flight goes back, in order and ahead of newer messages.
 
 use crate::broker::Broker;
-use crate::consumer::{Consumer, InFlight, Standing};
+use crate::consumer::{Consumer, InFlight};
 use crate::deque::Deque;
 use crate::destination::{Content, Reference};
 use crate::jobs::Job;
@@ -44,40 +44,41 @@ impl Delivered {
 }
 
 impl Broker {
-    /// Gives back what a closed consumer had, with the counters of what had been delivered raised.
-    pub(crate) fn return_in_flight(&mut self, mut consumer: Consumer, last_delivered: LastDelivered) {
-        self.return_aside(&mut consumer);
+    /// Gives back what a closed consumer had, with the counters of what had been delivered raised. Where it is much, the queues that
+    /// it had left hold still meanwhile.
+    pub(crate) fn return_in_flight(
+        &mut self,
+        mut consumer: Consumer,
+        last_delivered: LastDelivered,
+        held: Vec<Reference>,
+    ) {
+        self.return_aside(&mut consumer, &held);
         let mut delivered = Delivered::of(&consumer, last_delivered);
         if consumer.in_flight.len() <= limits::HANDLE_STEPS {
             self.return_some(&mut consumer.in_flight, &mut delivered, usize::MAX);
-            return;
         }
-        let held = self.hold_queues(&consumer);
+        if consumer.in_flight.is_empty() {
+            return self.release_queues(&held);
+        }
         self.jobs.push(Job::Return { entries: consumer.in_flight, delivered, held });
     }
 
     /// What could not be sent to the consumer is there for others.
-    fn return_aside(&mut self, consumer: &mut Consumer) {
+    fn return_aside(&mut self, consumer: &mut Consumer, held: &[Reference]) {
         if consumer.aside.is_empty() {
             return;
         }
         let mut entries = Deque::default();
         consumer.aside.drain(..).for_each(|entry| entries.push_back(entry));
-        let (delivered, held) = (Delivered { first: 0, up_to: Sequence(0) }, self.hold_queues(consumer));
-        self.jobs.push(Job::Return { entries, delivered, held });
-    }
-
-    /// Nothing goes out of these queues while what is older is on its way back.
-    fn hold_queues(&mut self, consumer: &Consumer) -> Vec<Reference> {
-        let known = consumer.subscriptions.iter().filter(|subscription| subscription.standing != Standing::Gone);
-        let held: Vec<Reference> =
-            known.map(|subscription| self.destinations.reference(subscription.destination)).collect();
-        for reference in &held {
-            if let Content::Queue(queue) = &mut self.destinations.get_mut(reference.index).content {
+        let delivered = Delivered { first: 0, up_to: Sequence(0) };
+        for reference in held {
+            if self.destinations.is_valid(*reference)
+                && let Content::Queue(queue) = &mut self.destinations.get_mut(reference.index).content
+            {
                 queue.holds += 1;
             }
         }
-        held
+        self.jobs.push(Job::Return { entries, delivered, held: held.into() });
     }
 
     /// The messages are all back: the queues go on.

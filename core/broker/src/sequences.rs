@@ -136,7 +136,7 @@ impl Broker {
     /// The sequences that a command takes at most: those of its places, and of what tells of temporary destinations.
     pub(crate) fn sequences_for<'a>(&'a self, port: PortIndex, command: &'a Command, defined: &mut Defined<'a>) -> u64 {
         let ending = |index: Option<ConnectionIndex>| {
-            index.map_or(0, |index| self.connections[index.0].temporaries.len() as u64)
+            index.map_or(0, |index| self.connections[index.0].temporaries.len().min(limits::HANDLE_STEPS) as u64)
         };
         match command {
             Command::Publish(publish) => self.places_bound(port, publish, defined).0,

@@ -3,6 +3,7 @@
 use crate::broker::{Broker, Step};
 use crate::consumer::Standing;
 use crate::destination::{Content, Refusal, Temporary};
+use crate::dispatch::Budget;
 use crate::jobs::Job;
 use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, DestinationIndex};
@@ -12,6 +13,12 @@ use crate::sequences::small;
 use postrider_model::command::{CreateTemporary, Request};
 use postrider_model::event::Failure;
 use postrider_model::{ConnectionHandle, Destination, PortIndex};
+
+/// Steps that the coming or going of a temporary destination takes, and telling of it.
+const TEMPORARY_STEPS: usize = 16;
+
+/// Steps that a consumer of a destination takes that goes, besides what it has in flight.
+const MEMBER_STEPS: usize = 2;
 
 impl Broker {
     pub(crate) fn create_temporary<L: Log>(
@@ -27,6 +34,10 @@ impl Broker {
             return self.refuse(port, create.connection, create.request, refusal, step);
         }
         let before = self.jobs.pushed();
+        self.worked += TEMPORARY_STEPS;
+        if let Some(left) = self.destinations.find(&create.destination).filter(|found| self.is_left(*found)) {
+            self.delete_destination(left, step);
+        }
         if self.destinations.find(&create.destination).is_none() {
             if let Err(refusal) = self.admit_name(&create.destination) {
                 return self.refuse(port, create.connection, create.request, refusal, step);
@@ -34,17 +45,12 @@ impl Broker {
             let index = self.destinations.add(create.destination.clone(), None);
             let (added, removed) = (create.added.clone(), create.removed.clone());
             self.destination(index).temporary = Some(Temporary { owner: connection, added, removed });
-            self.subscribe_wildcards(index);
+            self.join_patterns(index);
             self.connections[connection.0].temporaries.insert(index);
             self.temporaries.insert(self.destinations.get(index).serial, index);
             self.advise(index, true, step);
         }
         self.reply_after_jobs(port, create.connection, create.request, before, step);
-    }
-
-    /// A temporary destination goes with its connection.
-    pub(crate) fn remove_temporary<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
-        self.delete_destination(index, step);
     }
 
     pub(crate) fn delete_destination_command<L: Log>(
@@ -57,6 +63,7 @@ impl Broker {
     ) {
         let Some(owner) = self.connection(port, connection) else { return };
         let before = self.jobs.pushed();
+        self.worked += TEMPORARY_STEPS;
         if let Some(index) = self.destinations.find(destination) {
             if let Err(refusal) = self.check_owner(index, owner).and_then(|()| self.check_unused(index)) {
                 return self.refuse(port, connection, request, refusal, step);
@@ -64,6 +71,13 @@ impl Broker {
             self.delete_destination(index, step);
         }
         self.reply_after_jobs(port, connection, request, before, step);
+    }
+
+    /// Whether it is a temporary destination of a connection that has ended, and goes with it: a client that comes back names its own
+    /// as before.
+    fn is_left(&self, index: DestinationIndex) -> bool {
+        let owner = self.destinations.get(index).temporary.as_ref().map(|temporary| temporary.owner);
+        owner.is_some_and(|owner| self.connections.get(owner.0).is_none_or(|owner| owner.leaving))
     }
 
     /// Whether a connection may consume from a destination, or delete it: any, but of a temporary one only the connection that it
@@ -100,9 +114,8 @@ impl Broker {
         Err((Failure::General, text.into()))
     }
 
-    /// Nobody finds the destination from here on; its messages go in slices.
-    fn delete_destination<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
-        self.drop_consumers(index);
+    /// Nobody finds the destination from here on, and nothing goes out of it; its consumers and messages go in slices.
+    pub(crate) fn delete_destination<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
         if let Some(id) = self.destinations.get(index).id {
             self.flush_acknowledged(step);
             self.stage(Store::Journal, &small(kind::DELETE, &id.0.to_le_bytes()), step);
@@ -131,29 +144,40 @@ impl Broker {
         }
     }
 
-    /// Consumers of a destination that goes stay, without it. What they have of it is gone.
-    fn drop_consumers(&mut self, index: DestinationIndex) {
-        let members: Vec<Member> = match &self.destinations.get(index).content {
-            Content::Queue(queue) => queue.subscribers.iter().chain(&queue.browsers).copied().collect(),
-            Content::Topic(topic) => topic.subscribers.iter().copied().collect(),
+    /// The next consumer of a destination that goes stays without it; what it has of it is gone. False: there is none.
+    pub(crate) fn drop_next_member(&mut self, index: DestinationIndex, budget: &mut Budget) -> bool {
+        let first = match &self.destinations.get(index).content {
+            Content::Queue(queue) => queue.subscribers.first().or(queue.browsers.first()),
+            Content::Topic(topic) => topic.subscribers.first(),
         };
-        for member in members {
-            let consumer = &mut self.consumers[member.consumer.0];
-            let subscription = &mut consumer.subscriptions[member.subscription as usize];
-            if subscription.standing != Standing::Starved {
-                consumer.free_subscriptions.push(member.subscription);
-            }
-            subscription.standing = Standing::Gone;
-            consumer.orphaned = true;
-            let mut place = consumer.in_flight.first_place();
-            while let Some(entry) = consumer.in_flight.at(place) {
-                if self.messages[entry.index.0].destination != index {
-                    place = consumer.in_flight.after(place);
-                    continue;
-                }
-                place = consumer.in_flight.remove(place);
-                self.destinations.get_mut(index).queue().ready.push_back(entry.index);
-            }
+        let Some(member) = first.copied() else { return false };
+        budget.spend(MEMBER_STEPS + self.consumers[member.consumer.0].in_flight.len());
+        self.drop_member(index, member);
+        true
+    }
+
+    /// As [`Broker::drop_next_member`], for a consumer that meets the destination before its turn.
+    pub(crate) fn drop_member(&mut self, index: DestinationIndex, member: Member) {
+        match &mut self.destinations.get_mut(index).content {
+            Content::Queue(queue) => drop((queue.subscribers.remove(&member), queue.browsers.remove(&member))),
+            Content::Topic(topic) => drop(topic.subscribers.remove(&member)),
         }
+        let consumer = &mut self.consumers[member.consumer.0];
+        let subscription = &mut consumer.subscriptions[member.subscription as usize];
+        if subscription.standing != Standing::Starved {
+            consumer.free_subscriptions.push(member.subscription);
+        }
+        subscription.standing = Standing::Gone;
+        consumer.orphaned = true;
+        let mut place = consumer.in_flight.first_place();
+        while let Some(entry) = consumer.in_flight.at(place) {
+            if self.messages[entry.index.0].destination != index {
+                place = consumer.in_flight.after(place);
+                continue;
+            }
+            place = consumer.in_flight.remove(place);
+            self.destinations.get_mut(index).queue().ready.push_back(entry.index);
+        }
+        self.wake(member.consumer);
     }
 }

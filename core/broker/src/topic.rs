@@ -70,6 +70,8 @@ pub(crate) struct Topic {
     pub lagging: bool,
     /// Of those that stay behind: how many have lost what their cursors stand before, and go on with the first of the list.
     lost: u32,
+    /// It is new, and not all who are to get it do: nothing goes out so far.
+    pub joining: bool,
 }
 
 impl Topic {
@@ -79,10 +81,16 @@ impl Topic {
         self.list.push_back(Entry { message, standing });
     }
 
-    /// A consumer gets what comes from here on. Its ticket.
-    pub fn join(&mut self, port: PortIndex, member: Member) -> u64 {
+    /// A consumer gets what comes from now on, or what is there from this message on. Its ticket.
+    pub fn join(&mut self, port: PortIndex, member: Member, from: Option<u64>) -> u64 {
         self.subscribers.insert(member);
-        self.walk(port, member, self.end())
+        let from = from.unwrap_or_else(|| self.end()).max(self.first);
+        self.walk(port, member, from)
+    }
+
+    /// Whether somebody gets what comes.
+    pub fn is_heard(&self) -> bool {
+        self.joining || !self.subscribers.is_empty()
     }
 
     /// A consumer goes.
@@ -186,9 +194,7 @@ impl Topic {
             self.groups.resize_with(index + 1, Group::default);
         }
         let group = &mut self.groups[index];
-        if group.walkers.is_empty() {
-            group.cursor = from;
-        }
+        group.cursor = if group.walkers.is_empty() { from } else { group.cursor.min(from) };
         self.tickets += 1;
         group.walkers.push(Walker { member, ticket: self.tickets, from });
         self.tickets
@@ -209,7 +215,11 @@ impl Broker {
         budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> bool {
-        self.destinations.get_mut(index).topic().drop_gone();
+        let topic = self.destinations.get_mut(index).topic();
+        topic.drop_gone();
+        if topic.joining {
+            return false;
+        }
         for port in 0..self.destinations.get_mut(index).topic().groups.len() {
             loop {
                 let topic = self.destinations.get_mut(index).topic();

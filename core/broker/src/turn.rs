@@ -19,6 +19,10 @@ pub(crate) const TURN_STEPS: usize = 8_192;
 pub(crate) const JOB_STEPS: usize = 2_000;
 const _: () = assert!(JOB_STEPS as u64 * 100 <= limits::JOB_SLICE_NANOS);
 
+/// Steps that the commands of one turn take, besides what each of them takes: a command that may take [`limits::HANDLE_STEPS`] is the
+/// last one beyond it.
+const COMMAND_STEPS: usize = 4_000;
+
 /// Bytes of a small record's meta, at most, but for names.
 const SMALL: u64 = 64;
 
@@ -237,6 +241,13 @@ impl Broker {
         #[cfg(feature = "plant")]
         self.move_ghost(step);
         self.turn_start = self.sequences.next();
+        self.worked = 0;
+    }
+
+    /// Whether the commands of this turn have taken as many steps as they may: those that follow are for the next one (R53).
+    #[must_use]
+    pub fn has_worked_enough(&self) -> bool {
+        self.worked >= COMMAND_STEPS
     }
 
     /// Something that was asked for came into memory, or turned out to be damaged: whoever waited for bytes looks again.

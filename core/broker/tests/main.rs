@@ -17,6 +17,7 @@ mod plants;
 mod queue;
 mod rotten;
 mod senseless;
+mod slices;
 mod space;
 mod spooling;
 mod topic;

@@ -124,7 +124,7 @@ pub fn a_connection_with_many_consumers_leaves_in_slices() {
     let (now, port) = (world.now, postrider_model::PortIndex(0));
     world.log.begin(world.broker.bound(port, &batch));
     world.broker.handle(port, &close, &[], now, &mut world.log, &mut world.out);
-    assert_eq!(world.broker.statistics().consumers, 2_000);
+    assert!((1_800..2_000).contains(&world.broker.statistics().consumers), "a slice");
     let mut turns = 0;
     while world.broker.statistics().consumers > 0 {
         assert!(world.out.take_replies(port).is_none(), "it is not done");

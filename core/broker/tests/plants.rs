@@ -1,8 +1,8 @@
 //! Each planted bug turns something red.
 
 use crate::{
-    acknowledge, connection, damage, dead_letters, members, model, parking, queue, rotten, space, spooling, topic,
-    waiting,
+    acknowledge, connection, damage, dead_letters, members, model, parking, queue, rotten, slices, space, spooling,
+    topic, waiting,
 };
 use postrider_broker::plant;
 use std::panic::catch_unwind;
@@ -23,6 +23,7 @@ fn is_seen() -> Option<&'static str> {
         ("spool", topic::a_slow_subscriber_holds_its_segments),
         ("advisories", topic::an_advisory_stands_before_the_answer_and_before_what_it_allows),
         ("views", members::what_consumers_do_not_want_does_not_stop_them),
+        ("slices", slices::very_many_temporary_destinations_go_in_slices_and_all_are_told_of),
         ("answers", waiting::an_answer_waits_for_its_own_jobs_only),
         ("spool's limit", spooling::with_a_full_spool_a_slow_subscriber_loses_the_oldest),
         ("bounds", waiting::a_turn_does_a_bounded_amount),

@@ -51,7 +51,7 @@ pub struct World {
     /// Bytes of records that go up to the broker as written at once.
     pub sockets_take: bool,
     written: Vec<(usize, Command)>,
-    connections_of: BTreeMap<(usize, Handle), Handle>,
+    pub connections_of: BTreeMap<(usize, Handle), Handle>,
     numbers: BTreeMap<(usize, Handle, String), u32>,
 }
 
@@ -179,6 +179,16 @@ impl World {
 
     /// One turn with these commands of one port, then what follows until nothing is left to do. Nothing is committed.
     pub fn turn(&mut self, port: usize, batch: &CommandBatch) {
+        self.handle(port, batch);
+        let more = self.broker.advance(self.now, &mut self.log, &mut self.out);
+        self.turn_end = self.end_turn();
+        if more || !self.written.is_empty() {
+            self.idle();
+        }
+    }
+
+    /// Commands by themselves: what follows from them is left to [`World::go_on`].
+    pub fn handle(&mut self, port: usize, batch: &CommandBatch) {
         let index = PortIndex(port as u16);
         self.open_rings();
         assert!(self.broker.is_ready(self.now, &mut self.log, &mut self.out), "enough sequences are reserved");
@@ -186,11 +196,17 @@ impl World {
         for command in &batch.commands {
             self.broker.handle(index, command, &batch.arena, self.now, &mut self.log, &mut self.out);
         }
+    }
+
+    /// What goes on by itself in one turn, and what sockets say. True: there is more.
+    pub fn go_on(&mut self) -> bool {
+        self.open_rings();
+        for (port, command) in std::mem::take(&mut self.written) {
+            self.broker.handle(PortIndex(port as u16), &command, &[], self.now, &mut self.log, &mut self.out);
+        }
         let more = self.broker.advance(self.now, &mut self.log, &mut self.out);
         self.turn_end = self.end_turn();
-        if more || !self.written.is_empty() {
-            self.idle();
-        }
+        more
     }
 
     fn open_rings(&mut self) {
@@ -230,6 +246,7 @@ impl World {
             let written = std::mem::take(&mut self.written);
             let mut quiet = written.is_empty();
             self.open_rings();
+            let _ = self.broker.is_ready(self.now, &mut self.log, &mut self.out);
             for (port, command) in written {
                 self.broker.handle(PortIndex(port as u16), &command, &[], self.now, &mut self.log, &mut self.out);
             }
@@ -376,7 +393,7 @@ impl World {
     }
 
     /// A command that publishes, in a batch of its own.
-    pub fn send_as(
+    pub fn publish(
         &mut self,
         port: usize,
         connection: Handle,
@@ -384,7 +401,7 @@ impl World {
         persistent: bool,
         (record, sequence): (&[u8], i64),
         request: Request,
-    ) {
+    ) -> CommandBatch {
         let mut batch = CommandBatch::default();
         let key = (port, connection, to.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
         let next = self.numbers.len() as u32;
@@ -404,6 +421,19 @@ impl World {
             windowed: false,
             producer_sequence: sequence,
         }));
+        batch
+    }
+
+    pub fn send_as(
+        &mut self,
+        port: usize,
+        connection: Handle,
+        to: &[Destination],
+        persistent: bool,
+        message: (&[u8], i64),
+        request: Request,
+    ) {
+        let batch = self.publish(port, connection, to, persistent, message, request);
         self.turn(port, &batch);
     }
 

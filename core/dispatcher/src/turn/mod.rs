@@ -81,7 +81,7 @@ pub struct BrokerTurn<S: Storage, P: Spill> {
     outbox: Outbox,
     ports: Vec<BrokerPort>,
     returns: Vec<Returns>,
-    /// A batch that did not fit into the journal's room, by port.
+    /// A batch that did not fit into the journal's room, or what is left of one that was more than a turn's work, by port.
     postponed: Vec<Option<CommandBatch>>,
     first_port: usize,
     /// No batch is taken until the log has come further.
@@ -145,13 +145,14 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         self.waits_for_room = false;
         let resumed = !self.waits_for_log && !self.broker.has_fallen_behind(&self.logs) && self.resume_parked(now);
         let commands = if self.waits_for_log { 0 } else { self.handle_batches(now) };
+        let left = self.broker.has_worked_enough();
         let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
         self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
         self.shedding.note(self.broker.shed_deliveries(), now.nanos);
         let appended = self.logs.journal.seal();
         let Said { anything: said, filled } = self.close_outbox(appended);
         let walks = self.broker.walks_at_rest() || ((self.waits_for_log || self.waits_for_room) && self.broker.walks());
-        let more = more || filled || walks || self.can_resume_parked();
+        let more = more || left || filled || walks || self.can_resume_parked();
         self.sync(now);
         self.prove(now, appended);
         let busy = news.any() || commands > 0 || resumed || more || said;
@@ -226,31 +227,50 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
     }
 
-    /// One batch of each port, another port first each time (R23).
+    /// One batch of each port, another port first each time (R23), as far as their commands' work is for one turn (R53).
     fn handle_batches(&mut self, now: Now) -> usize {
         let (ports, first) = (self.ports.len(), self.first_port);
         let mut commands = 0;
         for port in (0..ports).map(|step| (first + step) % ports) {
-            let Some(batch) = self.postponed[port].take().or_else(|| self.ports[port].commands.pop()) else { continue };
+            if self.broker.has_worked_enough() {
+                break;
+            }
+            let Some(mut batch) = self.postponed[port].take().or_else(|| self.ports[port].commands.pop()) else {
+                continue;
+            };
             let index = PortIndex(port as u16);
             let Ok(refused) = self.begin(index, &batch, now) else {
                 self.statistics.postponed += 1;
                 self.postponed[port] = Some(batch);
                 continue;
             };
-            for (place, command) in batch.commands.iter().enumerate() {
-                let (logs, out) = (&mut self.logs, &mut self.outbox);
-                if !refused.is_empty() && refused.contains(&place) {
-                    self.broker.refuse_command(index, command, &batch.arena, now, logs, out);
-                } else {
-                    self.broker.handle(index, command, &batch.arena, now, logs, out);
-                }
+            let handled = self.handle_batch(index, &batch, &refused, now);
+            commands += handled;
+            if handled < batch.commands.len() {
+                batch.commands.drain(..handled);
+                self.postponed[port] = Some(batch);
+                break;
             }
-            commands += batch.commands.len();
             self.ports[port].commands.recycle(batch);
         }
         self.first_port = (self.first_port + 1) % ports.max(1);
         commands
+    }
+
+    /// Handles a batch's commands, as far as their work is for one turn (R53): how many.
+    fn handle_batch(&mut self, port: PortIndex, batch: &CommandBatch, refused: &[usize], now: Now) -> usize {
+        for (place, command) in batch.commands.iter().enumerate() {
+            let (logs, out) = (&mut self.logs, &mut self.outbox);
+            if !refused.is_empty() && refused.contains(&place) {
+                self.broker.refuse_command(port, command, &batch.arena, now, logs, out);
+            } else {
+                self.broker.handle(port, command, &batch.arena, now, logs, out);
+            }
+            if self.broker.has_worked_enough() {
+                return place + 1;
+            }
+        }
+        batch.commands.len()
     }
 
     /// Sends that had found the journal full go on, as far as there is room: one slice a turn, before newer ones can take it.

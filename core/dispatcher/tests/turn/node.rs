@@ -23,7 +23,7 @@ use postrider_model::{
 };
 
 pub const SEGMENT: u64 = 512 << 10;
-const CONNECTION: Handle = Handle { slot: 1, generation: 1 };
+pub const CONNECTION: Handle = Handle { slot: 1, generation: 1 };
 const CONSUMER: Handle = Handle { slot: 7, generation: 1 };
 
 /// A medium that the test holds, too.

@@ -1,0 +1,172 @@
+//! Consumers that go: out of all that they are in, in slices where that is much (R25).
+
+use crate::broker::{Broker, Step};
+use crate::consumer::{Consumer, ConsumerKind, Standing, Subscription};
+use crate::destination::{Content, Reference};
+use crate::dispatch::Budget;
+use crate::jobs::Job;
+use crate::log::Log;
+use crate::messages::ConsumerIndex;
+use crate::patterns::Filed;
+use crate::queue::Member;
+use crate::rotation::Seat;
+use postrider_model::command::{LastDelivered, Request};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Event, PortIndex, limits};
+use std::cmp::Reverse;
+
+/// Steps that leaving a destination, or a pattern, takes.
+const PLACE_STEPS: usize = 2;
+
+/// A consumer on its way out.
+pub(crate) struct Closing {
+    consumer: ConsumerIndex,
+    last_delivered: LastDelivered,
+    /// Queues that hold still, so that what it had comes back before what is newer goes out.
+    held: Vec<Reference>,
+}
+
+/// What a consumer's places are known by.
+#[derive(Clone, Copy)]
+struct Seated {
+    port: PortIndex,
+    kind: ConsumerKind,
+    seat: Seat,
+    exclusive: bool,
+    serial: u64,
+}
+
+impl Broker {
+    pub(crate) fn close_consumer_command<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionHandle,
+        consumer: ConsumerHandle,
+        last_delivered: LastDelivered,
+        request: Request,
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(owner) = self.connection(port, connection) else { return };
+        let before = self.jobs.pushed();
+        if let Some(index) = self.consumer_of(port, owner, consumer) {
+            self.connections[owner.0].consumers.remove(&index);
+            self.close_consumer(index, last_delivered);
+        }
+        self.reply_after_jobs(port, connection, request, before, step);
+    }
+
+    /// Answers at once, or behind the jobs that the command has made.
+    pub(crate) fn reply_after_jobs<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionHandle,
+        request: Request,
+        jobs_before: u64,
+        step: &mut Step<'_, L>,
+    ) {
+        let event = Event::Reply { connection, correlation: request.command };
+        if request.wanted
+            && let Err(event) = self.jobs.answer(port, event, jobs_before)
+        {
+            step.out.reply(port, event);
+        }
+    }
+
+    /// Takes a consumer out of everything. What it had in flight goes back then.
+    pub(crate) fn close_consumer(&mut self, index: ConsumerIndex, last_delivered: LastDelivered) {
+        let consumer = &mut self.consumers[index.0];
+        consumer.closing = true;
+        (consumer.prefetch, consumer.grant) = (0, None);
+        (consumer.browse, consumer.replay) = (None, None);
+        self.ports[usize::from(consumer.port.0)].clear_consumer(consumer.handle);
+        self.pulls.forget(index, consumer.pull_timer);
+        let mut closing = Closing { consumer: index, last_delivered, held: Vec::new() };
+        if !self.at_once(|broker, budget| broker.close_some(&mut closing, budget)) {
+            self.jobs.push(Job::Close(closing));
+        }
+    }
+
+    /// Goes on with it. True: it is gone.
+    pub(crate) fn close_some(&mut self, closing: &mut Closing, budget: &mut Budget) -> bool {
+        let index = closing.consumer;
+        while budget.0 > 0 {
+            budget.spend(PLACE_STEPS);
+            if !self.leave_pattern(index) && !self.leave_place(closing) {
+                let consumer = self.consumers.remove(index.0);
+                self.leave_waiting(index, &consumer);
+                budget.spend(consumer.in_flight.len().min(limits::HANDLE_STEPS));
+                self.return_in_flight(consumer, closing.last_delivered, std::mem::take(&mut closing.held));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Leaves one of its patterns. False: it has none.
+    fn leave_pattern(&mut self, index: ConsumerIndex) -> bool {
+        let consumer = &mut self.consumers[index.0];
+        let Some(pattern) = consumer.patterns.pop() else { return false };
+        let filed = Filed { serial: consumer.serial, number: consumer.patterns.len(), consumer: index };
+        self.patterns.remove(&pattern, filed);
+        true
+    }
+
+    /// Leaves one of its destinations. False: it is in none.
+    fn leave_place(&mut self, closing: &mut Closing) -> bool {
+        let index = closing.consumer;
+        let consumer = &mut self.consumers[index.0];
+        let Some(subscription) = consumer.subscriptions.pop() else { return false };
+        if subscription.standing == Standing::Gone {
+            return true;
+        }
+        let member = Member { consumer: index, subscription: consumer.subscriptions.len() as u32 };
+        let is_long = consumer.in_flight.len() > limits::HANDLE_STEPS || !consumer.aside.is_empty();
+        let Consumer { port, kind, exclusive, serial, .. } = *consumer;
+        let seated = Seated { port, kind, exclusive, serial, seat: consumer.seat() };
+        self.unsubscribe(seated, member, subscription);
+        if let Content::Queue(queue) = &mut self.destinations.get_mut(subscription.destination).content
+            && is_long
+        {
+            queue.holds += 1;
+            closing.held.push(self.destinations.reference(subscription.destination));
+        }
+        true
+    }
+
+    fn unsubscribe(&mut self, consumer: Seated, member: Member, subscription: Subscription) {
+        let state = self.destinations.get_mut(subscription.destination);
+        match &mut state.content {
+            Content::Topic(topic) => topic.leave(consumer.port, member, subscription),
+            Content::Queue(queue) if consumer.kind == ConsumerKind::Browser => drop(queue.browsers.remove(&member)),
+            Content::Queue(queue) => {
+                queue.subscribers.remove(&member);
+                if subscription.standing == Standing::Served {
+                    queue.rotation.leave(subscription.turn, consumer.seat);
+                }
+                if consumer.exclusive {
+                    queue.exclusive.remove(&(Reverse(consumer.seat.priority), consumer.serial));
+                }
+            }
+        }
+        self.schedule(subscription.destination);
+    }
+
+    /// Lists of those that wait may name consumers that are gone, which costs nobody anything, but not many more than are there.
+    fn leave_waiting(&mut self, index: ConsumerIndex, consumer: &Consumer) {
+        const FEW: usize = 64;
+        let there = |other: &ConsumerIndex| *other != index;
+        if let Some(connection) = self.connections.get_mut(consumer.connection.0)
+            && consumer.waits_for_window
+            && (connection.blocked.len() < FEW || connection.blocked.len() > 2 * connection.consumers.len() + FEW)
+        {
+            connection.blocked.retain(|other| there(other) && self.consumers.get(other.0).is_some());
+        }
+        let all = self.consumers.len();
+        let blocked = &mut self.ports[usize::from(consumer.port.0)].blocked;
+        if consumer.waits_for_room && (blocked.len() < FEW || blocked.len() > 2 * all + FEW) {
+            blocked.retain(|other| there(other) && self.consumers.get(other.0).is_some());
+        }
+        if consumer.hungry && (self.hungry.len() < FEW || self.hungry.len() > 2 * all + FEW) {
+            self.hungry.retain(|other| there(other) && self.consumers.get(other.0).is_some());
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Consumers with patterns and the destinations that these fit: who was there first is found by who comes, in slices where it is
+//! many (R25). Each pair is found once: a consumer that comes finds destinations that are older, a destination older consumers.
+
+use crate::broker::Broker;
+use crate::consumer::Consumer;
+use crate::destination::{Content, Reference};
+use crate::dispatch::Budget;
+use crate::jobs::Job;
+use crate::messages::{ConsumerIndex, DestinationIndex};
+use crate::ordered::Place;
+use crate::patterns::{Filed, Met, Search};
+use crate::plant::planted;
+use postrider_model::{limits, pattern};
+
+/// Destinations that are looked up together.
+const PAGE: usize = 64;
+
+/// Steps that a place among a destination's consumers takes, besides the look at it.
+const PLACE_STEPS: usize = 2;
+
+/// A consumer that is on its way through the destinations that its patterns fit.
+pub(crate) struct Match {
+    consumer: ConsumerIndex,
+    serial: u64,
+    /// Which of its patterns it is at, and where.
+    pattern: usize,
+    place: Place,
+    /// Destinations from this serial on come to it by themselves.
+    end: u64,
+    /// What it consumes from already, in order.
+    named: Box<[DestinationIndex]>,
+}
+
+/// A destination that is on its way through the consumers with patterns that it fits. Meanwhile nothing goes out.
+pub(crate) struct Join {
+    destination: Reference,
+    search: Search,
+    /// Consumers from this serial on come to it by themselves.
+    end: u64,
+}
+
+impl Consumer {
+    /// Whether a destination is found by this one of its patterns: by the first that fits.
+    fn is_first_to_fit(&self, number: usize, name: &postrider_model::Destination, budget: &mut Budget) -> bool {
+        let first = self.patterns.iter().position(|pattern| pattern::matches(pattern, name));
+        budget.spend(first.unwrap_or(self.patterns.len()));
+        first == Some(number)
+    }
+}
+
+impl Broker {
+    /// A consumer has come: it gets the destinations that its patterns fit.
+    pub(crate) fn match_destinations(&mut self, index: ConsumerIndex) {
+        let consumer = &mut self.consumers[index.0];
+        if consumer.patterns.is_empty() {
+            return;
+        }
+        consumer.matching = true;
+        let mut named: Box<[DestinationIndex]> = consumer.subscriptions.iter().map(|known| known.destination).collect();
+        named.sort_unstable();
+        let (serial, end) = (consumer.serial, self.destinations.next_serial());
+        let mut walk = Match { consumer: index, serial, pattern: 0, place: Place::default(), end, named };
+        if !self.at_once(|broker, budget| broker.match_some(&mut walk, budget)) {
+            self.jobs.push(Job::Match(walk));
+        }
+    }
+
+    /// Goes on with it. True: it has them all, or is gone.
+    pub(crate) fn match_some(&mut self, walk: &mut Match, budget: &mut Budget) -> bool {
+        let mut page = std::mem::take(&mut self.page);
+        let done = loop {
+            let there = |consumer: &&Consumer| consumer.serial == walk.serial && !consumer.closing;
+            let Some(consumer) = self.consumers.get(walk.consumer.0).filter(there) else { break true };
+            let Some(pattern) = consumer.patterns.get(walk.pattern) else {
+                self.consumers[walk.consumer.0].matching = false;
+                self.wake(walk.consumer);
+                break true;
+            };
+            if budget.0 == 0 {
+                break false;
+            }
+            page.clear();
+            self.destinations.page(pattern, &mut walk.place, PAGE, &mut page);
+            budget.spend(1 + page.len());
+            for found in &page {
+                if self.is_matched(walk, *found, budget) {
+                    budget.spend(PLACE_STEPS);
+                    self.subscribe(walk.consumer, found.index, None);
+                }
+            }
+            if matches!(walk.place, Place::End) {
+                (walk.pattern, walk.place) = (walk.pattern + 1, Place::default());
+            }
+        };
+        self.page = page;
+        done
+    }
+
+    fn is_matched(&self, walk: &Match, found: Reference, budget: &mut Budget) -> bool {
+        if found.serial >= walk.end || walk.named.binary_search(&found.index).is_ok() {
+            return false;
+        }
+        let consumer = &self.consumers[walk.consumer.0];
+        let name = &self.destinations.get(found.index).destination;
+        consumer.is_first_to_fit(walk.pattern, name, budget) && self.is_open_to(found.index, consumer.connection)
+    }
+
+    /// A destination has come: consumers get it whose patterns it fits.
+    pub(crate) fn join_patterns(&mut self, index: DestinationIndex) {
+        if self.patterns.is_empty() {
+            return;
+        }
+        let destination = self.destinations.reference(index);
+        let search = self.patterns.search(&self.destinations.get(index).destination);
+        let mut join = Join { destination, search, end: self.names.next_consumer() };
+        if self.at_once(|broker, budget| broker.join_some(&mut join, budget)) {
+            return;
+        }
+        match &mut self.destinations.get_mut(index).content {
+            Content::Queue(queue) => queue.holds += 1,
+            Content::Topic(topic) => topic.joining = true,
+        }
+        self.jobs.push(Job::Join(join));
+    }
+
+    /// Goes on with it. True: all have it, or it is gone.
+    pub(crate) fn join_some(&mut self, join: &mut Join, budget: &mut Budget) -> bool {
+        let index = join.destination.index;
+        while self.destinations.is_valid(join.destination) {
+            if !budget.step() {
+                return false;
+            }
+            match join.search.step(&self.patterns, &self.destinations.get(index).destination) {
+                Met::Pattern(filed) if self.is_joined(join, filed, budget) => {
+                    budget.spend(PLACE_STEPS);
+                    self.subscribe(filed.consumer, index, Some(0));
+                }
+                Met::Pattern(_) | Met::Nothing => {}
+                Met::End => return true,
+            }
+        }
+        true
+    }
+
+    fn is_joined(&self, join: &Join, filed: Filed, budget: &mut Budget) -> bool {
+        let there = |consumer: &&Consumer| consumer.serial == filed.serial && !consumer.closing;
+        let Some(consumer) = self.consumers.get(filed.consumer.0).filter(there) else { return false };
+        let index = join.destination.index;
+        let name = &self.destinations.get(index).destination;
+        filed.serial < join.end
+            && consumer.is_first_to_fit(filed.number, name, budget)
+            && self.is_open_to(index, consumer.connection)
+    }
+
+    /// All that were to have the destination do.
+    pub(crate) fn joined(&mut self, join: &Join) {
+        if !self.destinations.is_valid(join.destination) {
+            return;
+        }
+        match &mut self.destinations.get_mut(join.destination.index).content {
+            Content::Queue(queue) => queue.holds = queue.holds.saturating_sub(1),
+            Content::Topic(topic) => topic.joining = false,
+        }
+        self.schedule(join.destination.index);
+    }
+
+    /// Does as much as one command may. What is left when it is not done is a job.
+    pub(crate) fn at_once(&mut self, work: impl FnOnce(&mut Broker, &mut Budget) -> bool) -> bool {
+        let steps = if planted("unbounded-handle") { usize::MAX } else { limits::HANDLE_STEPS };
+        let mut budget = Budget(steps);
+        let done = work(self, &mut budget);
+        self.worked += steps - budget.0;
+        done
+    }
+}

@@ -1,0 +1,304 @@
+//! What one command makes is done in slices where it is much (R25): turns are counted, and nothing of it is lost, doubled or out of order.
+
+use crate::world::{Told, World, handle, queue, record, topic, wanted};
+use postrider_broker::Config;
+use postrider_model::command::{
+    AcknowledgeKind, CreateTemporary, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Request,
+};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event};
+
+fn temporary(name: &str) -> Destination {
+    Destination::new(DestinationKind::TemporaryQueue, name.as_bytes())
+}
+
+/// Two connections, one on each port.
+fn world() -> World {
+    let mut world = World::with(Config { reservation: 1_000_000, ..Config::default() }, 1 << 30);
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    world.settle();
+    (0..2).for_each(|port| drop(world.heard(port)));
+    world
+}
+
+fn in_batches(world: &mut World, port: usize, commands: impl Iterator<Item = Command>) {
+    let mut batch = CommandBatch::default();
+    for command in commands {
+        batch.commands.push(command);
+        if batch.commands.len() == 250 {
+            world.turn(port, &std::mem::take(&mut batch));
+        }
+    }
+    world.turn(port, &batch);
+    world.settle();
+}
+
+/// Destinations come into being.
+fn name(world: &mut World, names: impl Iterator<Item = Destination>) {
+    let connection = handle(1);
+    let open = |destination: Destination| {
+        let (request, destinations) = (Request::default(), vec![destination].into());
+        let open = OpenProducer { connection, request, producer: 9, session: 3, value: 1, destinations, window: 0 };
+        Command::OpenProducer(Box::new(open))
+    };
+    in_batches(world, 0, names.map(open));
+}
+
+fn open(world: &mut World, consumers: std::ops::Range<u32>, names: &[Destination], prefetch: u32) {
+    let opens: Vec<OpenConsumer> = consumers
+        .map(|consumer| {
+            world.connections_of.insert((0, handle(consumer)), handle(1));
+            OpenConsumer { request: Request::default(), ..world.open(1, consumer, names, prefetch) }
+        })
+        .collect();
+    in_batches(world, 0, opens.into_iter().map(|open| Command::OpenConsumer(Box::new(open))));
+}
+
+/// Turns until the command is answered, with what was heard of messages until then.
+fn turns(world: &mut World, command: &Command) -> usize {
+    world.handle(0, &alone(command.clone()));
+    for turn in 1..100_000 {
+        world.go_on();
+        world.log.commit();
+        world.release_replies();
+        if world.told[0].iter().any(|told| matches!(told, Told::Event(Event::Reply { .. }))) {
+            return turn;
+        }
+    }
+    panic!("{command:?} is not answered");
+}
+
+fn alone(command: Command) -> CommandBatch {
+    CommandBatch { commands: vec![command], arena: Vec::new() }
+}
+
+fn close(consumer: u32, last_delivered: LastDelivered) -> Command {
+    let (connection, consumer) = (handle(1), handle(consumer));
+    Command::CloseConsumer { connection, consumer, last_delivered, request: wanted(3) }
+}
+
+fn close_connection() -> Command {
+    let (connection, last_delivered) = (handle(1), LastDelivered::None);
+    Command::CloseConnection { connection, request: wanted(99), last_delivered, clean: true }
+}
+
+#[test]
+pub fn a_pattern_gets_very_many_queues_in_slices() {
+    let mut world = world();
+    name(&mut world, (0..10_000).map(|number| queue(&format!("q.{number}"))));
+    for number in [0, 7, 5_000, 9_999] {
+        world.send(1, 1, &queue(&format!("q.{number}")), &number.to_string(), true);
+    }
+    world.settle();
+    let open = world.open(1, 5, &[queue("q.>"), queue("q.*"), queue("q.7")], 100);
+    world.connections_of.insert((0, handle(5)), handle(1));
+    let turns = turns(&mut world, &Command::OpenConsumer(Box::new(open)));
+    assert!((5..100).contains(&turns), "{turns}");
+    world.settle();
+    let mut texts = world.texts(0);
+    texts.sort();
+    assert_eq!(texts, ["0", "5000", "7", "9999"]);
+    // Each queue is its consumer's once: what it leaves comes back once.
+    world.run(0, close(5, LastDelivered::None));
+    world.settle();
+    world.consume(1, 1, 6, &queue("q.7"), 10);
+    world.settle();
+    assert_eq!(world.texts(1), ["7"]);
+}
+
+#[test]
+pub fn a_browser_of_a_pattern_sees_all_before_it_ends() {
+    let mut world = world();
+    name(&mut world, (0..3_000).map(|number| queue(&format!("q.{number}"))));
+    world.send(1, 1, &queue("q.2999"), "last", true);
+    world.settle();
+    let open = OpenConsumer { browser: true, ..world.open(1, 5, &[queue(">")], 100) };
+    world.consume_as(0, open);
+    world.settle();
+    assert_eq!(world.texts(0), ["last"]);
+}
+
+#[test]
+pub fn a_topic_that_very_many_patterns_fit_is_theirs_in_slices() {
+    let mut world = world();
+    const CROWD: u32 = 3_000;
+    open(&mut world, 10..10 + CROWD, &[topic("t.>"), topic("t.*")], 100);
+    open(&mut world, 1..2, &[topic("u.>")], 100);
+    // The first message makes the topic; one more consumer of it comes behind that.
+    let to = [topic("t.new")];
+    let bytes = record(&to, b"first", false, 0, 0);
+    let batch = world.publish(1, handle(1), &to, false, (&bytes, 0), wanted(7));
+    world.handle(1, &batch);
+    let between = world.open(1, 5, &to, 100);
+    world.connections_of.insert((0, handle(5)), handle(1));
+    world.handle(0, &alone(Command::OpenConsumer(Box::new(between))));
+    let mut turns = 1;
+    while world.go_on() {
+        turns += 1;
+        assert!(world.told[0].iter().all(|told| !matches!(told, Told::Message(_))), "not before all are to get it");
+    }
+    assert!(turns > 5, "{turns}");
+    world.send(1, 1, &topic("t.new"), "second", false);
+    world.settle();
+    let got = world.got(0);
+    for consumer in 10..10 + CROWD {
+        let texts: Vec<&[u8]> =
+            got.iter().filter(|got| got.consumer == handle(consumer)).map(|got| &*got.content).collect();
+        assert_eq!(texts, [b"first".as_slice(), b"second"], "consumer {consumer}");
+    }
+    let between = got.iter().filter(|got| got.consumer == handle(5)).map(|got| &*got.content);
+    assert!(between.eq([b"second".as_slice()]));
+}
+
+#[test]
+pub fn a_consumer_of_very_many_queues_leaves_in_slices_and_in_order() {
+    let mut world = world();
+    name(&mut world, (0..3_000).map(|number| queue(&format!("q.{number}"))));
+    open(&mut world, 5..6, &[queue("q.>")], 5_000);
+    let to = [queue("q.1"), queue("q.2000")];
+    for number in 0..2_000 {
+        world.send(1, 1, &to[number % 2], &number.to_string(), true);
+    }
+    world.settle();
+    assert_eq!(world.texts(0).len(), 2_000);
+    world.consume(1, 1, 6, &to[0], 5_000);
+    world.consume(1, 1, 7, &to[1], 5_000);
+    world.settle();
+    let turns = turns(&mut world, &close(5, LastDelivered::None));
+    assert!(turns > 2, "{turns}");
+    (2_000..2_100).for_each(|number: usize| world.send(1, 1, &to[number % 2], &number.to_string(), true));
+    world.settle();
+    let got = world.got(1);
+    for (consumer, rest) in [(6, 0), (7, 1)] {
+        let of = got.iter().filter(|got| got.consumer == handle(consumer));
+        let texts: Vec<String> = of.map(|got| String::from_utf8(got.content.clone()).unwrap()).collect();
+        let expected: Vec<String> =
+            (0..2_100).filter(|number| number % 2 == rest).map(|number| number.to_string()).collect();
+        assert_eq!(texts, expected);
+    }
+    assert_eq!(world.broker.statistics().consumers, 2);
+}
+
+#[test]
+pub fn a_deleted_destination_loses_its_very_many_consumers_in_slices() {
+    let mut world = world();
+    let gone = temporary("gone");
+    world.create_temporary(0, 1, &gone);
+    open(&mut world, 10..3_010, std::slice::from_ref(&gone), 10);
+    open(&mut world, 5..6, &[gone.clone(), queue("stays")], 1);
+    (0..5_000).for_each(|number| world.send(1, 1, &gone, &number.to_string(), false));
+    world.settle();
+    let got = world.got(0);
+    assert_eq!(got.len(), 5_000);
+    let held = got.iter().find(|got| got.consumer == handle(5)).unwrap().sequence.0;
+    let (connection, destination, request) = (handle(1), Box::new(gone.clone()), wanted(8));
+    let turns = turns(&mut world, &Command::DeleteDestination { connection, destination, request });
+    assert!(turns > 2, "{turns}");
+    world.settle();
+    assert_eq!(world.broker.statistics().messages, 0);
+    // Who had something of it has room again, and may acknowledge it late.
+    world.heard(0);
+    world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, held), 1);
+    world.send(1, 1, &queue("stays"), "more", true);
+    world.settle();
+    assert_eq!(world.texts(0), ["more"]);
+    world.run(0, close_connection());
+    world.settle();
+    assert_eq!(world.broker.statistics().consumers, 0);
+}
+
+#[test]
+pub fn very_many_temporary_destinations_go_in_slices_and_all_are_told_of() {
+    let mut world = world();
+    const CROWD: usize = 3_000;
+    world.consume(1, 1, 7, &topic("ActiveMQ.Advisory.TempQueue"), 1_000);
+    let create = |number: usize| {
+        let destination = temporary(&format!("t{number}"));
+        let (added, removed) = ([b"+", &*destination.name].concat().into(), [b"-", &*destination.name].concat().into());
+        let (connection, request) = (handle(1), Request::default());
+        Command::CreateTemporary(Box::new(CreateTemporary { connection, request, destination, added, removed }))
+    };
+    in_batches(&mut world, 0, (0..CROWD).map(create));
+    assert_eq!(world.got(1).len(), CROWD);
+    world.heard(0);
+    let turns = turns(&mut world, &close_connection());
+    assert!(turns > 10, "{turns}");
+    assert_eq!(world.got(1).len(), CROWD, "the answer comes behind all advisories");
+    world.settle();
+    assert!(world.heard(1).is_empty());
+    assert_eq!((world.broker.statistics().connections, world.broker.statistics().destinations), (1, 1));
+}
+
+/// A client that comes back names its temporary destinations as before, while the old ones are still going.
+#[test]
+pub fn who_takes_over_gets_the_names_of_temporary_destinations_that_are_going() {
+    let mut world = world();
+    let names: Vec<Destination> = (0..1_000).map(|number| temporary(&format!("t{number}"))).collect();
+    names.iter().for_each(|name| world.create_temporary(0, 1, name));
+    world.settle();
+    let open = OpenConnection {
+        connection: handle(4),
+        request: wanted(1),
+        id: b"a".as_slice().into(),
+        client_id: b"client of a".as_slice().into(),
+        failover_reconnect: true,
+        peer: "tcp://peer".into(),
+    };
+    world.handle(0, &alone(Command::OpenConnection(Box::new(open))));
+    assert_eq!(world.broker.statistics().connections, 3, "the old one is still going");
+    let (last, added, removed) = (&names[999], b"+".as_slice(), b"-".as_slice());
+    let create = CreateTemporary {
+        connection: handle(4),
+        request: wanted(2),
+        destination: last.clone(),
+        added: added.into(),
+        removed: removed.into(),
+    };
+    world.handle(0, &alone(Command::CreateTemporary(Box::new(create))));
+    world.settle();
+    assert_eq!(world.broker.statistics().connections, 2);
+    let opened = world.open(4, 5, std::slice::from_ref(last), 10);
+    world.consume_as(0, opened);
+    world.send(1, 1, last, "reply", false);
+    world.settle();
+    assert_eq!(world.texts(0), ["reply"]);
+    assert_eq!(world.broker.statistics().destinations, 1);
+}
+
+/// Sends, parked or stored, and what is known of their producers go without keeping others.
+#[test]
+pub fn very_many_marks_are_forgotten_in_slices_and_stay_so() {
+    let mut world = world();
+    let to = [queue("q")];
+    let bytes = record(&to, b"x", true, 1, 0);
+    let connection = handle(1);
+    let request = Request::default();
+    for value in 0..6_000 {
+        let destinations = Box::default();
+        let open = OpenProducer { connection, request, producer: 0, session: 3, value, destinations, window: 0 };
+        world.run(0, Command::OpenProducer(Box::new(open)));
+        world.send_as(0, connection, &to, true, (&bytes, 1), request);
+    }
+    world.settle();
+    world.heard(0);
+    let turns = turns(&mut world, &close_connection());
+    assert!(turns > 1, "{turns}");
+    world.settle();
+    // The same client is somebody new, also after a crash: what it sends is no repetition.
+    let committed = postrider_broker::Log::committed(&world.log);
+    let mut world = world.crash(committed);
+    world.connect_as(0, handle(6), "a", true);
+    let open = OpenProducer {
+        connection: handle(6),
+        request,
+        producer: 0,
+        session: 3,
+        value: 7,
+        destinations: Box::default(),
+        window: 0,
+    };
+    world.run(0, Command::OpenProducer(Box::new(open)));
+    world.send_as(0, handle(6), &to, true, (&bytes, 1), request);
+    world.settle();
+    assert_eq!(world.broker.statistics().messages, 6_001);
+}

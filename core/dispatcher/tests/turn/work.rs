@@ -1,0 +1,38 @@
+//! A batch that is more than a turn's work.
+
+use crate::node::{CONNECTION, Node, SEGMENT};
+use postrider_model::command::{OpenProducer, Request};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind};
+
+/// It creates 1,000 queues: what it says is handled in its order over some turns, and nothing twice (R53).
+#[test]
+fn it_goes_on_in_the_next_turns() {
+    let mut node = Node::new(64 * SEGMENT);
+    let open = |number: u32| {
+        let names = (0..10).map(|part| Destination::new(DestinationKind::Queue, format!("{number}.{part}").as_bytes()));
+        Command::OpenProducer(Box::new(OpenProducer {
+            connection: CONNECTION,
+            request: Request { command: 1, wanted: true },
+            producer: number,
+            session: 1,
+            value: 1,
+            destinations: names.collect(),
+            window: 0,
+        }))
+    };
+    let batch = CommandBatch { commands: (0..100).map(open).collect(), ..CommandBatch::default() };
+    let before = node.turn.statistics().commands;
+    assert!(node.port.commands.push(batch).is_ok());
+    let mut turns = 0;
+    while node.turn.statistics().commands < before + 100 {
+        let handled = node.turn.statistics().commands;
+        node.turns(1);
+        assert!(node.turn.statistics().commands - handled <= 60, "a turn's work");
+        turns += 1;
+        assert!(turns < 100, "it goes on");
+    }
+    assert!((2..20).contains(&turns), "{turns}");
+    node.turns(20);
+    assert_eq!((node.stored, node.refused.len()), (100, 0));
+    assert_eq!(node.turn.broker().statistics().destinations, 1_000);
+}
