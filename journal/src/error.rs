@@ -94,6 +94,17 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// No copy of the table is good, and one cannot be read.
+    #[error(
+        "the epoch table cannot be read ({file}): {error}; look after the disk and start again, put the newest copy of it back, or let it be made anew from the segments with `postrider serve --give-up {file}`"
+    )]
+    UnreadableTable {
+        /// The copy.
+        file: String,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
     /// The epoch table is not the newest one.
     #[error(
         "{file} has bytes of life {life} at {position}, and the epoch table (epochs-0, epochs-1) is from before that life: put the newest copies of both back, or let them be made anew from the segments with `postrider serve --give-up epochs-0`"

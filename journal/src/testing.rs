@@ -47,6 +47,7 @@ pub struct FakeStorage {
     pub keeps_fail: u32,
     /// Ranges of bytes that cannot be read.
     unreadable: Vec<(SegmentNumber, std::ops::Range<u64>)>,
+    unreadable_tables: [bool; 2],
     /// Reads that were tried, in vain or not.
     pub reads_tried: Vec<Read>,
     /// Ranges whose sync failed: like a kernel, the storage calls them clean and writes them no more.
@@ -125,9 +126,15 @@ impl FakeStorage {
         self.unreadable.push((segment, bytes));
     }
 
+    /// From here on a copy of the table cannot be read.
+    pub fn make_table_unreadable(&mut self, slot: usize) {
+        self.unreadable_tables[slot] = true;
+    }
+
     /// Everything can be read again.
     pub fn make_readable(&mut self) {
         self.unreadable.clear();
+        self.unreadable_tables = [false; 2];
     }
 
     /// The process dies: what it wrote stays, synced or not; of the write in flight what `kept` says.
@@ -322,10 +329,15 @@ impl Storage for FakeStorage {
     }
 
     fn segments(&mut self) -> io::Result<Vec<SegmentFile>> {
-        let file = |(number, disk): (&SegmentNumber, &Disk)| SegmentFile {
-            number: *number,
-            bytes: disk.durable.len() as u64,
-            header: disk.durable[..disk.durable.len().min(4096)].to_vec(),
+        let file = |(number, disk): (&SegmentNumber, &Disk)| {
+            let unreadable = self.unreadable.iter().any(|(segment, bytes)| segment == number && bytes.start < 4096);
+            let header = if unreadable { 0 } else { disk.durable.len().min(4096) };
+            SegmentFile {
+                number: *number,
+                bytes: disk.durable.len() as u64,
+                header: disk.durable[..header].to_vec(),
+                unreadable: unreadable.then(|| io::Error::from_raw_os_error(5).to_string()),
+            }
         };
         Ok(self.disks.iter().map(file).collect())
     }
@@ -372,16 +384,21 @@ impl Storage for FakeStorage {
 
     fn remove(&mut self, segment: SegmentNumber, keep_as: &str) -> io::Result<Option<String>> {
         let Some(old) = self.disks.remove(&segment) else { return Ok(None) };
+        self.unreadable.retain(|(unreadable, _)| *unreadable != segment);
         self.aside.insert(keep_as.to_owned(), old.durable);
         Ok(Some(keep_as.to_owned()))
     }
 
     fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {
+        if self.unreadable_tables[slot] {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         Ok(self.tables[slot].clone())
     }
 
     fn write_table(&mut self, slot: usize, bytes: &[u8]) -> io::Result<()> {
         self.tables[slot] = Some(bytes.to_vec());
+        self.unreadable_tables[slot] = false;
         Ok(())
     }
 

@@ -375,10 +375,46 @@ fn what_cannot_be_read_is_not_given_up_unless_it_is_said() {
     let log = self::log();
     let mut storage = log.end();
     storage.make_unreadable(SegmentNumber(0), place..place + 10);
-    let give_up = vec!["segment-0000000000000000".to_owned()];
-    let mut seen = Vec::new();
-    Journal::recover(storage, Config { give_up, ..config() }, &mut |record, _| seen.push(record.sequence)).unwrap();
-    assert_eq!(seen, all_but(count, &[2]));
+    assert_eq!(given_up(storage, SegmentNumber(0)).0, all_but(count, &[2]));
+}
+
+#[test]
+fn a_header_that_cannot_be_read_costs_nothing_when_it_is_given_up() {
+    let log = log();
+    let (count, last) = (log.homes.len(), log.last());
+    for number in [SECOND, last] {
+        let mut storage = self::log().end();
+        storage.make_unreadable(number, 0..4096);
+        let text = recover(storage).err().unwrap().to_string();
+        assert!(
+            text.contains(&format!("--give-up segment-{:016x}", number.0)) && text.contains("4096 bytes at 0"),
+            "{text}"
+        );
+        let mut storage = self::log().end();
+        storage.make_unreadable(number, 0..4096);
+        assert_eq!(given_up(storage, number).0, all_but(count, &[]));
+    }
+}
+
+#[test]
+fn tables_that_cannot_be_read() {
+    let mut storage = log().end();
+    storage.make_table_unreadable(0);
+    let (journal, seen) = recover(storage).unwrap();
+    assert!(journal.recovery().table_repaired && seen.len() == 200, "the other one counts");
+    let unreadable = || {
+        let mut storage = log().end();
+        storage.make_table_unreadable(1);
+        storage.rot_table(0);
+        storage
+    };
+    let text = recover(unreadable()).err().unwrap().to_string();
+    assert!(text.contains("epochs-1") && text.contains("--give-up epochs-1"), "{text}");
+    let config = Config { give_up: vec!["epochs-1".into()], ..config() };
+    let mut seen = 0;
+    let journal = Journal::recover(unreadable(), config, &mut |_, _| seen += 1).unwrap();
+    assert_eq!((seen, journal.recovery().table_rebuilt), (200, true));
+    assert_eq!(recover(killed(journal)).unwrap().1.len(), 200);
 }
 
 #[test]

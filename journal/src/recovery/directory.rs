@@ -20,6 +20,8 @@ pub(crate) struct Found {
     pub intact: bool,
     /// How it contradicts its name or its header.
     pub wrong: Option<String>,
+    /// Its first block cannot be read.
+    pub unreadable: Option<String>,
     /// It was made in this life, which the table does not know yet.
     pub later: Option<Epoch>,
     /// It was given up: a segment without records stands for it.
@@ -93,6 +95,7 @@ impl Directory {
                 header,
                 intact,
                 wrong: wrong.or(later.map(|header| later_life(header.epoch))),
+                unreadable: file.unreadable.clone(),
                 later: later.map(|header| header.epoch),
                 placeholder: false,
             });
@@ -179,8 +182,15 @@ pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTab
     let mut present = 0;
     let mut good = 0;
     for slot in 0..2 {
-        let bytes = storage.read_table(slot).map_err(OpenError::io(format!("read (epochs-{slot})")))?;
-        let Some(bytes) = bytes else { continue };
+        let bytes = match storage.read_table(slot) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => continue,
+            Err(error) => {
+                present += 1;
+                other = Some(OpenError::UnreadableTable { file: format!("epochs-{slot}"), error });
+                continue;
+            }
+        };
         present += 1;
         match EpochTable::decode(&bytes) {
             Ok(table) => {

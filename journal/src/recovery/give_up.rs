@@ -19,8 +19,15 @@ pub(crate) struct Region {
 }
 
 impl Directory {
-    /// Refuses a file from the head on that contradicts its name, its header or the table.
-    pub fn check(&self, table: &EpochTable) -> Result<(), OpenError> {
+    /// Refuses a file from the head on that contradicts its name, its header or the table, or whose header cannot be read.
+    pub fn check(&self, config: &Config, table: &EpochTable) -> Result<(), OpenError> {
+        let unreadable = |found: &&Found| found.number >= table.head && !config.gives_up(&found.name);
+        if let Some((found, error)) =
+            self.found.iter().filter(unreadable).filter_map(|found| Some((found, found.unreadable.as_ref()?))).next()
+        {
+            let (offset, len, error) = (0, u64::from(table.block), io::Error::other(error.clone()));
+            return Err(OpenError::Unreadable { file: found.name.clone(), offset, len, error });
+        }
         let later = self.found.iter().filter(|found| found.number >= table.head);
         if let Some((found, epoch)) = later.filter_map(|found| Some((found, found.later?))).next() {
             return Err(older_table(&found.name, found.start, epoch));
@@ -105,6 +112,7 @@ fn placeholder(number: SegmentNumber, table: &EpochTable, config: &Config) -> Fo
         header: None,
         intact: true,
         wrong: None,
+        unreadable: None,
         later: None,
         placeholder: true,
     };

@@ -175,8 +175,8 @@ impl<S: Storage> Recovering<'_, S> {
         let given_up = |found: &Found| config.gives_up(&found.name);
         for (index, found) in live.iter().enumerate() {
             let ahead = live[index + 1..].iter().find(|next| !tail.loaded.contains_key(&next.number));
-            let mut writer = match tail.loaded.remove(&found.number) {
-                Some(writer) => writer,
+            let Contents { mut writer, has_holes } = match tail.loaded.remove(&found.number) {
+                Some(contents) => contents,
                 None => load(self.storage, self.config, self.table, found, ahead.copied())?,
             };
             let damages = self.report.damages;
@@ -190,7 +190,7 @@ impl<S: Storage> Recovering<'_, S> {
             give_up::fill(&mut writer, found, self.table, &unwritten);
             if found.placeholder {
                 visited.replaced.push((found.number, None));
-            } else if !unwritten.is_empty() {
+            } else if has_holes || !unwritten.is_empty() {
                 let copy = give_up::copy(&writer).map_err(OpenError::io("copied"))?;
                 visited.replaced.push((found.number, Some(copy)));
             }
@@ -341,7 +341,7 @@ impl<S: Storage> Recovered<S> {
                 continue;
             }
             let name = format!("cut-{}-{}", epoch.0, from);
-            let loaded = load(&mut self.storage, &self.config, &self.table, found, None)?;
+            let loaded = load(&mut self.storage, &self.config, &self.table, found, None)?.writer;
             let bytes = loaded.bytes((from - found.start) as usize, (to - from) as usize);
             self.storage.save_aside(&name, bytes).map_err(OpenError::io(format!("saved aside ({name})")))?;
             cut.bytes += bytes.len() as u64;
@@ -391,11 +391,14 @@ impl<S: Storage> Recovered<S> {
 
 /// The table there is, or that of a new directory, or one that is made anew.
 fn open_table<S: Storage>(storage: &mut S, config: &mut Config, files: &[SegmentFile]) -> Result<Opened, OpenError> {
+    let given_up = config.gives_up_table();
     let (table, intact) = match directory::read_table(storage) {
         Ok(Some(found)) => found,
         Ok(None) if files.is_empty() => new_table(storage, config)?,
-        Err(OpenError::NoTable) if files.is_empty() && config.gives_up_table() => new_table(storage, config)?,
-        Ok(None) | Err(OpenError::NoTable) if config.gives_up_table() => {
+        Err(OpenError::NoTable | OpenError::UnreadableTable { .. }) if files.is_empty() && given_up => {
+            new_table(storage, config)?
+        }
+        Ok(None) | Err(OpenError::NoTable | OpenError::UnreadableTable { .. }) if given_up => {
             return rebuild::rebuild(storage, config, files);
         }
         Ok(None) => return Err(OpenError::NoTable),
@@ -416,7 +419,7 @@ fn read_ends<S: Storage>(
     let mut directory = Directory::read(storage, table, files, opened.latest)?;
     directory.find_keys(storage, table)?;
     directory.give_up(config, table);
-    directory.check(table)?;
+    directory.check(config, table)?;
     let tail = if table.lives.is_empty() {
         let none = Position(0);
         Tail { end: none, head: SegmentNumber(0), last_valid: none, loaded: Default::default() }
@@ -426,6 +429,13 @@ fn read_ends<S: Storage>(
     Ok((directory, tail))
 }
 
+/// A whole segment in memory.
+pub(crate) struct Contents {
+    pub writer: ImageWriter,
+    /// Parts that cannot be read are given up, and zeros.
+    pub has_holes: bool,
+}
+
 /// A whole segment. What cannot be read is no damage: nothing is known of it, so nothing may be left out for it.
 pub(crate) fn load<S: Storage>(
     storage: &mut S,
@@ -433,17 +443,24 @@ pub(crate) fn load<S: Storage>(
     table: &EpochTable,
     found: &Found,
     ahead: Option<&Found>,
-) -> Result<ImageWriter, OpenError> {
+) -> Result<Contents, OpenError> {
     if found.placeholder {
-        return give_up::image(found, table).map_err(OpenError::io("held in memory"));
+        let writer = give_up::image(found, table).map_err(OpenError::io("held in memory"))?;
+        return Ok(Contents { writer, has_holes: false });
     }
     let ahead = ahead.filter(|next| !next.placeholder);
     let ahead = ahead.map(|next| (next.number, next.bytes));
     let loaded =
         storage.load(found.number, found.bytes, ahead).map_err(OpenError::io(format!("read ({})", found.name)))?;
+    let mut writer = loaded.writer;
     match loaded.unreadable.into_iter().next() {
-        None => Ok(loaded.writer),
-        Some(_) if config.gives_up(&found.name) => Ok(loaded.writer),
+        None => Ok(Contents { writer, has_holes: false }),
+        Some(_) if config.gives_up(&found.name) => {
+            if let Some(header) = &found.header {
+                writer.write(0, &header.encode());
+            }
+            Ok(Contents { writer, has_holes: true })
+        }
         Some(Unreadable { offset, len, error }) => {
             let file = found.name.clone();
             Err(OpenError::Unreadable { file, offset, len, error })

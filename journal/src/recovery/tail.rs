@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use crate::config::Config;
 use crate::epoch::EpochTable;
 use crate::error::OpenError;
-use crate::image::ImageWriter;
 use crate::plant::planted;
 use crate::position::{Position, SegmentNumber};
 use crate::recovery::directory::{Directory, Found};
 use crate::recovery::scan::Scan;
-use crate::recovery::{give_up, load};
+use crate::recovery::{Contents, give_up, load};
 use crate::storage::Storage;
 
 /// What the newest life left.
@@ -22,7 +21,7 @@ pub(crate) struct Tail {
     /// Where the last valid frame beyond the end ends, if there is one.
     pub last_valid: Position,
     /// Segments that were read on the way.
-    pub loaded: BTreeMap<SegmentNumber, ImageWriter>,
+    pub loaded: BTreeMap<SegmentNumber, Contents>,
 }
 
 /// What the frame headers of the last segments say.
@@ -47,13 +46,14 @@ pub(crate) fn find<S: Storage>(
     let newest = || directory.found.iter().rev().take_while(|found| found.end() > first);
     for (index, found) in newest().enumerate() {
         let Some(key) = found.key() else { continue };
-        let writer = load(storage, config, table, found, newest().nth(index + 1))?;
+        let contents = load(storage, config, table, found, newest().nth(index + 1))?;
+        let writer = &contents.writer;
         let scan = Scan { bytes: writer.bytes(0, writer.len()), start: found.start, key, table };
         if let Some((position, epoch)) = scan.newer_life(first.max(found.data_start)) {
             return Err(give_up::older_table(&found.name, position, epoch));
         }
         headers.collect(&scan, first.max(found.data_start));
-        loaded.insert(found.number, writer);
+        loaded.insert(found.number, contents);
         if headers.durable > found.data_start {
             break;
         }
@@ -84,13 +84,13 @@ impl Headers {
 fn end_of_log(
     directory: &Directory,
     table: &EpochTable,
-    loaded: &BTreeMap<SegmentNumber, ImageWriter>,
+    loaded: &BTreeMap<SegmentNumber, Contents>,
     durable: Position,
     first: Position,
 ) -> Result<Position, OpenError> {
     let mut end = if planted("damage-is-the-end") { first } else { durable };
     while let Some(found) = directory.at(end) {
-        let (Some(key), Some(writer)) = (found.key(), loaded.get(&found.number)) else {
+        let (Some(key), Some(Contents { writer, .. })) = (found.key(), loaded.get(&found.number)) else {
             return Err(unreadable_tail(found));
         };
         let scan = Scan { bytes: writer.bytes(0, writer.len()), start: found.start, key, table };

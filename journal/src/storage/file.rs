@@ -313,10 +313,18 @@ impl Storage for FileStorage {
     fn segments(&mut self) -> io::Result<Vec<SegmentFile>> {
         let mut segments = Vec::new();
         for number in self.files.segments()? {
-            let mut file = File::open(self.files.segment(number))?;
-            let mut header = Vec::new();
-            file.by_ref().take(4096).read_to_end(&mut header)?;
-            segments.push(SegmentFile { number, bytes: file.metadata()?.len(), header });
+            let path = self.files.segment(number);
+            let bytes = std::fs::metadata(&path)?.len();
+            let first_block = || {
+                let mut header = Vec::new();
+                File::open(&path)?.take(4096).read_to_end(&mut header)?;
+                Ok(header)
+            };
+            let (header, unreadable) = match whole::asked_again(first_block) {
+                Ok(header) => (header, None),
+                Err(error) => (Vec::new(), Some(error.to_string())),
+            };
+            segments.push(SegmentFile { number, bytes, header, unreadable });
         }
         Ok(segments)
     }
@@ -379,7 +387,7 @@ impl Storage for FileStorage {
     }
 
     fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {
-        match std::fs::read(self.files.table(slot)) {
+        match whole::asked_again(|| std::fs::read(self.files.table(slot))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             answer => answer.map(Some),
         }

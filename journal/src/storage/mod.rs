@@ -105,8 +105,10 @@ pub struct SegmentFile {
     pub number: SegmentNumber,
     /// Bytes of the file.
     pub bytes: u64,
-    /// Its first block.
+    /// Its first block, as far as the file has it.
     pub header: Vec<u8>,
+    /// Why the medium does not give it, however often it was asked.
+    pub unreadable: Option<String>,
 }
 
 /// Where segments are kept. No method of the first group blocks; answers come from `completed`.

@@ -20,6 +20,23 @@ pub(super) fn read(file: &File, image: ImageWriter) -> io::Result<Loaded> {
     read_by(&mut |bytes, offset| direct::read_some(file, bytes, offset), &mut std::thread::sleep, image)
 }
 
+/// Asks for something small, again and again where the medium does not give it. What is not there is not asked for again.
+pub(super) fn asked_again<T>(ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    ask_patiently(ask, &mut std::thread::sleep)
+}
+
+fn ask_patiently<T>(mut ask: impl FnMut() -> io::Result<T>, sleep: &mut dyn FnMut(Duration)) -> io::Result<T> {
+    let mut answer = ask();
+    for round in 0..TRIES {
+        match &answer {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => sleep(FIRST_PAUSE * (1 << round)),
+            _ => return answer,
+        }
+        answer = ask();
+    }
+    answer
+}
+
 type ReadSome<'a> = dyn FnMut(&mut [u8], u64) -> io::Result<usize> + 'a;
 
 fn read_by(read: &mut ReadSome<'_>, sleep: &mut dyn FnMut(Duration), mut image: ImageWriter) -> io::Result<Loaded> {
@@ -116,6 +133,25 @@ mod tests {
         let loaded = loaded.unwrap();
         assert!(loaded.unreadable.is_empty() && waited > Duration::ZERO);
         assert!((0..BYTES).all(|offset| byte(&loaded, offset) == (offset % 251) as u8));
+    }
+
+    #[test]
+    fn something_small_is_asked_for_again_unless_it_is_not_there() {
+        let asked = |failures: u32, kind: io::ErrorKind| {
+            let (mut tries, mut waited) = (0, Duration::ZERO);
+            let answer = ask_patiently(
+                || {
+                    tries += 1;
+                    if tries > failures { Ok(tries) } else { Err(kind.into()) }
+                },
+                &mut |pause| waited += pause,
+            );
+            (answer.map_err(|error| error.kind()), waited > Duration::from_secs(5))
+        };
+        assert_eq!(asked(0, io::ErrorKind::Other), (Ok(1), false));
+        assert_eq!(asked(4, io::ErrorKind::Other), (Ok(5), false));
+        assert_eq!(asked(u32::MAX, io::ErrorKind::Other), (Err(io::ErrorKind::Other), true));
+        assert_eq!(asked(u32::MAX, io::ErrorKind::NotFound), (Err(io::ErrorKind::NotFound), false));
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl Storage for SimStorage {
             number: SegmentNumber(*number),
             bytes: file.len(),
             header: file.bytes()[..4096].to_vec(),
+            unreadable: None,
         });
         Ok(found.collect())
     }
