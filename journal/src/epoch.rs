@@ -11,8 +11,10 @@ const ENTRY: usize = 32;
 const CRC: usize = 36;
 /// Bytes that a table of any version has at least.
 const OLDEST_FIXED: usize = 40;
-/// Lives a table can list.
+/// Lives a table may list at a start.
 pub const MAX_LIVES: usize = 1 << 20;
+/// Further ones, for starts that are to take away what holds the table.
+pub const LIVES_TO_DRAIN: usize = 4096;
 
 /// One life of the node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,7 +115,7 @@ impl EpochTable {
         let entries = bytes.get(FIXED..).unwrap_or(&[]);
         let block = u32_at(bytes, 12);
         let segment_bytes = u64_at(bytes, 16);
-        let sound = (1..=MAX_LIVES).contains(&count)
+        let sound = (1..=MAX_LIVES + LIVES_TO_DRAIN).contains(&count)
             && entries.len() == ENTRY * count
             && usize::from(u16_at(bytes, 74)) == ENTRY
             && block.is_power_of_two()
@@ -181,8 +183,13 @@ impl EpochTable {
             life.end = idle.end;
         }
         self.lives.push(life);
-        let whole = self.lives.windows(2).take_while(|pair| pair[1].first <= keep_from).count();
-        self.lives.drain(..whole);
+        self.lives.drain(..self.over_before(keep_from));
+    }
+
+    /// Lives whose part of the log ended before a position.
+    #[must_use]
+    pub fn over_before(&self, position: Position) -> usize {
+        self.lives.iter().skip(1).take_while(|next| next.first <= position).count()
     }
 }
 

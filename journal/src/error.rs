@@ -71,7 +71,7 @@ pub enum OpenError {
     NoHeader,
     /// A table that is full.
     #[error(
-        "the epoch table lists {0} starts and is full: nothing at the front of the log was released since: put the directory aside, and start on an empty one"
+        "the epoch table (epochs-0, epochs-1) lists {0} starts and is full: the oldest messages hold it; start with `postrider serve --give-up epochs-0`, which makes an exception for some thousand starts and gives nothing else up, and take or delete them; or put the directory aside, and start on an empty one"
     )]
     TooManyLives(usize),
     /// A segment between head and end is not there.

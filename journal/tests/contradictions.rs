@@ -3,8 +3,9 @@
 mod groups;
 
 use groups::{SEGMENT, append, config, offset, recover, rest, stage_one, write_group};
+use postrider_journal::epoch::{EpochTable, Life, MAX_LIVES};
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, DamageKind, Home, Journal, OpenError, SegmentNumber, body_crc};
+use postrider_journal::{Bound, Config, DamageKind, Epoch, Home, Journal, OpenError, SegmentNumber, body_crc};
 
 const SECOND: SegmentNumber = SegmentNumber(1);
 
@@ -394,6 +395,28 @@ fn a_header_that_cannot_be_read_costs_nothing_when_it_is_given_up() {
         storage.make_unreadable(number, 0..4096);
         assert_eq!(given_up(storage, number).0, all_but(count, &[]));
     }
+}
+
+#[test]
+fn a_full_table_is_drained_by_a_start_that_is_asked_for() {
+    let mut storage = log().end();
+    let mut table = EpochTable::decode(storage.tables()[0].as_ref().unwrap()).unwrap();
+    let life = table.lives[0];
+    table.lives.splice(0..0, (1..MAX_LIVES).map(|_| Life { epoch: Epoch(0), ..life }));
+    storage.put_tables([Some(table.encode()), None]);
+    let storage = refused_for_table(storage);
+    let config = Config { give_up: vec!["epochs-0".into()], ..config() };
+    let mut count = 0;
+    let mut journal = Journal::recover(storage, config, &mut |_, _| count += 1).unwrap();
+    assert_eq!((count, journal.recovery().lives, journal.recovery().table_rebuilt), (200, MAX_LIVES, false));
+    // What holds the table is taken away.
+    append(&mut journal, 200..205);
+    let last = journal.front().unwrap().0 + 2;
+    journal.set_head(SegmentNumber(last));
+    write_group(&mut journal);
+    let storage =
+        killed(recover(killed(journal)).map(|(journal, _)| journal).unwrap_or_else(|error| panic!("{error}")));
+    assert!(recover(storage).unwrap().0.recovery().lives < 5);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::append::Active;
 use crate::aside::Aside;
 use crate::cold::Cold;
 use crate::config::Config;
-use crate::epoch::{EpochTable, Life, MAX_LIVES};
+use crate::epoch::{EpochTable, LIVES_TO_DRAIN, Life, MAX_LIVES};
 use crate::error::OpenError;
 use crate::group::Proof;
 use crate::image::ImageWriter;
@@ -107,15 +107,17 @@ impl<S: Storage> Journal<S> {
             answer => answer?,
         };
         let Opened { table, intact, rebuilt, .. } = opened;
-        if table.lives.len() >= MAX_LIVES {
-            return Err(OpenError::TooManyLives(table.lives.len()));
+        let most = if config.gives_up_table() { MAX_LIVES + LIVES_TO_DRAIN } else { MAX_LIVES };
+        let lives = table.lives.len() - table.over_before(Position(tail.head.0 * table.segment_bytes));
+        if lives >= most {
+            return Err(OpenError::TooManyLives(lives));
         }
         config.segment_bytes = table.segment_bytes;
         let report = Recovery {
             table_repaired: !intact,
             table_rebuilt: rebuilt,
             segment_bytes: table.segment_bytes,
-            lives: table.lives.len(),
+            lives,
             ..Recovery::default()
         };
         let mut recovering =
