@@ -11,7 +11,7 @@ from broker import Broker
 from journal import Spilled
 from openwire import Connection, Message, DISPATCH, content, drain
 from scene import QUEUES, SEED, SETTINGS, Sender, copy_live
-from verdict import Harmed, Known, Red, Told, demand, judge
+from verdict import Harmed, Known, Red, Told, demand, judge, judge_life
 
 PATIENCE = 20
 """Seconds until a message that is due counts as missing."""
@@ -30,7 +30,8 @@ class Case:
         self.harm = self.chance.choices(list(harms.HARMS), harms.HARMS.values())[0]
         if self.harm in harms.OF_THE_LAST:
             self.storage = "direct"
-        self.text, self.taken, self.refusals, self.waits = "", [], 0, []
+        self.text, self.taken, self.before_this_life = "", [], 0
+        self.refusals, self.waits = 0, []
         self.known = self.scene.known.copy()
 
     def __str__(self):
@@ -171,6 +172,8 @@ class Case:
             demand(code == 0, "abort", f"ends with {code}: {self.broker.text()[-600:]}")
         else:
             self.broker.kill()
+        judge_life(self.broker.text(), self.taken[self.before_this_life:])
+        self.before_this_life = len(self.taken)
         self.text += self.broker.text()
 
 

@@ -8,11 +8,12 @@ import time
 
 from broker import Failed, Folder, end_all
 from cases import Case, SpoolCase
-from scene import ENDINGS, Ports, Scene
+from scene import ENDINGS, SEED, Ports, Scene
 from verdict import Red
 
 SPOOL = 10
 """One case in so many is of the spool."""
+PROGRESS = 500
 
 
 def attempt(number):
@@ -35,14 +36,16 @@ def main(count, first):
     scenes = [Scene(ending, Ports(base, 8)) for ending in ENDINGS]
     found, red = collections.Counter(), collections.Counter()
     with multiprocessing.Pool(jobs, prepare, (scenes, base)) as pool:
-        for harm, lost, refusals, verdict in pool.imap_unordered(attempt, range(first, first + count)):
+        for done, (harm, lost, refusals, verdict) in enumerate(pool.imap_unordered(attempt, range(first, first + count)), 1):
             found.update({harm: 1, "lost": lost, "refusals": refusals})
+            if done % PROGRESS == 0:
+                print(f"flips: {done} of {count}, {time.time() - begin:.0f} s", flush=True)
             if verdict:
                 red[verdict[0]] += 1
                 print(verdict[1], flush=True)
     for scene in scenes:
         scene.folder.__exit__()
-    print(f"flips: {count} harms in {time.time() - begin:.0f} s, {dict(sorted(found.items()))}")
+    print(f"flips: {count} harms (SEED {SEED}) in {time.time() - begin:.0f} s, {dict(sorted(found.items()))}")
     print(f"flips: {'FAILED, ' + str(dict(red)) if red else 'passed'}")
     return 1 if red else 0
 

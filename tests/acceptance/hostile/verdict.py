@@ -96,6 +96,13 @@ class Harmed:
         return not self.hit(record.file, record.head) and not self.is_headless(record)
 
 
+def judge_life(text, taken):
+    """Of one life: what it says it has lost it does not deliver."""
+    told = Told(text)
+    lies = sorted({got.id for got in taken} & told.named)
+    demand(not lies, "lie", f"{lies[:3]} are named in the log, and were delivered: {told.lines[:3]}")
+
+
 def judge(known, harmed, told, taken, unproven):
     """Raises what does not hold; how many messages are lost. `unproven`: the last frames may look torn, as the process was killed at once."""
     for got in taken:
@@ -103,8 +110,6 @@ def judge(known, harmed, told, taken, unproven):
     there = {got.id for got in taken}
     for identity in sorted(known.expected() - there):
         judge_lost(identity, harmed, told, unproven)
-    lies = sorted(there & told.named)
-    demand(not lies, "lie", f"{lies[:3]} are named in the log, and were delivered: {told.lines[:3]}")
     back = there & known.over
     demand(not back or told.lines, "silent", f"{len(back)} acknowledged messages are back, and the log says nothing")
     return len(known.expected() - there)
@@ -124,4 +129,5 @@ def judge_lost(identity, harmed, told, unproven):
         return
     record = costly[-1]
     where = f"sequence {record.sequence}, {record.file.name} {record.body}, content at {record.content[0]}"
+    demand(not harmed.is_nameable(record), "unnamed", f"{identity} ({where}) could be named; log: {told.lines[:4]}")
     demand(record.sequence in told.sequences or told.covers(record), "silent", f"{identity} ({where}) is not told; log: {told.lines[:4]}")
