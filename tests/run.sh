@@ -53,6 +53,7 @@ kills() {
     tests/interop/run.sh --binary target/release/postrider --tests KillTest --kills "$KILLS" --args "--storage direct --cores 2"
     tests/interop/run.sh --binary target/release/postrider --tests KillTest --kills "$KILLS" --args "--storage mapped --cores 2"
     need python3 python3
+    tests/acceptance/flips.sh control
     tests/acceptance/flips.sh 60
 }
 

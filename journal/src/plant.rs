@@ -13,7 +13,13 @@ macro_rules! planted_bugs {
             /// Name and rule of every planted bug.
             pub const LIST: &[(&str, &str)] = &[$($bug),*];
 
-            thread_local!(static CHOSEN: Cell<&'static str> = const { Cell::new("") });
+            // A process that has threads of its own, the broker from outside, is told by its environment.
+            thread_local!(static CHOSEN: Cell<&'static str> = Cell::new(told()));
+
+            fn told() -> &'static str {
+                let told = std::env::var("POSTRIDER_PLANT").unwrap_or_default();
+                LIST.iter().map(|(known, _)| *known).find(|known| *known == told).unwrap_or("")
+            }
 
             /// Plants a bug in this thread; an empty name takes it out. Panics on an unknown name.
             pub fn set(name: &str) {
@@ -48,6 +54,9 @@ planted_bugs! {
     ("no-sync-before-epoch", "R3: recovery answers before it has synced what it keeps"),
     ("rewrite-last-block", "R4: a synced block is written again"),
     ("unseeded-checksum", "R5: checks do not depend on the segment's key"),
+    ("damage-untold", "R5: what is damaged is left out, and nothing is said"),
+    ("damage-unnamed", "R5: what is left of a damaged record does not say which one it was"),
+    ("damage-ends-all", "R5: a damaged record ends the process"),
     ("skip-body-crc", "R5: bodies from a disk are not checked"),
     ("bound-without-overhead", "R6: room is taken for bodies alone"),
     ("retry-failed-sync", "R7: a failed sync is tried again"),

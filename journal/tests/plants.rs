@@ -76,9 +76,39 @@ fn the_last_group_is_lost_to_one_bit_unless_a_frame_proves_it() {
     assert!(seen.len() == 10 && damages == 0, "{seen:?}");
 }
 
+/// Of a log with one damaged body: damages, and whether what is left of it is told. Nothing: the process would have ended.
+fn told_of_one(plant: &str) -> Option<(u64, bool)> {
+    plant::set(plant);
+    let told = std::panic::catch_unwind(|| {
+        let (mut storage, homes) = groups::written();
+        storage.rot(groups::FIRST, groups::offset(homes[1].position) + 50);
+        let (journal, _) = groups::recover(storage).unwrap();
+        let recovery = journal.recovery();
+        (recovery.damages, recovery.damage.first().is_some_and(|damage| !damage.head.is_empty()))
+    });
+    plant::set("");
+    told.ok()
+}
+
+#[test]
+fn a_damage_is_told_with_what_is_left_and_ends_nothing() {
+    assert_eq!(told_of_one(""), Some((1, true)));
+    assert_eq!(told_of_one("damage-untold"), Some((0, false)));
+    assert_eq!(told_of_one("damage-unnamed"), Some((1, false)));
+    assert_eq!(told_of_one("damage-ends-all"), None);
+}
+
 #[test]
 fn every_planted_bug_has_its_test() {
-    let elsewhere = ["unseeded-checksum", "head-in-closing-pad", "spool-without-bound", "last-group-unproven"];
+    let elsewhere = [
+        "unseeded-checksum",
+        "head-in-closing-pad",
+        "spool-without-bound",
+        "last-group-unproven",
+        "damage-untold",
+        "damage-unnamed",
+        "damage-ends-all",
+    ];
     for (name, rule) in plant::LIST {
         assert!(BY_HISTORY.contains(name) || elsewhere.contains(name), "{name} ({rule})");
     }

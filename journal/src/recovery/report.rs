@@ -1,5 +1,6 @@
 //! What a recovery tells of what it found.
 
+use crate::plant::planted;
 use crate::position::{Position, SegmentNumber};
 
 /// Damages listed at most; all are counted.
@@ -126,11 +127,16 @@ impl Recovery {
         hit: Hit<'_>,
         kind: DamageKind,
     ) {
+        assert!(!planted("damage-ends-all"), "{kind:?} at {offset} of {file}");
+        if planted("damage-untold") {
+            return;
+        }
         self.damages += 1;
         self.harmless += u64::from(kind.is_harmless());
         if self.damage.len() < MAX_DAMAGES {
             let first = |bytes: &[u8]| bytes.iter().take(HEAD).copied().collect();
-            let (meta, head) = (first(hit.meta), first(hit.body));
+            let body = if planted("damage-unnamed") { &[] } else { hit.body };
+            let (meta, head) = (first(hit.meta), first(body));
             self.damage.push(Damage {
                 file: file.to_owned(),
                 segment,

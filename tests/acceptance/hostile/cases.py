@@ -13,7 +13,7 @@ from openwire import Connection, Message, DISPATCH, content, drain
 from scene import QUEUES, SEED, SETTINGS, Sender, copy_live
 from verdict import Harmed, Known, Red, Told, demand, judge, judge_life
 
-PATIENCE = 20
+PATIENCE = 30
 """Seconds until a message that is due counts as missing."""
 REMEDIES = ("give up", "give up", "put back", "truncate")
 
@@ -121,43 +121,51 @@ class Case:
     def take(self, queue):
         """Everything that is in a queue."""
         last = Sender(self.broker.port, self.known).last(queue)
-        taken = drain(self.broker.port, queue, quiet=self.patience(), until=last)
-        self.must_live()
-        self.taken += taken
-        if not taken or taken[-1].id != last:
-            self.must_wait(f"{len(taken)} came of {queue}, not the last one")
-            self.waits.append(queue)
+        begin = time.time()
+        while True:
+            taken = drain(self.broker.port, queue, quiet=self.patience(), until=last)
+            self.must_live()
+            self.taken += taken
+            if taken and taken[-1].id == last:
+                return
+            if self.waits_long(begin, f"the last message of {queue} does not come"):
+                self.waits.append(queue)
+                return
 
     def patience(self):
+        """Seconds without a message after which the log is looked at."""
         return 1.5 if self.may_wait() else PATIENCE
 
     def may_wait(self):
         """Bytes that are not there at all are no damage: who wants them waits, and it is said."""
         return self.runs and harms.shortened(self.before, self.data)
 
-    def must_wait(self, what):
-        told = "cannot be read" in self.broker.text()
-        demand(self.may_wait() and told, "stuck", f"{what}; log: {self.broker.complaints()[-3:]}")
+    def waits_long(self, begin, what):
+        """Whether it is said why nothing comes; a little later than now it may be."""
+        told = self.may_wait() and "cannot be read" in self.broker.text()
+        demand(told or time.time() < begin + PATIENCE, "stuck", f"{what}; log: {self.broker.complaints()[-3:]}")
+        return told
 
     def take_recovered(self):
         for name in sorted(set(re.findall(r"postrider\.recovered\.\d+", self.broker.text()))):
             self.taken += drain(self.broker.port, name, quiet=0.7)
 
     def browse(self, queue):
-        connection = Connection(self.broker.port)
+        connection, begin = Connection(self.broker.port), time.time()
         connection.consume(queue, 30000, browser=1)
         waiting = list(connection.dispatched)
-        try:
-            while True:
+        while True:
+            try:
                 data = waiting.pop(0) if waiting else connection.frame(self.patience())
-                got = Message(data) if data[0] == DISPATCH else None
-                if got is None:
-                    continue
-                if got.identity is None:
+            except TimeoutError:
+                if self.waits_long(begin, f"a browser of {queue} does not come to the end"):
                     break
+                continue
+            got = Message(data) if data[0] == DISPATCH else None
+            if got is not None and got.identity is None:
+                break
+            if got is not None:
                 self.known.is_as_sent(got)
-        except TimeoutError:
-            self.must_wait(f"a browser of {queue} does not come to the end")
         connection.close()
 
     def must_live(self):

@@ -17,22 +17,32 @@ PROGRESS = 500
 
 
 def attempt(number):
-    """What became of one case: its counts, or its verdict."""
+    """What became of one case: what it did, and its verdict."""
     case = (SpoolCase if number % SPOOL == SPOOL - 1 else Case)(number, Here.scenes, Here.ports)
     with Folder() as folder:
         try:
-            lost = case.run(folder)
-            return case.name(), lost, case.refusals, None
-        except (Red, Failed, EOFError, OSError) as error:
-            kind = error.kind if isinstance(error, Red) else "abort"
-            return case.name(), 0, case.refusals, (kind, f"flips: {case}: {error}")
+            return outcome(case, folder)
         finally:
             end_all()
 
 
+def outcome(case, folder):
+    """Name, messages that it cost, refusals, and what did not hold: kind and text."""
+    try:
+        lost = case.run(folder)
+        return case.name(), lost, case.refusals, None
+    except (Red, Failed, EOFError, OSError) as error:
+        kind = error.kind if isinstance(error, Red) else "abort"
+        return case.name(), 0, case.refusals, (kind, f"flips: {case}: {error}")
+
+
+def first_port():
+    return int(os.environ.get("PORT", 20000 + os.getpid() * 7 % 8000))
+
+
 def main(count, first):
     begin, jobs = time.time(), int(os.environ.get("JOBS", os.cpu_count() or 1))
-    base = int(os.environ.get("PORT", 20000 + os.getpid() * 7 % 8000))
+    base = first_port()
     scenes = [Scene(ending, Ports(base, 8)) for ending in ENDINGS]
     found, red = collections.Counter(), collections.Counter()
     with multiprocessing.Pool(jobs, prepare, (scenes, base)) as pool:

@@ -16,6 +16,9 @@ const BEDS: &[Bed] = &[
 const ELSEWHERE: &[&str] = &[
     "unseeded-checksum",
     "last-group-unproven",
+    "damage-untold",
+    "damage-unnamed",
+    "damage-ends-all",
     "names-unheeded",
     "numbers-used-twice",
     "one-check-a-window",
