@@ -59,7 +59,7 @@ fn read(arguments: &[String]) -> Result<Arguments, String> {
         }
     }
     if let Some(name) = &read.plant
-        && !plants::list().any(|(known, _)| known == name)
+        && !plants::is_known(name)
     {
         return Err(format!("no planted bug is called {name}: see --list-plants"));
     }

@@ -44,6 +44,8 @@ pub struct SeedPlan {
     pub short_lives: u64,
     /// Percent of those that end as soon as something is synced.
     pub sudden_ends: u64,
+    /// Percent of lives that end as soon as a segment is full: what one turn wrote may go on in the next.
+    pub ends_of_segments: u64,
     /// Percent of crashes that are power cuts.
     pub power_cuts: u64,
     /// Everybody.
@@ -90,6 +92,7 @@ impl SeedPlan {
             // What a life that ends at once leaves is a case of its own (R1).
             short_lives: 30,
             sudden_ends: 20,
+            ends_of_segments: 0,
             power_cuts: 65,
             clients,
             step_nanos: *random.pick(&[2 * MICRO, 20 * MICRO, 100 * MICRO]),
@@ -208,6 +211,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         stalls: 300,
         answered: 80,
         absences: 25,
+        hasty: 0,
         deep: false,
         gives_up: 150,
         hoards: 40,

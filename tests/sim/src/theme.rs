@@ -47,9 +47,9 @@ impl Theme {
             0..14 => Theme::ExactEnds,
             14..20 => Theme::SmallDisk,
             20..26 => Theme::Stalls,
-            26..38 => Theme::Absence,
-            38..46 => Theme::DeadLetters,
-            46..54 => Theme::Rot,
+            26..42 => Theme::Absence,
+            42..52 => Theme::DeadLetters,
+            52..60 => Theme::Rot,
             _ => Theme::Mixture,
         }
     }
@@ -121,22 +121,30 @@ fn stalls(plan: &mut SeedPlan, random: &mut Random) {
 }
 
 fn absence(plan: &mut SeedPlan) {
-    plan.sizes = Sizes::Medium;
+    plan.sizes = Sizes::Large;
     plan.journal.segment_bytes = 64 << 10;
-    plan.lives = plan.lives.min(4);
-    for client in &mut plan.clients {
+    plan.lives = 4;
+    plan.short_lives = 0;
+    plan.life_nanos *= 3;
+    for (index, client) in plan.clients.iter_mut().enumerate() {
         client.failover = true;
-        client.absences = 60;
-        client.breaks = 10;
         client.persistent = 100;
+        if index % 2 == 0 {
+            // It stays away, and the others turn the log over.
+            (client.absences, client.breaks, client.hasty) = (90, 5, 20);
+        } else {
+            (client.sends, client.breaks) = (80, 2);
+        }
     }
 }
 
 fn dead_letters(plan: &mut SeedPlan) {
     plan.sizes = Sizes::Large;
     plan.journal.segment_bytes = 64 << 10;
-    plan.lives = 6;
-    plan.life_nanos = 60 * MILLI;
+    plan.lives = 8;
+    plan.life_nanos = 40 * MILLI;
+    plan.short_lives = 0;
+    plan.ends_of_segments = 100;
     plan.clients.truncate(4);
     plan.power_cuts = 100;
     plan.disk.sync_nanos = 2 * MILLI;
@@ -154,15 +162,16 @@ fn rot(plan: &mut SeedPlan, random: &mut Random) {
     plan.journal.segment_bytes = 64 << 10;
     // What waits lies on the disk.
     plan.journal.hot_bytes = 64 << 10;
-    plan.lives = 2 + random.index(4);
-    plan.life_nanos = 200 * MILLI;
+    plan.lives = 2 + random.index(3);
+    plan.life_nanos = 150 * MILLI;
     plan.short_lives = 10;
-    (plan.rot, plan.rot_while_running) = (random.within(0..6), random.within(1..6));
-    plan.clients.truncate(4);
+    (plan.rot, plan.rot_while_running) = (random.within(0..6), random.within(3..16));
+    plan.clients.truncate(3);
     for client in &mut plan.clients {
         client.persistent = 90;
         client.sends = 70;
         client.hoards = 70;
+        client.breaks = 10;
         client.deep = random.percent(50);
     }
 }

@@ -74,7 +74,11 @@ pub fn run(seed: u64, theme: Option<Theme>, trace: bool) -> Summary {
     world.calm_down();
     world.leave();
     if world.random.percent(75) {
-        world.die();
+        if world.random.one_in(3) {
+            world.die_with_a_rotten_end();
+        } else {
+            world.die();
+        }
     }
     world.drain();
     if world.random.percent(50) {
@@ -132,20 +136,24 @@ impl World {
             self.run_for(nanos / 2);
             self.rot(self.plan.rot_while_running);
             self.run_for(nanos - nanos / 2);
+            if self.random.percent(self.plan.ends_of_segments) {
+                self.run_until_filled();
+            }
         }
         self.check_log();
     }
 
     /// Bytes of old segments rot; they are read back, or not, before the next start.
     fn rot(&mut self, times: u64) {
-        for _ in 0..times {
-            let target = *self.random.pick(&Target::ALL);
-            let Some(taken) = self.disk.rot(target, &self.plan.journal) else { continue };
-            self.say(|| format!("{target:?} rots and takes {taken:?}"));
-            assert!(taken.len() <= RECORDS_OF_A_BYTE, "R5: one byte of damage takes {} records", taken.len());
-            self.damaged = true;
-            taken.iter().for_each(|record| self.ledger.has_rotted(record));
+        if times == 0 {
+            return;
         }
+        let targets: Vec<Target> = (0..times).map(|_| *self.random.pick(&Target::ALL)).collect();
+        let (bytes, taken) = self.disk.rot(&targets, &self.plan.journal);
+        self.say(|| format!("{bytes} of {targets:?} rot and take {taken:?}"));
+        assert!(taken.len() <= bytes * RECORDS_OF_A_BYTE, "R5: {bytes} bytes of damage take {} records", taken.len());
+        self.damaged |= bytes > 0;
+        taken.iter().for_each(|record| self.ledger.has_rotted(record));
     }
 
     /// The process ends, or the power goes, and after a while there is another one.
@@ -158,6 +166,23 @@ impl World {
         if self.process.is_none() {
             self.start();
         }
+    }
+
+    /// A log at rest says that all of it is durable: damage in its last group is damage, and no torn end (R2).
+    fn die_with_a_rotten_end(&mut self) {
+        self.run_for(SECOND);
+        self.crash(Crash::Power);
+        let (rotten, taken) = self.disk.rot_last_group(&self.plan.journal);
+        self.say(|| format!("the last group rots: {taken:?}"));
+        self.damaged |= rotten;
+        taken.iter().for_each(|record| self.ledger.has_rotted(record));
+        self.start();
+        let Some(process) = self.process.as_ref().filter(|_| rotten) else { return };
+        let recovery = process.broker().journal().recovery();
+        assert!(
+            recovery.damages > 0,
+            "R2: rot in the last group of a log at rest is taken for a torn end: {recovery:?}"
+        );
     }
 
     fn crash(&mut self, crash: Crash) {
@@ -221,6 +246,15 @@ impl World {
         let until = self.schedule.nanos() + self.plan.life_nanos;
         while self.disk.statistics().syncs < enough && self.schedule.nanos() < until {
             self.run_for(50 * MICRO);
+        }
+    }
+
+    /// Until a segment is full, and what follows is not written yet.
+    fn run_until_filled(&mut self) {
+        let filled = self.disk.statistics().filled;
+        let until = self.schedule.nanos() + self.plan.life_nanos;
+        while self.disk.statistics().filled == filled && self.schedule.nanos() < until {
+            self.run_for(20 * MICRO);
         }
     }
 

@@ -254,6 +254,9 @@ impl Client {
         let message = protocol::message(&sending);
         if sync {
             self.ask(message.clone(), Asked::Send(id, Box::new(message)), around);
+            if self.random.percent(self.plan.hasty) {
+                self.run_off(around);
+            }
         } else {
             if place.is_temporary() {
                 // Nobody says whether it was refused.

@@ -56,6 +56,8 @@ pub struct ClientPlan {
     pub stalls: u64,
     /// Of a hundred lost connections a failover client stays away so often while much goes on (R17).
     pub absences: u64,
+    /// Percent of the sends with an answer after which it is gone, in order, before the answer comes (R17).
+    pub hasty: u64,
     /// Its consumers take as much as they can get.
     pub deep: bool,
     /// It gives one message in so many up.

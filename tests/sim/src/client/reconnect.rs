@@ -8,6 +8,9 @@ use super::{Asked, Certainty, Client, Request, Stage, Surroundings};
 use crate::ledger::Send;
 use crate::schedule::{Happening, MILLI};
 
+/// Things that a client would have done while it stays away.
+const ABSENCE: u64 = 200;
+
 impl Client {
     /// The connection is over, whoever ended it.
     pub(super) fn lost(&mut self, around: &mut Surroundings<'_>) {
@@ -33,7 +36,7 @@ impl Client {
             self.give_up(around);
         }
         let long = self.plan.failover && !around.calm && self.random.percent(self.plan.absences);
-        let pause = self.random.delay(if long { 100 * self.plan.think_nanos } else { 5 * MILLI });
+        let pause = self.random.delay(if long { ABSENCE * self.plan.think_nanos } else { 5 * MILLI });
         around.schedule.after(1 + pause, Happening::Client(self.index, self.life));
     }
 
@@ -142,6 +145,14 @@ impl Client {
         self.say(around, || "breaks its connection".into());
         let in_order = self.random.percent(30);
         around.network.close(link, in_order);
+        self.lost(around);
+    }
+
+    /// Goes before the answers come; the broker hears all that was said.
+    pub(super) fn run_off(&mut self, around: &mut Surroundings<'_>) {
+        let Some(link) = self.link else { return };
+        self.say(around, || "runs off".into());
+        around.network.close(link, true);
         self.lost(around);
     }
 

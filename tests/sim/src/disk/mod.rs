@@ -83,6 +83,8 @@ struct State {
 pub struct DiskStatistics {
     /// Syncs finished.
     pub syncs: u64,
+    /// Segments that were written to their end.
+    pub filled: u64,
     /// Windows read.
     pub reads: u64,
     /// Segments given back.
@@ -221,6 +223,7 @@ impl DiskStatistics {
     /// Adds another's.
     pub fn add(&mut self, other: &DiskStatistics) {
         self.syncs += other.syncs;
+        self.filled += other.filled;
         self.reads += other.reads;
         self.recycled += other.recycled;
         self.most_bytes = self.most_bytes.max(other.most_bytes);

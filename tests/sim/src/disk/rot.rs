@@ -17,6 +17,8 @@ use crate::schedule::Schedule;
 pub struct FoundRecord {
     /// Its segment.
     pub segment: u64,
+    /// Where its body is there, or else its frame.
+    offset: usize,
     /// Its kind.
     pub kind: u8,
     /// Its sequence.
@@ -29,8 +31,12 @@ pub struct FoundRecord {
 
 impl fmt::Debug for FoundRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FoundRecord { segment, kind, sequence, meta, body } = self;
-        write!(f, "kind {kind} sequence {sequence} meta {meta:?} body of {} bytes in segment {segment}", body.len())
+        let FoundRecord { segment, offset, kind, sequence, meta, body } = self;
+        write!(
+            f,
+            "kind {kind} sequence {sequence} meta {meta:?} body of {} bytes in segment {segment} at {offset}",
+            body.len()
+        )
     }
 }
 
@@ -47,8 +53,10 @@ pub enum Target {
 
 impl Target {
     /// All that can be drawn.
-    pub const ALL: [Target; 7] = [
+    pub const ALL: [Target; 9] = [
         Target::Anything,
+        Target::Body,
+        Target::Body,
         Target::Body,
         Target::Body,
         Target::Meta(kind::DESTINATION),
@@ -65,16 +73,28 @@ const HEADER_BYTES: usize = 4_096;
 const NEW_SEGMENTS: u64 = 2;
 
 impl Disk {
-    /// Lets a byte of an old segment rot, if there is one. The records that a start does not find any more, or not as they were.
-    pub fn rot(&self, target: Target, config: &Config) -> Option<Vec<FoundRecord>> {
+    /// Lets bytes of old segments rot, as far as there are any. How many, and the records that a start does not find any more, or not as
+    /// they were.
+    pub fn rot(&self, targets: &[Target], config: &Config) -> (usize, Vec<FoundRecord>) {
         let before = self.records(config);
-        let (segment, offset) = self.state.borrow_mut().choose_rotten(target, &before)?;
-        {
-            let mut state = self.state.borrow_mut();
+        let mut state = self.state.borrow_mut();
+        let mut bytes = 0;
+        for target in targets {
+            let Some((segment, offset)) = state.choose_rotten(*target, &before) else { continue };
             let number = state.random.next();
             state.files.get_mut(&segment).expect("just chosen").rot(offset, number);
+            bytes += 1;
         }
-        Some(missing(before, self.records(config)))
+        drop(state);
+        let after = if bytes > 0 { self.records(config) } else { before.clone() };
+        (bytes, missing(before, after))
+    }
+
+    /// Lets a byte of the last record rot. Whether there is one, and the records that it took.
+    pub fn rot_last_group(&self, config: &Config) -> (bool, Vec<FoundRecord>) {
+        let before = self.records(config);
+        let rotten = self.state.borrow_mut().rot_last(&before);
+        (rotten, missing(before, self.records(config)))
     }
 
     /// The records that a start would find now, in their order. It changes nothing.
@@ -84,6 +104,7 @@ impl Disk {
             let intact = postrider_journal::body_crc(record.body) == record.body_crc;
             found.push(FoundRecord {
                 segment: home.segment.0,
+                offset: (home.position.0 - home.segment.0 * config.segment_bytes) as usize,
                 kind: record.kind,
                 sequence: record.sequence,
                 meta: record.meta.to_vec(),
@@ -120,6 +141,22 @@ impl Disk {
 }
 
 impl State {
+    fn rot_last(&mut self, records: &[FoundRecord]) -> bool {
+        let Some(record) = records.last() else { return false };
+        let needle = if record.body.is_empty() { &record.meta } else { &record.body };
+        let Some(start) = self.find(record, needle) else { return false };
+        let number = self.random.next();
+        self.files.get_mut(&record.segment).expect("it holds the record").rot(start, number);
+        true
+    }
+
+    /// Where a part of a record stands in its segment.
+    fn find(&self, record: &FoundRecord, part: &[u8]) -> Option<usize> {
+        let bytes = &self.files[&record.segment].bytes()[record.offset..];
+        let found = bytes.windows(part.len().max(1)).position(|window| window == part)?;
+        Some(record.offset + found)
+    }
+
     /// A byte of an old segment that holds what is to rot.
     fn choose_rotten(&mut self, target: Target, records: &[FoundRecord]) -> Option<(u64, usize)> {
         let newest = records.iter().map(|record| record.segment).max()?;
@@ -146,9 +183,8 @@ impl State {
         }
         let record = *self.random.pick(&fitting);
         let needle = if matches!(target, Target::Meta(_)) { &record.meta } else { &record.body };
-        let bytes = &self.files[&record.segment].bytes()[HEADER_BYTES..];
-        let start = bytes.windows(needle.len()).position(|window| window == needle)?;
-        Some((record.segment, HEADER_BYTES + start + self.random.index(needle.len())))
+        let start = self.find(record, needle)?;
+        Some((record.segment, start + self.random.index(needle.len())))
     }
 }
 

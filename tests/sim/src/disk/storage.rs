@@ -229,6 +229,7 @@ impl State {
         file.write_synced(write.start, write.image.bytes(write.start, write.end - write.start));
         file.synced_to = write.end;
         self.statistics.syncs += 1;
+        self.statistics.filled += u64::from(write.end as u64 == file.len());
         self.completions.push_back(Completion::Written(Ok(())));
     }
 
