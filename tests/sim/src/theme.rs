@@ -163,7 +163,7 @@ fn rot(plan: &mut SeedPlan, random: &mut Random) {
     // What waits lies on the disk.
     plan.journal.hot_bytes = 64 << 10;
     plan.lives = 2 + random.index(3);
-    plan.life_nanos = 150 * MILLI;
+    plan.life_nanos *= 3;
     plan.short_lives = 10;
     (plan.rot, plan.rot_while_running) = (random.within(0..6), random.within(3..16));
     plan.clients.truncate(3);
