@@ -5,12 +5,13 @@ use crate::consumer::{Consumer, ConsumerKind, InFlight};
 use crate::deque::{Deque, Place};
 use crate::destination::Refusal;
 use crate::items::{Item, ItemHome};
-use crate::jobs::{Fate, Job};
+use crate::jobs::Job;
 use crate::log::{Log, Store};
 use crate::messages::{ConsumerIndex, DestinationIndex, Message, MessageIndex};
 use crate::plant::planted;
 use crate::records::{self, META_BYTES, kind};
 use crate::sequences::small;
+use crate::settling::{Fate, Settling};
 use postrider_model::command::{Acknowledge, AcknowledgeKind};
 use postrider_model::event::Failure;
 use postrider_model::{PortIndex, Sequence, limits};
@@ -170,7 +171,7 @@ impl Broker {
             AcknowledgeKind::Expired => Fate::Expired,
             _ => Fate::Consumed,
         };
-        self.jobs.push(Job::Settle { entries, fate });
+        self.jobs.push(Job::Settle(Settling::new(entries, fate)));
     }
 
     /// It names what is not in flight so. Clients say things twice, and late; only of a range that was to be consumed as a whole

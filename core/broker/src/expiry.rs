@@ -2,11 +2,10 @@
 
 use crate::broker::{Broker, Step};
 use crate::consumer::InFlight;
-use crate::dead_letter::Cause;
+use crate::dead_letter::{Cause, Wait};
 use crate::deque::Deque;
 use crate::destination::Content;
 use crate::dispatch::Budget;
-use crate::jobs::{Fate, Job};
 use crate::log::Log;
 use crate::messages::{DestinationIndex, MessageIndex};
 use crate::plant::planted;
@@ -44,10 +43,16 @@ impl Broker {
     ) -> bool {
         // A dead letter's own queue may be this one: the message leaves before its copy comes.
         self.destinations.get_mut(index).queue().take(message, was_returned, &self.messages);
-        if self.give_up(message, Cause::Expired, step).is_ok() {
-            return true;
-        }
         let sequence = self.message(message).sequence;
+        match self.give_up(message, Cause::Expired, step) {
+            Ok(()) => return true,
+            // What is behind it makes room perhaps.
+            Err(Wait::Room) if !planted("settled-in-line") => {
+                self.jobs.expire(InFlight { sequence, index: message });
+                return true;
+            }
+            Err(_) => {}
+        }
         self.destinations.get_mut(index).queue().give_back(sequence, message);
         self.await_commit(index);
         self.await_bytes(index);
@@ -121,8 +126,8 @@ impl Broker {
                 page.get(steps - 1).map(|(sequence, _)| *sequence)
             }
         };
-        if !expired.is_empty() {
-            self.jobs.push(Job::Settle { entries: expired, fate: Fate::Expired });
+        while let Some(entry) = expired.pop_front() {
+            self.jobs.expire(entry);
         }
         last
     }

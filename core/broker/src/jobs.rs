@@ -5,7 +5,6 @@ use crate::broker::{Broker, Step};
 use crate::closing::Closing;
 use crate::connection::Leaving;
 use crate::consumer::InFlight;
-use crate::dead_letter::{Cause, Wait};
 use crate::deque::Deque;
 use crate::destination::Reference;
 use crate::dispatch::Budget;
@@ -15,23 +14,18 @@ use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
 use crate::records::{ACKNOWLEDGED_BYTES, RUN_BYTES};
 use crate::redelivery::Delivered;
+use crate::settling::{Fate, Settling};
 use crate::slab::Slab;
 use postrider_journal::Bound;
 use postrider_model::{ConsumerHandle, Event, PortIndex};
 use std::collections::VecDeque;
 
-/// What becomes of messages that a consumer is done with.
-pub(crate) enum Fate {
-    Consumed,
-    /// The consumer gave them up, for this cause.
-    DeadLetter(Box<[u8]>),
-    Expired,
-}
-
 /// Something that takes long.
 pub(crate) enum Job {
     /// Messages that an acknowledgement names.
-    Settle { entries: Deque<InFlight>, fate: Fate },
+    Settle(Settling),
+    /// Messages that have expired; there is one such job at most.
+    Expire(Settling),
     /// Messages that go back.
     Return { entries: Deque<InFlight>, delivered: Delivered, held: Vec<Reference> },
     /// A destination that is gone, with its consumers and messages.
@@ -70,6 +64,9 @@ pub(crate) struct Jobs {
     list: VecDeque<Entry>,
     answers: Slab<Answer>,
     pushed: u64,
+    /// Messages that have expired and left their queues, for the job of them all, and whether there is one.
+    expired: Deque<InFlight>,
+    expires: bool,
     /// Jobs in a row that could do nothing: when all of them are, the rest of the turn is not for them.
     fruitless: usize,
 }
@@ -79,6 +76,24 @@ impl Jobs {
         self.pushed += 1;
         self.fruitless = 0;
         self.list.push_back(Entry { job, answer: None });
+    }
+
+    /// A message has expired and left its queue; whatever comes behind it there does not wait for it. No command's answer does.
+    pub fn expire(&mut self, entry: InFlight) {
+        self.expired.push_back(entry);
+        self.fruitless = 0;
+        if !std::mem::replace(&mut self.expires, true) {
+            self.push(Job::Expire(Settling::new(Deque::default(), Fate::Expired)));
+        }
+    }
+
+    pub fn next_expired(&mut self) -> Option<InFlight> {
+        self.expired.pop_front()
+    }
+
+    /// The job of expired messages is done.
+    pub fn no_more_expired(&mut self) {
+        self.expires = false;
     }
 
     /// Jobs since the start.
@@ -121,7 +136,7 @@ impl Jobs {
 
 /// How a slice ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Slice {
+pub(crate) enum Slice {
     Done,
     More,
     /// It waits for room in the log, or for bytes.
@@ -203,7 +218,8 @@ impl Broker {
 
     fn run_slice<L: Log>(&mut self, job: &mut Job, budget: &mut Budget, step: &mut Step<'_, L>) -> Slice {
         match job {
-            Job::Settle { entries, fate } => self.settle_some(entries, fate, budget, step),
+            Job::Settle(settling) => self.settle_some(settling, budget, step),
+            Job::Expire(settling) => self.expire_waiting(settling, budget, step),
             Job::Return { entries, delivered, held } => {
                 let steps = budget.0.min(entries.len());
                 self.return_some(entries, delivered, steps);
@@ -233,39 +249,6 @@ impl Broker {
                 look(budget, self.has_caught_up(*consumer, *handle, passages))
             }
         }
-    }
-
-    fn settle_some<L: Log>(
-        &mut self,
-        entries: &mut Deque<InFlight>,
-        fate: &Fate,
-        budget: &mut Budget,
-        step: &mut Step<'_, L>,
-    ) -> Slice {
-        while let Some(entry) = entries.front() {
-            if !budget.step() {
-                return Slice::More;
-            }
-            if !matches!(fate, Fate::Consumed) {
-                budget.spend(self.message(entry.index).length as usize / STEP_BYTES);
-            }
-            let outcome = match fate {
-                Fate::Consumed if !step.log.reserve(acknowledgement_bound(1)) => Err(Wait::Room),
-                Fate::Consumed => {
-                    self.consume(entry.index, step);
-                    Ok(())
-                }
-                Fate::DeadLetter(cause) => self.give_up(entry.index, Cause::Poison(cause), step),
-                Fate::Expired => self.give_up(entry.index, Cause::Expired, step),
-            };
-            match outcome {
-                Ok(()) => {}
-                Err(Wait::TurnEnd) => return Slice::NextTurn,
-                Err(Wait::Room | Wait::Bytes) => return Slice::Waits,
-            }
-            entries.pop_front();
-        }
-        Slice::Done
     }
 
     /// The record of the deletion has said it all: who consumes from the destination and what is in it goes without a word.

@@ -48,6 +48,7 @@ mod recovery;
 mod redelivery;
 mod rotation;
 mod sequences;
+mod settling;
 mod slab;
 mod spooling;
 mod statistics;

@@ -35,5 +35,6 @@ postrider_journal::planted_bugs! {
     ("redelivered-by-match", "a session's last message marks only the consumer that had it"),
     ("advisory-overtaken", "R57: advisories take their turn among all other messages, and answers do not wait for them"),
     ("view-stops", "R42: messages that a consumer does not want stop it"),
+    ("settled-in-line", "R6: what is given up and has no room in the log holds back what comes behind it"),
     ("lost-return-order", "what a closed consumer had goes behind newer messages"),
 }

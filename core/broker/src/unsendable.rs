@@ -3,8 +3,9 @@
 use crate::broker::Broker;
 use crate::consumer::ConsumerKind;
 use crate::deque::Deque;
-use crate::jobs::{Fate, Job};
+use crate::jobs::Job;
 use crate::messages::ConsumerIndex;
+use crate::settling::{Fate, Settling};
 use postrider_model::{ConnectionHandle, ConsumerHandle, Now, PortIndex, Sequence};
 
 impl Broker {
@@ -46,6 +47,6 @@ impl Broker {
         }
         let mut entries = Deque::default();
         entries.push_back(entry);
-        self.jobs.push(Job::Settle { entries, fate: Fate::DeadLetter(cause.into()) });
+        self.jobs.push(Job::Settle(Settling::new(entries, Fate::DeadLetter(cause.into()))));
     }
 }

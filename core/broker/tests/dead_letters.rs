@@ -174,3 +174,85 @@ fn a_part_of_a_temporary_queue_is_told_from_the_others() {
     assert_eq!(got.len(), 2);
     assert_ne!(id(&got[0]), id(&got[1]));
 }
+
+/// Twenty large messages and a small one behind them, given up by one acknowledgement.
+fn all_given_up(log: impl Fn(&mut World)) -> World {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 100);
+    for number in 10..30 {
+        world.send(0, 1, &queue("q"), &format!("{number}{}", "x".repeat(3_000)), true);
+    }
+    world.send(0, 1, &queue("q"), "30", true);
+    world.settle();
+    let last = world.got(0).last().unwrap().sequence.0;
+    log(&mut world);
+    world.acknowledge(0, 1, 5, AcknowledgeKind::Poison, (0, last), 21);
+    world.settle();
+    world
+}
+
+fn numbers(world: &mut World) -> Vec<String> {
+    dead(world).iter().map(|got| String::from_utf8_lossy(&got.content[..2]).into_owned()).collect()
+}
+
+#[test]
+pub fn a_dead_letter_without_room_holds_nobody_back() {
+    let mut world = all_given_up(|world| world.log.most = Some(2_900));
+    assert_eq!(world.broker.statistics().dead_lettered, 1, "the small one passes the twenty before it");
+    assert!(world.events(0).is_empty(), "its acknowledgement is not answered yet");
+    world.log.most = None;
+    world.settle();
+    assert_eq!(world.events(0).len(), 1);
+    let expected: Vec<String> = [30].into_iter().chain(10..30).map(|number: u32| number.to_string()).collect();
+    assert_eq!(numbers(&mut world), expected, "the others keep their order");
+}
+
+#[test]
+fn a_dead_letter_that_cannot_be_read_holds_the_others_for_a_second() {
+    let mut world = all_given_up(|world| world.log.cold.extend([0]));
+    assert_eq!(world.broker.statistics().dead_lettered, 0, "bytes that come soon keep the order");
+    for _ in 0..20 {
+        world.now.nanos += 1_000_000_001;
+        world.settle();
+    }
+    let cold = 21 - world.broker.statistics().dead_lettered;
+    assert!((1..20).contains(&cold), "{cold} of 21 wait");
+    world.log.cold.clear();
+    world.broker.fetched();
+    world.settle();
+    let mut all = numbers(&mut world);
+    all.sort();
+    assert_eq!(all, (10..31).map(|number: u32| number.to_string()).collect::<Vec<_>>());
+}
+
+/// Whoever waits behind them could make room.
+#[test]
+pub fn expired_messages_without_room_hold_no_others() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    let to = [queue("q")];
+    let soon = world.now.unix_millis + 100;
+    for number in 0..60 {
+        let bytes = record(&to, b"expired", true, number, soon);
+        world.send_as(0, handle(1), &to, true, (&bytes, number), wanted(1));
+    }
+    for number in 0..3 {
+        world.send(0, 1, &to[0], &number.to_string(), true);
+    }
+    world.settle();
+    world.heard(0);
+    world.now.unix_millis += 100;
+    world.log.most = Some(500);
+    world.consume(0, 1, 5, &to[0], 10);
+    world.settle();
+    let got = world.got(0);
+    assert_eq!(got.iter().map(|got| got.content[0]).collect::<Vec<_>>(), b"012");
+    world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, got[2].sequence.0), 3);
+    world.settle();
+    assert_eq!(world.broker.statistics().dead_lettered, 0);
+    world.log.most = None;
+    world.settle();
+    assert_eq!(world.broker.statistics().dead_lettered, 60);
+    assert_eq!(world.broker.statistics().messages, 60, "what was acknowledged is gone");
+}

@@ -145,6 +145,8 @@ pub struct TestLog {
     pub spool_cold: BTreeSet<u64>,
     /// Nothing more may be reserved.
     pub full: bool,
+    /// No more bytes than these may be reserved at a time.
+    pub most: Option<u64>,
 }
 
 impl TestLog {
@@ -236,10 +238,11 @@ impl TestLog {
 
 impl Log for TestLog {
     fn reserve(&mut self, bound: Bound) -> bool {
-        if !self.full {
+        let fits = !self.full && self.most.is_none_or(|most| bound.bytes <= most);
+        if fits {
             self.begin(bound);
         }
-        !self.full
+        fits
     }
 
     fn stage(&mut self, store: Store, record: &Record<'_>) -> Home {

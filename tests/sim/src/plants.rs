@@ -31,6 +31,7 @@ const ELSEWHERE: &[&str] = &[
     "slow-subscriber-pins",
     "parked-uncounted",
     "parked-line-sticks",
+    "settled-in-line",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.

@@ -1,5 +1,6 @@
 //! The broker's turn over media that fail, and beneath much work.
 
+mod expired;
 mod node;
 mod shortage;
 mod stall;

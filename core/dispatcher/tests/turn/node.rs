@@ -94,6 +94,8 @@ pub struct Node {
     pub stored: u64,
     pub refused: Vec<String>,
     pub got: Vec<Sequence>,
+    /// The same of other consumers than [`CONSUMER`].
+    pub others: Vec<(Handle, Sequence)>,
 }
 
 impl Node {
@@ -132,8 +134,8 @@ impl Node {
         let alarm = Alarm::new();
         let (client, server) = port(&alarm, &alarm);
         let turn = BrokerTurn::new(broker, journal, spool, vec![server]);
-        let (refused, got) = (Vec::new(), Vec::new());
-        let mut node = Node { turn, port: client, storage, now, sent: 0, stored: 0, refused, got };
+        let (refused, got, others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut node = Node { turn, port: client, storage, now, sent: 0, stored: 0, refused, got, others };
         node.connect();
         node
     }
@@ -165,7 +167,8 @@ impl Node {
                 match event {
                     Event::Reply { .. } => self.stored += 1,
                     Event::Failed { message, .. } => self.refused.push(message.to_string()),
-                    Event::Dispatch(dispatch) => self.got.push(dispatch.sequence),
+                    Event::Dispatch(dispatch) if dispatch.to.consumer == CONSUMER => self.got.push(dispatch.sequence),
+                    Event::Dispatch(dispatch) => self.others.push((dispatch.to.consumer, dispatch.sequence)),
                     _ => {}
                 }
             }
@@ -209,16 +212,22 @@ impl Node {
                 destinations: Box::default(),
                 window: 0,
             })),
-            Command::DefineDestination { connection, number: 0, destinations: Box::new([queue()]) },
         ]);
+        for (number, name) in (0..).zip(["q", "expiring", "churn"]) {
+            self.run(vec![Command::DefineDestination { connection, number, destinations: Box::new([queue(name)]) }]);
+        }
     }
 
     pub fn consume(&mut self) {
+        self.consume_from(CONSUMER, "q");
+    }
+
+    pub fn consume_from(&mut self, consumer: Handle, name: &str) {
         self.run(vec![Command::OpenConsumer(Box::new(OpenConsumer {
             connection: CONNECTION,
             request: Request { command: 1, wanted: false },
-            consumer: CONSUMER,
-            destinations: Box::new([queue()]),
+            consumer,
+            destinations: Box::new([queue(name)]),
             prefetch: 30_000,
             browser: false,
             no_local: false,
@@ -238,6 +247,20 @@ impl Node {
 
     /// A batch with a message of so many bytes.
     pub fn sending(&mut self, bytes: usize, persistent: bool, wanted: bool) -> CommandBatch {
+        let mut batch = CommandBatch::default();
+        self.add_send(&mut batch, (0, 0), bytes, persistent, wanted);
+        batch
+    }
+
+    /// Adds a send to the queue with this number, with this expiration, to a batch.
+    pub fn add_send(
+        &mut self,
+        batch: &mut CommandBatch,
+        (destination, expiration): (u32, i64),
+        bytes: usize,
+        persistent: bool,
+        wanted: bool,
+    ) {
         self.sent += 1;
         let mut record = Vec::new();
         let mut writer = MessageWriter::new(&mut record);
@@ -248,7 +271,7 @@ impl Node {
             body: BodyKind::Text,
             priority: 4,
             flags: if persistent { flag::PERSISTENT } else { 0 },
-            expiration: 0,
+            expiration,
             timestamp: 0,
             broker_in_time: 0,
             producer_sequence: self.sent,
@@ -257,21 +280,19 @@ impl Node {
             group_sequence: 0,
             redelivery_counter: 0,
         });
-        let mut batch = CommandBatch::default();
         let record_crc = body_crc(&record);
         let record = batch.store(&record);
         batch.commands.push(Command::Publish(Publish {
             connection: CONNECTION,
             request: Request { command: 7, wanted },
             producer: 0,
-            destination: 0,
+            destination,
             record,
             record_crc,
             persistent,
             windowed: false,
             producer_sequence: self.sent,
         }));
-        batch
     }
 
     pub fn acknowledge_all(&mut self) {
@@ -282,19 +303,33 @@ impl Node {
     /// What acknowledges all that has come.
     pub fn acknowledgement(&mut self) -> Command {
         let got = std::mem::take(&mut self.got);
-        Command::Acknowledge(Acknowledge {
-            connection: CONNECTION,
-            request: Request { command: 9, wanted: true },
-            consumer: CONSUMER,
-            kind: AcknowledgeKind::Standard,
-            first: got[0],
-            last: *got.last().unwrap(),
-            count: got.len() as u32,
-            cause: Default::default(),
-        })
+        acknowledgement_of(CONSUMER, &got)
+    }
+
+    /// Acknowledges what has come to another consumer. How many that were.
+    pub fn acknowledge_others(&mut self, consumer: Handle) -> usize {
+        let others = self.others.extract_if(.., |(whose, _)| *whose == consumer);
+        let got: Vec<Sequence> = others.map(|(_, sequence)| sequence).collect();
+        if !got.is_empty() {
+            self.run(vec![acknowledgement_of(consumer, &got)]);
+        }
+        got.len()
     }
 }
 
-fn queue() -> Destination {
-    Destination::new(DestinationKind::Queue, b"q")
+fn acknowledgement_of(consumer: Handle, got: &[Sequence]) -> Command {
+    Command::Acknowledge(Acknowledge {
+        connection: CONNECTION,
+        request: Request { command: 9, wanted: true },
+        consumer,
+        kind: AcknowledgeKind::Standard,
+        first: got[0],
+        last: *got.last().unwrap(),
+        count: got.len() as u32,
+        cause: Default::default(),
+    })
+}
+
+fn queue(name: &str) -> Destination {
+    Destination::new(DestinationKind::Queue, name.as_bytes())
 }
