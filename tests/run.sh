@@ -61,6 +61,7 @@ hostile() {
     need strace strace
     need python3 python3
     cargo build --release
+    tests/acceptance/hostile.sh control
     tests/acceptance/hostile.sh small
 }
 

@@ -63,6 +63,9 @@ planted_bugs! {
     ("ack-before-sync", "R4: durable moves with the submit"),
     ("head-in-closing-pad", "R20: a full segment's pad states a head whose moves come behind it"),
     ("recycle-before-head-committed", "R20: segments go before the head is durable"),
+    ("short-write-believed", "R3: a write that took a part counts for all of it"),
+    ("unreadable-is-zeros", "R5: what cannot be read is zeros"),
+    ("spill-failure-unseen", "R21: a spill that failed counts as done"),
     ("spool-without-bound", "R21: the spool takes whatever comes"),
     ("recycle-under-read", "R20: a segment goes while a window of it is being read"),
 }

@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, ReadWriteFlags, pread, pwrite, pwritev2};
 
 use crate::image::ImageWriter;
+use crate::plant::planted;
 use crate::storage::files::FILE_MODE;
 
 /// Bytes of one read or one write of zeros.
@@ -76,7 +77,7 @@ fn write_whole(
                 answer => break answer?,
             }
         };
-        if written >= bytes.len() {
+        if written >= bytes.len() || (written > 0 && planted("short-write-believed")) {
             return Ok(());
         }
     }
@@ -187,6 +188,15 @@ mod tests {
         ] {
             assert_eq!(written(&calls), (Ok(()), true), "{calls:?}");
         }
+    }
+
+    #[cfg(feature = "plant")]
+    #[test]
+    fn who_believes_a_short_write_loses_what_it_did_not_take() {
+        crate::plant::set("short-write-believed");
+        let believed = written(&[(512, Ok(512))]);
+        crate::plant::set("");
+        assert_eq!(believed, (Ok(()), false));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::config::Medium;
 use crate::error::OpenError;
 use crate::image::{Image, ImageWriter};
 use crate::lock::{DirectoryLock, refusal};
+use crate::plant::planted;
 use crate::position::SegmentNumber;
 use crate::storage::descriptors::OpenFiles;
 use crate::storage::files::{Files, Leaving, SpareFiles};
@@ -191,7 +192,8 @@ impl Performer {
             Request::Read(read, None) => Some(self.open_and_read(&self.files.segment(read.segment), read)),
             Request::ReadSpilled(read) => Some(self.open_and_read(&self.files.spilled(read.segment), read)),
             Request::Spill(segment, image, len) => {
-                Some(Answer::Spilled(segment, self.spill(segment, image.bytes(0, len))))
+                let result = self.spill(segment, image.bytes(0, len));
+                Some(Answer::Spilled(segment, if planted("spill-failure-unseen") { Ok(()) } else { result }))
             }
             Request::Discard(segment) => {
                 // What cannot be removed is removed at the next start.
@@ -232,7 +234,10 @@ impl Performer {
 
 fn window(file: &File, read: &Read) -> io::Result<Arc<Image>> {
     let mut image = ImageWriter::anonymous(read.len as usize)?;
-    direct::read(file, &mut image, read.offset)?;
+    let read = direct::read(file, &mut image, read.offset);
+    if !planted("unreadable-is-zeros") {
+        read?;
+    }
     image.publish(image.len());
     Ok(Arc::clone(image.image()))
 }

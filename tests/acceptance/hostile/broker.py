@@ -138,6 +138,15 @@ class Broker:
             time.sleep(1)
         return known
 
+    def thread(self, name):
+        """The number of a thread."""
+        tasks = f"/proc/{self.process.pid}/task"
+        for task in os.listdir(tasks):
+            with open(f"{tasks}/{task}/comm") as comm:
+                if comm.read().strip() == name:
+                    return int(task)
+        raise Failed(f"no thread is called {name}")
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
@@ -173,12 +182,13 @@ class Broker:
         return sorted(name for name in os.listdir(self.data) if name.startswith("segment-"))
 
 
-class FailingReads:
-    """While this stands, every read of a file by the broker fails with EIO."""
+class Injected:
+    """While this stands, system calls of the broker, or of one of its threads, answer what is injected: strace's words for it."""
 
-    def __init__(self, broker):
-        self.tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(broker.process.pid), "-e", "trace=pread64,preadv,preadv2",
-                                        "-e", "inject=pread64,preadv,preadv2:error=EIO"], stderr=subprocess.DEVNULL)
+    def __init__(self, broker, calls, answer, thread=None):
+        whom = ["-p", str(broker.thread(thread))] if thread else ["-f", "-p", str(broker.process.pid)]
+        self.tracer = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", *whom, "-e", f"trace={calls}", "-e", f"inject={calls}:{answer}"],
+                                       stderr=subprocess.DEVNULL)
         time.sleep(1.5)
 
     def __enter__(self):
@@ -188,6 +198,16 @@ class FailingReads:
         self.tracer.send_signal(signal.SIGINT)
         self.tracer.wait()
         time.sleep(0.5)
+
+
+READS = "pread64,preadv,preadv2"
+
+
+class FailingReads(Injected):
+    """While this stands, every read of a file by the broker fails with EIO."""
+
+    def __init__(self, broker):
+        super().__init__(broker, READS, "error=EIO")
 
 
 def flip(path, offset, bit=0):
