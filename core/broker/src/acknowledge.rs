@@ -138,6 +138,7 @@ impl Broker {
         Ok(())
     }
 
+    #[allow(clippy::cast_possible_truncation, reason = "one consumer has fewer in flight")]
     fn take_range<L: Log>(
         &mut self,
         index: ConsumerIndex,
@@ -213,6 +214,7 @@ impl Broker {
     }
 
     /// Writes what was acknowledged: before any record but a message, and at the turn's end (R11).
+    #[allow(clippy::cast_possible_truncation, reason = "constants of a few bytes")]
     pub(crate) fn flush_acknowledged<L: Log>(&mut self, step: &mut Step<'_, L>) {
         if self.acknowledged.destinations.is_empty() || (planted("ack-after-other-record") && !self.at_end_of_turn) {
             return;

@@ -187,6 +187,7 @@ impl Broker {
     }
 
     /// A new consumer of these topics hears of all temporary destinations that there are, before it hears of those that come and go.
+    #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
     pub(crate) fn replay_advisories(&mut self, index: ConsumerIndex) {
         let consumer = &self.consumers[index.0];
         if consumer.kind != ConsumerKind::Topic || self.temporaries.is_empty() {

@@ -111,6 +111,7 @@ impl Broker {
     }
 
     /// Leaves one of its destinations. False: it is in none.
+    #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
     fn leave_place(&mut self, closing: &mut Closing) -> bool {
         let index = closing.consumer;
         let consumer = &mut self.consumers[index.0];

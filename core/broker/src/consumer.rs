@@ -217,6 +217,7 @@ impl Broker {
     }
 
     /// A consumer gets a destination; of a topic what comes from now on, or what is there from this message on.
+    #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
     pub(crate) fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) {
         let consumer = &mut self.consumers[index.0];
         let subscription = Subscription { destination, standing: Standing::Served, cursor: 0, turn: rotation::NONE };

@@ -36,6 +36,7 @@ impl Consumer {
     }
 
     /// Messages that it has.
+    #[allow(clippy::cast_possible_truncation, reason = "one consumer has fewer in flight")]
     fn held(&self) -> u32 {
         match self.kind {
             ConsumerKind::Queue => self.in_flight.len() as u32,
@@ -124,7 +125,7 @@ impl Broker {
     pub(crate) fn wake_ports(&mut self, out: &Outbox) {
         for number in 0..self.ports.len() {
             let port = &mut self.ports[number];
-            if (port.blocked.is_empty() && port.blocked_topics.is_empty()) || !out.has_room(PortIndex(number as u16)) {
+            if (port.blocked.is_empty() && port.blocked_topics.is_empty()) || !out.has_room(PortIndex::at(number)) {
                 continue;
             }
             for waiting in 0..self.ports[number].blocked.len() {

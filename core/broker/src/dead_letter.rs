@@ -289,6 +289,7 @@ fn message_id(view: &MessageView<'_>) -> Vec<u8> {
     [connection, format!(":{producer_session}:{producer_value}:{producer_sequence}").as_bytes()].concat()
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "names are our own constants")]
 fn write_name(map: &mut Vec<u8>, name: &[u8]) {
     map.extend_from_slice(&(name.len() as u16).to_be_bytes());
     map.extend_from_slice(name);

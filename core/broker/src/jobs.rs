@@ -55,7 +55,7 @@ struct Answer {
     port: PortIndex,
     event: Event,
     /// Jobs that are not done.
-    jobs: u32,
+    jobs: u64,
 }
 
 /// Jobs take turns, slice by slice; an answer waits for its own command's jobs only (R51).
@@ -107,16 +107,22 @@ impl Jobs {
         if jobs == 0 {
             return Err(event);
         }
-        let answer = self.answers.insert(Answer { port, event, jobs: jobs as u32 });
-        self.list.iter_mut().rev().take(jobs as usize).for_each(|entry| entry.answer = Some(answer));
+        let answer = self.answers.insert(Answer { port, event, jobs });
+        self.belong(answer, jobs);
         Ok(())
     }
 
     /// What a job has made besides belongs to the same answer.
     fn adopt(&mut self, answer: u32, before: u64) {
         let children = self.pushed - before;
-        self.answers[answer].jobs += children as u32;
-        self.list.iter_mut().rev().take(children as usize).for_each(|entry| entry.answer = Some(answer));
+        self.answers[answer].jobs += children;
+        self.belong(answer, children);
+    }
+
+    /// The newest so many jobs belong to an answer.
+    fn belong(&mut self, answer: u32, count: u64) {
+        let newest = self.list.iter_mut().rev();
+        newest.zip(0..count).for_each(|(entry, _)| entry.answer = Some(answer));
     }
 
     /// A job is done: its answer, if it was the last one.
@@ -164,7 +170,8 @@ pub(crate) const STEP_BYTES: usize = 256;
 /// Bytes and records of so many acknowledgements.
 pub(crate) fn acknowledgement_bound(count: u64) -> Bound {
     let bytes = count * (ACKNOWLEDGED_BYTES + RUN_BYTES);
-    Bound { records: 2 + (bytes / 20_000) as u32, bytes }
+    let records = u32::try_from(2 + bytes / 20_000).unwrap_or(u32::MAX);
+    Bound { records, bytes }
 }
 
 impl Broker {

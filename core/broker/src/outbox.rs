@@ -207,6 +207,7 @@ impl Outbox {
 }
 
 /// Windows hold many records: one that is in the batch already is not added again.
+#[allow(clippy::cast_possible_truncation, reason = "a segment has less than 4 GiB, a batch a few hundred events")]
 fn add_extent(batch: &mut EventBatch, extent: Extent, store: Option<Store>, position: Position, length: u32) -> Place {
     let offset = (position.0 - extent.base.0) as u32;
     let mut newest = batch.extents.iter().zip(&batch.stores).enumerate().rev().take(4);
@@ -229,6 +230,7 @@ pub(crate) struct Body {
 }
 
 /// The newest extents are looked through first: neighbours in a log are sent one after the other.
+#[allow(clippy::cast_possible_truncation, reason = "a segment has less than 4 GiB, a batch a few hundred events")]
 fn known_place(batch: &EventBatch, store: Store, position: Position, length: u32) -> Option<Place> {
     let holds = |extent: &Extent| {
         let end = extent.base.0 + extent.image.len() as u64;
@@ -240,6 +242,7 @@ fn known_place(batch: &EventBatch, store: Store, position: Position, length: u32
     Some(Place { extent: index as u16, offset: (position.0 - extent.base.0) as u32, length })
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "a batch has a few hundred names")]
 fn store(batch: &mut EventBatch, bytes: &[u8]) -> Span {
     if bytes.is_empty() {
         return Span::default();
@@ -253,6 +256,7 @@ fn store(batch: &mut EventBatch, bytes: &[u8]) -> Span {
 }
 
 /// Message after message goes to the same consumers: one list serves them all.
+#[allow(clippy::cast_possible_truncation, reason = "a batch has a few hundred lists of a shard's consumers")]
 fn recipients(batch: &mut EventBatch, to: &[Recipient]) -> Span {
     let span = |end: usize| Span { offset: (end - to.len()) as u32, length: to.len() as u32 };
     if !batch.recipients.ends_with(to) {

@@ -121,7 +121,10 @@ impl Broker {
         let Ok(view) = MessageView::parse(record) else { return };
         let bytes = 1024 + view.properties().map_or(0, <[u8]>::len) + view.content().map_or(0, <[u8]>::len);
         let (session, value, connection) = (producer.session, producer.value, publish.connection);
-        step.out.reply(port, Event::ProducerCredit { connection, session, value, bytes: bytes as u32 });
+        step.out.reply(
+            port,
+            Event::ProducerCredit { connection, session, value, bytes: u32::try_from(bytes).unwrap_or(u32::MAX) },
+        );
     }
 
     /// The destinations that a connection's number stands for; those that have gone meanwhile come again.

@@ -162,6 +162,7 @@ impl Rotation {
         at
     }
 
+    #[allow(clippy::cast_possible_truncation, reason = "a queue has fewer subscribers")]
     fn add(&mut self, turn: Turn) -> u32 {
         let node = Node { turn, next: NONE, before: NONE };
         match self.free.pop() {

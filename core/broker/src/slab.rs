@@ -1,4 +1,11 @@
 //! A table whose entries keep their number. It grows and shrinks by chunks, so that no growth copies it and no peak stays.
+#![cfg_attr(
+    not(test),
+    allow(
+        clippy::cast_possible_truncation,
+        reason = "numbers of entries have 32 bits: so many do not fit into memory"
+    )
+)]
 
 use std::ops::{Index, IndexMut};
 

@@ -162,11 +162,13 @@ impl Topic {
         self.first + self.list.len() as u64
     }
 
+    #[allow(clippy::cast_possible_truncation, reason = "it is compared with the length of a list")]
     fn entry(&self, number: u64) -> Option<Entry> {
         self.list.get(number.checked_sub(self.first)? as usize)
     }
 
     /// More or fewer cursors stand before a message; before one that was shed, they stand before the first that is left.
+    #[allow(clippy::cast_possible_truncation, reason = "it is compared with the length of a list")]
     fn stand(&mut self, number: u64, change: i32) {
         let Some(index) = number.checked_sub(self.first) else {
             self.lost = self.lost.checked_add_signed(change).expect("as many leave as have come");
@@ -228,7 +230,7 @@ impl Broker {
                 if !budget.step() {
                     return true;
                 }
-                match self.walk_on(index, PortIndex(port as u16), entry, budget, step) {
+                match self.walk_on(index, PortIndex::at(port), entry, budget, step) {
                     Walk::On => self.destinations.get_mut(index).topic().groups[port].cursor += 1,
                     Walk::Stop => break,
                     Walk::Cold => {

@@ -101,6 +101,7 @@ impl Broker {
         (bound, refused)
     }
 
+    #[allow(clippy::cast_possible_truncation, reason = "a constant")]
     pub(crate) fn command_bound<'a>(
         &'a self,
         port: PortIndex,

@@ -1,5 +1,7 @@
 //! Shards, the broker's turn, rings, ports and network drivers
 
+#![cfg_attr(not(test), deny(clippy::cast_possible_truncation))]
+
 pub mod net;
 #[cfg(not(loom))]
 pub mod plant;

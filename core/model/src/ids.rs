@@ -43,3 +43,12 @@ pub struct DestinationId(pub u32);
 /// Number of a port of the broker. Never stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
 pub struct PortIndex(pub u16);
+
+impl PortIndex {
+    /// The port at this place of a table of all ports.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "there is one for each thread that serves")]
+    pub fn at(place: usize) -> PortIndex {
+        PortIndex(place as u16)
+    }
+}

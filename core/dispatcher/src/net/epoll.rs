@@ -406,6 +406,7 @@ fn token(connection: Connection) -> Token {
     Token((connection.generation as usize) << 32 | connection.slot as usize)
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "the halves of the word")]
 fn connection_of(token: usize) -> Connection {
     Connection { slot: token as u32, generation: (token >> 32) as u32 }
 }

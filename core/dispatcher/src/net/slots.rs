@@ -27,6 +27,7 @@ impl<T> Slots<T> {
     }
 
     /// Puts a value into a free slot.
+    #[allow(clippy::cast_possible_truncation, reason = "the limit of a table is far below")]
     pub(super) fn insert(&mut self, value: T) -> io::Result<Connection> {
         if let Some(slot) = self.free.pop() {
             let entry = &mut self.entries[slot as usize];
@@ -59,6 +60,7 @@ impl<T> Slots<T> {
     }
 
     /// All connections there are.
+    #[allow(clippy::cast_possible_truncation, reason = "the limit of a table is far below")]
     pub(super) fn connections(&self) -> impl Iterator<Item = Connection> {
         self.entries
             .iter()

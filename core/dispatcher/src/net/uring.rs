@@ -234,6 +234,7 @@ impl Uring {
         1
     }
 
+    #[allow(clippy::cast_possible_truncation, reason = "there are a few listeners")]
     fn arm_listener(&mut self, index: usize) {
         let listener = &mut self.listeners[index];
         if !std::mem::replace(&mut listener.armed, true) {

@@ -26,7 +26,7 @@ impl Complaints {
     pub fn allowed(&mut self, now: Now) -> Option<u64> {
         let due = now.nanos.saturating_sub(self.refilled_at) / REFILL_NANOS;
         if due > 0 {
-            self.left = BURST.min(self.left.saturating_add(due.min(u64::from(BURST)) as u32));
+            self.left = BURST.min(self.left.saturating_add(u32::try_from(due).unwrap_or(BURST)));
             self.refilled_at = now.nanos;
         }
         if self.left == 0 {

@@ -82,6 +82,7 @@ struct RecordBytes {
 }
 
 /// Buffers that had to grow beyond this give their memory back: more than a send window fills only a large message.
+#[allow(clippy::cast_possible_truncation, reason = "a constant")]
 const KEPT_BUFFER_BYTES: usize = 2 * limits::LARGEST_SEND_WINDOW_BYTES as usize;
 
 /// What an idle connection keeps.
@@ -161,6 +162,7 @@ impl Link {
 
     /// Whether the client leaves so much unread that it is not read from either. Dispatched messages, of which there is no more
     /// than the send window, count as twice their record: they alone must not stop acknowledgements.
+    #[allow(clippy::cast_possible_truncation, reason = "what is in memory has a length")]
     pub fn is_choked(&self) -> bool {
         let messages = 2 * self.records.encoded as usize;
         self.sending && self.output.len() > limits::UNSENT_BYTES + messages
@@ -182,9 +184,9 @@ impl Link {
     /// Bytes of records written since the last report, if they are worth one.
     pub fn written_to_report(&mut self) -> Option<u32> {
         (self.records.written >= limits::WRITTEN_REPORT_BYTES).then(|| {
-            let bytes = self.records.written.min(u64::from(u32::MAX));
-            self.records.written -= bytes;
-            bytes as u32
+            let bytes = u32::try_from(self.records.written).unwrap_or(u32::MAX);
+            self.records.written -= u64::from(bytes);
+            bytes
         })
     }
 

@@ -103,7 +103,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// A broker that has recovered from this journal already.
     pub fn new(mut broker: Broker, journal: Journal<S>, spool: Spool<P>, ports: Vec<BrokerPort>) -> BrokerTurn<S, P> {
         for port in 0..ports.len() {
-            broker.attach(PortIndex(port as u16));
+            broker.attach(PortIndex::at(port));
         }
         BrokerTurn {
             broker,
@@ -220,7 +220,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     fn open_outbox(&mut self) {
         for (index, (port, returns)) in self.ports.iter_mut().zip(&self.returns).enumerate() {
             let room = if port.events.has_room() && !returns.is_blocked() { DELIVERY_BATCHES } else { 0 };
-            self.outbox.set_room(PortIndex(index as u16), room);
+            self.outbox.set_room(PortIndex::at(index), room);
             while let Some(batch) = port.events.returned() {
                 self.outbox.recycle(batch);
             }
@@ -238,7 +238,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             let Some(mut batch) = self.postponed[port].take().or_else(|| self.ports[port].commands.pop()) else {
                 continue;
             };
-            let index = PortIndex(port as u16);
+            let index = PortIndex::at(port);
             let Ok(refused) = self.begin(index, &batch, now) else {
                 self.statistics.postponed += 1;
                 self.postponed[port] = Some(batch);
@@ -345,7 +345,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         let mut said = Said::default();
         for (index, (port, returns)) in self.ports.iter_mut().zip(&mut self.returns).enumerate() {
             let mut batches = 0;
-            while let Some(batch) = self.outbox.take_deliveries(PortIndex(index as u16)) {
+            while let Some(batch) = self.outbox.take_deliveries(PortIndex::at(index)) {
                 returns.deliver(batch);
                 batches += 1;
             }
@@ -353,7 +353,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             said.anything |= returns.push_deliveries(&mut port.events);
         }
         for (index, (port, returns)) in self.ports.iter_mut().zip(&mut self.returns).enumerate() {
-            while let Some(batch) = self.outbox.take_replies(PortIndex(index as u16)) {
+            while let Some(batch) = self.outbox.take_replies(PortIndex::at(index)) {
                 returns.reply(batch, appended, committed, &mut self.gathering);
             }
             said.anything |= returns.push_replies(committed, &mut port.events, &mut self.gathering);

@@ -53,6 +53,7 @@ impl Buffers {
     }
 
     /// Offers a buffer to the kernel again.
+    #[allow(clippy::cast_possible_truncation, reason = "a constant")]
     pub(super) fn give_back(&mut self, id: u16) {
         let entries = self.offered.as_mut_ptr().cast::<BufRingEntry>();
         let place = usize::from(self.tail % COUNT);

@@ -100,6 +100,7 @@ impl Kernel {
     ///
     /// # Safety
     /// The bytes must stay where they are, unchanged, until the request has completed.
+    #[allow(clippy::cast_possible_truncation, reason = "it is at most a constant")]
     pub(super) unsafe fn send(&mut self, socket: BorrowedFd, bytes: &[u8], operation: Operation) {
         self.sends += 1;
         let length = bytes.len().min(SEND_BYTES) as u32;
@@ -129,8 +130,13 @@ impl Kernel {
     /// to hand over, to wait for or to fetch.
     pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         while !self.waiting.is_empty() {
+            let before = self.waiting.len();
             self.submit(0, SubmitArgs::new())?;
             self.fill();
+            if self.waiting.len() == before {
+                // It takes no more before its completions are taken, or for want of memory: the caller looks at them and comes again.
+                return Ok(());
+            }
         }
         let something = !self.ring.completion().is_empty();
         match wait {

@@ -40,6 +40,7 @@ impl Operation {
 
     /// # Panics
     /// On a word that is none of ours.
+    #[allow(clippy::cast_possible_truncation, reason = "the parts of the word")]
     pub(super) fn from_word(word: u64) -> Self {
         let generation = (word >> GENERATION_SHIFT & GENERATION_MASK) as u32;
         let connection = Connection { slot: word as u32, generation };
