@@ -3,7 +3,8 @@ import threading
 import time
 
 from broker import Broker, Folder, check
-from openwire import QUEUE, TOPIC, Connection, Refused, consumer_info, content, destination_info, drain, message, pack
+from openwire import (DISPATCH, QUEUE, TEMPORARY_QUEUE, TOPIC, Connection, Refused, consumer_info, content, destination_info, drain, message, pack,
+                      producer_info)
 
 PATIENCE = 1.0
 """Seconds that another client may wait on a machine that runs other things as well; what is meant is milliseconds."""
@@ -57,6 +58,53 @@ def consumers(size, kind, exclusive=0):
                 one.close()
             time.sleep(3)
         watch.verdict(f"{connections} x {members} consumers")
+        broker.stop()
+
+
+def patterns(size):
+    """Consumers of patterns beside many queues, then destinations that all of them fit, then all of it goes with its connection."""
+    queues, listeners = (10000, 2000) if size == "whole" else (2000, 500)
+    with Folder() as folder:
+        broker = Broker(folder)
+        broker.must_start()
+        with Watch(broker.port) as watch:
+            attacker = Connection(broker.port, timeout=120)
+            for start in range(0, queues, 500):
+                attacker.send(b"".join(producer_info(attacker.command(), attacker.id, f"some.{number % 10}.{number}", producer=number + 1) for number in range(start, start + 500)))
+                attacker.ask(120)
+            for start in range(0, listeners, 100):
+                attacker.send(b"".join(consumer_info(0, attacker.id, (f"some.{number % 10}.>", "some.>")[number % 100 == 0], 10, consumer=number, wants_answer=0)
+                                       for number in range(start, start + 100)))
+                attacker.ask(120)
+            attacker.send(b"".join(producer_info(attacker.command(), attacker.id, f"some.1.new.{number}", producer=50000 + number) for number in range(200)))
+            attacker.ask(120)
+            attacker.close()
+            time.sleep(3)
+        watch.verdict(f"{listeners} patterns and {queues} queues")
+        broker.stop()
+
+
+def temporaries(size):
+    """A connection with very many temporary queues, all consumed from, ends while another listens to advisories."""
+    queues = 20000 if size == "whole" else 5000
+    with Folder() as folder:
+        broker = Broker(folder)
+        broker.must_start()
+        listener = Connection(broker.port, timeout=120)
+        listener.call(lambda command: consumer_info(command, listener.id, "ActiveMQ.Advisory.TempQueue", 32767, kind=TOPIC))
+        with Watch(broker.port) as watch:
+            attacker = Connection(broker.port, timeout=120)
+            for start in range(0, queues, 500):
+                attacker.send(b"".join(destination_info(0, attacker.id, f"t{number:08}", 0, wants_answer=0)
+                                       + consumer_info(0, attacker.id, f"t{number:08}", 10, consumer=number, kind=TEMPORARY_QUEUE, wants_answer=0)
+                                       for number in range(start, start + 500)))
+                attacker.ask(120)
+            attacker.close()
+            heard, end = 0, time.time() + 60
+            while heard < 2 * queues and time.time() < end:
+                heard += listener.frame(60)[0] == DISPATCH
+        watch.verdict(f"{queues} temporary queues of one connection")
+        check(heard == 2 * queues, f"{heard} of {2 * queues} advisories came")
         broker.stop()
 
 

@@ -32,6 +32,8 @@ ATTACKS = {
     "consumers-queue": functools.partial(crowds.consumers, kind=QUEUE),
     "consumers-topic": functools.partial(crowds.consumers, kind=TOPIC),
     "consumers-exclusive": functools.partial(crowds.consumers, kind=QUEUE, exclusive=1),
+    "patterns": crowds.patterns,
+    "temporaries": crowds.temporaries,
     "names": crowds.names,
     "advisories": crowds.advisories,
     "half-frames-epoll": crowds.half_frames_epoll,
