@@ -76,6 +76,8 @@ pub struct Broker {
     pub(crate) parked_bytes: u64,
     /// Draws in allowances without end at the end of the turn.
     pub(crate) allowances_without_end: Vec<DestinationIndex>,
+    /// Places that are given up, of whose dead letters other places of the same message are to be told first.
+    pub(crate) untold: Vec<(MessageIndex, Sequence)>,
     /// Temporary destinations, in the order in which they came.
     pub(crate) temporaries: BTreeMap<u64, DestinationIndex>,
     pub(crate) advisory_topics: AdvisoryTopics,
@@ -132,6 +134,7 @@ impl Broker {
             parking: Lines::default(),
             parked_bytes: 0,
             allowances_without_end: Vec::new(),
+            untold: Vec::new(),
             temporaries: BTreeMap::new(),
             advisory_topics: AdvisoryTopics::default(),
             advisories: 0,

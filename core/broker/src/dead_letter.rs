@@ -65,7 +65,9 @@ impl Broker {
         let eligible =
             |view: &MessageView<'_>| view.flags() & flag::PERSISTENT != 0 || self.config.dead_letter_non_persistent;
         match Some(view).filter(eligible) {
-            Some(view) => self.move_to_dead_letters(index, &view, cause, step),
+            Some(view) => {
+                self.tell_siblings(index, step).and_then(|()| self.move_to_dead_letters(index, &view, cause, step))
+            }
             None => self.drop_message(index, expired, step),
         }
     }

@@ -51,6 +51,7 @@ mod redelivery;
 mod rotation;
 mod sequences;
 mod settling;
+mod siblings;
 mod slab;
 mod spooling;
 mod statistics;

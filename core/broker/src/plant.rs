@@ -30,6 +30,7 @@ postrider_journal::planted_bugs! {
     ("answers-in-line", "R51: a job, and its answer, waits for those that came before"),
     ("cold-forgotten", "R27: what waits for cold bytes is not looked at when they come"),
     ("copy-before-ack", "R34: a dead letter is written first, and what it takes the place of is acknowledged at the turn's end"),
+    ("siblings-untold", "R34: a dead letter out of a deleted queue is not known to the message's other places after a restart"),
     ("returned-never-expires", "R56: only what nobody has had is looked at for expired messages"),
     ("credit-for-taken-only", "R58: a send that is refused keeps its part of the producer's window"),
     ("redelivered-by-match", "a session's last message marks only the consumer that had it"),

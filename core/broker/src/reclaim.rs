@@ -214,24 +214,31 @@ impl Broker {
             self.placements = placements;
             return false;
         }
+        self.placements = placements;
+        self.restate_message(head, extent.bytes(message.position, message.length as usize), step);
+        true
+    }
+
+    /// Writes a message's record anew, with the places of it that are still to be served. There is room for it.
+    pub(crate) fn restate_message<L: Log>(&mut self, head: MessageIndex, body: &[u8], step: &mut Step<'_, L>) {
         self.flush_acknowledged(step);
-        let body = extent.bytes(message.position, message.length as usize);
+        let mut placements = std::mem::take(&mut self.placements);
+        self.live_placements(head, &mut placements);
         let mut meta = std::mem::take(&mut self.meta);
         if !placements.is_empty() {
+            let message = self.message(head);
             let elsewhere = message.has(crate::messages::flag::ELSEWHERE);
             let sequence =
                 records::write_message(&mut meta, MessageMeta { elsewhere, ..MessageMeta::default() }, &placements);
-            let crc = message.crc;
-            let record =
-                Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc: crc };
+            let (length, body_crc) = (message.length, message.crc);
+            let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
             let home = self.stage(Store::Journal, &record, step);
             self.rehome_message(head, home);
-            self.reclaim.moved_bytes += u64::from(message.length) + 64;
+            self.reclaim.moved_bytes += u64::from(length) + 64;
             self.statistics.moved += 1;
         }
         self.placements = placements;
         self.meta = meta;
-        true
     }
 
     /// A planted bug: what was acknowledged is moved, too.

@@ -235,6 +235,7 @@ impl Broker {
         self.renew_reservation(step);
         self.at_end_of_turn = !planted("ack-after-other-record") || !self.at_end_of_turn;
         self.flush_acknowledged(step);
+        self.restate_untold(step);
         self.reclaim(step);
         // What reclaim found damaged is acknowledged in the frame that it took the room in.
         self.flush_acknowledged(step);

@@ -1,10 +1,11 @@
 //! Dead letters: one record with what they take the place of, and a message id that nobody else there has.
 
 use crate::world::{Got, World, handle, queue, record, topic, wanted};
+use postrider_broker::Log;
 use postrider_journal::Position;
-use postrider_model::command::AcknowledgeKind;
+use postrider_model::command::{AcknowledgeKind, LastDelivered};
 use postrider_model::record::Tag;
-use postrider_model::{Destination, DestinationKind, MessageView};
+use postrider_model::{Command, Destination, DestinationKind, MessageView};
 use std::collections::BTreeMap;
 
 fn dead_letters() -> Destination {
@@ -255,4 +256,63 @@ pub fn expired_messages_without_room_hold_no_others() {
     world.settle();
     assert_eq!(world.broker.statistics().dead_lettered, 60);
     assert_eq!(world.broker.statistics().messages, 60, "what was acknowledged is gone");
+}
+
+/// One place of a message is given up, its bytes have to be read first, and meanwhile its queue is deleted: the log knows nothing of
+/// that place any more when the dead letter is written.
+fn given_up_out_of_a_deleted_queue(parts: &[Destination]) -> World {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    let bytes = record(parts, b"to all", true, 7, 0);
+    world.send_as(0, handle(1), parts, true, (&bytes, 7), wanted(7));
+    world.consume(0, 1, 5, &parts[0], 100);
+    world.settle();
+    let sequence = world.got(0)[0].sequence.0;
+    let segment = world.log.bodies()[0] / world.log.segment();
+    world.log.cold.insert(segment);
+    world.acknowledge(0, 1, 5, AcknowledgeKind::Poison, (0, sequence), 1);
+    world.close_consumer(0, 1, 5, LastDelivered::None);
+    let (connection, destination, request) = (handle(1), Box::new(parts[0].clone()), wanted(8));
+    world.run(0, Command::DeleteDestination { connection, destination, request });
+    world.settle();
+    assert_eq!(world.broker.statistics().dead_lettered, 0, "its bytes are not there");
+    world.log.cold.clear();
+    world.broker.fetched();
+    world.settle();
+    assert_eq!(world.broker.statistics().dead_lettered, 1);
+    world
+}
+
+#[test]
+pub fn a_dead_letter_out_of_a_deleted_queue_is_known_to_the_others_also_after_a_crash() {
+    let parts = [queue("q1"), queue("q2"), queue("q3")];
+    for restarts in 0..3 {
+        let mut world = given_up_out_of_a_deleted_queue(&parts);
+        for _ in 0..restarts {
+            let end = world.log.committed();
+            world = world.crash(end);
+            world.connect(0, 1, "a");
+        }
+        world.settle();
+        world.heard(0);
+        give_up_at(&mut world, 6, &parts[1]);
+        give_up_at(&mut world, 7, &parts[2]);
+        let got = dead(&mut world);
+        let mut ids: Vec<_> = got.iter().map(id).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!((got.len(), ids.len()), (3, 3), "{restarts} restarts");
+        assert_eq!(got.iter().filter(|got| has_property(got, "originalMessageId", "ID:client:1:1:1:7")).count(), 2);
+    }
+}
+
+/// The only place of a message that is left has nobody to tell.
+#[test]
+fn a_dead_letter_out_of_a_deleted_queue_is_the_only_one() {
+    let world = given_up_out_of_a_deleted_queue(&[queue("q1")]);
+    let end = world.log.committed();
+    let mut world = world.crash(end);
+    world.connect(0, 1, "a");
+    assert_eq!(id(&dead(&mut world)[0]), (b"ID:client:1".to_vec(), 1, 1, 7));
+    assert_eq!(world.broker.statistics().messages, 1);
 }

@@ -29,6 +29,7 @@ const ELSEWHERE: &[&str] = &[
     "redelivered-by-match",
     "answers-in-line",
     "advisory-overtaken",
+    "siblings-untold",
     "view-stops",
     "spool-without-bound",
     "slow-subscriber-pins",
