@@ -36,6 +36,10 @@ impl Storage for InstantStorage {
         self.completions.push_back(Completion::Kept(Ok(())));
     }
 
+    fn state(&mut self, _: usize, _: Arc<[u8]>) {
+        self.completions.push_back(Completion::Stated(Ok(())));
+    }
+
     fn recycle(&mut self, _: SegmentNumber) {}
 
     fn completed(&mut self) -> Option<Completion> {

@@ -46,6 +46,8 @@ pub struct EpochTable {
     pub node: u32,
     /// Where the newest life ended in order: all below it was durable, and nothing followed. None while it lives.
     pub ended: Option<Position>,
+    /// Below it all was durable at some time of the newest life, as last stated.
+    pub stated: Option<Position>,
     /// Never empty in a table that was written.
     pub lives: Vec<Life>,
 }
@@ -83,7 +85,7 @@ impl EpochTable {
         bytes.extend_from_slice(&(ENTRY as u16).to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&self.ended.unwrap_or(Position(0)).0.to_le_bytes());
-        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&self.stated.unwrap_or(Position(0)).0.to_le_bytes());
         for life in &self.lives {
             bytes.extend_from_slice(&life.epoch.0.to_le_bytes());
             bytes.extend_from_slice(&life.node.to_le_bytes());
@@ -139,6 +141,7 @@ impl EpochTable {
             log_id: u128::from(low) | u128::from(high) << 64,
             node: u32_at(bytes, 56),
             ended: Some(Position(u64_at(bytes, 80))).filter(|ended| ended.0 > 0),
+            stated: Some(Position(u64_at(bytes, 88))).filter(|stated| stated.0 > 0),
             lives: lives.collect(),
         })
     }
@@ -147,6 +150,12 @@ impl EpochTable {
     #[must_use]
     pub fn newest(&self) -> Option<&Life> {
         self.lives.last()
+    }
+
+    /// Below it all was durable, by what the newest life said here.
+    #[must_use]
+    pub fn known_durable(&self) -> Position {
+        self.ended.max(self.stated).unwrap_or_default()
     }
 
     /// Whose bytes are at `position`.
@@ -216,6 +225,7 @@ mod tests {
             log_id: 3,
             node: 7,
             ended: Some(Position(9000)),
+            stated: Some(Position(8200)),
             lives: vec![life(1, 4096, 4096), life(2, 5000, 8192)],
         }
     }
@@ -238,7 +248,7 @@ mod tests {
             &[32, 0],
             &[0; 4],
             &[0x28, 0x23, 0, 0, 0, 0, 0, 0],
-            &[0; 8],
+            &[8, 0x20, 0, 0, 0, 0, 0, 0],
             &[1, 0, 0, 0, 7, 0, 0, 0],
             &[0, 0x10, 0, 0, 0, 0, 0, 0],
             &[0, 0x10, 0, 0, 0, 0, 0, 0],

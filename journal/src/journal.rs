@@ -19,6 +19,7 @@ use crate::prepare::Preparing;
 use crate::reclaim::Head;
 use crate::recovery::Recovery;
 use crate::segment::{Segment, SegmentHeader};
+use crate::stated::Stated;
 use crate::statistics::Statistics;
 use crate::storage::{Completion, Storage};
 use crate::trouble::{Trouble, Troubles};
@@ -41,6 +42,7 @@ pub struct Journal<S: Storage> {
     pub(crate) preparing: Preparing,
     pub(crate) in_flight: Option<InFlight>,
     pub(crate) head: Head,
+    pub(crate) stated: Stated,
     pub(crate) hot_bytes: u64,
     /// Images that are no longer needed here, until nobody else holds them.
     pub(crate) retired: Vec<Arc<Image>>,
@@ -197,6 +199,7 @@ impl<S: Storage> Journal<S> {
                 Completion::Prepared { segment, result } => progress.prepared += self.was_prepared(segment, result),
                 Completion::Read { ticket, result } => progress.fetched += self.arrived(ticket, result),
                 Completion::Kept(result) => progress.fetched += self.was_kept(result),
+                Completion::Stated(result) => self.was_stated(result),
                 Completion::Stays { segment, error } => {
                     let (file, place) = (self.storage.name(segment), self.storage.place());
                     self.troubles.add(Trouble::Stays { file, place, error });
@@ -215,6 +218,7 @@ impl<S: Storage> Journal<S> {
         self.try_to_keep_again(now);
         self.measure_again(now);
         self.prepare_again(now);
+        self.state_durable(now);
         let look_again = self.cold.try_again(now);
         self.read();
         look_again
@@ -222,7 +226,7 @@ impl<S: Storage> Journal<S> {
 
     /// When there is something to be tried again, in nanoseconds of the same clock.
     pub fn deadline(&self) -> Option<u64> {
-        soonest([self.cold.deadline(), self.aside.deadline(), self.preparing.deadline()])
+        soonest([self.cold.deadline(), self.aside.deadline(), self.preparing.deadline(), self.stated.deadline()])
     }
 
     /// The memory that holds the body of `len` bytes at `position` (a [`Home`]'s), with this checksum.

@@ -24,6 +24,7 @@ mod recovery;
 pub mod segment;
 pub mod spill;
 pub mod spool;
+mod stated;
 mod statistics;
 pub mod storage;
 mod tail;

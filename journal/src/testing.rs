@@ -62,6 +62,7 @@ enum Request {
     Prepare(Prepare),
     Recycle(SegmentNumber),
     Keep(String, Arc<[u8]>),
+    State(usize, Arc<[u8]>),
     Remove(SegmentNumber),
 }
 
@@ -78,6 +79,10 @@ impl FakeStorage {
             Some(Request::Prepare(prepare)) => self.do_prepare(prepare),
             Some(Request::Recycle(segment)) => self.do_recycle(segment),
             Some(Request::Keep(name, bytes)) => self.do_keep(name, &bytes),
+            Some(Request::State(slot, table)) => {
+                let result = self.write_table(slot, &table);
+                self.completions.push_back(Completion::Stated(result));
+            }
             Some(Request::Remove(segment)) => drop(self.disks.remove(&segment)),
             None => return false,
         }
@@ -310,6 +315,10 @@ impl Storage for FakeStorage {
 
     fn keep(&mut self, name: String, bytes: Arc<[u8]>) {
         self.requests.push_back(Request::Keep(name, bytes));
+    }
+
+    fn state(&mut self, slot: usize, table: Arc<[u8]>) {
+        self.requests.push_back(Request::State(slot, table));
     }
 
     fn recycle(&mut self, segment: SegmentNumber) {

@@ -164,6 +164,58 @@ fn an_older_copy_costs_what_it_does_not_hold() {
     assert_eq!(given_up(storage, last).0, all_but(count, &lost));
 }
 
+/// Time goes by; whether that was enough to state how far the log has come.
+fn wait(journal: &mut Journal<FakeStorage>, seconds: std::ops::Range<u64>) -> bool {
+    let before = journal.storage_mut().tables();
+    for second in seconds {
+        journal.try_again(second * 1_000_000_000);
+        journal.storage_mut().settle();
+        journal.poll().unwrap();
+    }
+    journal.storage_mut().tables() != before
+}
+
+#[test]
+fn an_older_copy_of_the_active_file_after_a_kill() {
+    // Copied while the broker ran, which went on then; and from before the life that was killed.
+    for in_this_life in [true, false] {
+        let mut log = log();
+        if !in_this_life {
+            let homes = std::mem::take(&mut log.homes);
+            log = Log { journal: recover(log.end()).unwrap().0, homes };
+        }
+        let (last, copied) = (log.last(), log.homes.len());
+        let old = log.journal.storage_mut().durable(last).to_vec();
+        log.write(10);
+        assert!(!wait(&mut log.journal, 0..9) && wait(&mut log.journal, 9..12));
+        assert!(!wait(&mut log.journal, 12..40), "once, at rest");
+        let known = log.homes.len();
+        log.write(10);
+        assert_eq!(log.last(), last);
+        let count = log.homes.len();
+        let mut storage = killed(log.journal);
+        assert_eq!(recover(copy_of(&storage)).unwrap().1.len(), count);
+        storage.put(last, old);
+        let storage = refused(storage, last);
+        assert_eq!(given_up(storage, last).0, all_but(copied, &[]));
+        assert!(known > copied);
+    }
+}
+
+#[test]
+fn the_active_file_missing_after_a_kill_with_nothing_behind_it() {
+    let mut log = log();
+    let (last, count) = (log.last(), log.homes.len());
+    let lost = log.in_segment(last);
+    wait(&mut log.journal, 0..12);
+    let mut storage = killed(log.journal);
+    for number in storage.numbers().into_iter().filter(|number| *number >= last) {
+        storage.take_away(number);
+    }
+    let storage = refused(storage, last);
+    assert_eq!(given_up(storage, last).0, all_but(count, &lost));
+}
+
 #[test]
 fn a_missing_file() {
     for (number, in_order) in [(SECOND, true), (SECOND, false)] {

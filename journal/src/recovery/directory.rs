@@ -195,8 +195,8 @@ pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTab
         match EpochTable::decode(&bytes) {
             Ok(table) => {
                 good += 1;
-                let epoch = |table: &EpochTable| table.newest().map(|life| life.epoch);
-                if best.as_ref().is_none_or(|best| epoch(best) < epoch(&table)) {
+                let said = |table: &EpochTable| (table.newest().map(|life| life.epoch), table.ended, table.stated);
+                if best.as_ref().is_none_or(|best| said(best) < said(&table)) {
                     best = Some(table);
                 }
             }

@@ -88,7 +88,7 @@ impl Directory {
         match self.found.get(place) {
             Some(next) if next.is_sound() => next.number,
             Some(_) => SegmentNumber(number.0 + 1),
-            None => SegmentNumber(table.ended.map_or(0, |ended| ended.0.div_ceil(table.segment_bytes))),
+            None => SegmentNumber(table.known_durable().0.div_ceil(table.segment_bytes)),
         }
     }
 }

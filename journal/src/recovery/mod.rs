@@ -25,6 +25,7 @@ use crate::position::{Epoch, Position, SegmentNumber};
 use crate::prepare::{Preparing, mixed};
 use crate::reclaim::Head;
 use crate::segment::Segment;
+use crate::stated::Stated;
 use crate::statistics::Statistics;
 use crate::storage::{SegmentFile, Storage, Unreadable};
 use crate::trouble::Troubles;
@@ -367,7 +368,7 @@ impl<S: Storage> Recovered<S> {
         let keep_from = Position(self.tail.head.0 * self.table.segment_bytes);
         self.table.head = self.tail.head;
         self.table.node = self.config.node;
-        self.table.ended = None;
+        (self.table.ended, self.table.stated) = (None, None);
         let nonce = mixed(!self.config.keys);
         self.table.begin(Life { epoch, node: self.config.node, end: self.tail.end, first, nonce }, keep_from);
         let bytes = self.table.encode();
@@ -484,6 +485,7 @@ fn new_table<S: Storage>(storage: &S, config: &mut Config) -> Result<(EpochTable
         log_id: log_id[0] | log_id[1] << 64,
         node: config.node,
         ended: None,
+        stated: None,
         lives: Vec::new(),
     };
     Ok((table, true))
@@ -513,6 +515,7 @@ fn assemble<S: Storage>(
         preparing: Preparing::new(SegmentNumber(0), config.keys),
         in_flight: None,
         head: Head::new(head),
+        stated: Stated::at(first),
         hot_bytes: 0,
         retired: Vec::new(),
         cold: Cold::new(config.cold_bytes),

@@ -29,6 +29,7 @@ pub(crate) fn rebuild<S: Storage>(
         log_id: first.log_id,
         node: config.node,
         ended: None,
+        stated: None,
         lives: Vec::new(),
     };
     let nonces: BTreeMap<Epoch, u64> = headers.iter().map(|header| (header.epoch, header.nonce)).collect();

@@ -40,7 +40,7 @@ pub(crate) fn find<S: Storage>(
     table: &EpochTable,
 ) -> Result<Tail, OpenError> {
     let first = table.newest().expect("a table that was written lists a life").first;
-    let known = table.ended.map_or(first, |ended| ended.max(first));
+    let known = first.max(table.known_durable());
     let mut headers = Headers { durable: known, last_valid: first, heads: Vec::new() };
     let mut loaded = BTreeMap::new();
     let newest = || directory.found.iter().rev().take_while(|found| found.end() > first);

@@ -60,6 +60,7 @@ pub(crate) enum Request {
     Prepare(Prepare),
     GiveBack(Leaving),
     Keep(String, Arc<[u8]>),
+    State(usize, Arc<[u8]>),
     /// Of an open file, or of one that is opened for it.
     Read(Read, Option<Arc<File>>),
     Spill(SegmentNumber, Arc<Image>, usize),
@@ -71,6 +72,7 @@ pub(crate) enum Answer {
     Prepared(SegmentNumber, io::Result<(ImageWriter, File)>),
     Written(io::Result<()>),
     Kept(io::Result<()>),
+    Stated(io::Result<()>),
     Stays(SegmentNumber, io::Error),
     /// With the file, if it was opened.
     Read(Read, io::Result<Arc<Image>>, Option<File>),
@@ -188,6 +190,7 @@ impl Performer {
             Request::Keep(name, bytes) => {
                 Some(Answer::Kept(self.files.replace(&self.files.directory.join(name), &bytes)))
             }
+            Request::State(slot, table) => Some(Answer::Stated(self.files.replace(&self.files.table(slot), &table))),
             Request::Read(read, Some(file)) => Some(Answer::Read(read, window(&file, &read), None)),
             Request::Read(read, None) => Some(self.open_and_read(&self.files.segment(read.segment), read)),
             Request::ReadSpilled(read) => Some(self.open_and_read(&self.files.spilled(read.segment), read)),
@@ -266,6 +269,11 @@ impl Storage for FileStorage {
         self.pass_on();
     }
 
+    fn state(&mut self, slot: usize, table: Arc<[u8]>) {
+        self.helper_waiting.push_back(Request::State(slot, table));
+        self.pass_on();
+    }
+
     fn recycle(&mut self, segment: SegmentNumber) {
         self.open.close(segment);
         self.helper_waiting.push_back(Request::GiveBack(Leaving { segment, damaged: false }));
@@ -287,6 +295,7 @@ impl Storage for FileStorage {
         Some(match self.answers.pop()? {
             Answer::Written(result) => Completion::Written(result),
             Answer::Kept(result) => Completion::Kept(result),
+            Answer::Stated(result) => Completion::Stated(result),
             Answer::Stays(segment, error) => Completion::Stays { segment, error },
             Answer::Spilled(..) => unreachable!("a storage asks for no spill"),
             Answer::Read(read, result, file) => {

@@ -62,6 +62,8 @@ pub enum Completion {
     Written(io::Result<()>),
     /// To a `keep`. Answers come in the order of the requests.
     Kept(io::Result<()>),
+    /// To a `state`.
+    Stated(io::Result<()>),
     /// To a `recycle` or `set_aside` that failed: the segment's file is there, and it is tried again with what follows. Not told again
     /// while one stays.
     Stays {
@@ -128,6 +130,8 @@ pub trait Storage {
     fn set_aside(&mut self, segment: SegmentNumber) {
         self.recycle(segment);
     }
+    /// Replaces a copy of the epoch table; durable when it is answered. One is under way at most.
+    fn state(&mut self, slot: usize, table: Arc<[u8]>);
     /// The next answer.
     fn completed(&mut self) -> Option<Completion>;
     /// Whether there is one: looked at once more before a thread sleeps (R26).

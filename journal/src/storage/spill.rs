@@ -80,7 +80,7 @@ impl Spill for FileSpill {
         match self.answers.pop()? {
             Answer::Spilled(segment, result) => Some(Spilled::Out { segment, result }),
             Answer::Read(read, result, _) => Some(Spilled::Read { ticket: read.ticket, result }),
-            Answer::Prepared(..) | Answer::Written(_) | Answer::Kept(_) | Answer::Stays(..) => {
+            Answer::Prepared(..) | Answer::Written(_) | Answer::Kept(_) | Answer::Stated(_) | Answer::Stays(..) => {
                 unreachable!("a spill asks for none of them")
             }
         }

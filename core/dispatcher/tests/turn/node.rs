@@ -43,6 +43,10 @@ impl Storage for Shared {
     fn keep(&mut self, name: String, bytes: Arc<[u8]>) {
         self.0.borrow_mut().keep(name, bytes);
     }
+    fn state(&mut self, slot: usize, table: Arc<[u8]>) {
+        self.0.borrow_mut().state(slot, table);
+    }
+
     fn recycle(&mut self, segment: SegmentNumber) {
         self.0.borrow_mut().recycle(segment);
     }

@@ -47,7 +47,8 @@ impl State {
                 }
             }
             Operation::Removal if crash == Crash::Kill => self.make_removal_durable(),
-            Operation::Removal | Operation::Read(_) | Operation::Keep(..) => {}
+            Operation::State(slot, table) if self.random.percent(50) => self.tables[slot] = Some(table.to_vec()),
+            Operation::Removal | Operation::Read(_) | Operation::Keep(..) | Operation::State(..) => {}
         }
     }
 

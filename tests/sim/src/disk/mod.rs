@@ -98,6 +98,7 @@ enum Operation {
     Write(postrider_journal::Write),
     Read(postrider_journal::Read),
     Keep(String, Arc<[u8]>),
+    State(usize, Arc<[u8]>),
     Removal,
 }
 
@@ -183,6 +184,7 @@ impl State {
                 self.completions.push_back(Completion::Read { ticket: read.ticket, result });
             }
             Operation::Keep(name, bytes) => self.finish_keep(name, &bytes),
+            Operation::State(slot, table) => self.finish_state(slot, &table),
             Operation::Removal => self.make_removal_durable(),
         }
     }

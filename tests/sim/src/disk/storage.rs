@@ -89,6 +89,10 @@ impl Storage for SimStorage {
         self.start(Operation::Keep(name, bytes));
     }
 
+    fn state(&mut self, slot: usize, table: Arc<[u8]>) {
+        self.start(Operation::State(slot, table));
+    }
+
     fn recycle(&mut self, segment: SegmentNumber) {
         let mut state = self.disk.state.borrow_mut();
         let read = |operation: &Operation| matches!(operation, Operation::Read(read) if read.segment == segment);
@@ -209,6 +213,11 @@ impl State {
     pub(super) fn finish_keep(&mut self, name: String, bytes: &[u8]) {
         let result = self.may_fail(self.plan.failing_reads).map(|()| self.put_aside(name, bytes));
         self.completions.push_back(Completion::Kept(result));
+    }
+
+    pub(super) fn finish_state(&mut self, slot: usize, table: &[u8]) {
+        let result = self.may_fail(self.plan.failing_reads).map(|()| self.tables[slot] = Some(table.to_vec()));
+        self.completions.push_back(Completion::Stated(result));
     }
 
     fn put_aside(&mut self, name: String, bytes: &[u8]) {

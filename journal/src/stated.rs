@@ -1,0 +1,57 @@
+//! How far the log is known to have come, said outside of the segment that is being written: an older copy of it cannot pass for the log's
+//! end after a kill, nor can its absence.
+
+use std::io;
+
+use crate::journal::Journal;
+use crate::position::Position;
+use crate::storage::Storage;
+
+/// Nanoseconds between two statements: one small file each.
+const EVERY: u64 = 10_000_000_000;
+
+/// Lives that a table may list to be written again and again.
+const MOST_LIVES: usize = 1024;
+
+/// What was stated, and when it will be again.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Stated {
+    durable: Position,
+    due: Option<u64>,
+    under_way: bool,
+    /// The copies of the table are written in turn.
+    slot: usize,
+}
+
+impl Stated {
+    pub fn at(durable: Position) -> Stated {
+        Stated { durable, ..Stated::default() }
+    }
+
+    pub fn deadline(&self) -> Option<u64> {
+        self.due
+    }
+}
+
+impl<S: Storage> Journal<S> {
+    /// Some seconds after `durable` went beyond what the table says it is stated there, in one of its copies.
+    pub(crate) fn state_durable(&mut self, now: u64) {
+        let durable = self.marks.durable.get();
+        if durable == self.stated.durable || self.stated.under_way || self.table.lives.len() > MOST_LIVES {
+            return;
+        }
+        if now < *self.stated.due.get_or_insert(now.saturating_add(EVERY)) {
+            return;
+        }
+        self.table.stated = Some(durable);
+        self.table.head = self.head.committed();
+        let slot = self.stated.slot;
+        self.stated = Stated { durable, due: None, under_way: true, slot: 1 - slot };
+        self.storage.state(slot, self.table.encode().into());
+    }
+
+    /// One that failed is followed by the next, if there is something new to be said: nobody waits for it.
+    pub(crate) fn was_stated(&mut self, _: io::Result<()>) {
+        self.stated.under_way = false;
+    }
+}
