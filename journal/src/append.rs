@@ -7,6 +7,7 @@ use crate::image::ImageWriter;
 use crate::plant::planted;
 use crate::position::{Home, Position, SegmentNumber};
 use crate::segment::SegmentHeader;
+use crate::size::size;
 
 /// An upper bound of what a batch will stage.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -116,9 +117,9 @@ impl Active {
             return false;
         }
         match &mut self.frame {
-            Some(frame) => frame.limit += bytes as usize,
+            Some(frame) => frame.limit += size(bytes),
             None => {
-                self.frame = Some(OpenFrame { start: self.at, records: 0, limit: self.at + bytes as usize });
+                self.frame = Some(OpenFrame { start: self.at, records: 0, limit: self.at + size(bytes) });
                 self.at += FRAME_HEADER;
             }
         }
@@ -127,6 +128,11 @@ impl Active {
 
     /// Copies a record. Panics outside of what was reserved.
     #[inline]
+    #[expect(
+        clippy::expect_used,
+        reason = "to stage without room is our own mistake, and nothing that came from outside leads to it"
+    )]
+    #[expect(clippy::cast_possible_truncation, reason = "no segment has 4 GiB")]
     pub fn stage(&mut self, record: &Record<'_>) -> Home {
         let frame = self.frame.as_mut().expect("begin comes before stage");
         let body_len = record.body.len();
@@ -162,6 +168,7 @@ impl Active {
     }
 
     /// Completes the frame: directory, then header; publishes it. Whether there was one.
+    #[expect(clippy::cast_possible_truncation, reason = "no segment has 4 GiB")]
     pub fn seal(&mut self, standing: Standing) -> bool {
         let Some(frame) = self.frame.take() else { return false };
         if frame.records == 0 {
@@ -206,6 +213,8 @@ impl Active {
         self.start + end as u64
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "no segment has 4 GiB")]
+    #[expect(clippy::indexing_slicing, reason = "it takes whole blocks, or what is left for the header")]
     fn pad_to(&mut self, end: usize, written: usize, standing: Standing) -> u64 {
         assert!(self.frame.is_none(), "seal comes before a pad");
         let len = end - self.at;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::journal::Journal;
 use crate::pause::Pause;
 use crate::position::Position;
+use crate::size::size;
 use crate::storage::Storage;
 use crate::trouble::Trouble;
 
@@ -88,7 +89,7 @@ impl<S: Storage> Journal<S> {
         let Some(segment) = self.segment_at(position) else { return Remains::default() };
         let (start, mut bytes) = self.cold.remains(segment.number, position, len);
         if let Some(image) = &segment.image {
-            let (from, to) = ((start - segment.start) as usize, (position - segment.start) as usize + len as usize);
+            let (from, to) = (size(start - segment.start), size(position - segment.start) + len as usize);
             bytes = image.bytes(from, to.min(image.frontier()).saturating_sub(from)).to_vec();
         }
         Remains { file: self.storage.name(segment.number), offset: start - segment.start, bytes }

@@ -39,12 +39,12 @@ impl<S: Storage> Journal<S> {
     /// What `disk_bytes` does not exceed, but for one segment where a head could not be stated otherwise, and a few of a start that found
     /// more than that.
     pub fn disk_budget(&self) -> u64 {
-        self.config.disk_budget.expect("fixed at the start")
+        self.config.disk_budget.unwrap_or_default()
     }
 
     /// Bytes of the disk that are left to a spool beside the journal: never more than the journal's own.
     pub fn spool_budget(&self) -> u64 {
-        self.config.spool_budget.expect("fixed at the start")
+        self.config.spool_budget.unwrap_or_default()
     }
 
     fn available(&self) -> u64 {

@@ -9,6 +9,7 @@ use crate::image::{Extent, Image};
 use crate::pause::Pause;
 use crate::plant::planted;
 use crate::position::{Position, SegmentNumber};
+use crate::size::{len32, size};
 use crate::storage::Read;
 
 /// Windows being read at one time.
@@ -108,7 +109,7 @@ impl Pending {
     fn narrow(&mut self) -> bool {
         let end = self.needed_end.align_up(self.unit).min(self.end());
         let narrower = end < self.end();
-        self.read.len = (end - self.base) as u32;
+        self.read.len = len32(end - self.base);
         narrower
     }
 }
@@ -141,7 +142,7 @@ impl Cold {
         let start = Position(position.0.saturating_sub(BODY_HEADER as u64));
         let bytes = self
             .holding(segment, position, len)
-            .map(|window| window.image.bytes((start - window.base) as usize, BODY_HEADER + len as usize).to_vec());
+            .map(|window| window.image.bytes(size(start - window.base), BODY_HEADER + len as usize).to_vec());
         (start, bytes.unwrap_or_default())
     }
 
@@ -171,7 +172,7 @@ impl Cold {
         let end = end.max(least).align_up(wanted.unit).min(segment_end);
         self.next_ticket += 1;
         let offset = base - segment_start;
-        let read = Read { ticket: self.next_ticket, segment, offset, len: (end - base) as u32 };
+        let read = Read { ticket: self.next_ticket, segment, offset, len: len32(end - base) };
         let (unit, pause) = (wanted.unit, Pause::default());
         self.waiting.push_back(Pending { read, base, needed_end, unit, pause, wanted: true });
         true
@@ -285,7 +286,7 @@ impl Window {
 
 /// The body of `len` bytes at `position`.
 fn check(image: &Arc<Image>, base: Position, (position, len): (Position, u32), crc: u32) -> Lookup {
-    let good = body_crc(image.bytes((position - base) as usize, len as usize)) == crc;
+    let good = body_crc(image.bytes(size(position - base), len as usize)) == crc;
     if good || planted("skip-body-crc") {
         return Lookup::Checked(Extent { base, image: Arc::clone(image) });
     }

@@ -69,6 +69,10 @@ pub enum BadTable {
 impl EpochTable {
     /// The table as bytes.
     #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the number of lives is bounded, and an entry's size is a constant"
+    )]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FIXED + ENTRY * self.lives.len());
         bytes.extend_from_slice(MAGIC);
@@ -94,7 +98,9 @@ impl EpochTable {
             bytes.extend_from_slice(&life.nonce.to_le_bytes());
         }
         let crc = table_crc(&bytes);
-        bytes[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
+        if let Some(place) = bytes.get_mut(CRC..CRC + 4) {
+            place.copy_from_slice(&crc.to_le_bytes());
+        }
         bytes
     }
 
@@ -103,7 +109,7 @@ impl EpochTable {
     /// # Errors
     /// It is damaged, or of another version.
     pub fn decode(bytes: &[u8]) -> Result<EpochTable, BadTable> {
-        if bytes.len() < OLDEST_FIXED || &bytes[..8] != MAGIC {
+        if bytes.len() < OLDEST_FIXED || !bytes.starts_with(MAGIC) {
             return Err(BadTable::Damaged);
         }
         let (found, checked) = (u16_at(bytes, 8), u32_at(bytes, CRC) == table_crc(bytes));
@@ -204,8 +210,8 @@ impl EpochTable {
 
 fn table_crc(bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&bytes[..CRC]);
-    hasher.update(&bytes[CRC + 4..]);
+    hasher.update(bytes.get(..CRC).unwrap_or(bytes));
+    hasher.update(bytes.get(CRC + 4..).unwrap_or_default());
     hasher.finalize()
 }
 

@@ -92,7 +92,7 @@ impl Seed {
         if planted("unseeded-checksum") {
             return 0;
         }
-        (self.key as u32) ^ (position.0 as u32) ^ self.epoch.0.wrapping_mul(0x9E37_79B1)
+        low(self.key) ^ low(position.0) ^ self.epoch.0.wrapping_mul(0x9E37_79B1)
     }
 
     pub fn magic(self) -> u32 {
@@ -144,13 +144,13 @@ impl FrameHeader {
         }
         let epoch = Epoch(u32_at(header, 16));
         let seed = if planted("skip-epoch-check") { Seed { epoch, ..seed } } else { seed };
-        if epoch != seed.epoch || u32_at(header, 4) != seed.check(position, &header[8..]) {
+        if epoch != seed.epoch || u32_at(header, 4) != seed.check(position, header.get(8..)?) {
             return None;
         }
         let decoded = FrameHeader {
             position,
             epoch,
-            kind: match header[20] {
+            kind: match *header.get(20)? {
                 KIND_RECORDS => FrameKind::Records,
                 KIND_PAD => FrameKind::Pad,
                 FIRST_IGNORABLE_KIND.. => FrameKind::Other,
@@ -196,7 +196,7 @@ impl BodyHeader {
     /// The body header at the beginning of `bytes`, which lie at `position`.
     pub fn decode(bytes: &[u8], position: Position, seed: Seed) -> Option<BodyHeader> {
         let header = bytes.get(..BODY_HEADER)?;
-        (u32_at(header, 0) == seed.check(position, &header[4..])).then(|| BodyHeader {
+        (u32_at(header, 0) == seed.check(position, header.get(4..)?)).then(|| BodyHeader {
             len: u32_at(header, 4),
             sequence: u64_at(header, 8),
             crc: u32_at(header, 16),
@@ -207,6 +207,8 @@ impl BodyHeader {
 impl<'a> Entry<'a> {
     /// Appends entry and meta to `directory`. The check is seeded by the frame's position.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "what begins where the directory ended")]
+    #[expect(clippy::cast_possible_truncation, reason = "who stages it has checked the meta's length")]
     pub fn encode(&self, directory: &mut Vec<u8>, frame: Position, seed: Seed) {
         let mut bytes = [0; ENTRY];
         bytes[4] = self.kind;
@@ -229,8 +231,8 @@ impl<'a> Entry<'a> {
     pub fn decode(bytes: &'a [u8]) -> Option<Entry<'a>> {
         let head = bytes.get(..ENTRY)?;
         Some(Entry {
-            kind: head[4],
-            flags: head[5],
+            kind: *head.get(4)?,
+            flags: *head.get(5)?,
             body_len: u32_at(head, 8),
             body_crc: u32_at(head, 12),
             sequence: u64_at(head, 16),
@@ -245,7 +247,7 @@ impl<'a> Entry<'a> {
         let entry = Entry::decode(bytes)?;
         let mut hasher = crc32fast::Hasher::new_with_initial(seed.at(frame));
         hasher.update(&[0; 4]);
-        hasher.update(&bytes[4..entry.encoded_len()]);
+        hasher.update(bytes.get(4..entry.encoded_len())?);
         (u32_at(bytes, 0) == hasher.finalize()).then_some(entry)
     }
 
@@ -271,20 +273,37 @@ pub fn body_crc(body: &[u8]) -> u32 {
     crc32fast::hash(body)
 }
 
+/// The lower half of a number.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "that is what it is for")]
+fn low(number: u64) -> u32 {
+    number as u32
+}
+
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "constant places in arrays that are larger")]
 fn put(bytes: &mut [u8], offset: usize, field: &[u8]) {
     bytes[offset..offset + field.len()].copy_from_slice(field);
 }
 
+/// The number at `offset`; 0 where the bytes end before it does.
 pub(crate) fn u16_at(bytes: &[u8], offset: usize) -> u16 {
-    u16::from_le_bytes(bytes[offset..offset + 2].try_into().expect("two bytes"))
+    array_at(bytes, offset).map_or(0, u16::from_le_bytes)
 }
 
+/// As [`u16_at`].
 pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes"))
+    array_at(bytes, offset).map_or(0, u32::from_le_bytes)
 }
 
+/// As [`u16_at`].
 pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
-    u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"))
+    array_at(bytes, offset).map_or(0, u64::from_le_bytes)
+}
+
+#[inline]
+fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+    bytes.get(offset..)?.first_chunk().copied()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::error::SyncFailed;
 use crate::journal::Journal;
 use crate::plant::planted;
 use crate::position::{Position, SegmentNumber};
+use crate::size::size;
 use crate::storage::{Storage, Write};
 
 /// What frames say of `durable`.
@@ -60,6 +61,8 @@ impl<S: Storage> Journal<S> {
         self.write_group()
     }
 
+    #[expect(clippy::indexing_slicing, reason = "segments are not given back between here and there")]
+    #[expect(clippy::expect_used, reason = "what is not durable stays in memory: only cool() lets go of it, and looks")]
     fn write_group(&mut self) -> bool {
         let submitted = self.marks.submitted.get();
         let Some(index) = self.segments.partition_point(|segment| segment.start <= submitted).checked_sub(1) else {
@@ -87,7 +90,7 @@ impl<S: Storage> Journal<S> {
         self.marks.submitted.raise(flight.durable);
         self.marks.check();
         self.statistics.written_bytes += flight.end - flight.start;
-        let (start, end) = (flight.start as usize, flight.end as usize);
+        let (start, end) = (size(flight.start), size(flight.end));
         self.storage.submit(Write { segment: flight.segment, image, start, end });
         if planted("ack-before-sync") {
             self.marks.durable.raise(flight.durable);
@@ -96,6 +99,7 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Ends the group that lies in `segment` with its pad: where its last block ends, and where `durable` goes with it.
+    #[expect(clippy::expect_used, reason = "what is appended is in the active segment or in one that closes")]
     fn end_group(&mut self, segment: SegmentNumber) -> (Position, Position) {
         let standing = self.standing();
         self.proof.stated = standing.durable;
@@ -118,6 +122,7 @@ impl<S: Storage> Journal<S> {
         (end, end)
     }
 
+    #[expect(clippy::expect_used, reason = "a storage answers what it was asked: anything else is our own mistake")]
     pub(crate) fn written(&mut self, result: io::Result<()>) -> Result<bool, SyncFailed> {
         let flight = self.in_flight.take().expect("an answer to a write in flight");
         if let Err(error) = result {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw};
 
 use crate::position::Position;
+use crate::size::size;
 
 /// Memory of a segment, a window or a spool segment. Bytes below the frontier never change.
 pub struct Image {
@@ -38,7 +39,7 @@ impl Extent {
     /// The bytes of the log from `position` on. Panics if the image does not hold them.
     #[must_use]
     pub fn bytes(&self, position: Position, len: usize) -> &[u8] {
-        self.image.bytes((position - self.base) as usize, len)
+        self.image.bytes(size(position - self.base), len)
     }
 }
 
@@ -70,7 +71,7 @@ impl Image {
     /// Readable bytes. Panics beyond the frontier.
     #[must_use]
     pub fn bytes(&self, offset: usize, len: usize) -> &[u8] {
-        let end = offset.checked_add(len).expect("a range of an image");
+        let end = offset.saturating_add(len);
         assert!(end <= self.frontier(), "read of {offset}..{end} beyond the frontier {}", self.frontier());
         // SAFETY: the range lies within the mapping, as the frontier never exceeds its length, and below the frontier, where
         // nobody writes while `self` is borrowed (see the module). The mapping lives as long as `self`.
@@ -180,7 +181,7 @@ impl ImageWriter {
 
     #[inline]
     fn check(&self, offset: usize, len: usize) {
-        let end = offset.checked_add(len).expect("a range of an image");
+        let end = offset.saturating_add(len);
         assert!(end <= self.len(), "range {offset}..{end} beyond the image's {} bytes", self.len());
     }
 }

@@ -134,6 +134,7 @@ impl<S: Storage> Journal<S> {
     ///
     /// # Errors
     /// No segment is ready for it; nothing was changed.
+    #[expect(clippy::expect_used, reason = "a segment was just activated")]
     pub fn begin(&mut self, bound: Bound) -> Result<(), NotReady> {
         if self.active.as_mut().is_some_and(|active| active.reserve(bound)) {
             return Ok(());
@@ -154,6 +155,10 @@ impl<S: Storage> Journal<S> {
 
     /// Copies a record into the log. Its bytes can be read from [`extent`](Self::extent) after the seal. Panics beyond the bound.
     #[inline]
+    #[expect(
+        clippy::expect_used,
+        reason = "to stage without room is our own mistake, and nothing that came from outside leads to it"
+    )]
     pub fn stage(&mut self, record: &Record<'_>) -> Home {
         self.statistics.records += 1;
         self.statistics.body_bytes += record.body.len() as u64;
@@ -244,9 +249,9 @@ impl<S: Storage> Journal<S> {
     }
 
     /// Asks for a window that holds the body at `position`; a poll tells when one arrived. A read that fails is tried again, see
-    /// [`try_again`](Self::try_again). Panics where no live segment is.
+    /// [`try_again`](Self::try_again). Where no live segment is nothing is asked for: [`extent`](Self::extent) says that it is damaged.
     pub fn fetch(&mut self, position: Position, len: u32) {
-        let segment = self.segment_at(position).expect("a record of the live log");
+        let Some(segment) = self.segment_at(position) else { return };
         let (number, bounds) = (segment.number, (segment.start, segment.bytes));
         let (read_ahead, unit) = (self.config.read_ahead, u64::from(self.table.block));
         self.cold.fetch(number, bounds, Wanted { position, len, read_ahead, unit });
@@ -278,7 +283,7 @@ impl<S: Storage> Journal<S> {
 
     pub(crate) fn segment_at(&self, position: Position) -> Option<&Segment> {
         let after = self.segments.partition_point(|segment| segment.start <= position);
-        let segment = &self.segments[after.checked_sub(1)?];
+        let segment = self.segments.get(after.checked_sub(1)?)?;
         (position < segment.end()).then_some(segment)
     }
 
@@ -309,6 +314,7 @@ impl<S: Storage> Journal<S> {
 
     /// The rest of the active segment is left to its closing pad, which is written when its last group is submitted: it carries
     /// `durable` as at that time (R4).
+    #[expect(clippy::expect_used, reason = "the active segment is the last one that is listed")]
     fn close_active(&mut self) {
         let Some(active) = self.active.take() else { return };
         let segment = self.segments.back().expect("the active segment is listed");
@@ -317,6 +323,7 @@ impl<S: Storage> Journal<S> {
         self.closing.push_back((active, self.head.declared()));
     }
 
+    #[expect(clippy::expect_used, reason = "who calls it has seen that one is prepared")]
     pub(crate) fn activate(&mut self) {
         let Prepared { header, writer } = self.preparing.take().expect("a prepared segment");
         let start = Position(header.number.0 * self.table.segment_bytes);
@@ -339,8 +346,8 @@ impl<S: Storage> Journal<S> {
     pub(crate) fn cool(&mut self) {
         let durable = self.marks.durable.get();
         let first_hot = self.segments.partition_point(|segment| segment.image.is_none());
-        for index in first_hot..self.segments.len().saturating_sub(1) {
-            let segment = &mut self.segments[index];
+        let count = self.segments.len().saturating_sub(1);
+        for segment in self.segments.range_mut(first_hot.min(count)..count) {
             if self.hot_bytes <= self.config.hot_bytes || segment.end() > durable {
                 break;
             }

@@ -3,6 +3,11 @@
 //!
 //! It knows nothing of messages, destinations or protocols: records are opaque to it. It has no thread and no clock.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
+)]
+
 mod append;
 mod aside;
 mod budget;
@@ -22,6 +27,7 @@ mod prepare;
 mod reclaim;
 mod recovery;
 pub mod segment;
+mod size;
 pub mod spill;
 pub mod spool;
 mod stated;
@@ -29,6 +35,13 @@ mod statistics;
 pub mod storage;
 mod tail;
 #[cfg(any(test, feature = "testing"))]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that goes wrong panics"
+)]
 pub mod testing;
 mod trouble;
 mod watermark;

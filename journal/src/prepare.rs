@@ -225,6 +225,7 @@ impl<S: Storage> Journal<S> {
         self.preparing.wanted
     }
 
+    #[expect(clippy::expect_used, reason = "a storage answers what it was asked: anything else is our own mistake")]
     pub(crate) fn was_prepared(&mut self, segment: SegmentNumber, result: io::Result<ImageWriter>) -> u32 {
         let header = self.preparing.under_way.take().expect("an answer to a preparation");
         assert_eq!(header.number, segment, "answers come in order");

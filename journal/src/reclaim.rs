@@ -63,6 +63,7 @@ impl<S: Storage> Journal<S> {
 
     /// Declares that nothing before `segment` is needed. Frames from now on say so; once one of them is durable the segments go.
     /// Panics if the head would fall, or pass the active segment.
+    #[expect(clippy::expect_used, reason = "a head before there is a log is our own mistake")]
     pub fn set_head(&mut self, segment: SegmentNumber) {
         assert!(segment >= self.head.declared, "the head fell from {} to {segment}", self.head.declared);
         let last = self.segments.back().expect("a head needs a log").number;
@@ -118,7 +119,7 @@ impl<S: Storage> Journal<S> {
             if (mapped && in_use) || read {
                 return;
             }
-            let segment = self.segments.pop_front().expect("there is a front");
+            let Some(segment) = self.segments.pop_front() else { return };
             if let Some(image) = segment.image {
                 self.hot_bytes -= segment.bytes;
                 self.retired.push(image);

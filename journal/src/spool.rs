@@ -12,6 +12,7 @@ use crate::journal::Progress;
 use crate::pause::{Pause, soonest};
 use crate::plant::planted;
 use crate::position::{Epoch, Home, Position, SegmentNumber};
+use crate::size::size;
 use crate::spill::{NoSpill, Spill, Spilled};
 use crate::trouble::{Trouble, Troubles};
 
@@ -218,11 +219,17 @@ impl<P: Spill> Spool<P> {
     }
 
     /// Copies a record's body; it can be read at once. The record counts as live in its segment until it is released.
+    #[expect(
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        reason = "one of two slots, and its segment was just opened"
+    )]
+    #[expect(clippy::cast_possible_truncation, reason = "a body comes in one frame, whose length has 31 bits")]
     pub fn stage(&mut self, record: &Record<'_>, generation: Generation) -> Home {
         let needed = BODY_HEADER + record.body.len();
         let slot = generation as usize;
         // An oversize segment takes one record, so that every body begins in the first of its numbers.
-        let limit = self.config.segment_bytes as usize;
+        let limit = size(self.config.segment_bytes);
         let fits = |open: &Open| open.at < limit && open.at + needed <= open.writer.len();
         if !self.open[slot].as_ref().is_some_and(fits) {
             self.turn_over(slot, needed as u64);
@@ -250,6 +257,7 @@ impl<P: Spill> Spool<P> {
     }
 
     /// A record of a segment is not needed any more; with the last one the segment goes. Panics on one too many.
+    #[expect(clippy::expect_used, reason = "to release more than was staged is our own mistake")]
     pub fn release(&mut self, number: SegmentNumber) {
         let segment = self.segment_mut(number).expect("a record keeps its segment");
         segment.live = segment.live.checked_sub(1).expect("no more releases than records");
@@ -282,7 +290,7 @@ impl<P: Spill> Spool<P> {
     /// Asks for a window that holds the body at `position`; a poll tells when one arrived.
     pub fn fetch(&mut self, position: Position, len: u32) {
         let number = self.number_at(position);
-        let used = self.segment(number).expect("a record keeps its segment").used;
+        let Some(used) = self.segment(number).map(|segment| segment.used) else { return };
         let bounds = (Position(number.0 * self.config.segment_bytes), used);
         let wanted = Wanted { position, len, read_ahead: self.config.read_ahead, unit: UNIT };
         self.cold.fetch(number, bounds, wanted);
@@ -375,11 +383,11 @@ impl<P: Spill> Spool<P> {
     }
 
     fn segment(&self, number: SegmentNumber) -> Option<&SpoolSegment> {
-        self.segments.get(number.0.checked_sub(self.base)? as usize)?.as_ref()
+        self.segments.get(size(number.0.checked_sub(self.base)?))?.as_ref()
     }
 
     fn segment_mut(&mut self, number: SegmentNumber) -> Option<&mut SpoolSegment> {
-        self.segments.get_mut(number.0.checked_sub(self.base)? as usize)?.as_mut()
+        self.segments.get_mut(size(number.0.checked_sub(self.base)?))?.as_mut()
     }
 
     /// Seals the open segment of a generation and opens the next.
@@ -393,18 +401,20 @@ impl<P: Spill> Spool<P> {
         self.segments.push_back(Some(SpoolSegment { bytes, used: 0, image, state: State::Open, live: 0, staged: 0 }));
         let further = bytes / self.config.segment_bytes - 1;
         self.segments.extend((0..further).map(|_| None));
-        self.open[slot] = Some(Open { number, writer, at: 0 });
+        if let Some(open) = self.open.get_mut(slot) {
+            *open = Some(Open { number, writer, at: 0 });
+        }
         self.write_out();
     }
 
     fn close(&mut self, slot: usize) {
-        let Some(open) = self.open[slot].take() else { return };
+        let Some(open) = self.open.get_mut(slot).and_then(Option::take) else { return };
         let Open { number, mut writer, at } = open;
-        let used = at.next_multiple_of(UNIT as usize).min(writer.len());
+        let used = at.next_multiple_of(size(UNIT)).min(writer.len());
         writer.bytes_mut(at, used - at).fill(0);
         writer.publish(used);
         drop(writer);
-        let segment = self.segment_mut(number).expect("an open segment is there");
+        let Some(segment) = self.segment_mut(number) else { return };
         segment.used = used as u64;
         segment.state = State::Sealed;
         self.first_sealed = self.first_sealed.min(number.0);
@@ -444,20 +454,20 @@ impl<P: Spill> Spool<P> {
     }
 
     fn hand_out(&mut self, number: SegmentNumber) {
-        let segment = self.segment_mut(number).expect("a sealed segment");
+        let Some(segment) = self.segment_mut(number) else { return };
+        let Some(image) = segment.image.clone() else { return };
         segment.state = State::Leaving;
         let (bytes, used) = (segment.bytes, segment.used);
-        let image = Arc::clone(segment.image.as_ref().expect("a sealed segment is in memory"));
         self.leaving += 1;
         self.leaving_bytes += bytes;
         self.spilled_bytes += used;
-        self.spill.spill(number, image, used as usize);
+        self.spill.spill(number, image, size(used));
     }
 
     /// The spill's answer for a segment that was handed out.
     fn left(&mut self, number: SegmentNumber, result: io::Result<()>) {
         self.leaving -= 1;
-        let segment = self.segment_mut(number).expect("a segment stays until it is out");
+        let Some(segment) = self.segment_mut(number) else { return };
         let (bytes, used, abandoned) = (segment.bytes, segment.used, segment.state == State::Abandoned);
         if !abandoned {
             segment.state = if result.is_ok() { State::Out } else { State::Sealed };
@@ -489,7 +499,7 @@ impl<P: Spill> Spool<P> {
 
     /// Nothing lives in a segment any more.
     fn free(&mut self, number: SegmentNumber) {
-        let segment = self.segment_mut(number).expect("a segment");
+        let Some(segment) = self.segment_mut(number) else { return };
         let (bytes, used, state, image) = (segment.bytes, segment.used, segment.state, segment.image.take());
         segment.state = State::Abandoned;
         if image.is_some() {
@@ -513,7 +523,9 @@ impl<P: Spill> Spool<P> {
     }
 
     fn forget(&mut self, number: SegmentNumber) {
-        self.segments[(number.0 - self.base) as usize] = None;
+        if let Some(segment) = number.0.checked_sub(self.base).and_then(|index| self.segments.get_mut(size(index))) {
+            *segment = None;
+        }
         while self.segments.front().is_some_and(Option::is_none) {
             self.segments.pop_front();
             self.base += 1;
@@ -527,11 +539,12 @@ impl<P: Spill> Spool<P> {
     }
 
     /// Memory for a segment: one that nobody holds any more, or new.
+    #[expect(clippy::expect_used, reason = "without memory the process cannot go on")]
     fn image(&mut self, bytes: u64) -> ImageWriter {
         let free = |image: &Arc<Image>| Arc::strong_count(image) == 1 && image.len() as u64 == bytes;
         let found = self.pool.iter().position(free).map(|index| self.pool.swap_remove(index));
         let reused = found.and_then(|image| ImageWriter::reuse(image).ok());
-        reused.unwrap_or_else(|| ImageWriter::anonymous(bytes as usize).expect("memory for a spool segment"))
+        reused.unwrap_or_else(|| ImageWriter::anonymous(size(bytes)).expect("memory for a spool segment"))
     }
 }
 

@@ -64,7 +64,7 @@ impl Tail {
         if self.next >= durable {
             return TailStep::CaughtUp;
         }
-        let segment = journal.segment_at(self.next).expect("just found");
+        let Some(segment) = journal.segment_at(self.next) else { return TailStep::CaughtUp };
         let (number, in_memory) = (segment.number, segment.image.clone());
         let cold = in_memory.is_none();
         let extent = match in_memory {
@@ -101,7 +101,9 @@ impl Tail {
     }
 
     fn ask<S: Storage>(&mut self, journal: &mut Journal<S>, start: Position, end: Position) -> TailStep {
-        let number = journal.segment_at(self.next).expect("just found").number;
+        let Some(number) = journal.segment_at(self.next).map(|segment| segment.number) else {
+            return TailStep::CaughtUp;
+        };
         let unit = u64::from(journal.table.block);
         let position = self.next + BODY_HEADER as u64;
         let wanted = Wanted { position, len: self.stretch, read_ahead: self.stretch, unit };

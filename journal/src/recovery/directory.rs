@@ -134,7 +134,7 @@ impl Directory {
     /// The segment that holds `position`.
     pub fn at(&self, position: Position) -> Option<&Found> {
         let after = self.found.partition_point(|found| found.start <= position);
-        let found = &self.found[after.checked_sub(1)?];
+        let found = self.found.get(after.checked_sub(1)?)?;
         (position < found.end()).then_some(found)
     }
 }

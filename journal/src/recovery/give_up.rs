@@ -10,6 +10,7 @@ use crate::image::ImageWriter;
 use crate::position::{Epoch, Position, SegmentNumber};
 use crate::prepare::mixed;
 use crate::recovery::directory::{Directory, Found, LAST_POSITION};
+use crate::size::{len32, size};
 
 /// A part of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,7 +79,8 @@ impl Directory {
 
     /// The number that follows what lies before a place, from the head on.
     fn end_before(&self, place: usize, table: &EpochTable) -> SegmentNumber {
-        let before = self.found[..place].last().filter(|found| found.number >= table.head);
+        let before = place.checked_sub(1).and_then(|place| self.found.get(place));
+        let before = before.filter(|found| found.number >= table.head);
         before.map_or(table.head, |found| SegmentNumber(found.end().0 / table.segment_bytes))
     }
 
@@ -130,7 +132,7 @@ impl Directory {
 
 /// The bytes of a segment without records.
 pub(crate) fn image(found: &Found, table: &EpochTable) -> io::Result<ImageWriter> {
-    let mut writer = ImageWriter::anonymous(found.bytes as usize)?;
+    let mut writer = ImageWriter::anonymous(size(found.bytes))?;
     if let Some(header) = &found.header {
         writer.write(0, &header.encode());
     }
@@ -147,8 +149,8 @@ pub(crate) fn fill(writer: &mut ImageWriter, found: &Found, table: &EpochTable, 
             let (life_end, next_first) = table.break_after(from).unwrap_or((region.to, region.to));
             let to = region.to.min(life_end);
             if to >= from + FRAME_HEADER as u64 {
-                let pad = pad(table.at(from), from, (to - from) as u32);
-                writer.write((from - found.start) as usize, &pad.encode(Seed { key, epoch: pad.epoch }));
+                let pad = pad(table.at(from), from, len32(to - from));
+                writer.write(size(from - found.start), &pad.encode(Seed { key, epoch: pad.epoch }));
             }
             from = next_first.max(to);
         }

@@ -25,6 +25,7 @@ use crate::position::{Epoch, Position, SegmentNumber};
 use crate::prepare::{Preparing, mixed};
 use crate::reclaim::Head;
 use crate::segment::Segment;
+use crate::size::size;
 use crate::stated::Stated;
 use crate::statistics::Statistics;
 use crate::storage::{SegmentFile, Storage, Unreadable};
@@ -135,11 +136,12 @@ impl<S: Storage> Journal<S> {
         let mut end = Position(first.0 - first.0 % self.table.segment_bytes);
         if let (Some(segment), Some((loaded, records))) = (self.segments.back_mut(), visited.last) {
             if first < segment.end() {
-                let found = directory.at(segment.start).expect("it was visited");
-                let header = found.header.expect("the active segment has a header");
+                let header = directory.at(segment.start).and_then(|found| found.header);
+                let lost = || OpenError::NoSegmentHeader(segment.number, self.storage.name(segment.number));
+                let header = header.ok_or_else(lost)?;
                 let mut writer =
                     self.storage.adopt(segment.number, loaded).map_err(OpenError::io("opened to write"))?;
-                let at = (first - segment.start) as usize;
+                let at = size(first - segment.start);
                 writer.publish(at);
                 segment.image = Some(Arc::clone(writer.image()));
                 let seed = segment.seed(self.epoch);
@@ -177,7 +179,7 @@ impl<S: Storage> Recovering<'_, S> {
         let config = self.config;
         let given_up = |found: &Found| config.gives_up(&found.name);
         for (index, found) in live.iter().enumerate() {
-            let ahead = live[index + 1..].iter().find(|next| !tail.loaded.contains_key(&next.number));
+            let ahead = live.iter().skip(index + 1).find(|next| !tail.loaded.contains_key(&next.number));
             let Contents { mut writer, has_holes } = match tail.loaded.remove(&found.number) {
                 Some(contents) => contents,
                 None => load(self.storage, self.config, self.table, found, ahead.copied())?,
@@ -345,7 +347,7 @@ impl<S: Storage> Recovered<S> {
             }
             let name = format!("cut-{}-{}", epoch.0, from);
             let loaded = load(&mut self.storage, &self.config, &self.table, found, None)?.writer;
-            let bytes = loaded.bytes((from - found.start) as usize, (to - from) as usize);
+            let bytes = loaded.bytes(size(from - found.start), size(to - from));
             self.storage.save_aside(&name, bytes).map_err(OpenError::io(format!("saved aside ({name})")))?;
             cut.bytes += bytes.len() as u64;
             cut.names.push(name);
@@ -504,7 +506,7 @@ fn assemble<S: Storage>(
 ) -> Journal<S> {
     Journal {
         storage,
-        epoch: table.newest().expect("a life just began").epoch,
+        epoch: table.newest().map_or(Epoch(0), |life| life.epoch),
         table,
         recovery,
         marks: Watermarks::at(first),

@@ -4,6 +4,7 @@ use crate::epoch::EpochTable;
 use crate::frame::{Entry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Seed, body_crc, u32_at, u64_at};
 use crate::plant::planted;
 use crate::position::{Epoch, Position};
+use crate::size::size;
 
 /// A segment's bytes, and what decides whether a frame in them counts.
 #[derive(Clone, Copy)]
@@ -23,9 +24,11 @@ impl<'a> Scan<'a> {
         Seed { key: self.key, epoch: self.table.at(position) }
     }
 
-    /// Bytes from `from` to `to`.
+    /// Bytes from `from` to `to`; none where these are not of the segment.
     pub fn range(&self, from: Position, to: Position) -> &'a [u8] {
-        &self.bytes[(from - self.start) as usize..(to - self.start) as usize]
+        let (from, to) = (from.0.checked_sub(self.start.0), to.0.checked_sub(self.start.0));
+        let range = from.zip(to).and_then(|(from, to)| self.bytes.get(size(from)..size(to)));
+        range.unwrap_or_default()
     }
 
     /// The valid frame header at `position` (R1).
@@ -38,7 +41,7 @@ impl<'a> Scan<'a> {
 
     /// The valid frame header at `position` in bytes that may end before the frame does: whether they do not.
     pub fn header_cut_at(&self, position: Position, limit: Position) -> Option<(FrameHeader, bool)> {
-        let available = (limit - position) as usize;
+        let available = size(limit - position);
         let header =
             FrameHeader::decode_within(self.range(position, self.end()), position, self.seed(position), available)?;
         Some((header, position + u64::from(header.len) <= self.end()))
@@ -49,7 +52,7 @@ impl<'a> Scan<'a> {
         let limit = limit.min(self.end());
         let mut position = from.align_up(FRAME_ALIGN as u64);
         while position + FRAME_HEADER as u64 <= limit {
-            let offset = (position - self.start) as usize;
+            let offset = size(position - self.start);
             // The position in the header is the cheap sieve: hardly any other eight bytes equal it.
             if u64_at(self.bytes, offset + 8) == position.0
                 && let Some(header) = self.header_at(position)
@@ -83,7 +86,7 @@ impl<'a> Scan<'a> {
         let newest = self.table.newest()?.epoch;
         let mut position = from.align_up(u64::from(self.table.block));
         while position + FRAME_HEADER as u64 <= self.end() {
-            let offset = (position - self.start) as usize;
+            let offset = size(position - self.start);
             let epoch = Epoch(u32_at(self.bytes, offset + 16));
             let seed = Seed { key: self.key, epoch };
             if u64_at(self.bytes, offset + 8) == position.0
@@ -110,7 +113,7 @@ impl<'a> Scan<'a> {
         let directory = self.range(start, header.position + u64::from(header.len));
         let seed = Seed { key: self.key, epoch: header.epoch };
         let good = directory.len() >= MARKER
-            && directory[..MARKER] == seed.marker(header.position)
+            && directory.starts_with(&seed.marker(header.position))
             && seed.check(header.position, directory) == header.directory_crc;
         good.then_some(directory)
     }
@@ -132,7 +135,7 @@ impl<'a> Scan<'a> {
         }
         let end = header.position + u64::from(header.len);
         let Some(directory) = self.directory(header) else { return false };
-        entries(&directory[MARKER..])
+        entries(directory)
             .all(|entry| self.body(header.position, end, &entry).is_some_and(|body| good_body(body, entry.body_crc)))
     }
 }
@@ -167,11 +170,12 @@ pub(crate) fn good_body(body: &[u8], crc: u32) -> bool {
     body.is_empty() || planted("skip-body-crc") || body_crc(body) == crc
 }
 
-/// The entries of a directory whose check holds.
-pub(crate) fn entries<'a>(mut rest: &'a [u8]) -> impl Iterator<Item = Entry<'a>> {
+/// The entries of a directory whose check holds, behind its marker.
+pub(crate) fn entries<'a>(directory: &'a [u8]) -> impl Iterator<Item = Entry<'a>> {
+    let mut rest = directory.get(MARKER..).unwrap_or_default();
     std::iter::from_fn(move || {
         let entry = Entry::decode(rest)?;
-        rest = &rest[entry.encoded_len()..];
+        rest = rest.get(entry.encoded_len()..)?;
         Some(entry)
     })
 }

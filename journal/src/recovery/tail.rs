@@ -39,7 +39,7 @@ pub(crate) fn find<S: Storage>(
     directory: &Directory,
     table: &EpochTable,
 ) -> Result<Tail, OpenError> {
-    let first = table.newest().expect("a table that was written lists a life").first;
+    let first = table.newest().map_or(Position(0), |life| life.first);
     let known = first.max(table.known_durable());
     let mut headers = Headers { durable: known, last_valid: first, heads: Vec::new() };
     let mut loaded = BTreeMap::new();

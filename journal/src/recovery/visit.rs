@@ -6,6 +6,7 @@ use crate::recovery::give_up::Region;
 use crate::recovery::report::Hit;
 use crate::recovery::scan::{Scan, entries, good_body};
 use crate::recovery::{DamageKind, Recovery};
+use crate::size::len32;
 
 /// More than one damage hits: a medium's worst unit of loss is far smaller.
 const MUCH: usize = 64 << 10;
@@ -93,7 +94,7 @@ impl Walk<'_, '_> {
         let remains = Remains { frame: header.position, end };
         match self.scan.directory(header) {
             Some(directory) => {
-                for entry in entries(&directory[MARKER..]) {
+                for entry in entries(directory) {
                     self.record(remains, &entry);
                     self.ordinal += 1;
                 }
@@ -181,7 +182,7 @@ impl Walk<'_, '_> {
             let seed = self.scan.seed(start);
             let Some(header) = BodyHeader::decode(self.scan.range(start, directory), start, seed) else { break };
             let body = start + BODY_HEADER as u64;
-            if good.binary_search(&((body - remains.frame) as u32)).is_err() {
+            if good.binary_search(&len32(body - remains.frame)).is_err() {
                 named = true;
                 let found = self.scan.range(body, directory.min(body + u64::from(header.len)));
                 let hit = Hit { sequence: Some(header.sequence), meta: &[], body: found };

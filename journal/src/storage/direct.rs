@@ -10,6 +10,7 @@ use rustix::io::{Errno, ReadWriteFlags, pread, pwrite, pwritev2};
 
 use crate::image::ImageWriter;
 use crate::plant::planted;
+use crate::size::size;
 use crate::storage::files::FILE_MODE;
 
 /// Bytes of one read or one write of zeros.
@@ -82,17 +83,17 @@ fn write_whole(
         }
     }
     // Why it does not go on the rest may tell: a full disk, as a rule.
-    write(&bytes[written..], offset + written as u64)?;
+    write(bytes.get(written..).unwrap_or_default(), offset + written as u64)?;
     Err(Errno::IO)
 }
 
 /// Writes zeros over the whole of a file of `bytes` bytes.
 pub(crate) fn zero(file: &File, bytes: u64) -> io::Result<()> {
-    let zeros = ImageWriter::anonymous(CHUNK.min(bytes as usize))?;
+    let zeros = ImageWriter::anonymous(CHUNK.min(size(bytes)))?;
     let mut offset = 0;
     while offset < bytes {
         let len = (bytes - offset).min(zeros.len() as u64);
-        write_all(file, zeros.bytes(0, len as usize), offset)?;
+        write_all(file, zeros.bytes(0, size(len)), offset)?;
         offset += len;
     }
     Ok(())

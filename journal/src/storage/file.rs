@@ -17,6 +17,7 @@ use crate::image::{Image, ImageWriter};
 use crate::lock::{DirectoryLock, refusal};
 use crate::plant::planted;
 use crate::position::SegmentNumber;
+use crate::size::size;
 use crate::storage::descriptors::OpenFiles;
 use crate::storage::files::{Files, Leaving, SpareFiles};
 use crate::storage::worker::{Lane, Waker, Worker, Workers};
@@ -159,7 +160,7 @@ impl FileStorage {
 
     fn image(&mut self, bytes: u64) -> io::Result<ImageWriter> {
         let found = self.pool.iter().position(|image| image.len() as u64 == bytes);
-        found.map_or_else(|| ImageWriter::anonymous(bytes as usize), |index| Ok(self.pool.swap_remove(index)))
+        found.map_or_else(|| ImageWriter::anonymous(size(bytes)), |index| Ok(self.pool.swap_remove(index)))
     }
 }
 
@@ -251,6 +252,7 @@ impl Storage for FileStorage {
         self.pass_on();
     }
 
+    #[expect(clippy::expect_used, reason = "a file that is written stays open from its preparation on")]
     fn submit(&mut self, write: Write) {
         self.open.written_before(write.segment);
         let file = self.open.get(write.segment).expect("a prepared segment's file is open");
@@ -345,7 +347,9 @@ impl Storage for FileStorage {
 
     fn load(&mut self, segment: SegmentNumber, bytes: u64, ahead: Option<(SegmentNumber, u64)>) -> io::Result<Loaded> {
         let (loaded, file) = match self.ahead.take() {
-            Some((under_way, thread)) if under_way == segment => thread.join().expect("a reader does not panic")?,
+            Some((under_way, thread)) if under_way == segment => {
+                thread.join().map_err(|_| io::Error::other("the reader ended"))??
+            }
             other => {
                 self.ahead = other;
                 let image = self.image(bytes)?;

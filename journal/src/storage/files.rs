@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::config::Medium;
 use crate::image::ImageWriter;
 use crate::position::SegmentNumber;
+use crate::size::size;
 use crate::storage::{Prepare, direct, mapped};
 
 /// A small file until it has its name.
@@ -166,7 +167,7 @@ impl SpareFiles {
         let mut image = match files.medium {
             Medium::Direct => {
                 let reused = prepare.image.and_then(|image| ImageWriter::reuse(image).ok());
-                reused.map_or_else(|| ImageWriter::anonymous(bytes as usize), Ok)?
+                reused.map_or_else(|| ImageWriter::anonymous(size(bytes)), Ok)?
             }
             Medium::Mapped => mapped::map(&file)?,
         };
@@ -229,7 +230,7 @@ impl SpareFiles {
         let next = self.next;
         let old = files.segment(segment);
         let bytes = std::fs::metadata(&old)?.len();
-        let spares = self.spares.as_mut().expect("just looked");
+        let spares = self.spares.get_or_insert_default();
         if spares.len() < SPARES {
             let spare = files.directory.join(format!("spare-{next}"));
             std::fs::rename(&old, &spare)?;
@@ -248,8 +249,7 @@ impl SpareFiles {
     }
 
     fn take(&mut self, files: &Files, bytes: u64) -> io::Result<Option<PathBuf>> {
-        self.look(files)?;
-        let spares = self.spares.as_mut().expect("just looked");
+        let spares = self.look(files)?;
         let found = spares.iter().position(|(_, spare)| *spare == bytes);
         Ok(found.map(|index| spares.swap_remove(index).0))
     }
@@ -268,10 +268,15 @@ impl SpareFiles {
     }
 
     /// Finds the spare files of earlier lives, and removes what was not finished then.
-    fn look(&mut self, files: &Files) -> io::Result<()> {
-        if self.spares.is_some() {
-            return Ok(());
-        }
+    fn look(&mut self, files: &Files) -> io::Result<&mut Vec<(PathBuf, u64)>> {
+        let found = match self.spares.take() {
+            Some(known) => known,
+            None => self.find(files)?,
+        };
+        Ok(self.spares.insert(found))
+    }
+
+    fn find(&mut self, files: &Files) -> io::Result<Vec<(PathBuf, u64)>> {
         let mut spares = Vec::new();
         for name in files.names()? {
             let path = files.directory.join(&name);
@@ -285,8 +290,7 @@ impl SpareFiles {
         for (path, _) in spares.drain(SPARES.min(spares.len())..) {
             std::fs::remove_file(path)?;
         }
-        self.spares = Some(spares);
-        Ok(())
+        Ok(spares)
     }
 }
 

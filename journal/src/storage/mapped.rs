@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::image::ImageWriter;
+use crate::size::size;
 use crate::storage::files::FILE_MODE;
 
 /// Opens a segment file through the page cache, as its mapping is.
@@ -16,5 +17,5 @@ pub(crate) fn open(path: &Path, create: bool, write: bool) -> io::Result<File> {
 /// The whole file as memory.
 pub(crate) fn map(file: &File) -> io::Result<ImageWriter> {
     let bytes = file.metadata()?.len();
-    ImageWriter::mapped(file, bytes as usize)
+    ImageWriter::mapped(file, size(bytes))
 }
