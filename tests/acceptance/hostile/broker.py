@@ -112,6 +112,15 @@ class Broker:
     def must_start(self):
         check(self.start() is not None, f"does not start: {self.text()[-600:]}")
 
+    def fill(self, name, count, body, chunk=500):
+        """Starts, and takes so many messages for a queue from a connection, which stays open."""
+        if self.process is None:
+            self.must_start()
+        connection = Connection(self.port)
+        connection.produce(name)
+        connection.fill_queue(name, count, body, chunk=chunk)
+        return connection
+
     def text(self):
         with open(self.log, errors="replace") as log:
             return re.sub(r"\x1b\[[0-9;]*m", "", log.read())

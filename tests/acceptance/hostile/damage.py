@@ -12,11 +12,8 @@ def name_of_a_queue(size):
     count = 2000 if size == "whole" else 300
     with Folder() as folder:
         broker = Broker(folder)
-        broker.must_start()
         for name in ("IMPORTANT.ORDERS", "OTHER"):
-            connection = Connection(broker.port)
-            connection.produce(name)
-            connection.fill_queue(name, count, content(name))
+            broker.fill(name, count, content(name))
         broker.stop()
         segment = f"{broker.data}/{broker.segments()[0]}"
         with open(segment, "rb") as file:
@@ -40,10 +37,7 @@ def last_group(size):
     chance = random.Random(5)
     with Folder() as folder:
         broker = Broker(folder)
-        broker.must_start()
-        connection = Connection(broker.port)
-        connection.produce("LAST")
-        connection.fill_queue("LAST", 20000, b"L" * 1000, chunk=20000)
+        broker.fill("LAST", 20000, b"L" * 1000, chunk=20000)
         broker.stop()
         segment = f"{broker.data}/{broker.segments()[0]}"
         with open(segment, "rb") as file:
@@ -68,11 +62,7 @@ def cold_bodies(size):
     for storage, io in drivers:
         with Folder() as folder:
             broker = Broker(folder, SMALL_SEGMENTS, ["--storage", storage, "--io", io])
-            broker.must_start()
-            connection = Connection(broker.port)
-            connection.produce("ROT")
-            connection.fill_queue("ROT", count, content("r", 1000), chunk=100)
-            connection.close()
+            broker.fill("ROT", count, content("r", 1000), chunk=100).close()
             flipped = flip_bodies(broker, broker.segments()[:-4][:15], 8)
             taken = drain(broker.port, "ROT", quiet=3, prefetch=1000)
             altered = sum(got.content != content("r", 1000) for got in taken)

@@ -99,10 +99,7 @@ def start_on_a_small_budget(size):
     for lowered in (True, False) if size == "whole" else (False,):
         with Folder(1300) as folder:
             broker = Broker(folder)
-            broker.must_start()
-            connection = Connection(broker.port)
-            connection.produce("S")
-            connection.fill_queue("S", 11000, b"m" * 16384, chunk=50)
+            broker.fill("S", 11000, b"m" * 16384, chunk=50)
             broker.stop()
             if lowered:
                 broker = Broker(folder, f"[journal]\ndisk_budget_bytes = {300 << 20}\n")
@@ -119,11 +116,7 @@ def unreadable_for_a_while(size):
     count, bytes_each, settings = (60000, 10000, "") if size == "whole" else (8000, 1000, SMALL_SEGMENTS)
     with Folder() as folder:
         broker = Broker(folder, settings)
-        broker.must_start()
-        connection = Connection(broker.port)
-        connection.produce("COLD")
-        connection.fill_queue("COLD", count, content("cold", bytes_each), chunk=200)
-        connection.close()
+        broker.fill("COLD", count, content("cold", bytes_each), chunk=200).close()
         broker.stop()
         broker.must_start()
         with FailingReads(broker):
@@ -145,10 +138,7 @@ def no_descriptors(size):
     for io in ("epoll", "uring") if size == "whole" else ("epoll",):
         with Folder() as folder:
             broker = Broker(folder, SMALL_SEGMENTS, ["--io", io], before=["prlimit", f"--nofile={limit}:{limit}"])
-            broker.must_start()
-            connection = Connection(broker.port)
-            connection.produce("COLD")
-            connection.fill_queue("COLD", count, content("cold", 1000), chunk=200)
+            connection = broker.fill("COLD", count, content("cold", 1000), chunk=200)
             idle = strangers(broker.port, limit + 50)
             taken = drain_with(connection, "COLD", count)
             broker.must_live()
