@@ -316,7 +316,10 @@ impl Broker {
             return;
         }
         let queue = state.queue();
-        let delivered = damaged || message.has(flag::OFFERED) || queue.allowance.may_have_covered(sequence);
+        let delivered = damaged
+            || planted("over-marked")
+            || message.has(flag::OFFERED)
+            || queue.allowance.may_have_covered(sequence);
         if delivered && !planted("under-marked") {
             message.redeliveries = message.redeliveries.max(1);
         }

@@ -48,10 +48,23 @@ pub struct SeedPlan {
     pub ends_of_segments: u64,
     /// Percent of crashes that are power cuts.
     pub power_cuts: u64,
+    /// Who listens to the last queue before all are drained.
+    pub listener: Listener,
     /// Everybody.
     pub clients: Vec<ClientPlan>,
     /// Nanoseconds that a step of a thread takes, typically.
     pub step_nanos: u64,
+}
+
+/// Who listens to a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Listener {
+    /// Who likes.
+    Everybody,
+    /// Consumers with a prefetch of one.
+    Slow,
+    /// None.
+    Nobody,
 }
 
 /// A message that the window let out, answers, and what frames add.
@@ -94,6 +107,7 @@ impl SeedPlan {
             sudden_ends: 20,
             ends_of_segments: 0,
             power_cuts: 65,
+            listener: Listener::Everybody,
             clients,
             step_nanos: *random.pick(&[2 * MICRO, 20 * MICRO, 100 * MICRO]),
         };
@@ -106,12 +120,23 @@ impl SeedPlan {
 
 impl SeedPlan {
     /// Reads fail now and then, and on small disks preparations: from draws that shift no others.
+    /// The queue that few listen to, or none.
+    pub fn unheard() -> Place {
+        Place::queue("queue.c")
+    }
+
     fn draw_failures(&mut self, mut random: Random) {
         if random.one_in(4) {
             self.disk.failing_reads = *random.pick(&[2, 5, 20]);
         }
         if self.rot > 0 && self.theme != Theme::Rot {
             (self.rot, self.rot_while_running) = (random.within(0..4), random.within(0..4));
+        }
+        if !self.scarce && random.one_in(6) {
+            self.listener = *random.pick(&[Listener::Nobody, Listener::Slow]);
+            for client in &mut self.clients {
+                client.unheard = Some((SeedPlan::unheard(), self.listener));
+            }
         }
         if self.scarce && random.one_in(3) {
             self.disk.failing_preparations = *random.pick(&[2, 5]);
@@ -215,6 +240,8 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         deep: false,
         gives_up: 150,
         hoards: 40,
+        unheard: None,
+        odd: *random.pick(&[0, 0, 5, 30]),
         drain: false,
     }
 }

@@ -4,7 +4,7 @@ use crate::client::{Client, Surroundings};
 use crate::disk::{Crash, Disk, Target};
 use crate::ledger::{Ledger, Place};
 use crate::network::Network;
-use crate::plan::{SeedPlan, drainer};
+use crate::plan::{Listener, SeedPlan, drainer};
 use crate::process::Process;
 use crate::random::Random;
 use crate::schedule::{Happening, MICRO, MILLI, SECOND, Schedule};
@@ -18,6 +18,9 @@ const SPARE_SEGMENTS: u64 = 8;
 
 /// Nanoseconds after which a read or a preparation that has failed is tried again, at the longest.
 const LONGEST_PAUSE: u64 = 5 * SECOND;
+
+/// Messages of one turn that may be marked because the power goes before their queue's allowance is drawn in.
+const MARKS_OF_A_TURN: u64 = 32;
 
 /// Queues that one send goes to at most.
 const PLACES: u64 = 2;
@@ -48,6 +51,7 @@ struct World {
     clients: Vec<Client>,
     ledger: Ledger,
     temporaries: Vec<Place>,
+    graves: Vec<Place>,
     numbers: u64,
     calm: bool,
     /// Something has rotted.
@@ -110,6 +114,7 @@ impl World {
             ledger: Ledger::new(plan.scarce, plan.sizes),
             plan,
             temporaries: Vec::new(),
+            graves: Vec::new(),
             numbers: 0,
             calm: false,
             damaged: false,
@@ -312,6 +317,7 @@ impl World {
             network: &self.network,
             schedule: &self.schedule,
             temporaries: &mut self.temporaries,
+            graves: &mut self.graves,
             numbers: &mut self.numbers,
             scarce: self.plan.scarce,
             calm: self.calm,
@@ -331,6 +337,13 @@ impl World {
             self.add_drainer();
         }
         self.run_until_quiet("work");
+        if self.network.bury_the_dead() {
+            // What they had comes back.
+            self.run_until_quiet("work after deaths");
+        }
+        for client in &self.clients {
+            client.check_at_rest(&self.ledger);
+        }
         let shed = self.process.as_ref().map_or(0, |process| process.broker().broker().shed_deliveries());
         if shed == 0 {
             self.ledger.check_topics();
@@ -365,9 +378,27 @@ impl World {
         self.add_drainer();
         self.run_until_quiet("draining");
         self.ledger.check_drained();
+        self.check_marks();
         self.ledger.draining = None;
         self.leave();
         self.check_log();
+    }
+
+    /// What nobody has had is not marked as delivered but for a few messages at each crash (R15).
+    fn check_marks(&self) {
+        if self.damaged || self.drains > 1 {
+            return;
+        }
+        let place = SeedPlan::unheard();
+        let of_a_crash = 2 * self.plan.broker.allowance_chunk as u64 + MARKS_OF_A_TURN;
+        let most = match self.plan.listener {
+            Listener::Nobody => 0,
+            // What was sent to a consumer that was gone counts, too.
+            Listener::Slow => self.crashes * of_a_crash + self.ledger.listeners(&place),
+            Listener::Everybody => return,
+        };
+        let marked = self.ledger.overmarked(&place);
+        assert!(marked <= most, "R15: {marked} messages that nobody has had are marked as delivered, {most} may be");
     }
 
     fn run_until_quiet(&mut self, what: &str) {

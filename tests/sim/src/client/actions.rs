@@ -4,7 +4,9 @@ use super::consumer::{Consumer, Mode};
 use super::producer::Producer;
 use super::protocol::{self, Member, Sending};
 use super::{Asked, Certainty, Client, Stage, Surroundings};
-use crate::ledger::{Place, correlation};
+use crate::ledger::{Ledger, Place, correlation};
+use crate::plan::Listener;
+use postrider_wire::openwire::schema::consumer_info;
 
 /// Requests that a client has under way at most.
 const REQUESTS: usize = 12;
@@ -99,6 +101,23 @@ impl Client {
                 && self.certainties.is_empty())
     }
 
+    /// Nothing is under way any more, and nothing is missing.
+    pub fn check_at_rest(&self, ledger: &Ledger) {
+        for producer in self.producers.values().filter(|_| self.stage == Stage::Up && !self.loose_credit) {
+            let used = producer.credit_used;
+            assert!(
+                used <= 0,
+                "R58: producer {} of client {} lacks {used} bytes of its window",
+                producer.number,
+                self.index
+            );
+        }
+        let foreign = self.consumers.values().filter(|consumer| consumer.foreign && consumer.prefetch > 0);
+        for consumer in foreign.filter(|consumer| consumer.is_open && !consumer.is_held) {
+            ledger.check_foreign(&consumer.place, &self.connection_id);
+        }
+    }
+
     /// As the Java client does: hears of all temporary destinations.
     pub(super) fn watch_temporaries(&mut self, around: &mut Surroundings<'_>) {
         if self.plan.extras {
@@ -173,6 +192,11 @@ impl Client {
         let prefetch =
             if place.is_topic() || self.plan.deep { 1_000 } else { *self.random.pick(&[1, 2, 5, 20, 100, 1_000, 0]) };
         let prefetch = if prefetch == 0 && !self.plan.extras { 1 } else { prefetch };
+        let prefetch = match &self.plan.unheard {
+            Some((queue, Listener::Nobody)) if place.takes(queue) => return,
+            Some((queue, _)) if place.takes(queue) => 1,
+            _ => prefetch,
+        };
         let modes = [Mode::Client, Mode::Individual, Mode::Auto, Mode::Auto];
         let mode = *self.random.pick(if self.plan.hoards > 50 { &modes[..1] } else { &modes });
         self.add_consumer(session, place, mode, prefetch, around);
@@ -190,14 +214,17 @@ impl Client {
         let member = (session, self.next_member);
         self.next_member += 1;
         let number = around.number();
+        *around.ledger.listeners.entry(place.clone()).or_default() += 1;
         if place.is_topic() {
             around.ledger.subscriptions.open(number, place.clone());
         }
         self.say(around, || {
             format!("opens consumer {member:?} (number {number}) of {} prefetch {prefetch} {mode:?}", place.name)
         });
+        let foreign = !place.is_topic() && !self.plan.drain && self.random.percent(self.plan.odd);
         let info = protocol::open_consumer(&self.connection_id, member, &place, prefetch as i32);
-        self.consumers.insert(member, Consumer::new(number, place, mode, prefetch));
+        let info = info.with(consumer_info::NO_LOCAL, foreign);
+        self.consumers.insert(member, Consumer { foreign, ..Consumer::new(number, place, mode, prefetch) });
         self.ask(info, Asked::Consumer(member), around);
     }
 
@@ -272,6 +299,9 @@ impl Client {
     fn target(&mut self, member: Member, around: &Surroundings<'_>) -> Place {
         if let Some(place) = self.producers[&member].place.clone() {
             return place;
+        }
+        if !around.graves.is_empty() && self.random.percent(self.plan.odd) {
+            return self.random.pick(around.graves).clone();
         }
         if !around.temporaries.is_empty() && self.random.one_in(6) {
             return self.random.pick(around.temporaries).clone();
@@ -363,6 +393,9 @@ impl Client {
         }
         let member = *self.random.pick(&open);
         let prefetch = *self.random.pick(&[1u32, 3, 10, 50]);
+        if self.plan.unheard.as_ref().is_some_and(|(queue, _)| self.consumers[&member].place.takes(queue)) {
+            return;
+        }
         let consumer = self.consumers.get_mut(&member).expect("one of those listed");
         consumer.prefetch = prefetch;
         consumer.allowed = consumer.allowed.max(prefetch);
@@ -398,6 +431,7 @@ impl Client {
             }
             self.temporaries.retain(|other| *other != place);
             around.temporaries.retain(|other| *other != place);
+            around.graves.push(place.clone());
             return self.ask(protocol::temporary(&self.connection_id, &place, 1), Asked::Deletion, around);
         }
         let place = Place { kind: 102, name: format!("{}:{}", self.connection_id, self.next_member) };

@@ -54,6 +54,10 @@ pub struct Consumer {
     /// The last pull found nothing.
     pub found_empty: bool,
     pub is_open: bool,
+    /// It does not want what its own connection sends.
+    pub foreign: bool,
+    /// It has counted more as delivered than it has seen.
+    pub has_boasted: bool,
     /// A restored consumer whose real prefetch has not been told yet.
     pub is_held: bool,
     /// Topics: deliveries not acknowledged yet.
@@ -79,6 +83,8 @@ impl Consumer {
             pull_waits: None,
             found_empty: false,
             is_open: false,
+            foreign: false,
+            has_boasted: false,
             is_held: false,
             unacknowledged: 0,
             last_message: None,
@@ -160,13 +166,14 @@ impl Consumer {
         )
     }
 
-    /// Closes in order; `last` as the client says it.
+    /// Closes in order; `last` as the client says it: of what came before it, here or at another consumer, all was delivered.
     pub fn close(&mut self, last: i64, ledger: &mut Ledger) {
         ledger.subscriptions.close(self.number);
         let upto =
             if last > 0 { self.in_flight.iter().position(|message| message.sequence as i64 == last) } else { None };
         for (position, message) in self.in_flight.drain(..).enumerate() {
-            ledger.returned(message.id, &message.place, self.number, upto.is_some_and(|upto| position <= upto));
+            let delivered = upto.map_or(message.sequence as i64 <= last, |upto| position <= upto);
+            ledger.returned(message.id, &message.place, self.number, delivered);
         }
     }
 }

@@ -17,6 +17,7 @@ use postrider_wire::openwire::{FrameSplitter, Offer, Settings, Structure, WireFo
 
 use crate::ledger::{Ledger, MessageId, Place, Send};
 use crate::network::{Arrival, LinkId, Network};
+use crate::plan::Listener;
 use crate::random::Random;
 use crate::schedule::{Happening, MILLI, SECOND, Schedule};
 use consumer::Consumer;
@@ -64,6 +65,11 @@ pub struct ClientPlan {
     pub gives_up: u64,
     /// Percent of the times when it could acknowledge and leaves that for later.
     pub hoards: u64,
+    /// A queue that it listens to with a prefetch of one, or not at all.
+    pub unheard: Option<(Place, Listener)>,
+    /// Percent of the times when it does what no usual client does: counts what it has not seen as delivered, wants nothing of its own,
+    /// sends to temporary queues that are gone.
+    pub odd: u64,
     /// It takes all that is in its places, and sends nothing.
     pub drain: bool,
 }
@@ -78,6 +84,8 @@ pub struct Surroundings<'a> {
     pub schedule: &'a Schedule,
     /// Temporary queues that exist, for all to send to.
     pub temporaries: &'a mut Vec<Place>,
+    /// Those that have gone.
+    pub graves: &'a mut Vec<Place>,
     /// Numbers for consumers and producers, never used twice.
     pub numbers: &'a mut u64,
     /// Sends may fail for want of room.

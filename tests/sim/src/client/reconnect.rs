@@ -112,6 +112,8 @@ impl Client {
             // Nothing flows until the client has sorted out its buffers.
             self.ask(protocol::open_consumer(&id, member, &place, 0), Asked::Consumer(member), around);
             let number = around.number();
+            *around.ledger.listeners.entry(place.clone()).or_default() += 1;
+            self.consumers.get_mut(&member).expect("just listed").foreign = false;
             let consumer = self.consumers.get_mut(&member).expect("just listed");
             consumer.restored(number);
             if place.is_topic() {

@@ -96,18 +96,16 @@ impl Client {
     fn acknowledge_delivered(&mut self, member: Member, around: &mut Surroundings<'_>) {
         let consumer = self.consumers.get_mut(&member).expect("an own consumer");
         let Some(last) = consumer.in_flight.iter().rev().find(|message| message.given) else { return };
-        let count = consumer.given_since;
+        let boasts = !consumer.has_boasted && consumer.allowed > 0 && self.random.percent(self.plan.odd);
+        // Whatever a client counts, it lifts its prefetch by what it has at most.
+        let beyond = consumer.allowed + consumer.extension;
+        let count = if boasts { i32::MAX } else { consumer.given_since as i32 };
         let id = protocol::consumer(&self.connection_id, member);
         let first = consumer.in_flight.front().map(|message| message.message_id.clone());
-        let ack = protocol::acknowledge(
-            id,
-            &last.wire,
-            acknowledge::DELIVERED,
-            first,
-            Some(last.message_id.clone()),
-            count as i32,
-        );
-        consumer.extension += count;
+        let ack =
+            protocol::acknowledge(id, &last.wire, acknowledge::DELIVERED, first, Some(last.message_id.clone()), count);
+        consumer.extension += if boasts { beyond } else { consumer.given_since };
+        consumer.has_boasted |= boasts;
         consumer.given_since = 0;
         self.tell(ack, around);
     }

@@ -128,6 +128,8 @@ pub struct Ledger {
     sizes: Sizes,
     /// Sequences by producer, place, whether they may be out of order, and number within the producer.
     orders: BTreeMap<(u64, Place, bool), BTreeMap<i64, u64>>,
+    /// Consumers of each place, ever.
+    pub listeners: BTreeMap<Place, u64>,
     /// Plain topic consumers.
     pub subscriptions: Subscriptions,
     /// What rot may have taken.
@@ -343,6 +345,29 @@ impl Ledger {
             }
         }
         assert!(missing.is_empty(), "lost: {} messages, {:?}", missing.len(), &missing[..missing.len().min(20)]);
+    }
+
+    /// A consumer that wants nothing of its own connection waits at this queue: whatever others have sent there has been served.
+    pub fn check_foreign(&self, place: &Place, connection: &str) {
+        let own = self.rotten.producers_of(connection);
+        let foreign = self.messages.iter().filter(|(id, message)| {
+            message.send == Send::Certain && !own.contains(&message.producer) && !self.rotten.has_taken(**id)
+        });
+        let waits = |part: &&Part| part.place == *place && part.is_owed() && part.waits();
+        let missed: Vec<_> =
+            foreign.filter(|(_, message)| message.parts.iter().any(|part| waits(&part))).map(|(id, _)| *id).collect();
+        assert!(missed.is_empty(), "R42: {} messages of others wait at {place:?}: {:?}", missed.len(), missed.first());
+    }
+
+    /// Consumers that a place has had.
+    pub fn listeners(&self, place: &Place) -> u64 {
+        self.listeners.iter().filter(|(of, _)| of.takes(place)).map(|(_, count)| count).sum()
+    }
+
+    /// Messages of a queue that no client had had before it was drained, and that were marked as delivered all the same.
+    pub fn overmarked(&self, place: &Place) -> u64 {
+        let parts = self.messages.values().flat_map(|message| &message.parts);
+        parts.filter(|part| part.place == *place && part.was_overmarked()).count() as u64
     }
 
     /// All topic consumers have read what there is.

@@ -40,6 +40,7 @@ pub struct Part {
     seen: bool,
     /// It was in memory when the process ended.
     forgiven: bool,
+    overmarked: bool,
     /// Sent twice, which only leaves a mark in queues that last.
     sent_again: bool,
 }
@@ -57,6 +58,7 @@ impl Part {
             required: 0,
             seen: false,
             forgiven: false,
+            overmarked: false,
             sent_again: false,
         }
     }
@@ -95,6 +97,7 @@ impl Part {
             delivery.redeliveries,
             self.required
         );
+        self.overmarked |= self.deliveries == 0 && !there && delivery.redeliveries > 0;
         self.deliveries += 1;
         self.holder = Some(delivery.consumer);
         self.last_counter = delivery.redeliveries;
@@ -159,6 +162,16 @@ impl Part {
     pub fn is_owed(&self) -> bool {
         // A temporary queue goes with its connection, whenever the broker notices that.
         self.state == State::Stored && !self.forgiven && !self.place.is_temporary()
+    }
+
+    /// Its first delivery was marked as a further one.
+    pub fn was_overmarked(&self) -> bool {
+        self.overmarked
+    }
+
+    /// Nobody has it, and it has not been given up.
+    pub fn waits(&self) -> bool {
+        self.holder.is_none() && !self.poisoned
     }
 
     pub fn may_be_stored(&self) -> bool {

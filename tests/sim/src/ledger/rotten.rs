@@ -51,6 +51,11 @@ impl Rotten {
         self.producers.contains(&producer)
     }
 
+    /// All producers of a connection.
+    pub fn producers_of(&self, connection: &str) -> BTreeSet<u64> {
+        self.names.iter().filter(|((of, ..), _)| of == connection).map(|(_, number)| *number).collect()
+    }
+
     /// What queues are called whose names are lost.
     pub fn queues(&self) -> impl Iterator<Item = Place> {
         self.queues.keys().cloned()

@@ -266,16 +266,17 @@ impl Network {
             .sum()
     }
 
-    /// Lines that had died, and whose clients are gone, are reset at last.
-    pub fn bury_the_dead(&self) {
+    /// Lines that had died, and whose clients are gone, are reset at last. Whether there were any.
+    pub fn bury_the_dead(&self) -> bool {
         let mut state = self.state.borrow_mut();
         let dead: Vec<LinkId> = state.links.iter().filter(|(_, link)| link.dead).map(|(id, _)| *id).collect();
-        for id in dead {
-            let link = state.links.get_mut(&id).expect("just listed");
+        for id in &dead {
+            let link = state.links.get_mut(id).expect("just listed");
             (link.dead, link.reset) = (false, true);
             let delay = state.delay();
-            self.schedule.after(delay, Happening::Network(id));
+            self.schedule.after(delay, Happening::Network(*id));
         }
+        !dead.is_empty()
     }
 
     fn waker(&self, shard: usize) -> Waker {
