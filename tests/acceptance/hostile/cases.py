@@ -15,6 +15,10 @@ from verdict import Harmed, Known, Red, Told, demand, judge, judge_life
 
 PATIENCE = 30
 """Seconds until a message that is due counts as missing."""
+AGAIN = 0.25
+"""Part of the cases that start once more in the end."""
+ADDRESS_IN_USE = 4
+"""Exit code where something else listens at a port: another one is taken."""
 REMEDIES = ("give up", "give up", "put back", "truncate")
 
 
@@ -55,8 +59,21 @@ class Case:
             self.take(queue)
         self.take_recovered()
         self.end("orderly")
+        if self.chance.random() < AGAIN:
+            self.start_again()
         unproven = self.scene.ending == "killed" and not self.runs
         return judge(self.known, Harmed(self.scene.log, self.spans), Told(self.text), self.taken, unproven)
+
+    def start_again(self):
+        """Whatever it was, it is over: a further start is not refused, and everything was taken."""
+        refusals, taken = self.refusals, len(self.taken)
+        self.start()
+        demand(self.refusals == refusals, "refusal", "the start after all that")
+        for queue in QUEUES:
+            self.take(queue)
+        back = {got.id for got in self.taken[taken:]} - self.known.marks
+        demand(not back or self.waits, "invented", f"{len(back)} are back, {sorted(back)[:3]}")
+        self.end("orderly")
 
     def serve(self, folder):
         arguments = ["--cores", "1", "--io", self.io, "--storage", self.storage]
@@ -91,6 +108,9 @@ class Case:
             if self.broker.start(more=more) is not None:
                 return
             text, code = self.broker.text(), self.broker.process.poll()
+            if code == ADDRESS_IN_USE:
+                self.text += text
+                continue
             demand(code == 3 and "panicked" not in text, "abort", f"a start ends with {code}: {text[-600:]}")
             demand(state(self.data) == before, "refusal", f"a refused start changed the directory: {text[-400:]}")
             self.refusals += 1

@@ -110,6 +110,7 @@ def judge(known, harmed, told, taken, unproven):
     there = {got.id for got in taken}
     for identity in sorted(known.expected() - there):
         judge_lost(identity, harmed, told, unproven)
+    demand(harmed.spans or "damaged in" not in told.text, "lie", f"nothing is damaged; log: {told.lines[:3]}")
     back = there & known.over
     demand(not back or told.lines, "silent", f"{len(back)} acknowledged messages are back, and the log says nothing")
     return len(known.expected() - there)
