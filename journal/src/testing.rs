@@ -417,6 +417,22 @@ impl Storage for FakeStorage {
     }
 }
 
+thread_local!(static STEPS_LEFT: std::cell::Cell<Option<u32>> = const { std::cell::Cell::new(None) });
+
+/// Of this thread's operations on the files of a directory all fail after so many, as if the process had ended; none: no more.
+pub fn cut_after(operations: Option<u32>) {
+    STEPS_LEFT.set(operations);
+}
+
+pub(crate) fn step() -> io::Result<()> {
+    match STEPS_LEFT.get() {
+        Some(0) => return Err(io::Error::other("the process has ended")),
+        Some(left) => STEPS_LEFT.set(Some(left - 1)),
+        None => {}
+    }
+    Ok(())
+}
+
 fn sectors(write: &Write) -> std::ops::Range<usize> {
     write.start / SECTOR..write.end / SECTOR
 }

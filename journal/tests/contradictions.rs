@@ -230,6 +230,22 @@ fn a_missing_file() {
 }
 
 #[test]
+fn the_front_missing_after_a_kill() {
+    // The table's head is the start's, and what lay before the front was given back meanwhile.
+    let mut log = log();
+    log.write(400);
+    log.journal.set_head(SegmentNumber(2));
+    (0..3).for_each(|_| write_group(&mut log.journal));
+    assert_eq!(log.journal.front(), Some(SegmentNumber(2)));
+    let lost: Vec<u64> = (0..3).flat_map(|number| log.in_segment(SegmentNumber(number))).collect();
+    let count = log.homes.len();
+    let mut storage = killed(log.journal);
+    storage.take_away(SegmentNumber(2));
+    let storage = refused(storage, SegmentNumber(2));
+    assert_eq!(given_up(storage, SegmentNumber(2)).0, all_but(count, &lost));
+}
+
+#[test]
 fn several_missing_files_are_each_replaced_by_one_of_the_usual_size() {
     let mut log = log();
     log.write(800);

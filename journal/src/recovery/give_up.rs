@@ -60,28 +60,28 @@ impl Directory {
             if there.is_some_and(Found::is_sound) {
                 continue;
             }
-            let mut end = SegmentNumber(0);
-            if there.is_some() {
-                let found = self.found.remove(place);
-                if number != self.end_before(place, table) {
-                    self.outside.push(found);
-                    continue;
-                }
-                end = SegmentNumber(number.0 + 1);
-            } else if number.0 >= LAST_POSITION.0 / table.segment_bytes {
+            let is_there = there.is_some();
+            let removed = is_there.then(|| self.found.remove(place));
+            if !self.is_inside(place, number, table) {
+                self.outside.extend(removed);
                 continue;
             }
-            end = end.max(self.gap_end(place, number, table));
+            let least = SegmentNumber(if is_there { number.0 + 1 } else { 0 });
+            let end = least.max(self.gap_end(place, number, table));
             let placeholders = (number.0..end.0).map(|number| placeholder(SegmentNumber(number), table, config));
             self.found.splice(place..place, placeholders);
         }
     }
 
-    /// The number that follows what lies before a place, from the head on.
-    fn end_before(&self, place: usize, table: &EpochTable) -> SegmentNumber {
+    /// Whether the log has a segment of this number, which would be at `place`: it follows what lies before, or something sound follows it,
+    /// or the table says that the log went on.
+    fn is_inside(&self, place: usize, number: SegmentNumber, table: &EpochTable) -> bool {
         let before = place.checked_sub(1).and_then(|place| self.found.get(place));
         let before = before.filter(|found| found.number >= table.head);
-        before.map_or(table.head, |found| SegmentNumber(found.end().0 / table.segment_bytes))
+        let end_before = before.map_or(number, |found| SegmentNumber(found.end().0 / table.segment_bytes));
+        let goes_on = self.found.get(place).is_some_and(Found::is_sound) || number < known_end(table);
+        let possible = number.0 < LAST_POSITION.0 / table.segment_bytes;
+        possible && (number == end_before || (number > end_before && goes_on))
     }
 
     /// Where the log goes on behind a gap that begins with `number`, as far as that is known: of a file that is not sound the name alone
@@ -90,9 +90,14 @@ impl Directory {
         match self.found.get(place) {
             Some(next) if next.is_sound() => next.number,
             Some(_) => SegmentNumber(number.0 + 1),
-            None => SegmentNumber(table.known_durable().0.div_ceil(table.segment_bytes)),
+            None => known_end(table),
         }
     }
+}
+
+/// The number behind the last segment of which the table knows.
+fn known_end(table: &EpochTable) -> SegmentNumber {
+    SegmentNumber(table.known_durable().0.div_ceil(table.segment_bytes))
 }
 
 fn contradicts(found: &Found, what: &str) -> OpenError {

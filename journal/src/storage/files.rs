@@ -95,9 +95,13 @@ impl Files {
         let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let new = self.directory.join(NEW_FILE);
         let options = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).clone();
+        step()?;
         let file = options.open(&new)?;
+        step()?;
         direct::write_all(&file, bytes, 0)?;
+        step()?;
         file.sync_all()?;
+        step()?;
         std::fs::rename(&new, path)?;
         self.sync_names()
     }
@@ -106,6 +110,7 @@ impl Files {
     pub fn keep(&self, path: &Path, name: &str) -> io::Result<Option<String>> {
         let mut other = name.to_owned();
         for number in 1.. {
+            step()?;
             match std::fs::hard_link(path, self.directory.join(&other)) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -120,6 +125,7 @@ impl Files {
     pub fn rename_aside(&self, path: &Path, name: &str) -> io::Result<Option<String>> {
         let kept_as = self.keep(path, name)?;
         if kept_as.is_some() {
+            step()?;
             std::fs::remove_file(path)?;
             self.sync_names()?;
         }
@@ -139,6 +145,7 @@ impl Files {
     }
 
     fn sync_names(&self) -> io::Result<()> {
+        step()?;
         File::open(&self.directory)?.sync_all()
     }
 }
@@ -306,6 +313,16 @@ fn decimal(name: &str, prefix: &str) -> Option<u64> {
     let digits = name.strip_prefix(prefix)?;
     digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
+
+/// Between two operations on files a process may end.
+#[cfg(not(any(test, feature = "testing")))]
+#[inline(always)]
+const fn step() -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(any(test, feature = "testing"))]
+use crate::testing::step;
 
 /// Takes all room at once, so that a full disk is seen here. Where the file system cannot, the zeros take it.
 fn allocate(file: &File, bytes: u64) -> io::Result<()> {

@@ -1,0 +1,188 @@
+//! Starts that end between any two operations on their files: what they leave starts, or is refused with a remedy that can be done.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use postrider_journal::storage::file::OpenOptions;
+use postrider_journal::storage::worker::{Step, Workers};
+use postrider_journal::testing::cut_after;
+use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Record, body_crc};
+
+const SEGMENT: u64 = 64 << 10;
+
+type Opened = (Journal<FileStorage>, Workers, Vec<u64>);
+
+fn open(directory: &Path, give_up: &[String]) -> Result<Opened, OpenError> {
+    let waker = Arc::new(|| {});
+    let options = OpenOptions { directory: directory.to_owned(), medium: Medium::Direct, waker, min_free: 0 };
+    let (storage, workers) = FileStorage::open(options)?;
+    let (disk_budget, spool_budget) = (Some(64 << 20), Some(0));
+    let config =
+        Config { segment_bytes: SEGMENT, disk_budget, spool_budget, give_up: give_up.to_vec(), ..Config::default() };
+    let mut seen = Vec::new();
+    let journal = Journal::recover(storage, config, &mut |record, _| seen.push(record.sequence))?;
+    Ok((journal, workers, seen))
+}
+
+/// Two lives of some segments, killed.
+fn log(directory: &Path) {
+    for life in 0..2 {
+        let (mut journal, mut workers, _) = open(directory, &[]).unwrap();
+        let body = [7; 20_000];
+        for sequence in life * 10..life * 10 + 10 {
+            while journal.begin(Bound { records: 1, bytes: 20_000 }).is_err() {
+                workers.step();
+                journal.poll().unwrap();
+            }
+            let body_crc = body_crc(&body);
+            journal.stage(&Record { kind: 1, flags: 0, sequence, meta: &[], body: &body, body_crc });
+            journal.seal();
+            journal.submit();
+            while workers.step() == Step::Work {
+                journal.poll().unwrap();
+            }
+        }
+    }
+}
+
+fn segment(number: u64) -> String {
+    format!("segment-{number:016x}")
+}
+
+/// A damage that is done to a directory.
+type Harm = fn(&Path);
+
+fn swapped(directory: &Path) {
+    let path = |name: &str| directory.join(name);
+    std::fs::rename(path(&segment(1)), path("between")).unwrap();
+    std::fs::rename(path(&segment(2)), path(&segment(1))).unwrap();
+    std::fs::rename(path("between"), path(&segment(2))).unwrap();
+}
+
+fn missing(directory: &Path) {
+    (1..4).for_each(|number| std::fs::remove_file(directory.join(segment(number))).unwrap());
+}
+
+fn stranger(directory: &Path) {
+    std::fs::copy(directory.join(segment(1)), directory.join(segment(0x100))).unwrap();
+}
+
+fn partly_older(directory: &Path) {
+    let file = std::fs::File::options().write(true).open(directory.join(segment(1))).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0; 24_576], 4096).unwrap();
+}
+
+fn no_table(directory: &Path) {
+    std::fs::remove_file(directory.join("epochs-0")).unwrap();
+    std::fs::write(directory.join("epochs-1"), b"no table").unwrap();
+}
+
+fn torn(directory: &Path) {
+    let last = (0..20).rev().map(segment).find(|name| {
+        std::fs::read(directory.join(name)).is_ok_and(|bytes| bytes[4096..].iter().any(|byte| *byte != 0))
+    });
+    let path = directory.join(last.unwrap());
+    let bytes = std::fs::read(&path).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"torn", end as u64 / 4096 * 4096 - 8192).unwrap();
+}
+
+fn everything(directory: &Path) {
+    missing(directory);
+    stranger(&{
+        std::fs::copy(directory.join(segment(0)), directory.join(segment(0x101))).unwrap();
+        std::fs::copy(directory.join(segment(0)), directory.join(segment(1))).unwrap();
+        directory.to_owned()
+    });
+    no_table(directory);
+}
+
+/// The names that a refusal says may be given up.
+fn named(error: &OpenError) -> Option<String> {
+    let text = error.to_string();
+    let (_, name) = text.split_once("--give-up ")?;
+    Some(name.split('`').next().unwrap_or_default().to_owned())
+}
+
+/// Starts until nothing more has to be given up: what that was, and what was there.
+fn started(directory: &Path, mut given_up: Vec<String>) -> (BTreeSet<String>, Vec<u64>) {
+    for _ in 0..10 {
+        match open(directory, &given_up) {
+            Ok((.., seen)) => return (given_up.into_iter().collect(), seen),
+            Err(error) => {
+                let name = named(&error).unwrap_or_else(|| panic!("a refusal without a remedy: {error}"));
+                assert!(!given_up.contains(&name), "{name} is given up in vain: {error}");
+                given_up.push(name);
+            }
+        }
+    }
+    panic!("refused again and again: {given_up:?}");
+}
+
+fn copy_of(directory: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+/// Cuts the start on a harmed directory at each of its operations. How many these are.
+fn cut_everywhere(harm: Harm) -> u32 {
+    let harmed = tempfile::tempdir().unwrap();
+    log(harmed.path());
+    harm(harmed.path());
+    let uncut = copy_of(harmed.path());
+    let (names, expected) = started(uncut.path(), Vec::new());
+    let names: Vec<String> = names.into_iter().collect();
+    for operations in 0.. {
+        let directory = copy_of(harmed.path());
+        cut_after(Some(operations));
+        let answer = open(directory.path(), &names).map(drop);
+        cut_after(None);
+        let again = copy_of(directory.path());
+        assert_eq!(started(again.path(), names.clone()).1, expected, "the same again, {operations}");
+        assert_eq!(started(directory.path(), Vec::new()).1, expected, "without giving up, {operations}");
+        if answer.is_ok() {
+            return operations;
+        }
+    }
+    unreachable!("a start has an end")
+}
+
+#[test]
+fn swapped_files() {
+    assert!(cut_everywhere(swapped) > 15);
+}
+
+#[test]
+fn missing_files() {
+    assert!(cut_everywhere(missing) > 15);
+}
+
+#[test]
+fn a_file_that_is_not_of_the_log() {
+    assert!(cut_everywhere(stranger) > 10);
+}
+
+#[test]
+fn a_file_that_is_older_in_part() {
+    assert!(cut_everywhere(partly_older) > 10);
+}
+
+#[test]
+fn no_epoch_table() {
+    assert!(cut_everywhere(no_table) > 10);
+}
+
+#[test]
+fn a_torn_end() {
+    assert!(cut_everywhere(torn) > 10);
+}
+
+#[test]
+fn all_of_it() {
+    assert!(cut_everywhere(everything) > 30);
+}
