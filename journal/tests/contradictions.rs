@@ -528,3 +528,21 @@ fn damaged_segments_are_set_aside_when_they_go() {
     assert_eq!(storage.aside["damaged-segment-0000000000000000"], rotten);
     assert!(recover(storage).is_ok());
 }
+
+/// The control: with the bug planted the test is red.
+#[cfg(feature = "plant")]
+#[test]
+fn planted_bugs_are_seen() {
+    let tests: &[(&str, fn())] = &[
+        ("any-log", a_segment_of_another_log),
+        ("any-log", a_segment_of_a_copy_that_went_on_by_itself),
+        ("end-unstated", an_older_copy_of_the_active_file_after_a_kill),
+        ("end-unstated", the_active_file_missing_after_a_kill_with_nothing_behind_it),
+    ];
+    for (name, test) in tests {
+        postrider_journal::plant::set(name);
+        let seen = std::panic::catch_unwind(test).is_err();
+        postrider_journal::plant::set("");
+        assert!(seen, "{name}");
+    }
+}

@@ -393,3 +393,16 @@ fn memory_that_somebody_reads_is_not_used_again() {
     assert!(journal.statistics().prepared > 3);
     assert_eq!(extent.bytes(home.position, 100), body(0));
 }
+
+/// The control: with the bug planted the test is red.
+#[cfg(feature = "plant")]
+#[test]
+fn planted_bugs_are_seen() {
+    let tests: &[(&str, fn())] = &[("head-of-the-start", an_end_in_order_says_from_where_on_the_log_is_needed)];
+    for (name, test) in tests {
+        postrider_journal::plant::set(name);
+        let seen = std::panic::catch_unwind(test).is_err();
+        postrider_journal::plant::set("");
+        assert!(seen, "{name}");
+    }
+}

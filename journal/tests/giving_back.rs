@@ -135,3 +135,19 @@ fn segments_before_the_head_go_when_they_can() {
     opened.append(22, 1000);
     assert!(!file(0).exists() && !file(1).exists() && !file(2).exists());
 }
+
+/// The control: with the bug planted the test is red.
+#[cfg(feature = "plant")]
+#[test]
+fn planted_bugs_are_seen() {
+    let tests: &[(&str, fn())] = &[
+        ("stays-forgotten", segments_that_stay_where_an_oversize_one_is_to_be),
+        ("stays-forgotten", segments_before_the_head_go_when_they_can),
+    ];
+    for (name, test) in tests {
+        postrider_journal::plant::set(name);
+        let seen = std::panic::catch_unwind(test).is_err();
+        postrider_journal::plant::set("");
+        assert!(seen, "{name}");
+    }
+}

@@ -14,6 +14,10 @@ const BEDS: &[Bed] = &[
 
 /// What the simulator cannot see, see docs/simulation.md.
 const ELSEWHERE: &[&str] = &[
+    "any-log",
+    "end-unstated",
+    "head-of-the-start",
+    "stays-forgotten",
     "damage-untold",
     "damage-unnamed",
     "damage-ends-all",
