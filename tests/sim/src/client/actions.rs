@@ -35,11 +35,11 @@ impl Client {
         self.release_held(around);
         match self.random.below(100) {
             lot if lot < self.plan.sends => self.send(around),
-            lot if lot < 92 => self.consume(around),
+            lot if lot < 90 => self.consume(around),
             92..94 => self.open_something(around),
             94 => self.close_something(around),
             95 => self.change_prefetch(around),
-            96 if self.plan.extras => self.use_temporary(around),
+            90..92 | 96..98 if self.plan.extras => self.use_temporary(around),
             _ => self.pull(around),
         }
     }
@@ -123,7 +123,7 @@ impl Client {
         if self.plan.extras {
             let advisories = Place::topic("ActiveMQ.Advisory.TempQueue,ActiveMQ.Advisory.TempTopic");
             let info = protocol::open_consumer(&self.connection_id, (-1, 1), &advisories, 1_000);
-            self.ask(info, Asked::Nothing, around);
+            self.ask(info, Asked::Watch, around);
         }
     }
 
@@ -275,6 +275,9 @@ impl Client {
             sequence,
             place: &place,
             persistent,
+            // Who goes without a word takes it away before anybody here knows.
+            reply_to: self.temporaries.last().filter(|place| place.kind == 102 && self.plan.inactivity_millis == 0),
+            expiration: 0,
             content: &content,
             correlation: &correlation(id),
         };
@@ -414,7 +417,9 @@ impl Client {
                 && !consumer.place.is_topic();
             // Who waits for ever asks again, so as to hear that there is nothing.
             let waits = consumer.pull_waits.is_some_and(|earlier| earlier != 0 || !around.calm);
-            if may && !waits && !(around.calm && consumer.found_empty) {
+            // What somebody else had, or what was parked, may have come since.
+            let found_empty = consumer.found_empty && !self.random.one_in(1_000);
+            if may && !waits && !(around.calm && found_empty) {
                 consumer.pulls += 1;
                 consumer.pull_waits = Some(timeout);
                 consumer.found_empty = false;

@@ -97,6 +97,7 @@ impl Client {
                 self.temporaries.push(place);
             }
             Asked::Goodbye => self.part(around),
+            Asked::Watch => self.watches = true,
             Asked::Deletion | Asked::Nothing => {}
         }
     }
@@ -161,12 +162,17 @@ impl Client {
             return self.end_of_messages(member);
         };
         if member.0 == -1 {
-            return;
+            return self.hear_of_temporary(&message);
         }
         // A consumer that is being closed here drops what still comes.
         let Some(consumer) = self.consumers.get_mut(&member) else { return };
         let wire =
             protocol::place(said.object(message_dispatch::DESTINATION).expect("a dispatch names its destination"));
+        let reply_to = message.object(message::REPLY_TO).map(|place| protocol::place(place));
+        if let Some(asked) = reply_to.filter(|asked| self.watches && around.temporaries.contains(asked)) {
+            // It could not answer.
+            assert!(self.known.contains(&asked), "R57: client {} has not heard of {}", self.index, asked.name);
+        }
         let message_id = message.object(message::MESSAGE_ID).expect("a message has an id").clone();
         let sequence = message_id.long(message_id::BROKER_SEQUENCE_ID) as u64;
         let correlation = message.string(message::CORRELATION_ID).map(String::from_utf8_lossy).unwrap_or_default();
@@ -201,6 +207,13 @@ impl Client {
             return consumer.check_credit(beyond);
         }
         consumer.take(InFlight { id, place, wire, sequence, message_id, given: false });
+    }
+
+    fn hear_of_temporary(&mut self, advisory: &Structure) {
+        let about = advisory.object(message::DATA_STRUCTURE).expect("an advisory says what it is about");
+        if let Some(destination) = about.object(destination_info::DESTINATION) {
+            self.known.insert(protocol::place(destination));
+        }
     }
 
     fn end_of_messages(&mut self, member: Member) {

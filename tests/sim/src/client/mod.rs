@@ -9,7 +9,7 @@ pub mod protocol;
 mod reconnect;
 mod settling;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use postrider_wire::openwire::schema::*;
@@ -127,6 +127,7 @@ enum Asked {
     Temporary(Place),
     Deletion,
     Goodbye,
+    Watch,
     Nothing,
 }
 
@@ -178,6 +179,9 @@ pub struct Client {
     producers: BTreeMap<Member, Producer>,
     next_member: i64,
     temporaries: Vec<Place>,
+    /// It hears of temporary destinations, and these it has heard of.
+    watches: bool,
+    known: BTreeSet<Place>,
     may_complain: bool,
     last_sign: u64,
     last_keep_alive: u64,
@@ -216,6 +220,8 @@ impl Client {
             producers: BTreeMap::new(),
             next_member: 1,
             temporaries: Vec::new(),
+            watches: false,
+            known: BTreeSet::new(),
             may_complain: false,
             last_sign: 0,
             last_keep_alive: 0,
@@ -304,6 +310,8 @@ impl Client {
         self.stage = Stage::Greeting;
         self.splitter = FrameSplitter::new(FRAME_LIMIT);
         self.loose_credit = false;
+        self.watches = false;
+        self.known.clear();
         self.format = WireFormat::new(Settings::initial(FRAME_LIMIT), WriterPolicy::Cheap);
         self.last_sign = around.schedule.nanos();
         self.certainties.clear();

@@ -144,6 +144,10 @@ pub struct Sending<'a> {
     pub place: &'a Place,
     /// Survives a restart.
     pub persistent: bool,
+    /// Where answers are to go.
+    pub reply_to: Option<&'a Place>,
+    /// Milliseconds since 1970 after which nobody wants it; 0: never.
+    pub expiration: i64,
     /// What it carries.
     pub content: &'a [u8],
     /// Its correlation id.
@@ -156,7 +160,10 @@ pub fn message(sending: &Sending<'_>) -> Structure {
     let id = Structure::new(&message_id::DEFINITION)
         .with(message_id::PRODUCER_ID, producer.clone())
         .with(message_id::PRODUCER_SEQUENCE_ID, sending.sequence);
+    let reply_to = sending.reply_to.map(|place| destination(place).shared());
     Structure::new(&active_mq_bytes_message::DEFINITION)
+        .with(message::REPLY_TO, reply_to)
+        .with(message::EXPIRATION, sending.expiration)
         .with(message::PRODUCER_ID, producer)
         .with(message::DESTINATION, destination(sending.place))
         .with(message::MESSAGE_ID, id)

@@ -18,6 +18,8 @@ impl Client {
         self.in_flight_returns(around);
         self.link = None;
         self.life += 1;
+        // They go with the connection, even if it comes back.
+        around.temporaries.retain(|place| !self.temporaries.contains(place));
         let leaving = self.stage == Stage::Closing;
         self.stage = Stage::Away;
         for certainty in self.certainties.drain(..) {
