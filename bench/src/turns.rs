@@ -158,7 +158,7 @@ fn broker_turn(port: postrider_dispatcher::port::BrokerPort) -> BrokerTurn<Insta
     // The window of a socket must not be what is measured.
     let config = Config {
         hash_seed: HASH_SEED,
-        send_window: WindowSizes { first: u64::MAX, largest: u64::MAX },
+        send_window: WindowSizes { first: u64::MAX, largest: u64::MAX, proof: 0 },
         ..Config::default()
     };
     let mut broker = Broker::new(config);

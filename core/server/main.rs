@@ -1,5 +1,6 @@
 //! The `postrider` binary: command line, configuration, and the only owner of threads and clocks.
 
+mod allocator;
 mod args;
 mod clock;
 mod config;
@@ -24,10 +25,6 @@ use clap::Parser;
 
 use args::{Arguments, ServeArguments, Subcommands};
 use exit::{Exit, Fatal};
-
-/// Small batches of many sizes come and go on every thread; glibc's allocator costs twice as much for them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

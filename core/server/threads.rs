@@ -13,6 +13,7 @@ use postrider_journal::FileStorage;
 use postrider_journal::storage::spill::FileSpill;
 use postrider_model::{Clock, Now};
 
+use crate::allocator::GiveBack;
 use crate::clock::SystemClock;
 use crate::counters::ThreadCounters;
 use crate::exit::{Exit, Fatal};
@@ -41,9 +42,11 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
 ) -> Result<(), Fatal> {
     let mut end = ShardEnd::default();
     let mut publish = Publishing::default();
+    let mut give_back = GiveBack::new();
     make_timers_exact();
     loop {
         let now = thread.clock.now();
+        give_back.run(now.nanos);
         let turned = broker.as_mut().map(|broker| turn(broker, now)).transpose()?;
         shard.turn(now);
         if thread.shutdown.is_requested() && end.step(&mut shard, broker.as_mut(), thread) {
@@ -55,7 +58,10 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
             thread.counters.publish_shard(&shard);
             broker.iter().for_each(|broker| thread.counters.publish_broker(broker));
         });
-        let deadline = [shard.deadline(), turned.and_then(|turned| turned.deadline)].into_iter().flatten().min();
+        let deadline = [shard.deadline(), turned.and_then(|turned| turned.deadline), give_back.deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         // Sends are handed over and the next bytes waited for in one call, also right after a turn that did something.
         let more = turned.is_some_and(|turned| turned.more);
         let has_work = || more || shard.has_work() || broker.as_ref().is_some_and(Turn::has_work);
@@ -75,8 +81,10 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
 pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
     make_timers_exact();
     let mut publish = Publishing::default();
+    let mut give_back = GiveBack::new();
     loop {
         let now = thread.clock.now();
+        give_back.run(now.nanos);
         let turned = turn(&mut broker, now)?;
         publish.run(now, || thread.counters.publish_broker(&broker));
         if thread.shutdown.all_shards_are_quiet() && is_finished(&mut broker) {
@@ -88,7 +96,8 @@ pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
         if !thread.alarm.may_sleep(|| turned.more || broker.has_work()) {
             continue;
         }
-        match wait_for(None, turned.deadline, now, thread).limit() {
+        let deadline = turned.deadline.into_iter().chain(give_back.deadline()).min();
+        match wait_for(None, deadline, now, thread).limit() {
             Some(limit) => std::thread::park_timeout(limit),
             None => std::thread::park(),
         }

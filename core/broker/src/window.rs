@@ -15,11 +15,17 @@ pub struct WindowSizes {
     pub first: u64,
     /// What it may grow to.
     pub largest: u64,
+    /// It grows only for one that has taken so much in a row: more than sockets take for a client that does not read.
+    pub proof: u64,
 }
 
 impl Default for WindowSizes {
     fn default() -> WindowSizes {
-        WindowSizes { first: limits::SEND_WINDOW_BYTES, largest: limits::LARGEST_SEND_WINDOW_BYTES }
+        WindowSizes {
+            first: limits::SEND_WINDOW_BYTES,
+            largest: limits::LARGEST_SEND_WINDOW_BYTES,
+            proof: limits::SOCKET_BYTES,
+        }
     }
 }
 
@@ -27,10 +33,12 @@ impl Default for WindowSizes {
 ///
 /// As in TCP the rate of a connection is at most a window for each time that the far side takes to empty it. So the window
 /// doubles when a full one is emptied quickly. Memory stays in proportion to what the clients really take: a window of `n` bytes
-/// is given only to one that has just taken `n / 2` within 5 ms.
+/// is given only to one that has just taken `n / 2` within 5 ms, and more before than the kernel alone takes.
 #[derive(Debug)]
 pub(crate) struct SendWindow {
     unwritten: u64,
+    /// Bytes that the socket has taken since it was slow.
+    taken: u64,
     size: u64,
     sizes: WindowSizes,
     /// When it became full, in nanoseconds.
@@ -40,12 +48,12 @@ pub(crate) struct SendWindow {
 impl SendWindow {
     /// An empty window.
     pub fn new(sizes: WindowSizes) -> SendWindow {
-        SendWindow { unwritten: 0, size: sizes.first, sizes, full_since: 0 }
+        SendWindow { unwritten: 0, taken: 0, size: sizes.first, sizes, full_since: 0 }
     }
 
     /// A window that never opens.
     pub fn shut() -> SendWindow {
-        let sizes = WindowSizes { first: 0, largest: 0 };
+        let sizes = WindowSizes { first: 0, largest: 0, proof: 0 };
         SendWindow::new(sizes)
     }
 
@@ -67,14 +75,15 @@ impl SendWindow {
     pub fn give_back(&mut self, bytes: u32, nanos: u64) {
         let was_open = self.is_open();
         self.unwritten = self.unwritten.saturating_sub(u64::from(bytes));
+        self.taken = self.taken.saturating_add(u64::from(bytes));
         if was_open || !self.is_open() {
             return;
         }
         let full = nanos.saturating_sub(self.full_since);
-        if full < QUICK_NANOS {
+        if full > SLOW_NANOS {
+            (self.size, self.taken) = (self.sizes.first, 0);
+        } else if full < QUICK_NANOS && self.taken > self.sizes.proof {
             self.size = (self.size * 2).min(self.sizes.largest);
-        } else if full > SLOW_NANOS {
-            self.size = self.sizes.first;
         }
     }
 }
@@ -83,7 +92,7 @@ impl SendWindow {
 mod tests {
     use super::*;
 
-    const SIZES: WindowSizes = WindowSizes { first: 100, largest: 300 };
+    const SIZES: WindowSizes = WindowSizes { first: 100, largest: 300, proof: 0 };
 
     /// Fills the window with messages of 10 bytes and empties it; gives the bytes that went.
     fn round(window: &mut SendWindow, start: u64, nanos: u64) -> u64 {
@@ -106,6 +115,17 @@ mod tests {
             .map(|(at, nanos)| round(&mut window, at as u64 * 1_000_000_000, *nanos))
             .collect();
         assert_eq!(sent, [100, 200, 200, 300, 300, 300, 100]);
+    }
+
+    /// Sockets take some for a client that never reads.
+    #[test]
+    fn it_grows_only_for_who_takes_more_than_sockets_do() {
+        let mut window = SendWindow::new(WindowSizes { proof: 250, ..SIZES });
+        let mut sent_in = |nanos: &[u64]| -> Vec<u64> {
+            nanos.iter().enumerate().map(|(at, nanos)| round(&mut window, at as u64 * 1_000_000_000, *nanos)).collect()
+        };
+        assert_eq!(sent_in(&[0; 5]), [100, 100, 100, 200, 300]);
+        assert_eq!(sent_in(&[SLOW_NANOS + 1, 0, 0, 0, 0]), [300, 100, 100, 100, 200], "from the beginning");
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Model {
         let config = Config {
             reservation: 200_000,
             allowance_chunk: CHUNK,
-            send_window: WindowSizes { first: 20_000, largest: 40_000 },
+            send_window: WindowSizes { first: 20_000, largest: 40_000, proof: 20_000 },
             ..Config::default()
         };
         let clients = (0..3).map(|number| Client {

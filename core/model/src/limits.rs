@@ -18,6 +18,9 @@ pub const SEND_WINDOW_BYTES: u64 = 256 * 1024;
 /// The same for a connection whose socket takes them quickly.
 pub const LARGEST_SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 
+/// Bytes that the sockets at both ends take for a client that does not read, with the kernel's own limits: 4 MiB here, 6 MiB there.
+pub const SOCKET_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Written bytes that a shard collects for a connection before it tells the broker.
 pub const WRITTEN_REPORT_BYTES: u64 = 64 * 1024;
 

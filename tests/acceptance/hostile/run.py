@@ -9,6 +9,7 @@ import broker
 import crowds
 import damage
 import disk
+import memory
 import spill
 from openwire import QUEUE, TOPIC
 
@@ -38,6 +39,9 @@ ATTACKS = {
     "advisories": crowds.advisories,
     "half-frames-epoll": crowds.half_frames_epoll,
     "half-frames-uring": crowds.half_frames_uring,
+    "unread-epoll": functools.partial(memory.unread, io="epoll"),
+    "unread-uring": functools.partial(memory.unread, io="uring"),
+    "peak": memory.peak,
 }
 
 

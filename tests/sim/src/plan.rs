@@ -196,7 +196,7 @@ fn broker(random: &mut Random, scarce: bool) -> postrider_broker::Config {
 
 fn window(random: &mut Random) -> WindowSizes {
     let first = *random.pick(&[132 * 1024, 256 * 1024]);
-    WindowSizes { first, largest: first * *random.pick(&[1, 2]) }
+    WindowSizes { first, largest: first * *random.pick(&[1, 2]), proof: first }
 }
 
 /// Where clients send and listen.

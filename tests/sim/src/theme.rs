@@ -111,7 +111,7 @@ fn small_disk(plan: &mut SeedPlan) {
 fn stalls(plan: &mut SeedPlan, random: &mut Random) {
     plan.sizes = Sizes::Large;
     let first = 132 * 1024;
-    plan.broker.send_window = WindowSizes { first, largest: first * *random.pick(&[1, 2]) };
+    plan.broker.send_window = WindowSizes { first, largest: first * *random.pick(&[1, 2]), proof: first };
     plan.network.buffer_bytes = 16_000;
     plan.disk.medium = Medium::Direct;
     for client in &mut plan.clients {

@@ -18,6 +18,7 @@ use self::timer::Timer;
 use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
+use super::{CAREFUL_BYTES, PAUSED_FEW};
 use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
 
 /// One receive buffer serves all connections: each read is handed on before the next.
@@ -49,6 +50,7 @@ pub struct Epoll {
     readable: VecDeque<Connection>,
     /// Connections with an outcome to report.
     finished: Vec<Connection>,
+    paused: usize,
     buffer: Box<[u8]>,
     statistics: NetStatistics,
 }
@@ -75,6 +77,7 @@ impl Epoll {
             links: Slots::new(connections),
             readable: VecDeque::new(),
             finished: Vec::new(),
+            paused: 0,
             buffer: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             statistics: NetStatistics::default(),
         })
@@ -211,11 +214,12 @@ impl Epoll {
             return 0;
         }
         self.statistics.system_calls += 1;
-        match link.stream.read(&mut self.buffer) {
+        let most = if self.paused > PAUSED_FEW { CAREFUL_BYTES } else { RECEIVE_BYTES };
+        match link.stream.read(&mut self.buffer[..most]) {
             Ok(0) => return self.end_of_stream(connection, handler),
             Ok(count) => {
                 self.statistics.bytes_in += count as u64;
-                link.readable = count == self.buffer.len() || link.end_announced;
+                link.readable = count == most || link.end_announced;
                 handler.received(connection, &self.buffer[..count]);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -263,6 +267,7 @@ impl Epoll {
         for connection in std::mem::take(&mut self.finished) {
             let Some(link) = self.links.remove(connection) else { continue };
             let outcome = link.outcome.unwrap_or(Ok(()));
+            self.paused -= usize::from(link.paused);
             if let Some(sending) = link.sending {
                 let error = match &outcome {
                     Ok(()) => ErrorKind::ConnectionAborted.into(),
@@ -352,7 +357,7 @@ impl Net for Epoll {
 
     fn pause(&mut self, connection: Connection) {
         if let Some(link) = self.links.get_mut(connection) {
-            link.paused = true;
+            self.paused += usize::from(!std::mem::replace(&mut link.paused, true));
             if let Some(error) = link.broken.take() {
                 self.finish(connection, Err(error));
             }
@@ -361,7 +366,7 @@ impl Net for Epoll {
 
     fn resume(&mut self, connection: Connection) {
         if let Some(link) = self.links.get_mut(connection) {
-            link.paused = false;
+            self.paused -= usize::from(std::mem::replace(&mut link.paused, false));
             if link.readable {
                 self.queue(connection);
             }

@@ -23,6 +23,15 @@ use std::time::Duration;
 
 pub use crate::wake::Waker;
 
+/// While more connections than this are paused, each read takes little: bytes that come before their connection is paused, and those
+/// that are on their way then, are kept until it goes on.
+#[cfg(not(loom))]
+const PAUSED_FEW: usize = 16;
+
+/// What is received at a time then.
+#[cfg(not(loom))]
+const CAREFUL_BYTES: usize = 2 << 10;
+
 /// A connection of one driver. Slots are used again, pairs of slot and generation are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Connection {

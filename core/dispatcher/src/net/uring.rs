@@ -26,6 +26,7 @@ pub use self::probe::probe;
 use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
+use super::{CAREFUL_BYTES, PAUSED_FEW};
 use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
 
 /// How long a driver that is dropped waits for the kernel to let go of its buffers: so many times so long.
@@ -45,6 +46,7 @@ pub struct Uring {
     closing: Vec<Connection>,
     /// Connections with bytes held back during a pause that is over.
     resumed: Vec<Connection>,
+    paused: usize,
     batch: Vec<cqueue::Entry>,
     statistics: NetStatistics,
 }
@@ -70,6 +72,7 @@ impl Uring {
             eventfd: Arc::new(eventfd),
             closing: Vec::new(),
             resumed: Vec::new(),
+            paused: 0,
             batch: Vec::new(),
             statistics: NetStatistics::default(),
         })
@@ -81,7 +84,7 @@ impl Uring {
             Operation::Receive(connection) => self.complete_receive(connection, result, flags, handler),
             Operation::Send(connection) => self.complete_send(connection, result, handler),
             Operation::Watch(connection) => self.complete_watch(connection, result, handler),
-            Operation::Cancel(_) => 0,
+            Operation::Cancel(connection) => self.complete_cancel(connection, result),
             Operation::Accept(listener) => self.complete_accept(listener as usize, result, flags, handler),
             Operation::Wake => {
                 if !cqueue::more(flags) {
@@ -122,10 +125,22 @@ impl Uring {
             }
         }
         if let Some(id) = buffer {
-            self.buffers.give_back(id);
+            self.buffers.give_back(id, receive_bytes(self.paused));
         }
         self.after_receive(connection);
         calls + self.finish(connection, handler)
+    }
+
+    /// A receive that was at work when it was to be cancelled goes on.
+    fn complete_cancel(&mut self, connection: Connection, result: i32) -> usize {
+        if result < 0
+            && let Some(link) = self.links.get_mut(connection)
+            && link.receive == Receive::Cancelling
+            && link.paused
+        {
+            self.kernel.cancel(Operation::Receive(connection), Operation::Cancel(connection));
+        }
+        0
     }
 
     /// Arms the receive again where it should be; ends a broken connection that has been read to its end.
@@ -278,6 +293,7 @@ impl Uring {
         let Some(link) = self.links.remove(connection) else { return 0 };
         self.statistics.system_calls += 1 + discard_unread(&link.socket);
         let State::Closing(outcome) = link.state else { unreachable!("only a closing connection is over") };
+        self.paused -= usize::from(link.paused);
         drop(link.socket);
         handler.closed(connection, outcome);
         1
@@ -307,6 +323,11 @@ impl Uring {
             (0..self.listeners.len()).for_each(|index| self.arm_listener(index));
         }
     }
+}
+
+/// Bytes that one buffer offers: what is on its way when a connection is paused has to be kept, a pool full of it.
+fn receive_bytes(paused: usize) -> usize {
+    if paused > PAUSED_FEW { CAREFUL_BYTES } else { buffers::BYTES }
 }
 
 impl Net for Uring {
@@ -345,7 +366,7 @@ impl Net for Uring {
 
     fn pause(&mut self, connection: Connection) {
         let Some(link) = self.links.get_mut(connection) else { return };
-        link.paused = true;
+        self.paused += usize::from(!std::mem::replace(&mut link.paused, true));
         if link.receive == Receive::Armed {
             link.receive = Receive::Cancelling;
             self.kernel.cancel(Operation::Receive(connection), Operation::Cancel(connection));
@@ -357,7 +378,7 @@ impl Net for Uring {
 
     fn resume(&mut self, connection: Connection) {
         let Some(link) = self.links.get_mut(connection) else { return };
-        link.paused = false;
+        self.paused -= usize::from(std::mem::replace(&mut link.paused, false));
         if !link.held.is_empty() || link.end == End::Held {
             self.resumed.push(connection);
         }

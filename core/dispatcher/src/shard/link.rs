@@ -33,6 +33,10 @@ pub struct Link {
     pub waits_for_parking: bool,
     /// When its timer comes up, in nanoseconds.
     pub timer: u64,
+    /// When it is looked at whether it is at rest and keeps memory all the same, in nanoseconds.
+    pub rest: u64,
+    /// It has sent something, or got a buffer back, since that was looked at.
+    active: bool,
     spare: Vec<u8>,
     sending: bool,
     records: RecordBytes,
@@ -85,8 +89,8 @@ struct RecordBytes {
 #[allow(clippy::cast_possible_truncation, reason = "a constant")]
 const KEPT_BUFFER_BYTES: usize = 2 * limits::LARGEST_SEND_WINDOW_BYTES as usize;
 
-/// What an idle connection keeps.
-const IDLE_BUFFER_BYTES: usize = 4 * 1024;
+/// Who has sent nothing for this long gives its buffers back.
+const REST_NANOS: u64 = 10_000_000_000;
 
 impl Link {
     /// A link whose session has written its greeting into `output`.
@@ -104,6 +108,8 @@ impl Link {
             parked: 0,
             waits_for_parking: false,
             timer: u64::MAX,
+            rest: u64::MAX,
+            active: false,
             spare: Vec::new(),
             sending: false,
             records: RecordBytes::default(),
@@ -143,6 +149,7 @@ impl Link {
             self.records.written += std::mem::take(&mut self.records.encoded);
             return;
         }
+        self.active = true;
         let spare = std::mem::take(&mut self.spare);
         let bytes = std::mem::replace(&mut self.output, spare);
         self.records.sending += std::mem::take(&mut self.records.encoded);
@@ -155,7 +162,7 @@ impl Link {
 
     /// A send is over: its buffer can be used again.
     pub fn sent(&mut self, buffer: Vec<u8>) {
-        self.sending = false;
+        (self.sending, self.active) = (false, true);
         self.records.written += std::mem::take(&mut self.records.sending);
         self.keep(buffer);
     }
@@ -173,12 +180,28 @@ impl Link {
         !self.sending && self.output.is_empty()
     }
 
-    /// Gives memory back if nothing is on its way; called now and then, so that an idle connection is small.
-    pub fn trim(&mut self) {
-        if self.is_drained() {
-            self.output.shrink_to(IDLE_BUFFER_BYTES);
-            self.spare.shrink_to(IDLE_BUFFER_BYTES);
+    /// Asks for [`look_after`](Self::look_after) if there is memory to be given back. True: it did.
+    pub fn is_to_rest(&mut self, nanos: u64) -> bool {
+        let asks = self.active && self.rest == u64::MAX;
+        if asks {
+            self.rest = nanos + REST_NANOS;
         }
+        asks
+    }
+
+    /// Gives memory back if nothing was sent since the last look. A peer that does not read has what it is owed kept, and no more.
+    pub fn look_after(&mut self, nanos: u64) {
+        if nanos < self.rest {
+            return;
+        }
+        self.rest = u64::MAX;
+        if std::mem::take(&mut self.active) {
+            self.rest = nanos + REST_NANOS;
+            return;
+        }
+        self.output.shrink_to_fit();
+        self.spare = Vec::new();
+        self.session.trim();
     }
 
     /// Bytes of records written since the last report, if they are worth one.

@@ -114,7 +114,7 @@ impl<N: Net> Shard<N> {
         self.desk.run_timers(now, &mut self.net);
         self.adopt_arrivals(now);
         self.desk.links.release_half_frames(now, &mut self.net);
-        self.flush();
+        self.flush(now);
         self.desk.outgoing.push();
         self.release_ring_holds();
         delivered
@@ -198,16 +198,20 @@ impl<N: Net> Shard<N> {
     }
 
     /// Sends what there is to send, and closes what is to be closed.
-    fn flush(&mut self) {
+    fn flush(&mut self, now: Now) {
         while let Some(connection) = self.desk.links.pop_dirty() {
             let Some(link) = self.desk.links.get(connection) else { continue };
             link.dirty = false;
             link.flush(&mut self.net);
+            let is_to_rest = link.is_to_rest(now.nanos);
             if link.closing && link.is_drained() {
                 self.net.close(connection, Closing::Drained);
             }
             self.desk.links.hold_if_choked(connection, &mut self.net);
             self.desk.report_written(connection);
+            if is_to_rest {
+                self.desk.watch(connection);
+            }
         }
     }
 }
@@ -234,7 +238,7 @@ impl<Socket> Desk<Socket> {
     /// Sees to it that the session is asked at its deadline, which may have come nearer.
     fn watch(&mut self, connection: Connection) {
         let Some(link) = self.links.get(connection) else { return };
-        let deadline = link.session.deadline().min(link.half.deadline);
+        let deadline = link.session.deadline().min(link.half.deadline).min(link.rest);
         if deadline < link.timer && !link.closing {
             link.timer = deadline;
             self.timers.insert(deadline, connection);
@@ -252,7 +256,7 @@ impl<Socket> Desk<Socket> {
                 net.close(connection, Closing::AtOnce);
                 continue;
             }
-            link.trim();
+            link.look_after(now.nanos);
             if now.nanos >= link.half.deadline {
                 self.check_half_frame(connection, now);
                 continue;

@@ -96,6 +96,36 @@ pub fn pause_holds_bytes_back_and_resume_brings_them<N: Net<Socket = TcpStream>>
     assert!(server.link(on_paused).received.ends_with(b"twotwo"));
 }
 
+/// What comes before a connection can be paused has to be kept: of a crowd of such it is to be little each.
+pub fn beside_many_paused_ones_a_poll_receives_little<N: Net<Socket = TcpStream>>(make: fn() -> N) {
+    let mut server = Server::new(make());
+    let crowd: Vec<_> = (0..20).map(|_| server.pair()).collect();
+    for (_, connection) in &crowd {
+        server.pause(*connection);
+    }
+    let (mut client, connection) = server.pair();
+    let writer = thread::spawn(move || {
+        client.write_all(&[7; 16 << 20]).unwrap();
+        client
+    });
+    let mut most = 0;
+    let mut known = 0;
+    while known < 16 << 20 {
+        server.net.poll(Wait::For(Duration::from_secs(1)), &mut server.ledger).unwrap();
+        let received = server.link(connection).received.len();
+        // Buffers that were offered before bring what they bring.
+        if known > 2 << 20 {
+            most = most.max(received - known);
+        }
+        known = received;
+    }
+    assert!((1..=64 << 10).contains(&most), "{most} bytes in one poll");
+    for (_, connection) in &crowd {
+        server.resume(*connection);
+    }
+    drop(writer.join().unwrap());
+}
+
 pub fn pausing_in_a_flood_loses_nothing<N: Net<Socket = TcpStream>>(make: fn() -> N) {
     let mut server = Server::new(make());
     let (mut client, connection) = server.pair();

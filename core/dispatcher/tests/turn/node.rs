@@ -127,7 +127,7 @@ impl Node {
             hot_bytes,
             ..postrider_journal::Config::default()
         };
-        let send_window = WindowSizes { first: u64::MAX, largest: u64::MAX };
+        let send_window = WindowSizes { first: u64::MAX, largest: u64::MAX, proof: 0 };
         let mut broker = Broker::new(Config { send_window, ..Config::default() });
         let journal =
             Journal::recover(storage.clone(), config, &mut |record, home| broker.recover(record, home).unwrap())

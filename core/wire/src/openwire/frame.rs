@@ -45,6 +45,12 @@ impl FrameSplitter {
         self.join(input)
     }
 
+    /// Gives back the memory of frames that came in parts and are over.
+    pub fn trim(&mut self) {
+        self.partial.shrink_to_fit();
+        self.complete = Vec::new();
+    }
+
     /// Bytes kept of a half frame.
     pub fn pending(&self) -> usize {
         self.partial.len()

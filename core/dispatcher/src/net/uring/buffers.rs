@@ -14,7 +14,7 @@ pub(super) const GROUP: u16 = 0;
 
 /// All of it fits a core's second-level cache: measured, a larger pool costs more than it spares.
 const COUNT: u16 = 32;
-const BYTES: usize = 32 << 10;
+pub(super) const BYTES: usize = 32 << 10;
 
 /// The pool and the ring in which its free buffers are offered to the kernel.
 pub(super) struct Buffers {
@@ -39,7 +39,7 @@ impl Buffers {
         };
         registered?;
         let mut buffers = Self { offered, memory, tail: 0 };
-        (0..COUNT).for_each(|id| buffers.give_back(id));
+        (0..COUNT).for_each(|id| buffers.give_back(id, BYTES));
         Ok(buffers)
     }
 
@@ -52,9 +52,10 @@ impl Buffers {
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(start), length) }
     }
 
-    /// Offers a buffer to the kernel again.
-    #[allow(clippy::cast_possible_truncation, reason = "a constant")]
-    pub(super) fn give_back(&mut self, id: u16) {
+    /// Offers so many bytes of a buffer to the kernel again.
+    #[allow(clippy::cast_possible_truncation, reason = "no more than a constant")]
+    pub(super) fn give_back(&mut self, id: u16, bytes: usize) {
+        assert!(bytes <= BYTES, "a buffer has no more");
         let entries = self.offered.as_mut_ptr().cast::<BufRingEntry>();
         let place = usize::from(self.tail % COUNT);
         // SAFETY: within both mappings, since `id` and `place` are below COUNT. The kernel reads an entry only once the tail,
@@ -63,7 +64,7 @@ impl Buffers {
         unsafe {
             let entry = &mut *entries.add(place);
             entry.set_addr(self.memory.as_ptr().add(usize::from(id) * BYTES).expose_provenance() as u64);
-            entry.set_len(BYTES as u32);
+            entry.set_len(bytes as u32);
             entry.set_bid(id);
             self.tail = self.tail.wrapping_add(1);
             let tail = BufRingEntry::tail(entries).cast_mut();

@@ -147,6 +147,11 @@ impl Session {
         self.oversize.as_ref().map_or(self.splitter.pending(), |oversize| PREFIX + oversize.came())
     }
 
+    /// Gives back memory that a connection at rest needs not.
+    pub fn trim(&mut self) {
+        self.splitter.trim();
+    }
+
     /// Frames that have come whole.
     #[must_use]
     pub fn frames(&self) -> u64 {

@@ -1,0 +1,64 @@
+"""Memory: of clients that do not read, and of a peak that is over."""
+import time
+
+from broker import SMALL_SEGMENTS, Broker, Folder, check
+from openwire import TOPIC, Connection, consumer_info, drain
+
+MIB = 1 << 20
+
+
+def each(broker, before, fixed, count):
+    """Bytes for each of so many connections, beside what the broker takes once."""
+    return max(0, broker.anonymous() - before - fixed) // count
+
+
+def unread(size, io):
+    """Subscribers that never read: each costs its send window, in buffers that may be half full."""
+    count = 400 if size == "whole" else 100
+    with Folder() as folder:
+        broker = Broker(folder, arguments=["--io", io])
+        broker.must_start()
+        before, crowd = broker.settled_anonymous(), []
+        for _ in range(count):
+            one = Connection(broker.port, receive_buffer=4096)
+            one.consume("NEWS", 32767, TOPIC)
+            crowd.append(one)
+        sender = Connection(broker.port)
+        sender.produce("NEWS", kind=TOPIC)
+        sender.fill_queue("NEWS", 8000, b"x" * 1000, kind=TOPIC, persistent=0)
+        for _ in range(8 if size == "whole" else 3):
+            time.sleep(5)
+            spool = broker.counters()["spool_memory_bytes"]
+            cost = each(broker, before, spool + 24 * MIB, count)
+            check(cost <= 384 << 10, f"{count} subscribers that never read cost {cost} bytes each")
+        print(f"    {io}: {cost} bytes for each of {count} subscribers that never read")
+        broker.stop()
+
+
+def peak(size):
+    """Consumers and messages by the hundred thousand, all gone: within a minute their memory is, too."""
+    consumers, messages = (200_000, 2_000_000) if size == "whole" else (60_000, 200_000)
+    limit = (160 if size == "whole" else 80) * MIB
+    with Folder() as folder:
+        broker = Broker(folder, SMALL_SEGMENTS)
+        broker.must_start()
+        before = broker.settled_anonymous()
+        crowd = Connection(broker.port, timeout=120)
+        for start in range(0, consumers, 500):
+            crowd.send(b"".join(consumer_info(0, crowd.id, f"Q{number % 100}", 1, consumer=number, wants_answer=0)
+                                for number in range(start, start + 500)))
+            crowd.ask(120)
+        sender = Connection(broker.port)
+        sender.produce("MANY")
+        sender.fill_queue("MANY", messages, b"x" * 200, persistent=0)
+        most = broker.anonymous() - before
+        crowd.close()
+        check(len(drain(broker.port, "MANY", quiet=3)) == messages, "messages are missing")
+        end = time.time() + 60
+        while broker.anonymous() - before > limit and time.time() < end:
+            time.sleep(2)
+        left = broker.anonymous() - before
+        print(f"    {most // MIB} MiB at the peak, {left // MIB} MiB {60 - max(0, end - time.time()):.0f} s after it")
+        check(most > limit + 48 * MIB, "that was no peak")
+        check(left <= limit, f"{left // MIB} MiB are kept a minute after a peak of {most // MIB} MiB")
+        broker.stop()
