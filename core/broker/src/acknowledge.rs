@@ -22,6 +22,12 @@ pub(crate) struct Acknowledged {
     destinations: Vec<DestinationIndex>,
 }
 
+/// A range that is taken out one by one.
+const FEW: usize = 64;
+
+/// Entries that are compared in the time of a step.
+const COMPARED: usize = 32;
+
 /// A range of what a consumer has.
 struct Range {
     first: Place,
@@ -65,6 +71,9 @@ impl Consumer {
     fn take_entries(&mut self, range: &Range) -> Deque<InFlight> {
         if range.first == self.in_flight.first_place() {
             return self.in_flight.take_prefix(range.count);
+        }
+        if range.count > FEW {
+            return self.in_flight.take_from(range.first, range.count);
         }
         let mut entries = Deque::default();
         let mut place = range.first;
@@ -118,6 +127,8 @@ impl Broker {
     ) -> Result<(), Refusal> {
         let consumer = &mut self.consumers[index.0];
         let (kind, count) = (acknowledge.kind, acknowledge.count);
+        // What is not in order is looked for one by one.
+        self.worked += if consumer.sorted { 0 } else { consumer.in_flight.len() / COMPARED };
         // A client that has come back may still acknowledge what its old connection had been sent.
         if !consumer.served || kind == AcknowledgeKind::Redelivered {
             return Ok(());

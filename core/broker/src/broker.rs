@@ -12,7 +12,7 @@ use crate::items::Segments;
 use crate::jobs::Jobs;
 use crate::lines::Lines;
 use crate::log::{Log, Store};
-use crate::messages::{ConsumerIndex, DestinationIndex, Message, MessageIndex};
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, Message, MessageIndex};
 use crate::names::Names;
 use crate::outbox::Outbox;
 use crate::patterns::Patterns;
@@ -63,6 +63,8 @@ pub struct Broker {
     pub(crate) scheduled: VecDeque<DestinationIndex>,
     /// Consumers that can take again what destinations hold for them.
     pub(crate) hungry: VecDeque<ConsumerIndex>,
+    /// Connections whose send window is open again, with consumers that wait for it.
+    pub(crate) opened: VecDeque<ConnectionIndex>,
     /// Destinations that wait for a commit.
     pub(crate) uncommitted: Vec<DestinationIndex>,
     /// What was committed when they were looked at last.
@@ -127,6 +129,7 @@ impl Broker {
             recovery: None,
             scheduled: VecDeque::new(),
             hungry: VecDeque::new(),
+            opened: VecDeque::new(),
             uncommitted: Vec::new(),
             seen_commit: Position(0),
             cold: Vec::new(),

@@ -23,7 +23,7 @@ pub(crate) struct Port {
     connections: Vec<Option<(u32, ConnectionIndex)>>,
     consumers: Vec<Option<(u32, ConsumerIndex)>>,
     /// Consumers that found the port's ring full.
-    pub blocked: Vec<ConsumerIndex>,
+    pub blocked: VecDeque<ConsumerIndex>,
     /// Topics that did.
     pub blocked_topics: Vec<DestinationIndex>,
 }
@@ -89,7 +89,9 @@ pub(crate) struct Connection {
     pub temporaries: BTreeSet<DestinationIndex>,
     pub window: SendWindow,
     /// Consumers that found the send window closed.
-    pub blocked: Vec<ConsumerIndex>,
+    pub blocked: VecDeque<ConsumerIndex>,
+    /// It is listed among those whose window is open again.
+    pub opened: bool,
     /// Sends for which there was no room, and what waits behind them.
     pub parked: VecDeque<Parked>,
     /// Bytes of commands that are settled, and what the shard knows of them.
@@ -184,7 +186,8 @@ impl Broker {
             consumers: BTreeSet::new(),
             temporaries: BTreeSet::new(),
             window: SendWindow::new(self.config.send_window),
-            blocked: Vec::new(),
+            blocked: VecDeque::new(),
+            opened: false,
             parked: VecDeque::new(),
             settled: 0,
             settled_reported: 0,

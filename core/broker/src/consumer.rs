@@ -242,7 +242,7 @@ impl Broker {
             }
             (Content::Queue(queue), ConsumerKind::Browser) => {
                 queue.browsers.insert(member);
-                queue.looking.push(member);
+                queue.looking.push_back(member);
             }
             (Content::Queue(queue), _) => {
                 queue.subscribers.insert(member);

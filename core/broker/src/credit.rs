@@ -1,13 +1,28 @@
 //! Credit: whether a consumer takes another message, and what makes it take again (R23).
 
 use crate::broker::{Broker, Step};
+use crate::connection::Port;
 use crate::consumer::{Consumer, ConsumerKind};
+use crate::destination::Content;
+use crate::dispatch::Budget;
 use crate::log::Log;
-use crate::messages::ConsumerIndex;
+use crate::messages::{ConnectionIndex, ConsumerIndex};
 use crate::outbox::Outbox;
 use crate::plant::planted;
 use postrider_model::command::Request;
 use postrider_model::{ConnectionHandle, ConsumerHandle, PortIndex, limits};
+use std::collections::VecDeque;
+
+/// Consumers that are woken together.
+const WOKEN_AT_ONCE: usize = 64;
+
+/// Puts a consumer at the end of those that wait, or, as it hears of temporary destinations, before others (R57).
+fn line_up(waiting: &mut VecDeque<ConsumerIndex>, index: ConsumerIndex, watches: bool) {
+    match watches {
+        true => waiting.push_front(index),
+        false => waiting.push_back(index),
+    }
+}
 
 /// Whether a consumer takes a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,11 +90,11 @@ impl Broker {
         match lacking {
             Take::NoWindow if !consumer.waits_for_window => {
                 consumer.waits_for_window = true;
-                self.connections[consumer.connection.0].blocked.push(index);
+                line_up(&mut self.connections[consumer.connection.0].blocked, index, consumer.watches);
             }
             Take::NoRoom if !consumer.waits_for_room => {
                 consumer.waits_for_room = true;
-                self.ports[usize::from(consumer.port.0)].blocked.push(index);
+                line_up(&mut self.ports[usize::from(consumer.port.0)].blocked, index, consumer.watches);
             }
             Take::NoBytes if !consumer.waits_for_bytes => {
                 consumer.waits_for_bytes = true;
@@ -111,39 +126,78 @@ impl Broker {
         if !connection.window.is_open() || connection.blocked.is_empty() {
             return;
         }
-        for number in 0..connection.blocked.len() {
-            let consumer = self.connections[index.0].blocked[number];
+        if !std::mem::replace(&mut connection.opened, true) {
+            self.opened.push_back(index);
+        }
+        self.wake_opened(index);
+    }
+
+    /// Wakes some of those that found the window of a connection closed. False: nobody waits for it, or it is closed again.
+    fn wake_opened(&mut self, index: ConnectionIndex) -> bool {
+        let Some(connection) = self.connections.get_mut(index.0) else { return false };
+        connection.opened &= connection.window.is_open() && !connection.blocked.is_empty();
+        if !connection.opened {
+            return false;
+        }
+        for _ in 0..WOKEN_AT_ONCE {
+            let Some(consumer) = self.connections[index.0].blocked.pop_front() else { break };
             if let Some(known) = self.consumers.get_mut(consumer.0) {
                 known.waits_for_window = false;
                 self.wake(consumer);
             }
         }
-        self.connections[index.0].blocked.clear();
+        true
     }
 
     /// Rings that were full have room again.
     pub(crate) fn wake_ports(&mut self, out: &Outbox) {
         for number in 0..self.ports.len() {
-            let port = &mut self.ports[number];
-            if (port.blocked.is_empty() && port.blocked_topics.is_empty()) || !out.has_room(PortIndex::at(number)) {
+            if !out.has_room(PortIndex::at(number)) {
                 continue;
             }
-            for waiting in 0..self.ports[number].blocked.len() {
-                let consumer = self.ports[number].blocked[waiting];
-                if let Some(known) = self.consumers.get_mut(consumer.0) {
-                    known.waits_for_room = false;
-                    self.wake(consumer);
-                }
-            }
-            for waiting in 0..self.ports[number].blocked_topics.len() {
-                let topic = self.ports[number].blocked_topics[waiting];
+            self.wake_port(number);
+            for topic in std::mem::take(&mut self.ports[number].blocked_topics) {
+                // The number may be another's by now.
                 if self.destinations.try_get(topic).is_some() {
+                    if let Content::Topic(topic) = &mut self.destination(topic).content {
+                        topic.unblock(number);
+                    }
                     self.schedule(topic);
                 }
             }
-            self.ports[number].blocked.clear();
-            self.ports[number].blocked_topics.clear();
         }
+    }
+
+    fn wake_port(&mut self, number: usize) {
+        for _ in 0..WOKEN_AT_ONCE {
+            let Some(consumer) = self.ports[number].blocked.pop_front() else { return };
+            if let Some(known) = self.consumers.get_mut(consumer.0) {
+                known.waits_for_room = false;
+                self.wake(consumer);
+            }
+        }
+    }
+
+    /// Wakes some of those that wait for what is there again, as long as it is: all of them at once would be as many looks for the few
+    /// that it is enough for. False: there are none.
+    pub(crate) fn wake_blocked(&mut self, budget: &mut Budget, out: &Outbox) -> bool {
+        budget.spend(1);
+        while let Some(index) = self.opened.pop_front() {
+            if self.wake_opened(index) {
+                self.opened.push_back(index);
+                return true;
+            }
+        }
+        let waits = |number: &usize| !self.ports[*number].blocked.is_empty() && out.has_room(PortIndex::at(*number));
+        let Some(number) = (0..self.ports.len()).find(waits) else { return false };
+        self.wake_port(number);
+        true
+    }
+
+    /// Whether the next turn could wake somebody.
+    pub(crate) fn may_wake(&self, out: &Outbox) -> bool {
+        let waits = |(number, port): (usize, &Port)| !port.blocked.is_empty() && out.has_room(PortIndex::at(number));
+        !self.opened.is_empty() || self.ports.iter().enumerate().any(waits)
     }
 
     pub(crate) fn set_prefetch<L: Log>(

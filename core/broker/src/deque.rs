@@ -198,6 +198,18 @@ impl<T: Copy> Deque<T> {
         taken
     }
 
+    /// Takes `count` items out from this place on, likewise.
+    pub fn take_from(&mut self, place: Place, count: usize) -> Deque<T> {
+        let mut all = self.take_prefix(self.count_before(place));
+        let taken = self.take_prefix(count);
+        let rest = std::mem::take(self);
+        all.length += rest.length;
+        all.chunks.extend(rest.chunks.into_iter().filter(|chunk| !chunk.live().is_empty()));
+        (all.spare, all.regular) = (rest.spare, all.chunks.is_empty());
+        *self = all;
+        taken
+    }
+
     /// Items before this place.
     pub fn count_before(&self, place: Place) -> usize {
         let whole: usize = self.chunks.iter().take(place.chunk).map(|chunk| chunk.live().len()).sum();
@@ -289,6 +301,23 @@ mod tests {
             assert_eq!(taken.len() + deque.len(), (length - popped) as usize);
             deque.push_back(7);
             assert_eq!(deque.back(), Some(7));
+        }
+    }
+
+    #[test]
+    fn a_range_leaves_what_is_before_and_behind() {
+        for (length, first, count) in
+            [(1_000u32, 300, 500), (1_000, 0, 1_000), (300, 128, 128), (300, 299, 1), (5, 2, 0)]
+        {
+            let mut deque = Deque::default();
+            (0..length).for_each(|item| deque.push_back(item));
+            let taken = deque.take_from(deque.search(|item| item < first), count as usize);
+            assert!(taken.iter().eq(first..first + count), "{length} {first} {count}");
+            let rest: Vec<u32> = (0..first).chain(first + count..length).collect();
+            assert!(deque.iter().eq(rest.iter().copied()) && deque.len() == rest.len());
+            assert_eq!(deque.get(rest.len() / 2), rest.get(rest.len() / 2).copied());
+            deque.push_back(7);
+            assert_eq!((deque.back(), deque.len()), (Some(7), rest.len() + 1));
         }
     }
 

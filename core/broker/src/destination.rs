@@ -62,6 +62,8 @@ pub(crate) struct DestinationState {
     pub acknowledged: Vec<u64>,
     /// It stands in the list of those with something to send.
     pub scheduled: bool,
+    /// It stands in the list of those that wait for cold bytes.
+    pub awaits_bytes: bool,
     /// It goes; nobody finds it any more.
     pub dying: bool,
 }
@@ -171,6 +173,7 @@ impl Destinations {
             content,
             acknowledged: Vec::new(),
             scheduled: false,
+            awaits_bytes: false,
             dying: false,
         };
         self.next_serial += 1;

@@ -38,6 +38,15 @@ enum Readiness {
     NotYet,
 }
 
+/// Who takes a message.
+enum Choice {
+    Member(Member),
+    /// Nobody takes it, or wants it.
+    Nobody,
+    /// The budget is used up.
+    Later,
+}
+
 /// What became of a message that could go.
 enum Offer {
     /// It does not wait any more.
@@ -46,6 +55,8 @@ enum Offer {
     Waits,
     /// Nobody takes it, or wants it.
     Nobody,
+    /// The budget is used up.
+    Later,
 }
 
 impl Broker {
@@ -68,16 +79,19 @@ impl Broker {
 
     fn serve_browsers<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         let mut more = false;
-        let mut looking = std::mem::take(&mut self.destinations.get_mut(index).queue().looking);
-        looking.retain(|member| {
-            let there = self.destinations.get_mut(index).queue().browsers.contains(member);
-            if there {
-                budget.spend(1);
-                more |= self.browse(member.consumer, budget, step);
+        for _ in 0..self.destinations.get_mut(index).queue().looking.len() {
+            if !budget.step() {
+                return true;
             }
-            there && self.consumers[member.consumer.0].browse.as_ref().is_some_and(|browse| !browse.is_done())
-        });
-        self.destinations.get_mut(index).queue().looking = looking;
+            let queue = self.destinations.get_mut(index).queue();
+            let Some(member) = queue.looking.pop_front().filter(|member| queue.browsers.contains(member)) else {
+                continue;
+            };
+            more |= self.browse(member.consumer, budget, step);
+            if self.consumers[member.consumer.0].browse.as_ref().is_some_and(|browse| !browse.is_done()) {
+                self.destinations.get_mut(index).queue().looking.push_back(member);
+            }
+        }
         more
     }
 
@@ -91,9 +105,10 @@ impl Broker {
             if !budget.step() {
                 return true;
             }
-            match self.offer(index, message, was_returned, step) {
+            match self.offer(index, message, was_returned, budget, step) {
                 Offer::Gone => {}
                 Offer::Waits => return false,
+                Offer::Later => return true,
                 Offer::Nobody => {
                     let publisher = self.messages[message.0].publisher;
                     return self.serve_view(index, publisher, budget, step);
@@ -121,8 +136,9 @@ impl Broker {
             if !budget.step() {
                 return true;
             }
-            match self.offer(index, message, was_returned, step) {
+            match self.offer(index, message, was_returned, budget, step) {
                 Offer::Gone => {}
+                Offer::Later => return true,
                 Offer::Waits | Offer::Nobody => return false,
             }
         }
@@ -134,6 +150,7 @@ impl Broker {
         index: DestinationIndex,
         message: MessageIndex,
         was_returned: bool,
+        budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> Offer {
         match self.readiness(index, message, step) {
@@ -142,7 +159,11 @@ impl Broker {
             Readiness::Expired => return Offer::Waits,
             Readiness::Ready => {}
         }
-        let Some(member) = self.choose(index, message, step) else { return Offer::Nobody };
+        let member = match self.choose(index, message, budget, step) {
+            Choice::Member(member) => member,
+            Choice::Nobody => return Offer::Nobody,
+            Choice::Later => return Offer::Later,
+        };
         match self.send(member.consumer, message, step) {
             Ok(()) => self.sent(index, member, message, was_returned, step),
             Err(Absent::Cold) => {
@@ -188,7 +209,9 @@ impl Broker {
 
     /// The destination is looked at again when bytes came.
     pub(crate) fn await_bytes(&mut self, index: DestinationIndex) {
-        if !self.cold.contains(&index) && !planted("cold-forgotten") {
+        let state = self.destinations.get_mut(index);
+        if !state.awaits_bytes && !planted("cold-forgotten") {
+            state.awaits_bytes = true;
             self.cold.push(index);
         }
     }
@@ -207,17 +230,21 @@ impl Broker {
         &mut self,
         index: DestinationIndex,
         message: MessageIndex,
+        budget: &mut Budget,
         step: &mut Step<'_, L>,
-    ) -> Option<Member> {
+    ) -> Choice {
         let publisher = self.messages[message.0].publisher;
         loop {
-            let member = self.next_taker(index, publisher)?;
+            let Some(member) = self.next_taker(index, publisher) else { return Choice::Nobody };
             let takes = self.takes(member.consumer, step.out);
             if takes == Take::Yes {
-                return Some(member);
+                return Choice::Member(member);
             }
             self.leave_turn(index, member);
             self.starve(member, takes);
+            if !budget.step() {
+                return Choice::Later;
+            }
         }
     }
 
@@ -328,6 +355,9 @@ impl Broker {
             return more || budget.0 == 0;
         }
         loop {
+            if !budget.step() {
+                return true;
+            }
             let takes = self.takes(index, step.out);
             if takes != Take::Yes {
                 self.wait_for(index, takes);

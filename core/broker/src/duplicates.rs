@@ -22,6 +22,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Runs that are kept of a producer.
 const RUNS: usize = 32;
 
+/// Marks that are looked at for their age in one turn: each of them may be a record.
+const AGED_AT_ONCE: usize = 1_024;
+
 /// Longest connection id that is remembered.
 const CONNECTION_ID_BYTES: usize = 4_096;
 
@@ -293,7 +296,8 @@ impl Broker {
 
     /// Forgets producers that have been away for long.
     pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        while let Some((since, mark)) = self.marks.detached.front().copied() {
+        for _ in 0..AGED_AT_ONCE {
+            let Some((since, mark)) = self.marks.detached.front().copied() else { return };
             let due = step.now.nanos >= since.saturating_add(self.config.mark_millis.saturating_mul(1_000_000));
             let crowded = self.marks.table.len() * 8 > self.config.marks * 7;
             if !due && !crowded {

@@ -4,11 +4,13 @@ use crate::broker::{Broker, Step};
 use crate::consumer::{Consumer, Standing};
 use crate::credit::Take;
 use crate::destination::Content;
+use crate::dispatch::Budget;
 use crate::log::Log;
-use crate::messages::ConsumerIndex;
+use crate::messages::{ConsumerIndex, DestinationIndex};
+use postrider_journal::soonest;
 use postrider_model::command::Request;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Event, Now, PortIndex};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// A consumer may have one message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,13 +28,29 @@ pub(crate) enum Patience {
     Until(u64),
 }
 
+/// A pull whose time has come.
+struct Due {
+    serial: u64,
+    consumer: ConsumerIndex,
+    /// So many of the consumer's destinations have nothing for it.
+    seen: usize,
+}
+
+/// Pulls that are looked at in one turn, and destinations of their consumers.
+const LOOKED_AT: usize = 1_000;
+
+/// Nanoseconds until the next look at others, where there are more.
+const LOOK_NANOS: u64 = 1_000_000;
+
 /// Pulls that want to hear when there is nothing.
 #[derive(Default)]
 pub(crate) struct Pulls {
     /// By the time when they want to.
     timed: BTreeSet<(u64, u64, ConsumerIndex)>,
     /// Their time has come.
-    due: Vec<(u64, ConsumerIndex)>,
+    due: VecDeque<Due>,
+    /// When those are looked at for which a turn had no time.
+    look_at: Option<u64>,
     serial: u64,
 }
 
@@ -45,7 +63,7 @@ impl Pulls {
     }
 
     pub fn deadline(&self) -> Option<u64> {
-        self.timed.first().map(|(at, _, _)| *at)
+        soonest([self.timed.first().map(|(at, _, _)| *at), self.look_at])
     }
 }
 
@@ -95,7 +113,7 @@ impl Broker {
                 consumer.pull_timer = Some((at, serial));
                 self.pulls.timed.insert((at, serial, index));
             }
-            Patience::Until(_) => self.pulls.due.push((serial, index)),
+            Patience::Until(_) => self.pulls.due.push_back(Due { serial, consumer: index, seen: 0 }),
         }
         self.wake(index);
     }
@@ -103,47 +121,73 @@ impl Broker {
     /// Pulls whose time has come, after all that could be sent was sent: they hear that there is nothing, unless something is
     /// only on its way to a commit (R13).
     pub(crate) fn answer_pulls<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        if self.pulls.due.is_empty() && self.pulls.timed.is_empty() {
+            return;
+        }
+        let mut budget = Budget(LOOKED_AT);
         while let Some((at, serial, consumer)) =
-            self.pulls.timed.first().copied().filter(|(at, ..)| *at <= step.now.nanos)
+            self.pulls.timed.first().copied().filter(|(at, ..)| *at <= step.now.nanos && budget.step())
         {
             self.pulls.timed.remove(&(at, serial, consumer));
-            self.pulls.due.push((serial, consumer));
+            self.pulls.due.push_back(Due { serial, consumer, seen: 0 });
         }
-        let due = std::mem::take(&mut self.pulls.due);
-        for (serial, index) in due {
-            let Some(consumer) = self.consumers.get(index.0) else { continue };
-            if consumer.grant != Some(Grant { serial }) {
-                continue;
+        let mut budget = Budget(LOOKED_AT);
+        for _ in 0..self.pulls.due.len() {
+            let Some(due) = self.pulls.due.pop_front() else { break };
+            self.answer_pull(due, &mut budget, step);
+            if budget.0 == 0 {
+                break;
             }
-            if self.may_still_get(consumer, index, step) {
-                self.pulls.due.push((serial, index));
-                continue;
-            }
-            let (port, handle) = (consumer.port, consumer.handle);
-            self.consumers[index.0].grant = None;
-            step.out.reply(port, Event::EndOfMessages { consumer: handle });
         }
+        let more = budget.0 == 0 && !self.pulls.due.is_empty();
+        self.pulls.look_at = more.then_some(step.now.nanos + LOOK_NANOS);
     }
 
-    fn may_still_get<L: Log>(&self, consumer: &Consumer, index: ConsumerIndex, step: &Step<'_, L>) -> bool {
-        if self.takes(index, step.out) != Take::Yes || consumer.browse.as_ref().is_some_and(|browse| !browse.is_done())
-        {
+    fn answer_pull<L: Log>(&mut self, mut due: Due, budget: &mut Budget, step: &mut Step<'_, L>) {
+        budget.spend(1);
+        let Some(consumer) = self.consumers.get(due.consumer.0) else { return };
+        if consumer.grant != Some(Grant { serial: due.serial }) {
+            return;
+        }
+        if self.may_still_get(consumer, &mut due, budget, step) {
+            self.pulls.due.push_back(due);
+            return;
+        }
+        let (port, handle) = (consumer.port, consumer.handle);
+        self.consumers[due.consumer.0].grant = None;
+        step.out.reply(port, Event::EndOfMessages { consumer: handle });
+    }
+
+    fn may_still_get<L: Log>(
+        &self,
+        consumer: &Consumer,
+        due: &mut Due,
+        budget: &mut Budget,
+        step: &Step<'_, L>,
+    ) -> bool {
+        let takes = self.takes(due.consumer, step.out) == Take::Yes;
+        let browses = consumer.browse.as_ref().is_some_and(|browse| !browse.is_done());
+        if !takes || browses || consumer.matching || consumer.hungry || consumer.waits_for_bytes {
             return true;
         }
-        if consumer.hungry || consumer.waits_for_bytes {
-            return true;
+        while let Some(known) = consumer.subscriptions.get(due.seen) {
+            let is_there = matches!(known.standing, Standing::Served | Standing::Starved);
+            if budget.0 == 0 || (is_there && self.may_still_send(known.destination)) {
+                return true;
+            }
+            budget.spend(1);
+            due.seen += 1;
         }
-        let served = consumer
-            .subscriptions
-            .iter()
-            .filter(|known| matches!(known.standing, Standing::Served | Standing::Starved));
-        served.into_iter().any(|known| {
-            let state = self.destinations.get(known.destination);
-            let waits = match &state.content {
-                Content::Queue(queue) => queue.holds > 0 || (queue.awaits_commit && queue.waiting() > 0),
-                Content::Topic(_) => false,
-            };
-            waits || state.scheduled || self.cold.contains(&known.destination)
-        })
+        false
+    }
+
+    /// Whether a destination has something for its consumers that is only on its way.
+    fn may_still_send(&self, destination: DestinationIndex) -> bool {
+        let state = self.destinations.get(destination);
+        let waits = match &state.content {
+            Content::Queue(queue) => queue.holds > 0 || (queue.awaits_commit && queue.waiting() > 0),
+            Content::Topic(_) => false,
+        };
+        !state.dying && (waits || state.scheduled || state.awaits_bytes)
     }
 }

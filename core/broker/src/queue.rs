@@ -7,7 +7,7 @@ use crate::rotation::Rotation;
 use crate::slab::Slab;
 use postrider_model::Sequence;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A consumer of a queue, and which of its subscriptions this is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Queue {
     /// Consumers that only look.
     pub browsers: BTreeSet<Member>,
     /// Those of them that have not seen all.
-    pub looking: Vec<Member>,
+    pub looking: VecDeque<Member>,
     /// Exclusive ones among the subscribers, by priority, then as they came. The first of them alone is served.
     pub exclusive: BTreeMap<(Reverse<i8>, u64), Member>,
     /// While messages are on their way back, nothing goes out: the order is kept.

@@ -40,6 +40,8 @@ struct Walker {
 struct Group {
     cursor: u64,
     walkers: Vec<Walker>,
+    /// It is listed among those that found their port's ring full.
+    blocked: bool,
     /// Tickets of those that have left: they go from the list all together.
     gone: Vec<u64>,
 }
@@ -86,6 +88,13 @@ impl Topic {
         self.subscribers.insert(member);
         let from = from.unwrap_or_else(|| self.end()).max(self.first);
         self.walk(port, member, from)
+    }
+
+    /// A port's ring has room again.
+    pub fn unblock(&mut self, port: usize) {
+        if let Some(group) = self.groups.get_mut(port) {
+            group.blocked = false;
+        }
     }
 
     /// Whether somebody gets what comes.
@@ -267,9 +276,9 @@ impl Broker {
             return Walk::On;
         }
         if !step.out.has_room(port) {
-            let blocked = &mut self.ports[usize::from(port.0)].blocked_topics;
-            if !blocked.contains(&index) {
-                blocked.push(index);
+            let group = &mut self.destinations.get_mut(index).topic().groups[usize::from(port.0)];
+            if !std::mem::replace(&mut group.blocked, true) {
+                self.ports[usize::from(port.0)].blocked_topics.push(index);
             }
             self.note_lag(index);
             return Walk::Stop;

@@ -178,7 +178,7 @@ impl Broker {
         self.answer_pulls(step);
         self.age_marks(step);
         more |= self.make_spool_room(step);
-        more || !self.scheduled.is_empty() || !self.hungry.is_empty()
+        more || !self.scheduled.is_empty() || !self.hungry.is_empty() || self.may_wake(step.out)
     }
 
     /// Something was committed: whoever waited for it is looked at.
@@ -214,6 +214,8 @@ impl Broker {
                 if watches {
                     self.serve_advisories(budget, step);
                 }
+            } else if self.wake_blocked(budget, step.out) {
+                // They are hungry now.
             } else if let Some(index) = self.scheduled.pop_front() {
                 if self.destinations.try_get(index).is_none() {
                     continue;
@@ -256,7 +258,9 @@ impl Broker {
     pub fn fetched(&mut self) {
         self.spooling.survivors.waits = false;
         for index in std::mem::take(&mut self.cold) {
+            // The number may be another's by now.
             if self.destinations.try_get(index).is_some() {
+                self.destination(index).awaits_bytes = false;
                 self.schedule(index);
             }
         }

@@ -302,3 +302,67 @@ pub fn very_many_marks_are_forgotten_in_slices_and_stay_so() {
     world.settle();
     assert_eq!(world.broker.statistics().messages, 6_001);
 }
+
+/// Each turn looks at so many of them.
+#[test]
+pub fn very_many_pulls_are_answered_in_slices() {
+    let mut world = world();
+    open(&mut world, 10..3_010, &[queue("q"), queue("r")], 0);
+    world.heard(0);
+    let (connection, request) = (handle(1), Request::default());
+    for consumer in 10..3_010 {
+        let consumer = handle(consumer);
+        world.handle(0, &alone(Command::Pull { connection, consumer, timeout_millis: -1, request }));
+    }
+    let mut turns = 0;
+    while world.told[0].len() < 3_000 {
+        let before = world.told[0].len();
+        world.go_on();
+        world.log.commit();
+        world.release_replies();
+        assert!(world.told[0].len() - before <= 1_000, "a turn's part");
+        turns += 1;
+        assert!(turns < 50, "all of them hear");
+        if let Some(deadline) = world.broker.deadline().filter(|deadline| *deadline < world.now.nanos + 10_000_000) {
+            world.now.nanos = deadline;
+        }
+    }
+    assert!(world.events(0).iter().all(|event| matches!(event, Event::EndOfMessages { .. })));
+}
+
+#[test]
+pub fn very_many_consumers_that_wait_for_a_window_all_go_on() {
+    let mut world = world();
+    open(&mut world, 10..1_010, &[queue("q")], 1);
+    let large = "x".repeat(10_000);
+    (0..1_000).for_each(|_| world.send(1, 1, &queue("q"), &large, false));
+    world.settle();
+    let mut consumers: Vec<u32> = world.got(0).iter().map(|got| got.consumer.slot).collect();
+    consumers.sort_unstable();
+    assert_eq!(consumers, (10..1_010).collect::<Vec<u32>>());
+}
+
+#[test]
+pub fn very_many_marks_age_in_slices() {
+    let mut world = world();
+    let to = [queue("q")];
+    let bytes = record(&to, b"x", true, 1, 0);
+    let (connection, request) = (handle(1), Request::default());
+    for value in 0..2_500 {
+        let destinations = Box::default();
+        let open = OpenProducer { connection, request, producer: 0, session: 3, value, destinations, window: 0 };
+        world.run(0, Command::OpenProducer(Box::new(open)));
+        world.send_as(0, connection, &to, true, (&bytes, 1), request);
+    }
+    world.disconnect(0, connection, false);
+    world.settle();
+    world.now.nanos += 3_600_001 * 1_000_000;
+    let mut written = Vec::new();
+    for _ in 0..4 {
+        let before = world.log.records.len();
+        world.go_on();
+        written.push(world.log.records[before..].iter().filter(|record| record.kind == 7).count());
+    }
+    assert!(written.iter().all(|records| *records <= 1_024), "{written:?}");
+    assert_eq!(written.iter().sum::<usize>(), 2_500);
+}
