@@ -1,0 +1,173 @@
+//! From a log that was read to a new life: what is cut or given up is kept aside, what is kept is synced, the table is written (R3).
+
+use std::collections::VecDeque;
+
+use crate::aside::Aside;
+use crate::cold::Cold;
+use crate::config::Config;
+use crate::epoch::{EpochTable, Life};
+use crate::error::OpenError;
+use crate::group::Proof;
+use crate::journal::Journal;
+use crate::plant::planted;
+use crate::position::{Epoch, Position, SegmentNumber};
+use crate::prepare::{Preparing, mixed};
+use crate::reclaim::Head;
+use crate::recovery::{Cut, GivenUp, Recovered, Recovery, load};
+use crate::size::size;
+use crate::stated::Stated;
+use crate::statistics::Statistics;
+use crate::storage::Storage;
+use crate::trouble::Troubles;
+use crate::watermark::Watermarks;
+
+impl<S: Storage> Recovered<S> {
+    /// What was found.
+    pub fn recovery(&self) -> &Recovery {
+        &self.report
+    }
+
+    /// Begins a new life: keeps aside what is cut or given up, syncs what is kept, writes the table (R3).
+    ///
+    /// # Errors
+    /// The medium's. Nothing that counts was changed.
+    pub fn begin(mut self) -> Result<Journal<S>, OpenError> {
+        self.keep_old_table()?;
+        self.replace_given_up()?;
+        self.save_cut()?;
+        let first = self.begin_life()?;
+        let Recovered { storage, config, table, directory, report, tail, visited } = self;
+        let mut journal = assemble(storage, config, table, report, (first, tail.head));
+        journal.settle(&directory, visited, first)?;
+        Ok(journal)
+    }
+
+    /// What the copies of a table held that is made anew.
+    fn keep_old_table(&mut self) -> Result<(), OpenError> {
+        for slot in (0..2).filter(|_| self.report.table_rebuilt) {
+            // What cannot be read cannot be kept.
+            let Ok(Some(bytes)) = self.storage.read_table(slot) else { continue };
+            let file = format!("epochs-{slot}");
+            let kept_as = kept_name(&file);
+            self.storage.save_aside(&kept_as, &bytes).map_err(OpenError::io(format!("given up ({file})")))?;
+            self.report.given_up.push(GivenUp { file, kept_as: Some(kept_as) });
+        }
+        Ok(())
+    }
+
+    /// From the last one on: what a start that is cut short leaves is refused for the same files, or for none.
+    fn replace_given_up(&mut self) -> Result<(), OpenError> {
+        for (number, copy) in std::mem::take(&mut self.visited.replaced).into_iter().rev() {
+            let name = self.storage.name(number);
+            let failed = || OpenError::io(format!("given up ({name})"));
+            let bytes = match copy {
+                Some(copy) => copy,
+                None => self.directory.placeholder(number, &self.table).map_err(failed())?,
+            };
+            let bytes = bytes.bytes(0, bytes.len());
+            let kept_as = self.storage.replace(number, bytes, &kept_name(&name)).map_err(failed())?;
+            self.report.given_up.push(GivenUp { file: name, kept_as });
+        }
+        for found in &self.directory.outside {
+            let name = found.name.clone();
+            let kept_as = self.storage.remove(found.number, &kept_name(&name));
+            let kept_as = kept_as.map_err(OpenError::io(format!("given up ({name})")))?;
+            self.report.given_up.push(GivenUp { file: name, kept_as });
+        }
+        Ok(())
+    }
+
+    /// Saves what lies between the end and the last valid frame beyond it.
+    fn save_cut(&mut self) -> Result<(), OpenError> {
+        let mut cut = Cut { from: self.tail.end, bytes: 0, names: Vec::new() };
+        let epoch = self.table.newest().map_or(Epoch(0), |life| life.epoch);
+        for found in &self.directory.found {
+            let from = self.tail.end.max(found.data_start);
+            let to = self.tail.last_valid.min(found.end());
+            if from >= to {
+                continue;
+            }
+            let name = format!("cut-{}-{}", epoch.0, from);
+            let loaded = load(&mut self.storage, &self.config, &self.table, found, None)?.writer;
+            let bytes = loaded.bytes(size(from - found.start), size(to - from));
+            self.storage.save_aside(&name, bytes).map_err(OpenError::io(format!("saved aside ({name})")))?;
+            cut.bytes += bytes.len() as u64;
+            cut.names.push(name);
+            self.storage.unload(loaded);
+        }
+        self.report.cut = (!cut.names.is_empty()).then_some(cut);
+        Ok(())
+    }
+
+    /// Syncs what is kept, then writes the table (R3). Returns where the new life begins.
+    fn begin_life(&mut self) -> Result<Position, OpenError> {
+        let old_first = self.table.newest().map_or(Position(0), |life| life.first);
+        for found in &self.directory.found {
+            if found.end() > old_first && found.data_start < self.tail.end && !planted("no-sync-before-epoch") {
+                self.storage.sync(found.number).map_err(OpenError::io(format!("synced ({})", found.name)))?;
+            }
+        }
+        let epoch = Epoch(self.directory.latest.0 + 1);
+        let first = self.first_after(self.tail.end);
+        let keep_from = Position(self.tail.head.0 * self.table.segment_bytes);
+        self.table.head = self.tail.head;
+        self.table.node = self.config.node;
+        (self.table.ended, self.table.stated) = (None, None);
+        let nonce = mixed(!self.config.keys);
+        self.table.begin(Life { epoch, node: self.config.node, end: self.tail.end, first, nonce }, keep_from);
+        let bytes = self.table.encode();
+        let place = self.storage.place();
+        for slot in 0..2 {
+            let doing = format!("written ({place}/epochs-{slot})");
+            self.storage.write_table(slot, &bytes).map_err(OpenError::io(doing))?;
+        }
+        Ok(first)
+    }
+
+    /// The next block after `end` that a frame may begin at.
+    fn first_after(&self, end: Position) -> Position {
+        let block = u64::from(self.table.block);
+        let first = end.align_up(block);
+        let boundary = self
+            .directory
+            .at(first)
+            .map_or(first.0.is_multiple_of(self.table.segment_bytes), |found| found.start == first);
+        if boundary { first + block } else { first }
+    }
+}
+
+fn kept_name(name: &str) -> String {
+    format!("given-up-{name}")
+}
+
+fn assemble<S: Storage>(
+    storage: S,
+    config: Config,
+    table: EpochTable,
+    recovery: Recovery,
+    (first, head): (Position, SegmentNumber),
+) -> Journal<S> {
+    Journal {
+        storage,
+        epoch: table.newest().map_or(Epoch(0), |life| life.epoch),
+        table,
+        recovery,
+        marks: Watermarks::at(first),
+        proof: Proof::default(),
+        segments: VecDeque::new(),
+        active: None,
+        closing: VecDeque::new(),
+        preparing: Preparing::new(SegmentNumber(0), config.keys),
+        in_flight: None,
+        head: Head::new(head),
+        stated: Stated::at(first),
+        hot_bytes: 0,
+        retired: Vec::new(),
+        cold: Cold::new(config.cold_bytes),
+        unserved: false,
+        aside: Aside::default(),
+        troubles: Troubles::default(),
+        statistics: Statistics::default(),
+        config,
+    }
+}
