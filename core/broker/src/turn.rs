@@ -238,6 +238,7 @@ impl Broker {
                     continue;
                 }
                 self.destinations.get_mut(index).scheduled = false;
+                budget.spend(1);
                 if self.serve(index, budget, step) {
                     self.schedule(index);
                 }
