@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use crate::frame::BodyHeader;
 use crate::journal::Journal;
 use crate::pause::Pause;
 use crate::position::Position;
@@ -25,6 +26,8 @@ pub struct Remains {
     pub offset: u64,
     /// The record's header and body as they were found; nothing where the segment is not there.
     pub bytes: Vec<u8>,
+    /// The header checks: what follows it is of this record, and not moved here from another place.
+    pub is_its_own: bool,
 }
 
 /// Whether something is kept aside.
@@ -92,7 +95,9 @@ impl<S: Storage> Journal<S> {
             let (from, to) = (size(start - segment.start), size(position - segment.start) + len as usize);
             bytes = image.bytes(from, to.min(image.frontier()).saturating_sub(from)).to_vec();
         }
-        Remains { file: self.storage.name(segment.number), offset: start - segment.start, bytes }
+        let seed = segment.seed(self.table.at(position));
+        let is_its_own = BodyHeader::decode(&bytes, start, seed).is_some();
+        Remains { file: self.storage.name(segment.number), offset: start - segment.start, bytes, is_its_own }
     }
 
     pub(crate) fn try_to_keep_again(&mut self, now: u64) {

@@ -325,7 +325,8 @@ impl<P: Spill> Spool<P> {
         let number = self.number_at(position);
         let (start, bytes) = self.cold.remains(number, position, len);
         let offset = start.0.saturating_sub(number.0.saturating_mul(self.config.segment_bytes));
-        Remains { file: format!("spill-{:016x}", number.0), offset, bytes }
+        let is_its_own = BodyHeader::decode(&bytes, start, self.seed()).is_some();
+        Remains { file: format!("spill-{:016x}", number.0), offset, bytes, is_its_own }
     }
 
     /// Something that failed, and is tried again.

@@ -5,7 +5,7 @@ mod groups;
 use groups::{SEGMENT, append, config, offset, recover, rest, stage_one, write_group};
 use postrider_journal::epoch::{EpochTable, Life, MAX_LIVES};
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, DamageKind, Epoch, Home, Journal, OpenError, SegmentNumber, body_crc};
+use postrider_journal::{Bound, Config, DamageKind, Epoch, Home, Journal, Lookup, OpenError, SegmentNumber, body_crc};
 
 const SECOND: SegmentNumber = SegmentNumber(1);
 
@@ -280,6 +280,21 @@ fn a_file_where_the_log_has_no_segment() {
         assert_eq!(seen, all_but(count, &[]), "{number:x}");
         assert_eq!(journal.into_storage().aside[&format!("given-up-segment-{number:016x}")], stranger);
     }
+}
+
+#[test]
+fn what_a_larger_segment_holds_is_not_missing_whoever_gives_it_up() {
+    let mut log = log_with_an_oversize_segment();
+    log.write(50);
+    let (count, large) = (log.homes.len(), log.homes[0]);
+    let storage = log.end();
+    assert!(storage.durable(SegmentNumber(0)).len() as u64 > SEGMENT, "the second number is inside the first segment");
+    let config = Config { give_up: vec!["segment-0000000000000001".into()], ..config() };
+    let mut left = Vec::new();
+    let mut journal = Journal::recover(storage, config, &mut |record, _| left.push(record.sequence)).unwrap();
+    assert_eq!((left, journal.recovery().damages), (all_but(count, &[]), 0));
+    let there = journal.extent(large.position, large.len, body_crc(&groups::body(0)));
+    assert!(matches!(there, Lookup::Memory(_) | Lookup::Cold));
 }
 
 #[test]

@@ -36,6 +36,17 @@ fn a_damaged_body_costs_its_record() {
 }
 
 #[test]
+fn bytes_that_may_be_another_records_do_not_say_which_one_is_damaged() {
+    let (mut storage, homes) = written();
+    storage.rot(FIRST, offset(homes[1].position) + 50);
+    storage.rot(FIRST, offset(homes[1].position) - 10);
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), all_but(&[1]));
+    let damage = &journal.recovery().damage[0];
+    assert_eq!((damage.sequence, damage.kind, damage.head.len()), (Some(1), DamageKind::Body, 0));
+}
+
+#[test]
 fn a_damaged_directory_entry_costs_its_record() {
     let (mut storage, homes) = written();
     let directory = frame_of(homes[0]) + 64 + 5 * 120;
@@ -75,6 +86,21 @@ fn a_frame_without_header_and_directory_is_lost_and_its_records_are_named() {
     assert_eq!(damage[0].kind, DamageKind::Frame);
     let named: Vec<_> = damage[1..].iter().map(|damage| (damage.kind, damage.sequence, damage.head.clone())).collect();
     assert_eq!(named, (5..10).map(|sequence| (DamageKind::Entry, Some(sequence), body(sequence))).collect::<Vec<_>>());
+}
+
+#[test]
+fn behind_a_body_that_cannot_be_named_the_others_are_and_it_has_its_place() {
+    let (mut storage, homes) = written();
+    let directory = (frame_of(homes[5]) + 64 + 5 * 120).next_multiple_of(8);
+    (0..5).for_each(|entry| storage.rot(FIRST, directory + 8 + entry * (32 + 9) + 10));
+    storage.rot(FIRST, offset(homes[7].position) - 10);
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(sequences(&seen), all_but(&[5, 6, 7, 8, 9]));
+    let told: Vec<_> =
+        journal.recovery().damage.iter().map(|damage| (damage.sequence, damage.offset, damage.len)).collect();
+    let named = |sequence: u64| (Some(sequence), homes[sequence as usize].position.0, 100);
+    let unnamed = (None, homes[7].position.0 - 20, 120);
+    assert_eq!(told, [named(5), named(6), unnamed, named(8), named(9)]);
 }
 
 #[test]

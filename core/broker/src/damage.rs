@@ -120,7 +120,7 @@ impl Broker {
         let log = if message.store == Store::Journal { "journal" } else { "spool" };
         format!(
             "message {} of {destination}, sequence {}, at position {} of the {log}, in {} at {}",
-            message_id(remains.bytes.get(HEADER_BYTES..).unwrap_or_default()),
+            message_id(remains.bytes.get(HEADER_BYTES..).filter(|_| remains.is_its_own).unwrap_or_default()),
             message.sequence,
             message.position,
             remains.file,

@@ -1,6 +1,5 @@
 //! Destinations: how they come, are found and go.
 
-use crate::admission::Named;
 use crate::broker::{Broker, Step};
 use crate::items::{Item, ItemHome};
 use crate::jobs::STEP_BYTES;
@@ -329,7 +328,6 @@ impl Broker {
     pub(crate) fn resolve<L: Log>(
         &mut self,
         destination: &Destination,
-        named: Named,
         step: &mut Step<'_, L>,
     ) -> Result<DestinationIndex, Refusal> {
         if let Some(index) = self.destinations.find(destination) {
@@ -341,7 +339,7 @@ impl Broker {
         if is_advisory(destination) {
             self.admit_name(destination)?;
         } else {
-            self.admit_destination(destination, named, step)?;
+            self.admit_destination(destination, step)?;
         }
         Ok(self.create(destination, step))
     }

@@ -130,6 +130,8 @@ pub struct TestLog {
     pub aside: BTreeMap<u64, (String, Vec<u8>)>,
     /// Files that are to be written wait.
     pub aside_waits: bool,
+    /// What is left of a damaged record is another one's.
+    pub moved_here: bool,
     /// Bodies that are not what they were.
     pub rotten: BTreeSet<u64>,
     /// The same in the spool.
@@ -309,7 +311,7 @@ impl Log for TestLog {
         let extent = half.extent(position).unwrap();
         let start = Position(position.0 - 20);
         let bytes = extent.bytes(start, 20 + length as usize).to_vec();
-        Remains { file: "segment".into(), offset: start.0, bytes }
+        Remains { file: "segment".into(), offset: start.0, bytes, is_its_own: !self.moved_here }
     }
 
     fn kept(&mut self, sequence: Sequence) -> Kept {

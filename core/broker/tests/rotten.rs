@@ -39,6 +39,17 @@ pub fn each_record_of_a_window_is_checked_before_it_goes_out() {
 }
 
 #[test]
+pub fn bytes_that_are_not_the_records_own_do_not_say_which_message_it_was() {
+    let mut world = stored(3);
+    world.log.rotten.insert(world.log.bodies()[1]);
+    world.log.moved_here = true;
+    world.consume(0, 1, 5, &queue("q"), 100);
+    kept(&mut world);
+    let (about, _) = world.log.aside.values().next().unwrap();
+    assert!(about.starts_with("message whose id cannot be read of queue://q, sequence "), "{about}");
+}
+
+#[test]
 pub fn a_damaged_message_is_kept_aside_before_it_is_acknowledged() {
     let mut world = stored(3);
     let bodies = world.log.bodies();

@@ -1,6 +1,6 @@
 //! Every valid record of a segment, in order; damage confined to what it hit.
 
-use crate::frame::{BODY_HEADER, BodyHeader, Entry, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Record};
+use crate::frame::{BODY_HEADER, BodyHeader, Entry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Record};
 use crate::position::{Home, Position, SegmentNumber};
 use crate::recovery::give_up::Region;
 use crate::recovery::report::Hit;
@@ -10,6 +10,9 @@ use crate::size::len32;
 
 /// More than one damage hits: a medium's worst unit of loss is far smaller.
 const MUCH: usize = 64 << 10;
+
+/// Behind a damaged header of a body so many bytes are looked through for the next one.
+const LOOKED_THROUGH: u64 = 16 << 20;
 
 /// What is called for each record.
 pub type Visit<'a> = dyn FnMut(&Record<'_>, Home) + 'a;
@@ -116,7 +119,9 @@ impl Walk<'_, '_> {
                 (self.visit)(&entry.record(body), home);
             }
             None => {
-                let hit = Hit { sequence: Some(entry.sequence), meta: entry.meta, body: body.unwrap_or_default() };
+                // Where its header is hit, too, the bytes may be another record's.
+                let body = body.filter(|_| remains.confirmed(&self.scan, entry)).unwrap_or_default();
+                let hit = Hit { sequence: Some(entry.sequence), meta: entry.meta, body };
                 self.damage(position, u64::from(entry.body_len), hit, DamageKind::Body);
             }
         }
@@ -133,7 +138,7 @@ impl Walk<'_, '_> {
         } else if self.never_written(position, region) {
             self.unwritten.push(Region { from: position, to: next });
         } else {
-            self.name_lost_bodies(Remains { frame: position, end: next }, next, &[]);
+            self.name_lost_bodies(Remains { frame: position, end: next }, next, None);
         }
         next
     }
@@ -169,20 +174,20 @@ impl Walk<'_, '_> {
             at = place + entry.encoded_len() as u64;
         }
         self.ordinal = first_ordinal + next_index;
-        if (lost || at != remains.end) && !self.name_lost_bodies(remains, directory, &good_bodies) {
+        if (lost || at != remains.end) && !self.name_lost_bodies(remains, directory, Some(&good_bodies)) {
             self.damage(directory, remains.end - directory, Hit::default(), DamageKind::Directory);
         }
     }
 
-    /// Bodies follow one another, each behind its header: those that no entry names are lost, and known by it. Whether there were some.
-    fn name_lost_bodies(&mut self, remains: Remains, directory: Position, good: &[u32]) -> bool {
+    /// Bodies follow one another, each behind its header: those that no good entry names are lost, and known by it. Without a directory
+    /// all are, and the frame as a whole was told. Whether there were some.
+    fn name_lost_bodies(&mut self, remains: Remains, directory: Position, good: Option<&[u32]>) -> bool {
         let mut start = remains.frame + FRAME_HEADER as u64;
         let mut named = false;
-        while start + BODY_HEADER as u64 <= directory {
-            let seed = self.scan.seed(start);
-            let Some(header) = BodyHeader::decode(self.scan.range(start, directory), start, seed) else { break };
-            let body = start + BODY_HEADER as u64;
-            if good.binary_search(&len32(body - remains.frame)).is_err() {
+        while let Some((place, header)) = self.next_body(start, directory) {
+            named |= good.is_some() && self.gap(start, place);
+            let body = place + BODY_HEADER as u64;
+            if good.is_none_or(|good| good.binary_search(&len32(body - remains.frame)).is_err()) {
                 named = true;
                 let found = self.scan.range(body, directory.min(body + u64::from(header.len)));
                 let hit = Hit { sequence: Some(header.sequence), meta: &[], body: found };
@@ -190,7 +195,25 @@ impl Walk<'_, '_> {
             }
             start = body + u64::from(header.len);
         }
-        named
+        (good.is_some() && self.gap(start, directory)) || named
+    }
+
+    /// The next header of a body that checks.
+    fn next_body(&self, from: Position, directory: Position) -> Option<(Position, BodyHeader)> {
+        let last = directory.0.min(from.0 + LOOKED_THROUGH).checked_sub(BODY_HEADER as u64)?;
+        (from.0..=last).map(Position).find_map(|place| {
+            let header = BodyHeader::decode(self.scan.range(place, directory), place, self.scan.seed(place))?;
+            Some((place, header))
+        })
+    }
+
+    /// Where a header of a body should be and is none, something was that cannot be named. Whether it is more than what fills up.
+    fn gap(&mut self, from: Position, to: Position) -> bool {
+        let is_one = to >= from + FRAME_ALIGN as u64;
+        if is_one {
+            self.damage(from, to - from, Hit::default(), DamageKind::Directory);
+        }
+        is_one
     }
 
     fn damage(&mut self, position: Position, len: u64, hit: Hit<'_>, kind: DamageKind) {

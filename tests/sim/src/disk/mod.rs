@@ -4,7 +4,6 @@ mod crash;
 mod file;
 mod rot;
 mod storage;
-mod tamper;
 #[cfg(test)]
 mod tests;
 
