@@ -86,20 +86,18 @@ pub fn message_bytes(places: u64) -> u64 {
 /// Writes a message's meta and returns the sequence of its record: the first placement's.
 pub fn write_message(buffer: &mut Vec<u8>, meta: MessageMeta, placements: &[Placement]) -> Sequence {
     let first = placements.first().map_or(Sequence(0), |placement| placement.sequence);
-    let choose = |set: bool, bit: u8| if set { bit } else { 0 };
     let bits = choose(meta.run_from.is_some(), bit::MARK)
         | choose(meta.elsewhere, bit::ELSEWHERE)
         | choose(meta.instead.is_some(), bit::INSTEAD);
     buffer.clear();
-    buffer.push(bits);
-    write_varint(buffer, placements.len() as u64);
-    let mut before = first;
-    for placement in placements {
-        buffer.extend_from_slice(&placement.destination.0.to_le_bytes());
-        write_varint(buffer, placement.sequence.0.wrapping_sub(before.0));
-        buffer.push(choose(placement.offered, place_bit::OFFERED) | choose(placement.copied, place_bit::COPIED));
-        write_varint(buffer, u64::from(placement.redeliveries));
-        before = placement.sequence;
+    match placements {
+        // Nearly every message: nine bytes that are known beforehand.
+        [place] if place.redeliveries < 0x80 => {
+            let [a, b, c, d] = place.destination.0.to_le_bytes();
+            let [redeliveries, _] = place.redeliveries.to_le_bytes();
+            buffer.extend_from_slice(&[bits, 1, a, b, c, d, 0, place_bits(place), redeliveries]);
+        }
+        _ => write_places(buffer, bits, placements, first),
     }
     if let Some(from) = meta.run_from {
         buffer.extend_from_slice(&from.to_le_bytes());
@@ -109,6 +107,27 @@ pub fn write_message(buffer: &mut Vec<u8>, meta: MessageMeta, placements: &[Plac
         buffer.extend_from_slice(&instead.sequence.0.to_le_bytes());
     }
     first
+}
+
+fn write_places(buffer: &mut Vec<u8>, bits: u8, placements: &[Placement], first: Sequence) {
+    buffer.push(bits);
+    write_varint(buffer, placements.len() as u64);
+    let mut before = first;
+    for placement in placements {
+        buffer.extend_from_slice(&placement.destination.0.to_le_bytes());
+        write_varint(buffer, placement.sequence.0.wrapping_sub(before.0));
+        buffer.push(place_bits(placement));
+        write_varint(buffer, u64::from(placement.redeliveries));
+        before = placement.sequence;
+    }
+}
+
+fn place_bits(placement: &Placement) -> u8 {
+    choose(placement.offered, place_bit::OFFERED) | choose(placement.copied, place_bit::COPIED)
+}
+
+fn choose(set: bool, bit: u8) -> u8 {
+    if set { bit } else { 0 }
 }
 
 /// Reads a message's meta; the placements are appended to the list.
