@@ -393,6 +393,20 @@ fn a_later_life_in_a_segment_of_an_older_one_tells_that_the_table_is_older() {
 }
 
 #[test]
+fn tables_whose_version_is_damaged_are_not_of_another_version() {
+    let (log, _) = lives();
+    let count = log.homes.len();
+    let mut storage = killed(log.journal);
+    let tables = storage.tables().map(|table| {
+        let mut table = table.unwrap();
+        table[8] ^= 0x10;
+        Some(table)
+    });
+    storage.put_tables(tables);
+    assert_eq!(rebuilt(refused_for_table(storage)), all_but(count, &[]));
+}
+
+#[test]
 fn no_table_at_all() {
     for tables in [[None, None], [Some(vec![1; 100]), Some(Vec::new())]] {
         let (log, _) = lives();

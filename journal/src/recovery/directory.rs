@@ -5,7 +5,7 @@ use crate::error::OpenError;
 use crate::plant::planted;
 use crate::position::{Epoch, Position, SegmentNumber};
 use crate::recovery::scan::key_of;
-use crate::segment::{BadHeader, SegmentHeader};
+use crate::segment::{BadHeader, FORMAT_VERSION, SegmentHeader};
 use crate::storage::{SegmentFile, Storage};
 
 /// A segment file.
@@ -206,7 +206,10 @@ pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTab
                 if checked {
                     return Err(refused);
                 }
-                other = Some(refused);
+                // Every later version has its check at the same place: a table without it is no newer one.
+                if found < FORMAT_VERSION && found > 0 {
+                    other = Some(refused);
+                }
             }
             Err(BadTable::Damaged) => {}
         }

@@ -122,7 +122,7 @@ class Case:
         named = re.search(r"--give-up (segment-[0-9a-f]{16}|epochs-[01])", text)
         size = re.search(r"(segment-[0-9a-f]{16}) has .*truncate -s (\d+)", text)
         way = self.chance.choice(REMEDIES)
-        if not named or self.harm is harms.tables_old:
+        if not named:
             demand("epochs-0" in text, "refusal", f"without a remedy: {text[-400:]}")
             self.put_back(*harms.TABLES)
         elif way == "put back" and not self.runs:
@@ -207,10 +207,17 @@ class Case:
 
 def state(data):
     """Which files there are, and when each was written last."""
-    if not os.path.exists(data):
-        return {}
-    there = {entry.name: entry.stat() for entry in os.scandir(data) if entry.name != "lock"}
-    return {name: (file.st_ino, file.st_size, file.st_mtime_ns) for name, file in there.items()}
+    return {name: (file.st_ino, file.st_size, file.st_mtime_ns) for name, file in files(data)}
+
+
+def files(data):
+    """Those of a broker that runs come and go."""
+    for name in os.listdir(data) if os.path.exists(data) else []:
+        try:
+            if name != "lock":
+                yield name, os.stat(f"{data}/{name}")
+        except FileNotFoundError:
+            pass
 
 
 class SpoolCase(Case):

@@ -109,8 +109,13 @@ class Scene:
 
 
 def copy_live(data, copy):
-    """Of a directory that a broker is at: without the files that come and go."""
-    shutil.copytree(data, copy, ignore=shutil.ignore_patterns("spare-*", "new-*"))
+    """Of a directory that a broker is at: files come and go."""
+    os.mkdir(copy)
+    for name in sorted(os.listdir(data)):
+        try:
+            shutil.copyfile(f"{data}/{name}", f"{copy}/{name}")
+        except FileNotFoundError:
+            pass
 
 
 ENDINGS = ("orderly", "killed at rest", "killed")
