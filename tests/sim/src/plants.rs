@@ -29,6 +29,7 @@ const ELSEWHERE: &[&str] = &[
     "unbounded-handle",
     "returned-never-expires",
     "answers-in-line",
+    "advisory-overtaken",
     "siblings-untold",
     "spool-without-bound",
     "slow-subscriber-pins",
