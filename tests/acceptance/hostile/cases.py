@@ -125,7 +125,7 @@ class Case:
         if not named:
             demand("epochs-0" in text, "refusal", f"without a remedy: {text[-400:]}")
             self.put_back(*harms.TABLES)
-        elif way == "put back" and not self.runs:
+        elif way == "put back" and not self.runs and os.path.exists(f"{self.before}/{named.group(1)}"):
             self.put_back(named.group(1))
         elif way == "truncate" and size and self.harm in harms.RESIZED:
             os.truncate(f"{self.data}/{size.group(1)}", int(size.group(2)))
