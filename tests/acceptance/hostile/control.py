@@ -33,8 +33,9 @@ def verdicts(scenes, ports, mistake=lambda known: None):
     for case in [case for case in tried if case.harm in HITS][:MOST]:
         mistake(case.known)
         with Folder() as folder:
-            yield outcome(case, folder)[-1]
-        end_all()
+            verdict = outcome(case, folder)[-1]
+            end_all()
+        yield verdict
 
 
 def comes(wanted, these, what):
