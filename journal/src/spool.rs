@@ -102,6 +102,8 @@ pub struct Spool<P: Spill> {
     leaving_bytes: u64,
     /// No segment before this one is sealed and in memory.
     first_sealed: u64,
+    /// No sealed segment fits into what is left of the disk: a large one may wait though a small one would have room.
+    fits_none: bool,
     pool: Vec<Arc<Image>>,
     cold: Cold,
     /// Between tries to write out, as long as they fail.
@@ -179,6 +181,7 @@ impl<P: Spill> Spool<P> {
             leaving: 0,
             leaving_bytes: 0,
             first_sealed: 0,
+            fits_none: false,
             pool: Vec::new(),
             pause: Pause::default(),
             refused: false,
@@ -201,7 +204,8 @@ impl<P: Spill> Spool<P> {
     pub fn usage(&self) -> SpoolUse {
         let SpoolConfig { segment_bytes, memory_bytes, disk_bytes, .. } = self.config;
         let beyond = |segments: u64| self.memory_bytes > memory_bytes + segments * segment_bytes;
-        let leaves = !self.pause.has_failed() && (self.leaving > 0 || self.has_disk_for(segment_bytes));
+        let leaves =
+            !self.pause.has_failed() && (self.leaving > 0 || (self.has_disk_for(segment_bytes) && !self.fits_none));
         let pressure = match beyond(BUSY_SEGMENTS) && !planted("spool-without-bound") {
             false => Pressure::None,
             true if !leaves => Pressure::Full,
@@ -419,6 +423,7 @@ impl<P: Spill> Spool<P> {
         segment.used = used as u64;
         segment.state = State::Sealed;
         self.first_sealed = self.first_sealed.min(number.0);
+        self.fits_none = false;
         if self.live(number) == 0 {
             self.free(number);
         }
@@ -452,6 +457,7 @@ impl<P: Spill> Spool<P> {
             }
         }
         self.first_sealed = first_left.unwrap_or(end);
+        self.fits_none = self.leaving == 0;
     }
 
     fn hand_out(&mut self, number: SegmentNumber) {
@@ -514,6 +520,7 @@ impl<P: Spill> Spool<P> {
             }
             State::Out => {
                 self.spilled_bytes -= used;
+                self.fits_none = false;
                 // Nobody waits for its bytes.
                 self.cold.forget(number);
                 self.spill.discard(number);

@@ -279,3 +279,21 @@ fn a_large_body_leaves_memory_though_nothing_follows_it() {
     spool.release(home.segment);
     assert_eq!(spool.spilled_bytes(), 0);
 }
+
+/// What is left of the disk is more than a segment, and less than any that waits: nothing will make room by itself.
+#[test]
+fn large_segments_that_do_not_fit_what_is_left_of_the_disk_are_no_sign_of_room() {
+    let disk_bytes = SEGMENT + SEGMENT / 2;
+    let mut spool = Spool::new(Scripted::default(), SpoolConfig { memory_bytes: 0, disk_bytes, ..config() });
+    let body = vec![1; 2 * SEGMENT as usize - 64];
+    let record = |sequence| Record { kind: 1, flags: 0, sequence, meta: &[], body: &body, body_crc: body_crc(&body) };
+    for sequence in 0..3 {
+        spool.stage(&record(sequence), Generation::Young);
+    }
+    assert_eq!((answer(&mut spool, None, 0), spool.usage().pressure), (0, Pressure::Full));
+    // One that fits goes out, as soon as it is written no more.
+    let small = fill(&mut spool, 2, 3)[0];
+    assert_eq!((answer(&mut spool, None, 0), spool.usage().pressure), (1, Pressure::Full));
+    spool.release(small.segment);
+    assert_eq!((spool.spilled_bytes(), spool.usage().pressure), (0, Pressure::Busy));
+}

@@ -118,6 +118,9 @@ pub(crate) struct Leaving {
 /// Consumers of a connection that are closed in the command that ends it.
 const CONSUMERS_AT_ONCE: usize = 250;
 
+/// The same for its temporary destinations.
+const TEMPORARIES_AT_ONCE: usize = 250;
+
 /// What closing a consumer takes besides its places and messages, or a destination.
 const MEMBER_STEPS: usize = 8;
 
@@ -269,6 +272,20 @@ impl Broker {
             for consumer in std::mem::take(&mut self.connections[index.0].consumers) {
                 self.close_consumer(consumer, last_delivered);
             }
+        }
+    }
+
+    /// The same for its temporary destinations: nobody else may take what waits there. Where they are very many they go with the
+    /// connection.
+    pub(crate) fn delete_temporaries_of<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
+        let connection = &self.connections[index.0];
+        if !connection.consumers.is_empty() || connection.temporaries.len() > TEMPORARIES_AT_ONCE {
+            return;
+        }
+        while self.sequences.has(1) {
+            let Some(temporary) = self.connections[index.0].temporaries.first().copied() else { return };
+            self.worked += MEMBER_STEPS;
+            self.delete_destination(temporary, step);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The spool's old segments: the few messages that still live in one move on, so that it goes (R21).
 //!
 //! They move to segments of their own, among others that have outlived theirs, so that they hold no young ones back. What lives takes
-//! at least an eighth of what the spool takes, or half once there is no room, but for the youngest segments.
+//! at least an eighth of what the spool takes, but for the youngest segments; or half once there is no room.
 
 use crate::broker::{Broker, Step};
 use crate::items::Item;
@@ -10,7 +10,7 @@ use crate::messages::{MessageIndex, NOWHERE};
 use crate::records::kind;
 use postrider_journal::{Generation, Lookup, Record, SegmentNumber, SpoolUse};
 
-/// Segments that are left alone: they are young and empty themselves.
+/// Segments that are left alone, as long as there is room or will be by itself: they are young and empty themselves.
 const YOUNG_SEGMENTS: u64 = 4;
 
 /// A segment is evacuated when at most one in so many of its bytes lives.
@@ -72,7 +72,8 @@ impl Broker {
 
     fn old_segments(&self) -> Option<(SegmentNumber, SegmentNumber)> {
         let (oldest, newest) = (self.spool.oldest()?, self.spool.newest()?);
-        let old = newest.0.checked_sub(YOUNG_SEGMENTS).filter(|old| *old > oldest.0)?;
+        let young = if self.spooling.stays_scarce() { 0 } else { YOUNG_SEGMENTS };
+        let old = newest.0.checked_sub(young).filter(|old| *old > oldest.0)?;
         Some((oldest, SegmentNumber(old)))
     }
 

@@ -121,6 +121,7 @@ impl Broker {
         }
         if let Command::CloseConnection { last_delivered, .. } = command {
             self.close_consumers_of(index, *last_delivered);
+            self.delete_temporaries_of(index, step);
         }
     }
 

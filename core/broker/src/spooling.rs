@@ -47,6 +47,13 @@ pub(crate) struct Walk {
     fruitless: u64,
 }
 
+impl Spooling {
+    /// There is no room, or not enough, and the disk makes none by itself.
+    pub fn stays_scarce(&self) -> bool {
+        self.is_scarce && matches!(self.pressure, Pressure::None | Pressure::Full)
+    }
+}
+
 impl Walk {
     /// On to the next segment.
     pub fn pass(&mut self) {

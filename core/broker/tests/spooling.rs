@@ -1,11 +1,11 @@
 //! A spool without room: who waits, who is refused, what goes.
 
-use crate::world::{World, handle, queue, record, topic};
+use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_journal::Pressure;
-use postrider_model::Event;
 use postrider_model::command::AcknowledgeKind::Standard;
 use postrider_model::command::{LastDelivered, Request};
 use postrider_model::event::Failure;
+use postrider_model::{Command, Destination, DestinationKind, Event};
 
 /// Sends so many messages of a kilobyte that wait for no answer.
 fn fill(world: &mut World, connection: u32, to: &postrider_model::Destination, messages: usize) {
@@ -200,6 +200,58 @@ pub fn a_full_spool_is_made_denser_for_those_who_wait() {
     assert!(!is_told(&mut world, 2, PARKED));
     world.consume(0, 1, 6, &queue("old"), 1_000);
     assert_eq!(world.got(0).len(), 101);
+}
+
+/// A spool of a few segments is no exception: nothing but its young ones is there.
+#[test]
+pub fn a_small_spool_is_made_denser_as_well() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    world.consume(0, 1, 5, &queue("q"), 10);
+    for number in 0..100 {
+        fill(&mut world, 1, &queue(if number % 6 == 0 { "old" } else { "q" }), 1);
+        if number % 6 > 0 {
+            let last = world.got(0).last().unwrap().sequence.0;
+            world.acknowledge(0, 1, 5, Standard, (0, last), 1);
+        }
+    }
+    assert_eq!(world.log.spool_segments(), 4);
+    // While the disk catches up, young ones are left alone: they empty themselves.
+    world.log.spool_limit = Some((3, Pressure::Busy));
+    world.idle();
+    assert_eq!(world.log.restaged, 0);
+    world.log.spool_limit = Some((3, Pressure::Full));
+    fill(&mut world, 2, &queue("old"), 1);
+    world.settle();
+    assert!(world.log.restaged > 0 && world.log.spool_segments() <= 3, "{} segments", world.log.spool_segments());
+    assert!(is_told(&mut world, 2, UNPARKED));
+    world.consume(0, 1, 6, &queue("old"), 1_000);
+    assert_eq!(world.got(0).len(), 18);
+}
+
+/// Nobody else can take what waits in its temporary queues, and its consumers are gone: it would wait for itself.
+#[test]
+pub fn who_says_goodbye_does_not_hold_the_room_that_its_sends_wait_for() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    let own = Destination::new(DestinationKind::TemporaryQueue, b"ID:a:1");
+    world.create_temporary(0, 1, &own);
+    fill(&mut world, 1, &own, 100);
+    world.log.spool_limit = Some((2, Pressure::Full));
+    world.idle();
+    fill(&mut world, 1, &queue("q"), 2);
+    fill(&mut world, 2, &queue("q"), 2);
+    world.settle();
+    world.heard(0);
+    let (connection, last_delivered) = (handle(1), LastDelivered::Unknown);
+    world.run(0, Command::CloseConnection { connection, request: wanted(8), last_delivered, clean: true });
+    world.settle();
+    let told = world.events(0);
+    assert!(told.contains(&Event::Unparked { connection: handle(2) }), "{told:?}");
+    let statistics = world.broker.statistics();
+    assert_eq!((statistics.connections, statistics.messages, statistics.parked_bytes), (1, 4, 0));
 }
 
 #[test]
