@@ -64,6 +64,8 @@ pub(crate) struct Jobs {
     list: VecDeque<Entry>,
     answers: Slab<Answer>,
     pushed: u64,
+    /// When a job that rests goes on; 0: none does.
+    rests_until: u64,
     /// Messages that have expired and left their queues, for the job of them all, and whether there is one.
     expired: Deque<InFlight>,
     expires: bool,
@@ -85,6 +87,19 @@ impl Jobs {
         if !std::mem::replace(&mut self.expires, true) {
             self.push(Job::Expire(Settling::new(Deque::default(), Fate::Expired)));
         }
+    }
+
+    /// A job goes on then at the latest, though nothing happens.
+    pub fn rest(&mut self, until: u64) {
+        self.rests_until = match self.rests_until {
+            0 => until,
+            known => known.min(until),
+        };
+    }
+
+    /// When that is, in nanoseconds.
+    pub fn deadline(&self) -> Option<u64> {
+        (self.rests_until > 0).then_some(self.rests_until)
     }
 
     pub fn next_expired(&mut self) -> Option<InFlight> {
@@ -179,6 +194,9 @@ impl Broker {
     pub(crate) fn run_jobs<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         if planted("unbounded-handle") {
             budget.0 = usize::MAX;
+        }
+        if self.jobs.rests_until <= step.now.nanos {
+            self.jobs.rests_until = 0;
         }
         let jobs = self.jobs.begin_pass();
         let slice_steps = (budget.0 / jobs.max(1)).max(SLICE_STEPS);

@@ -16,6 +16,9 @@ const LOOKED_AT: usize = 8;
 /// their order as long as it does.
 const BEHIND_BYTES_NANOS: u64 = 1_000_000_000;
 
+/// When all have been looked at and none had room, only the first is, for so long, in nanoseconds: a round may be long.
+const REST_NANOS: u64 = 1_000_000_000;
+
 /// What becomes of messages that a consumer is done with.
 pub(crate) enum Fate {
     Consumed,
@@ -32,11 +35,13 @@ pub(crate) struct Settling {
     passed: usize,
     /// Since when the first waits for its bytes.
     waits_since: Option<u64>,
+    /// Until then only the first is looked at.
+    rests_until: u64,
 }
 
 impl Settling {
     pub fn new(entries: Deque<InFlight>, fate: Fate) -> Settling {
-        Settling { entries, fate, passed: 0, waits_since: None }
+        Settling { entries, fate, passed: 0, waits_since: None, rests_until: 0 }
     }
 
     pub fn add(&mut self, entry: InFlight) {
@@ -46,7 +51,7 @@ impl Settling {
 
     fn settled(&mut self) {
         self.entries.pop_front();
-        (self.passed, self.waits_since) = (0, None);
+        (self.passed, self.waits_since, self.rests_until) = (0, None, 0);
     }
 
     /// The first is the last from here on. True: all of them have been.
@@ -83,8 +88,14 @@ impl Broker {
                 Ok(()) => settling.settled(),
                 Err(Wait::TurnEnd) => return Slice::NextTurn,
                 Err(Wait::Room) if planted("settled-in-line") => return Slice::Waits,
+                Err(Wait::Room) if step.now.nanos < settling.rests_until => {
+                    self.jobs.rest(settling.rests_until);
+                    return Slice::Waits;
+                }
                 Err(Wait::Room) => {
                     if settling.pass() {
+                        settling.rests_until = step.now.nanos.saturating_add(REST_NANOS);
+                        self.jobs.rest(settling.rests_until);
                         return Slice::Waits;
                     }
                     looked_at += 1;

@@ -277,7 +277,7 @@ impl Broker {
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         let sweep = (self.next_sweep > 0).then_some(self.next_sweep);
-        soonest([self.pulls.deadline(), sweep])
+        soonest([self.pulls.deadline(), self.jobs.deadline(), sweep])
     }
 
     /// Whether deliveries wait for a commit. Whether answers do is the turn's own knowledge.

@@ -202,6 +202,19 @@ pub fn a_dead_letter_without_room_holds_nobody_back() {
     let mut world = all_given_up(|world| world.log.most = Some(2_900));
     assert_eq!(world.broker.statistics().dead_lettered, 1, "the small one passes the twenty before it");
     assert!(world.events(0).is_empty(), "its acknowledgement is not answered yet");
+    // Nobody looks at all of them in each turn: that would be all that the broker does.
+    let turns = |world: &mut World| {
+        let (now, mut turns) = (world.now, 1);
+        while world.broker.advance(now, &mut world.log, &mut world.out) {
+            turns += 1;
+        }
+        turns
+    };
+    assert_eq!(turns(&mut world), 1);
+    assert_eq!(world.broker.deadline(), Some(world.now.nanos + 1_000_000_000));
+    world.now.nanos += 1_000_000_001;
+    assert_eq!(turns(&mut world), 3, "eight at a time");
+    assert_eq!(turns(&mut world), 1);
     world.log.most = None;
     world.settle();
     assert_eq!(world.events(0).len(), 1);
