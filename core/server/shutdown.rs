@@ -1,15 +1,14 @@
 //! How the threads come to an end in order: no more is received, what was received is done, synced and answered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use postrider_dispatcher::wake::Alarm;
 
 /// The stages of the end, shared by all threads.
 pub struct Shutdown {
     requested: AtomicBool,
-    shards: usize,
-    quiet_shards: AtomicUsize,
+    quiet_shards: Vec<AtomicBool>,
     broker_done: AtomicBool,
     alarms: Vec<Arc<Alarm>>,
 }
@@ -19,8 +18,7 @@ impl Shutdown {
     pub fn new(shards: usize, alarms: Vec<Arc<Alarm>>) -> Arc<Shutdown> {
         Arc::new(Shutdown {
             requested: AtomicBool::new(false),
-            shards,
-            quiet_shards: AtomicUsize::new(0),
+            quiet_shards: (0..shards).map(|_| AtomicBool::new(false)).collect(),
             broker_done: AtomicBool::new(false),
             alarms,
         })
@@ -37,15 +35,26 @@ impl Shutdown {
         self.requested.load(Ordering::Acquire)
     }
 
-    /// A shard has handed over all that it had received. Called once by each.
-    pub fn shard_is_quiet(&self) {
-        self.quiet_shards.fetch_add(1, Ordering::AcqRel);
+    /// A shard has handed over all that it had received, or will never hand over anything more.
+    pub fn shard_is_quiet(&self, shard: usize) {
+        if let Some(quiet) = self.quiet_shards.get(shard) {
+            quiet.store(true, Ordering::Release);
+        }
         self.wake_all();
+    }
+
+    /// A thread has failed: the others end, and do not wait for it.
+    pub fn thread_failed(&self, thread: usize, had_the_broker: bool) {
+        self.request();
+        self.shard_is_quiet(thread);
+        if had_the_broker {
+            self.broker_is_done();
+        }
     }
 
     /// Second stage: the broker has everything that will come.
     pub fn all_shards_are_quiet(&self) -> bool {
-        self.quiet_shards.load(Ordering::Acquire) == self.shards
+        self.quiet_shards.iter().all(|quiet| quiet.load(Ordering::Acquire))
     }
 
     /// The broker has done it all, and said so to the ports.
@@ -64,5 +73,23 @@ impl Shutdown {
         for alarm in &self.alarms {
             alarm.notify();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_fails_keeps_no_other_from_its_end() {
+        let shutdown = Shutdown::new(2, Vec::new());
+        shutdown.thread_failed(1, false);
+        assert!(shutdown.is_requested() && !shutdown.all_shards_are_quiet() && !shutdown.is_broker_done());
+        shutdown.shard_is_quiet(0);
+        shutdown.shard_is_quiet(0);
+        assert!(shutdown.all_shards_are_quiet() && !shutdown.is_broker_done(), "the broker ends in order");
+        let shutdown = Shutdown::new(2, Vec::new());
+        shutdown.thread_failed(0, true);
+        assert!(shutdown.is_broker_done(), "nobody else could say so");
     }
 }

@@ -76,6 +76,9 @@ struct Seat {
     broker: Option<Turn>,
 }
 
+/// What a thread does until it ends.
+type Run = Box<dyn FnOnce() -> Result<(), Fatal> + Send>;
+
 struct Listening {
     dealer: Dealer<TcpStream>,
     addresses: Vec<SocketAddr>,
@@ -129,6 +132,7 @@ impl Plan<'_> {
 
     fn thread(&self, index: usize) -> Thread {
         Thread {
+            index,
             alarm: self.alarms[index].clone(),
             clock: self.clock,
             shutdown: self.shutdown.clone(),
@@ -136,12 +140,21 @@ impl Plan<'_> {
         }
     }
 
-    fn run(&self, seat: Seat) -> Box<dyn FnOnce() -> Result<(), Fatal> + Send> {
-        match self.driver {
+    fn run(&self, seat: Seat) -> Run {
+        let (thread, had_the_broker) = (seat.thread.clone(), seat.broker.is_some());
+        let sit: Run = match self.driver {
             Io::Epoll => Box::new(|| sit(seat, Epoll::new)),
             Io::TokioUring => Box::new(|| sit(seat, TokioUring::new)),
             Io::Uring | Io::Auto => Box::new(|| sit(seat, Uring::new)),
-        }
+        };
+        Box::new(move || {
+            let outcome = sit();
+            // After a failed sync nothing may be answered any more (R7): there is no end in order.
+            if outcome.as_ref().is_err_and(|fatal| fatal.exit != Exit::Disk) {
+                thread.shutdown.thread_failed(thread.index, had_the_broker);
+            }
+            outcome
+        })
     }
 }
 
@@ -203,11 +216,7 @@ fn listen<N: Net>(net: &mut N, addresses: &[SocketAddr]) -> Result<Vec<SocketAdd
     addresses.iter().map(bind).collect()
 }
 
-fn spawn(
-    name: String,
-    ended: Sender<Result<(), Fatal>>,
-    run: Box<dyn FnOnce() -> Result<(), Fatal> + Send>,
-) -> Result<JoinHandle<()>, Fatal> {
+fn spawn(name: String, ended: Sender<Result<(), Fatal>>, run: Run) -> Result<JoinHandle<()>, Fatal> {
     std::thread::Builder::new().name(name).spawn(move || drop(ended.send(run()))).map_err(Fatal::with(Exit::Failure))
 }
 

@@ -130,6 +130,10 @@ fn report_given_up(recovery: &Recovery, config: &Config) {
         tracing::error!("a copy of the epoch table was damaged or missing, and is written again from the other one");
     }
     for GivenUp { file, kept_as } in &recovery.given_up {
+        if file.starts_with("epochs-") {
+            tracing::warn!(kept_as, "what {file} held is kept");
+            continue;
+        }
         let kept =
             kept_as.as_ref().map_or("it was not there".to_owned(), |name| format!("what it held is kept as {name}"));
         tracing::error!("{file} is given up, with all messages that only it held; {kept}");

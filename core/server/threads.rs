@@ -20,7 +20,10 @@ use crate::exit::{Exit, Fatal};
 use crate::shutdown::Shutdown;
 
 /// What every thread has.
+#[derive(Clone)]
 pub struct Thread {
+    /// Its place among all; shards come first.
+    pub index: usize,
     /// Its flag and waker.
     pub alarm: Arc<Alarm>,
     /// Its clock.
@@ -146,7 +149,7 @@ impl ShardEnd {
         }
         if !self.quiet && shard.has_handed_over() {
             self.quiet = true;
-            thread.shutdown.shard_is_quiet();
+            thread.shutdown.shard_is_quiet(thread.index);
         }
         if let Some(broker) = broker
             && !thread.shutdown.is_broker_done()

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::Client;
 use crate::process::{ANY_PORT, Broker, greeting};
-use crate::start::refuse_io_uring;
+use crate::start::{refuse, refuse_io_uring};
 
 /// Where each code of docs/operating.md is shown.
 const CODES: &[(i32, &str)] = &[
@@ -106,6 +106,20 @@ fn what_is_unforeseen_is_code_1() {
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("io_uring is refused") && log.contains("use --io epoll"), "{log}");
     assert!(!directory.path().join("postrider-data").exists(), "it is known before the directory is opened: {log}");
+}
+
+/// The broker's turn has a thread of its own here, and waits for all shards at the end.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_network_driver_that_fails_ends_it_with_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
+    command.args(ANY_PORT).args(["--io", "epoll", "--cores", "4"]).current_dir(directory.path()).stderr(Stdio::piped());
+    // SAFETY: the closure makes two system calls and touches no memory of others.
+    unsafe { command.pre_exec(|| refuse(libc::SYS_epoll_wait)) };
+    let (code, log) = Broker::of(command.spawn().expect("the binary starts")).end();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("Operation not permitted"), "{log}");
 }
 
 #[test]

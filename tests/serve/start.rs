@@ -36,13 +36,18 @@ fn every_driver_and_every_storage_serves() {
 
 /// Refuses io_uring_setup to the process and its children, as a container's seccomp profile does.
 pub fn refuse_io_uring() -> std::io::Result<()> {
+    refuse(libc::SYS_io_uring_setup)
+}
+
+/// Refuses a system call to the process and its children.
+pub fn refuse(call: libc::c_long) -> std::io::Result<()> {
     const LOAD_NUMBER: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let mut filter = [
         step(LOAD_NUMBER, 0, 0, 0),
-        step(JUMP_IF_EQUAL, 0, 1, libc::SYS_io_uring_setup as u32),
+        step(JUMP_IF_EQUAL, 0, 1, call as u32),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];

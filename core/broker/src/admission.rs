@@ -12,6 +12,10 @@ use postrider_model::{Command, Destination, Now, PortIndex};
 /// Segments that are kept free for acknowledgements, commits and moves.
 pub(crate) const RESERVED_SEGMENTS: u64 = 8;
 
+/// Consumers may name new destinations though the log is full: with names of so large a part of a segment, out of what is kept for
+/// acknowledgements. Whoever comes to consume is who makes room.
+const CREATIONS_OF_SEGMENT: u64 = 8;
+
 /// What a destination takes in the log besides its name, about.
 const NAME_OVERHEAD: u64 = 64;
 
@@ -25,6 +29,13 @@ fn brief(destination: &Destination) -> String {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
         None => text,
     }
+}
+
+/// Who names a destination that may not be there yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Named {
+    ToSend,
+    ToConsume,
 }
 
 /// When a message may come in.
@@ -78,8 +89,9 @@ impl Broker {
     /// Whether a destination may come into being. Its name is alive in the log for as long as it is there, and nobody consumes it: so
     /// names take an eighth of what may live, and messages have the rest.
     pub(crate) fn admit_destination<L: Log>(
-        &self,
+        &mut self,
         destination: &Destination,
+        named: Named,
         step: &Step<'_, L>,
     ) -> Result<(), Refusal> {
         self.admit_name(destination)?;
@@ -94,7 +106,9 @@ impl Broker {
         let (known, live) = (self.destinations.name_bytes(), self.journal.live_bytes());
         let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, self.live_limit(step));
         let names = self.destinations.len() as u64 * NAME_OVERHEAD + known + wanted;
-        if names > limit / 8 || live + wanted > limit {
+        let full = names > limit / 8 || live + wanted > limit;
+        let spare = named == Named::ToConsume && wanted <= self.spare_for_creations(step.log);
+        if full && !spare {
             let text = format!(
                 "{} cannot be created: the names of all destinations have {known} bytes, and the journal holds {live} of {limit} \
                  bytes, of which names may use an eighth: delete destinations that nobody uses, consume messages, or raise the \
@@ -103,7 +117,13 @@ impl Broker {
             );
             return Err((Failure::ResourceAllocation, text.into()));
         }
+        self.created_beyond = if full { self.created_beyond + wanted } else { 0 };
         Ok(())
+    }
+
+    /// Bytes that names which consumers bring may take beyond what may live.
+    pub fn spare_for_creations<L: Log>(&self, log: &L) -> u64 {
+        (log.segment_bytes() / CREATIONS_OF_SEGMENT).saturating_sub(self.created_beyond)
     }
 
     /// Whether there may be one more destination, with this name.

@@ -74,6 +74,8 @@ pub struct Broker {
     pub(crate) cold_consumers: Vec<ConsumerIndex>,
     /// Connections with parked commands.
     pub(crate) parking: Lines,
+    /// Bytes of names that came with consumers though the log was full, since it was last not.
+    pub(crate) created_beyond: u64,
     /// Bytes of all that is parked.
     pub(crate) parked_bytes: u64,
     /// Draws in allowances without end at the end of the turn.
@@ -135,6 +137,7 @@ impl Broker {
             cold: Vec::new(),
             cold_consumers: Vec::new(),
             parking: Lines::default(),
+            created_beyond: 0,
             parked_bytes: 0,
             allowances_without_end: Vec::new(),
             untold: Vec::new(),

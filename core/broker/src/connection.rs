@@ -1,5 +1,6 @@
 //! Connections and what they have defined: producers, numbers for destinations.
 
+use crate::admission::Named;
 use crate::broker::{Broker, Step};
 use crate::consumer::Consumer;
 use crate::destination::{Reference, Refusal};
@@ -352,7 +353,7 @@ impl Broker {
     pub(crate) fn open_producer<L: Log>(&mut self, port: PortIndex, open: &OpenProducer, step: &mut Step<'_, L>) {
         let Some(index) = self.connection(port, open.connection) else { return };
         for destination in open.destinations.iter().filter(|destination| !destination.kind.is_temporary()) {
-            if let Err(refusal) = self.resolve(destination, step) {
+            if let Err(refusal) = self.resolve(destination, Named::ToSend, step) {
                 return self.refuse(port, open.connection, open.request, refusal, step);
             }
         }

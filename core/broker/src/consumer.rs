@@ -1,5 +1,6 @@
 //! Consumers: how they come and go.
 
+use crate::admission::Named;
 use crate::advisory::{self, Replay};
 use crate::broker::{Broker, Step};
 use crate::browse::Browse;
@@ -144,7 +145,7 @@ impl Broker {
         let kind = consumer_kind(open)?;
         let mut destinations = Vec::new();
         for destination in open.destinations.iter().filter(|destination| !destination.is_wildcard()) {
-            let destination = self.resolve(destination, step)?;
+            let destination = self.resolve(destination, Named::ToConsume, step)?;
             self.check_owner(destination, connection)?;
             destinations.push(destination);
         }

@@ -1,5 +1,6 @@
 //! Destinations: how they come, are found and go.
 
+use crate::admission::Named;
 use crate::broker::{Broker, Step};
 use crate::items::{Item, ItemHome};
 use crate::jobs::STEP_BYTES;
@@ -328,6 +329,7 @@ impl Broker {
     pub(crate) fn resolve<L: Log>(
         &mut self,
         destination: &Destination,
+        named: Named,
         step: &mut Step<'_, L>,
     ) -> Result<DestinationIndex, Refusal> {
         if let Some(index) = self.destinations.find(destination) {
@@ -339,7 +341,7 @@ impl Broker {
         if is_advisory(destination) {
             self.admit_name(destination)?;
         } else {
-            self.admit_destination(destination, step)?;
+            self.admit_destination(destination, named, step)?;
         }
         Ok(self.create(destination, step))
     }

@@ -1,7 +1,7 @@
 //! Sends: from a record to its places.
 
 use crate::acknowledge::message_home;
-use crate::admission::Admission;
+use crate::admission::{Admission, Named};
 use crate::broker::{Broker, Step};
 use crate::destination::{Content, Refusal};
 use crate::items::Item;
@@ -147,7 +147,7 @@ impl Broker {
         let names = definition.names.clone();
         let mut found = Vec::new();
         for name in &names {
-            let index = self.resolve(name, step)?;
+            let index = self.resolve(name, Named::ToSend, step)?;
             found.push(self.destinations.reference(index));
             parts.push(index);
         }

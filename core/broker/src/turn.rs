@@ -81,15 +81,26 @@ impl Broker {
 
     /// What a batch stages without those commands that store or create something for which a frame of this size has no place, and
     /// which these are, by their place in the batch: they are to be refused, with [`Broker::refuse_command`]. For a batch that the
-    /// disk budget has no room for.
+    /// disk budget has no room for. What consumers create has `spare` bytes besides.
     #[must_use]
-    pub fn bound_within(&self, port: PortIndex, batch: &CommandBatch, frame_bytes: u64) -> (Bound, Vec<usize>) {
+    pub fn bound_within(
+        &self,
+        port: PortIndex,
+        batch: &CommandBatch,
+        frame_bytes: u64,
+        mut spare: u64,
+    ) -> (Bound, Vec<usize>) {
         let mut bound = acknowledgement_bound(0);
         let mut refused = Vec::new();
         let mut defined = Defined::default();
         for (index, command) in batch.commands.iter().enumerate() {
-            let with = bound.and(self.command_bound(port, command, &mut defined));
-            if with.frame_bytes() > frame_bytes && stores(command) && with != bound {
+            let needed = self.command_bound(port, command, &mut defined);
+            let with = bound.and(needed);
+            let fits = with.frame_bytes() <= frame_bytes;
+            if !fits && matches!(command, Command::OpenConsumer(_)) && needed.frame_bytes() <= spare {
+                spare -= needed.frame_bytes();
+                bound = with;
+            } else if !fits && stores(command) && with != bound {
                 if let Command::Publish(publish) = command {
                     defined.take_back(publish.connection, publish.destination);
                 }
@@ -121,8 +132,14 @@ impl Broker {
                 defined.add(*connection, *number, destinations);
                 Bound::default()
             }
-            Command::OpenProducer(open) => self.missing_bound(&open.destinations),
-            Command::OpenConsumer(open) => self.missing_bound(&open.destinations),
+            Command::OpenProducer(open) => {
+                let created = |name: &&Destination| !name.kind.is_temporary();
+                self.missing_bound(open.destinations.iter().filter(created))
+            }
+            Command::OpenConsumer(open) => {
+                let created = |name: &&Destination| !name.is_wildcard() && !name.kind.is_temporary();
+                self.missing_bound(open.destinations.iter().filter(created))
+            }
             Command::Acknowledge(acknowledge) => {
                 // One that counts nothing may name a message all the same.
                 acknowledgement_bound(u64::from(acknowledge.count.clamp(1, limits::HANDLE_STEPS as u32)))
@@ -138,8 +155,8 @@ impl Broker {
     }
 
     /// What creating those of the destinations stages that are not there.
-    fn missing_bound(&self, names: &[Destination]) -> Bound {
-        let missing = names.iter().filter(|name| self.destinations.find(name).is_none());
+    fn missing_bound<'a>(&self, names: impl Iterator<Item = &'a Destination>) -> Bound {
+        let missing = names.filter(|name| self.destinations.find(name).is_none());
         missing.fold(Bound::default(), |bound, name| bound.and(creation_bound(std::slice::from_ref(name))))
     }
 
@@ -221,6 +238,7 @@ impl Broker {
                     continue;
                 }
                 self.destinations.get_mut(index).scheduled = false;
+                budget.spend(1);
                 if self.serve(index, budget, step) {
                     self.schedule(index);
                 }

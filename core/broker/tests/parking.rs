@@ -36,7 +36,7 @@ fn send_parked(world: &mut World, connection: u32, text: &str, request: Request)
 }
 
 /// All that is in the queue, taken by a third connection.
-fn drained(world: &mut World) -> Vec<String> {
+pub fn drained(world: &mut World) -> Vec<String> {
     world.connect(1, 9, "drainer");
     world.consume(1, 9, 5, &queue("q"), 1);
     let mut texts = Vec::new();

@@ -1,7 +1,7 @@
 //! Space: limits, cold bytes, a log without room.
 
 use crate::log::TestLog;
-use crate::parking::full;
+use crate::parking::{drained, full};
 use crate::world::{Told, World, handle, queue, record, topic, wanted};
 use postrider_broker::{Config, Log as _, WhenFull};
 use postrider_journal::body_crc;
@@ -80,13 +80,58 @@ pub fn a_client_comes_though_the_journal_is_full() {
     let open = world.open(7, 70, std::slice::from_ref(&advisories), 1_000);
     let batch = CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], ..CommandBatch::default() };
     let nothing = world.broker.bound(PortIndex(1), &CommandBatch::default());
-    assert_eq!(world.broker.bound_within(PortIndex(1), &batch, 0), (nothing, Vec::new()), "it stores nothing");
+    assert_eq!(world.broker.bound_within(PortIndex(1), &batch, 0, 0), (nothing, Vec::new()), "it stores nothing");
     world.consume(1, 7, 70, &advisories, 1_000);
     world.settle();
     assert!(!world.events(1).iter().any(is_refused));
     world.consume(1, 7, 71, &topic(&"another".repeat(300)), 1_000);
     world.settle();
     assert!(world.events(1).iter().any(is_refused), "the limit is met");
+}
+
+/// Who comes to consume is who makes room, and ActiveMQ lets him in, too.
+#[test]
+pub fn a_consumer_of_a_new_queue_comes_though_the_journal_is_full() {
+    let mut world = full(WhenFull::Refuse);
+    let is_refused = |event: &Event| matches!(event, Event::Failed { .. });
+    world.connect(1, 7, "new");
+    // Messages of all sizes are at the limit, not only those that are parked.
+    for length in [300, 100, 30, 10] {
+        for _ in 0..20 {
+            world.send(1, 7, &queue("q"), &"x".repeat(length), true);
+        }
+    }
+    world.settle();
+    world.heard(1);
+    let mut came = 0;
+    for number in 0..50 {
+        world.consume(1, 7, 70 + number, &queue(&format!("new.{number:03}")), 10);
+        world.settle();
+        if world.events(1).iter().any(is_refused) {
+            break;
+        }
+        came += 1;
+    }
+    // An eighth of a segment of 4 KiB.
+    assert_eq!(came, 7, "within what is kept for them");
+    world.send(1, 7, &queue("another"), "x", false);
+    world.settle();
+    assert!(world.events(1).iter().any(is_refused), "who sends has no part of it");
+    // When the journal is no longer full, there is as much for the next time.
+    drained(&mut world);
+    let open = |name: &str| {
+        let open = world.open(7, 200, &[queue(name)], 10);
+        CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], ..CommandBatch::default() }
+    };
+    let small = open("a new one");
+    let (bound, refused) = world.broker.bound_within(PortIndex(1), &small, 0, 4_000);
+    assert!(refused.is_empty() && bound == world.broker.bound(PortIndex(1), &small), "it goes with what settles");
+    assert_eq!(world.broker.bound_within(PortIndex(1), &small, 0, 50).1, [0]);
+    assert!(world.broker.bound_within(PortIndex(1), &open("new.*"), 0, 0).1.is_empty(), "a pattern creates nothing");
+    world.consume(1, 7, 199, &queue("a new one"), 10);
+    world.settle();
+    assert!(!world.events(1).iter().any(is_refused));
+    assert_eq!(world.broker.spare_for_creations(&world.log), SEGMENT / 8);
 }
 
 #[test]
@@ -113,11 +158,11 @@ fn sends_beyond_a_frame_are_refused_and_what_comes_with_them_is_not() {
             producer_sequence: 0,
         }));
     }
-    let (bound, refused) = world.broker.bound_within(PortIndex(0), &batch, 4_000);
+    let (bound, refused) = world.broker.bound_within(PortIndex(0), &batch, 4_000, 0);
     assert_eq!(refused, [0, 2]);
     assert!((1_000..4_000).contains(&bound.frame_bytes()), "{bound:?}");
     assert_eq!(
-        world.broker.bound_within(PortIndex(0), &batch, 100_000),
+        world.broker.bound_within(PortIndex(0), &batch, 100_000, 0),
         (world.broker.bound(PortIndex(0), &batch), vec![])
     );
     let Command::Publish(publish) = &batch.commands[0] else { panic!("a send") };

@@ -1,6 +1,7 @@
 //! Messages that a consumer's connection cannot carry.
 
 use crate::world::{Told, World, handle, queue, topic};
+use postrider_broker::Config;
 use postrider_model::command::{AcknowledgeKind, LastDelivered, Request};
 use postrider_model::{Command, CommandBatch, Destination, Event, MessageView, Sequence};
 
@@ -145,4 +146,44 @@ pub fn a_dead_letter_stays_for_others() {
     let seen: Vec<_> = back.iter().map(|got| (&got.content[..], got.redeliveries)).collect();
     assert_eq!(seen, [(&b"0"[..], 0), (&b"2"[..], 1)], "only the second may have been seen");
     assert_eq!(world.broker.statistics().dead_lettered, 0);
+}
+
+/// Like all that is given up: it goes to the dead letters where the setting says so, else nowhere, and nobody waits behind it.
+#[test]
+pub fn one_that_is_not_persistent_is_gone_unless_configured() {
+    for kept in [false, true] {
+        let config = Config { reservation: 1_000_000, dead_letter_non_persistent: kept, ..Config::default() };
+        let mut world = World::with(config, 1 << 30);
+        world.connect(0, 1, "a");
+        world.consume(0, 1, 5, &queue("q"), 1);
+        ["0", "1"].iter().for_each(|text| world.send(0, 1, &queue("q"), text, false));
+        world.settle();
+        let first = world.got(0).remove(0).sequence;
+        unsendable(&mut world, 5, first);
+        world.settle();
+        assert_eq!(world.texts(0), ["1"]);
+        let statistics = world.broker.statistics();
+        assert_eq!((statistics.unsendable, statistics.dead_lettered), (1, u64::from(kept)));
+        assert_eq!(statistics.messages, 1 + u64::from(kept));
+    }
+}
+
+/// Its queue is deleted while its bytes are read for the dead letter.
+#[test]
+pub fn one_of_a_deleted_queue_goes_to_the_dead_letters_all_the_same() {
+    let mut world = world(&queue("q"), 1, 1);
+    let first = world.got(0).remove(0).sequence;
+    world.log.cold.insert(0);
+    unsendable(&mut world, 5, first);
+    world.close_consumer(0, 1, 5, LastDelivered::None);
+    let (connection, destination, request) = (handle(1), Box::new(queue("q")), Request::default());
+    world.run(0, Command::DeleteDestination { connection, destination, request });
+    world.log.cold.clear();
+    world.broker.fetched();
+    world.settle();
+    world.heard(0);
+    world.consume(0, 1, 6, &dead_letters(), 5);
+    world.settle();
+    assert_eq!(world.texts(0), ["0"]);
+    assert_eq!(world.broker.statistics().messages, 1);
 }

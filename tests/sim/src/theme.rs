@@ -95,6 +95,8 @@ fn exact_ends(plan: &mut SeedPlan, random: &mut Random) {
         client.sends = 90;
         client.breaks = 0;
         client.producers = 1;
+        // What else stands in a frame makes it longer.
+        (client.extras, client.odd) = (false, 0);
         client.consumers = 1;
         client.places.truncate(1);
     }

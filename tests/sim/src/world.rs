@@ -168,6 +168,11 @@ impl World {
         let pause = self.random.delay(10 * MILLI);
         self.run_for(pause);
         self.rot(self.plan.rot);
+        if !self.damaged && self.process.is_none() && self.random.one_in(8) {
+            let mut random = self.random.fork();
+            let refusal = self.disk.check_tampered(&self.plan.journal, &mut random);
+            self.say(|| format!("somebody tampers: {refusal:?}"));
+        }
         if self.process.is_none() {
             self.start();
         }

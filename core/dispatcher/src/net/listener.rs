@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::Wait;
 
@@ -17,11 +17,17 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 /// How many busy polls pass before a driver that cannot accept tries again.
 const POLLS_BETWEEN_TRIES: u32 = 1024;
 
+/// A peer that has vanished without a word is noticed two minutes later also where no monitor of inactivity was agreed on: what it held
+/// goes to others, its descriptor comes back. Accepted sockets have it from their listener.
+const LIVENESS: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+
 /// A listening socket, not blocking where `nonblocking`.
 pub(super) fn bind(address: SocketAddr, nonblocking: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted broker gets its port back while old connections are still in TIME_WAIT.
     socket.set_reuse_address(true)?;
+    socket.set_tcp_keepalive(&LIVENESS)?;
     socket.set_nonblocking(nonblocking)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -71,6 +77,17 @@ impl Stall {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accepted_sockets_notice_that_their_peer_has_vanished() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Socket::from(listener.accept().unwrap().0);
+        assert!(socket.keepalive().unwrap());
+        let times = (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap());
+        assert_eq!(times, (Duration::from_secs(60), Duration::from_secs(15)));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 4);
+    }
 
     #[test]
     fn a_stall_ends_by_relief_or_by_many_polls() {

@@ -21,7 +21,7 @@ const SECOND: u64 = 1_000_000_000;
 
 /// Knows who is not read.
 #[derive(Default)]
-struct Paused(Vec<u32>);
+pub struct Paused(pub Vec<u32>);
 
 impl Net for Paused {
     type Socket = ();
@@ -71,14 +71,14 @@ impl CommandSink for Sink {
 }
 
 /// A shard's links with so many accepted connections, and what came from them.
-struct Desk {
-    links: Links,
-    net: Paused,
+pub struct Desk {
+    pub links: Links,
+    pub net: Paused,
     now: Now,
 }
 
 impl Desk {
-    fn new(connections: u32) -> Desk {
+    pub fn new(connections: u32) -> Desk {
         Desk::with_frames_up_to(MAX_FRAME_BYTES, connections)
     }
 
@@ -116,7 +116,7 @@ impl Desk {
         self.receive(slot, &[&size.to_be_bytes()[..], &vec![0; bytes]].concat());
     }
 
-    fn hold(&mut self, slot: u32, change: impl FnOnce(&mut Holds)) {
+    pub fn hold(&mut self, slot: u32, change: impl FnOnce(&mut Holds)) {
         self.links.hold(connection(slot), &mut self.net, change);
         self.links.release_half_frames(self.now, &mut self.net);
     }
@@ -141,7 +141,7 @@ impl Desk {
     }
 }
 
-fn connection(slot: u32) -> Connection {
+pub fn connection(slot: u32) -> Connection {
     Connection { slot, generation: 0 }
 }
 
@@ -259,7 +259,7 @@ fn the_one_that_goes_on_gives_way_when_it_is_held_for_another_reason() {
         assert_eq!(desk.net.0, [1, 2]);
         desk.hold(0, |holds| hold(holds, true));
         assert_eq!(desk.net.0, [2, 0], "the next has its turn");
-        assert!(!desk.links.may_release_half_frames(), "who is held is not looked at in every turn");
+        assert!(!desk.links.may_release(), "who is held is not looked at in every turn");
         desk.hold(0, |holds| hold(holds, false));
         assert_eq!(desk.net.0, [2, 0], "it has to wait for its turn again");
         desk.remove(1);
@@ -308,7 +308,7 @@ fn frames_that_gave_way_do_not_pile_up() {
     }
     desk.begin(2, 1 << 20, 100_000);
     assert_eq!(desk.net.0, [0, 1, 2], "nobody can be favoured");
-    assert!(!desk.links.may_release_half_frames());
+    assert!(!desk.links.may_release());
     desk.after_seconds(30);
     assert!(!desk.ends(2), "who waits for room stays");
     assert!(desk.ends(0), "who has taken it does not");

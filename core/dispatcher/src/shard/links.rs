@@ -104,6 +104,7 @@ impl Links {
             link.settled = settled;
             self.hold_for_parking(connection, net);
         }
+        self.parking.eased();
         self.release_parking_holds(net);
     }
 
@@ -117,9 +118,9 @@ impl Links {
         self.hold(connection, net, |holds| holds.parking = full);
     }
 
-    /// There is more room for parked sends: some of those that wait for it are looked at, each in turn.
-    fn release_parking_holds<N: Net>(&mut self, net: &mut N) {
-        for _ in 0..self.parking.waiting().min(LOOKED_AT) {
+    /// Lets some of those go on that wait for room for parked sends, each in turn, if there may be some.
+    pub fn release_parking_holds<N: Net>(&mut self, net: &mut N) {
+        for _ in 0..self.parking.candidates().min(LOOKED_AT) {
             let Some(connection) = self.parking.next() else { return };
             if let Some(link) = find(&mut self.slots, connection) {
                 link.waits_for_parking = false;
@@ -192,9 +193,9 @@ impl Links {
         false
     }
 
-    /// Whether somebody waits for room for a half frame and could go on: to be looked at in the next turn.
-    pub fn may_release_half_frames(&self) -> bool {
-        self.halves.candidates() > 0
+    /// Whether somebody waits for room for a half frame, or for parked sends, and could go on: to be looked at in the next turn.
+    pub fn may_release(&self) -> bool {
+        self.halves.candidates() > 0 || self.parking.candidates() > 0
     }
 }
 
@@ -206,3 +207,7 @@ fn find(slots: &mut [Option<Box<Link>>], connection: Connection) -> Option<&mut 
 #[cfg(test)]
 #[path = "half_frame_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "parking_tests.rs"]
+mod parking_tests;

@@ -114,6 +114,7 @@ impl<N: Net> Shard<N> {
         self.desk.run_timers(now, &mut self.net);
         self.adopt_arrivals(now);
         self.desk.links.release_half_frames(now, &mut self.net);
+        self.desk.links.release_parking_holds(&mut self.net);
         self.flush(now);
         self.desk.outgoing.push();
         self.release_ring_holds();
@@ -136,7 +137,7 @@ impl<N: Net> Shard<N> {
         !self.desk.events.is_empty()
             || !self.desk.inbox.is_empty()
             || self.desk.outgoing.can_go_on()
-            || self.desk.links.may_release_half_frames()
+            || self.desk.links.may_release()
     }
 
     /// When the first timer comes up, in nanoseconds.

@@ -18,11 +18,13 @@ pub struct Parking {
     taken: u64,
     /// Connections that wait for room, each once.
     held: VecDeque<Connection>,
+    /// The first so many of them have not been looked at since there was news.
+    candidates: usize,
 }
 
 impl Default for Parking {
     fn default() -> Parking {
-        Parking { budget: limits::PARK_BYTES, taken: 0, held: VecDeque::new() }
+        Parking { budget: limits::PARK_BYTES, taken: 0, held: VecDeque::new(), candidates: 0 }
     }
 }
 
@@ -48,14 +50,20 @@ impl Parking {
         }
     }
 
-    /// Who has waited longest.
-    pub fn next(&mut self) -> Option<Connection> {
-        self.held.pop_front()
+    /// There may be more room: all who wait are to be looked at.
+    pub fn eased(&mut self) {
+        self.candidates = self.held.len();
     }
 
-    /// How many wait.
-    pub fn waiting(&self) -> usize {
-        self.held.len()
+    /// How many of those who wait are to be looked at.
+    pub fn candidates(&self) -> usize {
+        self.candidates
+    }
+
+    /// The one of them who has waited longest.
+    pub fn next(&mut self) -> Option<Connection> {
+        self.candidates = self.candidates.saturating_sub(1);
+        self.held.pop_front()
     }
 
     /// A link is gone.

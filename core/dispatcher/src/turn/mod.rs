@@ -314,7 +314,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
         let (journal, broker) = (&mut self.logs.journal, &self.broker);
         if let Some(room) = journal.room_when_short() {
-            let (bound, refused) = broker.bound_within(port, batch, room);
+            let (bound, refused) = broker.bound_within(port, batch, room, 0);
             return journal.begin(bound).map(|()| refused);
         }
         let bound = broker.bound(port, batch);
@@ -322,19 +322,24 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         if begun.is_ok() || journal.affords(bound) || broker.walks() {
             return begun.map(|()| Vec::new());
         }
-        let (bound, refused) = broker.bound_within(port, batch, journal.regular_room());
+        let (bound, refused) = broker.bound_within(port, batch, journal.regular_room(), 0);
         journal.begin(bound).map(|()| refused)
     }
 
     /// Takes room for a batch while nothing may be stored. What settles, looks or asks goes on. What stores waits while reclaim makes
     /// room; where only acknowledgements can, or nothing for now, it is refused, or nobody could ever drain the log.
     fn begin_settling(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Vec<usize>, NotReady> {
-        let (bound, refused) = self.broker.bound_within(port, batch, 0);
+        let spare = self.broker.spare_for_creations(&self.logs);
+        let (bound, refused) = self.broker.bound_within(port, batch, 0, spare);
         let hopeless = self.broker.is_overfull(&self.logs) || self.broker.stands_still(now, &self.logs);
         if !refused.is_empty() && !hopeless {
             self.waits_for_room = true;
             return Err(NotReady);
         }
+        if self.logs.journal.begin_beyond(bound).is_ok() {
+            return Ok(refused);
+        }
+        let (bound, refused) = self.broker.bound_within(port, batch, 0, 0);
         self.logs.journal.begin_beyond(bound).map(|()| refused)
     }
 

@@ -1,6 +1,7 @@
 //! A medium that gives no further segment for a while, or has less room than there was.
 
 use crate::node::{Node, SEGMENT};
+use postrider_model::Handle;
 
 /// Three segments fit; then the medium gives none.
 fn full() -> (Node, u64) {
@@ -73,6 +74,9 @@ fn a_log_beyond_its_budget_can_be_drained() {
         node.turns(200);
         assert_eq!((node.stored, node.refused.len()), (0, 1), "{budget}: nothing is stored");
         assert!(node.refused[0].contains("journal.disk_budget_bytes"), "{}", node.refused[0]);
+        // Who comes to consume creates his queue, out of what acknowledgements have.
+        node.consume_from(Handle { slot: 9, generation: 1 }, "a new queue");
+        assert_eq!(node.refused.len(), 1, "{budget}: {:?}", node.refused);
         node.consume();
         let mut drained = 0;
         for _ in 0..400 {

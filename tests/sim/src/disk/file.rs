@@ -38,6 +38,17 @@ impl File {
         File { visible: bytes.clone(), durable: bytes, dirty: BTreeSet::new(), synced_to: 0 }
     }
 
+    /// The same with fewer bytes, or more.
+    pub fn resized(&self, bytes: u64) -> File {
+        let resized = |old: &Vec<u8>| {
+            let mut new = old.clone();
+            new.resize(bytes as usize, 0);
+            new
+        };
+        let (visible, durable) = (resized(&self.visible), resized(&self.durable));
+        File { visible, durable, dirty: BTreeSet::new(), synced_to: self.synced_to }
+    }
+
     /// Its length.
     pub fn len(&self) -> u64 {
         self.visible.len() as u64

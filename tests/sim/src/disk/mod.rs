@@ -4,6 +4,7 @@ mod crash;
 mod file;
 mod rot;
 mod storage;
+mod tamper;
 #[cfg(test)]
 mod tests;
 

@@ -116,7 +116,7 @@ impl Disk {
     }
 
     /// Another disk with the same bytes.
-    fn copy(&self) -> Disk {
+    pub(super) fn copy(&self) -> Disk {
         let state = self.state.borrow();
         let copy = State {
             plan: state.plan.clone(),

@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import javax.jms.BytesMessage;
+import javax.jms.DeliveryMode;
 import javax.jms.Destination;
 import javax.jms.JMSException;
 import javax.jms.Message;
@@ -151,5 +152,41 @@ class OversizeTest extends BrokerTest {
         MessageConsumer puller = consumer(connect(SMALL), queue(queue, 0));
         assertEquals(10L, ((BytesMessage) puller.receive(PATIENCE_MS)).getBodyLength());
         assertNull(puller.receiveNoWait());
+    }
+
+    /** It is given up, and what is not persistent is no dead letter, unless configured. */
+    @Test
+    void whatIsNotPersistentAndNotTakenIsGone() throws JMSException {
+        ActiveMQConnection whole = connect();
+        String queue = name("too-large");
+        Session session = session(whole);
+        MessageProducer producer = session.createProducer(queue(queue));
+        producer.setDeliveryMode(DeliveryMode.NON_PERSISTENT);
+        for (int size : new int[] {10, 200_000, 20}) {
+            BytesMessage message = session.createBytesMessage();
+            message.writeBytes(new byte[size]);
+            producer.send(message);
+        }
+        assertEquals(List.of(10L, 20L), sizes(consumer(connect(SMALL), queue(queue, 1)), 2));
+        assertEmpty(queue);
+    }
+
+    /** It has nowhere else to go: who takes less gets the next one, and others get it. */
+    @Test
+    void aDeadLetterThatAConsumerDoesNotTakeStaysForOthers() throws JMSException {
+        ActiveMQConnection whole = connect();
+        ActiveMQConnection small = connect(SMALL);
+        String queue = "ActiveMQ.DLQ";
+        MessageConsumer some = consumer(small, queue(queue));
+        send(whole, queue(queue), 200_001, 11);
+        long size = 0;
+        while (size != 11) {
+            size = receive(some) instanceof BytesMessage bytes ? bytes.getBodyLength() : 0;
+        }
+        small.close();
+        MessageConsumer all = consumer(whole, queue(queue));
+        while (size != 200_001) {
+            size = receive(all) instanceof BytesMessage bytes ? bytes.getBodyLength() : 0;
+        }
     }
 }

@@ -1,0 +1,25 @@
+use super::tests::{Desk, connection};
+
+/// Those behind the first that are looked at could be heard: what they say makes room perhaps.
+#[test]
+fn all_who_wait_for_room_are_looked_at_when_there_is_news() {
+    const WAITING: u32 = 100;
+    let mut desk = Desk::new(WAITING + 1);
+    for slot in 0..WAITING {
+        desk.hold(slot, |holds| holds.parking = true);
+    }
+    let Desk { links, net, .. } = &mut desk;
+    for slot in 0..WAITING {
+        let link = super::find(&mut links.slots, connection(slot)).expect("it is open");
+        links.parking.wait(link);
+    }
+    assert!(!links.may_release(), "there is no news");
+    links.parked(connection(WAITING), None, net);
+    let mut turns = 0;
+    while links.may_release() {
+        links.release_parking_holds(net);
+        turns += 1;
+    }
+    assert_eq!(net.0, [0; 0], "nobody is held any more");
+    assert!((3..10).contains(&turns), "a few at a time: {turns}");
+}
