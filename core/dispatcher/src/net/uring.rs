@@ -8,6 +8,8 @@ mod kernel;
 mod link;
 mod operation;
 mod probe;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream as Socket};
@@ -131,14 +133,17 @@ impl Uring {
         calls + self.finish(connection, handler)
     }
 
-    /// A receive that was at work when it was to be cancelled goes on.
+    /// A receive that was at work when it was to be cancelled goes on: it is cancelled anew, now or with the next pause.
     fn complete_cancel(&mut self, connection: Connection, result: i32) -> usize {
         if result < 0
             && let Some(link) = self.links.get_mut(connection)
             && link.receive == Receive::Cancelling
-            && link.paused
         {
-            self.kernel.cancel(Operation::Receive(connection), Operation::Cancel(connection));
+            if link.paused {
+                self.kernel.cancel(Operation::Receive(connection), Operation::Cancel(connection));
+            } else {
+                link.receive = Receive::Armed;
+            }
         }
         0
     }
