@@ -122,7 +122,10 @@ fn wait_for_end(
         let (shutdown, counters) = (shutdown.clone(), counters.clone());
         std::thread::spawn(move || watch(signals, &shutdown, &counters))
     };
-    let outcome = running.join(shutdown);
+    let outcome = running.join(shutdown, |fatal| {
+        tracing::error!("{fatal}; ending");
+        end_after(END_WITHIN, shutdown.clone(), fatal.exit as i32);
+    });
     handle.close();
     drop(watcher.join());
     outcome
@@ -157,7 +160,7 @@ fn watch(mut signals: Signals, shutdown: &Arc<Shutdown>, counters: &Counters) {
             SIGTERM | SIGINT if !shutdown.is_requested() => {
                 tracing::info!(signal, "ending");
                 shutdown.request();
-                end_after(END_WITHIN, shutdown.clone());
+                end_after(END_WITHIN, shutdown.clone(), 0);
             }
             SIGTERM | SIGINT => {}
             _ => tracing::warn!(signal, "signal ignored: SIGTERM ends the broker, settings are read when it starts"),
@@ -166,13 +169,13 @@ fn watch(mut signals: Signals, shutdown: &Arc<Shutdown>, counters: &Counters) {
 }
 
 /// A client that does not read must not keep the process from ending: its answers are lost as they are by a broken connection. A disk that
-/// does not answer must not either, but then the code says that not everything is on it.
-fn end_after(limit: Duration, shutdown: Arc<Shutdown>) {
+/// does not answer must not either, but then the code says that not everything is on it. All else ends with `code`.
+fn end_after(limit: Duration, shutdown: Arc<Shutdown>, code: i32) {
     std::thread::spawn(move || {
         std::thread::sleep(limit);
         let code = if shutdown.is_broker_done() {
             tracing::warn!("some clients did not take their answers within {limit:?}; ending without them");
-            0
+            code
         } else {
             tracing::error!(
                 "not everything was synced within {limit:?}; ending without it, nobody has a receipt for it"

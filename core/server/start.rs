@@ -159,9 +159,10 @@ impl Plan<'_> {
 }
 
 impl Running {
-    /// Waits until all threads have ended. The first that fails ends the others.
-    pub fn join(self, shutdown: &Shutdown) -> Result<(), Fatal> {
+    /// Waits until all threads have ended. The first that fails ends the others, and is told to `failed` at once.
+    pub fn join(self, shutdown: &Shutdown, failed: impl FnOnce(&Fatal)) -> Result<(), Fatal> {
         let mut first = Ok(());
+        let mut failed = Some(failed);
         for _ in &self.threads {
             let outcome = self.outcomes.recv().unwrap_or(Ok(()));
             if let Err(fatal) = outcome {
@@ -170,6 +171,9 @@ impl Running {
                     return Err(fatal);
                 }
                 shutdown.request();
+                if let Some(failed) = failed.take() {
+                    failed(&fatal);
+                }
                 first = first.and(Err(fatal));
             }
         }
@@ -229,4 +233,23 @@ fn pin(core: usize) {
 fn unpark_this_thread() -> postrider_dispatcher::wake::Waker {
     let thread = std::thread::current();
     Arc::new(move || thread.unpark())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_while_another_thread_does_not_end() {
+        let (said, outcomes) = channel();
+        let threads = (0..2).map(|_| std::thread::spawn(|| ())).collect();
+        let running = Running { addresses: Vec::new(), threads, outcomes };
+        let shutdown = Shutdown::new(2, Vec::new());
+        said.send(Err(Fatal::with(Exit::Failure)(anyhow!("the driver's")))).unwrap();
+        let outcome = running.join(&shutdown, |fatal| {
+            assert!(shutdown.is_requested() && fatal.to_string() == "the driver's");
+            said.send(Ok(())).unwrap();
+        });
+        assert_eq!(outcome.err().map(|fatal| fatal.exit), Some(Exit::Failure));
+    }
 }
