@@ -2,6 +2,8 @@
 
 mod groups;
 
+use std::collections::BTreeSet;
+
 use groups::{SEGMENT, append, config, offset, recover, rest, stage_one, write_group};
 use postrider_journal::epoch::{EpochTable, Life, MAX_LIVES};
 use postrider_journal::testing::FakeStorage;
@@ -93,8 +95,15 @@ fn given_up(storage: FakeStorage, file: SegmentNumber) -> (Vec<u64>, Journal<Fak
     assert!(journal.recovery().damages > 0 || !journal.recovery().given_up.is_empty(), "the loss is said");
     let (mut journal, again) = recover(killed(journal)).unwrap();
     assert_eq!(again.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), seen);
-    append(&mut journal, 1000..1005);
-    let (journal, _) = recover(killed(journal)).unwrap();
+    let new = append(&mut journal, 1000..1005);
+    let (journal, all) = recover(killed(journal)).unwrap();
+    assert_eq!(all.len(), again.len() + new.len());
+    for homes in [again.iter().map(|(_, home)| *home).chain(new).collect(), all.iter().map(|(_, home)| *home).collect()]
+    {
+        let homes: Vec<Home> = homes;
+        let own: BTreeSet<_> = homes.iter().map(|home| (home.segment, home.ordinal)).collect();
+        assert_eq!(own.len(), homes.len(), "each record has a home of its own");
+    }
     (seen, journal)
 }
 

@@ -153,6 +153,11 @@ impl Segments {
         table.records = table.records.max(ordinal.saturating_add(1));
     }
 
+    /// Whether an earlier record is the home of an item under the same number.
+    pub fn is_taken(&self, segment: SegmentNumber, ordinal: u32) -> bool {
+        self.table(segment).is_some_and(|table| table.item(ordinal) != Item::None)
+    }
+
     /// A record is the home of an item.
     pub fn place(&mut self, home: ItemHome, item: Item) {
         let table = self.table_mut(home.segment);

@@ -41,7 +41,7 @@ pub enum RecoverError {
         /// Where it is.
         position: Position,
     },
-    /// Its checksums are right and its contents are not.
+    /// Its checksums are right and its contents, or its number within the segment, are not.
     Malformed {
         /// The record's kind.
         kind: u8,
@@ -111,8 +111,11 @@ impl Broker {
     /// The record is one that this version cannot take.
     pub fn recover(&mut self, record: &Record<'_>, home: Home) -> Result<(), RecoverError> {
         self.recovery();
-        self.journal.note(home.segment, home.ordinal, Generation::Young);
         let (kind, position) = (record.kind, home.position);
+        if self.journal.is_taken(home.segment, home.ordinal) {
+            return Err(RecoverError::Malformed { kind, position });
+        }
+        self.journal.note(home.segment, home.ordinal, Generation::Young);
         if record.flags != 0 && kind < FIRST_IGNORABLE_KIND {
             return Err(RecoverError::UnknownBits { kind, position });
         }

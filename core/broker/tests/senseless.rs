@@ -4,7 +4,7 @@ use crate::log::TestLog;
 use crate::world::{World, queue, record};
 use postrider_broker::records::{self, Instead, MessageMeta, Placement, kind};
 use postrider_broker::{Broker, Config, Log as _, RecoverError, Store};
-use postrider_journal::{Bound, Record, body_crc};
+use postrider_journal::{Bound, Home, Position, Record, SegmentNumber, body_crc};
 use postrider_model::command::AcknowledgeKind;
 use postrider_model::{Destination, DestinationId, DestinationKind, Now, Sequence};
 
@@ -130,6 +130,55 @@ fn journal(chance: &mut Chance) -> (TestLog, Broker, Result<(), RecoverError>) {
         log.commit();
     }
     (log, broker, outcome)
+}
+
+/// A broker finds a record under this number of the first segment.
+fn take(broker: &mut Broker, record: &(u8, u64, Vec<u8>, Vec<u8>), ordinal: u32) -> Result<(), RecoverError> {
+    let (kind, sequence, meta, body) = record;
+    let home = Home { position: Position(4_096), segment: SegmentNumber(0), ordinal, len: body.len() as u32 };
+    let body_crc = body_crc(body);
+    broker.recover(&Record { kind: *kind, flags: 0, sequence: *sequence, meta, body, body_crc }, home)
+}
+
+#[test]
+fn a_record_under_the_number_of_one_that_lives_is_refused() {
+    let message = |sequence: u64| {
+        let mut meta = Vec::new();
+        let place = Placement {
+            destination: DestinationId(1),
+            sequence: Sequence(sequence),
+            offered: false,
+            copied: false,
+            redeliveries: 0,
+        };
+        let of_message = MessageMeta { elsewhere: false, run_from: None, instead: None };
+        records::write_message(&mut meta, of_message, &[place]);
+        (kind::MESSAGE, sequence, meta, record(&[queue("a")], b"x", true, 1, 0))
+    };
+    let state = |kind: u8, write: &dyn Fn(&mut Vec<u8>)| {
+        let mut meta = Vec::new();
+        write(&mut meta);
+        (kind, 0, meta, Vec::new())
+    };
+    let others = [
+        message(6),
+        state(kind::DESTINATION, &|meta| {
+            records::write_destination(meta, DestinationId(1), &queue("a"));
+        }),
+        state(kind::ALLOW, &|meta| {
+            records::write_allow(meta, DestinationId(1), Sequence(9));
+        }),
+        state(kind::RESERVE, &|meta| meta.extend(9_u64.to_le_bytes())),
+    ];
+    for other in others {
+        for (ordinal, refused) in [(4, false), (3, true)] {
+            let mut broker = Broker::new(Config::default());
+            take(&mut broker, &message(5), 3).unwrap();
+            let answer = take(&mut broker, &other, ordinal);
+            assert_eq!(answer.is_err(), refused, "kind {} at {ordinal}: {answer:?}", other.0);
+            assert!(answer.is_ok() || matches!(answer, Err(RecoverError::Malformed { .. })));
+        }
+    }
 }
 
 #[test]

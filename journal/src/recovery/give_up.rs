@@ -17,6 +17,8 @@ use crate::size::{len32, size};
 pub(crate) struct Region {
     pub from: Position,
     pub to: Position,
+    /// Records of its segment before it.
+    pub ordinal: u32,
 }
 
 impl Directory {
@@ -141,7 +143,7 @@ pub(crate) fn image(found: &Found, table: &EpochTable) -> io::Result<ImageWriter
     if let Some(header) = &found.header {
         writer.write(0, &header.encode());
     }
-    fill(&mut writer, found, table, &[Region { from: found.data_start, to: found.end() }]);
+    fill(&mut writer, found, table, &[Region { from: found.data_start, to: found.end(), ordinal: 0 }]);
     Ok(writer)
 }
 
@@ -154,7 +156,7 @@ pub(crate) fn fill(writer: &mut ImageWriter, found: &Found, table: &EpochTable, 
             let (life_end, next_first) = table.break_after(from).unwrap_or((region.to, region.to));
             let to = region.to.min(life_end);
             if to >= from + FRAME_HEADER as u64 {
-                let pad = pad(table.at(from), from, len32(to - from));
+                let pad = pad(table.at(from), from, (len32(to - from), region.ordinal));
                 writer.write(size(from - found.start), &pad.encode(Seed { key, epoch: pad.epoch }));
             }
             from = next_first.max(to);
@@ -162,7 +164,7 @@ pub(crate) fn fill(writer: &mut ImageWriter, found: &Found, table: &EpochTable, 
     }
 }
 
-fn pad(epoch: Epoch, position: Position, len: u32) -> FrameHeader {
+fn pad(epoch: Epoch, position: Position, (len, ordinal): (u32, u32)) -> FrameHeader {
     FrameHeader {
         position,
         epoch,
@@ -173,7 +175,7 @@ fn pad(epoch: Epoch, position: Position, len: u32) -> FrameHeader {
         len,
         directory_len: 0,
         directory_crc: 0,
-        ordinal: 0,
+        ordinal,
     }
 }
 

@@ -90,7 +90,8 @@ impl Walk<'_, '_> {
 
     fn frame(&mut self, header: &FrameHeader) -> Position {
         let end = header.position + u64::from(header.len);
-        self.ordinal = header.ordinal;
+        // What was counted has a home already, whatever a pad says that was put there when the rest was lost.
+        self.ordinal = self.ordinal.max(header.ordinal);
         if header.kind != FrameKind::Records {
             return end;
         }
@@ -136,7 +137,7 @@ impl Walk<'_, '_> {
         if let Some(offset) = region.windows(MARKER).position(|bytes| bytes == marker) {
             self.salvage(Remains { frame: position, end: next }, position + offset as u64);
         } else if self.never_written(position, region) {
-            self.unwritten.push(Region { from: position, to: next });
+            self.unwritten.push(Region { from: position, to: next, ordinal: self.ordinal });
         } else {
             self.name_lost_bodies(Remains { frame: position, end: next }, next, None);
         }
