@@ -296,6 +296,9 @@ fn contents(directory: &Path) -> std::collections::BTreeMap<std::path::PathBuf, 
     std::fs::read_dir(directory).unwrap().map(read).collect()
 }
 
+/// Where the check of an epoch table stands, in every version.
+const CRC: usize = 36;
+
 #[test]
 fn a_newer_format_is_refused_and_not_touched() {
     let directory = tempfile::tempdir().unwrap();
@@ -307,6 +310,8 @@ fn a_newer_format_is_refused_and_not_touched() {
         let path = directory.path().join(format!("epochs-{slot}"));
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[8] = 3;
+        let crc = crc32fast::hash(&[&bytes[..CRC], &bytes[CRC + 4..]].concat());
+        bytes[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
         std::fs::write(&path, bytes).unwrap();
     }
     let before = contents(directory.path());

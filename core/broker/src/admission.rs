@@ -7,7 +7,7 @@ use crate::log::{Log, Store};
 use crate::outbox::Outbox;
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
-use postrider_model::{Command, Destination, Now, PortIndex};
+use postrider_model::{Command, Destination, Event, Now, PortIndex};
 
 /// Segments that are kept free for acknowledgements, commits and moves.
 pub(crate) const RESERVED_SEGMENTS: u64 = 8;
@@ -165,10 +165,10 @@ impl Broker {
         log: &mut L,
         out: &mut Outbox,
     ) {
-        let (connection, request) = match command {
+        let (connection, request, refused) = match command {
             Command::Publish(publish) => return self.refuse_send(port, publish, arena, now, log, out),
-            Command::OpenProducer(open) => (open.connection, open.request),
-            Command::OpenConsumer(open) => (open.connection, open.request),
+            Command::OpenProducer(open) => (open.connection, open.request, None),
+            Command::OpenConsumer(open) => (open.connection, open.request, Some(open.consumer)),
             _ => return,
         };
         let step = &mut Step { now, log, out };
@@ -179,8 +179,9 @@ impl Broker {
             return self.park(port, (command, arena), Store::Journal, step);
         }
         self.statistics.refused += 1;
-        let text = self.no_creation(step);
-        self.refuse(port, connection, request, (Failure::ResourceAllocation, text.into()), step);
+        let correlation = request.wanted.then_some(request.command);
+        let (failure, message) = (Failure::ResourceAllocation, self.no_creation(step).into());
+        step.out.reply(port, Event::Failed { connection, correlation, failure, message, refused });
     }
 
     /// A message for which the journal has no place, now or ever: it is refused, or parked until there is.

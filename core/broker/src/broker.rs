@@ -93,6 +93,8 @@ pub struct Broker {
     pub(crate) at_end_of_turn: bool,
     /// Steps that commands have taken in this turn besides what each of them takes (R53).
     pub(crate) worked: usize,
+    /// What they had taken when the newest of them came.
+    pub(crate) worked_before: usize,
     pub(crate) statistics: Statistics,
     /// Buffers that are used again.
     pub(crate) meta: Vec<u8>,
@@ -149,6 +151,7 @@ impl Broker {
             turn_start: Sequence(0),
             at_end_of_turn: true,
             worked: 0,
+            worked_before: 0,
             statistics: Statistics::default(),
             meta: Vec::new(),
             placements: Vec::new(),
@@ -203,6 +206,7 @@ impl Broker {
         out: &mut Outbox,
     ) {
         let step = &mut Step { now, log, out };
+        self.worked_before = self.worked;
         match command {
             Command::Publish(publish) => self.publish(port, publish, arena, step),
             Command::Acknowledge(acknowledge) => self.acknowledge(port, acknowledge, arena, step),

@@ -140,7 +140,10 @@ impl Broker {
         cause: Cause<'_>,
         step: &mut Step<'_, L>,
     ) -> Result<(), Wait> {
-        if !self.sequences.has(1) || self.has_fallen_behind(step.log) {
+        // What lies at the front of the log holds it until it has moved, to the dead letters or otherwise.
+        let moves =
+            self.message(index).store == Store::Journal && self.journal.front() == Some(self.message(index).segment);
+        if !self.sequences.has(1) || (!moves && self.has_fallen_behind(step.log)) {
             return Err(Wait::Room);
         }
         let acknowledgement = acknowledgement_bound(1);

@@ -114,8 +114,8 @@ impl Broker {
     fn evacuate_message<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> Look {
         let message = self.message(head).clone();
         if message.position == NOWHERE {
-            // It stands for itself, without bytes.
-            return self.move_on(head, &[], step);
+            // It stands for itself, without bytes, unless another place still needs them.
+            return if self.all_nowhere(head) { self.move_on(head, &[], step) } else { Look::Stays };
         }
         let extent = match step.log.extent(Store::Spool, message.position, message.length, message.crc) {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
@@ -131,6 +131,19 @@ impl Broker {
             Lookup::Damaged => return Look::Stays,
         };
         self.move_on(head, extent.bytes(message.position, message.length as usize), step)
+    }
+
+    /// Whether no place of the record has bytes any more.
+    fn all_nowhere(&self, head: MessageIndex) -> bool {
+        let mut index = head;
+        while index != MessageIndex::NONE {
+            let place = self.message(index);
+            if place.position != NOWHERE {
+                return false;
+            }
+            index = place.sibling;
+        }
+        true
     }
 
     fn move_on<L: Log>(&mut self, head: MessageIndex, body: &[u8], step: &mut Step<'_, L>) -> Look {

@@ -46,8 +46,8 @@ impl Broker {
         let sequence = self.message(message).sequence;
         match self.give_up(message, Cause::Expired, step) {
             Ok(()) => return true,
-            // What is behind it makes room perhaps.
-            Err(Wait::Room) if !planted("settled-in-line") => {
+            // What is behind it makes room perhaps, or is to go at once.
+            Err(Wait::Room | Wait::TurnEnd) if !planted("settled-in-line") => {
                 self.jobs.expire(InFlight { sequence, index: message });
                 return true;
             }

@@ -80,7 +80,9 @@ impl Broker {
                 break false;
             }
             page.clear();
-            self.destinations.page(pattern, &mut walk.place, PAGE, &mut page);
+            // Each may have to be held against all patterns before this one.
+            let most = (budget.0 / (1 + walk.pattern)).clamp(1, PAGE);
+            self.destinations.page(pattern, &mut walk.place, most, &mut page);
             budget.spend(1 + page.len());
             for found in &page {
                 if self.is_matched(walk, *found, budget) {
@@ -164,9 +166,10 @@ impl Broker {
         self.schedule(join.destination.index);
     }
 
-    /// Does as much as one command may. What is left when it is not done is a job.
+    /// Does as much as one command may, which may have done some of it before. What is left when it is not done is a job.
     pub(crate) fn at_once(&mut self, work: impl FnOnce(&mut Broker, &mut Budget) -> bool) -> bool {
-        let steps = if planted("unbounded-handle") { usize::MAX } else { limits::HANDLE_STEPS };
+        let left = limits::HANDLE_STEPS.saturating_sub(self.worked - self.worked_before);
+        let steps = if planted("unbounded-handle") { usize::MAX } else { left };
         let mut budget = Budget(steps);
         let done = work(self, &mut budget);
         self.worked += steps - budget.0;

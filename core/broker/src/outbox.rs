@@ -168,7 +168,7 @@ impl Outbox {
 
     /// Adds a delivery, right after [`Outbox::locate`].
     pub(crate) fn dispatch(&mut self, port: PortIndex, mut dispatch: Dispatch, elsewhere: &[u8]) {
-        let batch = self.open(port);
+        let batch = self.located(port);
         dispatch.destination = store(batch, elsewhere);
         batch.events.push(Event::Dispatch(dispatch));
     }
@@ -181,7 +181,7 @@ impl Outbox {
         (place, sequence): (Place, Sequence),
         elsewhere: &[u8],
     ) {
-        let batch = self.open(port);
+        let batch = self.located(port);
         let destination = store(batch, elsewhere);
         let recipients = recipients(batch, to);
         batch.events.push(Event::Fanout(Fanout { recipients, place, sequence, destination }));
@@ -193,6 +193,11 @@ impl Outbox {
             self.ports.resize_with(index + 1, PortOutbox::default);
         }
         &mut self.ports[index]
+    }
+
+    /// The batch for which the newest place was found, be it full by now: places name extents of their batch.
+    fn located(&mut self, port: PortIndex) -> &mut EventBatch {
+        self.port(port).deliveries.back_mut().expect("a place was found in an open batch")
     }
 
     fn open(&mut self, port: PortIndex) -> &mut EventBatch {
@@ -263,4 +268,31 @@ fn recipients(batch: &mut EventBatch, to: &[Recipient]) -> Span {
         batch.recipients.extend_from_slice(to);
     }
     span(batch.recipients.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postrider_journal::ImageWriter;
+
+    #[test]
+    fn a_delivery_is_in_the_batch_that_its_place_was_found_in() {
+        let (port, mut out) = (PortIndex(0), Outbox::new());
+        let extents = (0..limits::BATCH_EVENTS).map(|_| {
+            let image = ImageWriter::anonymous(4096).unwrap().image().clone();
+            Extent { base: Position(0), image }
+        });
+        let batch = out.open(port);
+        batch.extents.extend(extents);
+        batch.stores.resize(limits::BATCH_EVENTS, None);
+        assert!(batch.is_full());
+        let to = Recipient::default();
+        let place = Place { extent: 511, offset: 0, length: 8 };
+        let dispatch = Dispatch { to, place, sequence: Sequence(1), redeliveries: 0, destination: Span::default() };
+        out.dispatch(port, dispatch, &[]);
+        out.fan_out(port, &[to], (place, Sequence(2)), &[]);
+        let batch = out.take_deliveries(port).unwrap();
+        assert_eq!((batch.events.len(), batch.extents.len()), (2, limits::BATCH_EVENTS));
+        assert!(out.take_deliveries(port).is_none());
+    }
 }

@@ -213,7 +213,11 @@ impl Broker {
             self.parking.leave(place);
         }
         let mut parked = std::mem::take(&mut connection.parked);
-        for Parked { command, arena, .. } in parked.drain(..slice.commands.min(parked.len())) {
+        for _ in 0..slice.commands {
+            if self.has_worked_enough() {
+                break;
+            }
+            let Some(Parked { command, arena, .. }) = parked.pop_front() else { break };
             self.parked_bytes -= command.parked_bytes();
             self.handle(port, &command, &arena, now, log, out);
         }

@@ -105,7 +105,12 @@ impl Broker {
                 }
                 Err(Wait::Bytes) => {
                     let since = *settling.waits_since.get_or_insert(step.now.nanos);
-                    if step.now.nanos < since.saturating_add(BEHIND_BYTES_NANOS) || settling.pass() {
+                    let until = since.saturating_add(BEHIND_BYTES_NANOS);
+                    if step.now.nanos < until {
+                        self.jobs.rest(until);
+                        return Slice::Waits;
+                    }
+                    if settling.pass() {
                         return Slice::Waits;
                     }
                 }

@@ -205,6 +205,15 @@ impl Broker {
             return;
         }
         self.seen_commit = committed;
+        self.look_at_uncommitted();
+    }
+
+    /// The log has more room: whoever found none waits for a commit that need not come.
+    pub fn prepared(&mut self) {
+        self.look_at_uncommitted();
+    }
+
+    fn look_at_uncommitted(&mut self) {
         for waiting in 0..self.uncommitted.len() {
             let index = self.uncommitted[waiting];
             if self.destinations.try_get(index).is_some() {
@@ -263,7 +272,7 @@ impl Broker {
         #[cfg(feature = "plant")]
         self.move_ghost(step);
         self.turn_start = self.sequences.next();
-        self.worked = 0;
+        (self.worked, self.worked_before) = (0, 0);
     }
 
     /// Whether the commands of this turn have taken as many steps as they may: those that follow are for the next one (R53).

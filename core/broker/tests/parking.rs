@@ -5,8 +5,8 @@ use crate::space::small;
 use crate::world::{Told, World, handle, queue, record, topic, wanted};
 use postrider_broker::{Config, WhenFull};
 use postrider_journal::{Pressure, body_crc};
-use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenProducer, Publish, Request};
-use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event, Handle, PortIndex, Sequence};
+use postrider_model::command::{Acknowledge, AcknowledgeKind, LastDelivered, OpenProducer, Publish, Request};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event, Handle, PortIndex, Sequence, Span};
 
 const SEGMENT: u64 = 4 << 10;
 
@@ -331,4 +331,60 @@ fn a_refused_producer_is_settled() {
         world.events(0).into_iter().find_map(settled).expect("it is parked")
     };
     assert_eq!(settled(true), settled(false));
+}
+
+/// A session keeps a consumer until it is told that there is none.
+#[test]
+fn a_consumer_that_cannot_be_opened_is_named_in_the_refusal() {
+    let mut world = full(WhenFull::Refuse);
+    world.connect(0, 4, "d");
+    world.heard(0);
+    let open = world.open(4, 77, &[queue("new")], 10);
+    refuse(&mut world, &Command::OpenConsumer(Box::new(open)), &[]);
+    let named =
+        |event: &Event| matches!(event, Event::Failed { refused: Some(consumer), .. } if *consumer == handle(77));
+    assert!(world.events(0).iter().any(named));
+}
+
+/// Creating destinations that many patterns fit is much work for a command: what was parked goes on no further than others do in a turn.
+#[test]
+fn parked_commands_stop_where_a_turn_has_worked_enough() {
+    let config = Config { reservation: 200_000, ..Config::default() };
+    let mut world = full_with(config, TestLog::new(8 * (32 << 10) + 400_000, 32 << 10), 10_000);
+    world.connect(0, 5, "e");
+    (0..40).for_each(|consumer| world.consume(0, 5, 1_000 + consumer, &queue("many.>"), 10));
+    for number in 0..50 {
+        let Command::OpenProducer(mut open) = opening(2) else { unreachable!() };
+        (open.producer, open.value) = (10 + number, i64::from(number));
+        open.destinations = (0..4).map(|part| queue(&format!("many.{number}.{part}"))).collect();
+        world.run(0, Command::OpenProducer(open));
+    }
+    world.connect(1, 9, "drainer");
+    world.consume(1, 9, 5, &queue("q"), 100);
+    world.settle();
+    let got = world.got(1);
+    let mut batch = CommandBatch::default();
+    batch.commands.push(Command::Acknowledge(Acknowledge {
+        connection: handle(9),
+        request: Request::default(),
+        consumer: handle(5),
+        kind: AcknowledgeKind::Standard,
+        first: Sequence(0),
+        last: got[got.len() - 1].sequence,
+        count: got.len() as u32,
+        cause: Span::default(),
+    }));
+    world.handle(1, &batch);
+    world.go_on();
+    let (before, mut most) = (world.broker.statistics().destinations, 0);
+    while let Some(slice) = world.broker.parked_slice(256, &world.log) {
+        let known = world.broker.statistics().destinations;
+        world.log.begin(slice.bound);
+        world.broker.unpark(slice, world.now, &mut world.log, &mut world.out);
+        most = most.max(world.broker.statistics().destinations - known);
+        world.go_on();
+        world.log.commit();
+    }
+    assert_eq!(world.broker.statistics().destinations - before, 200);
+    assert!(most < 100, "{most} in one turn");
 }

@@ -15,6 +15,7 @@ fn is_seen() -> Option<&'static str> {
         ("takeover", connection::a_client_that_comes_back_takes_its_connection_over),
         ("duplicates", connection::a_producer_is_remembered_when_its_records_are_gone),
         ("order", queue::what_a_closed_consumer_had_comes_back_first_and_in_order),
+        ("marks", queue::what_nobody_had_is_not_marked_after_a_crash),
         ("room of dead letters", dead_letters::a_dead_letter_without_room_holds_nobody_back),
         ("redelivered", queue::a_session_that_closes_marks_what_each_of_its_consumers_had_delivered),
         ("expiry", waiting::a_sweep_finds_expired_messages_that_came_back),

@@ -261,3 +261,22 @@ pub fn the_send_window_and_the_ring_hold_dispatch_until_they_open() {
     world.idle();
     assert_eq!(world.texts(0), ["ring"]);
 }
+
+/// R15 the other way round: who had no consumer was not delivered, whatever ended the broker.
+#[test]
+pub fn what_nobody_had_is_not_marked_after_a_crash() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    for text in ["1", "2", "3"] {
+        world.send(0, 1, &queue("q"), text, true);
+    }
+    world.settle();
+    let end = world.turn_end;
+    let mut world = world.crash(end);
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("q"), 10);
+    world.settle();
+    let got = world.got(0);
+    assert_eq!(got.len(), 3);
+    assert!(got.iter().all(|got| got.redeliveries == 0));
+}

@@ -137,6 +137,9 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         if news.durable {
             self.gathering.committed(now.nanos);
         }
+        if news.prepared {
+            self.broker.prepared();
+        }
         if news.fetched {
             self.broker.fetched();
         }
@@ -319,8 +322,12 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
         let bound = broker.bound(port, batch);
         let begun = journal.begin(bound);
-        if begun.is_ok() || journal.affords(bound) || broker.walks() {
+        if begun.is_ok() || journal.affords(bound) {
             return begun.map(|()| Vec::new());
+        }
+        if broker.walks() {
+            self.waits_for_room = true;
+            return Err(NotReady);
         }
         let (bound, refused) = broker.bound_within(port, batch, journal.regular_room(), 0);
         journal.begin(bound).map(|()| refused)
