@@ -154,8 +154,9 @@ impl FileStorage {
             return;
         }
         let (path, image) = (self.files.segment(segment), self.image(bytes));
-        let thread = std::thread::spawn(move || read_whole(&path, image?));
-        self.ahead = Some((segment, thread));
+        // Where there is no thread to be had, it is read when it is asked for.
+        let thread = std::thread::Builder::new().spawn(move || read_whole(&path, image?));
+        self.ahead = thread.ok().map(|thread| (segment, thread));
     }
 
     fn image(&mut self, bytes: u64) -> io::Result<ImageWriter> {
@@ -168,6 +169,9 @@ impl Drop for FileStorage {
     fn drop(&mut self) {
         for lane in [&self.flusher, &self.helper, &self.reader] {
             lane.close();
+        }
+        if let Some((_, thread)) = self.ahead.take() {
+            drop(thread.join());
         }
     }
 }
