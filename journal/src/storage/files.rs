@@ -1,8 +1,8 @@
 //! Names and life of a directory's files.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -39,6 +39,8 @@ pub(crate) struct SpareFiles {
     /// Path and bytes; none before the directory was looked at.
     spares: Option<Vec<(PathBuf, u64)>>,
     next: u64,
+    /// Bytes of the smallest segment made ready so far: those beyond it are for messages beyond it, and seldom.
+    usual: Option<u64>,
     /// Segments that are given back, and whose files could not be taken from them so far.
     leaving: Vec<Leaving>,
 }
@@ -155,6 +157,7 @@ impl SpareFiles {
     /// A file that is ready to be written on, under its segment's name, and its memory.
     pub fn prepare(&mut self, files: &Files, prepare: Prepare) -> io::Result<(ImageWriter, File)> {
         let bytes = prepare.header.bytes;
+        self.usual = self.usual.min(Some(bytes)).or(Some(bytes));
         self.clear_way(files, prepare.header.number)?;
         let block = prepare.header.encode();
         let (path, opened) = match self.take(files, bytes)? {
@@ -171,7 +174,7 @@ impl SpareFiles {
             files.sync_names()?;
             Ok(file)
         });
-        let file = named.inspect_err(|_| self.keep(path, bytes))?;
+        let file = named.inspect_err(|error| self.keep(path, bytes, error))?;
         let mut image = match files.medium {
             Medium::Direct => {
                 let reused = prepare.image.and_then(|image| ImageWriter::reuse(image).ok());
@@ -242,9 +245,10 @@ impl SpareFiles {
         self.next += 1;
         let next = self.next;
         let old = files.segment(segment);
-        let bytes = std::fs::metadata(&old)?.len();
+        let metadata = std::fs::metadata(&old)?;
+        let (bytes, usual) = (metadata.len(), self.usual.unwrap_or(metadata.len()));
         let spares = self.spares.get_or_insert_default();
-        if spares.len() < SPARES {
+        if spares.len() < SPARES && bytes == usual && has_one_name(&metadata) {
             let spare = files.directory.join(format!("spare-{next}"));
             std::fs::rename(&old, &spare)?;
             spares.push((spare, bytes));
@@ -254,15 +258,24 @@ impl SpareFiles {
         }
     }
 
-    /// A file that did not become a segment is there for the next try.
-    fn keep(&mut self, path: PathBuf, bytes: u64) {
-        if path.exists() {
+    /// A file that did not become a segment is there for the next try, unless it is the medium that fails there.
+    fn keep(&mut self, path: PathBuf, bytes: u64, error: &io::Error) {
+        if Errno::from_io_error(error) == Some(Errno::IO) {
+            // What cannot be removed is found at the next start.
+            let _ = std::fs::remove_file(path);
+        } else if path.exists() {
             self.spares.get_or_insert_default().push((path, bytes));
         }
     }
 
+    /// A file of so many bytes. Those of other sizes than the usual one hold a place and room for nothing.
     fn take(&mut self, files: &Files, bytes: u64) -> io::Result<Option<PathBuf>> {
+        let usual = self.usual;
         let spares = self.look(files)?;
+        for (path, _) in spares.extract_if(.., |(_, spare)| *spare != bytes && Some(*spare) != usual) {
+            // One that cannot be removed is found at the next start.
+            let _ = std::fs::remove_file(path);
+        }
         let found = spares.iter().position(|(_, spare)| *spare == bytes);
         Ok(found.map(|index| spares.swap_remove(index).0))
     }
@@ -295,7 +308,12 @@ impl SpareFiles {
             let path = files.directory.join(&name);
             if let Some(number) = decimal(&name, "spare-") {
                 self.next = self.next.max(number);
-                spares.push((path.clone(), std::fs::metadata(&path)?.len()));
+                let metadata = std::fs::metadata(&path)?;
+                if has_one_name(&metadata) {
+                    spares.push((path, metadata.len()));
+                } else {
+                    std::fs::remove_file(path)?;
+                }
             } else if decimal(&name, "new-").is_some() || name == NEW_FILE {
                 std::fs::remove_file(&path)?;
             }
@@ -305,6 +323,11 @@ impl SpareFiles {
         }
         Ok(spares)
     }
+}
+
+/// Whether nobody else has the bytes: a file that was to be kept under another name may have both after a kill.
+fn has_one_name(metadata: &Metadata) -> bool {
+    metadata.nlink() == 1
 }
 
 /// The number in a name of ours that ends with 16 hexadecimal digits. All other names are somebody else's.
@@ -329,6 +352,9 @@ const fn step() -> io::Result<()> {
 
 #[cfg(any(test, feature = "testing"))]
 use crate::testing::step;
+
+#[cfg(test)]
+mod tests;
 
 /// Takes all room at once, so that a full disk is seen here. Where the file system cannot, the zeros take it.
 fn allocate(file: &File, bytes: u64) -> io::Result<()> {
