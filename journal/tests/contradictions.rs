@@ -324,6 +324,33 @@ fn the_last_file_missing() {
 }
 
 #[test]
+fn a_file_that_was_ready_costs_nothing_and_ends_no_log() {
+    // Killed, and ended in order; with others that are ready behind it, and as the last; cut short, and another file's copy.
+    for case in 0..8 {
+        let (in_order, alone, cut) = (case & 1 != 0, case & 2 != 0, case & 4 != 0);
+        let config = Config { prepared: 3, ..config() };
+        let journal = Journal::recover(FakeStorage::new(1 << 30), config.clone(), &mut |_, _| {}).unwrap();
+        let mut log = Log { journal, homes: Vec::new() };
+        log.write(200);
+        let (count, ready) = (log.homes.len(), SegmentNumber(log.last().0 + 1));
+        let mut storage = if in_order { log.end() } else { killed(log.journal) };
+        let behind = storage.numbers().into_iter().filter(|number| *number > ready).collect::<Vec<_>>();
+        assert!(!behind.is_empty());
+        behind.into_iter().filter(|_| alone).for_each(|number| storage.take_away(number));
+        let mut bad = storage.durable(if cut { ready } else { SECOND }).to_vec();
+        bad.truncate(SEGMENT as usize - usize::from(cut));
+        storage.put(ready, bad.clone());
+        let storage = refused(storage, ready);
+        let config = Config { give_up: vec![format!("segment-{:016x}", ready.0)], ..config };
+        let journal = Journal::recover(copy_of(&storage), config, &mut |_, _| {}).unwrap();
+        assert_eq!((journal.recovery().damages, &journal.recovery().cut), (0, &None), "{case}");
+        let (seen, journal) = given_up(storage, ready);
+        assert_eq!(seen, all_but(count, &[]), "{case}");
+        assert_eq!(journal.into_storage().aside[&format!("given-up-segment-{:016x}", ready.0)], bad, "{case}");
+    }
+}
+
+#[test]
 fn the_active_file_missing_after_a_kill() {
     let log = log();
     let (last, count) = (log.last(), log.homes.len());

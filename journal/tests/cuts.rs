@@ -89,6 +89,13 @@ fn torn(directory: &Path) {
     std::os::unix::fs::FileExt::write_all_at(&file, b"torn", end as u64 / 4096 * 4096 - 8192).unwrap();
 }
 
+/// The last file, which nothing was written to.
+fn shorter_ready(directory: &Path) {
+    let last = (0..20).rev().map(|number| directory.join(segment(number))).find(|path| path.exists()).unwrap();
+    assert!(std::fs::read(&last).unwrap()[4096..].iter().all(|byte| *byte == 0));
+    std::fs::File::options().write(true).open(last).unwrap().set_len(SEGMENT - 4096).unwrap();
+}
+
 fn everything(directory: &Path) {
     missing(directory);
     stranger(&{
@@ -170,6 +177,11 @@ fn a_file_that_is_not_of_the_log() {
 #[test]
 fn a_file_that_is_older_in_part() {
     assert!(cut_everywhere(partly_older) > 10);
+}
+
+#[test]
+fn a_bad_file_that_was_ready() {
+    assert!(cut_everywhere(shorter_ready) > 10);
 }
 
 #[test]

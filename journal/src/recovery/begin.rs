@@ -8,12 +8,14 @@ use crate::config::Config;
 use crate::epoch::{EpochTable, Life};
 use crate::error::OpenError;
 use crate::group::Proof;
+use crate::image::ImageWriter;
 use crate::journal::Journal;
 use crate::plant::planted;
 use crate::position::{Epoch, Position, SegmentNumber};
 use crate::prepare::{Preparing, mixed};
 use crate::reclaim::Head;
-use crate::recovery::{Cut, GivenUp, Recovered, Recovery, load};
+use crate::recovery::directory::Found;
+use crate::recovery::{Cut, GivenUp, Recovered, Recovery, give_up, load};
 use crate::size::size;
 use crate::stated::Stated;
 use crate::statistics::Statistics;
@@ -57,7 +59,9 @@ impl<S: Storage> Recovered<S> {
 
     /// From the last one on: what a start that is cut short leaves is refused for the same files, or for none.
     fn replace_given_up(&mut self) -> Result<(), OpenError> {
-        for (number, copy) in std::mem::take(&mut self.visited.replaced).into_iter().rev() {
+        let mut replaced = std::mem::take(&mut self.visited.replaced);
+        replaced.extend(self.unused()?);
+        for (number, copy) in replaced.into_iter().rev() {
             let name = self.storage.name(number);
             let failed = || OpenError::io(format!("given up ({name})"));
             let bytes = match copy {
@@ -75,6 +79,16 @@ impl<S: Storage> Recovered<S> {
             self.report.given_up.push(GivenUp { file: name, kept_as });
         }
         Ok(())
+    }
+
+    /// What takes the place of files that are given up behind the log's end: it is made ready again, and kept as one interval until it goes.
+    fn unused(&self) -> Result<Vec<(SegmentNumber, Option<ImageWriter>)>, OpenError> {
+        let behind = self.directory.found.iter().filter(|found| found.placeholder && found.data_start >= self.tail.end);
+        let ready = |found: &Found| {
+            let bytes = give_up::ready(found).map_err(OpenError::io("held in memory"))?;
+            Ok((found.number, Some(bytes)))
+        };
+        behind.map(ready).collect()
     }
 
     /// Saves what lies between the end and the last valid frame beyond it.

@@ -139,11 +139,17 @@ impl Directory {
 
 /// The bytes of a segment without records.
 pub(crate) fn image(found: &Found, table: &EpochTable) -> io::Result<ImageWriter> {
+    let mut writer = ready(found)?;
+    fill(&mut writer, found, table, &[Region { from: found.data_start, to: found.end(), ordinal: 0 }]);
+    Ok(writer)
+}
+
+/// The bytes of a segment that nothing was written to.
+pub(crate) fn ready(found: &Found) -> io::Result<ImageWriter> {
     let mut writer = ImageWriter::anonymous(size(found.bytes))?;
     if let Some(header) = &found.header {
         writer.write(0, &header.encode());
     }
-    fill(&mut writer, found, table, &[Region { from: found.data_start, to: found.end(), ordinal: 0 }]);
     Ok(writer)
 }
 
@@ -169,8 +175,9 @@ fn pad(epoch: Epoch, position: Position, (len, ordinal): (u32, u32)) -> FrameHea
         position,
         epoch,
         kind: FrameKind::Pad,
-        durable: position,
-        committed: position,
+        // It stands for what is not known: how far the log was durable is what the table and other frames say.
+        durable: Position(0),
+        committed: Position(0),
         head: SegmentNumber(0),
         len,
         directory_len: 0,

@@ -52,7 +52,9 @@ pub(crate) fn find<S: Storage>(
         if let Some((position, epoch)) = scan.newer_life(first.max(found.data_start)) {
             return Err(give_up::older_table(&found.name, position, epoch));
         }
-        headers.collect(&scan, first.max(found.data_start));
+        if !found.placeholder {
+            headers.collect(&scan, first.max(found.data_start));
+        }
         loaded.insert(found.number, contents);
         if headers.durable > found.data_start {
             break;
