@@ -171,3 +171,22 @@ fn a_new_directory_on_a_small_budget_has_smaller_segments_and_on_a_tiny_one_none
     let error = made((16 << 20) - 1).err().unwrap();
     assert!(matches!(error, OpenError::SmallBudget { needed: 0x0100_0000, .. }), "{error}");
 }
+
+#[test]
+fn an_epoch_table_that_is_given_up_again_is_kept_beside_the_first() {
+    let directory = tempfile::tempdir().unwrap();
+    live(directory.path());
+    let file = |name: &str| directory.path().join(name);
+    for damage in ["first", "second", "second"] {
+        for slot in 0..2 {
+            std::fs::write(file(&format!("epochs-{slot}")), damage).unwrap();
+        }
+        let config = Config { segment_bytes: SEGMENT, give_up: vec!["epochs-0".into()], ..Config::default() };
+        let journal = Journal::recover(storage(directory.path()).unwrap(), config, &mut |_, _| {}).unwrap();
+        assert!(journal.recovery().table_rebuilt);
+    }
+    let kept = |name: &str| std::fs::read_to_string(file(name)).ok();
+    assert_eq!(kept("given-up-epochs-0").as_deref(), Some("first"));
+    assert_eq!(kept("given-up-epochs-0-1").as_deref(), Some("second"));
+    assert_eq!(kept("given-up-epochs-0-2"), None, "the same is kept once");
+}

@@ -51,7 +51,8 @@ impl<S: Storage> Recovered<S> {
             let Ok(Some(bytes)) = self.storage.read_table(slot) else { continue };
             let file = format!("epochs-{slot}");
             let kept_as = kept_name(&file);
-            self.storage.save_aside(&kept_as, &bytes).map_err(OpenError::io(format!("given up ({file})")))?;
+            let kept_as =
+                self.storage.save_beside(&kept_as, &bytes).map_err(OpenError::io(format!("given up ({file})")))?;
             self.report.given_up.push(GivenUp { file, kept_as: Some(kept_as) });
         }
         Ok(())

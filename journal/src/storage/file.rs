@@ -422,6 +422,19 @@ impl Storage for FileStorage {
     fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.files.replace(&self.files.directory.join(name), bytes)
     }
+
+    fn save_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
+        let mut other = name.to_owned();
+        for number in 1_u64.. {
+            match std::fs::read(self.files.directory.join(&other)) {
+                // Of a start that was cut short.
+                Ok(there) if there == bytes => return Ok(other),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                _ => other = format!("{name}-{number}"),
+            }
+        }
+        self.save_aside(&other, bytes).map(|()| other)
+    }
 }
 
 fn read_whole(path: &Path, image: ImageWriter) -> io::Result<Opened> {

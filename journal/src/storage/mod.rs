@@ -204,4 +204,11 @@ pub trait Storage {
     /// # Errors
     /// No room, or the medium's.
     fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// As [`save_aside`](Self::save_aside), but nothing that an earlier start kept under that name goes: the name it got.
+    ///
+    /// # Errors
+    /// No room, or the medium's.
+    fn save_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
+        self.save_aside(name, bytes).map(|()| name.to_owned())
+    }
 }
