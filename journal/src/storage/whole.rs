@@ -20,7 +20,7 @@ pub(super) fn read(file: &File, image: ImageWriter) -> io::Result<Loaded> {
     read_by(&mut |bytes, offset| direct::read_some(file, bytes, offset), &mut std::thread::sleep, image)
 }
 
-/// Asks for something small, again and again where the medium does not give it. What is not there is not asked for again.
+/// Asks for something small, again and again where the medium does not give it. What is not there, or not for us, is not asked for again.
 pub(super) fn asked_again<T>(ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     ask_patiently(ask, &mut std::thread::sleep)
 }
@@ -29,12 +29,17 @@ fn ask_patiently<T>(mut ask: impl FnMut() -> io::Result<T>, sleep: &mut dyn FnMu
     let mut answer = ask();
     for round in 0..TRIES {
         match &answer {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => sleep(FIRST_PAUSE * (1 << round)),
+            Err(error) if !stays(error.kind()) => sleep(FIRST_PAUSE * (1 << round)),
             _ => return answer,
         }
         answer = ask();
     }
     answer
+}
+
+/// Whether it is the same a moment later.
+fn stays(error: io::ErrorKind) -> bool {
+    matches!(error, io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory)
 }
 
 type ReadSome<'a> = dyn FnMut(&mut [u8], u64) -> io::Result<usize> + 'a;
@@ -136,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn something_small_is_asked_for_again_unless_it_is_not_there() {
+    fn something_small_is_asked_for_again_unless_that_changes_nothing() {
         let asked = |failures: u32, kind: io::ErrorKind| {
             let (mut tries, mut waited) = (0, Duration::ZERO);
             let answer = ask_patiently(
@@ -151,7 +156,9 @@ mod tests {
         assert_eq!(asked(0, io::ErrorKind::Other), (Ok(1), false));
         assert_eq!(asked(4, io::ErrorKind::Other), (Ok(5), false));
         assert_eq!(asked(u32::MAX, io::ErrorKind::Other), (Err(io::ErrorKind::Other), true));
-        assert_eq!(asked(u32::MAX, io::ErrorKind::NotFound), (Err(io::ErrorKind::NotFound), false));
+        for kind in [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied, io::ErrorKind::IsADirectory] {
+            assert_eq!(asked(u32::MAX, kind), (Err(kind), false));
+        }
     }
 
     #[test]
