@@ -24,7 +24,7 @@ impl DirectoryLock {
     /// It is locked, read-only or full.
     pub fn acquire(directory: &Path) -> Result<DirectoryLock, OpenError> {
         let refused = |error| refusal(directory, error);
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(refused)?;
+        make(directory).map_err(refused)?;
         let path = directory.join("lock");
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
@@ -38,6 +38,18 @@ impl DirectoryLock {
             (Ok(()), locked) => Ok(DirectoryLock { _file: file, _directory: locked.is_ok().then_some(whole) }),
         }
     }
+}
+
+/// Makes a directory that is not there, with those above it, durably: what is synced in it later is nowhere without its name.
+fn make(directory: &Path) -> io::Result<()> {
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let made: Vec<&Path> = directory.ancestors().take_while(missing).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    for parent in made.into_iter().filter_map(Path::parent) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// What an operator can act on, out of what the system said.
