@@ -106,8 +106,10 @@ fn contradicts(found: &Found, what: &str) -> OpenError {
     OpenError::Contradiction { file: found.name.clone(), what: what.to_owned() }
 }
 
+/// The number in a segment's name, as it is written.
 fn number(name: &str) -> Option<SegmentNumber> {
-    u64::from_str_radix(name.strip_prefix("segment-")?, 16).ok().map(SegmentNumber)
+    let number = u64::from_str_radix(name.strip_prefix("segment-")?, 16).ok()?;
+    (name == format!("segment-{number:016x}")).then_some(SegmentNumber(number))
 }
 
 fn placeholder(number: SegmentNumber, table: &EpochTable, config: &Config) -> Found {
@@ -203,4 +205,17 @@ pub(crate) fn never_written(found: &Found, region: Region) -> OpenError {
 /// A segment that knows a life which the table does not.
 pub(crate) fn older_table(file: &str, position: Position, epoch: Epoch) -> OpenError {
     OpenError::OlderTable { file: file.to_owned(), life: epoch.0, position }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_is_named_as_its_file_is() {
+        assert_eq!(number("segment-000000000000001f"), Some(SegmentNumber(31)));
+        for name in ["segment-1f", "segment-000000000000001F", "segment-+00000000000001f", "epochs-0"] {
+            assert_eq!(number(name), None, "{name}");
+        }
+    }
 }
