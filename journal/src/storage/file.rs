@@ -80,6 +80,9 @@ pub(crate) enum Answer {
     Spilled(SegmentNumber, io::Result<()>),
 }
 
+/// Images kept for the next load: one is read and one read ahead.
+const POOL: usize = 2;
+
 /// A segment that was read at the start, and its file.
 type Opened = (Loaded, File);
 
@@ -252,6 +255,8 @@ fn window(file: &File, read: &Read) -> io::Result<Arc<Image>> {
 
 impl Storage for FileStorage {
     fn prepare(&mut self, prepare: Prepare) {
+        // The start is over.
+        self.pool.clear();
         self.helper_waiting.push_back(Request::Prepare(prepare));
         self.pass_on();
     }
@@ -375,6 +380,10 @@ impl Storage for FileStorage {
     }
 
     fn unload(&mut self, image: ImageWriter) {
+        // Sizes that do not come again make way.
+        if self.pool.len() == POOL {
+            self.pool.remove(0);
+        }
         self.pool.push(image);
     }
 
@@ -456,3 +465,6 @@ impl Files {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
