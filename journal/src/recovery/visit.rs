@@ -11,7 +11,7 @@ use crate::size::len32;
 /// More than one damage hits: a medium's worst unit of loss is far smaller.
 const MUCH: usize = 64 << 10;
 
-/// Behind a damaged header of a body so many bytes are looked through for the next one.
+/// Behind a damaged header of a body, or a damaged entry, so many bytes are looked through for the next one.
 const LOOKED_THROUGH: u64 = 16 << 20;
 
 /// What is called for each record.
@@ -38,11 +38,12 @@ struct Remains {
 }
 
 impl Remains {
-    /// The next entry from `at` on that checks, and whose body header says the same.
+    /// The next entry from `at` on that checks, and whose body header says the same: looked for as far as the next body is.
     fn next_entry<'a>(self, scan: &Scan<'a>, at: Position, index: u32) -> Option<(Position, Entry<'a>)> {
         let seed = scan.seed(self.frame);
         let mut place = at;
-        while place < self.end {
+        let last = self.end.min(at + LOOKED_THROUGH);
+        while place < last {
             let found = Entry::decode_checked(scan.range(place, self.end), self.frame, seed);
             if let Some(entry) =
                 found.filter(|entry| entry.index >= index && (place == at || self.confirmed(scan, entry)))
@@ -219,5 +220,40 @@ impl Walk<'_, '_> {
 
     fn damage(&mut self, position: Position, len: u64, hit: Hit<'_>, kind: DamageKind) {
         self.report.add_damage(self.name, self.segment, (position - self.scan.start, len), hit, kind);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::epoch::{EpochTable, Life};
+    use crate::position::Epoch;
+
+    #[test]
+    fn the_next_entry_is_looked_for_so_far() {
+        let first = Position(4096);
+        let table = EpochTable {
+            block: 4096,
+            segment_bytes: 64 << 20,
+            head: SegmentNumber(0),
+            log_id: 1,
+            node: 0,
+            ended: None,
+            stated: None,
+            lives: vec![Life { epoch: Epoch(1), node: 0, end: Position(0), first, nonce: 1 }],
+        };
+        let entry =
+            Entry { kind: 1, flags: 0, meta: b"m", body_len: 0, body_crc: 0, sequence: 7, body_offset: 0, index: 0 };
+        for (distance, is_found) in [(0, true), (LOOKED_THROUGH - 1, true), (LOOKED_THROUGH, false)] {
+            let mut bytes = vec![0; (17 << 20) + 4096];
+            let seed = Scan { bytes: &bytes, start: Position(0), key: 3, table: &table }.seed(first);
+            let mut encoded = Vec::new();
+            entry.encode(&mut encoded, first, seed);
+            let place = usize::try_from(first.0 + distance).unwrap();
+            bytes[place..place + encoded.len()].copy_from_slice(&encoded);
+            let scan = Scan { bytes: &bytes, start: Position(0), key: 3, table: &table };
+            let found = Remains { frame: first, end: scan.end() }.next_entry(&scan, first, 0);
+            assert_eq!(found.map(|(place, entry)| (place, entry.sequence)), is_found.then_some((first + distance, 7)));
+        }
     }
 }
