@@ -1,6 +1,8 @@
 //! What a start holds in memory.
 
 use super::*;
+use crate::config::Config;
+use crate::journal::Journal;
 
 #[test]
 fn memory_that_is_taken_back_is_used_again_and_stays_bounded() {
@@ -19,4 +21,20 @@ fn memory_that_is_taken_back_is_used_again_and_stays_bounded() {
     assert_eq!(storage.pool.len(), POOL);
     drop(storage.image(99 * 4096).unwrap());
     assert_eq!(storage.pool.len(), POOL - 1, "the last one is there for the next load");
+}
+
+#[test]
+fn a_start_whose_life_begins_with_a_new_segment_keeps_no_memory_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = OpenOptions {
+        directory: directory.path().to_owned(),
+        medium: Medium::Direct,
+        waker: Arc::new(|| {}),
+        min_free: 0,
+    };
+    let (mut storage, _workers) = FileStorage::open(options).unwrap();
+    storage.unload(ImageWriter::anonymous(4096).unwrap());
+    let config = Config { segment_bytes: 65_536, disk_budget: Some(64 << 20), ..Config::default() };
+    let journal = Journal::recover(storage, config, &mut |_, _| {}).unwrap();
+    assert!(journal.active.is_none() && journal.storage.pool.is_empty());
 }
