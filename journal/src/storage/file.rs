@@ -467,4 +467,5 @@ impl Files {
 }
 
 #[cfg(test)]
+#[path = "file_tests.rs"]
 mod tests;

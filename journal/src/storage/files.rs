@@ -354,6 +354,7 @@ const fn step() -> io::Result<()> {
 use crate::testing::step;
 
 #[cfg(test)]
+#[path = "files_tests.rs"]
 mod tests;
 
 /// Takes all room at once, so that a full disk is seen here. Where the file system cannot, the zeros take it.
