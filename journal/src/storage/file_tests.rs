@@ -4,16 +4,16 @@ use super::*;
 use crate::config::Config;
 use crate::journal::Journal;
 
+fn opened(directory: &Path) -> (FileStorage, Workers) {
+    let options =
+        OpenOptions { directory: directory.to_owned(), medium: Medium::Direct, waker: Arc::new(|| {}), min_free: 0 };
+    FileStorage::open(options).unwrap()
+}
+
 #[test]
 fn memory_that_is_taken_back_is_used_again_and_stays_bounded() {
     let directory = tempfile::tempdir().unwrap();
-    let options = OpenOptions {
-        directory: directory.path().to_owned(),
-        medium: Medium::Direct,
-        waker: Arc::new(|| {}),
-        min_free: 0,
-    };
-    let (mut storage, _workers) = FileStorage::open(options).unwrap();
+    let (mut storage, _workers) = opened(directory.path());
     // Placeholders and segments of their own sizes, as many as there may be.
     for blocks in 1..100 {
         storage.unload(ImageWriter::anonymous(blocks * 4096).unwrap());
@@ -26,13 +26,7 @@ fn memory_that_is_taken_back_is_used_again_and_stays_bounded() {
 #[test]
 fn a_start_whose_life_begins_with_a_new_segment_keeps_no_memory_either() {
     let directory = tempfile::tempdir().unwrap();
-    let options = OpenOptions {
-        directory: directory.path().to_owned(),
-        medium: Medium::Direct,
-        waker: Arc::new(|| {}),
-        min_free: 0,
-    };
-    let (mut storage, _workers) = FileStorage::open(options).unwrap();
+    let (mut storage, _workers) = opened(directory.path());
     storage.unload(ImageWriter::anonymous(4096).unwrap());
     let config = Config { segment_bytes: 65_536, disk_budget: Some(64 << 20), ..Config::default() };
     let journal = Journal::recover(storage, config, &mut |_, _| {}).unwrap();

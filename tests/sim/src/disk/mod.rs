@@ -106,23 +106,10 @@ enum Operation {
 impl Disk {
     /// An empty disk.
     pub fn new(plan: DiskPlan, random: Random, schedule: Schedule) -> Disk {
-        let state = State {
-            plan,
-            random,
-            files: BTreeMap::new(),
-            removed: VecDeque::new(),
-            spares: Vec::new(),
-            tables: [None, None],
-            aside: Vec::new(),
-            operations: BTreeMap::new(),
-            next_operation: 0,
-            completions: VecDeque::new(),
-            alarm: None,
-            mapped: BTreeMap::new(),
-            writing: false,
-            sync_failed: false,
-            statistics: DiskStatistics::default(),
-        };
+        Disk::with(State::new(plan, random), schedule)
+    }
+
+    fn with(state: State, schedule: Schedule) -> Disk {
         Disk { state: Rc::new(RefCell::new(state)), schedule, dies_after: Rc::new(Cell::new(None)) }
     }
 
@@ -171,6 +158,26 @@ impl Disk {
 }
 
 impl State {
+    fn new(plan: DiskPlan, random: Random) -> State {
+        State {
+            plan,
+            random,
+            files: BTreeMap::new(),
+            removed: VecDeque::new(),
+            spares: Vec::new(),
+            tables: [None, None],
+            aside: Vec::new(),
+            operations: BTreeMap::new(),
+            next_operation: 0,
+            completions: VecDeque::new(),
+            alarm: None,
+            mapped: BTreeMap::new(),
+            writing: false,
+            sync_failed: false,
+            statistics: DiskStatistics::default(),
+        }
+    }
+
     fn used_bytes(&self) -> u64 {
         self.files.values().map(File::len).sum()
     }

@@ -1,14 +1,11 @@
 //! Bytes that are no longer what was written, and which records they took.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::rc::Rc;
 
 use postrider_broker::records::kind;
 use postrider_journal::{Config, Journal};
 
-use super::{Disk, DiskStatistics, SECTOR, SimStorage, State};
+use super::{Disk, SECTOR, SimStorage, State};
 use crate::random::Random;
 use crate::schedule::Schedule;
 
@@ -119,24 +116,11 @@ impl Disk {
     pub(super) fn copy(&self) -> Disk {
         let state = self.state.borrow();
         let copy = State {
-            plan: state.plan.clone(),
-            random: Random::new(0),
             files: state.files.clone(),
-            removed: VecDeque::new(),
-            spares: Vec::new(),
             tables: state.tables.clone(),
-            aside: Vec::new(),
-            operations: BTreeMap::new(),
-            next_operation: 0,
-            completions: VecDeque::new(),
-            alarm: None,
-            mapped: BTreeMap::new(),
-            writing: false,
-            sync_failed: false,
-            statistics: DiskStatistics::default(),
+            ..State::new(state.plan.clone(), Random::new(0))
         };
-        let schedule = Schedule::new(Random::new(0));
-        Disk { state: Rc::new(RefCell::new(copy)), schedule, dies_after: Rc::new(Cell::new(None)) }
+        Disk::with(copy, Schedule::new(Random::new(0)))
     }
 }
 

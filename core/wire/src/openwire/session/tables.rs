@@ -54,7 +54,6 @@ pub(super) struct Tables {
     pub sessions: BTreeSet<i64>,
     pub producers: BTreeMap<Place, Producer>,
     pub consumers: BTreeMap<Place, ConsumerHandle>,
-    /// Places of the producers, by number.
     /// Producer numbers that were ever given out.
     numbers: u32,
     free_numbers: Vec<u32>,
