@@ -168,6 +168,8 @@ impl Client {
             consumer.close(last, around.ledger);
         }
         self.consumers.clear();
+        // What it had for itself goes when the broker hears that, which may be long before the answer.
+        around.temporaries.retain(|place| !self.temporaries.contains(place));
         self.stage = Stage::Closing;
         let goodbye = protocol::remove(protocol::connection(&self.connection_id), last);
         self.ask(goodbye, Asked::Goodbye, around);
