@@ -153,6 +153,22 @@ fn few_bits_cannot_name_much_memory() {
     assert_eq!(fault(settings(false, None), &negative), Fault::BadLength(-1));
 }
 
+/// Reading a structure takes a hundred nanoseconds: a frame of a hundred megabytes of them would hold up all others for a second.
+#[test]
+fn however_large_a_frame_is_its_structures_are_limited() {
+    let loose = settings(false, None);
+    let info = Structure::new(&schema::broker_info::DEFINITION).shared();
+    let infos = |elements: Vec<Nested>| {
+        Structure::new(&schema::broker_info::DEFINITION).with(schema::broker_info::PEER_BROKER_INFOS, elements)
+    };
+    let many = infos(vec![Some(info); 30_000]).shared();
+    let few = encode(loose, &infos(vec![Some(many.clone()); 1]));
+    assert!(Decoder::new(loose).decode(&few).is_ok(), "{} bytes", few.len());
+    let frame = encode(loose, &infos(vec![Some(many); 20]));
+    assert!(frame.len() < 20 << 20, "{}", frame.len());
+    assert_eq!(fault(loose, &frame), Fault::TooMuchMemory);
+}
+
 #[test]
 fn realistic_arrays_are_not_refused() {
     let consumer = Structure::new(&schema::consumer_id::DEFINITION)

@@ -11,6 +11,8 @@ use super::{
 pub const RECEIVED_FACTOR: usize = 16;
 /// Bytes that any frame may take: a structure has a value for each of its fields, however few bytes they came in.
 pub const FIXED_ALLOCATION: usize = 256 << 10;
+/// Bytes that the structures of any frame may take, without the strings and bytes in them: reading so many takes some milliseconds.
+const STRUCTURE_ALLOCATION: usize = 16 << 20;
 
 /// How deep structures, or the causes of an exception, may be nested.
 const NESTING_LIMIT: usize = 64;
@@ -24,12 +26,19 @@ const CACHEABLE: std::ops::RangeInclusive<u8> = 100..=124;
 pub struct Decoder {
     settings: Settings,
     cache: Option<ReaderCache>,
+    /// The frames are our own: what they unfold to was looked at before.
+    trusts: bool,
 }
 
 impl Decoder {
     /// A decoder with an empty cache.
     pub fn new(settings: Settings) -> Decoder {
-        Decoder { settings, cache: settings.cache_size.map(ReaderCache::new) }
+        Decoder { settings, cache: settings.cache_size.map(ReaderCache::new), trusts: false }
+    }
+
+    /// The same for what this side has written.
+    pub(super) fn of_our_own(settings: Settings) -> Decoder {
+        Decoder { trusts: true, ..Decoder::new(settings) }
     }
 
     /// Decodes one frame, given without its size prefix. None is the null frame.
@@ -104,8 +113,13 @@ impl Decoder {
     }
 
     fn walk<'a>(&mut self, reader: Reader<'a>) -> Walk<'a, '_> {
-        let budget = reader.rest().len() * RECEIVED_FACTOR + FIXED_ALLOCATION;
-        Walk { reader, cache: self.cache.as_mut(), settings: self.settings, budget, depth: 0, skims: false }
+        let (budget, structures) = if self.trusts {
+            (usize::MAX, usize::MAX)
+        } else {
+            (reader.rest().len() * RECEIVED_FACTOR + FIXED_ALLOCATION, STRUCTURE_ALLOCATION)
+        };
+        let (cache, settings) = (self.cache.as_mut(), self.settings);
+        Walk { reader, cache, settings, budget, structures, depth: 0, skims: false }
     }
 }
 
@@ -125,6 +139,8 @@ struct Walk<'a, 'c> {
     settings: Settings,
     /// Bytes that may still be allocated.
     budget: usize,
+    /// How many of them for structures.
+    structures: usize,
     depth: usize,
     /// Nothing is put into the cache or taken from it.
     skims: bool,
@@ -140,7 +156,7 @@ impl Walk<'_, '_> {
     }
 
     fn fields(&mut self, definition: &'static Definition) -> Result<Box<[Value]>, DecodeError> {
-        self.charge(definition.fields.len() * size_of::<Value>())?;
+        self.charge_structure(definition.fields.len() * size_of::<Value>())?;
         let mut values = Vec::with_capacity(definition.fields.len());
         for field in definition.fields {
             values.push(if field.exists_in(self.settings.version) {
@@ -210,7 +226,7 @@ impl Walk<'_, '_> {
         if !of.allows(code) {
             return Err(Fault::WrongType { expected: of.name, found: code }.into());
         }
-        self.charge(value::SHARED_SIZE)?;
+        self.charge_structure(value::SHARED_SIZE)?;
         let structure = if has_bits_of_its_own { self.with_own_bits(code)? } else { self.structure(code)? };
         Ok(Some(Arc::new(structure)))
     }
@@ -269,7 +285,7 @@ impl Walk<'_, '_> {
             return Ok(None);
         }
         let count = self.count()?;
-        self.charge(count * size_of::<Nested>())?;
+        self.charge_structure(count * size_of::<Nested>())?;
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
             elements.push(self.object(of)?);
@@ -289,7 +305,7 @@ impl Walk<'_, '_> {
             return Ok(None);
         }
         self.enter()?;
-        self.charge(size_of::<Throwable>())?;
+        self.charge_structure(size_of::<Throwable>())?;
         let mut throwable = Throwable { class: self.string()?, message: self.string()?, ..Throwable::default() };
         if self.settings.stack_trace {
             throwable.stack_trace = self.stack_trace()?;
@@ -301,7 +317,7 @@ impl Walk<'_, '_> {
 
     fn stack_trace(&mut self) -> Result<Box<[StackFrame]>, Fault> {
         let count = self.count()?;
-        self.charge(count * size_of::<StackFrame>())?;
+        self.charge_structure(count * size_of::<StackFrame>())?;
         let mut frames = Vec::with_capacity(count);
         for _ in 0..count {
             frames.push(StackFrame {
@@ -317,6 +333,11 @@ impl Walk<'_, '_> {
     fn keep(&mut self, bytes: &[u8]) -> Result<Box<[u8]>, Fault> {
         self.charge(bytes.len())?;
         Ok(bytes.into())
+    }
+
+    fn charge_structure(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.structures = self.structures.checked_sub(bytes).ok_or(Fault::TooMuchMemory)?;
+        self.charge(bytes)
     }
 
     fn charge(&mut self, bytes: usize) -> Result<(), Fault> {

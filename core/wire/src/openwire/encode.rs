@@ -85,7 +85,9 @@ impl Encoder {
     }
 
     fn walk<'w>(&'w mut self, bits: &'w mut BooleanWriter, out: &'w mut Vec<u8>) -> Walk<'w> {
-        Walk { settings: self.settings, cache: self.cache.as_mut(), bits, out }
+        let limit = self.settings.max_frame_size.min(i32::MAX as usize);
+        let end = out.len().saturating_add(limit);
+        Walk { settings: self.settings, cache: self.cache.as_mut(), bits, out, limit, end }
     }
 }
 
@@ -98,6 +100,10 @@ struct Walk<'w> {
     cache: Option<&'w mut WriterCache>,
     bits: &'w mut BooleanWriter,
     out: &'w mut Vec<u8>,
+    /// The largest frame.
+    limit: usize,
+    /// Where such a one ends: behind each structure it is looked at, as a few shared values can be written out many times.
+    end: usize,
 }
 
 impl Walk<'_> {
@@ -148,7 +154,13 @@ impl Walk<'_> {
             self.bits.push(false);
         }
         self.out.push(structure.code());
-        self.fields(structure)
+        self.fields(structure)?;
+        match self.out.len().checked_sub(self.end) {
+            None | Some(0) => Ok(()),
+            Some(beyond) => {
+                Err(EncodeError::FrameTooLarge { size: self.limit.saturating_add(beyond), limit: self.limit })
+            }
+        }
     }
 
     fn cached(&mut self, value: &Nested) -> Result<(), EncodeError> {

@@ -57,7 +57,94 @@ fn a_connection_that_is_refused_ends_after_a_moment() {
     client.now.nanos += 2_000_000_000;
     assert_eq!(client.tick(), Err(SessionError::Refused));
     client.close();
-    assert!(client.commands().is_empty(), "the broker has no such connection");
+    assert!(
+        matches!(client.commands()[..], [Command::CloseConnection { .. }]),
+        "the broker passes over one that it has not"
+    );
+}
+
+#[test]
+fn a_failure_of_an_earlier_command_does_not_refuse_a_connection() {
+    let mut client = Client::with(|_| {});
+    client.greet();
+    client.send(&connection_info("ID:c", Some("client")));
+    client.session.opened(1, &mut client.output).unwrap();
+    client.send(&remove(&connection("ID:c"), -2));
+    client.send(&connection_info("ID:c", Some("client")).with(base_command::COMMAND_ID, 9));
+    client.commands();
+    client.read();
+    for earlier in [None, Some(8)] {
+        client.fail(earlier, Failure::General, "the first connection's send", None);
+        client.expect_exception("javax.jms.JMSException", "the first connection's send");
+    }
+    client.session.opened(9, &mut client.output).unwrap();
+    client.open_all();
+    client.send(&message(1, 1, "q"));
+    assert_eq!(client.publishes().len(), 1, "the second connection goes on");
+    client.close();
+    assert!(matches!(client.commands()[..], [Command::CloseConnection { .. }]));
+}
+
+#[test]
+fn a_failure_fits_the_smallest_frame() {
+    for tight in [false, true] {
+        let mut client = Client::with(|offer| (offer.max_frame_size, offer.tight_encoding_enabled) = (1_024, tight));
+        client.connect();
+        client.read();
+        for text in ["x".repeat(2_000), "\u{1f600}".repeat(2_000), "\0".repeat(2_000)] {
+            client.fail(Some(4), Failure::DestinationDoesNotExist, &text, None);
+            client.expect_exception(
+                "org.apache.activemq.DestinationDoesNotExistException",
+                &text[..4 * (text.len() > 2_000) as usize],
+            );
+        }
+    }
+}
+
+/// A few cached ids, each named thousands of times by a small frame, that would take gigabytes when they are written out.
+#[test]
+fn cached_ids_are_not_written_out_without_end() {
+    for (tight, of) in [(false, 2_000), (true, 2_000), (true, 10_000)] {
+        let mut client = Client::with(|offer| offer.tight_encoding_enabled = tight);
+        client.connect();
+        client.open_all();
+        client.commands();
+        client.read();
+        let name = "x".repeat(30_000);
+        let info = Structure::new(&consumer_info::DEFINITION)
+            .with(consumer_info::CONSUMER_ID, consumer_of(&name, 1, 1))
+            .with(consumer_info::DESTINATION, queue(&name));
+        let infos = Structure::new(&broker_subscription_info::DEFINITION)
+            .with(broker_subscription_info::SUBSCRIPTION_INFOS, vec![Some(info.shared()); of]);
+        let frame = client.encode(&message(1, 1, "q").with(message::DATA_STRUCTURE, infos));
+        assert!(frame.len() < 1_200_000, "{}", frame.len());
+        assert_eq!(client.try_receive(&frame), Ok(Next::Continue));
+        client.expect_exception(
+            "javax.jms.JMSException",
+            "the message cannot be sent on: a structure in it takes more than",
+        );
+        assert!(client.publishes().is_empty());
+        client.send(&message(1, 2, "q"));
+        assert_eq!(client.publishes().len(), 1, "the connection goes on");
+    }
+}
+
+#[test]
+fn what_the_broker_keeps_of_a_member_is_short() {
+    let mut client = Client::opened();
+    let temporary = Structure::new(&active_mq_temp_queue::DEFINITION).with(active_mq_temp_queue::PHYSICAL_NAME, "t");
+    let broker = Structure::new(&broker_id::DEFINITION).with(broker_id::VALUE, "b".repeat(1_000).as_str()).shared();
+    let add = |brokers: usize| {
+        Structure::new(&destination_info::DEFINITION)
+            .with(destination_info::CONNECTION_ID, connection("ID:c"))
+            .with(destination_info::DESTINATION, temporary.clone().shared())
+            .with(destination_info::BROKER_PATH, vec![Some(broker.clone()); brokers])
+    };
+    client.send(&add(100));
+    client.expect_exception("javax.jms.JMSException", "the DestinationInfo takes more than 65536 bytes");
+    assert!(client.commands().is_empty());
+    client.send(&add(10));
+    assert!(matches!(client.commands()[..], [Command::CreateTemporary(_)]));
 }
 
 #[test]

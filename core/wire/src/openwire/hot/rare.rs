@@ -40,21 +40,25 @@ const NESTED: [(Tag, usize); 4] = [
 /// Arrays of BrokerIds of a message, and where a record has them.
 const PATHS: [(Tag, usize); 2] = [(Tag::BrokerPath, message::BROKER_PATH), (Tag::Cluster, message::CLUSTER)];
 
-/// The bytes of a structure as records have it. A tight string that its peer had marked wrongly as ASCII may have grown beyond
-/// what any other encoding holds.
-pub(crate) fn stored(structure: &Structure) -> Result<Vec<u8>, EncodeError> {
+/// Bytes by which what is stored of a frame may be longer than the frame: values that the peer has cached are written out.
+const UNCACHED_BYTES: usize = 256 << 10;
+
+/// The bytes of a structure as records have it, if they are no more than `most`: a few cached values can stand in it many times. A
+/// tight string that its peer had marked wrongly as ASCII may have grown beyond what any other encoding holds.
+pub(crate) fn stored(structure: &Structure, most: usize) -> Result<Vec<u8>, EncodeError> {
     let mut frame = Vec::new();
-    Encoder::new(STORED, WriterPolicy::Cheap).encode(structure, &mut frame)?;
+    let settings = Settings { max_frame_size: most, ..STORED };
+    Encoder::new(settings, WriterPolicy::Cheap).encode(structure, &mut frame)?;
     Ok(frame.split_off(4))
 }
 
 /// A structure from the bytes of a record; None if they are damaged.
 pub(crate) fn restored(bytes: &[u8]) -> Option<Arc<Structure>> {
-    Decoder::new(STORED).decode(bytes).ok().flatten().map(Structure::shared)
+    Decoder::of_our_own(STORED).decode(bytes).ok().flatten().map(Structure::shared)
 }
 
-/// A message as it was sent; an error if one of its strings could never be sent on.
-pub(crate) fn sent(structure: &Structure) -> Result<Sent<'_>, EncodeError> {
+/// A message as it was sent in a frame of so many bytes; an error if something in it could never be sent on.
+pub(crate) fn sent(structure: &Structure, frame_bytes: usize) -> Result<Sent<'_>, EncodeError> {
     let id = structure.object(message::MESSAGE_ID).map(|id| &**id);
     let is_blob = structure.is(&active_mq_blob_message::DEFINITION);
     let sent = Sent {
@@ -87,7 +91,7 @@ pub(crate) fn sent(structure: &Structure) -> Result<Sent<'_>, EncodeError> {
             mime_type: structure.string(active_mq_blob_message::MIME_TYPE),
         }),
         flags: flags(structure, is_blob),
-        rare: rare_fields(structure)?,
+        rare: rare_fields(structure, frame_bytes.saturating_add(UNCACHED_BYTES))?,
         in_transaction: structure.object(message::TRANSACTION_ID).is_some(),
     };
     check_strings(&sent)?;
@@ -116,11 +120,11 @@ fn flags(structure: &Structure, is_blob: bool) -> u32 {
     common | bit(is_blob && structure.bool(active_mq_blob_message::DELETED_BY_BROKER), flag::DELETED_BY_BROKER)
 }
 
-fn rare_fields(structure: &Structure) -> Result<Vec<(Tag, Vec<u8>)>, EncodeError> {
+fn rare_fields(structure: &Structure, most: usize) -> Result<Vec<(Tag, Vec<u8>)>, EncodeError> {
     let mut fields = Vec::new();
     for (tag, field) in NESTED {
         if let Some(nested) = structure.object(field) {
-            fields.push((tag, stored(nested)?));
+            fields.push((tag, stored(nested, most)?));
         }
     }
     for (tag, field) in PATHS {
@@ -132,6 +136,7 @@ fn rare_fields(structure: &Structure) -> Result<Vec<(Tag, Vec<u8>)>, EncodeError
     Ok(fields)
 }
 
+/// A path's ids are never cached: written out it is about as long as it came.
 fn stored_path(path: &[Option<Arc<Structure>>]) -> Result<Vec<u8>, EncodeError> {
     let count = i16::try_from(path.len()).map_err(|_| EncodeError::ArrayTooLong(path.len()))?;
     let mut bytes = Vec::new();
@@ -139,7 +144,7 @@ fn stored_path(path: &[Option<Arc<Structure>>]) -> Result<Vec<u8>, EncodeError> 
     for broker in path {
         writer::loose_bool(&mut bytes, broker.is_some());
         if let Some(broker) = broker {
-            bytes.extend_from_slice(&stored(broker)?);
+            bytes.extend_from_slice(&stored(broker, STORED.max_frame_size)?);
         }
     }
     Ok(bytes)

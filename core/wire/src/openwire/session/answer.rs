@@ -4,7 +4,7 @@ use postrider_model::event::Failure;
 use postrider_model::{ConsumerHandle, Now};
 
 use super::Handles;
-use super::conversation::{Conversation, Phase};
+use super::conversation::{Conversation, Opening, Phase};
 use super::error::SessionError;
 use super::liveness::Due;
 use crate::openwire::hot::response::write_response;
@@ -15,6 +15,10 @@ use crate::openwire::{Structure, Throwable, modified_utf8};
 
 /// Longest text of an error, in characters; versions 1 and 10 cut there.
 const TEXT_CHARACTERS: usize = 1021;
+
+/// Bytes of a failure's frame besides its text, and those that a character takes at most.
+const FAILURE_BYTES: usize = 256;
+const CHARACTER_BYTES: usize = 6;
 
 /// First version whose clients have a class of their own for a destination that does not exist; in older ones a class that they
 /// do not know is no JMSException.
@@ -65,7 +69,8 @@ impl Conversation {
         if let Some(consumer) = refused {
             self.forget_consumer(consumer, handles);
         }
-        if self.opening.is_some_and(|opening| !opening.is_accepted) {
+        let refuses = |opening: Opening| !opening.is_accepted && correlation == Some(opening.request.command);
+        if self.opening.is_some_and(refuses) {
             self.refused(now, handles);
         }
         self.write_failure(correlation, failure, message, output)?;
@@ -87,8 +92,9 @@ impl Conversation {
         message: &str,
         output: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
-        let class = class(failure, self.outgoing.settings().version);
-        let exception = Throwable::new(class.as_bytes(), &modified_utf8::encode(&shortened(message)));
+        let settings = self.outgoing.settings();
+        let text = shortened(message, settings.max_frame_size);
+        let exception = Throwable::new(class(failure, settings.version).as_bytes(), &modified_utf8::encode(&text));
         let structure = match correlation {
             Some(correlation) => Structure::new(&exception_response::DEFINITION)
                 .with(exception_response::CORRELATION_ID, correlation)
@@ -133,8 +139,9 @@ fn class(failure: Failure, version: u8) -> &'static str {
     }
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(TEXT_CHARACTERS) {
+fn shortened(text: &str, frame_bytes: usize) -> String {
+    let most = TEXT_CHARACTERS.min(frame_bytes.saturating_sub(FAILURE_BYTES) / CHARACTER_BYTES);
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
     }

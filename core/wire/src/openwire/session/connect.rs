@@ -91,9 +91,10 @@ impl Conversation {
         context.command(Command::CloseConnection { connection: self.connection, request, last_delivered, clean: true });
     }
 
-    /// The socket is gone. The broker hears it also of a connection that has taken its leave: that may wait behind its sends.
+    /// The socket is gone. The broker hears it also of a connection that has taken its leave, which may wait behind its sends, and of
+    /// one that counts as refused: a client that gives a command's number twice may have made it look so.
     pub fn closed(&mut self, handles: &mut Handles, sink: &mut dyn CommandSink) {
-        if self.tables.is_some() || self.leaving.is_some() {
+        if self.tables.is_some() || self.leaving.is_some() || self.phase == Phase::Refused {
             self.forget_connection(handles);
             sink.batch().commands.push(Command::CloseConnection {
                 connection: self.connection,

@@ -11,11 +11,14 @@ use super::error::{Refusal, Trouble};
 use super::handles::Consumer;
 use super::missing::{Missing, wants_missing_advisories};
 use super::tables::{MEMBERS, Place, Tables};
-use crate::openwire::Structure;
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::rare;
 use crate::openwire::hot::slots::Memory;
 use crate::openwire::schema::*;
+use crate::openwire::{EncodeError, Structure};
+
+/// Longest ConsumerId and DestinationInfo: the broker keeps them, and advisories carry them.
+const STORED_BYTES: usize = 64 * 1024;
 
 impl Conversation {
     pub fn session_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
@@ -310,7 +313,17 @@ fn advised(info: &Structure, operation: i8) -> Result<Box<[u8]>, Refusal> {
     stored(&advised)
 }
 
+/// What the broker keeps of a member, for as long as it is there.
 fn stored(structure: &Structure) -> Result<Box<[u8]>, Refusal> {
-    let bytes = rare::stored(structure).map_err(|error| Refusal::new(Failure::General, error.to_string()))?;
-    Ok(bytes.into())
+    match rare::stored(structure, STORED_BYTES) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(EncodeError::FrameTooLarge { .. }) => {
+            let name = structure.definition.name;
+            let message = format!(
+                "the {name} takes more than {STORED_BYTES} bytes: leave out its broker path, or shorten its ids"
+            );
+            Err(Refusal::new(Failure::General, message))
+        }
+        Err(error) => Err(Refusal::new(Failure::General, error.to_string())),
+    }
 }

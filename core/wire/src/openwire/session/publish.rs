@@ -37,7 +37,7 @@ impl Conversation {
     fn message_by_table(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
         let Some(structure) = self.decoder.decode(frame)? else { return Ok(()) };
         let request = request(&structure);
-        let result = match rare::sent(&structure) {
+        let result = match rare::sent(&structure, frame.len()) {
             Ok(sent) if sent.in_transaction => refuse_in_transaction(request),
             Ok(sent) => match self.publish(&sent, frame.len(), request, context) {
                 Err(Trouble::Refused(refusal)) => return self.refuse_sent(&sent, request, refusal, context.output),
@@ -303,7 +303,15 @@ fn names<'a>(sent: &Sent<'a>, cache: Option<&'a ReaderCache>) -> Result<Names<'a
 }
 
 fn too_long(error: EncodeError) -> Refusal {
-    Refusal::new(Failure::General, format!("the message cannot be sent on: {error}"))
+    let why = match error {
+        EncodeError::FrameTooLarge { limit, .. } => {
+            format!(
+                "a structure in it takes more than {limit} bytes once its cached ids are written out: send a smaller one"
+            )
+        }
+        error => error.to_string(),
+    };
+    Refusal::new(Failure::General, format!("the message cannot be sent on: {why}"))
 }
 
 fn producer_name<'a>(

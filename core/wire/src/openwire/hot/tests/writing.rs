@@ -19,7 +19,7 @@ const LEAVES: i64 = 1_700_000_000_999;
 
 /// The record of a message; None if it lacks what the session insists on.
 fn record(structure: &Structure) -> Option<Vec<u8>> {
-    let sent = rare::sent(structure).ok()?;
+    let sent = rare::sent(structure, 0).ok()?;
     let mut arena = b"before".to_vec();
     let length = write_record(&sent, &names(&sent)?, ARRIVED, &mut arena);
     assert_eq!(arena.len(), 6 + length);
@@ -70,7 +70,8 @@ fn through(structure: &Structure, settings: Settings) -> Structure {
 /// A message that has all that the session insists on.
 fn ordinary() -> Structure {
     let texts = vectors(|name| name == "ActiveMQTextMessage");
-    let has_all = |structure: &Structure| record(structure).is_some() && rare::sent(structure).unwrap().rare.is_empty();
+    let has_all =
+        |structure: &Structure| record(structure).is_some() && rare::sent(structure, 0).unwrap().rare.is_empty();
     texts.into_iter().map(|(_, structure)| structure).find(has_all).unwrap()
 }
 
