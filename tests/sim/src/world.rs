@@ -426,14 +426,16 @@ impl World {
         panic!("R26: stuck, {what} do not come to an end within a minute: {waiting:#?}; {spool:?}");
     }
 
-    /// While reads and preparations fail, nothing that has to move can. What has failed is tried again after its pause.
+    /// While reads and preparations fail, nothing that has to move can. What has failed is tried again after its pause; what has to be
+    /// read before it moves comes with the disk's delay, record by record where windows are small.
     fn check_log(&mut self) {
         if self.disk.holds_up_reclaim() {
             return;
         }
-        let until = self.schedule.nanos() + LONGEST_PAUSE + SECOND;
-        while self.log_is_too_long().is_some() && self.healed && self.schedule.nanos() < until {
-            self.run_for(100 * MILLI);
+        let patience = if self.healed { LONGEST_PAUSE + SECOND } else { 100 * MILLI };
+        let until = self.schedule.nanos() + patience;
+        while self.log_is_too_long().is_some() && self.schedule.nanos() < until {
+            self.run_for(10 * MILLI);
         }
         if let Some(reason) = self.log_is_too_long() {
             panic!("R19: {reason}");
