@@ -71,12 +71,27 @@ impl<T: Default + Recycle> Producer<T> {
     /// the consumer's next pop rings the alarm of this side: each no asks for it anew, since an earlier pop's late answer may
     /// have taken the request away.
     pub fn has_room(&self) -> bool {
-        if !self.shared.filled.is_full() {
+        self.has_fewer_than(self.shared.filled.capacity())
+    }
+
+    /// Whether fewer batches than these wait to be popped. After a no as [`has_room`](Self::has_room).
+    pub fn has_fewer_than(&self, batches: usize) -> bool {
+        if self.len() < batches {
             return true;
         }
         // A slot freed before the flag was up is seen here, one freed after it rings the alarm.
         self.shared.found_full.raise();
-        !self.shared.filled.is_full()
+        self.len() < batches
+    }
+
+    /// Batches that wait to be popped: there may be fewer by now.
+    pub fn len(&self) -> usize {
+        self.shared.filled.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -157,7 +172,15 @@ mod modelled {
         }
 
         pub(super) fn is_full(&self) -> bool {
-            self.length.load(Ordering::Relaxed) == self.capacity
+            self.len() == self.capacity
+        }
+
+        pub(super) fn len(&self) -> usize {
+            self.length.load(Ordering::Relaxed)
+        }
+
+        pub(super) fn capacity(&self) -> usize {
+            self.capacity
         }
     }
 }

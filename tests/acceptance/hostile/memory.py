@@ -2,7 +2,7 @@
 import time
 
 from broker import SMALL_SEGMENTS, Broker, Folder, check
-from openwire import TOPIC, Connection, consumer_info, drain
+from openwire import TOPIC, Connection, Refused, consumer_info, drain, message
 
 MIB = 1 << 20
 
@@ -32,6 +32,51 @@ def unread(size, io):
             cost = each(broker, before, spool + 24 * MIB, count)
             check(cost <= 384 << 10, f"{count} subscribers that never read cost {cost} bytes each")
         print(f"    {io}: {cost} bytes for each of {count} subscribers that never read")
+        broker.stop()
+
+
+class Flood:
+    """A connection that sends the same persistent messages again and again and wants no answer, as fast as it is read."""
+
+    def __init__(self, port, queue):
+        self.connection, self.rest = Connection(port), b""
+        self.connection.produce(queue)
+        self.connection.socket.setblocking(False)
+        self.burst = b"".join(message(5, self.connection.id, queue, number, b"y" * 2000, wants_answer=0) for number in range(100))
+
+    def send(self):
+        self.rest = self.rest or self.burst
+        try:
+            self.rest = self.rest[self.connection.socket.send(self.rest):]
+        except BlockingIOError:
+            pass
+
+
+def parked(size, io):
+    """Floods that find the journal full: what is kept of all of them is parked within the setting, or little."""
+    count, park = 400 if size == "whole" else 100, 4 * MIB
+    # What is on its way up when the first is parked, and a receive of each.
+    beside = 18 * MIB + count * (64 << 10)
+    settings = SMALL_SEGMENTS + f"disk_budget_bytes = {32 * MIB}\nspool_bytes = {4 * MIB}\n[flow]\npark_bytes = {park}\n"
+    with Folder() as folder:
+        broker = Broker(folder, settings, arguments=["--io", io, "--cores", "1"])
+        try:
+            broker.fill("FULL", 40000, b"x" * 1000)
+            check(False, "the journal takes more than it may")
+        except Refused:
+            pass
+        before, crowd = broker.settled_anonymous(), [Flood(broker.port, "FULL") for _ in range(count)]
+        for _ in range(60):
+            for one in crowd:
+                one.send()
+            time.sleep(0.01)
+        time.sleep(3)
+        # A pool of receive buffers for each of the first sixteen, before the driver becomes careful.
+        cost, kept = each(broker, before, park + 48 * MIB, count), broker.counters()["parked_bytes"]
+        print(f"    {io}: {kept // MIB} MiB are parked of {count} floods, {cost} bytes for each besides")
+        check(kept > park // 2, "that was no flood")
+        check(kept <= park + beside, f"{kept // MIB} MiB are parked where `flow.park_bytes` says {park // MIB}")
+        check(cost <= 192 << 10, f"{count} floods that are not read cost {cost} bytes each beside `flow.park_bytes`")
         broker.stop()
 
 

@@ -41,6 +41,8 @@ ATTACKS = {
     "half-frames-uring": crowds.half_frames_uring,
     "unread-epoll": functools.partial(memory.unread, io="epoll"),
     "unread-uring": functools.partial(memory.unread, io="uring"),
+    "parked-epoll": functools.partial(memory.parked, io="epoll"),
+    "parked-uring": functools.partial(memory.parked, io="uring"),
     "peak": memory.peak,
 }
 

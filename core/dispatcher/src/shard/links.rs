@@ -42,7 +42,7 @@ impl Links {
         let mut link = self.slots[connection.slot as usize].take()?;
         self.open -= 1;
         self.halves.remove(&mut link);
-        self.parking.remove(&link);
+        self.parking.remove(&mut link);
         Some(link)
     }
 
@@ -100,8 +100,8 @@ impl Links {
     /// The broker has parked sends of this connection, of which so much is settled; None: nothing is parked any more (R24). It
     /// may be gone by now: others wait for the room that it had.
     pub fn parked<N: Net>(&mut self, connection: Connection, settled: Option<u64>, net: &mut N) {
-        if let Some(link) = self.get(connection) {
-            link.settled = settled;
+        if let Some(link) = find(&mut self.slots, connection) {
+            self.parking.set_settled(link, settled);
             self.hold_for_parking(connection, net);
         }
         self.parking.eased();
@@ -127,6 +127,11 @@ impl Links {
                 self.hold_for_parking(connection, net);
             }
         }
+    }
+
+    /// Whether something of a connection of this shard is parked.
+    pub fn is_strained(&self) -> bool {
+        self.parking.is_strained()
     }
 
     /// Changes how many bytes may be parked.

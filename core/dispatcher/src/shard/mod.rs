@@ -116,6 +116,7 @@ impl<N: Net> Shard<N> {
         self.desk.links.release_half_frames(now, &mut self.net);
         self.desk.links.release_parking_holds(&mut self.net);
         self.flush(now);
+        self.desk.outgoing.set_strained(self.desk.links.is_strained());
         self.desk.outgoing.push();
         self.release_ring_holds();
         delivered

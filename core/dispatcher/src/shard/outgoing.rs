@@ -2,22 +2,39 @@
 
 use std::collections::VecDeque;
 
-use postrider_model::CommandBatch;
+use postrider_model::{CommandBatch, limits};
 use postrider_wire::openwire::session::CommandSink;
 
 use crate::ring::Producer;
+
+/// Bytes that the ring takes: its batches' arenas, of which one large record may make each many times as long.
+const RING_BYTES: usize = limits::RING_BATCHES * limits::BATCH_BYTES;
+
+/// The same while the broker parks sends: what is on its way up by then is parked, too, however little room is left (R24).
+const STRAINED_RING_BYTES: usize = 2 * limits::BATCH_BYTES;
 
 /// Batches for the broker, in order.
 pub struct Outgoing {
     ring: Producer<CommandBatch>,
     open: CommandBatch,
     full: VecDeque<CommandBatch>,
+    /// Bytes of the batches in the ring, as far as is known, the oldest first, and of all of them.
+    in_ring: VecDeque<usize>,
+    ring_bytes: usize,
+    /// What these may come to.
+    limit: usize,
 }
 
 impl Outgoing {
     /// Nothing to say yet.
     pub fn new(ring: Producer<CommandBatch>) -> Outgoing {
-        Outgoing { ring, open: CommandBatch::default(), full: VecDeque::new() }
+        let (open, full) = (CommandBatch::default(), VecDeque::new());
+        Outgoing { ring, open, full, in_ring: VecDeque::new(), ring_bytes: 0, limit: RING_BYTES }
+    }
+
+    /// The broker parks sends of this shard, or does not any more.
+    pub fn set_strained(&mut self, strained: bool) {
+        self.limit = if strained { STRAINED_RING_BYTES } else { RING_BYTES };
     }
 
     /// Hands over what the ring takes. True: everything is with the broker.
@@ -26,12 +43,39 @@ impl Outgoing {
             self.close();
         }
         while let Some(batch) = self.full.pop_front() {
+            let bytes = batch.arena.len();
+            if !self.has_room_for(bytes) {
+                self.full.push_front(batch);
+                return false;
+            }
             if let Err(batch) = self.ring.push(batch) {
                 self.full.push_front(batch);
                 return false;
             }
+            self.in_ring.push_back(bytes);
+            self.ring_bytes += bytes;
         }
         true
+    }
+
+    /// Whether so many bytes may go into the ring: one batch always may.
+    fn has_room_for(&mut self, bytes: usize) -> bool {
+        loop {
+            self.forget_popped();
+            if self.in_ring.is_empty() || self.ring_bytes + bytes <= self.limit {
+                return true;
+            }
+            if !self.ring.has_fewer_than(self.in_ring.len()) {
+                return false;
+            }
+        }
+    }
+
+    fn forget_popped(&mut self) {
+        let left = self.ring.len();
+        while self.in_ring.len() > left {
+            self.ring_bytes -= self.in_ring.pop_front().unwrap_or_default();
+        }
     }
 
     /// Whether batches wait for room: the sockets must wait, too (R24).
@@ -39,9 +83,9 @@ impl Outgoing {
         !self.full.is_empty()
     }
 
-    /// Whether waiting batches could go on.
+    /// Whether waiting batches could go on: the broker has taken one since they could not.
     pub fn can_go_on(&self) -> bool {
-        self.is_blocked() && self.ring.has_room()
+        self.is_blocked() && (self.in_ring.is_empty() || self.ring.has_fewer_than(self.in_ring.len()))
     }
 
     fn close(&mut self) {
@@ -58,3 +102,7 @@ impl CommandSink for Outgoing {
         &mut self.open
     }
 }
+
+#[cfg(test)]
+#[path = "outgoing_tests.rs"]
+mod tests;

@@ -16,6 +16,8 @@ const FREE_BYTES: u64 = 32 * 1024;
 pub struct Parking {
     budget: u64,
     taken: u64,
+    /// Connections of which something is parked.
+    parked: usize,
     /// Connections that wait for room, each once.
     held: VecDeque<Connection>,
     /// The first so many of them have not been looked at since there was news.
@@ -24,7 +26,7 @@ pub struct Parking {
 
 impl Default for Parking {
     fn default() -> Parking {
-        Parking { budget: limits::PARK_BYTES, taken: 0, held: VecDeque::new(), candidates: 0 }
+        Parking { budget: limits::PARK_BYTES, taken: 0, parked: 0, held: VecDeque::new(), candidates: 0 }
     }
 }
 
@@ -32,6 +34,18 @@ impl Parking {
     /// Changes how much there is.
     pub fn set_budget(&mut self, bytes: u64) {
         self.budget = bytes;
+    }
+
+    /// The broker says how much of a link is settled; None: nothing of it is parked.
+    pub fn set_settled(&mut self, link: &mut Link, settled: Option<u64>) {
+        self.parked -= usize::from(link.settled.is_some());
+        self.parked += usize::from(settled.is_some());
+        link.settled = settled;
+    }
+
+    /// Whether something is parked: what comes up from any connection may have to be, too.
+    pub fn is_strained(&self) -> bool {
+        self.parked > 0
     }
 
     /// Counts what is parked of a link, or on its way to be. True: there is no room for more.
@@ -67,7 +81,8 @@ impl Parking {
     }
 
     /// A link is gone.
-    pub fn remove(&mut self, link: &Link) {
+    pub fn remove(&mut self, link: &mut Link) {
         self.taken -= link.parked;
+        self.set_settled(link, None);
     }
 }

@@ -1,0 +1,83 @@
+use postrider_model::{Command, ConnectionHandle};
+
+use super::*;
+use crate::port::{BrokerPort, port};
+use crate::wake::Alarm;
+
+fn outgoing() -> (Outgoing, BrokerPort) {
+    let alarm = Alarm::new();
+    let (client, broker) = port(&alarm, &alarm);
+    (Outgoing::new(client.commands), broker)
+}
+
+/// So many bytes for the broker, in one command.
+fn say(outgoing: &mut Outgoing, bytes: usize) {
+    let batch = outgoing.batch();
+    batch.arena.resize(batch.arena.len() + bytes, 0);
+    batch.commands.push(Command::Written { connection: ConnectionHandle::default(), bytes: 1 });
+}
+
+/// What the broker finds, oldest first.
+fn bytes_in(broker: &mut BrokerPort) -> Vec<usize> {
+    std::iter::from_fn(|| broker.commands.pop()).map(|batch| batch.arena.len()).collect()
+}
+
+#[test]
+fn the_ring_takes_bytes_and_not_batches_of_any_length() {
+    const LARGE: usize = RING_BYTES / 4;
+    let (mut outgoing, mut broker) = outgoing();
+    for _ in 0..6 {
+        say(&mut outgoing, LARGE);
+    }
+    assert!(!outgoing.push() && outgoing.is_blocked());
+    assert!(!outgoing.can_go_on(), "nothing was taken");
+    assert_eq!(broker.commands.pop().map(|batch| batch.arena.len()), Some(LARGE));
+    assert!(outgoing.can_go_on(), "there is room for one more");
+    assert!(!outgoing.push() && !outgoing.can_go_on());
+    assert_eq!(bytes_in(&mut broker), [LARGE; 4]);
+    assert!(outgoing.push() && !outgoing.is_blocked());
+    assert_eq!(bytes_in(&mut broker), [LARGE]);
+}
+
+#[test]
+fn what_is_larger_than_the_ring_takes_goes_alone() {
+    let (mut outgoing, mut broker) = outgoing();
+    for bytes in [10, 2 * RING_BYTES, 3 * RING_BYTES] {
+        say(&mut outgoing, limits::BATCH_BYTES + bytes);
+    }
+    for bytes in [10, 2 * RING_BYTES, 3 * RING_BYTES] {
+        assert_eq!(outgoing.push(), bytes == 3 * RING_BYTES);
+        assert_eq!(bytes_in(&mut broker), [limits::BATCH_BYTES + bytes]);
+    }
+}
+
+#[test]
+fn while_sends_are_parked_little_is_on_its_way_up() {
+    let (mut outgoing, mut broker) = outgoing();
+    let mut waiting = 0;
+    for _ in 0..limits::RING_BATCHES {
+        say(&mut outgoing, limits::BATCH_BYTES);
+    }
+    assert!(outgoing.push(), "a ring full");
+    outgoing.set_strained(true);
+    for taken in 0..limits::RING_BATCHES {
+        say(&mut outgoing, limits::BATCH_BYTES);
+        waiting += usize::from(!outgoing.push());
+        assert_eq!(broker.commands.pop().map(|batch| batch.arena.len()), Some(limits::BATCH_BYTES), "{taken}");
+    }
+    assert_eq!(waiting, limits::RING_BATCHES, "what is new waits until the ring is nearly empty");
+    assert!(!outgoing.push());
+    let mut most = 0;
+    while outgoing.is_blocked() {
+        let taken = bytes_in(&mut broker);
+        most = most.max(taken.iter().sum());
+        outgoing.push();
+    }
+    assert_eq!(most, STRAINED_RING_BYTES);
+    bytes_in(&mut broker);
+    outgoing.set_strained(false);
+    for _ in 0..limits::RING_BATCHES {
+        say(&mut outgoing, limits::BATCH_BYTES);
+    }
+    assert!(outgoing.push(), "a ring full again");
+}
