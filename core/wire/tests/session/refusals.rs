@@ -104,7 +104,7 @@ fn a_failure_fits_the_smallest_frame() {
 /// A few cached ids, each named thousands of times by a small frame, that would take gigabytes when they are written out.
 #[test]
 fn cached_ids_are_not_written_out_without_end() {
-    for (tight, of) in [(false, 2_000), (true, 2_000), (true, 10_000)] {
+    for tight in [false, true] {
         let mut client = Client::with(|offer| offer.tight_encoding_enabled = tight);
         client.connect();
         client.open_all();
@@ -115,7 +115,7 @@ fn cached_ids_are_not_written_out_without_end() {
             .with(consumer_info::CONSUMER_ID, consumer_of(&name, 1, 1))
             .with(consumer_info::DESTINATION, queue(&name));
         let infos = Structure::new(&broker_subscription_info::DEFINITION)
-            .with(broker_subscription_info::SUBSCRIPTION_INFOS, vec![Some(info.shared()); of]);
+            .with(broker_subscription_info::SUBSCRIPTION_INFOS, vec![Some(info.shared()); 2_000]);
         let frame = client.encode(&message(1, 1, "q").with(message::DATA_STRUCTURE, infos));
         assert!(frame.len() < 1_200_000, "{}", frame.len());
         assert_eq!(client.try_receive(&frame), Ok(Next::Continue));
