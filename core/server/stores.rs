@@ -114,6 +114,13 @@ fn report(recovery: &Recovery, broker: &Broker) {
             if recovery.losses() == 0 { "nothing is lost" } else { LOSSES }
         );
     }
+    if recovery.earlier_losses > 0 && !recovery.table_rebuilt {
+        let losses = recovery.earlier_losses;
+        tracing::error!(
+            losses,
+            "an earlier start found the journal damaged, or gave some of it up, and ended early: {LOSSES}"
+        );
+    }
     if let Some(cut) = &recovery.cut {
         tracing::warn!(bytes = cut.bytes, saved = ?cut.names, "the log's end was torn; it is cut and kept aside");
     }
@@ -125,7 +132,9 @@ fn report(recovery: &Recovery, broker: &Broker) {
 /// What was given up on purpose, and what the directory has in another way than the settings.
 fn report_given_up(recovery: &Recovery, config: &Config) {
     if recovery.table_rebuilt {
-        tracing::error!("the epoch table (epochs-0, epochs-1) is given up, and made anew from the segments");
+        tracing::error!(
+            "the epoch table (epochs-0, epochs-1) is given up, and made anew from the segments; only it knew whether an earlier start had lost something, so messages are marked redelivered"
+        );
     } else if recovery.table_repaired {
         tracing::error!("a copy of the epoch table was damaged or missing, and is written again from the other one");
     }

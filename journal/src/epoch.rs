@@ -48,6 +48,9 @@ pub struct EpochTable {
     pub ended: Option<Position>,
     /// Below it all was durable at some time of the newest life, as last stated.
     pub stated: Option<Position>,
+    /// Losses that one start found, or gave up on purpose, at the most, while the log does not say yet what follows from them: the files
+    /// may be as they should be by now.
+    pub losses: u32,
     /// Never empty in a table that was written.
     pub lives: Vec<Life>,
 }
@@ -87,7 +90,7 @@ impl EpochTable {
         bytes.extend_from_slice(&self.node.to_le_bytes());
         bytes.extend_from_slice(&[0; 14]);
         bytes.extend_from_slice(&(ENTRY as u16).to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.losses.to_le_bytes());
         bytes.extend_from_slice(&self.ended.unwrap_or(Position(0)).0.to_le_bytes());
         bytes.extend_from_slice(&self.stated.unwrap_or(Position(0)).0.to_le_bytes());
         for life in &self.lives {
@@ -148,6 +151,7 @@ impl EpochTable {
             node: u32_at(bytes, 56),
             ended: Some(Position(u64_at(bytes, 80))).filter(|ended| ended.0 > 0),
             stated: Some(Position(u64_at(bytes, 88))).filter(|stated| stated.0 > 0),
+            losses: u32_at(bytes, 76),
             lives: lives.collect(),
         })
     }
@@ -232,6 +236,7 @@ mod tests {
             node: 7,
             ended: Some(Position(9000)),
             stated: Some(Position(8200)),
+            losses: 5,
             lives: vec![life(1, 4096, 4096), life(2, 5000, 8192)],
         }
     }
@@ -252,7 +257,7 @@ mod tests {
             &[7, 0, 0, 0],
             &[0; 14],
             &[32, 0],
-            &[0; 4],
+            &[5, 0, 0, 0],
             &[0x28, 0x23, 0, 0, 0, 0, 0, 0],
             &[8, 0x20, 0, 0, 0, 0, 0, 0],
             &[1, 0, 0, 0, 7, 0, 0, 0],

@@ -188,6 +188,7 @@ impl<S: Storage> Journal<S> {
     /// The medium's: the start finds the end as after a kill.
     pub fn end(&mut self) -> io::Result<()> {
         self.table.ended = Some(self.marks.durable.get());
+        self.settle_losses();
         if !planted("head-of-the-start") {
             self.table.head = self.head.committed();
         }

@@ -53,6 +53,7 @@ planted_bugs! {
     ("any-log", "R1: a segment of another log, or of a copy that went on, counts"),
     ("end-unstated", "R2: nothing outside of the active segment says how far the log has come"),
     ("last-group-unproven", "R2: a log at rest does not say that its last group is durable"),
+    ("losses-forgotten", "R9, R15: what a start gave up is forgotten by the next, if it ends before the log says what follows"),
     ("no-sync-before-epoch", "R3: recovery answers before it has synced what it keeps"),
     ("rewrite-last-block", "R4: a synced block is written again"),
     ("unseeded-checksum", "R5: checks do not depend on the segment's key"),

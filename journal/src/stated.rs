@@ -20,6 +20,8 @@ pub(crate) struct Stated {
     durable: Position,
     due: Option<u64>,
     under_way: bool,
+    /// What follows from losses is in the log up to here.
+    without_losses: Option<Position>,
     /// The copies of the table are written in turn.
     slot: usize,
 }
@@ -35,6 +37,19 @@ impl Stated {
 }
 
 impl<S: Storage> Journal<S> {
+    /// What is appended so far says all that follows from losses which the start found: once it is durable no start need know of them.
+    pub fn losses_stated(&mut self) {
+        self.stated.without_losses = Some(self.marks.appended.get());
+    }
+
+    /// What the table says of losses, from now on.
+    pub(crate) fn settle_losses(&mut self) {
+        if self.stated.without_losses.is_some_and(|position| position <= self.marks.durable.get()) {
+            self.stated.without_losses = None;
+            self.table.losses = 0;
+        }
+    }
+
     /// Some seconds after `durable` went beyond what the table says it is stated there, in one of its copies.
     pub(crate) fn state_durable(&mut self, now: u64) {
         let durable = self.marks.durable.get();
@@ -47,10 +62,11 @@ impl<S: Storage> Journal<S> {
         if now < *self.stated.due.get_or_insert(now.saturating_add(EVERY)) {
             return;
         }
+        self.settle_losses();
         self.table.stated = Some(durable);
         self.table.head = self.head.committed();
         let slot = self.stated.slot;
-        self.stated = Stated { durable, due: None, under_way: true, slot: 1 - slot };
+        self.stated = Stated { durable, due: None, under_way: true, slot: 1 - slot, ..self.stated };
         self.storage.state(slot, self.table.encode().into());
     }
 

@@ -13,6 +13,9 @@ const SEGMENT: u64 = 64 << 10;
 
 type Opened = (Journal<FileStorage>, Workers, Vec<u64>);
 
+/// What a start found, and whether it says that something is lost.
+type Outcome = (Vec<u64>, bool);
+
 fn open(directory: &Path, give_up: &[String]) -> Result<Opened, OpenError> {
     let waker = Arc::new(|| {});
     let options = OpenOptions { directory: directory.to_owned(), medium: Medium::Direct, waker, min_free: 0 };
@@ -114,10 +117,13 @@ fn named(error: &OpenError) -> Option<String> {
 }
 
 /// Starts until nothing more has to be given up: what that was, and what was there.
-fn started(directory: &Path, mut given_up: Vec<String>) -> (BTreeSet<String>, Vec<u64>) {
+fn started(directory: &Path, mut given_up: Vec<String>) -> (BTreeSet<String>, Outcome) {
     for _ in 0..10 {
         match open(directory, &given_up) {
-            Ok((.., seen)) => return (given_up.into_iter().collect(), seen),
+            Ok((journal, _, seen)) => {
+                let losses = journal.recovery().losses() > 0;
+                return (given_up.into_iter().collect(), (seen, losses));
+            }
             Err(error) => {
                 let name = named(&error).unwrap_or_else(|| panic!("a refusal without a remedy: {error}"));
                 assert!(!given_up.contains(&name), "{name} is given up in vain: {error}");
@@ -149,6 +155,7 @@ fn cut_everywhere(harm: Harm) -> u32 {
         cut_after(Some(operations));
         let answer = open(directory.path(), &names).map(drop);
         cut_after(None);
+        // Whoever starts next knows of the losses, however far the start before it has come.
         let again = copy_of(directory.path());
         assert_eq!(started(again.path(), names.clone()).1, expected, "the same again, {operations}");
         assert_eq!(started(directory.path(), Vec::new()).1, expected, "without giving up, {operations}");

@@ -80,6 +80,8 @@ pub struct Broker {
     pub(crate) parked_bytes: u64,
     /// Draws in allowances without end at the end of the turn.
     pub(crate) allowances_without_end: Vec<DestinationIndex>,
+    /// What a start after losses takes for granted is not in the log yet: which messages may have been delivered, which sequences used.
+    pub(crate) losses_unstated: bool,
     /// Places that are given up, of whose dead letters other places of the same message are to be told first.
     pub(crate) untold: Vec<(MessageIndex, Sequence)>,
     /// Temporary destinations, in the order in which they came.
@@ -142,6 +144,7 @@ impl Broker {
             created_beyond: 0,
             parked_bytes: 0,
             allowances_without_end: Vec::new(),
+            losses_unstated: false,
             untold: Vec::new(),
             temporaries: BTreeMap::new(),
             advisory_topics: AdvisoryTopics::default(),

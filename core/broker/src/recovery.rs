@@ -295,6 +295,7 @@ impl Broker {
             }
         }
         self.sequences.recovered(highest);
+        self.losses_unstated = damages > 0;
         if damages > 0 && !planted("numbers-used-twice") {
             self.sequences.skip(SKIPPED_SEQUENCES);
             self.destinations.skip_ids(SKIPPED_IDS);

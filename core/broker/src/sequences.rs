@@ -74,6 +74,11 @@ impl Sequences {
         self.home.replace(home)
     }
 
+    /// Whether this life has reserved some.
+    pub fn is_stated(&self) -> bool {
+        self.pending.is_some() || self.usable > 0
+    }
+
     /// Whether a reservation waits for its commit.
     pub fn is_pending(&self) -> bool {
         self.pending.is_some()

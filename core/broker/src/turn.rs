@@ -275,6 +275,14 @@ impl Broker {
         (self.worked, self.worked_before) = (0, 0);
     }
 
+    /// After a turn's end: whether the log says now, once what the turn wrote is durable, all that a start after losses took for granted,
+    /// so that the next one need not know of them (R9, R15). Yes is said once.
+    pub fn states_losses(&mut self) -> bool {
+        let states = self.losses_unstated && self.allowances_without_end.is_empty() && self.sequences.is_stated();
+        self.losses_unstated &= !states;
+        states
+    }
+
     /// Whether the commands of this turn have taken as many steps as they may: those that follow are for the next one (R53).
     #[must_use]
     pub fn has_worked_enough(&self) -> bool {

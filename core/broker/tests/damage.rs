@@ -128,8 +128,11 @@ pub fn what_damage_may_have_hidden_counts_as_delivered_at_the_start_after_the_ne
     };
     assert_eq!(marks(&mut world), [0; 5]);
     let (mut world, _) = world.crash_without(|stored| stored.kind == kind::ALLOW);
+    assert!(!world.broker.states_losses(), "no allowance is in the log yet");
     world.settle();
+    assert!(world.broker.states_losses() && !world.broker.states_losses(), "said once");
     // Reclaim gives the damaged segment up before anybody has had a message again: this start finds all as it was written.
     let (mut world, _) = world.crash_without(|_| false);
+    assert!(!world.broker.states_losses(), "nothing was lost");
     assert!(marks(&mut world).iter().all(|redeliveries| *redeliveries > 0));
 }

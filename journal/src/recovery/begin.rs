@@ -35,6 +35,7 @@ impl<S: Storage> Recovered<S> {
     /// The medium's. Nothing that counts was changed.
     pub fn begin(mut self) -> Result<Journal<S>, OpenError> {
         self.keep_old_table()?;
+        self.own_up()?;
         self.replace_given_up()?;
         self.save_cut()?;
         let first = self.begin_life()?;
@@ -54,6 +55,28 @@ impl<S: Storage> Recovered<S> {
             let kept_as =
                 self.storage.save_beside(&kept_as, &bytes).map_err(OpenError::io(format!("given up ({file})")))?;
             self.report.given_up.push(GivenUp { file, kept_as: Some(kept_as) });
+        }
+        Ok(())
+    }
+
+    /// What is given up looks as it should once it is replaced: the table says before that something was lost. Of one that is made anew
+    /// it is assumed until it has its place.
+    fn own_up(&mut self) -> Result<(), OpenError> {
+        if !planted("losses-forgotten") {
+            self.table.losses = u32::try_from(self.report.losses()).unwrap_or(u32::MAX);
+        }
+        if self.visited.replaced.is_empty() || self.report.table_rebuilt || self.table.lives.is_empty() {
+            return Ok(());
+        }
+        self.write_table()
+    }
+
+    fn write_table(&mut self) -> Result<(), OpenError> {
+        let bytes = self.table.encode();
+        let place = self.storage.place();
+        for slot in 0..2 {
+            let doing = format!("written ({place}/epochs-{slot})");
+            self.storage.write_table(slot, &bytes).map_err(OpenError::io(doing))?;
         }
         Ok(())
     }
@@ -130,12 +153,7 @@ impl<S: Storage> Recovered<S> {
         (self.table.ended, self.table.stated) = (None, None);
         let nonce = mixed(!self.config.keys);
         self.table.begin(Life { epoch, node: self.config.node, end: self.tail.end, first, nonce }, keep_from);
-        let bytes = self.table.encode();
-        let place = self.storage.place();
-        for slot in 0..2 {
-            let doing = format!("written ({place}/epochs-{slot})");
-            self.storage.write_table(slot, &bytes).map_err(OpenError::io(doing))?;
-        }
+        self.write_table()?;
         Ok(first)
     }
 

@@ -196,7 +196,10 @@ pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTab
         match EpochTable::decode(&bytes) {
             Ok(table) => {
                 good += 1;
-                let said = |table: &EpochTable| (table.newest().map(|life| life.epoch), table.ended, table.stated);
+                // Of two that say the same of the end one has forgotten losses too early, or does not know of them yet.
+                let said = |table: &EpochTable| {
+                    (table.newest().map(|life| life.epoch), table.ended, table.stated, table.losses)
+                };
                 if best.as_ref().is_none_or(|best| said(best) < said(&table)) {
                     best = Some(table);
                 }

@@ -110,6 +110,7 @@ impl<S: Storage> Journal<S> {
         let report = Recovery {
             table_repaired: !intact,
             table_rebuilt: rebuilt,
+            earlier_losses: table.losses,
             segment_bytes: table.segment_bytes,
             lives,
             ..Recovery::default()
@@ -361,6 +362,7 @@ fn new_table<S: Storage>(storage: &S, config: &mut Config) -> Result<(EpochTable
         node: config.node,
         ended: None,
         stated: None,
+        losses: 0,
         lives: Vec::new(),
     };
     Ok((table, true))

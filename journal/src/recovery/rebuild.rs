@@ -30,6 +30,8 @@ pub(crate) fn rebuild<S: Storage>(
         node: config.node,
         ended: None,
         stated: None,
+        // Only the table could say so.
+        losses: 1,
         lives: Vec::new(),
     };
     let nonces: BTreeMap<Epoch, u64> = headers.iter().map(|header| (header.epoch, header.nonce)).collect();

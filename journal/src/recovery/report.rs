@@ -22,6 +22,9 @@ pub struct Recovery {
     pub damages: u64,
     /// How many of them cost nothing.
     pub harmless: u64,
+    /// Losses of an earlier start, the most of one, which ended before the log said what follows from them. Of a table that is made anew
+    /// nobody knows whether there were some: one.
+    pub earlier_losses: u32,
     /// What was cut off the end and saved aside.
     pub cut: Option<Cut>,
     /// One copy of the epoch table was damaged, and is repaired.
@@ -113,10 +116,10 @@ impl DamageKind {
 }
 
 impl Recovery {
-    /// Damages that something may be lost with.
+    /// Damages that something may be lost with, those of an earlier start included if it could not say what follows from them.
     #[must_use]
     pub fn losses(&self) -> u64 {
-        self.damages - self.harmless
+        (self.damages - self.harmless).max(u64::from(self.earlier_losses))
     }
 
     pub(super) fn add_damage(

@@ -240,6 +240,7 @@ mod tests {
             node: 0,
             ended: None,
             stated: None,
+            losses: 0,
             lives: vec![Life { epoch: Epoch(1), node: 0, end: Position(0), first, nonce: 1 }],
         };
         let entry =

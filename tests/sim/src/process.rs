@@ -265,7 +265,7 @@ fn recover(
     });
     let journal = journal.map_err(|error| error.to_string())?;
     assert!(refused.is_none(), "a record cannot be read: {refused:?}");
-    broker.recovered(schedule.now(), journal.recovery().damages);
+    broker.recovered(schedule.now(), journal.recovery().losses());
     Ok((broker, journal))
 }
 

@@ -168,6 +168,9 @@ impl World {
         let pause = self.random.delay(10 * MILLI);
         self.run_for(pause);
         self.rot(self.plan.rot);
+        if self.plan.rot > 0 && self.process.is_none() && self.random.one_in(4) {
+            return self.start_without_a_segment();
+        }
         if !self.damaged && self.process.is_none() && self.random.one_in(8) {
             let mut random = self.random.fork();
             let refusal = self.disk.check_tampered(&self.plan.journal, &mut random);
@@ -176,6 +179,26 @@ impl World {
         if self.process.is_none() {
             self.start();
         }
+    }
+
+    /// A segment is gone, and given up. Starts end early, and the first life, too; each one says that something is lost (R9, R15).
+    fn start_without_a_segment(&mut self) {
+        let Some((name, taken)) = self.disk.lose_segment(&self.plan.journal) else { return self.start() };
+        self.say(|| format!("{name} is gone, and given up: {taken:?}"));
+        self.damaged = true;
+        taken.iter().for_each(|record| self.ledger.has_rotted(record));
+        self.plan.journal.give_up = vec![name];
+        for _ in 0..self.random.within(1..4) {
+            self.start();
+            let process = self.process.as_ref().expect("just started");
+            let recovery = process.broker().journal().recovery();
+            assert!(recovery.losses() > 0, "R15: a start after one that gave a segment up says nothing: {recovery:?}");
+            let nanos = self.random.below(20) * MICRO;
+            self.run_for(nanos);
+            self.crash(Crash::Kill);
+        }
+        self.start();
+        self.plan.journal.give_up.clear();
     }
 
     /// A log at rest says that all of it is durable: damage in its last group is damage, and no torn end (R2).

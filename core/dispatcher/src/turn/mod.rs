@@ -153,6 +153,9 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
         self.shedding.note(self.broker.shed_deliveries(), now.nanos);
         let appended = self.logs.journal.seal();
+        if self.broker.states_losses() {
+            self.logs.journal.losses_stated();
+        }
         let Said { anything: said, filled } = self.close_outbox(appended);
         let walks = self.broker.walks_at_rest() || ((self.waits_for_log || self.waits_for_room) && self.broker.walks());
         let more = more || left || filled || walks || self.can_resume_parked();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use postrider_journal::{Config, Journal, SegmentNumber, Storage};
 
 use super::file::File;
-use super::{Disk, SECTOR, SimStorage, State};
+use super::{Disk, FoundRecord, SECTOR, SimStorage, State};
 use crate::random::Random;
 
 /// Segments by number, and the tables.
@@ -45,6 +45,21 @@ impl Disk {
             "R2: a start that was refused has touched something: {refusal}"
         );
         Some(format!("{what} of {names:?}: {refusal}"))
+    }
+}
+
+impl Disk {
+    /// Loses a segment with records out of the middle of the log: its name, and the records that a start does not find any more.
+    pub fn lose_segment(&self, config: &Config) -> Option<(String, Vec<FoundRecord>)> {
+        let records = self.records(config);
+        let mut segments: Vec<u64> = records.iter().map(|record| record.segment).collect();
+        segments.dedup();
+        segments.truncate(segments.len().saturating_sub(UNPROVEN));
+        let mut state = self.state.borrow_mut();
+        let chosen = segments.get(state.random.index(segments.len().max(1))).copied()?;
+        state.files.remove(&chosen);
+        let taken = records.into_iter().filter(|record| record.segment == chosen).collect();
+        Some((SimStorage::new(self.clone()).name(SegmentNumber(chosen)), taken))
     }
 }
 
