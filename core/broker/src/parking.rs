@@ -3,13 +3,14 @@
 //! A shard bounds them: it stops reading a connection before they are more than it has set aside (decision 0010).
 
 use crate::broker::{Broker, Step};
+use crate::connection::Connection;
 use crate::jobs::acknowledgement_bound;
 use crate::lines::Need;
 use crate::log::{Log, Store};
 use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use crate::plant::planted;
-use crate::turn::Defined;
+use crate::turn::{Defined, has_durable};
 use postrider_journal::Bound;
 use postrider_model::command::Publish;
 use postrider_model::{Command, Event, Now, PortIndex, Span, limits};
@@ -17,6 +18,9 @@ use std::collections::VecDeque;
 
 /// Connections of each line that are looked at for one slice: the first may be one whose message is too large for what is free.
 const LOOKED_AT: usize = 16;
+
+/// Parked commands that are looked at in the time of a step.
+const LOOKS_A_STEP: usize = 16;
 
 /// A command that waits, with the bytes that it refers to.
 pub(crate) struct Parked {
@@ -36,23 +40,6 @@ impl Parked {
             }
             other => Parked { command: other.clone(), arena: Box::default(), store },
         }
-    }
-
-    /// Bytes that it needs of the live limit.
-    fn live_bytes(&self) -> u64 {
-        match &self.command {
-            Command::Publish(publish) if publish.persistent => u64::from(publish.record.length),
-            _ => 0,
-        }
-    }
-
-    /// What it waits for, where so much may live. What never fits is answered so when it goes on.
-    fn need(&self, limit: u64) -> Need {
-        let bytes = match self.store {
-            Store::Journal => self.live_bytes(),
-            Store::Spool => 0,
-        };
-        Need { store: self.store, bytes: if bytes > limit { 0 } else { bytes } }
     }
 }
 
@@ -90,6 +77,24 @@ impl Broker {
     /// Whether a send of this connection has others before it that wait.
     pub(crate) fn is_behind_parked(&self, index: ConnectionIndex) -> bool {
         !self.connections[index.0].parked.is_empty() && !planted("parked-overtaken")
+    }
+
+    /// Whether a send behind parked commands will have a place that stores it: one of these may define where it goes.
+    pub(crate) fn will_have_durable_place(&mut self, index: ConnectionIndex, publish: &Publish) -> bool {
+        let Connection { port, parked, .. } = &self.connections[index.0];
+        let newest = parked.iter().rev().take(limits::HANDLE_STEPS);
+        let names = newest.enumerate().find_map(|(looked, parked)| match &parked.command {
+            Command::DefineDestination { number, destinations, .. } if *number == publish.destination => {
+                Some((looked, &**destinations))
+            }
+            _ => None,
+        });
+        let looked = names.map_or(parked.len().min(limits::HANDLE_STEPS), |(looked, _)| looked);
+        let names = names.map(|(_, names)| names);
+        let names = names.or_else(|| Some(self.places_of(*port, publish.connection, publish.destination)?.0));
+        let stored = names.is_none_or(has_durable);
+        self.worked += looked / LOOKS_A_STEP;
+        stored
     }
 
     /// A send of a connection with parked ones is answered, and not parked itself.
@@ -158,7 +163,8 @@ impl Broker {
         let (mut live, mut bytes, mut sequences) = (0, 0, 0);
         let (mut defined, mut counted) = (Defined::default(), Defined::default());
         for parked in connection.parked.iter().take(most) {
-            if !self.has_room(parked, live, log) || bytes >= limits::BATCH_BYTES as u64 {
+            let needed = self.live_bytes_of(connection.port, parked, &mut defined);
+            if !self.has_room((parked.store, needed), live, log) || bytes >= limits::BATCH_BYTES as u64 {
                 break;
             }
             if !planted("parked-uncounted") {
@@ -170,7 +176,7 @@ impl Broker {
                 }
                 break;
             }
-            live += parked.live_bytes();
+            live += needed;
             bytes += parked.command.parked_bytes();
             slice.commands += 1;
             slice.bound = slice.bound.and(self.command_bound(connection.port, &parked.command, &mut defined));
@@ -178,20 +184,40 @@ impl Broker {
         Ok(slice)
     }
 
-    /// Whether there is room for the command beside so many bytes more.
-    fn has_room<L: Log>(&self, parked: &Parked, beside: u64, log: &L) -> bool {
+    /// Bytes that a parked command needs of the live limit, with what those before it have defined.
+    fn live_bytes_of<'a>(&'a self, port: PortIndex, parked: &Parked, defined: &mut Defined<'a>) -> u64 {
+        match &parked.command {
+            Command::Publish(publish)
+                if publish.persistent
+                    && parked.store == Store::Journal
+                    && self.has_durable_place(port, publish, defined) =>
+            {
+                u64::from(publish.record.length)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether a log has room for so much beside so many bytes more.
+    fn has_room<L: Log>(&self, (store, bytes): (Store, u64), beside: u64, log: &L) -> bool {
         let limit = Broker::live_limit_of(log);
-        match parked.need(limit) {
-            Need { store: Store::Spool, .. } => log.spool_use().eased,
-            Need { bytes, .. } => bytes == 0 || self.journal.live_bytes() + beside + bytes <= limit,
+        match store {
+            Store::Spool => log.spool_use().eased,
+            // What never fits is answered so when it goes on.
+            Store::Journal if bytes > limit => true,
+            Store::Journal => bytes == 0 || self.journal.live_bytes() + beside + bytes <= limit,
         }
     }
 
     /// The connection is the last in the line of what its first parked command waits for.
     fn line_up<L: Log>(&mut self, index: ConnectionIndex, log: &L) {
-        let limit = Broker::live_limit_of(log);
-        let connection = &mut self.connections[index.0];
-        connection.place = connection.parked.front().map(|parked| self.parking.join(index, parked.need(limit)));
+        let connection = &self.connections[index.0];
+        let need = connection.parked.front().map(|parked| {
+            let bytes = self.live_bytes_of(connection.port, parked, &mut Defined::default());
+            let never = bytes > Broker::live_limit_of(log);
+            Need { store: parked.store, bytes: if never { 0 } else { bytes } }
+        });
+        self.connections[index.0].place = need.map(|need| self.parking.join(index, need));
     }
 
     /// The slice cannot begin now: another connection is next.

@@ -82,7 +82,8 @@ impl Broker {
         let Some(connection) = self.peek_connection(port, publish.connection) else { return };
         let room = self.live_limit(step).saturating_sub(self.journal.live_bytes());
         let length = publish.record.length;
-        if !publish.persistent || self.may_wait(publish) || u64::from(length) <= room {
+        let stored = publish.persistent && self.will_have_durable_place(connection, publish);
+        if !stored || self.may_wait(publish) || u64::from(length) <= room {
             return self.park(port, (&Command::Publish(*publish), arena), Store::Journal, step);
         }
         if self.is_duplicate(connection, publish) {

@@ -10,7 +10,7 @@ use crate::plant::planted;
 use crate::records::message_bytes;
 use postrider_journal::{Bound, soonest};
 use postrider_model::command::Publish;
-use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, Now, PortIndex, limits};
+use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, DestinationKind, Now, PortIndex, limits};
 
 /// Deliveries and messages looked at in one turn.
 pub(crate) const TURN_STEPS: usize = 8_192;
@@ -60,6 +60,11 @@ fn creation_bound(names: &[Destination]) -> Bound {
     stored.fold(Bound::default(), |bound, destination| {
         bound.and(Bound { records: 2, bytes: SMALL + destination.name.len() as u64 })
     })
+}
+
+/// Whether a place among these stores what is persistent.
+pub(crate) fn has_durable(names: &[Destination]) -> bool {
+    names.iter().any(|name| name.kind == DestinationKind::Queue)
 }
 
 /// Whether a command may be refused for want of room: it stores a message, or creates destinations.
@@ -121,8 +126,9 @@ impl Broker {
     ) -> Bound {
         match command {
             Command::Publish(publish) => {
+                let stored = publish.persistent && self.has_durable_place(port, publish, defined);
                 let (places, created) = self.places_bound(port, publish, defined);
-                if !publish.persistent {
+                if !stored {
                     return created;
                 }
                 Bound { records: 1, bytes: u64::from(publish.record.length) + message_bytes(places) }.and(created)
@@ -158,6 +164,21 @@ impl Broker {
     fn missing_bound<'a>(&self, names: impl Iterator<Item = &'a Destination>) -> Bound {
         let missing = names.filter(|name| self.destinations.find(name).is_none());
         missing.fold(Bound::default(), |bound, name| bound.and(creation_bound(std::slice::from_ref(name))))
+    }
+
+    /// Whether one of a send's places stores what is persistent: topics and temporary destinations do not.
+    pub(crate) fn has_durable_place<'a>(
+        &'a self,
+        port: PortIndex,
+        publish: &Publish,
+        defined: &mut Defined<'a>,
+    ) -> bool {
+        let (connection, number) = (publish.connection, publish.destination);
+        let names = match defined.find(connection, number) {
+            Some(known) => known.names,
+            None => self.places_of(port, connection, number).map_or(&[][..], |(names, _)| names),
+        };
+        has_durable(names)
     }
 
     /// How many places a send has, and what creating those that are not there stages, once a batch.

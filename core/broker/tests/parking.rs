@@ -126,6 +126,40 @@ fn sends_that_wait_for_an_answer_wait_for_room_if_so_configured() {
     assert!(matches!(world.events(0)[..], [Event::Failed { correlation: Some(32), .. }]));
 }
 
+/// A persistent send that stores nothing in the journal needs no room there: it waits for its turn, and is not refused.
+#[test]
+fn persistent_sends_that_store_nothing_wait_behind_parked_ones_and_need_no_room() {
+    let temporary = Destination::new(DestinationKind::TemporaryQueue, b"ID:b:1");
+    for to in [topic("t"), temporary] {
+        let mut world = full(WhenFull::Refuse);
+        if to.kind == DestinationKind::TemporaryQueue {
+            world.create_temporary(0, 2, &to);
+        }
+        world.connect(1, 8, "taker");
+        world.consume(1, 8, 5, &queue("q"), 1);
+        world.settle();
+        world.heard(0);
+        let places = std::slice::from_ref(&to);
+        let bytes = record(places, "z".repeat(2_000).as_bytes(), true, 0, 0);
+        world.send_as(0, handle(2), places, true, (&bytes, 0), wanted(31));
+        world.settle();
+        assert!(world.events(0).is_empty(), "{to}: neither refused nor overtaking");
+        // Room for the parked one before it, and for no more.
+        for _ in 0..2 {
+            let taken = world.got(1)[0].sequence.0;
+            world.acknowledge(1, 8, 5, AcknowledgeKind::Standard, (0, taken), 1);
+            world.settle();
+        }
+        let events = world.events(0);
+        assert!(events.contains(&Event::Reply { connection: handle(2), correlation: 31 }), "{to}: {events:?}");
+        assert!(is_unparked_by(&events, 2));
+    }
+}
+
+fn is_unparked_by(events: &[Event], connection: u32) -> bool {
+    events.contains(&Event::Unparked { connection: handle(connection) })
+}
+
 /// A world whose journal is full, and in which few sequences are reserved at a time.
 fn full_with_few_sequences() -> World {
     let config = Config { reservation: 400, ..Config::default() };

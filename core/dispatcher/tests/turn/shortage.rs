@@ -1,11 +1,23 @@
 //! A medium that gives no further segment for a while, or has less room than there was.
 
-use crate::node::{Node, SEGMENT};
-use postrider_model::Handle;
+use crate::node::{CONNECTION, Node, SEGMENT};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Handle};
+
+/// A topic's number.
+const NEWS: u32 = 9;
+
+fn send_news(node: &mut Node, persistent: bool, wanted: bool) {
+    let mut batch = CommandBatch::default();
+    node.add_send(&mut batch, (NEWS, 0), 1_000, persistent, wanted);
+    node.push(batch);
+}
 
 /// Three segments fit; then the medium gives none.
 fn full() -> (Node, u64) {
     let mut node = Node::new(3 * SEGMENT);
+    let destinations = Box::new([Destination::new(DestinationKind::Topic, b"news")]);
+    node.run(vec![Command::DefineDestination { connection: CONNECTION, number: NEWS, destinations }]);
+    send_news(&mut node, false, false);
     while node.refused.is_empty() {
         node.send(true, true);
         assert!(node.sent < 4_000, "nothing is refused");
@@ -31,8 +43,10 @@ fn meanwhile_acknowledgements_and_what_needs_no_journal_go_on() {
         node.send(false, true);
     }
     assert_eq!((node.stored, node.refused.len()), (stored + 50, 1), "messages of the spool pass");
+    send_news(&mut node, true, true);
+    assert_eq!((node.stored, node.refused.len()), (stored + 51, 1), "persistent ones of topics are no others");
     node.acknowledge_all();
-    assert_eq!(node.stored, stored + 51, "they are acknowledged, durably");
+    assert_eq!(node.stored, stored + 52, "they are acknowledged, durably");
     assert_eq!(node.turn.broker().statistics().messages, 0);
 }
 
