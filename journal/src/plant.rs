@@ -59,6 +59,8 @@ planted_bugs! {
     ("unseeded-checksum", "R5: checks do not depend on the segment's key"),
     ("damage-untold", "R5: what is damaged is left out, and nothing is said"),
     ("damage-unnamed", "R5: what is left of a damaged record does not say which one it was"),
+    ("sound-named", "R5: records behind a damaged one are said to be damaged, and are not"),
+    ("stand-in-unwritten", "R2: what is given up is left as it was, and the next start is refused for it"),
     ("damage-ends-all", "R5: a damaged record ends the process"),
     ("skip-body-crc", "R5: bodies from a disk are not checked"),
     ("bound-without-overhead", "R6: room is taken for bodies alone"),

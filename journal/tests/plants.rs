@@ -96,6 +96,7 @@ fn a_damage_is_told_with_what_is_left_and_ends_nothing() {
     assert_eq!(told_of_one("damage-untold"), Some((0, false)));
     assert_eq!(told_of_one("damage-unnamed"), Some((1, false)));
     assert_eq!(told_of_one("damage-ends-all"), None);
+    assert!(told_of_one("sound-named").is_some_and(|(damages, _)| damages > 1));
 }
 
 #[test]
@@ -108,8 +109,10 @@ fn every_planted_bug_has_its_test() {
         "damage-untold",
         "damage-unnamed",
         "damage-ends-all",
+        "sound-named",
         // In tests/contradictions.rs, losses.rs and cuts.rs, damage.rs and giving_back.rs.
         "losses-forgotten",
+        "stand-in-unwritten",
         "any-log",
         "end-unstated",
         "head-of-the-start",

@@ -1,6 +1,7 @@
 //! Every valid record of a segment, in order; damage confined to what it hit.
 
 use crate::frame::{BODY_HEADER, BodyHeader, Entry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Record};
+use crate::plant::planted;
 use crate::position::{Home, Position, SegmentNumber};
 use crate::recovery::give_up::Region;
 use crate::recovery::report::Hit;
@@ -119,6 +120,10 @@ impl Walk<'_, '_> {
                 self.report.records += 1;
                 self.report.bytes += body.len() as u64;
                 (self.visit)(&entry.record(body), home);
+                if planted("sound-named") && self.report.damages > 0 {
+                    let hit = Hit { sequence: Some(entry.sequence), meta: entry.meta, body };
+                    self.damage(position, u64::from(entry.body_len), hit, DamageKind::Body);
+                }
             }
             None => {
                 // Where its header is hit, too, the bytes may be another record's.

@@ -8,9 +8,13 @@ from cases import Case
 from flips import first_port, outcome
 from scene import ENDINGS, Ports, Scene
 
-PLANTED = (("", None), ("skip-body-crc", "altered"), ("damage-untold", "silent"), ("damage-unnamed", "unnamed"), ("damage-ends-all", "abort"), ("cold-forgotten", "stuck"))
-"""What is planted, and the verdict that has to come of it."""
 HITS = (harms.bit, harms.structural_bit, harms.sector, harms.last_group_bit)
+REFUSED = (harms.missing, harms.swapped, harms.cut)
+PLANTED = (
+    ("", None, HITS), ("skip-body-crc", "altered", HITS), ("damage-untold", "silent", HITS), ("damage-unnamed", "unnamed", HITS), ("sound-named", "lie", HITS),
+    ("damage-ends-all", "abort", HITS), ("cold-forgotten", "stuck", HITS), ("stand-in-unwritten", "refusal", REFUSED),
+)
+"""What is planted, the verdict that has to come of it, and the harms that it needs."""
 MOST = 25
 
 
@@ -27,10 +31,10 @@ MISTAKEN = ((expects_more, "lost"), (knows_less, "invented"))
 """What makes the oracle itself wrong, and the verdict that has to come of it."""
 
 
-def verdicts(scenes, ports, mistake=lambda known: None):
+def verdicts(scenes, ports, hits=HITS, mistake=lambda known: None):
     """Of one case after the other."""
     tried = (Case(number, scenes, ports) for number in range(1000))
-    for case in [case for case in tried if case.harm in HITS][:MOST]:
+    for case in [case for case in tried if case.harm in hits][:MOST]:
         mistake(case.known)
         with Folder() as folder:
             verdict = outcome(case, folder)[-1]
@@ -54,12 +58,12 @@ def main():
     os.environ.pop("POSTRIDER_PLANT", None)
     ports = Ports(first_port(), 200)
     scenes, good = [Scene(ending, ports) for ending in ENDINGS], []
-    for plant, wanted in PLANTED:
+    for plant, wanted, hits in PLANTED:
         os.environ["POSTRIDER_PLANT"] = plant
-        good.append(comes(wanted, verdicts(scenes, ports), f"{plant or 'nothing'} planted"))
+        good.append(comes(wanted, verdicts(scenes, ports, hits), f"{plant or 'nothing'} planted"))
     os.environ["POSTRIDER_PLANT"] = ""
     for mistake, wanted in MISTAKEN:
-        good.append(comes(wanted, verdicts(scenes, ports, mistake), f"an oracle that {mistake.__name__.replace('_', ' ')}"))
+        good.append(comes(wanted, verdicts(scenes, ports, mistake=mistake), f"an oracle that {mistake.__name__.replace('_', ' ')}"))
     for scene in scenes:
         scene.folder.__exit__()
     print(f"control: {'passed' if all(good) else 'FAILED'}")

@@ -19,6 +19,7 @@ const ELSEWHERE: &[&str] = &[
     "head-of-the-start",
     "stays-forgotten",
     "damage-untold",
+    "sound-named",
     "damage-unnamed",
     "damage-ends-all",
     "short-write-believed",
