@@ -8,6 +8,7 @@ mod counters;
 mod descriptors;
 mod exit;
 mod identity;
+mod laps;
 mod log;
 mod serve;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postrider_broker::Statistics;
 use postrider_dispatcher::net::{Net, Wait};
 use postrider_dispatcher::shard::Shard;
 use postrider_dispatcher::turn::{BrokerTurn, Company, Turned};
@@ -17,6 +18,7 @@ use crate::allocator::GiveBack;
 use crate::clock::SystemClock;
 use crate::counters::ThreadCounters;
 use crate::exit::{Exit, Fatal};
+use crate::laps::Laps;
 use crate::shutdown::Shutdown;
 
 /// What every thread has.
@@ -46,12 +48,15 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
     let mut end = ShardEnd::default();
     let mut publish = Publishing::default();
     let mut give_back = GiveBack::new();
+    let laps = Laps::new(thread.clock);
     make_timers_exact();
     loop {
-        let now = thread.clock.now();
+        let now = laps.now();
         give_back.run(now.nanos);
-        let turned = broker.as_mut().map(|broker| turn(broker, now)).transpose()?;
+        laps.over(GIVING_BACK, String::new);
+        let turned = broker.as_mut().map(|broker| timed_turn(broker, now, &laps)).transpose()?;
         shard.turn(now);
+        laps.over("a shard's turn", || format!("{:?}", shard.statistics()));
         if thread.shutdown.is_requested() && end.step(&mut shard, broker.as_mut(), thread) {
             thread.counters.publish_shard(&shard);
             broker.iter().for_each(|broker| thread.counters.publish_broker(broker));
@@ -76,7 +81,9 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
                 thread.alarm.awake();
             }
         };
-        shard.poll(wait, &thread.clock, awake).map_err(Fatal::with(Exit::Failure))?;
+        laps.waits();
+        shard.poll(wait, &laps, awake).map_err(Fatal::with(Exit::Failure))?;
+        laps.over("what came from the network", || format!("{:?}", shard.net_statistics()));
     }
 }
 
@@ -85,10 +92,12 @@ pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
     make_timers_exact();
     let mut publish = Publishing::default();
     let mut give_back = GiveBack::new();
+    let laps = Laps::new(thread.clock);
     loop {
-        let now = thread.clock.now();
+        let now = laps.now();
         give_back.run(now.nanos);
-        let turned = turn(&mut broker, now)?;
+        laps.over(GIVING_BACK, String::new);
+        let turned = timed_turn(&mut broker, now, &laps)?;
         publish.run(now, || thread.counters.publish_broker(&broker));
         if thread.shutdown.all_shards_are_quiet() && is_finished(&mut broker) {
             broker.end();
@@ -171,6 +180,47 @@ fn is_finished(broker: &mut Turn) -> bool {
 
 fn turn(broker: &mut Turn, now: Now) -> Result<Turned, Fatal> {
     broker.turn(now).map_err(Fatal::with(Exit::Disk))
+}
+
+/// What the allocator does between turns, as it is said in the log.
+const GIVING_BACK: &str = "giving free memory back";
+
+/// The broker's turn; with what it had to do, if it took long and somebody wants to know.
+fn timed_turn(broker: &mut Turn, now: Now, laps: &Laps) -> Result<Turned, Fatal> {
+    let before = laps.wanted().then(|| Done::by(broker));
+    let turned = turn(broker, now)?;
+    laps.over("the broker's turn", || before.map_or_else(String::new, |before| Done::by(broker).since(&before)));
+    Ok(turned)
+}
+
+/// What the broker has done.
+struct Done {
+    commands: u64,
+    broker: Statistics,
+}
+
+impl Done {
+    fn by(turn: &Turn) -> Done {
+        Done { commands: turn.statistics().commands, broker: turn.broker().statistics() }
+    }
+
+    fn since(&self, before: &Done) -> String {
+        let (now, then) = (&self.broker, &before.broker);
+        format!(
+            "{} commands, {} messages published, {} dispatched, {} acknowledged, {} moved, {} shed; from {} to {} consumers, from {} to {} \
+             destinations",
+            self.commands - before.commands,
+            now.published - then.published,
+            now.dispatched - then.dispatched,
+            now.acknowledged - then.acknowledged,
+            now.moved - then.moved,
+            now.shed - then.shed,
+            then.consumers,
+            now.consumers,
+            then.destinations,
+            now.destinations,
+        )
+    }
 }
 
 /// While the process is ending nobody waits for long: some of what an end waits for wakes nobody.

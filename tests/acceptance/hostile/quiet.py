@@ -1,8 +1,7 @@
 """A quiet client: so many persistent messages a second, each with its receipt, to a queue that it consumes itself.
-    quiet.py PORT SECONDS RATE      one line of JSON: milliseconds from send to receipt and to delivery, and what was refused
+    quiet.py PORT SECONDS RATE QUEUE      one line of JSON: milliseconds from send to receipt and to delivery, and what was refused
 """
 import json
-import os
 import sys
 import threading
 import time
@@ -35,8 +34,7 @@ def figures(values):
     return {"p50": at(0.5), "p99": at(0.99), "max": at(1)}
 
 
-def main(port, seconds, rate):
-    name = f"QUIET.{os.getpid()}"
+def main(port, seconds, rate, name):
     consumer, sender = Connection(port), Connection(port)
     consumer.consume(name)
     sender.produce(name)
@@ -66,4 +64,4 @@ def main(port, seconds, rate):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))
+    main(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]), sys.argv[4])

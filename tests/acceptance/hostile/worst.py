@@ -28,6 +28,13 @@ FLOOD_BYTES = 1 << 20
 """Async persistent sends of one attacker in a second: there is room for all of them, as the quiet client must not be refused."""
 
 
+ROUNDS = 3
+QUIET = [f"QUIET.{number}" for number in range(2 * ROUNDS + 1)]
+"""The quiet client's queues, one for each time: it was there first, and so are they. The hundred name all that may exist."""
+
+quiet_queues = iter(QUIET)
+
+
 def members(count, make):
     """Opens so many consumers on one connection, and closes it."""
     def attack(port, over):
@@ -155,7 +162,8 @@ def run_attacks(port, share, shares):
 
 
 def quiet(port, seconds):
-    command = ["nice", "-n", "-15", sys.executable, os.path.join(os.path.dirname(__file__), "quiet.py"), str(port), str(seconds), str(RATE)]
+    script = os.path.join(os.path.dirname(__file__), "quiet.py")
+    command = ["nice", "-n", "-15", sys.executable, script, str(port), str(seconds), str(RATE), next(quiet_queues)]
     outcome = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=seconds + 180)
     check(outcome.returncode == 0, "the quiet client was cut off")
     return json.loads(outcome.stdout)
@@ -204,7 +212,7 @@ def p99(outcome):
 
 
 def main(size):
-    seconds, rounds = (60, 3) if size == "whole" else (10, 3)
+    seconds = 60 if size == "whole" else 10
     with Folder() as folder:
         one = Broker(folder, SETTINGS)
         one.must_start()
@@ -214,10 +222,12 @@ def main(size):
         deep = Connection(one.port)
         deep.produce("DEEP")
         deep.fill_queue("DEEP", DEEP, b"d" * 200)
+        for number, name in enumerate(QUIET, 2):
+            deep.produce(name, number)
         before, most, found, alone_p99, beside_p99 = one.settled_anonymous(), 0, [], [], []
         # Two windows of each that does not read, the batches of the rings, and what each connection may have.
         allowed = SPOOL + PARK + NAMES * NAME_BYTES + (96 << 20) + CONNECTIONS * (64 << 10) + CONNECTIONS // 6 * (640 << 10)
-        for _ in range(rounds):
+        for _ in range(ROUNDS):
             alone = quiet(one.port, seconds)
             tell("alone", alone)
             beside = attacked(one.port, seconds)

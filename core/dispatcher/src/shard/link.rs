@@ -6,6 +6,7 @@ use postrider_wire::openwire::session::Session;
 use crate::net::{Connection, Net, Sent};
 
 use super::halves::HalfFrame;
+use super::line::Backlog;
 
 /// A connection of this shard.
 pub struct Link {
@@ -31,6 +32,8 @@ pub struct Link {
     pub parked: u64,
     /// It is among those that wait for room for them.
     pub waits_for_parking: bool,
+    /// What it has sent and waits to be heard.
+    pub backlog: Backlog,
     /// When its timer comes up, in nanoseconds.
     pub timer: u64,
     /// When it is looked at whether it is at rest and keeps memory all the same, in nanoseconds.
@@ -49,8 +52,8 @@ pub struct Holds {
     pub parking: bool,
     /// The process is to end.
     pub ending: bool,
-    /// The ring to the broker is full.
-    pub ring: bool,
+    /// What it has sent waits for its turn.
+    pub turn: bool,
     /// The half frame does not fit into the shard's budget.
     pub budget: bool,
     /// The client does not take its answers.
@@ -107,6 +110,7 @@ impl Link {
             settled: None,
             parked: 0,
             waits_for_parking: false,
+            backlog: Backlog::default(),
             timer: u64::MAX,
             rest: u64::MAX,
             active: false,

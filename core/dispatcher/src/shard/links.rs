@@ -5,6 +5,7 @@ use postrider_model::Now;
 use crate::net::{Connection, Net};
 
 use super::halves::Halves;
+use super::line::Line;
 use super::link::{Holds, Link};
 use super::parking::Parking;
 
@@ -17,7 +18,8 @@ pub struct Links {
     slots: Vec<Option<Box<Link>>>,
     open: usize,
     dirty: Vec<Connection>,
-    held_by_ring: Vec<Connection>,
+    /// Who waits to be heard.
+    pub(super) line: Line,
     halves: Halves,
     parking: Parking,
 }
@@ -80,20 +82,10 @@ impl Links {
         self.dirty.pop()
     }
 
-    /// Receives no more from the connection until the ring to the broker has room again.
-    pub fn hold_for_ring<N: Net>(&mut self, connection: Connection, net: &mut N) {
-        let Some(link) = self.get(connection) else { return };
-        if !link.holds.ring {
-            link.hold(net, |holds| holds.ring = true);
-            self.held_by_ring.push(connection);
-        }
-    }
-
-    /// The ring has room: those that waited for it go on.
-    pub fn release_ring_holds<N: Net>(&mut self, net: &mut N) {
-        while let Some(connection) = self.held_by_ring.pop() {
-            let Some(link) = self.get(connection) else { continue };
-            link.hold(net, |holds| holds.ring = false);
+    /// Bytes of a connection wait until it is its turn to be heard.
+    pub fn wait_in_line(&mut self, connection: Connection, bytes: &[u8]) {
+        if let Some(link) = find(&mut self.slots, connection) {
+            self.line.add(link, bytes);
         }
     }
 
@@ -140,7 +132,7 @@ impl Links {
     }
 
     /// Changes for how long a link may stand still: only one that could go on is in the line for its half frame.
-    fn hold<N: Net>(&mut self, connection: Connection, net: &mut N, change: impl FnOnce(&mut Holds)) {
+    pub(super) fn hold<N: Net>(&mut self, connection: Connection, net: &mut N, change: impl FnOnce(&mut Holds)) {
         let Some(link) = find(&mut self.slots, connection) else { return };
         link.hold(net, change);
         if self.halves.gives_way(link) {

@@ -8,6 +8,7 @@ pub(crate) mod complaints;
 mod dealer;
 mod delivery;
 mod halves;
+mod line;
 mod link;
 mod links;
 mod outgoing;
@@ -115,10 +116,10 @@ impl<N: Net> Shard<N> {
         self.adopt_arrivals(now);
         self.desk.links.release_half_frames(now, &mut self.net);
         self.desk.links.release_parking_holds(&mut self.net);
+        self.desk.serve_line(now, &mut self.net);
         self.flush(now);
         self.desk.outgoing.set_strained(self.desk.links.is_strained());
         self.desk.outgoing.push();
-        self.release_ring_holds();
         delivered
     }
 
@@ -127,8 +128,11 @@ impl<N: Net> Shard<N> {
     pub fn poll(&mut self, wait: Wait, clock: &impl Clock, awake: impl FnOnce()) -> io::Result<usize> {
         let mut reception = Reception::new(&mut self.desk, clock);
         let calls = self.net.poll(wait, &mut reception)?;
-        reception.finish(&mut self.net);
+        let now = reception.finish(&mut self.net);
         awake();
+        if let Some(now) = now {
+            self.desk.serve_line(now, &mut self.net);
+        }
         self.desk.outgoing.push();
         Ok(calls)
     }
@@ -138,6 +142,7 @@ impl<N: Net> Shard<N> {
         !self.desk.events.is_empty()
             || !self.desk.inbox.is_empty()
             || self.desk.outgoing.can_go_on()
+            || self.desk.can_serve_line()
             || self.desk.links.may_release()
     }
 
@@ -165,7 +170,7 @@ impl<N: Net> Shard<N> {
 
     /// Whether the broker has everything that was received.
     pub fn has_handed_over(&self) -> bool {
-        !self.desk.outgoing.is_blocked()
+        !self.desk.outgoing.is_blocked() && self.desk.links.line.is_empty()
     }
 
     /// Whether every answer is with the kernel.
@@ -190,12 +195,6 @@ impl<N: Net> Shard<N> {
                     }
                 }
             }
-        }
-    }
-
-    fn release_ring_holds(&mut self) {
-        if !self.desk.outgoing.is_blocked() {
-            self.desk.links.release_ring_holds(&mut self.net);
         }
     }
 

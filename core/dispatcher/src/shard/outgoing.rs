@@ -37,9 +37,21 @@ impl Outgoing {
         self.limit = if strained { STRAINED_RING_BYTES } else { RING_BYTES };
     }
 
-    /// Hands over what the ring takes. True: everything is with the broker.
+    /// Hands over what the ring takes. True: everything is with the broker. As long as it has no room, the open batch is filled further:
+    /// each of the broker's turns takes one, however little is in it.
     pub fn push(&mut self) -> bool {
+        if !self.hand_over_full() {
+            return false;
+        }
         if !self.open.is_empty() {
+            self.close();
+        }
+        self.hand_over_full()
+    }
+
+    /// Hands over full batches. True: there is room for more.
+    pub fn hand_over_full(&mut self) -> bool {
+        if self.open.is_full() {
             self.close();
         }
         while let Some(batch) = self.full.pop_front() {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Once;
 
-use postrider_model::{Clock, Now};
+use postrider_model::{Clock, Now, limits};
 use postrider_wire::openwire::session::{Missing, Next, SessionError};
 
 use crate::net::{Connection, Handler, Net};
@@ -27,19 +27,17 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
         Reception { desk, clock, now: None, heard_from }
     }
 
-    /// What could not be done while the driver was busy: holds for connections that have sent more than there is room for.
-    pub fn finish<N: Net>(mut self, net: &mut N) {
-        let (blocked, now) = (self.desk.outgoing.is_blocked(), self.now);
+    /// What could not be done while the driver was busy: holds for connections that have sent more than there is room for. When
+    /// something happened, if it did.
+    pub fn finish<N: Net>(mut self, net: &mut N) -> Option<Now> {
         for connection in self.heard_from.drain(..) {
-            self.desk.links.hold_for_half_frame(connection, now.unwrap_or_default(), net);
+            self.desk.links.hold_for_half_frame(connection, self.now.unwrap_or_default(), net);
             self.desk.watch(connection);
             self.desk.links.hold_for_parking(connection, net);
-            if blocked {
-                self.desk.links.hold_for_ring(connection, net);
-            }
         }
         self.warn_of_missing();
         self.desk.heard_from = self.heard_from;
+        self.now
     }
 
     /// Says once in the process's life what clients wait for in vain.
@@ -78,27 +76,19 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         }
     }
 
-    fn received(&mut self, connection: Connection, bytes: &[u8]) {
+    fn received(&mut self, connection: Connection, mut bytes: &[u8]) {
         let now = self.now();
-        let Desk { links, handles, outgoing, .. } = &mut *self.desk;
-        let Some(link) = links.get(connection) else { return };
-        if link.closing {
-            return;
+        let Some(link) = self.desk.links.get(connection) else { return };
+        let (waits, mut to_look_at) = (link.backlog.waits(), false);
+        while !bytes.is_empty() {
+            if waits || self.desk.outgoing.is_blocked() {
+                self.desk.links.wait_in_line(connection, bytes);
+                break;
+            }
+            to_look_at |= self.desk.hear(connection, &mut bytes, limits::BATCH_COMMANDS as u64, now);
         }
-        let half_frame = link.session.half_frame_bytes();
-        let outcome = link.session.received(bytes, now, handles, outgoing, &mut link.output);
-        let kept = link.session.half_frame_bytes();
-        link.half.received(link.session.pending_bytes(), link.session.frames(), now);
-        if half_frame.max(kept) > SMALL_BYTES || outgoing.is_blocked() || link.settled.is_some() {
+        if to_look_at {
             self.heard_from.push(connection);
-        }
-        if !link.output.is_empty() {
-            links.mark_dirty(connection);
-        }
-        match outcome {
-            Ok(Next::Continue) => self.desk.watch(connection),
-            Ok(Next::Close) => self.desk.close(connection, now),
-            Err(error) => self.desk.refuse(connection, &error, now),
         }
     }
 
@@ -111,7 +101,10 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
     fn ended(&mut self, connection: Connection) {
         // A client that sends no more has gone; what it is still owed goes out first.
         let now = self.now();
-        self.desk.close(connection, now);
+        match self.desk.links.get(connection) {
+            Some(link) if link.backlog.waits() => link.backlog.ended = true,
+            _ => self.desk.close(connection, now),
+        }
     }
 
     fn closed(&mut self, connection: Connection, reason: io::Result<()>) {
@@ -120,11 +113,36 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         if let Err(error) = reason {
             tracing::debug!(peer = &*link.peer, %error, "connection lost");
         }
+        let now = self.now();
+        self.desk.hear_the_rest(&mut link, now);
         link.session.closed(&mut self.desk.handles, &mut self.desk.outgoing);
     }
 }
 
 impl<Socket> Desk<Socket> {
+    /// Gives so many frames of a connection's bytes to its session. True: it may have to be held back. Of one that ends nothing is left.
+    pub(super) fn hear(&mut self, connection: Connection, bytes: &mut &[u8], frames: u64, now: Now) -> bool {
+        let Desk { links, handles, outgoing, .. } = self;
+        let Some(link) = links.get(connection).filter(|link| !link.closing) else {
+            *bytes = &[];
+            return false;
+        };
+        let half_frame = link.session.half_frame_bytes();
+        let outcome = link.session.received_some(bytes, frames, now, handles, outgoing, &mut link.output);
+        let kept = link.session.half_frame_bytes();
+        link.half.received(link.session.pending_bytes(), link.session.frames(), now);
+        let to_look_at = half_frame.max(kept) > SMALL_BYTES || link.settled.is_some();
+        if !link.output.is_empty() {
+            links.mark_dirty(connection);
+        }
+        match outcome {
+            Ok(Next::Continue) => self.watch(connection),
+            Ok(Next::Close) => self.close(connection, now),
+            Err(error) => self.refuse(connection, &error, now),
+        }
+        to_look_at
+    }
+
     /// Ends a connection because of what it sent. The others go on.
     pub(super) fn refuse(&mut self, connection: Connection, error: &SessionError, now: Now) {
         let Some(link) = self.links.get(connection) else { return };

@@ -78,7 +78,20 @@ impl Session {
     /// be closed.
     pub fn received(
         &mut self,
-        bytes: &[u8],
+        mut bytes: &[u8],
+        now: Now,
+        handles: &mut Handles,
+        sink: &mut dyn CommandSink,
+        output: &mut Vec<u8>,
+    ) -> Result<Next, SessionError> {
+        self.received_some(&mut bytes, u64::MAX, now, handles, sink, output)
+    }
+
+    /// The same for so many frames at most: `bytes` is what is left then.
+    pub fn received_some(
+        &mut self,
+        bytes: &mut &[u8],
+        frames: u64,
         now: Now,
         handles: &mut Handles,
         sink: &mut dyn CommandSink,
@@ -86,18 +99,21 @@ impl Session {
     ) -> Result<Next, SessionError> {
         let context = &mut Context { now, handles, sink, output, parkable: 0 };
         self.conversation.receives();
-        let next = self.read(bytes, context);
+        let next = self.read(bytes, self.frames.saturating_add(frames), context);
         self.conversation.handed_up += context.parkable;
         next
     }
 
-    fn read(&mut self, mut bytes: &[u8], context: &mut Context<'_>) -> Result<Next, SessionError> {
+    fn read(&mut self, bytes: &mut &[u8], end: u64, context: &mut Context<'_>) -> Result<Next, SessionError> {
         loop {
-            if self.oversize.is_some() && !self.skip(&mut bytes, context)? {
+            if self.frames == end {
+                return Ok(Next::Continue);
+            }
+            if self.oversize.is_some() && !self.skip(bytes, context)? {
                 return Ok(Next::Continue);
             }
             self.splitter.set_limit(self.conversation.frame_limit());
-            let frame = match self.splitter.split(&mut bytes) {
+            let frame = match self.splitter.split(bytes) {
                 Ok(Some(frame)) => {
                     self.frames += 1;
                     frame

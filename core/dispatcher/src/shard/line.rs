@@ -1,0 +1,127 @@
+//! Who is heard next when more comes in than the broker takes (R24): each connection in its turn, and a little of each, so that who says
+//! little does not wait for all that the others say.
+
+use std::collections::VecDeque;
+
+use postrider_model::Now;
+
+use crate::net::{Connection, Net};
+
+use super::Desk;
+use super::link::Link;
+
+/// Frames of a connection that are heard in one turn, and bytes.
+const TURN_FRAMES: u64 = 8;
+const TURN_BYTES: usize = 16 * 1024;
+
+/// What a connection has sent and waits to be heard: no more than a driver hands on until it knows that it is to pause.
+#[derive(Default)]
+pub struct Backlog {
+    bytes: Vec<u8>,
+    heard: usize,
+    /// The peer sends no more.
+    pub ended: bool,
+}
+
+impl Backlog {
+    /// Whether something waits.
+    pub fn waits(&self) -> bool {
+        self.heard < self.bytes.len()
+    }
+
+    /// Adds bytes.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// What is left of it.
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.heard..).unwrap_or_default()
+    }
+}
+
+/// The connections with a backlog, each once.
+#[derive(Default)]
+pub struct Line {
+    waiting: VecDeque<Connection>,
+    /// Those of them that have come to it since the driver was told of the others.
+    joined: Vec<Connection>,
+}
+
+impl Line {
+    /// Bytes have come from a link that the broker has no room for, or that has a backlog.
+    pub fn add(&mut self, link: &mut Link, bytes: &[u8]) {
+        if !link.backlog.waits() {
+            self.waiting.push_back(link.connection);
+            self.joined.push(link.connection);
+        }
+        link.backlog.add(bytes);
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+impl<Socket> Desk<Socket> {
+    /// Those in the line are heard as long as the broker takes what they say; of the others nothing more is received.
+    pub(super) fn serve_line<N: Net>(&mut self, now: Now, net: &mut N) {
+        while self.outgoing.hand_over_full() {
+            let Some(connection) = self.links.line.waiting.pop_front() else { break };
+            self.hear_in_turn(connection, now, net);
+        }
+        while let Some(connection) = self.links.line.joined.pop() {
+            let Some(link) = self.links.get(connection) else { continue };
+            if link.backlog.waits() && !link.holds.turn {
+                self.links.hold(connection, net, |holds| holds.turn = true);
+            }
+        }
+    }
+
+    /// Whether somebody in the line could be heard.
+    pub(super) fn can_serve_line(&self) -> bool {
+        !self.links.line.is_empty() && !self.outgoing.is_blocked()
+    }
+
+    /// One connection's turn. It goes to the end of the line, unless it has been heard to the end.
+    fn hear_in_turn<N: Net>(&mut self, connection: Connection, now: Now, net: &mut N) {
+        let Some(link) = self.links.get(connection) else { return };
+        let mut backlog = std::mem::take(&mut link.backlog);
+        let rest = backlog.rest();
+        let mut piece = rest.get(..TURN_BYTES).unwrap_or(rest);
+        let whole = piece.len();
+        let to_look_at = self.hear(connection, &mut piece, TURN_FRAMES, now);
+        backlog.heard += whole - piece.len();
+        if self.links.get(connection).is_none_or(|link| link.closing) {
+            return;
+        }
+        if to_look_at {
+            self.links.hold_for_half_frame(connection, now, net);
+            self.watch(connection);
+            self.links.hold_for_parking(connection, net);
+        }
+        if backlog.waits() {
+            self.links.line.waiting.push_back(connection);
+        } else {
+            self.links.hold(connection, net, |holds| holds.turn = false);
+            if backlog.ended {
+                self.close(connection, now);
+            }
+            backlog = Backlog::default();
+        }
+        if let Some(link) = self.links.get(connection) {
+            link.backlog = backlog;
+        }
+    }
+
+    /// The connection is gone: what it had sent before is heard.
+    pub(super) fn hear_the_rest(&mut self, link: &mut Link, now: Now) {
+        if link.closing || !link.backlog.waits() {
+            return;
+        }
+        let backlog = std::mem::take(&mut link.backlog);
+        // What it gets wrong is nobody's business any more.
+        let _ = link.session.received(backlog.rest(), now, &mut self.handles, &mut self.outgoing, &mut link.output);
+    }
+}
