@@ -28,7 +28,7 @@ use foldhash::fast::FixedState;
 use postrider_journal::Position;
 use postrider_model::event::Recipient;
 use postrider_model::{Command, Now, PortIndex, Sequence};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What a call works with besides the state: the time, the logs, and where events go.
 pub(crate) struct Step<'a, L: Log> {
@@ -74,6 +74,8 @@ pub struct Broker {
     pub(crate) cold_consumers: Vec<ConsumerIndex>,
     /// Connections with parked commands.
     pub(crate) parking: Lines,
+    /// Those of them that have parked what is refused where nothing makes room.
+    pub(crate) answerable: BTreeSet<ConnectionIndex>,
     /// Bytes of names that came with consumers though the log was full, since it was last not.
     pub(crate) created_beyond: u64,
     /// Bytes of all that is parked.
@@ -141,6 +143,7 @@ impl Broker {
             cold: Vec::new(),
             cold_consumers: Vec::new(),
             parking: Lines::default(),
+            answerable: BTreeSet::new(),
             created_beyond: 0,
             parked_bytes: 0,
             allowances_without_end: Vec::new(),

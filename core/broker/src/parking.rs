@@ -10,7 +10,7 @@ use crate::log::{Log, Store};
 use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use crate::plant::planted;
-use crate::turn::{Defined, has_durable};
+use crate::turn::{Defined, has_durable, stores};
 use postrider_journal::Bound;
 use postrider_model::command::Publish;
 use postrider_model::{Command, Event, Now, PortIndex, Span, limits};
@@ -48,6 +48,8 @@ impl Parked {
 pub struct ParkedSlice {
     connection: ConnectionIndex,
     commands: usize,
+    /// Nothing may be stored: those that would, and may not wait, are refused.
+    settles: bool,
     /// What they stage.
     pub bound: Bound,
 }
@@ -135,6 +137,24 @@ impl Broker {
         self.look_at_parked(most, log).ok()
     }
 
+    /// What is parked can go on while nothing may be stored, nor will be for now: what would store and may not wait for it is refused.
+    pub fn settling_slice(&mut self, most: usize) -> Option<ParkedSlice> {
+        while let Some(index) = self.answerable.first().copied() {
+            let slice = self.settling_slice_of(index, most);
+            if slice.commands > 0 {
+                return Some(slice);
+            }
+            self.answerable.remove(&index);
+        }
+        None
+    }
+
+    /// Whether anything is parked that waits for the journal.
+    #[must_use]
+    pub fn parks_for_journal(&self) -> bool {
+        self.parking.waits_for(Store::Journal)
+    }
+
     /// Whether something of what is parked can go on, or will when this turn's successor has reserved the sequences for it.
     pub fn resumes_parked<L: Log>(&mut self, log: &L) -> bool {
         !matches!(self.look_at_parked(1, log), Err(Held::Waits))
@@ -159,7 +179,7 @@ impl Broker {
     /// What can go on of a connection, or how many sequences the first of it lacks.
     fn slice_of<L: Log>(&self, index: ConnectionIndex, most: usize, log: &L) -> Result<ParkedSlice, u64> {
         let connection = &self.connections[index.0];
-        let mut slice = ParkedSlice { connection: index, commands: 0, bound: acknowledgement_bound(0) };
+        let mut slice = ParkedSlice { connection: index, commands: 0, settles: false, bound: acknowledgement_bound(0) };
         let (mut live, mut bytes, mut sequences) = (0, 0, 0);
         let (mut defined, mut counted) = (Defined::default(), Defined::default());
         for parked in connection.parked.iter().take(most) {
@@ -182,6 +202,58 @@ impl Broker {
             slice.bound = slice.bound.and(self.command_bound(connection.port, &parked.command, &mut defined));
         }
         Ok(slice)
+    }
+
+    fn settling_slice_of(&self, index: ConnectionIndex, most: usize) -> ParkedSlice {
+        let connection = &self.connections[index.0];
+        let mut slice = ParkedSlice { connection: index, commands: 0, settles: true, bound: acknowledgement_bound(0) };
+        let (mut defined, mut counted, mut sequences) = (Defined::default(), Defined::default(), 0);
+        for parked in connection.parked.iter().take(most) {
+            sequences += self.sequences_for(connection.port, &parked.command, &mut counted);
+            let needed = self.command_bound(connection.port, &parked.command, &mut defined);
+            let waits = match &parked.command {
+                _ if parked.store == Store::Spool => true,
+                Command::Publish(publish) => needed != Bound::default() && self.may_wait(publish),
+                _ => false,
+            };
+            if waits || !self.has_sequences_for(sequences) {
+                break;
+            }
+            slice.commands += 1;
+            match &parked.command {
+                Command::Publish(publish) => defined.take_back(publish.connection, publish.destination),
+                command if stores(command) => {}
+                _ => slice.bound = slice.bound.and(needed),
+            }
+        }
+        slice
+    }
+
+    /// Whether a command of such a slice is refused.
+    fn is_refused_in(&self, slice: &ParkedSlice, port: PortIndex, command: &Command) -> bool {
+        slice.settles
+            && stores(command)
+            && self.command_bound(port, command, &mut Defined::default()) != Bound::default()
+    }
+
+    /// A command that would store, while reclaim makes room for it: it waits, and of its connection what depends on it does. A consumer
+    /// cannot, and is refused.
+    pub fn park_command<L: Log>(
+        &mut self,
+        port: PortIndex,
+        command: &Command,
+        arena: &[u8],
+        now: Now,
+        log: &mut L,
+        out: &mut Outbox,
+    ) {
+        let Some(handle) = command.waits_behind_sends() else {
+            return self.refuse_command(port, command, arena, now, log, out);
+        };
+        if let Some(index) = self.peek_connection(port, handle) {
+            self.answerable.insert(index);
+            self.park(port, (command, arena), Store::Journal, &mut Step { now, log, out });
+        }
     }
 
     /// Bytes that a parked command needs of the live limit, with what those before it have defined.
@@ -245,7 +317,11 @@ impl Broker {
             }
             let Some(Parked { command, arena, .. }) = parked.pop_front() else { break };
             self.parked_bytes -= command.parked_bytes();
-            self.handle(port, &command, &arena, now, log, out);
+            if self.is_refused_in(&slice, port, &command) {
+                self.refuse_command(port, &command, &arena, now, log, out);
+            } else {
+                self.handle(port, &command, &arena, now, log, out);
+            }
         }
         let step = &mut Step { now, log, out };
         if self.peek_connection(port, handle) != Some(index) {
@@ -256,6 +332,7 @@ impl Broker {
         connection.parked.append(&mut parked);
         if connection.parked.is_empty() {
             connection.is_parking = false;
+            self.answerable.remove(&index);
             connection.parked.shrink_to_fit();
             step.out.tell(port, Event::Unparked { connection: handle });
             return;
@@ -269,6 +346,7 @@ impl Broker {
 
     /// The connection has ended: what it had parked is not answered, and is to be dropped.
     pub(crate) fn take_parked<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) -> VecDeque<Parked> {
+        self.answerable.remove(&index);
         let ended = &mut self.connections[index.0];
         if let Some(place) = ended.place.take() {
             self.parking.leave(place);

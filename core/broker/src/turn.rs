@@ -47,7 +47,7 @@ impl<'a> Defined<'a> {
     }
 
     /// The send that was to create it is refused.
-    fn take_back(&mut self, connection: ConnectionHandle, number: u32) {
+    pub(crate) fn take_back(&mut self, connection: ConnectionHandle, number: u32) {
         if let Some(known) = self.find(connection, number) {
             known.created = false;
         }
@@ -68,7 +68,7 @@ pub(crate) fn has_durable(names: &[Destination]) -> bool {
 }
 
 /// Whether a command may be refused for want of room: it stores a message, or creates destinations.
-fn stores(command: &Command) -> bool {
+pub(crate) fn stores(command: &Command) -> bool {
     matches!(command, Command::Publish(_) | Command::OpenProducer(_) | Command::OpenConsumer(_))
 }
 

@@ -7,8 +7,8 @@ mod returns;
 mod shedding;
 
 use postrider_broker::{Broker, Outbox};
-use postrider_journal::{Journal, NotReady, Position, Spill, Spool, Storage, SyncFailed, soonest};
-use postrider_model::{CommandBatch, Now, PortIndex, limits};
+use postrider_journal::{Bound, Journal, NotReady, Position, Spill, Spool, Storage, SyncFailed, soonest};
+use postrider_model::{Command, CommandBatch, Now, PortIndex, limits};
 
 use crate::port::BrokerPort;
 pub use gathering::Company;
@@ -53,6 +53,20 @@ pub struct Turned {
 struct Rest {
     since: u64,
     appended: Position,
+}
+
+/// Commands of a batch for which the journal has no room, by their places, and what becomes of them.
+#[derive(Default)]
+struct Unstored {
+    places: Vec<usize>,
+    /// Reclaim makes room: they wait for it. Otherwise they are refused.
+    wait: bool,
+}
+
+impl From<Vec<usize>> for Unstored {
+    fn from(places: Vec<usize>) -> Unstored {
+        Unstored { places, wait: false }
+    }
 }
 
 /// What a turn said to the ports.
@@ -146,9 +160,10 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         self.open_outbox();
         self.waits_for_log = !self.broker.is_ready(now, &mut self.logs, &mut self.outbox);
         self.waits_for_room = false;
-        let resumed = !self.waits_for_log && !self.broker.has_fallen_behind(&self.logs) && self.resume_parked(now);
+        let resumed = !self.waits_for_log && self.resume_parked(now);
         let commands = if self.waits_for_log { 0 } else { self.handle_batches(now) };
         let left = self.broker.has_worked_enough();
+        self.waits_for_room |= self.holds_parked(now) && self.broker.parks_for_journal();
         let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
         self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
         self.shedding.note(self.broker.shed_deliveries(), now.nanos);
@@ -158,7 +173,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
         let Said { anything: said, filled } = self.close_outbox(appended);
         let walks = self.broker.walks_at_rest() || ((self.waits_for_log || self.waits_for_room) && self.broker.walks());
-        let more = more || left || filled || walks || self.can_resume_parked();
+        let more = more || left || filled || walks || self.can_resume_parked(now);
         self.sync(now);
         self.prove(now, appended);
         let busy = news.any() || commands > 0 || resumed || more || said;
@@ -245,12 +260,12 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
                 continue;
             };
             let index = PortIndex::at(port);
-            let Ok(refused) = self.begin(index, &batch, now) else {
+            let Ok(unstored) = self.begin(index, &batch, now) else {
                 self.statistics.postponed += 1;
                 self.postponed[port] = Some(batch);
                 continue;
             };
-            let handled = self.handle_batch(index, &batch, &refused, now);
+            let handled = self.handle_batch(index, &batch, &unstored, now);
             commands += handled;
             if handled < batch.commands.len() {
                 batch.commands.drain(..handled);
@@ -264,11 +279,12 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     }
 
     /// Handles a batch's commands, as far as their work is for one turn (R53): how many.
-    fn handle_batch(&mut self, port: PortIndex, batch: &CommandBatch, refused: &[usize], now: Now) -> usize {
+    fn handle_batch(&mut self, port: PortIndex, batch: &CommandBatch, unstored: &Unstored, now: Now) -> usize {
         for (place, command) in batch.commands.iter().enumerate() {
             let (logs, out) = (&mut self.logs, &mut self.outbox);
-            if !refused.is_empty() && refused.contains(&place) {
-                self.broker.refuse_command(port, command, &batch.arena, now, logs, out);
+            if !unstored.places.is_empty() && unstored.places.contains(&place) {
+                let told = if unstored.wait { Broker::park_command } else { Broker::refuse_command };
+                told(&mut self.broker, port, command, &batch.arena, now, logs, out);
             } else {
                 self.broker.handle(port, command, &batch.arena, now, logs, out);
             }
@@ -279,15 +295,22 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         batch.commands.len()
     }
 
-    /// Sends that had found the journal full go on, as far as there is room: one slice a turn, before newer ones can take it.
+    /// Sends that had found the journal full go on, as far as there is room: one slice a turn, before newer ones can take it. While
+    /// nothing may be stored they wait for reclaim; where that makes no room, those are answered that may not wait.
     fn resume_parked(&mut self, now: Now) -> bool {
         self.parked_wait = false;
+        if self.holds_parked(now) {
+            return false;
+        }
+        let settles = self.broker.has_fallen_behind(&self.logs);
         for _ in 0..PASSED_OVER {
             for most in [limits::BATCH_COMMANDS, 1] {
-                let Some(slice) = self.broker.parked_slice(most, &self.logs) else { return false };
-                let short = self.logs.journal.room_when_short();
-                let fits = short.is_none_or(|room| slice.bound.frame_bytes() <= room);
-                if fits && self.logs.journal.begin(slice.bound).is_ok() {
+                let slice = match settles {
+                    true => self.broker.settling_slice(most),
+                    false => self.broker.parked_slice(most, &self.logs),
+                };
+                let Some(slice) = slice else { return false };
+                if self.begin_slice(slice.bound, settles) {
                     self.broker.unpark(slice, now, &mut self.logs, &mut self.outbox);
                     return true;
                 }
@@ -300,18 +323,39 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         false
     }
 
+    fn begin_slice(&mut self, bound: Bound, settles: bool) -> bool {
+        let journal = &mut self.logs.journal;
+        if settles {
+            return journal.begin_beyond(bound).is_ok();
+        }
+        journal.room_when_short().is_none_or(|room| bound.frame_bytes() <= room) && journal.begin(bound).is_ok()
+    }
+
+    /// Whether what is parked waits for reclaim to make room.
+    fn holds_parked(&self, now: Now) -> bool {
+        self.broker.has_fallen_behind(&self.logs) && !self.is_hopeless(now)
+    }
+
+    /// Whether only acknowledgements can make room, or nothing for now.
+    fn is_hopeless(&self, now: Now) -> bool {
+        self.broker.is_overfull(&self.logs) || self.broker.stands_still(now, &self.logs)
+    }
+
     /// Whether the next turn could go on with parked sends. Where the journal was not ready for them, its news wake the thread.
-    fn can_resume_parked(&mut self) -> bool {
-        !self.parked_wait
-            && !self.waits_for_log
-            && !self.broker.has_fallen_behind(&self.logs)
-            && self.broker.resumes_parked(&self.logs)
+    fn can_resume_parked(&mut self, now: Now) -> bool {
+        if self.parked_wait || self.waits_for_log || self.holds_parked(now) {
+            return false;
+        }
+        match self.broker.has_fallen_behind(&self.logs) {
+            true => self.broker.settling_slice(1).is_some(),
+            false => self.broker.resumes_parked(&self.logs),
+        }
     }
 
     /// Takes room for a batch in the journal. Where its disk budget has none, and reclaim will make none, the sends that do not fit
     /// are refused, so that they do not hold up what their port brings besides, acknowledgements above all (R6, R24). Gives their
     /// places in the batch: none, as a rule. So it is while the medium gives no further segment.
-    fn begin(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Vec<usize>, NotReady> {
+    fn begin(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Unstored, NotReady> {
         if !self.broker.has_sequences(port, batch) {
             return Err(NotReady);
         }
@@ -321,36 +365,36 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         let (journal, broker) = (&mut self.logs.journal, &self.broker);
         if let Some(room) = journal.room_when_short() {
             let (bound, refused) = broker.bound_within(port, batch, room, 0);
-            return journal.begin(bound).map(|()| refused);
+            return journal.begin(bound).map(|()| refused.into());
         }
         let bound = broker.bound(port, batch);
         let begun = journal.begin(bound);
         if begun.is_ok() || journal.affords(bound) {
-            return begun.map(|()| Vec::new());
+            return begun.map(|()| Unstored::default());
         }
         if broker.walks() {
             self.waits_for_room = true;
             return Err(NotReady);
         }
         let (bound, refused) = broker.bound_within(port, batch, journal.regular_room(), 0);
-        journal.begin(bound).map(|()| refused)
+        journal.begin(bound).map(|()| refused.into())
     }
 
-    /// Takes room for a batch while nothing may be stored. What settles, looks or asks goes on. What stores waits while reclaim makes
-    /// room; where only acknowledgements can, or nothing for now, it is refused, or nobody could ever drain the log.
-    fn begin_settling(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Vec<usize>, NotReady> {
+    /// Takes room for a batch while nothing may be stored. What settles, looks or asks goes on. What stores is parked while reclaim
+    /// makes room; where only acknowledgements can, or nothing for now, it is refused, or nobody could ever drain the log.
+    fn begin_settling(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Unstored, NotReady> {
         let spare = self.broker.spare_for_creations(&self.logs);
-        let (bound, refused) = self.broker.bound_within(port, batch, 0, spare);
-        let hopeless = self.broker.is_overfull(&self.logs) || self.broker.stands_still(now, &self.logs);
-        if !refused.is_empty() && !hopeless {
+        let (bound, places) = self.broker.bound_within(port, batch, 0, spare);
+        let wait = !self.is_hopeless(now);
+        if wait && places.iter().any(|place| matches!(batch.commands.get(*place), Some(Command::OpenConsumer(_)))) {
             self.waits_for_room = true;
             return Err(NotReady);
         }
         if self.logs.journal.begin_beyond(bound).is_ok() {
-            return Ok(refused);
+            return Ok(Unstored { places, wait });
         }
-        let (bound, refused) = self.broker.bound_within(port, batch, 0, 0);
-        self.logs.journal.begin_beyond(bound).map(|()| refused)
+        let (bound, places) = self.broker.bound_within(port, batch, 0, 0);
+        self.logs.journal.begin_beyond(bound).map(|()| Unstored { places, wait })
     }
 
     /// Deliveries go at once, replies when everything appended before them is committed (R13). The deliveries of all ports go

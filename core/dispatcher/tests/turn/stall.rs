@@ -18,12 +18,17 @@ fn stalled() -> Node {
     node.turns(10);
     assert_eq!(std::mem::take(&mut node.got).len(), 1);
     for _ in 0..800 {
+        let before = std::mem::take(&mut node.got);
         let batch = node.sending(16_000, true, true);
         node.push(batch);
-        if node.got.is_empty() {
+        let newer = std::mem::replace(&mut node.got, before);
+        if newer.is_empty() {
             return node;
         }
-        node.acknowledge_all();
+        if !node.got.is_empty() {
+            node.acknowledge_all();
+        }
+        node.got = newer;
     }
     panic!("all {} are stored", node.stored);
 }
@@ -32,8 +37,17 @@ fn stalled() -> Node {
 #[test]
 fn acknowledgements_do_not_wait_with_sends_for_a_walk_that_stands_still() {
     let mut node = stalled();
+    let stored = node.stored;
+    let mut batch = node.sending(1_000, true, true);
+    batch.commands.push(node.acknowledgement());
+    node.hand_over(batch);
+    node.wait(SECOND / 10);
+    assert_eq!((node.stored, node.refused.len()), (stored + 1, 0), "the sends wait for the walk, nothing else does");
+    assert!(node.turn.broker().statistics().parked_bytes > 17_000);
     node.wait(2 * SECOND);
-    assert_eq!(node.refused.len(), 1, "it is answered");
+    assert_eq!(node.refused.len(), 2, "they are answered");
+    assert_eq!(node.turn.broker().statistics().parked_bytes, 0);
+    node.refused.pop();
     let text = &node.refused[0];
     assert!(text.contains("waits for the disk to read its oldest messages"), "{text}");
     let stored = node.stored;
