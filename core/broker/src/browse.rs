@@ -124,7 +124,7 @@ impl Broker {
         {
             place = queue.ready.after(place);
         }
-        for (sequence, number) in queue.returned.range((last.next(), MessageIndex(0))..) {
+        for (sequence, number) in queue.returned.from(last.next()) {
             if !page.add(*sequence, *number) {
                 break;
             }

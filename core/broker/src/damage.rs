@@ -84,7 +84,7 @@ impl Broker {
     /// Takes a message that waits out of its queue, if it does.
     fn leave_queue(&mut self, index: MessageIndex) -> bool {
         let message = self.message(index);
-        let (sequence, destination) = (message.sequence, message.destination);
+        let (sequence, destination, expiration) = (message.sequence, message.destination, message.expiration);
         let messages = &self.messages;
         let queue = self.destinations.get_mut(destination).queue();
         let place = queue.ready.search(|number| messages[number.0].sequence < sequence);
@@ -92,7 +92,7 @@ impl Broker {
             queue.ready.remove(place);
             return true;
         }
-        !planted("damaged-pins") && queue.returned.remove(&(sequence, index))
+        !planted("damaged-pins") && queue.leave_returned(sequence, index, expiration)
     }
 
     /// A message whose record is gone gets a home without bytes, for as long as somebody has it.

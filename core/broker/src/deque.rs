@@ -1,42 +1,46 @@
 //! A double-ended list in chunks: growing copies nothing, a peak does not stay, and taking from the middle moves one chunk at most.
 
+use crate::soonest::{NEVER, Soonest};
 use std::collections::VecDeque;
 
-const CHUNK: usize = 128;
+pub(super) const CHUNK: usize = 128;
 
 /// Chunks kept for later: what a consumer with the usual prefetch of 1,000 fills and empties.
 const SPARE_CHUNKS: usize = 8;
 
-struct Chunk<T> {
+pub(super) struct Chunk<T> {
     items: Vec<T>,
     start: usize,
+    /// No item expires before this, in milliseconds since 1970; exact when it was looked for last.
+    pub soonest: i64,
 }
 
 impl<T> Chunk<T> {
-    fn live(&self) -> &[T] {
+    pub fn live(&self) -> &[T] {
         &self.items[self.start..]
     }
 }
 
 /// The list. Only the single chunk of an empty list is empty.
 pub(crate) struct Deque<T> {
-    chunks: VecDeque<Chunk<T>>,
+    pub(super) chunks: VecDeque<Chunk<T>>,
     spare: Vec<Vec<T>>,
     length: usize,
     /// All chunks are full but for what was taken from the front: items are found by arithmetic.
     regular: bool,
+    pub(super) soonest: Soonest,
 }
 
 /// A place in a list, valid until the list changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Place {
-    chunk: usize,
+    pub(super) chunk: usize,
     item: usize,
 }
 
 impl<T> Default for Deque<T> {
     fn default() -> Deque<T> {
-        Deque { chunks: VecDeque::new(), spare: Vec::new(), length: 0, regular: true }
+        Deque { chunks: VecDeque::new(), spare: Vec::new(), length: 0, regular: true, soonest: Soonest::NONE }
     }
 }
 
@@ -53,16 +57,23 @@ impl<T: Copy> Deque<T> {
 
     /// Adds at the end.
     pub fn push_back(&mut self, item: T) {
+        self.push_back_until(item, NEVER);
+    }
+
+    /// Adds something at the end that expires at this time.
+    pub fn push_back_until(&mut self, item: T, expiration: i64) {
         self.length += 1;
+        self.soonest.add(expiration);
         if let Some(last) = self.chunks.back_mut()
             && last.items.len() < CHUNK
         {
             last.items.push(item);
+            last.soonest = last.soonest.min(expiration);
             return;
         }
         let mut items = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK));
         items.push(item);
-        self.chunks.push_back(Chunk { items, start: 0 });
+        self.chunks.push_back(Chunk { items, start: 0, soonest: expiration });
     }
 
     /// The first.
@@ -165,19 +176,6 @@ impl<T: Copy> Deque<T> {
         }
     }
 
-    /// Looks at up to `steps` items from the first that `before` does not hold for, takes out those for which `out` says so, and
-    /// returns the last that it looked at if there are more.
-    pub fn sweep(&mut self, before: impl Fn(T) -> bool, steps: usize, mut out: impl FnMut(T) -> bool) -> Option<T> {
-        let mut place = self.search(before);
-        let mut last = None;
-        for _ in 0..steps {
-            let item = self.at(place)?;
-            last = Some(item);
-            place = if out(item) { self.remove(place) } else { self.after(place) };
-        }
-        self.at(place).and(last)
-    }
-
     /// Takes the first `count` items out as a list of their own; whole chunks go without being copied.
     pub fn take_prefix(&mut self, count: usize) -> Deque<T> {
         let mut taken = Deque { regular: false, ..Deque::default() };
@@ -205,7 +203,7 @@ impl<T: Copy> Deque<T> {
         let rest = std::mem::take(self);
         all.length += rest.length;
         all.chunks.extend(rest.chunks.into_iter().filter(|chunk| !chunk.live().is_empty()));
-        (all.spare, all.regular) = (rest.spare, all.chunks.is_empty());
+        (all.spare, all.regular, all.soonest) = (rest.spare, all.chunks.is_empty(), rest.soonest);
         *self = all;
         taken
     }
@@ -216,7 +214,7 @@ impl<T: Copy> Deque<T> {
         whole + self.chunks.get(place.chunk).map_or(0, |chunk| place.item - chunk.start)
     }
 
-    fn start_of(&self, chunk: usize) -> Place {
+    pub(super) fn start_of(&self, chunk: usize) -> Place {
         Place { chunk, item: self.chunks.get(chunk).map_or(0, |chunk| chunk.start) }
     }
 
@@ -225,6 +223,7 @@ impl<T: Copy> Deque<T> {
         if self.chunks.len() == 1 {
             self.chunks[0].items.clear();
             self.chunks[0].start = 0;
+            self.chunks[0].soonest = NEVER;
             self.regular = true;
             return;
         }
@@ -319,30 +318,5 @@ mod tests {
             deque.push_back(7);
             assert_eq!((deque.back(), deque.len()), (Some(7), rest.len() + 1));
         }
-    }
-
-    #[test]
-    fn a_sweep_in_slices_sees_what_others_leave() {
-        let mut deque = Deque::default();
-        (0..1_000u32).for_each(|item| deque.push_back(item));
-        let mut seen = Vec::new();
-        let mut last = None;
-        loop {
-            last = deque.sweep(
-                |item| last.is_some_and(|last| item <= last),
-                100,
-                |item| {
-                    seen.push(item);
-                    item % 3 == 0
-                },
-            );
-            deque.pop_front();
-            if last.is_none() {
-                break;
-            }
-        }
-        assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));
-        assert_eq!(seen.last(), Some(&999));
-        assert!(deque.iter().all(|item| item % 3 != 0));
     }
 }

@@ -304,7 +304,7 @@ impl DestinationState {
         match &mut self.content {
             Content::Topic(topic) => topic.take_any(),
             Content::Queue(queue) => {
-                let returned = || queue.returned.pop_first().map(|(_, message)| message);
+                let returned = || queue.returned.take_any();
                 queue.ready.pop_front().or_else(returned)
             }
         }

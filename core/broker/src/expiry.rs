@@ -7,8 +7,9 @@ use crate::deque::Deque;
 use crate::destination::Content;
 use crate::dispatch::Budget;
 use crate::log::Log;
-use crate::messages::{DestinationIndex, MessageIndex};
+use crate::messages::{DestinationIndex, Message, MessageIndex};
 use crate::plant::planted;
+use crate::soonest::NEVER;
 use postrider_model::{Now, Sequence, limits};
 
 /// Where a sweep over all queues is.
@@ -43,7 +44,7 @@ impl Broker {
     ) -> bool {
         // A dead letter's own queue may be this one: the message leaves before its copy comes.
         self.destinations.get_mut(index).queue().take(message, was_returned, &self.messages);
-        let sequence = self.message(message).sequence;
+        let Message { sequence, expiration, .. } = *self.message(message);
         match self.give_up(message, Cause::Expired, step) {
             Ok(()) => return true,
             // What is behind it makes room perhaps, or is to go at once.
@@ -53,7 +54,7 @@ impl Broker {
             }
             Err(_) => {}
         }
-        self.destinations.get_mut(index).queue().give_back(sequence, message);
+        self.destinations.get_mut(index).queue().give_back(sequence, message, expiration);
         self.await_commit(index);
         self.await_bytes(index);
         false
@@ -98,32 +99,36 @@ impl Broker {
         if state.dying {
             return None;
         }
+        let now = now.unix_millis;
+        if !queue.may_expire(now) {
+            return None;
+        }
         let messages = &self.messages;
         let mut expired = Deque::default();
         let steps = budget.0.clamp(1, limits::HANDLE_STEPS);
-        let mut is_gone = |number: MessageIndex| {
-            budget.step();
-            let message = &messages[number.0];
-            let gone = message.expiration > 0 && message.expiration <= now.unix_millis;
-            if gone {
-                expired.push_back(InFlight { sequence: message.sequence, index: number });
-            }
-            gone
-        };
         let last = match sweep.list {
             List::Ready => {
+                if sweep.after == Sequence(0) {
+                    queue.ready.begin_sweep();
+                }
                 let is_seen = |number: MessageIndex| messages[number.0].sequence <= sweep.after;
-                let last = queue.ready.sweep(is_seen, steps, is_gone);
+                let (last, looked) = queue.ready.sweep(is_seen, (steps, now), |number| {
+                    let Message { sequence, expiration, .. } = messages[number.0];
+                    let stays = expiration <= 0 || expiration > now;
+                    if !stays {
+                        expired.push_back(InFlight { sequence, index: number });
+                    }
+                    stays.then_some(if expiration > 0 { expiration } else { NEVER })
+                });
+                budget.spend(looked);
                 last.map(|number| messages.get(number.0).map_or(sweep.after, |message| message.sequence))
             }
             List::Returned if planted("returned-never-expires") => None,
             List::Returned => {
-                let from = (sweep.after.next(), MessageIndex(0));
-                let page: Vec<(Sequence, MessageIndex)> = queue.returned.range(from..).take(steps).copied().collect();
-                for entry in page.iter().filter(|(_, number)| is_gone(*number)) {
-                    queue.returned.remove(entry);
-                }
-                page.get(steps - 1).map(|(sequence, _)| *sequence)
+                let page = std::iter::from_fn(|| queue.returned.take_expired(now)).take(steps);
+                page.for_each(|(sequence, index)| expired.push_back(InFlight { sequence, index }));
+                budget.spend(expired.len());
+                queue.returned.may_expire(now).then_some(sweep.after)
             }
         };
         while let Some(entry) = expired.pop_front() {

@@ -305,7 +305,7 @@ impl Broker {
     /// Puts a message at the end of its destination.
     pub(crate) fn enqueue(&mut self, index: MessageIndex) {
         let message = &self.messages[index.0];
-        let (destination, sequence, store) = (message.destination, message.sequence, message.store);
+        let Message { destination, sequence, store, expiration, .. } = *message;
         match &mut self.destinations.get_mut(destination).content {
             Content::Topic(topic) => topic.push(index),
             Content::Queue(queue) => {
@@ -315,7 +315,7 @@ impl Broker {
                     recovery.found(sequence, index);
                     return;
                 }
-                queue.ready.push_back(index);
+                queue.push(index, expiration);
                 if store == Store::Journal {
                     self.watch_allowance(destination);
                 }

@@ -3,8 +3,10 @@
 use crate::allowance::Allowance;
 use crate::deque::Deque;
 use crate::messages::{ConsumerIndex, Message, MessageIndex};
+use crate::returned::Returned;
 use crate::rotation::Rotation;
 use crate::slab::Slab;
+use crate::soonest::NEVER;
 use postrider_model::Sequence;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,13 +18,18 @@ pub(crate) struct Member {
     pub subscription: u32,
 }
 
+/// Until when a message is good that says so, in milliseconds since 1970.
+fn until(expiration: i64) -> i64 {
+    if expiration > 0 { expiration } else { NEVER }
+}
+
 /// A queue.
 #[derive(Default)]
 pub(crate) struct Queue {
     /// Messages that nobody has had, by sequence.
     pub ready: Deque<MessageIndex>,
     /// Messages that came back; they go out by sequence with the others.
-    pub returned: BTreeSet<(Sequence, MessageIndex)>,
+    pub returned: Returned,
     /// Messages that have come back, ever.
     pub returns: u64,
     /// All consumers that take.
@@ -62,9 +69,9 @@ impl Queue {
 
     /// Takes a message out that waits here.
     pub fn take(&mut self, number: MessageIndex, was_returned: bool, messages: &Slab<Message>) {
-        let sequence = messages[number.0].sequence;
+        let Message { sequence, expiration, .. } = messages[number.0];
         if was_returned {
-            self.returned.remove(&(sequence, number));
+            self.leave_returned(sequence, number, expiration);
         } else if self.ready.front() == Some(number) {
             self.ready.pop_front();
         } else {
@@ -75,10 +82,25 @@ impl Queue {
         }
     }
 
-    /// A message comes back.
-    pub fn give_back(&mut self, sequence: Sequence, number: MessageIndex) {
+    /// A message comes back, which expires at this time.
+    pub fn give_back(&mut self, sequence: Sequence, number: MessageIndex, expiration: i64) {
         self.returns += 1;
-        self.returned.insert((sequence, number));
+        self.returned.insert((sequence, number), until(expiration));
+    }
+
+    /// Takes a message out that came back; false: it did not.
+    pub fn leave_returned(&mut self, sequence: Sequence, number: MessageIndex, expiration: i64) -> bool {
+        self.returned.remove((sequence, number), until(expiration))
+    }
+
+    /// A message comes, newer than all others.
+    pub fn push(&mut self, number: MessageIndex, expiration: i64) {
+        self.ready.push_back_until(number, until(expiration));
+    }
+
+    /// Whether a message that waits here may have expired by now.
+    pub fn may_expire(&self, now: i64) -> bool {
+        self.ready.may_expire(now) || self.returned.may_expire(now)
     }
 
     /// Messages that wait here.

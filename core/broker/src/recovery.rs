@@ -327,6 +327,6 @@ impl Broker {
         if delivered && !planted("under-marked") {
             message.redeliveries = message.redeliveries.max(1);
         }
-        queue.ready.push_back(index);
+        queue.push(index, message.expiration);
     }
 }

@@ -105,12 +105,12 @@ impl Broker {
         let message = &mut self.messages[entry.index.0];
         message.flags &= !flag::IN_FLIGHT;
         message.redeliveries = message.redeliveries.saturating_add(u16::from(delivered));
-        let destination = message.destination;
+        let (destination, expiration) = (message.destination, message.expiration);
         let queue = self.destinations.get_mut(destination).queue();
         if planted("lost-return-order") {
-            queue.ready.push_back(entry.index);
+            queue.push(entry.index, expiration);
         } else {
-            queue.give_back(entry.sequence, entry.index);
+            queue.give_back(entry.sequence, entry.index, expiration);
         }
         self.schedule(destination);
     }

@@ -176,7 +176,8 @@ impl Broker {
                 continue;
             }
             place = consumer.in_flight.remove(place);
-            self.destinations.get_mut(index).queue().ready.push_back(entry.index);
+            let expiration = self.messages[entry.index.0].expiration;
+            self.destinations.get_mut(index).queue().push(entry.index, expiration);
         }
         self.wake(member.consumer);
     }

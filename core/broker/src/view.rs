@@ -52,7 +52,7 @@ impl Queue {
             view.ready = messages[number.0].sequence;
             place = self.ready.after(place);
         }
-        let mut returned = self.returned.range((view.returned.next(), MessageIndex(0))..).peekable();
+        let mut returned = self.returned.from(view.returned.next()).peekable();
         while let Some((sequence, _)) = returned.next_if(|(_, number)| is_own(*number)) {
             if !budget.step() {
                 return Found::Later;

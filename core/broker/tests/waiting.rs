@@ -187,6 +187,29 @@ pub fn a_sweep_finds_expired_messages_that_nobody_asks_for() {
     assert_eq!(world.got(0).len(), 2_000);
 }
 
+/// A turn's sweep takes 2,000 steps: thirty such turns would look at all.
+#[test]
+fn a_sweep_of_a_deep_queue_costs_what_expires() {
+    let config = Config { reservation: 1_000_000, expiry_sweep_millis: 1_000, ..Config::default() };
+    let mut world = World::with(config, 1 << 30);
+    world.connect(0, 1, "a");
+    let to = [queue("q")];
+    for number in 0..60_000 {
+        let expiration = if number == 59_000 { world.now.unix_millis + 10 } else { 0 };
+        let bytes = record(&to, b"x", false, number, expiration);
+        world.send_as(0, handle(1), &to, false, (&bytes, number), wanted(1));
+    }
+    world.settle();
+    world.now.unix_millis += 1_000;
+    world.now.nanos += 1_100_000_000;
+    let turns = (1..100).find(|_| {
+        world.go_on();
+        world.broker.statistics().expired == 1
+    });
+    assert!(turns.is_some_and(|turns| turns <= 3), "{turns:?} turns");
+    assert!(!world.go_on(), "and there is nothing more to look at");
+}
+
 #[test]
 pub fn a_sweep_finds_expired_messages_that_came_back() {
     let config = Config { reservation: 1_000_000, expiry_sweep_millis: 1_000, ..Config::default() };
