@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::worker::{Step, Workers};
-use postrider_journal::testing::cut_after;
+use postrider_journal::testing::{cut_after, with_links};
 use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Record, body_crc};
 
 const SEGMENT: u64 = 64 << 10;
@@ -204,4 +204,20 @@ fn a_torn_end() {
 #[test]
 fn all_of_it() {
     assert!(cut_everywhere(everything) > 30);
+}
+
+#[test]
+fn files_that_cannot_have_two_names() {
+    with_links(false);
+    assert!(cut_everywhere(swapped) > 20);
+    let directory = tempfile::tempdir().unwrap();
+    log(directory.path());
+    let held = [1, 2].map(|number| std::fs::read(directory.path().join(segment(number))).unwrap());
+    swapped(directory.path());
+    std::fs::write(directory.path().join(format!("given-up-{}", segment(1))), b"of somebody").unwrap();
+    started(directory.path(), Vec::new());
+    let kept = |name: String| std::fs::read(directory.path().join(format!("given-up-{name}"))).unwrap();
+    assert!(kept(segment(2)) == held[0] && kept(format!("{}-1", segment(1))) == held[1]);
+    assert_eq!(kept(segment(1)), b"of somebody");
+    with_links(true);
 }

@@ -20,8 +20,9 @@ use crate::position::SegmentNumber;
 use crate::size::size;
 use crate::storage::descriptors::OpenFiles;
 use crate::storage::files::{Files, Leaving, SpareFiles};
+use crate::storage::whole::{self, Patience};
 use crate::storage::worker::{Lane, Waker, Worker, Workers};
-use crate::storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Write, direct, mapped, whole};
+use crate::storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Write, direct, mapped};
 
 /// Requests a lane holds; more wait with the storage.
 const LANE: usize = 256;
@@ -53,6 +54,8 @@ pub struct FileStorage {
     open: OpenFiles,
     ahead: Option<(SegmentNumber, JoinHandle<io::Result<Opened>>)>,
     pool: Vec<ImageWriter>,
+    /// Of the start, with all that it reads.
+    patience: Arc<Patience>,
     _lock: DirectoryLock,
 }
 
@@ -120,6 +123,7 @@ impl FileStorage {
             open: OpenFiles::within_limit(),
             ahead: None,
             pool: Vec::new(),
+            patience: Arc::default(),
             _lock: lock,
         };
         Ok((storage, workers))
@@ -156,9 +160,9 @@ impl FileStorage {
         if self.ahead.as_ref().is_some_and(|(under_way, _)| *under_way == segment) {
             return;
         }
-        let (path, image) = (self.files.segment(segment), self.image(bytes));
+        let (path, image, patience) = (self.files.segment(segment), self.image(bytes), self.patience.clone());
         // Where there is no thread to be had, it is read when it is asked for.
-        let thread = std::thread::Builder::new().spawn(move || read_whole(&path, image?));
+        let thread = std::thread::Builder::new().spawn(move || read_whole(&path, image?, &patience));
         self.ahead = thread.ok().map(|thread| (segment, thread));
     }
 
@@ -345,7 +349,7 @@ impl Storage for FileStorage {
                 File::open(&path)?.take(4096).read_to_end(&mut header)?;
                 Ok(header)
             };
-            let (header, unreadable) = match whole::asked_again(first_block) {
+            let (header, unreadable) = match whole::asked_again(first_block, &self.patience) {
                 Ok(header) => (header, None),
                 Err(error) => (Vec::new(), Some(error.to_string())),
             };
@@ -362,7 +366,7 @@ impl Storage for FileStorage {
             other => {
                 self.ahead = other;
                 let image = self.image(bytes)?;
-                read_whole(&self.files.segment(segment), image)?
+                read_whole(&self.files.segment(segment), image, &self.patience)?
             }
         };
         let file = match self.files.medium {
@@ -418,7 +422,7 @@ impl Storage for FileStorage {
     }
 
     fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {
-        match whole::asked_again(|| std::fs::read(self.files.table(slot))) {
+        match whole::asked_again(|| std::fs::read(self.files.table(slot)), &self.patience) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             answer => answer.map(Some),
         }
@@ -446,9 +450,9 @@ impl Storage for FileStorage {
     }
 }
 
-fn read_whole(path: &Path, image: ImageWriter) -> io::Result<Opened> {
+fn read_whole(path: &Path, image: ImageWriter, patience: &Patience) -> io::Result<Opened> {
     let file = direct::open(path, false, false)?;
-    let loaded = whole::read(&file, image)?;
+    let loaded = whole::read(&file, image, patience)?;
     Ok((loaded, file))
 }
 

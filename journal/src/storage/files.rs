@@ -17,7 +17,7 @@ use crate::size::size;
 use crate::storage::{Prepare, direct, mapped};
 
 /// A small file until it has its name.
-const NEW_FILE: &str = "new-file";
+pub(crate) const NEW_FILE: &str = "new-file";
 
 /// Messages are for nobody else on the machine.
 pub(crate) const FILE_MODE: u32 = 0o600;
@@ -97,9 +97,8 @@ impl Files {
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let new = self.directory.join(NEW_FILE);
-        let options = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).clone();
         step()?;
-        let file = options.open(&new)?;
+        let file = self.small(&new)?;
         step()?;
         direct::write_all(&file, bytes, 0)?;
         step()?;
@@ -109,36 +108,9 @@ impl Files {
         self.sync_names()
     }
 
-    /// Gives a file a second name, which no other file has, and says which; the first one is to be replaced.
-    pub fn keep(&self, path: &Path, name: &str) -> io::Result<Option<String>> {
-        let mut other = name.to_owned();
-        for number in 1.. {
-            step()?;
-            match std::fs::hard_link(path, self.directory.join(&other)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                answer => return answer.and_then(|()| self.sync_names()).map(|()| Some(other)),
-            }
-            other = format!("{name}-{number}");
-        }
-        Ok(None)
-    }
-
-    /// Gives a file another name, which no other file has, and says which.
-    pub fn rename_aside(&self, path: &Path, name: &str) -> io::Result<Option<String>> {
-        let kept_as = self.keep(path, name)?;
-        if kept_as.is_some() {
-            step()?;
-            std::fs::remove_file(path)?;
-            self.sync_names()?;
-        }
-        Ok(kept_as)
-    }
-
-    /// A damaged segment leaves the log, and stays for who wants to look at it.
-    fn set_aside(&self, segment: SegmentNumber) -> io::Result<()> {
-        let name = format!("damaged-segment-{:016x}", segment.0);
-        self.rename_aside(&self.segment(segment), &name).map(|_| ())
+    /// A new file that is written by bytes.
+    pub fn small(&self, path: &Path) -> io::Result<File> {
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
@@ -147,7 +119,7 @@ impl Files {
         std::fs::read_dir(&self.directory)?.map(name).collect()
     }
 
-    fn sync_names(&self) -> io::Result<()> {
+    pub fn sync_names(&self) -> io::Result<()> {
         step()?;
         File::open(&self.directory)?.sync_all()
     }
@@ -346,12 +318,16 @@ fn decimal(name: &str, prefix: &str) -> Option<u64> {
 /// Between two operations on files a process may end.
 #[cfg(not(any(test, feature = "testing")))]
 #[inline(always)]
-const fn step() -> io::Result<()> {
+pub(crate) const fn step() -> io::Result<()> {
     Ok(())
 }
 
+/// Gives a file a second name.
+#[cfg(not(any(test, feature = "testing")))]
+pub(crate) use std::fs::hard_link as link;
+
 #[cfg(any(test, feature = "testing"))]
-use crate::testing::step;
+pub(crate) use crate::testing::{link, step};
 
 #[cfg(test)]
 #[path = "files_tests.rs"]

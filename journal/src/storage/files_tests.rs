@@ -107,3 +107,21 @@ fn a_file_on_which_the_medium_fails_is_not_tried_again() {
     assert_eq!(left(Errno::IO), (false, 0));
     assert_eq!(left(Errno::ACCESS), (true, 1));
 }
+
+#[test]
+fn a_damaged_segment_leaves_where_no_file_has_two_names() {
+    for links in [true, false] {
+        let mut place = Place::new();
+        place.prepare(0, BYTES);
+        let inode = place.inode(0);
+        let aside = place.directory.path().join(format!("damaged-segment-{:016x}", 0));
+        std::fs::write(&aside, b"another").unwrap();
+        crate::testing::with_links(links);
+        place.spares.give_back(&place.files, Leaving { segment: SegmentNumber(0), damaged: true }).unwrap();
+        crate::testing::with_links(true);
+        assert!(!place.files.segment(SegmentNumber(0)).exists());
+        assert_eq!(std::fs::read(&aside).unwrap(), b"another");
+        let kept = std::fs::metadata(aside.with_file_name(format!("damaged-segment-{:016x}-1", 0)));
+        assert_eq!(kept.unwrap().ino(), inode, "{links}");
+    }
+}

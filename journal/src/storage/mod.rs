@@ -4,6 +4,7 @@ mod descriptors;
 mod direct;
 pub mod file;
 pub(crate) mod files;
+mod kept;
 mod mapped;
 pub mod spill;
 mod whole;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::image::ImageWriter;
@@ -15,24 +16,55 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// How often it is asked for again: over five seconds all together.
 const TRIES: u32 = 9;
 
+/// How often what cannot be read is still asked for again: so much for all that a start reads, or many files that a medium does not give
+/// would take it hours. What it gives in the end makes it whole again.
+pub(crate) struct Patience {
+    /// Pauses made since the medium has given what it had not.
+    made: AtomicU32,
+    sleep: fn(Duration),
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience::sleeping(std::thread::sleep)
+    }
+}
+
+impl Patience {
+    pub fn sleeping(sleep: fn(Duration)) -> Patience {
+        Patience { made: AtomicU32::new(0), sleep }
+    }
+
+    /// Waits, a little longer each time. False: it is over.
+    fn waits(&self) -> bool {
+        let round = self.made.fetch_add(1, Ordering::Relaxed);
+        if round >= TRIES {
+            self.made.store(TRIES, Ordering::Relaxed);
+            return false;
+        }
+        (self.sleep)(FIRST_PAUSE * (1 << round));
+        true
+    }
+
+    fn is_rewarded(&self) {
+        self.made.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Fills `image` from a file, and names what the medium does not give after several tries.
-pub(super) fn read(file: &File, image: ImageWriter) -> io::Result<Loaded> {
-    read_by(&mut |bytes, offset| direct::read_some(file, bytes, offset), &mut std::thread::sleep, image)
+pub(super) fn read(file: &File, image: ImageWriter, patience: &Patience) -> io::Result<Loaded> {
+    read_by(&mut |bytes, offset| direct::read_some(file, bytes, offset), patience, image)
 }
 
 /// Asks for something small, again and again where the medium does not give it. What is not there, or not for us, is not asked for again.
-pub(super) fn asked_again<T>(ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    ask_patiently(ask, &mut std::thread::sleep)
-}
-
-fn ask_patiently<T>(mut ask: impl FnMut() -> io::Result<T>, sleep: &mut dyn FnMut(Duration)) -> io::Result<T> {
+pub(super) fn asked_again<T>(mut ask: impl FnMut() -> io::Result<T>, patience: &Patience) -> io::Result<T> {
     let mut answer = ask();
-    for round in 0..TRIES {
-        match &answer {
-            Err(error) if !stays(error.kind()) => sleep(FIRST_PAUSE * (1 << round)),
-            _ => return answer,
-        }
+    let fails = |answer: &io::Result<T>| answer.as_ref().is_err_and(|error| !stays(error.kind()));
+    while fails(&answer) && patience.waits() {
         answer = ask();
+        if !fails(&answer) {
+            patience.is_rewarded();
+        }
     }
     answer
 }
@@ -44,7 +76,7 @@ fn stays(error: io::ErrorKind) -> bool {
 
 type ReadSome<'a> = dyn FnMut(&mut [u8], u64) -> io::Result<usize> + 'a;
 
-fn read_by(read: &mut ReadSome<'_>, sleep: &mut dyn FnMut(Duration), mut image: ImageWriter) -> io::Result<Loaded> {
+fn read_by(read: &mut ReadSome<'_>, patience: &Patience, mut image: ImageWriter) -> io::Result<Loaded> {
     let mut missing = Vec::new();
     for start in (0..image.len()).step_by(CHUNK) {
         let end = image.len().min(start + CHUNK);
@@ -53,13 +85,12 @@ fn read_by(read: &mut ReadSome<'_>, sleep: &mut dyn FnMut(Duration), mut image: 
         }
     }
     let mut unreadable = ask_again(read, &mut image, &missing);
-    for round in 0..TRIES {
-        if unreadable.is_empty() {
-            break;
-        }
-        sleep(FIRST_PAUSE * (1 << round));
+    while !unreadable.is_empty() && patience.waits() {
         let missing: Vec<_> = unreadable.iter().map(|(start, end, _)| (*start, *end)).collect();
         unreadable = ask_again(read, &mut image, &missing);
+        if unreadable.len() < missing.len() {
+            patience.is_rewarded();
+        }
     }
     for (start, end, error) in &unreadable {
         if error.kind() == io::ErrorKind::UnexpectedEof {
@@ -103,9 +134,19 @@ mod tests {
 
     const BYTES: usize = 16 * BLOCK;
 
+    thread_local!(static WAITED: std::cell::Cell<Duration> = const { std::cell::Cell::new(Duration::ZERO) });
+
+    fn patience() -> Patience {
+        WAITED.set(Duration::ZERO);
+        Patience::sleeping(|pause| WAITED.set(WAITED.get() + pause))
+    }
+
     /// A medium whose byte at `n` is `n % 251`, and which fails while `fails` says so of a range.
-    fn loaded(mut fails: impl FnMut(u64, u64) -> Option<io::Error>) -> (io::Result<Loaded>, Duration) {
-        let mut waited = Duration::ZERO;
+    fn loaded(fails: impl FnMut(u64, u64) -> Option<io::Error>) -> (io::Result<Loaded>, Duration) {
+        (loaded_with(&patience(), fails), WAITED.get())
+    }
+
+    fn loaded_with(patience: &Patience, mut fails: impl FnMut(u64, u64) -> Option<io::Error>) -> io::Result<Loaded> {
         let mut read = |bytes: &mut [u8], offset: u64| {
             if let Some(error) = fails(offset, offset + bytes.len() as u64) {
                 return Err(error);
@@ -115,9 +156,7 @@ mod tests {
             (0..some).for_each(|index| bytes[index] = ((offset + index as u64) % 251) as u8);
             Ok(some)
         };
-        let image = ImageWriter::anonymous(BYTES).unwrap();
-        let loaded = read_by(&mut read, &mut |pause| waited += pause, image);
-        (loaded, waited)
+        read_by(&mut read, patience, ImageWriter::anonymous(BYTES).unwrap())
     }
 
     fn eio() -> Option<io::Error> {
@@ -143,15 +182,13 @@ mod tests {
     #[test]
     fn something_small_is_asked_for_again_unless_that_changes_nothing() {
         let asked = |failures: u32, kind: io::ErrorKind| {
-            let (mut tries, mut waited) = (0, Duration::ZERO);
-            let answer = ask_patiently(
-                || {
-                    tries += 1;
-                    if tries > failures { Ok(tries) } else { Err(kind.into()) }
-                },
-                &mut |pause| waited += pause,
-            );
-            (answer.map_err(|error| error.kind()), waited > Duration::from_secs(5))
+            let (mut tries, patience) = (0, patience());
+            let ask = || {
+                tries += 1;
+                if tries > failures { Ok(tries) } else { Err(kind.into()) }
+            };
+            let answer = asked_again(ask, &patience);
+            (answer.map_err(|error| error.kind()), WAITED.get() > Duration::from_secs(5))
         };
         assert_eq!(asked(0, io::ErrorKind::Other), (Ok(1), false));
         assert_eq!(asked(4, io::ErrorKind::Other), (Ok(5), false));
@@ -172,6 +209,31 @@ mod tests {
         for offset in (0..BYTES).step_by(100) {
             let lost = matches!(offset / BLOCK, 3 | 4 | 9);
             assert_eq!(byte(&loaded, offset), if lost { 0 } else { (offset % 251) as u8 });
+        }
+    }
+
+    #[test]
+    fn all_files_that_the_medium_does_not_give_have_one_patience() {
+        let patience = patience();
+        let lost = |patience: &Patience| loaded_with(patience, |_, _| eio()).unwrap().unreadable[0].len;
+        assert_eq!(lost(&patience), BYTES as u64);
+        let once = WAITED.get();
+        assert!(once > Duration::from_secs(5));
+        (0..100).for_each(|_| assert_eq!(lost(&patience), BYTES as u64));
+        assert!(asked_again(|| Err::<(), _>(io::ErrorKind::Other.into()), &patience).is_err());
+        assert_eq!(WAITED.get(), once, "only the first was waited for");
+    }
+
+    #[test]
+    fn a_medium_that_gives_everything_in_the_end_is_waited_for_each_time() {
+        let patience = patience();
+        for _ in 0..100 {
+            let mut tries = 0;
+            let fails = |_, _| {
+                tries += 1;
+                (tries < 60).then(eio).flatten()
+            };
+            assert!(loaded_with(&patience, fails).unwrap().unreadable.is_empty());
         }
     }
 
