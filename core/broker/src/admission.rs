@@ -2,11 +2,12 @@
 
 use crate::broker::{Broker, Step};
 use crate::config::WhenFull;
+use crate::connection::refused_producer;
 use crate::destination::Refusal;
 use crate::log::{Log, Store};
 use crate::outbox::Outbox;
 use postrider_model::command::Publish;
-use postrider_model::event::Failure;
+use postrider_model::event::{Failure, Refused};
 use postrider_model::{Command, Destination, Event, Now, PortIndex};
 
 /// Segments that are kept free for acknowledgements, commits and moves.
@@ -167,8 +168,8 @@ impl Broker {
     ) {
         let (connection, request, refused) = match command {
             Command::Publish(publish) => return self.refuse_send(port, publish, arena, now, log, out),
-            Command::OpenProducer(open) => (open.connection, open.request, None),
-            Command::OpenConsumer(open) => (open.connection, open.request, Some(open.consumer)),
+            Command::OpenProducer(open) => (open.connection, open.request, refused_producer(open)),
+            Command::OpenConsumer(open) => (open.connection, open.request, Refused::Consumer(open.consumer)),
             _ => return,
         };
         let step = &mut Step { now, log, out };
@@ -181,6 +182,7 @@ impl Broker {
         self.statistics.refused += 1;
         let correlation = request.wanted.then_some(request.command);
         let (failure, message) = (Failure::ResourceAllocation, self.no_creation(step).into());
+        let refused = Some(Box::new(refused));
         step.out.reply(port, Event::Failed { connection, correlation, failure, message, refused });
     }
 

@@ -14,7 +14,7 @@ use crate::parking::Parked;
 use crate::plant::planted;
 use crate::window::SendWindow;
 use postrider_model::command::{LastDelivered, OpenConnection, OpenProducer, Request};
-use postrider_model::event::Failure;
+use postrider_model::event::{Failure, Refused};
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, Handle, PortIndex, limits};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -124,6 +124,11 @@ const TEMPORARIES_AT_ONCE: usize = 250;
 
 /// What closing a consumer takes besides its places and messages, or a destination.
 const MEMBER_STEPS: usize = 8;
+
+/// A producer that does not come into being.
+pub(crate) fn refused_producer(open: &OpenProducer) -> Refused {
+    Refused::Producer { session: open.session, value: open.value, command: open.request.command }
+}
 
 impl Broker {
     /// The connection that the handle means; a late use of an old handle means none (R16).
@@ -353,8 +358,11 @@ impl Broker {
     pub(crate) fn open_producer<L: Log>(&mut self, port: PortIndex, open: &OpenProducer, step: &mut Step<'_, L>) {
         let Some(index) = self.connection(port, open.connection) else { return };
         for destination in open.destinations.iter().filter(|destination| !destination.kind.is_temporary()) {
-            if let Err(refusal) = self.resolve(destination, Named::ToSend, step) {
-                return self.refuse(port, open.connection, open.request, refusal, step);
+            if let Err((failure, message)) = self.resolve(destination, Named::ToSend, step) {
+                let correlation = open.request.wanted.then_some(open.request.command);
+                let refused = Some(Box::new(refused_producer(open)));
+                let failed = Event::Failed { connection: open.connection, correlation, failure, message, refused };
+                return step.out.reply(port, failed);
             }
         }
         let producers = &mut self.connections[index.0].producers;

@@ -13,7 +13,7 @@ use crate::pull::{Grant, Patience};
 use crate::queue::Member;
 use crate::rotation::{self, Seat};
 use postrider_model::command::OpenConsumer;
-use postrider_model::event::Failure;
+use postrider_model::event::{Failure, Refused};
 use postrider_model::{ConsumerHandle, Destination, Event, PortIndex, Sequence, limits};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -128,7 +128,7 @@ impl Broker {
             Ok(()) => self.reply_after_jobs(port, open.connection, open.request, before, step),
             Err((failure, message)) => {
                 let correlation = open.request.wanted.then_some(open.request.command);
-                let refused = Some(open.consumer);
+                let refused = Some(Box::new(Refused::Consumer(open.consumer)));
                 let failed = Event::Failed { connection: open.connection, correlation, failure, message, refused };
                 step.out.reply(port, failed);
             }

@@ -6,6 +6,7 @@ use crate::world::{Told, World, handle, queue, record, topic, wanted};
 use postrider_broker::{Config, WhenFull};
 use postrider_journal::{Pressure, body_crc};
 use postrider_model::command::{Acknowledge, AcknowledgeKind, LastDelivered, OpenProducer, Publish, Request};
+use postrider_model::event::Refused;
 use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event, Handle, PortIndex, Sequence, Span};
 
 const SEGMENT: u64 = 4 << 10;
@@ -375,9 +376,30 @@ fn a_consumer_that_cannot_be_opened_is_named_in_the_refusal() {
     world.heard(0);
     let open = world.open(4, 77, &[queue("new")], 10);
     refuse(&mut world, &Command::OpenConsumer(Box::new(open)), &[]);
-    let named =
-        |event: &Event| matches!(event, Event::Failed { refused: Some(consumer), .. } if *consumer == handle(77));
+    let named = |event: &Event| matches!(event, Event::Failed { refused: Some(member), .. } if **member == Refused::Consumer(handle(77)));
     assert!(world.events(0).iter().any(named));
+}
+
+/// So does it keep a producer.
+#[test]
+fn a_producer_that_cannot_be_opened_is_named_in_the_refusal() {
+    let named = |world: &mut World| {
+        let refused = Refused::Producer { session: 1, value: 2, command: 41 };
+        world
+            .events(0)
+            .iter()
+            .any(|event| matches!(event, Event::Failed { refused: Some(member), .. } if **member == refused))
+    };
+    let mut world = full(WhenFull::Refuse);
+    world.connect(0, 4, "d");
+    refuse(&mut world, &opening(4), &[]);
+    assert!(named(&mut world), "the log has no place for what it creates");
+    let mut world = World::with(Config { destinations: 16, ..Config::default() }, 1 << 30);
+    world.connect(0, 4, "d");
+    (0..16).for_each(|number| world.send(0, 4, &queue(&number.to_string()), "x", true));
+    world.run(0, opening(4));
+    world.settle();
+    assert!(named(&mut world), "there are as many destinations as there may be");
 }
 
 /// Creating destinations that many patterns fit is much work for a command: what was parked goes on no further than others do in a turn.

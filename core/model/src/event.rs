@@ -75,6 +75,22 @@ pub struct Fanout {
     pub destination: Span,
 }
 
+/// What was to come into being in a connection and did not: who keeps it until then is to forget it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// A consumer.
+    Consumer(ConsumerHandle),
+    /// A producer.
+    Producer {
+        /// Session number of its id.
+        session: i64,
+        /// Number within the session, of its id.
+        value: i64,
+        /// The client's number of the command that was to open it: another may have opened one with this id since.
+        command: i32,
+    },
+}
+
 /// One event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -102,8 +118,8 @@ pub enum Event {
         failure: Failure,
         /// What is wrong with what, and what to do.
         message: Box<str>,
-        /// A consumer that does not exist, because it was refused.
-        refused: Option<ConsumerHandle>,
+        /// A member of the connection that does not exist, because it was refused.
+        refused: Option<Box<Refused>>,
     },
     /// A message for one consumer.
     Dispatch(Dispatch),

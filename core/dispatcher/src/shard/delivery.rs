@@ -44,7 +44,15 @@ impl<Socket> Desk<Socket> {
             }
             Event::Failed { connection, correlation, failure, message, refused } => {
                 self.tell(*connection, now, |link, handles| {
-                    link.session.failed(*correlation, *failure, message, *refused, now, handles, &mut link.output)
+                    link.session.failed(
+                        *correlation,
+                        *failure,
+                        message,
+                        refused.as_deref(),
+                        now,
+                        handles,
+                        &mut link.output,
+                    )
                 });
                 self.watch(connection_of(*connection));
             }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use postrider_model::command::*;
-use postrider_model::event::Failure;
+use postrider_model::event::{Failure, Refused};
 use postrider_model::record::Tag;
 use postrider_model::{
     CommandBatch, ConnectionHandle, ConsumerHandle, Destination, DestinationKind, MessageView, Now, Sequence, pattern,
@@ -103,7 +103,8 @@ impl Port<'_, '_> {
         let correlation = request.wanted.then_some(request.command);
         let now = self.now;
         self.with(connection, |session, handles, output| {
-            session.failed(correlation, failure, "refused", refused, now, handles, output).unwrap();
+            let refused = refused.map(Refused::Consumer);
+            session.failed(correlation, failure, "refused", refused.as_ref(), now, handles, output).unwrap();
         });
     }
 }

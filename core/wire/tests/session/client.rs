@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use postrider_model::command::*;
-use postrider_model::event::Failure;
+use postrider_model::event::{Failure, Refused};
 use postrider_model::record::Tag;
 use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Destination, MessageView, Now, limits};
 use postrider_wire::openwire::schema::*;
@@ -153,9 +153,9 @@ impl Client {
         self.session.tick(self.now, &mut self.output)
     }
 
-    pub fn fail(&mut self, correlation: Option<i32>, failure: Failure, message: &str, refused: Option<ConsumerHandle>) {
+    pub fn fail(&mut self, correlation: Option<i32>, failure: Failure, message: &str, refused: Option<Refused>) {
         let (now, handles) = (self.now, &mut self.handles);
-        self.session.failed(correlation, failure, message, refused, now, handles, &mut self.output).unwrap();
+        self.session.failed(correlation, failure, message, refused.as_ref(), now, handles, &mut self.output).unwrap();
     }
 
     /// The commands since the last call.

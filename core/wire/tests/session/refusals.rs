@@ -1,7 +1,7 @@
 //! What a session does not put up with.
 
 use postrider_model::command::*;
-use postrider_model::event::Failure;
+use postrider_model::event::{Failure, Refused};
 use postrider_model::{Destination, DestinationKind, limits};
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::session::{Next, SessionError};
@@ -152,13 +152,45 @@ fn a_consumer_that_is_refused_can_be_tried_again() {
     let mut client = Client::opened();
     client.send(&consumer_info(7, "q"));
     let [Command::OpenConsumer(open)] = &client.commands()[..] else { panic!("it opens") };
-    client.fail(Some(3), Failure::InvalidSelector, "x", Some(open.consumer));
+    client.fail(Some(3), Failure::InvalidSelector, "x", Some(Refused::Consumer(open.consumer)));
     client.expect_exception("javax.jms.InvalidSelectorException", "x");
     assert_eq!(client.handles.connection_of(open.consumer), None);
     client.send(&acknowledgement(7, 2, None, 1, 1));
     assert!(client.commands().is_empty());
     client.send(&consumer_info(7, "q"));
     assert!(matches!(&client.commands()[..], [Command::OpenConsumer(again)] if again.consumer != open.consumer));
+}
+
+#[test]
+fn a_producer_that_is_refused_is_none_of_the_connections() {
+    let mut client = Client::opened();
+    let opened = |client: &mut Client| match &client.commands()[..] {
+        [Command::OpenProducer(open)] => open.producer,
+        other => panic!("it opens: {other:?}"),
+    };
+    client.send(&producer_info(7, 0).with(base_command::COMMAND_ID, 3));
+    let number = opened(&mut client);
+    let refused = |command| Refused::Producer { session: 1, value: 7, command };
+    client.fail(Some(3), Failure::ResourceAllocation, "x", Some(refused(3)));
+    client.expect_exception("javax.jms.ResourceAllocationException", "x");
+    client.send(&producer_info(7, 0).with(base_command::COMMAND_ID, 4));
+    assert_eq!(opened(&mut client), number, "its number is free");
+    client.fail(Some(3), Failure::ResourceAllocation, "x", Some(refused(3)));
+    client.expect_exception("javax.jms.ResourceAllocationException", "x");
+    client.send(&remove(&producer(1, 7), -2));
+    assert!(matches!(client.commands()[..], [Command::CloseProducer { .. }]), "the second one is not the first");
+}
+
+/// As many as a connection may have, again and again.
+#[test]
+fn refused_producers_do_not_add_up() {
+    let mut client = Client::opened();
+    for value in 100..70_000 {
+        client.send(&producer_info(value, 0).with(base_command::COMMAND_ID, 3));
+        assert!(matches!(client.commands()[..], [Command::OpenProducer(_)]), "{value}");
+        client.fail(None, Failure::ResourceAllocation, "x", Some(Refused::Producer { session: 1, value, command: 3 }));
+        client.expect_exception("javax.jms.ResourceAllocationException", "x");
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Answers and errors.
 
-use postrider_model::event::Failure;
+use postrider_model::event::{Failure, Refused};
 use postrider_model::{ConsumerHandle, Now};
 
 use super::Handles;
 use super::conversation::{Conversation, Opening, Phase};
 use super::error::SessionError;
 use super::liveness::Due;
+use super::tables::Place;
 use crate::openwire::hot::response::write_response;
 use crate::openwire::schema::{
     connection_control, connection_error, exception_response, keep_alive_info, shutdown_info,
@@ -61,13 +62,15 @@ impl Conversation {
         correlation: Option<i32>,
         failure: Failure,
         message: &str,
-        refused: Option<ConsumerHandle>,
+        refused: Option<&Refused>,
         now: Now,
         handles: &mut Handles,
         output: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
-        if let Some(consumer) = refused {
-            self.forget_consumer(consumer, handles);
+        match refused {
+            Some(Refused::Consumer(consumer)) => self.forget_consumer(*consumer, handles),
+            Some(Refused::Producer { session, value, command }) => self.forget_producer((*session, *value), *command),
+            None => {}
         }
         let refuses = |opening: Opening| !opening.is_accepted && correlation == Some(opening.request.command);
         if self.opening.is_some_and(refuses) {
@@ -82,6 +85,12 @@ impl Conversation {
         let Some(entry) = handles.remove(consumer) else { return };
         if let Some(tables) = &mut self.tables {
             tables.remove_consumer((entry.session, entry.value));
+        }
+    }
+
+    fn forget_producer(&mut self, place: Place, command: i32) {
+        if let Some(tables) = &mut self.tables {
+            tables.forget_producer(place, command);
         }
     }
 

@@ -49,7 +49,7 @@ impl Conversation {
             None => Vec::new(),
         };
         let window = info.int(producer_info::WINDOW_SIZE).max(0).unsigned_abs();
-        let producer = tables.add_producer(place, window > 0)?;
+        let producer = tables.add_producer(place, window > 0, request.command)?;
         context.command(Command::OpenProducer(Box::new(OpenProducer {
             connection: self.connection,
             request,

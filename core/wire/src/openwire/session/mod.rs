@@ -22,7 +22,7 @@ use std::rc::Rc;
 
 #[cfg(doc)]
 use postrider_model::Command;
-use postrider_model::event::Failure;
+use postrider_model::event::{Failure, Refused};
 use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Now, limits};
 
 use super::{EncodeError, FrameSplitter};
@@ -189,7 +189,7 @@ impl Session {
         self.conversation.opened(correlation, output)
     }
 
-    /// A request has failed, or, without a number, something that wanted no answer. `refused` is a consumer that does not exist
+    /// A request has failed, or, without a number, something that wanted no answer. `refused` is a member that does not exist
     /// after all.
     #[expect(clippy::too_many_arguments, reason = "the parts of the event, and the shard's own")]
     pub fn failed(
@@ -197,7 +197,7 @@ impl Session {
         correlation: Option<i32>,
         failure: Failure,
         message: &str,
-        refused: Option<ConsumerHandle>,
+        refused: Option<&Refused>,
         now: Now,
         handles: &mut Handles,
         output: &mut Vec<u8>,

@@ -52,7 +52,8 @@ pub(super) struct Tables {
     /// The connection's id.
     pub id: Rc<[u8]>,
     pub sessions: BTreeSet<i64>,
-    pub producers: BTreeMap<Place, Producer>,
+    /// With the number of the command that opened each.
+    pub producers: BTreeMap<Place, (Producer, i32)>,
     pub consumers: BTreeMap<Place, ConsumerHandle>,
     /// Producer numbers that were ever given out.
     numbers: u32,
@@ -95,7 +96,7 @@ impl Tables {
         self.generation.wrapping_add(1).max(1)
     }
 
-    pub fn add_producer(&mut self, place: Place, windowed: bool) -> Result<Producer, Refusal> {
+    pub fn add_producer(&mut self, place: Place, windowed: bool, command: i32) -> Result<Producer, Refusal> {
         if self.producers.len() >= MEMBERS {
             return Err(Refusal::too_many("producers", MEMBERS));
         }
@@ -104,16 +105,23 @@ impl Tables {
             self.numbers - 1
         });
         let producer = Producer { number, windowed };
-        self.producers.insert(place, producer);
+        self.producers.insert(place, (producer, command));
         self.forget_meanings();
         Ok(producer)
     }
 
     pub fn remove_producer(&mut self, place: Place) -> Option<Producer> {
-        let producer = self.producers.remove(&place)?;
+        let (producer, _) = self.producers.remove(&place)?;
         self.free_numbers.push(producer.number);
         self.forget_meanings();
         Some(producer)
+    }
+
+    /// The producer that this command was to open does not exist.
+    pub fn forget_producer(&mut self, place: Place, command: i32) {
+        if self.producers.get(&place).is_some_and(|(_, opened_by)| *opened_by == command) {
+            self.remove_producer(place);
+        }
     }
 
     pub fn add_consumer(&mut self, place: Place, consumer: ConsumerHandle) {
@@ -150,7 +158,7 @@ impl Tables {
     /// The producer of an id.
     pub fn producer(&self, name: ProducerName<'_>) -> Producer {
         let producer = self.producers.get(&(name.session, name.value)).filter(|_| *name.connection == *self.id);
-        producer.copied().unwrap_or(Producer::NONE)
+        producer.map_or(Producer::NONE, |(producer, _)| *producer)
     }
 
     /// The consumer of an id.
