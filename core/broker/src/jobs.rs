@@ -231,7 +231,13 @@ impl Broker {
                 }
             }
         }
-        goes_on || self.jobs.fruitless < self.jobs.list.len()
+        goes_on || self.has_jobs_to_do()
+    }
+
+    /// Whether there are jobs, and not all of them wait for something.
+    #[must_use]
+    pub fn has_jobs_to_do(&self) -> bool {
+        self.jobs.fruitless < self.jobs.list.len()
     }
 
     fn finish<L: Log>(&mut self, entry: Entry, step: &mut Step<'_, L>) {

@@ -104,6 +104,8 @@ pub struct BrokerTurn<S: Storage, P: Spill> {
     waits_for_room: bool,
     /// The journal has no place yet for what could go on of the parked sends.
     parked_wait: bool,
+    /// Commands that were taken are not done: a batch has some left, or they go on in slices.
+    goes_on: bool,
     unsynced_since: Option<u64>,
     rest: Rest,
     gathering: Gathering,
@@ -130,6 +132,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             waits_for_log: false,
             waits_for_room: false,
             parked_wait: false,
+            goes_on: false,
             unsynced_since: None,
             rest: Rest::default(),
             gathering: Gathering::default(),
@@ -165,6 +168,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         let left = self.broker.has_worked_enough();
         self.waits_for_room |= self.holds_parked(now) && self.broker.parks_for_journal();
         let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
+        self.goes_on = left || self.broker.has_jobs_to_do();
         self.broker.end_turn(now, &mut self.logs, &mut self.outbox);
         self.shedding.note(self.broker.shed_deliveries(), now.nanos);
         let appended = self.logs.journal.seal();
@@ -216,10 +220,10 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         self.statistics
     }
 
-    /// Whether everything appended is durable and everything said is with the ports: the process may end.
+    /// Whether what was taken is done, everything appended is durable and everything said is with the ports: the process may end.
     pub fn is_drained(&self) -> bool {
         let journal = &self.logs.journal;
-        journal.durable() == journal.appended() && self.returns.iter().all(Returns::is_empty)
+        !self.goes_on && journal.durable() == journal.appended() && self.returns.iter().all(Returns::is_empty)
     }
 
     /// Syncs what is unsynced, though nobody waits: the process is to end.

@@ -1,8 +1,8 @@
 //! A batch that is more than a turn's work.
 
 use crate::node::{CONNECTION, Node, SEGMENT};
-use postrider_model::command::{OpenProducer, Request};
-use postrider_model::{Command, CommandBatch, Destination, DestinationKind};
+use postrider_model::command::{OpenConsumer, OpenProducer, Request};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Handle};
 
 /// It creates 1,000 queues: what it says is handled in its order over some turns, and nothing twice (R53).
 #[test]
@@ -35,4 +35,40 @@ fn it_goes_on_in_the_next_turns() {
     node.turns(20);
     assert_eq!((node.stored, node.refused.len()), (100, 0));
     assert_eq!(node.turn.broker().statistics().destinations, 1_000);
+}
+
+/// What a batch has left, and what a command goes on with in slices, was taken: an end in order comes behind it.
+#[test]
+fn an_end_waits_for_the_rest_of_it() {
+    let mut node = Node::new(64 * SEGMENT);
+    let consume = |number: u32| {
+        let names = (0..500).map(|part| Destination::new(DestinationKind::Queue, format!("{part}").as_bytes()));
+        Command::OpenConsumer(Box::new(OpenConsumer {
+            connection: CONNECTION,
+            request: Request::default(),
+            consumer: Handle { slot: 100 + number, generation: 1 },
+            destinations: names.collect(),
+            prefetch: 1,
+            browser: false,
+            no_local: false,
+            exclusive: false,
+            priority: 0,
+            selector: None,
+            subscription: None,
+            identity: Box::default(),
+        }))
+    };
+    node.run(vec![consume(0)]);
+    node.turns(500);
+    assert!(node.turn.is_drained());
+    let before = node.turn.statistics().commands;
+    node.hand_over(CommandBatch { commands: (1..61).map(consume).collect(), ..CommandBatch::default() });
+    let mut turns = 0;
+    while node.turn.has_work() || !node.turn.is_drained() {
+        node.turns(1);
+        turns += 1;
+        assert!(turns < 1_000, "it comes to an end");
+    }
+    assert_eq!(node.turn.statistics().commands - before, 60, "after {turns} turns");
+    assert_eq!(node.turn.broker().statistics().consumers, 61);
 }
