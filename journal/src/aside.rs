@@ -123,8 +123,9 @@ impl<S: Storage> Journal<S> {
                 1
             }
             Err(error) => {
-                self.troubles.add(Trouble::NotKeptAside { file, error });
-                keeping.pause.failed();
+                if keeping.pause.failed(&error) {
+                    self.troubles.add(Trouble::NotKeptAside { file, error });
+                }
                 self.aside.waiting.push_front(keeping);
                 0
             }

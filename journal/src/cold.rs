@@ -76,6 +76,8 @@ pub(crate) struct Arrival {
     pub read: Read,
     /// Why it brought nothing.
     pub error: Option<io::Error>,
+    /// That is to be told.
+    pub is_told: bool,
     /// Whoever waits for bytes looks again: a window came, or one that was to serve several became smaller.
     pub look_again: bool,
 }
@@ -211,10 +213,10 @@ impl Cold {
         let image = match result {
             Ok(image) => image,
             Err(error) => {
-                pending.pause.failed();
+                let is_told = pending.pause.failed(&error);
                 let look_again = pending.narrow();
                 self.failed.push(pending);
-                return Some(Arrival { read, error: Some(error), look_again });
+                return Some(Arrival { read, error: Some(error), is_told, look_again });
             }
         };
         let window = Window { segment: read.segment, base: pending.base, image };
@@ -223,7 +225,7 @@ impl Cold {
         while self.bytes > self.limit && self.windows.len() > 1 {
             self.bytes -= self.windows.pop_front().map_or(0, |window| window.len());
         }
-        Some(Arrival { read, error: None, look_again: true })
+        Some(Arrival { read, error: None, is_told: false, look_again: true })
     }
 
     /// What could not be read is asked for again when its pause is over, unless nobody wants it any more. True: whoever waits for

@@ -292,7 +292,7 @@ impl<S: Storage> Journal<S> {
     }
 
     fn arrived(&mut self, ticket: u64, result: io::Result<Arc<Image>>) -> u32 {
-        let Some(Arrival { read, error, look_again }) = self.cold.arrived(ticket, result) else { return 0 };
+        let Some(Arrival { read, error, is_told, look_again }) = self.cold.arrived(ticket, result) else { return 0 };
         match error {
             None => {
                 self.statistics.windows += 1;
@@ -300,9 +300,11 @@ impl<S: Storage> Journal<S> {
             }
             Some(error) => {
                 self.statistics.read_failures += 1;
-                let file = self.storage.name(read.segment);
-                let (offset, len) = (read.offset, u64::from(read.len));
-                self.troubles.add(Trouble::Read { file, offset, len, error });
+                if is_told {
+                    let file = self.storage.name(read.segment);
+                    let (offset, len) = (read.offset, u64::from(read.len));
+                    self.troubles.add(Trouble::Read { file, offset, len, error });
+                }
             }
         }
         self.read();

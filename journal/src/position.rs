@@ -28,6 +28,14 @@ pub struct Home {
     pub len: u32,
 }
 
+impl SegmentNumber {
+    /// The name of its file.
+    #[must_use]
+    pub fn file_name(self) -> String {
+        format!("segment-{:016x}", self.0)
+    }
+}
+
 impl Position {
     /// The next multiple of `unit`, or this one.
     #[must_use]

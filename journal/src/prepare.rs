@@ -242,10 +242,11 @@ impl<S: Storage> Journal<S> {
             }
             Err(error) => {
                 self.statistics.preparation_failures += 1;
-                self.preparing.pause.get_or_insert_default().failed();
-                let (file, place) = (self.storage.name(header.number), self.storage.place());
-                let told = io::Error::new(error.kind(), error.to_string());
-                self.troubles.add(Trouble::Preparation { file, bytes: header.bytes, place, error: told });
+                if self.preparing.pause.get_or_insert_default().failed(&error) {
+                    let (file, place) = (self.storage.name(header.number), self.storage.place());
+                    let told = io::Error::new(error.kind(), error.to_string());
+                    self.troubles.add(Trouble::Preparation { file, bytes: header.bytes, place, error: told });
+                }
                 self.preparing.failed = Some(error);
                 // An oversize segment must not keep the others from theirs.
                 self.preparing.wanted = None;

@@ -345,9 +345,9 @@ impl<P: Spill> Spool<P> {
     }
 
     fn arrived(&mut self, ticket: u64, result: io::Result<Arc<Image>>) -> u32 {
-        let Some(Arrival { read, error, look_again }) = self.cold.arrived(ticket, result) else { return 0 };
-        if let Some(error) = error {
-            self.read_failures += 1;
+        let Some(Arrival { read, error, is_told, look_again }) = self.cold.arrived(ticket, result) else { return 0 };
+        self.read_failures += u64::from(error.is_some());
+        if let Some(error) = error.filter(|_| is_told) {
             let file = file_name(read.segment);
             self.troubles.add(Trouble::Read { file, offset: read.offset, len: u64::from(read.len), error });
         }
@@ -491,9 +491,10 @@ impl<P: Spill> Spool<P> {
             // Several that fail at a time are one try.
             Err(_) if self.refused => {}
             Err(error) => {
-                self.pause.failed();
                 self.refused = true;
-                self.troubles.add(Trouble::Spill { file: file_name(number), len: used, error });
+                if self.pause.failed(&error) {
+                    self.troubles.add(Trouble::Spill { file: file_name(number), len: used, error });
+                }
             }
         }
         if abandoned {

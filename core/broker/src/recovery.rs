@@ -13,7 +13,7 @@ use crate::publish::Arrival;
 use crate::records::{self, MetaError, Placement, kind};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use postrider_journal::{FIRST_IGNORABLE_KIND, Generation, Home, Position, Record};
+use postrider_journal::{FIRST_IGNORABLE_KIND, Generation, Home, Position, Record, SegmentNumber};
 use postrider_model::record::{RecordError, Tag};
 use postrider_model::{Destination, DestinationId, MessageView, Now, Sequence};
 use std::fmt;
@@ -31,6 +31,8 @@ pub enum RecoverError {
     UnknownKind {
         /// The record's kind.
         kind: u8,
+        /// The segment that holds it.
+        segment: SegmentNumber,
         /// Where it is.
         position: Position,
     },
@@ -38,6 +40,8 @@ pub enum RecoverError {
     UnknownBits {
         /// The record's kind.
         kind: u8,
+        /// The segment that holds it.
+        segment: SegmentNumber,
         /// Where it is.
         position: Position,
     },
@@ -45,6 +49,8 @@ pub enum RecoverError {
     Malformed {
         /// The record's kind.
         kind: u8,
+        /// The segment that holds it.
+        segment: SegmentNumber,
         /// Where it is.
         position: Position,
     },
@@ -53,24 +59,22 @@ pub enum RecoverError {
 impl fmt::Display for RecoverError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RecoverError::UnknownKind { kind, position } => {
-                write!(
-                    formatter,
-                    "record of kind {kind} at {position} is of another version: start the version that wrote it"
-                )
-            }
-            RecoverError::UnknownBits { kind, position } => {
-                write!(
-                    formatter,
-                    "record of kind {kind} at {position} says what only a newer version knows: start that version"
-                )
-            }
-            RecoverError::Malformed { kind, position } => {
-                write!(
-                    formatter,
-                    "record of kind {kind} at {position} makes no sense: it was written by a broken version"
-                )
-            }
+            RecoverError::UnknownKind { kind, segment, position } => write!(
+                formatter,
+                "{} has a record of kind {kind} at {position}, which only another version knows: start the version that wrote it",
+                segment.file_name()
+            ),
+            RecoverError::UnknownBits { kind, segment, position } => write!(
+                formatter,
+                "{} has a record of kind {kind} at {position} that says what only a newer version knows: start that version",
+                segment.file_name()
+            ),
+            RecoverError::Malformed { kind, segment, position } => write!(
+                formatter,
+                "{} has a record of kind {kind} at {position} that makes no sense, though all its checks hold: a version with a \
+                 defect wrote it; start one that is mended, or keep this directory and start on an empty one",
+                segment.file_name()
+            ),
         }
     }
 }
@@ -111,24 +115,24 @@ impl Broker {
     /// The record is one that this version cannot take.
     pub fn recover(&mut self, record: &Record<'_>, home: Home) -> Result<(), RecoverError> {
         self.recovery();
-        let (kind, position) = (record.kind, home.position);
+        let (kind, segment, position) = (record.kind, home.segment, home.position);
         if self.journal.is_taken(home.segment, home.ordinal) {
-            return Err(RecoverError::Malformed { kind, position });
+            return Err(RecoverError::Malformed { kind, segment, position });
         }
         self.journal.note(home.segment, home.ordinal, Generation::Young);
         if record.flags != 0 && kind < FIRST_IGNORABLE_KIND {
-            return Err(RecoverError::UnknownBits { kind, position });
+            return Err(RecoverError::UnknownBits { kind, segment, position });
         }
         let done = match kind {
             kind::MESSAGE => match self.recover_message(record, home) {
-                Err(MetaError::Newer) => return Err(RecoverError::UnknownBits { kind, position }),
+                Err(MetaError::Newer) => return Err(RecoverError::UnknownBits { kind, segment, position }),
                 outcome => outcome.ok(),
             },
             kind::ACKNOWLEDGE => self.recover_acknowledged(record.meta),
             kind::DESTINATION => match records::read_destination(record.meta) {
                 // This version stores nothing of them.
                 Some((_, destination)) if destination.kind.is_temporary() => {
-                    return Err(RecoverError::UnknownBits { kind, position });
+                    return Err(RecoverError::UnknownBits { kind, segment, position });
                 }
                 read => read.and_then(|named| self.recover_destination(named, ItemHome::new(home, record.meta.len()))),
             },
@@ -147,9 +151,9 @@ impl Broker {
                 Some(())
             }
             kind if kind >= FIRST_IGNORABLE_KIND => Some(()),
-            kind => return Err(RecoverError::UnknownKind { kind, position }),
+            kind => return Err(RecoverError::UnknownKind { kind, segment, position }),
         };
-        done.ok_or(RecoverError::Malformed { kind, position })
+        done.ok_or(RecoverError::Malformed { kind, segment, position })
     }
 
     fn recovery(&mut self) -> &mut Recovery {

@@ -89,26 +89,33 @@ fn many_sends_to_what_is_not_there_yet_fit_their_bound() {
 
 fn recovered(kind: u8, flags: u8, meta: &[u8]) -> Result<(), RecoverError> {
     let body = record(&[queue("q")], b"x", true, 1, 0);
-    let home = Home { position: Position(4_096), segment: SegmentNumber(0), ordinal: 0, len: body.len() as u32 };
+    let home = Home { position: Position(4_096), segment: SegmentNumber(31), ordinal: 0, len: body.len() as u32 };
     let body = if kind == 1 || kind == 9 { &body[..] } else { &[] };
     Broker::new(Config::default()).recover(&Record { kind, flags, sequence: 5, meta, body, body_crc: 0 }, home)
 }
 
 #[test]
 fn what_a_newer_version_wrote_is_refused_and_named() {
-    let position = Position(4_096);
+    let (segment, position) = (SegmentNumber(31), Position(4_096));
     let message = [0, 1, 7, 0, 0, 0, 0, 0, 0];
     assert_eq!(recovered(9, 0, &message), Ok(()));
-    assert_eq!(recovered(9, 1, &message), Err(RecoverError::UnknownBits { kind: 9, position }));
+    assert_eq!(recovered(9, 1, &message), Err(RecoverError::UnknownBits { kind: 9, segment, position }));
     let tagged = [4, 1, 7, 0, 0, 0, 0, 0, 0];
-    assert_eq!(recovered(9, 0, &tagged), Err(RecoverError::UnknownBits { kind: 9, position }));
+    assert_eq!(recovered(9, 0, &tagged), Err(RecoverError::UnknownBits { kind: 9, segment, position }));
     let rest = [0, 1, 7, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(recovered(9, 0, &rest), Err(RecoverError::Malformed { kind: 9, position }));
-    assert_eq!(recovered(4, 0, &[0; 5]), Err(RecoverError::Malformed { kind: 4, position }));
+    assert_eq!(recovered(9, 0, &rest), Err(RecoverError::Malformed { kind: 9, segment, position }));
+    assert_eq!(recovered(4, 0, &[0; 5]), Err(RecoverError::Malformed { kind: 4, segment, position }));
     for kind in [0, 1, 10, 17, 127] {
-        assert_eq!(recovered(kind, 0, &message), Err(RecoverError::UnknownKind { kind, position }));
+        assert_eq!(recovered(kind, 0, &message), Err(RecoverError::UnknownKind { kind, segment, position }));
     }
     assert_eq!(recovered(128, 1, &message), Ok(()), "ignorable");
-    let text = RecoverError::UnknownBits { kind: 9, position }.to_string();
-    assert!(text.contains("kind 9") && text.contains(&position.to_string()), "{text}");
+    for error in [
+        RecoverError::UnknownKind { kind: 9, segment, position },
+        RecoverError::UnknownBits { kind: 9, segment, position },
+        RecoverError::Malformed { kind: 9, segment, position },
+    ] {
+        let text = error.to_string();
+        assert!(text.starts_with("segment-000000000000001f has a record of kind 9 at 4096"), "{text}");
+        assert!(text.contains("start "), "no remedy: {text}");
+    }
 }

@@ -109,7 +109,7 @@ impl<S: Storage> Recovered<S> {
     fn unused(&self) -> Result<Vec<(SegmentNumber, Option<ImageWriter>)>, OpenError> {
         let behind = self.directory.found.iter().filter(|found| found.placeholder && found.data_start >= self.tail.end);
         let ready = |found: &Found| {
-            let bytes = give_up::ready(found).map_err(OpenError::io("held in memory"))?;
+            let bytes = give_up::ready(found).map_err(OpenError::io(format!("held in memory ({})", found.name)))?;
             Ok((found.number, Some(bytes)))
         };
         behind.map(ready).collect()

@@ -109,14 +109,14 @@ fn contradicts(found: &Found, what: &str) -> OpenError {
 /// The number in a segment's name, as it is written.
 fn number(name: &str) -> Option<SegmentNumber> {
     let number = u64::from_str_radix(name.strip_prefix("segment-")?, 16).ok()?;
-    (name == format!("segment-{number:016x}")).then_some(SegmentNumber(number))
+    Some(SegmentNumber(number)).filter(|number| name == number.file_name())
 }
 
 fn placeholder(number: SegmentNumber, table: &EpochTable, config: &Config) -> Found {
     let start = Position(number.0 * table.segment_bytes);
     let mut found = Found {
         number,
-        name: format!("segment-{:016x}", number.0),
+        name: number.file_name(),
         start,
         data_start: start + u64::from(table.block),
         bytes: table.segment_bytes,

@@ -91,7 +91,7 @@ impl<S: Storage> Journal<S> {
     /// The directory cannot be used.
     pub fn examine(mut storage: S, mut config: Config, visit: &mut Visit<'_>) -> Result<Recovered<S>, OpenError> {
         config.check();
-        let files = storage.segments().map_err(OpenError::io("listed"))?;
+        let files = storage.segments().map_err(OpenError::io(format!("listed ({})", storage.place())))?;
         let mut opened = open_table(&mut storage, &mut config, &files)?;
         let (mut directory, mut tail) = match read_ends(&mut storage, &config, &opened, &files) {
             Err(OpenError::OlderTable { .. }) if config.gives_up_table() && !opened.rebuilt => {
@@ -132,8 +132,11 @@ impl<S: Storage> Journal<S> {
                 let header = directory.at(segment.start).and_then(|found| found.header);
                 let lost = || OpenError::NoSegmentHeader(segment.number, self.storage.name(segment.number));
                 let header = header.ok_or_else(lost)?;
-                let mut writer =
-                    self.storage.adopt(segment.number, loaded).map_err(OpenError::io("opened to write"))?;
+                let name = self.storage.name(segment.number);
+                let mut writer = self
+                    .storage
+                    .adopt(segment.number, loaded)
+                    .map_err(OpenError::io(format!("written on ({name})")))?;
                 let at = size(first - segment.start);
                 writer.publish(at);
                 segment.image = Some(Arc::clone(writer.image()));
@@ -189,7 +192,7 @@ impl<S: Storage> Recovering<'_, S> {
             if found.placeholder {
                 visited.replaced.push((found.number, None));
             } else if has_holes || !unwritten.is_empty() {
-                let copy = give_up::copy(&writer).map_err(OpenError::io("copied"))?;
+                let copy = give_up::copy(&writer).map_err(OpenError::io(format!("copied ({})", found.name)))?;
                 visited.replaced.push((found.number, Some(copy)));
             }
             self.keep(found, writer, tail, self.report.damages > damages, &mut visited);
@@ -328,7 +331,8 @@ pub(crate) fn load<S: Storage>(
     ahead: Option<&Found>,
 ) -> Result<Contents, OpenError> {
     if found.placeholder {
-        let writer = give_up::image(found, table).map_err(OpenError::io("held in memory"))?;
+        let held = || OpenError::io(format!("held in memory ({})", found.name));
+        let writer = give_up::image(found, table).map_err(held())?;
         return Ok(Contents { writer, has_holes: false });
     }
     let ahead = ahead.filter(|next| !next.placeholder);

@@ -55,7 +55,7 @@ pub(crate) struct Leaving {
 
 impl Files {
     pub fn segment(&self, segment: SegmentNumber) -> PathBuf {
-        self.directory.join(format!("segment-{:016x}", segment.0))
+        self.directory.join(segment.file_name())
     }
 
     pub fn spilled(&self, segment: SegmentNumber) -> PathBuf {

@@ -150,7 +150,7 @@ pub trait Storage {
     }
     /// What a segment is called in reports.
     fn name(&self, segment: SegmentNumber) -> String {
-        format!("segment-{:016x}", segment.0)
+        segment.file_name()
     }
 
     // At the start only; these block.
