@@ -214,6 +214,31 @@ impl Broker {
         }
     }
 
+    /// Whether a topic tells of temporary destinations: then what is lost or not in memory need not be had, for what there is can be
+    /// told again.
+    pub(crate) fn is_told_again(&self, topic: DestinationIndex) -> bool {
+        told_by(&self.destinations.get(topic).destination).is_some() && !planted("advisory-lost")
+    }
+
+    /// A consumer of such a topic that stayed behind hears of all that there is, and goes on with what comes. It must not wait for
+    /// bytes: others of its connection do not, and would have what it allows before it has heard (R57).
+    pub(crate) fn tell_again<L: Log>(
+        &mut self,
+        topic: DestinationIndex,
+        member: Member,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) {
+        let kind = told_by(&self.destinations.get(topic).destination);
+        let (queues, topics) =
+            (kind == Some(DestinationKind::TemporaryQueue), kind == Some(DestinationKind::TemporaryTopic));
+        let replay = Replay { queues, topics, next: 0, end: self.destinations.next_serial() };
+        self.consumers[member.consumer.0].replay = Some(Box::new(replay));
+        self.replay(member.consumer, budget, step);
+        let end = self.destination(topic).topic().end();
+        self.stay_behind(topic, member, end, Take::Yes);
+    }
+
     /// Goes on telling a consumer of the temporary destinations that were there when it came, as far as it takes that: each is a
     /// record of its own only while it is on its way. True: it has heard of all.
     pub(crate) fn replay<L: Log>(&mut self, index: ConsumerIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {

@@ -142,6 +142,7 @@ impl Broker {
                 continue;
             };
             self.spooling.next = index.0 + 1;
+            let is_told_again = self.is_told_again(index);
             let topic = self.destinations.get_mut(index).topic();
             if !topic.is_behind() {
                 topic.lagging = false;
@@ -150,7 +151,7 @@ impl Broker {
             }
             let share = topic.held().div_ceil(SHARE).min(left);
             for _ in 0..share {
-                let Some((message, lost)) = self.destinations.get_mut(index).topic().shed() else { break };
+                let Some((message, lost)) = self.destinations.get_mut(index).topic().shed(is_told_again) else { break };
                 self.statistics.shed += lost;
                 self.settle(message, step);
             }

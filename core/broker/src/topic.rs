@@ -123,9 +123,13 @@ impl Topic {
         self.list.pop_front().map(|entry| entry.message)
     }
 
-    /// Takes the first message out though some want it: they lose it. Gives it, and how many these are.
-    pub fn shed(&mut self) -> Option<(MessageIndex, u64)> {
+    /// Takes the first message out though some want it: they lose it. Gives it, and how many these are. Those who walk may be
+    /// spared: they pass it by themselves, as soon as their port has room.
+    pub fn shed(&mut self, spares_walkers: bool) -> Option<(MessageIndex, u64)> {
         self.drop_gone();
+        if spares_walkers && !self.is_passed(self.first + 1, None) {
+            return None;
+        }
         let entry = self.list.pop_front()?;
         self.lost += entry.standing;
         let mut losers = u64::from(self.lost);
@@ -383,11 +387,21 @@ impl Broker {
         let mut cursor = consumer.subscriptions[member.subscription as usize].cursor;
         let topic = self.destinations.get_mut(index).topic();
         topic.stand(cursor, -1);
+        let has_lost = cursor < topic.first;
         cursor = cursor.max(topic.first);
+        let is_told_again = self.is_told_again(index);
+        if has_lost && is_told_again {
+            self.tell_again(index, member, budget, step);
+            return false;
+        }
         let lacking = loop {
             let topic = self.destinations.get_mut(index).topic();
             let group = topic.groups.get(usize::from(port.0));
-            let caught_up = group.is_none_or(|group| group.walkers.is_empty() || group.cursor <= cursor);
+            // Alone it leads its group, which waits for bytes.
+            let caught_up = group.is_none_or(|group| match group.walkers.is_empty() {
+                true => !is_told_again,
+                false => group.cursor <= cursor,
+            });
             let entry = topic.entry(cursor).filter(|_| !caught_up);
             let Some(entry) = entry else {
                 let ticket = topic.walk(port, member, cursor);
@@ -403,6 +417,10 @@ impl Broker {
             if !self.is_passed_over(entry, step) && self.is_for(member.consumer, publisher) {
                 match self.send(member.consumer, entry.message, step) {
                     Ok(()) => self.consumers[member.consumer.0].outstanding += 1,
+                    Err(_) if is_told_again => {
+                        self.tell_again(index, member, budget, step);
+                        return false;
+                    }
                     Err(Absent::Damaged) if self.set_aside(entry.message, step).is_ok() => {}
                     Err(Absent::Cold | Absent::Damaged) => break Take::NoBytes,
                 }

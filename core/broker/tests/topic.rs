@@ -1,13 +1,15 @@
 //! Topics, and temporary destinations with their advisories.
 
 use crate::log::TestLog;
-use crate::world::{Told, World, handle, queue, record, topic, wanted};
+use crate::world::{Got, Told, World, handle, queue, record, topic, wanted};
 use postrider_broker::Config;
+use postrider_journal::Pressure;
 use postrider_model::command::AcknowledgeKind::Standard;
 use postrider_model::command::{LastDelivered, Request};
 use postrider_model::event::Failure;
 use postrider_model::record::Tag;
 use postrider_model::{Command, Destination, DestinationKind, Event, MessageView};
+use std::collections::BTreeSet;
 
 fn temporary(name: &str) -> Destination {
     Destination::new(DestinationKind::TemporaryQueue, name.as_bytes())
@@ -243,6 +245,51 @@ pub fn a_watcher_whose_window_was_shut_hears_before_its_connections_others() {
     world.run(1, Command::Written { connection: handle(1), bytes });
     let consumers: Vec<u32> = world.got(1).iter().map(|got| got.consumer.slot).collect();
     assert_eq!(consumers, [4, 5]);
+}
+
+/// What tells of a temporary queue has left memory, or has gone for want of room, before the window opens: others of the connection
+/// do not wait for its bytes, so it is told again.
+fn what_a_watcher_missed_is_told_again(lost: bool) {
+    let mut world = World::over(Config::default(), TestLog::new(1 << 30, 64 << 10));
+    world.sockets_take = false;
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    world.consume(1, 1, 5, &queue("q"), 100);
+    let open = world.open(1, 4, &[topic("ActiveMQ.Advisory.TempQueue")], 1_000);
+    world.consume_as(1, open);
+    world.create_temporary(0, 1, &temporary("ID:a:0"));
+    let text = "x".repeat(10_000);
+    (0..27).for_each(|_| world.send(0, 1, &queue("q"), &text, true));
+    world.settle();
+    let bytes = world.got(1).iter().map(|got| got.record.len() as u32).sum();
+    (1..4).for_each(|number| world.create_temporary(0, 1, &temporary(&format!("ID:a:{number}"))));
+    match lost {
+        true => world.log.spool_limit = Some((0, Pressure::Full)),
+        false => {
+            world.log.spool_cold = [0].into();
+            (0..2).for_each(|_| world.send(0, 1, &queue("elsewhere"), &"x".repeat(60_000), false));
+        }
+    }
+    world.idle();
+    world.settle();
+    assert_eq!(world.broker.statistics().shed > 0, lost);
+    world.log.spool_limit = None;
+    world.run(1, Command::Written { connection: handle(1), bytes });
+    let got = world.got(1);
+    let (last, before) = got.split_last().unwrap();
+    assert_eq!(last.consumer.slot, 5);
+    let structure = |got: &Got| MessageView::parse(&got.record).unwrap().field(Tag::DataStructure).unwrap().to_vec();
+    let told: Vec<String> = before.iter().map(|got| String::from_utf8(structure(got)).unwrap()).collect();
+    assert_eq!(told, ["+ID:a:0", "+ID:a:1", "+ID:a:2", "+ID:a:3"]);
+    world.log.spool_cold = BTreeSet::new();
+    world.create_temporary(0, 1, &temporary("ID:a:4"));
+    world.run(1, Command::Written { connection: handle(1), bytes: u32::MAX });
+    assert!(told_of(&mut world, 1).contains(&"+ID:a:4".to_owned()), "what comes is told as before");
+}
+
+#[test]
+pub fn a_watcher_does_not_wait_for_bytes_nor_lose_what_was_shed() {
+    [false, true].into_iter().for_each(what_a_watcher_missed_is_told_again);
 }
 
 /// A client's own consumer of advisories, with its prefetch of 1,000, is answered when it has heard of all 2,500 temporary queues.
