@@ -3,7 +3,7 @@
 use crate::broker::{Broker, Step};
 use crate::config::WhenFull;
 use crate::connection::refused_producer;
-use crate::destination::Refusal;
+use crate::destination::{Refusal, is_advisory};
 use crate::log::{Log, Store};
 use crate::outbox::Outbox;
 use postrider_model::command::Publish;
@@ -45,6 +45,8 @@ pub(crate) enum Admission {
     Now,
     /// There is no room in this log: its sender waits.
     Later(Store),
+    /// The journal has no room for what a destination takes that it is the first to name: likewise.
+    OnceCreated,
 }
 
 impl Broker {
@@ -106,8 +108,7 @@ impl Broker {
         }
         let (known, live) = (self.destinations.name_bytes(), self.journal.live_bytes());
         let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, self.live_limit(step));
-        let names = self.destinations.len() as u64 * NAME_OVERHEAD + known + wanted;
-        let full = names > limit / 8 || live + wanted > limit;
+        let full = self.names_with(wanted) > limit / 8 || live + wanted > limit;
         let spare = named == Named::ToConsume && wanted <= self.spare_for_creations(step.log);
         if full && !spare {
             let text = format!(
@@ -120,6 +121,21 @@ impl Broker {
         }
         self.created_beyond = if full { self.created_beyond + wanted } else { 0 };
         Ok(())
+    }
+
+    /// Whether a destination cannot come into being before more is acknowledged, and then can: whoever may wait for room waits.
+    pub(crate) fn is_created_later<L: Log>(&self, destination: &Destination, step: &Step<'_, L>) -> bool {
+        if destination.kind.is_temporary() || is_advisory(destination) || self.destinations.find(destination).is_some()
+        {
+            return false;
+        }
+        let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, self.live_limit(step));
+        self.journal.live_bytes() + wanted > limit && self.names_with(wanted) <= limit / 8
+    }
+
+    /// Bytes that names would take with so many more.
+    fn names_with(&self, wanted: u64) -> u64 {
+        self.destinations.len() as u64 * NAME_OVERHEAD + self.destinations.name_bytes() + wanted
     }
 
     /// Bytes that names which consumers bring may take beyond what may live.
@@ -177,7 +193,7 @@ impl Broker {
             return;
         }
         if self.waits_behind_sends(port, command) {
-            return self.park(port, (command, arena), Store::Journal, step);
+            return self.park(port, (command, arena), (Store::Journal, false), step);
         }
         self.statistics.refused += 1;
         let correlation = request.wanted.then_some(request.command);
@@ -199,7 +215,7 @@ impl Broker {
         let step = &mut Step { now, log, out };
         let Some(connection) = self.connection(port, publish.connection) else { return };
         if self.may_wait(publish) && u64::from(publish.record.length) <= self.live_limit(step) {
-            return self.park(port, (&Command::Publish(*publish), arena), Store::Journal, step);
+            return self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, false), step);
         }
         if self.is_duplicate(connection, publish) {
             return self.answer_duplicate(port, connection, publish, step);

@@ -221,7 +221,9 @@ impl Broker {
                 self.unsendable(port, *connection, *consumer, (*sequence, cause.of(arena)), step.now);
             }
             Command::OpenConnection(open) => self.open_connection(port, open, step),
-            _ if self.waits_behind_sends(port, command) => self.park(port, (command, arena), Store::Journal, step),
+            _ if self.waits_behind_sends(port, command) => {
+                self.park(port, (command, arena), (Store::Journal, false), step)
+            }
             Command::CloseConnection { connection, request, last_delivered, clean } => {
                 self.close_connection(port, *connection, *request, (*last_delivered, *clean), step);
             }

@@ -28,17 +28,19 @@ pub(crate) struct Parked {
     arena: Box<[u8]>,
     /// The log that had no room.
     store: Store,
+    /// It is the first to name a destination, for which the journal had none.
+    creates: bool,
 }
 
 impl Parked {
-    fn new(command: &Command, arena: &[u8], store: Store) -> Parked {
+    fn new(command: &Command, arena: &[u8], (store, creates): (Store, bool)) -> Parked {
         match command {
             Command::Publish(publish) => {
                 let arena: Box<[u8]> = publish.record.of(arena).into();
                 let record = Span { offset: 0, length: publish.record.length };
-                Parked { command: Command::Publish(Publish { record, ..*publish }), arena, store }
+                Parked { command: Command::Publish(Publish { record, ..*publish }), arena, store, creates }
             }
-            other => Parked { command: other.clone(), arena: Box::default(), store },
+            other => Parked { command: other.clone(), arena: Box::default(), store, creates },
         }
     }
 }
@@ -106,12 +108,13 @@ impl Broker {
         }
     }
 
-    /// Keeps a command until there is room for it. The first tells the connection's shard.
+    /// Keeps a command until there is room for it in a log, for a message or for what it is the first to name. The first tells the
+    /// connection's shard.
     pub(crate) fn park<L: Log>(
         &mut self,
         port: PortIndex,
         (command, arena): (&Command, &[u8]),
-        store: Store,
+        lacking: (Store, bool),
         step: &mut Step<'_, L>,
     ) {
         let handle = command.waits_behind_sends();
@@ -121,7 +124,7 @@ impl Broker {
         }
         self.parked_bytes += command.parked_bytes();
         let connection = &mut self.connections[index.0];
-        connection.parked.push_back(Parked::new(command, arena, store));
+        connection.parked.push_back(Parked::new(command, arena, lacking));
         if !std::mem::replace(&mut connection.is_parking, true) {
             self.line_up(index, step.log);
             self.report_settled(index, step);
@@ -252,7 +255,7 @@ impl Broker {
         };
         if let Some(index) = self.peek_connection(port, handle) {
             self.answerable.insert(index);
-            self.park(port, (command, arena), Store::Journal, &mut Step { now, log, out });
+            self.park(port, (command, arena), (Store::Journal, false), &mut Step { now, log, out });
         }
     }
 
@@ -260,10 +263,10 @@ impl Broker {
     fn live_bytes_of<'a>(&'a self, port: PortIndex, parked: &Parked, defined: &mut Defined<'a>) -> u64 {
         match &parked.command {
             Command::Publish(publish)
-                if publish.persistent
-                    && parked.store == Store::Journal
-                    && self.has_durable_place(port, publish, defined) =>
+                if parked.store == Store::Journal
+                    && (parked.creates || (publish.persistent && self.has_durable_place(port, publish, defined))) =>
             {
+                // A record is longer than what its destination takes.
                 u64::from(publish.record.length)
             }
             _ => 0,

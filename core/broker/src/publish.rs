@@ -38,12 +38,19 @@ impl Broker {
         let record = publish.record.of(arena);
         let mut parts = std::mem::take(&mut self.parts);
         parts.clear();
-        let outcome = self
-            .find_parts(connection, publish.destination, &mut parts, step)
-            .and_then(|()| self.publish_to(connection, publish, record, &mut parts, step));
+        let outcome = match self.find_parts(connection, publish, &mut parts, step) {
+            Ok(Admission::Now) => self.publish_to(connection, publish, record, &mut parts, step),
+            otherwise => otherwise,
+        };
         self.parts = parts;
-        if let Ok(Admission::Later(store)) = outcome {
-            return self.park(port, (&Command::Publish(*publish), arena), store, step);
+        match outcome {
+            Ok(Admission::Later(store)) => {
+                return self.park(port, (&Command::Publish(*publish), arena), (store, false), step);
+            }
+            Ok(Admission::OnceCreated) => {
+                return self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, true), step);
+            }
+            _ => {}
         }
         self.connections[connection.0].settled += publish.parked_bytes();
         match outcome {
@@ -84,7 +91,7 @@ impl Broker {
         let length = publish.record.length;
         let stored = publish.persistent && self.will_have_durable_place(connection, publish);
         if !stored || self.may_wait(publish) || u64::from(length) <= room {
-            return self.park(port, (&Command::Publish(*publish), arena), Store::Journal, step);
+            return self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, false), step);
         }
         if self.is_duplicate(connection, publish) {
             return self.answer_duplicate(port, connection, publish, step);
@@ -132,10 +139,11 @@ impl Broker {
     fn find_parts<L: Log>(
         &mut self,
         connection: ConnectionIndex,
-        number: u32,
+        publish: &Publish,
         parts: &mut Vec<DestinationIndex>,
         step: &mut Step<'_, L>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Admission, Refusal> {
+        let number = publish.destination;
         let definitions = &self.connections[connection.0].definitions;
         let Some(definition) = definitions.get(number as usize).and_then(Option::as_ref) else {
             return Err((Failure::InvalidDestination, format!("destination number {number} is not defined").into()));
@@ -143,11 +151,14 @@ impl Broker {
         let valid = definition.parts.iter().all(|part| self.destinations.is_valid(*part));
         if valid && definition.parts.len() == definition.names.len() {
             parts.extend(definition.parts.iter().map(|part| part.index));
-            return Ok(());
+            return Ok(Admission::Now);
         }
         let names = definition.names.clone();
         let mut found = Vec::new();
         for name in &names {
+            if self.may_wait(publish) && self.is_created_later(name, step) && !planted("creation-drops-async") {
+                return Ok(Admission::OnceCreated);
+            }
             let index = self.resolve(name, Named::ToSend, step)?;
             found.push(self.destinations.reference(index));
             parts.push(index);
@@ -155,7 +166,7 @@ impl Broker {
         if let Some(definition) = &mut self.connections[connection.0].definitions[number as usize] {
             definition.parts = found;
         }
-        Ok(())
+        Ok(Admission::Now)
     }
 
     fn publish_to<L: Log>(

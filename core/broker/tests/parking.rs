@@ -50,6 +50,27 @@ pub fn drained(world: &mut World) -> Vec<String> {
     }
 }
 
+/// The journal has no room for the name of a new queue: who wants no answer waits for it, however the message is to be kept.
+#[test]
+pub fn a_send_to_a_new_queue_waits_for_room_as_others_do() {
+    for persistent in [true, false] {
+        let mut world = full(WhenFull::Refuse);
+        world.connect(0, 3, "c");
+        let new = queue(&"n".repeat(1_500));
+        let bytes = record(std::slice::from_ref(&new), b"z", persistent, 0, 0);
+        world.send_as(0, handle(3), std::slice::from_ref(&new), persistent, (&bytes, 0), Request::default());
+        world.settle();
+        let told = world.events(0);
+        let parked = |event: &Event| matches!(event, Event::Parked { connection, .. } if *connection == handle(3));
+        assert!(told.iter().any(parked) && told.iter().all(|event| !matches!(event, Event::Failed { .. })), "{told:?}");
+        drained(&mut world);
+        world.consume(1, 9, 6, &new, 1);
+        world.settle();
+        assert_eq!(world.texts(1), ["z"], "persistent {persistent}");
+        assert!(world.events(0).contains(&Event::Unparked { connection: handle(3) }));
+    }
+}
+
 #[test]
 pub fn what_makes_room_passes_parked_sends_and_what_depends_on_them_waits() {
     let mut world = full(WhenFull::Refuse);

@@ -25,6 +25,8 @@ fn is_seen() -> Option<&'static str> {
         ("window", queue::the_send_window_and_the_ring_hold_dispatch_until_they_open),
         ("spool", topic::a_slow_subscriber_holds_its_segments),
         ("advisories", topic::an_advisory_stands_before_the_answer_and_before_what_it_allows),
+        ("told again", topic::a_watcher_does_not_wait_for_bytes_nor_lose_what_was_shed),
+        ("creations", parking::a_send_to_a_new_queue_waits_for_room_as_others_do),
         ("views", members::what_consumers_do_not_want_does_not_stop_them),
         ("slices", slices::very_many_temporary_destinations_go_in_slices_and_all_are_told_of),
         ("answers", waiting::an_answer_waits_for_its_own_jobs_only),
