@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -17,18 +18,29 @@ use crate::world::{self, Summary};
 
 const THREADS: usize = 2;
 
-/// Real time after which a seed hangs.
+/// Time of its thread after which a seed hangs, however busy the machine is with others.
 const HANGS_AFTER: Duration = Duration::from_secs(120);
+
+/// What the kernel counts a thread's time in.
+const TICK: Duration = Duration::from_millis(10);
 
 thread_local!(static SEED: Cell<Option<u64>> = const { Cell::new(None) });
 
 struct Board {
     next: u64,
     end: u64,
-    running: BTreeMap<u64, Instant>,
+    running: BTreeMap<u64, Running>,
     failure: Option<(u64, String)>,
     total: Summary,
     done: u64,
+}
+
+/// A seed that is being run.
+struct Running {
+    /// Of its thread, below `/proc`.
+    stat: PathBuf,
+    /// The thread's time when the seed began.
+    since: Duration,
 }
 
 type Shared = Arc<(Mutex<Board>, Condvar)>;
@@ -72,7 +84,8 @@ pub fn run(seeds: Range<u64>, plant: Option<&str>, theme: Option<Theme>, verbose
 fn work(shared: &Shared, theme: Option<Theme>, verbose: bool) {
     let (board, changed) = &**shared;
     loop {
-        let Some(seed) = board.lock().expect("the board").take() else { break };
+        let running = Running::here();
+        let Some(seed) = board.lock().expect("the board").take(running) else { break };
         SEED.set(Some(seed));
         let summary = world::run(seed, theme, verbose);
         let mut board = board.lock().expect("the board");
@@ -89,7 +102,7 @@ fn wait(shared: &Shared) -> (Option<(u64, String)>, Summary, u64) {
     let (board, changed) = &**shared;
     let mut board = board.lock().expect("the board");
     loop {
-        let hanging = board.running.iter().find(|(_, since)| since.elapsed() > HANGS_AFTER).map(|(seed, _)| *seed);
+        let hanging = board.running.iter().find(|(_, running)| running.elapsed() > HANGS_AFTER).map(|(seed, _)| *seed);
         if let Some(seed) = hanging {
             board.running.remove(&seed);
             board.fail(seed, "a step does not come to an end".into());
@@ -103,14 +116,37 @@ fn wait(shared: &Shared) -> (Option<(u64, String)>, Summary, u64) {
     }
 }
 
+impl Running {
+    /// A seed that begins on this thread.
+    fn here() -> Running {
+        let thread = std::fs::read_link("/proc/thread-self").expect("a thread knows its number");
+        let stat = Path::new("/proc").join(thread).join("stat");
+        Running { since: time_of(&stat), stat }
+    }
+
+    /// How long its thread has worked at it.
+    fn elapsed(&self) -> Duration {
+        time_of(&self.stat).saturating_sub(self.since)
+    }
+}
+
+/// What a thread has used of the processor, in user and in system mode: the 14th and the 15th field.
+fn time_of(stat: &Path) -> Duration {
+    let text = std::fs::read_to_string(stat).unwrap_or_default();
+    // The name of the program, the second field, may have any characters.
+    let behind_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = behind_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok());
+    TICK * ticks.sum()
+}
+
 impl Board {
-    fn take(&mut self) -> Option<u64> {
+    fn take(&mut self, running: Running) -> Option<u64> {
         if self.next == self.end || self.failure.is_some() {
             return None;
         }
         let seed = self.next;
         self.next += 1;
-        self.running.insert(seed, Instant::now());
+        self.running.insert(seed, running);
         Some(seed)
     }
 
@@ -135,4 +171,20 @@ fn stop_in_panics(shared: Shared) {
             thread::park();
         }
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_sleeps_does_not_hang_and_one_that_works_may() {
+        let running = Running::here();
+        thread::sleep(Duration::from_millis(100));
+        assert!(running.elapsed() < Duration::from_millis(50));
+        let begin = Instant::now();
+        while running.elapsed() < Duration::from_millis(50) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "its time does not pass");
+        }
+    }
 }

@@ -53,17 +53,19 @@ enum Operation {
 }
 
 impl SpoolPlan {
-    /// Memory is large but for one life in a thousand: clients that take their leave behind parked sends hold what they were sent,
-    /// and with two limits at a time they may all wait so for one another.
+    /// Memory is small where the disk is, mostly.
     pub fn draw(random: &mut Random, scarce: bool) -> SpoolPlan {
         let keys = random.next();
-        let small = scarce && random.one_in(1_000);
-        let memory = if small { SEGMENT * random.within(0..4) } else { 512 << 20 };
+        let small = scarce && random.percent(80);
+        let (memory, disk) = match small {
+            true => (SEGMENT * random.within(0..4), SEGMENT * random.within(0..16)),
+            false => (512 << 20, 1 << 30),
+        };
         SpoolPlan {
             config: SpoolConfig {
                 segment_bytes: SEGMENT,
                 memory_bytes: memory,
-                disk_bytes: 1 << 30,
+                disk_bytes: disk,
                 cold_bytes: SEGMENT * random.within(1..6),
                 read_ahead: 4096 * random.within(1..9) as u32,
                 keys,

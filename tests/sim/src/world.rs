@@ -19,6 +19,9 @@ const SPARE_SEGMENTS: u64 = 8;
 /// Nanoseconds after which a read or a preparation that has failed is tried again, at the longest.
 const LONGEST_PAUSE: u64 = 5 * SECOND;
 
+/// Tenths of a second that a small disk takes to be at rest before the system notices which lines are dead.
+const DEAD_LINES_NOTICED: u32 = 300;
+
 /// Messages of one turn that may be marked because the power goes before their queue's allowance is drawn in.
 const MARKS_OF_A_TURN: u64 = 32;
 
@@ -431,8 +434,12 @@ impl World {
 
     fn run_until_quiet(&mut self, what: &str) {
         let mut quiet = 0;
-        for _ in 0..600 {
+        for round in 0..600 {
             let before = self.ledger.counts;
+            if round == DEAD_LINES_NOTICED && self.plan.scarce {
+                // What their clients had holds the room that others wait for.
+                self.network.bury_the_dead();
+            }
             self.run_for(100 * MILLI);
             let same = before == self.ledger.counts && self.network.bytes_under_way() == 0;
             quiet = if same && self.clients.iter().all(Client::is_idle) { quiet + 1 } else { 0 };

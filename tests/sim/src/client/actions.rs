@@ -52,6 +52,9 @@ impl Client {
         if self.plan.drain && self.consumers.is_empty() {
             self.open_everything(around);
         }
+        if around.scarce {
+            self.open_temporaries(around);
+        }
         self.release_held(around);
         for _ in 0..8 {
             self.consume(around);
@@ -74,6 +77,16 @@ impl Client {
             let prefetch = *self.random.pick(&[0, 1, 10, 1_000]);
             let mode = *self.random.pick(&[Mode::Auto, Mode::Client, Mode::Individual]);
             self.add_consumer(session, place, mode, prefetch, around);
+        }
+    }
+
+    /// A consumer for each temporary queue of its own that has none: what nobody takes fills a small spool.
+    fn open_temporaries(&mut self, around: &mut Surroundings<'_>) {
+        for place in self.temporaries.clone() {
+            if self.consumers.values().all(|consumer| consumer.place != place) {
+                let session = self.sessions.first().copied().unwrap_or_else(|| self.open_session(around));
+                self.add_consumer(session, place, Mode::Auto, 10, around);
+            }
         }
     }
 
@@ -430,7 +443,9 @@ impl Client {
     }
 
     fn use_temporary(&mut self, around: &mut Surroundings<'_>) {
-        if let Some(place) = self.temporaries.first().cloned().filter(|_| self.random.percent(50)) {
+        // Where space is scarce a deletion may wait behind sends that wait for the room of what is to be deleted.
+        let deletes = !around.scarce && self.random.percent(50);
+        if let Some(place) = self.temporaries.first().cloned().filter(|_| deletes) {
             if self.consumers.values().any(|consumer| consumer.place == place) {
                 return;
             }
