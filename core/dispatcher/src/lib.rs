@@ -1,6 +1,9 @@
 //! Shards, the broker's turn, rings, ports and network drivers
 
-#![cfg_attr(not(test), deny(clippy::cast_possible_truncation))]
+#![cfg_attr(
+    not(any(test, loom)),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
+)]
 
 pub mod net;
 #[cfg(not(loom))]

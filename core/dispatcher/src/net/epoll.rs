@@ -111,7 +111,9 @@ impl Epoll {
         for event in &events {
             match event.token() {
                 WAKE | TIMER => {}
-                Token(token) if token & LISTENER != 0 => self.listeners[token & !LISTENER].ready = true,
+                Token(token) if token & LISTENER != 0 => {
+                    self.listeners.get_mut(token & !LISTENER).into_iter().for_each(|listener| listener.ready = true);
+                }
                 Token(token) => calls += self.take_event(event, connection_of(token), handler),
             }
         }
@@ -181,10 +183,9 @@ impl Epoll {
             self.break_off(connection, error);
             return 0;
         }
-        if sending.sent < sending.bytes.len() {
+        let Some(Sending { bytes, .. }) = link.sending.take_if(|sending| sending.sent == sending.bytes.len()) else {
             return 0;
-        }
-        let Sending { bytes, .. } = link.sending.take().expect("it was there two lines above");
+        };
         if link.draining {
             self.statistics.system_calls += discard_unread(&link.stream);
             self.finish(connection, Ok(()));
@@ -215,12 +216,13 @@ impl Epoll {
         }
         self.statistics.system_calls += 1;
         let most = if self.paused > PAUSED_FEW { CAREFUL_BYTES } else { RECEIVE_BYTES };
-        match link.stream.read(&mut self.buffer[..most]) {
+        let buffer = self.buffer.get_mut(..most).unwrap_or_default();
+        match link.stream.read(buffer) {
             Ok(0) => return self.end_of_stream(connection, handler),
             Ok(count) => {
                 self.statistics.bytes_in += count as u64;
                 link.readable = count == most || link.end_announced;
-                handler.received(connection, &self.buffer[..count]);
+                handler.received(connection, buffer.get(..count).unwrap_or_default());
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 link.readable = false;
@@ -329,9 +331,10 @@ impl Net for Epoll {
         socket.set_nodelay(true)?;
         self.statistics.system_calls += 3;
         let connection = self.links.insert(Link::new(TcpStream::from_std(socket)))?;
-        let link = self.links.get_mut(connection).expect("it was just inserted");
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut link.stream, token(connection), interest) {
+        if let Some(link) = self.links.get_mut(connection)
+            && let Err(error) = self.poll.registry().register(&mut link.stream, token(connection), interest)
+        {
             self.links.remove(connection);
             return Err(error);
         }
@@ -397,6 +400,7 @@ impl Net for Epoll {
         Ok(calls + self.accept(relief, handler))
     }
 
+    #[expect(clippy::expect_used, reason = "a thread that cannot be woken would stand still without a word")]
     fn waker(&self) -> Waker {
         let waker = self.waker.clone();
         Arc::new(move || waker.wake().expect("an eventfd takes a write"))

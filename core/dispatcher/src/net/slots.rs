@@ -29,8 +29,9 @@ impl<T> Slots<T> {
     /// Puts a value into a free slot.
     #[allow(clippy::cast_possible_truncation, reason = "the limit of a table is far below")]
     pub(super) fn insert(&mut self, value: T) -> io::Result<Connection> {
-        if let Some(slot) = self.free.pop() {
-            let entry = &mut self.entries[slot as usize];
+        if let Some(slot) = self.free.pop()
+            && let Some(entry) = self.entries.get_mut(slot as usize)
+        {
             entry.value = Some(value);
             return Ok(Connection { slot, generation: entry.generation });
         }

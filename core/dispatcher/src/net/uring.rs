@@ -190,7 +190,7 @@ impl Uring {
     fn send_rest(&mut self, connection: Connection) {
         let Some(link) = self.links.get_mut(connection) else { return };
         let Some(sending) = &link.sending else { return };
-        let rest = &sending.bytes[sending.sent..];
+        let Some(rest) = sending.bytes.get(sending.sent..) else { return };
         // SAFETY: the buffer belongs to `sending`, which nobody takes or changes before the request's completion (see
         // `complete_send`, and `drop`); moving the link moves the vector's handle, not its bytes.
         unsafe { self.kernel.send(link.socket.as_fd(), rest, Operation::Send(connection)) };
@@ -232,7 +232,9 @@ impl Uring {
         flags: u32,
         handler: &mut H,
     ) -> usize {
-        self.listeners[listener].armed = cqueue::more(flags);
+        if let Some(listener) = self.listeners.get_mut(listener) {
+            listener.armed = cqueue::more(flags);
+        }
         if result < 0 {
             let error = io::Error::from_raw_os_error(-result);
             self.statistics.accept_errors += 1;
@@ -256,7 +258,7 @@ impl Uring {
 
     #[allow(clippy::cast_possible_truncation, reason = "there are a few listeners")]
     fn arm_listener(&mut self, index: usize) {
-        let listener = &mut self.listeners[index];
+        let Some(listener) = self.listeners.get_mut(index) else { return };
         if !std::mem::replace(&mut listener.armed, true) {
             self.kernel.accept(listener.socket.as_fd(), Operation::Accept(index as u32));
         }

@@ -114,7 +114,7 @@ impl<Socket> Dealer<Socket> {
         if open >= self.most {
             return Err(TurnedAway::Open(open));
         }
-        let taken = self.inboxes[self.next].put(arrival);
+        let taken = self.inboxes.get(self.next).is_some_and(|inbox| inbox.put(arrival));
         self.next = (self.next + 1) % self.inboxes.len();
         if taken { Ok(()) } else { Err(TurnedAway::Waiting) }
     }

@@ -32,7 +32,7 @@ impl Links {
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
-        let before = self.slots[slot].replace(Box::new(link));
+        let before = self.slots.get_mut(slot).and_then(|place| place.replace(Box::new(link)));
         assert!(before.is_none(), "the driver reports a connection as closed before it uses the slot again");
         self.open += 1;
         self.mark_dirty(connection);
@@ -41,7 +41,7 @@ impl Links {
     /// Takes a link out.
     pub fn remove(&mut self, connection: Connection) -> Option<Box<Link>> {
         self.get(connection)?;
-        let mut link = self.slots[connection.slot as usize].take()?;
+        let mut link = self.slots.get_mut(connection.slot as usize)?.take()?;
         self.open -= 1;
         self.halves.remove(&mut link);
         self.parking.remove(&mut link);

@@ -253,6 +253,10 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     }
 
     /// One batch of each port, another port first each time (R23), as far as their commands' work is for one turn (R53).
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "ports are counted by their own lists, which are as long as each other"
+    )]
     fn handle_batches(&mut self, now: Now) -> usize {
         let (ports, first) = (self.ports.len(), self.first_port);
         let mut commands = 0;

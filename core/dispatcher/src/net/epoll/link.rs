@@ -61,7 +61,7 @@ impl Link {
 pub(super) fn write(stream: &mut TcpStream, sending: &mut Sending, statistics: &mut NetStatistics) -> io::Result<()> {
     while sending.sent < sending.bytes.len() {
         statistics.system_calls += 1;
-        match stream.write(&sending.bytes[sending.sent..]) {
+        match stream.write(sending.bytes.get(sending.sent..).unwrap_or_default()) {
             Ok(count) => {
                 sending.sent += count;
                 statistics.bytes_out += count as u64;
