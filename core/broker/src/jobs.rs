@@ -11,6 +11,7 @@ use crate::dispatch::Budget;
 use crate::log::{Log, Store};
 use crate::matching::{Join, Match};
 use crate::messages::{ConsumerIndex, DestinationIndex};
+use crate::parking::Parked;
 use crate::plant::planted;
 use crate::records::{ACKNOWLEDGED_BYTES, RUN_BYTES};
 use crate::redelivery::Delivered;
@@ -32,6 +33,8 @@ pub(crate) enum Job {
     Empty { destination: DestinationIndex },
     /// What a connection that has ended had.
     Leave(Leaving),
+    /// What stood behind the goodbye of a connection that has gone.
+    Drop(VecDeque<Parked>),
     /// A consumer that goes out of many places.
     Close(Closing),
     /// A consumer whose patterns fit many destinations.
@@ -266,6 +269,13 @@ impl Broker {
                 false if budget.0 > 0 => Slice::Waits,
                 done => some(done),
             },
+            Job::Drop(parked) => {
+                while budget.step() {
+                    let Some(parked) = parked.pop_front() else { return Slice::Done };
+                    self.drop_parked(&parked);
+                }
+                Slice::More
+            }
             Job::Close(closing) => some(self.close_some(closing, budget)),
             Job::Match(walk) => some(self.match_some(walk, budget)),
             Job::Join(join) => {

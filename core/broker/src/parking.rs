@@ -4,7 +4,7 @@
 
 use crate::broker::{Broker, Step};
 use crate::connection::Connection;
-use crate::jobs::acknowledgement_bound;
+use crate::jobs::{Job, acknowledgement_bound};
 use crate::lines::Need;
 use crate::log::{Log, Store};
 use crate::messages::ConnectionIndex;
@@ -328,11 +328,17 @@ impl Broker {
         }
         let step = &mut Step { now, log, out };
         if self.peek_connection(port, handle) != Some(index) {
-            self.parked_bytes -= parked.iter().map(|parked| parked.command.parked_bytes()).sum::<u64>();
+            if !parked.is_empty() {
+                self.jobs.push(Job::Drop(parked));
+            }
             return;
         }
         let connection = &mut self.connections[index.0];
-        connection.parked.append(&mut parked);
+        // What was parked just now stands before the rest, which may be long.
+        while let Some(newer) = connection.parked.pop_back() {
+            parked.push_front(newer);
+        }
+        connection.parked = parked;
         if connection.parked.is_empty() {
             connection.is_parking = false;
             self.answerable.remove(&index);

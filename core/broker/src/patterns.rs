@@ -88,16 +88,22 @@ impl Patterns {
 
     /// A search for those that the destination may fit.
     pub fn search(&self, destination: &Destination) -> Search {
-        Search { nodes: vec![(self.roots[destination.kind as usize], 0)], at: None }
+        Search { ahead: vec![Ahead::Node(self.roots[destination.kind as usize], 0)], at: None }
     }
 }
 
 /// How far a search is. Patterns that come meanwhile may be missed or met; others are met once.
 pub(crate) struct Search {
-    /// Nodes to go to, and how many elements lead to them.
-    nodes: Vec<(u32, usize)>,
+    ahead: Vec<Ahead>,
     /// The node that is gone through, and the last that was met there.
     at: Option<(u32, Option<Filed>)>,
+}
+
+/// Where a search goes, and how many elements lead there.
+enum Ahead {
+    Node(u32, usize),
+    /// All children of a node, behind the one with this element.
+    Children(u32, usize, Option<Box<[u8]>>),
 }
 
 /// A step of a search.
@@ -117,24 +123,41 @@ impl Search {
             self.at = filed.map(|filed| (node, Some(*filed)));
             return filed.map_or(Met::Nothing, |filed| Met::Pattern(*filed));
         }
-        let Some((node, depth)) = self.nodes.pop() else { return Met::End };
-        if let Some(known) = patterns.nodes.get(node) {
-            self.descend(known, destination.name.split(|byte| *byte == b'.').nth(depth), depth + 1);
-            self.at = Some((node, None));
+        match self.ahead.pop() {
+            None => return Met::End,
+            Some(Ahead::Node(node, depth)) => {
+                if let Some(known) = patterns.nodes.get(node) {
+                    let element = destination.name.split(|byte| *byte == b'.').nth(depth);
+                    self.descend((node, known), element, depth + 1);
+                    self.at = Some((node, None));
+                }
+            }
+            Some(Ahead::Children(node, depth, last)) => {
+                if let Some(known) = patterns.nodes.get(node) {
+                    self.next_child((node, known), depth, last);
+                }
+            }
         }
         Met::Nothing
     }
 
     /// An element of a name that is a literal `*` may fit anything (`postrider_model::pattern`).
-    fn descend(&mut self, node: &Node, element: Option<&[u8]>, depth: usize) {
+    fn descend(&mut self, (index, node): (u32, &Node), element: Option<&[u8]>, depth: usize) {
         match element {
             None => {}
-            Some(b"*") => self.nodes.extend(node.children.values().map(|child| (*child, depth))),
+            Some(b"*") => self.ahead.push(Ahead::Children(index, depth, None)),
             Some(element) => {
                 let children = [element, b"*"].map(|element| node.children.get(element));
-                self.nodes.extend(children.into_iter().flatten().map(|child| (*child, depth)));
+                self.ahead.extend(children.into_iter().flatten().map(|child| Ahead::Node(*child, depth)));
             }
         }
+    }
+
+    fn next_child(&mut self, (index, node): (u32, &Node), depth: usize, last: Option<Box<[u8]>>) {
+        let from = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let Some((element, child)) = node.children.range::<[u8], _>((from, Bound::Unbounded)).next() else { return };
+        self.ahead.push(Ahead::Children(index, depth, Some(element.clone())));
+        self.ahead.push(Ahead::Node(*child, depth));
     }
 }
 
@@ -189,6 +212,31 @@ mod tests {
         }
         all.drain(..).for_each(|(pattern, filed)| patterns.remove(&pattern, filed));
         assert!(patterns.is_empty() && patterns.nodes.len() == 4, "nothing is left");
+    }
+
+    /// A name that holds a literal `*` may fit all of them: each step meets one, and none goes through all.
+    #[test]
+    fn a_name_that_fits_anything_takes_a_step_for_each() {
+        let mut patterns = Patterns::default();
+        let queue = |name: String| Destination::new(DestinationKind::Queue, name.as_bytes());
+        for serial in 0..10_000 {
+            let filed = Filed { serial, number: 0, consumer: ConsumerIndex(1) };
+            patterns.add(&queue(format!("some.{serial}.>")), filed);
+        }
+        let name = queue("some.*.x".into());
+        let mut search = patterns.search(&name);
+        let (mut met, mut steps) = (0, 0);
+        loop {
+            steps += 1;
+            match search.step(&patterns, &name) {
+                Met::Pattern(_) => met += 1,
+                Met::Nothing => {}
+                Met::End => break,
+            }
+            assert!(search.ahead.len() < 10, "what is ahead is not heaped up");
+        }
+        assert_eq!(met, 10_000);
+        assert!((20_000..50_000).contains(&steps), "{steps}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::log::TestLog;
 use crate::space::small;
-use crate::world::{Told, World, handle, queue, record, topic, wanted};
+use crate::world::{Got, Told, World, handle, queue, record, topic, wanted};
 use postrider_broker::{Config, WhenFull};
 use postrider_journal::{Pressure, body_crc};
 use postrider_model::command::{Acknowledge, AcknowledgeKind, LastDelivered, OpenProducer, Publish, Request};
@@ -113,6 +113,37 @@ pub fn who_leaves_behind_parked_sends_holds_no_messages_meanwhile() {
     assert!(texts.len() > held && texts.contains(&"y".to_owned()), "{held} held, {} came", texts.len());
     let replied = |event: Event| matches!(event, Event::Reply { correlation: 22, .. });
     assert!(world.events(0).into_iter().any(replied));
+}
+
+/// They are dropped, and that takes as many turns as dropping what a broken connection had does (R25).
+#[test]
+fn very_many_commands_behind_a_parked_goodbye_go_in_slices() {
+    let mut world = full(WhenFull::Refuse);
+    let (connection, last_delivered) = (handle(2), LastDelivered::None);
+    world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered, clean: true });
+    for _ in 0..10_000 {
+        world.run(0, Command::CloseProducer { connection, producer: 0, request: Request::default() });
+    }
+    let before = world.broker.statistics().parked_bytes;
+    world.connect(1, 9, "drainer");
+    world.consume(1, 9, 5, &queue("q"), 100);
+    world.settle();
+    let got = world.got(1);
+    world.handle(1, &acknowledging(9, 5, &got));
+    let mut turns = 0;
+    while world.broker.statistics().parked_bytes > 0 {
+        let left = world.broker.statistics().parked_bytes;
+        world.go_on();
+        world.log.commit();
+        if let Some(slice) = world.broker.parked_slice(256, &world.log) {
+            world.log.begin(slice.bound);
+            world.broker.unpark(slice, world.now, &mut world.log, &mut world.out);
+        }
+        assert!(left - world.broker.statistics().parked_bytes <= before / 4, "a turn's part");
+        turns += 1;
+        assert!(turns < 100, "they go");
+    }
+    assert!(turns >= 4, "{turns}");
 }
 
 #[test]
@@ -347,6 +378,22 @@ fn a_send_that_comes_again_and_is_stored_is_not_refused() {
     }
 }
 
+/// Acknowledges all of these.
+fn acknowledging(connection: u32, consumer: u32, got: &[Got]) -> CommandBatch {
+    let mut batch = CommandBatch::default();
+    batch.commands.push(Command::Acknowledge(Acknowledge {
+        connection: handle(connection),
+        request: Request::default(),
+        consumer: handle(consumer),
+        kind: AcknowledgeKind::Standard,
+        first: Sequence(0),
+        last: got[got.len() - 1].sequence,
+        count: got.len() as u32,
+        cause: Span::default(),
+    }));
+    batch
+}
+
 fn opening(connection: u32) -> Command {
     Command::OpenProducer(Box::new(OpenProducer {
         connection: handle(connection),
@@ -440,18 +487,7 @@ fn parked_commands_stop_where_a_turn_has_worked_enough() {
     world.consume(1, 9, 5, &queue("q"), 100);
     world.settle();
     let got = world.got(1);
-    let mut batch = CommandBatch::default();
-    batch.commands.push(Command::Acknowledge(Acknowledge {
-        connection: handle(9),
-        request: Request::default(),
-        consumer: handle(5),
-        kind: AcknowledgeKind::Standard,
-        first: Sequence(0),
-        last: got[got.len() - 1].sequence,
-        count: got.len() as u32,
-        cause: Span::default(),
-    }));
-    world.handle(1, &batch);
+    world.handle(1, &acknowledging(9, 5, &got));
     world.go_on();
     let (before, mut most) = (world.broker.statistics().destinations, 0);
     while let Some(slice) = world.broker.parked_slice(256, &world.log) {
