@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use postrider_journal::epoch::EpochTable;
 use postrider_journal::{Completion, ImageWriter, Loaded, Prepare, Read, SegmentFile, SegmentNumber, Storage, Write};
 
 /// Nothing is kept; memory of segments is used again.
@@ -36,7 +37,7 @@ impl Storage for InstantStorage {
         self.completions.push_back(Completion::Kept(Ok(())));
     }
 
-    fn state(&mut self, _: usize, _: Arc<[u8]>) {
+    fn state(&mut self, _: usize, _: Arc<EpochTable>) {
         self.completions.push_back(Completion::Stated(Ok(())));
     }
 

@@ -30,7 +30,7 @@ use crate::watermark::Watermarks;
 pub struct Journal<S: Storage> {
     pub(crate) storage: S,
     pub(crate) config: Config,
-    pub(crate) table: EpochTable,
+    pub(crate) table: Arc<EpochTable>,
     pub(crate) epoch: Epoch,
     pub(crate) recovery: Recovery,
     pub(crate) marks: Watermarks,
@@ -187,10 +187,11 @@ impl<S: Storage> Journal<S> {
     /// # Errors
     /// The medium's: the start finds the end as after a kill.
     pub fn end(&mut self) -> io::Result<()> {
-        self.table.ended = Some(self.marks.durable.get());
         self.settle_losses();
+        let table = Arc::make_mut(&mut self.table);
+        table.ended = Some(self.marks.durable.get());
         if !planted("head-of-the-start") {
-            self.table.head = self.head.committed();
+            table.head = self.head.committed();
         }
         let bytes = self.table.encode();
         (0..2).try_for_each(|slot| self.storage.write_table(slot, &bytes))

@@ -2,6 +2,7 @@
 //! end after a kill, nor can its absence.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::journal::Journal;
 use crate::plant::planted;
@@ -11,8 +12,8 @@ use crate::storage::Storage;
 /// Nanoseconds between two statements: one small file each.
 const EVERY: u64 = 10_000_000_000;
 
-/// Lives that a table may list to be written again and again.
-const MOST_LIVES: usize = 1024;
+/// Lives of such a file, 32 KiB. With more of them statements are as much rarer.
+const FEW_LIVES: u64 = 1024;
 
 /// What was stated, and when it will be again.
 #[derive(Clone, Copy, Default)]
@@ -46,32 +47,50 @@ impl<S: Storage> Journal<S> {
     pub(crate) fn settle_losses(&mut self) {
         if self.stated.without_losses.is_some_and(|position| position <= self.marks.durable.get()) {
             self.stated.without_losses = None;
-            self.table.losses = 0;
+            Arc::make_mut(&mut self.table).losses = 0;
         }
     }
 
-    /// Some seconds after `durable` went beyond what the table says it is stated there, in one of its copies.
+    /// Some seconds, or with a long table some minutes, after `durable` went beyond what the table says it is stated there, in one of its copies.
     pub(crate) fn state_durable(&mut self, now: u64) {
         let durable = self.marks.durable.get();
         if planted("end-unstated") {
             return;
         }
-        if durable == self.stated.durable || self.stated.under_way || self.table.lives.len() > MOST_LIVES {
+        if durable == self.stated.durable || self.stated.under_way {
             return;
         }
-        if now < *self.stated.due.get_or_insert(now.saturating_add(EVERY)) {
+        if now < *self.stated.due.get_or_insert(now.saturating_add(every(self.table.lives.len()))) {
             return;
         }
         self.settle_losses();
-        self.table.stated = Some(durable);
-        self.table.head = self.head.committed();
+        let table = Arc::make_mut(&mut self.table);
+        (table.stated, table.head) = (Some(durable), self.head.committed());
         let slot = self.stated.slot;
         self.stated = Stated { durable, due: None, under_way: true, slot: 1 - slot, ..self.stated };
-        self.storage.state(slot, self.table.encode().into());
+        self.storage.state(slot, Arc::clone(&self.table));
     }
 
     /// One that failed is followed by the next, if there is something new to be said: nobody waits for it.
     pub(crate) fn was_stated(&mut self, _: io::Result<()>) {
         self.stated.under_way = false;
+    }
+}
+
+/// Nanoseconds between two statements in a table of so many lives: what they write a second does not grow with it.
+fn every(lives: usize) -> u64 {
+    EVERY * (lives as u64).div_ceil(FEW_LIVES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::epoch::MAX_LIVES;
+
+    #[test]
+    fn a_table_with_many_lives_is_stated_as_much_more_seldom() {
+        for (lives, seconds) in [(1, 10), (1024, 10), (1025, 20), (65_536, 640), (MAX_LIVES, 10_240)] {
+            assert_eq!(every(lives), seconds * 1_000_000_000, "{lives}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use crate::epoch::EpochTable;
 use crate::image::{Image, ImageWriter};
 use crate::position::SegmentNumber;
 use crate::storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Unreadable, Write};
@@ -62,7 +63,7 @@ enum Request {
     Prepare(Prepare),
     Recycle(SegmentNumber),
     Keep(String, Arc<[u8]>),
-    State(usize, Arc<[u8]>),
+    State(usize, Arc<EpochTable>),
     Remove(SegmentNumber),
 }
 
@@ -80,7 +81,7 @@ impl FakeStorage {
             Some(Request::Recycle(segment)) => self.do_recycle(segment),
             Some(Request::Keep(name, bytes)) => self.do_keep(name, &bytes),
             Some(Request::State(slot, table)) => {
-                let result = self.write_table(slot, &table);
+                let result = self.write_table(slot, &table.encode());
                 self.completions.push_back(Completion::Stated(result));
             }
             Some(Request::Remove(segment)) => drop(self.disks.remove(&segment)),
@@ -317,7 +318,7 @@ impl Storage for FakeStorage {
         self.requests.push_back(Request::Keep(name, bytes));
     }
 
-    fn state(&mut self, slot: usize, table: Arc<[u8]>) {
+    fn state(&mut self, slot: usize, table: Arc<EpochTable>) {
         self.requests.push_back(Request::State(slot, table));
     }
 

@@ -1,6 +1,7 @@
 //! From a log that was read to a new life: what is cut or given up is kept aside, what is kept is synced, the table is written (R3).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::aside::Aside;
 use crate::cold::Cold;
@@ -183,7 +184,7 @@ fn assemble<S: Storage>(
     Journal {
         storage,
         epoch: table.newest().map_or(Epoch(0), |life| life.epoch),
-        table,
+        table: Arc::new(table),
         recovery,
         marks: Watermarks::at(first),
         proof: Proof::default(),

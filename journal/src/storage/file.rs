@@ -12,6 +12,7 @@ use crossbeam_queue::ArrayQueue;
 use rustix::io::Errno;
 
 use crate::config::Medium;
+use crate::epoch::EpochTable;
 use crate::error::OpenError;
 use crate::image::{Image, ImageWriter};
 use crate::lock::{DirectoryLock, refusal};
@@ -64,7 +65,7 @@ pub(crate) enum Request {
     Prepare(Prepare),
     GiveBack(Leaving),
     Keep(String, Arc<[u8]>),
-    State(usize, Arc<[u8]>),
+    State(usize, Arc<EpochTable>),
     /// Of an open file, or of one that is opened for it.
     Read(Read, Option<Arc<File>>),
     Spill(SegmentNumber, Arc<Image>, usize),
@@ -202,7 +203,11 @@ impl Performer {
             Request::Keep(name, bytes) => {
                 Some(Answer::Kept(self.files.replace(&self.files.directory.join(name), &bytes)))
             }
-            Request::State(slot, table) => Some(Answer::Stated(self.files.replace(&self.files.table(slot), &table))),
+            Request::State(slot, table) => {
+                let bytes = table.encode();
+                drop(table);
+                Some(Answer::Stated(self.files.replace(&self.files.table(slot), &bytes)))
+            }
             Request::Read(read, Some(file)) => Some(Answer::Read(read, window(&file, &read), None)),
             Request::Read(read, None) => Some(self.open_and_read(&self.files.segment(read.segment), read)),
             Request::ReadSpilled(read) => Some(self.open_and_read(&self.files.spilled(read.segment), read)),
@@ -284,7 +289,7 @@ impl Storage for FileStorage {
         self.pass_on();
     }
 
-    fn state(&mut self, slot: usize, table: Arc<[u8]>) {
+    fn state(&mut self, slot: usize, table: Arc<EpochTable>) {
         self.helper_waiting.push_back(Request::State(slot, table));
         self.pass_on();
     }

@@ -13,6 +13,7 @@ pub mod worker;
 use std::io;
 use std::sync::Arc;
 
+use crate::epoch::EpochTable;
 use crate::image::{Image, ImageWriter};
 use crate::position::SegmentNumber;
 use crate::segment::SegmentHeader;
@@ -131,8 +132,9 @@ pub trait Storage {
     fn set_aside(&mut self, segment: SegmentNumber) {
         self.recycle(segment);
     }
-    /// Replaces a copy of the epoch table; durable when it is answered. One is under way at most.
-    fn state(&mut self, slot: usize, table: Arc<[u8]>);
+    /// Replaces a copy of the epoch table, which is encoded on another thread: it may be long. Durable when it is answered, and not held any
+    /// longer. One is under way at most.
+    fn state(&mut self, slot: usize, table: Arc<EpochTable>);
     /// The next answer.
     fn completed(&mut self) -> Option<Completion>;
     /// Whether there is one: looked at once more before a thread sleeps (R26).

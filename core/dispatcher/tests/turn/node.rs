@@ -9,6 +9,7 @@ use postrider_broker::{Broker, Config, WindowSizes};
 use postrider_dispatcher::port::{ClientPort, port};
 use postrider_dispatcher::turn::{BrokerTurn, Turned};
 use postrider_dispatcher::wake::Alarm;
+use postrider_journal::epoch::EpochTable;
 use postrider_journal::testing::FakeStorage;
 use postrider_journal::{
     Completion, ImageWriter, Journal, Loaded, NoSpill, Prepare, Read, SegmentFile, SegmentNumber, Spool, SpoolConfig,
@@ -43,7 +44,7 @@ impl Storage for Shared {
     fn keep(&mut self, name: String, bytes: Arc<[u8]>) {
         self.0.borrow_mut().keep(name, bytes);
     }
-    fn state(&mut self, slot: usize, table: Arc<[u8]>) {
+    fn state(&mut self, slot: usize, table: Arc<EpochTable>) {
         self.0.borrow_mut().state(slot, table);
     }
 

@@ -47,7 +47,7 @@ impl State {
                 }
             }
             Operation::Removal if crash == Crash::Kill => self.make_removal_durable(),
-            Operation::State(slot, table) if self.random.percent(50) => self.tables[slot] = Some(table.to_vec()),
+            Operation::State(slot, table) if self.random.percent(50) => self.tables[slot] = Some(table.encode()),
             Operation::Removal | Operation::Read(_) | Operation::Keep(..) | Operation::State(..) => {}
         }
     }

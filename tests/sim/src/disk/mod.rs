@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 use postrider_dispatcher::wake::Alarm;
+use postrider_journal::epoch::EpochTable;
 use postrider_journal::{Completion, Image, Medium, SegmentNumber};
 
 use crate::random::Random;
@@ -99,7 +100,7 @@ enum Operation {
     Write(postrider_journal::Write),
     Read(postrider_journal::Read),
     Keep(String, Arc<[u8]>),
-    State(usize, Arc<[u8]>),
+    State(usize, Arc<EpochTable>),
     Removal,
 }
 
@@ -192,7 +193,7 @@ impl State {
                 self.completions.push_back(Completion::Read { ticket: read.ticket, result });
             }
             Operation::Keep(name, bytes) => self.finish_keep(name, &bytes),
-            Operation::State(slot, table) => self.finish_state(slot, &table),
+            Operation::State(slot, table) => self.finish_state(slot, &table.encode()),
             Operation::Removal => self.make_removal_durable(),
         }
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use postrider_journal::epoch::EpochTable;
 use postrider_journal::{
     Completion, Image, ImageWriter, Loaded, Medium, Prepare, Read, SegmentFile, SegmentNumber, Storage, Write,
 };
@@ -89,7 +90,7 @@ impl Storage for SimStorage {
         self.start(Operation::Keep(name, bytes));
     }
 
-    fn state(&mut self, slot: usize, table: Arc<[u8]>) {
+    fn state(&mut self, slot: usize, table: Arc<EpochTable>) {
         self.start(Operation::State(slot, table));
     }
 
