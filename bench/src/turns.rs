@@ -14,7 +14,7 @@ use crate::client::{Client, Format, HASH_SEED, NOW};
 use crate::instant::InstantStorage;
 
 /// Batches of commands that are in the ring before the turns of a round begin. Each makes two batches of events at most.
-pub const ROUND: usize = limits::RING_BATCHES / 4;
+pub const ROUND: usize = limits::RING_COMMAND_BATCHES;
 
 /// Whether a message is stored and answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,7 +122,10 @@ impl Turns {
         let mut batch = self.port.commands.blank();
         batch.commands.extend_from_slice(&opening.commands);
         assert!(self.port.commands.push(batch).is_ok());
-        self.run();
+        // The first turns wait for the journal.
+        while !self.port.commands.is_empty() {
+            self.run();
+        }
         self.drain();
     }
 

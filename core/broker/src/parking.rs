@@ -152,6 +152,13 @@ impl Broker {
         None
     }
 
+    /// Whether a connection has parked sends that wait for room.
+    #[must_use]
+    #[inline]
+    pub fn parks(&self) -> bool {
+        !self.parking.is_empty()
+    }
+
     /// Whether anything is parked that waits for the journal.
     #[must_use]
     pub fn parks_for_journal(&self) -> bool {

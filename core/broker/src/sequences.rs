@@ -144,7 +144,7 @@ impl Broker {
             index.map_or(0, |index| self.connections[index.0].temporaries.len().min(limits::HANDLE_STEPS) as u64)
         };
         match command {
-            Command::Publish(publish) => self.places_bound(port, publish, defined).0,
+            Command::Publish(publish) => self.places_bound(port, publish, defined).0.len() as u64,
             Command::DefineDestination { connection, number, destinations } => {
                 defined.add(*connection, *number, destinations);
                 0

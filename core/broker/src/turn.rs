@@ -126,12 +126,12 @@ impl Broker {
     ) -> Bound {
         match command {
             Command::Publish(publish) => {
-                let stored = publish.persistent && self.has_durable_place(port, publish, defined);
                 let (places, created) = self.places_bound(port, publish, defined);
-                if !stored {
+                if !publish.persistent || !has_durable(places) {
                     return created;
                 }
-                Bound { records: 1, bytes: u64::from(publish.record.length) + message_bytes(places) }.and(created)
+                let bytes = u64::from(publish.record.length) + message_bytes(places.len() as u64);
+                Bound { records: 1, bytes }.and(created)
             }
             // It creates nothing: the first send to it does, which may be in the same batch.
             Command::DefineDestination { connection, number, destinations } => {
@@ -181,24 +181,24 @@ impl Broker {
         has_durable(names)
     }
 
-    /// How many places a send has, and what creating those that are not there stages, once a batch.
+    /// The places of a send, and what creating those that are not there stages, once a batch.
     pub(crate) fn places_bound<'a>(
         &'a self,
         port: PortIndex,
         publish: &Publish,
         defined: &mut Defined<'a>,
-    ) -> (u64, Bound) {
+    ) -> (&'a [Destination], Bound) {
         let (connection, number) = (publish.connection, publish.destination);
         if defined.find(connection, number).is_none() {
             match self.places_of(port, connection, number) {
-                None => return (0, Bound::default()),
-                Some((names, true)) => return (names.len() as u64, Bound::default()),
+                None => return (&[], Bound::default()),
+                Some((names, true)) => return (names, Bound::default()),
                 Some((names, false)) => defined.add(connection, number, names),
             }
         }
-        let Some(known) = defined.find(connection, number) else { return (0, Bound::default()) };
+        let Some(known) = defined.find(connection, number) else { return (&[], Bound::default()) };
         let created = !std::mem::replace(&mut known.created, true);
-        (known.names.len() as u64, if created { creation_bound(known.names) } else { Bound::default() })
+        (known.names, if created { creation_bound(known.names) } else { Bound::default() })
     }
 
     /// Serves what can be served: after a commit, when credit came, when it is time. In bounded slices; true: there is more to do.

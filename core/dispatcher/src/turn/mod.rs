@@ -307,7 +307,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// nothing may be stored they wait for reclaim; where that makes no room, those are answered that may not wait.
     fn resume_parked(&mut self, now: Now) -> bool {
         self.parked_wait = false;
-        if self.holds_parked(now) {
+        if !self.broker.parks() || self.holds_parked(now) {
             return false;
         }
         let settles = self.broker.has_fallen_behind(&self.logs);
@@ -351,7 +351,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
 
     /// Whether the next turn could go on with parked sends. Where the journal was not ready for them, its news wake the thread.
     fn can_resume_parked(&mut self, now: Now) -> bool {
-        if self.parked_wait || self.waits_for_log || self.holds_parked(now) {
+        if !self.broker.parks() || self.parked_wait || self.waits_for_log || self.holds_parked(now) {
             return false;
         }
         match self.broker.has_fallen_behind(&self.logs) {
