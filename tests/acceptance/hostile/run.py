@@ -9,6 +9,7 @@ import broker
 import crowds
 import damage
 import disk
+import ending
 import memory
 import spill
 from openwire import QUEUE, TOPIC
@@ -41,6 +42,7 @@ ATTACKS = {
     "half-frames-uring": crowds.half_frames_uring,
     "unread-epoll": functools.partial(memory.unread, io="epoll"),
     "unread-uring": functools.partial(memory.unread, io="uring"),
+    "failed-driver": ending.failed_driver,
     "parked-epoll": functools.partial(memory.parked, io="epoll"),
     "parked-uring": functools.partial(memory.parked, io="uring"),
     "peak": memory.peak,
