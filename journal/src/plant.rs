@@ -74,5 +74,6 @@ planted_bugs! {
     ("unreadable-is-zeros", "R5: what cannot be read is zeros"),
     ("spill-failure-unseen", "R21: a spill that failed counts as done"),
     ("spool-without-bound", "R21: the spool takes whatever comes"),
+    ("spool-forgets-waiters", "R27: who waits for bytes of a spool segment that goes is not told"),
     ("recycle-under-read", "R20: a segment goes while a window of it is being read"),
 }

@@ -106,6 +106,8 @@ pub struct Spool<P: Spill> {
     fits_none: bool,
     pool: Vec<Arc<Image>>,
     cold: Cold,
+    /// A segment went whose bytes somebody may wait for: what it wants is elsewhere, or gone.
+    look_again: bool,
     /// Between tries to write out, as long as they fail.
     pause: Pause,
     /// Nothing was written out since a try failed.
@@ -172,6 +174,7 @@ impl<P: Spill> Spool<P> {
         Spool {
             spill,
             cold: Cold::new(config.cold_bytes),
+            look_again: false,
             config,
             segments: VecDeque::new(),
             base: 0,
@@ -357,12 +360,13 @@ impl<P: Spill> Spool<P> {
 
     /// Whether a poll would bring something.
     pub fn has_completed(&self) -> bool {
-        self.spill.has_completed()
+        self.spill.has_completed() || self.look_again
     }
 
     /// Takes the spill's answers.
     pub fn poll(&mut self) -> Progress {
         let mut progress = Progress::default();
+        progress.fetched += u32::from(std::mem::take(&mut self.look_again));
         while let Some(answer) = self.spill.completed() {
             match answer {
                 Spilled::Out { segment, result } => self.left(segment, result),
@@ -522,8 +526,7 @@ impl<P: Spill> Spool<P> {
             State::Out => {
                 self.spilled_bytes -= used;
                 self.fits_none = false;
-                // Nobody waits for its bytes.
-                self.cold.forget(number);
+                self.look_again |= self.cold.forget(number) && !planted("spool-forgets-waiters");
                 self.spill.discard(number);
             }
             State::Open | State::Sealed | State::Abandoned => {}

@@ -102,6 +102,8 @@ fn a_damage_is_told_with_what_is_left_and_ends_nothing() {
 #[test]
 fn every_planted_bug_has_its_test() {
     let elsewhere = [
+        // The simulator's.
+        "spool-forgets-waiters",
         "unseeded-checksum",
         "head-in-closing-pad",
         "spool-without-bound",

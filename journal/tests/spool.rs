@@ -112,6 +112,24 @@ fn segments_are_freed_out_of_order_and_reused() {
 }
 
 #[test]
+fn whoever_waits_for_bytes_of_a_segment_that_goes_looks_again() {
+    let mut spool = Spool::new(Scripted::default(), config());
+    let homes = fill(&mut spool, 10, 0);
+    assert!(answer(&mut spool, None, 0) > 0);
+    let cold =
+        |spool: &mut Spool<Scripted>, home: &Home| matches!(spool.extent(home.position, home.len, 0), Lookup::Cold);
+    let [first, second] = homes[..2] else { panic!("ten were staged") };
+    assert!(cold(&mut spool, &first) && cold(&mut spool, &second));
+    spool.fetch(first.position, first.len);
+    spool.release(second.segment);
+    assert!(!spool.has_completed(), "nobody waits for that one");
+    spool.release(first.segment);
+    assert!(spool.has_completed(), "it is looked at once more");
+    assert_eq!(spool.poll().fetched, 1);
+    assert!(!spool.has_completed() && spool.poll().fetched == 0);
+}
+
+#[test]
 fn an_open_segment_stays_when_its_last_record_goes() {
     let mut spool = Spool::in_memory(config());
     let first = stage(&mut spool, 1, Generation::Young);

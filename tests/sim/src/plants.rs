@@ -31,6 +31,7 @@ const ELSEWHERE: &[&str] = &[
     "returned-never-expires",
     "answers-in-line",
     "advisory-overtaken",
+    "spool-forgets-waiters",
     "advisory-lost",
     "creation-drops-async",
     "siblings-untold",
