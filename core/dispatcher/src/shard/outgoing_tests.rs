@@ -1,13 +1,14 @@
 use postrider_model::{Command, ConnectionHandle};
 
 use super::*;
-use crate::port::{BrokerPort, port};
+use crate::ring::{Consumer, ring};
 use crate::wake::Alarm;
 
-fn outgoing() -> (Outgoing, BrokerPort) {
+/// Over a ring that is long enough for its bytes to count.
+fn outgoing() -> (Outgoing, Consumer<CommandBatch>) {
     let alarm = Alarm::new();
-    let (client, broker) = port(&alarm, &alarm);
-    (Outgoing::new(client.commands), broker)
+    let (shard, broker) = ring(limits::RING_BATCHES, alarm.clone(), alarm);
+    (Outgoing::new(shard), broker)
 }
 
 /// So many bytes for the broker, in one command.
@@ -18,8 +19,8 @@ fn say(outgoing: &mut Outgoing, bytes: usize) {
 }
 
 /// What the broker finds, oldest first.
-fn bytes_in(broker: &mut BrokerPort) -> Vec<usize> {
-    std::iter::from_fn(|| broker.commands.pop()).map(|batch| batch.arena.len()).collect()
+fn bytes_in(broker: &mut Consumer<CommandBatch>) -> Vec<usize> {
+    std::iter::from_fn(|| broker.pop()).map(|batch| batch.arena.len()).collect()
 }
 
 #[test]
@@ -31,7 +32,7 @@ fn the_ring_takes_bytes_and_not_batches_of_any_length() {
     }
     assert!(!outgoing.push() && outgoing.is_blocked());
     assert!(!outgoing.can_go_on(), "nothing was taken");
-    assert_eq!(broker.commands.pop().map(|batch| batch.arena.len()), Some(LARGE));
+    assert_eq!(broker.pop().map(|batch| batch.arena.len()), Some(LARGE));
     assert!(outgoing.can_go_on(), "there is room for one more");
     assert!(!outgoing.push() && !outgoing.can_go_on());
     assert_eq!(bytes_in(&mut broker), [LARGE; 4]);
@@ -63,7 +64,7 @@ fn while_sends_are_parked_little_is_on_its_way_up() {
     for taken in 0..limits::RING_BATCHES {
         say(&mut outgoing, limits::BATCH_BYTES);
         waiting += usize::from(!outgoing.push());
-        assert_eq!(broker.commands.pop().map(|batch| batch.arena.len()), Some(limits::BATCH_BYTES), "{taken}");
+        assert_eq!(broker.pop().map(|batch| batch.arena.len()), Some(limits::BATCH_BYTES), "{taken}");
     }
     assert_eq!(waiting, limits::RING_BATCHES, "what is new waits until the ring is nearly empty");
     assert!(!outgoing.push());
