@@ -35,9 +35,19 @@ pub struct Config {
     pub destinations: Destinations,
     /// What becomes of senders when there is no room.
     pub flow: Flow,
+    /// What clients make the broker keep.
+    pub clients: Clients,
     /// Names of files that are given up; on the command line only: it is for one start.
     #[serde(skip)]
     pub give_up: Vec<String>,
+}
+
+/// What clients make the broker keep.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub struct Clients {
+    /// Memory of their sessions, producers, consumers, names and cached values, beside 64 KiB for each connection.
+    pub memory_bytes: u64,
 }
 
 /// What becomes of senders when there is no room.
@@ -130,6 +140,7 @@ impl Default for Config {
             dead_letters: DeadLetters::default(),
             destinations: Destinations::default(),
             flow: Flow::default(),
+            clients: Clients::default(),
             give_up: Vec::new(),
         }
     }
@@ -164,6 +175,12 @@ impl Default for Flow {
     }
 }
 
+impl Default for Clients {
+    fn default() -> Clients {
+        Clients { memory_bytes: limits::CLIENT_MEMORY_BYTES }
+    }
+}
+
 impl Default for DeadLetters {
     fn default() -> DeadLetters {
         DeadLetters { expired: true, non_persistent: false }
@@ -186,6 +203,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "dead_letters",
             "destinations",
             "flow",
+            "clients",
         ],
     ),
     ("openwire", &["max_frame_bytes", "max_inactivity_millis", "tight_encoding", "cache_size"]),
@@ -193,6 +211,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("dead_letters", &["expired", "non_persistent"]),
     ("destinations", &["max_count", "max_name_bytes"]),
     ("flow", &["when_full", "park_bytes"]),
+    ("clients", &["memory_bytes"]),
 ];
 
 /// Longest name of a broker: it is in ids, in advisories and in the first frames, which have limits of their own.
@@ -383,12 +402,13 @@ mod tests {
             [journal]\nsegment_bytes=1\nhot_bytes=1\ndisk_budget_bytes=1\nspool_bytes=1\nspool_disk_bytes=1\n\
             [dead_letters]\nexpired=false\nnon_persistent=true\n\
             [destinations]\nmax_count=1\nmax_name_bytes=1\n\
-            [flow]\nwhen_full='wait'\npark_bytes=1\n";
+            [flow]\nwhen_full='wait'\npark_bytes=1\n\
+            [clients]\nmemory_bytes=1\n";
         let config = Config::from_text(text).unwrap();
         assert_eq!((config.io, config.storage, config.openwire.cache_size), (Io::Epoll, StorageWay::Mapped, 0));
         assert_eq!(config.flow.when_full, WhenFull::Wait);
         let listed: usize = KEYS.iter().map(|(_, keys)| keys.len()).sum();
-        assert_eq!(listed, text.matches('=').count() + 5, "the five tables are keys, too");
+        assert_eq!(listed, text.matches('=').count() + 6, "the six tables are keys, too");
     }
 
     #[test]

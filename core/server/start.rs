@@ -70,6 +70,7 @@ struct Seat {
     port: ClientPort,
     profile: Profile,
     park_bytes: u64,
+    client_memory_bytes: u64,
     inbox: Arc<Inbox<TcpStream>>,
     /// Of the one shard that listens.
     listening: Option<Listening>,
@@ -98,6 +99,7 @@ impl Plan<'_> {
         });
         let (mut on_shard, mut own) = if own_broker { (None, Some(broker)) } else { (Some(broker), None) };
         let park_bytes = self.config.flow.park_bytes / ports.len() as u64;
+        let client_memory_bytes = self.config.clients.memory_bytes / ports.len() as u64;
         let mut running = Vec::new();
         for (index, (port, inbox)) in ports.into_iter().zip(inboxes).enumerate() {
             let seat = Seat {
@@ -106,6 +108,7 @@ impl Plan<'_> {
                 port,
                 profile: self.identity.profile.clone(),
                 park_bytes,
+                client_memory_bytes,
                 inbox,
                 listening: listening.take(),
                 broker: on_shard.take(),
@@ -183,7 +186,7 @@ impl Running {
 
 /// The life of a shard's thread, with the driver made on it.
 fn sit<N: Net<Socket = TcpStream>>(seat: Seat, driver: impl FnOnce(usize) -> io::Result<N>) -> Result<(), Fatal> {
-    let Seat { core, thread, port, profile, park_bytes, inbox, listening, broker } = seat;
+    let Seat { core, thread, port, profile, park_bytes, client_memory_bytes, inbox, listening, broker } = seat;
     pin(core);
     let mut net = driver(CONNECTIONS_A_SHARD).map_err(Fatal::with(Exit::Failure))?;
     thread.alarm.attach(net.waker());
@@ -201,6 +204,7 @@ fn sit<N: Net<Socket = TcpStream>>(seat: Seat, driver: impl FnOnce(usize) -> io:
     };
     let mut shard = Shard::new(net, port, Rc::new(profile), inbox, dealer);
     shard.set_park_bytes(park_bytes);
+    shard.set_client_memory_bytes(client_memory_bytes);
     threads::run_shard(shard, broker, &thread)
 }
 

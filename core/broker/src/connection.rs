@@ -122,6 +122,9 @@ const CONSUMERS_AT_ONCE: usize = 250;
 /// The same for its temporary destinations.
 const TEMPORARIES_AT_ONCE: usize = 250;
 
+/// Definitions that are dropped in the time of a step.
+const DROPPED_A_STEP: usize = 4;
+
 /// What closing a consumer takes besides its places and messages, or a destination.
 const MEMBER_STEPS: usize = 8;
 
@@ -349,6 +352,11 @@ impl Broker {
         let Some(index) = self.connection(port, handle) else { return };
         let definitions = &mut self.connections[index.0].definitions;
         let number = number as usize;
+        if number == 0 {
+            // The shard gives its numbers out anew: nothing refers to the old ones any more.
+            self.worked += definitions.len() / DROPPED_A_STEP;
+            definitions.clear();
+        }
         if definitions.len() <= number {
             definitions.resize_with(number + 1, || None);
         }

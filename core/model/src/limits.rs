@@ -44,6 +44,9 @@ pub const HALF_FRAME_BUDGET_BYTES: usize = 256 * 1024 * 1024;
 /// Commands that wait for room in the journal, of all connections, unless configured.
 pub const PARK_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What clients make the broker keep besides messages, of all connections and beside what is free for each, unless configured.
+pub const CLIENT_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
+
 /// What keeping a parked command takes besides its record and names.
 pub const PARKED_COMMAND_BYTES: u64 = 128;
 

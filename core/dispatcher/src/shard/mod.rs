@@ -109,6 +109,11 @@ impl<N: Net> Shard<N> {
         self.desk.links.set_park_bytes(bytes);
     }
 
+    /// Changes how much memory this shard's connections may take besides messages.
+    pub fn set_client_memory_bytes(&mut self, bytes: u64) {
+        self.desk.handles.memory.set_budget(bytes);
+    }
+
     /// First half: events to bytes, timers, sends. True: something was said to clients.
     pub fn turn(&mut self, now: Now) -> bool {
         let delivered = self.desk.take_events(now, &mut self.net);

@@ -37,6 +37,12 @@ impl ReaderCache {
         ReaderCache { slots: Vec::new(), size: usize::from(size), retained: 0 }
     }
 
+    /// Bytes of its values.
+    #[inline]
+    pub fn retained(&self) -> u64 {
+        self.retained as u64
+    }
+
     /// The value at an index that was filled before.
     pub fn get(&self, index: i16) -> Result<Option<&Arc<Structure>>, Fault> {
         match self.slots.get(position(index)) {

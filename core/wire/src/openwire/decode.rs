@@ -96,6 +96,12 @@ impl Decoder {
         self.part(reader, |walk| walk.value(kind))
     }
 
+    /// Bytes of the cached values.
+    #[inline]
+    pub fn cached_bytes(&self) -> u64 {
+        self.cache.as_ref().map_or(0, ReaderCache::retained)
+    }
+
     /// The table of the cached values, if the cache is on.
     pub fn cache(&mut self) -> Option<&mut ReaderCache> {
         self.cache.as_mut()

@@ -2,5 +2,6 @@
 
 mod client;
 mod commands;
+mod memory;
 mod oversize;
 mod refusals;

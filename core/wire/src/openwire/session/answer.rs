@@ -7,6 +7,7 @@ use super::Handles;
 use super::conversation::{Conversation, Opening, Phase};
 use super::error::SessionError;
 use super::liveness::Due;
+use super::memory::PRODUCER_BYTES;
 use super::tables::Place;
 use crate::openwire::hot::response::write_response;
 use crate::openwire::schema::{
@@ -69,7 +70,9 @@ impl Conversation {
     ) -> Result<(), SessionError> {
         match refused {
             Some(Refused::Consumer(consumer)) => self.forget_consumer(*consumer, handles),
-            Some(Refused::Producer { session, value, command }) => self.forget_producer((*session, *value), *command),
+            Some(Refused::Producer { session, value, command }) => {
+                self.forget_producer((*session, *value), *command, handles)
+            }
             None => {}
         }
         let refuses = |opening: Opening| !opening.is_accepted && correlation == Some(opening.request.command);
@@ -85,12 +88,13 @@ impl Conversation {
         let Some(entry) = handles.remove(consumer) else { return };
         if let Some(tables) = &mut self.tables {
             tables.remove_consumer((entry.session, entry.value));
+            handles.memory.give_back(&mut self.kept, entry.bytes);
         }
     }
 
-    fn forget_producer(&mut self, place: Place, command: i32) {
-        if let Some(tables) = &mut self.tables {
-            tables.forget_producer(place, command);
+    fn forget_producer(&mut self, place: Place, command: i32, handles: &mut Handles) {
+        if self.tables.as_mut().is_some_and(|tables| tables.forget_producer(place, command)) {
+            handles.memory.give_back(&mut self.kept, PRODUCER_BYTES);
         }
     }
 

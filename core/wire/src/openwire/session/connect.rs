@@ -103,6 +103,7 @@ impl Conversation {
                 clean: self.said_goodbye,
             });
         }
+        handles.memory.forget(&mut self.kept);
     }
 
     /// The broker does not want the connection: its client has a moment to read why.
@@ -114,6 +115,7 @@ impl Conversation {
 
     fn forget_connection(&mut self, handles: &mut Handles) {
         self.opening = None;
+        handles.memory.forget_members(&mut self.kept);
         if let Some(tables) = self.tables.take() {
             self.generation = tables.next_generation();
             for consumer in tables.consumers.values() {

@@ -7,6 +7,7 @@ use postrider_model::{ConnectionHandle, Now, limits};
 
 use super::error::{Refusal, SessionError, Trouble};
 use super::liveness::Liveness;
+use super::memory::Kept;
 use super::oversize::roomy_bytes;
 use super::tables::Tables;
 use super::{CommandSink, Handles, Next, Profile};
@@ -64,6 +65,8 @@ pub(super) struct Conversation {
     pub opening: Option<Opening>,
     /// The accepted connection, from its ConnectionInfo on.
     pub tables: Option<Tables>,
+    /// What it makes the broker keep.
+    pub kept: Kept,
     /// First tag for the tables of the next ConnectionInfo.
     pub generation: u32,
     pub tcp_no_delay: Option<bool>,
@@ -99,6 +102,7 @@ impl Conversation {
             phase: Phase::Greeting,
             opening: None,
             tables: None,
+            kept: Kept::default(),
             generation: 1,
             tcp_no_delay: None,
             said_goodbye: false,
@@ -142,7 +146,26 @@ impl Conversation {
         if context.output.len() != before {
             self.liveness.sent();
         }
+        if self.decoder.cached_bytes() != self.kept.cached() {
+            self.count_cached(context)?;
+        }
         next
+    }
+
+    /// A value has come into the reader's cache, or gone.
+    #[cold]
+    fn count_cached(&mut self, context: &mut Context<'_>) -> Result<(), SessionError> {
+        let (cached, memory) = (self.decoder.cached_bytes(), &mut context.handles.memory);
+        if memory.recount_cached(&mut self.kept, cached) {
+            return Ok(());
+        }
+        if let Some(tables) = &mut self.tables {
+            memory.give_back(&mut self.kept, tables.forget_destinations());
+        }
+        if memory.recount_cached(&mut self.kept, cached) {
+            return Ok(());
+        }
+        Err(SessionError::NoMemory { kept: self.kept.bytes() + cached })
     }
 
     fn other(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<Next, SessionError> {

@@ -48,6 +48,14 @@ pub enum SessionError {
         /// In so many seconds.
         seconds: u64,
     },
+    /// The client's cached values have no room.
+    #[error(
+        "the connection keeps {kept} bytes of memory with cached values, members and names, and there is no room for more: use fewer names, or raise the setting `clients.memory_bytes`"
+    )]
+    NoMemory {
+        /// Bytes that it would keep.
+        kept: u64,
+    },
     /// The connection was refused, and the client has had time to read why.
     #[error("the connection was refused")]
     Refused,
@@ -89,6 +97,14 @@ impl Refusal {
     pub fn second_connection() -> Refusal {
         let message = "this socket has a connection already: open another one, or remove the first";
         Refusal::new(Failure::IllegalState, message)
+    }
+
+    pub fn no_memory(kept: u64) -> Refusal {
+        let message = format!(
+            "the connection keeps {kept} bytes of memory with its sessions, producers, consumers and names, and there is no room for more: \
+             close some, or raise the setting `clients.memory_bytes`"
+        );
+        Refusal::new(Failure::ResourceAllocation, message)
     }
 
     pub fn too_many(what: &str, limit: usize) -> Refusal {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use postrider_model::{ConnectionHandle, ConsumerHandle};
 
+use super::memory::ClientMemory;
 use super::missing::{Asked, Missing};
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::slots::Memory;
@@ -13,6 +14,8 @@ use crate::openwire::hot::slots::Memory;
 pub struct Handles {
     entries: Vec<Entry>,
     free: Vec<u32>,
+    /// What the connections of the shard may make the broker keep.
+    pub memory: ClientMemory,
     /// What the connections of the shard have asked for in vain.
     pub(super) asked: Asked,
 }
@@ -31,6 +34,8 @@ pub(super) struct Consumer {
     pub session: i64,
     pub value: i64,
     pub memory: Memory,
+    /// What it counts in the connection's memory.
+    pub bytes: u64,
 }
 
 impl Consumer {
@@ -97,7 +102,7 @@ mod tests {
 
     fn consumer(value: i64) -> Consumer {
         let connection = ConnectionHandle { slot: 3, generation: 4 };
-        Consumer { connection, connection_id: (*b"c").into(), session: 1, value, memory: Memory::default() }
+        Consumer { connection, connection_id: (*b"c").into(), session: 1, value, memory: Memory::default(), bytes: 0 }
     }
 
     #[test]

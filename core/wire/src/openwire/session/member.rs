@@ -9,6 +9,7 @@ use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Destination
 use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, Trouble};
 use super::handles::Consumer;
+use super::memory::{CONSUMER_BYTES, NAME_BYTES, PRODUCER_BYTES, SESSION_BYTES};
 use super::missing::{Missing, wants_missing_advisories};
 use super::tables::{MEMBERS, Place, Tables};
 use crate::openwire::hot::dispatch::ConsumerName;
@@ -28,7 +29,13 @@ impl Conversation {
         if tables.sessions.len() >= MEMBERS {
             return Err(Refusal::too_many("sessions", MEMBERS).into());
         }
-        tables.sessions.insert(id.long(session_id::VALUE));
+        let value = id.long(session_id::VALUE);
+        if !tables.sessions.contains(&value) {
+            if !context.handles.memory.take(&mut self.kept, SESSION_BYTES) {
+                return Err(Refusal::no_memory(self.kept.bytes()).into());
+            }
+            tables.sessions.insert(value);
+        }
         self.synchronize(request(info), context);
         Ok(())
     }
@@ -49,7 +56,12 @@ impl Conversation {
             None => Vec::new(),
         };
         let window = info.int(producer_info::WINDOW_SIZE).max(0).unsigned_abs();
-        let producer = tables.add_producer(place, window > 0, request.command)?;
+        if !context.handles.memory.take(&mut self.kept, PRODUCER_BYTES) {
+            return Err(Refusal::no_memory(self.kept.bytes()).into());
+        }
+        let producer = tables
+            .add_producer(place, window > 0, request.command)
+            .inspect_err(|_| context.handles.memory.give_back(&mut self.kept, PRODUCER_BYTES))?;
         context.command(Command::OpenProducer(Box::new(OpenProducer {
             connection: self.connection,
             request,
@@ -76,12 +88,17 @@ impl Conversation {
             return Err(Refusal::too_many("consumers", MEMBERS).into());
         }
         let mut open = open_consumer(info, id, self.connection)?;
+        let bytes = bytes_of(&open);
+        if !context.handles.memory.take(&mut self.kept, bytes) {
+            return Err(Refusal::no_memory(self.kept.bytes()).into());
+        }
         open.consumer = context.handles.add(Consumer {
             connection: self.connection,
             connection_id: Rc::clone(&tables.id),
             session: place.0,
             value: place.1,
             memory: Memory::default(),
+            bytes,
         });
         if open.destinations.iter().any(wants_missing_advisories) {
             context.handles.asked.note(Missing::Advisories);
@@ -116,7 +133,9 @@ impl Conversation {
 
     fn remove_session(&mut self, session: i64, last_delivered: LastDelivered, context: &mut Context<'_>) {
         let Some(tables) = &mut self.tables else { return };
-        tables.sessions.remove(&session);
+        if tables.sessions.remove(&session) {
+            context.handles.memory.give_back(&mut self.kept, SESSION_BYTES);
+        }
         let places = (session, i64::MIN)..=(session, i64::MAX);
         let consumers: Vec<Place> = tables.consumers.range(places.clone()).map(|(place, _)| *place).collect();
         let producers: Vec<Place> = tables.producers.range(places).map(|(place, _)| *place).collect();
@@ -130,7 +149,8 @@ impl Conversation {
 
     fn remove_consumer(&mut self, place: Place, last_delivered: LastDelivered, context: &mut Context<'_>) {
         let Some(consumer) = self.tables.as_mut().and_then(|tables| tables.remove_consumer(place)) else { return };
-        context.handles.remove(consumer);
+        let bytes = context.handles.remove(consumer).map_or(0, |consumer| consumer.bytes);
+        context.handles.memory.give_back(&mut self.kept, bytes);
         context.command(Command::CloseConsumer {
             connection: self.connection,
             consumer,
@@ -141,6 +161,7 @@ impl Conversation {
 
     fn remove_producer(&mut self, place: Place, context: &mut Context<'_>) {
         let Some(producer) = self.tables.as_mut().and_then(|tables| tables.remove_producer(place)) else { return };
+        context.handles.memory.give_back(&mut self.kept, PRODUCER_BYTES);
         context.command(Command::CloseProducer {
             connection: self.connection,
             producer: producer.number,
@@ -216,6 +237,12 @@ impl Conversation {
         let name: Option<ConsumerName<'_>> = structure.object(field).and_then(|id| rare::consumer_name(id));
         Ok(name.and_then(|name| tables.consumer(name)))
     }
+}
+
+/// What a consumer takes of the connection's memory.
+fn bytes_of(open: &OpenConsumer) -> u64 {
+    let names = open.destinations.iter().map(|destination| NAME_BYTES + 2 * destination.name.len() as u64);
+    CONSUMER_BYTES + open.identity.len() as u64 + names.sum::<u64>()
 }
 
 fn missing(command: &str, what: &str) -> Refusal {

@@ -12,6 +12,7 @@ mod error;
 mod handles;
 mod liveness;
 mod member;
+mod memory;
 mod missing;
 mod oversize;
 mod profile;
@@ -32,6 +33,7 @@ use oversize::Oversize;
 pub use super::hot::outbound::{Delivery, Outbound};
 pub use error::SessionError;
 pub use handles::Handles;
+pub use memory::ClientMemory;
 pub use missing::Missing;
 pub use profile::Profile;
 

@@ -7,6 +7,7 @@ use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Sequence, S
 
 use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, SessionError, Trouble};
+use super::memory::{Kept, NAME_BYTES};
 use super::missing::Missing;
 use super::oversize::check_room;
 use super::tables::{Place, Producer, Tables};
@@ -90,7 +91,13 @@ impl Conversation {
     ) -> Result<(), Trouble> {
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let mut cache = self.decoder.cache();
-        let destination = destination_number(tables, cache.as_deref_mut(), sent.destination, self.connection, context)?;
+        let destination = destination_number(
+            (tables, &mut self.kept),
+            cache.as_deref_mut(),
+            sent.destination,
+            self.connection,
+            context,
+        )?;
         let producer = producer_of(tables, cache.as_deref_mut(), sent.producer)?;
         let names = names(sent, cache.as_deref())?;
         if frame_bytes > self.roomy_bytes {
@@ -219,19 +226,19 @@ fn cause_text(cause: &Throwable) -> String {
 }
 
 fn destination_number(
-    tables: &mut Tables,
+    (tables, kept): (&mut Tables, &mut Kept),
     cache: Option<&mut ReaderCache>,
     field: Cached<DestinationName<'_>>,
     connection: ConnectionHandle,
     context: &mut Context<'_>,
 ) -> Result<u32, Trouble> {
     match (field, cache) {
-        (Cached::Inline(name), _) => define(tables, name, connection, context),
+        (Cached::Inline(name), _) => define((tables, kept), name, connection, context),
         (Cached::Slot(index), Some(cache)) => {
             if let Some(number) = tables.cached_destination(cache, index) {
                 return Ok(number);
             }
-            let number = define(tables, destination_at(cache, index)?, connection, context)?;
+            let number = define((tables, kept), destination_at(cache, index)?, connection, context)?;
             tables.note_destination(cache, index, number);
             Ok(number)
         }
@@ -241,7 +248,7 @@ fn destination_number(
 
 /// The number of a destination, which the broker is told of first if it is new.
 fn define(
-    tables: &mut Tables,
+    (tables, kept): (&mut Tables, &mut Kept),
     name: DestinationName<'_>,
     connection: ConnectionHandle,
     context: &mut Context<'_>,
@@ -249,8 +256,16 @@ fn define(
     if let Some(number) = tables.destination_number(name) {
         return Ok(number);
     }
-    let destinations = Destination::parts(name.0, name.1)?.into();
-    let number = tables.add_destination(name);
+    let destinations: Box<[Destination]> = Destination::parts(name.0, name.1)?.into();
+    let bytes = 2 * name.1.len() as u64 + NAME_BYTES * destinations.len() as u64;
+    let memory = &mut context.handles.memory;
+    if tables.is_full_of_destinations() || !memory.take(kept, bytes) {
+        memory.give_back(kept, tables.forget_destinations());
+        if !memory.take(kept, bytes) {
+            return Err(Refusal::no_memory(kept.bytes()).into());
+        }
+    }
+    let number = tables.add_destination(name, bytes);
     context.command(Command::DefineDestination { connection, number, destinations });
     Ok(number)
 }

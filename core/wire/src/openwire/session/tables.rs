@@ -61,6 +61,8 @@ pub(super) struct Tables {
     destinations: HashMap<Destination, u32, FixedState>,
     /// Bytes of their names.
     destination_bytes: usize,
+    /// What they count in the connection's memory.
+    defined: u64,
     meanings: Vec<Meaning>,
     /// Tag of cache slots whose meaning is still true. A slot that gets another value loses its tag.
     generation: u32,
@@ -86,6 +88,7 @@ impl Tables {
             free_numbers: Vec::new(),
             destinations: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             destination_bytes: 0,
+            defined: 0,
             meanings: Vec::new(),
             generation,
         }
@@ -117,11 +120,10 @@ impl Tables {
         Some(producer)
     }
 
-    /// The producer that this command was to open does not exist.
-    pub fn forget_producer(&mut self, place: Place, command: i32) {
-        if self.producers.get(&place).is_some_and(|(_, opened_by)| *opened_by == command) {
-            self.remove_producer(place);
-        }
+    /// The producer that this command was to open does not exist. True: it was here.
+    pub fn forget_producer(&mut self, place: Place, command: i32) -> bool {
+        let is_its = self.producers.get(&place).is_some_and(|(_, opened_by)| *opened_by == command);
+        is_its && self.remove_producer(place).is_some()
     }
 
     pub fn add_consumer(&mut self, place: Place, consumer: ConsumerHandle) {
@@ -140,16 +142,25 @@ impl Tables {
         self.destinations.get(&DestinationKey(name.0, name.1)).copied()
     }
 
-    /// Gives a destination the next number. When all are given out, or their names take too much, they are given out anew.
+    /// Whether all numbers of destinations are given out, or their names take too much: they are to be given out anew.
+    pub fn is_full_of_destinations(&self) -> bool {
+        self.destinations.len() >= limits::CONNECTION_DESTINATIONS as usize
+            || self.destination_bytes >= DESTINATION_BYTES
+    }
+
+    /// Numbers of destinations are given out anew, from 0 on. What they counted in the connection's memory.
+    pub fn forget_destinations(&mut self) -> u64 {
+        self.destinations.clear();
+        self.destination_bytes = 0;
+        self.forget_meanings();
+        std::mem::take(&mut self.defined)
+    }
+
+    /// Gives a destination the next number; it counts so much in the connection's memory.
     #[expect(clippy::cast_possible_truncation, reason = "there are at most `CONNECTION_DESTINATIONS`")]
-    pub fn add_destination(&mut self, name: DestinationName<'_>) -> u32 {
-        let is_full = self.destinations.len() >= limits::CONNECTION_DESTINATIONS as usize;
-        if is_full || self.destination_bytes >= DESTINATION_BYTES {
-            self.destinations.clear();
-            self.destination_bytes = 0;
-            self.forget_meanings();
-        }
+    pub fn add_destination(&mut self, name: DestinationName<'_>, bytes: u64) -> u32 {
         self.destination_bytes += name.1.len();
+        self.defined += bytes;
         let number = self.destinations.len() as u32;
         self.destinations.insert(Destination::new(name.0, name.1), number);
         number

@@ -1,0 +1,85 @@
+//! What a connection makes the broker keep has a bound.
+
+use postrider_model::Command;
+use postrider_wire::openwire::Structure;
+use postrider_wire::openwire::session::SessionError;
+
+use crate::client::*;
+
+const BUDGET: u64 = 100_000;
+
+/// A client of a shard with this budget, which is connected and has a session.
+fn client(budget: u64, caches: bool) -> Client {
+    let mut client = Client::with(|offer| offer.cache_enabled = caches);
+    client.handles.memory.set_budget(budget);
+    client.connect();
+    client.send(&session_info(1));
+    client.commands();
+    client.read();
+    client
+}
+
+/// How many of them are taken until one is refused.
+fn taken(client: &mut Client, make: impl Fn(i64) -> Structure) -> i64 {
+    for number in 2..100_000 {
+        client.send(&make(number));
+        client.commands();
+        if !client.output.is_empty() {
+            client.expect_exception("javax.jms.ResourceAllocationException", "the connection keeps");
+            return number - 2;
+        }
+    }
+    panic!("all are taken")
+}
+
+#[test]
+fn members_beyond_the_memory_for_clients_are_refused_until_others_go() {
+    type Make = fn(i64) -> Structure;
+    let kinds: [(Make, Make, std::ops::Range<i64>); 3] = [
+        (session_info, |number| remove(&session(number), -2), 1_500..2_000),
+        (|number| producer_info(number, 0), |number| remove(&producer(1, number), -2), 250..350),
+        (|number| consumer_info(number, "q"), |number| remove(&consumer(1, number), -2), 80..110),
+    ];
+    for (make, gone, expected) in kinds {
+        let mut client = client(BUDGET, false);
+        let count = taken(&mut client, make);
+        assert!(expected.contains(&count), "{count}: 64 KiB and half of the budget");
+        assert!(client.handles.memory.taken() <= BUDGET / 2);
+        client.send(&gone(2));
+        client.commands();
+        client.send(&make(90_000));
+        assert!(client.output.is_empty(), "there is room for one");
+        client.close();
+        assert_eq!(client.handles.memory.taken(), 0, "all comes back");
+    }
+}
+
+#[test]
+fn names_are_defined_anew_where_there_is_no_room_for_all_of_them() {
+    let mut client = client(BUDGET, false);
+    client.send(&producer_info(1, 0));
+    client.commands();
+    let mut begun = 0;
+    for number in 0..200 {
+        client.send(&message(1, number + 1, &format!("{number:0>5000}")));
+        let defines = |command: &Command| matches!(command, Command::DefineDestination { number: 0, .. });
+        begun += client.commands().iter().filter(|command| defines(command)).count();
+        assert_eq!(client.read(), [], "nothing is refused");
+    }
+    assert!(begun > 5 && client.handles.memory.taken() <= BUDGET / 2, "{begun} times");
+}
+
+#[test]
+fn cached_values_beyond_the_memory_for_clients_end_the_connection() {
+    let mut client = client(0, true);
+    client.send(&producer_info(1, 0));
+    let mut names = (0..1_000).map(|number| format!("{number:0>900}"));
+    let refused = names.position(|name| {
+        let outcome = client.try_send(&message(1, 1, &name));
+        assert!(outcome.is_ok() || matches!(outcome, Err(SessionError::NoMemory { kept: 65_537.. })), "{outcome:?}");
+        outcome.is_err()
+    });
+    assert!((40..75).contains(&refused.unwrap()), "{refused:?}: 64 KiB");
+    client.close();
+    assert_eq!(client.handles.memory.taken(), 0);
+}
