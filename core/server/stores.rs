@@ -136,7 +136,9 @@ fn report_given_up(recovery: &Recovery, config: &Config) {
             "the epoch table (epochs-0, epochs-1) is given up, and made anew from the segments; only it knew whether an earlier start had lost something, so messages are marked redelivered"
         );
     } else if recovery.table_repaired {
-        tracing::error!("a copy of the epoch table was damaged or missing, and is written again from the other one");
+        tracing::error!(
+            "a copy of the epoch table (epochs-0, epochs-1) was missing, damaged or not readable, and is written again from the other one"
+        );
     }
     for GivenUp { file, kept_as } in &recovery.given_up {
         if file.starts_with("epochs-") {

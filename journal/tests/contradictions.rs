@@ -255,6 +255,46 @@ fn the_front_missing_after_a_kill() {
 }
 
 #[test]
+fn what_is_not_of_the_front_is_kept_where_the_front_was() {
+    for harm in 0..3 {
+        let mut log = log();
+        log.write(400);
+        log.journal.set_head(SegmentNumber(2));
+        (0..3).for_each(|_| write_group(&mut log.journal));
+        let mut storage = log.end();
+        // Somebody has given a file a wrong name, or it has lost its header.
+        let mut bytes = storage.durable(SegmentNumber(3)).to_vec();
+        match harm {
+            0 => {}
+            1 => bytes.truncate(bytes.len() - 512),
+            _ => bytes[..8192].fill(0),
+        }
+        storage.put(SegmentNumber(1), bytes.clone());
+        storage.take_away(SegmentNumber(3));
+        let storage = refused(storage, SegmentNumber(3));
+        let give_up = vec!["segment-0000000000000003".to_owned()];
+        let mut journal = Journal::recover(storage, Config { give_up, ..config() }, &mut |_, _| {}).unwrap();
+        journal.storage_mut().settle();
+        let storage = journal.into_storage();
+        assert!(!storage.numbers().contains(&SegmentNumber(1)), "harm {harm}");
+        assert!(storage.aside.get("damaged-segment-0000000000000001") == Some(&bytes), "harm {harm}");
+    }
+}
+
+#[test]
+fn a_copy_of_the_table_that_is_missing_is_said() {
+    for slot in 0..2 {
+        let mut storage = log().end();
+        let mut tables = storage.tables();
+        tables[slot] = None;
+        storage.put_tables(tables);
+        let (journal, seen) = recover(storage).unwrap();
+        assert_eq!((journal.recovery().table_repaired, seen.len()), (true, 200));
+        assert!(!recover(journal.into_storage()).unwrap().0.recovery().table_repaired);
+    }
+}
+
+#[test]
 fn several_missing_files_are_each_replaced_by_one_of_the_usual_size() {
     let mut log = log();
     log.write(800);

@@ -176,7 +176,7 @@ fn contradiction(file: &SegmentFile, header: Option<&SegmentHeader>, table: &Epo
     other.then(|| format!("was made in another life {epoch} than this log's: it is from a copy of the directory"))
 }
 
-/// The better copy of the epoch table, and whether the other is as good; `None` in a new directory.
+/// The better copy of the epoch table, and whether the other is there and as good; `None` in a new directory.
 pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTable, bool)>, OpenError> {
     let mut best: Option<EpochTable> = None;
     let mut other = None;
@@ -218,7 +218,7 @@ pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTab
         }
     }
     match best {
-        Some(table) => Ok(Some((table, good == present))),
+        Some(table) => Ok(Some((table, good == 2))),
         None if present > 0 => Err(other.unwrap_or(OpenError::NoTable)),
         None => Ok(None),
     }

@@ -152,7 +152,12 @@ impl<S: Storage> Journal<S> {
         let before = directory.found.iter().take_while(|found| found.start < front);
         let behind = directory.found.iter().rev().take_while(|found| found.start >= end);
         for found in before.chain(behind) {
-            self.storage.recycle(found.number);
+            // Before the head is nothing that is needed, but what such a file holds may be.
+            if found.is_sound() {
+                self.storage.recycle(found.number);
+            } else {
+                self.storage.set_aside(found.number);
+            }
         }
         self.preparing = Preparing::new(SegmentNumber(end.0 / self.table.segment_bytes), self.config.keys);
         self.fix_budget();

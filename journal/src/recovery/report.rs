@@ -27,7 +27,7 @@ pub struct Recovery {
     pub earlier_losses: u32,
     /// What was cut off the end and saved aside.
     pub cut: Option<Cut>,
-    /// One copy of the epoch table was damaged, and is repaired.
+    /// One copy of the epoch table was damaged, or could not be read, or was not there, and is written again.
     pub table_repaired: bool,
     /// The epoch table was made anew from the segments.
     pub table_rebuilt: bool,
