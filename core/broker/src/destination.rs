@@ -315,6 +315,11 @@ impl DestinationState {
         matches!(&self.content, Content::Queue(queue) if queue.size > 0)
     }
 
+    /// Whether messages of it may be with consumers.
+    pub fn has_in_flight(&self) -> bool {
+        matches!(&self.content, Content::Queue(queue) if queue.size > queue.waiting() as u64)
+    }
+
     /// Whether what is sent to it may be stored durably.
     pub fn is_durable_queue(&self) -> bool {
         self.destination.kind == DestinationKind::Queue

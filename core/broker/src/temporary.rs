@@ -151,13 +151,13 @@ impl Broker {
             Content::Topic(topic) => topic.subscribers.first(),
         };
         let Some(member) = first.copied() else { return false };
-        budget.spend(MEMBER_STEPS + self.consumers[member.consumer.0].in_flight.len());
-        self.drop_member(index, member);
+        budget.spend(MEMBER_STEPS + self.drop_member(index, member));
         true
     }
 
-    /// As [`Broker::drop_next_member`], for a consumer that meets the destination before its turn.
-    pub(crate) fn drop_member(&mut self, index: DestinationIndex, member: Member) {
+    /// As [`Broker::drop_next_member`], for a consumer that meets the destination before its turn. How many of its messages were looked
+    /// at: no more once all that were in flight from there are found.
+    pub(crate) fn drop_member(&mut self, index: DestinationIndex, member: Member) -> usize {
         match &mut self.destinations.get_mut(index).content {
             Content::Queue(queue) => drop((queue.subscribers.remove(&member), queue.browsers.remove(&member))),
             Content::Topic(topic) => drop(topic.subscribers.remove(&member)),
@@ -169,8 +169,11 @@ impl Broker {
         }
         subscription.standing = Standing::Gone;
         consumer.orphaned = true;
-        let mut place = consumer.in_flight.first_place();
-        while let Some(entry) = consumer.in_flight.at(place) {
+        let (mut place, mut looked_at) = (consumer.in_flight.first_place(), 0);
+        while self.destinations.get(index).has_in_flight()
+            && let Some(entry) = consumer.in_flight.at(place)
+        {
+            looked_at += 1;
             if self.messages[entry.index.0].destination != index {
                 place = consumer.in_flight.after(place);
                 continue;
@@ -180,5 +183,6 @@ impl Broker {
             self.destinations.get_mut(index).queue().push(entry.index, expiration);
         }
         self.wake(member.consumer);
+        looked_at
     }
 }

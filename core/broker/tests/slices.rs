@@ -229,6 +229,35 @@ pub fn very_many_temporary_destinations_go_in_slices_and_all_are_told_of() {
     assert_eq!((world.broker.statistics().connections, world.broker.statistics().destinations), (1, 1));
 }
 
+/// One consumer has messages of all of them: each deletion looks for its own, and not at those of all others.
+#[test]
+pub fn deletions_do_not_look_at_all_that_a_consumer_has() {
+    const CROWD: usize = 2_000;
+    let mut world = world();
+    let names: Vec<Destination> = (0..CROWD).map(|number| temporary(&format!("t{number}"))).collect();
+    names.iter().for_each(|name| world.create_temporary(0, 1, name));
+    let open = world.open(1, 5, &names, 30_000);
+    world.consume_as(0, open);
+    for name in &names {
+        (0..5).for_each(|_| world.send(1, 1, name, "x", false));
+    }
+    world.settle();
+    assert_eq!(world.got(0).len(), 5 * CROWD);
+    for name in names {
+        let (connection, request) = (handle(1), Request::default());
+        let delete = Command::DeleteDestination { connection, destination: Box::new(name), request };
+        world.handle(0, &alone(delete));
+    }
+    let mut turns = 0;
+    while world.broker.statistics().messages > 0 {
+        world.go_on();
+        world.log.commit();
+        turns += 1;
+        assert!(turns < 50, "a few steps for each");
+    }
+    assert!(turns > 5, "{turns}");
+}
+
 /// A client that comes back names its temporary destinations as before, while the old ones are still going.
 #[test]
 pub fn who_takes_over_gets_the_names_of_temporary_destinations_that_are_going() {
