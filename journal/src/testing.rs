@@ -49,6 +49,8 @@ pub struct FakeStorage {
     /// Ranges of bytes that cannot be read.
     unreadable: Vec<(SegmentNumber, std::ops::Range<u64>)>,
     unreadable_tables: [bool; 2],
+    /// After so many loads all can be read again.
+    pub heals_after: Option<u32>,
     /// Reads that were tried, in vain or not.
     pub reads_tried: Vec<Read>,
     /// Ranges whose sync failed: like a kernel, the storage calls them clean and writes them no more.
@@ -353,6 +355,11 @@ impl Storage for FakeStorage {
     }
 
     fn load(&mut self, segment: SegmentNumber, _: u64, _: Option<(SegmentNumber, u64)>) -> io::Result<Loaded> {
+        match self.heals_after.as_mut() {
+            Some(0) => self.make_readable(),
+            Some(loads) => *loads -= 1,
+            None => {}
+        }
         let bytes = self.contents(segment);
         let mut writer = ImageWriter::anonymous(bytes.len())?;
         writer.write(0, &bytes);

@@ -1,9 +1,11 @@
 //! What is there: table and segments, looked at before anything is touched.
 
+use crate::config::Config;
 use crate::epoch::{BadTable, EpochTable};
 use crate::error::OpenError;
 use crate::plant::planted;
 use crate::position::{Epoch, Position, SegmentNumber};
+use crate::recovery::all_or_given_up;
 use crate::recovery::scan::key_of;
 use crate::segment::{BadHeader, FORMAT_VERSION, SegmentHeader};
 use crate::storage::{SegmentFile, Storage};
@@ -108,11 +110,17 @@ impl Directory {
     }
 
     /// Where a header is lost, frames tell the key, and the table the rest.
-    pub fn find_keys<S: Storage>(&mut self, storage: &mut S, table: &EpochTable) -> Result<(), OpenError> {
+    pub fn find_keys<S: Storage>(
+        &mut self,
+        storage: &mut S,
+        config: &Config,
+        table: &EpochTable,
+    ) -> Result<(), OpenError> {
         let lost = |found: &&mut Found| found.number >= table.head && found.header.is_none() && found.wrong.is_none();
         for found in self.found.iter_mut().filter(lost) {
             let loaded = storage.load(found.number, found.bytes, None);
-            let writer = loaded.map_err(OpenError::io(format!("read ({})", found.name)))?.writer;
+            let loaded = loaded.map_err(OpenError::io(format!("read ({})", found.name)))?;
+            let writer = all_or_given_up(loaded, config, &found.name)?.writer;
             let key = key_of(writer.bytes(0, writer.len()), found.start, table);
             found.header = key.map(|key| found.made_up_header(key, table));
             storage.unload(writer);

@@ -22,7 +22,7 @@ use crate::position::{Epoch, Position, SegmentNumber};
 use crate::prepare::{Preparing, mixed};
 use crate::segment::Segment;
 use crate::size::size;
-use crate::storage::{SegmentFile, Storage, Unreadable};
+use crate::storage::{Loaded, SegmentFile, Storage, Unreadable};
 use directory::{Directory, Found};
 use report::Hit;
 pub use report::{Cut, Damage, DamageKind, GivenUp, Recovery};
@@ -308,7 +308,7 @@ fn read_ends<S: Storage>(
 ) -> Result<(Directory, Tail), OpenError> {
     let table = &opened.table;
     let mut directory = Directory::read(storage, table, files, opened.latest)?;
-    directory.find_keys(storage, table)?;
+    directory.find_keys(storage, config, table)?;
     directory.give_up(config, table);
     directory.check(config, table)?;
     let tail = if table.lives.is_empty() {
@@ -344,19 +344,21 @@ pub(crate) fn load<S: Storage>(
     let ahead = ahead.map(|next| (next.number, next.bytes));
     let loaded =
         storage.load(found.number, found.bytes, ahead).map_err(OpenError::io(format!("read ({})", found.name)))?;
-    let mut writer = loaded.writer;
+    let mut contents = all_or_given_up(loaded, config, &found.name)?;
+    if let Some(header) = found.header.as_ref().filter(|_| contents.has_holes) {
+        contents.writer.write(0, &header.encode());
+    }
+    Ok(contents)
+}
+
+/// What was loaded, if that is all, or the rest is given up. Whoever concludes something from a segment asks, each time it is loaded: what
+/// cannot be read now may be a moment later.
+pub(crate) fn all_or_given_up(loaded: Loaded, config: &Config, file: &str) -> Result<Contents, OpenError> {
     match loaded.unreadable.into_iter().next() {
-        None => Ok(Contents { writer, has_holes: false }),
-        Some(_) if config.gives_up(&found.name) => {
-            if let Some(header) = &found.header {
-                writer.write(0, &header.encode());
-            }
-            Ok(Contents { writer, has_holes: true })
+        Some(Unreadable { offset, len, error }) if !config.gives_up(file) => {
+            Err(OpenError::Unreadable { file: file.to_owned(), offset, len, error })
         }
-        Some(Unreadable { offset, len, error }) => {
-            let file = found.name.clone();
-            Err(OpenError::Unreadable { file, offset, len, error })
-        }
+        hole => Ok(Contents { writer: loaded.writer, has_holes: hole.is_some() }),
     }
 }
 

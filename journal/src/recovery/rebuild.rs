@@ -8,9 +8,9 @@ use crate::error::OpenError;
 use crate::frame::{FRAME_HEADER, FrameHeader, Seed, u32_at, u64_at};
 use crate::image::ImageWriter;
 use crate::position::{Epoch, Position, SegmentNumber};
-use crate::recovery::Opened;
 use crate::recovery::directory::LAST_POSITION;
 use crate::recovery::scan::Scan;
+use crate::recovery::{Opened, all_or_given_up};
 use crate::segment::SegmentHeader;
 use crate::storage::{SegmentFile, Storage};
 
@@ -24,7 +24,7 @@ pub(crate) fn rebuild<S: Storage>(
     let Some(first) = headers.first() else { return Err(OpenError::NoHeader) };
     let mut table = EpochTable {
         block: first.block,
-        segment_bytes: segment_bytes(storage, &headers)?,
+        segment_bytes: segment_bytes(storage, config, &headers)?,
         head: SegmentNumber(0),
         log_id: first.log_id,
         node: config.node,
@@ -37,7 +37,7 @@ pub(crate) fn rebuild<S: Storage>(
     let nonces: BTreeMap<Epoch, u64> = headers.iter().map(|header| (header.epoch, header.nonce)).collect();
     let mut seen = Seen { lives: Vec::new(), heads: Vec::new(), durable: Position(0) };
     for header in &headers {
-        let writer = load(storage, header)?;
+        let writer = load(storage, config, header)?;
         let start = Position(header.number.0.saturating_mul(table.segment_bytes));
         if start < LAST_POSITION {
             seen.look(&Scan { bytes: writer.bytes(0, writer.len()), start, key: header.key, table: &table });
@@ -58,9 +58,9 @@ pub(crate) fn rebuild<S: Storage>(
 }
 
 /// Bytes of a usual segment, as the position of an oversize one's first frame says if there is no other.
-fn segment_bytes<S: Storage>(storage: &mut S, headers: &[SegmentHeader]) -> Result<u64, OpenError> {
+fn segment_bytes<S: Storage>(storage: &mut S, config: &Config, headers: &[SegmentHeader]) -> Result<u64, OpenError> {
     for header in headers.iter().filter(|header| header.number.0 > 0) {
-        let writer = load(storage, header)?;
+        let writer = load(storage, config, header)?;
         let first = writer.bytes(0, writer.len()).get(header.block as usize..).unwrap_or_default();
         if first.len() >= FRAME_HEADER {
             let (position, epoch) = (Position(u64_at(first, 8)), Epoch(u32_at(first, 16)));
@@ -75,9 +75,11 @@ fn segment_bytes<S: Storage>(storage: &mut S, headers: &[SegmentHeader]) -> Resu
     Ok(headers.iter().map(|header| header.bytes).min().unwrap_or_default())
 }
 
-fn load<S: Storage>(storage: &mut S, header: &SegmentHeader) -> Result<ImageWriter, OpenError> {
+fn load<S: Storage>(storage: &mut S, config: &Config, header: &SegmentHeader) -> Result<ImageWriter, OpenError> {
+    let name = storage.name(header.number);
     let loaded = storage.load(header.number, header.bytes, None);
-    Ok(loaded.map_err(OpenError::io(format!("read ({})", storage.name(header.number))))?.writer)
+    let loaded = loaded.map_err(OpenError::io(format!("read ({name})")))?;
+    Ok(all_or_given_up(loaded, config, &name)?.writer)
 }
 
 /// The headers of the log that most of the files are of, by number.
