@@ -51,6 +51,14 @@ impl FrameSplitter {
         self.complete = Vec::new();
     }
 
+    /// Gives back the memory of a large frame that came in parts and is over. The next one has its own.
+    #[inline]
+    pub fn let_go(&mut self) {
+        if self.complete.capacity() > KEPT_CAPACITY {
+            self.complete = Vec::new();
+        }
+    }
+
     /// Bytes kept of a half frame.
     pub fn pending(&self) -> usize {
         self.partial.len()
@@ -158,6 +166,11 @@ mod tests {
             assert_eq!(splitter.split(&mut head), Ok(None));
             assert_eq!(splitter.split(&mut tail).unwrap().unwrap().len(), 1 << 20);
         }
+        splitter.let_go();
+        assert!(
+            splitter.partial.capacity() + splitter.complete.capacity() <= KEPT_CAPACITY,
+            "at once, if it is told so"
+        );
         let small = frame(b"small");
         for _ in 0..2 {
             let (mut head, mut tail) = small.split_at(6);

@@ -103,6 +103,7 @@ impl Session {
         self.conversation.receives();
         let next = self.read(bytes, self.frames.saturating_add(frames), context);
         self.conversation.handed_up += context.parkable;
+        self.splitter.let_go();
         next
     }
 
