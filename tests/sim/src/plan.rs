@@ -138,6 +138,12 @@ impl SeedPlan {
                 client.unheard = Some((SeedPlan::unheard(), self.listener));
             }
         }
+        if random.one_in(6) {
+            for client in &mut self.clients {
+                client.mortal = *random.pick(&[0, 10, 50]);
+                client.skew_millis = *random.pick(&[0, 0, 0, 20, -20, 3_600_000, -3_600_000]);
+            }
+        }
         if self.scarce && random.one_in(3) {
             self.disk.failing_preparations = *random.pick(&[2, 5]);
         }
@@ -234,6 +240,9 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         persistent: *random.pick(&[50, 80, 100]),
         extras: random.percent(60),
         stalls: 300,
+        stays_stalled: 10,
+        mortal: 0,
+        skew_millis: 0,
         answered: 80,
         absences: 25,
         hasty: 0,

@@ -3,7 +3,7 @@
 use postrider_broker::WindowSizes;
 use postrider_journal::Medium;
 
-use crate::ledger::Sizes;
+use crate::ledger::{Place, Sizes};
 use crate::plan::SeedPlan;
 use crate::random::Random;
 use crate::schedule::{MICRO, MILLI};
@@ -25,19 +25,23 @@ pub enum Theme {
     /// Clients hoard messages and give up all they have at once: the dead letters of a turn go over the end of a segment, and the
     /// power goes between its groups (R34).
     DeadLetters,
+    /// Topics and temporary queues with a spool of a few segments, and subscribers that do not read for long (R21, R57). No seed
+    /// draws it by itself.
+    SmallSpool,
     /// Old segments rot, under the broker and between its lives, while their messages wait (R5, R9, R15, R62).
     Rot,
 }
 
 impl Theme {
     /// All of them.
-    pub const ALL: [Theme; 7] = [
+    pub const ALL: [Theme; 8] = [
         Theme::Mixture,
         Theme::ExactEnds,
         Theme::SmallDisk,
         Theme::Stalls,
         Theme::Absence,
         Theme::DeadLetters,
+        Theme::SmallSpool,
         Theme::Rot,
     ];
 
@@ -48,15 +52,15 @@ impl Theme {
             14..20 => Theme::SmallDisk,
             20..26 => Theme::Stalls,
             26..42 => Theme::Absence,
-            42..52 => Theme::DeadLetters,
-            52..60 => Theme::Rot,
+            42..54 => Theme::DeadLetters,
+            54..62 => Theme::Rot,
             _ => Theme::Mixture,
         }
     }
 
     /// Whether the disk budget is small.
     pub fn is_scarce(self, random: &mut Random) -> bool {
-        self == Theme::SmallDisk || (self == Theme::Mixture && random.one_in(12))
+        matches!(self, Theme::SmallDisk | Theme::SmallSpool) || (self == Theme::Mixture && random.one_in(12))
     }
 
     /// Makes its kind of situation likely.
@@ -68,6 +72,7 @@ impl Theme {
             Theme::Stalls => stalls(plan, random),
             Theme::Absence => absence(plan),
             Theme::DeadLetters => dead_letters(plan),
+            Theme::SmallSpool => small_spool(plan, random),
             Theme::Rot => rot(plan, random),
         }
     }
@@ -75,7 +80,7 @@ impl Theme {
 
 fn exact_ends(plan: &mut SeedPlan, random: &mut Random) {
     plan.sizes = Sizes::Blocks;
-    plan.lives = 12 + random.index(8);
+    plan.lives = 20 + random.index(16);
     plan.life_nanos = 30 * MILLI;
     plan.short_lives = 50;
     plan.sudden_ends = 100;
@@ -107,6 +112,23 @@ fn small_disk(plan: &mut SeedPlan) {
     for client in &mut plan.clients {
         client.sends = 70;
         client.persistent = 100;
+    }
+}
+
+fn small_spool(plan: &mut SeedPlan, random: &mut Random) {
+    plan.sizes = Sizes::Large;
+    plan.lives = random.index(2);
+    plan.network.buffer_bytes = 4_000;
+    for (index, client) in plan.clients.iter_mut().enumerate() {
+        client.persistent = *random.pick(&[0, 50]);
+        client.places = [Place::topic("topic.x"), Place::topic("topic.y"), Place::queue("queue.a")].to_vec();
+        client.extras = true;
+        client.breaks = 0;
+        if index % 2 == 0 {
+            (client.stalls, client.stays_stalled, client.sends) = (20, 200, 20);
+        } else {
+            client.sends = 80;
+        }
     }
 }
 

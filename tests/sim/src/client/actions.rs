@@ -4,8 +4,9 @@ use super::consumer::{Consumer, Mode};
 use super::producer::Producer;
 use super::protocol::{self, Member, Sending};
 use super::{Asked, Certainty, Client, Stage, Surroundings};
-use crate::ledger::{Ledger, Place, correlation};
+use crate::ledger::{Ledger, Place, correlation, dead_letters};
 use crate::plan::Listener;
+use postrider_model::Clock;
 use postrider_wire::openwire::schema::consumer_info;
 
 /// Requests that a client has under way at most.
@@ -146,7 +147,7 @@ impl Client {
 
     fn change_reading(&mut self, around: &mut Surroundings<'_>) {
         let Some(link) = self.link else { return };
-        if self.reads || around.calm || self.random.one_in(10) {
+        if self.reads || around.calm || self.random.one_in(self.plan.stays_stalled) {
             self.reads = !self.reads;
             if self.reads {
                 self.last_sign = around.schedule.nanos();
@@ -268,6 +269,7 @@ impl Client {
         } else {
             !self.plan.failover && self.random.one_in(4)
         };
+        let expiration = self.expiration(&place, persistent, around);
         let producer = self.producers.get_mut(&member).expect("one of those listed");
         if !sync && producer.window > 0 && producer.credit_used >= i64::from(producer.window) {
             return;
@@ -275,6 +277,9 @@ impl Client {
         producer.last += 1;
         let (number, sequence) = (producer.number, producer.last);
         let id = around.ledger.send(number, sequence, &place, persistent);
+        if expiration > 0 {
+            around.ledger.may_expire(id);
+        }
         let content = around.ledger.body(id);
         // What is larger than the limit of a small disk is refused, which only an answer tells.
         let sync = sync || (persistent && around.scarce && content.len() > LARGEST_UNANSWERED);
@@ -290,7 +295,7 @@ impl Client {
             persistent,
             // Who goes without a word takes it away before anybody here knows.
             reply_to: self.temporaries.last().filter(|place| place.kind == 102 && self.plan.inactivity_millis == 0),
-            expiration: 0,
+            expiration,
             content: &content,
             correlation: &correlation(id),
         };
@@ -310,6 +315,16 @@ impl Client {
             }
             self.tell(message, around);
         }
+    }
+
+    /// When a message expires, by the clock of this client; 0: never. The oracle follows what becomes of it in the plain case.
+    fn expiration(&mut self, place: &Place, persistent: bool, around: &Surroundings<'_>) -> i64 {
+        let plain = persistent && place.kind == 100 && place.parts().len() == 1 && *place != dead_letters();
+        if self.plan.mortal == 0 || !plain || !self.random.percent(self.plan.mortal) {
+            return 0;
+        }
+        let lifetime = *self.random.pick(&[1, 20, 200, 5_000]);
+        around.schedule.now().unix_millis + self.plan.skew_millis + lifetime
     }
 
     fn target(&mut self, member: Member, around: &Surroundings<'_>) -> Place {

@@ -55,6 +55,12 @@ pub struct ClientPlan {
     pub extras: bool,
     /// One thing in so many is that it stops reading.
     pub stalls: u64,
+    /// And reads again one time in so many that it could.
+    pub stays_stalled: u64,
+    /// Percent of its persistent messages to queues that expire, by its clock.
+    pub mortal: u64,
+    /// Milliseconds by which its clock is wrong.
+    pub skew_millis: i64,
     /// Of a hundred lost connections a failover client stays away so often while much goes on (R17).
     pub absences: u64,
     /// Percent of the sends with an answer after which it is gone, in order, before the answer comes (R17).

@@ -179,6 +179,12 @@ impl Ledger {
         id
     }
 
+    /// The message that is about to be sent may expire: then it is with the dead letters.
+    pub fn may_expire(&mut self, id: MessageId) {
+        let message = self.messages.get_mut(&id).expect("a message that was sent");
+        message.parts.iter_mut().for_each(Part::may_expire);
+    }
+
     /// The broker has said what became of a send, or the connection broke before it did.
     pub fn answered(&mut self, id: MessageId, send: Send) {
         let message = self.messages.get_mut(&id).expect("a message that was sent");
@@ -225,6 +231,9 @@ impl Ledger {
             assert!(ordered, "order of {:?}: sequence {} comes after {last}", delivery.wire, delivery.sequence);
             *last = delivery.sequence;
         }
+        // What is back may have expired at once, and is a dead letter with a sequence of its own.
+        let revived = self.rotten.has_revived(delivery.sequence)
+            || (*delivery.place == dead_letters() && self.revived().any(|revived| revived == id));
         let message = self.messages.get_mut(&id).expect("just found");
         if message.persistent && !delivery.place.is_temporary() {
             // Dispatch waits for the commit (R14): what was seen stays.
@@ -232,10 +241,10 @@ impl Ledger {
         }
         let part = message.parts.iter_mut().find(|part| part.is_at(delivery.place));
         let part = part.unwrap_or_else(|| panic!("message {id} at {:?}, where it was not sent", delivery.place));
-        if self.rotten.has_revived(delivery.sequence) {
+        if revived {
             part.rotten_acknowledgement(delivery.place);
         }
-        if message.repeated && self.rotten.has_forgotten(message.producer) {
+        if message.repeated && self.rotten.has_forgotten(message.producer, message.number) {
             part.stored_again(delivery.place);
         }
         part.delivered(id, delivery);
@@ -254,7 +263,7 @@ impl Ledger {
         if *delivery.place == dead_letters() || (passes && message.repeated) {
             return;
         }
-        if message.repeated && self.rotten.has_forgotten(message.producer) {
+        if message.repeated && self.rotten.has_forgotten(message.producer, message.number) {
             return;
         }
         // It was refused for want of space, perhaps, and its answer lost: when it comes again there is space, behind what did not wait

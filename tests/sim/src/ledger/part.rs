@@ -28,6 +28,8 @@ pub struct Part {
     /// A client has given it up: it is in its queue or with the dead letters, and owed from there. The broker may take its
     /// time, so no answer shows that it has moved.
     poisoned: bool,
+    /// It expires: the same, from the beginning on.
+    mortal: bool,
     /// It was seen with the dead letters, and `state` is about there.
     moved: bool,
     pub deliveries: u32,
@@ -51,6 +53,7 @@ impl Part {
             place,
             state: State::Stored,
             poisoned: false,
+            mortal: false,
             moved: false,
             deliveries: 0,
             holder: None,
@@ -65,12 +68,21 @@ impl Part {
 
     /// Whether it may be delivered from there.
     pub fn is_at(&self, place: &Place) -> bool {
-        self.place == *place || (self.poisoned && *place == dead_letters())
+        self.place == *place || ((self.poisoned || self.mortal) && *place == dead_letters())
+    }
+
+    pub fn may_expire(&mut self) {
+        self.mortal = true;
     }
 
     pub fn delivered(&mut self, id: MessageId, delivery: &Delivery<'_>) {
         let there = *delivery.place != self.place;
         if there && !self.moved {
+            assert!(
+                self.poisoned || self.state != State::Gone,
+                "R10: message {id} at {:?} was acknowledged and has expired",
+                self.place
+            );
             (self.moved, self.state, self.holder) = (true, State::Stored, None);
             (self.required, self.last_counter, self.seen) = (0, 0, false);
         }
@@ -171,7 +183,7 @@ impl Part {
 
     /// Nobody has it, and it has not been given up.
     pub fn waits(&self) -> bool {
-        self.holder.is_none() && !self.poisoned
+        self.holder.is_none() && !self.poisoned && !self.mortal
     }
 
     pub fn may_be_stored(&self) -> bool {

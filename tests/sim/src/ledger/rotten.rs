@@ -22,8 +22,8 @@ pub struct Rotten {
     messages: BTreeSet<MessageId>,
     /// Messages, by sequence, of which the end may be forgotten: they are back.
     revived: BTreeSet<u64>,
-    /// Producers of which may be forgotten what they have sent (R17).
-    producers: BTreeSet<u64>,
+    /// Producers of which may be forgotten what they have sent up to a number (R17).
+    producers: BTreeMap<u64, i64>,
     /// Queues that may have lost their names, by what they are called then.
     queues: BTreeMap<Place, Place>,
     /// Numbers of all producers.
@@ -46,9 +46,9 @@ impl Rotten {
         self.revived.iter().copied()
     }
 
-    /// Whether what a producer repeats may be taken for new.
-    pub fn has_forgotten(&self, producer: u64) -> bool {
-        self.producers.contains(&producer)
+    /// Whether what a producer repeats may be taken for new: what it had sent when something of it rotted.
+    pub fn has_forgotten(&self, producer: u64, number: i64) -> bool {
+        self.producers.get(&producer).is_some_and(|last| number <= *last)
     }
 
     /// All producers of a connection.
@@ -81,7 +81,9 @@ impl Ledger {
             kind::MARK => {
                 let (connection, (session, value), _) = records::read_mark(&record.meta).expect("an intact mark");
                 let name = (String::from_utf8_lossy(connection).into_owned(), session, value);
-                self.rotten.producers.extend(self.rotten.names.get(&name).copied());
+                if let Some(producer) = self.rotten.names.get(&name).copied() {
+                    self.forgets(producer);
+                }
             }
             kind::DESTINATION => {
                 let (id, destination) = records::read_destination(&record.meta).expect("an intact destination");
@@ -104,7 +106,16 @@ impl Ledger {
         let correlation = String::from_utf8_lossy(view.field(Tag::Correlation).unwrap_or_default()).into_owned();
         let Some(id) = message_of(&correlation) else { return };
         self.rotten.messages.insert(id);
-        self.rotten.producers.extend(self.messages.get(&id).map(|message| message.producer));
+        if let Some(producer) = self.messages.get(&id).map(|message| message.producer) {
+            self.forgets(producer);
+        }
+    }
+
+    /// What a producer has sent so far may be forgotten.
+    fn forgets(&mut self, producer: u64) {
+        let sent = self.messages.values().filter(|message| message.producer == producer);
+        let last = sent.map(|message| message.number).max().unwrap_or_default();
+        self.rotten.producers.insert(producer, last);
     }
 
     /// The place that the broker calls so.
