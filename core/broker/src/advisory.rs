@@ -4,6 +4,11 @@
 //! to all before the creator has its answer, and before anything that is sent because of it (R57): these topics are served before
 //! all else, whoever stayed behind there goes on before others, and the answer is a job that waits until each port has taken it.
 //! Likewise a new consumer of these topics has its answer when it has heard of all that there is.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+#![expect(clippy::expect_used, reason = "advisories tell of temporary destinations")]
 
 use crate::broker::{Broker, Step};
 use crate::consumer::{ConsumerKind, Standing};

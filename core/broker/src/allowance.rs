@@ -4,6 +4,11 @@
 //! for it (`offered`), or the queue's allowance, which covers all up to a sequence. After a crash what is covered counts as
 //! delivered. While fewer messages wait than a chunk the allowance has no end; when more gather it is drawn in again, so that a
 //! long untouched queue is not marked because of one message.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+#![expect(clippy::expect_used, reason = "only stored queues have allowances")]
 
 use crate::broker::{Broker, Step};
 use crate::items::{Item, ItemHome};

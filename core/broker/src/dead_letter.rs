@@ -305,10 +305,10 @@ fn write_text(map: &mut Vec<u8>, name: &[u8], text: &[u8]) {
     write_name(map, name);
     map.push(STRING);
     let mut length = text.len().min(CAUSE_BYTES);
-    while length < text.len() && length > 0 && text[length] & 0xC0 == 0x80 {
+    while length > 0 && text.get(length).is_some_and(|byte| byte & 0xC0 == 0x80) {
         length -= 1;
     }
-    write_name(map, &text[..length]);
+    write_name(map, text.get(..length).unwrap_or_default());
 }
 
 /// Longest text of a cause.

@@ -17,7 +17,7 @@ pub(super) struct Chunk<T> {
 
 impl<T> Chunk<T> {
     pub fn live(&self) -> &[T] {
-        &self.items[self.start..]
+        self.items.get(self.start..).unwrap_or_default()
     }
 }
 
@@ -156,7 +156,9 @@ impl<T: Copy> Deque<T> {
 
     /// Takes the item there out, and returns the place of the one after it.
     pub fn remove(&mut self, place: Place) -> Place {
-        let chunk = &mut self.chunks[place.chunk];
+        let Some(chunk) = self.chunks.get_mut(place.chunk).filter(|chunk| place.item < chunk.items.len()) else {
+            return place;
+        };
         self.regular &= place.chunk == 0 && place.item == chunk.start;
         if place.item == chunk.start {
             chunk.start += 1;
@@ -220,10 +222,11 @@ impl<T: Copy> Deque<T> {
 
     /// The last chunk of an empty list is kept; of others a few are kept, so that a list that breathes allocates nothing.
     fn drop_empty(&mut self, index: usize) {
-        if self.chunks.len() == 1 {
-            self.chunks[0].items.clear();
-            self.chunks[0].start = 0;
-            self.chunks[0].soonest = NEVER;
+        if self.chunks.len() == 1
+            && let Some(chunk) = self.chunks.front_mut()
+        {
+            chunk.items.clear();
+            (chunk.start, chunk.soonest) = (0, NEVER);
             self.regular = true;
             return;
         }

@@ -1,4 +1,5 @@
 //! What takes long, in slices (R25).
+#![expect(clippy::indexing_slicing, reason = "answers are numbered by the table that holds them")]
 
 use crate::advisory::Passage;
 use crate::broker::{Broker, Step};

@@ -4,7 +4,10 @@
 //! what the turn owes. Durable state changes by records, which [`Broker::recover`] takes again after a restart. It knows of no
 //! protocol, thread, socket, file or clock.
 
-#![cfg_attr(not(test), deny(clippy::cast_possible_truncation))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
+)]
 
 mod acknowledge;
 mod admission;

@@ -1,4 +1,6 @@
 //! Events on their way to the ports.
+#![expect(clippy::indexing_slicing, reason = "ports are numbered as they were attached")]
+#![expect(clippy::expect_used, reason = "a batch was opened, or found, for it")]
 
 use crate::log::{Log, Store};
 use crate::plant::planted;

@@ -1,4 +1,5 @@
 //! Patterns of consumers by their first elements: those that a new destination may fit are found without looking at all of them.
+#![expect(clippy::indexing_slicing, reason = "nodes are numbered by the tree that holds them")]
 
 use crate::messages::ConsumerIndex;
 use crate::slab::Slab;

@@ -2,6 +2,7 @@
 //!
 //! Consumers that do not want what their own connection sends stand together, by connection and priority, as one in their ring: for
 //! a message there is at most one such group in a ring that does not want it.
+#![expect(clippy::indexing_slicing, reason = "nodes are numbered by the list that holds them")]
 
 use crate::queue::Member;
 use crate::view::View;

@@ -1,4 +1,6 @@
 //! A table whose entries keep their number. It grows and shrinks by chunks, so that no growth copies it and no peak stays.
+#![expect(clippy::indexing_slicing, reason = "chunks and slots are numbered by the table that holds them")]
+#![expect(clippy::expect_used, reason = "this is the checked access: an entry that is not there is our mistake")]
 #![cfg_attr(
     not(test),
     allow(

@@ -235,8 +235,8 @@ impl Broker {
     }
 
     fn look_at_uncommitted(&mut self) {
-        for waiting in 0..self.uncommitted.len() {
-            let index = self.uncommitted[waiting];
+        let mut uncommitted = std::mem::take(&mut self.uncommitted);
+        for index in uncommitted.drain(..) {
             if self.destinations.try_get(index).is_some() {
                 // The number may be another's by now.
                 if let Content::Queue(queue) = &mut self.destinations.get_mut(index).content {
@@ -245,7 +245,7 @@ impl Broker {
                 self.schedule(index);
             }
         }
-        self.uncommitted.clear();
+        self.uncommitted = uncommitted;
     }
 
     fn serve_all<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
