@@ -25,8 +25,7 @@ pub enum Theme {
     /// Clients hoard messages and give up all they have at once: the dead letters of a turn go over the end of a segment, and the
     /// power goes between its groups (R34).
     DeadLetters,
-    /// Topics and temporary queues with a spool of a few segments, and subscribers that do not read for long (R21, R57). No seed
-    /// draws it by itself.
+    /// Topics and temporary queues with a spool of a few segments, and subscribers that do not read for long (R21, R57).
     SmallSpool,
     /// Old segments rot, under the broker and between its lives, while their messages wait (R5, R9, R15, R62).
     Rot,
@@ -54,6 +53,7 @@ impl Theme {
             26..42 => Theme::Absence,
             42..54 => Theme::DeadLetters,
             54..62 => Theme::Rot,
+            62..66 => Theme::SmallSpool,
             _ => Theme::Mixture,
         }
     }
