@@ -14,7 +14,7 @@ pub const RING_BATCHES: usize = 64;
 
 /// Batches of commands that do: a command that comes waits for all that are before it, whoever sent them. What is beyond waits at its own
 /// socket, where each connection has its turn.
-pub const RING_COMMAND_BATCHES: usize = 2;
+pub const RING_COMMAND_BATCHES: usize = 4;
 
 /// Bytes dispatched to a connection that its socket has not taken yet (R23).
 pub const SEND_WINDOW_BYTES: u64 = 256 * 1024;
