@@ -14,6 +14,10 @@ use super::link::Link;
 const TURN_FRAMES: u64 = 8;
 const TURN_BYTES: usize = 16 * 1024;
 
+/// Buffers of backlogs that are kept for the next ones, and how long each may be: a few receives.
+const SPARE_BUFFERS: usize = 4;
+const SPARE_BYTES: usize = 512 * 1024;
+
 /// What a connection has sent and waits to be heard: no more than a driver hands on until it knows that it is to pause.
 #[derive(Default)]
 pub struct Backlog {
@@ -46,6 +50,8 @@ pub struct Line {
     waiting: VecDeque<Connection>,
     /// Those of them that have come to it since the driver was told of the others.
     joined: Vec<Connection>,
+    /// Empty buffers.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Line {
@@ -54,8 +60,20 @@ impl Line {
         if !link.backlog.waits() {
             self.waiting.push_back(link.connection);
             self.joined.push(link.connection);
+            if link.backlog.bytes.capacity() == 0 {
+                link.backlog.bytes = self.spare.pop().unwrap_or_default();
+            }
         }
         link.backlog.add(bytes);
+    }
+
+    /// A backlog is heard to its end.
+    fn keep_buffer(&mut self, backlog: Backlog) {
+        let mut buffer = backlog.bytes;
+        if self.spare.len() < SPARE_BUFFERS && buffer.capacity() <= SPARE_BYTES {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
     }
 
     /// Whether nobody waits.
@@ -108,7 +126,7 @@ impl<Socket> Desk<Socket> {
             if backlog.ended {
                 self.close(connection, now);
             }
-            backlog = Backlog::default();
+            self.links.line.keep_buffer(std::mem::take(&mut backlog));
         }
         if let Some(link) = self.links.get(connection) {
             link.backlog = backlog;
