@@ -218,6 +218,7 @@ impl Ledger {
         assert_eq!(delivery.persistent, message.persistent, "delivery mode of message {id} altered");
         self.counts.delivered += 1;
         self.counts.redelivered += u64::from(delivery.redeliveries > 0);
+        let known = self.sequences.contains_key(&delivery.sequence);
         self.check_sequence(id, delivery);
         if delivery.place.is_topic() {
             let message = &self.messages[&id];
@@ -233,7 +234,8 @@ impl Ledger {
         }
         // What is back may have expired at once, and is a dead letter with a sequence of its own.
         let revived = self.rotten.has_revived(delivery.sequence)
-            || (*delivery.place == dead_letters() && self.revived().any(|revived| revived == id));
+            || (*delivery.place == dead_letters()
+                && (self.rotten.has_lost_dead_letter(id) || self.revived().any(|revived| revived == id)));
         let message = self.messages.get_mut(&id).expect("just found");
         if message.persistent && !delivery.place.is_temporary() {
             // Dispatch waits for the commit (R14): what was seen stays.
@@ -243,6 +245,10 @@ impl Ledger {
         let part = part.unwrap_or_else(|| panic!("message {id} at {:?}, where it was not sent", delivery.place));
         if revived {
             part.rotten_acknowledgement(delivery.place);
+            if !known && *delivery.place == dead_letters() {
+                // It has become a dead letter once more, which nobody has had.
+                part.stored_again(delivery.place);
+            }
         }
         if message.repeated && self.rotten.has_forgotten(message.producer, message.number) {
             part.stored_again(delivery.place);

@@ -22,6 +22,8 @@ pub struct Rotten {
     messages: BTreeSet<MessageId>,
     /// Messages, by sequence, of which the end may be forgotten: they are back.
     revived: BTreeSet<u64>,
+    /// Messages of which a place was given up for a dead letter that rotted: they are back, also where nobody has had them.
+    replaced: BTreeSet<MessageId>,
     /// Producers of which may be forgotten what they have sent up to a number (R17).
     producers: BTreeMap<u64, i64>,
     /// Queues that may have lost their names, by what they are called then.
@@ -39,6 +41,11 @@ impl Rotten {
     /// Whether the end of what has this sequence may be forgotten.
     pub fn has_revived(&self, sequence: u64) -> bool {
         self.revived.contains(&sequence)
+    }
+
+    /// Whether the place that a dead letter of this message stood for may be back.
+    pub fn has_lost_dead_letter(&self, id: MessageId) -> bool {
+        self.replaced.contains(&id)
     }
 
     /// The sequences of all that may be back.
@@ -106,6 +113,9 @@ impl Ledger {
         let correlation = String::from_utf8_lossy(view.field(Tag::Correlation).unwrap_or_default()).into_owned();
         let Some(id) = message_of(&correlation) else { return };
         self.rotten.messages.insert(id);
+        if meta.instead.is_some() {
+            self.rotten.replaced.insert(id);
+        }
         if let Some(producer) = self.messages.get(&id).map(|message| message.producer) {
             self.forgets(producer);
         }
