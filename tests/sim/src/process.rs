@@ -26,6 +26,10 @@ use crate::spill::{Files, SimSpill, SpoolPlan};
 /// Bytes that may come into the spool beyond its memory: what clients had under way when they were told to wait.
 const MOST_UNDER_WAY: u64 = 1 << 20;
 
+/// Segments of the disk budget without which a start has no room to work, and those that it may take beyond it then.
+const ROOM_TO_WORK: u64 = 8;
+const OVERDRAFT: u64 = 4;
+
 /// One life of the broker.
 pub struct Process {
     shards: Vec<Shard<SimNet>>,
@@ -39,6 +43,8 @@ pub struct Process {
     step_nanos: u64,
     appended: Position,
     durable: Position,
+    /// What the journal's files may take.
+    disk_limit: u64,
 }
 
 /// Where a thread is in its loop.
@@ -85,6 +91,7 @@ impl Process {
         let spool = Spool::new(files.open(), spool_config);
         let (client_ports, broker_ports) = alarms[..plan.shards].iter().map(|alarm| port(alarm, broker_alarm)).unzip();
         let (appended, durable) = (journal.appended(), journal.durable());
+        let disk_limit = disk_limit(&journal);
         let broker = BrokerTurn::new(broker, journal, spool, broker_ports);
         let client_ports: Vec<_> = client_ports;
         let profile = Rc::new(profile(&mut random));
@@ -117,6 +124,7 @@ impl Process {
             step_nanos,
             appended,
             durable,
+            disk_limit,
         };
         (0..process.threads.len()).for_each(|thread| process.go_on(thread, Next::Turn));
         Ok(process)
@@ -227,7 +235,8 @@ impl Process {
         assert!(appended >= self.appended && durable >= self.durable, "a watermark fell");
         assert!(appended >= durable && durable >= committed, "watermarks out of order");
         (self.appended, self.durable) = (appended, durable);
-        assert!(journal.disk_bytes() <= journal.disk_budget(), "R6: the journal is beyond its budget");
+        let (bytes, limit) = (journal.disk_bytes(), self.disk_limit);
+        assert!(bytes <= limit, "R6: the journal takes {bytes} bytes, and may take {limit}");
         let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, .. } = self.broker.spool().usage();
         assert!(disk_bytes <= disk_limit, "R21: {disk_bytes} of {disk_limit} bytes of the spool are on the disk");
         let most = memory_limit + MOST_UNDER_WAY;
@@ -236,6 +245,13 @@ impl Process {
             "R21: {memory_bytes} bytes of the spool are in memory, with {memory_limit} allowed"
         );
     }
+}
+
+/// The disk budget; of a start that finds no room to work in it, a few segments more for what makes the log shorter.
+fn disk_limit(journal: &Journal<SimStorage>) -> u64 {
+    let (found, budget, segment) = (journal.disk_bytes(), journal.disk_budget(), journal.segment_bytes());
+    let is_short = found + ROOM_TO_WORK * segment > budget;
+    if is_short { budget.max(found) + OVERDRAFT * segment } else { budget }
 }
 
 impl Thread {
