@@ -21,7 +21,11 @@ fn full_with(config: Config, log: TestLog, length: usize) -> World {
     let mut world = World::over(config, log);
     world.connect(0, 1, "a");
     world.connect(0, 2, "b");
-    while world.broker.statistics().parked_bytes == 0 {
+    for sent in 0.. {
+        if world.broker.statistics().parked_bytes > 0 {
+            break;
+        }
+        assert!(sent < 10_000, "the journal is full, and nothing is parked");
         send_parked(&mut world, 1, &"x".repeat(length), Request::default());
     }
     send_parked(&mut world, 2, &"y".repeat(length), Request::default());
