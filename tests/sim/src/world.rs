@@ -13,6 +13,9 @@ use crate::theme::Theme;
 /// Things that happen in one seed at most; more is a circle.
 const MOST_HAPPENINGS: u64 = 4_000_000;
 
+/// A life takes at most so many times its typical time: busy clients make all those happenings in less than a minute.
+const LONGEST_LIFE: u64 = 20;
+
 /// Segments that the log may be longer than three times what is live.
 const SPARE_SEGMENTS: u64 = 8;
 
@@ -140,7 +143,7 @@ impl World {
             self.run_for_syncs(syncs);
         } else {
             let typical = if short { self.plan.life_nanos / 20 } else { self.plan.life_nanos };
-            let nanos = 1 + self.random.delay(typical);
+            let nanos = (1 + self.random.delay(typical)).min(LONGEST_LIFE * typical);
             self.run_for(nanos / 2);
             self.rot(self.plan.rot_while_running);
             self.run_for(nanos - nanos / 2);
