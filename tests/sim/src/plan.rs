@@ -250,7 +250,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         gives_up: 150,
         hoards: 40,
         unheard: None,
-        odd: *random.pick(&[0, 0, 5, 30]),
+        odd: *random.pick(&[0, 0, 10, 70]),
         drain: false,
     }
 }

@@ -236,7 +236,8 @@ impl Client {
             format!("opens consumer {member:?} (number {number}) of {} prefetch {prefetch} {mode:?}", place.name)
         });
         // At the end somebody takes what the client had sent to itself.
-        let foreign = !place.is_topic() && !self.plan.drain && !around.calm && self.random.percent(self.plan.odd);
+        let foreign =
+            !place.is_topic() && !place.is_temporary() && !self.plan.drain && self.random.percent(self.plan.odd);
         let info = protocol::open_consumer(&self.connection_id, member, &place, prefetch as i32);
         let info = info.with(consumer_info::NO_LOCAL, foreign);
         self.consumers.insert(member, Consumer { foreign, ..Consumer::new(number, place, mode, prefetch) });
