@@ -76,6 +76,8 @@ impl Client {
         let session = self.open_session(around);
         for place in self.plan.places.clone() {
             let prefetch = *self.random.pick(&[0, 1, 10, 1_000]);
+            // Who has pulled and found nothing seldom asks again, and dead letters may come until the end.
+            let prefetch = if place == dead_letters() { prefetch.max(1) } else { prefetch };
             let mode = *self.random.pick(&[Mode::Auto, Mode::Client, Mode::Individual]);
             self.add_consumer(session, place, mode, prefetch, around);
         }
