@@ -15,7 +15,7 @@ use std::sync::Arc;
 use client::*;
 use libfuzzer_sys::fuzz_target;
 use postrider_model::command::Command;
-use postrider_model::event::Failure;
+use postrider_model::event::{Failure, Refused};
 use postrider_model::{ConsumerHandle, MessageView, Sequence};
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::session::{Delivery, Next};
@@ -200,7 +200,12 @@ impl Play {
             0 => client.session.opened(i32::from(detail), &mut client.output),
             1 => Ok(client.session.reply(i32::from(detail), &mut client.output)),
             2 => {
-                client.fail(Some(i32::from(detail)), Failure::General, "no", (detail & 1 != 0).then_some(consumer));
+                client.fail(
+                    Some(i32::from(detail)),
+                    Failure::General,
+                    "no",
+                    (detail & 1 != 0).then_some(Refused::Consumer(consumer)),
+                );
                 Ok(())
             }
             3 => client.session.end_of_messages(consumer, &mut client.handles, &mut client.output),
