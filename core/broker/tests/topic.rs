@@ -227,15 +227,20 @@ pub fn an_advisory_stands_before_the_answer_and_before_what_it_allows() {
     assert_eq!(replies.count(), 1);
 }
 
-#[test]
-pub fn a_watcher_whose_window_was_shut_hears_before_its_connections_others() {
-    let mut world = World::new();
+/// One that creates temporary queues, and one that hears of them (4) and consumes (5), and whose socket takes nothing.
+fn watches_and_consumes(world: &mut World) {
     world.sockets_take = false;
     world.connect(0, 1, "a");
     world.connect(1, 1, "b");
     world.consume(1, 1, 5, &queue("q"), 100);
     let open = world.open(1, 4, &[topic("ActiveMQ.Advisory.TempQueue")], 1_000);
     world.consume_as(1, open);
+}
+
+#[test]
+pub fn a_watcher_whose_window_was_shut_hears_before_its_connections_others() {
+    let mut world = World::new();
+    watches_and_consumes(&mut world);
     let text = "x".repeat(10_000);
     (0..27).for_each(|_| world.send(0, 1, &queue("q"), &text, false));
     let bytes = world.got(1).iter().map(|got| got.record.len() as u32).sum();
@@ -251,12 +256,7 @@ pub fn a_watcher_whose_window_was_shut_hears_before_its_connections_others() {
 /// do not wait for its bytes, so it is told again.
 fn what_a_watcher_missed_is_told_again(lost: bool) {
     let mut world = World::over(Config::default(), TestLog::new(1 << 30, 64 << 10));
-    world.sockets_take = false;
-    world.connect(0, 1, "a");
-    world.connect(1, 1, "b");
-    world.consume(1, 1, 5, &queue("q"), 100);
-    let open = world.open(1, 4, &[topic("ActiveMQ.Advisory.TempQueue")], 1_000);
-    world.consume_as(1, open);
+    watches_and_consumes(&mut world);
     world.create_temporary(0, 1, &temporary("ID:a:0"));
     let text = "x".repeat(10_000);
     (0..27).for_each(|_| world.send(0, 1, &queue("q"), &text, true));

@@ -103,6 +103,24 @@ pub struct Node {
     pub others: Vec<(Handle, Sequence)>,
 }
 
+/// A consumer of these comes, and waits for no answer.
+pub fn opening(consumer: Handle, destinations: Box<[Destination]>, prefetch: u32) -> Command {
+    Command::OpenConsumer(Box::new(OpenConsumer {
+        connection: CONNECTION,
+        request: Request { command: 1, wanted: false },
+        consumer,
+        destinations,
+        prefetch,
+        browser: false,
+        no_local: false,
+        exclusive: false,
+        priority: 0,
+        selector: None,
+        subscription: None,
+        identity: Box::default(),
+    }))
+}
+
 impl Node {
     pub fn new(free: u64) -> Node {
         Node::within(free, 1 << 30, 256 << 20)
@@ -228,20 +246,7 @@ impl Node {
     }
 
     pub fn consume_from(&mut self, consumer: Handle, name: &str) {
-        self.run(vec![Command::OpenConsumer(Box::new(OpenConsumer {
-            connection: CONNECTION,
-            request: Request { command: 1, wanted: false },
-            consumer,
-            destinations: Box::new([queue(name)]),
-            prefetch: 30_000,
-            browser: false,
-            no_local: false,
-            exclusive: false,
-            priority: 0,
-            selector: None,
-            subscription: None,
-            identity: Box::default(),
-        }))]);
+        self.run(vec![opening(consumer, Box::new([queue(name)]), 30_000)]);
         self.turns(50);
     }
 

@@ -1,7 +1,7 @@
 //! A batch that is more than a turn's work.
 
-use crate::node::{CONNECTION, Node, SEGMENT};
-use postrider_model::command::{OpenConsumer, OpenProducer, Request};
+use crate::node::{CONNECTION, Node, SEGMENT, opening};
+use postrider_model::command::{OpenProducer, Request};
 use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Handle};
 
 /// It creates 1,000 queues: what it says is handled in its order over some turns, and nothing twice (R53).
@@ -43,20 +43,7 @@ fn an_end_waits_for_the_rest_of_it() {
     let mut node = Node::new(64 * SEGMENT);
     let consume = |number: u32| {
         let names = (0..500).map(|part| Destination::new(DestinationKind::Queue, format!("{part}").as_bytes()));
-        Command::OpenConsumer(Box::new(OpenConsumer {
-            connection: CONNECTION,
-            request: Request::default(),
-            consumer: Handle { slot: 100 + number, generation: 1 },
-            destinations: names.collect(),
-            prefetch: 1,
-            browser: false,
-            no_local: false,
-            exclusive: false,
-            priority: 0,
-            selector: None,
-            subscription: None,
-            identity: Box::default(),
-        }))
+        opening(Handle { slot: 100 + number, generation: 1 }, names.collect(), 1)
     };
     node.run(vec![consume(0)]);
     node.turns(500);
