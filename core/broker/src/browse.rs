@@ -12,8 +12,15 @@ use crate::dispatch::Budget;
 use crate::log::{Log, Store};
 use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex};
 use crate::outbox::Absent;
+use crate::queue::Member;
 use postrider_model::{Event, Sequence, limits};
 use std::collections::VecDeque;
+
+/// What a browser that waits keeps of its page: there may be many of them.
+const WAITING_PAGE: usize = 64;
+
+/// Messages for a page that are found in one step.
+const FOUND_A_STEP: usize = 10;
 
 /// How far a browser is.
 #[derive(Default)]
@@ -27,21 +34,94 @@ pub(crate) struct Browse {
     /// What comes next; some of it may be gone by then.
     page: VecDeque<(Sequence, MessageIndex)>,
     done: bool,
+    /// It is among those that its queue is to show more.
+    listed: bool,
+}
+
+/// What a browser waits for now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Only the budget stopped it.
+    More,
+    /// Its queue: a commit, or leave to go on.
+    WaitsForQueue,
+    /// Credit, a window, bytes: who brings them wakes it. Or nothing any more.
+    WaitsItself,
 }
 
 impl Browse {
+    /// A new subscription of its consumer: whether that is the one that it looks at now.
+    pub fn begins_with(&mut self, subscription: u32) -> bool {
+        let now = self.subscription == subscription as usize;
+        if now {
+            // The number may have been that of a queue which is gone.
+            (self.end, self.listed) = (None, true);
+            self.page.clear();
+        }
+        now
+    }
+
     pub fn is_done(&self) -> bool {
         self.done
     }
 }
 
 impl Broker {
+    /// Shows some browsers of a queue what they take. True: only the budget stopped one. Those that wait for something of their own are not
+    /// looked at again before they have it, however many they are.
+    pub(crate) fn serve_browsers<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        let mut more = false;
+        for _ in 0..self.destinations.get_mut(index).queue().looking.len() {
+            if !budget.step() {
+                return true;
+            }
+            let queue = self.destinations.get_mut(index).queue();
+            let Some(member) = queue.looking.pop_front().filter(|member| queue.browsers.contains(member)) else {
+                continue;
+            };
+            let Some(browse) = &mut self.consumers[member.consumer.0].browse else { continue };
+            // It looks at another queue of its consumer's, and comes by itself.
+            if browse.subscription != member.subscription as usize {
+                continue;
+            }
+            browse.listed = false;
+            if self.browse(member.consumer, budget, step) {
+                more = true;
+                self.list(member.consumer);
+            }
+        }
+        more
+    }
+
     /// Shows a browser what it takes. True: only the budget stopped it.
     pub(crate) fn browse<L: Log>(&mut self, index: ConsumerIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         let Some(mut browse) = self.consumers[index.0].browse.take() else { return false };
-        let more = !browse.done && self.show(index, &mut browse, budget, step);
+        let shown = if browse.done { Shown::WaitsItself } else { self.show(index, &mut browse, budget, step) };
+        if shown != Shown::More {
+            browse.page.truncate(WAITING_PAGE);
+            browse.page.shrink_to(WAITING_PAGE);
+        }
         self.consumers[index.0].browse = Some(browse);
-        more
+        if shown == Shown::WaitsForQueue {
+            self.list(index);
+        }
+        shown == Shown::More
+    }
+
+    /// The queue that a browser looks at is to show it more.
+    fn list(&mut self, index: ConsumerIndex) {
+        let consumer = &mut self.consumers[index.0];
+        let Some(browse) = consumer.browse.as_mut().filter(|browse| !browse.listed) else { return };
+        let Some(subscription) = consumer.subscriptions.get(browse.subscription) else { return };
+        browse.listed = true;
+        #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
+        let member = Member { consumer: index, subscription: browse.subscription as u32 };
+        self.destinations.get_mut(subscription.destination).queue().looking.push_back(member);
     }
 
     fn show<L: Log>(
@@ -50,27 +130,28 @@ impl Broker {
         browse: &mut Browse,
         budget: &mut Budget,
         step: &mut Step<'_, L>,
-    ) -> bool {
+    ) -> Shown {
         loop {
             let subscriptions = &self.consumers[index.0].subscriptions;
             let Some(subscription) = subscriptions.get(browse.subscription).copied() else {
-                if self.consumers[index.0].matching {
-                    return false;
+                // Who brings it more queues, or ends the list, wakes it.
+                if !self.consumers[index.0].matching {
+                    self.end_browse(index, browse, step);
                 }
-                self.end_browse(index, browse, step);
-                return false;
+                return Shown::WaitsItself;
             };
             let destination = subscription.destination;
             let gone = subscription.standing == Standing::Gone || self.destinations.get(destination).dying;
-            if gone || !self.turn_page(destination, browse) {
+            let most = (self.consumers[index.0].credit() as usize).clamp(WAITING_PAGE, limits::HANDLE_STEPS);
+            if gone || !self.turn_page(destination, browse, (most, budget)) {
                 browse.subscription += 1;
-                browse.end = None;
+                (browse.end, browse.listed) = (None, false);
                 browse.page.clear();
                 continue;
             }
-            let Some((sequence, number)) = browse.page.front().copied() else { return false };
+            let Some((sequence, number)) = browse.page.front().copied() else { return Shown::WaitsForQueue };
             if !budget.step() {
-                return true;
+                return Shown::More;
             }
             let message = self.messages.get(number.0).filter(|message| message.sequence == sequence);
             let Some(message) = message else {
@@ -79,19 +160,19 @@ impl Broker {
             };
             if message.store == Store::Journal && message.position >= step.log.committed() {
                 self.await_commit(destination);
-                return false;
+                return Shown::WaitsForQueue;
             }
             let takes = self.takes(index, step.out);
             if takes != Take::Yes {
                 self.wait_for(index, takes);
-                return false;
+                return Shown::WaitsItself;
             }
             match self.send(index, number, step) {
                 Ok(()) => self.consumers[index.0].outstanding += 1,
                 Err(Absent::Damaged) => {}
                 Err(Absent::Cold) => {
                     self.wait_for(index, Take::NoBytes);
-                    return false;
+                    return Shown::WaitsItself;
                 }
             }
             browse.last = sequence;
@@ -110,7 +191,12 @@ impl Broker {
     }
 
     /// Looks for what comes next if the page is used up. False: there is nothing more. True with an empty page: wait.
-    fn turn_page(&mut self, destination: DestinationIndex, browse: &mut Browse) -> bool {
+    fn turn_page(
+        &mut self,
+        destination: DestinationIndex,
+        browse: &mut Browse,
+        (most, budget): (usize, &mut Budget),
+    ) -> bool {
         let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
         if browse.end.is_none() {
             browse.end = Some(queue.last);
@@ -120,7 +206,7 @@ impl Broker {
             return true;
         }
         let last = browse.last;
-        let mut page = Page { found: Vec::new(), end: browse.end.unwrap_or_default() };
+        let mut page = Page { found: Vec::new(), end: browse.end.unwrap_or_default(), most };
         let sequence = |number: MessageIndex| self.message(number).sequence;
         let mut place = queue.ready.search(|number| sequence(number) <= last);
         while let Some(number) = queue.ready.at(place)
@@ -136,7 +222,9 @@ impl Broker {
         for member in &queue.subscribers {
             self.look_at_in_flight(member.consumer, destination, last, &mut page);
         }
-        browse.page.extend(page.finish());
+        let page = page.finish();
+        budget.spend(page.len() / FOUND_A_STEP);
+        browse.page.extend(page);
         !browse.page.is_empty()
     }
 
@@ -165,6 +253,8 @@ struct Page {
     found: Vec<(Sequence, MessageIndex)>,
     /// What is behind it is not on the page.
     end: Sequence,
+    /// How many it takes.
+    most: usize,
 }
 
 impl Page {
@@ -174,17 +264,17 @@ impl Page {
             return false;
         }
         self.found.push((sequence, number));
-        if self.found.len() == limits::HANDLE_STEPS * 2 {
+        if self.found.len() == self.most * 2 {
             self.cut();
         }
         true
     }
 
     fn cut(&mut self) {
-        if self.found.len() > limits::HANDLE_STEPS {
-            let (_, last, _) = self.found.select_nth_unstable(limits::HANDLE_STEPS - 1);
+        if self.found.len() > self.most {
+            let (_, last, _) = self.found.select_nth_unstable(self.most - 1);
             self.end = last.0;
-            self.found.truncate(limits::HANDLE_STEPS);
+            self.found.truncate(self.most);
         }
     }
 

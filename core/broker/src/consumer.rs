@@ -239,6 +239,7 @@ impl Broker {
         let member = Member { consumer: index, subscription: number };
         let (kind, priority, exclusive, port) = (consumer.kind, consumer.priority, consumer.exclusive, consumer.port);
         let serial = consumer.serial;
+        let looks = consumer.browse.as_mut().is_some_and(|browse| browse.begins_with(number));
         let state = self.destinations.get_mut(destination);
         match (&mut state.content, kind) {
             (Content::Topic(topic), _) => {
@@ -247,7 +248,9 @@ impl Broker {
             }
             (Content::Queue(queue), ConsumerKind::Browser) => {
                 queue.browsers.insert(member);
-                queue.looking.push_back(member);
+                if looks {
+                    queue.looking.push_back(member);
+                }
             }
             (Content::Queue(queue), _) => {
                 queue.subscribers.insert(member);

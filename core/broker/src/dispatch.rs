@@ -81,24 +81,6 @@ impl Broker {
         }
     }
 
-    fn serve_browsers<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
-        let mut more = false;
-        for _ in 0..self.destinations.get_mut(index).queue().looking.len() {
-            if !budget.step() {
-                return true;
-            }
-            let queue = self.destinations.get_mut(index).queue();
-            let Some(member) = queue.looking.pop_front().filter(|member| queue.browsers.contains(member)) else {
-                continue;
-            };
-            more |= self.browse(member.consumer, budget, step);
-            if self.consumers[member.consumer.0].browse.as_ref().is_some_and(|browse| !browse.is_done()) {
-                self.destinations.get_mut(index).queue().looking.push_back(member);
-            }
-        }
-        more
-    }
-
     fn serve_queue<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         loop {
             let queue = self.destinations.get_mut(index).queue();
