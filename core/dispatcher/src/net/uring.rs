@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use io_uring::cqueue;
 use rustix::event::EventfdFlags;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 
 use self::buffers::Buffers;
 use self::kernel::Kernel;
@@ -30,6 +32,9 @@ use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
 use super::{CAREFUL_BYTES, PAUSED_FEW};
 use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
+
+/// What a connection receives at a time for which the pool has no buffer.
+const OWN_BYTES: usize = 16 << 10;
 
 /// How long a driver that is dropped waits for the kernel to let go of its buffers: so many times so long.
 const FAREWELLS: usize = 100;
@@ -50,6 +55,8 @@ pub struct Uring {
     resumed: Vec<Connection>,
     paused: usize,
     batch: Vec<cqueue::Entry>,
+    /// For who finds the pool empty.
+    own: Box<[u8]>,
     statistics: NetStatistics,
 }
 
@@ -76,6 +83,7 @@ impl Uring {
             resumed: Vec::new(),
             paused: 0,
             batch: Vec::new(),
+            own: vec![0; OWN_BYTES].into(),
             statistics: NetStatistics::default(),
         })
     }
@@ -118,19 +126,42 @@ impl Uring {
             }
             (1.., None) => unreachable!("bytes come in buffers of the pool"),
             (0, _) => calls = end_of_stream(connection, link, handler),
-            // Lack of a buffer, a pause: the receive is armed again when it can be.
-            _ if [-libc::ENOBUFS, -libc::ECANCELED, -libc::EINTR, -libc::EAGAIN].contains(&result) => {}
-            _ => {
-                let error = io::Error::from_raw_os_error(-result);
-                let error = link.broken.take().unwrap_or(error);
-                self.begin_closing(connection, Err(error));
-            }
+            _ if result == -libc::ENOBUFS => calls = self.receive_a_little(connection, handler),
+            // A pause: the receive is armed again when it can be.
+            _ if [-libc::ECANCELED, -libc::EINTR, -libc::EAGAIN].contains(&result) => {}
+            _ => self.fail_receive(connection, io::Error::from_raw_os_error(-result)),
         }
         if let Some(id) = buffer {
             self.buffers.give_back(id, receive_bytes(self.paused));
         }
         self.after_receive(connection);
         calls + self.finish(connection, handler)
+    }
+
+    fn fail_receive(&mut self, connection: Connection, error: io::Error) {
+        let Some(link) = self.links.get_mut(connection) else { return };
+        let error = link.broken.take().unwrap_or(error);
+        self.begin_closing(connection, Err(error));
+    }
+
+    /// Others had taken all buffers of the pool, and would again before this one's next receive: it gets what is there at once, as far as
+    /// a buffer of our own holds it.
+    fn receive_a_little<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
+        let Some(link) = self.links.get_mut(connection).filter(|link| link.receives()) else { return 0 };
+        self.statistics.system_calls += 1;
+        match rustix::net::recv(&link.socket, &mut self.own[..], RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => end_of_stream(connection, link, handler),
+            Ok((_, length)) => {
+                self.statistics.bytes_in += length as u64;
+                let bytes = self.own.get(..length).unwrap_or_default();
+                hand_on(connection, link, bytes, handler)
+            }
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(error) => {
+                self.fail_receive(connection, error.into());
+                0
+            }
+        }
     }
 
     /// A receive that was at work when it was to be cancelled goes on: it is cancelled anew, now or with the next pause.
