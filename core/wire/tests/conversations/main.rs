@@ -75,11 +75,13 @@ fn handle(connection: u64) -> ConnectionHandle {
 
 /// What a session writes by itself until a moment.
 fn ticks(session: &mut Session, until: Now) -> Vec<u8> {
-    let mut output = Vec::new();
+    let mut written = Vec::new();
     while session.deadline() <= until.nanos {
+        let mut output = Vec::new();
         session.tick(Now { nanos: session.deadline(), ..until }, &mut output).unwrap();
+        written.append(&mut output);
     }
-    output
+    written
 }
 
 fn profile(offer: Offer) -> Rc<Profile> {

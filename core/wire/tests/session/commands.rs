@@ -306,6 +306,10 @@ fn signs_of_life() {
     assert!(client.read().is_empty());
     client.send(&keep_alive.clone().with(base_command::RESPONSE_REQUIRED, true));
     assert_eq!(client.read(), std::slice::from_ref(&keep_alive));
+    client.now.nanos = client.session.deadline();
+    client.output = vec![0];
+    client.tick().unwrap();
+    assert_eq!(std::mem::take(&mut client.output), [0], "who has bytes to read needs none, nor more and more of them");
     let mut alive = 0;
     let error = loop {
         client.now.nanos = client.session.deadline();

@@ -129,7 +129,8 @@ impl Conversation {
     }
 
     pub fn tick(&mut self, now: Now, output: &mut Vec<u8>) -> Result<(), SessionError> {
-        if self.liveness.tick(now)? == Due::KeepAlive {
+        // Who has bytes to read needs none; who never reads them is not owed more and more.
+        if self.liveness.tick(now)? == Due::KeepAlive && output.is_empty() {
             self.outgoing.structure(&Structure::new(&keep_alive_info::DEFINITION), output)?;
         }
         Ok(())
