@@ -121,7 +121,10 @@ impl Node {
     fn step(&mut self, clock: &TestClock) {
         let now = clock.now();
         let turned = self.turn.turn(now).unwrap();
-        self.shard.turn(now);
+        self.shard.turn(now, turned.more || self.turn.has_work());
+        if !self.shard.poll_is_due() {
+            return;
+        }
         let has_work = || turned.more || self.shard.has_work() || self.turn.has_work();
         let asleep = self.alarm.may_sleep(has_work);
         let wait = if asleep { Wait::For(Duration::from_millis(5)) } else { Wait::None };

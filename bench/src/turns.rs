@@ -14,8 +14,7 @@ use crate::client::{Client, Format, HASH_SEED, NOW};
 use crate::instant::InstantStorage;
 
 /// Batches of commands that are in the ring before the turns of a round begin. Each makes two batches of events at most.
-pub const ROUND: usize = 2;
-const _: () = assert!(ROUND <= limits::RING_COMMAND_BATCHES, "the ring takes a round");
+pub const ROUND: usize = limits::RING_BATCHES / 4;
 
 /// Whether a message is stored and answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -24,9 +24,10 @@ impl GiveBack {
         GiveBack { due: u64::MAX }
     }
 
-    /// Called whenever the thread is awake.
-    pub fn run(&mut self, nanos: u64) {
+    /// Called whenever the thread is awake; `trim` lets go of what is kept for later use only.
+    pub fn run(&mut self, nanos: u64, trim: impl FnOnce()) {
         if self.is_due(nanos) {
+            trim();
             // SAFETY: it looks through this thread's own free memory and the process's, under the allocator's own synchronisation.
             unsafe { mi_collect(true) };
         }

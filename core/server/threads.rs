@@ -52,10 +52,14 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
     make_timers_exact();
     loop {
         let now = laps.now();
-        give_back.run(now.nanos);
+        give_back.run(now.nanos, || {
+            shard.trim();
+            broker.iter_mut().for_each(Turn::trim);
+        });
         laps.over(GIVING_BACK, String::new);
         let turned = broker.as_mut().map(|broker| timed_turn(broker, now, &laps)).transpose()?;
-        shard.turn(now);
+        let more = turned.is_some_and(|turned| turned.more);
+        shard.turn(now, more || broker.as_ref().is_some_and(Turn::has_work));
         laps.over("a shard's turn", || format!("{:?}", shard.statistics()));
         if thread.shutdown.is_requested() && end.step(&mut shard, broker.as_mut(), thread) {
             thread.counters.publish_shard(&shard);
@@ -71,7 +75,9 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
             .flatten()
             .min();
         // Sends are handed over and the next bytes waited for in one call, also right after a turn that did something.
-        let more = turned.is_some_and(|turned| turned.more);
+        if !shard.poll_is_due() {
+            continue;
+        }
         let has_work = || more || shard.has_work() || broker.as_ref().is_some_and(Turn::has_work);
         let asleep = thread.alarm.may_sleep(has_work);
         let company = turned.and_then(|turned| turned.company);
@@ -95,7 +101,7 @@ pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
     let laps = Laps::new(thread.clock);
     loop {
         let now = laps.now();
-        give_back.run(now.nanos);
+        give_back.run(now.nanos, || broker.trim());
         laps.over(GIVING_BACK, String::new);
         let turned = timed_turn(&mut broker, now, &laps)?;
         publish.run(now, || thread.counters.publish_broker(&broker));

@@ -115,6 +115,11 @@ impl Outbox {
         }
     }
 
+    /// Lets go of the empty batches.
+    pub fn trim(&mut self) {
+        self.spare = Vec::new();
+    }
+
     /// Whether another delivery to this port may be added (R23).
     #[must_use]
     pub fn has_room(&self, port: PortIndex) -> bool {

@@ -27,7 +27,7 @@ pub struct BrokerPort {
 /// A port between the thread of a client and the broker's, known by their alarms (the same, where one thread is both).
 #[must_use]
 pub fn port(client: &Arc<Alarm>, broker: &Arc<Alarm>) -> (ClientPort, BrokerPort) {
-    let (commands_in, commands_out) = ring(limits::RING_COMMAND_BATCHES, client.clone(), broker.clone());
+    let (commands_in, commands_out) = ring(limits::RING_BATCHES, client.clone(), broker.clone());
     let (events_in, events_out) = ring(limits::RING_BATCHES, broker.clone(), client.clone());
     (ClientPort { commands: commands_in, events: events_out }, BrokerPort { commands: commands_out, events: events_in })
 }

@@ -9,12 +9,8 @@ pub const BATCH_BYTES: usize = 256 * 1024;
 /// Events of one batch.
 pub const BATCH_EVENTS: usize = 512;
 
-/// Batches of events that fit into a port's ring.
+/// Batches that fit into a port's ring, in each direction.
 pub const RING_BATCHES: usize = 64;
-
-/// Batches of commands that do: a command that comes waits for all that are before it, whoever sent them. What is beyond waits at its own
-/// socket, where each connection has its turn.
-pub const RING_COMMAND_BATCHES: usize = 4;
 
 /// Bytes dispatched to a connection that its socket has not taken yet (R23).
 pub const SEND_WINDOW_BYTES: u64 = 256 * 1024;

@@ -90,7 +90,7 @@ impl Life {
         let mut busy = self.shard.poll(Wait::None, &self.clock, || ()).expect("pipes do not fail") > 0;
         let turned = self.turn.turn(now).expect("the directory is there");
         busy |= turned.busy || turned.more;
-        busy |= self.shard.turn(now);
+        busy |= self.shard.turn(now, false);
         while self.workers.step() == Step::Work || self.spiller.step() == Step::Work {
             busy = true;
         }

@@ -189,16 +189,21 @@ impl Process {
     fn turn(&mut self, thread: usize) -> Result<(), Reason> {
         let now = self.schedule.now();
         let has_broker = thread == if self.own_broker { self.shards.len() } else { 0 };
-        let (mut busy, mut deadlines) = (false, [None, None]);
+        let (mut busy, mut more, mut deadlines) = (false, false, [None, None]);
         if has_broker {
             let turned = self.broker.turn(now).map_err(|error| error.to_string())?;
             self.check_marks();
             busy |= turned.busy;
+            more = turned.more || self.broker.has_work();
             deadlines[0] = turned.deadline;
         }
         if thread < self.shards.len() {
-            busy |= self.shards[thread].turn(now);
+            busy |= self.shards[thread].turn(now, more);
             deadlines[1] = self.shards[thread].deadline();
+            if !self.shards[thread].poll_is_due() {
+                self.go_on(thread, Next::Turn);
+                return Ok(());
+            }
         }
         let Process { shards, broker, threads, .. } = self;
         let has_work = || shards.get(thread).is_some_and(Shard::has_work) || (has_broker && broker.has_work());

@@ -89,6 +89,9 @@ impl<Socket> Desk<Socket> {
             let Some(connection) = self.links.line.waiting.pop_front() else { break };
             self.hear_in_turn(connection, now, net);
         }
+        if !self.outgoing.is_blocked() {
+            self.links.release_ring_holds(net);
+        }
         while let Some(connection) = self.links.line.joined.pop() {
             let Some(link) = self.links.get(connection) else { continue };
             if link.backlog.waits() && !link.holds.turn {
@@ -122,6 +125,9 @@ impl<Socket> Desk<Socket> {
         if backlog.waits() {
             self.links.line.waiting.push_back(connection);
         } else {
+            if self.outgoing.is_blocked() {
+                self.links.hold_for_ring(connection, net);
+            }
             self.links.hold(connection, net, |holds| holds.turn = false);
             if backlog.ended {
                 self.close(connection, now);

@@ -52,6 +52,8 @@ pub struct Holds {
     pub parking: bool,
     /// The process is to end.
     pub ending: bool,
+    /// The ring to the broker is full.
+    pub ring: bool,
     /// What it has sent waits for its turn.
     pub turn: bool,
     /// The half frame does not fit into the shard's budget.

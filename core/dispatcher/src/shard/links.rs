@@ -18,6 +18,7 @@ pub struct Links {
     slots: Vec<Option<Box<Link>>>,
     open: usize,
     dirty: Vec<Connection>,
+    held_by_ring: Vec<Connection>,
     /// Who waits to be heard.
     pub(super) line: Line,
     halves: Halves,
@@ -80,6 +81,22 @@ impl Links {
     /// The next link with something to send.
     pub fn pop_dirty(&mut self) -> Option<Connection> {
         self.dirty.pop()
+    }
+
+    /// Receives no more from the connection until the broker has what was heard.
+    pub fn hold_for_ring<N: Net>(&mut self, connection: Connection, net: &mut N) {
+        let Some(link) = self.get(connection) else { return };
+        if !link.holds.ring {
+            self.held_by_ring.push(connection);
+            self.hold(connection, net, |holds| holds.ring = true);
+        }
+    }
+
+    /// The broker has it: those that waited for that go on.
+    pub fn release_ring_holds<N: Net>(&mut self, net: &mut N) {
+        while let Some(connection) = self.held_by_ring.pop() {
+            self.hold(connection, net, |holds| holds.ring = false);
+        }
     }
 
     /// Bytes of a connection wait until it is its turn to be heard.

@@ -12,6 +12,7 @@ mod line;
 mod link;
 mod links;
 mod outgoing;
+mod pace;
 mod parking;
 mod reception;
 mod timers;
@@ -38,6 +39,10 @@ use timers::Timers;
 /// Batches of events that one turn takes (bounded work).
 const EVENT_BATCHES_A_TURN: usize = 8;
 
+/// How long what is done for clients is collected, and what they send left with the kernel, while there is enough to do, in nanoseconds: a
+/// system call and a waking of each client for every few messages would be most of the work.
+const POLL_EVERY_NANOS: u64 = 200_000;
+
 /// How long a connection that is being closed may take to take its last bytes.
 const CLOSE_WITHIN_NANOS: u64 = 5_000_000_000;
 
@@ -58,6 +63,9 @@ pub struct ShardStatistics {
 pub struct Shard<N: Net> {
     net: N,
     desk: Desk<N::Socket>,
+    /// When the network was looked at last, in nanoseconds.
+    polled: u64,
+    poll_is_due: bool,
 }
 
 /// All of a shard but its network driver, which calls it back.
@@ -101,7 +109,7 @@ impl<N: Net> Shard<N> {
             complaints: Complaints::default(),
             statistics: ShardStatistics::default(),
         };
-        Shard { net, desk }
+        Shard { net, desk, polled: 0, poll_is_due: true }
     }
 
     /// Changes how many bytes of this shard's connections the broker may have to park.
@@ -114,18 +122,30 @@ impl<N: Net> Shard<N> {
         self.desk.handles.memory.set_budget(bytes);
     }
 
-    /// First half: events to bytes, timers, sends. True: something was said to clients.
-    pub fn turn(&mut self, now: Now) -> bool {
+    /// First half: events to bytes, timers, sends. True: something was said to clients. As long as the broker is `busy` with what it has,
+    /// the network need not be looked at in each turn: sends are collected for [`poll_is_due`](Self::poll_is_due).
+    pub fn turn(&mut self, now: Now, busy: bool) -> bool {
+        self.desk.outgoing.look(now.nanos);
         let delivered = self.desk.take_events(now, &mut self.net);
         self.desk.run_timers(now, &mut self.net);
         self.adopt_arrivals(now);
         self.desk.links.release_half_frames(now, &mut self.net);
         self.desk.links.release_parking_holds(&mut self.net);
         self.desk.serve_line(now, &mut self.net);
-        self.flush(now);
+        let idle = !busy && self.desk.events.is_empty();
+        self.poll_is_due = idle || now.nanos >= self.polled + POLL_EVERY_NANOS;
+        if self.poll_is_due {
+            self.polled = now.nanos;
+            self.flush(now);
+        }
         self.desk.outgoing.set_strained(self.desk.links.is_strained());
         self.desk.outgoing.push();
         delivered
+    }
+
+    /// Whether the second half follows: otherwise the next turn does.
+    pub fn poll_is_due(&self) -> bool {
+        self.poll_is_due
     }
 
     /// Second half: what happened on the network becomes commands, handed over at the end, after `awake`: a broker on the same thread
@@ -154,6 +174,11 @@ impl<N: Net> Shard<N> {
     /// When the first timer comes up, in nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
         self.desk.timers.deadline()
+    }
+
+    /// Lets go of what is kept for later use only: as much as the largest burst took.
+    pub fn trim(&mut self) {
+        self.desk.outgoing.trim();
     }
 
     /// Counts since the shard began.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use postrider_model::{CommandBatch, limits};
 use postrider_wire::openwire::session::CommandSink;
 
+use super::pace::Pace;
 use crate::ring::Producer;
 
 /// Bytes that the ring takes: its batches' arenas, of which one large record may make each many times as long.
@@ -12,6 +13,9 @@ const RING_BYTES: usize = limits::RING_BATCHES * limits::BATCH_BYTES;
 
 /// The same while the broker parks sends: what is on its way up by then is parked, too, however little room is left (R24).
 const STRAINED_RING_BYTES: usize = 2 * limits::BATCH_BYTES;
+
+/// Full batches that wait for the ring, at most, but for those of what is heard anyway.
+const MOST_FULL: usize = 32;
 
 /// Batches for the broker, in order.
 pub struct Outgoing {
@@ -23,18 +27,25 @@ pub struct Outgoing {
     ring_bytes: usize,
     /// What these may come to.
     limit: usize,
+    pace: Pace,
 }
 
 impl Outgoing {
     /// Nothing to say yet.
     pub fn new(ring: Producer<CommandBatch>) -> Outgoing {
         let (open, full) = (CommandBatch::default(), VecDeque::new());
-        Outgoing { ring, open, full, in_ring: VecDeque::new(), ring_bytes: 0, limit: RING_BYTES }
+        Outgoing { ring, open, full, in_ring: VecDeque::new(), ring_bytes: 0, limit: RING_BYTES, pace: Pace::new() }
     }
 
     /// The broker parks sends of this shard, or does not any more.
     pub fn set_strained(&mut self, strained: bool) {
         self.limit = if strained { STRAINED_RING_BYTES } else { RING_BYTES };
+    }
+
+    /// Looks what the broker has taken, once a turn.
+    pub fn look(&mut self, nanos: u64) {
+        self.forget_popped();
+        self.pace.look(self.in_ring.len(), nanos);
     }
 
     /// Hands over what the ring takes. True: everything is with the broker. As long as it has no room, the open batch is filled further:
@@ -74,7 +85,8 @@ impl Outgoing {
     fn has_room_for(&mut self, bytes: usize) -> bool {
         loop {
             self.forget_popped();
-            if self.in_ring.is_empty() || self.ring_bytes + bytes <= self.limit {
+            let few = self.in_ring.len() < self.pace.batches() && self.ring_bytes + bytes <= self.limit;
+            if self.in_ring.is_empty() || few {
                 return true;
             }
             if !self.ring.has_fewer_than(self.in_ring.len()) {
@@ -85,6 +97,7 @@ impl Outgoing {
 
     fn forget_popped(&mut self) {
         let left = self.ring.len();
+        self.pace.took(self.in_ring.len().saturating_sub(left));
         while self.in_ring.len() > left {
             self.ring_bytes -= self.in_ring.pop_front().unwrap_or_default();
         }
@@ -95,9 +108,20 @@ impl Outgoing {
         !self.full.is_empty()
     }
 
+    /// Whether so much waits that what comes now has to wait for its turn, unheard: twice as much as is on its way. Who is heard at once
+    /// costs less, as bytes that lie around leave the caches.
+    pub fn is_far_behind(&mut self) -> bool {
+        !self.hand_over_full() && self.full.len() >= (2 * self.pace.batches()).min(MOST_FULL)
+    }
+
     /// Whether waiting batches could go on: the broker has taken one since they could not.
     pub fn can_go_on(&self) -> bool {
         self.is_blocked() && (self.in_ring.is_empty() || self.ring.has_fewer_than(self.in_ring.len()))
+    }
+
+    /// Lets go of the empty batches.
+    pub fn trim(&mut self) {
+        while self.ring.returned().is_some() {}
     }
 
     fn close(&mut self) {

@@ -30,7 +30,11 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
     /// What could not be done while the driver was busy: holds for connections that have sent more than there is room for. When
     /// something happened, if it did.
     pub fn finish<N: Net>(mut self, net: &mut N) -> Option<Now> {
+        let blocked = self.desk.outgoing.is_blocked();
         for connection in self.heard_from.drain(..) {
+            if blocked {
+                self.desk.links.hold_for_ring(connection, net);
+            }
             self.desk.links.hold_for_half_frame(connection, self.now.unwrap_or_default(), net);
             self.desk.watch(connection);
             self.desk.links.hold_for_parking(connection, net);
@@ -81,13 +85,13 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         let Some(link) = self.desk.links.get(connection) else { return };
         let (waits, mut to_look_at) = (link.backlog.waits(), false);
         while !bytes.is_empty() {
-            if waits || self.desk.outgoing.is_blocked() {
+            if waits || self.desk.outgoing.is_far_behind() {
                 self.desk.links.wait_in_line(connection, bytes);
                 break;
             }
             to_look_at |= self.desk.hear(connection, &mut bytes, limits::BATCH_COMMANDS as u64, now);
         }
-        if to_look_at {
+        if to_look_at || self.desk.outgoing.is_blocked() {
             self.heard_from.push(connection);
         }
     }

@@ -200,6 +200,14 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         self.logs.has_news() || commands || self.returns.iter().zip(&self.ports).any(returns)
     }
 
+    /// Lets go of what is kept for later use only: as much as the largest burst took.
+    pub fn trim(&mut self) {
+        for port in &mut self.ports {
+            while port.events.returned().is_some() {}
+        }
+        self.outbox.trim();
+    }
+
     /// The state machine, for reading.
     pub fn broker(&self) -> &Broker {
         &self.broker

@@ -1,0 +1,92 @@
+//! How many batches are on their way to the broker at a time: as many as it takes in a moment, so that who comes now waits for a moment.
+
+use postrider_model::limits;
+
+/// The moment, in nanoseconds.
+const MOMENT_NANOS: u64 = 1_000_000;
+
+/// The broker's pace is looked at after so long.
+const LOOK_NANOS: u64 = MOMENT_NANOS / 4;
+
+/// The least: one that it takes and one that it takes next.
+const LEAST: usize = 2;
+
+/// The number, by what the broker has taken of late.
+pub struct Pace {
+    batches: usize,
+    /// Since when the ring was never found empty, and what was taken in that time.
+    since: u64,
+    taken: usize,
+}
+
+impl Pace {
+    /// Nothing is known yet.
+    pub fn new() -> Pace {
+        Pace { batches: limits::RING_BATCHES, since: 0, taken: 0 }
+    }
+
+    /// How many there may be.
+    pub fn batches(&self) -> usize {
+        self.batches
+    }
+
+    /// The broker has taken some.
+    pub fn took(&mut self, batches: usize) {
+        self.taken += batches;
+    }
+
+    /// So many are left in the ring now.
+    #[allow(clippy::cast_possible_truncation, reason = "it is at most the ring's length")]
+    pub fn look(&mut self, left: usize, now: u64) {
+        if left == 0 {
+            self.batches = (2 * self.batches).min(limits::RING_BATCHES);
+            (self.since, self.taken) = (now, 0);
+            return;
+        }
+        let passed = now.saturating_sub(self.since);
+        if passed < LOOK_NANOS {
+            return;
+        }
+        let a_moment = (self.taken as u64 * MOMENT_NANOS / passed).min(limits::RING_BATCHES as u64) as usize;
+        self.batches = (self.batches + a_moment).div_ceil(2).max(LEAST);
+        (self.since, self.taken) = (now, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The broker takes one batch in so many nanoseconds, for so many of them.
+    fn after(batches: u64, nanos: u64) -> usize {
+        let mut pace = Pace::new();
+        pace.look(0, 0);
+        for taken in 1..=batches {
+            pace.took(1);
+            pace.look(1, taken * nanos);
+        }
+        pace.batches()
+    }
+
+    #[test]
+    fn as_many_as_the_broker_takes_in_a_moment() {
+        assert_eq!(after(1000, 10_000), limits::RING_BATCHES);
+        assert!((18..=22).contains(&after(1000, 50_000)), "{}", after(1000, 50_000));
+        assert_eq!(after(100, MOMENT_NANOS), LEAST);
+        assert_eq!(after(100, 20 * MOMENT_NANOS), LEAST);
+    }
+
+    #[test]
+    fn a_broker_that_has_taken_all_gets_more() {
+        let mut pace = Pace::new();
+        for _ in 0..10 {
+            pace.took(1);
+            pace.look(1, pace.since + 5 * MOMENT_NANOS);
+        }
+        assert_eq!(pace.batches(), LEAST);
+        for _ in 0..6 {
+            pace.look(0, pace.since + 1);
+        }
+        assert_eq!(pace.batches(), limits::RING_BATCHES);
+    }
+}
