@@ -57,6 +57,8 @@ pub struct Uring {
     batch: Vec<cqueue::Entry>,
     /// For who finds the pool empty.
     own: Box<[u8]>,
+    /// The number of the poll.
+    polls: u64,
     statistics: NetStatistics,
 }
 
@@ -84,6 +86,7 @@ impl Uring {
             paused: 0,
             batch: Vec::new(),
             own: vec![0; OWN_BYTES].into(),
+            polls: 0,
             statistics: NetStatistics::default(),
         })
     }
@@ -120,6 +123,7 @@ impl Uring {
         let mut calls = 0;
         match (result, buffer) {
             (1.., Some(id)) => {
+                link.fed = self.polls;
                 let bytes = self.buffers.bytes(id, result as usize);
                 self.statistics.bytes_in += bytes.len() as u64;
                 calls = hand_on(connection, link, bytes, handler);
@@ -145,11 +149,14 @@ impl Uring {
     }
 
     /// Others had taken all buffers of the pool, and would again before this one's next receive: it gets what is there at once, as far as
-    /// a buffer of our own holds it.
+    /// a buffer of our own holds it. Who had some of them in this poll waits for the next.
     fn receive_a_little<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
-        let Some(link) = self.links.get_mut(connection).filter(|link| link.receives()) else { return 0 };
+        let unfed = |link: &&mut Link| link.receives() && link.fed != self.polls;
+        let Some(link) = self.links.get_mut(connection).filter(unfed) else { return 0 };
         self.statistics.system_calls += 1;
-        match rustix::net::recv(&link.socket, &mut self.own[..], RecvFlags::DONTWAIT) {
+        let most = OWN_BYTES.min(receive_bytes(self.paused));
+        let own = self.own.get_mut(..most).unwrap_or_default();
+        match rustix::net::recv(&link.socket, own, RecvFlags::DONTWAIT) {
             Ok((_, 0)) => end_of_stream(connection, link, handler),
             Ok((_, length)) => {
                 self.statistics.bytes_in += length as u64;
@@ -434,6 +441,7 @@ impl Net for Uring {
     }
 
     fn poll<H: Handler<Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {
+        self.polls += 1;
         let mut calls = self.release_held(handler);
         let relief = !self.closing.is_empty();
         for connection in std::mem::take(&mut self.closing) {

@@ -13,6 +13,8 @@ pub(super) struct Link {
     /// A request for the news of a reset is with the kernel.
     pub(super) watched: bool,
     pub(super) paused: bool,
+    /// The poll in which a buffer of the pool brought something last.
+    pub(super) fed: u64,
     /// What had been taken from the socket when it was paused.
     pub(super) held: Vec<u8>,
     /// The peer sends no more; reported, unless it came during a pause.
@@ -60,6 +62,7 @@ impl Link {
             sending: None,
             watched: false,
             paused: false,
+            fed: 0,
             held: Vec::new(),
             end: End::Ahead,
             broken: None,
