@@ -1,6 +1,7 @@
 //! What a seed is like: sizes, speeds, faults and clients, all drawn from its number.
 
 use postrider_broker::{WhenFull, WindowSizes};
+use postrider_dispatcher::shard::WayUp;
 use postrider_journal::Medium;
 
 use crate::client::ClientPlan;
@@ -52,6 +53,8 @@ pub struct SeedPlan {
     pub listener: Listener,
     /// Everybody.
     pub clients: Vec<ClientPlan>,
+    /// How much of what clients say is on its way to the broker at a time.
+    pub way_up: WayUp,
     /// Nanoseconds that a step of a thread takes, typically.
     pub step_nanos: u64,
 }
@@ -109,6 +112,7 @@ impl SeedPlan {
             power_cuts: 65,
             listener: Listener::Everybody,
             clients,
+            way_up: WayUp::default(),
             step_nanos: *random.pick(&[2 * MICRO, 20 * MICRO, 100 * MICRO]),
         };
         theme.shape(&mut plan, random);
@@ -119,12 +123,12 @@ impl SeedPlan {
 }
 
 impl SeedPlan {
-    /// Reads fail now and then, and on small disks preparations: from draws that shift no others.
     /// The queue that few listen to, or none.
     pub fn unheard() -> Place {
         Place::queue("queue.c")
     }
 
+    /// Reads fail now and then, and on small disks preparations; little is on its way up: from draws that shift no others.
     fn draw_failures(&mut self, mut random: Random) {
         if random.one_in(4) {
             self.disk.failing_reads = *random.pick(&[2, 5, 20]);
@@ -146,6 +150,9 @@ impl SeedPlan {
         }
         if self.scarce && random.one_in(3) {
             self.disk.failing_preparations = *random.pick(&[2, 5]);
+        }
+        if random.one_in(4) {
+            self.way_up = WayUp { commands: *random.pick(&[1, 2, 8]), batches: *random.pick(&[1, 1, 4]) };
         }
     }
 }

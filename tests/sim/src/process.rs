@@ -105,7 +105,9 @@ impl Process {
             if dealer.is_some() {
                 net.listen(SocketAddr::from(([127, 0, 0, 1], 61_616))).expect("the simulated network listens");
             }
-            shards.push(Shard::new(net, port, profile.clone(), inbox, dealer));
+            let mut shard = Shard::new(net, port, profile.clone(), inbox, dealer);
+            shard.set_way_up(plan.way_up);
+            shards.push(shard);
         }
         let threads: Vec<Thread> = alarms.into_iter().map(Thread::new).collect();
         if own_broker {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use postrider_model::Now;
 
 use crate::net::{Connection, Net};
+use crate::plant::planted;
 
 use super::Desk;
 use super::link::Link;
@@ -89,7 +90,7 @@ impl<Socket> Desk<Socket> {
             let Some(connection) = self.links.line.waiting.pop_front() else { break };
             self.hear_in_turn(connection, now, net);
         }
-        if !self.outgoing.is_blocked() {
+        if !self.outgoing.is_blocked() && !planted("ring-hold-stays") {
             self.links.release_ring_holds(net);
         }
         while let Some(connection) = self.links.line.joined.pop() {
@@ -123,7 +124,9 @@ impl<Socket> Desk<Socket> {
             self.links.hold_for_parking(connection, net);
         }
         if backlog.waits() {
-            self.links.line.waiting.push_back(connection);
+            if !planted("line-forgotten") {
+                self.links.line.waiting.push_back(connection);
+            }
         } else {
             if self.outgoing.is_blocked() {
                 self.links.hold_for_ring(connection, net);

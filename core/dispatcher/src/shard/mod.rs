@@ -33,6 +33,7 @@ use crate::ring::Consumer;
 use complaints::Complaints;
 use links::Links;
 use outgoing::Outgoing;
+pub use outgoing::WayUp;
 use reception::Reception;
 use timers::Timers;
 
@@ -115,6 +116,11 @@ impl<N: Net> Shard<N> {
     /// Changes how many bytes of this shard's connections the broker may have to park.
     pub fn set_park_bytes(&mut self, bytes: u64) {
         self.desk.links.set_park_bytes(bytes);
+    }
+
+    /// Changes how much of what its clients say is on its way up at a time.
+    pub fn set_way_up(&mut self, way_up: WayUp) {
+        self.desk.outgoing.set_way_up(way_up);
     }
 
     /// Changes how much memory this shard's connections may take besides messages.

@@ -17,6 +17,21 @@ const STRAINED_RING_BYTES: usize = 2 * limits::BATCH_BYTES;
 /// Full batches that wait for the ring, at most, but for those of what is heard anyway.
 const MOST_FULL: usize = 32;
 
+/// How much of what clients say is on its way up at a time: less than there is room for makes connections wait for their turns sooner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WayUp {
+    /// Commands of a batch, at most [`limits::BATCH_COMMANDS`].
+    pub commands: usize,
+    /// Batches in the ring, at most [`limits::RING_BATCHES`].
+    pub batches: usize,
+}
+
+impl Default for WayUp {
+    fn default() -> Self {
+        Self { commands: limits::BATCH_COMMANDS, batches: limits::RING_BATCHES }
+    }
+}
+
 /// Batches for the broker, in order.
 pub struct Outgoing {
     ring: Producer<CommandBatch>,
@@ -28,18 +43,34 @@ pub struct Outgoing {
     /// What these may come to.
     limit: usize,
     pace: Pace,
+    commands: usize,
 }
 
 impl Outgoing {
     /// Nothing to say yet.
     pub fn new(ring: Producer<CommandBatch>) -> Outgoing {
         let (open, full) = (CommandBatch::default(), VecDeque::new());
-        Outgoing { ring, open, full, in_ring: VecDeque::new(), ring_bytes: 0, limit: RING_BYTES, pace: Pace::new() }
+        Outgoing {
+            ring,
+            open,
+            full,
+            in_ring: VecDeque::new(),
+            ring_bytes: 0,
+            limit: RING_BYTES,
+            pace: Pace::new(limits::RING_BATCHES),
+            commands: limits::BATCH_COMMANDS,
+        }
     }
 
     /// The broker parks sends of this shard, or does not any more.
     pub fn set_strained(&mut self, strained: bool) {
         self.limit = if strained { STRAINED_RING_BYTES } else { RING_BYTES };
+    }
+
+    /// Changes how much goes up at a time.
+    pub fn set_way_up(&mut self, WayUp { commands, batches }: WayUp) {
+        (self.pace, self.commands) =
+            (Pace::new(batches.min(limits::RING_BATCHES)), commands.min(limits::BATCH_COMMANDS));
     }
 
     /// Looks what the broker has taken, once a turn.
@@ -62,7 +93,7 @@ impl Outgoing {
 
     /// Hands over full batches. True: there is room for more.
     pub fn hand_over_full(&mut self) -> bool {
-        if self.open.is_full() {
+        if self.is_full() {
             self.close();
         }
         while let Some(batch) = self.full.pop_front() {
@@ -124,6 +155,10 @@ impl Outgoing {
         while self.ring.returned().is_some() {}
     }
 
+    fn is_full(&self) -> bool {
+        self.open.commands.len() >= self.commands || self.open.arena.len() >= limits::BATCH_BYTES
+    }
+
     fn close(&mut self) {
         let blank = self.ring.blank();
         self.full.push_back(std::mem::replace(&mut self.open, blank));
@@ -132,7 +167,7 @@ impl Outgoing {
 
 impl CommandSink for Outgoing {
     fn batch(&mut self) -> &mut CommandBatch {
-        if self.open.is_full() {
+        if self.is_full() {
             self.close();
         }
         &mut self.open

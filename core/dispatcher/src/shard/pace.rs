@@ -1,7 +1,5 @@
 //! How many batches are on their way to the broker at a time: as many as it takes in a moment, so that who comes now waits for a moment.
 
-use postrider_model::limits;
-
 /// The moment, in nanoseconds.
 const MOMENT_NANOS: u64 = 1_000_000;
 
@@ -13,6 +11,7 @@ const LEAST: usize = 2;
 
 /// The number, by what the broker has taken of late.
 pub struct Pace {
+    most: usize,
     batches: usize,
     /// Since when the ring was never found empty, and what was taken in that time.
     since: u64,
@@ -20,9 +19,9 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Nothing is known yet.
-    pub fn new() -> Pace {
-        Pace { batches: limits::RING_BATCHES, since: 0, taken: 0 }
+    /// Nothing is known yet; never more than `most`.
+    pub fn new(most: usize) -> Pace {
+        Pace { most, batches: most, since: 0, taken: 0 }
     }
 
     /// How many there may be.
@@ -39,7 +38,7 @@ impl Pace {
     #[allow(clippy::cast_possible_truncation, reason = "it is at most the ring's length")]
     pub fn look(&mut self, left: usize, now: u64) {
         if left == 0 {
-            self.batches = (2 * self.batches).min(limits::RING_BATCHES);
+            self.batches = (2 * self.batches).min(self.most);
             (self.since, self.taken) = (now, 0);
             return;
         }
@@ -47,8 +46,8 @@ impl Pace {
         if passed < LOOK_NANOS {
             return;
         }
-        let a_moment = (self.taken as u64 * MOMENT_NANOS / passed).min(limits::RING_BATCHES as u64) as usize;
-        self.batches = (self.batches + a_moment).div_ceil(2).max(LEAST);
+        let a_moment = (self.taken as u64 * MOMENT_NANOS / passed).min(self.most as u64) as usize;
+        self.batches = (self.batches + a_moment).div_ceil(2).max(LEAST.min(self.most));
         (self.since, self.taken) = (now, 0);
     }
 }
@@ -56,10 +55,11 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postrider_model::limits;
 
     /// The broker takes one batch in so many nanoseconds, for so many of them.
     fn after(batches: u64, nanos: u64) -> usize {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(limits::RING_BATCHES);
         pace.look(0, 0);
         for taken in 1..=batches {
             pace.took(1);
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_broker_that_has_taken_all_gets_more() {
-        let mut pace = Pace::new();
+        let mut pace = Pace::new(limits::RING_BATCHES);
         for _ in 0..10 {
             pace.took(1);
             pace.look(1, pace.since + 5 * MOMENT_NANOS);
