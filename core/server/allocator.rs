@@ -16,12 +16,17 @@ const GIVE_BACK_AFTER_NANOS: u64 = 10_000_000_000;
 pub struct GiveBack {
     /// In nanoseconds; [`u64::MAX`]: nothing was done since the last time.
     due: u64,
+    /// Turns since it was asked for.
+    turns: u32,
 }
+
+/// A thread that makes more turns in this time is at work: it would have to get anew what it gives back.
+const TURNS_AT_WORK: u32 = 20_000;
 
 impl GiveBack {
     /// For a thread that has done nothing yet.
     pub fn new() -> GiveBack {
-        GiveBack { due: u64::MAX }
+        GiveBack { due: u64::MAX, turns: 0 }
     }
 
     /// Called whenever the thread is awake; `trim` lets go of what is kept for later use only.
@@ -40,13 +45,14 @@ impl GiveBack {
 
     /// A thread that is woken for this alone asks for nothing again.
     fn is_due(&mut self, nanos: u64) -> bool {
-        let due = nanos >= self.due;
-        if due {
-            self.due = u64::MAX;
-        } else if self.due == u64::MAX {
-            self.due = nanos + GIVE_BACK_AFTER_NANOS;
+        self.turns = self.turns.saturating_add(1);
+        let (due, is_at_work) = (nanos >= self.due, self.turns > TURNS_AT_WORK);
+        if due && !is_at_work {
+            (self.due, self.turns) = (u64::MAX, 0);
+        } else if due || self.due == u64::MAX {
+            (self.due, self.turns) = (nanos + GIVE_BACK_AFTER_NANOS, 0);
         }
-        due
+        due && !is_at_work
     }
 }
 
@@ -61,5 +67,16 @@ mod tests {
         assert_eq!(give_back.deadline(), None);
         let due: Vec<u64> = [0, 1, 9, 10, 30, 35, 40].into_iter().filter(|at| give_back.is_due(at * SECOND)).collect();
         assert_eq!((due, give_back.deadline()), (vec![10, 40], None));
+    }
+
+    #[test]
+    fn not_while_the_thread_is_at_work() {
+        const MILLI: u64 = 1_000_000;
+        let mut give_back = GiveBack::new();
+        // Five turns a millisecond for 25 seconds, then one a second.
+        let busy = (0..125_000).map(|turn| turn * MILLI / 5);
+        let due: Vec<u64> =
+            busy.chain((25..60).map(|second| second * 1_000 * MILLI)).filter(|at| give_back.is_due(*at)).collect();
+        assert_eq!(due.iter().map(|at| at / MILLI / 1_000).collect::<Vec<_>>(), [40, 51]);
     }
 }
