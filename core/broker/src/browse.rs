@@ -219,24 +219,33 @@ impl Broker {
                 break;
             }
         }
+        let mut looked_at = queue.subscribers.len();
         for member in &queue.subscribers {
-            self.look_at_in_flight(member.consumer, destination, last, &mut page);
+            looked_at += self.look_at_in_flight(member.consumer, destination, last, &mut page);
         }
         let page = page.finish();
-        budget.spend(page.len() / FOUND_A_STEP);
+        budget.spend((page.len() + looked_at) / FOUND_A_STEP);
         browse.page.extend(page);
         !browse.page.is_empty()
     }
 
-    /// What a consumer has of the queue is there, too.
-    fn look_at_in_flight(&self, index: ConsumerIndex, destination: DestinationIndex, last: Sequence, page: &mut Page) {
+    /// What a consumer has of the queue is there, too. How many of its messages were looked at.
+    fn look_at_in_flight(
+        &self,
+        index: ConsumerIndex,
+        destination: DestinationIndex,
+        last: Sequence,
+        page: &mut Page,
+    ) -> usize {
+        let mut looked_at = 0;
         let consumer = &self.consumers[index.0];
         let is_seen = |entry: InFlight| consumer.sorted && entry.sequence <= last;
         let mut place = consumer.in_flight.search(is_seen);
         while let Some(entry) = consumer.in_flight.at(place) {
+            looked_at += 1;
             let here = entry.sequence > last && self.message(entry.index).destination == destination;
             if here && !page.add(entry.sequence, entry.index) && consumer.sorted {
-                return;
+                return looked_at;
             }
             place = consumer.in_flight.after(place);
         }
@@ -245,6 +254,7 @@ impl Broker {
                 page.add(entry.sequence, entry.index);
             }
         }
+        looked_at + consumer.aside.len()
     }
 }
 
