@@ -11,7 +11,7 @@ use postrider_dispatcher::port::{BrokerPort, port};
 use postrider_dispatcher::shard::{Arrival, Dealer, Inbox, Shard};
 use postrider_dispatcher::wake::Alarm;
 use postrider_model::{Clock, Command, Now, limits};
-use postrider_wire::openwire::schema::{base_command, connection_id, connection_info, flush_command};
+use postrider_wire::openwire::schema::{base_command, connection_id, connection_info, flush_command, keep_alive_info};
 use postrider_wire::openwire::session::Profile;
 use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
 
@@ -25,6 +25,8 @@ struct World {
     come: Vec<(u32, Vec<u8>)>,
     ended: Vec<u32>,
     closed: Vec<u32>,
+    /// Happens with the next send.
+    on_send: Option<Box<dyn FnMut()>>,
 }
 
 /// Hands on what has come, but for those that are paused.
@@ -44,6 +46,10 @@ impl Net for Script {
     }
 
     fn send(&mut self, _: Connection, bytes: Vec<u8>) -> Sent {
+        let on_send = self.0.borrow_mut().on_send.take();
+        if let Some(mut happens) = on_send {
+            happens();
+        }
         Sent::Done(bytes)
     }
 
@@ -173,16 +179,26 @@ fn introduction(slot: u32) -> Vec<u8> {
 
 /// Requests with the numbers 1 to `count`.
 fn requests(count: i32) -> Vec<u8> {
+    numbered(1..=count)
+}
+
+fn numbered(numbers: std::ops::RangeInclusive<i32>) -> Vec<u8> {
     let request = |number| {
         Structure::new(&flush_command::DEFINITION)
             .with(base_command::COMMAND_ID, number)
             .with(base_command::RESPONSE_REQUIRED, true)
     };
-    (1..=count).flat_map(|number| encoded(settings(), &request(number))).collect()
+    numbers.flat_map(|number| encoded(settings(), &request(number))).collect()
 }
 
 const NOISY: u32 = 40;
 const EACH: i32 = 2_000;
+
+/// Batches that go up before the broker's pace is known: eight in the ring, and twice as many that wait.
+const FIRST: usize = 3 * 8;
+
+/// Requests of one that says little.
+const QUIET: i32 = 10;
 
 /// More than goes up at once, of three connections.
 const MANY: i32 = 20_000;
@@ -202,24 +218,22 @@ fn who_says_little_waits_for_a_little_of_what_the_others_say() {
         }
     };
     // What was heard before it was known that a batch takes a millisecond.
-    for _ in 0..3 * limits::RING_BATCHES {
+    for _ in 0..FIRST {
         note(node.turn());
     }
-    node.comes(NOISY, requests(1));
-    let mut batches = 0;
-    let quiet_after = loop {
-        let batch = node.turn();
-        batches += 1;
-        assert_eq!(batch.len(), limits::BATCH_COMMANDS, "each of the broker's turns takes one batch: it is full");
-        let is_heard = batch.contains(&(NOISY, 1));
-        note(batch);
-        if is_heard {
-            break batches;
-        }
-    };
     // The ring's batches, twice as many that wait for them, the open one, and eight commands of each of the others.
-    let before = 2 + 4 + 1 + (NOISY as usize * 9).div_ceil(limits::BATCH_COMMANDS);
-    assert!(quiet_after <= before, "heard in batch {quiet_after} of at most {before}");
+    let most = 2 + 4 + 1 + (NOISY as usize * 9).div_ceil(limits::BATCH_COMMANDS);
+    for request in 1..=QUIET {
+        node.comes(NOISY, numbered(request..=request));
+        let heard_in = (1..).find(|_| {
+            let batch = node.turn();
+            assert_eq!(batch.len(), limits::BATCH_COMMANDS, "each of the broker's turns takes one batch: it is full");
+            let is_heard = batch.contains(&(NOISY, request));
+            note(batch);
+            is_heard
+        });
+        assert!(heard_in <= Some(most), "request {request} is heard in batch {heard_in:?} of at most {most}");
+    }
     loop {
         let batch = node.turn();
         if batch.is_empty() {
@@ -249,4 +263,29 @@ fn whoever_ends_is_heard_to_the_end() {
         last = batch.iter().rfind(|(slot, _)| *slot == 1).map_or(last, |(_, number)| *number);
     }
     assert_eq!((last, node.world.borrow().closed.clone()), (MANY, vec![1]));
+}
+
+#[test]
+fn whom_the_ring_held_goes_on_whenever_the_broker_takes_what_is_before_it() {
+    let mut node = Node::new(1);
+    let keep_alive = Structure::new(&keep_alive_info::DEFINITION).with(base_command::RESPONSE_REQUIRED, true);
+    node.comes(0, [requests(10 * 256 + 10), encoded(settings(), &keep_alive)].concat());
+    node.shard.turn(node.clock.now(), false);
+    node.shard.poll(Wait::None, &node.clock, || ()).unwrap();
+    assert_eq!(node.world.borrow().paused, [0], "more than the ring takes");
+    // The broker's own thread takes all while the shard is in its sends, after it has looked.
+    let Node { world, mut shard, broker, clock, .. } = node;
+    let broker = Rc::new(RefCell::new(broker));
+    let taken = |broker: &RefCell<BrokerPort>| {
+        let batch = broker.borrow_mut().commands.pop();
+        batch.map(|batch| broker.borrow_mut().commands.recycle(batch))
+    };
+    let taker = broker.clone();
+    world.borrow_mut().on_send = Some(Box::new(move || while taken(&taker).is_some() {}));
+    shard.turn(clock.now(), false);
+    assert!(world.borrow().on_send.is_none(), "it has sent");
+    while taken(&broker).is_some() {}
+    assert!(world.borrow().paused.is_empty() || shard.has_work(), "it would sleep, and nobody would wake it");
+    shard.turn(clock.now(), false);
+    assert!(world.borrow().paused.is_empty());
 }

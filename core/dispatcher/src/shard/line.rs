@@ -56,7 +56,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Bytes have come from a link that the broker has no room for, or that has a backlog.
+    /// Bytes have come from a link while far too much was on its way to the broker, or from one that has a backlog.
     pub fn add(&mut self, link: &mut Link, bytes: &[u8]) {
         if !link.backlog.waits() {
             self.waiting.push_back(link.connection);
@@ -86,13 +86,12 @@ impl Line {
 impl<Socket> Desk<Socket> {
     /// Those in the line are heard as long as the broker takes what they say; of the others nothing more is received.
     pub(super) fn serve_line<N: Net>(&mut self, now: Now, net: &mut N) {
+        self.release_ring_holds(net);
         while self.outgoing.hand_over_full() {
             let Some(connection) = self.links.line.waiting.pop_front() else { break };
             self.hear_in_turn(connection, now, net);
         }
-        if !self.outgoing.is_blocked() && !planted("ring-hold-stays") {
-            self.links.release_ring_holds(net);
-        }
+        self.release_ring_holds(net);
         while let Some(connection) = self.links.line.joined.pop() {
             let Some(link) = self.links.get(connection) else { continue };
             if link.backlog.waits() && !link.holds.turn {
@@ -101,9 +100,17 @@ impl<Socket> Desk<Socket> {
         }
     }
 
-    /// Whether somebody in the line could be heard.
+    /// Whether somebody in the line, or held for the ring, could be heard.
     pub(super) fn can_serve_line(&self) -> bool {
-        !self.links.line.is_empty() && !self.outgoing.is_blocked()
+        (!self.links.line.is_empty() || self.links.has_ring_holds()) && !self.outgoing.is_blocked()
+    }
+
+    /// Who was heard while too much was on its way is read on before others in the line are heard once more: who says little does not wait
+    /// for all that they have said.
+    fn release_ring_holds<N: Net>(&mut self, net: &mut N) {
+        if self.links.has_ring_holds() && self.outgoing.hand_over_full() && !planted("ring-hold-stays") {
+            self.links.release_ring_holds(net);
+        }
     }
 
     /// One connection's turn. It goes to the end of the line, unless it has been heard to the end.

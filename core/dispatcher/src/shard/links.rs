@@ -92,6 +92,11 @@ impl Links {
         }
     }
 
+    /// Whether some wait for that.
+    pub fn has_ring_holds(&self) -> bool {
+        !self.held_by_ring.is_empty()
+    }
+
     /// The broker has it: those that waited for that go on.
     pub fn release_ring_holds<N: Net>(&mut self, net: &mut N) {
         while let Some(connection) = self.held_by_ring.pop() {

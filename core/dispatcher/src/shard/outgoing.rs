@@ -37,6 +37,8 @@ pub struct Outgoing {
     ring: Producer<CommandBatch>,
     open: CommandBatch,
     full: VecDeque<CommandBatch>,
+    /// Bytes of these.
+    full_bytes: usize,
     /// Bytes of the batches in the ring, as far as is known, the oldest first, and of all of them.
     in_ring: VecDeque<usize>,
     ring_bytes: usize,
@@ -54,6 +56,7 @@ impl Outgoing {
             ring,
             open,
             full,
+            full_bytes: 0,
             in_ring: VecDeque::new(),
             ring_bytes: 0,
             limit: RING_BYTES,
@@ -76,7 +79,7 @@ impl Outgoing {
     /// Looks what the broker has taken, once a turn.
     pub fn look(&mut self, nanos: u64) {
         self.forget_popped();
-        self.pace.look(self.in_ring.len(), nanos);
+        self.pace.look(self.in_ring.len(), self.is_blocked(), nanos);
     }
 
     /// Hands over what the ring takes. True: everything is with the broker. As long as it has no room, the open batch is filled further:
@@ -106,6 +109,7 @@ impl Outgoing {
                 self.full.push_front(batch);
                 return false;
             }
+            self.full_bytes -= bytes;
             self.in_ring.push_back(bytes);
             self.ring_bytes += bytes;
         }
@@ -142,7 +146,10 @@ impl Outgoing {
     /// Whether so much waits that what comes now has to wait for its turn, unheard: twice as much as is on its way. Who is heard at once
     /// costs less, as bytes that lie around leave the caches.
     pub fn is_far_behind(&mut self) -> bool {
-        !self.hand_over_full() && self.full.len() >= (2 * self.pace.batches()).min(MOST_FULL)
+        let much = |outgoing: &Self| {
+            outgoing.full.len() >= (2 * outgoing.pace.batches()).min(MOST_FULL) || outgoing.full_bytes >= outgoing.limit
+        };
+        !self.hand_over_full() && much(self)
     }
 
     /// Whether waiting batches could go on: the broker has taken one since they could not.
@@ -161,6 +168,7 @@ impl Outgoing {
 
     fn close(&mut self) {
         let blank = self.ring.blank();
+        self.full_bytes += self.open.arena.len();
         self.full.push_back(std::mem::replace(&mut self.open, blank));
     }
 }

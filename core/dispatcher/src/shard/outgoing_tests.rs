@@ -8,7 +8,10 @@ use crate::wake::Alarm;
 fn outgoing() -> (Outgoing, Consumer<CommandBatch>) {
     let alarm = Alarm::new();
     let (shard, broker) = ring(limits::RING_BATCHES, alarm.clone(), alarm);
-    (Outgoing::new(shard), broker)
+    let mut outgoing = Outgoing::new(shard);
+    // A quick broker.
+    (0..3).for_each(|_| outgoing.pace.look(0, true, 0));
+    (outgoing, broker)
 }
 
 /// So many bytes for the broker, in one command.
@@ -38,6 +41,28 @@ fn the_ring_takes_bytes_and_not_batches_of_any_length() {
     assert_eq!(bytes_in(&mut broker), [LARGE; 4]);
     assert!(outgoing.push() && !outgoing.is_blocked());
     assert_eq!(bytes_in(&mut broker), [LARGE]);
+}
+
+#[test]
+fn so_many_bytes_wait_and_not_batches_of_any_length() {
+    const LARGE: usize = RING_BYTES / 2;
+    let (mut outgoing, _broker) = outgoing();
+    for waiting in 0..2 {
+        while outgoing.hand_over_full() {
+            say(&mut outgoing, LARGE);
+        }
+        assert_eq!(outgoing.full_bytes, (waiting + 1) * LARGE);
+        assert_eq!(outgoing.is_far_behind(), waiting == 1);
+        say(&mut outgoing, LARGE);
+        outgoing.close();
+    }
+    let (mut outgoing, _broker) = self::outgoing();
+    outgoing.set_strained(true);
+    for _ in 0..4 {
+        assert!(!outgoing.is_far_behind());
+        say(&mut outgoing, limits::BATCH_BYTES);
+    }
+    assert!(outgoing.is_far_behind(), "two are on their way, two wait");
 }
 
 #[test]

@@ -9,6 +9,9 @@ const LOOK_NANOS: u64 = MOMENT_NANOS / 4;
 /// The least: one that it takes and one that it takes next.
 const LEAST: usize = 2;
 
+/// What it is before anything is known: a burst after a rest is not to be in the way of who comes next.
+const FIRST: usize = 8;
+
 /// The number, by what the broker has taken of late.
 pub struct Pace {
     most: usize,
@@ -21,7 +24,7 @@ pub struct Pace {
 impl Pace {
     /// Nothing is known yet; never more than `most`.
     pub fn new(most: usize) -> Pace {
-        Pace { most, batches: most, since: 0, taken: 0 }
+        Pace { most, batches: FIRST.min(most), since: 0, taken: 0 }
     }
 
     /// How many there may be.
@@ -34,11 +37,13 @@ impl Pace {
         self.taken += batches;
     }
 
-    /// So many are left in the ring now.
+    /// So many are left in the ring now, and more waits for it or does not.
     #[allow(clippy::cast_possible_truncation, reason = "it is at most the ring's length")]
-    pub fn look(&mut self, left: usize, now: u64) {
+    pub fn look(&mut self, left: usize, more: bool, now: u64) {
         if left == 0 {
-            self.batches = (2 * self.batches).min(self.most);
+            if more {
+                self.batches = (2 * self.batches).min(self.most);
+            }
             (self.since, self.taken) = (now, 0);
             return;
         }
@@ -60,10 +65,10 @@ mod tests {
     /// The broker takes one batch in so many nanoseconds, for so many of them.
     fn after(batches: u64, nanos: u64) -> usize {
         let mut pace = Pace::new(limits::RING_BATCHES);
-        pace.look(0, 0);
+        pace.look(0, false, 0);
         for taken in 1..=batches {
             pace.took(1);
-            pace.look(1, taken * nanos);
+            pace.look(1, true, taken * nanos);
         }
         pace.batches()
     }
@@ -77,15 +82,19 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_has_taken_all_gets_more() {
+    fn a_broker_that_has_taken_all_gets_more_if_there_is_more_and_not_by_a_rest() {
         let mut pace = Pace::new(limits::RING_BATCHES);
-        for _ in 0..10 {
+        for look in 0..100 {
+            pace.look(0, false, look * MOMENT_NANOS);
+        }
+        assert_eq!(pace.batches(), FIRST, "nothing is known");
+        for look in 100..110 {
             pace.took(1);
-            pace.look(1, pace.since + 5 * MOMENT_NANOS);
+            pace.look(1, true, look * MOMENT_NANOS * 5);
         }
         assert_eq!(pace.batches(), LEAST);
-        for _ in 0..6 {
-            pace.look(0, pace.since + 1);
+        for look in 0..6 {
+            pace.look(0, true, 600 * MOMENT_NANOS + look);
         }
         assert_eq!(pace.batches(), limits::RING_BATCHES);
     }
