@@ -67,15 +67,14 @@ impl Browse {
 }
 
 impl Broker {
-    /// Shows some browsers of a queue what they take. True: only the budget stopped one. Those that wait for something of their own are not
-    /// looked at again before they have it, however many they are.
+    /// Shows some browsers of a queue what they take. True: the budget has left some out. One that it has stopped goes on at the queue that
+    /// it has come to. Those that wait for something of their own are not looked at again before they have it, however many they are.
     pub(crate) fn serve_browsers<L: Log>(
         &mut self,
         index: DestinationIndex,
         budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> bool {
-        let mut more = false;
         for _ in 0..self.destinations.get_mut(index).queue().looking.len() {
             if !budget.step() {
                 return true;
@@ -90,12 +89,13 @@ impl Broker {
                 continue;
             }
             browse.listed = false;
-            if self.browse(member.consumer, budget, step) {
-                more = true;
-                self.list(member.consumer);
+            if self.browse(member.consumer, budget, step)
+                && let Some(queue) = self.list(member.consumer)
+            {
+                self.schedule(queue);
             }
         }
-        more
+        false
     }
 
     /// Shows a browser what it takes. True: only the budget stopped it.
@@ -113,15 +113,16 @@ impl Broker {
         shown == Shown::More
     }
 
-    /// The queue that a browser looks at is to show it more.
-    fn list(&mut self, index: ConsumerIndex) {
+    /// The queue that a browser looks at is to show it more: which that is, unless it knows.
+    fn list(&mut self, index: ConsumerIndex) -> Option<DestinationIndex> {
         let consumer = &mut self.consumers[index.0];
-        let Some(browse) = consumer.browse.as_mut().filter(|browse| !browse.listed) else { return };
-        let Some(subscription) = consumer.subscriptions.get(browse.subscription) else { return };
+        let browse = consumer.browse.as_mut().filter(|browse| !browse.listed)?;
+        let destination = consumer.subscriptions.get(browse.subscription)?.destination;
         browse.listed = true;
         #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
         let member = Member { consumer: index, subscription: browse.subscription as u32 };
-        self.destinations.get_mut(subscription.destination).queue().looking.push_back(member);
+        self.destinations.get_mut(destination).queue().looking.push_back(member);
+        Some(destination)
     }
 
     fn show<L: Log>(

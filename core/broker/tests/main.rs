@@ -1,6 +1,7 @@
 //! The state machine by its public interface: a log in memory, clients that check what they get.
 
 mod acknowledge;
+mod browsing;
 mod connection;
 mod cost;
 mod damage;
