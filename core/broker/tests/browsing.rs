@@ -1,8 +1,8 @@
 //! Browsers that wait: what they lack wakes them, and nobody else pays for them.
 
-use crate::world::{Told, World, handle, queue};
-use postrider_model::command::OpenConsumer;
-use postrider_model::{Destination, Event};
+use crate::world::{Told, World, handle, queue, wanted};
+use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, Request};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event};
 
 fn browse(world: &mut World, connection: u32, consumer: u32, queues: &[Destination], prefetch: u32) {
     let open = OpenConsumer { browser: true, ..world.open(connection, consumer, queues, prefetch) };
@@ -21,6 +21,146 @@ fn seen(told: &[Told], consumer: u32) -> (Vec<String>, bool) {
         _ => None,
     });
     (texts.collect(), told.contains(&Told::Event(Event::EndOfMessages { consumer })))
+}
+
+/// More than a turn has steps.
+const CROWD: u32 = 9_000;
+
+#[test]
+pub fn a_crowd_of_browsers_that_wait_keeps_nobody_waiting() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    world.consume(1, 1, 5, &queue("q"), 10);
+    for text in ["1", "2"] {
+        world.send(1, 1, &queue("q"), text, true);
+    }
+    world.settle();
+    assert_eq!(world.texts(1), ["1", "2"]);
+    let consumers: Vec<u32> = (10..10 + CROWD).collect();
+    for some in consumers.chunks(250) {
+        let mut batch = CommandBatch::default();
+        for consumer in some {
+            world.connections_of.insert((0, handle(*consumer)), handle(1));
+            let open = world.open(1, *consumer, &[queue("q")], 1);
+            let open = OpenConsumer { browser: true, request: Request::default(), ..open };
+            batch.commands.push(Command::OpenConsumer(Box::new(open)));
+        }
+        world.handle(0, &batch);
+    }
+    let shown = (0..100).find(|_| !world.go_on());
+    assert!(shown.is_some(), "those that wait are looked at for ever");
+    assert_eq!(world.texts(0), vec!["1"; CROWD as usize]);
+
+    world.send(1, 1, &queue("q"), "3", true);
+    world.log.commit();
+    world.go_on();
+    assert_eq!(world.texts(1), ["3"], "in one turn");
+    assert!(!world.go_on(), "and there is nothing more to do");
+    // They are where they were, and see what was there when they came.
+    world.acknowledge(0, 1, 10, AcknowledgeKind::Standard, (0, 0), 1);
+    world.settle();
+    assert_eq!(seen(&world.heard(0), 10), (vec!["2".into()], true));
+}
+
+/// Where a queue's messages are changes while it waits. Its window ends some of the larger pieces.
+#[test]
+pub fn a_browser_goes_on_after_each_wait_in_pieces_of_any_size() {
+    const ALL: u32 = 2_600;
+    for prefetch in [7, 63, 64, 65, 200, 1_500] {
+        let mut world = World::new();
+        world.connect(0, 1, "a");
+        world.connect(1, 1, "b");
+        for number in 0..ALL {
+            world.send(1, 1, &queue("q"), &format!("{number:0500}"), number % 2 == 0);
+        }
+        world.settle();
+        world.consume(1, 1, 6, &queue("q"), 300);
+        world.consume(1, 1, 7, &queue("q"), 800);
+        browse(&mut world, 1, 5, &[queue("q")], prefetch);
+        let (mut all, mut rounds, mut others) = (Vec::new(), 0, 7);
+        loop {
+            world.settle();
+            let (texts, ended) = seen(&world.heard(0), 5);
+            let count = texts.len() as u32;
+            assert!(count <= prefetch, "{count} of {prefetch}");
+            all.extend(texts);
+            if ended {
+                break;
+            }
+            assert!(count > 0, "of {prefetch} it waits for ever after {}", all.len());
+            if rounds % 3 == 0 {
+                world.close_consumer(1, 1, others, LastDelivered::None);
+                others += 1;
+                world.consume(1, 1, others, &queue("q"), 100 * (1 + others % 9));
+            }
+            rounds += 1;
+            world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, 0), count);
+        }
+        let expected: Vec<String> = (0..ALL).map(|number| format!("{number:0500}")).collect();
+        assert!(all == expected, "in pieces of {prefetch}");
+        assert_eq!(world.broker.statistics().messages, u64::from(ALL), "nothing was taken");
+    }
+}
+
+#[test]
+pub fn a_browser_whose_queue_goes_while_it_waits_goes_on_with_its_next() {
+    let gone = Destination::new(DestinationKind::TemporaryQueue, b"ID:a:1");
+    for (prefetch, next) in [(1, queue("q")), (2, queue("q")), (2, queue("q.>"))] {
+        let mut world = World::new();
+        world.connect(0, 1, "a");
+        world.create_temporary(0, 1, &gone);
+        ["1", "2", "3"].iter().for_each(|text| world.send(0, 1, &gone, text, true));
+        ["4", "5", "6"].iter().for_each(|text| world.send(0, 1, &queue("q"), text, true));
+        world.settle();
+        world.heard(0);
+        browse(&mut world, 1, 5, &[gone.clone(), next], prefetch);
+        world.settle();
+        assert_eq!(seen(&world.heard(0), 5), (numbers(1..prefetch + 1), false), "it waits");
+        let (connection, destination, request) = (handle(1), Box::new(gone.clone()), wanted(8));
+        world.run(0, Command::DeleteDestination { connection, destination, request });
+        world.settle();
+        let mut after = Vec::new();
+        let ended = (0..10).any(|_| {
+            world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, 0), 1);
+            world.settle();
+            let (texts, ended) = seen(&world.heard(0), 5);
+            after.extend(texts);
+            ended
+        });
+        assert_eq!((after, ended), (numbers(4..7), true));
+    }
+}
+
+fn pull(world: &mut World, timeout_millis: i64) {
+    let (connection, consumer) = (handle(1), handle(5));
+    world.run(0, Command::Pull { connection, consumer, timeout_millis, request: Request::default() });
+}
+
+#[test]
+pub fn a_browser_that_pulls_is_shown_one_at_a_time() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.send(0, 1, &queue("q"), "1", true);
+    world.settle();
+    world.send(0, 1, &queue("q"), "2", true);
+    world.heard(0);
+    browse(&mut world, 1, 5, &[queue("q")], 0);
+    assert_eq!(seen(&world.heard(0), 5), (vec![], false), "it has not asked");
+    pull(&mut world, 0);
+    assert_eq!(seen(&world.heard(0), 5), (vec!["1".into()], false));
+    pull(&mut world, -1);
+    assert_eq!(seen(&world.heard(0), 5), (vec![], false), "the next is not committed");
+    world.settle();
+    assert_eq!(seen(&world.heard(0), 5), (vec!["2".into()], false));
+    world.settle();
+    assert_eq!(seen(&world.heard(0), 5), (vec![], false), "it has not asked");
+    for _ in 0..2 {
+        pull(&mut world, 0);
+        world.settle();
+    }
+    let ends = world.events(0).into_iter().filter(|event| *event == Event::EndOfMessages { consumer: handle(5) });
+    assert_eq!(ends.count(), 1, "an end is told once");
 }
 
 /// Together they take more than a turn's steps: those that it ends amid the second queue came from the first one's service.
