@@ -1,6 +1,6 @@
 //! Bytes in and out: nothing lost, nothing doubled, nobody starved.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc;
 use std::thread;
@@ -298,4 +298,54 @@ pub fn a_flood_does_not_starve_others<N: Net<Socket = TcpStream>>(make: fn() -> 
     server.close(on_flooding, Closing::AtOnce);
     server.until_closed(on_flooding).unwrap();
     flood.join().unwrap();
+}
+
+/// Writes as much as the sockets between take.
+fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> usize {
+    stream.set_nonblocking(true).unwrap();
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match stream.write(rest) {
+            Ok(count) => written += count,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                break;
+            }
+        }
+    }
+    written
+}
+
+/// There are more of them than buffers for what they have sent.
+pub fn beside_many_that_send_much_who_sends_little_is_heard_soon<N: Net<Socket = TcpStream>>(make: fn() -> N) {
+    let mut server = Server::new(make());
+    let mut crowd: Vec<_> = (0..60).map(|_| server.pair()).collect();
+    let (mut modest, on_modest) = server.pair();
+    let sent: Vec<Vec<u8>> = (1..)
+        .zip(&mut crowd)
+        .map(|(seed, (client, _))| {
+            let mut bytes = Random(seed).bytes(256 << 10);
+            bytes.truncate(write_some(client, &bytes));
+            bytes
+        })
+        .collect();
+    let all: usize = sent.iter().map(Vec::len).sum();
+    assert!(all > 8 << 20, "{all} bytes wait");
+    let mut said = Vec::new();
+    for round in 1..=2 {
+        said.extend(Random(100 + round).bytes(10));
+        modest.write_all(&said[said.len() - 10..]).unwrap();
+        let mut polls = 0;
+        while server.link(on_modest).received.len() < said.len() {
+            polls += 1;
+            server.net.poll(Wait::For(Duration::from_secs(1)), &mut server.ledger).unwrap();
+        }
+        assert!(polls <= 12, "what was said in round {round} was heard in poll {polls}");
+    }
+    for ((_, connection), sent) in crowd.iter().zip(&sent) {
+        server.until_received(*connection, sent.len());
+        assert!(server.link(*connection).received == *sent, "others' bytes, or in another order");
+    }
+    assert!(server.link(on_modest).received == said);
+    assert_eq!(server.net.statistics().bytes_in, (all + said.len()) as u64);
 }
