@@ -1,0 +1,5 @@
+//! A shard: whom it hears when, and when it looks at the network.
+
+mod line;
+mod node;
+mod polls;

@@ -1,0 +1,234 @@
+//! A shard over a scripted network, and the broker's end of its port.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use postrider_broker::EventBatch;
+use postrider_dispatcher::net::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
+use postrider_dispatcher::port::port;
+use postrider_dispatcher::ring::{Consumer, Producer};
+use postrider_dispatcher::shard::{Arrival, Dealer, Inbox, Shard};
+use postrider_dispatcher::wake::Alarm;
+use postrider_model::{Clock, Command, CommandBatch, Event, Handle, Now};
+use postrider_wire::openwire::schema::{base_command, connection_id, connection_info, flush_command};
+use postrider_wire::openwire::session::Profile;
+use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
+
+const MAX_FRAME_BYTES: i64 = 100 << 20;
+
+/// What comes and goes.
+#[derive(Default)]
+pub struct World {
+    connections: u32,
+    pub paused: Vec<u32>,
+    pub come: Vec<(u32, Vec<u8>)>,
+    pub ended: Vec<u32>,
+    pub closed: Vec<u32>,
+    pub sent: Vec<(u32, Vec<u8>)>,
+    /// What happens elsewhere while the next bytes are sent.
+    pub at_send: Option<Box<dyn FnOnce()>>,
+}
+
+/// Hands on what has come, but for those that are paused.
+pub struct Script(Rc<RefCell<World>>);
+
+impl Net for Script {
+    type Socket = ();
+
+    fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        Ok(address)
+    }
+
+    fn adopt(&mut self, (): ()) -> io::Result<Connection> {
+        let slot = self.0.borrow().connections;
+        self.0.borrow_mut().connections += 1;
+        Ok(Connection { slot, generation: 0 })
+    }
+
+    fn send(&mut self, connection: Connection, bytes: Vec<u8>) -> Sent {
+        let mut world = self.0.borrow_mut();
+        world.sent.push((connection.slot, bytes.clone()));
+        if let Some(happens) = world.at_send.take() {
+            happens();
+        }
+        Sent::Done(bytes)
+    }
+
+    fn pause(&mut self, connection: Connection) {
+        self.0.borrow_mut().paused.push(connection.slot);
+    }
+
+    fn resume(&mut self, connection: Connection) {
+        self.0.borrow_mut().paused.retain(|paused| *paused != connection.slot);
+    }
+
+    fn close(&mut self, connection: Connection, _: Closing) {
+        self.0.borrow_mut().closed.push(connection.slot);
+    }
+
+    fn poll<H: Handler<()>>(&mut self, _: Wait, handler: &mut H) -> io::Result<usize> {
+        let mut world = self.0.borrow_mut();
+        let paused = world.paused.clone();
+        let (come, later) = std::mem::take(&mut world.come).into_iter().partition(|(slot, _)| !paused.contains(slot));
+        world.come = later;
+        let come: Vec<(u32, Vec<u8>)> = come;
+        for (slot, bytes) in &come {
+            handler.received(Connection { slot: *slot, generation: 0 }, bytes);
+        }
+        for slot in std::mem::take(&mut world.ended) {
+            handler.ended(Connection { slot, generation: 0 });
+        }
+        Ok(come.len())
+    }
+
+    fn waker(&self) -> Waker {
+        Arc::new(|| ())
+    }
+
+    fn statistics(&self) -> NetStatistics {
+        NetStatistics::default()
+    }
+}
+
+/// It moves only when the test says so.
+#[derive(Clone, Copy)]
+pub struct TestClock(pub u64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Now {
+        Now { nanos: self.0, unix_millis: 1_700_000_000_000 }
+    }
+}
+
+/// A shard with so many connections, and the broker's end of its port.
+pub struct Node {
+    pub world: Rc<RefCell<World>>,
+    pub shard: Shard<Script>,
+    /// The broker's, as are the events.
+    pub commands: Rc<RefCell<Consumer<CommandBatch>>>,
+    pub events: Producer<EventBatch>,
+    pub clock: TestClock,
+    /// How long a turn takes.
+    pub turn_nanos: u64,
+}
+
+impl Node {
+    pub fn new(connections: u32) -> Node {
+        let (world, alarm) = (Rc::new(RefCell::new(World::default())), Alarm::with_waker(Arc::new(|| ())));
+        let inbox = Inbox::new(alarm.clone());
+        let mut dealer = Dealer::new(vec![inbox.clone()]);
+        let (client, broker) = port(&alarm, &alarm);
+        let profile = Profile {
+            broker_id: "b".into(),
+            broker_name: "b".into(),
+            broker_url: "".into(),
+            offer: Offer::of_broker(MAX_FRAME_BYTES),
+            hash_seed: 1,
+        };
+        let shard = Shard::new(Script(world.clone()), client, Rc::new(profile), inbox, None);
+        let (commands, events) = (Rc::new(RefCell::new(broker.commands)), broker.events);
+        let mut node = Node { world, shard, commands, events, clock: TestClock(1), turn_nanos: 0 };
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        for slot in 0..connections {
+            assert!(dealer.deal(Arrival { socket: (), peer }).is_ok());
+            node.shard.turn(node.clock.now(), false);
+            node.comes(slot, introduction(slot));
+            node.turn();
+        }
+        while !node.turn().is_empty() {}
+        node
+    }
+
+    pub fn comes(&mut self, slot: u32, bytes: Vec<u8>) {
+        self.world.borrow_mut().come.push((slot, bytes));
+    }
+
+    /// The shard's turn. Whether it has looked at the network then.
+    pub fn look(&mut self, busy: bool) -> bool {
+        self.shard.turn(self.clock.now(), busy);
+        let is_due = self.shard.poll_is_due();
+        if is_due {
+            assert!(self.shard.poll(Wait::None, &self.clock, || ()).is_ok());
+        }
+        is_due
+    }
+
+    /// The shard's turn, after which the broker takes a batch.
+    pub fn turn(&mut self) -> Vec<(u32, i32)> {
+        self.clock.0 += self.turn_nanos;
+        assert!(self.look(false), "nobody is busy");
+        self.take()
+    }
+
+    /// The broker takes one batch: whose commands were in it, and their numbers.
+    pub fn take(&mut self) -> Vec<(u32, i32)> {
+        let mut commands = self.commands.borrow_mut();
+        let Some(batch) = commands.pop() else { return Vec::new() };
+        let told = batch.commands.iter().map(|command| match command {
+            Command::Synchronize { connection, request } => (connection.slot, request.command),
+            Command::OpenConnection(open) => (open.connection.slot, 0),
+            Command::CloseConnection { connection, .. } => (connection.slot, -1),
+            other => panic!("{other:?}"),
+        });
+        let told = told.collect();
+        commands.recycle(batch);
+        told
+    }
+
+    /// The broker answers a request of a connection.
+    pub fn answer(&mut self, slot: u32, correlation: i32) {
+        let connection = Handle { slot, generation: 0 };
+        let mut batch = self.events.blank();
+        batch.events.push(Event::Reply { connection, correlation });
+        assert!(self.events.push(batch).is_ok());
+    }
+
+    /// How many bytes each send had since this was asked last.
+    pub fn sent(&self) -> Vec<usize> {
+        std::mem::take(&mut self.world.borrow_mut().sent).iter().map(|(_, bytes)| bytes.len()).collect()
+    }
+
+    /// Connections from which nothing is received.
+    pub fn paused(&self) -> Vec<u32> {
+        self.world.borrow().paused.clone()
+    }
+}
+
+fn encoded(settings: Settings, structure: &Structure) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    WireFormat::new(settings, WriterPolicy::Cheap).encode(structure, &mut bytes).unwrap();
+    bytes
+}
+
+fn settings() -> Settings {
+    let offer = Offer::of_broker(MAX_FRAME_BYTES);
+    offer.agree(&offer).unwrap().settings()
+}
+
+fn introduction(slot: u32) -> Vec<u8> {
+    let id = Structure::new(&connection_id::DEFINITION).with(connection_id::VALUE, format!("ID:{slot}").as_str());
+    let info = Structure::new(&connection_info::DEFINITION)
+        .with(connection_info::CONNECTION_ID, id)
+        .with(connection_info::CLIENT_ID, format!("c{slot}").as_str());
+    let greeting = encoded(Settings::initial(1 << 20), &Offer::of_broker(MAX_FRAME_BYTES).write());
+    [greeting, encoded(settings(), &info)].concat()
+}
+
+/// Requests with the numbers 1 to `count`.
+pub fn requests(count: i32) -> Vec<u8> {
+    numbered(1..=count)
+}
+
+/// Requests with these numbers.
+pub fn numbered(numbers: RangeInclusive<i32>) -> Vec<u8> {
+    let request = |number| {
+        Structure::new(&flush_command::DEFINITION)
+            .with(base_command::COMMAND_ID, number)
+            .with(base_command::RESPONSE_REQUIRED, true)
+    };
+    numbers.flat_map(|number| encoded(settings(), &request(number))).collect()
+}
