@@ -107,3 +107,21 @@ fn while_sends_are_parked_little_is_on_its_way_up() {
     }
     assert!(outgoing.push(), "a ring full again");
 }
+
+#[test]
+fn empty_batches_are_kept_until_they_are_let_go() {
+    for trims in [false, true] {
+        let (mut outgoing, mut broker) = outgoing();
+        for _ in 0..10 {
+            say(&mut outgoing, limits::BATCH_BYTES);
+        }
+        assert!(outgoing.push());
+        while let Some(batch) = broker.pop() {
+            broker.recycle(batch);
+        }
+        if trims {
+            outgoing.trim();
+        }
+        assert_eq!(outgoing.ring.returned().is_some(), !trims);
+    }
+}

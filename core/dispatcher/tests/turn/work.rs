@@ -59,3 +59,36 @@ fn an_end_waits_for_the_rest_of_it() {
     assert_eq!(node.turn.statistics().commands - before, 60, "after {turns} turns");
     assert_eq!(node.turn.broker().statistics().consumers, 61);
 }
+
+/// So many sends at once: how many events the longest batch of the answers takes. All have come back when this returns.
+fn longest_answer(node: &mut Node, sends: usize) -> usize {
+    let mut batch = CommandBatch::default();
+    (0..sends).for_each(|_| node.add_send(&mut batch, (0, 0), 10, false, true));
+    node.hand_over(batch);
+    let mut answers = Vec::new();
+    for _ in 0..20 {
+        node.now.nanos += 1_000_000;
+        assert!(node.turn.turn(node.now).is_ok());
+        node.storage.0.borrow_mut().settle();
+        answers.extend(std::iter::from_fn(|| node.port.events.pop()));
+    }
+    assert_eq!(answers.iter().map(|answer| answer.events.len()).sum::<usize>(), sends);
+    let longest = answers.iter().map(|answer| answer.events.capacity()).max();
+    answers.into_iter().for_each(|answer| node.port.events.recycle(answer));
+    longest.unwrap_or_default()
+}
+
+#[test]
+fn what_a_burst_has_left_is_let_go() {
+    const BURST: usize = 200;
+    let mut node = Node::new(64 * SEGMENT);
+    let longest_of_ten = |node: &mut Node| (0..10).map(|_| longest_answer(node, 1)).max();
+    assert!(longest_answer(&mut node, BURST) >= BURST);
+    assert!(longest_of_ten(&mut node) >= Some(BURST), "it is used again");
+    node.turns(1);
+    node.turn.trim();
+    assert!(longest_of_ten(&mut node) < Some(BURST), "what the broker had kept");
+    longest_answer(&mut node, BURST);
+    node.turn.trim();
+    assert!(longest_of_ten(&mut node) < Some(BURST), "what had come back since its last turn");
+}
