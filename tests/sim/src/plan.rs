@@ -4,7 +4,7 @@ use postrider_broker::{WhenFull, WindowSizes};
 use postrider_dispatcher::shard::WayUp;
 use postrider_journal::Medium;
 
-use crate::client::ClientPlan;
+use crate::client::{BrowsingPlan, ClientPlan};
 use crate::disk::DiskPlan;
 use crate::ledger::{Place, Sizes, dead_letters};
 use crate::network::NetworkPlan;
@@ -117,6 +117,7 @@ impl SeedPlan {
         };
         theme.shape(&mut plan, random);
         plan.draw_failures(random.clone());
+        plan.draw_browsers(random.clone().fork());
         plan.network.most_pending = plan.broker.send_window.largest as usize + BEYOND_THE_WINDOW;
         plan
     }
@@ -153,6 +154,23 @@ impl SeedPlan {
         }
         if random.one_in(4) {
             self.way_up = WayUp { commands: *random.pick(&[1, 2, 8]), batches: *random.pick(&[1, 1, 4]) };
+        }
+    }
+}
+
+impl SeedPlan {
+    /// Browsers in one seed of five, where frames need not end where a block does.
+    fn draw_browsers(&mut self, mut random: Random) {
+        if self.theme == Theme::ExactEnds || !random.one_in(5) {
+            return;
+        }
+        for client in &mut self.clients {
+            let browsing = BrowsingPlan {
+                seed: random.next(),
+                most: *random.pick(&[1, 2, 4, 40]),
+                opens: *random.pick(&[5, 20, 80]),
+            };
+            client.browsing = random.percent(60).then_some(browsing);
         }
     }
 }
@@ -258,6 +276,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         hoards: 40,
         unheard: None,
         odd: *random.pick(&[0, 0, 10, 70]),
+        browsing: None,
         drain: false,
     }
 }

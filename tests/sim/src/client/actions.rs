@@ -24,6 +24,7 @@ impl Client {
         if around.calm {
             return self.finish_up(around);
         }
+        self.browse(around);
         if !self.reads || self.random.one_in(self.plan.stalls) {
             return self.change_reading(around);
         }
@@ -57,6 +58,7 @@ impl Client {
             self.open_temporaries(around);
         }
         self.release_held(around);
+        self.finish_browsers(around);
         for _ in 0..8 {
             self.consume(around);
         }
@@ -113,6 +115,7 @@ impl Client {
             || (self.stage == Stage::Up
                 && (!self.plan.drain || !self.consumers.is_empty())
                 && self.requests.is_empty()
+                && self.browsers.is_empty()
                 && self.consumers.values().all(idle)
                 && self.certainties.is_empty())
     }

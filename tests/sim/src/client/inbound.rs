@@ -91,6 +91,7 @@ impl Client {
                     around.ledger.subscriptions.begins(consumer.number);
                 }
             }
+            Asked::Browser(member) => self.browser_is_open(member, around),
             Asked::Send(id, _) => around.ledger.answered(id, Send::Certain),
             Asked::Temporary(place) => {
                 around.temporaries.push(place.clone());
@@ -133,6 +134,9 @@ impl Client {
                     consumer.close(-1, around.ledger);
                 }
             }
+            Asked::Browser(member) if text_of(exception).contains("cannot be created") => {
+                self.browsers.remove(&member);
+            }
             Asked::Producer(member) if text_of(exception).contains("cannot be created") => {
                 self.producers.remove(&member);
             }
@@ -159,13 +163,17 @@ impl Client {
         let member: Member = (id.long(consumer_id::SESSION_ID), id.long(consumer_id::VALUE));
         let Some(message) = said.object(message_dispatch::MESSAGE).cloned() else {
             assert!(said.object(message_dispatch::DESTINATION).is_none(), "an end of messages names a destination");
-            return self.end_of_messages(member);
+            return match Client::is_browser(member) {
+                true => self.end_of_browse(member, around),
+                false => self.end_of_messages(member),
+            };
         };
         if member.0 == -1 {
             return self.hear_of_temporary(&message);
         }
         // A consumer that is being closed here drops what still comes.
-        let Some(consumer) = self.consumers.get_mut(&member) else { return };
+        let consumer = self.consumers.get(&member).map(|consumer| (consumer.number, &consumer.place));
+        let Some((number, listens)) = consumer.or(self.looks_at(member).map(|place| (0, place))) else { return };
         let wire =
             protocol::place(said.object(message_dispatch::DESTINATION).expect("a dispatch names its destination"));
         let reply_to = message.object(message::REPLY_TO).map(|place| protocol::place(place));
@@ -178,10 +186,10 @@ impl Client {
         let correlation = message.string(message::CORRELATION_ID).map(String::from_utf8_lossy).unwrap_or_default();
         let persistent = message.bool(message::PERSISTENT);
         let redeliveries = said.int(message_dispatch::REDELIVERY_COUNTER);
-        assert!(consumer.place.takes(&wire), "a message of {wire:?} for a consumer of {:?}", consumer.place);
+        assert!(listens.takes(&wire), "a message of {wire:?} for a consumer of {listens:?}");
         let place = around.ledger.true_place(&wire);
         let delivery = Delivery {
-            consumer: consumer.number,
+            consumer: number,
             place: &place,
             wire: &wire,
             sequence,
@@ -190,16 +198,19 @@ impl Client {
             correlation: &correlation,
             content: message.bytes(message::CONTENT).unwrap_or_default(),
         };
+        if Client::is_browser(member) {
+            return self.shown(member, &delivery, message_id, around);
+        }
         let id = around.ledger.delivered(&delivery);
         if around.trace {
             println!(
-                "{:>14} client {} consumer {member:?} (number {}) gets message {id} of {} sequence {sequence} counter {redeliveries}",
+                "{:>14} client {} consumer {member:?} (number {number}) gets message {id} of {} sequence {sequence} counter {redeliveries}",
                 around.schedule.nanos(),
                 self.connection_id,
-                consumer.number,
                 place.name
             );
         }
+        let consumer = self.consumers.get_mut(&member).expect("an own consumer");
         if place.is_topic() {
             consumer.unacknowledged += 1;
             consumer.last_message = Some(message_id);

@@ -2,6 +2,7 @@
 //! with all of them. It reads everything with the table-driven codec.
 
 mod actions;
+mod browser;
 mod consumer;
 mod inbound;
 mod producer;
@@ -20,6 +21,8 @@ use crate::network::{Arrival, LinkId, Network};
 use crate::plan::Listener;
 use crate::random::Random;
 use crate::schedule::{Happening, MILLI, SECOND, Schedule};
+use browser::Browser;
+pub use browser::BrowsingPlan;
 use consumer::Consumer;
 use producer::Producer;
 use protocol::Member;
@@ -76,6 +79,8 @@ pub struct ClientPlan {
     /// Percent of the times when it does what no usual client does: counts what it has not seen as delivered, wants nothing of its own,
     /// sends to temporary queues that are gone.
     pub odd: u64,
+    /// It looks at queues, too.
+    pub browsing: Option<BrowsingPlan>,
     /// It takes all that is in its places, and sends nothing.
     pub drain: bool,
 }
@@ -129,6 +134,7 @@ enum Asked {
     Connection,
     Producer(Member),
     Consumer(Member),
+    Browser(Member),
     Send(MessageId, Box<Structure>),
     Temporary(Place),
     Deletion,
@@ -184,6 +190,12 @@ pub struct Client {
     consumers: BTreeMap<Member, Consumer>,
     producers: BTreeMap<Member, Producer>,
     next_member: i64,
+    /// Chance of its browsers.
+    chance: Random,
+    browsers: BTreeMap<Member, Browser>,
+    next_browser: i64,
+    /// Its connection has the session of the browsers.
+    has_browsed: bool,
     temporaries: Vec<Place>,
     /// It hears of temporary destinations, and these it has heard of.
     watches: bool,
@@ -202,6 +214,7 @@ impl Client {
     /// A client that connects soon.
     pub fn new(index: usize, plan: ClientPlan, random: Random, schedule: &Schedule) -> Client {
         let settings = Settings::initial(FRAME_LIMIT);
+        let chance = Random::new(plan.browsing.as_ref().map_or(0, |browsing| browsing.seed));
         let mut client = Client {
             plan,
             index,
@@ -225,6 +238,10 @@ impl Client {
             consumers: BTreeMap::new(),
             producers: BTreeMap::new(),
             next_member: 1,
+            chance,
+            browsers: BTreeMap::new(),
+            next_browser: 0,
+            has_browsed: false,
             temporaries: Vec::new(),
             watches: false,
             known: BTreeSet::new(),
@@ -258,7 +275,8 @@ impl Client {
         let asked: Vec<_> = self.requests.iter().map(asked).take(3).collect();
         let busy = self.consumers.iter().filter(|(_, consumer)| !consumer.is_idle());
         let busy: Vec<_> = busy.map(|(member, consumer)| (member, consumer.waits_for())).collect();
-        format!("client {} ({}) {:?}: {asked:?}, {busy:?}", self.index, self.connection_id, self.stage)
+        let browsers = self.browsers_wait_for();
+        format!("client {} ({}) {:?}: {asked:?}, {busy:?}, {browsers:?}", self.index, self.connection_id, self.stage)
     }
 
     /// Its turn.
@@ -317,6 +335,7 @@ impl Client {
         self.splitter = FrameSplitter::new(FRAME_LIMIT);
         self.loose_credit = false;
         self.watches = false;
+        self.has_browsed = false;
         self.known.clear();
         self.format = WireFormat::new(Settings::initial(FRAME_LIMIT), WriterPolicy::Cheap);
         self.last_sign = around.schedule.nanos();
@@ -394,6 +413,7 @@ impl Client {
             return;
         }
         let now = around.schedule.nanos();
+        self.check_browsers(now);
         if let Some((command, request)) =
             self.requests.iter().find(|(_, request)| now > request.since.max(self.last_sign) + 20 * SECOND)
         {

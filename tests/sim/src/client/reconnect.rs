@@ -16,6 +16,7 @@ impl Client {
     pub(super) fn lost(&mut self, around: &mut Surroundings<'_>) {
         self.say(around, || "has lost its connection".into());
         self.in_flight_returns(around);
+        self.forget_browsers();
         self.link = None;
         self.life += 1;
         // They go with the connection, even if it comes back.
@@ -168,6 +169,7 @@ impl Client {
             consumer.close(last, around.ledger);
         }
         self.consumers.clear();
+        self.forget_browsers();
         // What it had for itself goes when the broker hears that, which may be long before the answer.
         around.temporaries.retain(|place| !self.temporaries.contains(place));
         self.stage = Stage::Closing;

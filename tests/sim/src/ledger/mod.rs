@@ -3,6 +3,7 @@
 //! What it sees that must not be is a panic: the seed has failed.
 
 mod body;
+mod browse;
 mod part;
 mod rotten;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 pub use body::{MessageId, Sizes, correlation};
 use body::{body, read_body};
+pub use browse::Browse;
 pub use part::Acknowledged;
 use part::Part;
 use rotten::Rotten;
@@ -136,6 +138,8 @@ pub struct Ledger {
     pub rotten: Rotten,
     /// One consumer takes all that is left: in the order of the sequences, and this one was the last.
     pub draining: Option<BTreeMap<Place, u64>>,
+    /// Counts what is known of ends of messages, so that it can be told what was known when.
+    moment: u64,
     /// What was counted, for people.
     pub counts: Counts,
 }
@@ -151,6 +155,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Deliveries marked as repeated.
     pub redelivered: u64,
+    /// Messages that browsers saw.
+    pub shown: u64,
     /// Acknowledgements.
     pub acknowledged: u64,
 }
@@ -208,14 +214,25 @@ impl Ledger {
         message.parts.iter_mut().for_each(Part::sent_again);
     }
 
-    /// A message has come to a client. Answers with its id.
-    pub fn delivered(&mut self, delivery: &Delivery<'_>) -> MessageId {
+    /// The present one, for comparison.
+    pub fn moment(&self) -> u64 {
+        self.moment
+    }
+
+    /// Which message it is that has come, unaltered.
+    fn recognize(&self, delivery: &Delivery<'_>) -> MessageId {
         let id = read_body(delivery.content, self.sizes)
             .unwrap_or_else(|reason| panic!("R5: altered or invented: {reason}"));
-        let Some(message) = self.messages.get_mut(&id) else { panic!("R5: message {id} was never sent") };
+        let Some(message) = self.messages.get(&id) else { panic!("R5: message {id} was never sent") };
         assert!(message.send != Send::Refused, "message {id} was refused and is delivered");
         assert_eq!(delivery.correlation, correlation(id), "correlation id of message {id} altered");
         assert_eq!(delivery.persistent, message.persistent, "delivery mode of message {id} altered");
+        id
+    }
+
+    /// A message has come to a client. Answers with its id.
+    pub fn delivered(&mut self, delivery: &Delivery<'_>) -> MessageId {
+        let id = self.recognize(delivery);
         self.counts.delivered += 1;
         self.counts.redelivered += u64::from(delivery.redeliveries > 0);
         let known = self.sequences.contains_key(&delivery.sequence);
@@ -232,10 +249,7 @@ impl Ledger {
             assert!(ordered, "order of {:?}: sequence {} comes after {last}", delivery.wire, delivery.sequence);
             *last = delivery.sequence;
         }
-        // What is back may have expired at once, and is a dead letter with a sequence of its own.
-        let revived = self.rotten.has_revived(delivery.sequence)
-            || (*delivery.place == dead_letters()
-                && (self.rotten.has_lost_dead_letter(id) || self.revived().any(|revived| revived == id)));
+        let revived = self.is_revived(id, delivery);
         let message = self.messages.get_mut(&id).expect("just found");
         if message.persistent && !delivery.place.is_temporary() {
             // Dispatch waits for the commit (R14): what was seen stays.
@@ -253,7 +267,8 @@ impl Ledger {
         if message.repeated && self.rotten.has_forgotten(message.producer, message.number) {
             part.stored_again(delivery.place);
         }
-        part.delivered(id, delivery);
+        self.moment += 1;
+        part.delivered(id, delivery, self.moment);
         id
     }
 
@@ -307,8 +322,10 @@ impl Ledger {
 
     /// The broker has an acknowledgement for sure.
     pub fn confirmed(&mut self, id: MessageId, place: &Place) {
+        self.moment += 1;
+        let moment = self.moment;
         if let Some(part) = self.part(id, place) {
-            part.confirm(place);
+            part.confirm(place, moment);
         }
     }
 
@@ -421,6 +438,7 @@ impl Counts {
         self.receipts += other.receipts;
         self.delivered += other.delivered;
         self.redelivered += other.redelivered;
+        self.shown += other.shown;
         self.acknowledged += other.acknowledged;
     }
 }

@@ -32,6 +32,9 @@ pub struct Part {
     mortal: bool,
     /// It was seen with the dead letters, and `state` is about there.
     moved: bool,
+    /// The ledger's moments at which it was known to have moved, and to be gone.
+    moved_at: u64,
+    gone_at: u64,
     pub deliveries: u32,
     /// The consumer that has it in flight.
     holder: Option<u64>,
@@ -55,6 +58,8 @@ impl Part {
             poisoned: false,
             mortal: false,
             moved: false,
+            moved_at: 0,
+            gone_at: 0,
             deliveries: 0,
             holder: None,
             last_counter: 0,
@@ -75,7 +80,7 @@ impl Part {
         self.mortal = true;
     }
 
-    pub fn delivered(&mut self, id: MessageId, delivery: &Delivery<'_>) {
+    pub fn delivered(&mut self, id: MessageId, delivery: &Delivery<'_>, moment: u64) {
         let there = *delivery.place != self.place;
         if there && !self.moved {
             assert!(
@@ -84,6 +89,7 @@ impl Part {
                 self.place
             );
             (self.moved, self.state, self.holder) = (true, State::Stored, None);
+            self.moved_at = moment;
             (self.required, self.last_counter, self.seen) = (0, 0, false);
         }
         assert!(there || !self.moved, "R10: message {id} came back to {:?} from the dead letters", self.place);
@@ -125,10 +131,27 @@ impl Part {
     }
 
     /// The broker has the acknowledgement of a delivery from `place`.
-    pub fn confirm(&mut self, place: &Place) {
+    pub fn confirm(&mut self, place: &Place, moment: u64) {
         let there = *place != self.place;
         if self.state == State::Acknowledged && there == self.moved {
-            self.state = State::Gone;
+            (self.state, self.gone_at) = (State::Gone, moment);
+        }
+    }
+
+    /// A browser sees it that let the broker send one more message at the moment `since`, or later.
+    pub fn check_shown(&self, id: MessageId, place: &Place, since: u64) {
+        let gone = self.state == State::Gone && self.gone_at <= since;
+        let moved = self.moved && *place == self.place && self.moved_at <= since;
+        assert!(!gone && !moved, "R10: message {id} had left {place:?} before a browser is shown it: {gone} {moved}");
+        assert!(!self.forgiven, "message {id} at {place:?} is not persistent and outlived its time");
+    }
+
+    /// The queue that it is in, and does not leave unless a client takes it.
+    pub fn stays_at(&self) -> Option<Place> {
+        let stays = self.is_owed() && !self.place.is_topic();
+        match self.moved {
+            true => stays.then(dead_letters),
+            false => (stays && !self.poisoned && !self.mortal).then(|| self.place.clone()),
         }
     }
 

@@ -63,6 +63,11 @@ impl Rotten {
         self.names.iter().filter(|((of, ..), _)| of == connection).map(|(_, number)| *number).collect()
     }
 
+    /// Whether a queue may have lost its name.
+    pub fn has_renamed(&self, queue: &Place) -> bool {
+        self.queues.values().any(|known| known == queue)
+    }
+
     /// What queues are called whose names are lost.
     pub fn queues(&self) -> impl Iterator<Item = Place> {
         self.queues.keys().cloned()

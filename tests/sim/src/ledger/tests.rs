@@ -20,22 +20,34 @@ impl Scene {
 
     fn delivered(&mut self, id: MessageId, consumer: u64, sequence: u64, redeliveries: u32) {
         let (content, correlation) = (self.ledger.body(id), correlation(id));
-        let delivery = Delivery {
-            consumer,
-            place: &self.place,
-            wire: &self.place,
-            sequence,
-            redeliveries,
-            persistent: true,
-            correlation: &correlation,
-            content: &content,
-        };
+        let delivery = delivery(&self.place, consumer, sequence, redeliveries, (&content, &correlation));
         self.ledger.delivered(&delivery);
+    }
+
+    fn browse(&self) -> Browse {
+        self.ledger.browse(&self.place)
+    }
+
+    /// To a browser that has had its credit from the beginning on.
+    fn shown(&mut self, browse: &mut Browse, id: MessageId, sequence: u64) {
+        let (content, correlation) = (self.ledger.body(id), correlation(id));
+        let delivery = delivery(&self.place, 0, sequence, 0, (&content, &correlation));
+        self.ledger.shown(browse, &delivery, 0);
     }
 
     fn acknowledged(&mut self, id: MessageId) {
         self.ledger.acknowledged(id, &self.place, Acknowledged::Consumed);
     }
+}
+
+fn delivery<'a>(
+    place: &'a Place,
+    consumer: u64,
+    sequence: u64,
+    redeliveries: u32,
+    (content, correlation): (&'a [u8], &'a str),
+) -> Delivery<'a> {
+    Delivery { consumer, place, wire: place, sequence, redeliveries, persistent: true, correlation, content }
 }
 
 #[test]
@@ -119,6 +131,88 @@ fn a_producers_sends_keep_their_order() {
     let (first, second) = (scene.sent(1), scene.sent(2));
     scene.delivered(second, 7, 10, 0);
     scene.delivered(first, 7, 11, 0);
+}
+
+#[test]
+fn an_orderly_browse_is_no_failure_and_takes_nothing() {
+    let mut scene = Scene::new();
+    let (first, second, third) = (scene.sent(1), scene.sent(2), scene.sent(3));
+    let mut browse = scene.browse();
+    scene.delivered(first, 7, 10, 0);
+    scene.delivered(second, 7, 11, 0);
+    scene.acknowledged(second);
+    scene.ledger.confirmed(second, &scene.place);
+    // It was on its way to the browser when it was acknowledged.
+    scene.shown(&mut browse, first, 10);
+    scene.acknowledged(first);
+    scene.ledger.confirmed(first, &scene.place);
+    scene.shown(&mut browse, third, 12);
+    scene.ledger.browsed(&browse);
+    assert_eq!(scene.ledger.owed(), 1);
+    // What comes while it looks need not be seen.
+    let mut again = scene.browse();
+    scene.sent(4);
+    scene.shown(&mut again, third, 12);
+    scene.ledger.browsed(&again);
+}
+
+#[test]
+#[should_panic(expected = "R13: a browser hears of the end, and has not seen 1 messages")]
+fn a_browser_sees_all_that_stays() {
+    let mut scene = Scene::new();
+    let (first, second) = (scene.sent(1), scene.sent(2));
+    let mut browse = scene.browse();
+    scene.delivered(first, 7, 10, 0);
+    scene.shown(&mut browse, second, 11);
+    scene.ledger.browsed(&browse);
+}
+
+#[test]
+#[should_panic(expected = "sequence 10 comes after 11")]
+fn a_browser_sees_a_queue_in_its_order() {
+    let mut scene = Scene::new();
+    let (first, second) = (scene.sent(1), scene.sent(2));
+    let mut browse = scene.browse();
+    scene.shown(&mut browse, second, 11);
+    scene.shown(&mut browse, first, 10);
+}
+
+#[test]
+#[should_panic(expected = "is shown twice to a browser")]
+fn a_browser_sees_a_message_once() {
+    let mut scene = Scene::new();
+    let id = scene.sent(1);
+    let mut browse = scene.browse();
+    scene.shown(&mut browse, id, 10);
+    scene.shown(&mut browse, id, 11);
+}
+
+#[test]
+#[should_panic(expected = "R10: message 1 had left")]
+fn a_browser_sees_nothing_that_had_gone_before() {
+    let mut scene = Scene::new();
+    let id = scene.sent(1);
+    scene.delivered(id, 7, 10, 0);
+    scene.acknowledged(id);
+    scene.ledger.confirmed(id, &scene.place);
+    let mut browse = scene.browse();
+    let since = scene.ledger.moment();
+    let (content, correlation) = (scene.ledger.body(id), correlation(id));
+    scene.ledger.shown(&mut browse, &delivery(&scene.place, 0, 10, 0, (&content, &correlation)), since);
+}
+
+#[test]
+#[should_panic(expected = "a browser comes back to")]
+fn a_browser_looks_at_one_queue_after_the_other() {
+    let (places, both) = ([Place::queue("a"), Place::queue("b")], Place::queue("a,b"));
+    let mut ledger = Ledger::default();
+    let mut browse = ledger.browse(&both);
+    let ids = [1, 2].map(|number| ledger.send(1, number, &both, true));
+    for (queue, id, sequence) in [(0, 0, 10), (1, 0, 11), (0, 1, 12)] {
+        let (content, correlation) = (ledger.body(ids[id]), correlation(ids[id]));
+        let delivery = delivery(&places[queue], 0, sequence, 0, (&content, &correlation));
+        ledger.shown(&mut browse, &delivery, 0);
+    }
 }
 
 #[test]
