@@ -12,6 +12,7 @@ use crate::dispatch::Budget;
 use crate::log::{Log, Store};
 use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex};
 use crate::outbox::Absent;
+use crate::plant::planted;
 use crate::queue::Member;
 use postrider_model::{Event, Sequence, limits};
 use std::collections::VecDeque;
@@ -176,7 +177,9 @@ impl Broker {
                     return Shown::WaitsItself;
                 }
             }
-            browse.last = sequence;
+            if !planted("browser-repeats") {
+                browse.last = sequence;
+            }
             browse.page.pop_front();
         }
     }

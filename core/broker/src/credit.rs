@@ -111,8 +111,8 @@ impl Broker {
     /// The consumer may take again: what waits for it is looked at in this turn.
     pub(crate) fn wake(&mut self, index: ConsumerIndex) {
         let Some(consumer) = self.consumers.get_mut(index.0) else { return };
-        if !consumer.hungry && (!consumer.starved.is_empty() || consumer.browse.is_some() || consumer.replay.is_some())
-        {
+        let browses = consumer.browse.is_some() && !planted("browser-forgotten");
+        if !consumer.hungry && (!consumer.starved.is_empty() || browses || consumer.replay.is_some()) {
             consumer.hungry = true;
             if consumer.watches && !planted("advisory-overtaken") {
                 self.hungry.push_front(index);

@@ -29,6 +29,8 @@ postrider_journal::planted_bugs! {
     ("parked-uncounted", "R39: what goes on of the parked sends does not count the sequences that it takes"),
     ("limit-stops-ports", "R24: nothing is taken from the ports while much is alive in the journal"),
     ("unbounded-handle", "R25: commands and jobs run to their end at once"),
+    ("browser-forgotten", "R26: a browser that waits for credit is not found again"),
+    ("browser-repeats", "a browser that has had its page is shown it again"),
     ("answers-in-line", "R51: a job, and its answer, waits for those that came before"),
     ("cold-forgotten", "R27: what waits for cold bytes is not looked at when they come"),
     ("copy-before-ack", "R34: a dead letter is written first, and what it takes the place of is acknowledged at the turn's end"),
