@@ -1,8 +1,8 @@
 //! Each planted bug turns something red.
 
 use crate::{
-    acknowledge, connection, damage, dead_letters, members, model, parking, queue, rotten, slices, space, spooling,
-    topic, waiting,
+    acknowledge, browsing, connection, damage, dead_letters, members, model, parking, queue, rotten, slices, space,
+    spooling, topic, waiting,
 };
 use postrider_broker::plant;
 use std::panic::catch_unwind;
@@ -12,6 +12,7 @@ fn is_seen() -> Option<&'static str> {
         ("acknowledge", acknowledge::a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash),
         ("dead letters", dead_letters::wherever_the_power_goes_a_message_is_in_one_queue),
         ("siblings", dead_letters::a_dead_letter_out_of_a_deleted_queue_is_known_to_the_others_also_after_a_crash),
+        ("browsers", || browsing::a_browser_goes_on_in_pieces(7, 200)),
         ("takeover", connection::a_client_that_comes_back_takes_its_connection_over),
         ("duplicates", connection::a_producer_is_remembered_when_its_records_are_gone),
         ("order", queue::what_a_closed_consumer_had_comes_back_first_and_in_order),
