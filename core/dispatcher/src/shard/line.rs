@@ -13,7 +13,7 @@ use super::link::Link;
 
 /// Frames of a connection that are heard in one turn, and bytes.
 const TURN_FRAMES: u64 = 8;
-const TURN_BYTES: usize = 16 * 1024;
+pub const TURN_BYTES: usize = 16 * 1024;
 
 /// Buffers of backlogs that are kept for the next ones, and how long each may be: a few receives.
 const SPARE_BUFFERS: usize = 4;
@@ -86,7 +86,6 @@ impl Line {
 impl<Socket> Desk<Socket> {
     /// Those in the line are heard as long as the broker takes what they say; of the others nothing more is received.
     pub(super) fn serve_line<N: Net>(&mut self, now: Now, net: &mut N) {
-        self.release_ring_holds(net);
         while self.outgoing.hand_over_full() {
             let Some(connection) = self.links.line.waiting.pop_front() else { break };
             self.hear_in_turn(connection, now, net);
@@ -105,8 +104,7 @@ impl<Socket> Desk<Socket> {
         (!self.links.line.is_empty() || self.links.has_ring_holds()) && !self.outgoing.is_blocked()
     }
 
-    /// Who was heard while too much was on its way is read on before others in the line are heard once more: who says little does not wait
-    /// for all that they have said.
+    /// Who has said much while too much was on its way is read on when all is heard; who says little was not held.
     fn release_ring_holds<N: Net>(&mut self, net: &mut N) {
         if self.links.has_ring_holds() && self.outgoing.hand_over_full() && !planted("ring-hold-stays") {
             self.links.release_ring_holds(net);

@@ -45,6 +45,8 @@ pub struct Outgoing {
     /// What these may come to.
     limit: usize,
     pace: Pace,
+    /// Something has waited since the last look.
+    was_blocked: bool,
     commands: usize,
 }
 
@@ -60,6 +62,7 @@ impl Outgoing {
             in_ring: VecDeque::new(),
             ring_bytes: 0,
             limit: RING_BYTES,
+            was_blocked: false,
             pace: Pace::new(limits::RING_BATCHES),
             commands: limits::BATCH_COMMANDS,
         }
@@ -79,7 +82,8 @@ impl Outgoing {
     /// Looks what the broker has taken, once a turn.
     pub fn look(&mut self, nanos: u64) {
         self.forget_popped();
-        self.pace.look(self.in_ring.len(), self.is_blocked(), nanos);
+        let more = std::mem::take(&mut self.was_blocked) || self.is_blocked();
+        self.pace.look(self.in_ring.len(), more, nanos);
     }
 
     /// Hands over what the ring takes. True: everything is with the broker. As long as it has no room, the open batch is filled further:
@@ -125,6 +129,7 @@ impl Outgoing {
                 return true;
             }
             if !self.ring.has_fewer_than(self.in_ring.len()) {
+                self.was_blocked = true;
                 return false;
             }
         }

@@ -37,7 +37,7 @@ impl Pace {
         self.taken += batches;
     }
 
-    /// So many are left in the ring now, and more waits for it or does not.
+    /// So many are left in the ring now, and more has waited for it of late or has not.
     #[allow(clippy::cast_possible_truncation, reason = "it is at most the ring's length")]
     pub fn look(&mut self, left: usize, more: bool, now: u64) {
         if left == 0 {

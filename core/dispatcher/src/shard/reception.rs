@@ -10,6 +10,7 @@ use postrider_wire::openwire::session::{Missing, Next, SessionError};
 use crate::net::{Connection, Handler, Net};
 
 use super::halves::SMALL_BYTES;
+use super::line::TURN_BYTES;
 use super::{Arrival, Desk};
 
 /// The handler of one poll. The clock is read when the first call comes, that is after the wait.
@@ -84,6 +85,7 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         let now = self.now();
         let Some(link) = self.desk.links.get(connection) else { return };
         let (waits, mut to_look_at) = (link.backlog.waits(), false);
+        let much = bytes.len() > TURN_BYTES;
         while !bytes.is_empty() {
             if waits || self.desk.outgoing.is_far_behind() {
                 self.desk.links.wait_in_line(connection, bytes);
@@ -91,7 +93,7 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
             }
             to_look_at |= self.desk.hear(connection, &mut bytes, limits::BATCH_COMMANDS as u64, now);
         }
-        if to_look_at || self.desk.outgoing.is_blocked() {
+        if to_look_at || (much && self.desk.outgoing.is_blocked()) {
             self.heard_from.push(connection);
         }
     }
