@@ -52,6 +52,11 @@ impl<T: Default + Recycle> Producer<T> {
         self.shared.empty.pop()
     }
 
+    /// Lets go of the used batches that have come back.
+    pub fn trim(&mut self) {
+        while self.returned().is_some() {}
+    }
+
     /// Hands a batch over and wakes the consumer if it sleeps. A full ring gives it back; the alarm of this side rings when
     /// there is room again.
     pub fn push(&mut self, mut batch: T) -> Result<(), T> {

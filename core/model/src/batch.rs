@@ -40,12 +40,6 @@ pub struct CommandBatch {
 }
 
 impl CommandBatch {
-    /// Whether a shard hands the batch over before it adds more.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.commands.len() >= limits::BATCH_COMMANDS || self.arena.len() >= limits::BATCH_BYTES
-    }
-
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {

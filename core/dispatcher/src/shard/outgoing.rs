@@ -47,6 +47,7 @@ pub struct Outgoing {
     pace: Pace,
     /// Something has waited since the last look.
     was_blocked: bool,
+    /// Commands of a full batch.
     commands: usize,
 }
 
@@ -151,10 +152,10 @@ impl Outgoing {
     /// Whether so much waits that what comes now has to wait for its turn, unheard: twice as much as is on its way. Who is heard at once
     /// costs less, as bytes that lie around leave the caches.
     pub fn is_far_behind(&mut self) -> bool {
-        let much = |outgoing: &Self| {
-            outgoing.full.len() >= (2 * outgoing.pace.batches()).min(MOST_FULL) || outgoing.full_bytes >= outgoing.limit
-        };
-        !self.hand_over_full() && much(self)
+        if self.hand_over_full() {
+            return false;
+        }
+        self.full.len() >= (2 * self.pace.batches()).min(MOST_FULL) || self.full_bytes >= self.limit
     }
 
     /// Whether waiting batches could go on: the broker has taken one since they could not.
@@ -164,9 +165,10 @@ impl Outgoing {
 
     /// Lets go of the empty batches.
     pub fn trim(&mut self) {
-        while self.ring.returned().is_some() {}
+        self.ring.trim();
     }
 
+    /// Whether the open batch is handed over before more is added to it (R23).
     fn is_full(&self) -> bool {
         self.open.commands.len() >= self.commands || self.open.arena.len() >= limits::BATCH_BYTES
     }

@@ -203,7 +203,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// Lets go of what is kept for later use only: as much as the largest burst took.
     pub fn trim(&mut self) {
         for port in &mut self.ports {
-            while port.events.returned().is_some() {}
+            port.events.trim();
         }
         self.outbox.trim();
     }
