@@ -190,6 +190,7 @@ fn broker_settings(config: &Config, identity: &Identity) -> postrider_broker::Co
         dead_letter_non_persistent: config.dead_letters.non_persistent,
         destinations: config.destinations.max_count,
         name_bytes: config.destinations.max_name_bytes,
+        pair_bytes: config.clients.memory_bytes,
         when_full: match config.flow.when_full {
             WhenFull::Refuse => postrider_broker::WhenFull::Refuse,
             WhenFull::Wait => postrider_broker::WhenFull::Wait,

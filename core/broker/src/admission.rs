@@ -5,6 +5,7 @@ use crate::config::WhenFull;
 use crate::connection::refused_producer;
 use crate::destination::{Refusal, is_advisory};
 use crate::log::{Log, Store};
+use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use postrider_model::command::Publish;
 use postrider_model::event::{Failure, Refused};
@@ -24,7 +25,7 @@ const NAME_OVERHEAD: u64 = 64;
 const BRIEF: usize = 100;
 
 /// A destination, for people: the beginning of a long name is enough.
-fn brief(destination: &Destination) -> String {
+pub(crate) fn brief(destination: &Destination) -> String {
     let text = destination.to_string();
     match text.char_indices().nth(BRIEF) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
@@ -97,7 +98,7 @@ impl Broker {
         named: Named,
         step: &Step<'_, L>,
     ) -> Result<(), Refusal> {
-        self.admit_name(destination)?;
+        self.admit_name(destination, None)?;
         if !self.destinations.has_ids() {
             let text = format!(
                 "{} cannot be created: this data directory has had as many queues as it can have, those that were deleted \
@@ -143,8 +144,13 @@ impl Broker {
         (log.segment_bytes() / CREATIONS_OF_SEGMENT).saturating_sub(self.created_beyond)
     }
 
-    /// Whether there may be one more destination, with this name.
-    pub(crate) fn admit_name(&self, destination: &Destination) -> Result<(), Refusal> {
+    /// Whether there may be one more destination, with this name, for the consumers whose patterns it fits; a temporary one lives with
+    /// its owner.
+    pub(crate) fn admit_name(
+        &mut self,
+        destination: &Destination,
+        owner: Option<ConnectionIndex>,
+    ) -> Result<(), Refusal> {
         let (count, most) = (self.config.destinations, self.config.name_bytes);
         if destination.name.len() > most {
             let text = format!(
@@ -163,7 +169,7 @@ impl Broker {
             );
             return Err((Failure::ResourceAllocation, text.into()));
         }
-        Ok(())
+        self.admit_joining(destination, owner)
     }
 
     /// Whether a send without room waits for it.

@@ -19,6 +19,7 @@ use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, Message, MessageIndex};
 use crate::names::Names;
 use crate::outbox::Outbox;
+use crate::pairs::Pairs;
 use crate::patterns::Patterns;
 use crate::pull::Pulls;
 use crate::reclaim::Reclaim;
@@ -51,6 +52,8 @@ pub struct Broker {
     pub(crate) consumers: Slab<Consumer>,
     /// Patterns of consumers.
     pub(crate) patterns: Patterns,
+    /// What they take with the destinations that they fit.
+    pub(crate) pairs: Pairs,
     pub(crate) destinations: Destinations,
     pub(crate) messages: Slab<Message>,
     pub(crate) journal: Segments,
@@ -127,6 +130,7 @@ impl Broker {
             names: Names::new(&hasher),
             consumers: Slab::default(),
             patterns: Patterns::default(),
+            pairs: Pairs::default(),
             destinations: Destinations::new(&hasher),
             messages: Slab::default(),
             journal: Segments::default(),

@@ -77,6 +77,7 @@ impl Broker {
 
     /// Takes a consumer out of everything. What it had in flight goes back then.
     pub(crate) fn close_consumer(&mut self, index: ConsumerIndex, last_delivered: LastDelivered) {
+        self.leave_pairs(index);
         let consumer = &mut self.consumers[index.0];
         consumer.closing = true;
         (consumer.prefetch, consumer.grant) = (0, None);
@@ -96,6 +97,7 @@ impl Broker {
             budget.spend(PLACE_STEPS);
             if !self.leave_pattern(index) && !self.leave_place(closing) {
                 let consumer = self.consumers.remove(index.0);
+                self.pairs.left(consumer.pair_bytes);
                 self.leave_waiting(index, &consumer);
                 budget.spend(consumer.in_flight.len().min(limits::HANDLE_STEPS));
                 self.return_in_flight(consumer, closing.last_delivered, std::mem::take(&mut closing.held));

@@ -44,6 +44,8 @@ pub struct Config {
     pub destinations: usize,
     /// Longest name of a destination that comes into being.
     pub name_bytes: usize,
+    /// Bytes that consumers' patterns may take with the destinations that they fit, beside what is free for each connection.
+    pub pair_bytes: u64,
     /// Bytes sent to a connection that its socket has not taken (R23).
     pub send_window: WindowSizes,
     /// What becomes of sends that find the journal full.
@@ -67,6 +69,7 @@ impl Default for Config {
             mark_millis: 3_600_000,
             destinations: 1_000_000,
             name_bytes: 8 * 1024,
+            pair_bytes: limits::CLIENT_MEMORY_BYTES,
             send_window: WindowSizes::default(),
             when_full: WhenFull::default(),
         }

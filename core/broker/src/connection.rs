@@ -92,6 +92,10 @@ pub(crate) struct Connection {
     pub definitions: Vec<Option<Definition>>,
     pub consumers: BTreeSet<ConsumerIndex>,
     pub temporaries: BTreeSet<DestinationIndex>,
+    /// Bytes that its consumers take with the destinations that their patterns fit.
+    pub pair_bytes: u64,
+    /// Bytes that a destination takes which all their patterns fit.
+    pub most_pairs: u64,
     pub window: SendWindow,
     /// Consumers that found the send window closed.
     pub blocked: VecDeque<ConsumerIndex>,
@@ -201,6 +205,8 @@ impl Broker {
             definitions: Vec::new(),
             consumers: BTreeSet::new(),
             temporaries: BTreeSet::new(),
+            pair_bytes: 0,
+            most_pairs: 0,
             window: SendWindow::new(self.config.send_window),
             blocked: VecDeque::new(),
             opened: false,
@@ -262,6 +268,7 @@ impl Broker {
     ) {
         let before = self.jobs.pushed();
         let parked = self.take_parked(index, step);
+        self.end_pairs(index);
         let connection = &mut self.connections[index.0];
         (connection.leaving, connection.window) = (true, SendWindow::shut());
         let (port, handle, id) = (connection.port, connection.handle, std::mem::take(&mut connection.id));

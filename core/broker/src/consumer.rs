@@ -16,9 +16,9 @@ use crate::patterns::Filed;
 use crate::pull::{Grant, Patience};
 use crate::queue::Member;
 use crate::rotation::{self, Seat};
-use postrider_model::command::OpenConsumer;
+use postrider_model::command::{OpenConsumer, Request};
 use postrider_model::event::{Failure, Refused};
-use postrider_model::{ConsumerHandle, Destination, Event, PortIndex, Sequence, limits};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, Sequence, limits};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
@@ -49,6 +49,8 @@ pub(crate) enum Standing {
 pub(crate) struct Subscription {
     pub destination: DestinationIndex,
     pub standing: Standing,
+    /// A pattern fits it, which is counted.
+    pub matched: bool,
     /// Of a topic: the next message, while the subscription is not at the head of the others.
     pub cursor: u64,
     /// Of a queue: its node in the rotation, while it is served.
@@ -78,6 +80,8 @@ pub(crate) struct Consumer {
     pub no_local: bool,
     pub patterns: Vec<Destination>,
     pub subscriptions: Vec<Subscription>,
+    /// Bytes that those take which its patterns fit.
+    pub pair_bytes: u64,
     /// Numbers of subscriptions that may be used again.
     pub free_subscriptions: Vec<u32>,
     /// Subscriptions that wait for this consumer, the oldest first.
@@ -105,7 +109,7 @@ pub(crate) struct Consumer {
     pub watches: bool,
     /// The temporary destinations that were there when it came, as far as it has not been told of them.
     pub replay: Option<Box<Replay>>,
-    /// Not all destinations that its patterns fit have been found yet.
+    /// Not all destinations that its patterns fit have been found yet: it takes nothing so far, as it may be refused.
     pub matching: bool,
     /// It goes, in slices: it takes nothing, and nobody finds it any more.
     pub closing: bool,
@@ -130,12 +134,7 @@ impl Broker {
         let before = self.jobs.pushed();
         match self.try_open_consumer(port, connection, open, step) {
             Ok(()) => self.reply_after_jobs(port, open.connection, open.request, before, step),
-            Err((failure, message)) => {
-                let correlation = open.request.wanted.then_some(open.request.command);
-                let refused = Some(Box::new(Refused::Consumer(open.consumer)));
-                let failed = Event::Failed { connection: open.connection, correlation, failure, message, refused };
-                step.out.reply(port, failed);
-            }
+            Err(refusal) => step.out.reply(port, refused(open.connection, open.consumer, open.request, refusal)),
         }
     }
 
@@ -160,7 +159,7 @@ impl Broker {
         }
         self.add_advisory_topics(index);
         self.replay_advisories(index);
-        self.match_destinations(index);
+        self.match_destinations(index, open)?;
         self.wake(index);
         Ok(())
     }
@@ -189,6 +188,7 @@ impl Broker {
             no_local: open.no_local,
             patterns,
             subscriptions: Vec::new(),
+            pair_bytes: 0,
             free_subscriptions: Vec::new(),
             starved: VecDeque::new(),
             cold: Vec::new(),
@@ -215,17 +215,20 @@ impl Broker {
         let index = ConsumerIndex(self.consumers.insert(consumer));
         self.connections[connection.0].consumers.insert(index);
         self.ports[usize::from(port.0)].set_consumer(open.consumer, index);
+        self.enter_pairs(index);
         for (number, pattern) in self.consumers[index.0].patterns.iter().enumerate() {
             self.patterns.add(pattern, Filed { serial, number, consumer: index });
         }
         index
     }
 
-    /// A consumer gets a destination; of a topic what comes from now on, or what is there from this message on.
+    /// A consumer gets a destination; of a topic what comes from now on, or what is there from this message on. The number of the
+    /// subscription.
     #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
-    pub(crate) fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) {
+    pub(crate) fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) -> u32 {
         let consumer = &mut self.consumers[index.0];
-        let subscription = Subscription { destination, standing: Standing::Served, cursor: 0, turn: rotation::NONE };
+        let subscription =
+            Subscription { destination, standing: Standing::Served, matched: false, cursor: 0, turn: rotation::NONE };
         let number = match consumer.free_subscriptions.pop() {
             Some(number) => {
                 consumer.subscriptions[number as usize] = subscription;
@@ -261,7 +264,19 @@ impl Broker {
             }
         }
         self.schedule(destination);
+        number
     }
+}
+
+/// A consumer does not come into being.
+pub(crate) fn refused(
+    connection: ConnectionHandle,
+    consumer: ConsumerHandle,
+    request: Request,
+    (failure, message): Refusal,
+) -> Event {
+    let correlation = request.wanted.then_some(request.command);
+    Event::Failed { connection, correlation, failure, message, refused: Some(Box::new(Refused::Consumer(consumer))) }
 }
 
 fn consumer_kind(open: &OpenConsumer) -> Result<ConsumerKind, Refusal> {

@@ -45,6 +45,9 @@ pub(crate) enum Take {
 impl Consumer {
     /// Messages that it takes now, as far as it decides.
     pub fn credit(&self) -> u32 {
+        if self.matching {
+            return 0;
+        }
         let held = self.held();
         if self.prefetch == 0 {
             return u32::from(self.grant.is_some());

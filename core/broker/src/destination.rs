@@ -348,7 +348,7 @@ impl Broker {
             return Err((Failure::DestinationDoesNotExist, destination.to_string().into()));
         }
         if is_advisory(destination) {
-            self.admit_name(destination)?;
+            self.admit_name(destination, None)?;
         } else {
             self.admit_destination(destination, named, step)?;
         }

@@ -246,6 +246,14 @@ impl Broker {
 
     fn finish<L: Log>(&mut self, entry: Entry, step: &mut Step<'_, L>) {
         self.jobs.fruitless = 0;
+        if let Job::Match(walk) = entry.job
+            && let Some((port, event)) = walk.failure()
+        {
+            match entry.answer {
+                Some(answer) => self.jobs.answers[answer].event = event,
+                None => step.out.reply(port, event),
+            }
+        }
         if let Some(answer) = entry.answer.and_then(|answer| self.jobs.done(answer)) {
             step.out.reply(answer.port, answer.event);
         }
@@ -278,7 +286,13 @@ impl Broker {
                 Slice::More
             }
             Job::Close(closing) => some(self.close_some(closing, budget)),
-            Job::Match(walk) => some(self.match_some(walk, budget)),
+            Job::Match(walk) => {
+                let done = self.match_some(walk, budget);
+                if done {
+                    self.matched(walk);
+                }
+                some(done)
+            }
             Job::Join(join) => {
                 let done = self.join_some(join, budget);
                 if done {

@@ -39,6 +39,7 @@ mod names;
 mod naming;
 mod ordered;
 pub mod outbox;
+mod pairs;
 mod parking;
 mod patterns;
 pub mod plant;

@@ -6,15 +6,16 @@
 )]
 
 use crate::broker::Broker;
-use crate::consumer::Consumer;
-use crate::destination::{Content, Reference};
+use crate::consumer::{Consumer, refused};
+use crate::destination::{Content, Reference, Refusal};
 use crate::dispatch::Budget;
 use crate::jobs::Job;
 use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::ordered::Place;
 use crate::patterns::{Filed, Met, Search};
 use crate::plant::planted;
-use postrider_model::{limits, pattern};
+use postrider_model::command::{LastDelivered, OpenConsumer, Request};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, limits, pattern};
 
 /// Destinations that are looked up together.
 const PAGE: usize = 64;
@@ -33,6 +34,13 @@ pub(crate) struct Match {
     end: u64,
     /// What it consumes from already, in order.
     named: Box<[DestinationIndex]>,
+    /// Who asked for it.
+    port: PortIndex,
+    connection: ConnectionHandle,
+    handle: ConsumerHandle,
+    request: Request,
+    /// What is said of it when it cannot have them all.
+    refusal: Option<Refusal>,
 }
 
 /// A destination that is on its way through the consumers with patterns that it fits. Meanwhile nothing goes out.
@@ -41,11 +49,21 @@ pub(crate) struct Join {
     search: Search,
     /// Consumers from this serial on come to it by themselves.
     end: u64,
+    /// Bytes that were promised for those that it finds later.
+    promised: u64,
+}
+
+impl Match {
+    /// What is to be said of a consumer that cannot have all, in place of the answer.
+    pub fn failure(self) -> Option<(PortIndex, Event)> {
+        let Match { port, connection, handle, request, refusal, .. } = self;
+        refusal.map(|refusal| (port, refused(connection, handle, request, refusal)))
+    }
 }
 
 impl Consumer {
     /// Whether a destination is found by this one of its patterns: by the first that fits.
-    fn is_first_to_fit(&self, number: usize, name: &postrider_model::Destination, budget: &mut Budget) -> bool {
+    fn is_first_to_fit(&self, number: usize, name: &Destination, budget: &mut Budget) -> bool {
         let first = self.patterns.iter().position(|pattern| pattern::matches(pattern, name));
         budget.spend(first.unwrap_or(self.patterns.len()));
         first == Some(number)
@@ -53,23 +71,39 @@ impl Consumer {
 }
 
 impl Broker {
-    /// A consumer has come: it gets the destinations that its patterns fit.
-    pub(crate) fn match_destinations(&mut self, index: ConsumerIndex) {
+    /// A consumer has come: it gets the destinations that its patterns fit, unless it is seen at once that there is no room for
+    /// them.
+    pub(crate) fn match_destinations(&mut self, index: ConsumerIndex, open: &OpenConsumer) -> Result<(), Refusal> {
         let consumer = &mut self.consumers[index.0];
         if consumer.patterns.is_empty() {
-            return;
+            return Ok(());
         }
         consumer.matching = true;
         let mut named: Box<[DestinationIndex]> = consumer.subscriptions.iter().map(|known| known.destination).collect();
         named.sort_unstable();
-        let (serial, end) = (consumer.serial, self.destinations.next_serial());
-        let mut walk = Match { consumer: index, serial, pattern: 0, place: Place::default(), end, named };
+        let (serial, port, end) = (consumer.serial, consumer.port, self.destinations.next_serial());
+        let mut walk = Match {
+            consumer: index,
+            serial,
+            pattern: 0,
+            place: Place::default(),
+            end,
+            named,
+            port,
+            connection: open.connection,
+            handle: open.consumer,
+            request: open.request,
+            refusal: None,
+        };
         if !self.at_once(|broker, budget| broker.match_some(&mut walk, budget)) {
             self.jobs.push(Job::Match(walk));
+            return Ok(());
         }
+        self.matched(&walk);
+        walk.refusal.map_or(Ok(()), Err)
     }
 
-    /// Goes on with it. True: it has them all, or is gone.
+    /// Goes on with it. True: it has them all, is gone, or cannot have them.
     pub(crate) fn match_some(&mut self, walk: &mut Match, budget: &mut Budget) -> bool {
         let mut page = std::mem::take(&mut self.page);
         let done = loop {
@@ -80,7 +114,7 @@ impl Broker {
                 self.wake(walk.consumer);
                 break true;
             };
-            if budget.0 == 0 {
+            if budget.0 == 0 || self.awaits_pairs(walk.consumer, PAGE) {
                 break false;
             }
             page.clear();
@@ -89,10 +123,20 @@ impl Broker {
             self.destinations.page(pattern, &mut walk.place, most, &mut page);
             budget.spend(1 + page.len());
             for found in &page {
-                if self.is_matched(walk, *found, budget) {
-                    budget.spend(PLACE_STEPS);
-                    self.subscribe(walk.consumer, found.index, None);
+                if !self.is_matched(walk, *found, budget) {
+                    continue;
                 }
+                budget.spend(PLACE_STEPS);
+                match self.admit_pair(walk.consumer) {
+                    Ok(()) => self.subscribe_matched(walk.consumer, found.index, None),
+                    Err(refusal) => {
+                        walk.refusal = Some(refusal);
+                        break;
+                    }
+                }
+            }
+            if walk.refusal.is_some() {
+                break true;
             }
             if matches!(walk.place, Place::End) {
                 (walk.pattern, walk.place) = (walk.pattern + 1, Place::default());
@@ -100,6 +144,19 @@ impl Broker {
         };
         self.page = page;
         done
+    }
+
+    /// A walk has ended: a consumer that cannot have all goes again.
+    pub(crate) fn matched(&mut self, walk: &Match) {
+        if walk.refusal.is_some() {
+            self.close_refused(walk.consumer);
+        }
+    }
+
+    fn close_refused(&mut self, index: ConsumerIndex) {
+        let connection = self.consumers[index.0].connection;
+        self.connections[connection.0].consumers.remove(&index);
+        self.close_consumer(index, LastDelivered::None);
     }
 
     fn is_matched(&self, walk: &Match, found: Reference, budget: &mut Budget) -> bool {
@@ -118,7 +175,7 @@ impl Broker {
         }
         let destination = self.destinations.reference(index);
         let search = self.patterns.search(&self.destinations.get(index).destination);
-        let mut join = Join { destination, search, end: self.names.next_consumer() };
+        let mut join = Join { destination, search, end: self.names.next_consumer(), promised: 0 };
         if self.at_once(|broker, budget| broker.join_some(&mut join, budget)) {
             return;
         }
@@ -126,6 +183,9 @@ impl Broker {
             Content::Queue(queue) => queue.holds += 1,
             Content::Topic(topic) => topic.joining = true,
         }
+        let owner = self.destinations.get(index).temporary.as_ref().map(|temporary| temporary.owner);
+        join.promised = self.most_joining(owner);
+        self.pairs.promise(join.promised);
         self.jobs.push(Job::Join(join));
     }
 
@@ -139,7 +199,7 @@ impl Broker {
             match join.search.step(&self.patterns, &self.destinations.get(index).destination) {
                 Met::Pattern(filed) if self.is_joined(join, filed, budget) => {
                     budget.spend(PLACE_STEPS);
-                    self.subscribe(filed.consumer, index, Some(0));
+                    self.subscribe_matched(filed.consumer, index, Some(0));
                 }
                 Met::Pattern(_) | Met::Nothing => {}
                 Met::End => return true,
@@ -149,17 +209,22 @@ impl Broker {
     }
 
     fn is_joined(&self, join: &Join, filed: Filed, budget: &mut Budget) -> bool {
-        let there = |consumer: &&Consumer| consumer.serial == filed.serial && !consumer.closing;
-        let Some(consumer) = self.consumers.get(filed.consumer.0).filter(there) else { return false };
         let index = join.destination.index;
         let name = &self.destinations.get(index).destination;
-        filed.serial < join.end
-            && consumer.is_first_to_fit(filed.number, name, budget)
-            && self.is_open_to(index, consumer.connection)
+        let is_open = |consumer: &Consumer| self.is_open_to(index, consumer.connection);
+        filed.serial < join.end && self.fitting(filed, name, budget).is_some_and(is_open)
+    }
+
+    /// The consumer whose pattern was met, if it is the first of its that fits the name.
+    pub(crate) fn fitting(&self, filed: Filed, name: &Destination, budget: &mut Budget) -> Option<&Consumer> {
+        let there = |consumer: &&Consumer| consumer.serial == filed.serial && !consumer.closing;
+        let consumer = self.consumers.get(filed.consumer.0).filter(there)?;
+        consumer.is_first_to_fit(filed.number, name, budget).then_some(consumer)
     }
 
     /// All that were to have the destination do.
     pub(crate) fn joined(&mut self, join: &Join) {
+        self.pairs.fulfil(join.promised);
         if !self.destinations.is_valid(join.destination) {
             return;
         }

@@ -43,7 +43,7 @@ impl Broker {
             self.delete_destination(left, step);
         }
         if self.destinations.find(&create.destination).is_none() {
-            if let Err(refusal) = self.admit_name(&create.destination) {
+            if let Err(refusal) = self.admit_name(&create.destination, Some(connection)) {
                 return self.refuse(port, create.connection, create.request, refusal, step);
             }
             let index = self.destinations.add(create.destination.clone(), None);
@@ -166,6 +166,7 @@ impl Broker {
             Content::Queue(queue) => drop((queue.subscribers.remove(&member), queue.browsers.remove(&member))),
             Content::Topic(topic) => drop(topic.subscribers.remove(&member)),
         }
+        self.unmatch(member);
         let consumer = &mut self.consumers[member.consumer.0];
         let subscription = &mut consumer.subscriptions[member.subscription as usize];
         if subscription.standing != Standing::Starved {

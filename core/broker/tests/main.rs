@@ -10,6 +10,7 @@ mod log;
 mod members;
 mod model;
 mod names;
+mod pairs;
 mod panics;
 mod parking;
 mod places;

@@ -4,7 +4,7 @@ use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::Config;
 use postrider_journal::body_crc;
 use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, OpenProducer, Publish, Request};
-use postrider_model::{Command, CommandBatch, Destination, Event};
+use postrider_model::{Command, CommandBatch, Destination, Event, limits};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -261,6 +261,8 @@ fn patterns(consumers: u32, queues: u32) {
         longest = longest.max(one.elapsed());
     }
     let opened = start.elapsed();
+    world.settle();
+    assert!(world.broker.pair_bytes() <= limits::CLIENT_MEMORY_BYTES, "{}", world.broker.pair_bytes());
     let (pause, all) = leave(&mut world);
     println!(
         "{consumers} patterns over {queues} queues: {opened:?}, longest {longest:?}, gone {all:?}, longest {pause:?}"

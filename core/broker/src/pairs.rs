@@ -1,0 +1,244 @@
+//! What patterns of consumers make the broker keep: each destination that one fits takes memory, in the consumer and in the
+//! destination. What consumers name takes as much, which is counted where they say it.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::admission::brief;
+use crate::broker::Broker;
+use crate::connection::Connection;
+use crate::consumer::Consumer;
+use crate::destination::Refusal;
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
+use crate::patterns::Met;
+use crate::queue::Member;
+use postrider_model::Destination;
+use postrider_model::event::Failure;
+use std::collections::BTreeMap;
+
+/// Bytes of each connection that take nothing of the budget.
+const FREE_BYTES: u64 = 64 * 1024;
+
+/// Bytes that a destination takes in its consumer, which are used again as long as that is there; measured, and rounded up.
+const SLOT_BYTES: u64 = 64;
+
+/// Bytes that a consumer takes in its destination; likewise.
+const PLACE_BYTES: u64 = 64;
+
+/// What an exclusive consumer takes there besides, and one that does not want what its own connection sends.
+const EXCLUSIVE_BYTES: u64 = 64;
+const GROUP_BYTES: u64 = 128;
+
+/// What all pairs take.
+#[derive(Default)]
+pub(crate) struct Pairs {
+    /// Those of consumers that are there, beyond what is free for each connection.
+    taken: u64,
+    /// Those among them of connections that have ended.
+    ending: u64,
+    /// Those of consumers that are on their way out.
+    leaving: u64,
+    /// As much as those may take that destinations still find which have come.
+    promised: u64,
+    /// What a destination takes that all patterns fit.
+    most: u64,
+}
+
+impl Pairs {
+    fn all(&self) -> u64 {
+        self.taken + self.leaving + self.promised
+    }
+
+    /// A destination will find its consumers later.
+    pub fn promise(&mut self, bytes: u64) {
+        self.promised += bytes;
+    }
+
+    /// It has found them.
+    pub fn fulfil(&mut self, bytes: u64) {
+        self.promised -= bytes;
+    }
+
+    /// A consumer is gone that took so much when it was closed.
+    pub fn left(&mut self, bytes: u64) {
+        self.leaving -= bytes;
+    }
+}
+
+impl Consumer {
+    /// Bytes that it takes with a destination.
+    fn pair_of(&self) -> u64 {
+        SLOT_BYTES + self.place_bytes()
+    }
+
+    /// Those of them in the destination.
+    fn place_bytes(&self) -> u64 {
+        let own = |has: bool, bytes: u64| if has { bytes } else { 0 };
+        PLACE_BYTES + own(self.exclusive, EXCLUSIVE_BYTES) + own(self.no_local, GROUP_BYTES)
+    }
+}
+
+impl Connection {
+    fn counted_pairs(&self) -> u64 {
+        self.pair_bytes.saturating_sub(FREE_BYTES)
+    }
+
+    /// Bytes that so many more take beyond what is free.
+    fn counted_of(&self, bytes: u64) -> u64 {
+        (self.pair_bytes + bytes).saturating_sub(FREE_BYTES) - self.counted_pairs()
+    }
+}
+
+impl Broker {
+    /// Bytes that pairs of patterns and destinations take of what they may, beside what is free for each connection.
+    #[must_use]
+    pub fn pair_bytes(&self) -> u64 {
+        self.pairs.all()
+    }
+
+    /// Whether a consumer waits with so many more destinations for what is on its way out: without that there is room for them. A client
+    /// that has lost its connection comes again before all that it had is gone.
+    pub(crate) fn awaits_pairs(&self, index: ConsumerIndex, most: usize) -> bool {
+        let going = self.pairs.leaving + self.pairs.ending;
+        going > 0 && !self.has_room_for(index, most as u64, 0) && self.has_room_for(index, most as u64, going)
+    }
+
+    /// Whether there is room for so many more destinations of a consumer, given that so much is not there any more. Nobody may have more
+    /// than what is left for all others.
+    fn has_room_for(&self, index: ConsumerIndex, more: u64, gone: u64) -> bool {
+        let consumer = &self.consumers[index.0];
+        let connection = &self.connections[consumer.connection.0];
+        let counted = (connection.pair_bytes + more * consumer.pair_of()).saturating_sub(FREE_BYTES);
+        let others = (self.pairs.all() - connection.counted_pairs()).saturating_sub(gone);
+        counted == 0 || 2 * counted + others <= self.config.pair_bytes
+    }
+
+    /// Whether a consumer may get one more destination by its patterns.
+    pub(crate) fn admit_pair(&self, index: ConsumerIndex) -> Result<(), Refusal> {
+        if self.has_room_for(index, 1, 0) {
+            return Ok(());
+        }
+        let kept = self.connections[self.consumers[index.0].connection.0].pair_bytes;
+        let text = format!(
+            "the connection keeps {kept} bytes of memory with the destinations that patterns of its consumers fit, and there is no \
+             room for more: close some, use patterns that fit fewer destinations, or raise the setting `clients.memory_bytes`"
+        );
+        Err((Failure::ResourceAllocation, text.into()))
+    }
+
+    /// Whether a destination may come into being, as far as it is for consumers with patterns that it fits. A temporary one is for those
+    /// of its owner only.
+    pub(crate) fn admit_joining(
+        &mut self,
+        destination: &Destination,
+        owner: Option<ConnectionIndex>,
+    ) -> Result<(), Refusal> {
+        let (budget, all, most) = (self.config.pair_bytes, self.pairs.all(), self.most_joining(owner));
+        if most == 0 || all + most <= budget {
+            return Ok(());
+        }
+        let joining = self.joining(destination, owner).unwrap_or(most);
+        if joining == 0 || all + joining <= budget {
+            return Ok(());
+        }
+        let text = format!(
+            "{} cannot be created: patterns of consumers take {all} of {budget} bytes of memory with the destinations that they \
+             fit, and there is no room for one more that they fit: close some of them, or raise the setting `clients.memory_bytes`",
+            brief(destination)
+        );
+        Err((Failure::ResourceAllocation, text.into()))
+    }
+
+    /// Bytes that a destination takes at most: with all patterns, or with those of the connection that it lives with.
+    pub(crate) fn most_joining(&self, owner: Option<ConnectionIndex>) -> u64 {
+        owner.map_or(self.pairs.most, |owner| self.connections[owner.0].most_pairs)
+    }
+
+    /// The same with those that fit, beyond what is free for each connection. None: the command has no steps left to find them.
+    fn joining(&mut self, destination: &Destination, owner: Option<ConnectionIndex>) -> Option<u64> {
+        let mut search = self.patterns.search(destination);
+        let mut taken: BTreeMap<ConnectionIndex, u64> = BTreeMap::new();
+        let all = self.at_once(|broker, budget| {
+            while budget.step() {
+                match search.step(&broker.patterns, destination) {
+                    Met::Pattern(filed) => {
+                        let consumer = broker.fitting(filed, destination, budget);
+                        let is_open = |consumer: &&Consumer| owner.is_none_or(|owner| owner == consumer.connection);
+                        if let Some(consumer) = consumer.filter(is_open) {
+                            *taken.entry(consumer.connection).or_default() += consumer.pair_of();
+                        }
+                    }
+                    Met::Nothing => {}
+                    Met::End => return true,
+                }
+            }
+            false
+        });
+        let counted = |(connection, bytes): (&ConnectionIndex, &u64)| self.connections[connection.0].counted_of(*bytes);
+        all.then(|| taken.iter().map(counted).sum())
+    }
+
+    /// A consumer has come: so much more a destination takes that all patterns fit.
+    pub(crate) fn enter_pairs(&mut self, index: ConsumerIndex) {
+        let consumer = &self.consumers[index.0];
+        if !consumer.patterns.is_empty() {
+            let bytes = consumer.pair_of();
+            self.pairs.most += bytes;
+            self.connections[consumer.connection.0].most_pairs += bytes;
+        }
+    }
+
+    /// A consumer gets a destination that a pattern of its fits, as in [`Broker::subscribe`].
+    pub(crate) fn subscribe_matched(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) {
+        let slots = self.consumers[index.0].subscriptions.len();
+        let number = self.subscribe(index, destination, from);
+        let consumer = &mut self.consumers[index.0];
+        consumer.subscriptions[number as usize].matched = true;
+        let bytes = (consumer.subscriptions.len() - slots) as u64 * SLOT_BYTES + consumer.place_bytes();
+        consumer.pair_bytes += bytes;
+        let connection = &mut self.connections[consumer.connection.0];
+        let before = connection.counted_pairs();
+        connection.pair_bytes += bytes;
+        let more = connection.counted_pairs() - before;
+        self.pairs.taken += more;
+        self.pairs.ending += if connection.leaving { more } else { 0 };
+    }
+
+    /// A destination goes, and its consumer stays without it.
+    pub(crate) fn unmatch(&mut self, member: Member) {
+        let consumer = &mut self.consumers[member.consumer.0];
+        let matched = std::mem::take(&mut consumer.subscriptions[member.subscription as usize].matched);
+        if matched && !consumer.closing {
+            let bytes = consumer.place_bytes();
+            consumer.pair_bytes -= bytes;
+            self.give_back_pairs(member.consumer, bytes);
+        }
+    }
+
+    /// A consumer goes, once: what it has counts for all until it is gone.
+    pub(crate) fn leave_pairs(&mut self, index: ConsumerIndex) {
+        let consumer = &self.consumers[index.0];
+        let (bytes, most) = (consumer.pair_bytes, consumer.pair_of());
+        if !consumer.patterns.is_empty() {
+            self.pairs.most -= most;
+            self.connections[consumer.connection.0].most_pairs -= most;
+        }
+        self.pairs.leaving += bytes;
+        self.give_back_pairs(index, bytes);
+    }
+
+    fn give_back_pairs(&mut self, index: ConsumerIndex, bytes: u64) {
+        let connection = &mut self.connections[self.consumers[index.0].connection.0];
+        let before = connection.counted_pairs();
+        connection.pair_bytes -= bytes;
+        let less = before - connection.counted_pairs();
+        self.pairs.taken -= less;
+        self.pairs.ending -= if connection.leaving { less } else { 0 };
+    }
+
+    /// A connection has ended: what its consumers take is on its way out.
+    pub(crate) fn end_pairs(&mut self, index: ConnectionIndex) {
+        self.pairs.ending += self.connections[index.0].counted_pairs();
+    }
+}
