@@ -3,6 +3,6 @@
 postrider_journal::planted_bugs! {
     ("gathers-for-ever", "decision 0007: a group waits for those who were answered, however long"),
     ("line-forgotten", "R24: a connection that was heard in its turn and has more to say is not heard again"),
-    ("ring-hold-stays", "R24: who was heard when too much was on its way is not read on when that has gone"),
+    ("ring-hold-stays", "R24: who was heard when too much was on its way is not read on in its turn"),
     ("reply-before-commit", "R13: replies do not wait for the commit"),
 }

@@ -45,12 +45,14 @@ impl Backlog {
     }
 }
 
-/// The connections with a backlog, each once.
+/// The connections with a backlog, and those that are not read on before it would be their turn, each once.
 #[derive(Default)]
 pub struct Line {
     waiting: VecDeque<Connection>,
     /// Those of them that have come to it since the driver was told of the others.
     joined: Vec<Connection>,
+    /// Bytes of others that were heard at once since somebody in it had a turn.
+    passed: usize,
     /// Empty buffers.
     spare: Vec<Vec<u8>>,
 }
@@ -59,13 +61,31 @@ impl Line {
     /// Bytes have come from a link while far too much was on its way to the broker, or from one that has a backlog.
     pub fn add(&mut self, link: &mut Link, bytes: &[u8]) {
         if !link.backlog.waits() {
-            self.waiting.push_back(link.connection);
+            self.queue(link);
             self.joined.push(link.connection);
             if link.backlog.bytes.capacity() == 0 {
                 link.backlog.bytes = self.spare.pop().unwrap_or_default();
             }
         }
         link.backlog.add(bytes);
+    }
+
+    /// Whether so many bytes of somebody who is not in it have to wait for those who are: between their turns a little is heard at once.
+    pub fn comes_first(&mut self, bytes: usize) -> bool {
+        if self.waiting.is_empty() {
+            return false;
+        }
+        self.passed += bytes;
+        self.passed > TURN_BYTES
+    }
+
+    /// A connection goes to the end of the line. False: it has a place there.
+    pub fn queue(&mut self, link: &Link) -> bool {
+        let comes = !link.backlog.waits() && !link.holds.ring;
+        if comes {
+            self.waiting.push_back(link.connection);
+        }
+        comes
     }
 
     /// A backlog is heard to its end.
@@ -84,13 +104,13 @@ impl Line {
 }
 
 impl<Socket> Desk<Socket> {
-    /// Those in the line are heard as long as the broker takes what they say; of the others nothing more is received.
+    /// Those in the line are heard as long as the broker takes what they say; of who has bytes in it nothing more is received.
     pub(super) fn serve_line<N: Net>(&mut self, now: Now, net: &mut N) {
         while self.outgoing.hand_over_full() {
+            self.links.line.passed = 0;
             let Some(connection) = self.links.line.waiting.pop_front() else { break };
             self.hear_in_turn(connection, now, net);
         }
-        self.release_ring_holds(net);
         while let Some(connection) = self.links.line.joined.pop() {
             let Some(link) = self.links.get(connection) else { continue };
             if link.backlog.waits() && !link.holds.turn {
@@ -99,21 +119,15 @@ impl<Socket> Desk<Socket> {
         }
     }
 
-    /// Whether somebody in the line, or held for the ring, could be heard.
+    /// Whether somebody in the line could be heard, or read on.
     pub(super) fn can_serve_line(&self) -> bool {
-        (!self.links.line.is_empty() || self.links.has_ring_holds()) && !self.outgoing.is_blocked()
-    }
-
-    /// Who has said much while too much was on its way is read on when all is heard; who says little was not held.
-    fn release_ring_holds<N: Net>(&mut self, net: &mut N) {
-        if self.links.has_ring_holds() && self.outgoing.hand_over_full() && !planted("ring-hold-stays") {
-            self.links.release_ring_holds(net);
-        }
+        !self.links.line.is_empty() && !self.outgoing.is_blocked()
     }
 
     /// One connection's turn. It goes to the end of the line, unless it has been heard to the end.
     fn hear_in_turn<N: Net>(&mut self, connection: Connection, now: Now, net: &mut N) {
-        let Some(link) = self.links.get(connection) else { return };
+        self.read_on(connection, net);
+        let Some(link) = self.links.get(connection).filter(|link| link.backlog.waits()) else { return };
         let mut backlog = std::mem::take(&mut link.backlog);
         let rest = backlog.rest();
         let mut piece = rest.get(..TURN_BYTES).unwrap_or(rest);
@@ -133,7 +147,7 @@ impl<Socket> Desk<Socket> {
                 self.links.line.waiting.push_back(connection);
             }
         } else {
-            if self.outgoing.is_blocked() {
+            if backlog.bytes.len() > TURN_BYTES && self.outgoing.is_blocked() {
                 self.links.hold_for_ring(connection, net);
             }
             self.links.hold(connection, net, |holds| holds.turn = false);
@@ -144,6 +158,13 @@ impl<Socket> Desk<Socket> {
         }
         if let Some(link) = self.links.get(connection) {
             link.backlog = backlog;
+        }
+    }
+
+    /// Who has said much while too much was on its way has waited as long as the others.
+    fn read_on<N: Net>(&mut self, connection: Connection, net: &mut N) {
+        if self.links.get(connection).is_some_and(|link| link.holds.ring) && !planted("ring-hold-stays") {
+            self.links.hold(connection, net, |holds| holds.ring = false);
         }
     }
 

@@ -18,7 +18,6 @@ pub struct Links {
     slots: Vec<Option<Box<Link>>>,
     open: usize,
     dirty: Vec<Connection>,
-    held_by_ring: Vec<Connection>,
     /// Who waits to be heard.
     pub(super) line: Line,
     halves: Halves,
@@ -83,24 +82,12 @@ impl Links {
         self.dirty.pop()
     }
 
-    /// Receives no more from the connection until the broker has what was heard.
+    /// Receives no more from the connection until it would be its turn to be heard: the broker has what it has said, and others are not
+    /// kept waiting.
     pub fn hold_for_ring<N: Net>(&mut self, connection: Connection, net: &mut N) {
-        let Some(link) = self.get(connection) else { return };
-        if !link.holds.ring {
-            self.held_by_ring.push(connection);
+        let Some(link) = find(&mut self.slots, connection) else { return };
+        if self.line.queue(link) {
             self.hold(connection, net, |holds| holds.ring = true);
-        }
-    }
-
-    /// Whether some wait for that.
-    pub fn has_ring_holds(&self) -> bool {
-        !self.held_by_ring.is_empty()
-    }
-
-    /// The broker has it: those that waited for that go on.
-    pub fn release_ring_holds<N: Net>(&mut self, net: &mut N) {
-        while let Some(connection) = self.held_by_ring.pop() {
-            self.hold(connection, net, |holds| holds.ring = false);
         }
     }
 

@@ -83,9 +83,9 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
 
     fn received(&mut self, connection: Connection, mut bytes: &[u8]) {
         let now = self.now();
-        let Some(link) = self.desk.links.get(connection) else { return };
-        let (waits, mut to_look_at) = (link.backlog.waits(), false);
-        let much = bytes.len() > TURN_BYTES;
+        let Some(link) = self.desk.links.get(connection).filter(|link| !link.closing) else { return };
+        let waits = link.backlog.waits() || self.desk.links.line.comes_first(bytes.len());
+        let (much, mut to_look_at) = (bytes.len() > TURN_BYTES, false);
         while !bytes.is_empty() {
             if waits || self.desk.outgoing.is_far_behind() {
                 self.desk.links.wait_in_line(connection, bytes);

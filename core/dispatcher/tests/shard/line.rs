@@ -76,3 +76,34 @@ fn whoever_ends_is_heard_to_the_end() {
     }
     assert_eq!((last, node.world.borrow().closed.clone()), (MANY, vec![1]));
 }
+
+#[test]
+fn nobody_is_passed_for_ever_by_those_who_always_have_more_to_say() {
+    const CONNECTIONS: usize = 40;
+    const TURNS: usize = 2_000;
+    let mut node = Node::new(CONNECTIONS as u32);
+    node.turn_nanos = 100_000;
+    // Each eighth says much at a time, so that it is held for the ring.
+    let piece = |slot: usize| if slot.is_multiple_of(8) { 2_000 } else { 100 };
+    let (mut said, mut heard) = ([0; CONNECTIONS], [0; CONNECTIONS]);
+    let (mut last, mut longest) = ([0; CONNECTIONS], [0; CONNECTIONS]);
+    for turn in 0..TURNS {
+        for slot in 0..CONNECTIONS {
+            if said[slot] - heard[slot] <= piece(slot) {
+                node.comes(slot as u32, numbered(said[slot] + 1..=said[slot] + piece(slot)));
+                said[slot] += piece(slot);
+            }
+        }
+        for (slot, number) in node.turn() {
+            let slot = slot as usize;
+            heard[slot] += 1;
+            assert_eq!(number, heard[slot], "of connection {slot}");
+            longest[slot] = longest[slot].max(turn - last[slot]);
+            last[slot] = turn;
+        }
+    }
+    for (slot, last) in last.into_iter().enumerate() {
+        let longest = longest[slot].max(TURNS - last);
+        assert!(longest < 60, "connection {slot} was not heard for {longest} turns: {heard:?}");
+    }
+}
