@@ -12,6 +12,7 @@ use crate::jobs::Job;
 use crate::log::Log;
 use crate::messages::ConsumerIndex;
 use crate::patterns::Filed;
+use crate::plant::planted;
 use crate::queue::Member;
 use crate::rotation::Seat;
 use postrider_model::command::{LastDelivered, Request};
@@ -97,7 +98,9 @@ impl Broker {
             budget.spend(PLACE_STEPS);
             if !self.leave_pattern(index) && !self.leave_place(closing) {
                 let consumer = self.consumers.remove(index.0);
-                self.pairs.left(consumer.pair_bytes);
+                if !planted("pairs-kept") {
+                    self.pairs.left(consumer.pair_bytes);
+                }
                 self.leave_waiting(index, &consumer);
                 budget.spend(consumer.in_flight.len().min(limits::HANDLE_STEPS));
                 self.return_in_flight(consumer, closing.last_delivered, std::mem::take(&mut closing.held));

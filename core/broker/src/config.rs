@@ -46,6 +46,8 @@ pub struct Config {
     pub name_bytes: usize,
     /// Bytes that consumers' patterns may take with the destinations that they fit, beside what is free for each connection.
     pub pair_bytes: u64,
+    /// Those that are free for each.
+    pub free_pair_bytes: u64,
     /// Bytes sent to a connection that its socket has not taken (R23).
     pub send_window: WindowSizes,
     /// What becomes of sends that find the journal full.
@@ -70,6 +72,7 @@ impl Default for Config {
             destinations: 1_000_000,
             name_bytes: 8 * 1024,
             pair_bytes: limits::CLIENT_MEMORY_BYTES,
+            free_pair_bytes: 64 * 1024,
             send_window: WindowSizes::default(),
             when_full: WhenFull::default(),
         }

@@ -45,7 +45,7 @@ pub(crate) enum Take {
 impl Consumer {
     /// Messages that it takes now, as far as it decides.
     pub fn credit(&self) -> u32 {
-        if self.matching {
+        if self.matching && !planted("refused-served") {
             return 0;
         }
         let held = self.held();

@@ -17,9 +17,6 @@ use postrider_model::Destination;
 use postrider_model::event::Failure;
 use std::collections::BTreeMap;
 
-/// Bytes of each connection that take nothing of the budget.
-const FREE_BYTES: u64 = 64 * 1024;
-
 /// Bytes that a destination takes in its consumer, which are used again as long as that is there; measured, and rounded up.
 const SLOT_BYTES: u64 = 64;
 
@@ -80,13 +77,9 @@ impl Consumer {
 }
 
 impl Connection {
-    fn counted_pairs(&self) -> u64 {
-        self.pair_bytes.saturating_sub(FREE_BYTES)
-    }
-
-    /// Bytes that so many more take beyond what is free.
-    fn counted_of(&self, bytes: u64) -> u64 {
-        (self.pair_bytes + bytes).saturating_sub(FREE_BYTES) - self.counted_pairs()
+    /// Bytes that its consumers take with so many more, beyond what is free.
+    fn counted_pairs(&self, more: u64, free: u64) -> u64 {
+        (self.pair_bytes + more).saturating_sub(free)
     }
 }
 
@@ -109,8 +102,9 @@ impl Broker {
     fn has_room_for(&self, index: ConsumerIndex, more: u64, gone: u64) -> bool {
         let consumer = &self.consumers[index.0];
         let connection = &self.connections[consumer.connection.0];
-        let counted = (connection.pair_bytes + more * consumer.pair_of()).saturating_sub(FREE_BYTES);
-        let others = (self.pairs.all() - connection.counted_pairs()).saturating_sub(gone);
+        let free = self.config.free_pair_bytes;
+        let counted = connection.counted_pairs(more * consumer.pair_of(), free);
+        let others = (self.pairs.all() - connection.counted_pairs(0, free)).saturating_sub(gone);
         counted == 0 || 2 * counted + others <= self.config.pair_bytes
     }
 
@@ -175,7 +169,11 @@ impl Broker {
             }
             false
         });
-        let counted = |(connection, bytes): (&ConnectionIndex, &u64)| self.connections[connection.0].counted_of(*bytes);
+        let free = self.config.free_pair_bytes;
+        let counted = |(connection, bytes): (&ConnectionIndex, &u64)| {
+            let connection = &self.connections[connection.0];
+            connection.counted_pairs(*bytes, free) - connection.counted_pairs(0, free)
+        };
         all.then(|| taken.iter().map(counted).sum())
     }
 
@@ -198,9 +196,10 @@ impl Broker {
         let bytes = (consumer.subscriptions.len() - slots) as u64 * SLOT_BYTES + consumer.place_bytes();
         consumer.pair_bytes += bytes;
         let connection = &mut self.connections[consumer.connection.0];
-        let before = connection.counted_pairs();
+        let free = self.config.free_pair_bytes;
+        let before = connection.counted_pairs(0, free);
         connection.pair_bytes += bytes;
-        let more = connection.counted_pairs() - before;
+        let more = connection.counted_pairs(0, free) - before;
         self.pairs.taken += more;
         self.pairs.ending += if connection.leaving { more } else { 0 };
     }
@@ -230,15 +229,16 @@ impl Broker {
 
     fn give_back_pairs(&mut self, index: ConsumerIndex, bytes: u64) {
         let connection = &mut self.connections[self.consumers[index.0].connection.0];
-        let before = connection.counted_pairs();
+        let free = self.config.free_pair_bytes;
+        let before = connection.counted_pairs(0, free);
         connection.pair_bytes -= bytes;
-        let less = before - connection.counted_pairs();
+        let less = before - connection.counted_pairs(0, free);
         self.pairs.taken -= less;
         self.pairs.ending -= if connection.leaving { less } else { 0 };
     }
 
     /// A connection has ended: what its consumers take is on its way out.
     pub(crate) fn end_pairs(&mut self, index: ConnectionIndex) {
-        self.pairs.ending += self.connections[index.0].counted_pairs();
+        self.pairs.ending += self.connections[index.0].counted_pairs(0, self.config.free_pair_bytes);
     }
 }

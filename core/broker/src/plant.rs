@@ -38,6 +38,8 @@ postrider_journal::planted_bugs! {
     ("returned-never-expires", "R56: only what nobody has had is looked at for expired messages"),
     ("credit-for-taken-only", "R58: a send that is refused keeps its part of the producer's window"),
     ("redelivered-by-match", "a session's last message marks only the consumer that had it"),
+    ("pairs-kept", "what a consumer's patterns fit counts when it is gone"),
+    ("refused-served", "a consumer that may still be refused gets messages"),
     ("advisory-overtaken", "R57: advisories take their turn among all other messages, and answers do not wait for them"),
     ("advisory-lost", "R57: who is to hear of temporary destinations loses what a full spool took, and waits for what is on the disk"),
     ("view-stops", "R42: messages that a consumer does not want stop it"),

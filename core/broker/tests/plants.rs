@@ -1,8 +1,8 @@
 //! Each planted bug turns something red.
 
 use crate::{
-    acknowledge, browsing, connection, damage, dead_letters, members, model, parking, queue, rotten, slices, space,
-    spooling, topic, waiting,
+    acknowledge, browsing, connection, damage, dead_letters, members, model, pairs, parking, queue, rotten, slices,
+    space, spooling, topic, waiting,
 };
 use postrider_broker::plant;
 use std::panic::catch_unwind;
@@ -28,6 +28,8 @@ fn is_seen() -> Option<&'static str> {
         ("advisories", topic::an_advisory_stands_before_the_answer_and_before_what_it_allows),
         ("told again", topic::a_watcher_does_not_wait_for_bytes_nor_lose_what_was_shed),
         ("creations", parking::a_send_to_a_new_queue_waits_for_room_as_others_do),
+        ("pairs", pairs::patterns_over_very_many_queues_stay_within_their_bound_and_give_it_back),
+        ("refused", pairs::a_refused_consumer_has_got_nothing),
         ("views", members::what_consumers_do_not_want_does_not_stop_them),
         ("slices", slices::very_many_temporary_destinations_go_in_slices_and_all_are_told_of),
         ("answers", waiting::an_answer_waits_for_its_own_jobs_only),

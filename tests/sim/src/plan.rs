@@ -39,6 +39,8 @@ pub struct SeedPlan {
     pub rot_while_running: u64,
     /// The disk budget is small: sends may be refused.
     pub scarce: bool,
+    /// Few destinations have room with patterns that fit them: consumers and new destinations may be refused.
+    pub few_pairs: bool,
     /// Lengths of bodies.
     pub sizes: Sizes,
     /// Percent of lives that end at once.
@@ -104,6 +106,7 @@ impl SeedPlan {
             rot: u64::from(random.one_in(20)),
             rot_while_running: 0,
             scarce,
+            few_pairs: false,
             sizes: Sizes::Mixed,
             // What a life that ends at once leaves is a case of its own (R1).
             short_lives: 30,
@@ -118,6 +121,7 @@ impl SeedPlan {
         theme.shape(&mut plan, random);
         plan.draw_failures(random.clone());
         plan.draw_browsers(random.clone().fork());
+        plan.draw_pairs(random.clone().fork().fork());
         plan.network.most_pending = plan.broker.send_window.largest as usize + BEYOND_THE_WINDOW;
         plan
     }
@@ -172,6 +176,18 @@ impl SeedPlan {
             };
             client.browsing = random.percent(60).then_some(browsing);
         }
+    }
+}
+
+impl SeedPlan {
+    /// A few consumers with patterns have room in one seed of six, where sends that nobody answers need not be followed.
+    fn draw_pairs(&mut self, mut random: Random) {
+        let plain = !self.scarce && !matches!(self.theme, Theme::ExactEnds | Theme::Absence);
+        if !plain || !random.one_in(6) {
+            return;
+        }
+        self.few_pairs = true;
+        (self.broker.pair_bytes, self.broker.free_pair_bytes) = (*random.pick(&[600, 800, 1_600]), 0);
     }
 }
 

@@ -39,6 +39,7 @@ const ELSEWHERE: &[&str] = &[
     "parked-uncounted",
     "parked-line-sticks",
     "settled-in-line",
+    "refused-served",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.

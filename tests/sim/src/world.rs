@@ -354,6 +354,7 @@ impl World {
             graves: &mut self.graves,
             numbers: &mut self.numbers,
             scarce: self.plan.scarce,
+            few_pairs: self.plan.few_pairs,
             calm: self.calm,
             trace: self.trace,
         };
@@ -487,7 +488,9 @@ impl World {
     fn check_tables(&self) {
         let Some(process) = &self.process else { return };
         assert_eq!(process.connections(), 0, "connections are left in the shards");
-        let statistics = process.broker().broker().statistics();
+        let broker = process.broker().broker();
+        assert_eq!(broker.pair_bytes(), 0, "destinations count for patterns that are gone");
+        let statistics = broker.statistics();
         assert_eq!(
             (statistics.connections, statistics.consumers),
             (0, 0),

@@ -203,7 +203,7 @@ impl Client {
 
     fn open_consumer(&mut self, session: i64, around: &mut Surroundings<'_>) {
         let mut place = self.random.pick(&self.plan.places).clone();
-        if place.kind == 100 && self.random.one_in(8) {
+        if place.kind == 100 && self.random.one_in(if around.few_pairs { 2 } else { 8 }) {
             place = self.random.pick(&[Place::queue("queue.*"), Place::queue("queue.a,queue.b")]).clone();
         }
         let own = self.temporaries.last().filter(|_| self.random.one_in(2)).cloned();
@@ -313,7 +313,7 @@ impl Client {
                 self.run_off(around);
             }
         } else {
-            if place.is_temporary() {
+            if place.is_temporary() || around.few_pairs {
                 // Nobody says whether it was refused.
                 self.may_complain = true;
                 around.ledger.answered(id, crate::ledger::Send::Unknown);

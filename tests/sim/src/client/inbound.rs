@@ -111,6 +111,7 @@ impl Client {
             .requests
             .remove(&command)
             .unwrap_or_else(|| panic!("a refusal of {command}, which was not asked: {text}"));
+        self.say(around, || format!("is refused {command} {}: {text}", request.asked));
         let class = exception.class.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
         match request.asked {
             Asked::Send(id, structure) => {
@@ -118,7 +119,9 @@ impl Client {
                 let missing = ["DestinationDoesNotExist", "InvalidDestination"].iter().any(|name| class.contains(name));
                 let gone = to.is_temporary() && missing;
                 let said = text_of(exception);
-                let full = class.contains("ResourceAllocation") && (around.scarce || said.contains("spool is full"));
+                let without_room = class.contains("ResourceAllocation");
+                let uncreated = around.few_pairs && said.contains("patterns of consumers take");
+                let full = without_room && (around.scarce || uncreated || said.contains("spool is full"));
                 assert!(gone || full, "client {}: message {id} is refused: {text}", self.index);
                 if around.scarce {
                     self.make_acknowledgements_certain(request.before, around.ledger);
@@ -128,16 +131,15 @@ impl Client {
                 around.ledger.answered(id, Send::Refused);
             }
             Asked::Deletion => {}
-            // A destination that is not there yet needs a record, for which there may be no room.
-            Asked::Consumer(member) if text_of(exception).contains("cannot be created") => {
+            Asked::Consumer(member) if is_uncreated(exception, around.few_pairs) => {
                 if let Some(mut consumer) = self.consumers.remove(&member) {
                     consumer.close(-1, around.ledger);
                 }
             }
-            Asked::Browser(member) if text_of(exception).contains("cannot be created") => {
+            Asked::Browser(member) if is_uncreated(exception, around.few_pairs) => {
                 self.browsers.remove(&member);
             }
-            Asked::Producer(member) if text_of(exception).contains("cannot be created") => {
+            Asked::Producer(member) if is_uncreated(exception, false) => {
                 self.producers.remove(&member);
             }
             other => panic!("client {}: {other} is refused: {text}", self.index),
@@ -234,6 +236,13 @@ impl Client {
         assert!(consumer.pull_answers <= consumer.pulls, "an end of messages that nobody asked for");
         consumer.found_empty = true;
     }
+}
+
+/// A destination that is not there yet needs a record, for which there may be no room, and room with the patterns that it fits, as
+/// a consumer with patterns needs it.
+fn is_uncreated(exception: &Throwable, few_pairs: bool) -> bool {
+    let said = text_of(exception);
+    said.contains("cannot be created") || (few_pairs && said.contains("patterns of its consumers fit"))
 }
 
 fn text_of(exception: &Throwable) -> String {

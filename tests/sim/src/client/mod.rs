@@ -101,6 +101,8 @@ pub struct Surroundings<'a> {
     pub numbers: &'a mut u64,
     /// Sends may fail for want of room.
     pub scarce: bool,
+    /// Consumers with patterns and new destinations may be refused.
+    pub few_pairs: bool,
     /// Clients only finish what they have begun.
     pub calm: bool,
     /// Whether what happens is printed.
