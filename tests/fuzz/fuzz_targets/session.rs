@@ -95,7 +95,7 @@ impl Play {
             self.client.read();
             match outcome {
                 Ok(Next::Continue) => {}
-                Ok(Next::Close) | Err(_) => return false,
+                Ok(Next::Remove | Next::Close) | Err(_) => return false,
             }
             assert!(self.client.session.half_frame_bytes() <= MOST_KEPT);
         }

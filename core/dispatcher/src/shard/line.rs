@@ -10,10 +10,14 @@ use crate::plant::planted;
 
 use super::Desk;
 use super::link::Link;
+use super::reception::Heard;
 
-/// Frames of a connection that are heard in one turn, and bytes.
-const TURN_FRAMES: u64 = 8;
+/// Frames of a connection that are heard in one turn, and bytes. A few members of it may go besides.
+pub const TURN_FRAMES: u64 = 8;
 pub const TURN_BYTES: usize = 16 * 1024;
+
+/// Turns of connections until the shard looks at all else: at what comes from others, above all (R25).
+pub const TURNS: usize = 32;
 
 /// Buffers of backlogs that are kept for the next ones, and how long each may be: a few receives.
 const SPARE_BUFFERS: usize = 4;
@@ -24,6 +28,8 @@ const SPARE_BYTES: usize = 512 * 1024;
 pub struct Backlog {
     bytes: Vec<u8>,
     heard: usize,
+    /// Members go first.
+    removes: bool,
     /// The peer sends no more.
     pub ended: bool,
 }
@@ -31,7 +37,7 @@ pub struct Backlog {
 impl Backlog {
     /// Whether something waits.
     pub fn waits(&self) -> bool {
-        self.heard < self.bytes.len()
+        self.heard < self.bytes.len() || self.removes
     }
 
     /// Adds bytes.
@@ -40,8 +46,14 @@ impl Backlog {
     }
 
     /// What is left of it.
-    fn rest(&self) -> &[u8] {
+    pub fn rest(&self) -> &[u8] {
         self.bytes.get(self.heard..).unwrap_or_default()
+    }
+
+    /// So many bytes less are left of it, behind members that go, or behind none.
+    pub fn was_heard(&mut self, bytes: usize, removes: bool) {
+        self.heard += bytes;
+        self.removes = removes;
     }
 }
 
@@ -58,9 +70,12 @@ pub struct Line {
 }
 
 impl Line {
-    /// Bytes have come from a link while far too much was on its way to the broker, or from one that has a backlog.
+    /// Bytes have come from a link while far too much was on its way to the broker, from one that has a backlog, or behind a removal.
     pub fn add(&mut self, link: &mut Link, bytes: &[u8]) {
         if !link.backlog.waits() {
+            if bytes.is_empty() && !link.session.removes() {
+                return;
+            }
             self.queue(link);
             self.joined.push(link.connection);
             if link.backlog.bytes.capacity() == 0 {
@@ -68,6 +83,7 @@ impl Line {
             }
         }
         link.backlog.add(bytes);
+        link.backlog.removes = link.session.removes();
     }
 
     /// Whether so many bytes of somebody who is not in it have to wait for those who are: between their turns a little is heard at once.
@@ -106,10 +122,11 @@ impl Line {
 impl<Socket> Desk<Socket> {
     /// Those in the line are heard as long as the broker takes what they say; of who has bytes in it nothing more is received.
     pub(super) fn serve_line<N: Net>(&mut self, now: Now, net: &mut N) {
-        while self.outgoing.hand_over_full() {
+        let mut turns = TURNS;
+        while turns > 0 && self.outgoing.hand_over_full() {
             self.links.line.passed = 0;
             let Some(connection) = self.links.line.waiting.pop_front() else { break };
-            self.hear_in_turn(connection, now, net);
+            turns -= usize::from(self.hear_in_turn(connection, now, net));
         }
         while let Some(connection) = self.links.line.joined.pop() {
             let Some(link) = self.links.get(connection) else { continue };
@@ -124,18 +141,18 @@ impl<Socket> Desk<Socket> {
         !self.links.line.is_empty() && !self.outgoing.is_blocked()
     }
 
-    /// One connection's turn. It goes to the end of the line, unless it has been heard to the end.
-    fn hear_in_turn<N: Net>(&mut self, connection: Connection, now: Now, net: &mut N) {
+    /// One connection's turn. It goes to the end of the line, unless it has been heard to the end. False: it had nothing to say.
+    fn hear_in_turn<N: Net>(&mut self, connection: Connection, now: Now, net: &mut N) -> bool {
         self.read_on(connection, net);
-        let Some(link) = self.links.get(connection).filter(|link| link.backlog.waits()) else { return };
+        let Some(link) = self.links.get(connection).filter(|link| link.backlog.waits()) else { return false };
         let mut backlog = std::mem::take(&mut link.backlog);
         let rest = backlog.rest();
         let mut piece = rest.get(..TURN_BYTES).unwrap_or(rest);
         let whole = piece.len();
-        let to_look_at = self.hear(connection, &mut piece, TURN_FRAMES, now);
-        backlog.heard += whole - piece.len();
+        let Heard { to_look_at, removes } = self.hear(connection, &mut piece, TURN_FRAMES, now);
+        backlog.was_heard(whole - piece.len(), removes);
         if self.links.get(connection).is_none_or(|link| link.closing) {
-            return;
+            return true;
         }
         if to_look_at {
             self.links.hold_for_half_frame(connection, now, net);
@@ -159,6 +176,7 @@ impl<Socket> Desk<Socket> {
         if let Some(link) = self.links.get(connection) {
             link.backlog = backlog;
         }
+        true
     }
 
     /// Who has said much while too much was on its way has waited as long as the others.
@@ -166,15 +184,5 @@ impl<Socket> Desk<Socket> {
         if self.links.get(connection).is_some_and(|link| link.holds.ring) && !planted("ring-hold-stays") {
             self.links.hold(connection, net, |holds| holds.ring = false);
         }
-    }
-
-    /// The connection is gone: what it had sent before is heard.
-    pub(super) fn hear_the_rest(&mut self, link: &mut Link, now: Now) {
-        if link.closing || !link.backlog.waits() {
-            return;
-        }
-        let backlog = std::mem::take(&mut link.backlog);
-        // What it gets wrong is nobody's business any more.
-        let _ = link.session.received(backlog.rest(), now, &mut self.handles, &mut self.outgoing, &mut link.output);
     }
 }

@@ -7,6 +7,7 @@
 pub(crate) mod complaints;
 mod dealer;
 mod delivery;
+mod departed;
 mod halves;
 mod line;
 mod link;
@@ -31,6 +32,7 @@ use crate::net::{Closing, Connection, Net, NetStatistics, Wait};
 use crate::port::ClientPort;
 use crate::ring::Consumer;
 use complaints::Complaints;
+use departed::Departed;
 use links::Links;
 use outgoing::Outgoing;
 pub use outgoing::WayUp;
@@ -54,6 +56,8 @@ pub struct ShardStatistics {
     pub accepted: u64,
     /// Connections that are open.
     pub open: u64,
+    /// Consumers that are not forgotten yet.
+    pub consumers: u64,
     /// Connections ended by us because of what they sent.
     pub refused: u64,
     /// Connections that were closed when they came, as there were too many.
@@ -72,6 +76,7 @@ pub struct Shard<N: Net> {
 /// All of a shard but its network driver, which calls it back.
 struct Desk<Socket> {
     links: Links,
+    departed: Departed,
     handles: Handles,
     outgoing: Outgoing,
     events: Consumer<EventBatch>,
@@ -98,6 +103,7 @@ impl<N: Net> Shard<N> {
     ) -> Shard<N> {
         let desk = Desk {
             links: Links::default(),
+            departed: Departed::default(),
             handles: Handles::default(),
             outgoing: Outgoing::new(port.commands),
             events: port.events,
@@ -134,6 +140,7 @@ impl<N: Net> Shard<N> {
         self.desk.outgoing.look(now.nanos);
         let delivered = self.desk.take_events(now, &mut self.net);
         self.desk.run_timers(now, &mut self.net);
+        self.desk.serve_departed(now);
         self.adopt_arrivals(now);
         self.desk.links.release_half_frames(now, &mut self.net);
         self.desk.links.release_parking_holds(&mut self.net);
@@ -163,6 +170,7 @@ impl<N: Net> Shard<N> {
         awake();
         if let Some(now) = now {
             self.desk.serve_line(now, &mut self.net);
+            self.desk.serve_departed(now);
         }
         self.desk.outgoing.push();
         Ok(calls)
@@ -171,7 +179,8 @@ impl<N: Net> Shard<N> {
     /// Whether something waits that is not the network's: looked at once more before the thread sleeps (R26).
     pub fn has_work(&self) -> bool {
         !self.desk.events.is_empty()
-            || !self.desk.inbox.is_empty()
+            || (!self.desk.inbox.is_empty() && self.desk.departed.are_heard())
+            || self.desk.can_serve_departed()
             || self.desk.outgoing.can_go_on()
             || self.desk.can_serve_line()
             || self.desk.links.may_release()
@@ -189,7 +198,8 @@ impl<N: Net> Shard<N> {
 
     /// Counts since the shard began.
     pub fn statistics(&self) -> ShardStatistics {
-        ShardStatistics { open: self.desk.links.len() as u64, ..self.desk.statistics }
+        let Desk { links, handles, statistics, .. } = &self.desk;
+        ShardStatistics { open: links.len() as u64, consumers: handles.len() as u64, ..*statistics }
     }
 
     /// The driver's counts.
@@ -206,7 +216,7 @@ impl<N: Net> Shard<N> {
 
     /// Whether the broker has everything that was received.
     pub fn has_handed_over(&self) -> bool {
-        !self.desk.outgoing.is_blocked() && self.desk.links.line.is_empty()
+        !self.desk.outgoing.is_blocked() && self.desk.links.line.is_empty() && self.desk.departed.are_heard()
     }
 
     /// Whether every answer is with the kernel.
@@ -214,8 +224,12 @@ impl<N: Net> Shard<N> {
         self.desk.events.is_empty() && self.desk.links.iter().all(|link| link.is_drained())
     }
 
-    /// Takes over the sockets that were dealt to this shard.
+    /// Takes over the sockets that were dealt to this shard, unless the driver could give one the slot of a connection that the broker does
+    /// not know to be gone.
     fn adopt_arrivals(&mut self, now: Now) {
+        if !self.desk.departed.are_heard() {
+            return;
+        }
         while let Some(Arrival { socket, peer }) = self.desk.inbox.take() {
             if self.desk.ending {
                 self.desk.inbox.closed();

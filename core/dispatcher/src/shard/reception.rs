@@ -91,7 +91,12 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
                 self.desk.links.wait_in_line(connection, bytes);
                 break;
             }
-            to_look_at |= self.desk.hear(connection, &mut bytes, limits::BATCH_COMMANDS as u64, now);
+            let heard = self.desk.hear(connection, &mut bytes, limits::BATCH_COMMANDS as u64, now);
+            to_look_at |= heard.to_look_at;
+            if heard.removes {
+                self.desk.links.wait_in_line(connection, bytes);
+                break;
+            }
         }
         if to_look_at || (much && self.desk.outgoing.is_blocked()) {
             self.heard_from.push(connection);
@@ -114,24 +119,32 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
     }
 
     fn closed(&mut self, connection: Connection, reason: io::Result<()>) {
-        let Some(mut link) = self.desk.links.remove(connection) else { return };
+        let Some(link) = self.desk.links.remove(connection) else { return };
         self.desk.inbox.closed();
         if let Err(error) = reason {
             tracing::debug!(peer = &*link.peer, %error, "connection lost");
         }
-        let now = self.now();
-        self.desk.hear_the_rest(&mut link, now);
-        link.session.closed(&mut self.desk.handles, &mut self.desk.outgoing);
+        self.now();
+        self.desk.departed.push(link);
     }
 }
 
+/// What a connection was found to be when it was heard.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Heard {
+    /// It may have to be held back.
+    pub to_look_at: bool,
+    /// Members of it go, behind which the rest waits.
+    pub removes: bool,
+}
+
 impl<Socket> Desk<Socket> {
-    /// Gives so many frames of a connection's bytes to its session. True: it may have to be held back. Of one that ends nothing is left.
-    pub(super) fn hear(&mut self, connection: Connection, bytes: &mut &[u8], frames: u64, now: Now) -> bool {
+    /// Gives so many frames of a connection's bytes to its session. Of one that ends nothing is left.
+    pub(super) fn hear(&mut self, connection: Connection, bytes: &mut &[u8], frames: u64, now: Now) -> Heard {
         let Desk { links, handles, outgoing, .. } = self;
         let Some(link) = links.get(connection).filter(|link| !link.closing) else {
             *bytes = &[];
-            return false;
+            return Heard::default();
         };
         let half_frame = link.session.half_frame_bytes();
         let outcome = link.session.received_some(bytes, frames, now, handles, outgoing, &mut link.output);
@@ -141,12 +154,13 @@ impl<Socket> Desk<Socket> {
         if !link.output.is_empty() {
             links.mark_dirty(connection);
         }
+        let removes = outcome == Ok(Next::Remove);
         match outcome {
-            Ok(Next::Continue) => self.watch(connection),
+            Ok(Next::Continue | Next::Remove) => self.watch(connection),
             Ok(Next::Close) => self.close(connection, now),
             Err(error) => self.refuse(connection, &error, now),
         }
-        to_look_at
+        Heard { to_look_at, removes }
     }
 
     /// Ends a connection because of what it sent. The others go on.

@@ -3,3 +3,4 @@
 mod line;
 mod node;
 mod polls;
+mod removals;

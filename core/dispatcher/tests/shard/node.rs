@@ -27,6 +27,9 @@ pub struct World {
     pub paused: Vec<u32>,
     pub come: Vec<(u32, Vec<u8>)>,
     pub ended: Vec<u32>,
+    /// Connections that break, and the slots of those that did, which are given out again.
+    pub broken: Vec<u32>,
+    pub free: Vec<u32>,
     pub closed: Vec<u32>,
     pub sent: Vec<(u32, Vec<u8>)>,
     /// What happens elsewhere while the next bytes are sent.
@@ -44,9 +47,12 @@ impl Net for Script {
     }
 
     fn adopt(&mut self, (): ()) -> io::Result<Connection> {
-        let slot = self.0.borrow().connections;
-        self.0.borrow_mut().connections += 1;
-        Ok(Connection { slot, generation: 0 })
+        let mut world = self.0.borrow_mut();
+        if let Some(slot) = world.free.pop() {
+            return Ok(Connection { slot, generation: 1 });
+        }
+        world.connections += 1;
+        Ok(Connection { slot: world.connections - 1, generation: 0 })
     }
 
     fn send(&mut self, connection: Connection, bytes: Vec<u8>) -> Sent {
@@ -82,6 +88,11 @@ impl Net for Script {
         for slot in std::mem::take(&mut world.ended) {
             handler.ended(Connection { slot, generation: 0 });
         }
+        for slot in std::mem::take(&mut world.broken) {
+            handler.closed(Connection { slot, generation: 0 }, Ok(()));
+            world.paused.retain(|paused| *paused != slot);
+            world.free.push(slot);
+        }
         Ok(come.len())
     }
 
@@ -108,6 +119,7 @@ impl Clock for TestClock {
 pub struct Node {
     pub world: Rc<RefCell<World>>,
     pub shard: Shard<Script>,
+    dealer: Dealer<()>,
     /// The broker's, as are the events.
     pub commands: Rc<RefCell<Consumer<CommandBatch>>>,
     pub events: Producer<EventBatch>,
@@ -120,7 +132,7 @@ impl Node {
     pub fn new(connections: u32) -> Node {
         let (world, alarm) = (Rc::new(RefCell::new(World::default())), Alarm::with_waker(Arc::new(|| ())));
         let inbox = Inbox::new(alarm.clone());
-        let mut dealer = Dealer::new(vec![inbox.clone()]);
+        let dealer = Dealer::new(vec![inbox.clone()]);
         let (client, broker) = port(&alarm, &alarm);
         let profile = Profile {
             broker_id: "b".into(),
@@ -131,16 +143,21 @@ impl Node {
         };
         let shard = Shard::new(Script(world.clone()), client, Rc::new(profile), inbox, None);
         let (commands, events) = (Rc::new(RefCell::new(broker.commands)), broker.events);
-        let mut node = Node { world, shard, commands, events, clock: TestClock(1), turn_nanos: 0 };
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut node = Node { world, shard, dealer, commands, events, clock: TestClock(1), turn_nanos: 0 };
         for slot in 0..connections {
-            assert!(dealer.deal(Arrival { socket: (), peer }).is_ok());
+            node.arrives();
             node.shard.turn(node.clock.now(), false);
             node.comes(slot, introduction(slot));
             node.turn();
         }
         while !node.turn().is_empty() {}
         node
+    }
+
+    /// A socket is accepted.
+    pub fn arrives(&mut self) {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert!(self.dealer.deal(Arrival { socket: (), peer }).is_ok());
     }
 
     pub fn comes(&mut self, slot: u32, bytes: Vec<u8>) {
@@ -179,6 +196,17 @@ impl Node {
         told
     }
 
+    /// The broker takes all that has come.
+    pub fn take_all(&mut self) -> Vec<Command> {
+        let mut commands = self.commands.borrow_mut();
+        let mut taken = Vec::new();
+        while let Some(mut batch) = commands.pop() {
+            taken.append(&mut batch.commands);
+            commands.recycle(batch);
+        }
+        taken
+    }
+
     /// The broker answers a request of a connection.
     pub fn answer(&mut self, slot: u32, correlation: i32) {
         let connection = Handle { slot, generation: 0 };
@@ -198,18 +226,18 @@ impl Node {
     }
 }
 
-fn encoded(settings: Settings, structure: &Structure) -> Vec<u8> {
+pub fn encoded(settings: Settings, structure: &Structure) -> Vec<u8> {
     let mut bytes = Vec::new();
     WireFormat::new(settings, WriterPolicy::Cheap).encode(structure, &mut bytes).unwrap();
     bytes
 }
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     let offer = Offer::of_broker(MAX_FRAME_BYTES);
     offer.agree(&offer).unwrap().settings()
 }
 
-fn introduction(slot: u32) -> Vec<u8> {
+pub fn introduction(slot: u32) -> Vec<u8> {
     let id = Structure::new(&connection_id::DEFINITION).with(connection_id::VALUE, format!("ID:{slot}").as_str());
     let info = Structure::new(&connection_info::DEFINITION)
         .with(connection_info::CONNECTION_ID, id)

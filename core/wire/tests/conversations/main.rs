@@ -50,7 +50,8 @@ fn play(recording: &Recording, step: usize) -> Played {
         for piece in line.frame.chunks(step) {
             let next = session.received(piece, now, &mut played.handles, &mut played.broker.sink, &mut output);
             if next.unwrap() == Next::Close {
-                session.closed(&mut played.handles, &mut played.broker.sink);
+                session.closed(&mut played.broker.sink);
+                session.let_go(u64::MAX, &mut played.handles);
                 played.closed.push(line.connection);
             }
         }

@@ -145,8 +145,20 @@ impl Client {
         self.session.received(bytes, self.now, &mut self.handles, &mut self.sink, &mut self.output)
     }
 
+    /// One call, with any number of frames: `bytes` is what is left.
+    pub fn try_receive_some(&mut self, bytes: &mut &[u8]) -> Result<Next, SessionError> {
+        let Client { session, handles, sink, output, now, .. } = self;
+        session.received_some(bytes, u64::MAX, *now, handles, sink, output)
+    }
+
     pub fn close(&mut self) {
-        self.session.closed(&mut self.handles, &mut self.sink);
+        self.break_off();
+        self.session.let_go(u64::MAX, &mut self.handles);
+    }
+
+    /// The socket is gone.
+    pub fn break_off(&mut self) {
+        self.session.closed(&mut self.sink);
     }
 
     pub fn tick(&mut self) -> Result<(), SessionError> {

@@ -5,3 +5,4 @@ mod commands;
 mod memory;
 mod oversize;
 mod refusals;
+mod removals;

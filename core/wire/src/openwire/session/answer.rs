@@ -77,7 +77,7 @@ impl Conversation {
         }
         let refuses = |opening: Opening| !opening.is_accepted && correlation == Some(opening.request.command);
         if self.opening.is_some_and(refuses) {
-            self.refused(now, handles);
+            self.refused(now);
         }
         self.write_failure(correlation, failure, message, output)?;
         self.liveness.sent();

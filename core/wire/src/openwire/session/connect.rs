@@ -4,10 +4,11 @@ use postrider_model::command::{Command, LastDelivered, OpenConnection, Request};
 use postrider_model::event::Failure;
 use postrider_model::{Now, Sequence};
 
+use super::CommandSink;
 use super::conversation::{Context, Conversation, Opening, Phase, request};
 use super::error::{MIN_FRAME_BYTES, Refusal, SessionError, Trouble};
+use super::removal::Removal;
 use super::tables::Tables;
-use super::{CommandSink, Handles};
 use crate::openwire::hot::outgoing::Outgoing;
 use crate::openwire::schema::{connection_id, connection_info, remove_info};
 use crate::openwire::{Decoder, NegotiationError, Offer, Structure};
@@ -87,15 +88,15 @@ impl Conversation {
         let last_delivered = self.last_delivered(info);
         let request = request(info);
         self.leaving = request.wanted.then_some(request.command);
-        self.forget_connection(context.handles);
+        self.forget_connection();
         context.command(Command::CloseConnection { connection: self.connection, request, last_delivered, clean: true });
     }
 
     /// The socket is gone. The broker hears it also of a connection that has taken its leave, which may wait behind its sends, and of
     /// one that counts as refused: a client that gives a command's number twice may have made it look so.
-    pub fn closed(&mut self, handles: &mut Handles, sink: &mut dyn CommandSink) {
+    pub fn closed(&mut self, sink: &mut dyn CommandSink) {
         if self.tables.is_some() || self.leaving.is_some() || self.phase == Phase::Refused {
-            self.forget_connection(handles);
+            self.forget_connection();
             sink.batch().commands.push(Command::CloseConnection {
                 connection: self.connection,
                 request: Request::default(),
@@ -103,24 +104,21 @@ impl Conversation {
                 clean: self.said_goodbye,
             });
         }
-        handles.memory.forget(&mut self.kept);
     }
 
     /// The broker does not want the connection: its client has a moment to read why.
-    pub fn refused(&mut self, now: Now, handles: &mut Handles) {
-        self.forget_connection(handles);
+    pub fn refused(&mut self, now: Now) {
+        self.forget_connection();
         self.phase = Phase::Refused;
         self.liveness.ends_after_millis(REFUSED_MILLIS, SessionError::Refused, now);
     }
 
-    fn forget_connection(&mut self, handles: &mut Handles) {
+    /// Its members follow, a few at a time; what of a session's has not gone goes with them.
+    fn forget_connection(&mut self) {
         self.opening = None;
-        handles.memory.forget_members(&mut self.kept);
         if let Some(tables) = self.tables.take() {
             self.generation = tables.next_generation();
-            for consumer in tables.consumers.values() {
-                handles.remove(*consumer);
-            }
+            self.removal = Some(Removal::Connection(Box::new(tables)));
         }
     }
 

@@ -9,6 +9,7 @@ use super::error::{Refusal, SessionError, Trouble};
 use super::liveness::Liveness;
 use super::memory::Kept;
 use super::oversize::roomy_bytes;
+use super::removal::Removal;
 use super::tables::Tables;
 use super::{CommandSink, Handles, Next, Profile};
 use crate::openwire::hot::outgoing::Outgoing;
@@ -65,6 +66,8 @@ pub(super) struct Conversation {
     pub opening: Option<Opening>,
     /// The accepted connection, from its ConnectionInfo on.
     pub tables: Option<Tables>,
+    /// Members that go; nothing is heard until they have gone.
+    pub removal: Option<Removal>,
     /// What it makes the broker keep.
     pub kept: Kept,
     /// First tag for the tables of the next ConnectionInfo.
@@ -102,6 +105,7 @@ impl Conversation {
             phase: Phase::Greeting,
             opening: None,
             tables: None,
+            removal: None,
             kept: Kept::default(),
             generation: 1,
             tcp_no_delay: None,
@@ -180,7 +184,7 @@ impl Conversation {
         }
         let result = self.command(&structure, context);
         self.settle(request(&structure), result, context.output)?;
-        Ok(Next::Continue)
+        Ok(if self.removal.is_some() { Next::Remove } else { Next::Continue })
     }
 
     /// Tells the client of a refusal.

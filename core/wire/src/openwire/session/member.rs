@@ -11,6 +11,7 @@ use super::error::{Refusal, Trouble};
 use super::handles::Consumer;
 use super::memory::{CONSUMER_BYTES, NAME_BYTES, PRODUCER_BYTES, SESSION_BYTES};
 use super::missing::{Missing, wants_missing_advisories};
+use super::removal::{EndedSession, Removal};
 use super::tables::{MEMBERS, Place, Tables};
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::rare;
@@ -120,8 +121,11 @@ impl Conversation {
         }
         let last_delivered = self.last_delivered(info);
         if object.is(&session_id::DEFINITION) && own(object.string(session_id::CONNECTION_ID)) {
-            self.remove_session(object.long(session_id::VALUE), last_delivered, context);
-        } else if object.is(&consumer_id::DEFINITION) && own(object.string(consumer_id::CONNECTION_ID)) {
+            let session = object.long(session_id::VALUE);
+            self.remove_session(EndedSession { session, last_delivered, request: request(info) }, context);
+            return Ok(());
+        }
+        if object.is(&consumer_id::DEFINITION) && own(object.string(consumer_id::CONNECTION_ID)) {
             let place = (object.long(consumer_id::SESSION_ID), object.long(consumer_id::VALUE));
             self.remove_consumer(place, last_delivered, context);
         } else if object.is(&producer_id::DEFINITION) && own(object.string(producer_id::CONNECTION_ID)) {
@@ -131,23 +135,14 @@ impl Conversation {
         Ok(())
     }
 
-    fn remove_session(&mut self, session: i64, last_delivered: LastDelivered, context: &mut Context<'_>) {
-        let Some(tables) = &mut self.tables else { return };
-        if tables.sessions.remove(&session) {
+    fn remove_session(&mut self, ended: EndedSession, context: &mut Context<'_>) {
+        if self.tables.as_mut().is_some_and(|tables| tables.sessions.remove(&ended.session)) {
             context.handles.memory.give_back(&mut self.kept, SESSION_BYTES);
         }
-        let places = (session, i64::MIN)..=(session, i64::MAX);
-        let consumers: Vec<Place> = tables.consumers.range(places.clone()).map(|(place, _)| *place).collect();
-        let producers: Vec<Place> = tables.producers.range(places).map(|(place, _)| *place).collect();
-        for place in consumers {
-            self.remove_consumer(place, last_delivered, context);
-        }
-        for place in producers {
-            self.remove_producer(place, context);
-        }
+        self.removal = Some(Removal::Session(ended));
     }
 
-    fn remove_consumer(&mut self, place: Place, last_delivered: LastDelivered, context: &mut Context<'_>) {
+    pub fn remove_consumer(&mut self, place: Place, last_delivered: LastDelivered, context: &mut Context<'_>) {
         let Some(consumer) = self.tables.as_mut().and_then(|tables| tables.remove_consumer(place)) else { return };
         let bytes = context.handles.remove(consumer).map_or(0, |consumer| consumer.bytes);
         context.handles.memory.give_back(&mut self.kept, bytes);
@@ -159,7 +154,7 @@ impl Conversation {
         });
     }
 
-    fn remove_producer(&mut self, place: Place, context: &mut Context<'_>) {
+    pub fn remove_producer(&mut self, place: Place, context: &mut Context<'_>) {
         let Some(producer) = self.tables.as_mut().and_then(|tables| tables.remove_producer(place)) else { return };
         context.handles.memory.give_back(&mut self.kept, PRODUCER_BYTES);
         context.command(Command::CloseProducer {

@@ -17,6 +17,7 @@ mod missing;
 mod oversize;
 mod profile;
 mod publish;
+mod removal;
 mod tables;
 
 use std::rc::Rc;
@@ -49,9 +50,15 @@ pub trait CommandSink {
 pub enum Next {
     /// It does.
     Continue,
+    /// It does, when the members have gone that its client removes: [`Session::received_some`] is to be called again, when others have
+    /// been heard, with what is left of the bytes.
+    Remove,
     /// The client has said goodbye: close the socket when all is sent.
     Close,
 }
+
+/// Members of a session or a connection that go in one call.
+const MEMBERS_A_CALL: u64 = 8;
 
 /// One connection.
 pub struct Session {
@@ -86,10 +93,15 @@ impl Session {
         sink: &mut dyn CommandSink,
         output: &mut Vec<u8>,
     ) -> Result<Next, SessionError> {
-        self.received_some(&mut bytes, u64::MAX, now, handles, sink, output)
+        loop {
+            match self.received_some(&mut bytes, u64::MAX, now, handles, sink, output)? {
+                Next::Remove => {}
+                next => return Ok(next),
+            }
+        }
     }
 
-    /// The same for so many frames at most: `bytes` is what is left then.
+    /// The same for so many frames at most, and a few members that go: `bytes` is what is left then.
     pub fn received_some(
         &mut self,
         bytes: &mut &[u8],
@@ -101,7 +113,20 @@ impl Session {
     ) -> Result<Next, SessionError> {
         let context = &mut Context { now, handles, sink, output, parkable: 0 };
         self.conversation.receives();
-        let next = self.read(bytes, self.frames.saturating_add(frames), context);
+        let end = self.frames.saturating_add(frames);
+        let mut members = MEMBERS_A_CALL;
+        let next = loop {
+            if self.removes() {
+                members -= self.conversation.remove_some(members, context);
+                if members == 0 {
+                    break Ok(Next::Remove);
+                }
+            }
+            match self.read(bytes, end, context) {
+                Ok(Next::Remove) => {}
+                next => break next,
+            }
+        };
         self.conversation.handed_up += context.parkable;
         self.splitter.let_go();
         next
@@ -127,8 +152,9 @@ impl Session {
                     continue;
                 }
             };
-            if self.conversation.frame(frame, context)? == Next::Close {
-                return Ok(Next::Close);
+            let next = self.conversation.frame(frame, context)?;
+            if next != Next::Continue {
+                return Ok(next);
             }
         }
     }
@@ -144,6 +170,12 @@ impl Session {
         }
         self.oversize = Some(oversize);
         Ok(false)
+    }
+
+    /// Whether members are on their way out, behind which all else waits.
+    #[must_use]
+    pub fn removes(&self) -> bool {
+        self.conversation.removal.is_some()
     }
 
     /// Bytes of commands since the connection's beginning that the broker may park, as [`Command::parked_bytes`] counts them.
@@ -177,9 +209,14 @@ impl Session {
         self.frames
     }
 
-    /// The socket is gone: the broker is told, unless it knows already.
-    pub fn closed(&mut self, handles: &mut Handles, sink: &mut dyn CommandSink) {
-        self.conversation.closed(handles, sink);
+    /// The socket is gone: the broker is told, unless it knows already. [`let_go`](Session::let_go) follows.
+    pub fn closed(&mut self, sink: &mut dyn CommandSink) {
+        self.conversation.closed(sink);
+    }
+
+    /// Forgets so many members of a closed connection at most. How many there were: with fewer it is done with.
+    pub fn let_go(&mut self, most: u64, handles: &mut Handles) -> u64 {
+        self.conversation.let_go(most, handles)
     }
 
     /// A request is done.

@@ -1,0 +1,87 @@
+//! Connections that are gone: what they had sent before is heard, and what they had is forgotten, a little at a time (R25).
+
+use std::collections::VecDeque;
+
+use postrider_model::Now;
+use postrider_wire::openwire::session::Next;
+
+use super::Desk;
+use super::line::{TURN_FRAMES, TURNS};
+use super::link::Link;
+
+/// Members that are forgotten until the shard looks at all else, and as how many a connection itself counts: it has caches.
+const FORGOTTEN: u64 = 256;
+const CONNECTION: u64 = 16;
+
+/// Links of connections that are gone, in their order.
+#[derive(Default)]
+pub struct Departed {
+    /// Those that are not heard to the end; the broker does not know that they are gone.
+    unheard: VecDeque<Box<Link>>,
+    /// Those whose members are not forgotten.
+    heard: VecDeque<Box<Link>>,
+}
+
+impl Departed {
+    /// A connection is gone.
+    pub fn push(&mut self, link: Box<Link>) {
+        self.unheard.push_back(link);
+    }
+
+    /// Whether the broker knows of all.
+    pub fn are_heard(&self) -> bool {
+        self.unheard.is_empty()
+    }
+}
+
+impl<Socket> Desk<Socket> {
+    /// Goes on with the first of them.
+    pub(super) fn serve_departed(&mut self, now: Now) {
+        self.hear_departed(now);
+        let mut steps = FORGOTTEN;
+        while steps > 0 {
+            let Some(link) = self.departed.heard.front_mut() else { return };
+            let forgotten = link.session.let_go(steps, &mut self.handles);
+            if forgotten < steps {
+                self.departed.heard.pop_front();
+            }
+            steps = steps.saturating_sub(forgotten + CONNECTION);
+        }
+    }
+
+    /// Whether one of them could go on.
+    pub(super) fn can_serve_departed(&self) -> bool {
+        !self.departed.heard.is_empty() || (!self.departed.are_heard() && !self.outgoing.is_blocked())
+    }
+
+    /// Hears what they had sent, in turns as those in the line, and tells the broker of those who are heard to the end.
+    fn hear_departed(&mut self, now: Now) {
+        for _ in 0..TURNS {
+            if !self.outgoing.hand_over_full() {
+                return;
+            }
+            let Some(mut link) = self.departed.unheard.pop_front() else { return };
+            if self.hear_some_of(&mut link, now) {
+                self.departed.unheard.push_front(link);
+            } else {
+                link.session.closed(&mut self.outgoing);
+                self.departed.heard.push_back(link);
+            }
+        }
+    }
+
+    /// Hears some of it. True: there is more.
+    fn hear_some_of(&mut self, link: &mut Link, now: Now) -> bool {
+        let Link { backlog, session, output, closing, .. } = link;
+        if *closing || !backlog.waits() {
+            return false;
+        }
+        let mut rest = backlog.rest();
+        let whole = rest.len();
+        let outcome = session.received_some(&mut rest, TURN_FRAMES, now, &mut self.handles, &mut self.outgoing, output);
+        output.clear();
+        backlog.was_heard(whole - rest.len(), session.removes());
+        // What it gets wrong is nobody's business any more.
+        matches!(outcome, Ok(Next::Continue | Next::Remove)) && backlog.waits()
+    }
+}

@@ -1,0 +1,219 @@
+//! Who has thousands of consumers and producers and lets them go keeps nobody waiting (R25).
+
+use crate::node::{Node, encoded, numbered, settings};
+use postrider_model::Command;
+use postrider_wire::openwire::Structure;
+use postrider_wire::openwire::schema::*;
+
+/// Consumers of a session, and as many producers.
+const EACH: i64 = 3_000;
+
+/// Commands that one look at the network may bring, and consumers that may be forgotten meanwhile: a few hundred.
+const A_TURN: usize = 800;
+
+/// Who removes, and who has nothing to do with it.
+const CROWDED: u32 = 0;
+const QUIET: u32 = 1;
+
+/// What a command is, of whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Heard {
+    Opened(u32),
+    Closed(u32),
+    Answer(u32, i32),
+    End(u32),
+    Begin(u32),
+}
+
+fn heard(commands: &[Command]) -> Vec<Heard> {
+    let heard = |command: &Command| match command {
+        Command::OpenConsumer(open) => Heard::Opened(open.connection.slot),
+        Command::OpenProducer(open) => Heard::Opened(open.connection.slot),
+        Command::CloseConsumer { connection, .. } | Command::CloseProducer { connection, .. } => {
+            Heard::Closed(connection.slot)
+        }
+        Command::Synchronize { connection, request } => Heard::Answer(connection.slot, request.command),
+        Command::CloseConnection { connection, .. } => Heard::End(connection.slot),
+        Command::OpenConnection(open) => Heard::Begin(open.connection.slot),
+        other => panic!("{other:?}"),
+    };
+    commands.iter().map(heard).collect()
+}
+
+fn session(connection: u32) -> Structure {
+    Structure::new(&session_id::DEFINITION)
+        .with(session_id::CONNECTION_ID, format!("ID:{connection}").as_str())
+        .with(session_id::VALUE, 1_i64)
+}
+
+fn consumer(connection: u32, value: i64) -> Structure {
+    Structure::new(&consumer_id::DEFINITION)
+        .with(consumer_id::CONNECTION_ID, format!("ID:{connection}").as_str())
+        .with(consumer_id::SESSION_ID, 1_i64)
+        .with(consumer_id::VALUE, value)
+}
+
+fn opened_consumer(connection: u32, value: i64) -> Vec<u8> {
+    let queue = Structure::new(&active_mq_queue::DEFINITION).with(active_mq_queue::PHYSICAL_NAME, "q");
+    let info = Structure::new(&consumer_info::DEFINITION)
+        .with(consumer_info::CONSUMER_ID, consumer(connection, value))
+        .with(consumer_info::DESTINATION, queue);
+    encoded(settings(), &info)
+}
+
+fn opened_producer(connection: u32, value: i64) -> Vec<u8> {
+    let id = Structure::new(&producer_id::DEFINITION)
+        .with(producer_id::CONNECTION_ID, format!("ID:{connection}").as_str())
+        .with(producer_id::SESSION_ID, 1_i64)
+        .with(producer_id::VALUE, value);
+    encoded(settings(), &Structure::new(&producer_info::DEFINITION).with(producer_info::PRODUCER_ID, id))
+}
+
+fn opened_session(connection: u32) -> Vec<u8> {
+    encoded(settings(), &Structure::new(&session_info::DEFINITION).with(session_info::SESSION_ID, session(connection)))
+}
+
+/// A request with this number.
+fn removed(id: Structure, number: i32) -> Vec<u8> {
+    let info = Structure::new(&remove_info::DEFINITION)
+        .with(remove_info::OBJECT_ID, id)
+        .with(base_command::COMMAND_ID, number)
+        .with(base_command::RESPONSE_REQUIRED, true);
+    encoded(settings(), &info)
+}
+
+/// Connections of which the first so many have a session full of members.
+fn node(crowded: u32) -> Node {
+    let mut node = Node::new(crowded + 1);
+    for connection in 0..crowded {
+        node.comes(connection, opened_session(connection));
+        for value in 0..EACH {
+            node.comes(connection, [opened_consumer(connection, value), opened_producer(connection, value)].concat());
+        }
+        let mut opened = 0;
+        while opened < 2 * EACH as usize {
+            node.look(false);
+            opened += node.take_all().len();
+        }
+    }
+    assert_eq!(node.shard.statistics().consumers, u64::from(crowded) * EACH as u64);
+    node
+}
+
+/// Looks at the network until there is nothing to do, while a quiet connection asks again and again: it is heard at once, and nobody is
+/// heard, or forgotten, much at a time. What came besides.
+fn all_heard(node: &mut Node, quiet: u32) -> Vec<Heard> {
+    let (mut all, mut rested) = (Vec::new(), false);
+    for request in 1..1_000 {
+        node.comes(quiet, numbered(request..=request));
+        let before = node.shard.statistics().consumers;
+        node.look(false);
+        let commands = heard(&node.take_all());
+        let forgotten = before.saturating_sub(node.shard.statistics().consumers);
+        assert!(commands.len() <= A_TURN, "{} commands in turn {request}", commands.len());
+        assert!(forgotten <= A_TURN as u64, "{forgotten} consumers are forgotten in turn {request}");
+        assert!(commands.contains(&Heard::Answer(quiet, request)), "the quiet one is heard in turn {request}");
+        let others = commands.into_iter().filter(|command| *command != Heard::Answer(quiet, request));
+        all.extend(others);
+        let rests = !node.shard.has_work() && node.paused().is_empty();
+        // What the network brings is sent for, or closed, in the next turn.
+        if std::mem::replace(&mut rested, rests) && rests {
+            return all;
+        }
+    }
+    panic!("it does not come to an end")
+}
+
+fn closed(connection: u32) -> Vec<Heard> {
+    vec![Heard::Closed(connection); 2 * EACH as usize]
+}
+
+#[test]
+fn a_session_full_of_members_goes_in_slices_and_is_answered_once_behind_them() {
+    let mut node = node(1);
+    node.comes(CROWDED, [removed(session(CROWDED), 7), numbered(8..=8)].concat());
+    node.comes(CROWDED, numbered(9..=9));
+    let all = all_heard(&mut node, QUIET);
+    let answers = [7, 8, 9].map(|number| Heard::Answer(CROWDED, number));
+    assert_eq!(all, [closed(CROWDED), answers.to_vec()].concat());
+    assert_eq!(node.shard.statistics().consumers, 0);
+}
+
+#[test]
+fn nothing_follows_a_removal_and_it_goes_on_all_the_same() {
+    let mut node = node(1);
+    node.comes(CROWDED, removed(session(CROWDED), 7));
+    assert_eq!(all_heard(&mut node, QUIET), [closed(CROWDED), vec![Heard::Answer(CROWDED, 7)]].concat());
+}
+
+#[test]
+fn ids_that_are_used_again_at_once_are_new_ones() {
+    let mut node = node(1);
+    let again = [opened_session(CROWDED), opened_consumer(CROWDED, EACH - 1), opened_producer(CROWDED, EACH - 1)];
+    node.comes(CROWDED, [removed(session(CROWDED), 7), again.concat(), numbered(8..=8)].concat());
+    let all = all_heard(&mut node, QUIET);
+    let answer = |number| vec![Heard::Answer(CROWDED, number)];
+    assert_eq!(all, [closed(CROWDED), answer(7), vec![Heard::Opened(CROWDED); 2], answer(8)].concat());
+    node.comes(CROWDED, removed(consumer(CROWDED, EACH - 1), 9));
+    assert_eq!(all_heard(&mut node, QUIET), [vec![Heard::Closed(CROWDED)], answer(9)].concat());
+}
+
+#[test]
+fn who_breaks_off_in_the_middle_is_heard_to_the_end() {
+    for turns in 0..3 {
+        let mut node = node(1);
+        node.comes(CROWDED, [removed(session(CROWDED), 7), numbered(8..=8)].concat());
+        let mut all: Vec<Heard> = Vec::new();
+        for _ in 0..turns {
+            node.look(false);
+            all.extend(heard(&node.take_all()));
+        }
+        node.world.borrow_mut().broken.push(CROWDED);
+        all.extend(all_heard(&mut node, QUIET));
+        let rest = [Heard::Answer(CROWDED, 7), Heard::Answer(CROWDED, 8), Heard::End(CROWDED)];
+        assert_eq!(all, [closed(CROWDED), rest.to_vec()].concat(), "after {turns} turns");
+        assert_eq!((node.shard.statistics().open, node.shard.statistics().consumers), (1, 0));
+    }
+}
+
+#[test]
+fn five_connections_full_of_members_end_at_once() {
+    const CROWDS: u32 = 5;
+    let ends: [fn(&mut Node, u32); 3] = [
+        |node, connection| node.world.borrow_mut().broken.push(connection),
+        |node, connection| node.world.borrow_mut().ended.push(connection),
+        |node, connection| {
+            let id = Structure::new(&connection_id::DEFINITION)
+                .with(connection_id::VALUE, format!("ID:{connection}").as_str());
+            node.comes(connection, removed(id, 7));
+        },
+    ];
+    for (number, end) in ends.into_iter().enumerate() {
+        let mut node = node(CROWDS);
+        (0..CROWDS).for_each(|connection| end(&mut node, connection));
+        let mut all = all_heard(&mut node, CROWDS);
+        if number == 1 {
+            assert_eq!(node.world.borrow().closed.len(), CROWDS as usize);
+            let closed = std::mem::take(&mut node.world.borrow_mut().closed);
+            node.world.borrow_mut().broken.extend(closed);
+            all.extend(all_heard(&mut node, CROWDS));
+        }
+        assert_eq!(all.len(), CROWDS as usize, "way {number}: {all:?}");
+        assert!((0..CROWDS).all(|connection| all.contains(&Heard::End(connection))), "way {number}: {all:?}");
+        assert_eq!(node.shard.statistics().consumers, 0, "all are forgotten");
+    }
+}
+
+#[test]
+fn who_comes_into_the_place_of_one_that_is_not_heard_to_the_end_waits_for_that() {
+    let mut node = node(1);
+    node.comes(CROWDED, removed(session(CROWDED), 7));
+    node.world.borrow_mut().broken.push(CROWDED);
+    node.look(false);
+    let mut all = heard(&node.take_all());
+    assert!(!all.contains(&Heard::End(CROWDED)), "it is not over");
+    node.arrives();
+    all.extend(all_heard(&mut node, QUIET));
+    assert_eq!(all.last(), Some(&Heard::End(CROWDED)));
+    assert_eq!(node.shard.statistics().open, 2, "the next is let in");
+}
