@@ -160,7 +160,9 @@ impl<Socket> Desk<Socket> {
         if let Some(left_out) = self.complaints.allowed(now) {
             tracing::info!(peer = &*link.peer, reason, left_out, "connection closed by the broker");
         }
+        link.leaves = false;
         self.close(connection, now);
+        self.links.mark_dirty(connection);
     }
 
     /// Lets a session write; what it cannot write ends its connection.

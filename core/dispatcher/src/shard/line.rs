@@ -169,7 +169,7 @@ impl<Socket> Desk<Socket> {
             }
             self.links.hold(connection, net, |holds| holds.turn = false);
             if backlog.ended {
-                self.close(connection, now);
+                self.take_leave(connection, now);
             }
             self.links.line.keep_buffer(std::mem::take(&mut backlog));
         }

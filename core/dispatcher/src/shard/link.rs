@@ -24,6 +24,8 @@ pub struct Link {
     pub dirty: bool,
     /// No more is read or said; it goes when the last send is over.
     pub closing: bool,
+    /// It goes, too, only when the broker has answered what it has asked.
+    pub leaves: bool,
     /// The frame that it is in the middle of.
     pub half: HalfFrame,
     /// The broker parks what it sends: bytes that were settled when it said so last.
@@ -108,6 +110,7 @@ impl Link {
             holds: Holds::default(),
             dirty: false,
             closing: false,
+            leaves: false,
             half: HalfFrame::default(),
             settled: None,
             parked: 0,

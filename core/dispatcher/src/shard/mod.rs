@@ -255,7 +255,7 @@ impl<N: Net> Shard<N> {
             link.dirty = false;
             link.flush(&mut self.net);
             let is_to_rest = link.is_to_rest(now.nanos);
-            if link.closing && link.is_drained() {
+            if link.closing && link.is_drained() && !(link.leaves && link.session.is_owed_answers()) {
                 self.net.close(connection, Closing::Drained);
             }
             self.desk.links.hold_if_choked(connection, &mut self.net);
@@ -274,6 +274,17 @@ impl<Socket> Desk<Socket> {
         self.links.insert(link::Link::new(connection, peer, session, output));
         self.watch(connection);
         self.statistics.accepted += 1;
+    }
+
+    /// A client sends no more, or has said goodbye. What it is still owed goes out first: the answers of the broker, too, if what it has
+    /// asked does not lie parked.
+    fn take_leave(&mut self, connection: Connection, now: Now) {
+        let Some(link) = self.links.get(connection).filter(|link| !link.closing) else { return };
+        link.leaves = link.settled.is_none();
+        if link.leaves {
+            link.session.leaves(&mut self.outgoing);
+        }
+        self.close(connection, now);
     }
 
     /// Ends a connection; what was written before goes out first, if the peer takes it in time.
@@ -304,7 +315,8 @@ impl<Socket> Desk<Socket> {
             }
             link.timer = u64::MAX;
             if link.closing {
-                net.close(connection, Closing::AtOnce);
+                let is_owed_more = !link.is_drained();
+                net.close(connection, if is_owed_more { Closing::AtOnce } else { Closing::Drained });
                 continue;
             }
             link.look_after(now.nanos);

@@ -114,7 +114,7 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         let now = self.now();
         match self.desk.links.get(connection) {
             Some(link) if link.backlog.waits() => link.backlog.ended = true,
-            _ => self.desk.close(connection, now),
+            _ => self.desk.take_leave(connection, now),
         }
     }
 
@@ -157,7 +157,7 @@ impl<Socket> Desk<Socket> {
         let removes = outcome == Ok(Next::Remove);
         match outcome {
             Ok(Next::Continue | Next::Remove) => self.watch(connection),
-            Ok(Next::Close) => self.close(connection, now),
+            Ok(Next::Close) => self.take_leave(connection, now),
             Err(error) => self.refuse(connection, &error, now),
         }
         Heard { to_look_at, removes }

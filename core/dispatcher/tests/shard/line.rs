@@ -1,6 +1,6 @@
 //! More comes than the broker takes: each connection is heard in its turn.
 
-use crate::node::{Node, numbered, requests};
+use crate::node::{LEAVE, Node, numbered, requests};
 use postrider_model::limits;
 
 const NOISY: u32 = 40;
@@ -66,15 +66,22 @@ fn whoever_ends_is_heard_to_the_end() {
     node.turn();
     assert_eq!(node.world.borrow().paused.len(), 3, "their turn is yet to come");
     node.world.borrow_mut().ended.push(1);
-    let mut last = 0;
+    let (mut last, mut leaves) = (0, false);
     loop {
         let batch = node.turn();
         if batch.is_empty() {
             break;
         }
-        last = batch.iter().rfind(|(slot, _)| *slot == 1).map_or(last, |(_, number)| *number);
+        for (_, number) in batch.into_iter().filter(|(slot, _)| *slot == 1) {
+            assert!(!leaves, "{number} after its leave");
+            leaves = number == -1;
+            last = if leaves { last } else { number };
+        }
     }
-    assert_eq!((last, node.world.borrow().closed.clone()), (MANY, vec![1]));
+    assert_eq!((last, leaves, node.world.borrow().closed.clone()), (MANY, true, vec![]));
+    node.answer(1, LEAVE);
+    node.turn();
+    assert_eq!(node.world.borrow().closed, [1]);
 }
 
 #[test]

@@ -14,11 +14,14 @@ use postrider_dispatcher::ring::{Consumer, Producer};
 use postrider_dispatcher::shard::{Arrival, Dealer, Inbox, Shard};
 use postrider_dispatcher::wake::Alarm;
 use postrider_model::{Clock, Command, CommandBatch, Event, Handle, Now};
-use postrider_wire::openwire::schema::{base_command, connection_id, connection_info, flush_command};
+use postrider_wire::openwire::schema::{base_command, connection_id, connection_info, flush_command, shutdown_info};
 use postrider_wire::openwire::session::Profile;
 use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
 
 const MAX_FRAME_BYTES: i64 = 100 << 20;
+
+/// The number of the request by which a shard asks for the end of a connection whose client sends no more.
+pub const LEAVE: i32 = i32::MIN;
 
 /// What comes and goes.
 #[derive(Default)]
@@ -31,6 +34,7 @@ pub struct World {
     pub broken: Vec<u32>,
     pub free: Vec<u32>,
     pub closed: Vec<u32>,
+    pub reset: Vec<u32>,
     pub sent: Vec<(u32, Vec<u8>)>,
     /// What happens elsewhere while the next bytes are sent.
     pub at_send: Option<Box<dyn FnOnce()>>,
@@ -72,8 +76,12 @@ impl Net for Script {
         self.0.borrow_mut().paused.retain(|paused| *paused != connection.slot);
     }
 
-    fn close(&mut self, connection: Connection, _: Closing) {
-        self.0.borrow_mut().closed.push(connection.slot);
+    fn close(&mut self, connection: Connection, closing: Closing) {
+        let mut world = self.0.borrow_mut();
+        world.closed.push(connection.slot);
+        if closing == Closing::AtOnce {
+            world.reset.push(connection.slot);
+        }
     }
 
     fn poll<H: Handler<()>>(&mut self, _: Wait, handler: &mut H) -> io::Result<usize> {
@@ -215,6 +223,13 @@ impl Node {
         assert!(self.events.push(batch).is_ok());
     }
 
+    /// The broker parks what a connection has sent.
+    pub fn park(&mut self, slot: u32) {
+        let mut batch = self.events.blank();
+        batch.events.push(Event::Parked { connection: Handle { slot, generation: 0 }, settled: 0 });
+        assert!(self.events.push(batch).is_ok());
+    }
+
     /// How many bytes each send had since this was asked last.
     pub fn sent(&self) -> Vec<usize> {
         std::mem::take(&mut self.world.borrow_mut().sent).iter().map(|(_, bytes)| bytes.len()).collect()
@@ -244,6 +259,11 @@ pub fn introduction(slot: u32) -> Vec<u8> {
         .with(connection_info::CLIENT_ID, format!("c{slot}").as_str());
     let greeting = encoded(Settings::initial(1 << 20), &Offer::of_broker(MAX_FRAME_BYTES).write());
     [greeting, encoded(settings(), &info)].concat()
+}
+
+/// The client says goodbye.
+pub fn goodbye() -> Vec<u8> {
+    encoded(settings(), &Structure::new(&shutdown_info::DEFINITION))
 }
 
 /// Requests with the numbers 1 to `count`.

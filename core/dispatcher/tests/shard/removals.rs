@@ -1,6 +1,6 @@
 //! Who has thousands of consumers and producers and lets them go keeps nobody waiting (R25).
 
-use crate::node::{Node, encoded, numbered, settings};
+use crate::node::{LEAVE, Node, encoded, numbered, settings};
 use postrider_model::Command;
 use postrider_wire::openwire::Structure;
 use postrider_wire::openwire::schema::*;
@@ -193,6 +193,8 @@ fn five_connections_full_of_members_end_at_once() {
         (0..CROWDS).for_each(|connection| end(&mut node, connection));
         let mut all = all_heard(&mut node, CROWDS);
         if number == 1 {
+            (0..CROWDS).for_each(|connection| node.answer(connection, LEAVE));
+            all.extend(all_heard(&mut node, CROWDS));
             assert_eq!(node.world.borrow().closed.len(), CROWDS as usize);
             let closed = std::mem::take(&mut node.world.borrow_mut().closed);
             node.world.borrow_mut().broken.extend(closed);

@@ -151,6 +151,11 @@ impl Client {
         session.received_some(bytes, u64::MAX, *now, handles, sink, output)
     }
 
+    /// The client sends no more.
+    pub fn leave(&mut self) {
+        self.session.leaves(&mut self.sink);
+    }
+
     pub fn close(&mut self) {
         self.break_off();
         self.session.let_go(u64::MAX, &mut self.handles);

@@ -398,3 +398,33 @@ fn damaged_frames_end_a_connection_at_worst() {
         }
     }
 }
+
+#[test]
+fn a_client_that_sends_no_more_is_owed_answers_until_the_broker_has_answered_its_leave() {
+    let mut client = Client::with(|_| {});
+    client.greet();
+    client.leave();
+    assert!(!client.session.is_owed_answers() && client.commands().is_empty(), "the broker does not know it");
+    client.send(&connection_info("ID:c", Some("client")));
+    client.leave();
+    let commands = client.commands();
+    let [Command::OpenConnection(_), Command::CloseConnection { request, clean: false, .. }] = commands[..] else {
+        panic!("{commands:?}")
+    };
+    assert!(client.session.is_owed_answers() && request.wanted);
+    client.session.opened(1, &mut client.output).unwrap();
+    assert!(client.read().iter().any(|structure| structure.is(&response::DEFINITION)));
+    client.session.reply(request.command, &mut client.output);
+    assert!(!client.session.is_owed_answers() && client.output.is_empty());
+}
+
+#[test]
+fn a_client_that_sends_no_more_and_is_refused_is_owed_nothing_but_that() {
+    let mut client = Client::with(|_| {});
+    client.greet();
+    client.send(&connection_info("ID:c", Some("client")));
+    client.leave();
+    client.fail(Some(1), Failure::InvalidClientId, "taken", None);
+    assert!(!client.session.is_owed_answers());
+    assert!(client.read()[0].is(&exception_response::DEFINITION));
+}

@@ -30,6 +30,9 @@ impl Conversation {
     pub fn reply(&mut self, correlation: i32, output: &mut Vec<u8>) {
         if self.leaving == Some(correlation) {
             self.leaving = None;
+            if self.leaves_unasked {
+                return;
+            }
         }
         write_response(correlation, &mut self.outgoing, output);
         self.liveness.sent();

@@ -16,6 +16,9 @@ use crate::openwire::{Decoder, NegotiationError, Offer, Structure};
 /// Milliseconds for a refused client to read why, as in ActiveMQ.
 const REFUSED_MILLIS: u64 = 2_000;
 
+/// What the broker is asked by a connection whose client has not asked for its end. No client is known that counts from here.
+pub(super) const LEAVE: i32 = i32::MIN;
+
 /// Longest connection id: it is in every id of the connection's members, and so in every message.
 const CONNECTION_ID_BYTES: usize = 4096;
 
@@ -92,6 +95,22 @@ impl Conversation {
         context.command(Command::CloseConnection { connection: self.connection, request, last_delivered, clean: true });
     }
 
+    /// The client sends no more. Whether it was accepted may not be known yet.
+    pub fn leaves(&mut self, sink: &mut dyn CommandSink) {
+        if self.tables.is_none() {
+            return;
+        }
+        let opening = self.opening.filter(|opening| !opening.is_accepted);
+        self.forget_connection();
+        (self.opening, self.leaving, self.leaves_unasked) = (opening, Some(LEAVE), true);
+        sink.batch().commands.push(Command::CloseConnection {
+            connection: self.connection,
+            request: Request { command: LEAVE, wanted: true },
+            last_delivered: LastDelivered::Unknown,
+            clean: self.said_goodbye,
+        });
+    }
+
     /// The socket is gone. The broker hears it also of a connection that has taken its leave, which may wait behind its sends, and of
     /// one that counts as refused: a client that gives a command's number twice may have made it look so.
     pub fn closed(&mut self, sink: &mut dyn CommandSink) {
@@ -109,6 +128,7 @@ impl Conversation {
     /// The broker does not want the connection: its client has a moment to read why.
     pub fn refused(&mut self, now: Now) {
         self.forget_connection();
+        self.leaving = None;
         self.phase = Phase::Refused;
         self.liveness.ends_after_millis(REFUSED_MILLIS, SessionError::Refused, now);
     }

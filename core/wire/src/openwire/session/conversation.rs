@@ -78,6 +78,8 @@ pub(super) struct Conversation {
     pub roomy_bytes: usize,
     /// The connection has taken its leave with this command, which the broker has not come to yet.
     pub leaving: Option<i32>,
+    /// The client has not asked for that, and is told nothing of it.
+    pub leaves_unasked: bool,
     /// Bytes of commands since the ConnectionInfo that the broker may park.
     pub handed_up: u64,
 }
@@ -111,6 +113,7 @@ impl Conversation {
             tcp_no_delay: None,
             said_goodbye: false,
             leaving: None,
+            leaves_unasked: false,
             handed_up: 0,
         }
     }

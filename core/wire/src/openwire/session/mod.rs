@@ -209,6 +209,18 @@ impl Session {
         self.frames
     }
 
+    /// The client sends no more. The broker is told, unless it knows already, and what it has been asked before is answered first: see
+    /// [`is_owed_answers`](Session::is_owed_answers).
+    pub fn leaves(&mut self, sink: &mut dyn CommandSink) {
+        self.conversation.leaves(sink);
+    }
+
+    /// Whether the broker has not come yet to the end of what a client has asked that has taken its leave.
+    #[must_use]
+    pub fn is_owed_answers(&self) -> bool {
+        self.conversation.leaving.is_some()
+    }
+
     /// The socket is gone: the broker is told, unless it knows already. [`let_go`](Session::let_go) follows.
     pub fn closed(&mut self, sink: &mut dyn CommandSink) {
         self.conversation.closed(sink);
