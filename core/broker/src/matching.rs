@@ -6,14 +6,15 @@
 )]
 
 use crate::broker::Broker;
-use crate::consumer::{Consumer, refused};
-use crate::destination::{Content, Reference, Refusal};
+use crate::consumer::{Consumer, ConsumerKind, refused};
+use crate::destination::{Content, DestinationState, Reference, Refusal};
 use crate::dispatch::Budget;
 use crate::jobs::Job;
 use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::ordered::Place;
 use crate::patterns::{Filed, Met, Search};
 use crate::plant::planted;
+use crate::queue::Member;
 use postrider_model::command::{LastDelivered, OpenConsumer, Request};
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, limits, pattern};
 
@@ -32,8 +33,6 @@ pub(crate) struct Match {
     place: Place,
     /// Destinations from this serial on come to it by themselves.
     end: u64,
-    /// What it consumes from already, in order.
-    named: Box<[DestinationIndex]>,
     /// Who asked for it.
     port: PortIndex,
     connection: ConnectionHandle,
@@ -49,7 +48,7 @@ pub(crate) struct Join {
     search: Search,
     /// Consumers from this serial on come to it by themselves.
     end: u64,
-    /// Bytes that were promised for those that it finds later.
+    /// Bytes that are promised for those that it has not found yet.
     promised: u64,
 }
 
@@ -61,12 +60,16 @@ impl Match {
     }
 }
 
-impl Consumer {
-    /// Whether a destination is found by this one of its patterns: by the first that fits.
-    fn is_first_to_fit(&self, number: usize, name: &Destination, budget: &mut Budget) -> bool {
-        let first = self.patterns.iter().position(|pattern| pattern::matches(pattern, name));
-        budget.spend(first.unwrap_or(self.patterns.len()));
-        first == Some(number)
+impl DestinationState {
+    /// Whether a consumer has it: a destination is found once, however many patterns of a consumer fit it, or name it.
+    fn is_with(&self, index: ConsumerIndex, kind: ConsumerKind) -> bool {
+        let members = match &self.content {
+            Content::Topic(topic) => &topic.subscribers,
+            Content::Queue(queue) if kind == ConsumerKind::Browser => &queue.browsers,
+            Content::Queue(queue) => &queue.subscribers,
+        };
+        let first = Member { consumer: index, subscription: 0 };
+        members.range(first..).next().is_some_and(|member| member.consumer == index)
     }
 }
 
@@ -79,8 +82,6 @@ impl Broker {
             return Ok(());
         }
         consumer.matching = true;
-        let mut named: Box<[DestinationIndex]> = consumer.subscriptions.iter().map(|known| known.destination).collect();
-        named.sort_unstable();
         let (serial, port, end) = (consumer.serial, consumer.port, self.destinations.next_serial());
         let mut walk = Match {
             consumer: index,
@@ -88,7 +89,6 @@ impl Broker {
             pattern: 0,
             place: Place::default(),
             end,
-            named,
             port,
             connection: open.connection,
             handle: open.consumer,
@@ -114,21 +114,20 @@ impl Broker {
                 self.wake(walk.consumer);
                 break true;
             };
-            if budget.0 == 0 || self.awaits_pairs(walk.consumer, PAGE) {
+            let most = self.pairs_at_once(walk.consumer, budget.0.min(PAGE));
+            if !budget.step() || most == 0 {
                 break false;
             }
             page.clear();
-            // Each may have to be held against all patterns before this one.
-            let most = (budget.0 / (1 + walk.pattern)).clamp(1, PAGE);
             self.destinations.page(pattern, &mut walk.place, most, &mut page);
-            budget.spend(1 + page.len());
+            budget.spend(page.len());
             for found in &page {
-                if !self.is_matched(walk, *found, budget) {
+                if !self.is_matched(walk, *found) {
                     continue;
                 }
                 budget.spend(PLACE_STEPS);
                 match self.admit_pair(walk.consumer) {
-                    Ok(()) => self.subscribe_matched(walk.consumer, found.index, None),
+                    Ok(()) => _ = self.subscribe_matched(walk.consumer, found.index, None),
                     Err(refusal) => {
                         walk.refusal = Some(refusal);
                         break;
@@ -159,13 +158,14 @@ impl Broker {
         self.close_consumer(index, LastDelivered::None);
     }
 
-    fn is_matched(&self, walk: &Match, found: Reference, budget: &mut Budget) -> bool {
-        if found.serial >= walk.end || walk.named.binary_search(&found.index).is_ok() {
-            return false;
-        }
+    fn is_matched(&self, walk: &Match, found: Reference) -> bool {
         let consumer = &self.consumers[walk.consumer.0];
-        let name = &self.destinations.get(found.index).destination;
-        consumer.is_first_to_fit(walk.pattern, name, budget) && self.is_open_to(found.index, consumer.connection)
+        let state = self.destinations.get(found.index);
+        let fits = |pattern: &Destination| pattern::matches(pattern, &state.destination);
+        found.serial < walk.end
+            && consumer.patterns.get(walk.pattern).is_some_and(fits)
+            && self.is_open_to(found.index, consumer.connection)
+            && !state.is_with(walk.consumer, consumer.kind)
     }
 
     /// A destination has come: consumers get it whose patterns it fits.
@@ -175,17 +175,17 @@ impl Broker {
         }
         let destination = self.destinations.reference(index);
         let search = self.patterns.search(&self.destinations.get(index).destination);
-        let mut join = Join { destination, search, end: self.names.next_consumer(), promised: 0 };
+        let owner = self.destinations.get(index).temporary.as_ref().map(|temporary| temporary.owner);
+        let promised = self.most_joining(owner);
+        let mut join = Join { destination, search, end: self.names.next_consumer(), promised };
+        self.pairs.promise(promised);
         if self.at_once(|broker, budget| broker.join_some(&mut join, budget)) {
-            return;
+            return self.pairs.fulfil(join.promised);
         }
         match &mut self.destinations.get_mut(index).content {
             Content::Queue(queue) => queue.holds += 1,
             Content::Topic(topic) => topic.joining = true,
         }
-        let owner = self.destinations.get(index).temporary.as_ref().map(|temporary| temporary.owner);
-        join.promised = self.most_joining(owner);
-        self.pairs.promise(join.promised);
         self.jobs.push(Job::Join(join));
     }
 
@@ -197,9 +197,11 @@ impl Broker {
                 return false;
             }
             match join.search.step(&self.patterns, &self.destinations.get(index).destination) {
-                Met::Pattern(filed) if self.is_joined(join, filed, budget) => {
+                Met::Pattern(filed) if self.is_joined(join, filed) => {
                     budget.spend(PLACE_STEPS);
-                    self.subscribe_matched(filed.consumer, index, Some(0));
+                    let bytes = self.subscribe_matched(filed.consumer, index, Some(0)).min(join.promised);
+                    join.promised -= bytes;
+                    self.pairs.fulfil(bytes);
                 }
                 Met::Pattern(_) | Met::Nothing => {}
                 Met::End => return true,
@@ -208,18 +210,20 @@ impl Broker {
         true
     }
 
-    fn is_joined(&self, join: &Join, filed: Filed, budget: &mut Budget) -> bool {
+    fn is_joined(&self, join: &Join, filed: Filed) -> bool {
         let index = join.destination.index;
-        let name = &self.destinations.get(index).destination;
-        let is_open = |consumer: &Consumer| self.is_open_to(index, consumer.connection);
-        filed.serial < join.end && self.fitting(filed, name, budget).is_some_and(is_open)
+        let state = self.destinations.get(index);
+        let is_new = |consumer: &Consumer| {
+            self.is_open_to(index, consumer.connection) && !state.is_with(filed.consumer, consumer.kind)
+        };
+        filed.serial < join.end && self.fitting(filed, &state.destination).is_some_and(is_new)
     }
 
-    /// The consumer whose pattern was met, if it is the first of its that fits the name.
-    pub(crate) fn fitting(&self, filed: Filed, name: &Destination, budget: &mut Budget) -> Option<&Consumer> {
+    /// The consumer whose pattern was met, if that fits the name.
+    pub(crate) fn fitting(&self, filed: Filed, name: &Destination) -> Option<&Consumer> {
         let there = |consumer: &&Consumer| consumer.serial == filed.serial && !consumer.closing;
         let consumer = self.consumers.get(filed.consumer.0).filter(there)?;
-        consumer.is_first_to_fit(filed.number, name, budget).then_some(consumer)
+        consumer.patterns.get(filed.number).is_some_and(|pattern| pattern::matches(pattern, name)).then_some(consumer)
     }
 
     /// All that were to have the destination do.

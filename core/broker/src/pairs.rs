@@ -15,7 +15,7 @@ use crate::patterns::Met;
 use crate::queue::Member;
 use postrider_model::Destination;
 use postrider_model::event::Failure;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes that a destination takes in its consumer, which are used again as long as that is there; measured, and rounded up.
 const SLOT_BYTES: u64 = 64;
@@ -57,7 +57,7 @@ impl Pairs {
         self.promised -= bytes;
     }
 
-    /// A consumer is gone that took so much when it was closed.
+    /// A consumer is gone of which so much counted when it was closed.
     pub fn left(&mut self, bytes: u64) {
         self.leaving -= bytes;
     }
@@ -90,11 +90,14 @@ impl Broker {
         self.pairs.all()
     }
 
-    /// Whether a consumer waits with so many more destinations for what is on its way out: without that there is room for them. A client
-    /// that has lost its connection comes again before all that it had is gone.
-    pub(crate) fn awaits_pairs(&self, index: ConsumerIndex, most: usize) -> bool {
+    /// How many more destinations, up to so many, a consumer goes on with. 0: it waits for what is on its way out, without which there
+    /// is room for another one. A client that has lost its connection comes again before all that it had is gone.
+    pub(crate) fn pairs_at_once(&self, index: ConsumerIndex, most: usize) -> usize {
         let going = self.pairs.leaving + self.pairs.ending;
-        going > 0 && !self.has_room_for(index, most as u64, 0) && self.has_room_for(index, most as u64, going)
+        if going == 0 || self.has_room_for(index, most as u64, 0) {
+            return most;
+        }
+        usize::from(self.has_room_for(index, 1, 0) || !self.has_room_for(index, 1, going))
     }
 
     /// Whether there is room for so many more destinations of a consumer, given that so much is not there any more. Nobody may have more
@@ -153,13 +156,15 @@ impl Broker {
     fn joining(&mut self, destination: &Destination, owner: Option<ConnectionIndex>) -> Option<u64> {
         let mut search = self.patterns.search(destination);
         let mut taken: BTreeMap<ConnectionIndex, u64> = BTreeMap::new();
+        let mut counted: BTreeSet<ConsumerIndex> = BTreeSet::new();
         let all = self.at_once(|broker, budget| {
             while budget.step() {
                 match search.step(&broker.patterns, destination) {
                     Met::Pattern(filed) => {
-                        let consumer = broker.fitting(filed, destination, budget);
                         let is_open = |consumer: &&Consumer| owner.is_none_or(|owner| owner == consumer.connection);
-                        if let Some(consumer) = consumer.filter(is_open) {
+                        if let Some(consumer) = broker.fitting(filed, destination).filter(is_open)
+                            && counted.insert(filed.consumer)
+                        {
                             *taken.entry(consumer.connection).or_default() += consumer.pair_of();
                         }
                     }
@@ -187,8 +192,13 @@ impl Broker {
         }
     }
 
-    /// A consumer gets a destination that a pattern of its fits, as in [`Broker::subscribe`].
-    pub(crate) fn subscribe_matched(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) {
+    /// A consumer gets a destination that a pattern of its fits, as in [`Broker::subscribe`]. The bytes that it takes so.
+    pub(crate) fn subscribe_matched(
+        &mut self,
+        index: ConsumerIndex,
+        destination: DestinationIndex,
+        from: Option<u64>,
+    ) -> u64 {
         let slots = self.consumers[index.0].subscriptions.len();
         let number = self.subscribe(index, destination, from);
         let consumer = &mut self.consumers[index.0];
@@ -202,6 +212,7 @@ impl Broker {
         let more = connection.counted_pairs(0, free) - before;
         self.pairs.taken += more;
         self.pairs.ending += if connection.leaving { more } else { 0 };
+        bytes
     }
 
     /// A destination goes, and its consumer stays without it.
@@ -215,7 +226,7 @@ impl Broker {
         }
     }
 
-    /// A consumer goes, once: what it has counts for all until it is gone.
+    /// A consumer goes, once: what counted of what it has, beyond what is free, counts for all until it is gone.
     pub(crate) fn leave_pairs(&mut self, index: ConsumerIndex) {
         let consumer = &self.consumers[index.0];
         let (bytes, most) = (consumer.pair_bytes, consumer.pair_of());
@@ -223,11 +234,13 @@ impl Broker {
             self.pairs.most -= most;
             self.connections[consumer.connection.0].most_pairs -= most;
         }
-        self.pairs.leaving += bytes;
-        self.give_back_pairs(index, bytes);
+        let counted = self.give_back_pairs(index, bytes);
+        self.pairs.leaving += counted;
+        self.consumers[index.0].pair_bytes = counted;
     }
 
-    fn give_back_pairs(&mut self, index: ConsumerIndex, bytes: u64) {
+    /// How many of them counted.
+    fn give_back_pairs(&mut self, index: ConsumerIndex, bytes: u64) -> u64 {
         let connection = &mut self.connections[self.consumers[index.0].connection.0];
         let free = self.config.free_pair_bytes;
         let before = connection.counted_pairs(0, free);
@@ -235,6 +248,7 @@ impl Broker {
         let less = before - connection.counted_pairs(0, free);
         self.pairs.taken -= less;
         self.pairs.ending -= if connection.leaving { less } else { 0 };
+        less
     }
 
     /// A connection has ended: what its consumers take is on its way out.
