@@ -13,6 +13,9 @@ use super::link::Link;
 const FORGOTTEN: u64 = 256;
 const CONNECTION: u64 = 16;
 
+/// Connections that may wait to be forgotten while others are let in: who comes and goes takes no more memory than that.
+const FEW: usize = 64;
+
 /// Links of connections that are gone, in their order.
 #[derive(Default)]
 pub struct Departed {
@@ -31,6 +34,11 @@ impl Departed {
     /// Whether the broker knows of all.
     pub fn are_heard(&self) -> bool {
         self.unheard.is_empty()
+    }
+
+    /// Whether others may come: the driver could give one the slot of a connection that the broker does not know to be gone.
+    pub fn lets_in(&self) -> bool {
+        self.are_heard() && self.heard.len() < FEW
     }
 }
 

@@ -179,7 +179,7 @@ impl<N: Net> Shard<N> {
     /// Whether something waits that is not the network's: looked at once more before the thread sleeps (R26).
     pub fn has_work(&self) -> bool {
         !self.desk.events.is_empty()
-            || (!self.desk.inbox.is_empty() && self.desk.departed.are_heard())
+            || (!self.desk.inbox.is_empty() && self.desk.departed.lets_in())
             || self.desk.can_serve_departed()
             || self.desk.outgoing.can_go_on()
             || self.desk.can_serve_line()
@@ -224,10 +224,9 @@ impl<N: Net> Shard<N> {
         self.desk.events.is_empty() && self.desk.links.iter().all(|link| link.is_drained())
     }
 
-    /// Takes over the sockets that were dealt to this shard, unless the driver could give one the slot of a connection that the broker does
-    /// not know to be gone.
+    /// Takes over the sockets that were dealt to this shard, as soon as those that are gone let them in.
     fn adopt_arrivals(&mut self, now: Now) {
-        if !self.desk.departed.are_heard() {
+        if !self.desk.departed.lets_in() {
             return;
         }
         while let Some(Arrival { socket, peer }) = self.desk.inbox.take() {

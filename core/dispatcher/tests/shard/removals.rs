@@ -219,3 +219,36 @@ fn who_comes_into_the_place_of_one_that_is_not_heard_to_the_end_waits_for_that()
     assert_eq!(all.last(), Some(&Heard::End(CROWDED)));
     assert_eq!(node.shard.statistics().open, 2, "the next is let in");
 }
+
+/// What they had takes memory until it is forgotten: a client cannot have the next ones made faster than that.
+#[test]
+fn nobody_new_is_let_in_while_very_many_are_to_be_forgotten() {
+    const CROWD: u32 = 200;
+    const CONSUMERS: i64 = 60;
+    /// Connections that may be left.
+    const FEW: u64 = 64;
+    let mut node = Node::new(CROWD + 1);
+    for connection in 0..CROWD {
+        node.comes(connection, opened_session(connection));
+        (0..CONSUMERS).for_each(|value| node.comes(connection, opened_consumer(connection, value)));
+        node.look(false);
+        node.take_all();
+    }
+    all_heard(&mut node, CROWD);
+    assert_eq!(node.shard.statistics().consumers, u64::from(CROWD) * CONSUMERS as u64);
+    node.world.borrow_mut().broken.extend(0..CROWD);
+    node.look(false);
+    node.take_all();
+    node.arrives();
+    let mut looks = 0;
+    while node.shard.statistics().open == 1 {
+        assert!(node.shard.has_work());
+        node.look(false);
+        node.take_all();
+        looks += 1;
+    }
+    let left = node.shard.statistics().consumers;
+    assert!(left <= FEW * CONSUMERS as u64, "{left} consumers are left after {looks} looks");
+    all_heard(&mut node, CROWD);
+    assert_eq!((node.shard.statistics().open, node.shard.statistics().consumers), (2, 0));
+}
