@@ -29,6 +29,7 @@ use crate::sequences::Sequences;
 use crate::slab::Slab;
 use crate::spooling::Spooling;
 use crate::statistics::Statistics;
+use crate::waiters::Waiters;
 use foldhash::fast::FixedState;
 use postrider_journal::Position;
 use postrider_model::event::Recipient;
@@ -69,7 +70,7 @@ pub struct Broker {
     /// Destinations with something to send, in the order in which they are served.
     pub(crate) scheduled: VecDeque<DestinationIndex>,
     /// Consumers that can take again what destinations hold for them.
-    pub(crate) hungry: VecDeque<ConsumerIndex>,
+    pub(crate) hungry: Waiters,
     /// Connections whose send window is open again, with consumers that wait for it.
     pub(crate) opened: VecDeque<ConnectionIndex>,
     /// Destinations that wait for a commit.
@@ -144,7 +145,7 @@ impl Broker {
             spooling: Spooling::default(),
             recovery: None,
             scheduled: VecDeque::new(),
-            hungry: VecDeque::new(),
+            hungry: Waiters::default(),
             opened: VecDeque::new(),
             uncommitted: Vec::new(),
             seen_commit: Position(0),

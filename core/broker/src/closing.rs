@@ -22,6 +22,9 @@ use std::cmp::Reverse;
 /// Steps that leaving a destination, or a pattern, takes.
 const PLACE_STEPS: usize = 2;
 
+/// Of those that wait, so many are looked at in a step.
+const LOOKED_OF_STEP: usize = 16;
+
 /// A consumer on its way out.
 pub(crate) struct Closing {
     consumer: ConsumerIndex,
@@ -101,8 +104,8 @@ impl Broker {
                 if !planted("pairs-kept") {
                     self.pairs.left(consumer.pair_bytes);
                 }
-                self.leave_waiting(index, &consumer);
-                budget.spend(consumer.in_flight.len().min(limits::HANDLE_STEPS));
+                let looked = self.leave_waiting(&consumer);
+                budget.spend(looked / LOOKED_OF_STEP + consumer.in_flight.len().min(limits::HANDLE_STEPS));
                 self.return_in_flight(consumer, closing.last_delivered, std::mem::take(&mut closing.held));
                 return true;
             }
@@ -160,23 +163,24 @@ impl Broker {
         self.schedule(subscription.destination);
     }
 
-    /// Lists of those that wait may name consumers that are gone, which costs nobody anything, but not many more than are there.
-    fn leave_waiting(&mut self, index: ConsumerIndex, consumer: &Consumer) {
-        const FEW: usize = 64;
-        let there = |other: &ConsumerIndex| *other != index;
+    /// Goes out of those that wait, who are looked through now and then. How many of them were looked at.
+    fn leave_waiting(&mut self, consumer: &Consumer) -> usize {
+        let consumers = &self.consumers;
+        let staying = |index: ConsumerIndex| {
+            consumers.get(index.0).filter(|consumer| !consumer.closing).map(|consumer| consumer.serial)
+        };
+        let mut looked = 0;
         if let Some(connection) = self.connections.get_mut(consumer.connection.0)
             && consumer.waits_for_window
-            && (connection.blocked.len() < FEW || connection.blocked.len() > 2 * connection.consumers.len() + FEW)
         {
-            connection.blocked.retain(|other| there(other) && self.consumers.get(other.0).is_some());
+            looked += connection.blocked.forget(connection.consumers.len(), staying);
         }
-        let all = self.consumers.len();
-        let blocked = &mut self.ports[usize::from(consumer.port.0)].blocked;
-        if consumer.waits_for_room && (blocked.len() < FEW || blocked.len() > 2 * all + FEW) {
-            blocked.retain(|other| there(other) && self.consumers.get(other.0).is_some());
+        if consumer.waits_for_room {
+            looked += self.ports[usize::from(consumer.port.0)].blocked.forget(consumers.len(), staying);
         }
-        if consumer.hungry && (self.hungry.len() < FEW || self.hungry.len() > 2 * all + FEW) {
-            self.hungry.retain(|other| there(other) && self.consumers.get(other.0).is_some());
+        if consumer.hungry {
+            looked += self.hungry.forget(consumers.len(), staying);
         }
+        looked
     }
 }

@@ -16,6 +16,7 @@ use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::parking::Parked;
 use crate::plant::planted;
+use crate::waiters::Waiters;
 use crate::window::SendWindow;
 use postrider_model::command::{LastDelivered, OpenConnection, OpenProducer, Request};
 use postrider_model::event::{Failure, Refused};
@@ -28,7 +29,7 @@ pub(crate) struct Port {
     connections: Vec<Option<(u32, ConnectionIndex)>>,
     consumers: Vec<Option<(u32, ConsumerIndex)>>,
     /// Consumers that found the port's ring full.
-    pub blocked: VecDeque<ConsumerIndex>,
+    pub blocked: Waiters,
     /// Topics that did.
     pub blocked_topics: Vec<DestinationIndex>,
 }
@@ -98,7 +99,7 @@ pub(crate) struct Connection {
     pub most_pairs: u64,
     pub window: SendWindow,
     /// Consumers that found the send window closed.
-    pub blocked: VecDeque<ConsumerIndex>,
+    pub blocked: Waiters,
     /// It is listed among those whose window is open again.
     pub opened: bool,
     /// Sends for which there was no room, and what waits behind them.
@@ -208,7 +209,7 @@ impl Broker {
             pair_bytes: 0,
             most_pairs: 0,
             window: SendWindow::new(self.config.send_window),
-            blocked: VecDeque::new(),
+            blocked: Waiters::default(),
             opened: false,
             parked: VecDeque::new(),
             settled: 0,

@@ -15,18 +15,9 @@ use crate::outbox::Outbox;
 use crate::plant::planted;
 use postrider_model::command::Request;
 use postrider_model::{ConnectionHandle, ConsumerHandle, PortIndex, limits};
-use std::collections::VecDeque;
 
 /// Consumers that are woken together.
 const WOKEN_AT_ONCE: usize = 64;
-
-/// Puts a consumer at the end of those that wait, or, as it hears of temporary destinations, before others (R57).
-fn line_up(waiting: &mut VecDeque<ConsumerIndex>, index: ConsumerIndex, watches: bool) {
-    match watches {
-        true => waiting.push_front(index),
-        false => waiting.push_back(index),
-    }
-}
 
 /// Whether a consumer takes a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,11 +88,13 @@ impl Broker {
         match lacking {
             Take::NoWindow if !consumer.waits_for_window => {
                 consumer.waits_for_window = true;
-                line_up(&mut self.connections[consumer.connection.0].blocked, index, consumer.watches);
+                let blocked = &mut self.connections[consumer.connection.0].blocked;
+                blocked.line_up(index, consumer.serial, consumer.watches);
             }
             Take::NoRoom if !consumer.waits_for_room => {
                 consumer.waits_for_room = true;
-                line_up(&mut self.ports[usize::from(consumer.port.0)].blocked, index, consumer.watches);
+                let blocked = &mut self.ports[usize::from(consumer.port.0)].blocked;
+                blocked.line_up(index, consumer.serial, consumer.watches);
             }
             Take::NoBytes if !consumer.waits_for_bytes => {
                 consumer.waits_for_bytes = true;
@@ -117,12 +110,17 @@ impl Broker {
         let browses = consumer.browse.is_some() && !planted("browser-forgotten");
         if !consumer.hungry && (!consumer.starved.is_empty() || browses || consumer.replay.is_some()) {
             consumer.hungry = true;
-            if consumer.watches && !planted("advisory-overtaken") {
-                self.hungry.push_front(index);
-            } else {
-                self.hungry.push_back(index);
-            }
+            let first = consumer.watches && !planted("advisory-overtaken");
+            self.hungry.line_up(index, consumer.serial, first);
         }
+    }
+
+    /// Consumers that wait for a socket, a ring or their turn, with those that are gone.
+    #[must_use]
+    pub fn waiters(&self) -> usize {
+        let sockets = self.connections.iter().map(|(_, connection)| connection.blocked.len());
+        let rings = self.ports.iter().map(|port| port.blocked.len());
+        self.hungry.len() + sockets.chain(rings).sum::<usize>()
     }
 
     /// A socket has taken bytes.
@@ -147,8 +145,9 @@ impl Broker {
             return false;
         }
         for _ in 0..WOKEN_AT_ONCE {
-            let Some(consumer) = self.connections[index.0].blocked.pop_front() else { break };
-            if let Some(known) = self.consumers.get_mut(consumer.0) {
+            let blocked = &mut self.connections[index.0].blocked;
+            let Some((consumer, known)) = blocked.next(&mut self.consumers) else { break };
+            if let Some(known) = known {
                 known.waits_for_window = false;
                 self.wake(consumer);
             }
@@ -177,8 +176,8 @@ impl Broker {
 
     fn wake_port(&mut self, number: usize) {
         for _ in 0..WOKEN_AT_ONCE {
-            let Some(consumer) = self.ports[number].blocked.pop_front() else { return };
-            if let Some(known) = self.consumers.get_mut(consumer.0) {
+            let Some((consumer, known)) = self.ports[number].blocked.next(&mut self.consumers) else { return };
+            if let Some(known) = known {
                 known.waits_for_room = false;
                 self.wake(consumer);
             }

@@ -66,6 +66,7 @@ mod topic;
 mod turn;
 mod unsendable;
 mod view;
+mod waiters;
 mod window;
 
 pub use broker::Broker;

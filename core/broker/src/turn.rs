@@ -250,8 +250,8 @@ impl Broker {
 
     fn serve_all<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
         while budget.0 > 0 {
-            if let Some(consumer) = self.hungry.pop_front() {
-                let Some(known) = self.consumers.get_mut(consumer.0) else { continue };
+            if let Some((consumer, known)) = self.hungry.next(&mut self.consumers) {
+                let Some(known) = known else { continue };
                 known.hungry = false;
                 let watches = known.watches;
                 if self.feed(consumer, budget, step) {

@@ -145,6 +145,35 @@ pub fn a_connection_with_many_consumers_leaves_in_slices() {
     assert_eq!(world.texts(1), expected);
 }
 
+/// A client that reads nothing lets its consumers wait for its socket. Those that are gone are looked through by those that go: they may
+/// not become many, though others get their places at once.
+#[test]
+pub fn consumers_that_waited_and_are_gone_are_few() {
+    const COUNT: u32 = 300;
+    let mut world = World::new();
+    world.sockets_take = false;
+    world.connect(0, 1, "a");
+    let text = "x".repeat(10_000);
+    (0..50).for_each(|_| world.send(0, 1, &queue("q"), &text, false));
+    open_many(&mut world, COUNT, &queue("q"), |_| ());
+    world.settle();
+    assert!(world.broker.waiters() >= COUNT as usize - 30, "the window is closed: {}", world.broker.waiters());
+    for _ in 0..10 {
+        for number in 10..10 + COUNT {
+            world.close_consumer(0, 1, number, LastDelivered::None);
+            world.consume(0, 1, number, &queue("q"), 10);
+            let waiters = world.broker.waiters();
+            assert!(waiters <= 2 * COUNT as usize + 64, "{waiters}");
+        }
+    }
+    (10..10 + COUNT).for_each(|number| world.close_consumer(0, 1, number, LastDelivered::None));
+    world.settle();
+    assert!(world.broker.waiters() <= 64, "{}", world.broker.waiters());
+    world.sockets_take = true;
+    world.consume(0, 1, 5, &queue("q"), 100);
+    world.idle();
+}
+
 fn crowd(count: u32) {
     let kinds: [(&str, Destination, Change); 6] = [
         ("plain", queue("q"), |_| ()),
