@@ -4,5 +4,7 @@ postrider_journal::planted_bugs! {
     ("gathers-for-ever", "decision 0007: a group waits for those who were answered, however long"),
     ("line-forgotten", "R24: a connection that was heard in its turn and has more to say is not heard again"),
     ("ring-hold-stays", "R24: who was heard when too much was on its way is not read on in its turn"),
+    ("members-stay", "R25: of a connection that is gone only the first members are forgotten"),
+    ("removal-forgotten", "R25: members that go do not go on when their client says nothing more"),
     ("reply-before-commit", "R13: replies do not wait for the commit"),
 }

@@ -4,7 +4,7 @@ use postrider_broker::{WhenFull, WindowSizes};
 use postrider_dispatcher::shard::WayUp;
 use postrider_journal::Medium;
 
-use crate::client::{BrowsingPlan, ClientPlan};
+use crate::client::{BrowsingPlan, ClientPlan, CrowdPlan};
 use crate::disk::DiskPlan;
 use crate::ledger::{Place, Sizes, dead_letters};
 use crate::network::NetworkPlan;
@@ -122,6 +122,7 @@ impl SeedPlan {
         plan.draw_failures(random.clone());
         plan.draw_browsers(random.clone().fork());
         plan.draw_pairs(random.clone().fork().fork());
+        plan.draw_crowds(random.clone().fork().fork().fork());
         plan.network.most_pending = plan.broker.send_window.largest as usize + BEYOND_THE_WINDOW;
         plan
     }
@@ -188,6 +189,24 @@ impl SeedPlan {
         }
         self.few_pairs = true;
         (self.broker.pair_bytes, self.broker.free_pair_bytes) = (*random.pick(&[600, 800, 1_600]), 0);
+    }
+}
+
+impl SeedPlan {
+    /// Sessions full of members in one seed of eight, where frames need not end where a block does, and what nobody sends to finds room.
+    fn draw_crowds(&mut self, mut random: Random) {
+        let finds_room = !self.scarce && !self.few_pairs;
+        if self.theme == Theme::ExactEnds || !finds_room || !random.one_in(8) {
+            return;
+        }
+        for client in &mut self.clients {
+            let crowd = CrowdPlan {
+                seed: random.next(),
+                members: *random.pick(&[100, 1_000, 3_000, 6_000]),
+                comes: *random.pick(&[2, 10, 50]),
+            };
+            client.crowd = random.percent(40).then_some(crowd);
+        }
     }
 }
 
@@ -293,6 +312,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         unheard: None,
         odd: *random.pick(&[0, 0, 10, 70]),
         browsing: None,
+        crowd: None,
         drain: false,
     }
 }

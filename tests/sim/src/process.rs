@@ -183,6 +183,11 @@ impl Process {
         self.shards.iter().map(|shard| shard.statistics().open).sum()
     }
 
+    /// Consumers that the shards have not forgotten.
+    pub fn consumers(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.statistics().consumers).sum()
+    }
+
     fn is_woken(&mut self, thread: usize) -> bool {
         let unparked = self.threads[thread].unparked.swap(false, Ordering::Relaxed);
         unparked || (thread < self.shards.len() && self.network.has_news(thread))

@@ -487,7 +487,8 @@ impl World {
 
     fn check_tables(&self) {
         let Some(process) = &self.process else { return };
-        assert_eq!(process.connections(), 0, "connections are left in the shards");
+        let left = (process.connections(), process.consumers());
+        assert_eq!(left, (0, 0), "connections and consumers are left in the shards");
         let broker = process.broker().broker();
         assert_eq!(broker.pair_bytes(), 0, "destinations count for patterns that are gone");
         let statistics = broker.statistics();

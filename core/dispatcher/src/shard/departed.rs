@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use postrider_model::Now;
 use postrider_wire::openwire::session::Next;
 
+use crate::plant::planted;
+
 use super::Desk;
 use super::line::{TURN_FRAMES, TURNS};
 use super::link::Link;
@@ -50,7 +52,7 @@ impl<Socket> Desk<Socket> {
         while steps > 0 {
             let Some(link) = self.departed.heard.front_mut() else { return };
             let forgotten = link.session.let_go(steps, &mut self.handles);
-            if forgotten < steps {
+            if forgotten < steps || planted("members-stay") {
                 self.departed.heard.pop_front();
             }
             steps = steps.saturating_sub(forgotten + CONNECTION);

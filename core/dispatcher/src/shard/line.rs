@@ -73,7 +73,7 @@ impl Line {
     /// Bytes have come from a link while far too much was on its way to the broker, from one that has a backlog, or behind a removal.
     pub fn add(&mut self, link: &mut Link, bytes: &[u8]) {
         if !link.backlog.waits() {
-            if bytes.is_empty() && !link.session.removes() {
+            if bytes.is_empty() && (!link.session.removes() || planted("removal-forgotten")) {
                 return;
             }
             self.queue(link);

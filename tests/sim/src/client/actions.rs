@@ -25,6 +25,9 @@ impl Client {
             return self.finish_up(around);
         }
         self.browse(around);
+        if !self.gather(around) {
+            return;
+        }
         if !self.reads || self.random.one_in(self.plan.stalls) {
             return self.change_reading(around);
         }
@@ -59,6 +62,7 @@ impl Client {
         }
         self.release_held(around);
         self.finish_browsers(around);
+        self.finish_crowd(around);
         for _ in 0..8 {
             self.consume(around);
         }
@@ -97,7 +101,9 @@ impl Client {
 
     /// All that it had is done with: it goes.
     pub fn leave(&mut self, around: &mut Surroundings<'_>) {
+        let runs_off = self.crowd_runs_off();
         match self.stage {
+            Stage::Up if runs_off => self.run_off(around),
             Stage::Up => self.say_goodbye(around),
             Stage::Away => {
                 self.in_flight_returns(around);
@@ -116,6 +122,7 @@ impl Client {
                 && (!self.plan.drain || !self.consumers.is_empty())
                 && self.requests.is_empty()
                 && self.browsers.is_empty()
+                && self.crowd.is_idle()
                 && self.consumers.values().all(idle)
                 && self.certainties.is_empty())
     }

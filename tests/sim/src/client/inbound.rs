@@ -165,9 +165,10 @@ impl Client {
         let member: Member = (id.long(consumer_id::SESSION_ID), id.long(consumer_id::VALUE));
         let Some(message) = said.object(message_dispatch::MESSAGE).cloned() else {
             assert!(said.object(message_dispatch::DESTINATION).is_none(), "an end of messages names a destination");
-            return match Client::is_browser(member) {
-                true => self.end_of_browse(member, around),
-                false => self.end_of_messages(member),
+            return match member {
+                _ if Client::is_browser(member) => self.end_of_browse(member, around),
+                _ if Client::is_of_crowd(member) => self.crowd_is_told(),
+                _ => self.end_of_messages(member),
             };
         };
         if member.0 == -1 {

@@ -4,6 +4,7 @@
 mod actions;
 mod browser;
 mod consumer;
+mod crowd;
 mod inbound;
 mod producer;
 pub mod protocol;
@@ -24,6 +25,8 @@ use crate::schedule::{Happening, MILLI, SECOND, Schedule};
 use browser::Browser;
 pub use browser::BrowsingPlan;
 use consumer::Consumer;
+use crowd::Crowd;
+pub use crowd::CrowdPlan;
 use producer::Producer;
 use protocol::Member;
 
@@ -81,6 +84,8 @@ pub struct ClientPlan {
     pub odd: u64,
     /// It looks at queues, too.
     pub browsing: Option<BrowsingPlan>,
+    /// It has a session full of members now and then.
+    pub crowd: Option<CrowdPlan>,
     /// It takes all that is in its places, and sends nothing.
     pub drain: bool,
 }
@@ -198,6 +203,7 @@ pub struct Client {
     next_browser: i64,
     /// Its connection has the session of the browsers.
     has_browsed: bool,
+    crowd: Crowd,
     temporaries: Vec<Place>,
     /// It hears of temporary destinations, and these it has heard of.
     watches: bool,
@@ -217,6 +223,7 @@ impl Client {
     pub fn new(index: usize, plan: ClientPlan, random: Random, schedule: &Schedule) -> Client {
         let settings = Settings::initial(FRAME_LIMIT);
         let chance = Random::new(plan.browsing.as_ref().map_or(0, |browsing| browsing.seed));
+        let crowd = Crowd::new(plan.crowd.as_ref());
         let mut client = Client {
             plan,
             index,
@@ -244,6 +251,7 @@ impl Client {
             browsers: BTreeMap::new(),
             next_browser: 0,
             has_browsed: false,
+            crowd,
             temporaries: Vec::new(),
             watches: false,
             known: BTreeSet::new(),
@@ -416,6 +424,7 @@ impl Client {
         }
         let now = around.schedule.nanos();
         self.check_browsers(now);
+        self.check_crowd(now);
         if let Some((command, request)) =
             self.requests.iter().find(|(_, request)| now > request.since.max(self.last_sign) + 20 * SECOND)
         {

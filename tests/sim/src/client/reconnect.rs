@@ -17,6 +17,7 @@ impl Client {
         self.say(around, || "has lost its connection".into());
         self.in_flight_returns(around);
         self.forget_browsers();
+        self.forget_crowd();
         self.link = None;
         self.life += 1;
         // They go with the connection, even if it comes back.
@@ -170,6 +171,7 @@ impl Client {
         }
         self.consumers.clear();
         self.forget_browsers();
+        self.forget_crowd();
         // What it had for itself goes when the broker hears that, which may be long before the answer.
         around.temporaries.retain(|place| !self.temporaries.contains(place));
         self.stage = Stage::Closing;
