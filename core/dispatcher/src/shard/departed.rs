@@ -8,7 +8,7 @@ use postrider_wire::openwire::session::Next;
 use crate::plant::planted;
 
 use super::Desk;
-use super::line::{TURN_FRAMES, TURNS};
+use super::line::{Backlog, TURN_FRAMES, TURNS};
 use super::link::Link;
 
 /// Members that are forgotten until the shard looks at all else, and as how many a connection itself counts: it has caches.
@@ -28,11 +28,6 @@ pub struct Departed {
 }
 
 impl Departed {
-    /// A connection is gone.
-    pub fn push(&mut self, link: Box<Link>) {
-        self.unheard.push_back(link);
-    }
-
     /// Whether the broker knows of all.
     pub fn are_heard(&self) -> bool {
         self.unheard.is_empty()
@@ -45,6 +40,22 @@ impl Departed {
 }
 
 impl<Socket> Desk<Socket> {
+    /// A connection is gone. What it had sent before is heard first, if there is something.
+    pub(super) fn depart(&mut self, link: Box<Link>) {
+        match !link.closing && link.backlog.waits() {
+            true => self.departed.unheard.push_back(link),
+            false => self.tell_of(link),
+        }
+    }
+
+    /// Tells the broker that a connection is gone. Others have the room that it had: until here its sends could still be parked.
+    fn tell_of(&mut self, mut link: Box<Link>) {
+        self.links.give_back(&mut link);
+        (link.output, link.backlog) = (Vec::new(), Backlog::default());
+        link.session.closed(&mut self.outgoing);
+        self.departed.heard.push_back(link);
+    }
+
     /// Goes on with the first of them.
     pub(super) fn serve_departed(&mut self, now: Now) {
         self.hear_departed(now);
@@ -74,18 +85,14 @@ impl<Socket> Desk<Socket> {
             if self.hear_some_of(&mut link, now) {
                 self.departed.unheard.push_front(link);
             } else {
-                link.session.closed(&mut self.outgoing);
-                self.departed.heard.push_back(link);
+                self.tell_of(link);
             }
         }
     }
 
     /// Hears some of it. True: there is more.
     fn hear_some_of(&mut self, link: &mut Link, now: Now) -> bool {
-        let Link { backlog, session, output, closing, .. } = link;
-        if *closing || !backlog.waits() {
-            return false;
-        }
+        let Link { backlog, session, output, .. } = link;
         let mut rest = backlog.rest();
         let whole = rest.len();
         let outcome = session.received_some(&mut rest, TURN_FRAMES, now, &mut self.handles, &mut self.outgoing, output);

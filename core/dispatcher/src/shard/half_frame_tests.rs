@@ -136,7 +136,9 @@ impl Desk {
     }
 
     fn remove(&mut self, slot: u32) {
-        self.links.remove(connection(slot));
+        if let Some(mut link) = self.links.remove(connection(slot)) {
+            self.links.give_back(&mut link);
+        }
         self.links.release_half_frames(self.now, &mut self.net);
     }
 }

@@ -38,14 +38,18 @@ impl Links {
         self.mark_dirty(connection);
     }
 
-    /// Takes a link out.
+    /// Takes a link out; it keeps the room that it has until [`give_back`](Links::give_back).
     pub fn remove(&mut self, connection: Connection) -> Option<Box<Link>> {
         self.get(connection)?;
-        let mut link = self.slots.get_mut(connection.slot as usize)?.take()?;
+        let link = self.slots.get_mut(connection.slot as usize)?.take()?;
         self.open -= 1;
-        self.halves.remove(&mut link);
-        self.parking.remove(&mut link);
         Some(link)
+    }
+
+    /// A link that was taken out needs no room any more for its half frame and what is parked of it.
+    pub fn give_back(&mut self, link: &mut Link) {
+        self.halves.remove(link);
+        self.parking.remove(link);
     }
 
     /// The link of a connection, if it is not gone.

@@ -125,7 +125,7 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
             tracing::debug!(peer = &*link.peer, %error, "connection lost");
         }
         self.now();
-        self.desk.departed.push(link);
+        self.desk.depart(link);
     }
 }
 

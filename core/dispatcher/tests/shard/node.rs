@@ -230,6 +230,13 @@ impl Node {
         assert!(self.events.push(batch).is_ok());
     }
 
+    /// Nothing of a connection is parked any more.
+    pub fn unpark(&mut self, slot: u32) {
+        let mut batch = self.events.blank();
+        batch.events.push(Event::Unparked { connection: Handle { slot, generation: 0 } });
+        assert!(self.events.push(batch).is_ok());
+    }
+
     /// How many bytes each send had since this was asked last.
     pub fn sent(&self) -> Vec<usize> {
         std::mem::take(&mut self.world.borrow_mut().sent).iter().map(|(_, bytes)| bytes.len()).collect()

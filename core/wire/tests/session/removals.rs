@@ -106,3 +106,13 @@ fn a_socket_that_goes_in_the_middle_of_a_removal_ends_the_connection_once_and_al
         assert_eq!((client.handles.len(), client.handles.memory.taken()), (0, 0));
     }
 }
+
+#[test]
+fn half_a_frame_goes_with_the_socket() {
+    let mut client = client();
+    let bytes = client.encode(&session_info(2));
+    assert_eq!(client.try_receive_some(&mut &bytes[..bytes.len() - 1]), Ok(Next::Continue));
+    assert!(client.session.half_frame_bytes() > 0);
+    client.break_off();
+    assert_eq!(client.session.half_frame_bytes(), 0);
+}

@@ -223,6 +223,7 @@ impl Session {
 
     /// The socket is gone: the broker is told, unless it knows already. [`let_go`](Session::let_go) follows.
     pub fn closed(&mut self, sink: &mut dyn CommandSink) {
+        (self.splitter, self.oversize) = (FrameSplitter::new(0), None);
         self.conversation.closed(sink);
     }
 
