@@ -80,9 +80,13 @@ impl Parking {
         self.held.pop_front()
     }
 
-    /// A link is gone.
+    /// A link is gone. Nothing may have been parked of it when that was said, which nobody says twice.
     pub fn remove(&mut self, link: &mut Link) {
-        self.taken -= link.parked;
+        let parked = std::mem::take(&mut link.parked);
+        self.taken -= parked;
+        if parked > 0 {
+            self.eased();
+        }
         self.set_settled(link, None);
     }
 }

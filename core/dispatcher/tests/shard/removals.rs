@@ -253,29 +253,36 @@ fn nobody_new_is_let_in_while_very_many_are_to_be_forgotten() {
     assert_eq!((node.shard.statistics().open, node.shard.statistics().consumers), (2, 0));
 }
 
-/// What is parked of it stays with the broker until that is told.
+/// What is parked of it stays with the broker until that is told, whenever nothing is parked any more.
 #[test]
 fn what_is_parked_of_one_that_is_gone_takes_room_until_the_broker_knows() {
     const OTHER: u32 = 1;
-    let mut node = node(2);
-    // The producers of one would have room, those of two have not.
-    node.shard.set_park_bytes(1_000_000);
-    node.park(CROWDED);
-    node.look(false);
-    node.comes(CROWDED, removed(session(CROWDED), 7));
-    node.world.borrow_mut().broken.push(CROWDED);
-    node.look(false);
-    node.park(OTHER);
-    node.look(false);
-    let mut all = heard(&node.take_all());
-    assert!(!all.contains(&Heard::End(CROWDED)), "it is not over");
-    assert_eq!(node.paused(), [OTHER]);
-    while !all.contains(&Heard::End(CROWDED)) {
-        assert!(node.shard.has_work());
+    for is_unparked_before in [false, true] {
+        let mut node = node(2);
+        // The producers of one would have room, those of two have not.
+        node.shard.set_park_bytes(1_000_000);
+        node.park(CROWDED);
         node.look(false);
-        all.extend(heard(&node.take_all()));
+        node.comes(CROWDED, removed(session(CROWDED), 7));
+        node.world.borrow_mut().broken.push(CROWDED);
+        node.look(false);
+        node.park(OTHER);
+        node.look(false);
+        let mut all = heard(&node.take_all());
+        assert!(!all.contains(&Heard::End(CROWDED)), "it is not over");
+        assert_eq!(node.paused(), [OTHER]);
+        if is_unparked_before {
+            node.unpark(CROWDED);
+        }
+        while !all.contains(&Heard::End(CROWDED)) {
+            assert!(node.shard.has_work());
+            node.look(false);
+            all.extend(heard(&node.take_all()));
+        }
+        if !is_unparked_before {
+            node.unpark(CROWDED);
+        }
+        node.look(false);
+        assert_eq!(node.paused(), [0; 0], "before: {is_unparked_before}");
     }
-    node.unpark(CROWDED);
-    node.look(false);
-    assert_eq!(node.paused(), [0; 0]);
 }
