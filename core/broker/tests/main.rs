@@ -25,4 +25,5 @@ mod spooling;
 mod topic;
 mod unsendable;
 mod waiting;
+mod walks;
 mod world;

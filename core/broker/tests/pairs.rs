@@ -10,7 +10,7 @@ use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event
 const FREE: u64 = 64 * 1024;
 
 /// A world with so much for pairs, two connections, and queues `q.0` to `q.(queues - 1)`.
-fn world(pair_bytes: u64, queues: u32) -> World {
+pub fn world(pair_bytes: u64, queues: u32) -> World {
     let mut world = World::with(Config { pair_bytes, reservation: 1_000_000, ..Config::default() }, 1 << 30);
     world.connect(0, 1, "a");
     world.connect(0, 2, "b");
@@ -47,7 +47,7 @@ fn open(world: &mut World, connection: u32, consumer: u32, pattern: &Destination
 }
 
 const ASKED: Request = Request { command: 2, wanted: true };
-const UNASKED: Request = Request { command: 2, wanted: false };
+pub const UNASKED: Request = Request { command: 2, wanted: false };
 
 #[test]
 pub fn patterns_over_very_many_queues_stay_within_their_bound_and_give_it_back() {
@@ -351,7 +351,7 @@ pub fn a_consumer_that_finds_very_many_gets_their_messages_when_it_has_all() {
     }
 }
 
-fn one(command: Command) -> CommandBatch {
+pub fn one(command: Command) -> CommandBatch {
     CommandBatch { commands: vec![command], arena: Vec::new() }
 }
 
