@@ -67,6 +67,10 @@ pub enum Counter {
     SpoolDisk,
     /// Deliveries to slow subscribers of topics that were given up.
     Shed,
+    /// Bytes that clients make the shards keep.
+    ClientBytes,
+    /// Bytes that patterns of consumers take with the destinations that they fit.
+    PatternBytes,
 }
 
 impl Counter {
@@ -97,6 +101,8 @@ impl Counter {
         Counter::SpoolMemory,
         Counter::SpoolDisk,
         Counter::Shed,
+        Counter::ClientBytes,
+        Counter::PatternBytes,
     ];
 
     fn name(self) -> &'static str {
@@ -126,6 +132,8 @@ impl Counter {
             Counter::SpoolMemory => "spool_memory_bytes",
             Counter::SpoolDisk => "spool_disk_bytes",
             Counter::Shed => "shed",
+            Counter::ClientBytes => "client_bytes",
+            Counter::PatternBytes => "pattern_bytes",
         }
     }
 }
@@ -146,6 +154,7 @@ impl ThreadCounters {
         self.set(Counter::SystemCalls, system_calls);
         self.set(Counter::BytesIn, bytes_in);
         self.set(Counter::BytesOut, bytes_out);
+        self.set(Counter::ClientBytes, statistics.client_bytes);
     }
 
     /// Publishes the broker's numbers.
@@ -171,6 +180,7 @@ impl ThreadCounters {
         self.set(Counter::SpoolMemory, spool.memory_bytes);
         self.set(Counter::SpoolDisk, spool.disk_bytes);
         self.set(Counter::Shed, broker.shed);
+        self.set(Counter::PatternBytes, turn.broker().pair_bytes());
     }
 }
 

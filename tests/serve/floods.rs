@@ -4,6 +4,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use postrider_wire::openwire::Structure;
+use postrider_wire::openwire::schema::*;
+
 use crate::client::Client;
 use crate::process::{ANY_PORT, Broker};
 
@@ -14,7 +17,11 @@ const BURST: usize = 20;
 
 /// The lines about connections that were closed, and how many were left out by their own account.
 fn closed(log: &str) -> (usize, usize) {
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains("connection closed")).collect();
+    lines_about(log, "connection closed")
+}
+
+fn lines_about(log: &str, what: &str) -> (usize, usize) {
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(what)).collect();
     let left_out = |line: &&str| -> usize {
         let number = line.split_once("left_out=").and_then(|(_, rest)| rest.split_whitespace().next());
         number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("how many were left out? {line}"))
@@ -93,10 +100,47 @@ fn messages_that_are_too_large_are_answered_and_not_logged() {
     for sequence in 0..50 {
         let message = client.message("Q", sequence, &[0; 70_000]);
         let answer = client.ask(&message).expect("the connection goes on");
-        assert!(answer.is(&postrider_wire::openwire::schema::exception_response::DEFINITION), "it is refused");
+        assert!(answer.is(&exception_response::DEFINITION), "it is refused");
     }
     broker.signal("TERM");
     let (code, log) = broker.end();
     assert_eq!(code, Some(0));
     assert_eq!(closed(&log), (0, 0), "{log}");
+}
+
+/// A failover client that restores its consumers does not look at the answers.
+#[test]
+fn consumers_that_are_refused_are_lines_of_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut broker = Broker::start(directory.path(), &[&ANY_PORT[..], &["--cores", "1"]].concat());
+    let mut client = Client::connect(broker.address(), "ID:refused");
+    let session = Structure::new(&session_id::DEFINITION)
+        .with(session_id::CONNECTION_ID, "ID:refused")
+        .with(session_id::VALUE, 1_i64);
+    client.ask(&Structure::new(&session_info::DEFINITION).with(session_info::SESSION_ID, session)).expect("a session");
+    let begin = Instant::now();
+    for value in 0..TIMES as i64 {
+        let id = Structure::new(&consumer_id::DEFINITION)
+            .with(consumer_id::CONNECTION_ID, "ID:refused")
+            .with(consumer_id::SESSION_ID, 1_i64)
+            .with(consumer_id::VALUE, value);
+        let queue = Structure::new(&active_mq_queue::DEFINITION).with(active_mq_queue::PHYSICAL_NAME, "Q");
+        let consumer = Structure::new(&consumer_info::DEFINITION)
+            .with(consumer_info::CONSUMER_ID, id)
+            .with(consumer_info::DESTINATION, queue)
+            .with(consumer_info::SUBSCRIPTION_NAME, "durable");
+        let answer = client.ask(&consumer).expect("the connection goes on");
+        assert!(answer.is(&exception_response::DEFINITION), "it is refused");
+    }
+    let seconds = begin.elapsed().as_secs() as usize + 1;
+    broker.signal("TERM");
+    let (code, log) = broker.end();
+    assert_eq!(code, Some(0));
+    let (lines, left_out) = lines_about(&log, "a consumer is refused");
+    assert!(
+        (BURST..=BURST + seconds).contains(&lines) && lines + left_out <= TIMES,
+        "{lines} lines, {left_out} left out"
+    );
+    assert!(log.contains("reason=\"durable subscriptions are not supported yet"), "{log}");
+    assert!(log.contains(" client_bytes=") && log.contains(" pattern_bytes=0"), "{log}");
 }

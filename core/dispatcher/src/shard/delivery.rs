@@ -1,7 +1,7 @@
 //! What the broker tells a shard becomes bytes for sockets.
 
 use postrider_broker::EventBatch;
-use postrider_model::event::{Dispatch, Fanout, Place, Recipient};
+use postrider_model::event::{Dispatch, Fanout, Place, Recipient, Refused};
 use postrider_model::{Command, ConnectionHandle, DestinationKind, Event, MessageView, Now, Sequence, Span};
 use postrider_wire::openwire::EncodeError;
 use postrider_wire::openwire::session::{CommandSink, Delivery, Handles, Outbound, SessionError};
@@ -55,6 +55,9 @@ impl<Socket> Desk<Socket> {
                     )
                 });
                 self.watch(connection_of(*connection));
+                if let Some(Refused::Consumer(_)) = refused.as_deref() {
+                    self.consumer_refused(*connection, message, now);
+                }
             }
             Event::ProducerCredit { connection, session: of, value, bytes } => {
                 self.tell(*connection, now, |link, _| {
@@ -152,6 +155,15 @@ impl<Socket> Desk<Socket> {
         let cause = batch.store(b"java.lang.Throwable: the stored record is not a message");
         let Recipient { connection, consumer } = to;
         batch.commands.push(Command::Unsendable { connection, consumer, sequence, cause });
+    }
+
+    /// A client that restores its consumers after a failover does not look at the answers: whoever runs the broker hears of it.
+    #[cold]
+    fn consumer_refused(&mut self, connection: ConnectionHandle, reason: &str, now: Now) {
+        let Some(link) = self.links.get(connection_of(connection)) else { return };
+        if let Some(left_out) = self.complaints.allowed(now) {
+            tracing::warn!(peer = &*link.peer, reason, left_out, "a consumer is refused");
+        }
     }
 
     fn end(&mut self, connection: ConnectionHandle, reason: &str, now: Now) {

@@ -58,6 +58,8 @@ pub struct ShardStatistics {
     pub open: u64,
     /// Consumers that are not forgotten yet.
     pub consumers: u64,
+    /// Bytes that clients make it keep, beyond what is free for each connection.
+    pub client_bytes: u64,
     /// Connections ended by us because of what they sent.
     pub refused: u64,
     /// Connections that were closed when they came, as there were too many.
@@ -199,7 +201,8 @@ impl<N: Net> Shard<N> {
     /// Counts since the shard began.
     pub fn statistics(&self) -> ShardStatistics {
         let Desk { links, handles, statistics, .. } = &self.desk;
-        ShardStatistics { open: links.len() as u64, consumers: handles.len() as u64, ..*statistics }
+        let client_bytes = handles.memory.taken();
+        ShardStatistics { open: links.len() as u64, consumers: handles.len() as u64, client_bytes, ..*statistics }
     }
 
     /// The driver's counts.
