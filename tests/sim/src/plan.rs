@@ -193,10 +193,10 @@ impl SeedPlan {
 }
 
 impl SeedPlan {
-    /// Sessions full of members in one seed of eight, where frames need not end where a block does, and what nobody sends to finds room.
+    /// Sessions full of members in one seed of six, where frames need not end where a block does, and what nobody sends to finds room.
     fn draw_crowds(&mut self, mut random: Random) {
         let finds_room = !self.scarce && !self.few_pairs;
-        if self.theme == Theme::ExactEnds || !finds_room || !random.one_in(8) {
+        if self.theme == Theme::ExactEnds || !finds_room || !random.one_in(6) {
             return;
         }
         for client in &mut self.clients {
@@ -205,7 +205,7 @@ impl SeedPlan {
                 members: *random.pick(&[100, 1_000, 3_000, 6_000]),
                 comes: *random.pick(&[2, 10, 50]),
             };
-            client.crowd = random.percent(40).then_some(crowd);
+            client.crowd = random.percent(60).then_some(crowd);
         }
     }
 }

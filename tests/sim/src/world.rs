@@ -177,6 +177,7 @@ impl World {
         if self.plan.rot > 0 && self.process.is_none() && self.random.one_in(4) {
             return self.start_without_a_segment();
         }
+        self.look_at_losses(self.random.clone().fork());
         if !self.damaged && self.process.is_none() && self.random.one_in(8) {
             let mut random = self.random.fork();
             let refusal = self.disk.check_tampered(&self.plan.journal, &mut random);
@@ -184,6 +185,14 @@ impl World {
         }
         if self.process.is_none() {
             self.start();
+        }
+    }
+
+    /// On a copy a segment is gone, after one crash in four where nothing has rotted: from draws that shift no others.
+    fn look_at_losses(&self, mut random: Random) {
+        if !self.damaged && self.process.is_none() && random.one_in(4) {
+            let name = self.disk.check_given_up(&self.plan.journal, &mut random);
+            self.say(|| format!("on a copy it is given up: {name:?}"));
         }
     }
 

@@ -51,6 +51,9 @@ impl Client {
 
     /// Nothing new: what is there is read and acknowledged.
     fn finish_up(&mut self, around: &mut Surroundings<'_>) {
+        if self.is_silent() {
+            return;
+        }
         if !self.reads {
             self.change_reading(around);
         }
@@ -63,6 +66,9 @@ impl Client {
         self.release_held(around);
         self.finish_browsers(around);
         self.finish_crowd(around);
+        if self.is_silent() {
+            return;
+        }
         for _ in 0..8 {
             self.consume(around);
         }

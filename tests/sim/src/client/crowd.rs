@@ -29,13 +29,15 @@ pub struct Crowd {
     pull: Option<u64>,
     /// At rest, it goes with its connection.
     stays: Option<bool>,
+    /// Its client says nothing more before it hears that it has gone.
+    is_silent: bool,
 }
 
 impl Crowd {
     /// None has come yet.
     pub fn new(plan: Option<&CrowdPlan>) -> Crowd {
         let chance = Random::new(plan.map_or(0, |plan| plan.seed));
-        Crowd { chance, stands: false, pull: None, stays: None }
+        Crowd { chance, stands: false, pull: None, stays: None, is_silent: false }
     }
 
     /// Whether it waits for nothing.
@@ -73,10 +75,10 @@ impl Client {
         true
     }
 
-    /// At rest there is one: it goes, or stays until its connection goes.
+    /// At rest there is one: it goes, with nothing said behind its removal as a rule, or stays until its connection goes.
     pub(super) fn finish_crowd(&mut self, around: &mut Surroundings<'_>) {
         let Some(CrowdPlan { members, .. }) = self.plan.crowd else { return };
-        let Crowd { chance, stands, pull, stays } = &mut self.crowd;
+        let Crowd { chance, stands, pull, stays, .. } = &mut self.crowd;
         if pull.is_some() {
             return;
         }
@@ -86,10 +88,21 @@ impl Client {
                 if !*stands {
                     self.open_crowd(members, around);
                 }
+                // Its answer shows that the broker has heard all of them: no backlog lets those that go on.
+                let again = protocol::open_producer(&self.connection_id, (-1, 99), None, 0);
+                self.ask(again, Asked::Producer((-1, 99)), around);
             }
-            Some(false) if *stands => self.remove_crowd(around),
+            Some(false) if *stands && self.requests.is_empty() => {
+                self.crowd.is_silent = chance.percent(75);
+                self.remove_crowd(around);
+            }
             Some(_) => {}
         }
+    }
+
+    /// Whether its client waits for the answer to the removal, and says nothing meanwhile.
+    pub(super) fn is_silent(&self) -> bool {
+        self.crowd.is_silent && !self.requests.is_empty()
     }
 
     /// Whether its connection goes with it without a word, when all is done.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use postrider_journal::{Config, Journal, SegmentNumber, Storage};
 
 use super::file::File;
-use super::{Disk, FoundRecord, SECTOR, SimStorage, State};
+use super::{Crash, Disk, FoundRecord, SECTOR, SimStorage, State};
 use crate::random::Random;
 
 /// Segments by number, and the tables.
@@ -60,6 +60,38 @@ impl Disk {
         state.files.remove(&chosen);
         let taken = records.into_iter().filter(|record| record.segment == chosen).collect();
         Some((SimStorage::new(self.clone()).name(SegmentNumber(chosen)), taken))
+    }
+
+    /// Looks at starts on a copy of the disk that has lost a segment, which they give up, and at one behind them: each ends before the
+    /// log says what follows, the first perhaps earlier, and says that something is lost (R9, R15). None where there are too few segments.
+    pub fn check_given_up(&self, config: &Config, random: &mut Random) -> Option<String> {
+        let copy = self.copy();
+        copy.state.borrow_mut().random = random.fork();
+        let (name, _) = copy.lose_segment(config)?;
+        copy.die_after(random.percent(50).then(|| random.below(20) as u32));
+        let mut config = Config { give_up: vec![name.clone()], ..config.clone() };
+        for _ in 0..random.within(2..4) {
+            config.keys = random.next();
+            copy.check_loss(&config);
+        }
+        (config.keys, config.give_up) = (random.next(), Vec::new());
+        copy.check_loss(&config);
+        Some(name)
+    }
+
+    /// A start says that something is lost, unless the power goes in its middle.
+    fn check_loss(&self, config: &Config) {
+        match Journal::recover(SimStorage::new(self.clone()), config.clone(), &mut |_, _| {}) {
+            Ok(journal) => {
+                let recovery = journal.recovery();
+                assert!(
+                    recovery.losses() > 0,
+                    "R15: a start without a segment, or behind one, says nothing: {recovery:?}"
+                );
+            }
+            Err(reason) => assert_eq!(self.dies_after.get(), Some(0), "a start without a segment is refused: {reason}"),
+        }
+        self.crash(Crash::Kill);
     }
 }
 
