@@ -70,6 +70,8 @@ pub enum Listener {
     Slow,
     /// None.
     Nobody,
+    /// One who sends there, too, and wants nothing of its own connection.
+    Sender,
 }
 
 /// A message that the window let out, answers, and what frames add.
@@ -123,6 +125,7 @@ impl SeedPlan {
         plan.draw_browsers(random.clone().fork());
         plan.draw_pairs(random.clone().fork().fork());
         plan.draw_crowds(random.clone().fork().fork().fork());
+        plan.draw_seldom(random.clone().fork().fork().fork().fork());
         plan.network.most_pending = plan.broker.send_window.largest as usize + BEYOND_THE_WINDOW;
         plan
     }
@@ -207,6 +210,29 @@ impl SeedPlan {
             };
             client.crowd = random.percent(60).then_some(crowd);
         }
+    }
+}
+
+impl SeedPlan {
+    /// What the mixture meets too seldom: reads that last while their segments go (R20), but never for as long as rest is, and a queue that one
+    /// alone listens to who does not want what it sends there itself (R42).
+    fn draw_seldom(&mut self, mut random: Random) {
+        if !self.scarce && random.one_in(8) {
+            self.disk.work_nanos = 2 * MILLI;
+        }
+        let plain = self.theme == Theme::Mixture && !self.scarce && self.listener == Listener::Everybody;
+        if !plain || !random.one_in(3) {
+            return;
+        }
+        for client in &mut self.clients {
+            client.places.push(SeedPlan::unheard());
+            client.unheard = Some((SeedPlan::unheard(), Listener::Nobody));
+        }
+        let client = &mut self.clients[0];
+        // Who is restored wants everything.
+        (client.failover, client.breaks) = (false, 0);
+        client.places = vec![SeedPlan::unheard()];
+        client.unheard = Some((SeedPlan::unheard(), Listener::Sender));
     }
 }
 

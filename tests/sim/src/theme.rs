@@ -155,7 +155,7 @@ fn absence(plan: &mut SeedPlan) {
         client.persistent = 100;
         if index % 2 == 0 {
             // It stays away, and the others turn the log over.
-            (client.absences, client.breaks, client.hasty) = (90, 5, 20);
+            (client.absences, client.breaks, client.hasty) = (90, 5, 50);
         } else {
             (client.sends, client.breaks) = (80, 2);
         }

@@ -439,7 +439,7 @@ impl World {
             Listener::Nobody => 0,
             // What was sent to a consumer that was gone counts, too.
             Listener::Slow => self.crashes * of_a_crash + self.ledger.listeners(&place),
-            Listener::Everybody => return,
+            Listener::Everybody | Listener::Sender => return,
         };
         let marked = self.ledger.overmarked(&place);
         assert!(marked <= most, "R15: {marked} messages that nobody has had are marked as delivered, {most} may be");

@@ -226,7 +226,8 @@ impl Client {
         let prefetch = if prefetch == 0 && !self.plan.extras { 1 } else { prefetch };
         let prefetch = match &self.plan.unheard {
             Some((queue, Listener::Nobody)) if place.takes(queue) => return,
-            Some((queue, _)) if place.takes(queue) => 1,
+            Some((queue, Listener::Slow)) if place.takes(queue) => 1,
+            Some((queue, Listener::Sender)) if place.takes(queue) => prefetch.max(1),
             _ => prefetch,
         };
         let modes = [Mode::Client, Mode::Individual, Mode::Auto, Mode::Auto];
@@ -256,6 +257,7 @@ impl Client {
         // At the end somebody takes what the client had sent to itself.
         let foreign =
             !place.is_topic() && !place.is_temporary() && !self.plan.drain && self.random.percent(self.plan.odd);
+        let foreign = foreign || self.plan.unheard == Some((place.clone(), Listener::Sender));
         let info = protocol::open_consumer(&self.connection_id, member, &place, prefetch as i32);
         let info = info.with(consumer_info::NO_LOCAL, foreign);
         self.consumers.insert(member, Consumer { foreign, ..Consumer::new(number, place, mode, prefetch) });
