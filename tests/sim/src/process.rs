@@ -11,7 +11,7 @@ use postrider_dispatcher::port::port;
 use postrider_dispatcher::shard::{Dealer, Inbox, Shard};
 use postrider_dispatcher::turn::BrokerTurn;
 use postrider_dispatcher::wake::Alarm;
-use postrider_journal::{Journal, Position, Pressure, Spool, SpoolUse};
+use postrider_journal::{Journal, Position, Spool, SpoolUse};
 use postrider_model::Clock;
 use postrider_wire::openwire::Offer;
 use postrider_wire::openwire::session::Profile;
@@ -24,8 +24,9 @@ use crate::schedule::{Happening, Schedule};
 use crate::spill::{Files, SimSpill, SpoolPlan};
 
 /// Bytes that may come into the spool beyond its memory: what clients had under way when they were told to wait. What was parked of theirs
-/// by then may come besides, and takes up to twice as much where one message fills more than half of a segment.
+/// and went on in the last moment or two may come besides, and takes up to twice as much where one message fills more than half of a segment.
 const MOST_UNDER_WAY: u64 = 1 << 20;
+const MOMENT_NANOS: u64 = 20_000_000;
 const OF_PARKED: u64 = 2;
 
 /// Segments of the disk budget without which a start has no room to work, and those that it may take beyond it then.
@@ -47,8 +48,8 @@ pub struct Process {
     durable: Position,
     /// What the journal's files may take.
     disk_limit: u64,
-    /// Bytes that were parked when the spool last had room.
-    parked: u64,
+    /// Which moment it is, and the most bytes that were parked in it, and in the one before.
+    parked: (u64, u64, u64),
 }
 
 /// Where a thread is in its loop.
@@ -131,7 +132,7 @@ impl Process {
             appended,
             durable,
             disk_limit,
-            parked: 0,
+            parked: (0, 0, 0),
         };
         (0..process.threads.len()).for_each(|thread| process.go_on(thread, Next::Turn));
         Ok(process)
@@ -254,15 +255,23 @@ impl Process {
         (self.appended, self.durable) = (appended, durable);
         let (bytes, limit) = (journal.disk_bytes(), self.disk_limit);
         assert!(bytes <= limit, "R6: the journal takes {bytes} bytes, and may take {limit}");
-        let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, pressure, .. } = self.broker.spool().usage();
+        let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, .. } = self.broker.spool().usage();
         assert!(disk_bytes <= disk_limit, "R21: {disk_bytes} of {disk_limit} bytes of the spool are on the disk");
-        let parked = self.broker.broker().statistics().parked_bytes;
-        self.parked = if pressure == Pressure::None { parked } else { self.parked.max(parked) };
-        let most = memory_limit + MOST_UNDER_WAY + OF_PARKED * (self.parked - parked);
+        let most = memory_limit + MOST_UNDER_WAY + OF_PARKED * self.went_on();
         assert!(
             memory_bytes <= most,
             "R21: {memory_bytes} bytes of the spool are in memory, with {memory_limit} allowed"
         );
+    }
+
+    /// Bytes that were parked a moment ago and are not any more.
+    fn went_on(&mut self) -> u64 {
+        let parked = self.broker.broker().statistics().parked_bytes;
+        let (moment, most, before) = self.parked;
+        let now = self.schedule.now().nanos / MOMENT_NANOS;
+        self.parked = if now == moment { (now, most.max(parked), before) } else { (now, parked, most) };
+        let (_, most, before) = self.parked;
+        most.max(before) - parked
     }
 }
 
