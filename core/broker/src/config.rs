@@ -72,7 +72,7 @@ impl Default for Config {
             destinations: 1_000_000,
             name_bytes: 8 * 1024,
             pair_bytes: limits::CLIENT_MEMORY_BYTES,
-            free_pair_bytes: 64 * 1024,
+            free_pair_bytes: limits::CLIENT_FREE_BYTES,
             send_window: WindowSizes::default(),
             when_full: WhenFull::default(),
         }

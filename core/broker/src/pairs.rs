@@ -13,8 +13,8 @@ use crate::destination::Refusal;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::patterns::Met;
 use crate::queue::Member;
-use postrider_model::Destination;
 use postrider_model::event::Failure;
+use postrider_model::{Destination, limits};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes that a destination takes in its consumer, which are used again as long as that is there; measured, and rounded up.
@@ -100,15 +100,14 @@ impl Broker {
         usize::from(self.has_room_for(index, 1, 0) || !self.has_room_for(index, 1, going))
     }
 
-    /// Whether there is room for so many more destinations of a consumer, given that so much is not there any more. Nobody may have more
-    /// than what is left for all others.
+    /// Whether there is room for so many more destinations of a consumer, given that so much is not there any more.
     fn has_room_for(&self, index: ConsumerIndex, more: u64, gone: u64) -> bool {
         let consumer = &self.consumers[index.0];
         let connection = &self.connections[consumer.connection.0];
         let free = self.config.free_pair_bytes;
         let counted = connection.counted_pairs(more * consumer.pair_of(), free);
         let others = (self.pairs.all() - connection.counted_pairs(0, free)).saturating_sub(gone);
-        counted == 0 || 2 * counted + others <= self.config.pair_bytes
+        limits::is_fair_share(counted, counted + others, self.config.pair_bytes)
     }
 
     /// Whether a consumer may get one more destination by its patterns.
@@ -205,13 +204,8 @@ impl Broker {
         consumer.subscriptions[number as usize].matched = true;
         let bytes = (consumer.subscriptions.len() - slots) as u64 * SLOT_BYTES + consumer.place_bytes();
         consumer.pair_bytes += bytes;
-        let connection = &mut self.connections[consumer.connection.0];
-        let free = self.config.free_pair_bytes;
-        let before = connection.counted_pairs(0, free);
-        connection.pair_bytes += bytes;
-        let more = connection.counted_pairs(0, free) - before;
-        self.pairs.taken += more;
-        self.pairs.ending += if connection.leaving { more } else { 0 };
+        let connection = consumer.connection;
+        self.set_pairs(connection, self.connections[connection.0].pair_bytes + bytes);
         bytes
     }
 
@@ -241,14 +235,23 @@ impl Broker {
 
     /// How many of them counted.
     fn give_back_pairs(&mut self, index: ConsumerIndex, bytes: u64) -> u64 {
-        let connection = &mut self.connections[self.consumers[index.0].connection.0];
-        let free = self.config.free_pair_bytes;
+        let connection = self.consumers[index.0].connection;
+        let (before, now) = self.set_pairs(connection, self.connections[connection.0].pair_bytes - bytes);
+        before - now
+    }
+
+    /// The consumers of a connection take so much by now. How much of it counted before, and counts now.
+    fn set_pairs(&mut self, index: ConnectionIndex, bytes: u64) -> (u64, u64) {
+        let (connection, free) = (&mut self.connections[index.0], self.config.free_pair_bytes);
         let before = connection.counted_pairs(0, free);
-        connection.pair_bytes -= bytes;
-        let less = before - connection.counted_pairs(0, free);
-        self.pairs.taken -= less;
-        self.pairs.ending -= if connection.leaving { less } else { 0 };
-        less
+        connection.pair_bytes = bytes;
+        let now = connection.counted_pairs(0, free);
+        let counts = |counter: &mut u64| *counter = *counter - before + now;
+        counts(&mut self.pairs.taken);
+        if connection.leaving {
+            counts(&mut self.pairs.ending);
+        }
+        (before, now)
     }
 
     /// A connection has ended: what its consumers take is on its way out.

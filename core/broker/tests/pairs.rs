@@ -181,11 +181,16 @@ pub fn a_dead_letter_queue_comes_though_nothing_more_may() {
     world.consume(0, 2, 6, &queue("q.0"), 10);
     world.send(0, 2, &queue("q.0"), "poison", true);
     world.settle();
-    let sequence = world.got(0)[0].sequence;
-    let poison = postrider_model::command::AcknowledgeKind::Poison;
-    world.acknowledge(0, 2, 6, poison, (sequence.0, sequence.0), 1);
-    world.settle();
+    poison(&mut world);
     assert_eq!(world.texts(0), ["poison"]);
+}
+
+/// The one message that consumer 6 of the second connection has goes to the dead letters.
+fn poison(world: &mut World) {
+    let sequence = world.got(0)[0].sequence;
+    let kind = postrider_model::command::AcknowledgeKind::Poison;
+    world.acknowledge(0, 2, 6, kind, (sequence.0, sequence.0), 1);
+    world.settle();
 }
 
 /// So many consumers of a connection's, each of this pattern.
@@ -221,10 +226,7 @@ pub fn what_no_pattern_fits_comes_though_those_take_more_than_they_may() {
     crowd(&mut world, 1, &queue("ActiveMQ.>"), 2_000);
     world.consume(0, 2, 6, &queue("elsewhere"), 10);
     world.settle();
-    let sequence = world.got(0)[0].sequence;
-    let poison = postrider_model::command::AcknowledgeKind::Poison;
-    world.acknowledge(0, 2, 6, poison, (sequence.0, sequence.0), 1);
-    world.settle();
+    poison(&mut world);
     assert_eq!(world.texts(0), ["sent"]);
     assert!(world.broker.pair_bytes() > 1 << 20, "{}", world.broker.pair_bytes());
     world.send(0, 2, &queue("other.one.again"), "sent", true);

@@ -43,6 +43,18 @@ pub const PARK_BYTES: u64 = 64 * 1024 * 1024;
 /// What clients make the broker keep besides messages, of all connections and beside what is free for each, unless configured.
 pub const CLIENT_MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 
+/// What is free for each connection: so much an ordinary client may always have.
+pub const CLIENT_FREE_BYTES: u64 = 64 * 1024;
+
+/// Whether one may have so much of a budget of which all together, this one included, have `all`: a budget is shared as switches share
+/// their buffers, so that nobody has more than what is left for all others. One gets half, a second one half of the rest, and there is
+/// always some left for the next.
+#[inline]
+#[must_use]
+pub const fn is_fair_share(one: u64, all: u64, budget: u64) -> bool {
+    one <= budget.saturating_sub(all)
+}
+
 /// What keeping a parked command takes besides its record and names.
 pub const PARKED_COMMAND_BYTES: u64 = 128;
 

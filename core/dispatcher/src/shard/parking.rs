@@ -11,8 +11,7 @@ use super::link::Link;
 /// Bytes of each connection that take nothing of the budget: so much can always be parked, and what passes it is heard.
 const FREE_BYTES: u64 = 32 * 1024;
 
-/// Bytes that may be parked, shared as switches share their buffers: nobody may have more than what is left for all others. So one
-/// connection gets half, a second one half of the rest, and there is always some left for the next.
+/// Bytes that may be parked, shared as [`limits::is_fair_share`] has it.
 pub struct Parking {
     budget: u64,
     taken: u64,
@@ -54,7 +53,7 @@ impl Parking {
         let parked = unsettled.saturating_sub(FREE_BYTES);
         self.taken = self.taken - link.parked + parked;
         link.parked = parked;
-        parked > self.budget.saturating_sub(self.taken)
+        !limits::is_fair_share(parked, self.taken, self.budget)
     }
 
     /// A link that is full waits for its turn.

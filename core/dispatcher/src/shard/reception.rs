@@ -124,6 +124,7 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         if let Err(error) = reason {
             tracing::debug!(peer = &*link.peer, %error, "connection lost");
         }
+        // Something has happened in this poll: what departs is served behind it.
         self.now();
         self.desk.depart(link);
     }

@@ -2,9 +2,6 @@
 
 use postrider_model::limits;
 
-/// Bytes of each connection that take nothing of the budget: so much an ordinary client may always have.
-const FREE_BYTES: u64 = 64 * 1024;
-
 /// Bytes that a session, a producer and a consumer take, here and at the broker; measured, and rounded up.
 pub(super) const SESSION_BYTES: u64 = 64;
 pub(super) const PRODUCER_BYTES: u64 = 384;
@@ -13,8 +10,7 @@ pub(super) const CONSUMER_BYTES: u64 = 1024;
 /// Bytes that a destination takes which a consumer names or a connection has defined, besides its name.
 pub(super) const NAME_BYTES: u64 = 128;
 
-/// The memory that the connections of a shard may take. It is shared as that of parked sends: nobody may have more than what is left for
-/// all others, so that there is always some for the next.
+/// The memory that the connections of a shard may take, shared as [`limits::is_fair_share`] has it.
 pub struct ClientMemory {
     budget: u64,
     taken: u64,
@@ -47,7 +43,7 @@ impl Kept {
     }
 
     fn counted(&self) -> u64 {
-        self.bytes.saturating_sub(FREE_BYTES)
+        self.bytes.saturating_sub(limits::CLIENT_FREE_BYTES)
     }
 }
 
@@ -69,7 +65,7 @@ impl ClientMemory {
         kept.bytes += bytes;
         let after = kept.counted();
         let taken = self.taken + (after - before);
-        if after > before && after > self.budget.saturating_sub(taken) {
+        if after > before && !limits::is_fair_share(after, taken, self.budget) {
             kept.bytes -= bytes;
             return false;
         }
@@ -123,7 +119,7 @@ mod tests {
             kept
         };
         let mut all: Vec<Kept> = (0..3).map(|_| fill(&mut memory)).collect();
-        let beyond: Vec<u64> = all.iter().map(|kept| kept.bytes.saturating_sub(FREE_BYTES) / 1_000).collect();
+        let beyond: Vec<u64> = all.iter().map(|kept| kept.counted() / 1_000).collect();
         assert_eq!(beyond, [499, 249, 125]);
         all.iter_mut().for_each(|kept| memory.forget(kept));
         assert_eq!(memory.taken, 0, "it comes back");
