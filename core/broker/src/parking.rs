@@ -15,7 +15,7 @@ use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use crate::plant::planted;
 use crate::turn::{Defined, has_durable, stores};
-use postrider_journal::Bound;
+use postrider_journal::{Bound, Pressure};
 use postrider_model::command::Publish;
 use postrider_model::{Command, Event, Now, PortIndex, Span, limits};
 use std::collections::VecDeque;
@@ -198,7 +198,9 @@ impl Broker {
         let (mut defined, mut counted) = (Defined::default(), Defined::default());
         for parked in connection.parked.iter().take(most) {
             let needed = self.live_bytes_of(connection.port, parked, &mut defined);
-            if !self.has_room((parked.store, needed), live, log) || bytes >= limits::BATCH_BYTES as u64 {
+            let has_room = self.has_room((parked.store, needed), live, log)
+                && !self.crowds(connection.port, parked, &mut defined, log);
+            if !has_room || bytes >= limits::BATCH_BYTES as u64 {
                 break;
             }
             if !planted("parked-uncounted") {
@@ -293,6 +295,14 @@ impl Broker {
             Store::Journal if bytes > limit => true,
             Store::Journal => bytes == 0 || self.journal.live_bytes() + beside + bytes <= limit,
         }
+    }
+
+    /// Whether a send would come to the spool while the disk catches up with it, and memory is used up: of topics, the oldest would go
+    /// for it. It has waited, and goes on when there is room, or when there will be none by itself.
+    fn crowds<'a, L: Log>(&'a self, port: PortIndex, parked: &Parked, defined: &mut Defined<'a>, log: &L) -> bool {
+        let Command::Publish(publish) = &parked.command else { return false };
+        log.spool_use().pressure == Pressure::Crowded
+            && (!publish.persistent || self.has_passing_place(port, publish, defined))
     }
 
     /// The connection is the last in the line of what its first parked command waits for.

@@ -173,12 +173,25 @@ impl Broker {
         publish: &Publish,
         defined: &mut Defined<'a>,
     ) -> bool {
+        has_durable(self.names_of(port, publish, defined))
+    }
+
+    /// Whether one of a send's places needs no journal, persistent or not.
+    pub(crate) fn has_passing_place<'a>(
+        &'a self,
+        port: PortIndex,
+        publish: &Publish,
+        defined: &mut Defined<'a>,
+    ) -> bool {
+        self.names_of(port, publish, defined).iter().any(|name| name.kind != DestinationKind::Queue)
+    }
+
+    fn names_of<'a>(&'a self, port: PortIndex, publish: &Publish, defined: &mut Defined<'a>) -> &'a [Destination] {
         let (connection, number) = (publish.connection, publish.destination);
-        let names = match defined.find(connection, number) {
+        match defined.find(connection, number) {
             Some(known) => known.names,
-            None => self.places_of(port, connection, number).map_or(&[][..], |(names, _)| names),
-        };
-        has_durable(names)
+            None => self.places_of(port, connection, number).map_or(&[], |(names, _)| names),
+        }
     }
 
     /// The places of a send, and what creating those that are not there stages, once a batch.

@@ -318,6 +318,36 @@ fn whoever_waits_for_the_spool_does_not_wait_for_the_journal() {
     assert!(is_unparked(&mut world, 30), "the spool has room again");
 }
 
+/// For what comes to a crowded spool the oldest messages of topics go; what has waited may wait for the disk to catch up.
+#[test]
+fn what_waited_for_the_journal_does_not_come_into_a_crowded_spool() {
+    let several = [queue("q"), topic("t")];
+    let sends: [(&[Destination], bool, bool); 4] = [
+        (&[topic("t")], true, true),
+        (&[queue("q")], false, true),
+        (&several, true, true),
+        (&[queue("q")], true, false),
+    ];
+    for (to, persistent, spills) in sends {
+        for (pressure, holds) in [(Pressure::Busy, false), (Pressure::Crowded, true), (Pressure::Full, false)] {
+            let is_queue = !persistent;
+            let mut world = behind_twenty(|world| {
+                world.send(0, 30, &queue("passing"), "fills a segment", false);
+                send_parked(world, 30, &"w".repeat(1_000), Request::default());
+                let bytes = record(to, b"behind", persistent, 0, 0);
+                world.send_as(0, handle(30), to, persistent, (&bytes, 0), Request::default());
+                world.settle();
+                world.log.spool_limit = Some((0, pressure));
+            });
+            let waits = spills && (holds || is_queue);
+            assert_eq!(is_unparked(&mut world, 30), !waits, "{to:?} while the spool is {pressure:?}");
+            world.log.spool_limit = None;
+            world.settle();
+            assert!(!waits || is_unparked(&mut world, 30), "{to:?}: the spool has room again");
+        }
+    }
+}
+
 /// Hands a command to the broker that it is to refuse, as the log has no place for what its batch asks.
 fn refuse(world: &mut World, command: &Command, arena: &[u8]) {
     world.broker.refuse_command(PortIndex(0), command, arena, world.now, &mut world.log, &mut world.out);

@@ -23,11 +23,8 @@ use crate::random::Random;
 use crate::schedule::{Happening, Schedule};
 use crate::spill::{Files, SimSpill, SpoolPlan};
 
-/// Bytes that may come into the spool beyond its memory: what clients had under way when they were told to wait. What was parked of theirs
-/// and went on in the last moment or two may come besides, and takes up to twice as much where one message fills more than half of a segment.
+/// Bytes that may come into the spool beyond its memory: what clients had under way when they were told to wait.
 const MOST_UNDER_WAY: u64 = 1 << 20;
-const MOMENT_NANOS: u64 = 20_000_000;
-const OF_PARKED: u64 = 2;
 
 /// Segments of the disk budget without which a start has no room to work, and those that it may take beyond it then.
 const ROOM_TO_WORK: u64 = 8;
@@ -48,8 +45,6 @@ pub struct Process {
     durable: Position,
     /// What the journal's files may take.
     disk_limit: u64,
-    /// Which moment it is, and the most bytes that were parked in it, and in the one before.
-    parked: (u64, u64, u64),
 }
 
 /// Where a thread is in its loop.
@@ -132,7 +127,6 @@ impl Process {
             appended,
             durable,
             disk_limit,
-            parked: (0, 0, 0),
         };
         (0..process.threads.len()).for_each(|thread| process.go_on(thread, Next::Turn));
         Ok(process)
@@ -257,21 +251,11 @@ impl Process {
         assert!(bytes <= limit, "R6: the journal takes {bytes} bytes, and may take {limit}");
         let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, .. } = self.broker.spool().usage();
         assert!(disk_bytes <= disk_limit, "R21: {disk_bytes} of {disk_limit} bytes of the spool are on the disk");
-        let most = memory_limit + MOST_UNDER_WAY + OF_PARKED * self.went_on();
+        let most = memory_limit + MOST_UNDER_WAY;
         assert!(
             memory_bytes <= most,
             "R21: {memory_bytes} bytes of the spool are in memory, with {memory_limit} allowed"
         );
-    }
-
-    /// Bytes that were parked a moment ago and are not any more.
-    fn went_on(&mut self) -> u64 {
-        let parked = self.broker.broker().statistics().parked_bytes;
-        let (moment, most, before) = self.parked;
-        let now = self.schedule.now().nanos / MOMENT_NANOS;
-        self.parked = if now == moment { (now, most.max(parked), before) } else { (now, parked, most) };
-        let (_, most, before) = self.parked;
-        most.max(before) - parked
     }
 }
 
