@@ -8,6 +8,7 @@ mod kernel;
 mod link;
 mod operation;
 mod probe;
+mod receiving;
 #[cfg(test)]
 mod tests;
 
@@ -19,22 +20,17 @@ use std::time::Duration;
 
 use io_uring::cqueue;
 use rustix::event::EventfdFlags;
-use rustix::io::Errno;
-use rustix::net::RecvFlags;
 
 use self::buffers::Buffers;
 use self::kernel::Kernel;
-use self::link::{End, Link, Receive, Sending, State, end_of_stream, hand_on};
+use self::link::{End, Link, Receive, Sending, State};
 use self::operation::Operation;
 pub use self::probe::probe;
+use self::receiving::OWN_BYTES;
 use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
-use super::{CAREFUL_BYTES, PAUSED_FEW};
 use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
-
-/// What a connection receives at a time for which the pool has no buffer.
-const OWN_BYTES: usize = 16 << 10;
 
 /// How long a driver that is dropped waits for the kernel to let go of its buffers: so many times so long.
 const FAREWELLS: usize = 100;
@@ -105,98 +101,6 @@ impl Uring {
                 }
                 0
             }
-        }
-    }
-
-    fn complete_receive<H: Handler<Socket>>(
-        &mut self,
-        connection: Connection,
-        result: i32,
-        flags: u32,
-        handler: &mut H,
-    ) -> usize {
-        let buffer = cqueue::buffer_select(flags);
-        let Some(link) = self.links.get_mut(connection) else { unreachable!("{connection:?} has a receive in flight") };
-        if !cqueue::more(flags) {
-            link.receive = Receive::Idle;
-        }
-        let mut calls = 0;
-        match (result, buffer) {
-            (1.., Some(id)) => {
-                link.fed = self.polls;
-                let bytes = self.buffers.bytes(id, result as usize);
-                self.statistics.bytes_in += bytes.len() as u64;
-                calls = hand_on(connection, link, bytes, handler);
-            }
-            (1.., None) => unreachable!("bytes come in buffers of the pool"),
-            (0, _) => calls = end_of_stream(connection, link, handler),
-            _ if result == -libc::ENOBUFS => calls = self.receive_a_little(connection, handler),
-            // A pause: the receive is armed again when it can be.
-            _ if [-libc::ECANCELED, -libc::EINTR, -libc::EAGAIN].contains(&result) => {}
-            _ => self.fail_receive(connection, io::Error::from_raw_os_error(-result)),
-        }
-        if let Some(id) = buffer {
-            self.buffers.give_back(id, receive_bytes(self.paused));
-        }
-        self.after_receive(connection);
-        calls + self.finish(connection, handler)
-    }
-
-    fn fail_receive(&mut self, connection: Connection, error: io::Error) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        let error = link.broken.take().unwrap_or(error);
-        self.begin_closing(connection, Err(error));
-    }
-
-    /// Others had taken all buffers of the pool, and would again before this one's next receive: it gets what is there at once, as far as
-    /// a buffer of our own holds it. Who had some of them in this poll waits for the next.
-    fn receive_a_little<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
-        let unfed = |link: &&mut Link| link.receives() && link.fed != self.polls;
-        let Some(link) = self.links.get_mut(connection).filter(unfed) else { return 0 };
-        self.statistics.system_calls += 1;
-        let most = OWN_BYTES.min(receive_bytes(self.paused));
-        let own = self.own.get_mut(..most).unwrap_or_default();
-        match rustix::net::recv(&link.socket, own, RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => end_of_stream(connection, link, handler),
-            Ok((_, length)) => {
-                self.statistics.bytes_in += length as u64;
-                let bytes = self.own.get(..length).unwrap_or_default();
-                hand_on(connection, link, bytes, handler)
-            }
-            Err(Errno::AGAIN | Errno::INTR) => 0,
-            Err(error) => {
-                self.fail_receive(connection, error.into());
-                0
-            }
-        }
-    }
-
-    /// A receive that was at work when it was to be cancelled goes on: it is cancelled anew, now or with the next pause.
-    fn complete_cancel(&mut self, connection: Connection, result: i32) -> usize {
-        if result < 0
-            && let Some(link) = self.links.get_mut(connection)
-            && link.receive == Receive::Cancelling
-        {
-            if link.paused {
-                self.kernel.cancel(Operation::Receive(connection), Operation::Cancel(connection));
-            } else {
-                link.receive = Receive::Armed;
-            }
-        }
-        0
-    }
-
-    /// Arms the receive again where it should be; ends a broken connection that has been read to its end.
-    fn after_receive(&mut self, connection: Connection) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        if link.receive != Receive::Idle {
-            return;
-        }
-        if link.receives() {
-            link.receive = Receive::Armed;
-            self.kernel.receive(link.socket.as_fd(), Operation::Receive(connection));
-        } else if let Some(error) = link.broken.take() {
-            self.begin_closing(connection, Err(error));
         }
     }
 
@@ -344,35 +248,11 @@ impl Uring {
         1
     }
 
-    /// What was held back comes before what the kernel has.
-    fn release_held<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
-        let mut calls = 0;
-        for connection in std::mem::take(&mut self.resumed) {
-            let Some(link) = self.links.get_mut(connection) else { continue };
-            if link.paused || !link.is_open() {
-                continue;
-            }
-            let held = std::mem::take(&mut link.held);
-            if !held.is_empty() {
-                calls += hand_on(connection, link, &held, handler);
-            }
-            if link.end == End::Held {
-                calls += end_of_stream(connection, link, handler);
-            }
-        }
-        calls
-    }
-
     fn retry_accept(&mut self, relief: bool) {
         if self.stall.is_over(relief) {
             (0..self.listeners.len()).for_each(|index| self.arm_listener(index));
         }
     }
-}
-
-/// Bytes that one buffer offers: what is on its way when a connection is paused has to be kept, a pool full of it.
-fn receive_bytes(paused: usize) -> usize {
-    if paused > PAUSED_FEW { CAREFUL_BYTES } else { buffers::BYTES }
 }
 
 impl Net for Uring {
