@@ -3,18 +3,21 @@
 
 mod gathering;
 mod logs;
+mod parked;
 mod returns;
+mod room;
 mod shedding;
 
 use postrider_broker::{Broker, Outbox};
-use postrider_journal::{Bound, Journal, NotReady, Position, Spill, Spool, Storage, SyncFailed, soonest};
-use postrider_model::{Command, CommandBatch, Now, PortIndex, limits};
+use postrider_journal::{Journal, Position, Spill, Spool, Storage, SyncFailed, soonest};
+use postrider_model::{CommandBatch, Now, PortIndex};
 
 use crate::port::BrokerPort;
 pub use gathering::Company;
 use gathering::Gathering;
 use logs::Logs;
 use returns::Returns;
+use room::Unstored;
 use shedding::Shedding;
 
 /// Unsynced bytes for which nobody waits, after which they are synced all the same.
@@ -31,9 +34,6 @@ const UNHURRIED_NANOS_WHEN_SHORT: u64 = 1_000_000_000;
 
 /// Batches of deliveries that one turn makes for a port at most.
 const DELIVERY_BATCHES: usize = 2;
-
-/// Connections whose parked sends the journal has no place for, that are passed over in one turn.
-const PASSED_OVER: usize = 8;
 
 /// What a turn says to the owner of its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,20 +53,6 @@ pub struct Turned {
 struct Rest {
     since: u64,
     appended: Position,
-}
-
-/// Commands of a batch for which the journal has no room, by their places, and what becomes of them.
-#[derive(Default)]
-struct Unstored {
-    places: Vec<usize>,
-    /// Reclaim makes room: they wait for it. Otherwise they are refused.
-    wait: bool,
-}
-
-impl From<Vec<usize>> for Unstored {
-    fn from(places: Vec<usize>) -> Unstored {
-        Unstored { places, wait: false }
-    }
 }
 
 /// What a turn said to the ports.
@@ -309,108 +295,6 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             }
         }
         batch.commands.len()
-    }
-
-    /// Sends that had found the journal full go on, as far as there is room: one slice a turn, before newer ones can take it. While
-    /// nothing may be stored they wait for reclaim; where that makes no room, those are answered that may not wait.
-    fn resume_parked(&mut self, now: Now) -> bool {
-        self.parked_wait = false;
-        if !self.broker.parks() || self.holds_parked(now) {
-            return false;
-        }
-        let settles = self.broker.has_fallen_behind(&self.logs);
-        for _ in 0..PASSED_OVER {
-            for most in [limits::BATCH_COMMANDS, 1] {
-                let slice = match settles {
-                    true => self.broker.settling_slice(most),
-                    false => self.broker.parked_slice(most, &self.logs),
-                };
-                let Some(slice) = slice else { return false };
-                if self.begin_slice(slice.bound, settles) {
-                    self.broker.unpark(slice, now, &mut self.logs, &mut self.outbox);
-                    return true;
-                }
-                if most == 1 {
-                    self.broker.pass_over(slice, &self.logs);
-                }
-            }
-        }
-        self.parked_wait = true;
-        false
-    }
-
-    fn begin_slice(&mut self, bound: Bound, settles: bool) -> bool {
-        let journal = &mut self.logs.journal;
-        if settles {
-            return journal.begin_beyond(bound).is_ok();
-        }
-        journal.room_when_short().is_none_or(|room| bound.frame_bytes() <= room) && journal.begin(bound).is_ok()
-    }
-
-    /// Whether what is parked waits for reclaim to make room.
-    fn holds_parked(&self, now: Now) -> bool {
-        self.broker.has_fallen_behind(&self.logs) && !self.is_hopeless(now)
-    }
-
-    /// Whether only acknowledgements can make room, or nothing for now.
-    fn is_hopeless(&self, now: Now) -> bool {
-        self.broker.is_overfull(&self.logs) || self.broker.stands_still(now, &self.logs)
-    }
-
-    /// Whether the next turn could go on with parked sends. Where the journal was not ready for them, its news wake the thread.
-    fn can_resume_parked(&mut self, now: Now) -> bool {
-        if !self.broker.parks() || self.parked_wait || self.waits_for_log || self.holds_parked(now) {
-            return false;
-        }
-        match self.broker.has_fallen_behind(&self.logs) {
-            true => self.broker.settling_slice(1).is_some(),
-            false => self.broker.resumes_parked(&self.logs),
-        }
-    }
-
-    /// Takes room for a batch in the journal. Where its disk budget has none, and reclaim will make none, the sends that do not fit
-    /// are refused, so that they do not hold up what their port brings besides, acknowledgements above all (R6, R24). Gives their
-    /// places in the batch: none, as a rule. So it is while the medium gives no further segment.
-    fn begin(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Unstored, NotReady> {
-        if !self.broker.has_sequences(port, batch) {
-            return Err(NotReady);
-        }
-        if self.broker.has_fallen_behind(&self.logs) {
-            return self.begin_settling(port, batch, now);
-        }
-        let (journal, broker) = (&mut self.logs.journal, &self.broker);
-        if let Some(room) = journal.room_when_short() {
-            let (bound, refused) = broker.bound_within(port, batch, room, 0);
-            return journal.begin(bound).map(|()| refused.into());
-        }
-        let bound = broker.bound(port, batch);
-        let begun = journal.begin(bound);
-        if begun.is_ok() || journal.affords(bound) {
-            return begun.map(|()| Unstored::default());
-        }
-        if broker.walks() {
-            self.waits_for_room = true;
-            return Err(NotReady);
-        }
-        let (bound, refused) = broker.bound_within(port, batch, journal.regular_room(), 0);
-        journal.begin(bound).map(|()| refused.into())
-    }
-
-    /// Takes room for a batch while nothing may be stored. What settles, looks or asks goes on. What stores is parked while reclaim
-    /// makes room; where only acknowledgements can, or nothing for now, it is refused, or nobody could ever drain the log.
-    fn begin_settling(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Unstored, NotReady> {
-        let spare = self.broker.spare_for_creations(&self.logs);
-        let (bound, places) = self.broker.bound_within(port, batch, 0, spare);
-        let wait = !self.is_hopeless(now);
-        if wait && places.iter().any(|place| matches!(batch.commands.get(*place), Some(Command::OpenConsumer(_)))) {
-            self.waits_for_room = true;
-            return Err(NotReady);
-        }
-        if self.logs.journal.begin_beyond(bound).is_ok() {
-            return Ok(Unstored { places, wait });
-        }
-        let (bound, places) = self.broker.bound_within(port, batch, 0, 0);
-        self.logs.journal.begin_beyond(bound).map(|()| Unstored { places, wait })
     }
 
     /// Deliveries go at once, replies when everything appended before them is committed (R13). The deliveries of all ports go

@@ -1,0 +1,63 @@
+//! Parked sends: when they go on, and how many in one turn.
+
+use postrider_journal::{Bound, Spill, Storage};
+use postrider_model::{Now, limits};
+
+use super::BrokerTurn;
+
+/// Connections whose parked sends the journal has no place for, that are passed over in one turn.
+const PASSED_OVER: usize = 8;
+
+impl<S: Storage, P: Spill> BrokerTurn<S, P> {
+    /// Sends that had found the journal full go on, as far as there is room: one slice a turn, before newer ones can take it. While
+    /// nothing may be stored they wait for reclaim; where that makes no room, those are answered that may not wait.
+    pub(super) fn resume_parked(&mut self, now: Now) -> bool {
+        self.parked_wait = false;
+        if !self.broker.parks() || self.holds_parked(now) {
+            return false;
+        }
+        let settles = self.broker.has_fallen_behind(&self.logs);
+        for _ in 0..PASSED_OVER {
+            for most in [limits::BATCH_COMMANDS, 1] {
+                let slice = match settles {
+                    true => self.broker.settling_slice(most),
+                    false => self.broker.parked_slice(most, &self.logs),
+                };
+                let Some(slice) = slice else { return false };
+                if self.begin_slice(slice.bound, settles) {
+                    self.broker.unpark(slice, now, &mut self.logs, &mut self.outbox);
+                    return true;
+                }
+                if most == 1 {
+                    self.broker.pass_over(slice, &self.logs);
+                }
+            }
+        }
+        self.parked_wait = true;
+        false
+    }
+
+    fn begin_slice(&mut self, bound: Bound, settles: bool) -> bool {
+        let journal = &mut self.logs.journal;
+        if settles {
+            return journal.begin_beyond(bound).is_ok();
+        }
+        journal.room_when_short().is_none_or(|room| bound.frame_bytes() <= room) && journal.begin(bound).is_ok()
+    }
+
+    /// Whether what is parked waits for reclaim to make room.
+    pub(super) fn holds_parked(&self, now: Now) -> bool {
+        self.broker.has_fallen_behind(&self.logs) && !self.is_hopeless(now)
+    }
+
+    /// Whether the next turn could go on with parked sends. Where the journal was not ready for them, its news wake the thread.
+    pub(super) fn can_resume_parked(&mut self, now: Now) -> bool {
+        if !self.broker.parks() || self.parked_wait || self.waits_for_log || self.holds_parked(now) {
+            return false;
+        }
+        match self.broker.has_fallen_behind(&self.logs) {
+            true => self.broker.settling_slice(1).is_some(),
+            false => self.broker.resumes_parked(&self.logs),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Room in the journal for a batch, and what of the batch is without it.
+
+use postrider_journal::{NotReady, Spill, Storage};
+use postrider_model::{Command, CommandBatch, Now, PortIndex};
+
+use super::BrokerTurn;
+
+/// Commands of a batch for which the journal has no room, by their places, and what becomes of them.
+#[derive(Default)]
+pub(super) struct Unstored {
+    pub(super) places: Vec<usize>,
+    /// Reclaim makes room: they wait for it. Otherwise they are refused.
+    pub(super) wait: bool,
+}
+
+impl From<Vec<usize>> for Unstored {
+    fn from(places: Vec<usize>) -> Unstored {
+        Unstored { places, wait: false }
+    }
+}
+
+impl<S: Storage, P: Spill> BrokerTurn<S, P> {
+    /// Takes room for a batch in the journal. Where its disk budget has none, and reclaim will make none, the sends that do not fit
+    /// are refused, so that they do not hold up what their port brings besides, acknowledgements above all (R6, R24). Gives their
+    /// places in the batch: none, as a rule. So it is while the medium gives no further segment.
+    pub(super) fn begin(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Unstored, NotReady> {
+        if !self.broker.has_sequences(port, batch) {
+            return Err(NotReady);
+        }
+        if self.broker.has_fallen_behind(&self.logs) {
+            return self.begin_settling(port, batch, now);
+        }
+        let (journal, broker) = (&mut self.logs.journal, &self.broker);
+        if let Some(room) = journal.room_when_short() {
+            let (bound, refused) = broker.bound_within(port, batch, room, 0);
+            return journal.begin(bound).map(|()| refused.into());
+        }
+        let bound = broker.bound(port, batch);
+        let begun = journal.begin(bound);
+        if begun.is_ok() || journal.affords(bound) {
+            return begun.map(|()| Unstored::default());
+        }
+        if broker.walks() {
+            self.waits_for_room = true;
+            return Err(NotReady);
+        }
+        let (bound, refused) = broker.bound_within(port, batch, journal.regular_room(), 0);
+        journal.begin(bound).map(|()| refused.into())
+    }
+
+    /// Takes room for a batch while nothing may be stored. What settles, looks or asks goes on. What stores is parked while reclaim
+    /// makes room; where only acknowledgements can, or nothing for now, it is refused, or nobody could ever drain the log.
+    fn begin_settling(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Unstored, NotReady> {
+        let spare = self.broker.spare_for_creations(&self.logs);
+        let (bound, places) = self.broker.bound_within(port, batch, 0, spare);
+        let wait = !self.is_hopeless(now);
+        if wait && places.iter().any(|place| matches!(batch.commands.get(*place), Some(Command::OpenConsumer(_)))) {
+            self.waits_for_room = true;
+            return Err(NotReady);
+        }
+        if self.logs.journal.begin_beyond(bound).is_ok() {
+            return Ok(Unstored { places, wait });
+        }
+        let (bound, places) = self.broker.bound_within(port, batch, 0, 0);
+        self.logs.journal.begin_beyond(bound).map(|()| Unstored { places, wait })
+    }
+
+    /// Whether only acknowledgements can make room, or nothing for now.
+    pub(super) fn is_hopeless(&self, now: Now) -> bool {
+        self.broker.is_overfull(&self.logs) || self.broker.stands_still(now, &self.logs)
+    }
+}
