@@ -6,5 +6,6 @@ postrider_journal::planted_bugs! {
     ("ring-hold-stays", "R24: who was heard when too much was on its way is not read on in its turn"),
     ("members-stay", "R25: of a connection that is gone only the first members are forgotten"),
     ("removal-forgotten", "R25: members that go do not go on when their client says nothing more"),
+    ("leaves-unanswered", "R13: who sends no more is let go before the broker has answered what it has asked"),
     ("reply-before-commit", "R13: replies do not wait for the commit"),
 }

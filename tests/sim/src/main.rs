@@ -8,6 +8,7 @@ mod plan;
 mod plants;
 mod process;
 mod random;
+mod rare;
 mod runner;
 mod schedule;
 mod spill;

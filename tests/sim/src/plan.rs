@@ -126,6 +126,7 @@ impl SeedPlan {
         plan.draw_pairs(random.clone().fork().fork());
         plan.draw_crowds(random.clone().fork().fork().fork());
         plan.draw_seldom(random.clone().fork().fork().fork().fork());
+        plan.draw_rare(random.clone().fork().fork().fork().fork().fork());
         plan.network.most_pending = plan.broker.send_window.largest as usize + BEYOND_THE_WINDOW;
         plan
     }
@@ -339,6 +340,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         odd: *random.pick(&[0, 0, 10, 70]),
         browsing: None,
         crowd: None,
+        half_closing: None,
         drain: false,
     }
 }

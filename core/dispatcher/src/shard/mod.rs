@@ -29,6 +29,7 @@ use postrider_wire::openwire::session::{CommandSink, Handles, Profile, Session, 
 pub use dealer::{Arrival, Dealer, Inbox};
 
 use crate::net::{Closing, Connection, Net, NetStatistics, Wait};
+use crate::plant::planted;
 use crate::port::ClientPort;
 use crate::ring::Consumer;
 use complaints::Complaints;
@@ -282,7 +283,7 @@ impl<Socket> Desk<Socket> {
     /// asked does not lie parked.
     fn take_leave(&mut self, connection: Connection, now: Now) {
         let Some(link) = self.links.get(connection).filter(|link| !link.closing) else { return };
-        link.leaves = link.settled.is_none();
+        link.leaves = link.settled.is_none() && !planted("leaves-unanswered");
         if link.leaves {
             link.session.leaves(&mut self.outgoing);
         }

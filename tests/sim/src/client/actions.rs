@@ -25,7 +25,7 @@ impl Client {
             return self.finish_up(around);
         }
         self.browse(around);
-        if !self.gather(around) {
+        if !self.gather(around) || self.falls_silent(around) {
             return;
         }
         if !self.reads || self.random.one_in(self.plan.stalls) {
@@ -115,7 +115,7 @@ impl Client {
                 self.in_flight_returns(around);
                 self.give_up(around);
             }
-            Stage::Closing => {}
+            Stage::Listening | Stage::Closing => {}
             Stage::Greeting | Stage::Opening => self.break_off(around),
         }
     }

@@ -43,6 +43,8 @@ impl Client {
                     self.write(&Structure::new(&keep_alive_info::DEFINITION), around);
                 }
             }
+            // What it had goes to others as soon as the broker hears of its end.
+            "MessageDispatch" if self.stage == Stage::Listening => {}
             "MessageDispatch" => self.dispatched(said, around),
             "Response" => self.answered(said.int(response::CORRELATION_ID), around),
             "ExceptionResponse" => self.refused(said, around),

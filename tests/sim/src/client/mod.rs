@@ -5,6 +5,7 @@ mod actions;
 mod browser;
 mod consumer;
 mod crowd;
+mod ending;
 mod inbound;
 mod producer;
 pub mod protocol;
@@ -27,6 +28,8 @@ pub use browser::BrowsingPlan;
 use consumer::Consumer;
 use crowd::Crowd;
 pub use crowd::CrowdPlan;
+use ending::Ending;
+pub use ending::HalfClosingPlan;
 use producer::Producer;
 use protocol::Member;
 
@@ -86,6 +89,8 @@ pub struct ClientPlan {
     pub browsing: Option<BrowsingPlan>,
     /// It has a session full of members now and then.
     pub crowd: Option<CrowdPlan>,
+    /// It shuts down its sending side now and then, and reads on.
+    pub half_closing: Option<HalfClosingPlan>,
     /// It takes all that is in its places, and sends nothing.
     pub drain: bool,
 }
@@ -131,6 +136,8 @@ enum Stage {
     Opening,
     /// At work.
     Up,
+    /// Sends nothing more, and reads until the broker ends the connection.
+    Listening,
     /// Waits for the answer to its goodbye.
     Closing,
 }
@@ -204,6 +211,7 @@ pub struct Client {
     /// Its connection has the session of the browsers.
     has_browsed: bool,
     crowd: Crowd,
+    ending: Ending,
     temporaries: Vec<Place>,
     /// It hears of temporary destinations, and these it has heard of.
     watches: bool,
@@ -224,6 +232,7 @@ impl Client {
         let settings = Settings::initial(FRAME_LIMIT);
         let chance = Random::new(plan.browsing.as_ref().map_or(0, |browsing| browsing.seed));
         let crowd = Crowd::new(plan.crowd.as_ref());
+        let ending = Ending::new(plan.half_closing.as_ref());
         let mut client = Client {
             plan,
             index,
@@ -252,6 +261,7 @@ impl Client {
             next_browser: 0,
             has_browsed: false,
             crowd,
+            ending,
             temporaries: Vec::new(),
             watches: false,
             known: BTreeSet::new(),
@@ -297,7 +307,7 @@ impl Client {
         match self.stage {
             Stage::Away => self.connect(around),
             Stage::Up => self.at_work(around),
-            Stage::Greeting | Stage::Opening | Stage::Closing => {}
+            Stage::Greeting | Stage::Opening | Stage::Listening | Stage::Closing => {}
         }
         self.check_patience(around);
         self.keep_alive(around);
@@ -313,7 +323,10 @@ impl Client {
         while let Some(link) = self.link {
             match around.network.read(link) {
                 Some(Arrival::Bytes(bytes)) => self.received(&bytes, around),
-                Some(Arrival::Closed) => self.lost(around),
+                Some(Arrival::Closed(end)) => {
+                    self.check_end(end, around);
+                    self.lost(around);
+                }
                 None => return,
             }
         }
@@ -341,6 +354,7 @@ impl Client {
         let Some(link) = around.network.connect() else { return };
         self.link = Some(link);
         (self.is_cut, self.reads) = (false, true);
+        self.ending.begin();
         self.stage = Stage::Greeting;
         self.splitter = FrameSplitter::new(FRAME_LIMIT);
         self.loose_credit = false;
@@ -425,6 +439,7 @@ impl Client {
         let now = around.schedule.nanos();
         self.check_browsers(now);
         self.check_crowd(now);
+        self.check_ending(now);
         if let Some((command, request)) =
             self.requests.iter().find(|(_, request)| now > request.since.max(self.last_sign) + 20 * SECOND)
         {

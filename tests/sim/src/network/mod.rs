@@ -83,6 +83,8 @@ struct Link {
     /// The shard wants it closed: after the send, or at once.
     closing: Option<bool>,
     reset: bool,
+    /// The process has died that had it.
+    orphaned: bool,
     end_told: bool,
     /// Nothing arrives any more, in either direction, and nobody is told.
     dead: bool,
@@ -96,7 +98,16 @@ pub enum Arrival {
     /// Bytes, and when the broker had sent the first of them.
     Bytes(Vec<u8>),
     /// The connection is over.
-    Closed,
+    Closed(End),
+}
+
+/// Who has ended a connection that its client had not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The broker.
+    Broker,
+    /// The end of its process.
+    Process,
 }
 
 impl Network {
@@ -136,7 +147,7 @@ impl Network {
         let links: Vec<LinkId> = state.links.keys().copied().collect();
         for id in links {
             let link = state.links.get_mut(&id).expect("just listed");
-            link.reset = true;
+            (link.reset, link.orphaned) = (true, true);
             // What the clients have not read goes with the reset.
             link.down = Pipe::default();
             link.server = None;
@@ -184,6 +195,14 @@ impl Network {
         }
     }
 
+    /// A client sends no more behind what it wrote, and reads on.
+    pub fn end(&self, id: LinkId) {
+        let mut state = self.state.borrow_mut();
+        let Some(link) = state.links.get_mut(&id) else { return };
+        link.up.end();
+        state.send_up(id, &self.schedule);
+    }
+
     /// The line dies: nothing arrives at either end, and nobody is told.
     pub fn cut(&self, id: LinkId) {
         if let Some(link) = self.state.borrow_mut().links.get_mut(&id) {
@@ -220,7 +239,7 @@ impl Network {
         let over = link.down.is_over() || (link.reset && !link.dead);
         over.then(|| {
             link.client_told = true;
-            Arrival::Closed
+            Arrival::Closed(if link.orphaned { End::Process } else { End::Broker })
         })
     }
 
@@ -347,6 +366,7 @@ impl Link {
             finished: None,
             closing: None,
             reset: false,
+            orphaned: false,
             end_told: false,
             dead: false,
             client_gone: false,
