@@ -57,6 +57,8 @@ pub struct SeedPlan {
     pub clients: Vec<ClientPlan>,
     /// How much of what clients say is on its way to the broker at a time.
     pub way_up: WayUp,
+    /// Largest frame that the broker takes.
+    pub frame_limit: usize,
     /// Nanoseconds that a step of a thread takes, typically.
     pub step_nanos: u64,
 }
@@ -76,6 +78,9 @@ pub enum Listener {
 
 /// A message that the window let out, answers, and what frames add.
 const BEYOND_THE_WINDOW: usize = 300 * 1024;
+
+/// Largest frame that is taken unless little is.
+pub const FRAME_LIMIT: usize = 104_857_600;
 
 /// Bytes of a block.
 const BLOCK: u32 = 4096;
@@ -118,6 +123,7 @@ impl SeedPlan {
             listener: Listener::Everybody,
             clients,
             way_up: WayUp::default(),
+            frame_limit: FRAME_LIMIT,
             step_nanos: *random.pick(&[2 * MICRO, 20 * MICRO, 100 * MICRO]),
         };
         theme.shape(&mut plan, random);
@@ -341,6 +347,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         browsing: None,
         crowd: None,
         half_closing: None,
+        oversize: None,
         drain: false,
     }
 }

@@ -94,7 +94,7 @@ impl Process {
         let disk_limit = disk_limit(&journal);
         let broker = BrokerTurn::new(broker, journal, spool, broker_ports);
         let client_ports: Vec<_> = client_ports;
-        let profile = Rc::new(profile(&mut random));
+        let profile = Rc::new(profile(&mut random, plan.frame_limit));
         let inboxes: Vec<_> = alarms[..plan.shards].iter().map(|alarm| Inbox::new(alarm.clone())).collect();
         let mut dealer = Some(Dealer::new(inboxes.clone()));
         let mut shards = Vec::new();
@@ -297,12 +297,12 @@ fn recover(
     Ok((broker, journal))
 }
 
-fn profile(random: &mut Random) -> Profile {
+fn profile(random: &mut Random, frame_limit: usize) -> Profile {
     Profile {
         broker_id: "ID:sim-broker:1".into(),
         broker_name: "localhost".into(),
         broker_url: "tcp://127.0.0.1:61616".into(),
-        offer: Offer { tight_encoding_enabled: random.percent(50), ..Offer::of_broker(104_857_600) },
+        offer: Offer { tight_encoding_enabled: random.percent(50), ..Offer::of_broker(frame_limit as i64) },
         hash_seed: random.next(),
     }
 }

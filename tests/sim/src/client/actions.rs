@@ -10,10 +10,10 @@ use postrider_model::Clock;
 use postrider_wire::openwire::schema::consumer_info;
 
 /// Requests that a client has under way at most.
-const REQUESTS: usize = 12;
+pub(super) const REQUESTS: usize = 12;
 
 /// What ActiveMQ's clients add to a message's bytes when they count.
-const MESSAGE_OVERHEAD: i64 = 1024;
+pub(super) const MESSAGE_OVERHEAD: i64 = 1024;
 
 /// Bytes of a message below the limit of every small disk.
 const LARGEST_UNANSWERED: usize = 50_000;
@@ -25,7 +25,7 @@ impl Client {
             return self.finish_up(around);
         }
         self.browse(around);
-        if !self.gather(around) || self.falls_silent(around) {
+        if !self.gather(around) || self.falls_silent(around) || self.exceeds(around) {
             return;
         }
         if !self.reads || self.random.one_in(self.plan.stalls) {
@@ -144,6 +144,8 @@ impl Client {
                 self.index
             );
         }
+        let told = self.stage != Stage::Up || self.oversize.is_idle();
+        assert!(told, "client {} has not heard that what it sent was too large", self.index);
         let foreign = self.consumers.values().filter(|consumer| consumer.foreign && consumer.prefetch > 0);
         for consumer in foreign.filter(|consumer| consumer.is_open && !consumer.is_held) {
             ledger.check_foreign(&consumer.place, &self.connection_id);

@@ -19,6 +19,8 @@ pub struct HalfClosingPlan {
 pub enum Last {
     /// The answers to all that it has sent, for it sends no more.
     Answers,
+    /// Nothing: after what it has sent no connection goes on.
+    Nothing,
 }
 
 /// Of its present connection.
@@ -47,13 +49,13 @@ impl Client {
         let Some(link) = self.link.filter(|_| self.reads && self.ending.chance.percent(percent)) else { return false };
         self.say(around, || format!("sends no more, and waits for {} answers", self.requests.len()));
         around.network.end(link);
-        // Others may have it before the client knows.
-        self.in_flight_returns(around);
         self.waits_for_the_end(Last::Answers, around);
         true
     }
 
-    fn waits_for_the_end(&mut self, last: Last, around: &Surroundings<'_>) {
+    /// Says nothing more. What it had may be with others before it knows.
+    pub(super) fn waits_for_the_end(&mut self, last: Last, around: &mut Surroundings<'_>) {
+        self.in_flight_returns(around);
         self.stage = Stage::Listening;
         self.ending.waits = Some((last, around.schedule.nanos()));
     }
@@ -73,8 +75,9 @@ impl Client {
         }
         let goes = self.stage == Stage::Closing || self.ending.waits.is_some();
         assert!(goes, "R26: the broker ends the connection of client {}, which did nothing wrong", self.index);
+        let owed = self.ending.waits.is_none_or(|(last, _)| last == Last::Answers);
         // What is parked is not waited for (R13).
-        if around.scarce {
+        if around.scarce || !owed {
             return;
         }
         let unanswered: Vec<String> = self.requests.values().map(|request| request.asked.to_string()).collect();

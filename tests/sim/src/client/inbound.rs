@@ -1,9 +1,10 @@
 //! What the broker says to a client.
 
 use postrider_wire::openwire::schema::*;
-use postrider_wire::openwire::{Offer, Structure, Throwable, WireFormat, WriterPolicy};
+use postrider_wire::openwire::{Offer, Settings, Structure, Throwable, WireFormat, WriterPolicy};
 
 use super::consumer::InFlight;
+use super::oversize::is_oversize;
 use super::protocol::{self, Member};
 use super::{Asked, Client, Stage, Surroundings};
 use crate::ledger::{Delivery, Send};
@@ -50,7 +51,8 @@ impl Client {
             "ExceptionResponse" => self.refused(said, around),
             "ConnectionError" => {
                 let exception = said.throwable(connection_error::EXCEPTION);
-                assert!(self.may_complain || around.scarce, "client {}: unexpected {exception:?}", self.index);
+                let due = exception.is_some_and(|exception| self.hears_of_oversize(exception));
+                assert!(due || self.may_complain || around.scarce, "client {}: unexpected {exception:?}", self.index);
             }
             "ProducerAck" => self.credit(said),
             other => panic!("the broker sends a {other}"),
@@ -60,7 +62,9 @@ impl Client {
     fn agree(&mut self, said: &Structure, around: &mut Surroundings<'_>) {
         let offer = Offer::read(said).expect("the broker's WireFormatInfo");
         let agreed = self.offer().agree(&offer).expect("two offers agree");
-        self.format = WireFormat::new(agreed.settings(), WriterPolicy::Cheap);
+        // Whatever was agreed, it sends what it likes.
+        let settings = Settings { max_frame_size: super::FRAME_LIMIT, ..agreed.settings() };
+        self.format = WireFormat::new(settings, WriterPolicy::Cheap);
         self.introduce(around);
     }
 
@@ -101,6 +105,7 @@ impl Client {
             }
             Asked::Goodbye => self.part(around),
             Asked::Watch => self.watches = true,
+            Asked::Oversize => panic!("client {}: what is too large was taken", self.index),
             Asked::Deletion | Asked::Nothing => {}
         }
     }
@@ -133,6 +138,10 @@ impl Client {
                 around.ledger.answered(id, Send::Refused);
             }
             Asked::Deletion => {}
+            Asked::Oversize => {
+                let told = class.contains("ResourceAllocation") && is_oversize(exception);
+                assert!(told, "client {}: what was too large is refused: {text}", self.index);
+            }
             Asked::Consumer(member) if is_uncreated(exception, around.few_pairs) => {
                 if let Some(mut consumer) = self.consumers.remove(&member) {
                     consumer.close(-1, around.ledger);
@@ -248,6 +257,6 @@ fn is_uncreated(exception: &Throwable, few_pairs: bool) -> bool {
     said.contains("cannot be created") || (few_pairs && said.contains("patterns of its consumers fit"))
 }
 
-fn text_of(exception: &Throwable) -> String {
+pub(super) fn text_of(exception: &Throwable) -> String {
     exception.message.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned()
 }

@@ -7,6 +7,7 @@ mod consumer;
 mod crowd;
 mod ending;
 mod inbound;
+mod oversize;
 mod producer;
 pub mod protocol;
 mod reconnect;
@@ -20,7 +21,7 @@ use postrider_wire::openwire::{FrameSplitter, Offer, Settings, Structure, WireFo
 
 use crate::ledger::{Ledger, MessageId, Place, Send};
 use crate::network::{Arrival, LinkId, Network};
-use crate::plan::Listener;
+use crate::plan::{FRAME_LIMIT, Listener};
 use crate::random::Random;
 use crate::schedule::{Happening, MILLI, SECOND, Schedule};
 use browser::Browser;
@@ -30,6 +31,8 @@ use crowd::Crowd;
 pub use crowd::CrowdPlan;
 use ending::Ending;
 pub use ending::HalfClosingPlan;
+use oversize::Oversize;
+pub use oversize::OversizePlan;
 use producer::Producer;
 use protocol::Member;
 
@@ -91,6 +94,8 @@ pub struct ClientPlan {
     pub crowd: Option<CrowdPlan>,
     /// It shuts down its sending side now and then, and reads on.
     pub half_closing: Option<HalfClosingPlan>,
+    /// It sends what is larger than what was agreed.
+    pub oversize: Option<OversizePlan>,
     /// It takes all that is in its places, and sends nothing.
     pub drain: bool,
 }
@@ -152,6 +157,7 @@ enum Asked {
     Send(MessageId, Box<Structure>),
     Temporary(Place),
     Deletion,
+    Oversize,
     Goodbye,
     Watch,
     Nothing,
@@ -212,6 +218,7 @@ pub struct Client {
     has_browsed: bool,
     crowd: Crowd,
     ending: Ending,
+    oversize: Oversize,
     temporaries: Vec<Place>,
     /// It hears of temporary destinations, and these it has heard of.
     watches: bool,
@@ -224,8 +231,6 @@ pub struct Client {
     finished: bool,
 }
 
-const FRAME_LIMIT: usize = 104_857_600;
-
 impl Client {
     /// A client that connects soon.
     pub fn new(index: usize, plan: ClientPlan, random: Random, schedule: &Schedule) -> Client {
@@ -233,6 +238,7 @@ impl Client {
         let chance = Random::new(plan.browsing.as_ref().map_or(0, |browsing| browsing.seed));
         let crowd = Crowd::new(plan.crowd.as_ref());
         let ending = Ending::new(plan.half_closing.as_ref());
+        let oversize = Oversize::new(plan.oversize.as_ref());
         let mut client = Client {
             plan,
             index,
@@ -262,6 +268,7 @@ impl Client {
             has_browsed: false,
             crowd,
             ending,
+            oversize,
             temporaries: Vec::new(),
             watches: false,
             known: BTreeSet::new(),
@@ -355,6 +362,7 @@ impl Client {
         self.link = Some(link);
         (self.is_cut, self.reads) = (false, true);
         self.ending.begin();
+        self.oversize.begin();
         self.stage = Stage::Greeting;
         self.splitter = FrameSplitter::new(FRAME_LIMIT);
         self.loose_credit = false;
@@ -377,7 +385,9 @@ impl Client {
             cache_size: self.plan.cache,
             max_inactivity_duration: self.plan.inactivity_millis,
             max_inactivity_duration_initial_delay: self.plan.inactivity_millis.min(1_000),
-            ..Offer::of_broker(FRAME_LIMIT as i64)
+            ..Offer::of_broker(
+                self.plan.oversize.as_ref().filter(|plan| plan.own).map_or(FRAME_LIMIT, |plan| plan.limit) as i64,
+            )
         }
     }
 

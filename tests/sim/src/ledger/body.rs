@@ -23,6 +23,16 @@ pub enum Sizes {
 }
 
 impl Sizes {
+    /// Bytes of the largest body.
+    pub fn largest(self) -> u64 {
+        HEAD as u64
+            + match self {
+                Sizes::Mixed | Sizes::Blocks => 190_000,
+                Sizes::Medium => 6_000,
+                Sizes::Large => 30_000,
+            }
+    }
+
     /// Bytes of a message's body.
     pub fn length(self, id: MessageId) -> u64 {
         let lot = mix(id ^ 0xB0D1);
@@ -95,6 +105,9 @@ mod tests {
             let last = bytes.len() - 1;
             bytes[last] ^= 1;
             assert!(read_body(&bytes, Sizes::Mixed).is_err());
+            for sizes in [Sizes::Mixed, Sizes::Blocks, Sizes::Medium, Sizes::Large] {
+                assert!(sizes.length(id) <= sizes.largest());
+            }
         }
     }
 }
