@@ -39,6 +39,8 @@ impl Net for Adopting {
 
     fn close(&mut self, _: Connection, _: Closing) {}
 
+    fn release(&mut self, _: Connection) {}
+
     fn poll<H: Handler<()>>(&mut self, _: Wait, _: &mut H) -> io::Result<usize> {
         Ok(0)
     }

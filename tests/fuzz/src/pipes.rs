@@ -183,6 +183,8 @@ impl Net for PipeNet {
         });
     }
 
+    fn release(&mut self, _: Connection) {}
+
     fn poll<H: Handler<usize>>(&mut self, _: Wait, handler: &mut H) -> io::Result<usize> {
         let mut calls = 0;
         let count = self.0.list.borrow().len();

@@ -336,6 +336,7 @@ impl Net for Epoll {
             && let Err(error) = self.poll.registry().register(&mut link.stream, token(connection), interest)
         {
             self.links.remove(connection);
+            self.links.release(connection);
             return Err(error);
         }
         Ok(connection)
@@ -389,6 +390,10 @@ impl Net for Epoll {
                 self.finish(connection, Ok(()));
             }
         }
+    }
+
+    fn release(&mut self, connection: Connection) {
+        self.links.release(connection);
     }
 
     fn poll<H: Handler<Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {

@@ -32,7 +32,7 @@ const PAUSED_FEW: usize = 16;
 #[cfg(not(loom))]
 const CAREFUL_BYTES: usize = 2 << 10;
 
-/// A connection of one driver. Slots are used again, pairs of slot and generation are not.
+/// A connection of one driver. Slots are used again once they are [released](Net::release), pairs of slot and generation are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Connection {
     /// Index into the driver's table; small, so that the shard can keep a table of its own by it.
@@ -148,6 +148,9 @@ pub trait Net {
 
     /// Ends a connection; [`Handler::closed`] confirms it from a later poll. Nothing is received after this call.
     fn close(&mut self, connection: Connection, closing: Closing);
+
+    /// Nothing is known any more of a connection that was reported as closed: its slot may be used again.
+    fn release(&mut self, connection: Connection);
 
     /// Tells the handler what happened, waiting for it if nothing has; a bounded amount of it. Says how many times the handler
     /// was called.

@@ -1,4 +1,4 @@
-//! A table of connections whose slots are used again under another generation.
+//! A table of connections whose slots are used again, when they are released, under another generation.
 
 use std::io;
 
@@ -18,6 +18,8 @@ pub(super) struct Slots<T> {
 struct Entry<T> {
     generation: u32,
     value: Option<T>,
+    /// The value is gone, and the slot not released.
+    is_kept: bool,
 }
 
 impl<T> Slots<T> {
@@ -38,7 +40,7 @@ impl<T> Slots<T> {
         if self.entries.len() == self.limit {
             return Err(io::Error::other(format!("this shard has {} connections, its limit", self.limit)));
         }
-        self.entries.push(Entry { generation: 0, value: Some(value) });
+        self.entries.push(Entry { generation: 0, value: Some(value), is_kept: false });
         Ok(Connection { slot: (self.entries.len() - 1) as u32, generation: 0 })
     }
 
@@ -48,16 +50,24 @@ impl<T> Slots<T> {
         if entry.generation == connection.generation { entry.value.as_mut() } else { None }
     }
 
-    /// Takes the value out; from here on its connection is stale.
+    /// Takes the value out; from here on its connection is stale. Its slot is kept until it is released.
     pub(super) fn remove(&mut self, connection: Connection) -> Option<T> {
         let entry = self.entries.get_mut(connection.slot as usize)?;
         if entry.generation != connection.generation {
             return None;
         }
         let value = entry.value.take()?;
-        entry.generation = (entry.generation + 1) % GENERATIONS;
-        self.free.push(connection.slot);
+        entry.generation = next(entry.generation);
+        entry.is_kept = true;
         Some(value)
+    }
+
+    /// The slot of a connection whose value was taken out may be used again.
+    pub(super) fn release(&mut self, connection: Connection) {
+        let Some(entry) = self.entries.get_mut(connection.slot as usize) else { return };
+        if entry.generation == next(connection.generation) && std::mem::take(&mut entry.is_kept) {
+            self.free.push(connection.slot);
+        }
     }
 
     /// All connections there are.
@@ -71,6 +81,10 @@ impl<T> Slots<T> {
     }
 }
 
+fn next(generation: u32) -> u32 {
+    (generation + 1) % GENERATIONS
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,13 +95,19 @@ mod tests {
         let first = slots.insert("first").unwrap();
         let other = slots.insert("other").unwrap();
         assert_eq!(slots.remove(first), Some("first"));
+        let third = slots.insert("third").unwrap();
+        assert_ne!(third.slot, first.slot, "somebody may know the first by its slot");
+        slots.release(first);
+        slots.release(first);
         let second = slots.insert("second").unwrap();
         assert_eq!(second.slot, first.slot);
         assert_ne!(second.generation, first.generation);
         assert_eq!(slots.get_mut(first), None);
         assert_eq!(slots.remove(first), None);
+        slots.release(first);
         assert_eq!(slots.get_mut(second), Some(&mut "second"));
-        assert_eq!(slots.connections().collect::<Vec<_>>(), [second, other]);
+        assert_eq!(slots.connections().collect::<Vec<_>>(), [second, other, third]);
+        assert_eq!(slots.insert("fourth").unwrap().slot, 3, "a slot is free once");
     }
 
     #[test]
@@ -97,6 +117,8 @@ mod tests {
         slots.insert(2).unwrap();
         assert!(slots.insert(3).unwrap_err().to_string().contains("2 connections"));
         slots.remove(first);
+        assert!(slots.insert(3).is_err());
+        slots.release(first);
         assert!(slots.insert(3).is_ok());
     }
 
@@ -105,5 +127,7 @@ mod tests {
         let mut slots = Slots::<u8>::new(2);
         assert_eq!(slots.get_mut(Connection { slot: 5, generation: 0 }), None);
         assert_eq!(slots.remove(Connection { slot: 5, generation: 0 }), None);
+        slots.release(Connection { slot: 5, generation: 0 });
+        assert_eq!(slots.insert(1).unwrap(), Connection { slot: 0, generation: 0 });
     }
 }

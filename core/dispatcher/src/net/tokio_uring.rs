@@ -394,6 +394,10 @@ impl Net for TokioUring {
         }
     }
 
+    fn release(&mut self, connection: Connection) {
+        self.links.release(connection);
+    }
+
     fn poll<H: Handler<Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {
         let mut calls = 0;
         for connection in std::mem::take(&mut self.closing) {

@@ -320,6 +320,10 @@ impl Net for Uring {
         }
     }
 
+    fn release(&mut self, connection: Connection) {
+        self.links.release(connection);
+    }
+
     fn poll<H: Handler<Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {
         self.polls += 1;
         let mut calls = self.release_held(handler);

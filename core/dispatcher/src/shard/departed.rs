@@ -10,12 +10,14 @@ use crate::plant::planted;
 use super::Desk;
 use super::line::{Backlog, TURN_FRAMES, TURNS};
 use super::link::Link;
+use crate::net::Connection;
 
 /// Members that are forgotten until the shard looks at all else, and as how many a connection itself counts: it has caches.
 const FORGOTTEN: u64 = 256;
 const CONNECTION: u64 = 16;
 
-/// Connections that may wait to be forgotten while others are let in: who comes and goes takes no more memory than that.
+/// Connections that may be gone and not forgotten while others are let in freely. Beyond, one is let in for each that is forgotten: who
+/// comes and goes takes no more memory than the most that were there at a time, and who comes does not wait for all who went.
 const FEW: usize = 64;
 
 /// Links of connections that are gone, in their order.
@@ -25,6 +27,10 @@ pub struct Departed {
     unheard: VecDeque<Box<Link>>,
     /// Those whose members are not forgotten.
     heard: VecDeque<Box<Link>>,
+    /// Connections that the broker knows to be gone: their slots may be used again.
+    told: Vec<Connection>,
+    /// Places of the forgotten that others may take, where there are more than few.
+    places: usize,
 }
 
 impl Departed {
@@ -33,9 +39,30 @@ impl Departed {
         self.unheard.is_empty()
     }
 
-    /// Whether others may come: the driver could give one the slot of a connection that the broker does not know to be gone.
+    /// Whether another may come.
     pub fn lets_in(&self) -> bool {
-        self.are_heard() && self.heard.len() < FEW
+        self.are_few() || self.places > 0
+    }
+
+    /// Another comes.
+    pub fn let_in(&mut self) {
+        if !self.are_few() {
+            self.places = self.places.saturating_sub(1);
+        }
+    }
+
+    /// One whose slot may be used again.
+    pub fn take_told(&mut self) -> Option<Connection> {
+        self.told.pop()
+    }
+
+    fn are_few(&self) -> bool {
+        self.unheard.len() + self.heard.len() < FEW
+    }
+
+    fn forget_first(&mut self) {
+        self.heard.pop_front();
+        self.places = if self.are_few() { 0 } else { (self.places + 1).min(FEW) };
     }
 }
 
@@ -53,6 +80,7 @@ impl<Socket> Desk<Socket> {
         self.links.give_back(&mut link);
         (link.output, link.backlog) = (Vec::new(), Backlog::default());
         link.session.closed(&mut self.outgoing);
+        self.departed.told.push(link.connection);
         self.departed.heard.push_back(link);
     }
 
@@ -64,7 +92,7 @@ impl<Socket> Desk<Socket> {
             let Some(link) = self.departed.heard.front_mut() else { return };
             let forgotten = link.session.let_go(steps, &mut self.handles);
             if forgotten < steps || planted("members-stay") {
-                self.departed.heard.pop_front();
+                self.departed.forget_first();
             }
             steps = steps.saturating_sub(forgotten + CONNECTION);
         }

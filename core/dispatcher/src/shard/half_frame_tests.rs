@@ -48,6 +48,8 @@ impl Net for Paused {
 
     fn close(&mut self, _: Connection, _: Closing) {}
 
+    fn release(&mut self, _: Connection) {}
+
     fn poll<H: Handler<()>>(&mut self, _: Wait, _: &mut H) -> io::Result<usize> {
         Ok(0)
     }

@@ -228,12 +228,14 @@ impl<N: Net> Shard<N> {
         self.desk.events.is_empty() && self.desk.links.iter().all(|link| link.is_drained())
     }
 
-    /// Takes over the sockets that were dealt to this shard, as soon as those that are gone let them in.
+    /// Takes over the sockets that were dealt to this shard, as those that are gone let them in.
     fn adopt_arrivals(&mut self, now: Now) {
-        if !self.desk.departed.lets_in() {
-            return;
+        while let Some(connection) = self.desk.departed.take_told() {
+            self.net.release(connection);
         }
-        while let Some(Arrival { socket, peer }) = self.desk.inbox.take() {
+        while self.desk.departed.lets_in() {
+            let Some(Arrival { socket, peer }) = self.desk.inbox.take() else { return };
+            self.desk.departed.let_in();
             if self.desk.ending {
                 self.desk.inbox.closed();
                 continue;

@@ -256,6 +256,12 @@ pub fn a_full_driver_refuses_and_takes_again<N: Net<Socket = TcpStream>>(make: f
     let (_client, connection) = clients.pop().unwrap();
     server.close(connection, Closing::AtOnce);
     server.until_closed(connection).unwrap();
+    let late = server.connect();
+    server.until(|server| !server.ledger.sockets.is_empty());
+    let socket = server.ledger.sockets.pop().unwrap();
+    assert!(server.net.adopt(socket).is_err(), "its slot is kept");
+    drop(late);
+    server.release();
     server.pair();
 }
 

@@ -22,6 +22,8 @@ pub struct Server<N> {
 pub struct Ledger {
     pub sockets: Vec<TcpStream>,
     pub links: HashMap<Connection, Link>,
+    /// Closed ones whose slots are not released.
+    pub kept: Vec<Connection>,
 }
 
 #[derive(Default, Debug)]
@@ -72,6 +74,7 @@ impl Handler<TcpStream> for Ledger {
         assert!(!link.pending, "a buffer was kept");
         assert!(link.closing || reason.is_err(), "closed for no reason");
         link.closed = Some(reason);
+        self.kept.push(connection);
     }
 }
 
@@ -96,8 +99,14 @@ impl<N: Net<Socket = TcpStream>> Server<N> {
 
     pub fn adopt(&mut self, socket: TcpStream) -> Connection {
         let connection = self.net.adopt(socket).unwrap();
+        assert!(self.ledger.kept.iter().all(|kept| kept.slot != connection.slot), "its slot is not released");
         assert!(self.ledger.links.insert(connection, Link::default()).is_none(), "{connection:?} existed before");
         connection
+    }
+
+    /// The slots of those that are closed may be used again.
+    pub fn release(&mut self) {
+        self.ledger.kept.drain(..).for_each(|connection| self.net.release(connection));
     }
 
     pub fn link(&mut self, connection: Connection) -> &mut Link {
@@ -172,6 +181,7 @@ impl<N: Net<Socket = TcpStream>> Server<N> {
             }
         }
         self.ledger.links.retain(|_, link| link.closed.is_none());
+        self.release();
     }
 
     /// Echoes until all the clients' threads are through.

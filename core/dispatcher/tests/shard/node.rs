@@ -84,6 +84,10 @@ impl Net for Script {
         }
     }
 
+    fn release(&mut self, connection: Connection) {
+        self.0.borrow_mut().free.push(connection.slot);
+    }
+
     fn poll<H: Handler<()>>(&mut self, _: Wait, handler: &mut H) -> io::Result<usize> {
         let mut world = self.0.borrow_mut();
         let paused = world.paused.clone();
@@ -99,7 +103,6 @@ impl Net for Script {
         for slot in std::mem::take(&mut world.broken) {
             handler.closed(Connection { slot, generation: 0 }, Ok(()));
             world.paused.retain(|paused| *paused != slot);
-            world.free.push(slot);
         }
         Ok(come.len())
     }

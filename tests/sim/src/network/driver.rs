@@ -63,6 +63,7 @@ impl SimNet {
             link.server = None;
             let slot = &mut state.shards[shard].slots[connection.slot as usize];
             slot.link = None;
+            slot.is_kept = true;
             slot.generation += 1;
             state.send_down(id, &self.network.schedule);
             let delay = state.delay();
@@ -155,7 +156,7 @@ impl Net for SimNet {
             return Err(io::ErrorKind::NotConnected.into());
         }
         let side = &mut state.shards[self.shard];
-        let free = side.slots.iter().position(|slot| slot.link.is_none());
+        let free = side.slots.iter().position(|slot| slot.link.is_none() && !slot.is_kept);
         let slot = free.unwrap_or_else(|| {
             side.slots.push(super::Slot::default());
             side.slots.len() - 1
@@ -214,6 +215,13 @@ impl Net for SimNet {
         let at_once = closing == Closing::AtOnce || link.closing == Some(true);
         link.closing = Some(at_once);
         state.mark_ready(id);
+    }
+
+    fn release(&mut self, connection: Connection) {
+        let mut state = self.network.state.borrow_mut();
+        let slot = &mut state.shards[self.shard].slots[connection.slot as usize];
+        assert!(slot.generation == connection.generation + 1 && slot.is_kept, "it is gone, and known to be");
+        slot.is_kept = false;
     }
 
     fn poll<H: Handler<SimSocket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {

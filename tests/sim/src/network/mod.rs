@@ -66,6 +66,8 @@ struct ShardSide {
 struct Slot {
     generation: u32,
     link: Option<LinkId>,
+    /// The link is gone, and its shard has not said that the slot may be used again.
+    is_kept: bool,
 }
 
 struct Link {
