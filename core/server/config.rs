@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use postrider_model::limits;
 use serde::Deserialize;
-use toml::de::DeTable;
 
 use crate::args::{Io, Listen, ServeArguments, StorageWay};
+use crate::keys::{line_of, refuse_unknown_keys};
 
 /// All settings of the broker. Every key is explained in docs/operating.md.
 #[derive(Clone, Debug, Deserialize)]
@@ -187,33 +187,6 @@ impl Default for DeadLetters {
     }
 }
 
-/// The keys of each table of the file, the top level first.
-pub const KEYS: &[(&str, &[&str])] = &[
-    (
-        "",
-        &[
-            "name",
-            "data_dir",
-            "listen",
-            "cores",
-            "io",
-            "storage",
-            "openwire",
-            "journal",
-            "dead_letters",
-            "destinations",
-            "flow",
-            "clients",
-        ],
-    ),
-    ("openwire", &["max_frame_bytes", "max_inactivity_millis", "tight_encoding", "cache_size"]),
-    ("journal", &["segment_bytes", "hot_bytes", "disk_budget_bytes", "spool_bytes", "spool_disk_bytes"]),
-    ("dead_letters", &["expired", "non_persistent"]),
-    ("destinations", &["max_count", "max_name_bytes"]),
-    ("flow", &["when_full", "park_bytes"]),
-    ("clients", &["memory_bytes"]),
-];
-
 /// Longest name of a broker: it is in ids, in advisories and in the first frames, which have limits of their own.
 const NAME_BYTES: usize = 255;
 
@@ -333,46 +306,10 @@ fn is_same_folder(one: &Path, other: &Path) -> bool {
     one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-fn refuse_unknown_keys(text: &str) -> anyhow::Result<()> {
-    let table =
-        DeTable::parse(text).map_err(|error| anyhow!("line {}: {}", line_of(text, error.span()), error.message()))?;
-    for (section, keys) in KEYS {
-        let found = if section.is_empty() {
-            table.get_ref()
-        } else {
-            match table.get_ref().get(*section).and_then(|value| value.get_ref().as_table()) {
-                Some(table) => table,
-                None => continue,
-            }
-        };
-        for key in found.keys() {
-            if !keys.contains(&key.get_ref().as_ref()) {
-                return Err(unknown_key(text, section, key.get_ref(), key.span(), keys));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn unknown_key(text: &str, section: &str, key: &str, span: std::ops::Range<usize>, keys: &[&str]) -> anyhow::Error {
-    let nearest =
-        keys.iter().max_by(|left, right| strsim::jaro_winkler(key, left).total_cmp(&strsim::jaro_winkler(key, right)));
-    let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
-    anyhow!(
-        "line {}: unknown key `{key}`{place}; did you mean `{}`?",
-        line_of(text, Some(span)),
-        nearest.unwrap_or(&"")
-    )
-}
-
-fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
-    let start = span.map_or(0, |span| span.start.min(text.len()));
-    1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::KEYS;
 
     #[test]
     fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {

@@ -8,6 +8,7 @@ mod counters;
 mod descriptors;
 mod exit;
 mod identity;
+mod keys;
 mod laps;
 mod log;
 mod serve;

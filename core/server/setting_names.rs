@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::config::KEYS;
+use crate::keys::KEYS;
 
 /// Keys as texts name them: `table.key`, or `key` at the top level.
 fn keys() -> Vec<String> {

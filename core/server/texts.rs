@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::config::KEYS;
+use crate::keys::KEYS;
 
 /// Where the texts are that clients and the log get for what was refused.
 const FOLDERS: [&str; 2] = ["core/broker/src", "core/wire/src/openwire/session"];
