@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::keys::KEYS;
+use crate::setting_names::sources;
 
 /// Where the texts are that clients and the log get for what was refused.
 const FOLDERS: [&str; 2] = ["core/broker/src", "core/wire/src/openwire/session"];
@@ -82,10 +83,11 @@ fn every_refusal_and_every_limiting_setting_is_on_the_page() {
     let page = one_line(&fs::read_to_string(root.join("docs/limits.md")).unwrap());
     let mut files: Vec<String> = FILES.map(str::to_owned).into();
     for folder in FOLDERS {
-        let entries = fs::read_dir(root.join(folder)).unwrap().map(Result::unwrap);
-        files.extend(entries.map(|entry| format!("{folder}/{}", entry.file_name().to_string_lossy())));
+        let mut found = Vec::new();
+        sources(&root.join(folder), &mut found);
+        files.extend(found.iter().map(|path| path.strip_prefix(root).unwrap().to_string_lossy().into_owned()));
     }
-    files.retain(|file| file.ends_with(".rs") && !OTHERS.contains(&file.as_str()));
+    files.retain(|file| !OTHERS.contains(&file.as_str()));
     let (mut seen, mut missing) = (0, Vec::new());
     for file in files {
         for text in texts(&fs::read_to_string(root.join(&file)).unwrap()) {
