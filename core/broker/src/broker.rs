@@ -1,8 +1,4 @@
 //! The broker: the state, and where its commands go.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::acknowledge::Acknowledged;
 use crate::advisory::AdvisoryTopics;
@@ -276,7 +272,13 @@ impl Broker {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "a message that is not there is our mistake")]
     pub(crate) fn message(&self, index: MessageIndex) -> &Message {
         &self.messages[index.0]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a message that is not there is our mistake")]
+    pub(crate) fn message_mut(&mut self, index: MessageIndex) -> &mut Message {
+        &mut self.messages[index.0]
     }
 }

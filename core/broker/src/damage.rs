@@ -1,8 +1,4 @@
 //! Messages whose bytes are not what they were: nobody gets them. What is left is kept aside before anything else happens (R5).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::acknowledge::message_home;
 use crate::broker::{Broker, Step};
@@ -34,7 +30,7 @@ impl Broker {
         match step.log.kept(sequence) {
             Kept::Yes => {
                 self.statistics.damaged += 1;
-                self.messages[index.0].position = NOWHERE;
+                self.message_mut(index).position = NOWHERE;
                 Ok(())
             }
             Kept::UnderWay => Err(Wait::Bytes),
@@ -106,7 +102,7 @@ impl Broker {
         let sequence = self.message(index).sequence.0;
         let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &[], body: &[], body_crc: 0 };
         let home = self.stage(Store::Spool, &record, step);
-        let message = &mut self.messages[index.0];
+        let message = self.message_mut(index);
         message.store = Store::Spool;
         message.position = NOWHERE;
         message.segment = home.segment;

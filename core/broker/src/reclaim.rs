@@ -1,8 +1,4 @@
 //! Reclaim: the oldest segment's live items get new homes at the end, then it goes (R10, R19, R20).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::admission::RESERVED_SEGMENTS;
 use crate::broker::{Broker, Step};
@@ -293,7 +289,7 @@ impl Broker {
         self.segments(store).clear(old);
         let mut index = head;
         while index != MessageIndex::NONE {
-            let message = &mut self.messages[index.0];
+            let message = self.message_mut(index);
             if message.position != NOWHERE {
                 message.position = home.position;
             }

@@ -1,8 +1,4 @@
 //! What a consumer had in flight goes back, in order and ahead of newer messages.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::consumer::{Consumer, InFlight};
@@ -106,7 +102,7 @@ impl Broker {
     }
 
     fn return_one(&mut self, entry: InFlight, delivered: bool) {
-        let message = &mut self.messages[entry.index.0];
+        let message = self.message_mut(entry.index);
         message.flags &= !flag::IN_FLIGHT;
         message.redeliveries = message.redeliveries.saturating_add(u16::from(delivered));
         let (destination, expiration) = (message.destination, message.expiration);

@@ -1,9 +1,5 @@
 //! Dead letters out of queues that are deleted. The log knows nothing of such a place any more, so the dead letter's record cannot tell
 //! the message's other places of it, as it does elsewhere (R34): their own record is written anew before, and says that there is a copy.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::{Broker, Step};
 use crate::dead_letter::Wait;
@@ -61,7 +57,7 @@ impl Broker {
             let head = self.head_of(index);
             let mut other = head;
             while other != MessageIndex::NONE {
-                let place = &mut self.messages[other.0];
+                let place = self.message_mut(other);
                 place.flags |= if other == index { 0 } else { flag::COPIED };
                 other = place.sibling;
             }
