@@ -3,10 +3,6 @@
 //! The consumers of one port that take what comes walk together, as one group with one cursor; a message goes to all of them as
 //! one event (R23). One that cannot take stays behind with a cursor of its own, and joins again when it has caught up. A message
 //! goes when no cursor is before it.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 #![expect(clippy::expect_used, reason = "as many leave as have come")]
 
 mod fan_out;
@@ -109,7 +105,7 @@ impl Topic {
         if subscription.standing == Standing::Starved {
             self.stand(subscription.cursor, -1);
         } else {
-            self.groups[usize::from(port.0)].gone.push(subscription.cursor);
+            self.group(port).gone.push(subscription.cursor);
         }
     }
 
@@ -197,7 +193,7 @@ impl Topic {
 
     /// Takes a member that has just begun to walk out of its group; it is to stay behind there.
     pub fn halt(&mut self, port: PortIndex, member: Member) -> u64 {
-        let walkers = &mut self.groups[usize::from(port.0)].walkers;
+        let walkers = &mut self.group(port).walkers;
         if walkers.pop_if(|walker| walker.member == member).is_none() {
             walkers.retain(|walker| walker.member != member);
         }
@@ -209,10 +205,17 @@ impl Topic {
         if self.groups.len() <= index {
             self.groups.resize_with(index + 1, Group::default);
         }
-        let group = &mut self.groups[index];
-        group.cursor = if group.walkers.is_empty() { from } else { group.cursor.min(from) };
         self.tickets += 1;
-        group.walkers.push(Walker { member, ticket: self.tickets, from });
-        self.tickets
+        let ticket = self.tickets;
+        let group = self.group(port);
+        group.cursor = if group.walkers.is_empty() { from } else { group.cursor.min(from) };
+        group.walkers.push(Walker { member, ticket, from });
+        ticket
+    }
+
+    /// The group of a port whose consumers have walked here.
+    #[expect(clippy::indexing_slicing, reason = "a group that is not there is our mistake")]
+    fn group(&mut self, port: PortIndex) -> &mut Group {
+        &mut self.groups[usize::from(port.0)]
     }
 }

@@ -79,7 +79,7 @@ impl Broker {
             return Walk::On;
         }
         if !step.out.has_room(port) {
-            let group = &mut self.destinations.get_mut(index).topic().groups[usize::from(port.0)];
+            let group = self.destinations.get_mut(index).topic().group(port);
             if !std::mem::replace(&mut group.blocked, true) {
                 self.ports[usize::from(port.0)].blocked_topics.push(index);
             }
@@ -120,7 +120,7 @@ impl Broker {
         recipients: &mut Vec<Recipient>,
         step: &mut Step<'_, L>,
     ) {
-        let group = &mut self.destinations.get_mut(index).topic().groups[usize::from(port.0)];
+        let group = self.destinations.get_mut(index).topic().group(port);
         let (mut walkers, cursor) = (std::mem::take(&mut group.walkers), group.cursor);
         let (publisher, length) = (self.message(entry.message).publisher, self.message(entry.message).length);
         walkers.retain(|walker| {
@@ -135,7 +135,7 @@ impl Broker {
             }
             takes == Take::Yes
         });
-        self.destinations.get_mut(index).topic().groups[usize::from(port.0)].walkers = walkers;
+        self.destinations.get_mut(index).topic().group(port).walkers = walkers;
     }
 
     fn is_for(&self, index: ConsumerIndex, publisher: u32) -> bool {
