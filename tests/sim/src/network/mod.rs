@@ -277,7 +277,8 @@ impl Network {
     /// Bytes on their way in either direction, or not read at its end.
     pub fn bytes_under_way(&self) -> usize {
         let state = self.state.borrow();
-        let alive = state.links.values().filter(|link| !link.dead && !link.reset && !link.client_gone);
+        let is_over = |link: &Link| link.reset || link.client_gone || link.client_told;
+        let alive = state.links.values().filter(|link| !link.dead && !is_over(link));
         alive
             .map(|link| {
                 link.up.pending()
