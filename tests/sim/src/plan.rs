@@ -3,6 +3,7 @@
 use postrider_broker::{WhenFull, WindowSizes};
 use postrider_dispatcher::shard::WayUp;
 use postrider_journal::Medium;
+use postrider_model::limits;
 
 use crate::client::{BrowsingPlan, ClientPlan, CrowdPlan};
 use crate::disk::DiskPlan;
@@ -59,6 +60,8 @@ pub struct SeedPlan {
     pub way_up: WayUp,
     /// Largest frame that the broker takes.
     pub frame_limit: usize,
+    /// Room of a shard for half frames.
+    pub half_frame_bytes: usize,
     /// Nanoseconds that a step of a thread takes, typically.
     pub step_nanos: u64,
 }
@@ -124,6 +127,7 @@ impl SeedPlan {
             clients,
             way_up: WayUp::default(),
             frame_limit: FRAME_LIMIT,
+            half_frame_bytes: limits::HALF_FRAME_BUDGET_BYTES,
             step_nanos: *random.pick(&[2 * MICRO, 20 * MICRO, 100 * MICRO]),
         };
         theme.shape(&mut plan, random);
@@ -348,6 +352,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         crowd: None,
         half_closing: None,
         oversize: None,
+        halting: None,
         drain: false,
     }
 }

@@ -107,6 +107,7 @@ impl Process {
             }
             let mut shard = Shard::new(net, port, profile.clone(), inbox, dealer);
             shard.set_way_up(plan.way_up);
+            shard.set_half_frame_bytes(plan.half_frame_bytes);
             shards.push(shard);
         }
         let threads: Vec<Thread> = alarms.into_iter().map(Thread::new).collect();

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use postrider_model::{Now, limits};
 
 use crate::net::Connection;
+use crate::plant::planted;
 
 use super::link::Link;
 
@@ -112,6 +113,11 @@ impl Halves {
         Halves { budget, taken: 0, standing: 0, favoured: None, waiting: VecDeque::new() }
     }
 
+    /// Changes it.
+    pub fn set_budget(&mut self, budget: usize) {
+        self.budget = budget;
+    }
+
     /// Counts what has come of a link's half frame. True: it has to wait.
     pub fn is_full_for(&mut self, link: &mut Link, now: Now) -> bool {
         let kept = link.session.half_frame_bytes();
@@ -147,7 +153,8 @@ impl Halves {
 
     /// How many may be looked at: somebody waits, and somebody could go on.
     pub fn candidates(&self) -> usize {
-        if self.taken <= self.budget || self.may_favour() { self.waiting.len() } else { 0 }
+        let goes_on = self.taken <= self.budget || self.may_favour();
+        if goes_on && !planted("halves-forgotten") { self.waiting.len() } else { 0 }
     }
 
     /// Whether a link has to go that is held for another reason: such links have taken so much that nobody can be favoured.

@@ -144,6 +144,11 @@ impl Links {
         self.parking.set_budget(bytes);
     }
 
+    /// Changes how many bytes of half frames are kept.
+    pub fn set_half_frame_bytes(&mut self, bytes: usize) {
+        self.halves.set_budget(bytes);
+    }
+
     /// Changes for how long a link may stand still: only one that could go on is in the line for its half frame.
     pub(super) fn hold<N: Net>(&mut self, connection: Connection, net: &mut N, change: impl FnOnce(&mut Holds)) {
         let Some(link) = find(&mut self.slots, connection) else { return };

@@ -127,6 +127,11 @@ impl<N: Net> Shard<N> {
         self.desk.links.set_park_bytes(bytes);
     }
 
+    /// Changes how many bytes of half frames it keeps, beside what each may have (R22).
+    pub fn set_half_frame_bytes(&mut self, bytes: usize) {
+        self.desk.links.set_half_frame_bytes(bytes);
+    }
+
     /// Changes how much of what its clients say is on its way up at a time.
     pub fn set_way_up(&mut self, way_up: WayUp) {
         self.desk.outgoing.set_way_up(way_up);

@@ -21,6 +21,9 @@ const LARGEST_UNANSWERED: usize = 50_000;
 impl Client {
     /// One thing of those that it could do now.
     pub(super) fn at_work(&mut self, around: &mut Surroundings<'_>) {
+        if self.stands_within(around) {
+            return;
+        }
         if around.calm {
             return self.finish_up(around);
         }
@@ -127,6 +130,7 @@ impl Client {
             || (self.stage == Stage::Up
                 && (!self.plan.drain || !self.consumers.is_empty())
                 && self.requests.is_empty()
+                && !self.halt.is_within()
                 && self.browsers.is_empty()
                 && self.crowd.is_idle()
                 && self.consumers.values().all(idle)

@@ -73,9 +73,9 @@ impl Client {
         if end == End::Process {
             return;
         }
-        let goes = self.stage == Stage::Closing || self.ending.waits.is_some();
+        let goes = self.stage == Stage::Closing || self.ending.waits.is_some() || self.halt.is_within();
         assert!(goes, "R26: the broker ends the connection of client {}, which did nothing wrong", self.index);
-        let owed = self.ending.waits.is_none_or(|(last, _)| last == Last::Answers);
+        let owed = !self.halt.is_within() && self.ending.waits.is_none_or(|(last, _)| last == Last::Answers);
         // What is parked is not waited for (R13).
         if around.scarce || !owed {
             return;

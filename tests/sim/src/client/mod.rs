@@ -6,6 +6,7 @@ mod browser;
 mod consumer;
 mod crowd;
 mod ending;
+mod halting;
 mod inbound;
 mod oversize;
 mod producer;
@@ -31,6 +32,8 @@ use crowd::Crowd;
 pub use crowd::CrowdPlan;
 use ending::Ending;
 pub use ending::HalfClosingPlan;
+use halting::Halt;
+pub use halting::HaltingPlan;
 use oversize::Oversize;
 pub use oversize::OversizePlan;
 use producer::Producer;
@@ -96,6 +99,8 @@ pub struct ClientPlan {
     pub half_closing: Option<HalfClosingPlan>,
     /// It sends what is larger than what was agreed.
     pub oversize: Option<OversizePlan>,
+    /// It stops in the middle of large frames.
+    pub halting: Option<HaltingPlan>,
     /// It takes all that is in its places, and sends nothing.
     pub drain: bool,
 }
@@ -219,6 +224,7 @@ pub struct Client {
     crowd: Crowd,
     ending: Ending,
     oversize: Oversize,
+    halt: Halt,
     temporaries: Vec<Place>,
     /// It hears of temporary destinations, and these it has heard of.
     watches: bool,
@@ -239,6 +245,7 @@ impl Client {
         let crowd = Crowd::new(plan.crowd.as_ref());
         let ending = Ending::new(plan.half_closing.as_ref());
         let oversize = Oversize::new(plan.oversize.as_ref());
+        let halt = Halt::new(plan.halting.as_ref());
         let mut client = Client {
             plan,
             index,
@@ -269,6 +276,7 @@ impl Client {
             crowd,
             ending,
             oversize,
+            halt,
             temporaries: Vec::new(),
             watches: false,
             known: BTreeSet::new(),
@@ -363,6 +371,7 @@ impl Client {
         (self.is_cut, self.reads) = (false, true);
         self.ending.begin();
         self.oversize.begin();
+        self.halt.begin();
         self.stage = Stage::Greeting;
         self.splitter = FrameSplitter::new(FRAME_LIMIT);
         self.loose_credit = false;
@@ -395,7 +404,8 @@ impl Client {
         let Some(link) = self.link else { return };
         let mut bytes = Vec::new();
         self.format.encode(structure, &mut bytes).expect("what a client says can be encoded");
-        around.network.write(link, &bytes);
+        let bytes = self.halt.let_out(self.plan.halting.as_ref(), &bytes);
+        around.network.write(link, bytes);
     }
 
     /// Sends a command that wants an answer.
@@ -443,7 +453,7 @@ impl Client {
 
     /// A healthy broker answers within seconds.
     fn check_patience(&self, around: &Surroundings<'_>) {
-        if self.is_cut || !self.reads || around.scarce || self.link.is_none() {
+        if self.is_cut || !self.reads || self.halt.is_within() || around.scarce || self.link.is_none() {
             return;
         }
         let now = around.schedule.nanos();

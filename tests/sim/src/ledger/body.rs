@@ -20,6 +20,8 @@ pub enum Sizes {
     Medium,
     /// Tens of kilobytes.
     Large,
+    /// Every fourth one comes in pieces: about a hundred kilobytes.
+    Huge,
 }
 
 impl Sizes {
@@ -27,7 +29,7 @@ impl Sizes {
     pub fn largest(self) -> u64 {
         HEAD as u64
             + match self {
-                Sizes::Mixed | Sizes::Blocks => 190_000,
+                Sizes::Mixed | Sizes::Blocks | Sizes::Huge => 190_000,
                 Sizes::Medium => 6_000,
                 Sizes::Large => 30_000,
             }
@@ -43,6 +45,8 @@ impl Sizes {
                 Sizes::Blocks => block(lot, 1 + u64::from(lot % 8 == 1)),
                 Sizes::Medium => (lot >> 16) % 6_000,
                 Sizes::Large => (lot >> 16) % 30_000,
+                Sizes::Huge if lot.is_multiple_of(4) => 66_000 + (lot >> 16) % 120_000,
+                Sizes::Huge => (lot >> 16) % 600,
             }
     }
 }
@@ -105,7 +109,7 @@ mod tests {
             let last = bytes.len() - 1;
             bytes[last] ^= 1;
             assert!(read_body(&bytes, Sizes::Mixed).is_err());
-            for sizes in [Sizes::Mixed, Sizes::Blocks, Sizes::Medium, Sizes::Large] {
+            for sizes in [Sizes::Mixed, Sizes::Blocks, Sizes::Medium, Sizes::Large, Sizes::Huge] {
                 assert!(sizes.length(id) <= sizes.largest());
             }
         }
