@@ -1,10 +1,13 @@
 //! One seed: its lives with their crashes, and at the end the reckoning.
 
+mod checks;
+mod ends;
+
 use crate::client::{Client, Surroundings};
-use crate::disk::{Crash, Disk, Target};
+use crate::disk::{Crash, Disk};
 use crate::ledger::{Ledger, Place};
 use crate::network::Network;
-use crate::plan::{Listener, SeedPlan, drainer};
+use crate::plan::{SeedPlan, drainer};
 use crate::process::Process;
 use crate::random::Random;
 use crate::schedule::{Happening, MICRO, MILLI, SECOND, Schedule};
@@ -16,23 +19,8 @@ const MOST_HAPPENINGS: u64 = 4_000_000;
 /// A life takes at most so many times its typical time: busy clients make all those happenings in less than a minute.
 const LONGEST_LIFE: u64 = 20;
 
-/// Segments that the log may be longer than three times what is live.
-const SPARE_SEGMENTS: u64 = 8;
-
-/// Nanoseconds after which a read or a preparation that has failed is tried again, at the longest.
-const LONGEST_PAUSE: u64 = 5 * SECOND;
-
 /// Tenths of a second that a small disk takes to be at rest before the system notices which lines are dead.
 const DEAD_LINES_NOTICED: u32 = 300;
-
-/// Messages of one turn that may be marked because the power goes before their queue's allowance is drawn in.
-const MARKS_OF_A_TURN: u64 = 32;
-
-/// Queues that one send goes to at most.
-const PLACES: u64 = 2;
-
-/// Records that one rotten byte may take.
-const RECORDS_OF_A_BYTE: usize = 16;
 
 /// What a seed was like, for people.
 #[derive(Clone, Copy, Default, Debug)]
@@ -152,140 +140,6 @@ impl World {
             }
         }
         self.check_log();
-    }
-
-    /// Bytes of old segments rot; they are read back, or not, before the next start.
-    fn rot(&mut self, times: u64) {
-        if times == 0 {
-            return;
-        }
-        let targets: Vec<Target> = (0..times).map(|_| *self.random.pick(&Target::ALL)).collect();
-        let (bytes, taken) = self.disk.rot(&targets, &self.plan.journal);
-        self.say(|| format!("{bytes} of {targets:?} rot and take {taken:?}"));
-        assert!(taken.len() <= bytes * RECORDS_OF_A_BYTE, "R5: {bytes} bytes of damage take {} records", taken.len());
-        self.damaged |= bytes > 0;
-        taken.iter().for_each(|record| self.ledger.has_rotted(record));
-    }
-
-    /// The process ends, or the power goes, and after a while there is another one.
-    fn die(&mut self) {
-        let crash = if self.random.percent(self.plan.power_cuts) { Crash::Power } else { Crash::Kill };
-        self.crash(crash);
-        let pause = self.random.delay(10 * MILLI);
-        self.run_for(pause);
-        self.rot(self.plan.rot);
-        if self.plan.rot > 0 && self.process.is_none() && self.random.one_in(4) {
-            return self.start_without_a_segment();
-        }
-        self.look_at_losses(self.random.clone().fork());
-        if !self.damaged && self.process.is_none() && self.random.one_in(8) {
-            let mut random = self.random.fork();
-            let refusal = self.disk.check_tampered(&self.plan.journal, &mut random);
-            self.say(|| format!("somebody tampers: {refusal:?}"));
-        }
-        if self.process.is_none() {
-            self.start();
-        }
-    }
-
-    /// On a copy a segment is gone, after one crash in four where nothing has rotted: from draws that shift no others.
-    fn look_at_losses(&self, mut random: Random) {
-        if !self.damaged && self.process.is_none() && random.one_in(4) {
-            let name = self.disk.check_given_up(&self.plan.journal, &mut random);
-            self.say(|| format!("on a copy it is given up: {name:?}"));
-        }
-    }
-
-    /// A segment is gone, and given up. Starts end early, and the first life, too; each one says that something is lost (R9, R15).
-    fn start_without_a_segment(&mut self) {
-        let Some((name, taken)) = self.disk.lose_segment(&self.plan.journal) else { return self.start() };
-        self.say(|| format!("{name} is gone, and given up: {taken:?}"));
-        self.damaged = true;
-        taken.iter().for_each(|record| self.ledger.has_rotted(record));
-        self.plan.journal.give_up = vec![name];
-        for _ in 0..self.random.within(1..4) {
-            self.start();
-            let process = self.process.as_ref().expect("just started");
-            let recovery = process.broker().journal().recovery();
-            assert!(recovery.losses() > 0, "R15: a start after one that gave a segment up says nothing: {recovery:?}");
-            let nanos = self.random.below(20) * MICRO;
-            self.run_for(nanos);
-            self.crash(Crash::Kill);
-        }
-        self.start();
-        self.plan.journal.give_up.clear();
-    }
-
-    /// A log at rest says that all of it is durable: damage in its last group is damage, and no torn end (R2).
-    fn die_with_a_rotten_end(&mut self) {
-        self.run_for(SECOND);
-        self.crash(Crash::Power);
-        let (rotten, taken) = self.disk.rot_last_group(&self.plan.journal);
-        self.say(|| format!("the last group rots: {taken:?}"));
-        self.damaged |= rotten;
-        taken.iter().for_each(|record| self.ledger.has_rotted(record));
-        self.start();
-        let Some(process) = self.process.as_ref().filter(|_| rotten) else { return };
-        let recovery = process.broker().journal().recovery();
-        assert!(
-            recovery.damages > 0,
-            "R2: rot in the last group of a log at rest is taken for a torn end: {recovery:?}"
-        );
-    }
-
-    fn crash(&mut self, crash: Crash) {
-        self.say(|| format!("{crash:?}"));
-        self.crashes += 1;
-        if let Some(process) = &self.process {
-            let life = process.broker().broker().statistics();
-            self.may_be_found = self.found + PLACES * life.published + life.dead_lettered;
-        }
-        // A mapping's bytes are the kernel's, so the disk looks at the process's memory before it goes.
-        self.disk.crash(crash);
-        self.schedule.forget_process();
-        self.network.process_died();
-        self.process = None;
-        self.ledger.crashed();
-        self.temporaries.clear();
-    }
-
-    /// Starts the process; the power may go while it starts.
-    fn start(&mut self) {
-        for attempt in 0.. {
-            let dies = attempt < 3 && !self.calm && self.random.one_in(6);
-            let calls = dies.then(|| self.random.below(20) as u32);
-            self.disk.die_after(calls);
-            let random = self.random.fork();
-            match Process::start(&self.plan, &self.disk, &self.network, &self.schedule, random) {
-                Ok(process) => {
-                    self.disk.die_after(None);
-                    self.process = Some(process);
-                    self.check_start();
-                    return;
-                }
-                Err(reason) => {
-                    assert!(dies, "the broker does not start: {reason}");
-                    let crash = if self.random.percent(20) { Crash::Kill } else { Crash::Power };
-                    self.say(|| format!("{crash:?} during the start"));
-                    self.disk.crash(crash);
-                    self.schedule.forget_process();
-                }
-            }
-        }
-    }
-
-    /// What was found is what was left, and all that is owed is there.
-    fn check_start(&mut self) {
-        let Some(process) = &self.process else { return };
-        let (journal, stored) = (process.broker().journal(), process.broker().broker().statistics().messages);
-        let recovery = journal.recovery();
-        self.say(|| format!("the broker is up, {stored} messages; journal up to {}; {recovery:?}", journal.appended()));
-        assert!(self.damaged || recovery.damages == 0, "R2: damage where nothing rots: {:?}", recovery.damage);
-        let owed = self.ledger.owed();
-        let most = self.may_be_found + self.ledger.rotten.revived_sequences().count() as u64;
-        assert!(stored <= most, "R1: {stored} messages after a restart, the lives before can have left {most}");
-        self.found = stored;
-        assert!(stored >= owed, "lost: {owed} messages are owed after a restart, {stored} are there");
     }
 
     /// Until the disk has synced so often: little more is in the log than what a start writes.
@@ -428,23 +282,6 @@ impl World {
         self.check_log();
     }
 
-    /// What nobody has had is not marked as delivered but for a few messages at each crash (R15).
-    fn check_marks(&self) {
-        if self.damaged || self.drains > 1 {
-            return;
-        }
-        let place = SeedPlan::unheard();
-        let of_a_crash = 2 * self.plan.broker.allowance_chunk as u64 + MARKS_OF_A_TURN;
-        let most = match self.plan.listener {
-            Listener::Nobody => 0,
-            // What was sent to a consumer that was gone counts, too.
-            Listener::Slow => self.crashes * of_a_crash + self.ledger.listeners(&place),
-            Listener::Everybody | Listener::Sender => return,
-        };
-        let marked = self.ledger.overmarked(&place);
-        assert!(marked <= most, "R15: {marked} messages that nobody has had are marked as delivered, {most} may be");
-    }
-
     fn run_until_quiet(&mut self, what: &str) {
         let mut quiet = 0;
         for round in 0..600 {
@@ -467,45 +304,6 @@ impl World {
         };
         let spool = self.process.as_ref().map(state);
         panic!("R26: stuck, {what} do not come to an end within a minute: {waiting:#?}; {spool:?}");
-    }
-
-    /// While reads and preparations fail, nothing that has to move can. What has failed is tried again after its pause; what has to be
-    /// read before it moves comes with the disk's delay, record by record where windows are small.
-    fn check_log(&mut self) {
-        if self.disk.holds_up_reclaim() {
-            return;
-        }
-        let patience = if self.healed { LONGEST_PAUSE + SECOND } else { 100 * MILLI };
-        let until = self.schedule.nanos() + patience;
-        while self.log_is_too_long().is_some() && self.schedule.nanos() < until {
-            self.run_for(10 * MILLI);
-        }
-        if let Some(reason) = self.log_is_too_long() {
-            panic!("R19: {reason}");
-        }
-    }
-
-    /// More than three times what is live, and some segments.
-    fn log_is_too_long(&self) -> Option<String> {
-        let journal = self.process.as_ref()?.broker().journal();
-        let (log, live) = (journal.live_log_bytes(), self.ledger.live_bytes());
-        let spare = SPARE_SEGMENTS * journal.segment_bytes();
-        let reason = || format!("{log} bytes of log for {live} live bytes and {spare} to spare");
-        (log > 3 * live + spare).then(reason)
-    }
-
-    fn check_tables(&self) {
-        let Some(process) = &self.process else { return };
-        let left = (process.connections(), process.consumers());
-        assert_eq!(left, (0, 0), "connections and consumers are left in the shards");
-        let broker = process.broker().broker();
-        assert_eq!(broker.pair_bytes(), 0, "destinations count for patterns that are gone");
-        let statistics = broker.statistics();
-        assert_eq!(
-            (statistics.connections, statistics.consumers),
-            (0, 0),
-            "connections and consumers are left in the broker"
-        );
     }
 
     fn say(&self, what: impl FnOnce() -> String) {
