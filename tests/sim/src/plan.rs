@@ -353,6 +353,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         half_closing: None,
         oversize: None,
         halting: None,
+        returning: None,
         drain: false,
     }
 }

@@ -1,10 +1,10 @@
 //! Situations that a part of the seeds has: from draws that shift no others.
 
-use crate::client::{HalfClosingPlan, HaltingPlan, OversizePlan};
-use crate::ledger::Sizes;
-use crate::plan::{FRAME_LIMIT, SeedPlan};
+use crate::client::{HalfClosingPlan, HaltingPlan, OversizePlan, ReturningPlan};
+use crate::ledger::{Place, Sizes};
+use crate::plan::{FRAME_LIMIT, Listener, SeedPlan};
 use crate::random::Random;
-use crate::schedule::MICRO;
+use crate::schedule::{MICRO, MILLI};
 use crate::theme::Theme;
 
 /// Bytes of a frame beside the body, its envelope on the way to a consumer included.
@@ -16,6 +16,7 @@ impl SeedPlan {
         self.draw_half_closing(random.fork());
         let mut oversize = random.fork();
         self.draw_half_frames(random.fork());
+        self.draw_returns(random.fork());
         self.draw_oversize(&mut oversize);
     }
 
@@ -61,6 +62,33 @@ impl SeedPlan {
         for client in self.clients.iter_mut().take(2) {
             let (percent, stays) = (*random.pick(&[30, 70]), *random.pick(&[0, 5]));
             client.halting = Some(HaltingPlan { seed: random.next(), percent, stays });
+        }
+    }
+
+    /// Queues of hundreds of messages that are given back by hundreds, in one mixed seed of five that has no large frames.
+    fn draw_returns(&mut self, mut random: Random) {
+        let plain = self.theme == Theme::Mixture && !self.scarce && self.sizes == Sizes::Mixed;
+        if !plain || self.listener != Listener::Everybody || !random.one_in(5) {
+            return;
+        }
+        (self.sizes, self.short_lives) = (Sizes::Small, 0);
+        (self.lives, self.life_nanos) = (1 + random.index(3), 6 * self.life_nanos);
+        self.life_nanos = self.life_nanos.min(3 * 60 * MILLI);
+        // Thousands are taken one by one at the end, perhaps.
+        self.network.delay_nanos = self.network.delay_nanos.min(50 * MICRO);
+        let (enough, percent) = (*random.pick(&[30, 100, 400]), *random.pick(&[5, 20]));
+        let places = [Place::queue("queue.a"), Place::queue("queue.b")];
+        let places = if random.percent(50) { &places[..1] } else { &places[..] };
+        for (index, client) in self.clients.iter_mut().enumerate() {
+            let sends = index % 2 == 0;
+            let prefetch = *random.pick(&[500, 1_500, 3_000]);
+            let burst = if sends { *random.pick(&[20, 60]) } else { 1 };
+            client.returning = Some(ReturningPlan { seed: random.next(), percent, enough, prefetch, burst });
+            client.places = places.to_vec();
+            client.think_nanos = client.think_nanos.min(MILLI);
+            (client.sends, client.consumers) = if sends { (70, 1) } else { (5, 2) };
+            (client.hoards, client.answered, client.breaks) = (95, 3, client.breaks.min(2));
+            client.deep = true;
         }
     }
 }

@@ -28,7 +28,7 @@ impl Client {
             return self.finish_up(around);
         }
         self.browse(around);
-        if !self.gather(around) || self.falls_silent(around) || self.exceeds(around) {
+        if !self.gather(around) || self.falls_silent(around) || self.exceeds(around) || self.gives_back(around) {
             return;
         }
         if !self.reads || self.random.one_in(self.plan.stalls) {
@@ -42,7 +42,10 @@ impl Client {
         }
         self.release_held(around);
         match self.random.below(100) {
-            lot if lot < self.plan.sends => self.send(around),
+            lot if lot < self.plan.sends => {
+                let burst = self.plan.returning.as_ref().map_or(1, |plan| plan.burst);
+                (0..burst).for_each(|_| self.send(around));
+            }
             lot if lot < 90 => self.consume(around),
             92..94 => self.open_something(around),
             94 => self.close_something(around),
@@ -230,6 +233,7 @@ impl Client {
         let prefetch =
             if place.is_topic() || self.plan.deep { 1_000 } else { *self.random.pick(&[1, 2, 5, 20, 100, 1_000, 0]) };
         let prefetch = if prefetch == 0 && !self.plan.extras { 1 } else { prefetch };
+        let prefetch = self.plan.returning.as_ref().map_or(prefetch, |plan| plan.prefetch);
         let prefetch = match &self.plan.unheard {
             Some((queue, Listener::Nobody)) if place.takes(queue) => return,
             Some((queue, Listener::Slow)) if place.takes(queue) => 1,
@@ -390,8 +394,14 @@ impl Client {
             return;
         }
         let member = *self.random.pick(&open);
-        let mut consumer = self.consumers.remove(&member).expect("one of those listed");
-        let last = if self.random.one_in(6) { -2 } else { consumer.last_delivered };
+        let unknown = self.random.one_in(6);
+        self.close_member(member, unknown, around);
+    }
+
+    /// Closes a consumer. `unknown`: without a word about what it has delivered.
+    pub(super) fn close_member(&mut self, member: Member, unknown: bool, around: &mut Surroundings<'_>) {
+        let mut consumer = self.consumers.remove(&member).expect("an own consumer");
+        let last = if unknown { -2 } else { consumer.last_delivered };
         self.say(around, || format!("closes consumer {member:?} (number {}) last {last}", consumer.number));
         if last == -2 {
             for (id, place) in consumer.forget_in_flight() {
@@ -445,6 +455,9 @@ impl Client {
         let fit = |consumer: &Consumer| {
             consumer.is_open && !consumer.is_held && consumer.prefetch > 0 && !consumer.place.is_topic()
         };
+        if self.plan.returning.is_some() {
+            return;
+        }
         let open: Vec<_> =
             self.consumers.iter().filter(|(_, consumer)| fit(consumer)).map(|(member, _)| *member).collect();
         if open.is_empty() {

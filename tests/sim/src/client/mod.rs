@@ -12,6 +12,7 @@ mod oversize;
 mod producer;
 pub mod protocol;
 mod reconnect;
+mod returning;
 mod settling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -38,6 +39,8 @@ use oversize::Oversize;
 pub use oversize::OversizePlan;
 use producer::Producer;
 use protocol::Member;
+use returning::Returning;
+pub use returning::ReturningPlan;
 
 /// What a client is like.
 #[derive(Clone, Debug)]
@@ -101,6 +104,8 @@ pub struct ClientPlan {
     pub oversize: Option<OversizePlan>,
     /// It stops in the middle of large frames.
     pub halting: Option<HaltingPlan>,
+    /// It gives back much at a time.
+    pub returning: Option<ReturningPlan>,
     /// It takes all that is in its places, and sends nothing.
     pub drain: bool,
 }
@@ -225,6 +230,7 @@ pub struct Client {
     ending: Ending,
     oversize: Oversize,
     halt: Halt,
+    returning: Returning,
     temporaries: Vec<Place>,
     /// It hears of temporary destinations, and these it has heard of.
     watches: bool,
@@ -246,6 +252,7 @@ impl Client {
         let ending = Ending::new(plan.half_closing.as_ref());
         let oversize = Oversize::new(plan.oversize.as_ref());
         let halt = Halt::new(plan.halting.as_ref());
+        let returning = Returning::new(plan.returning.as_ref());
         let mut client = Client {
             plan,
             index,
@@ -277,6 +284,7 @@ impl Client {
             ending,
             oversize,
             halt,
+            returning,
             temporaries: Vec::new(),
             watches: false,
             known: BTreeSet::new(),

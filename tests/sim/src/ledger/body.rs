@@ -18,6 +18,8 @@ pub enum Sizes {
     Blocks,
     /// A few kilobytes.
     Medium,
+    /// Hardly anything.
+    Small,
     /// Tens of kilobytes.
     Large,
     /// Every fourth one comes in pieces: about a hundred kilobytes.
@@ -30,6 +32,7 @@ impl Sizes {
         HEAD as u64
             + match self {
                 Sizes::Mixed | Sizes::Blocks | Sizes::Huge => 190_000,
+                Sizes::Small => 200,
                 Sizes::Medium => 6_000,
                 Sizes::Large => 30_000,
             }
@@ -43,6 +46,7 @@ impl Sizes {
                 Sizes::Mixed => mixed(lot),
                 Sizes::Blocks if lot.is_multiple_of(8) => mixed(lot >> 3),
                 Sizes::Blocks => block(lot, 1 + u64::from(lot % 8 == 1)),
+                Sizes::Small => (lot >> 16) % 200,
                 Sizes::Medium => (lot >> 16) % 6_000,
                 Sizes::Large => (lot >> 16) % 30_000,
                 Sizes::Huge if lot.is_multiple_of(4) => 66_000 + (lot >> 16) % 120_000,
@@ -109,7 +113,7 @@ mod tests {
             let last = bytes.len() - 1;
             bytes[last] ^= 1;
             assert!(read_body(&bytes, Sizes::Mixed).is_err());
-            for sizes in [Sizes::Mixed, Sizes::Blocks, Sizes::Medium, Sizes::Large, Sizes::Huge] {
+            for sizes in [Sizes::Mixed, Sizes::Blocks, Sizes::Small, Sizes::Medium, Sizes::Large, Sizes::Huge] {
                 assert!(sizes.length(id) <= sizes.largest());
             }
         }
