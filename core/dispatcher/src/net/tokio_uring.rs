@@ -4,6 +4,7 @@
 //! many times nor cancellation: each connection keeps a small buffer posted, and ends by a shutdown of its socket, for which
 //! it holds a second descriptor.
 
+mod link;
 mod tasks;
 
 use std::io;
@@ -17,9 +18,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_uring::Runtime;
-use tokio_uring::net::TcpStream;
 
-use self::tasks::{Gate, News, NewsQueue, accept, receive, send};
+use self::link::{Link, State};
+use self::tasks::{News, NewsQueue, accept, receive, send};
 use super::listener::{self, PATIENCE};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
@@ -49,59 +50,10 @@ pub struct TokioUring {
     runtime: Runtime,
 }
 
-struct Link {
-    stream: Rc<TcpStream>,
-    /// The same socket, for what the library does not offer.
-    control: Socket,
-    gate: Rc<Gate>,
-    receiving: bool,
-    sending: bool,
-    paused: bool,
-    /// What was received when it was paused: the posted buffer's bytes, or the end.
-    held: Option<News>,
-    ended: bool,
-    /// A send failed; what has arrived is still handed on.
-    broken: Option<io::Error>,
-    state: State,
-}
-
-enum State {
-    Open,
-    /// To be closed when the pending send is over.
-    Draining,
-    /// Shut down; gone when its tasks are over.
-    Closing(io::Result<()>),
-}
-
 enum Start {
     Receive(Connection),
     Send(Connection, Vec<u8>),
     Accept(TcpListener),
-}
-
-impl Link {
-    fn new(socket: Socket) -> io::Result<Self> {
-        Ok(Self {
-            control: socket.try_clone()?,
-            stream: Rc::new(TcpStream::from_std(socket)),
-            gate: Rc::default(),
-            receiving: true,
-            sending: false,
-            paused: false,
-            held: None,
-            ended: false,
-            broken: None,
-            state: State::Open,
-        })
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(self.state, State::Open)
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self.state, State::Closing(_)) && !self.receiving && !self.sending
-    }
 }
 
 impl TokioUring {
