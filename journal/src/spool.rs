@@ -68,6 +68,8 @@ pub struct SpoolUse {
     pub disk_limit: u64,
     /// Whether there is room for more.
     pub pressure: Pressure,
+    /// Whether memory is written out, or could be: there will be room by itself.
+    pub leaves: bool,
     /// Whether there is so much that those who wait may go on.
     pub eased: bool,
 }
@@ -221,6 +223,7 @@ impl<P: Spill> Spool<P> {
             disk_bytes: self.spilled_bytes,
             disk_limit: disk_bytes,
             pressure,
+            leaves,
             eased: pressure == Pressure::None && !beyond(EASED_SEGMENTS),
         }
     }

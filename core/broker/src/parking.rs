@@ -15,7 +15,7 @@ use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use crate::plant::planted;
 use crate::turn::{Defined, has_durable, stores};
-use postrider_journal::{Bound, Pressure};
+use postrider_journal::{Bound, Pressure, SpoolUse};
 use postrider_model::command::Publish;
 use postrider_model::{Command, Event, Now, PortIndex, Span, limits};
 use std::collections::VecDeque;
@@ -198,8 +198,10 @@ impl Broker {
         let (mut defined, mut counted) = (Defined::default(), Defined::default());
         for parked in connection.parked.iter().take(most) {
             let needed = self.live_bytes_of(connection.port, parked, &mut defined);
-            let has_room = self.has_room((parked.store, needed), live, log)
-                && !self.crowds(connection.port, parked, &mut defined, log);
+            let has_room = match parked.store {
+                Store::Spool => self.has_spool_room(connection.port, parked, &mut defined, log),
+                Store::Journal => self.has_room(needed, live, log),
+            };
             if !has_room || bytes >= limits::BATCH_BYTES as u64 {
                 break;
             }
@@ -286,30 +288,47 @@ impl Broker {
         }
     }
 
-    /// Whether a log has room for so much beside so many bytes more.
-    fn has_room<L: Log>(&self, (store, bytes): (Store, u64), beside: u64, log: &L) -> bool {
+    /// Whether the journal has room for so much beside so many bytes more.
+    fn has_room<L: Log>(&self, bytes: u64, beside: u64, log: &L) -> bool {
         let limit = Broker::live_limit_of(log);
-        match store {
-            Store::Spool => log.spool_use().eased,
-            // What never fits is answered so when it goes on.
-            Store::Journal if bytes > limit => true,
-            Store::Journal => bytes == 0 || self.journal.live_bytes() + beside + bytes <= limit,
-        }
+        // What never fits is answered so when it goes on.
+        bytes == 0 || bytes > limit || self.journal.live_bytes() + beside + bytes <= limit
     }
 
-    /// Whether a send would come to the spool while the disk catches up with it, and memory is used up: of topics, the oldest would go
-    /// for it. It has waited, and goes on when there is room, or when there will be none by itself.
-    fn crowds<'a, L: Log>(&'a self, port: PortIndex, parked: &Parked, defined: &mut Defined<'a>, log: &L) -> bool {
-        let Command::Publish(publish) = &parked.command else { return false };
-        log.spool_use().pressure == Pressure::Crowded
-            && (!publish.persistent || self.has_passing_place(port, publish, defined))
+    /// Whether a parked send goes on to the spool: while the disk catches up, when it has; and where it makes no room by itself, if a new
+    /// one would not be parked either.
+    fn has_spool_room<'a, L: Log>(
+        &'a self,
+        port: PortIndex,
+        parked: &Parked,
+        defined: &mut Defined<'a>,
+        log: &L,
+    ) -> bool {
+        let SpoolUse { eased, leaves, pressure, .. } = log.spool_use();
+        let is_refused = || match &parked.command {
+            Command::Publish(publish) => self.is_refused_by_full_spool(publish),
+            _ => false,
+        };
+        eased || (!leaves && (pressure == Pressure::None || self.is_for_topics(port, parked, defined) || is_refused()))
+    }
+
+    fn is_for_topics<'a>(&'a self, port: PortIndex, parked: &Parked, defined: &mut Defined<'a>) -> bool {
+        match &parked.command {
+            Command::Publish(publish) => !self.has_passing_queue(port, publish, defined),
+            _ => false,
+        }
     }
 
     /// The connection is the last in the line of what its first parked command waits for.
     fn line_up<L: Log>(&mut self, index: ConnectionIndex, log: &L) {
         let connection = &self.connections[index.0];
         let need = connection.parked.front().map(|parked| {
-            let bytes = self.live_bytes_of(connection.port, parked, &mut Defined::default());
+            let defined = &mut Defined::default();
+            let bytes = match parked.store {
+                // There may be room for topics, and for queues none for long.
+                Store::Spool => u64::from(!self.is_for_topics(connection.port, parked, defined)),
+                Store::Journal => self.live_bytes_of(connection.port, parked, defined),
+            };
             let never = bytes > Broker::live_limit_of(log);
             Need { store: parked.store, bytes: if never { 0 } else { bytes } }
         });
@@ -328,7 +347,7 @@ impl Broker {
     pub fn unpark<L: Log>(&mut self, slice: ParkedSlice, now: Now, log: &mut L, out: &mut Outbox) {
         let index = slice.connection;
         // Room may have come since it was looked at in a turn.
-        self.spooling.pressure = log.spool_use().pressure;
+        self.spooling.usage = log.spool_use();
         let connection = &mut self.connections[index.0];
         let (port, handle) = (connection.port, connection.handle);
         if let Some(place) = connection.place.take() {

@@ -13,7 +13,7 @@ use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, DestinationIndex, Message, MessageIndex, flag};
 use crate::plant::planted;
 use crate::records::{self, Instead, MessageMeta, Placement, kind};
-use postrider_journal::{Home, Pressure, Record};
+use postrider_journal::{Home, Record};
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
 use postrider_model::{Command, ConnectionHandle, Destination, Event, MessageView, PortIndex, Sequence};
@@ -196,9 +196,7 @@ impl Broker {
         if split > 0 && self.admit(publish, record.len(), step)? != Admission::Now {
             return Ok(Admission::Later(Store::Journal));
         }
-        if self.spooling.pressure != Pressure::None
-            && self.admit_passing(publish, &parts[split..], step)? != Admission::Now
-        {
+        if self.spooling.is_scarce && self.admit_passing(publish, &parts[split..], step)? != Admission::Now {
             return Ok(Admission::Later(Store::Spool));
         }
         let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;

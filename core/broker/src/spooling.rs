@@ -1,6 +1,7 @@
 //! A spool without room: who waits, and what goes (R21).
 //!
-//! Whoever sends to a queue waits or is refused, as at the journal's limit. Topics take what comes; their slow subscribers lose the
+//! Whoever sends to a queue waits or is refused, as at the journal's limit. Senders to topics wait only while the disk catches up with a
+//! crowded spool, or others wait for it; where there will be no room by itself topics take what comes, and their slow subscribers lose the
 //! oldest messages that they have not had.
 
 use crate::admission::Admission;
@@ -23,7 +24,7 @@ const SHARE: usize = 8;
 /// How full the spool is, and what is done about it.
 #[derive(Default)]
 pub(crate) struct Spooling {
-    pub pressure: Pressure,
+    pub usage: SpoolUse,
     /// There is no room, or not enough for those who wait for it.
     pub is_scarce: bool,
     /// Topics with messages that somebody has not had.
@@ -50,7 +51,7 @@ pub(crate) struct Walk {
 impl Spooling {
     /// There is no room, or not enough, and the disk makes none by itself.
     pub fn stays_scarce(&self) -> bool {
-        self.is_scarce && matches!(self.pressure, Pressure::None | Pressure::Full)
+        self.is_scarce && !self.usage.leaves
     }
 }
 
@@ -80,19 +81,29 @@ impl Walk {
 }
 
 impl Broker {
-    /// Whether a message may come to these places in the spool, where room is scarce. While the disk catches up nobody is refused.
+    /// Whether a message may come to these places in the spool, where room is scarce. While the disk catches up nobody is refused, and
+    /// nobody passes those who wait.
     pub(crate) fn admit_passing<L: Log>(
         &mut self,
         publish: &Publish,
         parts: &[DestinationIndex],
         step: &Step<'_, L>,
     ) -> Result<Admission, Refusal> {
-        let is_queue = |part: &DestinationIndex| matches!(self.destinations.get(*part).content, Content::Queue(_));
-        if !parts.iter().any(is_queue) {
+        if parts.is_empty() {
             return Ok(Admission::Now);
         }
-        if self.spooling.pressure < Pressure::Full || self.may_wait(publish) {
+        let SpoolUse { pressure, leaves, eased, .. } = self.spooling.usage;
+        let is_queue = |part: &DestinationIndex| matches!(self.destinations.get(*part).content, Content::Queue(_));
+        let for_queues = parts.iter().any(is_queue);
+        if leaves && !eased && self.parking.waits_for(Store::Spool) {
             return Ok(Admission::Later(Store::Spool));
+        }
+        match pressure {
+            Pressure::Crowded => return Ok(Admission::Later(Store::Spool)),
+            Pressure::None => return Ok(Admission::Now),
+            _ if !for_queues => return Ok(Admission::Now),
+            Pressure::Full if self.is_refused_by_full_spool(publish) => {}
+            _ => return Ok(Admission::Later(Store::Spool)),
         }
         self.statistics.refused += 1;
         let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, .. } = step.log.spool_use();
@@ -103,10 +114,15 @@ impl Broker {
         Err((Failure::ResourceAllocation, text.into()))
     }
 
+    /// Whether a send to a queue is refused where the spool is full: whoever waits for its answer, if no topic has something to lose.
+    pub(crate) fn is_refused_by_full_spool(&self, publish: &Publish) -> bool {
+        !self.may_wait(publish) && self.spooling.lagging.is_empty()
+    }
+
     /// Looks how full the spool is; where there is no room, something is done about it. True: there is more to do.
     pub(crate) fn make_spool_room<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
-        let SpoolUse { pressure, eased, .. } = step.log.spool_use();
-        self.spooling.pressure = pressure;
+        self.spooling.usage = step.log.spool_use();
+        let SpoolUse { pressure, eased, .. } = self.spooling.usage;
         let before = self.spooling.is_scarce;
         self.spooling.is_scarce = pressure != Pressure::None || (!eased && self.parking.waits_for(Store::Spool));
         if !self.spooling.is_scarce {
@@ -117,7 +133,7 @@ impl Broker {
             self.spooling.survivors.found();
         }
         self.release_written(step);
-        let sheds = pressure >= Pressure::Crowded && !planted("slow-subscriber-pins");
+        let sheds = pressure == Pressure::Full && !planted("slow-subscriber-pins");
         (sheds && self.shed(step)) || self.evacuates()
     }
 
@@ -156,7 +172,7 @@ impl Broker {
                 self.settle(message, step);
             }
             left -= share;
-            if left == 0 || step.log.spool_use().pressure < Pressure::Crowded {
+            if left == 0 || step.log.spool_use().pressure < Pressure::Full {
                 break;
             }
         }

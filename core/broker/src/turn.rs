@@ -176,14 +176,19 @@ impl Broker {
         has_durable(self.names_of(port, publish, defined))
     }
 
-    /// Whether one of a send's places needs no journal, persistent or not.
-    pub(crate) fn has_passing_place<'a>(
+    /// Whether one of a send's places is a queue whose messages need no journal.
+    pub(crate) fn has_passing_queue<'a>(
         &'a self,
         port: PortIndex,
         publish: &Publish,
         defined: &mut Defined<'a>,
     ) -> bool {
-        self.names_of(port, publish, defined).iter().any(|name| name.kind != DestinationKind::Queue)
+        let passes = |name: &Destination| match name.kind {
+            DestinationKind::Queue => !publish.persistent,
+            DestinationKind::TemporaryQueue => true,
+            DestinationKind::Topic | DestinationKind::TemporaryTopic => false,
+        };
+        self.names_of(port, publish, defined).iter().any(passes)
     }
 
     fn names_of<'a>(&'a self, port: PortIndex, publish: &Publish, defined: &mut Defined<'a>) -> &'a [Destination] {

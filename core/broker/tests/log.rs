@@ -293,6 +293,7 @@ impl Log for TestLog {
             memory_bytes: segments as u64 * self.segment(),
             memory_limit: self.spool_limit.map_or(u64::MAX, |(limit, _)| limit as u64 * self.segment()),
             pressure: beyond.map_or(Pressure::None, |(_, pressure)| pressure),
+            leaves: beyond.is_some_and(|(_, pressure)| matches!(pressure, Pressure::Busy | Pressure::Crowded)),
             eased: beyond.is_none(),
             ..SpoolUse::default()
         }

@@ -270,3 +270,110 @@ pub fn the_last_message_that_goes_makes_room_for_those_who_wait() {
     world.settle();
     assert!(is_told(&mut world, 1, UNPARKED));
 }
+
+/// Between what parks a sender and what lets it go on nothing happens by itself, once the disk is full.
+#[test]
+fn who_waits_goes_on_where_a_new_sender_would() {
+    for pinned in [queue("full"), topic("t")] {
+        let mut world = World::new();
+        world.connect(0, 1, "a");
+        world.connect(0, 2, "b");
+        world.consume(0, 1, 5, &topic("t"), 1);
+        fill(&mut world, 1, &pinned, 400);
+        world.log.spool_limit = Some((7, Pressure::Busy));
+        world.idle();
+        fill(&mut world, 2, &queue("q"), 1);
+        world.settle();
+        assert!(is_told(&mut world, 2, PARKED));
+        world.log.spool_limit = Some((7, Pressure::None));
+        world.settle();
+        assert!(is_told(&mut world, 2, UNPARKED), "{pinned:?}");
+        assert_eq!(world.broker.statistics().shed, 0, "{pinned:?}");
+    }
+}
+
+/// As long as topics have something to lose, and no longer: then it is told.
+#[test]
+fn who_waits_for_an_answer_waits_while_topics_make_room() {
+    for (topics_hold, answered) in [(true, "taken"), (false, "refused")] {
+        let mut world = World::new();
+        world.connect(0, 1, "a");
+        world.connect(0, 2, "b");
+        world.consume(0, 1, 5, &topic("t"), 1);
+        fill(&mut world, 1, &queue("full"), 100);
+        if topics_hold {
+            fill(&mut world, 1, &topic("t"), 300);
+        }
+        world.log.spool_limit = Some((8, Pressure::Busy));
+        world.idle();
+        world.heard(0);
+        fill(&mut world, 1, &queue("full"), if topics_hold { 0 } else { 300 });
+        world.send(0, 2, &queue("q"), "text", false);
+        world.settle();
+        assert!(is_told(&mut world, 2, PARKED), "the disk catches up");
+        world.log.spool_limit = Some((if topics_hold { 8 } else { 0 }, Pressure::Full));
+        world.settle();
+        let told = world.events(0);
+        let taken = told.contains(&Event::Reply { connection: handle(2), correlation: 7 });
+        let refused =
+            told.iter().any(|event| matches!(event, Event::Failed { connection, .. } if *connection == handle(2)));
+        assert_eq!((taken, refused), (answered == "taken", answered == "refused"), "{told:?}");
+    }
+}
+
+#[test]
+fn while_the_disk_catches_up_nobody_passes_those_who_wait() {
+    let (topics, queues) = ([topic("t")], [queue("q")]);
+    let mixed = [queue("q"), topic("t")];
+    // Where to, who waits already, what the sender does in a busy spool, a crowded one and a full one.
+    let cases: [(&[Destination], bool, [bool; 3]); 5] = [
+        (&topics, false, [false, true, false]),
+        (&topics, true, [true, true, false]),
+        (&queues, false, [true, true, true]),
+        (&mixed, false, [true, true, true]),
+        (&mixed, true, [true, true, true]),
+    ];
+    for (to, other_waits, expected) in cases {
+        for (pressure, waits) in [Pressure::Busy, Pressure::Crowded, Pressure::Full].into_iter().zip(expected) {
+            let mut world = World::new();
+            (1..=3).for_each(|number| world.connect(0, number, &number.to_string()));
+            world.consume(0, 1, 5, &topic("t"), 1_000);
+            world.consume(0, 1, 6, &queue("q"), 1_000);
+            fill(&mut world, 1, &queue("full"), 400);
+            world.log.spool_limit = Some((8, pressure));
+            world.idle();
+            if other_waits {
+                fill(&mut world, 3, &queue("other"), 1);
+                world.settle();
+            }
+            let bytes = record(to, b"x", false, 0, 0);
+            world.send_as(0, handle(2), to, false, (&bytes, 0), Request::default());
+            world.settle();
+            let case = format!("{to:?}, {pressure:?}, others wait: {other_waits}");
+            assert_eq!(is_told(&mut world, 2, PARKED), waits, "{case}");
+            world.log.spool_limit = None;
+            world.settle();
+            assert_eq!(world.broker.statistics().shed, 0, "{case}");
+            assert!(!waits || is_told(&mut world, 2, UNPARKED), "{case}");
+        }
+    }
+}
+
+/// The disk has caught up as far as it can: topics take what comes, whoever waits for a queue.
+#[test]
+fn senders_to_topics_do_not_wait_for_what_may_never_come() {
+    let mut world = World::new();
+    (1..=40).for_each(|number| world.connect(0, number, &number.to_string()));
+    fill(&mut world, 1, &queue("full"), 400);
+    world.log.spool_limit = Some((8, Pressure::Crowded));
+    world.idle();
+    (2..=30).for_each(|number| fill(&mut world, number, &queue("q"), 1));
+    (31..=40).for_each(|number| fill(&mut world, number, &topic("t"), 1));
+    world.settle();
+    assert_eq!(world.events(0).iter().filter_map(PARKED).count(), 39);
+    world.log.spool_limit = Some((8, Pressure::Full));
+    world.settle();
+    let mut gone: Vec<u32> = world.events(0).iter().filter_map(UNPARKED).collect();
+    gone.sort_unstable();
+    assert_eq!(gone, (31..=40).collect::<Vec<_>>());
+}
