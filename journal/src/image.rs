@@ -6,13 +6,18 @@
 //! frontier is stored with Release after the bytes and loaded with Acquire before them.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use crate::position::Position;
 use crate::size::size;
+
+/// Bytes that the system is asked to fill or to take at a time. Meanwhile nobody else in the process gets memory, and the thread of the
+/// broker stands still when it wants some: a whole segment would take that from it for some hundred milliseconds.
+const PIECE: usize = 512 << 10;
 
 /// Memory of a segment, a window or a spool segment. Bytes below the frontier never change.
 pub struct Image {
@@ -40,6 +45,26 @@ impl Extent {
     #[must_use]
     pub fn bytes(&self, position: Position, len: usize) -> &[u8] {
         self.image.bytes(size(position - self.base), len)
+    }
+}
+
+/// The whole of so many bytes, piece by piece.
+fn pieces(bytes: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..bytes).step_by(PIECE).map(move |start| start..bytes.min(start + PIECE))
+}
+
+/// Touches every page. An old kernel refuses it, and the first touch is slower then.
+fn populate(bytes: usize, mut ask: impl FnMut(Range<usize>) -> io::Result<()>) {
+    let _ = pieces(bytes).try_for_each(&mut ask);
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        for piece in pieces(self.map.len()) {
+            // SAFETY: nobody has a reference to the memory any more. What a file's memory holds stays in the file. Where it is refused,
+            // the memory goes with the mapping.
+            let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, piece.start, piece.len()) };
+        }
     }
 }
 
@@ -94,9 +119,9 @@ impl ImageWriter {
     /// No memory.
     pub fn anonymous(bytes: usize) -> io::Result<ImageWriter> {
         let map = MmapRaw::from(MmapMut::map_anon(bytes)?);
-        // Both are advice: an old kernel refuses them, and the first touch is slower then.
+        // Advice: without it there are more pages to touch.
         let _ = map.advise(Advice::HugePage);
-        let _ = map.advise(Advice::PopulateWrite);
+        populate(bytes, |piece| map.advise_range(Advice::PopulateWrite, piece.start, piece.len()));
         Ok(ImageWriter::over(map, false))
     }
 
@@ -107,7 +132,7 @@ impl ImageWriter {
     /// What mmap says.
     pub fn mapped(file: &std::fs::File, bytes: usize) -> io::Result<ImageWriter> {
         let map = MmapOptions::new().len(bytes).map_raw(file)?;
-        let _ = map.advise(Advice::PopulateWrite);
+        populate(bytes, |piece| map.advise_range(Advice::PopulateWrite, piece.start, piece.len()));
         Ok(ImageWriter::over(map, true))
     }
 
@@ -215,6 +240,46 @@ mod tests {
         let mut writer = ImageWriter::anonymous(4096).unwrap();
         writer.publish(8);
         writer.write(7, b"x");
+    }
+
+    #[test]
+    fn the_system_is_asked_for_a_piece_at_a_time() {
+        for bytes in [0, 1, 4096, PIECE - 1, PIECE, PIECE + 1, 64 << 20, (64 << 20) + 4096] {
+            let mut filled = Vec::new();
+            populate(bytes, |piece| {
+                filled.push(piece);
+                Ok(())
+            });
+            assert!(filled.iter().all(|piece| (1..=PIECE).contains(&piece.len())), "{bytes}");
+            assert!(filled.iter().map(|piece| piece.start).eq((0..bytes).step_by(PIECE)), "{bytes}");
+            assert_eq!(filled.iter().map(Range::len).sum::<usize>(), bytes);
+        }
+    }
+
+    #[test]
+    fn a_refusal_ends_the_asking() {
+        let mut asked = 0;
+        populate(64 << 20, |_| {
+            asked += 1;
+            Err(io::ErrorKind::InvalidInput.into())
+        });
+        assert_eq!(asked, 1);
+    }
+
+    #[test]
+    fn all_of_an_image_can_be_written_and_a_files_bytes_outlive_it() {
+        const BYTES: usize = 2 * PIECE + 4096;
+        let path = std::env::temp_dir().join(format!("postrider-image-{}", std::process::id()));
+        let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.set_len(BYTES as u64).unwrap();
+        for mut writer in [ImageWriter::anonymous(BYTES).unwrap(), ImageWriter::mapped(&file, BYTES).unwrap()] {
+            assert!(writer.bytes(0, BYTES).iter().all(|byte| *byte == 0));
+            (0..BYTES).step_by(4096).for_each(|offset| writer.write(offset, &[7]));
+            assert!((0..BYTES).step_by(4096).all(|offset| writer.bytes(offset, 1) == [7]));
+        }
+        let again = ImageWriter::mapped(&file, BYTES).unwrap();
+        assert!((0..BYTES).step_by(4096).all(|offset| again.bytes(offset, 1) == [7]));
     }
 
     #[test]
