@@ -10,6 +10,7 @@ postrider_journal::planted_bugs! {
     ("damaged-pins", "R62: of damaged messages only those that nobody has had leave the front"),
     ("dispatch-before-commit", "R14: a persistent message goes out before its commit"),
     ("one-check-a-window", "R5: of a window from the disk the first record alone is checked"),
+    ("long-name-taken", "a destination comes into being whose name is longer than it may be"),
     ("over-marked", "R15: after a crash everything counts as delivered"),
     ("under-marked", "R15: after a crash only stored counters count"),
     ("stale-generation", "R16: commands of a connection that was taken over are heeded"),

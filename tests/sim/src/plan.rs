@@ -60,6 +60,8 @@ pub struct SeedPlan {
     pub way_up: WayUp,
     /// Largest frame that the broker takes.
     pub frame_limit: usize,
+    /// Strange names of destinations that some use.
+    pub odd_places: Vec<Place>,
     /// Room of a shard for half frames.
     pub half_frame_bytes: usize,
     /// Nanoseconds that a step of a thread takes, typically.
@@ -127,6 +129,7 @@ impl SeedPlan {
             clients,
             way_up: WayUp::default(),
             frame_limit: FRAME_LIMIT,
+            odd_places: Vec::new(),
             half_frame_bytes: limits::HALF_FRAME_BUDGET_BYTES,
             step_nanos: *random.pick(&[2 * MICRO, 20 * MICRO, 100 * MICRO]),
         };
@@ -354,6 +357,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         oversize: None,
         halting: None,
         returning: None,
+        naming: None,
         drain: false,
     }
 }

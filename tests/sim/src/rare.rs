@@ -1,6 +1,8 @@
 //! Situations that a part of the seeds has: from draws that shift no others.
 
-use crate::client::{HalfClosingPlan, HaltingPlan, OversizePlan, ReturningPlan};
+use crate::client::{
+    ClientPlan, HalfClosingPlan, HaltingPlan, NamingPlan, OversizePlan, ReturningPlan, all_of_many, odd_places,
+};
 use crate::ledger::{Place, Sizes};
 use crate::plan::{FRAME_LIMIT, Listener, SeedPlan};
 use crate::random::Random;
@@ -18,6 +20,7 @@ impl SeedPlan {
         self.draw_half_frames(random.fork());
         self.draw_returns(random.fork());
         self.draw_oversize(&mut oversize);
+        self.draw_names(random.fork());
     }
 
     /// Clients that send no more and read on in one seed of five, where frames need not end where a block does, and nothing has to be parked.
@@ -90,5 +93,26 @@ impl SeedPlan {
             (client.hoards, client.answered, client.breaks) = (95, 3, client.breaks.min(2));
             client.deep = true;
         }
+    }
+
+    /// Strange names, hundreds of them, and such as cannot be, in one seed of six where everybody finds room with them.
+    fn draw_names(&mut self, mut random: Random) {
+        let plain = self.theme != Theme::ExactEnds && !self.scarce && !self.few_pairs;
+        let other = |client: &ClientPlan| client.returning.is_some() || client.oversize.is_some();
+        if !plain || self.clients.iter().any(other) || !random.one_in(6) {
+            return;
+        }
+        let limit = *random.pick(&[48, 200, 1_000]);
+        self.broker.name_bytes = limit;
+        let all = odd_places(limit);
+        self.odd_places = (0..6).map(|_| random.pick(&all).clone()).collect();
+        self.odd_places.sort();
+        self.odd_places.dedup();
+        for client in &mut self.clients {
+            let (percent, many) = (*random.pick(&[2, 5]), *random.pick(&[0, 10, 50]));
+            client.naming = Some(NamingPlan { seed: random.next(), percent, many, limit });
+            client.places.extend((0..3).map(|_| random.pick(&self.odd_places).clone()));
+        }
+        self.odd_places.push(all_of_many());
     }
 }

@@ -263,6 +263,7 @@ impl World {
     fn add_drainer(&mut self) {
         let mut plan = drainer(&mut self.random);
         plan.places.extend(self.ledger.rotten.queues());
+        plan.places.extend(self.plan.odd_places.iter().filter(|place| !place.is_topic()).cloned());
         let random = self.random.fork();
         self.drains += 1;
         let client = Client::new(self.clients.len(), plan, random, &self.schedule);

@@ -28,7 +28,12 @@ impl Client {
             return self.finish_up(around);
         }
         self.browse(around);
-        if !self.gather(around) || self.falls_silent(around) || self.exceeds(around) || self.gives_back(around) {
+        if !self.gather(around)
+            || self.falls_silent(around)
+            || self.exceeds(around)
+            || self.gives_back(around)
+            || self.misnames(around)
+        {
             return;
         }
         if !self.reads || self.random.one_in(self.plan.stalls) {
@@ -151,8 +156,8 @@ impl Client {
                 self.index
             );
         }
-        let told = self.stage != Stage::Up || self.oversize.is_idle();
-        assert!(told, "client {} has not heard that what it sent was too large", self.index);
+        let told = self.stage != Stage::Up || (self.oversize.is_idle() && self.naming.is_idle());
+        assert!(told, "client {} has not heard that what it sent was refused", self.index);
         let foreign = self.consumers.values().filter(|consumer| consumer.foreign && consumer.prefetch > 0);
         for consumer in foreign.filter(|consumer| consumer.is_open && !consumer.is_held) {
             ledger.check_foreign(&consumer.place, &self.connection_id);
@@ -361,6 +366,9 @@ impl Client {
 
     fn target(&mut self, member: Member, around: &Surroundings<'_>) -> Place {
         if let Some(place) = self.producers[&member].place.clone() {
+            return place;
+        }
+        if let Some(place) = self.naming.one_of_many(self.plan.naming.as_ref()) {
             return place;
         }
         if !around.graves.is_empty() && self.random.percent(self.plan.odd) {

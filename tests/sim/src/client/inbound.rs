@@ -4,6 +4,7 @@ use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::{Offer, Settings, Structure, Throwable, WireFormat, WriterPolicy};
 
 use super::consumer::InFlight;
+use super::naming::is_impossible;
 use super::oversize::is_oversize;
 use super::protocol::{self, Member};
 use super::{Asked, Client, Stage, Surroundings};
@@ -51,7 +52,7 @@ impl Client {
             "ExceptionResponse" => self.refused(said, around),
             "ConnectionError" => {
                 let exception = said.throwable(connection_error::EXCEPTION);
-                let due = exception.is_some_and(|exception| self.hears_of_oversize(exception));
+                let due = exception.is_some_and(|said| self.hears_of_oversize(said) || self.hears_of_name(said));
                 assert!(due || self.may_complain || around.scarce, "client {}: unexpected {exception:?}", self.index);
             }
             "ProducerAck" => self.credit(said),
@@ -105,6 +106,7 @@ impl Client {
             }
             Asked::Goodbye => self.part(around),
             Asked::Watch => self.watches = true,
+            Asked::Nowhere => panic!("client {}: what cannot be named is taken", self.index),
             Asked::Oversize => panic!("client {}: what is too large was taken", self.index),
             Asked::Deletion | Asked::Nothing => {}
         }
@@ -138,6 +140,9 @@ impl Client {
                 around.ledger.answered(id, Send::Refused);
             }
             Asked::Deletion => {}
+            Asked::Nowhere => {
+                assert!(is_impossible(exception), "client {}: what cannot be named is refused: {text}", self.index);
+            }
             Asked::Oversize => {
                 let told = class.contains("ResourceAllocation") && is_oversize(exception);
                 assert!(told, "client {}: what was too large is refused: {text}", self.index);

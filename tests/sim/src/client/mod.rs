@@ -8,6 +8,7 @@ mod crowd;
 mod ending;
 mod halting;
 mod inbound;
+mod naming;
 mod oversize;
 mod producer;
 pub mod protocol;
@@ -35,6 +36,8 @@ use ending::Ending;
 pub use ending::HalfClosingPlan;
 use halting::Halt;
 pub use halting::HaltingPlan;
+use naming::Naming;
+pub use naming::{NamingPlan, all_of_many, odd_places};
 use oversize::Oversize;
 pub use oversize::OversizePlan;
 use producer::Producer;
@@ -106,6 +109,8 @@ pub struct ClientPlan {
     pub halting: Option<HaltingPlan>,
     /// It gives back much at a time.
     pub returning: Option<ReturningPlan>,
+    /// It names hundreds of queues, and what cannot be.
+    pub naming: Option<NamingPlan>,
     /// It takes all that is in its places, and sends nothing.
     pub drain: bool,
 }
@@ -168,6 +173,7 @@ enum Asked {
     Temporary(Place),
     Deletion,
     Oversize,
+    Nowhere,
     Goodbye,
     Watch,
     Nothing,
@@ -231,6 +237,7 @@ pub struct Client {
     oversize: Oversize,
     halt: Halt,
     returning: Returning,
+    naming: Naming,
     temporaries: Vec<Place>,
     /// It hears of temporary destinations, and these it has heard of.
     watches: bool,
@@ -253,6 +260,7 @@ impl Client {
         let oversize = Oversize::new(plan.oversize.as_ref());
         let halt = Halt::new(plan.halting.as_ref());
         let returning = Returning::new(plan.returning.as_ref());
+        let naming = Naming::new(plan.naming.as_ref());
         let mut client = Client {
             plan,
             index,
@@ -285,6 +293,7 @@ impl Client {
             oversize,
             halt,
             returning,
+            naming,
             temporaries: Vec::new(),
             watches: false,
             known: BTreeSet::new(),
@@ -380,6 +389,7 @@ impl Client {
         self.ending.begin();
         self.oversize.begin();
         self.halt.begin();
+        self.naming.begin();
         self.stage = Stage::Greeting;
         self.splitter = FrameSplitter::new(FRAME_LIMIT);
         self.loose_credit = false;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use postrider_wire::openwire::schema::*;
-use postrider_wire::openwire::{Structure, Value};
+use postrider_wire::openwire::{Structure, Value, modified_utf8};
 
 use crate::ledger::Place;
 
@@ -62,7 +62,7 @@ pub fn destination(place: &Place) -> Structure {
 /// The place that a destination names.
 pub fn place(destination: &Structure) -> Place {
     let name = destination.string(active_mq_queue::PHYSICAL_NAME).unwrap_or_default();
-    Place { kind: destination.code(), name: String::from_utf8_lossy(name).into_owned() }
+    Place { kind: destination.code(), name: modified_utf8::decode_lossy(name).into_owned() }
 }
 
 /// A ConnectionInfo.

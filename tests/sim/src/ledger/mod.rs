@@ -12,6 +12,8 @@ mod topics;
 
 use std::collections::BTreeMap;
 
+use postrider_model::pattern::name_matches;
+
 pub use body::{MessageId, Sizes, correlation};
 use body::{body, read_body};
 pub use browse::Browse;
@@ -63,10 +65,9 @@ impl Place {
 
     /// Whether a consumer here gets what is sent there.
     pub fn takes(&self, other: &Place) -> bool {
-        self.parts().iter().any(|part| {
-            let wild = part.name.strip_suffix('*').or_else(|| part.name.strip_suffix('>'));
-            part.kind == other.kind && wild.map_or(part.name == other.name, |stem| other.name.starts_with(stem))
-        })
+        self.parts()
+            .iter()
+            .any(|part| part.kind == other.kind && name_matches(part.name.as_bytes(), other.name.as_bytes()))
     }
 }
 

@@ -6,6 +6,8 @@ use postrider_broker::records::{self, Placement, kind};
 use postrider_model::record::Tag;
 use postrider_model::{DestinationKind, MessageView, Sequence};
 
+use postrider_wire::openwire::modified_utf8;
+
 use super::{Ledger, MessageId, Place};
 use crate::disk::FoundRecord;
 
@@ -100,7 +102,7 @@ impl Ledger {
             kind::DESTINATION => {
                 let (id, destination) = records::read_destination(&record.meta).expect("an intact destination");
                 if destination.kind == DestinationKind::Queue {
-                    let name = String::from_utf8_lossy(&destination.name).into_owned();
+                    let name = modified_utf8::decode_lossy(&destination.name).into_owned();
                     let recovered = Place::queue(&format!("{RECOVERED_PREFIX}{}", id.0));
                     self.rotten.queues.insert(recovered, Place::queue(&name));
                 }
