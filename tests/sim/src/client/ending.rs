@@ -56,6 +56,7 @@ impl Client {
     /// Says nothing more. What it had may be with others before it knows.
     pub(super) fn waits_for_the_end(&mut self, last: Last, around: &mut Surroundings<'_>) {
         self.in_flight_returns(around);
+        around.temporaries.retain(|place| !self.temporaries.contains(place));
         self.stage = Stage::Listening;
         self.ending.waits = Some((last, around.schedule.nanos()));
     }

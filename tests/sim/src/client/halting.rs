@@ -62,6 +62,8 @@ impl Client {
     pub(super) fn stands_within(&mut self, around: &mut Surroundings<'_>) -> bool {
         let Some(link) = self.link.filter(|_| self.halt.is_within()) else { return false };
         if self.halt.stays {
+            // The broker takes what it has for itself away before it knows.
+            around.temporaries.retain(|place| !self.temporaries.contains(place));
             return true;
         }
         if !around.calm && self.halt.chance.one_in(40) {

@@ -101,7 +101,10 @@ impl Client {
             Asked::Browser(member) => self.browser_is_open(member, around),
             Asked::Send(id, _) => around.ledger.answered(id, Send::Certain),
             Asked::Temporary(place) => {
-                around.temporaries.push(place.clone());
+                // Of one that sends no more they go at once.
+                if self.stage != Stage::Listening {
+                    around.temporaries.push(place.clone());
+                }
                 self.temporaries.push(place);
             }
             Asked::Goodbye => self.part(around),
