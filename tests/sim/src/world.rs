@@ -285,7 +285,9 @@ impl World {
 
     fn run_until_quiet(&mut self, what: &str) {
         let mut quiet = 0;
-        for round in 0..600 {
+        // A half frame that was held has its half minute twice before its connection ends.
+        let halts = self.plan.clients.iter().any(|client| client.halting.is_some());
+        for round in 0..if halts { 1_200 } else { 600 } {
             let before = self.ledger.counts;
             if round == DEAD_LINES_NOTICED && self.plan.scarce {
                 // What their clients had holds the room that others wait for.
