@@ -53,9 +53,21 @@ fn pieces(bytes: usize) -> impl Iterator<Item = Range<usize>> {
     (0..bytes).step_by(PIECE).map(move |start| start..bytes.min(start + PIECE))
 }
 
-/// Touches every page. An old kernel refuses it, and the first touch is slower then.
+/// Has every page there. An old kernel refuses it, and the first touch is slower then.
 fn populate(bytes: usize, mut ask: impl FnMut(Range<usize>) -> io::Result<()>) {
     let _ = pieces(bytes).try_for_each(&mut ask);
+}
+
+/// The least that the system gives at a time.
+const PAGE: usize = 4096;
+
+/// Touches every page of new memory. The system gives a page that is touched without the lock that each of its calls about memory
+/// holds until it is through: those who want that lock would wait for a thread that may be without a core meanwhile.
+fn touch(map: &MmapRaw) {
+    for offset in (0..map.len()).step_by(PAGE) {
+        // SAFETY: within the mapping, which nobody else has yet.
+        unsafe { map.as_mut_ptr().add(offset).write_volatile(0) };
+    }
 }
 
 impl Drop for Image {
@@ -121,7 +133,7 @@ impl ImageWriter {
         let map = MmapRaw::from(MmapMut::map_anon(bytes)?);
         // Advice: without it there are more pages to touch.
         let _ = map.advise(Advice::HugePage);
-        populate(bytes, |piece| map.advise_range(Advice::PopulateWrite, piece.start, piece.len()));
+        touch(&map);
         Ok(ImageWriter::over(map, false))
     }
 
