@@ -15,9 +15,9 @@ use crate::queue::Queue;
 use crate::records::{self, kind};
 use crate::sequences::small;
 use crate::slab::Slab;
+use crate::table;
 use crate::topic::Topic;
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashTable};
 use postrider_model::event::Failure;
 use postrider_model::{Destination, DestinationId, DestinationKind};
 use std::hash::BuildHasher;
@@ -83,12 +83,12 @@ pub(crate) struct Reference {
 /// The table of destinations.
 pub(crate) struct Destinations {
     table: Slab<DestinationState>,
-    by_name: HashTable<DestinationIndex>,
+    by_name: table::Table<DestinationIndex>,
     ordered: Ordered,
     hasher: FixedState,
     /// Bytes of all names.
     name_bytes: u64,
-    by_id: HashMap<DestinationId, DestinationIndex, FixedState>,
+    by_id: table::Map<DestinationId, DestinationIndex>,
     next_id: u32,
     next_serial: u64,
 }
@@ -97,11 +97,11 @@ impl Destinations {
     pub fn new(hasher: &FixedState) -> Destinations {
         Destinations {
             table: Slab::default(),
-            by_name: HashTable::new(),
+            by_name: table::Table::new(),
             ordered: Ordered::default(),
             hasher: hasher.clone(),
             name_bytes: 0,
-            by_id: HashMap::with_hasher(hasher.clone()),
+            by_id: table::Map::with_hasher(hasher.clone()),
             next_id: 1,
             next_serial: 1,
         }
@@ -206,7 +206,7 @@ impl Destinations {
         if self.find(name).is_none() {
             self.name_bytes += name.name.len() as u64;
             let hash = |index: &DestinationIndex| hasher.hash_one(&table[index.0].destination);
-            self.by_name.insert_unique(hasher.hash_one(name), index, hash);
+            self.by_name.insert(hasher.hash_one(name), index, hash);
             self.ordered.add(table[index.0].text.clone(), self.reference(index));
         }
     }
@@ -214,8 +214,7 @@ impl Destinations {
     /// Nobody finds it by its name any more.
     fn unlist(&mut self, index: DestinationIndex) {
         let name = &self.table[index.0].destination;
-        if let Ok(entry) = self.by_name.find_entry(self.hasher.hash_one(name), |known| *known == index) {
-            entry.remove();
+        if self.by_name.remove(self.hasher.hash_one(name), |known| *known == index).is_some() {
             self.ordered.remove(&self.table[index.0].text);
             self.name_bytes -= name.name.len() as u64;
         }

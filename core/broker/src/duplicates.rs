@@ -16,8 +16,8 @@ use crate::plant::planted;
 use crate::records::{self, kind};
 use crate::sequences::small;
 use crate::slab::Slab;
+use crate::table::Map;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 use postrider_journal::{Bound, SegmentNumber};
 use postrider_model::Now;
 use postrider_model::command::Publish;
@@ -97,7 +97,7 @@ pub(crate) type ByProducer = BTreeMap<(i64, i64), MarkIndex>;
 /// All marks.
 pub(crate) struct Marks {
     table: Slab<Mark>,
-    by_connection: HashMap<Box<[u8]>, ByProducer, FixedState>,
+    by_connection: Map<Box<[u8]>, ByProducer>,
     /// Marks that belong to nobody, by the time since when.
     detached: VecDeque<(u64, MarkReference)>,
     next_serial: u64,
@@ -107,7 +107,7 @@ impl Marks {
     pub fn new(hasher: &FixedState) -> Marks {
         Marks {
             table: Slab::default(),
-            by_connection: HashMap::with_hasher(hasher.clone()),
+            by_connection: Map::with_hasher(hasher.clone()),
             detached: VecDeque::new(),
             next_serial: 1,
         }
@@ -143,7 +143,10 @@ impl Marks {
         let (runs, segment) = (Runs::default(), None);
         let mark = Mark { connection: connection.into(), producer, runs, segment, attached: 0, detached: 0, serial };
         let index = MarkIndex(self.table.insert(mark));
-        self.by_connection.entry(connection.into()).or_default().insert(producer, index);
+        match self.by_connection.get_mut(connection) {
+            Some(others) => drop(others.insert(producer, index)),
+            None => self.by_connection.insert(connection.into(), ByProducer::from([(producer, index)])),
+        }
         MarkReference { index, serial }
     }
 }

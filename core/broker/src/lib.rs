@@ -61,6 +61,7 @@ mod slab;
 mod soonest;
 mod spooling;
 mod statistics;
+mod table;
 mod temporary;
 mod topic;
 mod turn;

@@ -1,13 +1,13 @@
 //! Who is connected: connections by their names.
 
 use crate::messages::ConnectionIndex;
+use crate::table::Map;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 
 /// Connections by name.
 pub(crate) struct Names {
-    pub by_id: HashMap<Box<[u8]>, ConnectionIndex, FixedState>,
-    pub by_client_id: HashMap<Box<[u8]>, ConnectionIndex, FixedState>,
+    pub by_id: Map<Box<[u8]>, ConnectionIndex>,
+    pub by_client_id: Map<Box<[u8]>, ConnectionIndex>,
     /// Serial of the newest connection; 0 means none.
     pub serial: u32,
     consumers: u64,
@@ -16,8 +16,8 @@ pub(crate) struct Names {
 impl Names {
     pub fn new(hasher: &FixedState) -> Names {
         Names {
-            by_id: HashMap::with_hasher(hasher.clone()),
-            by_client_id: HashMap::with_hasher(hasher.clone()),
+            by_id: Map::with_hasher(hasher.clone()),
+            by_client_id: Map::with_hasher(hasher.clone()),
             serial: 0,
             consumers: 0,
         }
