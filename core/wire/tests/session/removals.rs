@@ -107,6 +107,18 @@ fn a_socket_that_goes_in_the_middle_of_a_removal_ends_the_connection_once_and_al
     }
 }
 
+/// It was not counted when it came, and cached values may be all that is.
+#[test]
+fn the_session_that_every_connection_has_gives_nothing_back() {
+    let mut client = Client::with(|_| {});
+    client.connect();
+    client.send(&session_info(-1));
+    client.send(&remove(&session(-1), -2));
+    client.send(&remove(&connection("ID:c"), -2));
+    client.close();
+    assert_eq!(client.handles.memory.taken(), 0);
+}
+
 #[test]
 fn half_a_frame_goes_with_the_socket() {
     let mut client = client();

@@ -136,7 +136,7 @@ impl Conversation {
     }
 
     fn remove_session(&mut self, ended: EndedSession, context: &mut Context<'_>) {
-        if self.tables.as_mut().is_some_and(|tables| tables.sessions.remove(&ended.session)) {
+        if self.tables.as_mut().is_some_and(|tables| tables.remove_session(ended.session)) {
             context.handles.memory.give_back(&mut self.kept, SESSION_BYTES);
         }
         self.removal = Some(Removal::Session(ended));

@@ -126,6 +126,11 @@ impl Tables {
         is_its && self.remove_producer(place).is_some()
     }
 
+    /// True: it was there, and is one that its client has opened.
+    pub fn remove_session(&mut self, session: i64) -> bool {
+        session != OWN_SESSION && self.sessions.remove(&session)
+    }
+
     pub fn add_consumer(&mut self, place: Place, consumer: ConsumerHandle) {
         self.consumers.insert(place, consumer);
         self.forget_meanings();
