@@ -31,12 +31,20 @@ pub struct Departed {
     told: Vec<Connection>,
     /// Places of the forgotten that others may take, where there are more than few.
     places: usize,
+    /// Those in the line were heard before them the last time.
+    passed: bool,
 }
 
 impl Departed {
     /// Whether the broker knows of all.
     pub fn are_heard(&self) -> bool {
         self.unheard.is_empty()
+    }
+
+    /// Whether they are heard before those in the line now: each second time, as either of them may say all that the broker takes.
+    pub fn come_first(&mut self) -> bool {
+        self.passed = !self.passed;
+        !self.passed
     }
 
     /// Whether another may come.
@@ -84,9 +92,8 @@ impl<Socket> Desk<Socket> {
         self.departed.heard.push_back(link);
     }
 
-    /// Goes on with the first of them.
-    pub(super) fn serve_departed(&mut self, now: Now) {
-        self.hear_departed(now);
+    /// Forgets members of the first of them.
+    pub(super) fn forget_departed(&mut self) {
         let mut steps = FORGOTTEN;
         while steps > 0 {
             let Some(link) = self.departed.heard.front_mut() else { return };
@@ -104,7 +111,7 @@ impl<Socket> Desk<Socket> {
     }
 
     /// Hears what they had sent, in turns as those in the line, and tells the broker of those who are heard to the end.
-    fn hear_departed(&mut self, now: Now) {
+    pub(super) fn hear_departed(&mut self, now: Now) {
         for _ in 0..TURNS {
             if !self.outgoing.hand_over_full() {
                 return;

@@ -148,11 +148,15 @@ impl<N: Net> Shard<N> {
         self.desk.outgoing.look(now.nanos);
         let delivered = self.desk.take_events(now, &mut self.net);
         self.desk.run_timers(now, &mut self.net);
-        self.desk.serve_departed(now);
+        if self.desk.departed.come_first() {
+            self.desk.hear_departed(now);
+        }
+        self.desk.forget_departed();
         self.adopt_arrivals(now);
         self.desk.links.release_half_frames(now, &mut self.net);
         self.desk.links.release_parking_holds(&mut self.net);
         self.desk.serve_line(now, &mut self.net);
+        self.desk.hear_departed(now);
         let idle = !busy && self.desk.events.is_empty();
         self.poll_is_due = idle || now.nanos >= self.polled + POLL_EVERY_NANOS;
         if self.poll_is_due {
@@ -178,7 +182,8 @@ impl<N: Net> Shard<N> {
         awake();
         if let Some(now) = now {
             self.desk.serve_line(now, &mut self.net);
-            self.desk.serve_departed(now);
+            self.desk.hear_departed(now);
+            self.desk.forget_departed();
         }
         self.desk.outgoing.push();
         Ok(calls)

@@ -209,13 +209,16 @@ impl Node {
 
     /// The broker takes all that has come.
     pub fn take_all(&mut self) -> Vec<Command> {
+        std::iter::from_fn(|| self.take_one()).flatten().collect()
+    }
+
+    /// The broker takes one batch.
+    pub fn take_one(&mut self) -> Option<Vec<Command>> {
         let mut commands = self.commands.borrow_mut();
-        let mut taken = Vec::new();
-        while let Some(mut batch) = commands.pop() {
-            taken.append(&mut batch.commands);
-            commands.recycle(batch);
-        }
-        taken
+        let mut batch = commands.pop()?;
+        let taken = std::mem::take(&mut batch.commands);
+        commands.recycle(batch);
+        Some(taken)
     }
 
     /// The broker answers a request of a connection.

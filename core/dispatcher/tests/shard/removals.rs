@@ -298,3 +298,41 @@ fn what_is_parked_of_one_that_is_gone_takes_room_until_the_broker_knows() {
         assert_eq!(node.paused(), [0; 0], "before: {is_unparked_before}");
     }
 }
+
+/// A broker that has more to do than it can takes one batch at a time: what goes with those that are gone is not all of it, and neither is
+/// what those say that wait for their turns.
+#[test]
+fn those_who_are_gone_and_those_who_wait_for_their_turns_are_heard_by_turns() {
+    const CROWDS: u32 = 4;
+    const NOISY: u32 = CROWDS;
+    const MANY: i32 = 40_000;
+    let mut node = node(CROWDS);
+    (0..CROWDS).for_each(|connection| node.comes(connection, removed(session(connection), 7)));
+    node.world.borrow_mut().broken.extend(0..CROWDS);
+    node.comes(NOISY, numbered(1..=MANY));
+    let (mut last, mut answered, mut ended) = ([0; 2], 0, 0);
+    for turn in 1.. {
+        node.clock.0 += 100_000;
+        node.look(false);
+        for heard in heard(&node.take_one().unwrap_or_default()) {
+            let whose = match heard {
+                Heard::Answer(NOISY, number) => {
+                    answered = number;
+                    0
+                }
+                Heard::End(_) => {
+                    ended += 1;
+                    1
+                }
+                _ => 1,
+            };
+            last[whose] = turn;
+        }
+        if (answered, ended) == (MANY, CROWDS) {
+            break;
+        }
+        for (whose, waits) in [answered < MANY, ended < CROWDS].into_iter().enumerate() {
+            assert!(!waits || turn - last[whose] < 10, "nothing of {whose} from turn {} to {turn}", last[whose]);
+        }
+    }
+}
