@@ -90,10 +90,10 @@ impl Broker {
         self.pairs.all()
     }
 
-    /// How many more destinations, up to so many, a consumer goes on with. 0: it waits for what is on its way out, without which there
-    /// is room for another one. A client that has lost its connection comes again before all that it had is gone.
+    /// How many more destinations, up to so many, a consumer goes on with. 0: it waits for what is on its way out, or promised, without
+    /// which there is room for another one. A client that has lost its connection comes again before all that it had is gone.
     pub(crate) fn pairs_at_once(&self, index: ConsumerIndex, most: usize) -> usize {
-        let going = self.pairs.leaving + self.pairs.ending;
+        let going = self.pairs.leaving + self.pairs.ending + self.pairs.promised;
         if going == 0 || self.has_room_for(index, most as u64, 0) {
             return most;
         }
