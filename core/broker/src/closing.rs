@@ -71,9 +71,21 @@ impl Broker {
         jobs_before: u64,
         step: &mut Step<'_, L>,
     ) {
+        self.reply_behind(port, (connection, false), request, jobs_before, step);
+    }
+
+    /// The same; the last answer of a connection comes behind all others that it waits for, too.
+    pub(crate) fn reply_behind<L: Log>(
+        &mut self,
+        port: PortIndex,
+        (connection, is_last): (ConnectionHandle, bool),
+        request: Request,
+        jobs_before: u64,
+        step: &mut Step<'_, L>,
+    ) {
         let event = Event::Reply { connection, correlation: request.command };
         if request.wanted
-            && let Err(event) = self.jobs.answer(port, event, jobs_before)
+            && let Err(event) = self.jobs.answer(port, (connection, is_last), event, jobs_before)
         {
             step.out.reply(port, event);
         }

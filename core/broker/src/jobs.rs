@@ -19,7 +19,7 @@ use crate::redelivery::Delivered;
 use crate::settling::{Fate, Settling};
 use crate::slab::Slab;
 use postrider_journal::Bound;
-use postrider_model::{ConsumerHandle, Event, PortIndex};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Event, PortIndex};
 use std::collections::VecDeque;
 
 /// Something that takes long.
@@ -57,12 +57,15 @@ struct Entry {
 /// An answer to a command that has made jobs.
 struct Answer {
     port: PortIndex,
+    connection: ConnectionHandle,
     event: Event,
-    /// Jobs that are not done.
+    /// Jobs that are not done, and answers that come first.
     jobs: u64,
+    /// The answer that this one comes before.
+    next: Option<u32>,
 }
 
-/// Jobs take turns, slice by slice; an answer waits for its own command's jobs only (R51).
+/// Jobs take turns, slice by slice; an answer waits for its own command's jobs only (R51), but that to a goodbye (R13).
 #[derive(Default)]
 pub(crate) struct Jobs {
     list: VecDeque<Entry>,
@@ -120,13 +123,25 @@ impl Jobs {
         self.pushed
     }
 
-    /// The answer waits for the jobs that have come since there were `before`. It comes back if there are none.
-    pub fn answer(&mut self, port: PortIndex, event: Event, before: u64) -> Result<(), Event> {
+    /// The answer waits for the jobs that have come since there were `before`; the last one of a connection does for all others of it,
+    /// too. It comes back if there are none.
+    pub fn answer(
+        &mut self,
+        port: PortIndex,
+        (connection, is_last): (ConnectionHandle, bool),
+        event: Event,
+        before: u64,
+    ) -> Result<(), Event> {
+        let of_it = |answer: &Answer| (answer.port, answer.connection) == (port, connection) && answer.next.is_none();
+        let others = is_last.then(|| self.answers.iter().filter(|(_, answer)| of_it(answer))).into_iter().flatten();
+        let others: Vec<u32> = others.map(|(number, _)| number).collect();
         let jobs = self.pushed - before;
-        if jobs == 0 {
+        if jobs == 0 && others.is_empty() {
             return Err(event);
         }
-        let answer = self.answers.insert(Answer { port, event, jobs });
+        let waits_for = jobs + others.len() as u64;
+        let answer = self.answers.insert(Answer { port, connection, event, jobs: waits_for, next: None });
+        others.into_iter().for_each(|other| self.answers[other].next = Some(answer));
         self.belong(answer, jobs);
         Ok(())
     }
@@ -144,7 +159,7 @@ impl Jobs {
         newest.zip(0..count).for_each(|(entry, _)| entry.answer = Some(answer));
     }
 
-    /// A job is done: its answer, if it was the last one.
+    /// A job is done, or what comes before an answer: the answer, if it was the last one.
     fn done(&mut self, answer: u32) -> Option<Answer> {
         self.answers[answer].jobs -= 1;
         (self.answers[answer].jobs == 0).then(|| self.answers.remove(answer))
@@ -254,8 +269,10 @@ impl Broker {
                 None => step.out.reply(port, event),
             }
         }
-        if let Some(answer) = entry.answer.and_then(|answer| self.jobs.done(answer)) {
+        let mut done = entry.answer;
+        while let Some(answer) = done.and_then(|answer| self.jobs.done(answer)) {
             step.out.reply(answer.port, answer.event);
+            done = answer.next;
         }
     }
 

@@ -145,6 +145,30 @@ pub fn a_connection_with_many_consumers_leaves_in_slices() {
     assert_eq!(world.texts(1), expected);
 }
 
+/// Its socket is closed when it has that answer (R13).
+#[test]
+pub fn the_answer_to_a_goodbye_is_the_last_one() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    (0..2).for_each(|number| world.send(0, 1, &queue(&number.to_string()), "x", false));
+    (0..5_000).for_each(|_| world.send(0, 1, &queue("q"), "x", false));
+    world.settle();
+    world.heard(0);
+    let (connection, last_delivered, clean) = (handle(1), LastDelivered::None, true);
+    let delete = |(number, name)| {
+        let destination = Box::new(queue(name));
+        Command::DeleteDestination { connection, destination, request: wanted(number) }
+    };
+    let mut commands: Vec<Command> = [(1, "0"), (2, "q"), (3, "1")].map(delete).into();
+    commands.push(Command::Synchronize { connection, request: wanted(4) });
+    commands.push(Command::CloseConnection { connection, request: wanted(5), last_delivered, clean });
+    world.handle(0, &CommandBatch { commands, arena: Vec::new() });
+    world.settle();
+    let answers: Vec<Event> = world.events(0);
+    assert_eq!(answers.len(), 5, "{answers:?}");
+    assert_eq!(answers.last(), Some(&Event::Reply { connection, correlation: 5 }), "{answers:?}");
+}
+
 /// A client that reads nothing lets its consumers wait for its socket. Those that are gone are looked through by those that go: they may
 /// not become many, though others get their places at once.
 #[test]

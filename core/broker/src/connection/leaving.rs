@@ -74,7 +74,7 @@ impl Broker {
             self.jobs.push(Job::Leave(leaving));
         }
         if let Some(request) = request {
-            self.reply_after_jobs(port, handle, request, before, step);
+            self.reply_behind(port, (handle, true), request, before, step);
         }
     }
 
