@@ -12,7 +12,7 @@ use crate::items::Segments;
 use crate::jobs::Jobs;
 use crate::lines::Lines;
 use crate::log::{Log, Store};
-use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, Message, MessageIndex};
+use crate::messages::{ConnectionIndex, DestinationIndex, Message, MessageIndex};
 use crate::names::Names;
 use crate::outbox::Outbox;
 use crate::pairs::Pairs;
@@ -75,7 +75,7 @@ pub struct Broker {
     pub(crate) seen_commit: Position,
     /// Destinations and consumers that wait for cold bytes.
     pub(crate) cold: Vec<DestinationIndex>,
-    pub(crate) cold_consumers: Vec<ConsumerIndex>,
+    pub(crate) cold_consumers: Waiters,
     /// Connections with parked commands.
     pub(crate) parking: Lines,
     /// Those of them that have parked what is refused where nothing makes room.
@@ -146,7 +146,7 @@ impl Broker {
             uncommitted: Vec::new(),
             seen_commit: Position(0),
             cold: Vec::new(),
-            cold_consumers: Vec::new(),
+            cold_consumers: Waiters::default(),
             parking: Lines::default(),
             answerable: BTreeSet::new(),
             created_beyond: 0,

@@ -190,6 +190,9 @@ impl Broker {
         if consumer.waits_for_room {
             looked += self.ports[usize::from(consumer.port.0)].blocked.forget(consumers.len(), staying);
         }
+        if consumer.waits_for_bytes {
+            looked += self.cold_consumers.forget(consumers.len(), staying);
+        }
         if consumer.hungry {
             looked += self.hungry.forget(consumers.len(), staying);
         }

@@ -98,7 +98,7 @@ impl Broker {
             }
             Take::NoBytes if !consumer.waits_for_bytes => {
                 consumer.waits_for_bytes = true;
-                self.cold_consumers.push(index);
+                self.cold_consumers.line_up(index, consumer.serial, false);
             }
             _ => {}
         }
@@ -115,12 +115,12 @@ impl Broker {
         }
     }
 
-    /// Consumers that wait for a socket, a ring or their turn, with those that are gone.
+    /// Consumers that wait for a socket, a ring, bytes or their turn, with those that are gone.
     #[must_use]
     pub fn waiters(&self) -> usize {
         let sockets = self.connections.iter().map(|(_, connection)| connection.blocked.len());
         let rings = self.ports.iter().map(|port| port.blocked.len());
-        self.hungry.len() + sockets.chain(rings).sum::<usize>()
+        self.hungry.len() + self.cold_consumers.len() + sockets.chain(rings).sum::<usize>()
     }
 
     /// A socket has taken bytes.

@@ -338,8 +338,9 @@ impl Broker {
                 self.schedule(index);
             }
         }
-        for index in std::mem::take(&mut self.cold_consumers) {
-            if let Some(consumer) = self.consumers.get_mut(index.0) {
+        let mut waiting = std::mem::take(&mut self.cold_consumers);
+        while let Some((index, known)) = waiting.next(&mut self.consumers) {
+            if let Some(consumer) = known {
                 consumer.waits_for_bytes = false;
                 consumer.starved.extend(consumer.cold.drain(..));
                 self.wake(index);

@@ -198,6 +198,30 @@ pub fn consumers_that_waited_and_are_gone_are_few() {
     world.idle();
 }
 
+/// The same where bytes are waited for that the disk does not give.
+#[test]
+pub fn browsers_that_waited_for_bytes_and_are_gone_are_few() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.send(0, 1, &queue("q"), "x", true);
+    world.settle();
+    world.log.cold.insert(0);
+    for number in 0..1_000 {
+        let open = world.open(1, 10 + number % 2, &[queue("q")], 10);
+        world.consume_as(0, OpenConsumer { browser: true, ..open });
+        world.close_consumer(0, 1, 10 + number % 2, LastDelivered::None);
+        assert!(world.broker.waiters() <= 64, "{}", world.broker.waiters());
+    }
+    let open = world.open(1, 10, &[queue("q")], 10);
+    world.consume_as(0, OpenConsumer { browser: true, ..open });
+    world.settle();
+    assert_eq!((world.texts(0), world.broker.waiters()), (vec![], 1));
+    world.log.cold.clear();
+    world.broker.fetched();
+    world.settle();
+    assert_eq!((world.texts(0), world.broker.waiters()), (vec!["x".to_owned()], 0));
+}
+
 fn crowd(count: u32) {
     let kinds: [(&str, Destination, Change); 6] = [
         ("plain", queue("q"), |_| ()),
