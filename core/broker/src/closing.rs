@@ -10,6 +10,7 @@ use crate::destination::{Content, Reference};
 use crate::dispatch::Budget;
 use crate::jobs::Job;
 use crate::log::Log;
+use crate::matching::name_steps;
 use crate::messages::ConsumerIndex;
 use crate::patterns::Filed;
 use crate::plant::planted;
@@ -111,7 +112,7 @@ impl Broker {
         let index = closing.consumer;
         while budget.0 > 0 {
             budget.spend(PLACE_STEPS);
-            if !self.leave_pattern(index) && !self.leave_place(closing) {
+            if !self.leave_pattern(index, budget) && !self.leave_place(closing) {
                 let consumer = self.consumers.remove(index.0);
                 if !planted("pairs-kept") {
                     self.pairs.left(consumer.pair_bytes);
@@ -126,9 +127,10 @@ impl Broker {
     }
 
     /// Leaves one of its patterns. False: it has none.
-    fn leave_pattern(&mut self, index: ConsumerIndex) -> bool {
+    fn leave_pattern(&mut self, index: ConsumerIndex, budget: &mut Budget) -> bool {
         let consumer = &mut self.consumers[index.0];
         let Some(pattern) = consumer.patterns.pop() else { return false };
+        budget.spend(name_steps(&pattern));
         let filed = Filed { serial: consumer.serial, number: consumer.patterns.len(), consumer: index };
         self.patterns.remove(&pattern, filed);
         true

@@ -11,6 +11,7 @@ use crate::browse::Browse;
 use crate::deque::Deque;
 use crate::destination::{Content, Refusal};
 use crate::log::Log;
+use crate::matching::name_steps;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex};
 use crate::patterns::Filed;
 use crate::pull::{Grant, Patience};
@@ -153,7 +154,7 @@ impl Broker {
             destinations.push(destination);
         }
         let index = self.add_consumer(port, connection, open, kind);
-        self.worked += open.destinations.len() * DESTINATION_STEPS;
+        self.worked += open.destinations.iter().map(|name| DESTINATION_STEPS + name_steps(name)).sum::<usize>();
         for destination in destinations {
             self.subscribe(index, destination, None);
         }

@@ -24,6 +24,14 @@ const PAGE: usize = 64;
 /// Steps that a place among a destination's consumers takes, besides the look at it.
 const PLACE_STEPS: usize = 2;
 
+/// Bytes of a name that are held against a pattern in the time of a step.
+const NAME_STEP_BYTES: usize = 64;
+
+/// What a look at a name takes, or at a pattern, besides a step.
+pub(crate) fn name_steps(name: &Destination) -> usize {
+    name.name.len() / NAME_STEP_BYTES
+}
+
 /// A consumer that is on its way through the destinations that its patterns fit.
 pub(crate) struct Match {
     consumer: ConsumerIndex,
@@ -114,13 +122,15 @@ impl Broker {
                 self.wake(walk.consumer);
                 break true;
             };
-            let most = self.pairs_at_once(walk.consumer, budget.0.min(PAGE));
+            // What is longer than the pattern does not fit where that ends.
+            let look = 1 + name_steps(pattern);
+            let most = self.pairs_at_once(walk.consumer, (budget.0 / look).clamp(1, PAGE));
             if !budget.step() || most == 0 {
                 break false;
             }
             page.clear();
             self.destinations.page(pattern, &mut walk.place, most, &mut page);
-            budget.spend(page.len());
+            budget.spend(look - 1 + page.len() * look);
             for found in &page {
                 if !self.is_matched(walk, *found) {
                     continue;
@@ -196,7 +206,9 @@ impl Broker {
             if !budget.step() {
                 return false;
             }
-            match join.search.step(&self.patterns, &self.destinations.get(index).destination) {
+            let name = &self.destinations.get(index).destination;
+            budget.spend(name_steps(name));
+            match join.search.step(&self.patterns, name) {
                 Met::Pattern(filed) if self.is_joined(join, filed) => {
                     budget.spend(PLACE_STEPS);
                     let bytes = self.subscribe_matched(filed.consumer, index, Some(0)).min(join.promised);

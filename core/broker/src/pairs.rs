@@ -10,6 +10,7 @@ use crate::broker::Broker;
 use crate::connection::Connection;
 use crate::consumer::Consumer;
 use crate::destination::Refusal;
+use crate::matching::name_steps;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::patterns::Met;
 use crate::queue::Member;
@@ -158,6 +159,7 @@ impl Broker {
         let mut counted: BTreeSet<ConsumerIndex> = BTreeSet::new();
         let all = self.at_once(|broker, budget| {
             while budget.step() {
+                budget.spend(name_steps(destination));
                 match search.step(&broker.patterns, destination) {
                     Met::Pattern(filed) => {
                         let is_open = |consumer: &&Consumer| owner.is_none_or(|owner| owner == consumer.connection);

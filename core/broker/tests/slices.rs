@@ -106,6 +106,35 @@ pub fn a_pattern_gets_very_many_queues_in_slices() {
     assert_eq!(world.texts(1), ["7"]);
 }
 
+/// A name is as much work as it is long: it is for whoever chooses it how many elements it has.
+#[test]
+pub fn long_names_and_patterns_are_held_against_each_other_in_slices() {
+    const LONG: usize = 64;
+    let long = |last: &str| queue(&format!("{}{last}", "a.".repeat(4_080)));
+    let mut world = world();
+    world.handle(0, &alone(Command::OpenConsumer(Box::new(world.open(1, 5, &[queue("a.*")], 10)))));
+    assert!(!world.broker.has_worked_enough());
+    let patterns: Vec<Destination> = (0..LONG).map(|number| long(&format!("{number}.*"))).collect();
+    let open = world.open(1, 6, &patterns, 10);
+    world.connections_of.insert((0, handle(6)), handle(1));
+    world.handle(0, &alone(Command::OpenConsumer(Box::new(open))));
+    assert!(world.broker.has_worked_enough(), "half a megabyte of names");
+    let turns_of = |world: &mut World| (0..).take_while(|_| world.go_on()).count();
+    let opening = turns_of(&mut world);
+    assert!((10..100).contains(&opening), "{opening}");
+    let to = [long("7.x")];
+    let bytes = record(&[queue("x")], b"sent", false, 0, 0);
+    let sent = world.publish(0, handle(1), &to, false, (&bytes, 0), wanted(7));
+    world.handle(0, &sent);
+    let joining = turns_of(&mut world);
+    assert!((3..100).contains(&joining), "{joining}");
+    world.settle();
+    assert_eq!(world.texts(0), ["sent"]);
+    world.handle(0, &alone(close(6, LastDelivered::None)));
+    let closing = turns_of(&mut world);
+    assert!((3..100).contains(&closing), "{closing}");
+}
+
 #[test]
 pub fn a_browser_of_a_pattern_sees_all_before_it_ends() {
     let mut world = world();

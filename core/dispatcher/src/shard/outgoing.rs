@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use postrider_model::{CommandBatch, limits};
+use postrider_model::{Command, CommandBatch, limits};
 use postrider_wire::openwire::session::CommandSink;
 
 use super::pace::Pace;
@@ -13,6 +13,10 @@ const RING_BYTES: usize = limits::RING_BATCHES * limits::BATCH_BYTES;
 
 /// The same while the broker parks sends: what is on its way up by then is parked, too, however little room is left (R24).
 const STRAINED_RING_BYTES: usize = 2 * limits::BATCH_BYTES;
+
+/// A command that brings more bytes than these besides its batch's arena is the last one of it: each batch is looked through as a whole
+/// before it is handled, and a client chooses how long names are.
+const LONG_BYTES: usize = 4 * 1024;
 
 /// Full batches that wait for the ring, at most, but for those of what is heard anyway.
 const MOST_FULL: usize = 32;
@@ -105,7 +109,7 @@ impl Outgoing {
             self.close();
         }
         while let Some(batch) = self.full.pop_front() {
-            let bytes = batch.arena.len();
+            let bytes = bytes_of(&batch);
             if !self.has_room_for(bytes) {
                 self.full.push_front(batch);
                 return false;
@@ -170,14 +174,30 @@ impl Outgoing {
 
     /// Whether the open batch is handed over before more is added to it (R23).
     fn is_full(&self) -> bool {
-        self.open.commands.len() >= self.commands || self.open.arena.len() >= limits::BATCH_BYTES
+        self.open.commands.len() >= self.commands
+            || self.open.arena.len() >= limits::BATCH_BYTES
+            || self.open.commands.last().is_some_and(|last| bytes_besides(last) > LONG_BYTES)
     }
 
     fn close(&mut self) {
         let blank = self.ring.blank();
-        self.full_bytes += self.open.arena.len();
+        self.full_bytes += bytes_of(&self.open);
         self.full.push_back(std::mem::replace(&mut self.open, blank));
     }
+}
+
+/// What a client may make long of a command that is not in its batch's arena.
+fn bytes_besides(command: &Command) -> usize {
+    match command {
+        Command::OpenConsumer(open) => open.destinations.iter().map(|destination| destination.name.len()).sum(),
+        Command::CreateTemporary(create) => create.added.len() + create.removed.len(),
+        _ => 0,
+    }
+}
+
+/// Bytes of a batch: only its last command may be a long one.
+fn bytes_of(batch: &CommandBatch) -> usize {
+    batch.arena.len() + batch.commands.last().map_or(0, bytes_besides)
 }
 
 impl CommandSink for Outgoing {

@@ -1,4 +1,5 @@
-use postrider_model::{Command, ConnectionHandle};
+use postrider_model::command::{OpenConsumer, Request};
+use postrider_model::{Command, ConnectionHandle, ConsumerHandle, Destination, DestinationKind};
 
 use super::*;
 use crate::ring::{Consumer, ring};
@@ -124,4 +125,40 @@ fn empty_batches_are_kept_until_they_are_let_go() {
         }
         assert_eq!(outgoing.ring.returned().is_some(), !trims);
     }
+}
+
+/// The broker looks through a batch as a whole, and through all the names in it.
+#[test]
+fn a_command_with_long_names_is_the_last_of_its_batch_and_counts_with_them() {
+    let consumer = |bytes: usize| {
+        let name = vec![b'x'; bytes / 2];
+        let destinations = vec![Destination::new(DestinationKind::Queue, &name); 2].into();
+        let (connection, consumer, identity) = (ConnectionHandle::default(), ConsumerHandle::default(), [].into());
+        Command::OpenConsumer(Box::new(OpenConsumer {
+            connection,
+            request: Request::default(),
+            consumer,
+            destinations,
+            prefetch: 1,
+            browser: false,
+            no_local: false,
+            exclusive: false,
+            priority: 0,
+            selector: None,
+            subscription: None,
+            identity,
+        }))
+    };
+    let (mut outgoing, mut broker) = outgoing();
+    for bytes in [LONG_BYTES, 1 << 20, LONG_BYTES, LONG_BYTES] {
+        outgoing.batch().commands.push(consumer(bytes));
+    }
+    assert!(outgoing.push());
+    let counts: Vec<usize> = std::iter::from_fn(|| broker.pop()).map(|batch| batch.commands.len()).collect();
+    assert_eq!((counts, outgoing.ring_bytes), (vec![2, 2], (1 << 20) + LONG_BYTES));
+    while outgoing.hand_over_full() {
+        outgoing.batch().commands.push(consumer(1 << 20));
+    }
+    let on_their_way = std::iter::from_fn(|| broker.pop()).count();
+    assert!((15..=17).contains(&on_their_way), "{on_their_way} MiB");
 }
