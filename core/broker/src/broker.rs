@@ -25,7 +25,7 @@ use crate::sequences::Sequences;
 use crate::slab::Slab;
 use crate::spooling::Spooling;
 use crate::statistics::Statistics;
-use crate::waiters::Waiters;
+use crate::waiters::{Ranked, Waiters};
 use foldhash::fast::FixedState;
 use postrider_journal::Position;
 use postrider_model::event::Recipient;
@@ -63,12 +63,12 @@ pub struct Broker {
     pub(crate) reclaim: Reclaim,
     pub(crate) spooling: Spooling,
     pub(crate) recovery: Option<Box<Recovery>>,
-    /// Destinations with something to send, in the order in which they are served.
-    pub(crate) scheduled: VecDeque<DestinationIndex>,
+    /// Destinations with something to send, in the order in which they are served, and queues with browsers to show more.
+    pub(crate) scheduled: Ranked<VecDeque<DestinationIndex>>,
     /// Consumers that can take again what destinations hold for them.
-    pub(crate) hungry: Waiters,
+    pub(crate) hungry: Ranked<Waiters>,
     /// Connections whose send window is open again, with consumers that wait for it.
-    pub(crate) opened: VecDeque<ConnectionIndex>,
+    pub(crate) opened: Ranked<VecDeque<ConnectionIndex>>,
     /// Destinations that wait for a commit.
     pub(crate) uncommitted: Vec<DestinationIndex>,
     /// What was committed when they were looked at last.
@@ -140,9 +140,9 @@ impl Broker {
             reclaim: Reclaim::default(),
             spooling: Spooling::default(),
             recovery: None,
-            scheduled: VecDeque::new(),
-            hungry: Waiters::default(),
-            opened: VecDeque::new(),
+            scheduled: Ranked::default(),
+            hungry: Ranked::default(),
+            opened: Ranked::default(),
             uncommitted: Vec::new(),
             seen_commit: Position(0),
             cold: Vec::new(),

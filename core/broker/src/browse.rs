@@ -14,11 +14,18 @@ use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex};
 use crate::outbox::Absent;
 use crate::plant::planted;
 use crate::queue::Member;
+use crate::waiters::Rank;
 use postrider_model::{Event, Sequence, limits};
 use std::collections::VecDeque;
 
 /// What a browser that waits keeps of its page: there may be many of them.
 const WAITING_PAGE: usize = 64;
+
+/// Steps of browsers in one turn, behind those that take messages.
+const BROWSE_STEPS: usize = 2_000;
+
+/// Steps of one browser, or of a queue's, until it is the next one's turn.
+const BROWSER_STEPS: usize = 500;
 
 /// Messages for a page that are found in one step.
 const FOUND_A_STEP: usize = 10;
@@ -50,6 +57,17 @@ enum Shown {
     WaitsItself,
 }
 
+impl Budget {
+    /// What one of them may take of it.
+    fn slice<T>(&mut self, work: impl FnOnce(&mut Budget) -> T) -> T {
+        let given = self.0.min(BROWSER_STEPS);
+        let mut slice = Budget(given);
+        let done = work(&mut slice);
+        self.spend(given - slice.0);
+        done
+    }
+}
+
 impl Browse {
     /// A new subscription of its consumer: whether that is the one that it looks at now.
     pub fn begins_with(&mut self, subscription: u32) -> bool {
@@ -68,14 +86,60 @@ impl Browse {
 }
 
 impl Broker {
+    /// The browsers of a queue that wait for it are shown more when it is their turn.
+    pub(crate) fn show_browsers(&mut self, index: DestinationIndex) {
+        let queue = self.destinations.get_mut(index).queue();
+        if !std::mem::replace(&mut queue.shows, true) {
+            self.scheduled.browsers.push_back(index);
+        }
+    }
+
+    /// Browsers get what those have left in this turn that take messages: those that can take again and those that a queue is to show
+    /// more, each in their turn.
+    pub(crate) fn serve_browsing<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        let mut budget = Budget(BROWSE_STEPS);
+        while budget.0 > 0 {
+            let consumer = self.next_hungry_browser();
+            let queue = self.scheduled.browsers.pop_front();
+            if let Some(index) = consumer
+                && budget.slice(|slice| self.feed(index, slice, step))
+            {
+                self.wake(index);
+            }
+            if let Some(index) = queue {
+                budget.slice(|slice| self.serve_queue_browsers(index, slice, step));
+            }
+            if consumer.is_none() && queue.is_none() && !self.wake_blocked(Rank::Browser, &mut budget, step.out) {
+                return;
+            }
+        }
+    }
+
+    /// One that can take again. Those that are gone are passed over.
+    fn next_hungry_browser(&mut self) -> Option<ConsumerIndex> {
+        loop {
+            let (index, known) = self.hungry.browsers.next(&mut self.consumers)?;
+            if let Some(known) = known {
+                known.hungry = false;
+                return Some(index);
+            }
+        }
+    }
+
+    /// One queue's turn. The number may be another's by now.
+    fn serve_queue_browsers<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) {
+        budget.spend(1);
+        let Some(dying) = self.destinations.try_get(index).map(|state| state.dying) else { return };
+        let Content::Queue(queue) = &mut self.destinations.get_mut(index).content else { return };
+        queue.shows = false;
+        if !dying && self.serve_browsers(index, budget, step) {
+            self.show_browsers(index);
+        }
+    }
+
     /// Shows some browsers of a queue what they take. True: the budget has left some out. One that it has stopped goes on at the queue that
     /// it has come to. Those that wait for something of their own are not looked at again before they have it, however many they are.
-    pub(crate) fn serve_browsers<L: Log>(
-        &mut self,
-        index: DestinationIndex,
-        budget: &mut Budget,
-        step: &mut Step<'_, L>,
-    ) -> bool {
+    fn serve_browsers<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         for _ in 0..self.destinations.get_mut(index).queue().looking.len() {
             if !budget.step() {
                 return true;
@@ -93,7 +157,7 @@ impl Broker {
             if self.browse(member.consumer, budget, step)
                 && let Some(queue) = self.list(member.consumer)
             {
-                self.schedule(queue);
+                self.show_browsers(queue);
             }
         }
         false
@@ -144,7 +208,8 @@ impl Broker {
             };
             let destination = subscription.destination;
             let gone = subscription.standing == Standing::Gone || self.destinations.get(destination).dying;
-            let most = (self.consumers[index.0].credit() as usize).clamp(WAITING_PAGE, limits::HANDLE_STEPS);
+            let most =
+                (self.consumers[index.0].credit() as usize).min(budget.0).clamp(WAITING_PAGE, limits::HANDLE_STEPS);
             if gone || !self.turn_page(destination, browse, (most, budget)) {
                 browse.subscription += 1;
                 (browse.end, browse.listed) = (None, false);

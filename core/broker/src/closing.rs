@@ -183,20 +183,20 @@ impl Broker {
         let staying = |index: ConsumerIndex| {
             consumers.get(index.0).filter(|consumer| !consumer.closing).map(|consumer| consumer.serial)
         };
-        let mut looked = 0;
+        let (mut looked, rank) = (0, consumer.rank());
         if let Some(connection) = self.connections.get_mut(consumer.connection.0)
             && consumer.waits_for_window
         {
-            looked += connection.blocked.forget(connection.consumers.len(), staying);
+            looked += connection.blocked.of(rank).forget(connection.consumers.len(), staying);
         }
         if consumer.waits_for_room {
-            looked += self.ports[usize::from(consumer.port.0)].blocked.forget(consumers.len(), staying);
+            looked += self.ports[usize::from(consumer.port.0)].blocked.of(rank).forget(consumers.len(), staying);
         }
         if consumer.waits_for_bytes {
             looked += self.cold_consumers.forget(consumers.len(), staying);
         }
         if consumer.hungry {
-            looked += self.hungry.forget(consumers.len(), staying);
+            looked += self.hungry.of(rank).forget(consumers.len(), staying);
         }
         looked
     }

@@ -16,7 +16,7 @@ use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::parking::Parked;
 use crate::plant::planted;
-use crate::waiters::Waiters;
+use crate::waiters::{Ranked, Waiters};
 use crate::window::SendWindow;
 use postrider_model::command::{LastDelivered, OpenConnection, OpenProducer, Request};
 use postrider_model::event::{Failure, Refused};
@@ -29,7 +29,7 @@ pub(crate) struct Port {
     connections: Vec<Option<(u32, ConnectionIndex)>>,
     consumers: Vec<Option<(u32, ConsumerIndex)>>,
     /// Consumers that found the port's ring full.
-    pub blocked: Waiters,
+    pub blocked: Ranked<Waiters>,
     /// Topics that did.
     pub blocked_topics: Vec<DestinationIndex>,
 }
@@ -99,9 +99,9 @@ pub(crate) struct Connection {
     pub most_pairs: u64,
     pub window: SendWindow,
     /// Consumers that found the send window closed.
-    pub blocked: Waiters,
+    pub blocked: Ranked<Waiters>,
     /// It is listed among those whose window is open again.
-    pub opened: bool,
+    pub opened: Ranked<bool>,
     /// Sends for which there was no room, and what waits behind them.
     pub parked: VecDeque<Parked>,
     /// Bytes of commands that are settled, and what the shard knows of them.
@@ -190,8 +190,8 @@ impl Broker {
             pair_bytes: 0,
             most_pairs: 0,
             window: SendWindow::new(self.config.send_window),
-            blocked: Waiters::default(),
-            opened: false,
+            blocked: Ranked::default(),
+            opened: Ranked::default(),
             parked: VecDeque::new(),
             settled: 0,
             settled_reported: 0,

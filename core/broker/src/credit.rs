@@ -13,6 +13,7 @@ use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex};
 use crate::outbox::Outbox;
 use crate::plant::planted;
+use crate::waiters::Rank;
 use postrider_model::command::Request;
 use postrider_model::{ConnectionHandle, ConsumerHandle, PortIndex, limits};
 
@@ -85,15 +86,16 @@ impl Broker {
     /// Puts the consumer where it is found when what it lacks is there again. Its credit brings it back by itself.
     pub(crate) fn wait_for(&mut self, index: ConsumerIndex, lacking: Take) {
         let consumer = &mut self.consumers[index.0];
+        let rank = consumer.rank();
         match lacking {
             Take::NoWindow if !consumer.waits_for_window => {
                 consumer.waits_for_window = true;
-                let blocked = &mut self.connections[consumer.connection.0].blocked;
+                let blocked = self.connections[consumer.connection.0].blocked.of(rank);
                 blocked.line_up(index, consumer.serial, consumer.watches);
             }
             Take::NoRoom if !consumer.waits_for_room => {
                 consumer.waits_for_room = true;
-                let blocked = &mut self.ports[usize::from(consumer.port.0)].blocked;
+                let blocked = self.ports[usize::from(consumer.port.0)].blocked.of(rank);
                 blocked.line_up(index, consumer.serial, consumer.watches);
             }
             Take::NoBytes if !consumer.waits_for_bytes => {
@@ -111,7 +113,7 @@ impl Broker {
         if !consumer.hungry && (!consumer.starved.is_empty() || browses || consumer.replay.is_some()) {
             consumer.hungry = true;
             let first = consumer.watches && !planted("advisory-overtaken");
-            self.hungry.line_up(index, consumer.serial, first);
+            self.hungry.of(consumer.rank()).line_up(index, consumer.serial, first);
         }
     }
 
@@ -128,24 +130,31 @@ impl Broker {
         let Some(index) = self.connection(port, handle) else { return };
         let connection = &mut self.connections[index.0];
         connection.window.give_back(bytes, nanos);
-        if !connection.window.is_open() || connection.blocked.is_empty() {
+        if !connection.window.is_open() || connection.blocked.len() == 0 {
             return;
         }
-        if !std::mem::replace(&mut connection.opened, true) {
-            self.opened.push_back(index);
+        for rank in [Rank::Taker, Rank::Browser] {
+            let connection = &mut self.connections[index.0];
+            if connection.blocked.of(rank).is_empty() {
+                continue;
+            }
+            if !std::mem::replace(connection.opened.of(rank), true) {
+                self.opened.of(rank).push_back(index);
+            }
+            self.wake_opened(index, rank);
         }
-        self.wake_opened(index);
     }
 
     /// Wakes some of those that found the window of a connection closed. False: nobody waits for it, or it is closed again.
-    fn wake_opened(&mut self, index: ConnectionIndex) -> bool {
+    fn wake_opened(&mut self, index: ConnectionIndex, rank: Rank) -> bool {
         let Some(connection) = self.connections.get_mut(index.0) else { return false };
-        connection.opened &= connection.window.is_open() && !connection.blocked.is_empty();
-        if !connection.opened {
+        let waits = connection.window.is_open() && !connection.blocked.of(rank).is_empty();
+        *connection.opened.of(rank) &= waits;
+        if !*connection.opened.of(rank) {
             return false;
         }
         for _ in 0..WOKEN_AT_ONCE {
-            let blocked = &mut self.connections[index.0].blocked;
+            let blocked = self.connections[index.0].blocked.of(rank);
             let Some((consumer, known)) = blocked.next(&mut self.consumers) else { break };
             if let Some(known) = known {
                 known.waits_for_window = false;
@@ -161,7 +170,7 @@ impl Broker {
             if !out.has_room(PortIndex::at(number)) {
                 continue;
             }
-            self.wake_port(number);
+            self.wake_port(number, Rank::Taker);
             for topic in std::mem::take(&mut self.ports[number].blocked_topics) {
                 // The number may be another's by now.
                 if self.destinations.try_get(topic).is_some() {
@@ -174,9 +183,9 @@ impl Broker {
         }
     }
 
-    fn wake_port(&mut self, number: usize) {
+    fn wake_port(&mut self, number: usize, rank: Rank) {
         for _ in 0..WOKEN_AT_ONCE {
-            let Some((consumer, known)) = self.ports[number].blocked.next(&mut self.consumers) else { return };
+            let Some((consumer, known)) = self.ports[number].blocked.of(rank).next(&mut self.consumers) else { return };
             if let Some(known) = known {
                 known.waits_for_room = false;
                 self.wake(consumer);
@@ -186,24 +195,26 @@ impl Broker {
 
     /// Wakes some of those that wait for what is there again, as long as it is: all of them at once would be as many looks for the few
     /// that it is enough for. False: there are none.
-    pub(crate) fn wake_blocked(&mut self, budget: &mut Budget, out: &Outbox) -> bool {
+    pub(crate) fn wake_blocked(&mut self, rank: Rank, budget: &mut Budget, out: &Outbox) -> bool {
         budget.spend(1);
-        while let Some(index) = self.opened.pop_front() {
-            if self.wake_opened(index) {
-                self.opened.push_back(index);
+        while let Some(index) = self.opened.of(rank).pop_front() {
+            if self.wake_opened(index, rank) {
+                self.opened.of(rank).push_back(index);
                 return true;
             }
         }
-        let waits = |number: &usize| !self.ports[*number].blocked.is_empty() && out.has_room(PortIndex::at(*number));
-        let Some(number) = (0..self.ports.len()).find(waits) else { return false };
-        self.wake_port(number);
+        let ports = self.ports.iter().enumerate();
+        let mut waiting =
+            ports.filter(|(number, port)| !port.blocked.get(rank).is_empty() && out.has_room(PortIndex::at(*number)));
+        let Some((number, _)) = waiting.next() else { return false };
+        self.wake_port(number, rank);
         true
     }
 
     /// Whether the next turn could wake somebody.
     pub(crate) fn may_wake(&self, out: &Outbox) -> bool {
-        let waits = |(number, port): (usize, &Port)| !port.blocked.is_empty() && out.has_room(PortIndex::at(number));
-        !self.opened.is_empty() || self.ports.iter().enumerate().any(waits)
+        let waits = |(number, port): (usize, &Port)| port.blocked.len() > 0 && out.has_room(PortIndex::at(number));
+        !self.opened.takers.is_empty() || !self.opened.browsers.is_empty() || self.ports.iter().enumerate().any(waits)
     }
 
     pub(crate) fn set_prefetch<L: Log>(

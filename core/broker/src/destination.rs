@@ -397,7 +397,7 @@ impl Broker {
         let state = self.destinations.get_mut(index);
         if !state.scheduled {
             state.scheduled = true;
-            self.scheduled.push_back(index);
+            self.scheduled.takers.push_back(index);
         }
     }
 }

@@ -74,8 +74,10 @@ impl Broker {
         let Some(state) = self.destinations.try_get(index).filter(|state| !state.dying) else { return false };
         match &state.content {
             Content::Queue(queue) => {
-                let more = !queue.looking.is_empty() && self.serve_browsers(index, budget, step);
-                self.serve_queue(index, budget, step) || more
+                if !queue.looking.is_empty() {
+                    self.show_browsers(index);
+                }
+                self.serve_queue(index, budget, step)
             }
             Content::Topic(_) => self.serve_topic(index, budget, step),
         }

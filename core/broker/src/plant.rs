@@ -31,6 +31,7 @@ postrider_journal::planted_bugs! {
     ("limit-stops-ports", "R24: nothing is taken from the ports while much is alive in the journal"),
     ("unbounded-handle", "R25: commands and jobs run to their end at once"),
     ("browser-forgotten", "R26: a browser that waits for credit is not found again"),
+    ("browsers-among-takers", "R25: browsers take their turns among consumers that take messages"),
     ("browser-repeats", "a browser that has had its page is shown it again"),
     ("answers-in-line", "R51: a job, and its answer, waits for those that came before"),
     ("cold-forgotten", "R27: what waits for cold bytes is not looked at when they come"),

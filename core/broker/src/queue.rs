@@ -40,6 +40,8 @@ pub(crate) struct Queue {
     pub browsers: BTreeSet<Member>,
     /// Those of them that have not seen all.
     pub looking: VecDeque<Member>,
+    /// It is among those whose browsers are to be shown more.
+    pub shows: bool,
     /// Exclusive ones among the subscribers, by priority, then as they came. The first of them alone is served.
     pub exclusive: BTreeMap<(Reverse<i8>, u64), Member>,
     /// While messages are on their way back, nothing goes out: the order is kept.

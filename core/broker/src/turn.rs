@@ -8,6 +8,7 @@ use crate::log::Log;
 use crate::outbox::Outbox;
 use crate::plant::planted;
 use crate::records::message_bytes;
+use crate::waiters::{Rank, Ranked};
 use postrider_journal::{Bound, soonest};
 use postrider_model::command::Publish;
 use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, DestinationKind, Now, PortIndex, limits};
@@ -231,10 +232,12 @@ impl Broker {
         let mut more = self.run_sweep(&mut Budget(JOB_STEPS), step);
         more |= self.run_jobs(&mut Budget(JOB_STEPS), step);
         self.serve_all(&mut budget, step);
+        self.serve_browsing(step);
         self.answer_pulls(step);
         self.age_marks(step);
         more |= self.make_spool_room(step);
-        more || !self.scheduled.is_empty() || !self.hungry.is_empty() || self.may_wake(step.out)
+        let Ranked { takers, browsers } = &self.scheduled;
+        more || !takers.is_empty() || !browsers.is_empty() || self.hungry.len() > 0 || self.may_wake(step.out)
     }
 
     /// Something was committed: whoever waited for it is looked at.
@@ -268,7 +271,7 @@ impl Broker {
 
     fn serve_all<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
         while budget.0 > 0 {
-            if let Some((consumer, known)) = self.hungry.next(&mut self.consumers) {
+            if let Some((consumer, known)) = self.hungry.takers.next(&mut self.consumers) {
                 let Some(known) = known else { continue };
                 known.hungry = false;
                 let watches = known.watches;
@@ -279,9 +282,9 @@ impl Broker {
                 if watches {
                     self.serve_advisories(budget, step);
                 }
-            } else if self.wake_blocked(budget, step.out) {
+            } else if self.wake_blocked(Rank::Taker, budget, step.out) {
                 // They are hungry now.
-            } else if let Some(index) = self.scheduled.pop_front() {
+            } else if let Some(index) = self.scheduled.takers.pop_front() {
                 if self.destinations.try_get(index).is_none() {
                     continue;
                 }

@@ -1,12 +1,59 @@
 //! Consumers that wait for what they lack, in the order in which they found it missing.
 
-use crate::consumer::Consumer;
+use crate::consumer::{Consumer, ConsumerKind};
 use crate::messages::ConsumerIndex;
+use crate::plant::planted;
 use crate::slab::Slab;
 use std::collections::VecDeque;
 
 /// What is so short is looked through when one of it goes.
 const FEW: usize = 64;
+
+/// Who comes first where many want the same: browsers get what those leave that take messages, however many they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rank {
+    Taker,
+    Browser,
+}
+
+impl Consumer {
+    pub fn rank(&self) -> Rank {
+        if self.kind == ConsumerKind::Browser && !planted("browsers-among-takers") {
+            Rank::Browser
+        } else {
+            Rank::Taker
+        }
+    }
+}
+
+/// One for each rank.
+#[derive(Default)]
+pub(crate) struct Ranked<T> {
+    pub takers: T,
+    pub browsers: T,
+}
+
+impl<T> Ranked<T> {
+    pub fn of(&mut self, rank: Rank) -> &mut T {
+        match rank {
+            Rank::Taker => &mut self.takers,
+            Rank::Browser => &mut self.browsers,
+        }
+    }
+
+    pub fn get(&self, rank: Rank) -> &T {
+        match rank {
+            Rank::Taker => &self.takers,
+            Rank::Browser => &self.browsers,
+        }
+    }
+}
+
+impl Ranked<Waiters> {
+    pub fn len(&self) -> usize {
+        self.takers.len() + self.browsers.len()
+    }
+}
 
 /// Some of those that wait may be gone: they cost nobody anything, and are not many more than those that are there.
 #[derive(Default)]

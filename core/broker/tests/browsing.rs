@@ -1,6 +1,6 @@
 //! Browsers that wait: what they lack wakes them, and nobody else pays for them.
 
-use crate::world::{Told, World, handle, queue, wanted};
+use crate::world::{Told, World, handle, queue, record, wanted};
 use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, Request};
 use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event};
 
@@ -61,6 +61,60 @@ pub fn a_crowd_of_browsers_that_wait_keeps_nobody_waiting() {
     world.acknowledge(0, 1, 10, AcknowledgeKind::Standard, (0, 0), 1);
     world.settle();
     assert_eq!(seen(&world.heard(0), 10), (vec!["2".into()], true));
+}
+
+/// They take all that there is: the ring's room, their windows, and all steps of a turn. Sockets take what they get, so all go on at once.
+/// Now and then the ring takes nothing.
+#[test]
+pub fn a_crowd_of_browsers_that_are_shown_much_keeps_nobody_waiting() {
+    const BROWSERS: u32 = 400;
+    const MESSAGES: u32 = 600;
+    let mut world = World::new();
+    (1..=4).for_each(|connection| world.connect(0, connection, &connection.to_string()));
+    (0..MESSAGES).for_each(|number| world.send(0, 1, &queue("q"), &number.to_string(), false));
+    world.consume(0, 4, 5, &queue("own"), 1_000);
+    world.settle();
+    world.heard(0);
+    world.room = 2;
+    for consumer in 0..BROWSERS {
+        let connection = 1 + consumer % 3;
+        world.connections_of.insert((0, handle(10 + consumer)), handle(connection));
+        let open = world.open(connection, 10 + consumer, &[queue("q")], 1_000);
+        let open = OpenConsumer { browser: true, request: Request::default(), ..open };
+        let mut batch = CommandBatch::default();
+        batch.commands.push(Command::OpenConsumer(Box::new(open)));
+        world.handle(0, &batch);
+    }
+    let (mut shown, mut sent, mut turns) = (vec![0; BROWSERS as usize], 0, 0);
+    let mut waiting = Vec::new();
+    let mut takes = |world: &mut World, waiting: &mut Vec<(String, u32)>, turn: u32| {
+        for got in world.got(0) {
+            match got.consumer.slot {
+                5 => waiting.retain(|(text, _)| text.as_bytes() != got.content),
+                slot => shown[(slot - 10) as usize] += 1,
+            }
+        }
+        assert!(waiting.iter().all(|(_, since)| since + 2 > turn), "turn {turn}: {waiting:?}");
+    };
+    loop {
+        turns += 1;
+        let is_full = turns % 5 == 0;
+        world.full = is_full.then_some(0);
+        if turns < 300 {
+            let bytes = record(&[queue("own")], sent.to_string().as_bytes(), false, 0, 0);
+            let batch = world.publish(0, handle(4), &[queue("own")], false, (&bytes, 0), Request::default());
+            world.handle(0, &batch);
+            waiting.push((sent.to_string(), turns));
+            sent += 1;
+        }
+        let more = world.go_on();
+        takes(&mut world, &mut waiting, turns);
+        if !more && turns > 300 && !is_full {
+            break;
+        }
+        assert!(turns < 2_000, "they are shown all in the end");
+    }
+    assert_eq!(shown, vec![MESSAGES; BROWSERS as usize]);
 }
 
 /// Where a queue's messages are changes while it waits. Its window ends some of the larger pieces.

@@ -13,6 +13,7 @@ fn is_seen() -> Option<&'static str> {
         ("dead letters", dead_letters::wherever_the_power_goes_a_message_is_in_one_queue),
         ("siblings", dead_letters::a_dead_letter_out_of_a_deleted_queue_is_known_to_the_others_also_after_a_crash),
         ("browsers", || browsing::a_browser_goes_on_in_pieces(7, 200)),
+        ("crowd of browsers", browsing::a_crowd_of_browsers_that_are_shown_much_keeps_nobody_waiting),
         ("takeover", connection::a_client_that_comes_back_takes_its_connection_over),
         ("duplicates", connection::a_producer_is_remembered_when_its_records_are_gone),
         ("order", queue::what_a_closed_consumer_had_comes_back_first_and_in_order),
