@@ -50,13 +50,19 @@ impl ItemHome {
     }
 }
 
-/// Items that a segment's table has room for from the first on: growing from nothing would be a dozen allocations a segment.
-const FIRST_ITEMS: usize = 1_024;
+/// Items for which a segment's table gets memory at a time.
+const CHUNK: usize = 1_024;
+
+#[cold]
+fn empty_chunk() -> Box<[Item; CHUNK]> {
+    Box::new([Item::None; CHUNK])
+}
 
 /// What lives in one segment.
 #[derive(Default, Debug)]
 pub(crate) struct Table {
-    items: Vec<Item>,
+    /// In chunks, so that growing copies nothing; none where nothing was placed.
+    items: Vec<Option<Box<[Item; CHUNK]>>>,
     live: u32,
     live_bytes: u64,
     /// Producers whose mark is homed here; they are not in `items`, as a message's record is a mark's home, too.
@@ -67,7 +73,8 @@ pub(crate) struct Table {
 impl Table {
     /// The item of the record with this number.
     pub fn item(&self, ordinal: u32) -> Item {
-        self.items.get(ordinal as usize).copied().unwrap_or(Item::None)
+        let chunk = self.items.get(ordinal as usize / CHUNK).and_then(Option::as_deref);
+        chunk.and_then(|chunk| chunk.get(ordinal as usize % CHUNK)).copied().unwrap_or(Item::None)
     }
 
     /// Records seen.
@@ -76,9 +83,25 @@ impl Table {
     }
 
     fn put(&mut self, ordinal: u32, item: Item) {
-        if let Some(place) = self.items.get_mut(ordinal as usize) {
+        let chunk = self.items.get_mut(ordinal as usize / CHUNK).and_then(Option::as_deref_mut);
+        if let Some(place) = chunk.and_then(|chunk| chunk.get_mut(ordinal as usize % CHUNK)) {
             *place = item;
         }
+    }
+
+    /// The place of the record's item, which is there from now on.
+    #[expect(clippy::indexing_slicing, reason = "the list has just grown to it")]
+    fn reach(&mut self, ordinal: u32) -> &mut Item {
+        let (chunk, place) = (ordinal as usize / CHUNK, ordinal as usize % CHUNK);
+        if self.items.len() <= chunk {
+            self.grow_to(chunk);
+        }
+        &mut self.items[chunk].get_or_insert_with(empty_chunk)[place]
+    }
+
+    #[cold]
+    fn grow_to(&mut self, chunk: usize) {
+        self.items.resize_with(chunk + 1, || None);
     }
 
     /// Items that live here, without marks.
@@ -161,14 +184,7 @@ impl Segments {
     /// A record is the home of an item.
     pub fn place(&mut self, home: ItemHome, item: Item) {
         let table = self.table_mut(home.segment);
-        let index = home.ordinal as usize;
-        if table.items.len() <= index {
-            if table.items.capacity() == 0 {
-                table.items.reserve(FIRST_ITEMS);
-            }
-            table.items.resize(index + 1, Item::None);
-        }
-        table.put(home.ordinal, item);
+        *table.reach(home.ordinal) = item;
         table.live += 1;
         table.live_bytes += home.log_bytes();
         self.live_bytes += home.log_bytes();
@@ -247,6 +263,36 @@ mod tests {
 
     fn home(segment: u64, ordinal: u32) -> ItemHome {
         ItemHome { segment: SegmentNumber(segment), ordinal, bytes: 100 }
+    }
+
+    #[test]
+    fn items_stay_where_they_are_when_their_table_grows() {
+        let mut segments = Segments::default();
+        segments.place(home(1, 0), Item::Message(MessageIndex(0)));
+        let at = |segments: &Segments| {
+            segments.table(SegmentNumber(1)).unwrap().items[0].as_deref().map(|chunk| chunk.as_ptr())
+        };
+        let first = at(&segments);
+        let ordinals = [1, CHUNK as u32 - 1, CHUNK as u32, 5 * CHUNK as u32 + 7, 16_000_000];
+        for ordinal in ordinals {
+            segments.place(home(1, ordinal), Item::Message(MessageIndex(ordinal)));
+        }
+        assert_eq!(at(&segments), first);
+        let table = segments.table(SegmentNumber(1)).unwrap();
+        assert_eq!(table.items.iter().flatten().count(), 4, "only where there is something");
+        assert!(ordinals.iter().all(|ordinal| table.item(*ordinal) == Item::Message(MessageIndex(*ordinal))));
+        assert!([2, 2 * CHUNK as u32, 16_000_001, u32::MAX].iter().all(|ordinal| table.item(*ordinal) == Item::None));
+        segments.replace(SegmentNumber(1), 2 * CHUNK as u32, Item::Reservation);
+        segments.replace(SegmentNumber(1), 1, Item::Reservation);
+        assert_eq!(segments.table(SegmentNumber(1)).unwrap().item(1), Item::Reservation);
+        assert!(
+            ordinals
+                .iter()
+                .chain(&[0])
+                .map(|ordinal| segments.clear(home(1, *ordinal)))
+                .eq([false, false, false, false, false, true])
+        );
+        assert!(segments.table(SegmentNumber(1)).unwrap().items.is_empty());
     }
 
     #[test]
