@@ -10,7 +10,7 @@ use crate::destination::{Content, Reference};
 use crate::dispatch::Budget;
 use crate::jobs::Job;
 use crate::log::Log;
-use crate::matching::name_steps;
+use crate::matching::{FILING_STEPS, name_steps};
 use crate::messages::ConsumerIndex;
 use crate::patterns::Filed;
 use crate::plant::planted;
@@ -20,8 +20,11 @@ use postrider_model::command::{LastDelivered, Request};
 use postrider_model::{ConnectionHandle, ConsumerHandle, Event, PortIndex, limits};
 use std::cmp::Reverse;
 
-/// Steps that leaving a destination, or a pattern, takes.
+/// Steps that leaving a destination takes.
 const PLACE_STEPS: usize = 2;
+
+/// Patterns that are dropped at once, as they have not been filed.
+const DROPPED_AT_ONCE: usize = 8;
 
 /// Of those that wait, so many are looked at in a step.
 const LOOKED_OF_STEP: usize = 16;
@@ -129,8 +132,14 @@ impl Broker {
     /// Leaves one of its patterns. False: it has none.
     fn leave_pattern(&mut self, index: ConsumerIndex, budget: &mut Budget) -> bool {
         let consumer = &mut self.consumers[index.0];
+        if consumer.patterns.len() > consumer.filed {
+            let left = consumer.patterns.len().saturating_sub(DROPPED_AT_ONCE).max(consumer.filed);
+            consumer.patterns.truncate(left);
+            return true;
+        }
         let Some(pattern) = consumer.patterns.pop() else { return false };
-        budget.spend(name_steps(&pattern));
+        consumer.filed = consumer.patterns.len();
+        budget.spend(FILING_STEPS + name_steps(&pattern));
         let filed = Filed { serial: consumer.serial, number: consumer.patterns.len(), consumer: index };
         self.patterns.remove(&pattern, filed);
         true

@@ -13,7 +13,6 @@ use crate::destination::{Content, Refusal};
 use crate::log::Log;
 use crate::matching::name_steps;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex};
-use crate::patterns::Filed;
 use crate::pull::{Grant, Patience};
 use crate::queue::Member;
 use crate::rotation::{self, Seat};
@@ -80,6 +79,8 @@ pub(crate) struct Consumer {
     pub exclusive: bool,
     pub no_local: bool,
     pub patterns: Vec<Destination>,
+    /// How many of them can be found. All can before it looks for destinations.
+    pub filed: usize,
     pub subscriptions: Vec<Subscription>,
     /// Bytes that those take which its patterns fit.
     pub pair_bytes: u64,
@@ -188,6 +189,7 @@ impl Broker {
             exclusive: open.exclusive,
             no_local: open.no_local,
             patterns,
+            filed: 0,
             subscriptions: Vec::new(),
             pair_bytes: 0,
             free_subscriptions: Vec::new(),
@@ -217,9 +219,6 @@ impl Broker {
         self.connections[connection.0].consumers.insert(index);
         self.ports[usize::from(port.0)].set_consumer(open.consumer, index);
         self.enter_pairs(index);
-        for (number, pattern) in self.consumers[index.0].patterns.iter().enumerate() {
-            self.patterns.add(pattern, Filed { serial, number, consumer: index });
-        }
         index
     }
 

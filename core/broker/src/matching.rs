@@ -32,6 +32,10 @@ pub(crate) fn name_steps(name: &Destination) -> usize {
     name.name.len() / NAME_STEP_BYTES
 }
 
+/// Steps that a pattern takes that is filed, or taken out again, and a look for those that it may fit.
+pub(crate) const FILING_STEPS: usize = 8;
+const PAGE_STEPS: usize = 2;
+
 /// A consumer that is on its way through the destinations that its patterns fit.
 pub(crate) struct Match {
     consumer: ConsumerIndex,
@@ -39,7 +43,7 @@ pub(crate) struct Match {
     /// Which of its patterns it is at, and where.
     pattern: usize,
     place: Place,
-    /// Destinations from this serial on come to it by themselves.
+    /// Destinations from this serial on come to it by themselves, as those did that found it while its patterns were filed.
     end: u64,
     /// Who asked for it.
     port: PortIndex,
@@ -90,13 +94,13 @@ impl Broker {
             return Ok(());
         }
         consumer.matching = true;
-        let (serial, port, end) = (consumer.serial, consumer.port, self.destinations.next_serial());
+        let (serial, port) = (consumer.serial, consumer.port);
         let mut walk = Match {
             consumer: index,
             serial,
             pattern: 0,
             place: Place::default(),
-            end,
+            end: 0,
             port,
             connection: open.connection,
             handle: open.consumer,
@@ -113,6 +117,9 @@ impl Broker {
 
     /// Goes on with it. True: it has them all, is gone, or cannot have them.
     pub(crate) fn match_some(&mut self, walk: &mut Match, budget: &mut Budget) -> bool {
+        if !self.file_some(walk, budget) {
+            return false;
+        }
         let mut page = std::mem::take(&mut self.page);
         let done = loop {
             let there = |consumer: &&Consumer| consumer.serial == walk.serial && !consumer.closing;
@@ -130,7 +137,7 @@ impl Broker {
             }
             page.clear();
             self.destinations.page(pattern, &mut walk.place, most, &mut page);
-            budget.spend(look - 1 + page.len() * look);
+            budget.spend(look - 1 + PAGE_STEPS + page.len() * look);
             for found in &page {
                 if !self.is_matched(walk, *found) {
                     continue;
@@ -153,6 +160,26 @@ impl Broker {
         };
         self.page = page;
         done
+    }
+
+    /// Files patterns of a consumer, until all can be found by destinations that come. True: there is nothing more to file.
+    fn file_some(&mut self, walk: &mut Match, budget: &mut Budget) -> bool {
+        let there = |consumer: &&mut Consumer| consumer.serial == walk.serial && !consumer.closing;
+        let Some(consumer) = self.consumers.get_mut(walk.consumer.0).filter(there) else { return true };
+        if consumer.filed == consumer.patterns.len() {
+            return true;
+        }
+        while let Some(pattern) = consumer.patterns.get(consumer.filed) {
+            if budget.0 == 0 && !planted("unbounded-handle") {
+                return false;
+            }
+            budget.spend(FILING_STEPS + name_steps(pattern));
+            let filed = Filed { serial: walk.serial, number: consumer.filed, consumer: walk.consumer };
+            self.patterns.add(pattern, filed);
+            consumer.filed += 1;
+        }
+        walk.end = self.destinations.next_serial();
+        true
     }
 
     /// A walk has ended: a consumer that cannot have all goes again.

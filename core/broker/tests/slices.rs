@@ -135,6 +135,57 @@ pub fn long_names_and_patterns_are_held_against_each_other_in_slices() {
     assert!((3..100).contains(&closing), "{closing}");
 }
 
+/// A pattern that can be found takes memory, nodes of a tree and their order: very many of them come and go in slices. Destinations that come
+/// meanwhile find the consumer, or it finds them.
+#[test]
+pub fn a_consumer_of_very_many_patterns_comes_and_goes_in_slices() {
+    const PATTERNS: usize = 4_000;
+    let mut world = world();
+    let patterns: Vec<Destination> = (0..PATTERNS).map(|number| queue(&format!("w.{number}.>"))).collect();
+    let opened = world.open(1, 5, &patterns, 1_000);
+    world.connections_of.insert((0, handle(5)), handle(1));
+    world.handle(0, &alone(Command::OpenConsumer(Box::new(opened))));
+    assert!(world.broker.has_worked_enough(), "so many names");
+    let (mut sent, mut turns) = (Vec::new(), 0);
+    while world.go_on() {
+        turns += 1;
+        assert!(turns < 500, "it comes to an end");
+        for number in [turns * 17 % PATTERNS, PATTERNS - turns * 13 % PATTERNS] {
+            let (to, text) = ([queue(&format!("w.{number}.{}", sent.len()))], sent.len().to_string());
+            let bytes = record(&to, text.as_bytes(), false, 0, 0);
+            let batch = world.publish(1, handle(1), &to, false, (&bytes, 0), Request::default());
+            world.handle(1, &batch);
+            if number < PATTERNS {
+                sent.push(text);
+            }
+        }
+    }
+    assert!(turns >= PATTERNS * 8 / 2_000, "{turns} turns: more than 8 steps a pattern");
+    world.settle();
+    let mut texts = world.texts(0);
+    texts.sort_unstable();
+    sent.sort_unstable();
+    assert_eq!(texts, sent);
+    let turns = self::turns(&mut world, &close(5, LastDelivered::Unknown));
+    assert!(turns >= PATTERNS * 8 / 2_000, "{turns}");
+    world.settle();
+    assert_eq!(world.broker.statistics().consumers, 0);
+    // Nothing of it is found any more, nor of one that goes while it comes.
+    for rest in [0, 3] {
+        let opened = OpenConsumer { request: Request::default(), ..world.open(1, 6, &patterns, 10) };
+        world.handle(0, &alone(Command::OpenConsumer(Box::new(opened))));
+        (0..rest).for_each(|_| _ = world.go_on());
+        let turns = self::turns(&mut world, &close(6, LastDelivered::None));
+        assert_eq!(turns > 1, rest > 0, "what is not filed yet goes at once: {turns}");
+        world.settle();
+        assert_eq!(world.broker.statistics().consumers, 0);
+        world.heard(0);
+        world.send(1, 1, &queue(&format!("w.1.late{rest}")), "late", false);
+        world.settle();
+        assert!(world.texts(0).is_empty());
+    }
+}
+
 #[test]
 pub fn a_browser_of_a_pattern_sees_all_before_it_ends() {
     let mut world = world();
