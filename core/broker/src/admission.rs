@@ -71,7 +71,8 @@ impl Broker {
     ) -> Result<Admission, Refusal> {
         let limit = self.live_limit(step);
         let live = self.journal.live_bytes() + length as u64;
-        if live <= limit {
+        if live <= limit || std::mem::take(&mut self.goes_beyond) {
+            self.parking.pass(length as u64);
             return Ok(Admission::Now);
         }
         if self.may_wait(publish) && length as u64 <= limit {

@@ -84,6 +84,8 @@ pub struct Broker {
     pub(crate) created_beyond: u64,
     /// Bytes of all that is parked.
     pub(crate) parked_bytes: u64,
+    /// The send that goes on may go beyond what may live.
+    pub(crate) goes_beyond: bool,
     /// Draws in allowances without end at the end of the turn.
     pub(crate) allowances_without_end: Vec<DestinationIndex>,
     /// What a start after losses takes for granted is not in the log yet: which messages may have been delivered, which sequences used.
@@ -151,6 +153,7 @@ impl Broker {
             answerable: BTreeSet::new(),
             created_beyond: 0,
             parked_bytes: 0,
+            goes_beyond: false,
             allowances_without_end: Vec::new(),
             losses_unstated: false,
             untold: Vec::new(),

@@ -5,6 +5,9 @@ use crate::messages::ConnectionIndex;
 use crate::plant::planted;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// So many times what the first in the journal's line needs may pass it.
+const PATIENCE: u64 = 16;
+
 /// What the first parked command of a connection waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Need {
@@ -23,7 +26,7 @@ pub(crate) struct Place {
 
 #[derive(Default)]
 struct Line {
-    by_turn: BTreeMap<u64, ConnectionIndex>,
+    by_turn: BTreeMap<u64, (ConnectionIndex, u64)>,
     /// Bytes and turn: whoever needs least can go on if anybody can.
     by_need: BTreeSet<(u64, u64)>,
 }
@@ -31,9 +34,14 @@ struct Line {
 impl Line {
     /// The first of the line, and behind them who needs least.
     fn next(&self, most: usize) -> impl Iterator<Item = (u64, ConnectionIndex)> {
-        let least = self.by_need.first().and_then(|(_, turn)| Some((*turn, *self.by_turn.get(turn)?)));
+        let least = self.by_need.first().and_then(|(_, turn)| Some((*turn, self.by_turn.get(turn)?.0)));
         let least = least.filter(|_| !planted("parked-line-sticks"));
-        self.by_turn.iter().take(most).map(|(turn, index)| (*turn, *index)).chain(least)
+        self.by_turn.iter().take(most).map(|(turn, (index, _))| (*turn, *index)).chain(least)
+    }
+
+    /// Whose turn it is, and the bytes that it needs.
+    fn first(&self) -> Option<(u64, ConnectionIndex, u64)> {
+        self.by_turn.first_key_value().map(|(turn, (index, bytes))| (*turn, *index, *bytes))
     }
 }
 
@@ -43,6 +51,8 @@ pub(crate) struct Lines {
     journal: Line,
     spool: Line,
     next_turn: u64,
+    /// The first of the journal's line, and bytes of others that the journal has taken since it is.
+    passed: (u64, u64),
 }
 
 impl Lines {
@@ -59,7 +69,7 @@ impl Lines {
         self.next_turn += 1;
         let turn = self.next_turn;
         let line = self.line_mut(need.store);
-        line.by_turn.insert(turn, index);
+        line.by_turn.insert(turn, (index, need.bytes));
         line.by_need.insert((need.bytes, turn));
         Place { need, turn }
     }
@@ -68,6 +78,21 @@ impl Lines {
         let line = self.line_mut(place.need.store);
         line.by_turn.remove(&place.turn);
         line.by_need.remove(&(place.need.bytes, place.turn));
+    }
+
+    /// The journal takes so much of somebody while others wait.
+    pub fn pass(&mut self, bytes: u64) {
+        let Some((first, ..)) = self.journal.first() else { return };
+        let (turn, passed) = self.passed;
+        self.passed = (first, if turn == first { passed + bytes } else { bytes });
+    }
+
+    /// Whether this is the first of the journal's line, and many times what it needs has passed it.
+    pub fn is_passed(&self, index: ConnectionIndex) -> bool {
+        let (turn, passed) = self.passed;
+        self.journal
+            .first()
+            .is_some_and(|(first, of, bytes)| (turn, of) == (first, index) && passed >= PATIENCE * bytes)
     }
 
     /// Who is to be looked at: the first `most` of each line, in turn, and those who need least.

@@ -23,6 +23,9 @@ use std::collections::VecDeque;
 /// Connections of each line that are looked at for one slice: the first may be one whose message is too large for what is free.
 const LOOKED_AT: usize = 16;
 
+/// A send may go beyond what may live by one part in so many of it.
+const BEYOND: u64 = 8;
+
 /// Parked commands that are looked at in the time of a step.
 const LOOKS_A_STEP: usize = 16;
 
@@ -56,6 +59,8 @@ pub struct ParkedSlice {
     commands: usize,
     /// Nothing may be stored: those that would, and may not wait, are refused.
     settles: bool,
+    /// It is one send that goes beyond what may live.
+    goes_beyond: bool,
     /// What they stage.
     pub bound: Bound,
 }
@@ -193,7 +198,13 @@ impl Broker {
     /// What can go on of a connection, or how many sequences the first of it lacks.
     fn slice_of<L: Log>(&self, index: ConnectionIndex, most: usize, log: &L) -> Result<ParkedSlice, u64> {
         let connection = &self.connections[index.0];
-        let mut slice = ParkedSlice { connection: index, commands: 0, settles: false, bound: acknowledgement_bound(0) };
+        let mut slice = ParkedSlice {
+            connection: index,
+            commands: 0,
+            settles: false,
+            goes_beyond: false,
+            bound: acknowledgement_bound(0),
+        };
         let (mut live, mut bytes, mut sequences) = (0, 0, 0);
         let (mut defined, mut counted) = (Defined::default(), Defined::default());
         for parked in connection.parked.iter().take(most) {
@@ -202,7 +213,8 @@ impl Broker {
                 Store::Spool => self.has_spool_room(connection.port, parked, &mut defined, log),
                 Store::Journal => self.has_room(needed, live, log),
             };
-            if !has_room || bytes >= limits::BATCH_BYTES as u64 {
+            let goes_beyond = !has_room && slice.commands == 0 && self.goes_beyond(index, needed, log);
+            if !(has_room || goes_beyond) || slice.goes_beyond || bytes >= limits::BATCH_BYTES as u64 {
                 break;
             }
             if !planted("parked-uncounted") {
@@ -217,6 +229,7 @@ impl Broker {
             live += needed;
             bytes += parked.command.parked_bytes();
             slice.commands += 1;
+            slice.goes_beyond |= goes_beyond;
             slice.bound = slice.bound.and(self.command_bound(connection.port, &parked.command, &mut defined));
         }
         Ok(slice)
@@ -224,7 +237,13 @@ impl Broker {
 
     fn settling_slice_of(&self, index: ConnectionIndex, most: usize) -> ParkedSlice {
         let connection = &self.connections[index.0];
-        let mut slice = ParkedSlice { connection: index, commands: 0, settles: true, bound: acknowledgement_bound(0) };
+        let mut slice = ParkedSlice {
+            connection: index,
+            commands: 0,
+            settles: true,
+            goes_beyond: false,
+            bound: acknowledgement_bound(0),
+        };
         let (mut defined, mut counted, mut sequences) = (Defined::default(), Defined::default(), 0);
         for parked in connection.parked.iter().take(most) {
             sequences += self.sequences_for(connection.port, &parked.command, &mut counted);
@@ -295,6 +314,13 @@ impl Broker {
         bytes == 0 || bytes > limit || self.journal.live_bytes() + beside + bytes <= limit
     }
 
+    /// Whether a send goes a little beyond what may live: it is the first in the line for the journal, which others keep full with smaller
+    /// ones, and would wait for ever.
+    fn goes_beyond<L: Log>(&self, index: ConnectionIndex, bytes: u64, log: &L) -> bool {
+        let limit = Broker::live_limit_of(log);
+        bytes <= limit / BEYOND && self.journal.live_bytes() <= limit && self.parking.is_passed(index)
+    }
+
     /// Whether a parked send goes on to the spool: while the disk catches up, when it has; and where it makes no room by itself, if a new
     /// one would not be parked either.
     fn has_spool_room<'a, L: Log>(
@@ -354,6 +380,7 @@ impl Broker {
             self.parking.leave(place);
         }
         let mut parked = std::mem::take(&mut connection.parked);
+        self.goes_beyond = slice.goes_beyond;
         for _ in 0..slice.commands {
             if self.has_worked_enough() {
                 break;
@@ -366,6 +393,7 @@ impl Broker {
                 self.handle(port, &command, &arena, now, log, out);
             }
         }
+        self.goes_beyond = false;
         let step = &mut Step { now, log, out };
         if self.peek_connection(port, handle) != Some(index) {
             if !parked.is_empty() {

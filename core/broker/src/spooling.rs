@@ -148,10 +148,16 @@ impl Broker {
         }
     }
 
-    /// The oldest messages of topics go, whoever has not had them. True: there are more.
+    /// The oldest messages of topics go, whoever has not had them: of those that hold few only if all do. True: there are more.
     fn shed<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
+        self.shed_shares(|held| held / SHARE, step) || self.shed_shares(|held| held.div_ceil(SHARE), step)
+    }
+
+    /// Of each topic goes a share of what it holds. True: something has gone.
+    fn shed_shares<L: Log>(&mut self, share_of: impl Fn(usize) -> usize, step: &mut Step<'_, L>) -> bool {
         let mut left = TURN_MESSAGES;
-        for _ in 0..self.spooling.lagging.len().min(TURN_MESSAGES) {
+        // One step more takes it from the last to the first.
+        for _ in 0..=self.spooling.lagging.len().min(TURN_MESSAGES) {
             let next = DestinationIndex(self.spooling.next);
             let Some(index) = self.spooling.lagging.range(next..).next().copied() else {
                 self.spooling.next = 0;
@@ -165,7 +171,7 @@ impl Broker {
                 self.spooling.lagging.remove(&index);
                 continue;
             }
-            let share = topic.held().div_ceil(SHARE).min(left);
+            let share = share_of(topic.held()).min(left);
             for _ in 0..share {
                 let Some((message, lost)) = self.destinations.get_mut(index).topic().shed(is_told_again) else { break };
                 self.statistics.shed += lost;

@@ -283,7 +283,9 @@ impl Log for TestLog {
 
     fn restage(&mut self, record: &Record<'_>) -> Home {
         self.restaged += 1;
-        self.spool.restage(record)
+        let home = self.spool.restage(record);
+        self.spool.seal();
+        home
     }
 
     fn spool_use(&self) -> SpoolUse {

@@ -302,6 +302,36 @@ pub fn whoever_needs_little_passes_those_who_need_more_than_there_is() {
     assert_eq!(drained(&mut world).iter().filter(|text| *text == "z").count(), 20, "the others when there is room");
 }
 
+/// Others keep the journal full with smaller messages, as fast as it is drained.
+#[test]
+fn whoever_needs_more_is_not_passed_for_ever() {
+    for (large, is_stored) in [(20_000, true), (40_000, false)] {
+        let mut world = World::over(Config::default(), TestLog::new(8 * (32 << 10) + 400_000, 32 << 10));
+        (1..=3).for_each(|connection| world.connect(0, connection, &connection.to_string()));
+        world.connect(1, 8, "taker");
+        world.consume(1, 8, 5, &queue("q"), 1);
+        let limit = 200_000;
+        while world.broker.statistics().parked_bytes == 0 {
+            send_parked(&mut world, 1, &"x".repeat(1_000), Request::default());
+        }
+        send_parked(&mut world, 2, &"y".repeat(large), Request::default());
+        let (mut stored, mut most) = (0, 0);
+        for round in 0..1_500 {
+            let statistics = world.broker.statistics();
+            most = most.max(statistics.live_bytes);
+            send_parked(&mut world, if round % 2 == 0 { 1 } else { 3 }, &"x".repeat(1_000), Request::default());
+            world.settle();
+            let taken = world.got(1);
+            let Some(next) = taken.last() else { break };
+            stored += usize::from(next.content.len() > 2_000);
+            world.acknowledge(1, 8, 5, AcknowledgeKind::Standard, (0, next.sequence.0), 1);
+            world.settle();
+        }
+        assert_eq!(stored > 0, is_stored, "of {large} bytes");
+        assert!(most <= limit + limit / 8, "{most} bytes are alive");
+    }
+}
+
 #[test]
 fn whoever_waits_for_the_spool_does_not_wait_for_the_journal() {
     let mut world = behind_twenty(|world| {

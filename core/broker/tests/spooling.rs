@@ -377,3 +377,25 @@ fn senders_to_topics_do_not_wait_for_what_may_never_come() {
     gone.sort_unstable();
     assert_eq!(gone, (31..=40).collect::<Vec<_>>());
 }
+
+/// Who takes what comes holds little, and loses nothing because another topic holds much.
+#[test]
+fn topics_that_hold_few_lose_nothing_while_others_hold_many() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &topic("slow"), 1);
+    (0..20).for_each(|number| world.consume(0, 1, 10 + number, &topic(&format!("few.{number}")), 1));
+    fill(&mut world, 1, &topic("slow"), 300);
+    (0..20).for_each(|number| fill(&mut world, 1, &topic(&format!("few.{number}")), 4));
+    world.log.spool_limit = Some((7, Pressure::Full));
+    world.settle();
+    assert!(world.broker.statistics().shed > 0);
+    world.log.spool_limit = None;
+    let mut left = world.got(0);
+    for _ in 0..4 {
+        (0..20).for_each(|number| world.acknowledge(0, 1, 10 + number, Standard, (0, 0), 1));
+        world.settle();
+        left.extend(world.got(0));
+    }
+    assert_eq!(left.iter().filter(|got| got.consumer.slot >= 10).count(), 80, "all of those that hold few");
+}
