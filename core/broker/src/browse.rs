@@ -5,6 +5,7 @@
 )]
 
 use crate::broker::{Broker, Step};
+use crate::connection::Port;
 use crate::consumer::{InFlight, Standing};
 use crate::credit::Take;
 use crate::destination::Content;
@@ -97,6 +98,18 @@ impl Broker {
     /// Browsers get what those have left in this turn that take messages: those that can take again and those that a queue is to show
     /// more, each in their turn.
     pub(crate) fn serve_browsing<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        let waits = |port: &Port| !port.blocked.browsers.is_empty();
+        if !self.hungry.browsers.is_empty()
+            || !self.scheduled.browsers.is_empty()
+            || !self.opened.browsers.is_empty()
+            || self.ports.iter().any(waits)
+        {
+            self.serve_browsers_in_turn(step);
+        }
+    }
+
+    #[cold]
+    fn serve_browsers_in_turn<L: Log>(&mut self, step: &mut Step<'_, L>) {
         let mut budget = Budget(BROWSE_STEPS);
         while budget.0 > 0 {
             let consumer = self.next_hungry_browser();

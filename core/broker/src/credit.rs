@@ -183,6 +183,7 @@ impl Broker {
         }
     }
 
+    #[inline]
     fn wake_port(&mut self, number: usize, rank: Rank) {
         for _ in 0..WOKEN_AT_ONCE {
             let Some((consumer, known)) = self.ports[number].blocked.of(rank).next(&mut self.consumers) else { return };
@@ -195,6 +196,7 @@ impl Broker {
 
     /// Wakes some of those that wait for what is there again, as long as it is: all of them at once would be as many looks for the few
     /// that it is enough for. False: there are none.
+    #[inline]
     pub(crate) fn wake_blocked(&mut self, rank: Rank, budget: &mut Budget, out: &Outbox) -> bool {
         budget.spend(1);
         while let Some(index) = self.opened.of(rank).pop_front() {

@@ -17,6 +17,7 @@ pub(crate) enum Rank {
 }
 
 impl Consumer {
+    #[inline]
     pub fn rank(&self) -> Rank {
         if self.kind == ConsumerKind::Browser && !planted("browsers-among-takers") {
             Rank::Browser
@@ -34,6 +35,7 @@ pub(crate) struct Ranked<T> {
 }
 
 impl<T> Ranked<T> {
+    #[inline]
     pub fn of(&mut self, rank: Rank) -> &mut T {
         match rank {
             Rank::Taker => &mut self.takers,
@@ -41,6 +43,7 @@ impl<T> Ranked<T> {
         }
     }
 
+    #[inline]
     pub fn get(&self, rank: Rank) -> &T {
         match rank {
             Rank::Taker => &self.takers,
