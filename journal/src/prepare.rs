@@ -17,6 +17,9 @@ use crate::trouble::Trouble;
 /// Acknowledgements have no more than this for themselves.
 const MOST_KEPT: u64 = 16 << 20;
 
+/// The last segments of the disk budget are for what moves: nothing else makes the log shorter while a live record stands at its front.
+const SEGMENTS_FOR_MOVES: u64 = 2;
+
 /// Segments that what makes the log shorter may take beyond the disk budget.
 const OVERDRAFT_SEGMENTS: u64 = 4;
 
@@ -150,6 +153,22 @@ impl<S: Storage> Journal<S> {
             self.top_up();
         }
         begun
+    }
+
+    /// As [`begin_beyond`](Self::begin_beyond), for all but moves: it leaves them the last segments of the disk budget. Small groups are
+    /// padded to a block, so that acknowledgements would take those while the front cannot be read.
+    ///
+    /// # Errors
+    /// No segment is ready for it; nothing was changed.
+    pub fn begin_settling(&mut self, bound: Bound) -> Result<(), NotReady> {
+        let kept = SEGMENTS_FOR_MOVES * self.table.segment_bytes;
+        if self.preparing.began_short || self.has_budget_for(self.table.segment_bytes + kept) {
+            return self.begin_beyond(bound);
+        }
+        match self.active.as_mut().is_some_and(|active| active.reserve(bound)) {
+            true => Ok(()),
+            false => Err(NotReady),
+        }
     }
 
     /// Whether a segment beyond the budget is for what makes the log shorter: few of them beyond what was there when they were first

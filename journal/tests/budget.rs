@@ -66,3 +66,33 @@ fn a_budget_that_was_set_stays() {
     journal.try_again(10 * SECOND);
     assert_eq!(journal.disk_budget(), 4 * SEGMENT);
 }
+
+/// Small groups are padded to a block: acknowledgements take segment after segment while the front cannot be read.
+#[test]
+fn the_last_of_the_budget_is_left_to_what_moves() {
+    const SEGMENTS: u64 = 16;
+    let config = config(Some(SEGMENTS * SEGMENT));
+    let mut journal = Journal::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
+    settle(&mut journal);
+    let bound = Bound { records: 1, bytes: 60_000 };
+    let body = [7; 60_000];
+    let mut groups = [0; 2];
+    let begins = [Journal::begin_settling, Journal::begin_beyond];
+    for (begin, groups) in begins.into_iter().zip(&mut groups) {
+        for _ in 0..2 {
+            while begin(&mut journal, bound).is_ok() {
+                let record =
+                    Record { kind: 1, flags: 0, sequence: 0, meta: &[], body: &body, body_crc: body_crc(&body) };
+                journal.stage(&record);
+                journal.seal();
+                settle(&mut journal);
+                *groups += 1;
+            }
+            settle(&mut journal);
+        }
+    }
+    let a_segment = groups[1] / 2;
+    assert!((15..=17).contains(&a_segment), "{groups:?}");
+    assert_eq!(groups[0], (SEGMENTS - 2) * a_segment, "{groups:?}");
+    assert_eq!(journal.disk_bytes(), SEGMENTS * SEGMENT);
+}

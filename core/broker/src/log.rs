@@ -18,6 +18,9 @@ pub trait Log {
     /// Makes sure that records within this bound can be staged in this turn, beyond what is taken already (R6). False: not now.
     fn reserve(&mut self, bound: Bound) -> bool;
 
+    /// The same for a move, to which the last of the disk budget is left.
+    fn reserve_move(&mut self, bound: Bound) -> bool;
+
     /// Adds a record to the turn's frame. Cannot fail within what was reserved. The spool needs no reservation.
     fn stage(&mut self, store: Store, record: &Record<'_>) -> Home;
 

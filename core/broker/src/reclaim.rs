@@ -181,12 +181,12 @@ impl Broker {
             Item::Message(index) => return self.move_message(index, step),
             Item::Destination(index) => {
                 let bytes = 64 + self.destinations.get(index).destination.name.len() as u64;
-                if !step.log.reserve(Bound { records: 2, bytes }) {
+                if !step.log.reserve_move(Bound { records: 2, bytes }) {
                     return false;
                 }
                 self.write_destination(index, step);
             }
-            Item::Allowance(_) | Item::Reservation if !step.log.reserve(small) => return false,
+            Item::Allowance(_) | Item::Reservation if !step.log.reserve_move(small) => return false,
             Item::Allowance(index) => self.move_allowance(index, step),
             Item::Reservation => self.move_reservation(step),
         }
@@ -210,7 +210,7 @@ impl Broker {
         let mut placements = std::mem::take(&mut self.placements);
         self.live_placements(head, &mut placements);
         let bytes = records::message_bytes(placements.len() as u64) + u64::from(message.length);
-        if !step.log.reserve(Bound { records: 2, bytes }) {
+        if !step.log.reserve_move(Bound { records: 2, bytes }) {
             self.placements = placements;
             return false;
         }
@@ -251,7 +251,7 @@ impl Broker {
         let found = step.log.extent(Store::Journal, message.position, message.length, message.crc);
         let Some(extent) = found.extent() else { return };
         let bytes = 600 + u64::from(message.length);
-        if message.position < step.log.committed() && step.log.reserve(Bound { records: 1, bytes }) {
+        if message.position < step.log.committed() && step.log.reserve_move(Bound { records: 1, bytes }) {
             let placement = Placement { destination, sequence: message.sequence, ..Placement::default() };
             let mut meta = Vec::new();
             records::write_message(&mut meta, MessageMeta::default(), &[placement]);

@@ -21,6 +21,10 @@ struct NoLog {
 }
 
 impl Log for NoLog {
+    fn reserve_move(&mut self, bound: Bound) -> bool {
+        self.reserve(bound)
+    }
+
     fn reserve(&mut self, _bound: Bound) -> bool {
         true
     }

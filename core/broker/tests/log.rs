@@ -239,6 +239,10 @@ impl TestLog {
 }
 
 impl Log for TestLog {
+    fn reserve_move(&mut self, bound: Bound) -> bool {
+        self.reserve(bound)
+    }
+
     fn reserve(&mut self, bound: Bound) -> bool {
         let fits = !self.full && self.most.is_none_or(|most| bound.bytes <= most);
         if fits {

@@ -23,9 +23,9 @@ impl SeedPlan {
         self.draw_names(random.fork());
     }
 
-    /// Clients that send no more and read on in one seed of five, where frames need not end where a block does, and nothing has to be parked.
+    /// Clients that send no more and read on in one seed of five, where frames need not end where a block does.
     fn draw_half_closing(&mut self, mut random: Random) {
-        if self.theme == Theme::ExactEnds || self.scarce || !random.one_in(5) {
+        if self.theme == Theme::ExactEnds || !random.one_in(5) {
             return;
         }
         for client in &mut self.clients {

@@ -38,10 +38,10 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     }
 
     fn begin_slice(&mut self, bound: Bound, settles: bool) -> bool {
-        let journal = &mut self.logs.journal;
         if settles {
-            return journal.begin_beyond(bound).is_ok();
+            return self.logs.begin_settling(bound).is_ok();
         }
+        let journal = &mut self.logs.journal;
         journal.room_when_short().is_none_or(|room| bound.frame_bytes() <= room) && journal.begin(bound).is_ok()
     }
 

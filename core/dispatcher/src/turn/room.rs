@@ -58,11 +58,13 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             self.waits_for_room = true;
             return Err(NotReady);
         }
-        if self.logs.journal.begin_beyond(bound).is_ok() {
+        if self.logs.begin_settling(bound).is_ok() {
             return Ok(Unstored { places, wait });
         }
         let (bound, places) = self.broker.bound_within(port, batch, 0, 0);
-        self.logs.journal.begin_beyond(bound).map(|()| Unstored { places, wait })
+        let begun = self.logs.begin_settling(bound);
+        self.waits_for_room |= begun.is_err();
+        begun.map(|()| Unstored { places, wait })
     }
 
     /// Whether only acknowledgements can make room, or nothing for now.
