@@ -10,7 +10,7 @@ use crate::disk::DiskPlan;
 use crate::ledger::{Place, Sizes, dead_letters};
 use crate::network::NetworkPlan;
 use crate::random::Random;
-use crate::schedule::{MICRO, MILLI};
+use crate::schedule::{MICRO, MILLI, SECOND};
 use crate::theme::Theme;
 
 /// All that is decided before a seed begins.
@@ -149,6 +149,12 @@ impl SeedPlan {
     /// The queue that few listen to, or none.
     pub fn unheard() -> Place {
         Place::queue("queue.c")
+    }
+
+    /// In how many nanoseconds a healthy broker answers. Who says something large waits behind two who stop in the middle of what they say,
+    /// each for at most two half minutes.
+    pub fn patience(&self) -> u64 {
+        if self.half_frame_bytes < limits::HALF_FRAME_BUDGET_BYTES { 140 * SECOND } else { 20 * SECOND }
     }
 
     /// Reads fail now and then, and on small disks preparations; little is on its way up: from draws that shift no others.

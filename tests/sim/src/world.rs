@@ -217,6 +217,7 @@ impl World {
             graves: &mut self.graves,
             numbers: &mut self.numbers,
             scarce: self.plan.scarce,
+            patience: self.plan.patience(),
             few_pairs: self.plan.few_pairs,
             calm: self.calm,
             trace: self.trace,

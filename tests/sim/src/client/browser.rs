@@ -9,7 +9,6 @@ use postrider_wire::openwire::schema::consumer_info;
 use super::protocol::{self, Member, acknowledge};
 use super::{Asked, Client, Surroundings};
 use crate::ledger::{Browse, Delivery, Place, dead_letters};
-use crate::schedule::SECOND;
 
 /// The session of a client's browsers.
 const SESSION: i64 = 1_000_000;
@@ -131,12 +130,11 @@ impl Client {
     }
 
     /// A browser with credit sees more, or hears of the end, as soon as a request is answered.
-    pub(super) fn check_browsers(&self, now: u64) {
-        let waits = |(_, browser): &(&Member, &Browser)| {
-            browser.is_due() && now > browser.since.max(self.last_sign) + 20 * SECOND
-        };
+    pub(super) fn check_browsers(&self, now: u64, patience: u64) {
+        let waits =
+            |(_, browser): &(&Member, &Browser)| browser.is_due() && now > browser.since.max(self.last_sign) + patience;
         if let Some((member, browser)) = self.browsers.iter().find(waits) {
-            panic!("R26: stuck: browser {member:?} of {:?} of client {} waits for 20 s", browser.place, self.index);
+            panic!("R26: stuck: browser {member:?} of {:?} of client {} waits in vain", browser.place, self.index);
         }
     }
 

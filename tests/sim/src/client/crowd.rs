@@ -5,7 +5,6 @@ use super::protocol::{self, Member};
 use super::{Asked, Client, Surroundings};
 use crate::ledger::Place;
 use crate::random::Random;
-use crate::schedule::SECOND;
 
 /// The session of a client's crowd.
 const SESSION: i64 = 2_000_000;
@@ -116,9 +115,9 @@ impl Client {
     }
 
     /// Who pulls hears that there is nothing as soon as a request is answered.
-    pub(super) fn check_crowd(&self, now: u64) {
-        let waits = self.crowd.pull.is_some_and(|since| now > since.max(self.last_sign) + 20 * SECOND);
-        assert!(!waits, "R26: stuck: one of the crowd of client {} waits for 20 s", self.index);
+    pub(super) fn check_crowd(&self, now: u64, patience: u64) {
+        let waits = self.crowd.pull.is_some_and(|since| now > since.max(self.last_sign) + patience);
+        assert!(!waits, "R26: stuck: one of the crowd of client {} waits in vain", self.index);
     }
 
     /// One of the crowd has heard that there is nothing.
