@@ -51,7 +51,7 @@ impl World {
         if self.disk.holds_up_reclaim() {
             return;
         }
-        let patience = if self.healed { LONGEST_PAUSE + SECOND } else { 100 * MILLI };
+        let patience = if self.healed { LONGEST_PAUSE + SECOND } else { SECOND };
         let until = self.schedule.nanos() + patience;
         while self.log_is_too_long().is_some() && self.schedule.nanos() < until {
             self.run_for(10 * MILLI);
