@@ -23,8 +23,9 @@ use crate::random::Random;
 use crate::schedule::{Happening, Schedule};
 use crate::spill::{Files, SimSpill, SpoolPlan};
 
-/// Bytes that may come into the spool beyond its memory: what clients had under way when they were told to wait.
-const MOST_UNDER_WAY: u64 = 1 << 20;
+/// Bytes that may come into the spool beyond its memory: sixteen segments until senders to topics wait, and in one turn a batch of each
+/// port and a slice of what is parked, 256 KiB each, in segments that are filled up where a message has one of its own.
+const MOST_UNDER_WAY: u64 = 3 << 19;
 
 /// Segments of the disk budget without which a start has no room to work, and those that it may take beyond it then.
 const ROOM_TO_WORK: u64 = 8;
