@@ -56,7 +56,7 @@ fn no_more_destinations_than_configured_and_temporary_ones_count() {
 }
 
 #[test]
-fn a_name_that_is_too_long_is_refused_and_not_repeated() {
+pub fn a_name_that_is_too_long_is_refused_and_not_repeated() {
     let most = Config::default().name_bytes;
     let mut world = world(100, 1 << 30);
     for (length, taken) in [(most, true), (most + 1, false)] {
