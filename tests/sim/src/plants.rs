@@ -40,6 +40,7 @@ const ELSEWHERE: &[&str] = &[
     "parked-line-sticks",
     "settled-in-line",
     "refused-served",
+    "browsers-among-takers",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.
