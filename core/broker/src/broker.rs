@@ -2,6 +2,7 @@
 
 use crate::acknowledge::Acknowledged;
 use crate::advisory::AdvisoryTopics;
+use crate::browse::Browsing;
 use crate::config::Config;
 use crate::connection::{Connection, Port};
 use crate::consumer::Consumer;
@@ -69,6 +70,8 @@ pub struct Broker {
     pub(crate) hungry: Ranked<Waiters>,
     /// Connections whose send window is open again, with consumers that wait for it.
     pub(crate) opened: Ranked<VecDeque<ConnectionIndex>>,
+    /// How the turns of browsers go.
+    pub(crate) browsing: Browsing,
     /// Destinations that wait for a commit.
     pub(crate) uncommitted: Vec<DestinationIndex>,
     /// What was committed when they were looked at last.
@@ -145,6 +148,7 @@ impl Broker {
             scheduled: Ranked::default(),
             hungry: Ranked::default(),
             opened: Ranked::default(),
+            browsing: Browsing::default(),
             uncommitted: Vec::new(),
             seen_commit: Position(0),
             cold: Vec::new(),

@@ -47,6 +47,13 @@ pub(crate) struct Browse {
     listed: bool,
 }
 
+/// How the turns of browsers go.
+#[derive(Default)]
+pub(crate) struct Browsing {
+    /// Steps that looks for pages have taken beyond the slices that they were in.
+    beyond: usize,
+}
+
 /// What a browser waits for now.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
@@ -59,9 +66,8 @@ enum Shown {
 }
 
 impl Budget {
-    /// What one of them may take of it.
-    fn slice<T>(&mut self, work: impl FnOnce(&mut Budget) -> T) -> T {
-        let given = self.0.min(BROWSER_STEPS);
+    /// So much of it for one of them.
+    fn slice<T>(&mut self, given: usize, work: impl FnOnce(&mut Budget) -> T) -> T {
         let mut slice = Budget(given);
         let done = work(&mut slice);
         self.spend(given - slice.0);
@@ -104,25 +110,26 @@ impl Broker {
             || !self.opened.browsers.is_empty()
             || self.ports.iter().any(waits)
         {
-            self.serve_browsers_in_turn(step);
+            self.serve_browsers_in_turn(&mut Budget(BROWSE_STEPS), step);
         }
     }
 
     #[cold]
-    fn serve_browsers_in_turn<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        let mut budget = Budget(BROWSE_STEPS);
+    fn serve_browsers_in_turn<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
         while budget.0 > 0 {
+            let given = budget.0.min(BROWSER_STEPS);
             let consumer = self.next_hungry_browser();
             let queue = self.scheduled.browsers.pop_front();
             if let Some(index) = consumer
-                && budget.slice(|slice| self.feed(index, slice, step))
+                && budget.slice(given, |slice| self.feed(index, slice, step))
             {
                 self.wake(index);
             }
             if let Some(index) = queue {
-                budget.slice(|slice| self.serve_queue_browsers(index, slice, step));
+                budget.slice(given, |slice| self.serve_queue_browsers(index, slice, step));
             }
-            if consumer.is_none() && queue.is_none() && !self.wake_blocked(Rank::Browser, &mut budget, step.out) {
+            budget.spend(std::mem::take(&mut self.browsing.beyond));
+            if consumer.is_none() && queue.is_none() && !self.wake_blocked(Rank::Browser, budget, step.out) {
                 return;
             }
         }
@@ -221,9 +228,13 @@ impl Broker {
             };
             let destination = subscription.destination;
             let gone = subscription.standing == Standing::Gone || self.destinations.get(destination).dying;
+            if budget.0 == 0 && !gone {
+                return Shown::More;
+            }
             let most =
                 (self.consumers[index.0].credit() as usize).min(budget.0).clamp(WAITING_PAGE, limits::HANDLE_STEPS);
             if gone || !self.turn_page(destination, browse, (most, budget)) {
+                budget.spend(1);
                 browse.subscription += 1;
                 (browse.end, browse.listed) = (None, false);
                 browse.page.clear();
@@ -306,7 +317,9 @@ impl Broker {
             looked_at += self.look_at_in_flight(member.consumer, destination, last, &mut page);
         }
         let page = page.finish();
-        budget.spend((page.len() + looked_at) / FOUND_A_STEP);
+        let steps = (page.len() + looked_at) / FOUND_A_STEP;
+        self.browsing.beyond += steps.saturating_sub(budget.0);
+        budget.spend(steps);
         browse.page.extend(page);
         !browse.page.is_empty()
     }

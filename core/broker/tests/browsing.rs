@@ -1,7 +1,8 @@
 //! Browsers that wait: what they lack wakes them, and nobody else pays for them.
 
 use crate::world::{Told, World, handle, queue, record, wanted};
-use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, Request};
+use postrider_broker::Config;
+use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, OpenProducer, Request};
 use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event};
 
 fn browse(world: &mut World, connection: u32, consumer: u32, queues: &[Destination], prefetch: u32) {
@@ -244,4 +245,66 @@ pub fn a_turn_that_ends_amid_a_later_queue_leaves_no_browser_behind() {
         assert_eq!((texts.len() as u32, ended), (SECOND + 1, true), "browser {slot}");
         assert!(texts == numbers(0..SECOND + 1));
     }
+}
+
+/// A step for each that holds nothing for it, too.
+#[test]
+pub fn a_browser_passes_very_many_empty_queues_in_slices() {
+    const QUEUES: u32 = 10_000;
+    let mut world = World::with(Config { reservation: 1_000_000, ..Config::default() }, 1 << 30);
+    world.connect(0, 1, "a");
+    for from in (0..QUEUES).step_by(50) {
+        let destinations = (from..from + 50).map(|number| queue(&format!("q.{number}"))).collect();
+        let (connection, request) = (handle(1), Request::default());
+        let open = OpenProducer { connection, request, producer: 9, session: 3, value: 1, destinations, window: 0 };
+        world.run(0, Command::OpenProducer(Box::new(open)));
+    }
+    world.settle();
+    // It waits there for its other queues to be found.
+    world.send(0, 1, &queue("q.0"), "first", false);
+    world.heard(0);
+    let open = OpenConsumer { browser: true, ..world.open(1, 5, &[queue("q.>")], 10) };
+    world.connections_of.insert((0, handle(5)), handle(1));
+    world.handle(0, &CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], arena: Vec::new() });
+    let mut told = Vec::new();
+    let mut goes_on = |world: &mut World, ends: fn(&Told) -> bool| {
+        let turns = (1..1_000).find(|_| {
+            world.go_on();
+            world.log.commit();
+            world.release_replies();
+            told.extend(world.heard(0));
+            told.iter().any(ends)
+        });
+        turns.expect("it comes to an end")
+    };
+    goes_on(&mut world, |told| matches!(told, Told::Event(Event::Reply { .. })));
+    let turns = goes_on(&mut world, |told| matches!(told, Told::Event(Event::EndOfMessages { .. })));
+    assert!((4..50).contains(&turns), "{turns}");
+    assert_eq!(seen(&told, 5), (vec!["first".into()], true));
+}
+
+/// A look for a page goes through all that consumers of the queue have, also of other queues.
+#[test]
+pub fn looks_for_pages_that_take_long_come_in_turns() {
+    const HELD: u32 = 24_000;
+    const BROWSERS: u32 = 8;
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    (0..HELD).for_each(|_| world.send(0, 1, &queue("other"), "", false));
+    let open = world.open(1, 5, &[queue("other"), queue("q")], 30_000);
+    world.consume_as(0, OpenConsumer { exclusive: true, ..open });
+    world.settle();
+    assert_eq!(world.got(0).len() as u32, HELD);
+    world.run(0, Command::SetPrefetch { connection: handle(1), consumer: handle(5), prefetch: 1, request: wanted(8) });
+    world.send(0, 1, &queue("q"), "seen", false);
+    world.heard(0);
+    for consumer in 10..10 + BROWSERS {
+        world.connections_of.insert((0, handle(consumer)), handle(1));
+        let open = OpenConsumer { browser: true, ..world.open(1, consumer, &[queue("q")], 10) };
+        world.handle(0, &CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], arena: Vec::new() });
+    }
+    let turns = 1 + (0..1_000).take_while(|_| world.go_on()).count() as u32;
+    let told = world.heard(0);
+    assert!((10..10 + BROWSERS).all(|consumer| seen(&told, consumer).0 == ["seen"]));
+    assert!(turns >= BROWSERS, "{turns}: more than one of them in a turn");
 }
