@@ -101,6 +101,13 @@ impl Broker {
         }
     }
 
+    /// The same when the queue is looked at: what some of them wait for may be there.
+    pub(crate) fn show_stalled(&mut self, index: DestinationIndex) {
+        let queue = self.destinations.get_mut(index).queue();
+        queue.looking.append(&mut queue.stalled);
+        self.show_browsers(index);
+    }
+
     /// Browsers get what those have left in this turn that take messages: those that can take again and those that a queue is to show
     /// more, each in their turn.
     pub(crate) fn serve_browsing<L: Log>(&mut self, step: &mut Step<'_, L>) {
@@ -175,7 +182,7 @@ impl Broker {
             }
             browse.listed = false;
             if self.browse(member.consumer, budget, step)
-                && let Some(queue) = self.list(member.consumer)
+                && let Some(queue) = self.list(member.consumer, false)
             {
                 self.show_browsers(queue);
             }
@@ -193,20 +200,25 @@ impl Broker {
         }
         self.consumers[index.0].browse = Some(browse);
         if shown == Shown::WaitsForQueue {
-            self.list(index);
+            self.list(index, true);
         }
         shown == Shown::More
     }
 
-    /// The queue that a browser looks at is to show it more: which that is, unless it knows.
-    fn list(&mut self, index: ConsumerIndex) -> Option<DestinationIndex> {
+    /// The queue that a browser looks at is to show it more, at once or when it is looked at itself: which that is, unless it knows.
+    fn list(&mut self, index: ConsumerIndex, waits: bool) -> Option<DestinationIndex> {
         let consumer = &mut self.consumers[index.0];
         let browse = consumer.browse.as_mut().filter(|browse| !browse.listed)?;
         let destination = consumer.subscriptions.get(browse.subscription)?.destination;
         browse.listed = true;
         #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
         let member = Member { consumer: index, subscription: browse.subscription as u32 };
-        self.destinations.get_mut(destination).queue().looking.push_back(member);
+        let queue = self.destinations.get_mut(destination).queue();
+        if waits {
+            queue.stalled.push_back(member);
+        } else {
+            queue.looking.push_back(member);
+        }
         Some(destination)
     }
 

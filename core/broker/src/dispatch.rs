@@ -74,8 +74,8 @@ impl Broker {
         let Some(state) = self.destinations.try_get(index).filter(|state| !state.dying) else { return false };
         match &state.content {
             Content::Queue(queue) => {
-                if !queue.looking.is_empty() {
-                    self.show_browsers(index);
+                if !queue.looking.is_empty() || !queue.stalled.is_empty() {
+                    self.show_stalled(index);
                 }
                 self.serve_queue(index, budget, step)
             }

@@ -40,6 +40,8 @@ pub(crate) struct Queue {
     pub browsers: BTreeSet<Member>,
     /// Those of them that have not seen all.
     pub looking: VecDeque<Member>,
+    /// Those that have seen what it can show now: they look on when it is looked at itself.
+    pub stalled: VecDeque<Member>,
     /// It is among those whose browsers are to be shown more.
     pub shows: bool,
     /// Exclusive ones among the subscribers, by priority, then as they came. The first of them alone is served.

@@ -308,3 +308,25 @@ pub fn looks_for_pages_that_take_long_come_in_turns() {
     assert!((10..10 + BROWSERS).all(|consumer| seen(&told, consumer).0 == ["seen"]));
     assert!(turns >= BROWSERS, "{turns}: more than one of them in a turn");
 }
+
+/// What they wait for wakes them, also where it is the queue that has to wait for it.
+#[test]
+pub fn browsers_that_wait_for_a_commit_are_not_looked_at_before_it() {
+    const BROWSERS: u32 = 1_200;
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    let bytes = record(&[queue("q")], b"1", true, 0, 0);
+    let batch = world.publish(0, handle(1), &[queue("q")], true, (&bytes, 0), Request::default());
+    world.handle(0, &batch);
+    for consumer in 10..10 + BROWSERS {
+        world.connections_of.insert((0, handle(consumer)), handle(1));
+        let open = world.open(1, consumer, &[queue("q")], 10);
+        let open = OpenConsumer { browser: true, request: Request::default(), ..open };
+        world.handle(0, &CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], arena: Vec::new() });
+    }
+    assert!((0..20).any(|_| !world.go_on()), "those that wait are looked at for ever");
+    assert!(world.texts(0).is_empty());
+    world.settle();
+    let told = world.heard(0);
+    assert!((10..10 + BROWSERS).all(|consumer| seen(&told, consumer) == (vec!["1".into()], true)));
+}
