@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use postrider_model::{Command, CommandBatch, limits};
+use postrider_model::{Command, CommandBatch, Destination, limits};
 use postrider_wire::openwire::session::CommandSink;
 
 use super::pace::Pace;
@@ -188,8 +188,16 @@ impl Outgoing {
 
 /// What a client may make long of a command that is not in its batch's arena.
 fn bytes_besides(command: &Command) -> usize {
+    let names =
+        |destinations: &[Destination]| -> usize { destinations.iter().map(|destination| destination.name.len()).sum() };
     match command {
-        Command::OpenConsumer(open) => open.destinations.iter().map(|destination| destination.name.len()).sum(),
+        Command::OpenConsumer(open) => {
+            let texts = [&open.selector, &open.subscription].map(|text| text.as_ref().map_or(0, |text| text.len()));
+            names(&open.destinations) + texts.iter().sum::<usize>() + open.identity.len()
+        }
+        Command::OpenProducer(open) => names(&open.destinations),
+        Command::DefineDestination { destinations, .. } => names(destinations),
+        Command::DeleteDestination { destination, .. } => destination.name.len(),
         Command::CreateTemporary(create) => create.added.len() + create.removed.len(),
         _ => 0,
     }

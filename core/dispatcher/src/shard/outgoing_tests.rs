@@ -1,4 +1,4 @@
-use postrider_model::command::{OpenConsumer, Request};
+use postrider_model::command::{OpenConsumer, OpenProducer, Request};
 use postrider_model::{Command, ConnectionHandle, ConsumerHandle, Destination, DestinationKind};
 
 use super::*;
@@ -127,28 +127,32 @@ fn empty_batches_are_kept_until_they_are_let_go() {
     }
 }
 
+fn names(bytes: usize) -> Box<[Destination]> {
+    let name = vec![b'x'; bytes / 2];
+    vec![Destination::new(DestinationKind::Queue, &name); 2].into()
+}
+
+fn consumer_of(destinations: Box<[Destination]>) -> OpenConsumer {
+    OpenConsumer {
+        connection: ConnectionHandle::default(),
+        request: Request::default(),
+        consumer: ConsumerHandle::default(),
+        destinations,
+        prefetch: 1,
+        browser: false,
+        no_local: false,
+        exclusive: false,
+        priority: 0,
+        selector: None,
+        subscription: None,
+        identity: [].into(),
+    }
+}
+
 /// The broker looks through a batch as a whole, and through all the names in it.
 #[test]
 fn a_command_with_long_names_is_the_last_of_its_batch_and_counts_with_them() {
-    let consumer = |bytes: usize| {
-        let name = vec![b'x'; bytes / 2];
-        let destinations = vec![Destination::new(DestinationKind::Queue, &name); 2].into();
-        let (connection, consumer, identity) = (ConnectionHandle::default(), ConsumerHandle::default(), [].into());
-        Command::OpenConsumer(Box::new(OpenConsumer {
-            connection,
-            request: Request::default(),
-            consumer,
-            destinations,
-            prefetch: 1,
-            browser: false,
-            no_local: false,
-            exclusive: false,
-            priority: 0,
-            selector: None,
-            subscription: None,
-            identity,
-        }))
-    };
+    let consumer = |bytes: usize| Command::OpenConsumer(Box::new(consumer_of(names(bytes))));
     let (mut outgoing, mut broker) = outgoing();
     for bytes in [LONG_BYTES, 1 << 20, LONG_BYTES, LONG_BYTES] {
         outgoing.batch().commands.push(consumer(bytes));
@@ -161,4 +165,32 @@ fn a_command_with_long_names_is_the_last_of_its_batch_and_counts_with_them() {
     }
     let on_their_way = std::iter::from_fn(|| broker.pop()).count();
     assert!((15..=17).contains(&on_their_way), "{on_their_way} MiB");
+}
+
+/// Also what the broker refuses when it sees it.
+#[test]
+fn whatever_clients_make_long_of_commands_counts() {
+    const LONG: usize = 2 * LONG_BYTES;
+    let (connection, request) = (ConnectionHandle::default(), Request::default());
+    let consumer = || consumer_of(names(0));
+    let text = || vec![b'x'; LONG].into_boxed_slice();
+    let (producer, session, value, window) = (0, 0, 0, 0);
+    let open = OpenProducer { connection, request, producer, session, value, destinations: names(LONG), window };
+    let destination = Box::new(Destination::new(DestinationKind::Queue, &text()));
+    let commands = [
+        Command::OpenConsumer(Box::new(OpenConsumer { selector: Some(text()), ..consumer() })),
+        Command::OpenConsumer(Box::new(OpenConsumer { subscription: Some(text()), ..consumer() })),
+        Command::OpenConsumer(Box::new(OpenConsumer { identity: text(), ..consumer() })),
+        Command::OpenProducer(Box::new(open)),
+        Command::DefineDestination { connection, number: 0, destinations: names(LONG) },
+        Command::DeleteDestination { connection, destination, request },
+    ];
+    for command in commands {
+        let (mut outgoing, mut broker) = outgoing();
+        outgoing.batch().commands.push(command.clone());
+        say(&mut outgoing, 1);
+        assert!(outgoing.push());
+        let batches = std::iter::from_fn(|| broker.pop()).count();
+        assert_eq!((batches, outgoing.ring_bytes), (2, LONG + 1), "{command:?}");
+    }
 }
