@@ -338,6 +338,11 @@ impl Broker {
         eased || (!leaves && (pressure == Pressure::None || self.is_for_topics(port, parked, defined) || is_refused()))
     }
 
+    /// Whether it is a send that is refused rather than kept waiting.
+    fn wants_answer(&self, parked: &Parked) -> bool {
+        matches!(&parked.command, Command::Publish(publish) if !self.may_wait(publish))
+    }
+
     fn is_for_topics<'a>(&'a self, port: PortIndex, parked: &Parked, defined: &mut Defined<'a>) -> bool {
         match &parked.command {
             Command::Publish(publish) => !self.has_passing_queue(port, publish, defined),
@@ -351,8 +356,9 @@ impl Broker {
         let need = connection.parked.front().map(|parked| {
             let defined = &mut Defined::default();
             let bytes = match parked.store {
-                // There may be room for topics, and for queues none for long.
-                Store::Spool => u64::from(!self.is_for_topics(connection.port, parked, defined)),
+                // There may be room for topics, and for queues none for long: then who waits for an answer gets one.
+                Store::Spool if self.is_for_topics(connection.port, parked, defined) => 0,
+                Store::Spool => 1 + u64::from(!self.wants_answer(parked)),
                 Store::Journal => self.live_bytes_of(connection.port, parked, defined),
             };
             let never = bytes > Broker::live_limit_of(log);

@@ -29,6 +29,8 @@ pub(crate) struct Spooling {
     pub is_scarce: bool,
     /// Topics with messages that somebody has not had.
     pub lagging: BTreeSet<DestinationIndex>,
+    /// They have lost all that they can: the last pass found nothing.
+    is_shed: bool,
     /// The topic that loses messages next.
     next: u32,
     /// Where survivors are looked for.
@@ -116,13 +118,14 @@ impl Broker {
 
     /// Whether a send to a queue is refused where the spool is full: whoever waits for its answer, if no topic has something to lose.
     pub(crate) fn is_refused_by_full_spool(&self, publish: &Publish) -> bool {
-        !self.may_wait(publish) && self.spooling.lagging.is_empty()
+        !self.may_wait(publish) && (self.spooling.is_shed || self.spooling.lagging.is_empty())
     }
 
     /// Looks how full the spool is; where there is no room, something is done about it. True: there is more to do.
     pub(crate) fn make_spool_room<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
         self.spooling.usage = step.log.spool_use();
         let SpoolUse { pressure, eased, .. } = self.spooling.usage;
+        self.spooling.is_shed = false;
         let before = self.spooling.is_scarce;
         self.spooling.is_scarce = pressure != Pressure::None || (!eased && self.parking.waits_for(Store::Spool));
         if !self.spooling.is_scarce {
@@ -133,8 +136,13 @@ impl Broker {
             self.spooling.survivors.found();
         }
         self.release_written(step);
-        let sheds = pressure == Pressure::Full && !planted("slow-subscriber-pins");
-        (sheds && self.shed(step)) || self.evacuates()
+        if pressure == Pressure::Full && !planted("slow-subscriber-pins") {
+            if self.shed(step) {
+                return true;
+            }
+            self.spooling.is_shed = step.log.spool_use().pressure == Pressure::Full;
+        }
+        self.evacuates()
     }
 
     /// Segments that are written on go as well, if nothing lives in them: one may have been made for a single large message.
@@ -176,8 +184,8 @@ impl Broker {
                 let Some((message, lost)) = self.destinations.get_mut(index).topic().shed(is_told_again) else { break };
                 self.statistics.shed += lost;
                 self.settle(message, step);
+                left -= 1;
             }
-            left -= share;
             if left == 0 || step.log.spool_use().pressure < Pressure::Full {
                 break;
             }

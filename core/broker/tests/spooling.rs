@@ -399,3 +399,46 @@ fn topics_that_hold_few_lose_nothing_while_others_hold_many() {
     }
     assert_eq!(left.iter().filter(|got| got.consumer.slot >= 10).count(), 80, "all of those that hold few");
 }
+
+/// A topic whose subscriber has lost all that there was has nothing to lose any more.
+#[test]
+fn who_waits_for_an_answer_does_not_wait_for_topics_that_have_lost_all() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(0, 2, "b");
+    world.consume(0, 1, 5, &topic("t"), 1);
+    fill(&mut world, 1, &topic("t"), 50);
+    fill(&mut world, 1, &queue("full"), 400);
+    world.log.spool_limit = Some((5, Pressure::Full));
+    world.settle();
+    assert_eq!(world.broker.statistics().shed, 49);
+    failures(&mut world);
+    world.send(0, 2, &queue("q"), "text", false);
+    world.settle();
+    let told = world.events(0);
+    assert!(
+        told.iter().any(|event| matches!(event, Event::Failed { connection, .. } if *connection == handle(2))),
+        "{told:?}"
+    );
+}
+
+/// Whoever is refused when he comes is refused when he waits, however many stand before him.
+#[test]
+fn who_waits_for_an_answer_is_refused_behind_many_who_wait_for_room() {
+    let mut world = World::new();
+    (1..=40).for_each(|number| world.connect(0, number, &number.to_string()));
+    fill(&mut world, 1, &queue("full"), 400);
+    world.log.spool_limit = Some((8, Pressure::Busy));
+    world.idle();
+    (2..=30).for_each(|number| fill(&mut world, number, &queue("q"), 1));
+    world.send(0, 31, &queue("q"), "text", false);
+    world.settle();
+    assert_eq!(world.events(0).iter().filter_map(PARKED).count(), 30);
+    world.log.spool_limit = Some((8, Pressure::Full));
+    world.settle();
+    let told = world.events(0);
+    assert!(
+        told.iter().any(|event| matches!(event, Event::Failed { connection, .. } if *connection == handle(31))),
+        "{told:?}"
+    );
+}
