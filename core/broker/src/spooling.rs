@@ -21,6 +21,9 @@ const TURN_MESSAGES: usize = 2_048;
 /// Of what a topic holds, one message in so many goes at a time: all that are behind lose in proportion.
 const SHARE: usize = 8;
 
+/// In one of so many passes in a row through a full spool those that hold few lose as well: others may get as much as they lose.
+const PASSES: u32 = 64;
+
 /// How full the spool is, and what is done about it.
 #[derive(Default)]
 pub(crate) struct Spooling {
@@ -31,6 +34,8 @@ pub(crate) struct Spooling {
     pub lagging: BTreeSet<DestinationIndex>,
     /// They have lost all that they can: the last pass found nothing.
     is_shed: bool,
+    /// Passes since the spool is full.
+    passes: u32,
     /// The topic that loses messages next.
     next: u32,
     /// Where survivors are looked for.
@@ -136,7 +141,9 @@ impl Broker {
             self.spooling.survivors.found();
         }
         self.release_written(step);
-        if pressure == Pressure::Full && !planted("slow-subscriber-pins") {
+        if pressure < Pressure::Full {
+            self.spooling.passes = 0;
+        } else if !planted("slow-subscriber-pins") {
             if self.shed(step) {
                 return true;
             }
@@ -156,9 +163,15 @@ impl Broker {
         }
     }
 
-    /// The oldest messages of topics go, whoever has not had them: of those that hold few only if all do. True: there are more.
+    /// The oldest messages of topics go, whoever has not had them: of those that hold few only if all do, or now and then. True: there
+    /// are more.
     fn shed<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
-        self.shed_shares(|held| held / SHARE, step) || self.shed_shares(|held| held.div_ceil(SHARE), step)
+        self.spooling.passes = self.spooling.passes.wrapping_add(1);
+        let some = self.shed_shares(|held| held / SHARE, step);
+        if some && !self.spooling.passes.is_multiple_of(PASSES) {
+            return true;
+        }
+        self.shed_shares(|held| held.div_ceil(SHARE), step) || some
     }
 
     /// Of each topic goes a share of what it holds. True: something has gone.

@@ -442,3 +442,25 @@ fn who_waits_for_an_answer_is_refused_behind_many_who_wait_for_room() {
         "{told:?}"
     );
 }
+
+/// What comes to one topic all the time is not all that goes: others hold little, and take all the room with it.
+#[test]
+fn topics_that_hold_few_give_room_though_another_is_flooded() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &topic("flooded"), 1);
+    (0..60).for_each(|number| world.consume(0, 1, 10 + number, &topic(&format!("few.{number}")), 1));
+    (0..60).for_each(|number| fill(&mut world, 1, &topic(&format!("few.{number}")), 7));
+    let pinned = world.log.spool_segments();
+    fill(&mut world, 1, &topic("flooded"), 200);
+    world.log.spool_limit = Some((pinned - 1, Pressure::Full));
+    let to = [topic("flooded")];
+    let bytes = record(&to, b"x", false, 0, 0);
+    let has_room = (0..5_000).any(|_| {
+        let batch = world.publish(0, handle(1), &to, false, (&bytes, 0), Request::default());
+        world.handle(0, &batch);
+        world.go_on();
+        world.log.spool_segments() < pinned
+    });
+    assert!(has_room, "of {pinned} segments {} are there", world.log.spool_segments());
+}
