@@ -19,11 +19,15 @@ const HEADER_BYTES: usize = 20;
 impl Broker {
     /// Makes sure that what is left of a damaged message is kept aside, and that there is room to acknowledge it.
     pub(crate) fn set_aside<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> Result<(), Wait> {
-        let message = self.message(index);
-        let (store, position, length, sequence) = (message.store, message.position, message.length, message.sequence);
-        if store == Store::Journal && !step.log.reserve(acknowledgement_bound(1)) {
+        if self.message(index).store == Store::Journal && !step.log.reserve(acknowledgement_bound(1)) {
             return Err(Wait::Room);
         }
+        self.keep_remains(index, step)
+    }
+
+    fn keep_remains<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> Result<(), Wait> {
+        let message = self.message(index);
+        let (store, position, length, sequence) = (message.store, message.position, message.length, message.sequence);
         if position == NOWHERE {
             return Ok(());
         }
@@ -63,12 +67,13 @@ impl Broker {
     }
 
     /// The places of a damaged record leave the journal, so that it does not hold its segment. What waits in a queue goes; what a
-    /// consumer has, or a job works on, stands for itself until that is done with it. False: it has to wait.
+    /// consumer has, or a job works on, stands for itself until that is done with it: it moves, and has the room of what moves. False: it
+    /// has to wait.
     pub(crate) fn leave_damaged<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> bool {
         let mut index = head;
         while index != MessageIndex::NONE {
             let next = self.message(index).sibling;
-            if self.set_aside(index, step).is_err() {
+            if !step.log.reserve_move(acknowledgement_bound(1)) || self.keep_remains(index, step).is_err() {
                 return false;
             }
             if self.leave_queue(index) {

@@ -147,6 +147,8 @@ pub struct TestLog {
     pub spool_cold: BTreeSet<u64>,
     /// Nothing more may be reserved.
     pub full: bool,
+    /// What is left is for moves.
+    pub kept_for_moves: bool,
     /// No more bytes than these may be reserved at a time.
     pub most: Option<u64>,
 }
@@ -240,11 +242,14 @@ impl TestLog {
 
 impl Log for TestLog {
     fn reserve_move(&mut self, bound: Bound) -> bool {
-        self.reserve(bound)
+        let kept = std::mem::take(&mut self.kept_for_moves);
+        let fits = self.reserve(bound);
+        self.kept_for_moves = kept;
+        fits
     }
 
     fn reserve(&mut self, bound: Bound) -> bool {
-        let fits = !self.full && self.most.is_none_or(|most| bound.bytes <= most);
+        let fits = !self.full && !self.kept_for_moves && self.most.is_none_or(|most| bound.bytes <= most);
         if fits {
             self.begin(bound);
         }

@@ -134,6 +134,25 @@ pub fn damaged_messages_do_not_hold_the_front() {
     assert_eq!(world.broker.statistics().messages, 0);
 }
 
+/// It is kept aside when only moves have room left: the walk goes on behind it.
+#[test]
+pub fn a_damaged_message_at_the_front_goes_with_the_room_of_moves() {
+    const SEGMENT: u64 = 4 << 10;
+    let config = Config { reservation: 200_000, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(60 * SEGMENT, SEGMENT));
+    world.connect(0, 1, "a");
+    world.send(0, 1, &queue("kept"), &"x".repeat(1_000), true);
+    world.settle();
+    world.log.rotten.extend(world.log.bodies());
+    world.log.aside_waits = true;
+    world.consume(0, 1, 7, &queue("churn"), 100);
+    (0..100).for_each(|_| pass(&mut world, 1_000, true));
+    assert_eq!((world.broker.statistics().damaged, world.log.aside.len()), (0, 1));
+    (world.log.kept_for_moves, world.log.aside_waits) = (true, false);
+    kept(&mut world);
+    assert_eq!(world.broker.statistics().damaged, 1);
+}
+
 /// What a consumer has of a damaged record and gives back goes, without being kept aside once more.
 #[test]
 pub fn a_damaged_message_that_comes_back_goes() {
