@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 const LOOKED_AT: usize = 16;
 
 /// A send may go beyond what may live by one part in so many of it.
-const BEYOND: u64 = 8;
+pub(crate) const BEYOND: u64 = 8;
 
 /// Parked commands that are looked at in the time of a step.
 const LOOKS_A_STEP: usize = 16;

@@ -5,6 +5,7 @@ use crate::broker::{Broker, Step};
 use crate::items::Item;
 use crate::log::{Log, Store};
 use crate::messages::{MessageIndex, NOWHERE};
+use crate::parking::BEYOND;
 use crate::plant::planted;
 use crate::records::{self, MessageMeta, Placement, kind};
 use postrider_journal::{Bound, Lookup, Record, SegmentNumber};
@@ -107,9 +108,10 @@ impl Broker {
         self.journal.front().is_some() && log.live_log_bytes() + MOVE_SEGMENTS * log.segment_bytes() > log.disk_budget()
     }
 
-    /// Whether only acknowledgements can make the log shorter: more lives than may.
+    /// Whether only acknowledgements can make the log shorter: more lives than may, with what goes a little beyond.
     pub fn is_overfull<L: Log>(&self, log: &L) -> bool {
-        self.journal.live_bytes() > Broker::live_limit_of(log)
+        let limit = Broker::live_limit_of(log);
+        self.journal.live_bytes() > limit + limit / BEYOND
     }
 
     /// Whether nothing makes the log shorter for now: it has fallen behind, and its walk stands still.

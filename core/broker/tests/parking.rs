@@ -319,6 +319,7 @@ fn whoever_needs_more_is_not_passed_for_ever() {
         for round in 0..1_500 {
             let statistics = world.broker.statistics();
             most = most.max(statistics.live_bytes);
+            assert!(!world.broker.is_overfull(&world.log), "{} bytes may live", statistics.live_bytes);
             send_parked(&mut world, if round % 2 == 0 { 1 } else { 3 }, &"x".repeat(1_000), Request::default());
             world.settle();
             let taken = world.got(1);
