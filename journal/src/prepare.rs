@@ -185,11 +185,12 @@ impl<S: Storage> Journal<S> {
         room_of(self.table.segment_bytes, self.table.block)
     }
 
-    /// Whether the disk budget has room for a batch that is too large for a segment of the usual size. For all others it has, as
-    /// long as reclaim keeps up.
+    /// Whether the disk budget has room for a batch that is too large for a segment of the usual size, besides what is for moves. For
+    /// all others it has, as long as reclaim keeps up.
     pub fn affords(&self, bound: Bound) -> bool {
         let bytes = bound.frame_bytes();
-        bytes <= self.regular_room() || self.has_budget_for(self.segment_for(bytes))
+        let kept = SEGMENTS_FOR_MOVES * self.table.segment_bytes;
+        bytes <= self.regular_room() || self.has_budget_for(self.segment_for(bytes) + kept)
     }
 
     /// Whether a segment of this size fits beside those that hold something.

@@ -42,7 +42,9 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             return self.logs.begin_settling(bound).is_ok();
         }
         let journal = &mut self.logs.journal;
-        journal.room_when_short().is_none_or(|room| bound.frame_bytes() <= room) && journal.begin(bound).is_ok()
+        journal.room_when_short().is_none_or(|room| bound.frame_bytes() <= room)
+            && journal.affords(bound)
+            && journal.begin(bound).is_ok()
     }
 
     /// Whether what is parked waits for reclaim to make room.

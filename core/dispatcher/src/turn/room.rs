@@ -36,9 +36,8 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             return journal.begin(bound).map(|()| refused.into());
         }
         let bound = broker.bound(port, batch);
-        let begun = journal.begin(bound);
-        if begun.is_ok() || journal.affords(bound) {
-            return begun.map(|()| Unstored::default());
+        if journal.affords(bound) {
+            return journal.begin(bound).map(|()| Unstored::default());
         }
         if broker.walks() {
             self.waits_for_room = true;

@@ -74,3 +74,34 @@ fn acknowledgements_do_not_wait_with_sends_for_a_walk_that_stands_still() {
     node.wait(SECOND);
     assert_eq!((node.stored, node.refused.len()), (stored + 5, 4));
 }
+
+/// The front cannot be read for a while, and a message larger than a segment comes when the log is nearly as long as it may be.
+#[test]
+fn what_is_larger_than_a_segment_leaves_room_to_move_the_front() {
+    let mut node = Node::within(1 << 40, 24 * SEGMENT, 2 * SEGMENT);
+    node.consume();
+    let first = node.sending(16_000, true, true);
+    node.push(first);
+    let front: SegmentNumber = node.storage.0.borrow().numbers()[0];
+    node.storage.0.borrow_mut().make_unreadable(front, 4096..SEGMENT);
+    node.turns(10);
+    node.got.clear();
+    for _ in 0..800 {
+        if node.turn.journal().live_log_bytes() > 18 * SEGMENT + SEGMENT / 2 {
+            break;
+        }
+        let batch = node.sending(16_000, true, true);
+        node.push(batch);
+        node.acknowledge_all();
+    }
+    let batch = node.sending(5 * SEGMENT as usize - 9_000, true, true);
+    node.push(batch);
+    node.storage.0.borrow_mut().make_readable();
+    node.turns(3_000);
+    let stored = node.stored;
+    let batch = node.sending(1_000, true, true);
+    node.hand_over(batch);
+    node.turns(1_000);
+    let journal = node.turn.journal();
+    assert_eq!(node.stored, stored + 1, "{} of {} bytes", journal.live_log_bytes(), journal.disk_budget());
+}
