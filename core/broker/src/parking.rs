@@ -65,6 +65,13 @@ pub struct ParkedSlice {
     pub bound: Bound,
 }
 
+impl ParkedSlice {
+    /// None of its commands yet.
+    fn of(connection: ConnectionIndex, settles: bool) -> ParkedSlice {
+        ParkedSlice { connection, commands: 0, settles, goes_beyond: false, bound: acknowledgement_bound(0) }
+    }
+}
+
 /// Why nothing of what is parked goes on.
 enum Held {
     /// There is no room.
@@ -198,13 +205,7 @@ impl Broker {
     /// What can go on of a connection, or how many sequences the first of it lacks.
     fn slice_of<L: Log>(&self, index: ConnectionIndex, most: usize, log: &L) -> Result<ParkedSlice, u64> {
         let connection = &self.connections[index.0];
-        let mut slice = ParkedSlice {
-            connection: index,
-            commands: 0,
-            settles: false,
-            goes_beyond: false,
-            bound: acknowledgement_bound(0),
-        };
+        let mut slice = ParkedSlice::of(index, false);
         let (mut live, mut bytes, mut sequences) = (0, 0, 0);
         let (mut defined, mut counted) = (Defined::default(), Defined::default());
         for parked in connection.parked.iter().take(most) {
@@ -237,13 +238,7 @@ impl Broker {
 
     fn settling_slice_of(&self, index: ConnectionIndex, most: usize) -> ParkedSlice {
         let connection = &self.connections[index.0];
-        let mut slice = ParkedSlice {
-            connection: index,
-            commands: 0,
-            settles: true,
-            goes_beyond: false,
-            bound: acknowledgement_bound(0),
-        };
+        let mut slice = ParkedSlice::of(index, true);
         let (mut defined, mut counted, mut sequences) = (Defined::default(), Defined::default(), 0);
         for parked in connection.parked.iter().take(most) {
             sequences += self.sequences_for(connection.port, &parked.command, &mut counted);
@@ -331,10 +326,7 @@ impl Broker {
         log: &L,
     ) -> bool {
         let SpoolUse { eased, leaves, pressure, .. } = log.spool_use();
-        let is_refused = || match &parked.command {
-            Command::Publish(publish) => self.is_refused_by_full_spool(publish),
-            _ => false,
-        };
+        let is_refused = || self.wants_answer(parked) && self.spooling.topics_have_lost_all();
         eased || (!leaves && (pressure == Pressure::None || self.is_for_topics(port, parked, defined) || is_refused()))
     }
 

@@ -60,6 +60,11 @@ impl Spooling {
     pub fn stays_scarce(&self) -> bool {
         self.is_scarce && !self.usage.leaves
     }
+
+    /// No topic has something to lose: where the spool is full whoever waits for an answer is refused.
+    pub fn topics_have_lost_all(&self) -> bool {
+        self.is_shed || self.lagging.is_empty()
+    }
 }
 
 impl Walk {
@@ -109,7 +114,7 @@ impl Broker {
             Pressure::Crowded => return Ok(Admission::Later(Store::Spool)),
             Pressure::None => return Ok(Admission::Now),
             _ if !for_queues => return Ok(Admission::Now),
-            Pressure::Full if self.is_refused_by_full_spool(publish) => {}
+            Pressure::Full if !self.may_wait(publish) && self.spooling.topics_have_lost_all() => {}
             _ => return Ok(Admission::Later(Store::Spool)),
         }
         self.statistics.refused += 1;
@@ -119,11 +124,6 @@ impl Broker {
              {disk_bytes} of {disk_limit} bytes on the disk; consume some, or raise the setting `journal.spool_disk_bytes`"
         );
         Err((Failure::ResourceAllocation, text.into()))
-    }
-
-    /// Whether a send to a queue is refused where the spool is full: whoever waits for its answer, if no topic has something to lose.
-    pub(crate) fn is_refused_by_full_spool(&self, publish: &Publish) -> bool {
-        !self.may_wait(publish) && (self.spooling.is_shed || self.spooling.lagging.is_empty())
     }
 
     /// Looks how full the spool is; where there is no room, something is done about it. True: there is more to do.

@@ -27,6 +27,11 @@ const UNPARKED: fn(&Event) -> Option<u32> = |event| match event {
     _ => None,
 };
 
+const FAILED: fn(&Event) -> Option<u32> = |event| match event {
+    Event::Failed { connection, .. } => Some(connection.slot),
+    _ => None,
+};
+
 /// Whether a port was told so of a connection.
 fn is_told(world: &mut World, connection: u32, what: fn(&Event) -> Option<u32>) -> bool {
     world.events(0).iter().any(|event| what(event) == Some(connection))
@@ -415,11 +420,7 @@ fn who_waits_for_an_answer_does_not_wait_for_topics_that_have_lost_all() {
     failures(&mut world);
     world.send(0, 2, &queue("q"), "text", false);
     world.settle();
-    let told = world.events(0);
-    assert!(
-        told.iter().any(|event| matches!(event, Event::Failed { connection, .. } if *connection == handle(2))),
-        "{told:?}"
-    );
+    assert!(is_told(&mut world, 2, FAILED));
 }
 
 /// Whoever is refused when he comes is refused when he waits, however many stand before him.
@@ -436,11 +437,7 @@ fn who_waits_for_an_answer_is_refused_behind_many_who_wait_for_room() {
     assert_eq!(world.events(0).iter().filter_map(PARKED).count(), 30);
     world.log.spool_limit = Some((8, Pressure::Full));
     world.settle();
-    let told = world.events(0);
-    assert!(
-        told.iter().any(|event| matches!(event, Event::Failed { connection, .. } if *connection == handle(31))),
-        "{told:?}"
-    );
+    assert!(is_told(&mut world, 31, FAILED));
 }
 
 /// What comes to one topic all the time is not all that goes: others hold little, and take all the room with it.

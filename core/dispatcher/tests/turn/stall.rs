@@ -5,9 +5,8 @@ use postrider_journal::SegmentNumber;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Its first message, which nobody acknowledges, cannot be read once it has left the memory; so the log grows until nothing more may
-/// be stored.
-fn stalled() -> Node {
+/// Its first message, which is delivered and not acknowledged, cannot be read once it has left the memory.
+fn front_unread() -> Node {
     let mut node = Node::within(1 << 40, 24 * SEGMENT, 2 * SEGMENT);
     node.consume();
     // More than what is moved at once: so it stays until it is cold.
@@ -17,6 +16,13 @@ fn stalled() -> Node {
     node.storage.0.borrow_mut().make_unreadable(front, 4096..SEGMENT);
     node.turns(10);
     assert_eq!(std::mem::take(&mut node.got).len(), 1);
+    node
+}
+
+/// Its first message, which nobody acknowledges, cannot be read once it has left the memory; so the log grows until nothing more may
+/// be stored.
+fn stalled() -> Node {
+    let mut node = front_unread();
     for _ in 0..800 {
         let before = std::mem::take(&mut node.got);
         let batch = node.sending(16_000, true, true);
@@ -78,14 +84,7 @@ fn acknowledgements_do_not_wait_with_sends_for_a_walk_that_stands_still() {
 /// The front cannot be read for a while, and a message larger than a segment comes when the log is nearly as long as it may be.
 #[test]
 fn what_is_larger_than_a_segment_leaves_room_to_move_the_front() {
-    let mut node = Node::within(1 << 40, 24 * SEGMENT, 2 * SEGMENT);
-    node.consume();
-    let first = node.sending(16_000, true, true);
-    node.push(first);
-    let front: SegmentNumber = node.storage.0.borrow().numbers()[0];
-    node.storage.0.borrow_mut().make_unreadable(front, 4096..SEGMENT);
-    node.turns(10);
-    node.got.clear();
+    let mut node = front_unread();
     for _ in 0..800 {
         if node.turn.journal().live_log_bytes() > 18 * SEGMENT + SEGMENT / 2 {
             break;
