@@ -12,9 +12,6 @@ use postrider_wire::openwire::schema::consumer_info;
 /// Requests that a client has under way at most.
 pub(super) const REQUESTS: usize = 12;
 
-/// What ActiveMQ's clients add to a message's bytes when they count.
-pub(super) const MESSAGE_OVERHEAD: i64 = 1024;
-
 /// Bytes of a message below the limit of every small disk.
 const LARGEST_UNANSWERED: usize = 50_000;
 
@@ -310,7 +307,7 @@ impl Client {
         };
         let expiration = self.expiration(&place, persistent, around);
         let producer = self.producers.get_mut(&member).expect("one of those listed");
-        if !sync && producer.window > 0 && producer.credit_used >= i64::from(producer.window) {
+        if !sync && producer.is_shut() {
             return;
         }
         producer.last += 1;
@@ -322,8 +319,8 @@ impl Client {
         let content = around.ledger.body(id);
         // What is larger than the limit of a small disk is refused, which only an answer tells.
         let sync = sync || (persistent && around.scarce && content.len() > LARGEST_UNANSWERED);
-        if !sync && producer.window > 0 {
-            producer.credit_used += content.len() as i64 + MESSAGE_OVERHEAD;
+        if !sync {
+            producer.lets_out(content.len());
         }
         self.say(around, || format!("sends message {id} to {} persistent {persistent} sync {sync}", place.name));
         let sending = Sending {

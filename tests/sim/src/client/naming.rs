@@ -3,7 +3,7 @@
 use postrider_wire::openwire::Throwable;
 use postrider_wire::openwire::schema::consumer_info;
 
-use super::actions::{MESSAGE_OVERHEAD, REQUESTS};
+use super::actions::REQUESTS;
 use super::inbound::text_of;
 use super::protocol::{self, Member, Sending};
 use super::{Asked, Client, Surroundings};
@@ -131,14 +131,11 @@ impl Client {
     fn send_nowhere(&mut self, member: Member, place: &Place, around: &mut Surroundings<'_>) {
         let content = b"to nowhere";
         let producer = self.producers.get_mut(&member).expect("one of those listed");
-        let sync = self.naming.chance.percent(50)
-            || (producer.window > 0 && producer.credit_used >= i64::from(producer.window));
+        let sync = self.naming.chance.percent(50) || producer.is_shut();
         producer.last += 1;
         if !sync {
             self.naming.due += 1;
-            if producer.window > 0 {
-                producer.credit_used += content.len() as i64 + MESSAGE_OVERHEAD;
-            }
+            producer.lets_out(content.len());
         }
         let sending = Sending {
             connection: &self.connection_id,

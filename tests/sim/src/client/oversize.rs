@@ -3,7 +3,7 @@
 use postrider_wire::openwire::Throwable;
 use postrider_wire::openwire::schema::consumer_info;
 
-use super::actions::{MESSAGE_OVERHEAD, REQUESTS};
+use super::actions::REQUESTS;
 use super::ending::Last;
 use super::inbound::text_of;
 use super::protocol::{self, Sending};
@@ -84,15 +84,12 @@ impl Client {
         let member = *chance.pick(&open);
         let content = vec![0; limit + chance.index(1 + limit / 4)];
         let producer = self.producers.get_mut(&member).expect("one of those listed");
-        let has_room = producer.window == 0 || producer.credit_used < i64::from(producer.window);
-        let sync = !has_room || chance.percent(50);
+        let sync = producer.is_shut() || chance.percent(50);
         let place = producer.place.clone().unwrap_or_else(|| chance.pick(&self.plan.places).clone());
         producer.last += 1;
         if !sync {
             *due += 1;
-            if producer.window > 0 {
-                producer.credit_used += content.len() as i64 + MESSAGE_OVERHEAD;
-            }
+            producer.lets_out(content.len());
         }
         let sending = Sending {
             connection: &self.connection_id,

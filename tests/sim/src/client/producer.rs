@@ -2,6 +2,9 @@
 
 use crate::ledger::Place;
 
+/// What ActiveMQ's clients add to a message's bytes when they count.
+const MESSAGE_OVERHEAD: i64 = 1024;
+
 /// A producer.
 pub struct Producer {
     /// Never used twice, and the same after a reconnect.
@@ -21,5 +24,17 @@ impl Producer {
     /// A producer that was not answered yet.
     pub fn new(number: u64, place: Option<Place>, window: i32) -> Producer {
         Producer { number, place, window, credit_used: 0, last: 0, is_open: false }
+    }
+
+    /// Whether its window is used up: it lets out nothing more that asks for no answer.
+    pub fn is_shut(&self) -> bool {
+        self.window > 0 && self.credit_used >= i64::from(self.window)
+    }
+
+    /// It sends a body of so many bytes that asks for no answer.
+    pub fn lets_out(&mut self, length: usize) {
+        if self.window > 0 {
+            self.credit_used += length as i64 + MESSAGE_OVERHEAD;
+        }
     }
 }
