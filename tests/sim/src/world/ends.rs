@@ -1,5 +1,7 @@
 //! Ends of lives: the process or the power goes, what lies on the disk rots or is lost, and there is another start.
 
+use postrider_journal::Position;
+
 use super::World;
 use crate::disk::{Crash, Target};
 use crate::process::Process;
@@ -11,6 +13,9 @@ const RECORDS_OF_A_BYTE: usize = 16;
 
 /// Queues that one send goes to at most.
 const PLACES: u64 = 2;
+
+/// Seconds after which a log that nobody uses is at rest.
+const SECONDS_TO_REST: u32 = 60;
 
 impl World {
     /// Bytes of old segments rot; they are read back, or not, before the next start.
@@ -77,7 +82,7 @@ impl World {
 
     /// A log at rest says that all of it is durable: damage in its last group is damage, and no torn end (R2).
     pub(super) fn die_with_a_rotten_end(&mut self) {
-        self.run_for(SECOND);
+        self.run_until_at_rest();
         self.crash(Crash::Power);
         let (rotten, taken) = self.disk.rot_last_group(&self.plan.journal);
         self.say(|| format!("the last group rots: {taken:?}"));
@@ -90,6 +95,32 @@ impl World {
             recovery.damages > 0,
             "R2: rot in the last group of a log at rest is taken for a torn end: {recovery:?}"
         );
+    }
+
+    /// Until nothing is appended for a second. Without clients that is after what reclaim has to move (R19) and what expires, and one pad
+    /// that says that all is durable.
+    fn run_until_at_rest(&mut self) {
+        let mut unexplained = 0;
+        for _ in 0..SECONDS_TO_REST {
+            let before = self.log_work();
+            self.run_for(SECOND);
+            let after = self.log_work();
+            if after == before {
+                return;
+            }
+            let worked = after.map(|(_, work)| work) != before.map(|(_, work)| work);
+            unexplained = if worked { 0 } else { unexplained + 1 };
+            assert!(unexplained <= 1, "R2: a log at rest is written on: {before:?}, {after:?}");
+        }
+        panic!("R19: a log that nobody uses does not come to rest within a minute: {:?}", self.log_work());
+    }
+
+    /// Where the log ends, and how much the broker has moved, expired and given up in this life.
+    fn log_work(&self) -> Option<(Position, [u64; 3])> {
+        let broker = self.process.as_ref()?.broker();
+        let statistics = broker.broker().statistics();
+        let work = [statistics.moved, statistics.expired, statistics.dead_lettered];
+        Some((broker.journal().appended(), work))
     }
 
     pub(super) fn crash(&mut self, crash: Crash) {
