@@ -334,6 +334,7 @@ impl<S: Storage> Journal<S> {
     pub(crate) fn activate(&mut self) {
         let Prepared { header, writer } = self.preparing.take().expect("a prepared segment");
         let start = Position(header.number.0 * self.table.segment_bytes);
+        self.note_opened(header.number);
         self.hot_bytes += header.bytes;
         self.segments.push_back(Segment {
             number: header.number,

@@ -39,6 +39,8 @@ pub(crate) struct Preparing {
     overdrawn: Option<u64>,
     /// The start found more than the budget leaves room to work in.
     pub began_short: bool,
+    /// The newest segment that was opened among the last ones of the budget.
+    for_moves: Option<SegmentNumber>,
     /// When the disk is measured again, in nanoseconds, if it has to be.
     pub measure_at: Option<u64>,
 }
@@ -55,6 +57,7 @@ impl Preparing {
             keys,
             overdrawn: None,
             began_short: false,
+            for_moves: None,
             measure_at: None,
         }
     }
@@ -155,20 +158,33 @@ impl<S: Storage> Journal<S> {
         begun
     }
 
-    /// As [`begin_beyond`](Self::begin_beyond), for all but moves: it leaves them the last segments of the disk budget. Small groups are
-    /// padded to a block, so that acknowledgements would take those while the front cannot be read.
+    /// As [`begin_beyond`](Self::begin_beyond), for all but moves: it leaves them the last segments of the disk budget, opened or
+    /// not. Small groups are padded to a block, so that acknowledgements would take those while the front cannot be read.
     ///
     /// # Errors
     /// No segment is ready for it; nothing was changed.
     pub fn begin_settling(&mut self, bound: Bound) -> Result<(), NotReady> {
-        let kept = SEGMENTS_FOR_MOVES * self.table.segment_bytes;
-        if self.preparing.began_short || self.has_budget_for(self.table.segment_bytes + kept) {
+        if self.preparing.began_short || self.has_more_than_kept() {
             return self.begin_beyond(bound);
         }
-        match self.active.as_mut().is_some_and(|active| active.reserve(bound)) {
+        let for_moves = self.preparing.for_moves;
+        let active = self.active.as_mut().filter(|active| Some(active.number()) != for_moves);
+        match active.is_some_and(|active| active.reserve(bound)) {
             true => Ok(()),
             false => Err(NotReady),
         }
+    }
+
+    /// A segment is opened: of the last ones of the disk budget it is for moves.
+    pub(crate) fn note_opened(&mut self, segment: SegmentNumber) {
+        if !self.has_more_than_kept() {
+            self.preparing.for_moves = Some(segment);
+        }
+    }
+
+    /// Whether the disk budget has room for a segment besides what is for moves.
+    fn has_more_than_kept(&self) -> bool {
+        self.has_budget_for((1 + SEGMENTS_FOR_MOVES) * self.table.segment_bytes)
     }
 
     /// Whether a segment beyond the budget is for what makes the log shorter: few of them beyond what was there when they were first

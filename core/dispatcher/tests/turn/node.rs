@@ -170,15 +170,19 @@ impl Node {
         }
     }
 
-    /// Turns as a thread takes them that sleeps while there is nothing to do, for so many nanoseconds.
-    pub fn wait(&mut self, nanos: u64) {
+    /// Turns as a thread takes them that sleeps while there is nothing to do, for so many nanoseconds. How many.
+    pub fn wait(&mut self, nanos: u64) -> u64 {
         let end = self.now.nanos + nanos;
+        let mut turns = 0;
         while self.now.nanos < end {
             let turned = self.one_turn();
+            turns += 1;
             let awake = turned.more || self.turn.has_work();
             let next = if awake { self.now.nanos + 100_000 } else { turned.deadline.unwrap_or(end) };
-            self.now.nanos = next.clamp(self.now.nanos + 1, end);
+            // A turn takes a while.
+            self.now.nanos = next.max(self.now.nanos + 1_000).min(end);
         }
+        turns
     }
 
     fn one_turn(&mut self) -> Turned {
@@ -308,6 +312,11 @@ impl Node {
     pub fn acknowledge_all(&mut self) {
         let command = self.acknowledgement();
         self.run(vec![command]);
+    }
+
+    /// Acknowledges one message alone.
+    pub fn acknowledge_one(&mut self, sequence: Sequence) {
+        self.run(vec![acknowledgement_of(CONSUMER, &[sequence])]);
     }
 
     /// What acknowledges all that has come.

@@ -2,8 +2,10 @@
 
 use crate::node::{Node, SEGMENT};
 use postrider_journal::SegmentNumber;
+use postrider_model::{CommandBatch, Sequence};
 
 const SECOND: u64 = 1_000_000_000;
+const BLOCK: u64 = 4_096;
 
 /// Its first message, which is delivered and not acknowledged, cannot be read once it has left the memory.
 fn front_unread() -> Node {
@@ -103,4 +105,67 @@ fn what_is_larger_than_a_segment_leaves_room_to_move_the_front() {
     node.turns(1_000);
     let journal = node.turn.journal();
     assert_eq!(node.stored, stored + 1, "{} of {} bytes", journal.live_log_bytes(), journal.disk_budget());
+}
+
+/// Its first messages are delivered and cannot be read once they have left the memory, and many small ones behind them are acknowledged one
+/// by one, in groups that are padded to a block, until there is no room for one more. The front, and small ones that are left.
+fn exhausted() -> (Node, SegmentNumber, Vec<Sequence>) {
+    let mut node = Node::within(1 << 40, 24 * SEGMENT, 2 * SEGMENT);
+    node.consume();
+    for _ in 0..20 {
+        let batch = node.sending(16_000, true, true);
+        node.push(batch);
+    }
+    let front: SegmentNumber = node.storage.0.borrow().numbers()[0];
+    node.storage.0.borrow_mut().make_unreadable(front, BLOCK..SEGMENT);
+    assert_eq!(std::mem::take(&mut node.got).len(), 20);
+    for _ in 0..10 {
+        let mut batch = CommandBatch::default();
+        (0..250).for_each(|_| node.add_send(&mut batch, (0, 0), 10, true, false));
+        node.push(batch);
+    }
+    let mut small = std::mem::take(&mut node.got);
+    while node.refused.is_empty() {
+        let batch = node.sending(16_000, true, true);
+        node.push(batch);
+        if !node.got.is_empty() {
+            node.acknowledge_all();
+        }
+    }
+    acknowledge_singly(&mut node, &mut small);
+    (node, front, small)
+}
+
+/// One after the other, until there is no answer.
+fn acknowledge_singly(node: &mut Node, sequences: &mut Vec<Sequence>) {
+    let mut stored = node.stored - 1;
+    while std::mem::replace(&mut stored, node.stored) < node.stored {
+        let sequence = sequences.pop().expect("there is no end to it");
+        node.acknowledge_one(sequence);
+    }
+}
+
+fn stores(node: &mut Node) -> bool {
+    let stored = node.stored;
+    let batch = node.sending(1_000, true, true);
+    node.hand_over(batch);
+    node.turns(1_000);
+    node.stored == stored + 1
+}
+
+/// The front comes back piece by piece: what moves opens a segment, and acknowledgements come between.
+#[test]
+fn acknowledgements_leave_to_moves_what_is_opened_for_these() {
+    let (mut node, front, mut small) = exhausted();
+    for piece in 1..20 {
+        node.storage.0.borrow_mut().make_readable();
+        node.storage.0.borrow_mut().make_unreadable(front, piece * 5 * BLOCK..SEGMENT);
+        node.turns(3_000);
+        acknowledge_singly(&mut node, &mut small);
+    }
+    node.storage.0.borrow_mut().make_readable();
+    node.turns(20_000);
+    let journal = node.turn.journal();
+    let bytes = (journal.disk_bytes(), journal.disk_budget());
+    assert!(stores(&mut node), "{bytes:?}");
 }
