@@ -373,7 +373,8 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         let gathered = self.gathering.until();
         let rest = (self.rest.since + REST_NANOS > now.nanos && !self.logs.journal.is_proven())
             .then_some(self.rest.since + REST_NANOS);
-        let stall = self.waits_for_room.then(|| self.broker.stalls_at());
+        // Once the walk stands still only the logs can tell more.
+        let stall = self.waits_for_room.then(|| self.broker.stalls_at()).filter(|at| *at > now.nanos);
         soonest([self.broker.deadline(), self.logs.deadline(), sync, gathered, rest, stall])
     }
 }

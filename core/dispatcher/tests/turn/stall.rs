@@ -169,3 +169,15 @@ fn acknowledgements_leave_to_moves_what_is_opened_for_these() {
     let bytes = (journal.disk_bytes(), journal.disk_budget());
     assert!(stores(&mut node), "{bytes:?}");
 }
+
+/// What is tried again has its time; until then there is nothing to do.
+#[test]
+fn a_log_that_cannot_become_shorter_lets_its_thread_sleep() {
+    let (mut node, ..) = exhausted();
+    node.wait(5 * SECOND);
+    let turns = node.wait(SECOND);
+    assert!(turns < 100, "{turns} turns in a second");
+    node.storage.0.borrow_mut().make_readable();
+    node.wait(20 * SECOND);
+    assert!(stores(&mut node));
+}
