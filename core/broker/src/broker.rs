@@ -138,7 +138,7 @@ impl Broker {
             journal: Segments::default(),
             spool: Segments::default(),
             sequences: Sequences::default(),
-            marks: Marks::new(&hasher),
+            marks: Marks::new(&hasher, config.marks),
             acknowledged: Acknowledged::default(),
             pulls: Pulls::default(),
             jobs: Jobs::default(),

@@ -85,7 +85,7 @@ impl SeedPlan {
         for (index, client) in self.clients.iter_mut().enumerate() {
             let sends = index % 2 == 0;
             let prefetch = *random.pick(&[500, 1_500, 3_000]);
-            let burst = if sends { *random.pick(&[20, 60]) } else { 1 };
+            let burst = if sends { *random.pick(&[20, 60, 200]) } else { 1 };
             client.returning = Some(ReturningPlan { seed: random.next(), percent, enough, prefetch, burst });
             client.places = places.to_vec();
             client.think_nanos = client.think_nanos.min(MILLI);

@@ -296,9 +296,7 @@ impl Client {
         }
         let member = *self.random.pick(&open);
         let place = self.target(member, around);
-        // In bursts what is stored nowhere would be more gaps than the broker knows runs of a producer (R17).
-        let is_gap = self.plan.returning.is_some() && (place.is_topic() || place.is_temporary());
-        let persistent = self.random.percent(self.plan.persistent) && !is_gap;
+        let persistent = self.random.percent(self.plan.persistent);
         // A failover client's repeated sends are recognized only if they are persistent.
         let sync = if persistent {
             self.random.percent(if around.scarce { 40 } else { self.plan.answered })
