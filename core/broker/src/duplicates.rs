@@ -209,7 +209,7 @@ impl Broker {
         Some(found)
     }
 
-    /// A non-persistent send: its number is no gap, as nobody asks for it again.
+    /// A non-persistent send, taken or refused: its number is no gap, as it is never looked for.
     pub(crate) fn pass_mark(&mut self, connection: ConnectionIndex, publish: &Publish) {
         let producers = &self.connections[connection.0].producers;
         let mark = producers.get(publish.producer as usize).and_then(|known| known.as_ref()?.mark);

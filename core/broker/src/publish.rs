@@ -75,6 +75,9 @@ impl Broker {
         refusal: Refusal,
         step: &mut Step<'_, L>,
     ) {
+        if !publish.persistent && !planted("refused-is-a-gap") {
+            self.pass_mark(connection, publish);
+        }
         self.refuse(port, publish.connection, publish.request, refusal, step);
         if publish.windowed && !publish.request.wanted && !planted("credit-for-taken-only") {
             self.give_credit(port, connection, publish, record, step);

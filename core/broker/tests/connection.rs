@@ -3,7 +3,7 @@
 use crate::world::{World, handle, queue, record, wanted};
 use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConnection, Request};
 use postrider_model::event::Failure;
-use postrider_model::{Command, Event, Handle};
+use postrider_model::{Command, Destination, DestinationKind, Event, Handle};
 
 fn generation(generation: u32) -> Handle {
     Handle { slot: 1, generation }
@@ -148,6 +148,31 @@ pub fn a_gap_in_what_a_producer_sent_hides_nothing_before_it() {
         send(&mut world, generation(2), number, true);
         assert_eq!(world.broker.statistics().duplicates, duplicates, "number {number}");
     }
+}
+
+#[test]
+pub fn refused_sends_that_nobody_repeats_are_no_gap_in_what_a_producer_sent() {
+    let mut world = World::new();
+    world.connect_as(0, generation(1), "ID:client:1", false);
+    let gone = [Destination::new(DestinationKind::TemporaryQueue, b"ID:gone:1")];
+    for number in (1..100).step_by(2) {
+        send(&mut world, generation(1), number, true);
+        let bytes = record(&gone, b"answer", false, number + 1, 0);
+        world.send_as(0, generation(1), &gone, false, (&bytes, number + 1), Request::default());
+    }
+    world.settle();
+    let failed = world.events(0).into_iter().filter(|event| matches!(event, Event::Failed { .. })).count();
+    assert_eq!(failed, 50, "the sends to a temporary queue that is gone are refused");
+    world.disconnect(0, generation(1), false);
+    world.connect_as(0, generation(2), "ID:client:1", true);
+    send(&mut world, generation(2), 1, true);
+    assert_eq!(world.broker.statistics().duplicates, 1, "the first one is known");
+    world.settle();
+    let end = postrider_broker::Log::committed(&world.log);
+    let mut world = world.crash(end);
+    world.connect_as(0, generation(3), "ID:client:1", true);
+    send(&mut world, generation(3), 1, true);
+    assert_eq!(world.broker.statistics().duplicates, 1, "after a restart, too");
 }
 
 fn others_send(world: &mut World, numbers: std::ops::Range<i64>) {

@@ -16,6 +16,7 @@ fn is_seen() -> Option<&'static str> {
         ("crowd of browsers", browsing::a_crowd_of_browsers_that_are_shown_much_keeps_nobody_waiting),
         ("takeover", connection::a_client_that_comes_back_takes_its_connection_over),
         ("duplicates", connection::a_producer_is_remembered_when_its_records_are_gone),
+        ("gaps", connection::refused_sends_that_nobody_repeats_are_no_gap_in_what_a_producer_sent),
         ("order", queue::what_a_closed_consumer_had_comes_back_first_and_in_order),
         ("marks", queue::what_nobody_had_is_not_marked_after_a_crash),
         ("room of dead letters", dead_letters::a_dead_letter_without_room_holds_nobody_back),

@@ -34,6 +34,7 @@ const ELSEWHERE: &[&str] = &[
     "spool-forgets-waiters",
     "advisory-lost",
     "creation-drops-async",
+    "refused-is-a-gap",
     "siblings-untold",
     "slow-subscriber-pins",
     "parked-uncounted",
