@@ -95,9 +95,10 @@ impl Lines {
             .is_some_and(|(first, of, bytes)| (turn, of) == (first, index) && passed >= PATIENCE * bytes)
     }
 
-    /// Who is to be looked at: the first `most` of each line, in turn, and those who need least.
-    pub fn next(&self, most: usize) -> Vec<ConnectionIndex> {
-        let mut next: Vec<(u64, ConnectionIndex)> = self.journal.next(most).chain(self.spool.next(most)).collect();
+    /// Who is to be looked at: the first `most` of each line, or of that for the spool only, in turn, and those who need least.
+    pub fn next(&self, most: usize, all: bool) -> Vec<ConnectionIndex> {
+        let journal = self.journal.next(most).filter(|_| all);
+        let mut next: Vec<(u64, ConnectionIndex)> = journal.chain(self.spool.next(most)).collect();
         next.sort_by_key(|(turn, _)| *turn);
         next.dedup_by_key(|(turn, _)| *turn);
         next.into_iter().map(|(_, index)| index).collect()
@@ -129,7 +130,7 @@ mod tests {
     #[test]
     fn the_first_of_each_line_and_those_who_need_least_are_next() {
         let mut lines = Lines::default();
-        assert!(lines.is_empty() && lines.next(2).is_empty());
+        assert!(lines.is_empty() && lines.next(2, true).is_empty());
         let need = |store, bytes| Need { store, bytes };
         let places: Vec<Place> = (0..8)
             .map(|number| {
@@ -137,18 +138,19 @@ mod tests {
                 lines.join(ConnectionIndex(number), need(store, u64::from(100 - number)))
             })
             .collect();
-        assert_eq!(indices(lines.next(1)), [0, 1, 6, 7]);
-        assert_eq!(indices(lines.next(3)), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(indices(lines.next(1, true)), [0, 1, 6, 7]);
+        assert_eq!(indices(lines.next(3, true)), [0, 1, 2, 3, 4, 5, 6, 7]);
         for place in [0, 6] {
             lines.leave(places[place]);
         }
-        assert_eq!(indices(lines.next(1)), [1, 2, 4, 7]);
+        assert_eq!(indices(lines.next(1, true)), [1, 2, 4, 7]);
         lines.join(ConnectionIndex(0), need(Store::Journal, 1));
-        assert_eq!(indices(lines.next(1)), [1, 2, 7, 0], "the last of its line, but with the least need");
+        assert_eq!(indices(lines.next(1, true)), [1, 2, 7, 0], "the last of its line, but with the least need");
         for place in [2, 4] {
             lines.leave(places[place]);
         }
-        assert_eq!(indices(lines.next(5)), [1, 3, 5, 7, 0]);
+        assert_eq!(indices(lines.next(5, true)), [1, 3, 5, 7, 0]);
+        assert_eq!(indices(lines.next(2, false)), [1, 3, 7], "those who wait for the spool");
         assert!(lines.waits_for(Store::Journal) && lines.waits_for(Store::Spool));
     }
 }

@@ -151,7 +151,8 @@ impl Broker {
         }
     }
 
-    /// What can go on of the connection whose turn it is, at most so many commands.
+    /// What can go on of the connection whose turn it is, at most so many commands. While nothing may be stored that is what waits for
+    /// the spool, up to what would store.
     pub fn parked_slice<L: Log>(&mut self, most: usize, log: &L) -> Option<ParkedSlice> {
         self.look_at_parked(most, log).ok()
     }
@@ -191,8 +192,9 @@ impl Broker {
         if self.parking.is_empty() || planted("parked-forgotten") {
             return Err(held);
         }
-        for index in self.parking.next(LOOKED_AT) {
-            match self.slice_of(index, most, log) {
+        let passes = self.has_fallen_behind(log);
+        for index in self.parking.next(LOOKED_AT, !passes) {
+            match self.slice_of(index, most, passes, log) {
                 Ok(slice) if slice.commands > 0 => return Ok(slice),
                 Ok(_) => {}
                 Err(sequences) if self.want_sequences(sequences) => held = Held::Asks,
@@ -202,8 +204,8 @@ impl Broker {
         Err(held)
     }
 
-    /// What can go on of a connection, or how many sequences the first of it lacks.
-    fn slice_of<L: Log>(&self, index: ConnectionIndex, most: usize, log: &L) -> Result<ParkedSlice, u64> {
+    /// What can go on of a connection, if need be without what stores, or how many sequences the first of it lacks.
+    fn slice_of<L: Log>(&self, index: ConnectionIndex, most: usize, passes: bool, log: &L) -> Result<ParkedSlice, u64> {
         let connection = &self.connections[index.0];
         let mut slice = ParkedSlice::of(index, false);
         let (mut live, mut bytes, mut sequences) = (0, 0, 0);
@@ -216,6 +218,10 @@ impl Broker {
             };
             let goes_beyond = !has_room && slice.commands == 0 && self.goes_beyond(index, needed, log);
             if !(has_room || goes_beyond) || slice.goes_beyond || bytes >= limits::BATCH_BYTES as u64 {
+                break;
+            }
+            let bound = self.command_bound(connection.port, &parked.command, &mut defined);
+            if passes && stores(&parked.command) && bound != Bound::default() {
                 break;
             }
             if !planted("parked-uncounted") {
@@ -231,7 +237,7 @@ impl Broker {
             bytes += parked.command.parked_bytes();
             slice.commands += 1;
             slice.goes_beyond |= goes_beyond;
-            slice.bound = slice.bound.and(self.command_bound(connection.port, &parked.command, &mut defined));
+            slice.bound = slice.bound.and(bound);
         }
         Ok(slice)
     }
@@ -413,6 +419,8 @@ impl Broker {
             return;
         }
         self.line_up(index, step.log);
+        // What is the first now may be what is answered while nothing may be stored.
+        self.answerable.insert(index);
         let connection = &self.connections[index.0];
         if connection.settled - connection.settled_reported >= limits::SETTLED_REPORT_BYTES {
             self.report_settled(index, step);

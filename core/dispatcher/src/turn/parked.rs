@@ -9,22 +9,21 @@ use super::BrokerTurn;
 const PASSED_OVER: usize = 8;
 
 impl<S: Storage, P: Spill> BrokerTurn<S, P> {
-    /// Sends that had found the journal full go on, as far as there is room: one slice a turn, before newer ones can take it. While
-    /// nothing may be stored they wait for reclaim; where that makes no room, those are answered that may not wait.
+    /// Sends that had found a log full go on, as far as there is room: one slice a turn, before newer ones can take it. While nothing
+    /// may be stored what the journal has to take waits for reclaim; where that makes no room, those are answered that may not wait.
     pub(super) fn resume_parked(&mut self, now: Now) -> bool {
         self.parked_wait = false;
-        if !self.broker.parks() || self.holds_parked(now) {
+        if !self.broker.parks() {
             return false;
         }
-        let settles = self.broker.has_fallen_behind(&self.logs);
+        let behind = self.broker.has_fallen_behind(&self.logs);
+        let settles = behind && self.is_hopeless(now);
         for _ in 0..PASSED_OVER {
             for most in [limits::BATCH_COMMANDS, 1] {
-                let slice = match settles {
-                    true => self.broker.settling_slice(most),
-                    false => self.broker.parked_slice(most, &self.logs),
-                };
+                let answered = if settles { self.broker.settling_slice(most) } else { None };
+                let slice = answered.or_else(|| self.broker.parked_slice(most, &self.logs));
                 let Some(slice) = slice else { return false };
-                if self.begin_slice(slice.bound, settles) {
+                if self.begin_slice(slice.bound, behind) {
                     self.broker.unpark(slice, now, &mut self.logs, &mut self.outbox);
                     return true;
                 }
@@ -37,8 +36,8 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         false
     }
 
-    fn begin_slice(&mut self, bound: Bound, settles: bool) -> bool {
-        if settles {
+    fn begin_slice(&mut self, bound: Bound, behind: bool) -> bool {
+        if behind {
             return self.logs.begin_settling(bound).is_ok();
         }
         let journal = &mut self.logs.journal;
@@ -54,12 +53,10 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
 
     /// Whether the next turn could go on with parked sends. Where the journal was not ready for them, its news wake the thread.
     pub(super) fn can_resume_parked(&mut self, now: Now) -> bool {
-        if !self.broker.parks() || self.parked_wait || self.waits_for_log || self.holds_parked(now) {
+        if !self.broker.parks() || self.parked_wait || self.waits_for_log {
             return false;
         }
-        match self.broker.has_fallen_behind(&self.logs) {
-            true => self.broker.settling_slice(1).is_some(),
-            false => self.broker.resumes_parked(&self.logs),
-        }
+        let settles = self.broker.has_fallen_behind(&self.logs) && self.is_hopeless(now);
+        (settles && self.broker.settling_slice(1).is_some()) || self.broker.resumes_parked(&self.logs)
     }
 }

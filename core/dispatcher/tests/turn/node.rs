@@ -24,6 +24,7 @@ use postrider_model::{
 };
 
 pub const SEGMENT: u64 = 512 << 10;
+pub const SPOOL: u64 = 4 << 20;
 pub const CONNECTION: Handle = Handle { slot: 1, generation: 1 };
 const CONSUMER: Handle = Handle { slot: 7, generation: 1 };
 
@@ -153,7 +154,8 @@ impl Node {
                 .unwrap();
         let now = Now { nanos: 1, unix_millis: 1_700_000_000_000 };
         broker.recovered(now, 0);
-        let spool = Spool::new(NoSpill, SpoolConfig { keys: 5, ..SpoolConfig::default() });
+        let spool = SpoolConfig { keys: 5, segment_bytes: 64 << 10, memory_bytes: SPOOL, ..SpoolConfig::default() };
+        let spool = Spool::in_memory(spool);
         let alarm = Alarm::new();
         let (client, server) = port(&alarm, &alarm);
         let turn = BrokerTurn::new(broker, journal, spool, vec![server]);

@@ -181,3 +181,23 @@ fn a_log_that_cannot_become_shorter_lets_its_thread_sleep() {
     node.wait(20 * SECOND);
     assert!(stores(&mut node));
 }
+
+/// What waits for the spool goes on when that has room, whatever holds the journal up.
+#[test]
+fn what_waits_for_the_spool_does_not_wait_for_the_walk() {
+    let mut node = stalled();
+    node.wait(2 * SECOND);
+    node.got.clear();
+    let mut sent = 0;
+    while node.turn.broker().statistics().parked_bytes < 250_000 {
+        let batch = node.sending(100_000, false, false);
+        node.hand_over(batch);
+        node.wait(SECOND / 1_000);
+        sent += 1;
+        assert!(sent < 100, "there is always room");
+    }
+    let taken = node.got.len();
+    node.acknowledge_all();
+    node.wait(SECOND / 10);
+    assert_eq!((node.got.len(), node.turn.broker().statistics().parked_bytes), (sent - taken, 0));
+}
