@@ -53,6 +53,8 @@ pub(crate) struct Lines {
     next_turn: u64,
     /// The first of the journal's line, and bytes of others that the journal has taken since it is.
     passed: (u64, u64),
+    /// The log has no place for it in this turn: others come, and it stays the first.
+    waits: bool,
 }
 
 impl Lines {
@@ -90,9 +92,13 @@ impl Lines {
     /// Whether this is the first of the journal's line, and many times what it needs has passed it.
     pub fn is_passed(&self, index: ConnectionIndex) -> bool {
         let (turn, passed) = self.passed;
-        self.journal
-            .first()
-            .is_some_and(|(first, of, bytes)| (turn, of) == (first, index) && passed >= PATIENCE * bytes)
+        let is_passed = |(first, of, bytes)| (turn, of) == (first, index) && passed >= PATIENCE * bytes;
+        !self.waits && self.journal.first().is_some_and(is_passed)
+    }
+
+    /// Whether the first of the journal's line, which many have passed, has to wait for a place until the next turn.
+    pub fn set_waits(&mut self, waits: bool) {
+        self.waits = waits;
     }
 
     /// Who is to be looked at: the first `most` of each line, or of that for the spool only, in turn, and those who need least.

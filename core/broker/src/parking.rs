@@ -365,8 +365,11 @@ impl Broker {
         self.connections[index.0].place = need.map(|need| self.parking.join(index, need));
     }
 
-    /// The slice cannot begin now: another connection is next.
+    /// The slice cannot begin now: another connection is next. Who goes beyond what may live keeps its place: many have passed it.
     pub fn pass_over<L: Log>(&mut self, slice: ParkedSlice, log: &L) {
+        if slice.goes_beyond {
+            return self.parking.set_waits(true);
+        }
         if let Some(place) = self.connections[slice.connection.0].place.take() {
             self.parking.leave(place);
             self.line_up(slice.connection, log);

@@ -313,6 +313,7 @@ impl Broker {
         self.evacuate_spool(step);
         #[cfg(feature = "plant")]
         self.move_ghost(step);
+        self.parking.set_waits(false);
         self.turn_start = self.sequences.next();
         (self.worked, self.worked_before) = (0, 0);
     }

@@ -25,14 +25,15 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
                 let Some(slice) = slice else { return false };
                 if self.begin_slice(slice.bound, behind) {
                     self.broker.unpark(slice, now, &mut self.logs, &mut self.outbox);
+                    self.parked_wait = false;
                     return true;
                 }
                 if most == 1 {
                     self.broker.pass_over(slice, &self.logs);
+                    self.parked_wait = true;
                 }
             }
         }
-        self.parked_wait = true;
         false
     }
 

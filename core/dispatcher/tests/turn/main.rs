@@ -2,6 +2,7 @@
 
 mod expired;
 mod node;
+mod passed;
 mod shortage;
 mod stall;
 mod work;

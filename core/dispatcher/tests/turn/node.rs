@@ -161,7 +161,7 @@ impl Node {
         let turn = BrokerTurn::new(broker, journal, spool, vec![server]);
         let (refused, got, others) = (Vec::new(), Vec::new(), Vec::new());
         let mut node = Node { turn, port: client, storage, now, sent: 0, stored: 0, refused, got, others };
-        node.connect();
+        node.connect(CONNECTION, b"c");
         node
     }
 
@@ -220,9 +220,8 @@ impl Node {
         assert!(self.port.commands.push(batch).is_ok(), "the ring has room");
     }
 
-    fn connect(&mut self) {
-        let (connection, request) = (CONNECTION, Request { command: 1, wanted: false });
-        let id = b"c".as_slice();
+    pub fn connect(&mut self, connection: Handle, id: &[u8]) {
+        let request = Request { command: 1, wanted: false };
         self.run(vec![
             Command::OpenConnection(Box::new(OpenConnection {
                 connection,
