@@ -46,19 +46,30 @@ impl World {
     }
 
     /// While reads and preparations fail, nothing that has to move can. What has failed is tried again after its pause; what has to be
-    /// read before it moves comes with the disk's delay, record by record where windows are small.
+    /// read before it moves comes with the disk's delay, record by record where windows are small: where much has died at once, the log
+    /// becomes shorter by a segment each second, and is as short as it should be within a minute.
     pub(super) fn check_log(&mut self) {
         if self.disk.holds_up_reclaim() {
             return;
         }
         let patience = if self.healed { LONGEST_PAUSE + SECOND } else { SECOND };
-        let until = self.schedule.nanos() + patience;
-        while self.log_is_too_long().is_some() && self.schedule.nanos() < until {
+        let end = self.schedule.nanos() + 60 * SECOND;
+        let (mut shortest, mut until) = (self.log_segments(), self.schedule.nanos() + patience);
+        while self.log_is_too_long().is_some() && self.schedule.nanos() < until.min(end) {
             self.run_for(10 * MILLI);
+            if self.log_segments() < shortest {
+                (shortest, until) = (self.log_segments(), self.schedule.nanos() + patience);
+            }
         }
         if let Some(reason) = self.log_is_too_long() {
             panic!("R19: {reason}");
         }
+    }
+
+    /// Segments that the log fills.
+    fn log_segments(&self) -> u64 {
+        let journal = self.process.as_ref().map(|process| process.broker().journal());
+        journal.map_or(0, |journal| journal.live_log_bytes() / journal.segment_bytes())
     }
 
     /// More than three times what is live, and some segments.
