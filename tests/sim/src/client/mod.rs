@@ -490,7 +490,9 @@ impl Client {
     fn keep_alive(&mut self, around: &Surroundings<'_>) {
         let third = self.plan.inactivity_millis as u64 * MILLI / 3;
         let now = around.schedule.nanos();
-        if third > 0 && matches!(self.stage, Stage::Up | Stage::Closing) && now > self.last_keep_alive + third / 2 {
+        // The monitors begin with the greetings, and do not wait for the connection to be accepted.
+        let is_monitored = matches!(self.stage, Stage::Opening | Stage::Up | Stage::Closing);
+        if third > 0 && is_monitored && now > self.last_keep_alive + third / 2 {
             self.last_keep_alive = now;
             self.write(&Structure::new(&keep_alive_info::DEFINITION), around);
         }
