@@ -23,6 +23,9 @@ const LONGEST_LIFE: u64 = 20;
 /// Tenths of a second that a small disk takes to be at rest before the system notices which lines are dead.
 const DEAD_LINES_NOTICED: u32 = 300;
 
+/// Messages that one client drains in a minute at the least.
+const DRAINED_IN_A_MINUTE: u64 = 20_000;
+
 /// What a seed was like, for people.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Summary {
@@ -291,9 +294,7 @@ impl World {
 
     fn run_until_quiet(&mut self, what: &str) {
         let mut quiet = 0;
-        // A half frame that was held has its half minute twice before its connection ends.
-        let halts = self.plan.clients.iter().any(|client| client.halting.is_some());
-        for round in 0..if halts { 1_200 } else { 600 } {
+        for round in 0..600 * self.minutes_to_rest() {
             let before = self.ledger.counts;
             if round == DEAD_LINES_NOTICED && self.plan.scarce {
                 // What their clients had holds the room that others wait for.
@@ -312,7 +313,16 @@ impl World {
             (broker.statistics(), journal.live_log_bytes(), journal.disk_budget(), process.broker().spool().usage())
         };
         let spool = self.process.as_ref().map(state);
-        panic!("R26: stuck, {what} do not come to an end within a minute: {waiting:#?}; {spool:?}");
+        panic!("R26: stuck, {what} do not come to an end in time: {waiting:#?}; {spool:?}");
+    }
+
+    /// In which everything comes to rest. A half frame that was held has its half minute twice before its connection ends; who drains has
+    /// a minute for each so many messages that are there when it begins: it may take one after the other.
+    fn minutes_to_rest(&self) -> u32 {
+        let halts = self.plan.clients.iter().any(|client| client.halting.is_some());
+        let stored = self.process.as_ref().map_or(0, |process| process.broker().broker().statistics().messages);
+        let drained = if self.ledger.draining.is_some() { stored } else { 0 };
+        1 + u32::from(halts) + u32::try_from(drained / DRAINED_IN_A_MINUTE).expect("few minutes")
     }
 
     fn say(&self, what: impl FnOnce() -> String) {
