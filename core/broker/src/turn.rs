@@ -85,6 +85,17 @@ impl Broker {
         bound
     }
 
+    /// How many of a batch's commands stage no more than a frame of this size has room for: one at least.
+    #[must_use]
+    pub fn first_within(&self, port: PortIndex, batch: &CommandBatch, frame_bytes: u64) -> usize {
+        let (mut bound, mut defined) = (acknowledgement_bound(0), Defined::default());
+        let fitting = batch.commands.iter().take_while(|command| {
+            bound = bound.and(self.command_bound(port, command, &mut defined));
+            bound.frame_bytes() <= frame_bytes
+        });
+        fitting.count().max(1)
+    }
+
     /// What a batch stages without those commands that store or create something for which a frame of this size has no place, and
     /// which these are, by their place in the batch: they are to be refused, with [`Broker::refuse_command`]. For a batch that the
     /// disk budget has no room for. What consumers create has `spare` bytes besides.

@@ -90,6 +90,8 @@ pub struct BrokerTurn<S: Storage, P: Spill> {
     waits_for_room: bool,
     /// The journal has no place yet for what could go on of the parked sends.
     parked_wait: bool,
+    /// A batch has some left that was begun in this turn.
+    has_rest: bool,
     /// Commands that were taken are not done: a batch has some left, or they go on in slices.
     goes_on: bool,
     unsynced_since: Option<u64>,
@@ -118,6 +120,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             waits_for_log: false,
             waits_for_room: false,
             parked_wait: false,
+            has_rest: false,
             goes_on: false,
             unsynced_since: None,
             rest: Rest::default(),
@@ -152,7 +155,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         self.logs.keeps_for_moves = !self.broker.is_overfull(&self.logs);
         let resumed = !self.waits_for_log && self.resume_parked(now);
         let commands = if self.waits_for_log { 0 } else { self.handle_batches(now) };
-        let left = self.broker.has_worked_enough();
+        let left = self.broker.has_worked_enough() || std::mem::take(&mut self.has_rest);
         self.waits_for_room |= self.holds_parked(now) && self.broker.parks_for_journal();
         let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
         self.goes_on = left || self.broker.has_jobs_to_do();
@@ -263,17 +266,23 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
                 continue;
             };
             let index = PortIndex::at(port);
-            let Ok(unstored) = self.begin(index, &batch, now) else {
+            let mut rest = Vec::new();
+            let begun =
+                self.begin(index, &batch, now).or_else(|_| self.begin_some(index, (&mut batch, &mut rest), now));
+            let Ok(unstored) = begun else {
                 self.statistics.postponed += 1;
+                batch.commands.append(&mut rest);
                 self.postponed[port] = Some(batch);
                 continue;
             };
             let handled = self.handle_batch(index, &batch, &unstored, now);
             commands += handled;
-            if handled < batch.commands.len() {
+            if handled < batch.commands.len() || !rest.is_empty() {
                 batch.commands.drain(..handled);
+                batch.commands.append(&mut rest);
                 self.postponed[port] = Some(batch);
-                break;
+                self.has_rest = true;
+                continue;
             }
             self.ports[port].commands.recycle(batch);
         }

@@ -47,6 +47,22 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         journal.begin(bound).map(|()| refused.into())
     }
 
+    /// Takes room for the first commands of a batch for which there is none: as many as a small part of a segment has room for. The others
+    /// become the rest. What acknowledges many messages may be bounded by more than there is, until it has made room itself.
+    pub(super) fn begin_some(
+        &mut self,
+        port: PortIndex,
+        (batch, rest): (&mut CommandBatch, &mut Vec<Command>),
+        now: Now,
+    ) -> Result<Unstored, NotReady> {
+        let some = self.broker.first_within(port, batch, self.logs.journal.kept_for_acknowledgements() / 2);
+        if some >= batch.commands.len() {
+            return Err(NotReady);
+        }
+        *rest = batch.commands.split_off(some);
+        self.begin(port, batch, now)
+    }
+
     /// Takes room for a batch while nothing may be stored. What settles, looks or asks goes on. What stores is parked while reclaim
     /// makes room; where only acknowledgements can, or nothing for now, it is refused, or nobody could ever drain the log.
     fn begin_settling(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Unstored, NotReady> {

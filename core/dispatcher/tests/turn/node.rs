@@ -26,7 +26,7 @@ use postrider_model::{
 pub const SEGMENT: u64 = 512 << 10;
 pub const SPOOL: u64 = 4 << 20;
 pub const CONNECTION: Handle = Handle { slot: 1, generation: 1 };
-const CONSUMER: Handle = Handle { slot: 7, generation: 1 };
+pub const CONSUMER: Handle = Handle { slot: 7, generation: 1 };
 
 /// A medium that the test holds, too.
 #[derive(Clone)]
@@ -317,13 +317,13 @@ impl Node {
 
     /// Acknowledges one message alone.
     pub fn acknowledge_one(&mut self, sequence: Sequence) {
-        self.run(vec![acknowledgement_of(CONSUMER, &[sequence])]);
+        self.run(vec![acknowledgement_of(CONSUMER, &[sequence], 1)]);
     }
 
     /// What acknowledges all that has come.
     pub fn acknowledgement(&mut self) -> Command {
         let got = std::mem::take(&mut self.got);
-        acknowledgement_of(CONSUMER, &got)
+        acknowledgement_of(CONSUMER, &got, got.len() as u32)
     }
 
     /// Acknowledges what has come to another consumer. How many that were.
@@ -331,13 +331,13 @@ impl Node {
         let others = self.others.extract_if(.., |(whose, _)| *whose == consumer);
         let got: Vec<Sequence> = others.map(|(_, sequence)| sequence).collect();
         if !got.is_empty() {
-            self.run(vec![acknowledgement_of(consumer, &got)]);
+            self.run(vec![acknowledgement_of(consumer, &got, got.len() as u32)]);
         }
         got.len()
     }
 }
 
-fn acknowledgement_of(consumer: Handle, got: &[Sequence]) -> Command {
+pub fn acknowledgement_of(consumer: Handle, got: &[Sequence], count: u32) -> Command {
     Command::Acknowledge(Acknowledge {
         connection: CONNECTION,
         request: Request { command: 9, wanted: true },
@@ -345,7 +345,7 @@ fn acknowledgement_of(consumer: Handle, got: &[Sequence]) -> Command {
         kind: AcknowledgeKind::Standard,
         first: got[0],
         last: *got.last().unwrap(),
-        count: got.len() as u32,
+        count,
         cause: Default::default(),
     })
 }

@@ -1,7 +1,7 @@
 //! Sends that others pass while the journal is full.
 
-use crate::node::{Node, SEGMENT};
-use postrider_model::{Command, Handle};
+use crate::node::{CONSUMER, Node, SEGMENT, acknowledgement_of};
+use postrider_model::{Command, CommandBatch, Handle};
 
 const OTHER: Handle = Handle { slot: 2, generation: 1 };
 
@@ -33,4 +33,36 @@ fn what_is_larger_than_a_segment_is_not_passed_for_ever() {
         parked(&node) < large
     });
     assert!(rounds.is_some_and(|rounds| rounds < 800), "{rounds:?}: {} bytes", parked(&node));
+}
+
+/// Ranges are bounded by what they say, and a batch by the sum of them.
+#[test]
+fn ranges_that_say_more_than_there_is_room_for_are_answered() {
+    let mut node = Node::within(1 << 40, 24 * SEGMENT, 256 << 20);
+    node.consume();
+    while node.turn.broker().statistics().parked_bytes == 0 {
+        let batch = node.sending(50_000, true, false);
+        node.hand_over(batch);
+        node.turns(3);
+    }
+    // As much lives as may, nearly; what comes and goes makes the log as long as it is at rest.
+    for _ in 0..300 {
+        let newest = node.got.pop().expect("what is there");
+        node.acknowledge_one(newest);
+        let batch = node.sending(50_000, true, false);
+        node.push(batch);
+    }
+    let mut batch = CommandBatch::default();
+    batch.commands.resize(255, acknowledgement_of(CONSUMER, &node.got[..1], 1_000));
+    let (stored, all) = (node.stored, node.acknowledgement());
+    batch.commands.push(all);
+    node.hand_over(batch);
+    node.wait(1_000_000_000);
+    assert_eq!(
+        (node.refused.len(), node.stored),
+        (255, stored + 1),
+        "{:?} {}",
+        node.turn.statistics(),
+        node.turn.journal().live_log_bytes() / SEGMENT
+    );
 }
