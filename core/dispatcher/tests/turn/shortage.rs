@@ -51,6 +51,31 @@ fn meanwhile_acknowledgements_and_what_needs_no_journal_go_on() {
 }
 
 #[test]
+fn what_acknowledgements_have_used_up_is_waited_for_and_nothing_of_it_is_lost() {
+    let (mut node, stored) = full();
+    node.consume();
+    let got = std::mem::take(&mut node.got);
+    let mut acknowledged = 0;
+    for sequence in got {
+        let before = node.stored;
+        node.acknowledge_one(sequence);
+        acknowledged += 1;
+        if node.stored == before {
+            break;
+        }
+    }
+    let before = node.stored;
+    assert!(acknowledged > 1 && acknowledged < stored, "{acknowledged} of {stored}: the last one waits");
+    node.send(false, true);
+    node.turns(6_000);
+    assert_eq!((node.stored, node.refused.len()), (before, 1), "and what comes behind it, which needs no journal");
+    node.storage.0.borrow_mut().free = 1 << 30;
+    node.turns(6_000);
+    assert_eq!((node.stored, node.refused.len()), (before + 2, 1));
+    assert_eq!(node.turn.broker().statistics().messages, stored + 1 - acknowledged);
+}
+
+#[test]
 fn when_there_is_room_again_everything_goes_on() {
     let (mut node, stored) = full();
     for _ in 0..10 {
