@@ -368,7 +368,9 @@ impl Broker {
     pub(crate) fn write_mark<L: Log>(&mut self, index: MarkIndex, last: bool, step: &mut Step<'_, L>) -> bool {
         let mark = &self.marks.table[index.0];
         let bytes = 18 + mark.runs.0.len() * 16 + mark.connection.len();
-        if !step.log.reserve_move(Bound { records: 2, bytes: bytes as u64 }) {
+        let bound = Bound { records: 2, bytes: bytes as u64 };
+        let fits = if last { step.log.reserve(bound) } else { step.log.reserve_move(bound) };
+        if !fits {
             return false;
         }
         self.flush_acknowledged(step);

@@ -475,3 +475,30 @@ pub fn very_many_marks_age_in_slices() {
     assert!(written.iter().all(|records| *records <= 1_024), "{written:?}");
     assert_eq!(written.iter().sum::<usize>(), 2_500);
 }
+
+#[test]
+pub fn a_mark_that_ages_leaves_the_last_of_the_log_to_moves() {
+    let mut world = world();
+    let (to, connection, request) = ([queue("q")], handle(1), Request::default());
+    let open = OpenProducer {
+        connection,
+        request,
+        producer: 0,
+        session: 3,
+        value: 1,
+        destinations: Box::default(),
+        window: 0,
+    };
+    world.run(0, Command::OpenProducer(Box::new(open)));
+    world.send_as(0, connection, &to, true, (&record(&to, b"x", true, 1, 0), 1), request);
+    world.disconnect(0, connection, false);
+    world.settle();
+    world.now.nanos += 3_600_001 * 1_000_000;
+    let before = world.log.records.len();
+    for (kept, written) in [(true, 0), (false, 1)] {
+        world.log.kept_for_moves = kept;
+        world.go_on();
+        let forgotten = world.log.records[before..].iter().filter(|record| record.kind == 7).count();
+        assert_eq!(forgotten, written, "the last of the log is kept for moves: {kept}");
+    }
+}
