@@ -155,14 +155,14 @@ pub fn refused_sends_that_nobody_repeats_are_no_gap_in_what_a_producer_sent() {
     let mut world = World::new();
     world.connect_as(0, generation(1), "ID:client:1", false);
     let gone = [Destination::new(DestinationKind::TemporaryQueue, b"ID:gone:1")];
-    for number in (1..100).step_by(2) {
+    for number in (1..2_400).step_by(2) {
         send(&mut world, generation(1), number, true);
         let bytes = record(&gone, b"answer", false, number + 1, 0);
         world.send_as(0, generation(1), &gone, false, (&bytes, number + 1), Request::default());
     }
     world.settle();
     let failed = world.events(0).into_iter().filter(|event| matches!(event, Event::Failed { .. })).count();
-    assert_eq!(failed, 50, "the sends to a temporary queue that is gone are refused");
+    assert_eq!(failed, 1_200, "the sends to a temporary queue that is gone are refused");
     world.disconnect(0, generation(1), false);
     world.connect_as(0, generation(2), "ID:client:1", true);
     send(&mut world, generation(2), 1, true);
