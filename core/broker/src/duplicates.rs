@@ -71,15 +71,29 @@ impl Runs {
             newest.1 = newest.1.max(last);
             return;
         }
-        let at = self.at(first.saturating_sub(1));
+        let mut at = self.at(first.saturating_sub(1));
         let mut joined = (first, last);
         while let Some(run) = self.0.get(at).copied().filter(|run| run.0 <= last.saturating_add(1)) {
             joined = (joined.0.min(run.0), joined.1.max(run.1));
             self.0.remove(at);
         }
-        self.0.insert(at, joined);
-        if self.0.len() > most {
+        if self.0.len() >= most {
+            // It is the oldest itself.
+            if at == 0 {
+                return;
+            }
             self.0.pop_front();
+            at -= 1;
+        }
+        self.0.insert(at, joined);
+        self.give_back();
+    }
+
+    /// Gaps that are filled give their memory back: what all producers may have is counted in runs.
+    fn give_back(&mut self) {
+        let kept = self.0.len().max(RUNS);
+        if self.0.capacity() > 2 * kept {
+            self.0.shrink_to(kept + kept / 2);
         }
     }
 }
@@ -364,11 +378,15 @@ impl Broker {
         (at, None)
     }
 
+    /// Bytes of a mark's record.
+    pub(crate) fn mark_bytes(&self, index: MarkIndex) -> u64 {
+        let mark = &self.marks.table[index.0];
+        (18 + mark.runs.0.len() * 16 + mark.connection.len()) as u64
+    }
+
     /// Writes a mark by itself, for the last time if it goes. False: there is no room in the log now.
     pub(crate) fn write_mark<L: Log>(&mut self, index: MarkIndex, last: bool, step: &mut Step<'_, L>) -> bool {
-        let mark = &self.marks.table[index.0];
-        let bytes = 18 + mark.runs.0.len() * 16 + mark.connection.len();
-        let bound = Bound { records: 2, bytes: bytes as u64 };
+        let bound = Bound { records: 2, bytes: self.mark_bytes(index) };
         let fits = if last { step.log.reserve(bound) } else { step.log.reserve_move(bound) };
         if !fits {
             return false;
@@ -445,6 +463,16 @@ mod tests {
         let mut edges = Runs::default();
         [i64::MAX, i64::MIN, i64::MAX - 1].into_iter().for_each(|number| edges.insert(number, number, RUNS));
         assert_eq!(edges.0, [(i64::MIN, i64::MIN), (i64::MAX - 1, i64::MAX)]);
+    }
+
+    #[test]
+    fn gaps_that_are_filled_take_no_memory_any_more() {
+        let mut runs = Runs::default();
+        (0..3_000).for_each(|number| runs.insert(number * 2, number * 2, RUNS_OF_ONE));
+        assert_eq!((runs.0.len(), runs.0.capacity()), (RUNS_OF_ONE, RUNS_OF_ONE));
+        (0..3_000).for_each(|number| runs.insert(number * 2 + 1, number * 2 + 1, RUNS_OF_ONE));
+        assert_eq!(runs.0.len(), 1);
+        assert!(runs.0.capacity() <= 2 * RUNS, "{}", runs.0.capacity());
     }
 
     #[test]

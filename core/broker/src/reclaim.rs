@@ -307,17 +307,17 @@ impl Broker {
         if self.journal.table(front).is_none_or(|table| table.marks() == 0) {
             return;
         }
+        let mut left = TURN_BYTES;
         for _ in 0..TURN_MARKS {
             let (at, found) = self.next_mark_in(front, self.reclaim.mark, TURN_MARKS);
             self.reclaim.mark = at;
-            match found {
-                None => return,
-                Some(index) if !self.write_mark(index, false, step) => return,
-                Some(_) => {
-                    self.reclaim.walked = true;
-                    self.statistics.moved += 1;
-                }
+            let Some(index) = found.filter(|_| left > 0.0) else { return };
+            left -= self.mark_bytes(index) as f64;
+            if !self.write_mark(index, false, step) {
+                return;
             }
+            self.reclaim.walked = true;
+            self.statistics.moved += 1;
         }
     }
 

@@ -502,3 +502,42 @@ pub fn a_mark_that_ages_leaves_the_last_of_the_log_to_moves() {
         assert_eq!(forgotten, written, "the last of the log is kept for moves: {kept}");
     }
 }
+
+/// Each of them is known by many runs.
+#[test]
+pub fn marks_of_many_bytes_move_in_slices() {
+    let log = crate::log::TestLog::new(1 << 30, 24 << 20);
+    let mut world = World::over(Config { reservation: 1_000_000, ..Config::default() }, log);
+    world.connect(0, 1, "a");
+    let (connection, request, to) = (handle(1), Request::default(), [queue("q")]);
+    let bytes = record(&to, b"x", true, 1, 0);
+    for value in 0..180 {
+        let destinations = Box::default();
+        let open = OpenProducer { connection, request, producer: 0, session: 3, value, destinations, window: 0 };
+        world.run(0, Command::OpenProducer(Box::new(open)));
+        (0..1_000).for_each(|gap| world.send_as(0, connection, &to, true, (&bytes, gap * 2), request));
+    }
+    let destination = Box::new(to[0].clone());
+    world.handle(
+        0,
+        &CommandBatch {
+            commands: vec![Command::DeleteDestination { connection, destination, request }],
+            ..Default::default()
+        },
+    );
+    let other = [queue("other")];
+    let large = record(&other, "x".repeat(100_000).as_bytes(), true, 1, 0);
+    let mut moved = Vec::new();
+    for number in 10_000..10_400 {
+        let before = postrider_broker::Log::committed(&world.log);
+        let batch = world.publish(0, connection, &other, true, (&large, number), request);
+        world.handle(0, &batch);
+        world.go_on();
+        world.log.commit();
+        let marks = world.log.records.iter().filter(|record| record.kind == 7 && record.home.position >= before);
+        moved.push(marks.map(|record| record.meta.len()).sum::<usize>());
+    }
+    assert!(moved.iter().sum::<usize>() > 2_000_000, "{moved:?}");
+    let most = moved.iter().max();
+    assert!(most.is_some_and(|most| *most <= (1 << 20) + 20_000), "{most:?} bytes in one turn");
+}
