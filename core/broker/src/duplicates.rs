@@ -15,6 +15,7 @@ use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, MarkIndex};
 use crate::plant::planted;
 use crate::records::{self, kind};
+use crate::runs::{RUNS, RUNS_OF_ONE, Runs};
 use crate::sequences::small;
 use crate::slab::Slab;
 use crate::table::Map;
@@ -24,12 +25,6 @@ use postrider_model::Now;
 use postrider_model::command::Publish;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Runs that are kept of every producer.
-const RUNS: usize = 32;
-
-/// Runs that are kept of a producer while all producers together do not have too many.
-const RUNS_OF_ONE: usize = 1_024;
-
 /// Runs that all producers together may have before one is held to [`RUNS`], for each mark that may be: 8 MiB by default.
 const RUNS_PER_MARK: usize = 8;
 
@@ -38,65 +33,6 @@ const AGED_AT_ONCE: usize = 1_024;
 
 /// Longest connection id that is remembered.
 const CONNECTION_ID_BYTES: usize = 4_096;
-
-/// Numbers of stored sends, as runs from first to last, in order, none of which touches another.
-#[derive(Default, Debug, PartialEq, Eq)]
-pub(crate) struct Runs(VecDeque<(i64, i64)>);
-
-impl Runs {
-    /// Where the first run is that ends with this number or later.
-    fn at(&self, number: i64) -> usize {
-        match self.0.back() {
-            Some((_, last)) if *last < number => self.0.len(),
-            _ => self.0.partition_point(|(_, last)| *last < number),
-        }
-    }
-
-    fn contains(&self, number: i64) -> bool {
-        self.0.get(self.at(number)).is_some_and(|(first, _)| *first <= number)
-    }
-
-    /// First of the run that would end with this number.
-    fn first_of_run_to(&self, number: i64) -> i64 {
-        let joins = self.0.get(self.at(number.saturating_sub(1))).filter(|(first, _)| *first < number);
-        joins.map_or(number, |(first, _)| *first)
-    }
-
-    /// Takes in a run, and keeps the newest `most`.
-    fn insert(&mut self, first: i64, last: i64, most: usize) {
-        if let Some(newest) = self.0.back_mut()
-            && newest.0 <= first
-            && first <= newest.1.saturating_add(1)
-        {
-            newest.1 = newest.1.max(last);
-            return;
-        }
-        let mut at = self.at(first.saturating_sub(1));
-        let mut joined = (first, last);
-        while let Some(run) = self.0.get(at).copied().filter(|run| run.0 <= last.saturating_add(1)) {
-            joined = (joined.0.min(run.0), joined.1.max(run.1));
-            self.0.remove(at);
-        }
-        if self.0.len() >= most {
-            // It is the oldest itself.
-            if at == 0 {
-                return;
-            }
-            self.0.pop_front();
-            at -= 1;
-        }
-        self.0.insert(at, joined);
-        self.give_back();
-    }
-
-    /// Gaps that are filled give their memory back: what all producers may have is counted in runs.
-    fn give_back(&mut self) {
-        let kept = self.0.len().max(RUNS);
-        if self.0.capacity() > 2 * kept {
-            self.0.shrink_to(kept + kept / 2);
-        }
-    }
-}
 
 /// What is known of a producer.
 struct Mark {
@@ -152,9 +88,9 @@ impl Marks {
     fn insert_run(&mut self, index: MarkIndex, run: (i64, i64)) {
         let most = if self.runs < self.many_runs { RUNS_OF_ONE } else { RUNS };
         let runs = &mut self.table[index.0].runs;
-        let before = runs.0.len();
+        let before = runs.len();
         runs.insert(run.0, run.1, most.max(before));
-        self.runs = (self.runs + runs.0.len()).saturating_sub(before);
+        self.runs = (self.runs + runs.len()).saturating_sub(before);
     }
 
     /// First of the run that ends with this send.
@@ -228,12 +164,7 @@ impl Broker {
         let producers = &self.connections[connection.0].producers;
         let mark = producers.get(publish.producer as usize).and_then(|known| known.as_ref()?.mark);
         if let Some(mark) = mark.filter(|mark| self.marks.is_valid(*mark)) {
-            let runs = &mut self.marks.table[mark.index.0].runs;
-            if let Some(newest) =
-                runs.0.back_mut().filter(|newest| newest.1.checked_add(1) == Some(publish.producer_sequence))
-            {
-                newest.1 = publish.producer_sequence;
-            }
+            self.marks.table[mark.index.0].runs.pass(publish.producer_sequence);
         }
     }
 
@@ -242,7 +173,7 @@ impl Broker {
     pub(crate) fn apply_mark(&mut self, mark: MarkReference, run: (i64, i64), segment: SegmentNumber) {
         self.marks.insert_run(mark.index, run);
         let known = &self.marks.table[mark.index.0];
-        if known.segment.is_none() || known.runs.0 == [run] {
+        if known.segment.is_none() || known.runs.is_only(run) {
             self.rehome_mark(mark.index, segment);
         }
     }
@@ -332,7 +263,7 @@ impl Broker {
 
     pub(crate) fn drop_mark(&mut self, index: MarkIndex) {
         let mark = self.marks.table.remove(index.0);
-        self.marks.runs = self.marks.runs.saturating_sub(mark.runs.0.len());
+        self.marks.runs = self.marks.runs.saturating_sub(mark.runs.len());
         if let Some(segment) = mark.segment {
             self.journal.remove_mark(segment);
         }
@@ -381,7 +312,7 @@ impl Broker {
     /// Bytes of a mark's record.
     pub(crate) fn mark_bytes(&self, index: MarkIndex) -> u64 {
         let mark = &self.marks.table[index.0];
-        (18 + mark.runs.0.len() * 16 + mark.connection.len()) as u64
+        (18 + mark.runs.len() * 16 + mark.connection.len()) as u64
     }
 
     /// Writes a mark by itself, for the last time if it goes. False: there is no room in the log now.
@@ -394,7 +325,7 @@ impl Broker {
         self.flush_acknowledged(step);
         let mut meta = std::mem::take(&mut self.meta);
         let mark = &mut self.marks.table[index.0];
-        let runs: &[(i64, i64)] = if last { &[] } else { mark.runs.0.make_contiguous() };
+        let runs: &[(i64, i64)] = if last { &[] } else { mark.runs.as_slice() };
         records::write_mark(&mut meta, &mark.connection, mark.producer, runs);
         let segment = match planted("duplicate-mark-lost") && !last {
             true => self.journal.newest().unwrap_or_default(),
@@ -415,73 +346,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_grow_join_and_keep_gaps() {
-        let mut runs = Runs::default();
-        for number in [1, 2, 3, 7, 8, 5] {
-            let first = runs.first_of_run_to(number);
-            runs.insert(first, number, RUNS);
-        }
-        assert_eq!(runs.0, [(1, 3), (5, 5), (7, 8)]);
-        assert_eq!((runs.contains(3), runs.contains(4), runs.contains(9)), (true, false, false));
-        assert_eq!((runs.first_of_run_to(9), runs.first_of_run_to(4), runs.first_of_run_to(11)), (7, 1, 11));
-        runs.insert(4, 4, RUNS);
-        runs.insert(6, 6, RUNS);
-        assert_eq!(runs.0, [(1, 8)]);
-    }
-
-    #[test]
-    fn too_many_gaps_forget_the_oldest() {
-        let mut runs = Runs::default();
-        (0..100).for_each(|number| runs.insert(number * 2, number * 2, RUNS));
-        assert_eq!(runs.0.len(), RUNS);
-        assert!(!runs.contains(0) && runs.contains(198));
-    }
-
-    #[test]
-    fn runs_are_the_numbers_of_a_set() {
-        for seed in 0..200_u64 {
-            let (mut runs, mut set) = (Runs::default(), std::collections::BTreeSet::new());
-            let mut state = seed;
-            let mut below = |most: u64| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                i64::try_from((state >> 33) % most).unwrap_or(0)
-            };
-            for _ in 0..100 {
-                let first = below(80) - 10;
-                let last = first + below(4);
-                runs.insert(first, last, usize::MAX);
-                set.extend(first..=last);
-                let number = below(90) - 15;
-                let from = (i64::MIN..number).rev().find(|below| !set.contains(below)).map_or(number, |gap| gap + 1);
-                assert_eq!(runs.contains(number), set.contains(&number), "{number} in {runs:?}");
-                assert_eq!(runs.first_of_run_to(number), from, "{number} in {runs:?}");
-            }
-            let pairs: Vec<_> = runs.0.iter().copied().collect();
-            assert!(pairs.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "{pairs:?}");
-            assert_eq!(pairs.iter().map(|(first, last)| last - first + 1).sum::<i64>(), set.len() as i64);
-        }
-        let mut edges = Runs::default();
-        [i64::MAX, i64::MIN, i64::MAX - 1].into_iter().for_each(|number| edges.insert(number, number, RUNS));
-        assert_eq!(edges.0, [(i64::MIN, i64::MIN), (i64::MAX - 1, i64::MAX)]);
-    }
-
-    #[test]
-    fn gaps_that_are_filled_take_no_memory_any_more() {
-        let mut runs = Runs::default();
-        (0..3_000).for_each(|number| runs.insert(number * 2, number * 2, RUNS_OF_ONE));
-        assert_eq!((runs.0.len(), runs.0.capacity()), (RUNS_OF_ONE, RUNS_OF_ONE));
-        (0..3_000).for_each(|number| runs.insert(number * 2 + 1, number * 2 + 1, RUNS_OF_ONE));
-        assert_eq!(runs.0.len(), 1);
-        assert!(runs.0.capacity() <= 2 * RUNS, "{}", runs.0.capacity());
-    }
-
-    #[test]
     fn producers_with_many_gaps_share_what_there_is() {
         let mut marks = Marks::new(&FixedState::with_seed(1), 100);
         let add = |marks: &mut Marks, name: &[u8]| marks.add(name, (1, 1)).index;
         let gaps = |marks: &mut Marks, index: MarkIndex| {
             (0..3_000).for_each(|number| marks.insert_run(index, (number * 2, number * 2)));
-            marks.table[index.0].runs.0.len()
+            marks.table[index.0].runs.len()
         };
         let (first, second) = (add(&mut marks, b"a"), add(&mut marks, b"b"));
         assert_eq!(gaps(&mut marks, first), 100 * RUNS_PER_MARK);

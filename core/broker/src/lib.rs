@@ -54,6 +54,7 @@ mod recovery;
 mod redelivery;
 mod returned;
 mod rotation;
+mod runs;
 mod sequences;
 mod settling;
 mod siblings;

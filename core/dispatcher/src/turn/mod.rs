@@ -155,7 +155,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         self.logs.keeps_for_moves = !self.broker.is_overfull(&self.logs);
         let resumed = !self.waits_for_log && self.resume_parked(now);
         let commands = if self.waits_for_log { 0 } else { self.handle_batches(now) };
-        let left = self.broker.has_worked_enough() || std::mem::take(&mut self.has_rest);
+        let left = std::mem::take(&mut self.has_rest) || self.broker.has_worked_enough();
         self.waits_for_room |= self.holds_parked(now) && self.broker.parks_for_journal();
         let more = self.broker.advance(now, &mut self.logs, &mut self.outbox);
         self.goes_on = left || self.broker.has_jobs_to_do();
