@@ -62,8 +62,9 @@ impl Client {
     pub(super) fn stands_within(&mut self, around: &mut Surroundings<'_>) -> bool {
         let Some(link) = self.link.filter(|_| self.halt.is_within()) else { return false };
         if self.halt.stays {
-            // The broker takes what it has for itself away before it knows.
+            // The broker takes what it has for itself away before it knows, and gives to others what it had.
             around.temporaries.retain(|place| !self.temporaries.contains(place));
+            self.others_may_have_all(around);
             return true;
         }
         if !around.calm && self.halt.chance.one_in(40) {
@@ -77,5 +78,17 @@ impl Client {
             self.requests.values_mut().for_each(|request| request.since = now);
         }
         true
+    }
+
+    /// Of a client that stays until the broker ends its connection.
+    pub(super) fn others_may_have_all(&self, around: &mut Surroundings<'_>) {
+        if !self.halt.stays || !self.halt.is_within() {
+            return;
+        }
+        for consumer in self.consumers.values() {
+            for message in &consumer.in_flight {
+                around.ledger.returned(message.id, &message.place, consumer.number, true);
+            }
+        }
     }
 }

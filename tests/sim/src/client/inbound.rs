@@ -240,6 +240,7 @@ impl Client {
             return consumer.check_credit(beyond);
         }
         consumer.take(InFlight { id, place, wire, sequence, message_id, given: false });
+        self.others_may_have_all(around);
     }
 
     fn hear_of_temporary(&mut self, advisory: &Structure) {
