@@ -184,15 +184,20 @@ def changed(before, after):
 def shortened(before, after):
     """Whether a file has lost bytes, or is gone."""
     def size(path):
-        return os.path.getsize(path) if os.path.exists(path) else 0
+        try:
+            return os.path.getsize(path)
+        except FileNotFoundError:
+            return 0
     return any(size(f"{after}/{name}") < size(f"{before}/{name}") for name in os.listdir(before) if name.startswith(("segment-", "spill-")))
 
 
 def contents(path):
-    if not os.path.exists(path):
+    """Nothing of what is not there: files of a broker that runs come and go."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
         return b""
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def differences(before, after):
