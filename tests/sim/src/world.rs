@@ -13,9 +13,12 @@ use crate::random::Random;
 use crate::schedule::{Happening, MICRO, MILLI, SECOND, Schedule};
 use crate::theme::Theme;
 
-/// Things that happen in one seed at most, besides arrivals; more is a circle. What arrives was written by one of them, and is in as
+/// Things that happen in one seed at most, besides arrivals and [`STEPS_OF_A_MESSAGE`]; more is a circle. What arrives was written by one of them, and is in as
 /// many pieces as the network cuts it into: hundreds for a large message.
 const MOST_STEPS: u64 = 2_000_000;
+
+/// What each message that is sent may add: hundreds of thousands wait in some seeds, and are taken one by one.
+const STEPS_OF_A_MESSAGE: u64 = 50;
 
 /// A life takes at most so many times its typical time: busy clients make all those steps in less than a minute.
 const LONGEST_LIFE: u64 = 20;
@@ -172,7 +175,8 @@ impl World {
         while let Some(happening) = self.schedule.next(until) {
             self.happenings += 1;
             self.steps += u64::from(!matches!(happening, Happening::Network(_)));
-            assert!(self.steps < MOST_STEPS, "R26: the seed does not come to an end");
+            let most = MOST_STEPS + STEPS_OF_A_MESSAGE * self.ledger.counts.sent;
+            assert!(self.steps < most, "R26: the seed does not come to an end");
             self.happen(happening);
             self.tell_clients();
             if let Some(process) = &mut self.process {
