@@ -26,8 +26,8 @@ const LONGEST_LIFE: u64 = 20;
 /// Tenths of a second that a small disk takes to be at rest before the system notices which lines are dead.
 const DEAD_LINES_NOTICED: u32 = 300;
 
-/// Messages that one client drains in a minute at the least.
-const DRAINED_IN_A_MINUTE: u64 = 20_000;
+/// Messages that one client takes, or looks at, in a minute at the least.
+const TAKEN_IN_A_MINUTE: u64 = 20_000;
 
 /// What a seed was like, for people.
 #[derive(Clone, Copy, Default, Debug)]
@@ -320,13 +320,12 @@ impl World {
         panic!("R26: stuck, {what} do not come to an end in time: {waiting:#?}; {spool:?}");
     }
 
-    /// In which everything comes to rest. A half frame that was held has its half minute twice before its connection ends; who drains has
-    /// a minute for each so many messages that are there when it begins: it may take one after the other.
+    /// In which everything comes to rest. A half frame that was held has its half minute twice before its connection ends; and there is
+    /// a minute for each so many messages that are there when it begins: they may be taken, or looked at, one after the other.
     fn minutes_to_rest(&self) -> u32 {
         let halts = self.plan.clients.iter().any(|client| client.halting.is_some());
         let stored = self.process.as_ref().map_or(0, |process| process.broker().broker().statistics().messages);
-        let drained = if self.ledger.draining.is_some() { stored } else { 0 };
-        1 + u32::from(halts) + u32::try_from(drained / DRAINED_IN_A_MINUTE).expect("few minutes")
+        1 + u32::from(halts) + u32::try_from(stored / TAKEN_IN_A_MINUTE).expect("few minutes")
     }
 
     fn say(&self, what: impl FnOnce() -> String) {
