@@ -28,6 +28,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Runs that all producers together may have before one is held to [`RUNS`], for each mark that may be: 8 MiB by default.
 const RUNS_PER_MARK: usize = 8;
 
+/// Of what may live, this part is for marks at most.
+const PART_OF_WHAT_LIVES: u64 = 8;
+
 /// Marks that are looked at for their age in one turn: each of them may be a record.
 const AGED_AT_ONCE: usize = 1_024;
 
@@ -41,6 +44,8 @@ struct Mark {
     runs: Runs,
     /// From where on the records are that say it.
     segment: Option<SegmentNumber>,
+    /// Bytes that it counts for there.
+    counted: u64,
     /// Producers now that it belongs to.
     attached: u32,
     /// When the last one left.
@@ -69,6 +74,10 @@ pub(crate) struct Marks {
     runs: usize,
     /// Of how many on a mark has no more than [`RUNS`].
     many_runs: usize,
+    /// Bytes that all of them count for in the log.
+    bytes: u64,
+    /// Bytes that they may: a part of what may live.
+    room: u64,
 }
 
 impl Marks {
@@ -81,16 +90,20 @@ impl Marks {
             next_serial: 1,
             runs: 0,
             many_runs: most.saturating_mul(RUNS_PER_MARK),
+            bytes: 0,
+            room: u64::MAX,
         }
     }
 
-    /// A producer's run of stored sends is known from now on.
-    fn insert_run(&mut self, index: MarkIndex, run: (i64, i64)) {
-        let most = if self.runs < self.many_runs { RUNS_OF_ONE } else { RUNS };
+    /// A producer's run of stored sends is known from now on. Whether it is one more or less.
+    fn insert_run(&mut self, index: MarkIndex, run: (i64, i64)) -> bool {
+        let most = if self.runs < self.many_runs && self.bytes < self.room / 2 { RUNS_OF_ONE } else { RUNS };
         let runs = &mut self.table[index.0].runs;
         let before = runs.len();
         runs.insert(run.0, run.1, most.max(before));
-        self.runs = (self.runs + runs.len()).saturating_sub(before);
+        let after = runs.len();
+        self.runs = (self.runs + after).saturating_sub(before);
+        after != before
     }
 
     /// First of the run that ends with this send.
@@ -120,8 +133,9 @@ impl Marks {
     fn add(&mut self, connection: &[u8], producer: (i64, i64)) -> MarkReference {
         let serial = self.next_serial;
         self.next_serial += 1;
-        let (runs, segment) = (Runs::default(), None);
-        let mark = Mark { connection: connection.into(), producer, runs, segment, attached: 0, detached: 0, serial };
+        let (runs, segment, counted) = (Runs::default(), None, 0);
+        let mark =
+            Mark { connection: connection.into(), producer, runs, segment, counted, attached: 0, detached: 0, serial };
         let index = MarkIndex(self.table.insert(mark));
         match self.by_connection.get_mut(connection) {
             Some(others) => drop(others.insert(producer, index)),
@@ -151,7 +165,12 @@ impl Broker {
         let key = (known.session, known.value);
         let found = match self.marks.find(&owner.id, key) {
             Some(found) => found,
-            None if owner.id.len() > CONNECTION_ID_BYTES || self.marks.table.len() >= self.config.marks => return None,
+            None if owner.id.len() > CONNECTION_ID_BYTES
+                || self.marks.table.len() >= self.config.marks
+                || self.marks.bytes >= self.marks.room =>
+            {
+                return None;
+            }
             None => self.marks.add(&owner.id, key),
         };
         self.marks.table[found.index.0].attached += 1;
@@ -171,21 +190,28 @@ impl Broker {
     /// A message record says what its producer has sent: one run. If there are others, older records say so, and the mark stays at
     /// home with them until reclaim writes all of it.
     pub(crate) fn apply_mark(&mut self, mark: MarkReference, run: (i64, i64), segment: SegmentNumber) {
-        self.marks.insert_run(mark.index, run);
+        let grown = self.marks.insert_run(mark.index, run);
         let known = &self.marks.table[mark.index.0];
-        if known.segment.is_none() || known.runs.is_only(run) {
-            self.rehome_mark(mark.index, segment);
+        match known.segment.filter(|_| !known.runs.is_only(run)) {
+            Some(home) if grown => self.rehome_mark(mark.index, home),
+            Some(_) => {}
+            None => self.rehome_mark(mark.index, segment),
         }
     }
 
-    /// All that is known of the producer stands in this segment.
+    /// All that is known of the producer stands in this segment, from which it has to move with so many bytes.
     fn rehome_mark(&mut self, index: MarkIndex, segment: SegmentNumber) {
-        let old = self.marks.table[index.0].segment.replace(segment);
-        if old != Some(segment) {
-            self.journal.add_mark(segment);
-            if let Some(old) = old {
-                self.journal.remove_mark(old);
-            }
+        let bytes = self.mark_bytes(index);
+        let known = &mut self.marks.table[index.0];
+        let old = known.segment.replace(segment);
+        if old == Some(segment) && known.counted == bytes {
+            return;
+        }
+        let counted = std::mem::replace(&mut known.counted, bytes);
+        self.marks.bytes = (self.marks.bytes + bytes).saturating_sub(counted);
+        self.journal.add_mark(segment, bytes);
+        if let Some(old) = old {
+            self.journal.remove_mark(old, counted);
         }
     }
 
@@ -265,7 +291,8 @@ impl Broker {
         let mark = self.marks.table.remove(index.0);
         self.marks.runs = self.marks.runs.saturating_sub(mark.runs.len());
         if let Some(segment) = mark.segment {
-            self.journal.remove_mark(segment);
+            self.marks.bytes = self.marks.bytes.saturating_sub(mark.counted);
+            self.journal.remove_mark(segment, mark.counted);
         }
         if let Some(others) = self.marks.by_connection.get_mut(&mark.connection)
             && others.get(&mark.producer) == Some(&index)
@@ -279,10 +306,12 @@ impl Broker {
 
     /// Forgets producers that have been away for long.
     pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        self.marks.room = self.live_limit(step) / PART_OF_WHAT_LIVES;
         for _ in 0..AGED_AT_ONCE {
             let Some((since, mark)) = self.marks.detached.front().copied() else { return };
             let due = step.now.nanos >= since.saturating_add(self.config.mark_millis.saturating_mul(1_000_000));
-            let crowded = self.marks.table.len() * 8 > self.config.marks * 7;
+            let crowded = self.marks.table.len() * 8 > self.config.marks * 7
+                || self.marks.bytes / 7 > self.marks.room / PART_OF_WHAT_LIVES;
             if !due && !crowded {
                 return;
             }
@@ -350,7 +379,7 @@ mod tests {
         let mut marks = Marks::new(&FixedState::with_seed(1), 100);
         let add = |marks: &mut Marks, name: &[u8]| marks.add(name, (1, 1)).index;
         let gaps = |marks: &mut Marks, index: MarkIndex| {
-            (0..3_000).for_each(|number| marks.insert_run(index, (number * 2, number * 2)));
+            (0..3_000).for_each(|number| drop(marks.insert_run(index, (number * 2, number * 2))));
             marks.table[index.0].runs.len()
         };
         let (first, second) = (add(&mut marks, b"a"), add(&mut marks, b"b"));

@@ -11,9 +11,6 @@ use std::collections::VecDeque;
 /// What the journal adds to a record's meta and body, about.
 const RECORD_OVERHEAD: u64 = 48;
 
-/// What a mark takes when it moves, about: its producer's name is the most of it.
-const MARK_BYTES: u64 = 128;
-
 /// Something that is homed in a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Item {
@@ -67,6 +64,8 @@ pub(crate) struct Table {
     live_bytes: u64,
     /// Producers whose mark is homed here; they are not in `items`, as a message's record is a mark's home, too.
     marks: u32,
+    /// What moving them takes.
+    mark_bytes: u64,
     records: u32,
 }
 
@@ -109,9 +108,9 @@ impl Table {
         self.live
     }
 
-    /// Bytes of the items and marks that live here, about.
+    /// Bytes of the items and marks that live here.
     pub fn live_bytes(&self) -> u64 {
-        self.live_bytes + u64::from(self.marks) * MARK_BYTES
+        self.live_bytes + self.mark_bytes
     }
 
     /// Marks that live here.
@@ -210,14 +209,20 @@ impl Segments {
         dead
     }
 
-    /// A mark has its home there.
-    pub fn add_mark(&mut self, segment: SegmentNumber) {
-        self.table_mut(segment).marks += 1;
+    /// A mark of so many bytes has its home there.
+    pub fn add_mark(&mut self, segment: SegmentNumber, bytes: u64) {
+        let table = self.table_mut(segment);
+        table.marks += 1;
+        table.mark_bytes += bytes;
+        self.live_bytes += bytes;
     }
 
     /// A mark has its home elsewhere, or is gone.
-    pub fn remove_mark(&mut self, segment: SegmentNumber) {
-        self.table_mut(segment).marks -= 1;
+    pub fn remove_mark(&mut self, segment: SegmentNumber, bytes: u64) {
+        let table = self.table_mut(segment);
+        table.marks -= 1;
+        table.mark_bytes = table.mark_bytes.saturating_sub(bytes);
+        self.live_bytes = self.live_bytes.saturating_sub(bytes);
     }
 
     /// Whether nothing lives in the segment.
@@ -301,12 +306,12 @@ mod tests {
         segments.note(SegmentNumber(7), 0, Generation::Young);
         segments.place(home(7, 3), Item::Reservation);
         segments.place(home(9, 0), Item::Message(MessageIndex(1)));
-        segments.add_mark(SegmentNumber(7));
-        assert_eq!(segments.live_bytes(), 2 * (100 + RECORD_OVERHEAD));
+        segments.add_mark(SegmentNumber(7), 90);
+        assert_eq!(segments.live_bytes(), 2 * (100 + RECORD_OVERHEAD) + 90);
         assert!(!segments.is_dead(SegmentNumber(7)) && segments.is_dead(SegmentNumber(8)));
         assert!(segments.clear(home(7, 3)));
         assert!(!segments.is_dead(SegmentNumber(7)));
-        segments.remove_mark(SegmentNumber(7));
+        segments.remove_mark(SegmentNumber(7), 90);
         assert!(segments.is_dead(SegmentNumber(7)));
         segments.drop_segment(SegmentNumber(7));
         assert!(segments.table(SegmentNumber(7)).is_none() && segments.tables.len() == 1);
