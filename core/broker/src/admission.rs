@@ -260,7 +260,7 @@ impl Broker {
     /// That it failed because of the disk, if that is so: it gives no further segment, or does not read the oldest one, which
     /// therefore cannot be given back.
     fn no_room_to_move<L: Log>(&self, failed: &str, step: &Step<'_, L>) -> Option<String> {
-        let still = self.stands_still(step.now, step.log) && !self.is_overfull(step.log);
+        let still = self.waits_for_reads(step.now, step.log) && !self.is_overfull(step.log);
         no_segment(failed, step.log).or_else(|| {
             let (left, budget) = room_left(step.log);
             still.then(|| {

@@ -11,6 +11,7 @@
 
 use crate::broker::{Broker, Step};
 use crate::connection::Producer;
+use crate::items::RECORD_OVERHEAD;
 use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, MarkIndex};
 use crate::plant::planted;
@@ -31,6 +32,13 @@ const RUNS_PER_MARK: usize = 8;
 /// Of what may live, this part is for marks at most.
 const PART_OF_WHAT_LIVES: u64 = 8;
 
+/// Bytes of the log that marks may take, however long it may be: twice what as many as may be by default take that have names of
+/// 60 characters and their part of the runs.
+const MOST_BYTES: u64 = 32 << 20;
+
+/// So long whoever went without a goodbye has to come back, though there are too many: a failover client tries every half minute.
+const RETURN_NANOS: u64 = 60_000_000_000;
+
 /// Marks that are looked at for their age in one turn: each of them may be a record.
 const AGED_AT_ONCE: usize = 1_024;
 
@@ -48,9 +56,16 @@ struct Mark {
     counted: u64,
     /// Producers now that it belongs to.
     attached: u32,
-    /// When the last one left.
-    detached: u64,
+    /// When the last one left, if one did.
+    detached: Option<u64>,
     serial: u64,
+}
+
+impl Mark {
+    /// Whether it is that one, and has belonged to nobody since then.
+    fn is_away(&self, mark: MarkReference, since: u64) -> bool {
+        self.serial == mark.serial && self.attached == 0 && self.detached == Some(since)
+    }
 }
 
 /// A mark that was found, and can be told from another that has its number later.
@@ -97,13 +112,22 @@ impl Marks {
 
     /// A producer's run of stored sends is known from now on. Whether it is one more or less.
     fn insert_run(&mut self, index: MarkIndex, run: (i64, i64)) -> bool {
-        let most = if self.runs < self.many_runs && self.bytes < self.room / 2 { RUNS_OF_ONE } else { RUNS };
+        let most = match self.bytes {
+            bytes if bytes >= self.room => 1,
+            bytes if bytes >= self.room / 2 || self.runs >= self.many_runs => RUNS,
+            _ => RUNS_OF_ONE,
+        };
         let runs = &mut self.table[index.0].runs;
         let before = runs.len();
         runs.insert(run.0, run.1, most.max(before));
         let after = runs.len();
         self.runs = (self.runs + after).saturating_sub(before);
         after != before
+    }
+
+    /// Whether nearly as many are known as may be.
+    fn is_crowded(&self, most: usize) -> bool {
+        self.table.len() > most - most / 8 || self.bytes > self.room - self.room / 8
     }
 
     /// First of the run that ends with this send.
@@ -126,6 +150,18 @@ impl Marks {
         known.is_some_and(|known| known.index == index)
     }
 
+    /// It belongs to nobody from now on.
+    fn detach(&mut self, mark: MarkReference, now: Now) {
+        if self.table[mark.index.0].detached.replace(now.nanos) != Some(now.nanos) {
+            self.detached.push_back((now.nanos, mark));
+        }
+        if self.detached.len() > 2 * self.table.len() + AGED_AT_ONCE {
+            let table = &self.table;
+            self.detached
+                .retain(|(since, mark)| table.get(mark.index.0).is_some_and(|known| known.is_away(*mark, *since)));
+        }
+    }
+
     fn find_or_add(&mut self, connection: &[u8], producer: (i64, i64)) -> MarkReference {
         self.find(connection, producer).unwrap_or_else(|| self.add(connection, producer))
     }
@@ -134,8 +170,8 @@ impl Marks {
         let serial = self.next_serial;
         self.next_serial += 1;
         let (runs, segment, counted) = (Runs::default(), None, 0);
-        let mark =
-            Mark { connection: connection.into(), producer, runs, segment, counted, attached: 0, detached: 0, serial };
+        let (connection_id, attached, detached) = (connection.into(), 0, None);
+        let mark = Mark { connection: connection_id, producer, runs, segment, counted, attached, detached, serial };
         let index = MarkIndex(self.table.insert(mark));
         match self.by_connection.get_mut(connection) {
             Some(others) => drop(others.insert(producer, index)),
@@ -201,7 +237,7 @@ impl Broker {
 
     /// All that is known of the producer stands in this segment, from which it has to move with so many bytes.
     fn rehome_mark(&mut self, index: MarkIndex, segment: SegmentNumber) {
-        let bytes = self.mark_bytes(index);
+        let bytes = self.mark_bytes(index) + RECORD_OVERHEAD;
         let known = &mut self.marks.table[index.0];
         let old = known.segment.replace(segment);
         if old == Some(segment) && known.counted == bytes {
@@ -255,8 +291,7 @@ impl Broker {
             .map(|(index, mark)| MarkReference { index: MarkIndex(index), serial: mark.serial })
             .collect();
         for mark in all {
-            self.marks.table[mark.index.0].detached = now.nanos;
-            self.marks.detached.push_back((now.nanos, mark));
+            self.marks.detach(mark, now);
         }
     }
 
@@ -266,8 +301,7 @@ impl Broker {
         let known = &mut self.marks.table[mark.index.0];
         known.attached -= 1;
         if known.attached == 0 {
-            known.detached = now.nanos;
-            self.marks.detached.push_back((now.nanos, mark));
+            self.marks.detach(mark, now);
         }
     }
 
@@ -306,17 +340,16 @@ impl Broker {
 
     /// Forgets producers that have been away for long.
     pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        self.marks.room = self.live_limit(step) / PART_OF_WHAT_LIVES;
+        self.marks.room = (self.live_limit(step) / PART_OF_WHAT_LIVES).min(MOST_BYTES);
         for _ in 0..AGED_AT_ONCE {
             let Some((since, mark)) = self.marks.detached.front().copied() else { return };
-            let due = step.now.nanos >= since.saturating_add(self.config.mark_millis.saturating_mul(1_000_000));
-            let crowded = self.marks.table.len() * 8 > self.config.marks * 7
-                || self.marks.bytes / 7 > self.marks.room / PART_OF_WHAT_LIVES;
-            if !due && !crowded {
+            let away = step.now.nanos.saturating_sub(since);
+            let due = away >= self.config.mark_millis.saturating_mul(1_000_000);
+            if !due && (away < RETURN_NANOS || !self.marks.is_crowded(self.config.marks)) {
                 return;
             }
-            let away = |known: &Mark| known.serial == mark.serial && known.attached == 0 && known.detached == since;
-            let is_away = self.marks.table.get(mark.index.0).is_some_and(away) && self.marks.is_known(mark.index);
+            let known = self.marks.table.get(mark.index.0);
+            let is_away = known.is_some_and(|known| known.is_away(mark, since)) && self.marks.is_known(mark.index);
             if is_away && !self.write_mark(mark.index, true, step) {
                 return;
             }
@@ -379,12 +412,25 @@ mod tests {
         let mut marks = Marks::new(&FixedState::with_seed(1), 100);
         let add = |marks: &mut Marks, name: &[u8]| marks.add(name, (1, 1)).index;
         let gaps = |marks: &mut Marks, index: MarkIndex| {
-            (0..3_000).for_each(|number| drop(marks.insert_run(index, (number * 2, number * 2))));
+            (0..3_000).for_each(|number| _ = marks.insert_run(index, (number * 2, number * 2)));
             marks.table[index.0].runs.len()
         };
         let (first, second) = (add(&mut marks, b"a"), add(&mut marks, b"b"));
         assert_eq!(gaps(&mut marks, first), 100 * RUNS_PER_MARK);
         assert_eq!(gaps(&mut marks, second), RUNS);
         assert_eq!(marks.runs, 100 * RUNS_PER_MARK + RUNS);
+    }
+
+    #[test]
+    fn who_comes_and_goes_is_listed_once() {
+        let mut marks = Marks::new(&FixedState::with_seed(1), 100);
+        let mark = marks.add(b"a", (1, 1));
+        let now = |nanos| Now { nanos, unix_millis: 0 };
+        for nanos in 0..10_000 {
+            marks.detach(mark, now(nanos));
+            marks.detach(mark, now(nanos));
+        }
+        assert!(marks.detached.len() <= 2 + AGED_AT_ONCE, "{}", marks.detached.len());
+        assert!(marks.detached.contains(&(9_999, mark)));
     }
 }

@@ -9,7 +9,7 @@ use postrider_journal::{Generation, Home, SegmentNumber};
 use std::collections::VecDeque;
 
 /// What the journal adds to a record's meta and body, about.
-const RECORD_OVERHEAD: u64 = 48;
+pub(crate) const RECORD_OVERHEAD: u64 = 48;
 
 /// Something that is homed in a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

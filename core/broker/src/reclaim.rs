@@ -28,6 +28,8 @@ pub(crate) struct Reclaim {
     moved_bytes: u64,
     /// The walk has come further in this turn.
     walked: bool,
+    /// It waits for bytes of the disk.
+    reads: bool,
     /// When it did last, or nothing waited for it, in nanoseconds.
     pub moved_at: u64,
     /// The log is longer than it may be for what is alive, and segments are left of those that were there when something died last.
@@ -119,6 +121,11 @@ impl Broker {
         self.has_fallen_behind(log) && now.nanos >= self.stalls_at()
     }
 
+    /// Whether it stands still because the disk does not read what is to be moved.
+    pub fn waits_for_reads<L: Log>(&self, now: Now, log: &L) -> bool {
+        self.stands_still(now, log) && self.reclaim.reads
+    }
+
     /// When the walk counts as standing still, unless it comes further.
     pub fn stalls_at(&self) -> u64 {
         self.reclaim.moved_at.saturating_add(STALL_NANOS)
@@ -146,6 +153,7 @@ impl Broker {
     }
 
     fn walk_front<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        self.reclaim.reads = false;
         let Some(front) = self.front_to_walk() else { return };
         let records = self.journal.table(front).map_or(1, |table| table.records().max(1));
         let cost = step.log.segment_bytes() as f64 / f64::from(records);
@@ -205,6 +213,7 @@ impl Broker {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
             Lookup::Cold => {
                 step.log.fetch(Store::Journal, message.position, message.length);
+                self.reclaim.reads = true;
                 return false;
             }
             Lookup::Damaged => return self.leave_damaged(head, step),

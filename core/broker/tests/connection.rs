@@ -178,7 +178,7 @@ pub fn refused_sends_that_nobody_repeats_are_no_gap_in_what_a_producer_sent() {
 fn others_send(world: &mut World, numbers: std::ops::Range<i64>) {
     for number in numbers {
         let to = [queue("q")];
-        let bytes = crate::world::record_of("ID:other", &to, &[b'x'; 500], true, number, 0);
+        let bytes = crate::world::record_of(("ID:other", 1, 1), &to, &[b'x'; 500], true, number, 0);
         world.send_as(1, handle(2), &to, true, (&bytes, number), wanted(7));
         world.settle();
         for got in world.got(1) {

@@ -7,6 +7,7 @@ mod cost;
 mod damage;
 mod dead_letters;
 mod log;
+mod marks;
 mod members;
 mod model;
 mod names;

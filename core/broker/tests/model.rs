@@ -175,8 +175,14 @@ impl Model {
         let persistent = self.random.below(4) > 0;
         let mut content = id.to_le_bytes().to_vec();
         content.resize(8 + self.random.below(1_000) as usize, 0);
-        let bytes =
-            record_of(&self.clients[number].name, &[crate::world::queue(queue)], &content, persistent, sequence, 0);
+        let bytes = record_of(
+            (&self.clients[number].name, 1, 1),
+            &[crate::world::queue(queue)],
+            &content,
+            persistent,
+            sequence,
+            0,
+        );
         self.records.insert(id, bytes);
         if persistent {
             self.clients[number].unanswered.insert(sequence, (id, queue));

@@ -517,19 +517,20 @@ pub fn marks_of_many_bytes_move_in_slices() {
         world.run(0, Command::OpenProducer(Box::new(open)));
         (0..1_000).for_each(|gap| world.send_as(0, connection, &to, true, (&bytes, gap * 2), request));
     }
-    let destination = Box::new(to[0].clone());
-    world.handle(
-        0,
-        &CommandBatch {
-            commands: vec![Command::DeleteDestination { connection, destination, request }],
-            ..Default::default()
-        },
-    );
+    let delete = |world: &mut World, queue: &Destination| {
+        let destination = Box::new(queue.clone());
+        let commands = vec![Command::DeleteDestination { connection, destination, request }];
+        world.handle(0, &CommandBatch { commands, ..Default::default() });
+    };
+    delete(&mut world, &to[0]);
     let other = [queue("other")];
-    let large = record(&other, "x".repeat(100_000).as_bytes(), true, 1, 0);
+    let large = record(&other, "x".repeat(300_000).as_bytes(), true, 1, 0);
     let mut moved = Vec::new();
     for number in 10_000..10_400 {
         let before = postrider_broker::Log::committed(&world.log);
+        if number % 50 == 0 {
+            delete(&mut world, &other[0]);
+        }
         let batch = world.publish(0, connection, &other, true, (&large, number), request);
         world.handle(0, &batch);
         world.go_on();

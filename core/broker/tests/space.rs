@@ -185,6 +185,39 @@ fn sends_beyond_a_frame_are_refused_and_what_comes_with_them_is_not() {
     assert_eq!(world.broker.statistics().messages, 0);
 }
 
+/// The disk is not named where it is not what the log waits for.
+#[test]
+fn a_log_that_has_no_room_to_become_shorter_names_its_budget() {
+    let mut world = small();
+    world.connect(0, 1, "a");
+    world.send(0, 1, &queue("kept"), &"x".repeat(1_000), true);
+    world.log.cold = (0..30).collect();
+    for _ in 0..4 {
+        (0..15).for_each(|_| world.send(0, 1, &queue("q"), &"x".repeat(1_000), true));
+        let (connection, destination, request) = (handle(1), Box::new(queue("q")), wanted(8));
+        world.run(0, Command::DeleteDestination { connection, destination, request });
+        world.settle();
+    }
+    let to = [queue("q")];
+    let batch = world.publish(0, handle(1), &to, true, (&record(&to, b"x", true, 1, 0), 1), wanted(7));
+    for reason in ["waits for the disk to read", "does not fit into the journal"] {
+        for _ in 0..3 {
+            world.now.nanos += 2_000_000_000;
+            world.go_on();
+        }
+        world.heard(0);
+        let Some(command @ Command::Publish(_)) = batch.commands.last() else { panic!("a send") };
+        let (now, log, out) = (world.now, &mut world.log, &mut world.out);
+        world.broker.refuse_command(PortIndex(0), command, &batch.arena, now, log, out);
+        world.go_on();
+        let told = world.events(0);
+        let refused = |event: &Event| matches!(event, Event::Failed { message, .. } if message.contains(reason));
+        assert!(told.iter().any(refused), "{reason}: {told:?}");
+        world.log.cold.clear();
+        world.log.full = true;
+    }
+}
+
 /// Whoever sends within a window and waits for no answer gets the window back, whatever becomes of the send (R58).
 #[test]
 pub fn a_refused_send_gives_its_part_of_the_window_back() {

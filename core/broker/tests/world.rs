@@ -71,12 +71,12 @@ pub fn topic(name: &str) -> Destination {
 
 /// A record with this content.
 pub fn record(to: &[Destination], content: &[u8], persistent: bool, sequence: i64, expiration: i64) -> Vec<u8> {
-    record_of("ID:client:1", to, content, persistent, sequence, expiration)
+    record_of(("ID:client:1", 1, 1), to, content, persistent, sequence, expiration)
 }
 
-/// A record of this connection's producer.
+/// A record of this producer: its connection, session and value.
 pub fn record_of(
-    connection: &str,
+    (connection, producer_session, producer_value): (&str, i64, i64),
     to: &[Destination],
     content: &[u8],
     persistent: bool,
@@ -96,8 +96,8 @@ pub fn record_of(
         timestamp: 0,
         broker_in_time: 0,
         producer_sequence: sequence,
-        producer_session: 1,
-        producer_value: 1,
+        producer_session,
+        producer_value,
         group_sequence: 0,
         redelivery_counter: 0,
     });

@@ -1,0 +1,150 @@
+//! What producers are remembered by, in a log that is small for it (R6, R17, R19).
+
+use crate::log::TestLog;
+use crate::world::{World, handle, queue, record_of, wanted};
+use postrider_broker::{Config, Log as _};
+use postrider_model::command::{AcknowledgeKind, OpenProducer, Request};
+use postrider_model::{Command, Event};
+
+const SEGMENT: u64 = 64 << 10;
+const BUDGET: u64 = 24 * SEGMENT;
+/// What may live, and the part of it that is for marks.
+const LIMIT: u64 = (BUDGET - 8 * SEGMENT) / 2;
+const ROOM: u64 = LIMIT / 8;
+/// Bytes of a mark besides its connection's name, with a run.
+const MARK: u64 = 18 + 16 + 48;
+
+/// A connection of a client that comes back, and a consumer of all that it sends.
+fn world(client: Client) -> World {
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(BUDGET, SEGMENT));
+    client.connect(&mut world);
+    world.connect(1, 2, "consumer");
+    world.consume(1, 2, 5, &queue("q"), 10_000);
+    world.settle();
+    world
+}
+
+/// A client that comes back, by the number of its connection and its id.
+#[derive(Clone, Copy)]
+struct Client<'a>(u32, &'a str);
+
+impl Client<'_> {
+    fn connect(self, world: &mut World) {
+        world.connect_as(0, handle(self.0), self.1, true);
+    }
+
+    fn open(self, world: &mut World, value: i64) {
+        let (connection, request, destinations) = (handle(self.0), Request::default(), Box::default());
+        let open = OpenProducer { connection, request, producer: 0, session: 3, value, destinations, window: 0 };
+        world.run(0, Command::OpenProducer(Box::new(open)));
+    }
+
+    fn send(self, world: &mut World, value: i64, number: i64) {
+        let to = [queue("q")];
+        let bytes = record_of((self.1, 3, value), &to, b"x", true, number, 0);
+        world.send_as(0, handle(self.0), &to, true, (&bytes, number), wanted(7));
+    }
+
+    /// Whether what a producer sends again is known.
+    fn is_known(self, world: &mut World, value: i64) -> bool {
+        let before = world.broker.statistics().duplicates;
+        self.open(world, value);
+        self.send(world, value, 1);
+        acknowledge(world);
+        world.broker.statistics().duplicates > before
+    }
+}
+
+/// All that came is acknowledged; how many there were.
+fn acknowledge(world: &mut World) -> usize {
+    world.settle();
+    let got = world.got(1);
+    if let Some(last) = got.last() {
+        world.acknowledge(1, 2, 5, AcknowledgeKind::Standard, (0, last.sequence.0), got.len() as u32);
+        world.settle();
+    }
+    got.len()
+}
+
+/// Producers with values from this on, each of which sends these numbers; everything is acknowledged.
+fn crowd(world: &mut World, client: Client, values: std::ops::Range<i64>, numbers: &[i64]) {
+    let all = (values.end - values.start) as usize * numbers.len();
+    let mut came = 0;
+    for value in values {
+        client.open(world, value);
+        numbers.iter().for_each(|number| client.send(world, value, *number));
+        if value % 50 == 0 {
+            came += acknowledge(world);
+            let length = world.log.live_log_bytes();
+            assert!(length <= BUDGET, "{length} bytes of log, after producer {value}");
+        }
+    }
+    assert_eq!(came + acknowledge(world), all, "each is stored");
+    let refused = world.events(0).iter().any(|event| matches!(event, Event::Failed { .. }));
+    assert!(!refused, "nobody is refused");
+}
+
+/// Nothing is alive but marks: with these there is room, the log is short, and what comes does not move all of them.
+fn goes_on(world: &mut World, marks: u64) {
+    let live = world.broker.statistics().live_bytes;
+    assert!(live <= marks + 1_000, "{live} bytes live, {marks} of them may be marks");
+    let (length, before) = (world.log.live_log_bytes(), world.log.records.len());
+    assert!(length <= 3 * live + 7 * SEGMENT, "{length} bytes of log for {live}");
+    world.now.nanos += 1_000_000_000;
+    (0..100).for_each(|_| world.settle());
+    assert_eq!(world.log.records.len(), before, "at rest nothing is written");
+    let appended = world.log.committed().0;
+    let another = Client(9, "another");
+    another.connect(world);
+    (0..100).for_each(|number| {
+        another.send(world, 1, number);
+        assert_eq!(acknowledge(world), 1);
+    });
+    let appended = world.log.committed().0 - appended;
+    assert!(appended < 40_000 + 5 * SEGMENT, "{appended} bytes for 100 messages");
+}
+
+#[test]
+pub fn producers_of_a_long_name_leave_room_in_the_log() {
+    let id = "a long name ".repeat(300);
+    let mut world = world(Client(1, &id));
+    crowd(&mut world, Client(1, &id), 0..1_500, &[1]);
+    goes_on(&mut world, ROOM + id.len() as u64 + MARK);
+}
+
+#[test]
+pub fn producers_with_gaps_leave_room_in_the_log() {
+    let client = Client(1, "ID:host-41234-1796000000000-1:1");
+    let mut world = world(client);
+    let gaps: Vec<i64> = (0..40).map(|number| number * 2).collect();
+    crowd(&mut world, client, 0..1_500, &gaps);
+    goes_on(&mut world, ROOM + 1_000);
+}
+
+/// Who stays is remembered, and who went lately: a restart ends all connections, and their clients come back within a minute.
+#[test]
+fn who_may_come_back_is_not_forgotten_for_others() {
+    let (first, back, second) = (Client(1, "first"), Client(4, "first"), Client(3, "other"));
+    let mut world = world(first);
+    let all = (ROOM / (MARK + 5)) as i64;
+    crowd(&mut world, first, 0..all, &[1]);
+    let keep = world.log.committed();
+    let mut world = world.crash(keep);
+    world.connect(1, 2, "consumer");
+    world.consume(1, 2, 5, &queue("q"), 10_000);
+    second.connect(&mut world);
+    crowd(&mut world, second, 0..200, &[1]);
+    assert!(second.is_known(&mut world, 0), "there was room for a few more");
+    assert!(!second.is_known(&mut world, 199) && !second.is_known(&mut world, 199), "not for all");
+    world.now.nanos += 40_000_000_000;
+    back.connect(&mut world);
+    let forgotten = (0..all / 2).filter(|value| !back.is_known(&mut world, *value));
+    assert_eq!(forgotten.count(), 0);
+    // The other half does not come back.
+    world.now.nanos += 30_000_000_000;
+    world.settle();
+    assert!(!second.is_known(&mut world, 199) && second.is_known(&mut world, 199), "there is room again");
+    let forgotten = (0..all / 2).filter(|value| !back.is_known(&mut world, *value));
+    assert_eq!(forgotten.count(), 0, "of those that came back");
+}
