@@ -228,10 +228,14 @@ impl Broker {
     pub(crate) fn apply_mark(&mut self, mark: MarkReference, run: (i64, i64), segment: SegmentNumber) {
         let grown = self.marks.insert_run(mark.index, run);
         let known = &self.marks.table[mark.index.0];
-        match known.segment.filter(|_| !known.runs.is_only(run)) {
-            Some(home) if grown => self.rehome_mark(mark.index, home),
-            Some(_) => {}
-            None => self.rehome_mark(mark.index, segment),
+        match known.segment {
+            Some(home) if home == segment && !grown => {}
+            Some(home) if !known.runs.is_only(run) => {
+                if grown {
+                    self.rehome_mark(mark.index, home);
+                }
+            }
+            _ => self.rehome_mark(mark.index, segment),
         }
     }
 
@@ -374,7 +378,7 @@ impl Broker {
     /// Bytes of a mark's record.
     pub(crate) fn mark_bytes(&self, index: MarkIndex) -> u64 {
         let mark = &self.marks.table[index.0];
-        (18 + mark.runs.len() * 16 + mark.connection.len()) as u64
+        records::mark_length(&mark.connection, mark.runs.len()) as u64
     }
 
     /// Writes a mark by itself, for the last time if it goes. False: there is no room in the log now.

@@ -123,6 +123,11 @@ pub fn read_reserve(meta: &[u8]) -> Option<Sequence> {
     reader.end(up_to)
 }
 
+/// Bytes of a mark's meta: session, value, the number of runs, the runs, the connection's id.
+pub fn mark_length(connection: &[u8], runs: usize) -> usize {
+    8 + 8 + 2 + 16 * runs + connection.len()
+}
+
 /// Writes a mark's meta.
 pub fn write_mark(buffer: &mut Vec<u8>, connection: &[u8], (session, value): (i64, i64), runs: &[(i64, i64)]) {
     buffer.clear();
@@ -187,6 +192,7 @@ mod tests {
         assert_eq!(read_delete(&bytes[..4]), Some(DestinationId(5)));
         assert_eq!(read_reserve(&bytes[4..]), Some(Sequence(6)));
         write_mark(&mut bytes, b"id", (1, -1), &[(2, 3)]);
+        assert_eq!(bytes.len(), mark_length(b"id", 1));
         let golden =
             [&1i64.to_le_bytes()[..], &[0xFF; 8], &[1, 0], &2i64.to_le_bytes(), &3i64.to_le_bytes(), b"id"].concat();
         assert_eq!(bytes, golden);
