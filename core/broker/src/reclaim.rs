@@ -320,6 +320,8 @@ impl Broker {
         for _ in 0..TURN_MARKS {
             let (at, found) = self.next_mark_in(front, self.reclaim.mark, TURN_MARKS);
             self.reclaim.mark = at;
+            // The look through all marks has come further, and not to their end.
+            self.reclaim.walked |= found.is_none() && at != u32::MAX;
             let Some(index) = found.filter(|_| left > 0.0) else { return };
             left -= self.mark_bytes(index) as f64;
             if !self.write_mark(index, false, step) {

@@ -77,7 +77,7 @@ fn crowd(world: &mut World, client: Client, values: std::ops::Range<i64>, number
         if value % 50 == 0 {
             came += acknowledge(world);
             let length = world.log.live_log_bytes();
-            assert!(length <= BUDGET, "{length} bytes of log, after producer {value}");
+            assert!(length <= world.log.budget, "{length} bytes of log, after producer {value}");
         }
     }
     assert_eq!(came + acknowledge(world), all, "each is stored");
@@ -147,4 +147,28 @@ fn who_may_come_back_is_not_forgotten_for_others() {
     assert!(!second.is_known(&mut world, 199) && second.is_known(&mut world, 199), "there is room again");
     let forgotten = (0..all / 2).filter(|value| !back.is_known(&mut world, *value));
     assert_eq!(forgotten.count(), 0, "of those that came back");
+}
+
+/// A mark that stands behind many others in the table is found, though nothing comes.
+#[test]
+fn the_log_becomes_shorter_at_rest_though_a_mark_is_the_last_of_many() {
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(40 << 20, SEGMENT));
+    let (many, last) = (Client(1, "many"), Client(3, "last"));
+    many.connect(&mut world);
+    last.connect(&mut world);
+    world.connect(1, 2, "consumer");
+    world.consume(1, 2, 5, &queue("q"), 10_000);
+    crowd(&mut world, many, 0..12_500, &[1]);
+    last.open(&mut world, 1);
+    last.send(&mut world, 1, 1);
+    world.connect(0, 4, "plain");
+    (0..400).for_each(|_| world.send(0, 4, &queue("kept"), &"x".repeat(10_000), true));
+    acknowledge(&mut world);
+    crowd(&mut world, many, 0..12_500, &[2]);
+    let (connection, destination, request) = (handle(4), Box::new(queue("kept")), Request::default());
+    world.run(0, Command::DeleteDestination { connection, destination, request });
+    world.settle();
+    let (live, length) = (world.broker.statistics().live_bytes, world.log.live_log_bytes());
+    assert!(length <= 3 * live + 7 * SEGMENT, "{length} bytes of log for {live}");
 }
