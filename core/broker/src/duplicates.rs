@@ -187,31 +187,38 @@ impl Broker {
         if !publish.persistent || !self.connections[connection.0].failover_reconnect {
             return false;
         }
-        let mark = self.mark_of(connection, publish.producer);
+        let mark = self.known_mark(connection, publish.producer);
         mark.is_some_and(|mark| self.marks.table[mark.index.0].runs.contains(publish.producer_sequence))
     }
 
-    /// The mark of a connection's producer; none if there are too many, or the message is another's.
-    pub(crate) fn mark_of(&mut self, connection: ConnectionIndex, producer: u32) -> Option<MarkReference> {
+    /// What is known of a connection's producer, if anything is: nobody else's need forgets it as long as the producer is there.
+    pub(crate) fn known_mark(&mut self, connection: ConnectionIndex, producer: u32) -> Option<MarkReference> {
         let owner = &mut self.connections[connection.0];
         let known = owner.producers.get_mut(producer as usize)?.as_mut()?;
         if known.mark.is_some_and(|mark| self.marks.is_valid(mark)) {
             return known.mark;
         }
-        let key = (known.session, known.value);
-        let found = match self.marks.find(&owner.id, key) {
-            Some(found) => found,
-            None if owner.id.len() > CONNECTION_ID_BYTES
-                || self.marks.table.len() >= self.config.marks
-                || self.marks.bytes >= self.marks.room =>
-            {
-                return None;
-            }
-            None => self.marks.add(&owner.id, key),
-        };
+        let found = self.marks.find(&owner.id, (known.session, known.value))?;
         self.marks.table[found.index.0].attached += 1;
         known.mark = Some(found);
         Some(found)
+    }
+
+    /// The mark of a connection's producer that stores something; none if there are too many, or the message is another's.
+    pub(crate) fn mark_of(&mut self, connection: ConnectionIndex, producer: u32) -> Option<MarkReference> {
+        if let Some(known) = self.known_mark(connection, producer) {
+            return Some(known);
+        }
+        let owner = &mut self.connections[connection.0];
+        let known = owner.producers.get_mut(producer as usize)?.as_mut()?;
+        let marks = &mut self.marks;
+        if owner.id.len() > CONNECTION_ID_BYTES || marks.table.len() >= self.config.marks || marks.bytes >= marks.room {
+            return None;
+        }
+        let added = marks.add(&owner.id, (known.session, known.value));
+        marks.table[added.index.0].attached = 1;
+        known.mark = Some(added);
+        Some(added)
     }
 
     /// A non-persistent send, taken or refused: its number is no gap, as it is never looked for.

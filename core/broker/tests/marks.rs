@@ -172,3 +172,20 @@ fn the_log_becomes_shorter_at_rest_though_a_mark_is_the_last_of_many() {
     let (live, length) = (world.broker.statistics().live_bytes, world.log.live_log_bytes());
     assert!(length <= 3 * live + 7 * SEGMENT, "{length} bytes of log for {live}");
 }
+
+/// Who has stored nothing takes none of the places: nothing would ever say that it is too many.
+#[test]
+fn who_has_stored_nothing_is_not_remembered() {
+    let config = Config { reservation: 1_000_000, marks: 100, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(BUDGET, SEGMENT));
+    let (teller, client) = (Client(1, "teller"), Client(3, "client"));
+    teller.connect(&mut world);
+    client.connect(&mut world);
+    for value in 0..150 {
+        teller.open(&mut world, value);
+        let to = [crate::world::topic("news")];
+        let bytes = record_of((teller.1, 3, value), &to, b"x", true, 1, 0);
+        world.send_as(0, handle(teller.0), &to, true, (&bytes, 1), wanted(7));
+    }
+    assert!(!client.is_known(&mut world, 1) && client.is_known(&mut world, 1));
+}
