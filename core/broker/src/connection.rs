@@ -267,6 +267,7 @@ impl Broker {
         if let Some(old) = old {
             self.release_mark(&old, step.now);
         }
+        self.known_mark(index, open.producer);
         self.reply(port, open.connection, open.request, step);
     }
 

@@ -173,6 +173,48 @@ fn the_log_becomes_shorter_at_rest_though_a_mark_is_the_last_of_many() {
     assert!(length <= 3 * live + 7 * SEGMENT, "{length} bytes of log for {live}");
 }
 
+/// Who came back within a minute and waits for room is not forgotten for others: what it repeats is not stored twice.
+#[test]
+fn who_came_back_and_is_parked_is_not_forgotten() {
+    let (first, back) = (Client(1, "first"), Client(4, "first"));
+    let mut world = world(first);
+    let all = (ROOM / (MARK + 5)) as i64;
+    crowd(&mut world, first, 0..all, &[1]);
+    world.connect(0, 6, "plain");
+    while world.broker.statistics().live_bytes + 1_500 < LIMIT {
+        world.send(0, 6, &queue("kept"), &"x".repeat(1_000), true);
+    }
+    world.settle();
+    let keep = world.log.committed();
+    let mut world = world.crash(keep);
+    back.connect(&mut world);
+    for (producer, value) in [(0, 0), (1, 1)] {
+        let (connection, request, destinations) = (handle(back.0), Request::default(), Box::default());
+        let open = OpenProducer { connection, request, producer, session: 3, value, destinations, window: 0 };
+        world.run(0, Command::OpenProducer(Box::new(open)));
+    }
+    for (producer, value, number) in [(0, 0, 2), (1, 1, 1)] {
+        let to = [queue("q")];
+        let content = vec![b'x'; if producer == 0 { 2_000 } else { 10 }];
+        let bytes = record_of((back.1, 3, value), &to, &content, true, number, 0);
+        let mut batch = world.publish(0, handle(back.0), &to, true, (&bytes, number), Request::default());
+        if let Some(Command::Publish(publish)) = batch.commands.last_mut() {
+            publish.producer = producer;
+        }
+        world.turn(0, &batch);
+        world.settle();
+    }
+    assert!(world.broker.statistics().parked_bytes > 2_000, "both wait");
+    world.now.nanos += 70_000_000_000;
+    (0..10).for_each(|_| world.settle());
+    world.connect(0, 6, "plain");
+    let (connection, destination, request) = (handle(6), Box::new(queue("kept")), Request::default());
+    world.run(0, Command::DeleteDestination { connection, destination, request });
+    world.settle();
+    let statistics = world.broker.statistics();
+    assert_eq!((statistics.parked_bytes, statistics.duplicates, statistics.messages), (0, 1, 1));
+}
+
 /// Who has stored nothing takes none of the places: nothing would ever say that it is too many.
 #[test]
 fn who_has_stored_nothing_is_not_remembered() {
