@@ -24,7 +24,7 @@ use foldhash::fast::FixedState;
 use postrider_journal::{Bound, SegmentNumber};
 use postrider_model::Now;
 use postrider_model::command::Publish;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// Runs that all producers together may have before one is held to [`RUNS`], for each mark that may be: 8 MiB by default.
 const RUNS_PER_MARK: usize = 8;
@@ -56,16 +56,9 @@ struct Mark {
     counted: u64,
     /// Producers now that it belongs to.
     attached: u32,
-    /// When the last one left, if one did.
+    /// When the last one left, while it belongs to nobody.
     detached: Option<u64>,
     serial: u64,
-}
-
-impl Mark {
-    /// Whether it is that one, and has belonged to nobody since then.
-    fn is_away(&self, mark: MarkReference, since: u64) -> bool {
-        self.serial == mark.serial && self.attached == 0 && self.detached == Some(since)
-    }
 }
 
 /// A mark that was found, and can be told from another that has its number later.
@@ -82,8 +75,8 @@ pub(crate) type ByProducer = BTreeMap<(i64, i64), MarkIndex>;
 pub(crate) struct Marks {
     table: Slab<Mark>,
     by_connection: Map<Box<[u8]>, ByProducer>,
-    /// Marks that belong to nobody, by the time since when.
-    detached: VecDeque<(u64, MarkReference)>,
+    /// Marks that belong to nobody, by the time since when and their serial.
+    detached: BTreeMap<(u64, u64), MarkIndex>,
     next_serial: u64,
     /// Runs of all marks.
     runs: usize,
@@ -101,7 +94,7 @@ impl Marks {
         Marks {
             table: Slab::default(),
             by_connection: Map::with_hasher(hasher.clone()),
-            detached: VecDeque::new(),
+            detached: BTreeMap::new(),
             next_serial: 1,
             runs: 0,
             many_runs: most.saturating_mul(RUNS_PER_MARK),
@@ -151,14 +144,24 @@ impl Marks {
     }
 
     /// It belongs to nobody from now on.
-    fn detach(&mut self, mark: MarkReference, now: Now) {
-        if self.table[mark.index.0].detached.replace(now.nanos) != Some(now.nanos) {
-            self.detached.push_back((now.nanos, mark));
-        }
-        if self.detached.len() > 2 * self.table.len() + AGED_AT_ONCE {
-            let table = &self.table;
-            self.detached
-                .retain(|(since, mark)| table.get(mark.index.0).is_some_and(|known| known.is_away(*mark, *since)));
+    fn detach(&mut self, index: MarkIndex, now: Now) {
+        self.unlist(index);
+        let mark = &mut self.table[index.0];
+        mark.detached = Some(now.nanos);
+        self.detached.insert((now.nanos, mark.serial), index);
+    }
+
+    /// It belongs to one more producer.
+    fn attach(&mut self, index: MarkIndex) {
+        self.table[index.0].attached += 1;
+        self.unlist(index);
+    }
+
+    /// It is not among those that belong to nobody any more.
+    fn unlist(&mut self, index: MarkIndex) {
+        let mark = &mut self.table[index.0];
+        if let Some(since) = mark.detached.take() {
+            self.detached.remove(&(since, mark.serial));
         }
     }
 
@@ -199,7 +202,7 @@ impl Broker {
             return known.mark;
         }
         let found = self.marks.find(&owner.id, (known.session, known.value))?;
-        self.marks.table[found.index.0].attached += 1;
+        self.marks.attach(found.index);
         known.mark = Some(found);
         Some(found)
     }
@@ -216,7 +219,7 @@ impl Broker {
             return None;
         }
         let added = marks.add(&owner.id, (known.session, known.value));
-        marks.table[added.index.0].attached = 1;
+        marks.attach(added.index);
         known.mark = Some(added);
         Some(added)
     }
@@ -295,14 +298,9 @@ impl Broker {
 
     /// After recovery: nobody has the marks, until clients come back.
     pub(crate) fn detach_all_marks(&mut self, now: Now) {
-        let all: Vec<MarkReference> = self
-            .marks
-            .table
-            .iter()
-            .map(|(index, mark)| MarkReference { index: MarkIndex(index), serial: mark.serial })
-            .collect();
-        for mark in all {
-            self.marks.detach(mark, now);
+        let all: Vec<u32> = self.marks.table.iter().map(|(index, _)| index).collect();
+        for index in all {
+            self.marks.detach(MarkIndex(index), now);
         }
     }
 
@@ -312,7 +310,7 @@ impl Broker {
         let known = &mut self.marks.table[mark.index.0];
         known.attached -= 1;
         if known.attached == 0 {
-            self.marks.detach(mark, now);
+            self.marks.detach(mark.index, now);
         }
     }
 
@@ -333,6 +331,7 @@ impl Broker {
     }
 
     pub(crate) fn drop_mark(&mut self, index: MarkIndex) {
+        self.marks.unlist(index);
         let mark = self.marks.table.remove(index.0);
         self.marks.runs = self.marks.runs.saturating_sub(mark.runs.len());
         if let Some(segment) = mark.segment {
@@ -353,18 +352,18 @@ impl Broker {
     pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) {
         self.marks.room = (self.live_limit(step) / PART_OF_WHAT_LIVES).min(MOST_BYTES);
         for _ in 0..AGED_AT_ONCE {
-            let Some((since, mark)) = self.marks.detached.front().copied() else { return };
-            let away = step.now.nanos.saturating_sub(since);
+            let Some(((since, _), index)) = self.marks.detached.first_key_value() else { return };
+            let (away, index) = (step.now.nanos.saturating_sub(*since), *index);
             let due = away >= self.config.mark_millis.saturating_mul(1_000_000);
             if !due && (away < RETURN_NANOS || !self.marks.is_crowded(self.config.marks)) {
                 return;
             }
-            let known = self.marks.table.get(mark.index.0);
-            let is_away = known.is_some_and(|known| known.is_away(mark, since)) && self.marks.is_known(mark.index);
-            if is_away && !self.write_mark(mark.index, true, step) {
+            // What a goodbye has forgotten goes with its connection.
+            if !self.marks.is_known(index) {
+                self.marks.unlist(index);
+            } else if !self.write_mark(index, true, step) {
                 return;
             }
-            self.marks.detached.pop_front();
         }
     }
 
@@ -433,16 +432,19 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_and_goes_is_listed_once() {
+    fn who_belongs_to_nobody_is_listed_once() {
         let mut marks = Marks::new(&FixedState::with_seed(1), 100);
-        let mark = marks.add(b"a", (1, 1));
+        let indexes: Vec<MarkIndex> = (0..3).map(|value| marks.add(b"a", (1, value)).index).collect();
         let now = |nanos| Now { nanos, unix_millis: 0 };
         for nanos in 0..10_000 {
-            marks.detach(mark, now(nanos));
-            marks.detach(mark, now(nanos));
+            indexes.iter().for_each(|index| marks.detach(*index, now(nanos)));
+            marks.detach(indexes[0], now(nanos));
+            marks.attach(indexes[1]);
+            marks.detach(indexes[1], now(nanos));
         }
-        assert!(marks.detached.len() <= 2 + AGED_AT_ONCE, "{}", marks.detached.len());
-        assert!(marks.detached.contains(&(9_999, mark)));
+        marks.attach(indexes[2]);
+        assert!(marks.detached.keys().eq(&[(9_999, 1), (9_999, 2)]));
+        assert!(marks.detached.values().eq(&indexes[..2]));
     }
 
     /// What the journal counts for marks is what its tables and the marks say, whatever has happened.
@@ -452,6 +454,9 @@ mod tests {
         assert_eq!(broker.marks.bytes, counted);
         assert_eq!(broker.journal.live_bytes(), counted + others);
         assert_eq!(broker.marks.runs, marks.iter().map(|(_, mark)| mark.runs.len()).sum::<usize>());
+        let listed = |(index, mark): &(u32, &Mark)| Some(((mark.detached?, mark.serial), MarkIndex(*index)));
+        let listed: BTreeMap<_, _> = marks.iter().filter_map(listed).collect();
+        assert_eq!(broker.marks.detached, listed);
         let mut homes: BTreeMap<SegmentNumber, (u64, u32)> = BTreeMap::new();
         for (index, mark) in &marks {
             assert_eq!(mark.segment.is_none(), mark.runs.len() == 0, "who has stored something has a home");
@@ -503,7 +508,7 @@ mod tests {
                     let index = broker.marks.table.iter().nth((pick % count.max(1)) as usize).map(|(index, _)| index);
                     index.map(MarkIndex)
                 };
-                match below(14) {
+                match below(16) {
                     0..=5 => broker.recover_run(&name, producer, (first, last), segment),
                     6 => {
                         let runs: Vec<_> = (0..below(5) as i64).map(|at| (first + at * 5, last + at * 5)).collect();
@@ -541,10 +546,17 @@ mod tests {
                         }
                     }
                     12 => {
-                        (newest, ordinal) = (newest + 1 + below(2), 0);
+                        (newest, ordinal) = (newest + 1 + below(2), 1);
                         broker.journal.note(SegmentNumber(newest), 0, Generation::Young);
-                        ordinal = 1;
                         broker.marks.room = below(20_000);
+                    }
+                    13 | 14 => {
+                        if let Some(index) = any(&broker, below(1_000)) {
+                            match below(2) {
+                                0 => broker.marks.attach(index),
+                                _ => broker.marks.detach(index, Now { nanos: turn / 4, unix_millis: 0 }),
+                            }
+                        }
                     }
                     _ => {
                         // Reclaim: what lives in the front moves, and it goes.
