@@ -42,6 +42,9 @@ const RETURN_NANOS: u64 = 60_000_000_000;
 /// Marks that are looked at for their age in one turn: each of them may be a record.
 const AGED_AT_ONCE: usize = 1_024;
 
+/// Bytes of these records: each repeats the connection's id, which may be long.
+const AGED_BYTES: u64 = 256 << 10;
+
 /// Longest connection id that is remembered.
 const CONNECTION_ID_BYTES: usize = 4_096;
 
@@ -351,6 +354,7 @@ impl Broker {
     /// Forgets producers that have been away for long.
     pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) {
         self.marks.room = (self.live_limit(step) / PART_OF_WHAT_LIVES).min(MOST_BYTES);
+        let mut left = AGED_BYTES;
         for _ in 0..AGED_AT_ONCE {
             let Some(((since, _), index)) = self.marks.detached.first_key_value() else { return };
             let (away, index) = (step.now.nanos.saturating_sub(*since), *index);
@@ -361,9 +365,13 @@ impl Broker {
             // What a goodbye has forgotten goes with its connection.
             if !self.marks.is_known(index) {
                 self.marks.unlist(index);
-            } else if !self.write_mark(index, true, step) {
+                continue;
+            }
+            let bytes = self.last_bytes(index) + RECORD_OVERHEAD;
+            if bytes > left || !self.write_mark(index, true, step) {
                 return;
             }
+            left -= bytes;
         }
     }
 
@@ -387,9 +395,15 @@ impl Broker {
         records::mark_length(&mark.connection, mark.runs.len()) as u64
     }
 
+    /// Bytes of the record that says that it goes.
+    fn last_bytes(&self, index: MarkIndex) -> u64 {
+        records::mark_length(&self.marks.table[index.0].connection, 0) as u64
+    }
+
     /// Writes a mark by itself, for the last time if it goes. False: there is no room in the log now.
     pub(crate) fn write_mark<L: Log>(&mut self, index: MarkIndex, last: bool, step: &mut Step<'_, L>) -> bool {
-        let bound = Bound { records: 2, bytes: self.mark_bytes(index) };
+        let bytes = if last { self.last_bytes(index) } else { self.mark_bytes(index) };
+        let bound = Bound { records: 2, bytes };
         let fits = if last { step.log.reserve(bound) } else { step.log.reserve_move(bound) };
         if !fits {
             return false;

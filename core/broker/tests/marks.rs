@@ -231,3 +231,27 @@ fn who_has_stored_nothing_is_not_remembered() {
     }
     assert!(!client.is_known(&mut world, 1) && client.is_known(&mut world, 1));
 }
+
+/// Those that grow old are a bounded part of a turn, however long their names are and whatever they had sent.
+#[test]
+fn marks_of_long_names_that_grow_old_are_no_long_turn() {
+    let id = "a long name ".repeat(300);
+    let client = Client(1, &id);
+    let mut world =
+        World::over(Config { reservation: 1_000_000, ..Config::default() }, TestLog::new(160 << 20, 4 << 20));
+    client.connect(&mut world);
+    world.connect(1, 2, "consumer");
+    world.consume(1, 2, 5, &queue("q"), 10_000);
+    crowd(&mut world, client, 0..400, &[1, 3, 5]);
+    world.disconnect(0, handle(1), false);
+    world.settle();
+    world.now.nanos += world.config.mark_millis * 1_000_000 + 1;
+    let (mut turns, mut at) = (0, world.log.committed());
+    while world.broker.statistics().live_bytes > 1_000 {
+        world.go_on();
+        assert!(world.turn_end.0 - at.0 <= 300 << 10, "{} bytes in a turn", world.turn_end.0 - at.0);
+        (turns, at) = (turns + 1, world.turn_end);
+        world.log.commit();
+    }
+    assert!((4..10).contains(&turns), "{turns} turns");
+}
