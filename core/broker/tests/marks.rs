@@ -255,3 +255,84 @@ fn marks_of_long_names_that_grow_old_are_no_long_turn() {
     }
     assert!((4..10).contains(&turns), "{turns} turns");
 }
+
+/// Whatever happens to marks, nothing new is taken for what was stored, and all that is known is counted alike after a start.
+#[test]
+fn nothing_new_is_taken_for_a_duplicate() {
+    for seed in 1..=8_u64 {
+        let mut state = seed;
+        let mut below = move |most: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % most
+        };
+        let budget = if seed % 2 == 0 { 24 * (16 << 10) } else { 24 << 20 };
+        let config = Config { reservation: 1_000_000, marks: 40, ..Config::default() };
+        let mut world = World::over(config, TestLog::new(budget, if seed % 2 == 0 { 16 << 10 } else { 1 << 20 }));
+        let ids = ["a".repeat(4), "b".repeat(60), "c".repeat(700), "d".repeat(1_500)];
+        let clients: Vec<Client> = ids.iter().enumerate().map(|(slot, id)| Client(slot as u32 + 1, id)).collect();
+        let start = |world: &mut World| {
+            world.connect(1, 2, "consumer");
+            world.consume(1, 2, 5, &queue("q"), 10_000);
+        };
+        start(&mut world);
+        clients.iter().for_each(|client| client.connect(&mut world));
+        let mut stored = std::collections::BTreeSet::new();
+        let (mut known, mut sent) = (0, 0);
+        for _ in 0..1_500 {
+            let client = clients[below(4) as usize];
+            let value = below(20) as i64;
+            match below(40) {
+                0 => {
+                    world.disconnect(0, handle(client.0), true);
+                    world.settle();
+                    stored.retain(|(id, _, _)| *id != client.1);
+                    client.connect(&mut world);
+                }
+                1 => {
+                    world.disconnect(0, handle(client.0), false);
+                    world.settle();
+                    client.connect(&mut world);
+                }
+                2 => client.connect(&mut world),
+                3 => world.now.nanos += below(100) * 1_000_000_000,
+                4 if below(4) == 0 => {
+                    acknowledge(&mut world);
+                    let live = world.broker.statistics().live_bytes;
+                    let keep = world.log.committed();
+                    world = world.crash(keep);
+                    let after = world.broker.statistics().live_bytes;
+                    if seed % 2 == 1 {
+                        assert_eq!(after, live, "seed {seed}");
+                    }
+                    start(&mut world);
+                    clients.iter().for_each(|client| client.connect(&mut world));
+                }
+                _ => {
+                    client.open(&mut world, value);
+                    let mut number = below(150) as i64;
+                    for _ in 0..=below(12) {
+                        number += 1 + below(2) as i64;
+                        let (passes, persistent) = (number % 7 == 0, number % 5 > 0);
+                        let to = [if passes { crate::world::topic("t") } else { queue("q") }];
+                        let bytes = record_of((client.1, 3, value), &to, &[b'x'; 300], persistent, number, 0);
+                        let before = world.broker.statistics().duplicates;
+                        world.send_as(0, handle(client.0), &to, persistent, (&bytes, number), wanted(7));
+                        let is_known = world.broker.statistics().duplicates > before;
+                        let is_stored = stored.contains(&(client.1, value, number));
+                        assert!(!is_known || is_stored, "seed {seed}: {value} {number} of {}", client.1);
+                        known += u32::from(is_known);
+                        sent += u32::from(is_stored);
+                        if persistent && !passes {
+                            stored.insert((client.1, value, number));
+                        }
+                    }
+                    acknowledge(&mut world);
+                    let refused = world.events(0).iter().any(|event| matches!(event, Event::Failed { .. }));
+                    assert!(!refused, "seed {seed}");
+                    assert!(world.log.live_log_bytes() <= budget);
+                }
+            }
+        }
+        assert!(known > 20 && sent > known, "seed {seed}: {known} of {sent}");
+    }
+}
