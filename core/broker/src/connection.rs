@@ -282,7 +282,7 @@ impl Broker {
         let Some(index) = self.connection(port, handle) else { return };
         let slot = self.connections[index.0].producers.get_mut(producer as usize);
         if let Some(producer) = slot.and_then(Option::take) {
-            self.release_mark(&producer, step.now);
+            self.retire_mark(&producer, step.now);
         }
         self.reply(port, handle, request, step);
     }

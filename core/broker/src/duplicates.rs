@@ -307,6 +307,12 @@ impl Broker {
         }
     }
 
+    /// A producer is closed by its client, which does not open it again: it goes before those that may come back.
+    pub(crate) fn retire_mark(&mut self, producer: &Producer, now: Now) {
+        let nanos = now.nanos.saturating_sub(RETURN_NANOS);
+        self.release_mark(producer, Now { nanos, ..now });
+    }
+
     /// A producer ends; what it sent is remembered for a while.
     pub(crate) fn release_mark(&mut self, producer: &Producer, now: Now) {
         let Some(mark) = producer.mark.filter(|mark| self.marks.is_valid(*mark)) else { return };

@@ -336,3 +336,25 @@ fn nothing_new_is_taken_for_a_duplicate() {
         assert!(known > 20 && sent > known, "seed {seed}: {known} of {sent}");
     }
 }
+
+/// Whoever opens a producer for each message does not keep others from being remembered, nor those from coming back who were lost.
+#[test]
+fn producers_that_were_closed_are_forgotten_first() {
+    let config = Config { reservation: 1_000_000, marks: 100, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(BUDGET, SEGMENT));
+    world.now.nanos = 100_000_000_000;
+    let (lost, many, client) = (Client(1, "lost"), Client(3, "many"), Client(4, "client"));
+    [lost, many, client].iter().for_each(|client| client.connect(&mut world));
+    (0..50).for_each(|value| assert!(!lost.is_known(&mut world, value)));
+    world.disconnect(0, handle(lost.0), false);
+    for value in 0..1_000 {
+        many.open(&mut world, value);
+        many.send(&mut world, value, 1);
+        let (connection, request) = (handle(many.0), Request::default());
+        world.run(0, Command::CloseProducer { connection, producer: 0, request });
+        world.now.nanos += 10_000_000;
+    }
+    assert!(!client.is_known(&mut world, 1) && client.is_known(&mut world, 1));
+    lost.connect(&mut world);
+    assert!((0..50).all(|value| lost.is_known(&mut world, value)));
+}
