@@ -59,7 +59,7 @@ struct Mark {
     counted: u64,
     /// Producers now that it belongs to.
     attached: u32,
-    /// When the last one left, while it belongs to nobody.
+    /// From when on it may be forgotten for others, while it belongs to nobody.
     detached: Option<u64>,
     serial: u64,
 }
@@ -78,7 +78,7 @@ pub(crate) type ByProducer = BTreeMap<(i64, i64), MarkIndex>;
 pub(crate) struct Marks {
     table: Slab<Mark>,
     by_connection: Map<Box<[u8]>, ByProducer>,
-    /// Marks that belong to nobody, by the time since when and their serial.
+    /// Marks that belong to nobody, by the time from which on they may be forgotten for others, and their serial.
     detached: BTreeMap<(u64, u64), MarkIndex>,
     next_serial: u64,
     /// Runs of all marks.
@@ -146,12 +146,12 @@ impl Marks {
         known.is_some_and(|known| known.index == index)
     }
 
-    /// It belongs to nobody from now on.
-    fn detach(&mut self, index: MarkIndex, now: Now) {
+    /// It belongs to nobody from now on, and may be forgotten for others from then on.
+    fn detach(&mut self, index: MarkIndex, from: u64) {
         self.unlist(index);
         let mark = &mut self.table[index.0];
-        mark.detached = Some(now.nanos);
-        self.detached.insert((now.nanos, mark.serial), index);
+        mark.detached = Some(from);
+        self.detached.insert((from, mark.serial), index);
     }
 
     /// It belongs to one more producer.
@@ -163,8 +163,8 @@ impl Marks {
     /// It is not among those that belong to nobody any more.
     fn unlist(&mut self, index: MarkIndex) {
         let mark = &mut self.table[index.0];
-        if let Some(since) = mark.detached.take() {
-            self.detached.remove(&(since, mark.serial));
+        if let Some(from) = mark.detached.take() {
+            self.detached.remove(&(from, mark.serial));
         }
     }
 
@@ -303,23 +303,27 @@ impl Broker {
     pub(crate) fn detach_all_marks(&mut self, now: Now) {
         let all: Vec<u32> = self.marks.table.iter().map(|(index, _)| index).collect();
         for index in all {
-            self.marks.detach(MarkIndex(index), now);
+            self.marks.detach(MarkIndex(index), now.nanos.saturating_add(RETURN_NANOS));
         }
     }
 
     /// A producer is closed by its client, which does not open it again: it goes before those that may come back.
     pub(crate) fn retire_mark(&mut self, producer: &Producer, now: Now) {
-        let nanos = now.nanos.saturating_sub(RETURN_NANOS);
-        self.release_mark(producer, Now { nanos, ..now });
+        self.let_go(producer, now.nanos);
     }
 
     /// A producer ends; what it sent is remembered for a while.
     pub(crate) fn release_mark(&mut self, producer: &Producer, now: Now) {
+        self.let_go(producer, now.nanos.saturating_add(RETURN_NANOS));
+    }
+
+    /// A producer has its mark no more, which may be forgotten for others from then on.
+    fn let_go(&mut self, producer: &Producer, from: u64) {
         let Some(mark) = producer.mark.filter(|mark| self.marks.is_valid(*mark)) else { return };
         let known = &mut self.marks.table[mark.index.0];
         known.attached -= 1;
         if known.attached == 0 {
-            self.marks.detach(mark.index, now);
+            self.marks.detach(mark.index, from);
         }
     }
 
@@ -360,12 +364,12 @@ impl Broker {
     /// Forgets producers that have been away for long.
     pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) {
         self.marks.room = (self.live_limit(step) / PART_OF_WHAT_LIVES).min(MOST_BYTES);
+        let old = self.config.mark_millis.saturating_mul(1_000_000);
         let mut left = AGED_BYTES;
         for _ in 0..AGED_AT_ONCE {
-            let Some(((since, _), index)) = self.marks.detached.first_key_value() else { return };
-            let (away, index) = (step.now.nanos.saturating_sub(*since), *index);
-            let due = away >= self.config.mark_millis.saturating_mul(1_000_000);
-            if !due && (away < RETURN_NANOS || !self.marks.is_crowded(self.config.marks)) {
+            let Some((&(from, _), &index)) = self.marks.detached.first_key_value() else { return };
+            let due = step.now.nanos.saturating_add(RETURN_NANOS) >= from.saturating_add(old);
+            if !due && (step.now.nanos < from || !self.marks.is_crowded(self.config.marks)) {
                 return;
             }
             // What a goodbye has forgotten goes with its connection.
@@ -455,12 +459,11 @@ mod tests {
     fn who_belongs_to_nobody_is_listed_once() {
         let mut marks = Marks::new(&FixedState::with_seed(1), 100);
         let indexes: Vec<MarkIndex> = (0..3).map(|value| marks.add(b"a", (1, value)).index).collect();
-        let now = |nanos| Now { nanos, unix_millis: 0 };
         for nanos in 0..10_000 {
-            indexes.iter().for_each(|index| marks.detach(*index, now(nanos)));
-            marks.detach(indexes[0], now(nanos));
+            indexes.iter().for_each(|index| marks.detach(*index, nanos));
+            marks.detach(indexes[0], nanos);
             marks.attach(indexes[1]);
-            marks.detach(indexes[1], now(nanos));
+            marks.detach(indexes[1], nanos);
         }
         marks.attach(indexes[2]);
         assert!(marks.detached.keys().eq(&[(9_999, 1), (9_999, 2)]));
@@ -574,7 +577,7 @@ mod tests {
                         if let Some(index) = any(&broker, below(1_000)) {
                             match below(2) {
                                 0 => broker.marks.attach(index),
-                                _ => broker.marks.detach(index, Now { nanos: turn / 4, unix_millis: 0 }),
+                                _ => broker.marks.detach(index, turn / 4),
                             }
                         }
                     }

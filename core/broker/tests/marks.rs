@@ -358,3 +358,20 @@ fn producers_that_were_closed_are_forgotten_first() {
     lost.connect(&mut world);
     assert!((0..50).all(|value| lost.is_known(&mut world, value)));
 }
+
+/// One that opens a producer for each message, as Spring's template does, takes no room from others.
+#[test]
+fn producers_that_are_closed_make_room_at_once() {
+    let (first, second) = (Client(1, "first"), Client(3, "other"));
+    let mut world = world(first);
+    second.connect(&mut world);
+    for value in 0..3_000 {
+        crowd(&mut world, first, value..value + 1, &[1]);
+        let (connection, request) = (handle(1), Request::default());
+        world.run(0, Command::CloseProducer { connection, producer: 0, request });
+        if value % 100 == 0 {
+            assert!(!second.is_known(&mut world, value) && second.is_known(&mut world, value), "after {value}");
+        }
+    }
+    goes_on(&mut world, ROOM + 1_000);
+}
