@@ -87,6 +87,9 @@ const BEYOND_THE_WINDOW: usize = 300 * 1024;
 /// Largest frame that is taken unless little is.
 pub const FRAME_LIMIT: usize = 104_857_600;
 
+/// Segments of the budget that are for none of what lives (R6).
+const RESERVED_SEGMENTS: u64 = 8;
+
 /// Bytes of a block.
 const BLOCK: u32 = 4096;
 
@@ -149,6 +152,17 @@ impl SeedPlan {
     /// The queue that few listen to, or none.
     pub fn unheard() -> Place {
         Place::queue("queue.c")
+    }
+
+    /// Whether a client has hundreds of producers that are remembered.
+    pub fn has_throng(&self) -> bool {
+        self.clients.iter().any(|client| client.throng.is_some())
+    }
+
+    /// Bytes of what producers are remembered by that live in the log of a small disk at most: an eighth of what may live (R17).
+    pub fn mark_bytes(&self) -> u64 {
+        let budget = self.journal.disk_budget.unwrap_or_default();
+        budget.saturating_sub(RESERVED_SEGMENTS * self.journal.segment_bytes) / 2 / 8
     }
 
     /// In how many nanoseconds a healthy broker answers. Who says something large waits behind two who stop in the middle of what they say,
@@ -364,6 +378,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         halting: None,
         returning: None,
         naming: None,
+        throng: None,
         drain: false,
     }
 }

@@ -42,6 +42,8 @@ pub struct Process {
     network: Network,
     random: Random,
     step_nanos: u64,
+    /// Where the log ended when the life began.
+    pub begin: Position,
     appended: Position,
     durable: Position,
     /// What the journal's files may take.
@@ -126,6 +128,7 @@ impl Process {
             network: network.clone(),
             random,
             step_nanos,
+            begin: appended,
             appended,
             durable,
             disk_limit,

@@ -1,7 +1,7 @@
 //! Situations that a part of the seeds has: from draws that shift no others.
 
 use crate::client::{
-    ClientPlan, HalfClosingPlan, HaltingPlan, NamingPlan, OversizePlan, ReturningPlan, all_of_many, odd_places,
+    ClientPlan, HalfClosingPlan, HaltingPlan, NamingPlan, OversizePlan, ReturningPlan, ThrongPlan, all_of_many, odd_places,
 };
 use crate::ledger::{Place, Sizes};
 use crate::plan::{FRAME_LIMIT, Listener, SeedPlan};
@@ -21,6 +21,7 @@ impl SeedPlan {
         self.draw_returns(random.fork());
         self.draw_oversize(&mut oversize);
         self.draw_names(random.fork());
+        self.draw_throng(random.fork());
     }
 
     /// Clients that send no more and read on in one seed of five, where frames need not end where a block does.
@@ -114,5 +115,45 @@ impl SeedPlan {
             client.places.extend((0..3).map(|_| random.pick(&self.odd_places).clone()));
         }
         self.odd_places.push(all_of_many());
+    }
+
+    /// A failover client has hundreds of producers on a small disk, of which the marks would come to as much as the budget and more (R17), in
+    /// some seeds where the disk is small anyway, and few others. What others repeat may come twice then: room for marks goes to the first.
+    fn draw_throng(&mut self, mut random: Random) {
+        let percent = match self.theme {
+            Theme::SmallDisk => 40,
+            Theme::Mixture if self.scarce => 30,
+            _ => 0,
+        };
+        if !random.percent(percent) {
+            return;
+        }
+        let segments = *random.pick(&[11, 11, 13, 24]);
+        self.journal.segment_bytes = 64 << 10;
+        let budget = segments * self.journal.segment_bytes;
+        self.journal.disk_budget = Some(budget);
+        self.disk.capacity = budget + 12 * self.journal.segment_bytes;
+        self.sizes = *random.pick(&[Sizes::Small, Sizes::Small, Sizes::Medium]);
+        (self.network.segment_bytes, self.frame_limit) = (60_000, FRAME_LIMIT);
+        self.clients.truncate(4);
+        for client in &mut self.clients {
+            client.think_nanos = client.think_nanos.min(MILLI);
+            client.places = vec![Place::queue("queue.a"), Place::queue("queue.b")];
+            // What comes twice is followed in the plain case.
+            (client.mortal, client.gives_up, client.browsing, client.oversize) = (0, u64::MAX, None, None);
+        }
+        let id_bytes = *random.pick(&[1_000, 4_000, 4_000]);
+        let percent = random.within(100..400);
+        let producers = (budget * percent / 100) as usize / (id_bytes + 40);
+        let producers = producers.min(1_500);
+        let burst = *random.pick(&[4, 10, 20]);
+        let throng = ThrongPlan { seed: random.next(), id_bytes, producers, burst, gaps: *random.pick(&[0, 20, 70]) };
+        let client = &mut self.clients[0];
+        (client.failover, client.extras, client.hoards, client.deep) = (true, false, 10, true);
+        (client.breaks, client.stalls) = (client.breaks.min(2), 10_000);
+        client.think_nanos = 200 * MICRO;
+        client.throng = Some(throng);
+        self.life_nanos = self.life_nanos.max(4 * (producers / burst) as u64 * client.think_nanos);
+        self.short_lives = 0;
     }
 }

@@ -1,7 +1,10 @@
 //! One seed: its lives with their crashes, and at the end the reckoning.
 
+mod amplification;
 mod checks;
 mod ends;
+
+use amplification::Begin;
 
 use crate::client::{Client, Surroundings};
 use crate::disk::{Crash, Disk};
@@ -65,6 +68,8 @@ struct World {
     happenings: u64,
     /// Those that are no arrivals.
     steps: u64,
+    /// When the present life began.
+    begin: Begin,
     /// Messages that the present life found, and that the next one may find.
     found: u64,
     may_be_found: u64,
@@ -107,6 +112,10 @@ impl World {
         let network = Network::new(plan.network.clone(), random.fork(), schedule.clone());
         let clients = plan.clients.iter().enumerate();
         let clients = clients.map(|(index, plan)| Client::new(index, plan.clone(), random.fork(), &schedule)).collect();
+        let mut ledger = Ledger::new(plan.scarce, plan.sizes);
+        if plan.has_throng() {
+            (ledger.forgets, ledger.mark_bytes) = (true, plan.mark_bytes());
+        }
         let mut world = World {
             random,
             schedule,
@@ -114,7 +123,7 @@ impl World {
             network,
             process: None,
             clients,
-            ledger: Ledger::new(plan.scarce, plan.sizes),
+            ledger,
             plan,
             temporaries: Vec::new(),
             graves: Vec::new(),
@@ -127,6 +136,7 @@ impl World {
             drains: 0,
             happenings: 0,
             steps: 0,
+            begin: Begin::default(),
             found: 0,
             may_be_found: 0,
         };
@@ -255,6 +265,7 @@ impl World {
         for client in &self.clients {
             client.check_at_rest(&self.ledger);
         }
+        self.send_last();
         let shed = self.process.as_ref().map_or(0, |process| process.broker().broker().shed_deliveries());
         if shed == 0 {
             self.ledger.check_topics();
@@ -283,6 +294,17 @@ impl World {
         self.clients.push(client.named(1_000 * self.drains));
     }
 
+    /// Where the disk is small, nothing is left, and the drainer still listens, there is room again.
+    fn send_last(&mut self) {
+        let Some(drainer) = self.clients.len().checked_sub(1).filter(|_| self.plan.scarce) else { return };
+        let mut sent = None;
+        self.with_client(drainer, |client, around| sent = client.send_last(around));
+        self.run_until_quiet("a last send");
+        if let Some(id) = sent {
+            assert!(self.ledger.is_certain(id), "R24: nothing is alive, and a message is not stored");
+        }
+    }
+
     /// One client takes all that is left.
     fn drain(&mut self) {
         self.say(|| "drain".into());
@@ -290,6 +312,7 @@ impl World {
         self.add_drainer();
         self.run_until_quiet("draining");
         self.ledger.check_drained();
+        self.send_last();
         self.check_marks();
         self.ledger.draining = None;
         self.leave();

@@ -30,6 +30,7 @@ impl Client {
             || self.exceeds(around)
             || self.gives_back(around)
             || self.misnames(around)
+            || self.throngs(around)
         {
             return;
         }
@@ -85,10 +86,14 @@ impl Client {
         }
         self.pull(around);
         if self.requests.is_empty() && !self.certainties.is_empty() {
-            // Its answer shows that the broker has all before it.
-            let again = protocol::open_producer(&self.connection_id, (-1, 99), None, 0);
-            self.ask(again, Asked::Producer((-1, 99)), around);
+            self.prove(around);
         }
+    }
+
+    /// Asks for something small: its answer shows that the broker has all before it.
+    pub(super) fn prove(&mut self, around: &mut Surroundings<'_>) {
+        let again = protocol::open_producer(&self.connection_id, (-1, 99), None, 0);
+        self.ask(again, Asked::Producer((-1, 99)), around);
     }
 
     /// A consumer for each place.
@@ -115,7 +120,7 @@ impl Client {
 
     /// All that it had is done with: it goes.
     pub fn leave(&mut self, around: &mut Surroundings<'_>) {
-        let runs_off = self.crowd_runs_off();
+        let runs_off = self.crowd_runs_off() || self.throng.runs_off();
         match self.stage {
             Stage::Up if runs_off => self.run_off(around),
             Stage::Up => self.say_goodbye(around),

@@ -15,6 +15,7 @@ pub mod protocol;
 mod reconnect;
 mod returning;
 mod settling;
+mod throng;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -44,6 +45,8 @@ use producer::Producer;
 use protocol::Member;
 use returning::Returning;
 pub use returning::ReturningPlan;
+use throng::Throng;
+pub use throng::ThrongPlan;
 
 /// What a client is like.
 #[derive(Clone, Debug)]
@@ -111,6 +114,8 @@ pub struct ClientPlan {
     pub returning: Option<ReturningPlan>,
     /// It names hundreds of queues, and what cannot be.
     pub naming: Option<NamingPlan>,
+    /// It has hundreds of producers that are remembered.
+    pub throng: Option<ThrongPlan>,
     /// It takes all that is in its places, and sends nothing.
     pub drain: bool,
 }
@@ -240,6 +245,7 @@ pub struct Client {
     halt: Halt,
     returning: Returning,
     naming: Naming,
+    throng: Throng,
     temporaries: Vec<Place>,
     /// It hears of temporary destinations, and these it has heard of.
     watches: bool,
@@ -263,6 +269,7 @@ impl Client {
         let halt = Halt::new(plan.halting.as_ref());
         let returning = Returning::new(plan.returning.as_ref());
         let naming = Naming::new(plan.naming.as_ref());
+        let throng = Throng::new(plan.throng.as_ref());
         let mut client = Client {
             plan,
             index,
@@ -296,6 +303,7 @@ impl Client {
             halt,
             returning,
             naming,
+            throng,
             temporaries: Vec::new(),
             watches: false,
             known: BTreeSet::new(),
@@ -369,6 +377,10 @@ impl Client {
     fn new_identity(&mut self) {
         self.incarnation += 1;
         self.connection_id = format!("ID:sim-{}-{}:1", self.index, self.incarnation);
+        if let Some(ThrongPlan { id_bytes, .. }) = self.plan.throng {
+            self.connection_id = format!("{:x<id_bytes$}", self.connection_id);
+        }
+        self.throng.forget();
         self.came_back = false;
         self.next_command = 1;
         self.sessions.clear();
@@ -392,6 +404,7 @@ impl Client {
         self.oversize.begin();
         self.halt.begin();
         self.naming.begin();
+        self.throng.begin();
         self.stage = Stage::Greeting;
         self.splitter = FrameSplitter::new(FRAME_LIMIT);
         self.loose_credit = false;

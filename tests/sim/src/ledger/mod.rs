@@ -76,6 +76,9 @@ pub fn dead_letters() -> Place {
     Place::queue("ActiveMQ.DLQ")
 }
 
+/// Times that the id of its connection stands in a record: its own, its producer's, and the mark's.
+const NAMES_OF_A_MESSAGE: u64 = 3;
+
 /// How far a send has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Send {
@@ -126,6 +129,12 @@ pub struct Ledger {
     next_message: MessageId,
     /// Which message and place each sequence belongs to.
     sequences: BTreeMap<u64, (MessageId, Place)>,
+    /// Producers may be forgotten for want of room: what is sent again may come twice.
+    pub forgets: bool,
+    /// Bytes of the long ids of connections, by their producers.
+    long_names: BTreeMap<u64, u64>,
+    /// Bytes of marks that live in the log at most.
+    pub mark_bytes: u64,
     /// The disk is small: messages are refused.
     scarce: bool,
     sizes: Sizes,
@@ -160,6 +169,8 @@ pub struct Counts {
     pub shown: u64,
     /// Acknowledgements.
     pub acknowledged: u64,
+    /// Bytes of persistent messages that clients sent to queues.
+    pub bytes: u64,
 }
 
 impl Ledger {
@@ -183,6 +194,7 @@ impl Ledger {
             self.subscriptions.sent(id, &part.place);
         }
         self.messages.insert(id, Message { producer, number, persistent, repeated: false, send: Send::Sent, parts });
+        self.brings(id);
         id
     }
 
@@ -213,6 +225,7 @@ impl Ledger {
         let message = self.messages.get_mut(&id).expect("a message that was sent");
         message.repeated = true;
         message.parts.iter_mut().for_each(Part::sent_again);
+        self.brings(id);
     }
 
     /// The present one, for comparison.
@@ -265,7 +278,7 @@ impl Ledger {
                 part.stored_again(delivery.place);
             }
         }
-        if message.repeated && self.rotten.has_forgotten(message.producer, message.number) {
+        if message.repeated && (self.forgets || self.rotten.has_forgotten(message.producer, message.number)) {
             part.stored_again(delivery.place);
         }
         self.moment += 1;
@@ -285,7 +298,7 @@ impl Ledger {
         if *delivery.place == dead_letters() || (passes && message.repeated) {
             return;
         }
-        if message.repeated && self.rotten.has_forgotten(message.producer, message.number) {
+        if message.repeated && (self.forgets || self.rotten.has_forgotten(message.producer, message.number)) {
             return;
         }
         // It was refused for want of space, perhaps, and its answer lost: when it comes again there is space, behind what did not wait
@@ -356,6 +369,11 @@ impl Ledger {
                 part.crashed(survives);
             }
         }
+    }
+
+    /// Whether a message is stored for sure, or was.
+    pub fn is_certain(&self, id: MessageId) -> bool {
+        self.messages[&id].send == Send::Certain
     }
 
     /// Stored for sure, at some queue, and not acknowledged.
@@ -432,9 +450,25 @@ impl Ledger {
             .iter()
             .map(|(id, message)| (*id, message))
             .filter(|pair| live(&pair))
-            .map(|(id, _)| 300 + self.sizes.length(id))
+            .map(|(id, message)| self.stored_bytes(id, message.producer))
             .chain(self.revived().map(|id| 300 + self.sizes.length(id)))
-            .sum()
+            .sum::<u64>()
+            + self.mark_bytes
+    }
+
+    /// Bytes of a message in the log, about.
+    fn stored_bytes(&self, id: MessageId, producer: u64) -> u64 {
+        let names = NAMES_OF_A_MESSAGE * self.long_names.get(&producer).copied().unwrap_or_default();
+        300 + self.sizes.length(id) + names
+    }
+
+    /// A message goes to the broker, which may have to store it.
+    fn brings(&mut self, id: MessageId) {
+        let message = &self.messages[&id];
+        let stored = message.persistent && message.parts.iter().any(|part| part.place.kind == 100);
+        if stored {
+            self.counts.bytes += self.stored_bytes(id, message.producer);
+        }
     }
 }
 
@@ -447,5 +481,6 @@ impl Counts {
         self.redelivered += other.redelivered;
         self.shown += other.shown;
         self.acknowledged += other.acknowledged;
+        self.bytes += other.bytes;
     }
 }

@@ -17,6 +17,9 @@ pub type WireProducer = (String, i64, i64);
 /// What queues that nothing names any more are called, before their number.
 const RECOVERED_PREFIX: &str = "postrider.recovered.";
 
+/// Bytes of a usual connection's id, which are not counted.
+const SHORT_NAME: usize = 100;
+
 /// What rotten records said.
 #[derive(Default)]
 pub struct Rotten {
@@ -79,6 +82,9 @@ impl Rotten {
 impl Ledger {
     /// A client has a producer.
     pub fn names_producer(&mut self, name: WireProducer, number: u64) {
+        if name.0.len() > SHORT_NAME {
+            self.long_names.insert(number, name.0.len() as u64);
+        }
         self.rotten.names.insert(name, number);
     }
 

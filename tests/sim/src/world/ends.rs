@@ -126,6 +126,7 @@ impl World {
     pub(super) fn crash(&mut self, crash: Crash) {
         self.say(|| format!("{crash:?}"));
         self.crashes += 1;
+        self.check_amplification();
         if let Some(process) = &self.process {
             let life = process.broker().broker().statistics();
             self.may_be_found = self.found + PLACES * life.published + life.dead_lettered;
@@ -150,6 +151,7 @@ impl World {
                 Ok(process) => {
                     self.disk.die_after(None);
                     self.process = Some(process);
+                    self.begin_life();
                     self.check_start();
                     return;
                 }
