@@ -130,6 +130,8 @@ impl SeedPlan {
         }
         let segments = *random.pick(&[11, 11, 13, 24]);
         self.journal.segment_bytes = 64 << 10;
+        // What comes at once has a segment of its own, for which there is room as long as reclaim is not held up.
+        (self.disk.failing_reads, self.disk.failing_preparations) = (0, 0);
         let budget = segments * self.journal.segment_bytes;
         self.journal.disk_budget = Some(budget);
         self.disk.capacity = budget + 12 * self.journal.segment_bytes;

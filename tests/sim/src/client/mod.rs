@@ -338,7 +338,8 @@ impl Client {
         let busy = self.consumers.iter().filter(|(_, consumer)| !consumer.is_idle());
         let busy: Vec<_> = busy.map(|(member, consumer)| (member, consumer.waits_for())).collect();
         let browsers = self.browsers_wait_for();
-        format!("client {} ({}) {:?}: {asked:?}, {busy:?}, {browsers:?}", self.index, self.connection_id, self.stage)
+        let id = self.connection_id.get(..40).unwrap_or(&self.connection_id);
+        format!("client {} ({id}) {:?}: {asked:?}, {busy:?}, {browsers:?}", self.index, self.stage)
     }
 
     /// Its turn.
