@@ -142,6 +142,9 @@ impl SeedPlan {
             client.think_nanos = client.think_nanos.min(MILLI);
             client.places = vec![Place::queue("queue.a"), Place::queue("queue.b")];
             // What comes twice is followed in the plain case.
+            // It is taken soon, and more of the throng can come.
+            (client.hoards, client.sends, client.deep, client.unheard) = (10, client.sends.min(40), true, None);
+            client.consumers = client.consumers.max(2);
             (client.mortal, client.gives_up, client.browsing, client.oversize) = (0, u64::MAX, None, None);
         }
         let id_bytes = *random.pick(&[1_000, 4_000, 4_000]);
@@ -151,11 +154,11 @@ impl SeedPlan {
         let burst = *random.pick(&[4, 10, 20]);
         let throng = ThrongPlan { seed: random.next(), id_bytes, producers, burst, gaps: *random.pick(&[0, 20, 70]) };
         let client = &mut self.clients[0];
-        (client.failover, client.extras, client.hoards, client.deep) = (true, false, 10, true);
+        (client.failover, client.extras, client.sends) = (true, false, 5);
         (client.breaks, client.stalls) = (client.breaks.min(2), 10_000);
         client.think_nanos = 200 * MICRO;
         client.throng = Some(throng);
-        self.life_nanos = self.life_nanos.max(4 * (producers / burst) as u64 * client.think_nanos);
+        self.life_nanos = self.life_nanos.max(20 * (producers / burst) as u64 * client.think_nanos);
         self.short_lives = 0;
     }
 }

@@ -40,7 +40,7 @@ impl Client {
         if self.random.below(1_000) < self.plan.breaks {
             return self.break_off(around);
         }
-        if self.random.one_in(400) {
+        if self.random.one_in(if self.plan.throng.is_some() { 4_000 } else { 400 }) {
             return self.say_goodbye(around);
         }
         self.release_held(around);

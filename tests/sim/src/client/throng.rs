@@ -78,7 +78,7 @@ impl Client {
         self.open_throng(around);
         for _ in 0..burst.min(self.throng.left) {
             let index = self.next_of_throng(around);
-            for _ in 0..self.throng.chance.within(1..4) {
+            for _ in 0..*self.throng.chance.pick(&[1, 1, 1, 2, 3]) {
                 let left_out = i64::from(self.throng.chance.percent(gaps));
                 self.throng.producers[index].1 += 1 + left_out;
                 self.send_of_throng(index, around);
@@ -111,7 +111,7 @@ impl Client {
     fn next_of_throng(&mut self, around: &mut Surroundings<'_>) -> usize {
         let Throng { chance, producers, open, left } = &mut self.throng;
         let open = open.as_mut().expect("a session");
-        if !open.is_empty() && chance.percent(15) {
+        if !open.is_empty() && chance.percent(5) {
             return *chance.pick(open);
         }
         *left -= 1;
