@@ -15,6 +15,7 @@ postrider_journal::planted_bugs! {
     ("under-marked", "R15: after a crash only stored counters count"),
     ("stale-generation", "R16: commands of a connection that was taken over are heeded"),
     ("duplicate-mark-lost", "R17: reclaim forgets what producers have sent"),
+    ("marks-uncounted", "R17: what producers are remembered by does not count among what lives in the journal"),
     ("refused-is-a-gap", "R17: a refused send that is not persistent is a gap in what its producer has sent"),
     ("reclaim-late", "R19: reclaim starts only at five times the live bytes"),
     ("head-too-early", "R20: the front goes while marks and destinations are homed in it"),

@@ -20,11 +20,14 @@ const TIMES: u64 = 2;
 const SPARE_SEGMENTS: u64 = 8;
 
 impl World {
+    /// The process is there: what is counted from now on is of its life.
     pub(super) fn begin_life(&mut self) {
         let (counts, syncs) = (self.ledger.counts, self.disk.statistics().syncs);
         self.begin = Begin { counts, syncs, live_bytes: self.ledger.live_bytes() };
     }
 
+    /// What was written in this life is what clients brought, what was alive, and the rest of each group's last block, and not much more. Nothing
+    /// of that comes by itself: where reclaim goes round in circles it is seen here.
     pub(super) fn check_amplification(&self) {
         let Some(process) = &self.process else { return };
         let journal = process.broker().journal();
@@ -35,10 +38,6 @@ impl World {
         let blocks = BLOCK * (1 + self.disk.statistics().syncs - self.begin.syncs);
         let segment = journal.segment_bytes();
         let least = brought + blocks + self.begin.live_bytes;
-        if std::env::var("AMP").is_ok() {
-            eprintln!("AMP {:.2} {:.2} app {} brought {brought} blocks {blocks} live {} seg {segment} scarce {} throng {}", appended as f64/least as f64,
-             appended.saturating_sub(8*segment) as f64/least as f64, appended, self.begin.live_bytes, self.plan.scarce, self.plan.has_throng());
-        }
         assert!(
             appended <= TIMES * least + SPARE_SEGMENTS * segment,
             "R19: {appended} bytes are written where clients bring {brought}, {} were alive, and groups end with {blocks}",
