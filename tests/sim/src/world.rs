@@ -85,6 +85,7 @@ pub fn run(seed: u64, theme: Option<Theme>, trace: bool) -> Summary {
     world.live();
     world.calm_down();
     world.leave();
+    world.rest();
     if world.random.percent(75) {
         if world.random.one_in(3) {
             world.die_with_a_rotten_end();
@@ -114,7 +115,7 @@ impl World {
         let clients = clients.map(|(index, plan)| Client::new(index, plan.clone(), random.fork(), &schedule)).collect();
         let mut ledger = Ledger::new(plan.scarce, plan.sizes);
         if plan.has_throng() {
-            (ledger.forgets, ledger.mark_bytes) = (true, plan.mark_bytes());
+            (ledger.rotten.forgets_any, ledger.mark_bytes) = (true, plan.mark_bytes());
         }
         let mut world = World {
             random,
@@ -316,6 +317,7 @@ impl World {
         self.check_marks();
         self.ledger.draining = None;
         self.leave();
+        self.check_amplification();
         self.check_log();
     }
 

@@ -129,8 +129,6 @@ pub struct Ledger {
     next_message: MessageId,
     /// Which message and place each sequence belongs to.
     sequences: BTreeMap<u64, (MessageId, Place)>,
-    /// Producers may be forgotten for want of room: what is sent again may come twice.
-    pub forgets: bool,
     /// Bytes of the long ids of connections, by their producers.
     long_names: BTreeMap<u64, u64>,
     /// Bytes of marks that live in the log at most.
@@ -278,7 +276,7 @@ impl Ledger {
                 part.stored_again(delivery.place);
             }
         }
-        if message.repeated && (self.forgets || self.rotten.has_forgotten(message.producer, message.number)) {
+        if message.repeated && self.rotten.has_forgotten(message.producer, message.number) {
             part.stored_again(delivery.place);
         }
         self.moment += 1;
@@ -298,7 +296,7 @@ impl Ledger {
         if *delivery.place == dead_letters() || (passes && message.repeated) {
             return;
         }
-        if message.repeated && (self.forgets || self.rotten.has_forgotten(message.producer, message.number)) {
+        if message.repeated && self.rotten.has_forgotten(message.producer, message.number) {
             return;
         }
         // It was refused for want of space, perhaps, and its answer lost: when it comes again there is space, behind what did not wait

@@ -31,6 +31,8 @@ pub struct Rotten {
     replaced: BTreeSet<MessageId>,
     /// Producers of which may be forgotten what they have sent up to a number (R17).
     producers: BTreeMap<u64, i64>,
+    /// Any producer may be forgotten, for want of room for what it is remembered by.
+    pub forgets_any: bool,
     /// Queues that may have lost their names, by what they are called then.
     queues: BTreeMap<Place, Place>,
     /// Numbers of all producers.
@@ -60,7 +62,7 @@ impl Rotten {
 
     /// Whether what a producer repeats may be taken for new: what it had sent when something of it rotted.
     pub fn has_forgotten(&self, producer: u64, number: i64) -> bool {
-        self.producers.get(&producer).is_some_and(|last| number <= *last)
+        self.forgets_any || self.producers.get(&producer).is_some_and(|last| number <= *last)
     }
 
     /// All producers of a connection.

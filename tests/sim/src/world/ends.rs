@@ -97,6 +97,14 @@ impl World {
         );
     }
 
+    /// What many producers are remembered by is not moved again and again where nothing comes (R19).
+    pub(super) fn rest(&mut self) {
+        if self.plan.has_throng() {
+            self.run_until_at_rest();
+            self.check_amplification();
+        }
+    }
+
     /// Until nothing is appended for a second. Without clients that is after what reclaim has to move (R19) and what expires, and one pad
     /// that says that all is durable.
     fn run_until_at_rest(&mut self) {
