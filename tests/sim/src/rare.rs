@@ -1,7 +1,8 @@
 //! Situations that a part of the seeds has: from draws that shift no others.
 
 use crate::client::{
-    ClientPlan, HalfClosingPlan, HaltingPlan, NamingPlan, OversizePlan, ReturningPlan, ThrongPlan, all_of_many, odd_places,
+    ClientPlan, HalfClosingPlan, HaltingPlan, NamingPlan, OversizePlan, ReturningPlan, ThrongPlan, all_of_many,
+    odd_places,
 };
 use crate::ledger::{Place, Sizes};
 use crate::plan::{FRAME_LIMIT, Listener, SeedPlan};
