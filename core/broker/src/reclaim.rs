@@ -2,7 +2,7 @@
 
 use crate::admission::RESERVED_SEGMENTS;
 use crate::broker::{Broker, Step};
-use crate::items::Item;
+use crate::items::{Item, RECORD_OVERHEAD};
 use crate::log::{Log, Store};
 use crate::messages::{MessageIndex, NOWHERE};
 use crate::parking::BEYOND;
@@ -323,10 +323,12 @@ impl Broker {
             // The look through all marks has come further, and not to their end.
             self.reclaim.walked |= found.is_none() && at != u32::MAX;
             let Some(index) = found.filter(|_| left > 0.0) else { return };
-            left -= self.mark_bytes(index) as f64;
+            let bytes = self.mark_bytes(index);
+            left -= bytes as f64;
             if !self.write_mark(index, false, step) {
                 return;
             }
+            self.reclaim.moved_bytes += bytes + RECORD_OVERHEAD;
             self.reclaim.walked = true;
             self.statistics.moved += 1;
         }
