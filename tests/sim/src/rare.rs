@@ -142,8 +142,7 @@ impl SeedPlan {
         for client in &mut self.clients {
             client.think_nanos = client.think_nanos.min(MILLI);
             client.places = vec![Place::queue("queue.a"), Place::queue("queue.b")];
-            // What comes twice is followed in the plain case.
-            // It is taken soon, and more of the throng can come.
+            // What comes is taken soon, so that more of the throng can come, and is followed in the plain case.
             (client.hoards, client.sends, client.deep, client.unheard) = (10, client.sends.min(40), true, None);
             client.consumers = client.consumers.max(2);
             (client.mortal, client.gives_up, client.browsing, client.oversize) = (0, u64::MAX, None, None);
