@@ -291,6 +291,10 @@ impl Broker {
     /// One place of a record is no more. True: its segment holds no message any more.
     fn leave_record(&mut self, index: MessageIndex, message: &Message) -> bool {
         let head = self.head_at(message);
+        let is_last = head == index && message.sibling == MessageIndex::NONE;
+        if !is_last && message.store == Store::Journal {
+            self.journal.remove_places(message.segment, 1);
+        }
         if head != index {
             self.unlink(head, index, message.sibling);
             return false;

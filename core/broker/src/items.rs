@@ -5,6 +5,7 @@
 )]
 
 use crate::messages::{DestinationIndex, MessageIndex};
+use crate::records::PLACE_BYTES;
 use postrider_journal::{Generation, Home, SegmentNumber};
 use std::collections::VecDeque;
 
@@ -207,6 +208,18 @@ impl Segments {
             table.items = Vec::new();
         }
         dead
+    }
+
+    /// A record there has so many places more that are alive.
+    pub fn add_places(&mut self, segment: SegmentNumber, places: u64) {
+        self.table_mut(segment).live_bytes += places * PLACE_BYTES;
+        self.live_bytes += places * PLACE_BYTES;
+    }
+
+    /// So many places of a record there are no more, or elsewhere.
+    pub fn remove_places(&mut self, segment: SegmentNumber, places: u64) {
+        self.table_mut(segment).live_bytes -= places * PLACE_BYTES;
+        self.live_bytes -= places * PLACE_BYTES;
     }
 
     /// A mark of so many bytes has its home there.

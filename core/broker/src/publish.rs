@@ -311,6 +311,9 @@ impl Broker {
         if let Some(item) = item {
             self.segments(store).place(item, Item::Message(sibling));
         }
+        if parts.len() > 1 && store == Store::Journal {
+            self.journal.add_places(home.segment, parts.len() as u64 - 1);
+        }
         let mut index = sibling;
         while index != MessageIndex::NONE {
             self.enqueue(index);

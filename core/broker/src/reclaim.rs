@@ -298,8 +298,9 @@ impl Broker {
         let old = crate::acknowledge::message_home(self.message(head));
         let store = self.message(head).store;
         self.segments(store).clear(old);
-        let mut index = head;
+        let (mut index, mut places) = (head, 0);
         while index != MessageIndex::NONE {
+            places += 1;
             let message = self.message_mut(index);
             if message.position != NOWHERE {
                 message.position = home.position;
@@ -310,6 +311,10 @@ impl Broker {
         }
         let new = crate::acknowledge::message_home(self.message(head));
         self.segments(store).place(new, Item::Message(head));
+        if places > 1 && store == Store::Journal {
+            self.journal.remove_places(old.segment, places - 1);
+            self.journal.add_places(new.segment, places - 1);
+        }
     }
 
     fn move_marks<L: Log>(&mut self, front: SegmentNumber, step: &mut Step<'_, L>) {
