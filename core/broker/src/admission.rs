@@ -86,8 +86,8 @@ impl Broker {
         self.statistics.refused += 1;
         let (limit, live) = (self.live_limit(step), self.journal.live_bytes() + length as u64);
         let text = format!(
-            "the journal holds {live} of {limit} bytes of messages that nobody has acknowledged: consume some, or raise the \
-             setting `journal.disk_budget_bytes`, of which they may use half"
+            "the journal holds {live} of {limit} bytes of messages that nobody has acknowledged, of names, and of what \
+             producers are remembered by: consume some, or raise the setting `journal.disk_budget_bytes`, of which they may use half"
         );
         (Failure::ResourceAllocation, text.into())
     }

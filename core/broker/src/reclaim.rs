@@ -321,9 +321,9 @@ impl Broker {
         if self.journal.table(front).is_none_or(|table| table.marks() == 0) {
             return;
         }
-        let mut left = TURN_BYTES;
-        for _ in 0..TURN_MARKS {
-            let (at, found) = self.next_mark_in(front, self.reclaim.mark, TURN_MARKS);
+        let (mut left, mut steps) = (TURN_BYTES, TURN_MARKS);
+        loop {
+            let (at, found) = self.next_mark_in(front, self.reclaim.mark, &mut steps);
             self.reclaim.mark = at;
             // The look through all marks has come further, and not to their end.
             self.reclaim.walked |= found.is_none() && at != u32::MAX;

@@ -77,6 +77,14 @@ impl Runs {
         self.give_back();
     }
 
+    /// Keeps the newest `most`; how many are gone.
+    pub fn keep(&mut self, most: usize) -> usize {
+        let gone = self.0.len().saturating_sub(most);
+        self.0.drain(..gone);
+        self.give_back();
+        gone
+    }
+
     /// Gaps that are filled give their memory back: what all producers may have is counted in runs.
     fn give_back(&mut self) {
         let kept = self.0.len().max(RUNS);
@@ -111,6 +119,8 @@ mod tests {
         (0..100).for_each(|number| runs.insert(number * 2, number * 2, RUNS));
         assert_eq!(runs.0.len(), RUNS);
         assert!(!runs.contains(0) && runs.contains(198));
+        assert_eq!((runs.keep(40), runs.keep(2), runs.keep(2)), (0, RUNS - 2, 0));
+        assert_eq!(runs.0, [(196, 196), (198, 198)]);
     }
 
     #[test]

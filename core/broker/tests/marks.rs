@@ -3,7 +3,7 @@
 use crate::log::TestLog;
 use crate::world::{World, handle, queue, record_of, wanted};
 use postrider_broker::{Config, Log as _};
-use postrider_model::command::{AcknowledgeKind, OpenProducer, Request};
+use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenProducer, Request};
 use postrider_model::{Command, Event};
 
 const SEGMENT: u64 = 64 << 10;
@@ -48,16 +48,20 @@ impl Client<'_> {
 
     /// Whether what a producer sends again is known.
     fn is_known(self, world: &mut World, value: i64) -> bool {
+        self.is_known_to(world, value, 1)
+    }
+
+    fn is_known_to(self, world: &mut World, value: i64, number: i64) -> bool {
         let before = world.broker.statistics().duplicates;
         self.open(world, value);
-        self.send(world, value, 1);
+        self.send(world, value, number);
         acknowledge(world);
         world.broker.statistics().duplicates > before
     }
 }
 
 /// All that came is acknowledged; how many there were.
-fn acknowledge(world: &mut World) -> usize {
+pub fn acknowledge(world: &mut World) -> usize {
     world.settle();
     let got = world.got(1);
     if let Some(last) = got.last() {
@@ -376,48 +380,28 @@ fn producers_that_are_closed_make_room_at_once() {
     goes_on(&mut world, ROOM + 1_000);
 }
 
-/// What a record says of its many places is alive with it: at the limit there is room to move all that lives.
+/// A start finds more runs than there was room for: messages that live say them.
 #[test]
-fn messages_of_many_places_leave_room_in_the_log() {
-    let config = Config { reservation: 1_000_000, ..Config::default() };
-    let budget = 64 * (16 << 10);
-    let mut world = World::over(config, TestLog::new(budget, 16 << 10));
-    world.connect(0, 1, "plain");
-    let names = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
-    let to: Vec<_> = names.chars().map(|name| queue(&name.to_string())).collect();
-    let is_full = |world: &mut World| world.events(0).iter().any(|event| matches!(event, Event::Failed { .. }));
-    for number in 0.. {
-        let bytes = record_of(("plain", 1, 1), &to, &[b'x'; 130], true, number, 0);
-        world.send_as(0, handle(1), &to, true, (&bytes, number), wanted(7));
-        world.settle();
-        if is_full(&mut world) {
-            break;
-        }
-        let (live, log) = (world.broker.statistics().live_bytes, world.log.live_log_bytes());
-        let moved = world.broker.statistics().moved;
-        assert!(
-            !world.broker.has_fallen_behind(&world.log),
-            "{log} of {budget} bytes for {live} that live, {moved} moved"
-        );
-    }
-    let (live, length) = (world.broker.statistics().live_bytes, world.log.live_log_bytes());
-    assert!(live > length / 3, "{live} bytes live in {length} bytes of log");
-    world.connect(1, 2, "consumer");
-    world.consume(1, 2, 5, &queue("b"), 100);
-    acknowledge(&mut world);
-    let (before, keep) = (world.broker.statistics().live_bytes, world.log.committed());
-    assert!(before < live, "places that are done with count no more");
-    let mut world = world.crash(keep);
-    let live = world.broker.statistics().live_bytes;
-    assert!(live.abs_diff(before) < 1_000, "{live} and {before}");
-    world.connect(0, 1, "plain");
-    let to = [queue("kept")];
-    world.send_as(0, handle(1), &to, true, (&record_of(("plain", 1, 1), &to, b"x", true, 1, 0), 1), wanted(7));
-    for name in names.chars() {
-        let (connection, destination, request) = (handle(1), Box::new(queue(&name.to_string())), Request::default());
-        world.run(0, Command::DeleteDestination { connection, destination, request });
+fn a_start_keeps_within_the_room() {
+    let client = Client(1, "first");
+    let mut world = world(client);
+    let all = (ROOM / (MARK + 5)) as i64;
+    crowd(&mut world, client, 0..all + 100, &[1]);
+    world.close_consumer(1, 2, 5, LastDelivered::Unknown);
+    for value in 0..10 {
+        client.open(&mut world, value);
+        (1..100).for_each(|number| client.send(&mut world, value, number * 2 + 1));
     }
     world.settle();
-    let live = world.broker.statistics().live_bytes;
-    assert!(live < 1_000, "{live} bytes live where nothing is");
+    let (live, keep) = (world.broker.statistics().live_bytes, world.log.committed());
+    let mut world = world.crash(keep);
+    world.settle();
+    let after = world.broker.statistics().live_bytes;
+    assert!(after <= live, "{live} bytes live before the start, {after} after it");
+    world.connect(1, 2, "consumer");
+    world.consume(1, 2, 5, &queue("q"), 10_000);
+    assert_eq!(acknowledge(&mut world), 990);
+    client.connect(&mut world);
+    assert!((0..10).all(|value| client.is_known_to(&mut world, value, 199)), "the newest are known");
+    goes_on(&mut world, ROOM + 1_000);
 }

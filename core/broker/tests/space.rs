@@ -1,8 +1,9 @@
 //! Space: limits, cold bytes, a log without room.
 
 use crate::log::TestLog;
+use crate::marks::acknowledge;
 use crate::parking::{drained, full};
-use crate::world::{Told, World, handle, queue, record, topic, wanted};
+use crate::world::{Told, World, handle, queue, record, record_of, topic, wanted};
 use postrider_broker::{Config, Log as _, WhenFull};
 use postrider_journal::body_crc;
 use postrider_model::command::{AcknowledgeKind, Publish, Request};
@@ -370,4 +371,50 @@ fn a_log_in_which_next_to_nothing_lives_stays_short() {
     world.consume(0, 1, 6, &queue("kept"), 100);
     world.settle();
     assert_eq!(world.texts(0), ["kept"]);
+}
+
+/// What a record says of its many places is alive with it: at the limit there is room to move all that lives.
+#[test]
+fn messages_of_many_places_leave_room_in_the_log() {
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let budget = 64 * (16 << 10);
+    let mut world = World::over(config, TestLog::new(budget, 16 << 10));
+    world.connect(0, 1, "plain");
+    let names = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    let to: Vec<_> = names.chars().map(|name| queue(&name.to_string())).collect();
+    let is_full = |world: &mut World| world.events(0).iter().any(|event| matches!(event, Event::Failed { .. }));
+    for number in 0.. {
+        let bytes = record_of(("plain", 1, 1), &to, &[b'x'; 130], true, number, 0);
+        world.send_as(0, handle(1), &to, true, (&bytes, number), wanted(7));
+        world.settle();
+        if is_full(&mut world) {
+            break;
+        }
+        let (live, log) = (world.broker.statistics().live_bytes, world.log.live_log_bytes());
+        let moved = world.broker.statistics().moved;
+        assert!(
+            !world.broker.has_fallen_behind(&world.log),
+            "{log} of {budget} bytes for {live} that live, {moved} moved"
+        );
+    }
+    let (live, length) = (world.broker.statistics().live_bytes, world.log.live_log_bytes());
+    assert!(live > length / 3, "{live} bytes live in {length} bytes of log");
+    world.connect(1, 2, "consumer");
+    world.consume(1, 2, 5, &queue("b"), 100);
+    acknowledge(&mut world);
+    let (before, keep) = (world.broker.statistics().live_bytes, world.log.committed());
+    assert!(before < live, "places that are done with count no more");
+    let mut world = world.crash(keep);
+    let live = world.broker.statistics().live_bytes;
+    assert!(live.abs_diff(before) < 1_000, "{live} and {before}");
+    world.connect(0, 1, "plain");
+    let to = [queue("kept")];
+    world.send_as(0, handle(1), &to, true, (&record_of(("plain", 1, 1), &to, b"x", true, 1, 0), 1), wanted(7));
+    for name in names.chars() {
+        let (connection, destination, request) = (handle(1), Box::new(queue(&name.to_string())), Request::default());
+        world.run(0, Command::DeleteDestination { connection, destination, request });
+    }
+    world.settle();
+    let live = world.broker.statistics().live_bytes;
+    assert!(live < 1_000, "{live} bytes live where nothing is");
 }
