@@ -64,6 +64,8 @@ pub(crate) struct Marks {
     /// Marks that belong to nobody, by the time from which on they may be forgotten for others, and their serial.
     detached: BTreeMap<(u64, u64), MarkIndex>,
     next_serial: u64,
+    /// Up to where marks were looked at that belong to somebody, and for which there is no room.
+    looked_at: u32,
     /// Runs of all marks.
     runs: usize,
     /// Of how many on a mark has no more than [`RUNS`].
@@ -82,6 +84,7 @@ impl Marks {
             by_connection: Map::with_hasher(hasher.clone()),
             detached: BTreeMap::new(),
             next_serial: 1,
+            looked_at: 0,
             runs: 0,
             many_runs: most.saturating_mul(RUNS_PER_MARK),
             bytes: 0,

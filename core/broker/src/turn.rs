@@ -245,7 +245,7 @@ impl Broker {
         self.serve_all(&mut budget, step);
         self.serve_browsing(step);
         self.answer_pulls(step);
-        self.age_marks(step);
+        more |= self.age_marks(step);
         more |= self.make_spool_room(step);
         let Ranked { takers, browsers } = &self.scheduled;
         more || !takers.is_empty() || !browsers.is_empty() || self.hungry.len() > 0 || self.may_wake(step.out)

@@ -405,3 +405,31 @@ fn a_start_keeps_within_the_room() {
     assert!((0..10).all(|value| client.is_known_to(&mut world, value, 199)), "the newest are known");
     goes_on(&mut world, ROOM + 1_000);
 }
+
+/// A disk that another program fills, or a setting: what producers that are here took of more room is given back.
+#[test]
+fn a_start_with_less_room_gives_up_producers_that_are_here() {
+    let client = Client(1, "first");
+    let mut world = world(client);
+    let all = (ROOM / (MARK + 5)) as i64;
+    crowd(&mut world, client, 0..all, &[1]);
+    let keep = world.log.committed();
+    let mut world = world.crash(keep);
+    // An eighth of what marks have may live.
+    world.log.budget = 8 * SEGMENT + ROOM / 4;
+    client.connect(&mut world);
+    (0..all).for_each(|value| client.open(&mut world, value));
+    world.settle();
+    let (live, room) = (world.broker.statistics().live_bytes, ROOM / 8 / 8);
+    assert!(live <= room * 3 / 2 + 1_000, "{live} bytes live, {room} of marks may");
+    world.connect(1, 2, "consumer");
+    world.consume(1, 2, 5, &queue("q"), 10_000);
+    world.settle();
+    let other = Client(9, "other");
+    other.connect(&mut world);
+    other.open(&mut world, 1);
+    other.send(&mut world, 1, 1);
+    assert_eq!(acknowledge(&mut world), 1);
+    client.send(&mut world, 1, 2);
+    assert_eq!(acknowledge(&mut world), 1, "who is forgotten goes on");
+}

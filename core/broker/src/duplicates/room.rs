@@ -42,6 +42,14 @@ impl Marks {
         self.table.len() * 8 > most * 7 || self.bytes > self.room - self.room / 8
     }
 
+    /// One after the other, until all have been looked at.
+    fn next_at_all(&mut self) -> Option<MarkIndex> {
+        let from = std::mem::take(&mut self.looked_at);
+        let index = self.table.next_taken(from)?;
+        self.looked_at = index + 1;
+        Some(MarkIndex(index))
+    }
+
     /// A producer's run of stored sends is known from now on. Whether it is one more or less.
     pub(super) fn insert_run(&mut self, index: MarkIndex, run: (i64, i64)) -> bool {
         let most = match self.bytes {
@@ -101,31 +109,43 @@ impl Broker {
         }
     }
 
-    /// Forgets producers that have been away for long.
-    pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) {
+    /// Forgets producers that have been away for long, and, where there is much less room than was taken, others. True: there are more.
+    pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
         let room = (self.live_limit(step) / PART_OF_WHAT_LIVES).min(MOST_BYTES);
         if std::mem::replace(&mut self.marks.room, room) > room {
             self.cut_marks();
         }
-        let old = self.config.mark_millis.saturating_mul(1_000_000);
         let mut left = AGED_BYTES;
         for _ in 0..AGED_AT_ONCE {
-            let Some((&(from, _), &index)) = self.marks.detached.first_key_value() else { return };
-            let due = step.now.nanos.saturating_add(RETURN_NANOS) >= from.saturating_add(old);
-            if !due && (step.now.nanos < from || !self.marks.is_crowded(self.config.marks)) {
-                return;
-            }
+            let Some(index) = self.next_to_forget(step.now) else { return false };
             // What a goodbye has forgotten goes with its connection.
             if !self.marks.is_known(index) {
                 self.marks.unlist(index);
                 continue;
             }
             let bytes = self.last_bytes(index) + RECORD_OVERHEAD;
-            if bytes > left || !self.write_mark(index, true, step) {
-                return;
+            if bytes > left {
+                return true;
+            }
+            if !self.write_mark(index, true, step) {
+                return false;
             }
             left -= bytes;
         }
+        true
+    }
+
+    /// The mark that is to be forgotten next, if one is.
+    fn next_to_forget(&mut self, now: Now) -> Option<MarkIndex> {
+        let marks = &mut self.marks;
+        let overfull = marks.bytes > marks.room + marks.room / 2;
+        let Some((&(from, _), &index)) = marks.detached.first_key_value() else {
+            return if overfull { marks.next_at_all() } else { None };
+        };
+        let old = self.config.mark_millis.saturating_mul(1_000_000);
+        let due = now.nanos.saturating_add(RETURN_NANOS) >= from.saturating_add(old);
+        let crowded = now.nanos >= from && marks.is_crowded(self.config.marks);
+        (due || crowded || overfull).then_some(index)
     }
 
     /// There is less room than was thought, as a start finds out, or the disk: the oldest runs go, first of those that have most.
