@@ -61,30 +61,29 @@ impl Broker {
         log.disk_budget().saturating_sub(RESERVED_SEGMENTS * log.segment_bytes()) / 2
     }
 
-    /// Whether a persistent message may come in. Beyond the limit whoever waits for an answer is refused, unless configured, and
+    /// Whether a persistent message of so many live bytes may come in. Beyond the limit whoever waits for an answer is refused, unless configured, and
     /// whoever does not is held back.
     pub(crate) fn admit<L: Log>(
         &mut self,
         publish: &Publish,
-        length: usize,
+        bytes: u64,
         step: &Step<'_, L>,
     ) -> Result<Admission, Refusal> {
         let limit = self.live_limit(step);
-        let live = self.journal.live_bytes() + length as u64;
-        if live <= limit || std::mem::take(&mut self.goes_beyond) {
-            self.parking.pass(length as u64);
+        if self.journal.live_bytes() + bytes <= limit || std::mem::take(&mut self.goes_beyond) {
+            self.parking.pass(bytes);
             return Ok(Admission::Now);
         }
-        if self.may_wait(publish) && length as u64 <= limit {
+        if self.may_wait(publish) && bytes <= limit {
             return Ok(Admission::Later(Store::Journal));
         }
-        Err(self.full(length, step))
+        Err(self.full(bytes, step))
     }
 
-    /// The refusal of a message of this length, for which there is no room under the limit.
-    pub(crate) fn full<L: Log>(&mut self, length: usize, step: &Step<'_, L>) -> Refusal {
+    /// The refusal of a message of so many live bytes, for which there is no room under the limit.
+    pub(crate) fn full<L: Log>(&mut self, bytes: u64, step: &Step<'_, L>) -> Refusal {
         self.statistics.refused += 1;
-        let (limit, live) = (self.live_limit(step), self.journal.live_bytes() + length as u64);
+        let (limit, live) = (self.live_limit(step), self.journal.live_bytes() + bytes);
         let text = format!(
             "the journal holds {live} of {limit} bytes of messages that nobody has acknowledged, of names, and of what \
              producers are remembered by: consume some, or raise the setting `journal.disk_budget_bytes`, of which they may use half"

@@ -83,6 +83,11 @@ pub fn message_bytes(places: u64) -> u64 {
     MESSAGE_BYTES + PLACE_BYTES * places
 }
 
+/// Bytes that a message of this length counts for while it lives in so many places: the first of them is in what each record counts for.
+pub fn live_bytes(length: usize, places: usize) -> u64 {
+    length as u64 + PLACE_BYTES * (places as u64).saturating_sub(1)
+}
+
 /// Writes a message's meta and returns the sequence of its record: the first placement's.
 pub fn write_message(buffer: &mut Vec<u8>, meta: MessageMeta, placements: &[Placement]) -> Sequence {
     let first = placements.first().map_or(Sequence(0), |placement| placement.sequence);

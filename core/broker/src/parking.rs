@@ -14,6 +14,7 @@ use crate::log::{Log, Store};
 use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use crate::plant::planted;
+use crate::records::live_bytes;
 use crate::turn::{Defined, has_durable, stores};
 use postrider_journal::{Bound, Pressure, SpoolUse};
 use postrider_model::command::Publish;
@@ -296,15 +297,15 @@ impl Broker {
 
     /// Bytes that a parked command needs of the live limit, with what those before it have defined.
     fn live_bytes_of<'a>(&'a self, port: PortIndex, parked: &Parked, defined: &mut Defined<'a>) -> u64 {
-        match &parked.command {
-            Command::Publish(publish)
-                if parked.store == Store::Journal
-                    && (parked.creates || (publish.persistent && self.has_durable_place(port, publish, defined))) =>
-            {
-                // A record is longer than what its destination takes.
-                u64::from(publish.record.length)
-            }
-            _ => 0,
+        let Command::Publish(publish) = &parked.command else { return 0 };
+        if parked.store != Store::Journal {
+            return 0;
+        }
+        let places = if publish.persistent { self.durable_places(port, publish, defined) } else { 0 };
+        match places {
+            0 if !parked.creates => 0,
+            // A record is longer than what its destination takes.
+            _ => live_bytes(publish.record.length as usize, places),
         }
     }
 

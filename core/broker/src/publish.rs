@@ -103,7 +103,7 @@ impl Broker {
         if self.is_duplicate(connection, publish) {
             return self.answer_duplicate(port, connection, publish, step);
         }
-        let refusal = self.full(length as usize, step);
+        let refusal = self.full(u64::from(length), step);
         self.note_settled(port, publish);
         self.refuse(port, publish.connection, publish.request, refusal, step);
     }
@@ -196,7 +196,7 @@ impl Broker {
             parts.sort_by_key(|part| !durable(self, *part));
         }
         let split = parts.iter().take_while(|part| durable(self, **part)).count();
-        if split > 0 && self.admit(publish, record.len(), step)? != Admission::Now {
+        if split > 0 && self.admit(publish, records::live_bytes(record.len(), split), step)? != Admission::Now {
             return Ok(Admission::Later(Store::Journal));
         }
         if self.spooling.is_scarce && self.admit_passing(publish, &parts[split..], step)? != Admission::Now {

@@ -29,7 +29,8 @@ pub mod kind {
 pub const META_BYTES: usize = 60_000;
 
 pub use crate::message_meta::{
-    Instead, MESSAGE_BYTES, MessageMeta, MetaError, PLACE_BYTES, Placement, message_bytes, read_message, write_message,
+    Instead, MESSAGE_BYTES, MessageMeta, MetaError, PLACE_BYTES, Placement, live_bytes, message_bytes, read_message,
+    write_message,
 };
 
 /// Numbers of destinations are smaller: what is above is left to those that are passed over after damage.

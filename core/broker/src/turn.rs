@@ -68,6 +68,11 @@ pub(crate) fn has_durable(names: &[Destination]) -> bool {
     names.iter().any(|name| name.kind == DestinationKind::Queue)
 }
 
+/// How many of them do.
+pub(crate) fn durable_places(names: &[Destination]) -> usize {
+    names.iter().filter(|name| name.kind == DestinationKind::Queue).count()
+}
+
 /// Whether a command may be refused for want of room: it stores a message, or creates destinations.
 pub(crate) fn stores(command: &Command) -> bool {
     matches!(command, Command::Publish(_) | Command::OpenProducer(_) | Command::OpenConsumer(_))
@@ -178,14 +183,9 @@ impl Broker {
         missing.fold(Bound::default(), |bound, name| bound.and(creation_bound(std::slice::from_ref(name))))
     }
 
-    /// Whether one of a send's places stores what is persistent: topics and temporary destinations do not.
-    pub(crate) fn has_durable_place<'a>(
-        &'a self,
-        port: PortIndex,
-        publish: &Publish,
-        defined: &mut Defined<'a>,
-    ) -> bool {
-        has_durable(self.names_of(port, publish, defined))
+    /// How many of a send's places store what is persistent: topics and temporary destinations do not.
+    pub(crate) fn durable_places<'a>(&'a self, port: PortIndex, publish: &Publish, defined: &mut Defined<'a>) -> usize {
+        durable_places(self.names_of(port, publish, defined))
     }
 
     /// Whether one of a send's places is a queue whose messages need no journal.

@@ -220,7 +220,7 @@ fn is_unparked_by(events: &[Event], connection: u32) -> bool {
 /// A world whose journal is full, and in which few sequences are reserved at a time.
 fn full_with_few_sequences() -> World {
     let config = Config { reservation: 400, ..Config::default() };
-    full_with(config, TestLog::new(8 * (32 << 10) + 400_000, 32 << 10), 10_000)
+    full_with(config, TestLog::new(8 * (32 << 10) + 400_000, 32 << 10), 30_000)
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Each planted bug turns something red.
 
 use crate::{
-    acknowledge, browsing, connection, damage, dead_letters, members, model, names, pairs, parking, queue, rotten,
-    slices, space, spooling, topic, waiting,
+    acknowledge, browsing, connection, damage, dead_letters, marks, members, model, names, pairs, parking, queue,
+    rotten, slices, space, spooling, topic, waiting,
 };
 use postrider_broker::plant;
 use std::panic::catch_unwind;
@@ -43,6 +43,7 @@ fn is_seen() -> Option<&'static str> {
         ("parked lines", parking::whoever_needs_little_passes_those_who_need_more_than_there_is),
         ("parked places", parking::parked_sends_count_the_places_that_are_defined_behind_others),
         ("cold", space::cold_messages_are_asked_for_and_sent_when_they_come),
+        ("room of marks", marks::producers_of_a_long_name_leave_room_in_the_log),
         ("space", model::the_log_follows_what_lives),
         ("damage", rotten::each_record_of_a_window_is_checked_before_it_goes_out),
         ("names", damage::a_queue_whose_record_is_lost_is_named_by_its_messages),

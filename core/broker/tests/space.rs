@@ -399,6 +399,8 @@ fn messages_of_many_places_leave_room_in_the_log() {
     }
     let (live, length) = (world.broker.statistics().live_bytes, world.log.live_log_bytes());
     assert!(live > length / 3, "{live} bytes live in {length} bytes of log");
+    let limit = (budget - 8 * (16 << 10)) / 2;
+    assert!(live <= limit, "{live} bytes live, {limit} may");
     world.connect(1, 2, "consumer");
     world.consume(1, 2, 5, &queue("b"), 100);
     acknowledge(&mut world);
