@@ -419,6 +419,8 @@ fn a_start_with_less_room_gives_up_producers_that_are_here() {
     world.log.budget = 8 * SEGMENT + ROOM / 4;
     client.connect(&mut world);
     (0..all).for_each(|value| client.open(&mut world, value));
+    // The disk does not get larger within a minute.
+    world.now.nanos += 61_000_000_000;
     world.settle();
     let (live, room) = (world.broker.statistics().live_bytes, ROOM / 8 / 8);
     assert!(live <= room * 3 / 2 + 1_000, "{live} bytes live, {room} of marks may");
@@ -432,4 +434,22 @@ fn a_start_with_less_room_gives_up_producers_that_are_here() {
     assert_eq!(acknowledge(&mut world), 1);
     client.send(&mut world, 1, 2);
     assert_eq!(acknowledge(&mut world), 1, "who is forgotten goes on");
+}
+
+/// A disk that a start finds full for a moment, as it is measured again and again: who comes back at once is known.
+#[test]
+fn who_comes_back_after_a_start_that_found_no_room_is_known() {
+    let (first, back) = (Client(1, "first"), Client(4, "first"));
+    let mut world = world(first);
+    crowd(&mut world, first, 0..5, &[1]);
+    let keep = world.log.committed();
+    let mut world = world.crash(keep);
+    let budget = std::mem::replace(&mut world.log.budget, 8 * SEGMENT);
+    world.idle();
+    world.now.nanos += 1_000_000_000;
+    world.log.budget = budget;
+    world.connect(1, 2, "consumer");
+    world.consume(1, 2, 5, &queue("q"), 10_000);
+    back.connect(&mut world);
+    assert!((0..5).all(|value| back.is_known(&mut world, value)));
 }

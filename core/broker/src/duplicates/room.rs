@@ -5,6 +5,7 @@
 )]
 
 use super::Marks;
+use crate::admission::RESERVED_SEGMENTS;
 use crate::broker::{Broker, Step};
 use crate::connection::Producer;
 use crate::items::RECORD_OVERHEAD;
@@ -23,6 +24,9 @@ const PART_OF_WHAT_LIVES: u64 = 8;
 /// Bytes of the log that marks may take, however long it may be: twice what as many as may be by default take that have names of
 /// 60 characters and their part of the runs.
 const MOST_BYTES: u64 = 32 << 20;
+
+/// The room before it was looked at.
+pub(super) const UNKNOWN: u64 = u64::MAX;
 
 /// So long whoever went without a goodbye has to come back, though there are too many: a failover client tries every half minute.
 pub(super) const RETURN_NANOS: u64 = 60_000_000_000;
@@ -111,6 +115,9 @@ impl Broker {
 
     /// Forgets producers that have been away for long, and, where there is much less room than was taken, others. True: there are more.
     pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
+        if self.marks.room == UNKNOWN && self.waits_for_room(step) {
+            return false;
+        }
         let room = (self.live_limit(step) / PART_OF_WHAT_LIVES).min(MOST_BYTES);
         if std::mem::replace(&mut self.marks.room, room) > room {
             self.cut_marks();
@@ -133,6 +140,14 @@ impl Broker {
             left -= bytes;
         }
         true
+    }
+
+    /// Whether a start has found the disk too small for its log, as others fill it, and may have more within a minute: nobody is forgotten
+    /// for that.
+    fn waits_for_room<L: Log>(&mut self, step: &Step<'_, L>) -> bool {
+        let began = *self.marks.began.get_or_insert(step.now.nanos);
+        let needed = step.log.live_log_bytes() + RESERVED_SEGMENTS * step.log.segment_bytes();
+        needed > step.log.disk_budget() && step.now.nanos < began.saturating_add(RETURN_NANOS)
     }
 
     /// The mark that is to be forgotten next, if one is.
