@@ -25,7 +25,7 @@ use foldhash::fast::FixedState;
 use postrider_journal::{Bound, SegmentNumber};
 use postrider_model::Now;
 use postrider_model::command::Publish;
-use room::{RETURN_NANOS, RUNS_PER_MARK, UNKNOWN};
+use room::{RETURN_NANOS, RUNS_PER_MARK};
 use std::collections::BTreeMap;
 
 /// Longest connection id that is remembered.
@@ -74,8 +74,9 @@ pub(crate) struct Marks {
     bytes: u64,
     /// Bytes that they may: a part of what may live.
     room: u64,
-    /// When the room was looked at first.
-    began: Option<u64>,
+    /// When that became less, and whether runs were cut for it.
+    less_since: u64,
+    is_cut: bool,
 }
 
 impl Marks {
@@ -90,8 +91,9 @@ impl Marks {
             runs: 0,
             many_runs: most.saturating_mul(RUNS_PER_MARK),
             bytes: 0,
-            room: UNKNOWN,
-            began: None,
+            room: u64::MAX,
+            less_since: 0,
+            is_cut: true,
         }
     }
 

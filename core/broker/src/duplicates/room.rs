@@ -25,9 +25,6 @@ const PART_OF_WHAT_LIVES: u64 = 8;
 /// 60 characters and their part of the runs.
 const MOST_BYTES: u64 = 32 << 20;
 
-/// The room before it was looked at.
-pub(super) const UNKNOWN: u64 = u64::MAX;
-
 /// So long whoever went without a goodbye has to come back, though there are too many: a failover client tries every half minute.
 pub(super) const RETURN_NANOS: u64 = 60_000_000_000;
 
@@ -44,6 +41,11 @@ impl Marks {
     /// Whether nearly as many are known as may be.
     fn is_crowded(&self, most: usize) -> bool {
         self.table.len() * 8 > most * 7 || self.bytes > self.room - self.room / 8
+    }
+
+    /// Whether the room has been no larger for a minute.
+    fn lacks_room(&self, now: Now) -> bool {
+        now.nanos >= self.less_since.saturating_add(RETURN_NANOS)
     }
 
     /// One after the other, until all have been looked at.
@@ -113,13 +115,16 @@ impl Broker {
         }
     }
 
-    /// Forgets producers that have been away for long, and, where there is much less room than was taken, others. True: there are more.
+    /// Forgets producers that have been away for long, and, where there has been much less room than was taken for a minute, others.
+    /// True: there are more.
     pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
-        if self.marks.room == UNKNOWN && self.waits_for_room(step) {
-            return false;
-        }
         let room = (self.live_limit(step) / PART_OF_WHAT_LIVES).min(MOST_BYTES);
         if std::mem::replace(&mut self.marks.room, room) > room {
+            self.marks.less_since = step.now.nanos;
+            self.marks.is_cut = false;
+        }
+        if !self.marks.is_cut && !self.may_get_room(step) {
+            self.marks.is_cut = true;
             self.cut_marks();
         }
         let mut left = AGED_BYTES;
@@ -142,18 +147,17 @@ impl Broker {
         true
     }
 
-    /// Whether a start has found the disk too small for its log, as others fill it, and may have more within a minute: nobody is forgotten
-    /// for that.
-    fn waits_for_room<L: Log>(&mut self, step: &Step<'_, L>) -> bool {
-        let began = *self.marks.began.get_or_insert(step.now.nanos);
+    /// Whether a start has found the disk too small for its log, as others fill it, and measures it again: nothing is forgotten for that
+    /// within a minute.
+    fn may_get_room<L: Log>(&self, step: &Step<'_, L>) -> bool {
         let needed = step.log.live_log_bytes() + RESERVED_SEGMENTS * step.log.segment_bytes();
-        needed > step.log.disk_budget() && step.now.nanos < began.saturating_add(RETURN_NANOS)
+        needed > step.log.disk_budget() && !self.marks.lacks_room(step.now)
     }
 
     /// The mark that is to be forgotten next, if one is.
     fn next_to_forget(&mut self, now: Now) -> Option<MarkIndex> {
         let marks = &mut self.marks;
-        let overfull = marks.bytes > marks.room + marks.room / 2;
+        let overfull = marks.lacks_room(now) && marks.bytes > marks.room + marks.room / 2;
         let Some((&(from, _), &index)) = marks.detached.first_key_value() else {
             return if overfull { marks.next_at_all() } else { None };
         };
