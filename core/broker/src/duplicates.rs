@@ -97,6 +97,11 @@ impl Marks {
         }
     }
 
+    /// Bytes that all of them count for in the log.
+    pub fn counted(&self) -> u64 {
+        self.bytes
+    }
+
     /// First of the run that ends with this send.
     pub fn run_to(&self, mark: MarkReference, number: i64) -> i64 {
         self.table[mark.index.0].runs.first_of_run_to(number)

@@ -114,6 +114,11 @@ impl Table {
         self.live_bytes + self.mark_bytes
     }
 
+    /// What moving marks takes.
+    pub fn mark_bytes(&self) -> u64 {
+        self.mark_bytes
+    }
+
     /// Marks that live here.
     pub fn marks(&self) -> u32 {
         self.marks
@@ -150,6 +155,12 @@ impl Segments {
     /// The oldest segment, if it is no longer written.
     pub fn front(&self) -> Option<SegmentNumber> {
         self.oldest().filter(|front| Some(*front) != self.newest())
+    }
+
+    /// Segments that are known.
+    pub fn numbers(&self) -> impl Iterator<Item = SegmentNumber> {
+        let numbers = (self.first..).zip(&self.tables).filter(|(_, table)| table.is_some());
+        numbers.map(|(number, _)| SegmentNumber(number))
     }
 
     /// What lives in a segment.

@@ -50,6 +50,7 @@ mod queue;
 mod reader;
 mod reclaim;
 pub mod records;
+mod recount;
 mod recovery;
 mod redelivery;
 mod returned;

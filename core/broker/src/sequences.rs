@@ -78,6 +78,11 @@ impl Sequences {
         self.home.replace(home)
     }
 
+    /// The home of the reservation.
+    pub fn home(&self) -> Option<ItemHome> {
+        self.home
+    }
+
     /// Whether this life has reserved some.
     pub fn is_stated(&self) -> bool {
         self.pending.is_some() || self.usable > 0

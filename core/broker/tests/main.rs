@@ -18,6 +18,7 @@ mod places;
 #[cfg(feature = "plant")]
 mod plants;
 mod queue;
+mod recount;
 mod rotten;
 mod senseless;
 mod slices;
