@@ -245,7 +245,7 @@ impl Broker {
             let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
             let home = self.stage(Store::Journal, &record, step);
             self.rehome_message(head, home);
-            self.reclaim.moved_bytes += u64::from(length) + 64;
+            self.reclaim.moved_bytes += records::live_bytes(length as usize, placements.len()) + 64;
             self.statistics.moved += 1;
         }
         self.placements = placements;
