@@ -3,6 +3,7 @@
 use super::World;
 use crate::plan::{Listener, SeedPlan};
 use crate::schedule::{MILLI, SECOND};
+use postrider_journal::SegmentNumber;
 
 /// Segments that the log may be longer than three times what is live.
 const SPARE_SEGMENTS: u64 = 8;
@@ -46,19 +47,19 @@ impl World {
     }
 
     /// While reads and preparations fail, nothing that has to move can. What has failed is tried again after its pause; what has to be
-    /// read before it moves comes with the disk's delay, record by record where windows are small: where much has died at once, the log
-    /// becomes shorter by a segment each second, and is as short as it should be within a minute.
+    /// read before it moves comes with the disk's delay, record by record where windows are small: where much has died at once, or more comes
+    /// meanwhile than is read, the walk comes further each second, and the log is as short as it should be within a minute.
     pub(super) fn check_log(&mut self) {
         if self.disk.holds_up_reclaim() {
             return;
         }
         let patience = if self.healed { LONGEST_PAUSE + SECOND } else { SECOND };
         let end = self.schedule.nanos() + 60 * SECOND;
-        let (mut shortest, mut until) = (self.log_segments(), self.schedule.nanos() + patience);
+        let (mut seen, mut until) = (self.walked(), self.schedule.nanos() + patience);
         while self.log_is_too_long().is_some() && self.schedule.nanos() < until.min(end) {
             self.run_for(10 * MILLI);
-            if self.log_segments() < shortest {
-                (shortest, until) = (self.log_segments(), self.schedule.nanos() + patience);
+            if self.walked() != seen {
+                (seen, until) = (self.walked(), self.schedule.nanos() + patience);
             }
         }
         if let Some(reason) = self.log_is_too_long() {
@@ -66,10 +67,10 @@ impl World {
         }
     }
 
-    /// Segments that the log fills.
-    fn log_segments(&self) -> u64 {
-        let journal = self.process.as_ref().map(|process| process.broker().journal());
-        journal.map_or(0, |journal| journal.live_log_bytes() / journal.segment_bytes())
+    /// How far the walk has come: where the log begins, and what has moved.
+    fn walked(&self) -> Option<(SegmentNumber, u64)> {
+        let broker = self.process.as_ref()?.broker();
+        Some((broker.journal().front()?, broker.broker().statistics().moved))
     }
 
     /// More than three times what is live, and some segments.
@@ -77,7 +78,12 @@ impl World {
         let journal = self.process.as_ref()?.broker().journal();
         let (log, live) = (journal.live_log_bytes(), self.ledger.live_bytes());
         let spare = SPARE_SEGMENTS * journal.segment_bytes();
-        let reason = || format!("{log} bytes of log for {live} live bytes and {spare} to spare");
+        let counted = self.process.as_ref()?.broker().broker().statistics().live_bytes;
+        let reason = || {
+            format!(
+                "{log} bytes of log for {live} live bytes, of which the broker counts {counted}, and {spare} to spare"
+            )
+        };
         (log > 3 * live + spare).then(reason)
     }
 
