@@ -95,7 +95,7 @@ impl Node {
         let settings = postrider_journal::Config { keys: 1, ..postrider_journal::Config::default() };
         let journal =
             Journal::recover(storage, settings, &mut |record, home| broker.recover(record, home).unwrap()).unwrap();
-        broker.recovered(Now::default(), 0);
+        broker.recovered(Now::default(), 0, 1);
         let spool = Spool::new(spill, SpoolConfig { keys: 2, ..SpoolConfig::default() });
 
         let (client, server) = port(&alarm, &alarm);

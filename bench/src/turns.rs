@@ -165,7 +165,7 @@ fn broker_turn(port: postrider_dispatcher::port::BrokerPort) -> BrokerTurn<Insta
         ..Config::default()
     };
     let mut broker = Broker::new(config);
-    broker.recovered(NOW, 0);
+    broker.recovered(NOW, 0, 1);
     let spool = Spool::new(NoSpill, SpoolConfig { keys: HASH_SEED, ..SpoolConfig::default() });
     BrokerTurn::new(broker, journal, spool, vec![port])
 }

@@ -61,7 +61,7 @@ pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) 
 
     let mut broker = Broker::new(broker_settings(config, identity));
     let journal = recover(storage, config, &mut broker)?;
-    let mended = broker.recovered(now, journal.recovery().losses());
+    let mended = broker.recovered(now, journal.recovery().losses(), journal.epoch().0);
     report(journal.recovery(), &broker);
     report_given_up(journal.recovery(), config);
     report_mended(&mended);

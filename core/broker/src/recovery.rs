@@ -21,6 +21,10 @@ use std::fmt;
 /// After damage so many sequences are passed over: more than a lost reservation, or many of them, can have given out (R9).
 const SKIPPED_SEQUENCES: u64 = 1 << 40;
 
+/// Sequences of a life that began after damage: they begin at its number times these, as the reservation of an earlier such life may be
+/// lost, too, and what is found would lead to where that one began.
+const SEQUENCES_OF_A_LIFE: u64 = 1 << 44;
+
 /// Likewise numbers of destinations.
 const SKIPPED_IDS: u32 = 1 << 16;
 
@@ -268,8 +272,8 @@ impl Broker {
 
     /// After the last record: queues get their order, and what may have been delivered is marked so (R15). If some of the log was
     /// damaged, an allowance may be missing, and that is every message; and numbers may have been given out of which nothing is known
-    /// any more. Tells which queues got their names from elsewhere than their own records.
-    pub fn recovered(&mut self, now: Now, damages: u64) -> Vec<Mended> {
+    /// any more. `life` is the number of the life that begins. Tells which queues got their names from elsewhere than their own records.
+    pub fn recovered(&mut self, now: Now, damages: u64, life: u32) -> Vec<Mended> {
         let Some(recovery) = self.recovery.take() else { return Vec::new() };
         self.reclaim.moved_at = now.nanos;
         let Recovery { by_sequence, highest, mut deleted, mut names, .. } = *recovery;
@@ -301,7 +305,7 @@ impl Broker {
         self.sequences.recovered(highest);
         self.losses_unstated = damages > 0;
         if damages > 0 && !planted("numbers-used-twice") {
-            self.sequences.skip(SKIPPED_SEQUENCES);
+            self.sequences.skip(SKIPPED_SEQUENCES, u64::from(life).saturating_mul(SEQUENCES_OF_A_LIFE));
             self.destinations.skip_ids(SKIPPED_IDS);
         }
         self.turn_start = self.sequences.next();

@@ -35,6 +35,9 @@ pub(crate) struct Sequences {
 const HEADROOM: u64 = 65_536;
 const _: () = assert!(HEADROOM >= 2 * (TURN_STEPS + JOB_STEPS) as u64);
 
+/// Sequences have 62 bits: lives beyond leave no more free than they find used.
+const MOST_SKIPPED: u64 = 1 << 61;
+
 /// What a batch uses at most, but for the temporary destinations that end with it.
 const BATCH_MOST: u64 = (limits::BATCH_COMMANDS * limits::PLACES) as u64;
 const _: () = assert!(2 * (HEADROOM + BATCH_MOST) < limits::SEQUENCE_RESERVATION);
@@ -67,9 +70,9 @@ impl Sequences {
         };
     }
 
-    /// After recovery: these may have been used.
-    pub fn skip(&mut self, count: u64) {
-        self.next = self.next.saturating_add(count);
+    /// After recovery: so many may have been used, and all below the others.
+    pub fn skip(&mut self, count: u64, others: u64) {
+        self.next = self.next.saturating_add(count).max(others.min(MOST_SKIPPED));
     }
 
     /// A reservation as found in the log, and the home that it had.

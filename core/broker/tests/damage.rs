@@ -1,7 +1,7 @@
 //! Records that a start finds damaged, or does not find.
 
 use crate::log::Stored;
-use crate::world::{World, handle, queue, record, wanted};
+use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::records::kind;
 use postrider_journal::{Damage, DamageKind, SegmentNumber};
 use postrider_model::{Command, Destination};
@@ -115,6 +115,28 @@ pub fn after_damage_no_number_is_used_again() {
     world.settle();
     let newest = world.log.records.iter().map(|stored| stored.sequence).max().unwrap();
     assert!(newest > last, "{newest} was used: {last}");
+}
+
+/// A topic's messages leave nothing that says their numbers but the reservation, and it may be lost in a life that began after damage.
+#[test]
+fn numbers_given_after_damage_are_not_used_again_after_more() {
+    let hears = |world: &mut World| {
+        world.connect(0, 2, "b");
+        world.consume(0, 2, 6, &topic("news"), 100);
+        world.send(0, 2, &topic("news"), "x", false);
+        world.settle();
+        world.got(0)[0].sequence.0
+    };
+    let (mut world, _) = two_queues().crash_without(|stored| stored.kind == kind::ALLOW);
+    let mut heard = vec![hears(&mut world)];
+    for _ in 0..5 {
+        // What this life reserved is lost; what an earlier one did is there.
+        let newest = world.log.records.iter().rposition(|stored| stored.kind == kind::RESERVE).unwrap();
+        let lost = world.log.records[newest].meta.clone();
+        (world, _) = world.crash_without(|stored| stored.kind == kind::RESERVE && stored.meta == lost);
+        heard.push(hears(&mut world));
+    }
+    assert!(heard.is_sorted_by(|a, b| a < b), "{heard:?}");
 }
 
 #[test]

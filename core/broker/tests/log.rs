@@ -117,6 +117,8 @@ pub struct TestLog {
     /// A front that counts when this is committed.
     next_front: Option<(Position, u64)>,
     pub budget: u64,
+    /// Starts before this one.
+    pub life: u32,
     reserved: Bound,
     staged: Bound,
     /// Segments of the journal that are only on the disk.
@@ -210,6 +212,7 @@ impl TestLog {
         self.records.retain(|record| record.home.position < keep);
         let mut next = TestLog::new(self.budget, self.segment());
         next.front = self.front;
+        next.life = self.life + 1;
         next.journal.newest = self.front;
         for record in std::mem::take(&mut self.records) {
             // The same record at a new place: a life begins a new block anyway.

@@ -192,7 +192,7 @@ fn records_that_make_no_sense_together_end_no_process() {
             refused += 1;
             continue;
         }
-        broker.recovered(NOW, u64::from(chance.one_in(2)));
+        broker.recovered(NOW, u64::from(chance.one_in(2)), 1);
         let mut world = World::recovered(Config { reservation: 1_000_000, ..Config::default() }, NOW, broker, log);
         world.connect(0, 1, "c");
         for (number, name) in NAMES.iter().take(4).enumerate() {

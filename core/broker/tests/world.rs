@@ -149,7 +149,7 @@ impl World {
         for stored in &log.records {
             broker.recover(&stored.record(), stored.home).unwrap();
         }
-        broker.recovered(self.now, 0);
+        broker.recovered(self.now, 0, log.life);
         World::recovered(self.config, self.now, broker, log)
     }
 
@@ -164,7 +164,7 @@ impl World {
             broker.recover(&stored.record(), stored.home).unwrap();
         }
         let damages = (before - log.records.len()) as u64;
-        let mended = broker.recovered(self.now, damages);
+        let mended = broker.recovered(self.now, damages, log.life);
         (World::recovered(self.config, self.now, broker, log), mended)
     }
 

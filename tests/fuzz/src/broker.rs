@@ -143,7 +143,7 @@ fn recover(storage: FileStorage, clock: &FuzzClock) -> Result<(Broker, Journal<F
     if let Some(error) = refused {
         return Err(error);
     }
-    broker.recovered(clock.now(), journal.recovery().losses());
+    broker.recovered(clock.now(), journal.recovery().losses(), journal.epoch().0);
     Ok((broker, journal))
 }
 

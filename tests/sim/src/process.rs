@@ -298,7 +298,7 @@ fn recover(
     });
     let journal = journal.map_err(|error| error.to_string())?;
     assert!(refused.is_none(), "a record cannot be read: {refused:?}");
-    broker.recovered(schedule.now(), journal.recovery().losses());
+    broker.recovered(schedule.now(), journal.recovery().losses(), journal.epoch().0);
     Ok((broker, journal))
 }
 

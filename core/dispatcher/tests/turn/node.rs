@@ -153,7 +153,7 @@ impl Node {
             Journal::recover(storage.clone(), config, &mut |record, home| broker.recover(record, home).unwrap())
                 .unwrap();
         let now = Now { nanos: 1, unix_millis: 1_700_000_000_000 };
-        broker.recovered(now, 0);
+        broker.recovered(now, 0, 1);
         let spool = SpoolConfig { keys: 5, segment_bytes: 64 << 10, memory_bytes: SPOOL, ..SpoolConfig::default() };
         let spool = Spool::in_memory(spool);
         let alarm = Alarm::new();
