@@ -7,6 +7,7 @@ use super::protocol::{self, Member, Sending};
 use super::{Asked, Certainty, Client, Surroundings};
 use crate::ledger::{MessageId, Place, correlation};
 use crate::random::Random;
+use postrider_wire::openwire::Structure;
 
 /// The session of a client's throng.
 const SESSION: i64 = 4_000_000;
@@ -128,19 +129,7 @@ impl Client {
         let (number, sequence) = self.throng.producers[index];
         let id = around.ledger.send(number, sequence, &target(), true);
         self.say(around, || format!("sends message {id} of {:?} of its throng, {sequence}", member(index)));
-        let content = around.ledger.body(id);
-        let sending = Sending {
-            connection: &self.connection_id,
-            producer: member(index),
-            sequence,
-            place: &target(),
-            persistent: true,
-            reply_to: None,
-            expiration: 0,
-            content: &content,
-            correlation: &correlation(id),
-        };
-        let message = protocol::message(&sending);
+        let message = self.message_of(member(index), sequence, id, around);
         self.certainties.push_back(Certainty::Sent(id));
         self.tell(message, around);
     }
@@ -156,21 +145,24 @@ impl Client {
         let number = around.number();
         let id = around.ledger.send(number, sequence, &target(), true);
         self.say(around, || format!("sends message {id}, the last"));
-        let content = around.ledger.body(id);
-        let sending = Sending {
+        let message = self.message_of(member, sequence, id, around);
+        self.ask(message.clone(), Asked::Send(id, Box::new(message)), around);
+        Some(id)
+    }
+
+    /// A persistent message to the throng's queue.
+    fn message_of(&self, producer: Member, sequence: i64, id: MessageId, around: &Surroundings<'_>) -> Structure {
+        protocol::message(&Sending {
             connection: &self.connection_id,
-            producer: member,
+            producer,
             sequence,
             place: &target(),
             persistent: true,
             reply_to: None,
             expiration: 0,
-            content: &content,
+            content: &around.ledger.body(id),
             correlation: &correlation(id),
-        };
-        let message = protocol::message(&sending);
-        self.ask(message.clone(), Asked::Send(id, Box::new(message)), around);
-        Some(id)
+        })
     }
 }
 
