@@ -61,8 +61,8 @@ impl Broker {
         log.disk_budget().saturating_sub(RESERVED_SEGMENTS * log.segment_bytes()) / 2
     }
 
-    /// Whether a persistent message of so many live bytes may come in. Beyond the limit whoever waits for an answer is refused, unless configured, and
-    /// whoever does not is held back.
+    /// Whether a persistent message of so many live bytes may come in. Beyond the limit whoever waits for an answer is refused, unless
+    /// configured, and whoever does not is held back.
     pub(crate) fn admit<L: Log>(
         &mut self,
         publish: &Publish,

@@ -43,7 +43,7 @@ impl Marks {
         self.table.len() * 8 > most * 7 || self.bytes > self.room - self.room / 8
     }
 
-    /// Whether the room has been no larger for a minute.
+    /// Whether a minute has gone since the room became less.
     fn lacks_room(&self, now: Now) -> bool {
         now.nanos >= self.less_since.saturating_add(RETURN_NANOS)
     }
