@@ -18,7 +18,8 @@ const FILES: [&str; 6] = [
 ];
 
 /// Texts that nobody is refused with.
-const OTHERS: [&str; 3] = ["core/broker/src/plant.rs", "core/broker/src/naming.rs", "core/broker/src/recount.rs"];
+const OTHERS: [&str; 3] =
+    ["core/broker/src/plant.rs", "core/broker/src/durable/naming.rs", "core/broker/src/durable/recount.rs"];
 
 /// Values that stay within the process.
 const INTERNAL: [&str; 1] = ["no prepared segment has room for this batch yet"];

@@ -1,6 +1,6 @@
 //! Settings of the state machine.
 
-use crate::window::WindowSizes;
+use crate::clients::window::WindowSizes;
 use postrider_model::limits;
 
 /// What becomes of sends that wait for an answer and find the journal full. Those that wait for none wait for room.

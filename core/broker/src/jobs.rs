@@ -1,23 +1,23 @@
 //! What takes long, in slices (R25).
 #![expect(clippy::indexing_slicing, reason = "answers are numbered by the table that holds them")]
 
-use crate::advisory::Passage;
 use crate::broker::{Broker, Step};
-use crate::closing::Closing;
-use crate::connection::Leaving;
-use crate::consumer::InFlight;
-use crate::deque::Deque;
-use crate::destination::Reference;
-use crate::dispatch::Budget;
+use crate::clients::closing::Closing;
+use crate::clients::connection::Leaving;
+use crate::clients::consumer::InFlight;
+use crate::delivery::advisory::Passage;
+use crate::delivery::destination::Reference;
+use crate::delivery::dispatch::Budget;
+use crate::durable::records::{ACKNOWLEDGED_BYTES, RUN_BYTES};
+use crate::intake::parking::Parked;
+use crate::kit::deque::Deque;
+use crate::kit::slab::Slab;
 use crate::log::{Log, Store};
-use crate::matching::{Join, Match};
 use crate::messages::{ConsumerIndex, DestinationIndex};
-use crate::parking::Parked;
 use crate::plant::planted;
-use crate::records::{ACKNOWLEDGED_BYTES, RUN_BYTES};
-use crate::redelivery::Delivered;
-use crate::settling::{Fate, Settling};
-use crate::slab::Slab;
+use crate::settle::redelivery::Delivered;
+use crate::settle::settling::{Fate, Settling};
+use crate::wildcards::matching::{Join, Match};
 use postrider_journal::Bound;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Event, PortIndex};
 use std::collections::VecDeque;

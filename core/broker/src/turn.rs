@@ -1,14 +1,14 @@
 //! The broker's part of a turn: what goes on by itself, and what is written at the end.
 
 use crate::broker::{Broker, Step};
-use crate::destination::{Content, is_advisory};
-use crate::dispatch::Budget;
+use crate::delivery::destination::{Content, is_advisory};
+use crate::delivery::dispatch::Budget;
+use crate::durable::records::message_bytes;
 use crate::jobs::acknowledgement_bound;
+use crate::kit::waiters::{Rank, Ranked};
 use crate::log::Log;
 use crate::outbox::Outbox;
 use crate::plant::planted;
-use crate::records::message_bytes;
-use crate::waiters::{Rank, Ranked};
 use postrider_journal::{Bound, soonest};
 use postrider_model::command::Publish;
 use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, DestinationKind, Now, PortIndex, limits};

@@ -1,0 +1,148 @@
+//! Connections that go: nobody finds them any more, and what they had follows in slices where that is much (R25).
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use super::Port;
+use crate::broker::{Broker, Step};
+use crate::clients::consumer::Consumer;
+use crate::clients::window::SendWindow;
+use crate::delivery::dispatch::Budget;
+use crate::durable::duplicates::ByProducer;
+use crate::intake::parking::Parked;
+use crate::jobs::Job;
+use crate::log::Log;
+use crate::messages::{ConnectionIndex, ConsumerIndex};
+use postrider_model::command::{LastDelivered, Request};
+use postrider_model::{ConnectionHandle, PortIndex, limits};
+use std::collections::VecDeque;
+
+/// A connection that has ended, on its way out.
+pub(crate) struct Leaving {
+    connection: ConnectionIndex,
+    last_delivered: LastDelivered,
+    /// Marks of its producers, which are not known any more.
+    forgotten: ByProducer,
+    /// What it had parked, which is not answered any more.
+    parked: VecDeque<Parked>,
+}
+
+/// Consumers of a connection that are closed in the command that ends it.
+const CONSUMERS_AT_ONCE: usize = 250;
+
+/// The same for its temporary destinations.
+const TEMPORARIES_AT_ONCE: usize = 250;
+
+/// What closing a consumer takes besides its places and messages, or a destination.
+const MEMBER_STEPS: usize = 8;
+
+impl Broker {
+    pub(crate) fn close_connection<L: Log>(
+        &mut self,
+        port: PortIndex,
+        handle: ConnectionHandle,
+        request: Request,
+        how: (LastDelivered, bool),
+        step: &mut Step<'_, L>,
+    ) {
+        if let Some(index) = self.connection(port, handle) {
+            self.end_connection(index, how, request.wanted.then_some(request), step);
+        }
+    }
+
+    /// Everything of the connection's goes: nobody finds it any more, and what it had follows in slices.
+    pub(super) fn end_connection<L: Log>(
+        &mut self,
+        index: ConnectionIndex,
+        (last_delivered, clean): (LastDelivered, bool),
+        request: Option<Request>,
+        step: &mut Step<'_, L>,
+    ) {
+        let before = self.jobs.pushed();
+        let parked = self.take_parked(index, step);
+        self.end_pairs(index);
+        let connection = &mut self.connections[index.0];
+        (connection.leaving, connection.window) = (true, SendWindow::shut());
+        let (port, handle, id) = (connection.port, connection.handle, std::mem::take(&mut connection.id));
+        Port::clear(&mut self.ports[usize::from(port.0)].connections, handle);
+        self.names.by_id.remove(&id);
+        self.names.by_client_id.remove(&connection.client_id);
+        let forgotten = if clean { self.forget_marks(&id, step) } else { ByProducer::default() };
+        let mut leaving = Leaving { connection: index, last_delivered, forgotten, parked };
+        if !self.at_once(|broker, budget| broker.leave_some(&mut leaving, budget, step)) {
+            self.jobs.push(Job::Leave(leaving));
+        }
+        if let Some(request) = request {
+            self.reply_behind(port, (handle, true), request, before, step);
+        }
+    }
+
+    /// The connection has said goodbye, which waits behind its parked sends: what its consumers hold does not wait for that, or
+    /// those who leave together would keep the room from each other. Where they are very many they go with the connection.
+    pub(crate) fn close_consumers_of(&mut self, index: ConnectionIndex, last_delivered: LastDelivered) {
+        if self.leaves_at_once(index) {
+            for consumer in std::mem::take(&mut self.connections[index.0].consumers) {
+                self.close_consumer(consumer, last_delivered);
+            }
+        }
+    }
+
+    /// The same for its temporary destinations: nobody else may take what waits there. Where they are very many they go with the
+    /// connection.
+    pub(crate) fn delete_temporaries_of<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
+        let connection = &self.connections[index.0];
+        if !connection.consumers.is_empty() || connection.temporaries.len() > TEMPORARIES_AT_ONCE {
+            return;
+        }
+        while self.sequences.has(1) {
+            let Some(temporary) = self.connections[index.0].temporaries.first().copied() else { return };
+            self.worked += MEMBER_STEPS;
+            self.delete_destination(temporary, step);
+        }
+    }
+
+    /// Whether what its consumers are in can be walked within one command (R25).
+    fn leaves_at_once(&self, index: ConnectionIndex) -> bool {
+        let consumers = &self.connections[index.0].consumers;
+        let places = |consumer: &ConsumerIndex| self.consumers[consumer.0].subscriptions.len();
+        consumers.len() <= CONSUMERS_AT_ONCE && consumers.iter().map(places).sum::<usize>() <= limits::HANDLE_STEPS
+    }
+
+    /// Goes on with what a connection had. True: it is gone. False with steps left: it waits.
+    pub(crate) fn leave_some<L: Log>(
+        &mut self,
+        leaving: &mut Leaving,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        while budget.step() {
+            let connection = &mut self.connections[leaving.connection.0];
+            if let Some(parked) = leaving.parked.pop_front() {
+                self.drop_parked(&parked);
+            } else if let Some(definition) = connection.definitions.pop() {
+                budget.spend(definition.map_or(0, |definition| definition.names.len()));
+            } else if let Some((_, mark)) = leaving.forgotten.pop_first() {
+                self.drop_mark(mark);
+            } else if let Some(producer) = connection.producers.pop() {
+                if let Some(producer) = producer {
+                    self.release_mark(&producer, step.now);
+                }
+            } else if let Some(consumer) = connection.consumers.pop_first() {
+                let Consumer { subscriptions, in_flight, .. } = &self.consumers[consumer.0];
+                budget.spend(MEMBER_STEPS + subscriptions.len() * 2 + in_flight.len().min(limits::HANDLE_STEPS));
+                self.close_consumer(consumer, leaving.last_delivered);
+            } else if let Some(temporary) = connection.temporaries.first().copied() {
+                if !self.sequences.has(1) {
+                    return false;
+                }
+                budget.spend(MEMBER_STEPS);
+                self.delete_destination(temporary, step);
+            } else {
+                self.connections.remove(leaving.connection.0);
+                return true;
+            }
+        }
+        false
+    }
+}

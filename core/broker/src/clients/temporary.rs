@@ -1,0 +1,193 @@
+//! Temporary destinations, and the deletion of any.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::{Broker, Step};
+use crate::clients::consumer::Standing;
+use crate::delivery::destination::{Content, Refusal, Temporary};
+use crate::delivery::dispatch::Budget;
+use crate::delivery::queue::Member;
+use crate::durable::records::kind;
+use crate::durable::sequences::small;
+use crate::jobs::Job;
+use crate::log::{Log, Store};
+use crate::messages::{ConnectionIndex, DestinationIndex};
+use postrider_model::command::{CreateTemporary, Request};
+use postrider_model::event::Failure;
+use postrider_model::{ConnectionHandle, Destination, PortIndex};
+
+/// Steps that the coming or going of a temporary destination takes, and telling of it.
+const TEMPORARY_STEPS: usize = 16;
+
+/// Steps that a consumer of a destination takes that goes, besides what it has in flight.
+const MEMBER_STEPS: usize = 2;
+
+impl Broker {
+    pub(crate) fn create_temporary<L: Log>(
+        &mut self,
+        port: PortIndex,
+        create: &CreateTemporary,
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(connection) = self.connection(port, create.connection) else { return };
+        if !create.destination.kind.is_temporary() {
+            let text = format!("{} is not temporary: it comes into being when it is first used", create.destination);
+            let refusal = (Failure::InvalidDestination, text.into());
+            return self.refuse(port, create.connection, create.request, refusal, step);
+        }
+        let before = self.jobs.pushed();
+        self.worked += TEMPORARY_STEPS;
+        if let Some(left) = self.destinations.find(&create.destination).filter(|found| self.is_left(*found)) {
+            self.delete_destination(left, step);
+        }
+        if self.destinations.find(&create.destination).is_none() {
+            if let Err(refusal) = self.admit_name(&create.destination, Some(connection)) {
+                return self.refuse(port, create.connection, create.request, refusal, step);
+            }
+            let index = self.destinations.add(create.destination.clone(), None);
+            let (added, removed) = (create.added.clone(), create.removed.clone());
+            self.destination(index).temporary = Some(Temporary { owner: connection, added, removed });
+            self.join_patterns(index);
+            self.connections[connection.0].temporaries.insert(index);
+            self.temporaries.insert(self.destinations.get(index).serial, index);
+            self.advise(index, true, step);
+        }
+        self.reply_after_jobs(port, create.connection, create.request, before, step);
+    }
+
+    pub(crate) fn delete_destination_command<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionHandle,
+        destination: &Destination,
+        request: Request,
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(owner) = self.connection(port, connection) else { return };
+        let before = self.jobs.pushed();
+        self.worked += TEMPORARY_STEPS;
+        if let Some(index) = self.destinations.find(destination) {
+            if let Err(refusal) = self.check_owner(index, owner).and_then(|()| self.check_unused(index)) {
+                return self.refuse(port, connection, request, refusal, step);
+            }
+            self.delete_destination(index, step);
+        }
+        self.reply_after_jobs(port, connection, request, before, step);
+    }
+
+    /// Whether it is a temporary destination of a connection that has ended, and goes with it: a client that comes back names its own
+    /// as before.
+    fn is_left(&self, index: DestinationIndex) -> bool {
+        let owner = self.destinations.get(index).temporary.as_ref().map(|temporary| temporary.owner);
+        owner.is_some_and(|owner| self.connections.get(owner.0).is_none_or(|owner| owner.leaving))
+    }
+
+    /// Whether a connection may consume from a destination, or delete it: any, but of a temporary one only the connection that it
+    /// lives with.
+    pub(crate) fn is_open_to(&self, index: DestinationIndex, connection: ConnectionIndex) -> bool {
+        let temporary = &self.destinations.get(index).temporary;
+        temporary.as_ref().is_none_or(|temporary| temporary.owner == connection)
+    }
+
+    /// As [`Broker::is_open_to`], with what to say if not.
+    pub(crate) fn check_owner(&self, index: DestinationIndex, connection: ConnectionIndex) -> Result<(), Refusal> {
+        if self.is_open_to(index, connection) {
+            return Ok(());
+        }
+        let destination = &self.destinations.get(index).destination;
+        let text = format!(
+            "{destination} belongs to another connection, which alone may consume from it or delete it: create a temporary \
+             destination of your own"
+        );
+        Err((Failure::InvalidDestination, text.into()))
+    }
+
+    fn check_unused(&self, index: DestinationIndex) -> Result<(), Refusal> {
+        let state = self.destinations.get(index);
+        let used = match &state.content {
+            Content::Queue(queue) => !queue.subscribers.is_empty() || !queue.browsers.is_empty(),
+            Content::Topic(topic) => !topic.subscribers.is_empty(),
+        };
+        if !used || state.destination.kind.is_temporary() {
+            return Ok(());
+        }
+        let text =
+            format!("Destination: {} still has an active subscription: close its consumers first", state.destination);
+        Err((Failure::General, text.into()))
+    }
+
+    /// Nobody finds the destination from here on, and nothing goes out of it; its consumers and messages go in slices.
+    pub(crate) fn delete_destination<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
+        if let Some(id) = self.destinations.get(index).id {
+            self.flush_acknowledged(step);
+            self.stage(Store::Journal, &small(kind::DELETE, &id.0.to_le_bytes()), step);
+        }
+        if let Some(temporary) = &self.destinations.get(index).temporary {
+            if let Some(owner) = self.connections.get_mut(temporary.owner.0) {
+                owner.temporaries.remove(&index);
+            }
+            self.temporaries.remove(&self.destinations.get(index).serial);
+            self.advise(index, false, step);
+        }
+        self.apply_delete(index);
+        self.jobs.push(Job::Empty { destination: index });
+    }
+
+    /// The deletion takes effect; messages that are still there are dead.
+    pub(crate) fn apply_delete(&mut self, index: DestinationIndex) {
+        self.destinations.hide(index);
+        let state = self.destinations.get_mut(index);
+        let allowance = match &mut state.content {
+            Content::Queue(queue) => queue.allowance.home.take(),
+            Content::Topic(_) => None,
+        };
+        for home in [state.home.take(), allowance].into_iter().flatten() {
+            self.journal.clear(home);
+        }
+    }
+
+    /// The next consumer of a destination that goes stays without it; what it has of it is gone. False: there is none.
+    pub(crate) fn drop_next_member(&mut self, index: DestinationIndex, budget: &mut Budget) -> bool {
+        let first = match &self.destinations.get(index).content {
+            Content::Queue(queue) => queue.subscribers.first().or(queue.browsers.first()),
+            Content::Topic(topic) => topic.subscribers.first(),
+        };
+        let Some(member) = first.copied() else { return false };
+        budget.spend(MEMBER_STEPS + self.drop_member(index, member));
+        true
+    }
+
+    /// As [`Broker::drop_next_member`], for a consumer that meets the destination before its turn. How many of its messages were looked
+    /// at: no more once all that were in flight from there are found.
+    pub(crate) fn drop_member(&mut self, index: DestinationIndex, member: Member) -> usize {
+        match &mut self.destinations.get_mut(index).content {
+            Content::Queue(queue) => drop((queue.subscribers.remove(&member), queue.browsers.remove(&member))),
+            Content::Topic(topic) => drop(topic.subscribers.remove(&member)),
+        }
+        self.unmatch(member);
+        let consumer = &mut self.consumers[member.consumer.0];
+        let subscription = &mut consumer.subscriptions[member.subscription as usize];
+        if subscription.standing != Standing::Starved {
+            consumer.free_subscriptions.push(member.subscription);
+        }
+        subscription.standing = Standing::Gone;
+        consumer.orphaned = true;
+        let (mut place, mut looked_at) = (consumer.in_flight.first_place(), 0);
+        while self.destinations.get(index).has_in_flight()
+            && let Some(entry) = consumer.in_flight.at(place)
+        {
+            looked_at += 1;
+            if self.messages[entry.index.0].destination != index {
+                place = consumer.in_flight.after(place);
+                continue;
+            }
+            place = consumer.in_flight.remove(place);
+            let expiration = self.messages[entry.index.0].expiration;
+            self.destinations.get_mut(index).queue().push(entry.index, expiration);
+        }
+        self.wake(member.consumer);
+        looked_at
+    }
+}

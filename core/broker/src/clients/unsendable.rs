@@ -1,0 +1,56 @@
+//! Messages that a consumer's connection cannot carry: its frames are too small for them, above all.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::Broker;
+use crate::clients::consumer::ConsumerKind;
+use crate::jobs::Job;
+use crate::kit::deque::Deque;
+use crate::messages::ConsumerIndex;
+use crate::settle::settling::{Fate, Settling};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Now, PortIndex, Sequence};
+
+impl Broker {
+    /// A queue's message goes to the dead letters, or every consumer like this one would fail at it for ever. A topic's is lost for
+    /// this consumer, and a browser goes on behind it.
+    pub(crate) fn unsendable(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionHandle,
+        consumer: ConsumerHandle,
+        (sequence, cause): (Sequence, &[u8]),
+        now: Now,
+    ) {
+        let Some(owner) = self.connection(port, connection) else { return };
+        let Some(index) = self.consumer_of(port, owner, consumer) else { return };
+        self.statistics.unsendable += 1;
+        if self.consumers[index.0].kind == ConsumerKind::Queue {
+            self.put_aside(index, sequence, cause);
+        } else {
+            let consumer = &mut self.consumers[index.0];
+            consumer.outstanding = consumer.outstanding.saturating_sub(1);
+            consumer.contract(1);
+        }
+        self.grant_again(index, now);
+        self.wake(index);
+    }
+
+    /// A dead letter has nowhere else to go: it stays aside until this consumer is gone.
+    fn put_aside(&mut self, index: ConsumerIndex, sequence: Sequence, cause: &[u8]) {
+        let Some(place) = self.consumers[index.0].find(sequence) else { return };
+        let Some(entry) = self.consumers[index.0].in_flight.at(place) else { return };
+        let stays = self.is_dead_letter(entry.index);
+        let consumer = &mut self.consumers[index.0];
+        consumer.in_flight.remove(place);
+        consumer.contract(1);
+        if stays {
+            consumer.aside.push(entry);
+            return;
+        }
+        let mut entries = Deque::default();
+        entries.push_back(entry);
+        self.jobs.push(Job::Settle(Settling::new(entries, Fate::DeadLetter(cause.into()))));
+    }
+}

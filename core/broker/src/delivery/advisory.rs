@@ -1,0 +1,326 @@
+//! Advisories that clients need: which temporary destinations there are.
+//!
+//! A client refuses by itself to send to a temporary destination that no advisory has told it of. So the advisory is on its way
+//! to all before the creator has its answer, and before anything that is sent because of it (R57): these topics are served before
+//! all else, whoever stayed behind there goes on before others, and the answer is a job that waits until each port has taken it.
+//! Likewise a new consumer of these topics has its answer when it has heard of all that there is.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+#![expect(clippy::expect_used, reason = "advisories tell of temporary destinations")]
+
+use crate::broker::{Broker, Step};
+use crate::clients::consumer::{ConsumerKind, Standing};
+use crate::clients::credit::Take;
+use crate::delivery::destination::{Reference, is_advisory};
+use crate::delivery::dispatch::Budget;
+use crate::delivery::queue::Member;
+use crate::durable::records::kind;
+use crate::intake::publish::Arrival;
+use crate::jobs::Job;
+use crate::log::{Log, Store};
+use crate::messages::{ConsumerIndex, DestinationIndex};
+use crate::outbox::Body;
+use crate::plant::planted;
+use crate::turn::TURN_STEPS;
+use postrider_journal::{Record, body_crc};
+use postrider_model::event::{Dispatch, Recipient};
+use postrider_model::record::{BodyKind, Header, Tag};
+use postrider_model::{ConsumerHandle, Destination, DestinationKind, MessageWriter, Span, pattern};
+
+/// Kinds of temporary destinations.
+const TEMPORARY: [DestinationKind; 2] = [DestinationKind::TemporaryQueue, DestinationKind::TemporaryTopic];
+
+/// Steps of a turn that the making of a record costs besides.
+const TELLING_STEPS: usize = 7;
+
+/// The topic that tells of temporary destinations of this kind.
+fn advisory_topic(kind: DestinationKind) -> Destination {
+    let name: &[u8] = match kind {
+        DestinationKind::TemporaryTopic => b"ActiveMQ.Advisory.TempTopic",
+        _ => b"ActiveMQ.Advisory.TempQueue",
+    };
+    Destination::new(DestinationKind::Topic, name)
+}
+
+/// The topics of advisories that were needed yet, and where they are.
+#[derive(Default)]
+pub(crate) struct AdvisoryTopics([Option<Reference>; 2]);
+
+/// A topic, and the number of its messages that are to be passed.
+pub(crate) struct Passage {
+    topic: Reference,
+    end: u64,
+}
+
+impl Broker {
+    /// Tells all that listen that a temporary destination came or went: with one record, or none if nobody does (R63).
+    pub(crate) fn advise<L: Log>(&mut self, about: DestinationIndex, added: bool, step: &mut Step<'_, L>) {
+        let kind = self.destinations.get(about).destination.kind;
+        let Some(topic) = self.listened_topic(kind) else { return };
+        let mut record = std::mem::take(&mut self.record);
+        record.clear();
+        self.write_advisory(&mut record, about, added, None);
+        let arrival = Arrival {
+            record: &record,
+            crc: body_crc(&record),
+            expiration: 0,
+            publisher: 0,
+            elsewhere: false,
+            run_from: None,
+            instead: None,
+        };
+        self.store(Store::Spool, &[topic], arrival, step);
+        self.record = record;
+        if !planted("advisory-overtaken") {
+            let (topic, end) = (self.destinations.reference(topic), self.destination(topic).topic().end());
+            self.jobs.push(Job::Advise(Passage { topic, end }));
+        }
+    }
+
+    /// The topic that tells of temporary destinations of this kind, if somebody listens.
+    fn listened_topic(&mut self, kind: DestinationKind) -> Option<DestinationIndex> {
+        let topic = self.destinations.find(&advisory_topic(kind))?;
+        let slot = usize::from(kind == DestinationKind::TemporaryTopic);
+        self.advisory_topics.0[slot] = Some(self.destinations.reference(topic));
+        (!self.destination(topic).topic().subscribers.is_empty()).then_some(topic)
+    }
+
+    /// The topics of advisories come into being with the first consumer whose pattern they fit. It gets them before others (R57).
+    pub(crate) fn add_advisory_topics(&mut self, index: ConsumerIndex) {
+        if self.consumers[index.0].patterns.is_empty() {
+            return;
+        }
+        for topic in TEMPORARY.map(advisory_topic) {
+            if !self.consumers[index.0].patterns.iter().any(|pattern| pattern::matches(pattern, &topic)) {
+                continue;
+            }
+            let found = self.destinations.find(&topic).unwrap_or_else(|| self.destinations.add(topic, None));
+            let named = self.consumers[index.0].subscriptions.iter().any(|known| known.destination == found);
+            if !named {
+                self.subscribe(index, found, None);
+            }
+        }
+    }
+
+    /// The topics of advisories are served before all else.
+    pub(crate) fn serve_advisories<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
+        for topic in self.advisory_topics.0 {
+            let Some(topic) = topic else { continue };
+            if self.destinations.is_valid(topic)
+                && self.destinations.get(topic.index).scheduled
+                && !planted("advisory-overtaken")
+            {
+                self.serve(topic.index, budget, step);
+            }
+        }
+    }
+
+    /// Whether all ports have taken the topic's messages up to there, but for consumers that stay behind.
+    pub(crate) fn has_passed(&mut self, passage: &Passage) -> bool {
+        !self.destinations.is_valid(passage.topic)
+            || self.destination(passage.topic.index).topic().is_passed(passage.end, None)
+    }
+
+    /// Whether a consumer has heard of all that there was when it came. `passages` are what it is to pass, once that is known.
+    pub(crate) fn has_caught_up(
+        &mut self,
+        consumer: ConsumerIndex,
+        handle: ConsumerHandle,
+        passages: &mut Option<Vec<Passage>>,
+    ) -> bool {
+        let Some(known) = self.consumers.get(consumer.0).filter(|known| known.handle == handle) else { return true };
+        if known.replay.is_some() {
+            return false;
+        }
+        let port = known.port;
+        let subscriptions = known.subscriptions.iter().filter(|known| known.standing != Standing::Gone);
+        if subscriptions.clone().any(|known| known.standing == Standing::Starved) {
+            return false;
+        }
+        let topics: Vec<DestinationIndex> = subscriptions.map(|known| known.destination).collect();
+        let destinations = &mut self.destinations;
+        let passages = passages.get_or_insert_with(|| {
+            let passage = |topic: DestinationIndex| Passage {
+                topic: destinations.reference(topic),
+                end: destinations.get_mut(topic).topic().end(),
+            };
+            topics.into_iter().map(passage).collect()
+        });
+        passages.iter().all(|passage| {
+            !self.destinations.is_valid(passage.topic)
+                || self.destinations.get_mut(passage.topic.index).topic().is_passed(passage.end, Some(port))
+        })
+    }
+
+    fn write_advisory(
+        &mut self,
+        record: &mut Vec<u8>,
+        about: DestinationIndex,
+        added: bool,
+        target: Option<ConsumerIndex>,
+    ) {
+        self.advisories += 1;
+        let state = self.destinations.get(about);
+        let temporary = state.temporary.as_ref().expect("advisories tell of temporary destinations");
+        let topic = advisory_topic(state.destination.kind);
+        let mut writer = MessageWriter::new(record);
+        writer.field(Tag::ProducerConnection, &[&self.config.advisory_connection]);
+        writer.destination_field(Tag::Destination, topic.kind, &topic.name);
+        writer.field(Tag::Type, &[b"Advisory"]);
+        writer.field(Tag::DataStructure, &[if added { &temporary.added } else { &temporary.removed }]);
+        if let Some(target) = target {
+            writer.field(Tag::TargetConsumer, &[&self.consumers[target.0].identity]);
+        }
+        if !self.config.advisory_properties.is_empty() {
+            writer.properties(&self.config.advisory_properties);
+        }
+        writer.finish(&Header {
+            body: BodyKind::Message,
+            priority: 0,
+            flags: 0,
+            expiration: 0,
+            timestamp: 0,
+            broker_in_time: 0,
+            producer_sequence: self.advisories,
+            producer_session: 0,
+            producer_value: 0,
+            group_sequence: 0,
+            redelivery_counter: 0,
+        });
+    }
+
+    /// A new consumer of these topics hears of all temporary destinations that there are, before it hears of those that come and go.
+    #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
+    pub(crate) fn replay_advisories(&mut self, index: ConsumerIndex) {
+        let consumer = &self.consumers[index.0];
+        if consumer.kind != ConsumerKind::Topic || self.temporaries.is_empty() {
+            return;
+        }
+        let (handle, watches) = (consumer.handle, consumer.watches);
+        let mut replay = Replay { queues: false, topics: false, next: 0, end: self.destinations.next_serial() };
+        for number in 0..consumer.subscriptions.len() {
+            let member = Member { consumer: index, subscription: number as u32 };
+            let consumer = &self.consumers[index.0];
+            let (port, destination) = (consumer.port, consumer.subscriptions[number].destination);
+            let Some(kind) = told_by(&self.destinations.get(destination).destination) else { continue };
+            replay.queues |= kind == DestinationKind::TemporaryQueue;
+            replay.topics |= kind == DestinationKind::TemporaryTopic;
+            let end = self.destination(destination).topic().halt(port, member);
+            self.stay_behind(destination, member, end, Take::NoCredit);
+        }
+        if !replay.queues && !replay.topics {
+            return;
+        }
+        self.consumers[index.0].replay = Some(Box::new(replay));
+        if watches && !planted("advisory-overtaken") {
+            self.jobs.push(Job::CatchUp { consumer: index, handle, passages: None });
+        }
+    }
+
+    /// Whether a topic tells of temporary destinations: then what is lost or not in memory need not be had, for what there is can be
+    /// told again.
+    pub(crate) fn is_told_again(&self, topic: DestinationIndex) -> bool {
+        told_by(&self.destinations.get(topic).destination).is_some() && !planted("advisory-lost")
+    }
+
+    /// A consumer of such a topic that stayed behind hears of all that there is, and goes on with what comes. It must not wait for
+    /// bytes: others of its connection do not, and would have what it allows before it has heard (R57).
+    pub(crate) fn tell_again<L: Log>(
+        &mut self,
+        topic: DestinationIndex,
+        member: Member,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) {
+        let kind = told_by(&self.destinations.get(topic).destination);
+        let (queues, topics) =
+            (kind == Some(DestinationKind::TemporaryQueue), kind == Some(DestinationKind::TemporaryTopic));
+        let replay = Replay { queues, topics, next: 0, end: self.destinations.next_serial() };
+        self.consumers[member.consumer.0].replay = Some(Box::new(replay));
+        self.replay(member.consumer, budget, step);
+        let end = self.destination(topic).topic().end();
+        self.stay_behind(topic, member, end, Take::Yes);
+    }
+
+    /// Goes on telling a consumer of the temporary destinations that were there when it came, as far as it takes that: each is a
+    /// record of its own only while it is on its way. True: it has heard of all.
+    pub(crate) fn replay<L: Log>(&mut self, index: ConsumerIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        loop {
+            let Some(replay) = &mut self.consumers[index.0].replay else { return true };
+            let Some((serial, about)) = self.temporaries.range(replay.next..replay.end).next() else {
+                self.consumers[index.0].replay = None;
+                return true;
+            };
+            let (next, about) = (serial + 1, *about);
+            let wanted = match self.destinations.get(about).destination.kind {
+                DestinationKind::TemporaryTopic => replay.topics,
+                _ => replay.queues,
+            };
+            let takes = if wanted { self.takes(index, step.out) } else { Take::Yes };
+            if takes != Take::Yes {
+                self.wait_for(index, takes);
+                return false;
+            }
+            if !self.sequences.has(1) {
+                budget.spend(TURN_STEPS);
+            }
+            if !budget.step() {
+                return false;
+            }
+            if wanted {
+                budget.spend(TELLING_STEPS);
+                self.tell(index, about, step);
+            }
+            if let Some(replay) = &mut self.consumers[index.0].replay {
+                replay.next = next;
+            }
+        }
+    }
+
+    /// Tells one consumer of a temporary destination. The record is nobody's: it goes with those around it.
+    fn tell<L: Log>(&mut self, index: ConsumerIndex, about: DestinationIndex, step: &mut Step<'_, L>) {
+        let mut body = std::mem::take(&mut self.record);
+        body.clear();
+        self.write_advisory(&mut body, about, true, Some(index));
+        let sequence = self.sequences.take(1);
+        let crc = body_crc(&body);
+        let record =
+            Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &[], body: &body, body_crc: crc };
+        let home = self.stage(Store::Spool, &record, step);
+        self.record = body;
+        let consumer = &mut self.consumers[index.0];
+        let body = Body { store: Store::Spool, position: home.position, length: home.len, crc };
+        let Ok(place) = step.out.locate(consumer.port, body, step.log) else { return };
+        let to = Recipient { consumer: consumer.handle, connection: self.connections[consumer.connection.0].handle };
+        let dispatch = Dispatch { to, place, sequence, redeliveries: 0, destination: Span::default() };
+        step.out.dispatch(consumer.port, dispatch, &[]);
+        consumer.outstanding += 1;
+        consumer.grant = None;
+        consumer.served = true;
+        self.connections[consumer.connection.0].window.take(home.len, step.now.nanos);
+        self.statistics.dispatched += 1;
+    }
+}
+
+/// The kind of temporary destinations that this topic tells of.
+fn told_by(topic: &Destination) -> Option<DestinationKind> {
+    TEMPORARY.into_iter().find(|kind| is_advisory(topic) && *topic == advisory_topic(*kind))
+}
+
+/// Whether a consumer of these hears of temporary destinations and of nothing else, as each client does for itself.
+pub(crate) fn is_watcher(destinations: &[Destination]) -> bool {
+    let topics = TEMPORARY.map(advisory_topic);
+    !destinations.is_empty() && destinations.iter().all(|destination| topics.contains(destination))
+}
+
+/// The temporary destinations that a new consumer hears of.
+pub(crate) struct Replay {
+    queues: bool,
+    topics: bool,
+    /// Serial of the next destination.
+    next: u64,
+    /// Those from here on came later, and all hear of them.
+    end: u64,
+}

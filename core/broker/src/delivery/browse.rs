@@ -1,0 +1,403 @@
+//! Browsers: they see what a queue holds, in order, and take nothing.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::{Broker, Step};
+use crate::clients::connection::Port;
+use crate::clients::consumer::{InFlight, Standing};
+use crate::clients::credit::Take;
+use crate::delivery::destination::Content;
+use crate::delivery::dispatch::Budget;
+use crate::delivery::queue::Member;
+use crate::kit::waiters::Rank;
+use crate::log::{Log, Store};
+use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex};
+use crate::outbox::Absent;
+use crate::plant::planted;
+use postrider_model::{Event, Sequence, limits};
+use std::collections::VecDeque;
+
+/// What a browser that waits keeps of its page: there may be many of them.
+const WAITING_PAGE: usize = 64;
+
+/// Steps of browsers in one turn, behind those that take messages.
+const BROWSE_STEPS: usize = 2_000;
+
+/// Steps of one browser, or of a queue's, until it is the next one's turn.
+const BROWSER_STEPS: usize = 500;
+
+/// Messages for a page that are found in one step.
+const FOUND_A_STEP: usize = 10;
+
+/// How far a browser is.
+#[derive(Default)]
+pub(crate) struct Browse {
+    /// Which of its subscriptions.
+    subscription: usize,
+    /// The queue's newest sequence when the browser came to it: what is newer is not shown.
+    end: Option<Sequence>,
+    /// The newest that it has seen there.
+    last: Sequence,
+    /// What comes next; some of it may be gone by then.
+    page: VecDeque<(Sequence, MessageIndex)>,
+    done: bool,
+    /// It is among those that its queue is to show more.
+    listed: bool,
+}
+
+/// How the turns of browsers go.
+#[derive(Default)]
+pub(crate) struct Browsing {
+    /// Steps that looks for pages have taken beyond the slices that they were in.
+    beyond: usize,
+}
+
+/// What a browser waits for now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Only the budget stopped it.
+    More,
+    /// Its queue: a commit, or leave to go on.
+    WaitsForQueue,
+    /// Credit, a window, bytes: who brings them wakes it. Or nothing any more.
+    WaitsItself,
+}
+
+impl Budget {
+    /// So much of it for one of them.
+    fn slice<T>(&mut self, given: usize, work: impl FnOnce(&mut Budget) -> T) -> T {
+        let mut slice = Budget(given);
+        let done = work(&mut slice);
+        self.spend(given - slice.0);
+        done
+    }
+}
+
+impl Browse {
+    /// A new subscription of its consumer: whether that is the one that it looks at now.
+    pub fn begins_with(&mut self, subscription: u32) -> bool {
+        let now = self.subscription == subscription as usize;
+        if now {
+            // The number may have been that of a queue which is gone.
+            (self.end, self.listed) = (None, true);
+            self.page.clear();
+        }
+        now
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+}
+
+impl Broker {
+    /// The browsers of a queue that wait for it are shown more when it is their turn.
+    pub(crate) fn show_browsers(&mut self, index: DestinationIndex) {
+        let queue = self.destinations.get_mut(index).queue();
+        if !std::mem::replace(&mut queue.shows, true) {
+            self.scheduled.browsers.push_back(index);
+        }
+    }
+
+    /// The same when the queue is looked at: what some of them wait for may be there.
+    pub(crate) fn show_stalled(&mut self, index: DestinationIndex) {
+        let queue = self.destinations.get_mut(index).queue();
+        queue.looking.append(&mut queue.stalled);
+        self.show_browsers(index);
+    }
+
+    /// Browsers get what those have left in this turn that take messages: those that can take again and those that a queue is to show
+    /// more, each in their turn.
+    pub(crate) fn serve_browsing<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        let waits = |port: &Port| !port.blocked.browsers.is_empty();
+        if !self.hungry.browsers.is_empty()
+            || !self.scheduled.browsers.is_empty()
+            || !self.opened.browsers.is_empty()
+            || self.ports.iter().any(waits)
+        {
+            self.serve_browsers_in_turn(&mut Budget(BROWSE_STEPS), step);
+        }
+    }
+
+    #[cold]
+    fn serve_browsers_in_turn<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
+        while budget.0 > 0 {
+            let given = budget.0.min(BROWSER_STEPS);
+            let consumer = self.next_hungry_browser();
+            let queue = self.scheduled.browsers.pop_front();
+            if let Some(index) = consumer
+                && budget.slice(given, |slice| self.feed(index, slice, step))
+            {
+                self.wake(index);
+            }
+            if let Some(index) = queue {
+                budget.slice(given, |slice| self.serve_queue_browsers(index, slice, step));
+            }
+            budget.spend(std::mem::take(&mut self.browsing.beyond));
+            if consumer.is_none() && queue.is_none() && !self.wake_blocked(Rank::Browser, budget, step.out) {
+                return;
+            }
+        }
+    }
+
+    /// One that can take again. Those that are gone are passed over.
+    fn next_hungry_browser(&mut self) -> Option<ConsumerIndex> {
+        loop {
+            let (index, known) = self.hungry.browsers.next(&mut self.consumers)?;
+            if let Some(known) = known {
+                known.hungry = false;
+                return Some(index);
+            }
+        }
+    }
+
+    /// One queue's turn. The number may be another's by now.
+    fn serve_queue_browsers<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) {
+        budget.spend(1);
+        let Some(dying) = self.destinations.try_get(index).map(|state| state.dying) else { return };
+        let Content::Queue(queue) = &mut self.destinations.get_mut(index).content else { return };
+        queue.shows = false;
+        if !dying && self.serve_browsers(index, budget, step) {
+            self.show_browsers(index);
+        }
+    }
+
+    /// Shows some browsers of a queue what they take. True: the budget has left some out. One that it has stopped goes on at the queue that
+    /// it has come to. Those that wait for something of their own are not looked at again before they have it, however many they are.
+    fn serve_browsers<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        for _ in 0..self.destinations.get_mut(index).queue().looking.len() {
+            if !budget.step() {
+                return true;
+            }
+            let queue = self.destinations.get_mut(index).queue();
+            let Some(member) = queue.looking.pop_front().filter(|member| queue.browsers.contains(member)) else {
+                continue;
+            };
+            let Some(browse) = &mut self.consumers[member.consumer.0].browse else { continue };
+            // It looks at another queue of its consumer's, and comes by itself.
+            if browse.subscription != member.subscription as usize {
+                continue;
+            }
+            browse.listed = false;
+            if self.browse(member.consumer, budget, step)
+                && let Some(queue) = self.list(member.consumer, false)
+            {
+                self.show_browsers(queue);
+            }
+        }
+        false
+    }
+
+    /// Shows a browser what it takes. True: only the budget stopped it.
+    pub(crate) fn browse<L: Log>(&mut self, index: ConsumerIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        let Some(mut browse) = self.consumers[index.0].browse.take() else { return false };
+        let shown = if browse.done { Shown::WaitsItself } else { self.show(index, &mut browse, budget, step) };
+        if shown != Shown::More {
+            browse.page.truncate(WAITING_PAGE);
+            browse.page.shrink_to(WAITING_PAGE);
+        }
+        self.consumers[index.0].browse = Some(browse);
+        if shown == Shown::WaitsForQueue {
+            self.list(index, true);
+        }
+        shown == Shown::More
+    }
+
+    /// The queue that a browser looks at is to show it more, at once or when it is looked at itself: which that is, unless it knows.
+    fn list(&mut self, index: ConsumerIndex, waits: bool) -> Option<DestinationIndex> {
+        let consumer = &mut self.consumers[index.0];
+        let browse = consumer.browse.as_mut().filter(|browse| !browse.listed)?;
+        let destination = consumer.subscriptions.get(browse.subscription)?.destination;
+        browse.listed = true;
+        #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
+        let member = Member { consumer: index, subscription: browse.subscription as u32 };
+        let queue = self.destinations.get_mut(destination).queue();
+        if waits {
+            queue.stalled.push_back(member);
+        } else {
+            queue.looking.push_back(member);
+        }
+        Some(destination)
+    }
+
+    fn show<L: Log>(
+        &mut self,
+        index: ConsumerIndex,
+        browse: &mut Browse,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> Shown {
+        loop {
+            let subscriptions = &self.consumers[index.0].subscriptions;
+            let Some(subscription) = subscriptions.get(browse.subscription).copied() else {
+                // Who brings it more queues, or ends the list, wakes it.
+                if !self.consumers[index.0].matching {
+                    self.end_browse(index, browse, step);
+                }
+                return Shown::WaitsItself;
+            };
+            let destination = subscription.destination;
+            let gone = subscription.standing == Standing::Gone || self.destinations.get(destination).dying;
+            if budget.0 == 0 && !gone {
+                return Shown::More;
+            }
+            let most =
+                (self.consumers[index.0].credit() as usize).min(budget.0).clamp(WAITING_PAGE, limits::HANDLE_STEPS);
+            if gone || !self.turn_page(destination, browse, (most, budget)) {
+                budget.spend(1);
+                browse.subscription += 1;
+                (browse.end, browse.listed) = (None, false);
+                browse.page.clear();
+                continue;
+            }
+            let Some((sequence, number)) = browse.page.front().copied() else { return Shown::WaitsForQueue };
+            if !budget.step() {
+                return Shown::More;
+            }
+            let message = self.messages.get(number.0).filter(|message| message.sequence == sequence);
+            let Some(message) = message else {
+                browse.page.pop_front();
+                continue;
+            };
+            if message.store == Store::Journal && message.position >= step.log.committed() {
+                self.await_commit(destination);
+                return Shown::WaitsForQueue;
+            }
+            let takes = self.takes(index, step.out);
+            if takes != Take::Yes {
+                self.wait_for(index, takes);
+                return Shown::WaitsItself;
+            }
+            match self.send(index, number, step) {
+                Ok(()) => self.consumers[index.0].outstanding += 1,
+                Err(Absent::Damaged) => {}
+                Err(Absent::Cold) => {
+                    self.wait_for(index, Take::NoBytes);
+                    return Shown::WaitsItself;
+                }
+            }
+            if !planted("browser-repeats") {
+                browse.last = sequence;
+            }
+            browse.page.pop_front();
+        }
+    }
+
+    fn end_browse<L: Log>(&mut self, index: ConsumerIndex, browse: &mut Browse, step: &mut Step<'_, L>) {
+        let consumer = &mut self.consumers[index.0];
+        if consumer.prefetch == 0 && consumer.grant.is_none() {
+            return;
+        }
+        consumer.grant = None;
+        browse.done = true;
+        step.out.reply(consumer.port, Event::EndOfMessages { consumer: consumer.handle });
+    }
+
+    /// Looks for what comes next if the page is used up. False: there is nothing more. True with an empty page: wait.
+    fn turn_page(
+        &mut self,
+        destination: DestinationIndex,
+        browse: &mut Browse,
+        (most, budget): (usize, &mut Budget),
+    ) -> bool {
+        let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
+        if browse.end.is_none() {
+            browse.end = Some(queue.last);
+            browse.last = Sequence(0);
+        }
+        if !browse.page.is_empty() || queue.holds > 0 {
+            return true;
+        }
+        let last = browse.last;
+        let mut page = Page { found: Vec::new(), end: browse.end.unwrap_or_default(), most };
+        let sequence = |number: MessageIndex| self.message(number).sequence;
+        let mut place = queue.ready.search(|number| sequence(number) <= last);
+        while let Some(number) = queue.ready.at(place)
+            && page.add(sequence(number), number)
+        {
+            place = queue.ready.after(place);
+        }
+        for (sequence, number) in queue.returned.from(last.next()) {
+            if !page.add(*sequence, *number) {
+                break;
+            }
+        }
+        let mut looked_at = queue.subscribers.len();
+        for member in &queue.subscribers {
+            looked_at += self.look_at_in_flight(member.consumer, destination, last, &mut page);
+        }
+        let page = page.finish();
+        let steps = (page.len() + looked_at) / FOUND_A_STEP;
+        self.browsing.beyond += steps.saturating_sub(budget.0);
+        budget.spend(steps);
+        browse.page.extend(page);
+        !browse.page.is_empty()
+    }
+
+    /// What a consumer has of the queue is there, too. How many of its messages were looked at.
+    fn look_at_in_flight(
+        &self,
+        index: ConsumerIndex,
+        destination: DestinationIndex,
+        last: Sequence,
+        page: &mut Page,
+    ) -> usize {
+        let mut looked_at = 0;
+        let consumer = &self.consumers[index.0];
+        let is_seen = |entry: InFlight| consumer.sorted && entry.sequence <= last;
+        let mut place = consumer.in_flight.search(is_seen);
+        while let Some(entry) = consumer.in_flight.at(place) {
+            looked_at += 1;
+            let here = entry.sequence > last && self.message(entry.index).destination == destination;
+            if here && !page.add(entry.sequence, entry.index) && consumer.sorted {
+                return looked_at;
+            }
+            place = consumer.in_flight.after(place);
+        }
+        for entry in &consumer.aside {
+            if entry.sequence > last && self.message(entry.index).destination == destination {
+                page.add(entry.sequence, entry.index);
+            }
+        }
+        looked_at + consumer.aside.len()
+    }
+}
+
+/// The next messages of a browse, in whatever order they are found: those with the lowest sequences.
+struct Page {
+    found: Vec<(Sequence, MessageIndex)>,
+    /// What is behind it is not on the page.
+    end: Sequence,
+    /// How many it takes.
+    most: usize,
+}
+
+impl Page {
+    /// Adds a message. False: it is not on the page, and nothing behind it is.
+    fn add(&mut self, sequence: Sequence, number: MessageIndex) -> bool {
+        if sequence > self.end {
+            return false;
+        }
+        self.found.push((sequence, number));
+        if self.found.len() == self.most * 2 {
+            self.cut();
+        }
+        true
+    }
+
+    fn cut(&mut self) {
+        if self.found.len() > self.most {
+            let (_, last, _) = self.found.select_nth_unstable(self.most - 1);
+            self.end = last.0;
+            self.found.truncate(self.most);
+        }
+    }
+
+    fn finish(mut self) -> Vec<(Sequence, MessageIndex)> {
+        self.cut();
+        self.found.sort_unstable();
+        self.found
+    }
+}

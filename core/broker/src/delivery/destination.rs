@@ -1,0 +1,403 @@
+//! Destinations: how they come, are found and go.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::{Broker, Step};
+use crate::delivery::ordered::{Ordered, Place, text};
+use crate::delivery::queue::Queue;
+use crate::delivery::topic::Topic;
+use crate::durable::records::{self, kind};
+use crate::durable::sequences::small;
+use crate::intake::admission::Named;
+use crate::jobs::STEP_BYTES;
+use crate::kit::slab::Slab;
+use crate::kit::table;
+use crate::log::{Log, Store};
+use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
+use crate::space::items::{Item, ItemHome};
+use foldhash::fast::FixedState;
+use postrider_model::event::Failure;
+use postrider_model::{Destination, DestinationId, DestinationKind};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+/// Topics under it are the broker's own: they are never stored.
+const ADVISORY_PREFIX: &[u8] = b"ActiveMQ.Advisory.";
+
+/// Whether it is a topic on which the broker itself tells what happens. None of it is stored, nor is its name: every client opens one,
+/// also when the journal is full.
+pub(crate) fn is_advisory(destination: &Destination) -> bool {
+    destination.kind == DestinationKind::Topic && destination.name.starts_with(ADVISORY_PREFIX)
+}
+
+/// Steps that a new destination takes, besides what its name does.
+const CREATION_STEPS: usize = 8;
+
+/// What a destination holds.
+#[expect(clippy::large_enum_variant, reason = "most destinations are queues, and each message meets one")]
+pub(crate) enum Content {
+    /// Each message for one.
+    Queue(Queue),
+    /// Each message for all.
+    Topic(Topic),
+}
+
+/// What a temporary destination has besides.
+pub(crate) struct Temporary {
+    pub owner: ConnectionIndex,
+    pub added: Box<[u8]>,
+    pub removed: Box<[u8]>,
+}
+
+/// A destination.
+pub(crate) struct DestinationState {
+    pub destination: Destination,
+    /// Kind and name, as events carry them.
+    pub text: Arc<[u8]>,
+    /// None: it is not stored.
+    pub id: Option<DestinationId>,
+    pub home: Option<ItemHome>,
+    /// Never the same for two destinations of a life.
+    pub serial: u64,
+    pub temporary: Option<Temporary>,
+    pub content: Content,
+    /// Sequences acknowledged in this turn.
+    pub acknowledged: Vec<u64>,
+    /// It stands in the list of those with something to send.
+    pub scheduled: bool,
+    /// It stands in the list of those that wait for cold bytes.
+    pub awaits_bytes: bool,
+    /// It goes; nobody finds it any more.
+    pub dying: bool,
+}
+
+/// A destination that was found, and can be told from another that has its number later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reference {
+    pub index: DestinationIndex,
+    pub serial: u64,
+}
+
+/// The table of destinations.
+pub(crate) struct Destinations {
+    table: Slab<DestinationState>,
+    by_name: table::Table<DestinationIndex>,
+    ordered: Ordered,
+    hasher: FixedState,
+    /// Bytes of all names.
+    name_bytes: u64,
+    by_id: table::Map<DestinationId, DestinationIndex>,
+    next_id: u32,
+    next_serial: u64,
+}
+
+impl Destinations {
+    pub fn new(hasher: &FixedState) -> Destinations {
+        Destinations {
+            table: Slab::default(),
+            by_name: table::Table::new(),
+            ordered: Ordered::default(),
+            hasher: hasher.clone(),
+            name_bytes: 0,
+            by_id: table::Map::with_hasher(hasher.clone()),
+            next_id: 1,
+            next_serial: 1,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    pub fn get(&self, index: DestinationIndex) -> &DestinationState {
+        &self.table[index.0]
+    }
+
+    pub fn get_mut(&mut self, index: DestinationIndex) -> &mut DestinationState {
+        &mut self.table[index.0]
+    }
+
+    /// The destination, if the number is taken.
+    pub fn try_get(&self, index: DestinationIndex) -> Option<&DestinationState> {
+        self.table.get(index.0)
+    }
+
+    pub fn find(&self, destination: &Destination) -> Option<DestinationIndex> {
+        let table = &self.table;
+        let is_it = |index: &DestinationIndex| table[index.0].destination == *destination;
+        self.by_name.find(self.hasher.hash_one(destination), is_it).copied()
+    }
+
+    pub fn by_id(&self, id: DestinationId) -> Option<DestinationIndex> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Whether the reference still means what it meant.
+    pub fn is_valid(&self, reference: Reference) -> bool {
+        self.table.get(reference.index.0).is_some_and(|state| state.serial == reference.serial && !state.dying)
+    }
+
+    /// As [`Ordered::page`].
+    pub fn page(&self, pattern: &Destination, place: &mut Place, most: usize, page: &mut Vec<Reference>) {
+        self.ordered.page(pattern, place, most, page);
+    }
+
+    /// All that can be found, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (DestinationIndex, &DestinationState)> {
+        self.table.iter().filter(|(_, state)| !state.dying).map(|(index, state)| (DestinationIndex(index), state))
+    }
+
+    /// The first with this number or a higher one.
+    pub fn next_from(&self, index: DestinationIndex) -> Option<DestinationIndex> {
+        self.table.next_taken(index.0).map(DestinationIndex)
+    }
+
+    /// A reference to a destination that is there.
+    pub fn reference(&self, index: DestinationIndex) -> Reference {
+        Reference { index, serial: self.table[index.0].serial }
+    }
+
+    pub fn next_serial(&self) -> u64 {
+        self.next_serial
+    }
+
+    pub fn add(&mut self, destination: Destination, id: Option<DestinationId>) -> DestinationIndex {
+        let content = match destination.kind.is_topic() {
+            true => Content::Topic(Topic::default()),
+            false => Content::Queue(Queue::default()),
+        };
+        let state = DestinationState {
+            text: text(&destination),
+            destination,
+            id,
+            home: None,
+            serial: self.next_serial,
+            temporary: None,
+            content,
+            acknowledged: Vec::new(),
+            scheduled: false,
+            awaits_bytes: false,
+            dying: false,
+        };
+        self.next_serial += 1;
+        let index = DestinationIndex(self.table.insert(state));
+        self.list(index);
+        if let Some(id) = id {
+            self.next_id = self.next_id.max(id.0.saturating_add(1));
+            self.by_id.insert(id, index);
+        }
+        index
+    }
+
+    /// Recovery: a destination whose own record has not come yet. It holds messages, so it is a queue.
+    pub fn add_unnamed(&mut self, id: DestinationId) -> DestinationIndex {
+        let nameless = Destination::new(DestinationKind::Queue, b"");
+        let index = self.add(nameless, Some(id));
+        self.unlist(index);
+        index
+    }
+
+    /// It is found by its name, unless another is.
+    fn list(&mut self, index: DestinationIndex) {
+        let (table, hasher) = (&self.table, &self.hasher);
+        let name = &table[index.0].destination;
+        if self.find(name).is_none() {
+            self.name_bytes += name.name.len() as u64;
+            let hash = |index: &DestinationIndex| hasher.hash_one(&table[index.0].destination);
+            self.by_name.insert(hasher.hash_one(name), index, hash);
+            self.ordered.add(table[index.0].text.clone(), self.reference(index));
+        }
+    }
+
+    /// Nobody finds it by its name any more.
+    fn unlist(&mut self, index: DestinationIndex) {
+        let name = &self.table[index.0].destination;
+        if self.by_name.remove(self.hasher.hash_one(name), |known| *known == index).is_some() {
+            self.ordered.remove(&self.table[index.0].text);
+            self.name_bytes -= name.name.len() as u64;
+        }
+    }
+
+    /// Bytes of all names.
+    pub fn name_bytes(&self) -> u64 {
+        self.name_bytes
+    }
+
+    /// Recovery: the name of a destination that was met before. If another has it, that one is found.
+    pub fn name(&mut self, index: DestinationIndex, destination: Destination) {
+        self.unlist(index);
+        let state = &mut self.table[index.0];
+        if state.destination != destination {
+            state.text = text(&destination);
+            state.destination = destination;
+        }
+        self.list(index);
+    }
+
+    /// Recovery: destinations whose record never came.
+    pub fn unnamed(&self) -> impl Iterator<Item = DestinationIndex> {
+        self.iter().filter(|(_, state)| state.destination.name.is_empty()).map(|(index, _)| index)
+    }
+
+    /// Recovery: so many more numbers may have been used.
+    pub fn skip_ids(&mut self, count: u32) {
+        self.next_id = self.next_id.saturating_add(count);
+    }
+
+    /// Recovery: a number that was used.
+    pub fn skip_id(&mut self, id: DestinationId) {
+        self.next_id = self.next_id.max(id.0.saturating_add(1));
+    }
+
+    /// Nobody finds it any more; its number stays taken until [`Destinations::free`].
+    pub fn hide(&mut self, index: DestinationIndex) {
+        self.unlist(index);
+        let state = &mut self.table[index.0];
+        state.dying = true;
+        if let Some(id) = state.id {
+            self.by_id.remove(&id);
+        }
+    }
+
+    pub fn free(&mut self, index: DestinationIndex) {
+        self.table.remove(index.0);
+    }
+
+    /// Whether there is a number for one more: none is used twice in a directory's life.
+    pub fn has_ids(&self) -> bool {
+        self.next_id < LAST_IDS
+    }
+
+    fn take_id(&mut self) -> DestinationId {
+        let id = DestinationId(self.next_id);
+        self.next_id = self.next_id.saturating_add(1);
+        id
+    }
+}
+
+/// From here on numbers are given to the broker's own destinations only, such as the dead letter queue.
+const LAST_IDS: u32 = records::DESTINATION_IDS - (1 << 16);
+
+impl DestinationState {
+    /// What it holds, which is what its kind says.
+    pub fn is_topic(&self) -> bool {
+        matches!(self.content, Content::Topic(_))
+    }
+
+    /// The queue that it is. Panics on topics.
+    pub fn queue(&mut self) -> &mut Queue {
+        match &mut self.content {
+            Content::Queue(queue) => queue,
+            Content::Topic(_) => panic!("{} is no queue", self.destination),
+        }
+    }
+
+    /// The topic that it is. Panics on queues.
+    pub fn topic(&mut self) -> &mut Topic {
+        match &mut self.content {
+            Content::Topic(topic) => topic,
+            Content::Queue(_) => panic!("{} is no topic", self.destination),
+        }
+    }
+
+    /// Takes any message out; none if there is none.
+    pub fn take_any(&mut self) -> Option<MessageIndex> {
+        match &mut self.content {
+            Content::Topic(topic) => topic.take_any(),
+            Content::Queue(queue) => {
+                let returned = || queue.returned.take_any();
+                queue.ready.pop_front().or_else(returned)
+            }
+        }
+    }
+
+    /// Whether messages are here, or on their way to be settled.
+    pub fn holds_messages(&self) -> bool {
+        matches!(&self.content, Content::Queue(queue) if queue.size > 0)
+    }
+
+    /// Whether messages of it may be with consumers.
+    pub fn has_in_flight(&self) -> bool {
+        matches!(&self.content, Content::Queue(queue) if queue.size > queue.waiting() as u64)
+    }
+
+    /// Whether what is sent to it may be stored durably.
+    pub fn is_durable_queue(&self) -> bool {
+        self.destination.kind == DestinationKind::Queue
+    }
+}
+
+/// What a client is told when something cannot be done.
+pub(crate) type Refusal = (Failure, Box<str>);
+
+impl Broker {
+    /// The destination with this name; queues and topics come into being when they are first named.
+    pub(crate) fn resolve<L: Log>(
+        &mut self,
+        destination: &Destination,
+        named: Named,
+        step: &mut Step<'_, L>,
+    ) -> Result<DestinationIndex, Refusal> {
+        if let Some(index) = self.destinations.find(destination) {
+            return Ok(index);
+        }
+        if destination.kind.is_temporary() {
+            return Err((Failure::DestinationDoesNotExist, destination.to_string().into()));
+        }
+        if is_advisory(destination) {
+            self.admit_name(destination, None)?;
+        } else {
+            self.admit_destination(destination, named, step)?;
+        }
+        Ok(self.create(destination, step))
+    }
+
+    /// A new destination, whatever the limits say.
+    pub(crate) fn create<L: Log>(&mut self, destination: &Destination, step: &mut Step<'_, L>) -> DestinationIndex {
+        self.worked += CREATION_STEPS + destination.name.len() / STEP_BYTES;
+        if is_advisory(destination) {
+            return self.add_destination(destination.clone(), None);
+        }
+        let id = self.destinations.take_id();
+        let index = self.add_destination(destination.clone(), Some(id));
+        self.write_destination(index, step);
+        index
+    }
+
+    /// Writes where the destination is to be found after a restart, or, in reclaim, once more.
+    pub(crate) fn write_destination<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
+        self.flush_acknowledged(step);
+        let state = self.destinations.get(index);
+        let Some(id) = state.id else { return };
+        let mut meta = std::mem::take(&mut self.meta);
+        records::write_destination(&mut meta, id, &state.destination);
+        let home = self.stage(Store::Journal, &small(kind::DESTINATION, &meta), step);
+        self.apply_destination(index, ItemHome::new(home, meta.len()));
+        self.meta = meta;
+    }
+
+    pub(crate) fn apply_destination(&mut self, index: DestinationIndex, home: ItemHome) {
+        self.journal.place(home, Item::Destination(index));
+        if let Some(old) = self.destinations.get_mut(index).home.replace(home) {
+            self.journal.clear(old);
+        }
+    }
+
+    /// Adds a destination, and the consumers whose patterns it fits.
+    pub(crate) fn add_destination(&mut self, destination: Destination, id: Option<DestinationId>) -> DestinationIndex {
+        let index = self.destinations.add(destination, id);
+        self.join_patterns(index);
+        index
+    }
+
+    /// Puts a destination on the list of those that are served.
+    pub(crate) fn schedule(&mut self, index: DestinationIndex) {
+        let state = self.destinations.get_mut(index);
+        if !state.scheduled {
+            state.scheduled = true;
+            self.scheduled.takers.push_back(index);
+        }
+    }
+}

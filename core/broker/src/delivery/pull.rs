@@ -1,0 +1,197 @@
+//! Pulls: a consumer with prefetch 0 asks for one message at a time.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::{Broker, Step};
+use crate::clients::consumer::{Consumer, Standing};
+use crate::clients::credit::Take;
+use crate::delivery::destination::Content;
+use crate::delivery::dispatch::Budget;
+use crate::log::Log;
+use crate::messages::{ConsumerIndex, DestinationIndex};
+use postrider_journal::soonest;
+use postrider_model::command::Request;
+use postrider_model::{ConnectionHandle, ConsumerHandle, Event, Now, PortIndex};
+use std::collections::{BTreeSet, VecDeque};
+
+/// A consumer may have one message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Grant {
+    /// Tells this pull from an earlier one.
+    serial: u64,
+}
+
+/// How long a pull waits for a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Patience {
+    /// For ever.
+    Endless,
+    /// Until then, in nanoseconds; what is past asks for what is there.
+    Until(u64),
+}
+
+/// A pull whose time has come.
+struct Due {
+    serial: u64,
+    consumer: ConsumerIndex,
+    /// So many of the consumer's destinations have nothing for it.
+    seen: usize,
+}
+
+/// Pulls that are looked at in one turn, and destinations of their consumers.
+const LOOKED_AT: usize = 1_000;
+
+/// Nanoseconds until the next look at others, where there are more.
+const LOOK_NANOS: u64 = 1_000_000;
+
+/// Pulls that want to hear when there is nothing.
+#[derive(Default)]
+pub(crate) struct Pulls {
+    /// By the time when they want to.
+    timed: BTreeSet<(u64, u64, ConsumerIndex)>,
+    /// Their time has come.
+    due: VecDeque<Due>,
+    /// When those are looked at for which a turn had no time.
+    look_at: Option<u64>,
+    serial: u64,
+}
+
+impl Pulls {
+    /// The consumer's newest pull is not waited for any more. One that is due by now knows by its serial that it is an old one.
+    pub fn forget(&mut self, consumer: ConsumerIndex, timer: Option<(u64, u64)>) {
+        if let Some((at, serial)) = timer {
+            self.timed.remove(&(at, serial, consumer));
+        }
+    }
+
+    pub fn deadline(&self) -> Option<u64> {
+        soonest([self.timed.first().map(|(at, _, _)| *at), self.look_at])
+    }
+}
+
+impl Broker {
+    pub(crate) fn pull<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionHandle,
+        consumer: ConsumerHandle,
+        timeout_millis: i64,
+        request: Request,
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(owner) = self.connection(port, connection) else { return };
+        if let Some(index) = self.consumer_of(port, owner, consumer) {
+            let patience = match timeout_millis {
+                0 => Patience::Endless,
+                millis if millis > 0 => Patience::Until(step.now.deadline_after_millis(millis.unsigned_abs())),
+                _ => Patience::Until(0),
+            };
+            self.grant(index, patience, step.now);
+        }
+        self.reply(port, connection, request, step);
+    }
+
+    /// What was sent for the newest pull did not reach the client, which still waits.
+    pub(crate) fn grant_again(&mut self, index: ConsumerIndex, now: Now) {
+        let consumer = &self.consumers[index.0];
+        if let Some(patience) = consumer.pulled.filter(|_| consumer.grant.is_none()) {
+            self.grant(index, patience, now);
+        }
+    }
+
+    fn grant(&mut self, index: ConsumerIndex, patience: Patience, now: Now) {
+        let consumer = &mut self.consumers[index.0];
+        if consumer.prefetch > 0 {
+            return;
+        }
+        self.pulls.forget(index, consumer.pull_timer.take());
+        self.pulls.serial += 1;
+        let serial = self.pulls.serial;
+        consumer.grant = Some(Grant { serial });
+        consumer.pulled = Some(patience);
+        match patience {
+            Patience::Endless => {}
+            Patience::Until(at) if at > now.nanos => {
+                consumer.pull_timer = Some((at, serial));
+                self.pulls.timed.insert((at, serial, index));
+            }
+            Patience::Until(_) => self.pulls.due.push_back(Due { serial, consumer: index, seen: 0 }),
+        }
+        self.wake(index);
+    }
+
+    /// Pulls whose time has come, after all that could be sent was sent: they hear that there is nothing, unless something is
+    /// only on its way to a commit (R13).
+    pub(crate) fn answer_pulls<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        if self.pulls.due.is_empty() && self.pulls.timed.is_empty() {
+            return;
+        }
+        let mut budget = Budget(LOOKED_AT);
+        while let Some((at, serial, consumer)) =
+            self.pulls.timed.first().copied().filter(|(at, ..)| *at <= step.now.nanos && budget.step())
+        {
+            self.pulls.timed.remove(&(at, serial, consumer));
+            self.pulls.due.push_back(Due { serial, consumer, seen: 0 });
+        }
+        let mut budget = Budget(LOOKED_AT);
+        for _ in 0..self.pulls.due.len() {
+            let Some(due) = self.pulls.due.pop_front() else { break };
+            self.answer_pull(due, &mut budget, step);
+            if budget.0 == 0 {
+                break;
+            }
+        }
+        let more = budget.0 == 0 && !self.pulls.due.is_empty();
+        self.pulls.look_at = more.then_some(step.now.nanos + LOOK_NANOS);
+    }
+
+    fn answer_pull<L: Log>(&mut self, mut due: Due, budget: &mut Budget, step: &mut Step<'_, L>) {
+        budget.spend(1);
+        let Some(consumer) = self.consumers.get(due.consumer.0) else { return };
+        if consumer.grant != Some(Grant { serial: due.serial }) {
+            return;
+        }
+        if self.may_still_get(consumer, &mut due, budget, step) {
+            self.pulls.due.push_back(due);
+            return;
+        }
+        let (port, handle) = (consumer.port, consumer.handle);
+        self.consumers[due.consumer.0].grant = None;
+        step.out.reply(port, Event::EndOfMessages { consumer: handle });
+    }
+
+    fn may_still_get<L: Log>(
+        &self,
+        consumer: &Consumer,
+        due: &mut Due,
+        budget: &mut Budget,
+        step: &Step<'_, L>,
+    ) -> bool {
+        let takes = self.takes(due.consumer, step.out) == Take::Yes;
+        let browses = consumer.browse.as_ref().is_some_and(|browse| !browse.is_done());
+        if !takes || browses || consumer.matching || consumer.hungry || consumer.waits_for_bytes {
+            return true;
+        }
+        while let Some(known) = consumer.subscriptions.get(due.seen) {
+            let is_there = matches!(known.standing, Standing::Served | Standing::Starved);
+            if budget.0 == 0 || (is_there && self.may_still_send(known.destination)) {
+                return true;
+            }
+            budget.spend(1);
+            due.seen += 1;
+        }
+        false
+    }
+
+    /// Whether a destination has something for its consumers that is only on its way.
+    fn may_still_send(&self, destination: DestinationIndex) -> bool {
+        let state = self.destinations.get(destination);
+        let waits = match &state.content {
+            Content::Queue(queue) => queue.holds > 0 || (queue.awaits_commit && queue.waiting() > 0),
+            Content::Topic(_) => false,
+        };
+        !state.dying && (waits || state.scheduled || state.awaits_bytes)
+    }
+}

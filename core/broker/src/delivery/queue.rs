@@ -1,0 +1,114 @@
+//! A queue: its messages in order, and its consumers in turn.
+
+use crate::delivery::returned::Returned;
+use crate::delivery::rotation::Rotation;
+use crate::durable::allowance::Allowance;
+use crate::kit::deque::Deque;
+use crate::kit::slab::Slab;
+use crate::kit::soonest::NEVER;
+use crate::messages::{ConsumerIndex, Message, MessageIndex};
+use postrider_model::Sequence;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A consumer of a queue, and which of its subscriptions this is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Member {
+    pub consumer: ConsumerIndex,
+    pub subscription: u32,
+}
+
+/// Until when a message is good that says so, in milliseconds since 1970.
+fn until(expiration: i64) -> i64 {
+    if expiration > 0 { expiration } else { NEVER }
+}
+
+/// A queue.
+#[derive(Default)]
+pub(crate) struct Queue {
+    /// Messages that nobody has had, by sequence.
+    pub ready: Deque<MessageIndex>,
+    /// Messages that came back; they go out by sequence with the others.
+    pub returned: Returned,
+    /// Messages that have come back, ever.
+    pub returns: u64,
+    /// All consumers that take.
+    pub subscribers: BTreeSet<Member>,
+    /// Those of them that can take now.
+    pub rotation: Rotation,
+    /// Consumers that only look.
+    pub browsers: BTreeSet<Member>,
+    /// Those of them that have not seen all.
+    pub looking: VecDeque<Member>,
+    /// Those that have seen what it can show now: they look on when it is looked at itself.
+    pub stalled: VecDeque<Member>,
+    /// It is among those whose browsers are to be shown more.
+    pub shows: bool,
+    /// Exclusive ones among the subscribers, by priority, then as they came. The first of them alone is served.
+    pub exclusive: BTreeMap<(Reverse<i8>, u64), Member>,
+    /// While messages are on their way back, nothing goes out: the order is kept.
+    pub holds: u32,
+    pub allowance: Allowance,
+    /// Newest sequence that was placed here.
+    pub last: Sequence,
+    /// Messages here, those in flight included.
+    pub size: u64,
+    /// It stands in the list of those that wait for a commit.
+    pub awaits_commit: bool,
+}
+
+impl Queue {
+    /// The message that goes out next, and whether it is one that came back.
+    pub fn front(&self, messages: &Slab<Message>) -> Option<(MessageIndex, bool)> {
+        match (self.ready.front(), self.returned.first()) {
+            (Some(ready), Some((sequence, returned))) => match messages[ready.0].sequence < *sequence {
+                true => Some((ready, false)),
+                false => Some((*returned, true)),
+            },
+            (Some(ready), None) => Some((ready, false)),
+            (None, Some((_, returned))) => Some((*returned, true)),
+            (None, None) => None,
+        }
+    }
+
+    /// Takes a message out that waits here.
+    pub fn take(&mut self, number: MessageIndex, was_returned: bool, messages: &Slab<Message>) {
+        let Message { sequence, expiration, .. } = messages[number.0];
+        if was_returned {
+            self.leave_returned(sequence, number, expiration);
+        } else if self.ready.front() == Some(number) {
+            self.ready.pop_front();
+        } else {
+            let place = self.ready.search(|other| messages[other.0].sequence < sequence);
+            if self.ready.at(place) == Some(number) {
+                self.ready.remove(place);
+            }
+        }
+    }
+
+    /// A message comes back, which expires at this time.
+    pub fn give_back(&mut self, sequence: Sequence, number: MessageIndex, expiration: i64) {
+        self.returns += 1;
+        self.returned.insert((sequence, number), until(expiration));
+    }
+
+    /// Takes a message out that came back; false: it did not.
+    pub fn leave_returned(&mut self, sequence: Sequence, number: MessageIndex, expiration: i64) -> bool {
+        self.returned.remove((sequence, number), until(expiration))
+    }
+
+    /// A message comes, newer than all others.
+    pub fn push(&mut self, number: MessageIndex, expiration: i64) {
+        self.ready.push_back_until(number, until(expiration));
+    }
+
+    /// Whether a message that waits here may have expired by now.
+    pub fn may_expire(&self, now: i64) -> bool {
+        self.ready.may_expire(now) || self.returned.may_expire(now)
+    }
+
+    /// Messages that wait here.
+    pub fn waiting(&self) -> usize {
+        self.ready.len() + self.returned.len()
+    }
+}

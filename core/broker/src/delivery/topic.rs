@@ -1,0 +1,221 @@
+//! A topic: messages in order, and who has come how far.
+//!
+//! The consumers of one port that take what comes walk together, as one group with one cursor; a message goes to all of them as
+//! one event (R23). One that cannot take stays behind with a cursor of its own, and joins again when it has caught up. A message
+//! goes when no cursor is before it.
+#![expect(clippy::expect_used, reason = "as many leave as have come")]
+
+mod fan_out;
+
+use crate::clients::consumer::{Standing, Subscription};
+use crate::delivery::queue::Member;
+use crate::kit::deque::Deque;
+use crate::messages::MessageIndex;
+use postrider_model::PortIndex;
+use std::collections::BTreeSet;
+
+/// A message of a topic.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    message: MessageIndex,
+    /// Cursors of those that stay behind and have this one before them.
+    standing: u32,
+}
+
+/// A consumer that walks with its group.
+#[derive(Clone, Copy, Debug)]
+struct Walker {
+    member: Member,
+    /// Its subscription knows it while it walks.
+    ticket: u64,
+    /// It came when the group had this before it: what is older is not for it.
+    from: u64,
+}
+
+/// The consumers of one port.
+#[derive(Default)]
+struct Group {
+    cursor: u64,
+    walkers: Vec<Walker>,
+    /// It is listed among those that found their port's ring full.
+    blocked: bool,
+    /// Tickets of those that have left: they go from the list all together.
+    gone: Vec<u64>,
+}
+
+impl Group {
+    fn drop_gone(&mut self) {
+        if !self.gone.is_empty() {
+            self.gone.sort_unstable();
+            let gone = &self.gone;
+            self.walkers.retain(|walker| gone.binary_search(&walker.ticket).is_err());
+            self.gone.clear();
+        }
+    }
+}
+
+/// A topic.
+#[derive(Default)]
+pub(crate) struct Topic {
+    list: Deque<Entry>,
+    /// Number of the first message of the list.
+    first: u64,
+    groups: Vec<Group>,
+    pub subscribers: BTreeSet<Member>,
+    tickets: u64,
+    /// Cursors of those that stay behind and have the next message that comes before them.
+    at_end: u32,
+    /// It is listed among those that hold messages which somebody has not had.
+    pub lagging: bool,
+    /// Of those that stay behind: how many have lost what their cursors stand before, and go on with the first of the list.
+    lost: u32,
+    /// It is new, and not all who are to get it do: nothing goes out so far.
+    pub joining: bool,
+}
+
+impl Topic {
+    /// Adds a message.
+    pub fn push(&mut self, message: MessageIndex) {
+        let standing = std::mem::take(&mut self.at_end);
+        self.list.push_back(Entry { message, standing });
+    }
+
+    /// A consumer gets what comes from now on, or what is there from this message on. Its ticket.
+    pub fn join(&mut self, port: PortIndex, member: Member, from: Option<u64>) -> u64 {
+        self.subscribers.insert(member);
+        let from = from.unwrap_or_else(|| self.end()).max(self.first);
+        self.walk(port, member, from)
+    }
+
+    /// A port's ring has room again.
+    pub fn unblock(&mut self, port: usize) {
+        if let Some(group) = self.groups.get_mut(port) {
+            group.blocked = false;
+        }
+    }
+
+    /// Whether somebody gets what comes.
+    pub fn is_heard(&self) -> bool {
+        self.joining || !self.subscribers.is_empty()
+    }
+
+    /// A consumer goes.
+    pub fn leave(&mut self, port: PortIndex, member: Member, subscription: Subscription) {
+        self.subscribers.remove(&member);
+        if subscription.standing == Standing::Starved {
+            self.stand(subscription.cursor, -1);
+        } else {
+            self.group(port).gone.push(subscription.cursor);
+        }
+    }
+
+    /// Those that have left are not in the way of others.
+    fn drop_gone(&mut self) {
+        self.groups.iter_mut().for_each(Group::drop_gone);
+    }
+
+    /// Takes the first message out, whoever still wants it.
+    pub fn take_any(&mut self) -> Option<MessageIndex> {
+        self.first += u64::from(!self.list.is_empty());
+        self.list.pop_front().map(|entry| entry.message)
+    }
+
+    /// Takes the first message out though some want it: they lose it. Gives it, and how many these are. Those who walk may be
+    /// spared: they pass it by themselves, as soon as their port has room.
+    pub fn shed(&mut self, spares_walkers: bool) -> Option<(MessageIndex, u64)> {
+        self.drop_gone();
+        if spares_walkers && !self.is_passed(self.first + 1, None) {
+            return None;
+        }
+        let entry = self.list.pop_front()?;
+        self.lost += entry.standing;
+        let mut losers = u64::from(self.lost);
+        for group in self.groups.iter_mut().filter(|group| group.cursor <= self.first) {
+            group.cursor = self.first + 1;
+            losers += group.walkers.len() as u64;
+        }
+        self.first += 1;
+        Some((entry.message, losers))
+    }
+
+    /// Messages that somebody may not have had.
+    pub fn held(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether somebody who has stayed behind waits for what comes.
+    pub fn is_behind(&self) -> bool {
+        self.lost > 0 || !self.list.is_empty()
+    }
+
+    /// Takes the first message out if nobody wants it any more.
+    fn take_passed(&mut self) -> Option<MessageIndex> {
+        let entry = self.list.front()?;
+        let wanted = |group: &Group| !group.walkers.is_empty() && group.cursor <= self.first;
+        if entry.standing > 0 || self.lost > 0 || self.groups.iter().any(wanted) {
+            return None;
+        }
+        self.take_any()
+    }
+
+    /// Whether those who walk, of one port or of all, have come so far.
+    pub fn is_passed(&self, end: u64, port: Option<PortIndex>) -> bool {
+        let is_behind = |group: &Group| !group.walkers.is_empty() && group.cursor < end;
+        match port {
+            Some(port) => !self.groups.get(usize::from(port.0)).is_some_and(is_behind),
+            None => !self.groups.iter().any(is_behind),
+        }
+    }
+
+    /// Number of the message that comes next.
+    pub fn end(&self) -> u64 {
+        self.first + self.list.len() as u64
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "it is compared with the length of a list")]
+    fn entry(&self, number: u64) -> Option<Entry> {
+        self.list.get(number.checked_sub(self.first)? as usize)
+    }
+
+    /// More or fewer cursors stand before a message; before one that was shed, they stand before the first that is left.
+    #[allow(clippy::cast_possible_truncation, reason = "it is compared with the length of a list")]
+    fn stand(&mut self, number: u64, change: i32) {
+        let Some(index) = number.checked_sub(self.first) else {
+            self.lost = self.lost.checked_add_signed(change).expect("as many leave as have come");
+            return;
+        };
+        let Some(entry) = self.list.get_mut(index as usize) else {
+            self.at_end = self.at_end.checked_add_signed(change).expect("as many leave as have come");
+            return;
+        };
+        entry.standing = entry.standing.checked_add_signed(change).expect("as many leave as have come");
+    }
+
+    /// Takes a member that has just begun to walk out of its group; it is to stay behind there.
+    pub fn halt(&mut self, port: PortIndex, member: Member) -> u64 {
+        let walkers = &mut self.group(port).walkers;
+        if walkers.pop_if(|walker| walker.member == member).is_none() {
+            walkers.retain(|walker| walker.member != member);
+        }
+        self.end()
+    }
+
+    fn walk(&mut self, port: PortIndex, member: Member, from: u64) -> u64 {
+        let index = usize::from(port.0);
+        if self.groups.len() <= index {
+            self.groups.resize_with(index + 1, Group::default);
+        }
+        self.tickets += 1;
+        let ticket = self.tickets;
+        let group = self.group(port);
+        group.cursor = if group.walkers.is_empty() { from } else { group.cursor.min(from) };
+        group.walkers.push(Walker { member, ticket, from });
+        ticket
+    }
+
+    /// The group of a port whose consumers have walked here.
+    #[expect(clippy::indexing_slicing, reason = "a group that is not there is our mistake")]
+    fn group(&mut self, port: PortIndex) -> &mut Group {
+        &mut self.groups[usize::from(port.0)]
+    }
+}

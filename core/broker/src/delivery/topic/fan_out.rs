@@ -1,0 +1,233 @@
+//! A topic's fan-out: each message to the groups that walk, and to those that have stayed behind.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use super::Entry;
+use crate::broker::{Broker, Step};
+use crate::clients::credit::Take;
+use crate::delivery::dispatch::Budget;
+use crate::delivery::queue::Member;
+use crate::log::Log;
+use crate::messages::{ConsumerIndex, DestinationIndex, flag};
+use crate::outbox::Absent;
+use postrider_model::PortIndex;
+use postrider_model::event::Recipient;
+
+/// How a group's look at its next message went.
+enum Walk {
+    On,
+    Stop,
+    Cold,
+}
+
+impl Broker {
+    pub(crate) fn serve_topic<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        let topic = self.destinations.get_mut(index).topic();
+        topic.drop_gone();
+        if topic.joining {
+            return false;
+        }
+        for port in 0..self.destinations.get_mut(index).topic().groups.len() {
+            loop {
+                let topic = self.destinations.get_mut(index).topic();
+                let group = &topic.groups[port];
+                let Some(entry) = topic.entry(group.cursor).filter(|_| !group.walkers.is_empty()) else { break };
+                if !budget.step() {
+                    return true;
+                }
+                match self.walk_on(index, PortIndex::at(port), entry, budget, step) {
+                    Walk::On => self.destinations.get_mut(index).topic().groups[port].cursor += 1,
+                    Walk::Stop => break,
+                    Walk::Cold => {
+                        self.await_bytes(index);
+                        break;
+                    }
+                }
+            }
+        }
+        self.trim_topic(index, budget, step)
+    }
+
+    /// Messages that all have passed go.
+    fn trim_topic<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        while let Some(message) = self.destinations.get_mut(index).topic().take_passed() {
+            self.settle(message, step);
+            if !budget.step() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// One message for one group.
+    fn walk_on<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        port: PortIndex,
+        entry: Entry,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> Walk {
+        if self.is_passed_over(entry, step) {
+            return Walk::On;
+        }
+        if !step.out.has_room(port) {
+            let group = self.destinations.get_mut(index).topic().group(port);
+            if !std::mem::replace(&mut group.blocked, true) {
+                self.ports[usize::from(port.0)].blocked_topics.push(index);
+            }
+            self.note_lag(index);
+            return Walk::Stop;
+        }
+        let message = self.message(entry.message);
+        let (body, sequence) = (message.body(), message.sequence);
+        let place = match step.out.locate(port, body, step.log) {
+            Ok(place) => place,
+            Err(Absent::Damaged) if self.set_aside(entry.message, step).is_ok() => return Walk::On,
+            Err(Absent::Cold | Absent::Damaged) => {
+                self.note_lag(index);
+                return Walk::Cold;
+            }
+        };
+        let mut recipients = std::mem::take(&mut self.recipients);
+        recipients.clear();
+        self.gather(index, port, entry, &mut recipients, step);
+        budget.0 = budget.0.saturating_sub(recipients.len());
+        if !recipients.is_empty() {
+            let message = &self.messages[entry.message.0];
+            let text = &self.destinations.get(index).text;
+            let elsewhere: &[u8] = if message.has(flag::ELSEWHERE) { text } else { &[] };
+            step.out.fan_out(port, &recipients, (place, sequence), elsewhere);
+            self.statistics.dispatched += recipients.len() as u64;
+        }
+        self.recipients = recipients;
+        Walk::On
+    }
+
+    /// The consumers of the group that take the message; those that cannot stay behind.
+    fn gather<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        port: PortIndex,
+        entry: Entry,
+        recipients: &mut Vec<Recipient>,
+        step: &mut Step<'_, L>,
+    ) {
+        let group = self.destinations.get_mut(index).topic().group(port);
+        let (mut walkers, cursor) = (std::mem::take(&mut group.walkers), group.cursor);
+        let (publisher, length) = (self.message(entry.message).publisher, self.message(entry.message).length);
+        walkers.retain(|walker| {
+            if walker.from > cursor || !self.is_for(walker.member.consumer, publisher) {
+                return true;
+            }
+            let takes = self.takes(walker.member.consumer, step.out);
+            if takes == Take::Yes {
+                recipients.push(self.count_sent(walker.member.consumer, length, step.now.nanos));
+            } else {
+                self.stay_behind(index, walker.member, cursor, takes);
+            }
+            takes == Take::Yes
+        });
+        self.destinations.get_mut(index).topic().group(port).walkers = walkers;
+    }
+
+    fn is_for(&self, index: ConsumerIndex, publisher: u32) -> bool {
+        let consumer = &self.consumers[index.0];
+        !consumer.no_local || consumer.connection_serial != publisher
+    }
+
+    fn count_sent(&mut self, index: ConsumerIndex, length: u32, nanos: u64) -> Recipient {
+        let consumer = &mut self.consumers[index.0];
+        consumer.outstanding += 1;
+        consumer.grant = None;
+        consumer.served = true;
+        let connection = &mut self.connections[consumer.connection.0];
+        connection.window.take(length, nanos);
+        Recipient { consumer: consumer.handle, connection: connection.handle }
+    }
+
+    pub(crate) fn stay_behind(&mut self, index: DestinationIndex, member: Member, cursor: u64, lacking: Take) {
+        self.consumers[member.consumer.0].subscriptions[member.subscription as usize].cursor = cursor;
+        self.destinations.get_mut(index).topic().stand(cursor, 1);
+        self.note_lag(index);
+        self.starve(member, lacking);
+    }
+
+    fn note_lag(&mut self, index: DestinationIndex) {
+        let topic = self.destinations.get_mut(index).topic();
+        if !topic.lagging {
+            topic.lagging = true;
+            self.spooling.lagging.insert(index);
+        }
+    }
+
+    fn is_passed_over<L: Log>(&self, entry: Entry, step: &Step<'_, L>) -> bool {
+        let expiration = self.message(entry.message).expiration;
+        expiration > 0 && expiration <= step.now.unix_millis
+    }
+
+    /// One that stayed behind goes on, until it has caught up or cannot take. True: only the budget stopped it.
+    pub(crate) fn serve_laggard<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        member: Member,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        let consumer = &self.consumers[member.consumer.0];
+        let port = consumer.port;
+        let mut cursor = consumer.subscriptions[member.subscription as usize].cursor;
+        let topic = self.destinations.get_mut(index).topic();
+        topic.stand(cursor, -1);
+        let has_lost = cursor < topic.first;
+        cursor = cursor.max(topic.first);
+        let is_told_again = self.is_told_again(index);
+        if has_lost && is_told_again {
+            self.tell_again(index, member, budget, step);
+            return false;
+        }
+        let lacking = loop {
+            let topic = self.destinations.get_mut(index).topic();
+            let group = topic.groups.get(usize::from(port.0));
+            // Alone it leads its group, which waits for bytes.
+            let caught_up = group.is_none_or(|group| match group.walkers.is_empty() {
+                true => !is_told_again,
+                false => group.cursor <= cursor,
+            });
+            let entry = topic.entry(cursor).filter(|_| !caught_up);
+            let Some(entry) = entry else {
+                let ticket = topic.walk(port, member, cursor);
+                self.consumers[member.consumer.0].subscriptions[member.subscription as usize].cursor = ticket;
+                self.schedule(index);
+                return false;
+            };
+            let takes = self.takes(member.consumer, step.out);
+            if takes != Take::Yes || !budget.step() {
+                break takes;
+            }
+            let publisher = self.message(entry.message).publisher;
+            if !self.is_passed_over(entry, step) && self.is_for(member.consumer, publisher) {
+                match self.send(member.consumer, entry.message, step) {
+                    Ok(()) => self.consumers[member.consumer.0].outstanding += 1,
+                    Err(_) if is_told_again => {
+                        self.tell_again(index, member, budget, step);
+                        return false;
+                    }
+                    Err(Absent::Damaged) if self.set_aside(entry.message, step).is_ok() => {}
+                    Err(Absent::Cold | Absent::Damaged) => break Take::NoBytes,
+                }
+            }
+            cursor += 1;
+        };
+        self.stay_behind(index, member, cursor, lacking);
+        self.schedule(index);
+        lacking == Take::Yes
+    }
+}

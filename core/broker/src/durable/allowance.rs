@@ -1,0 +1,173 @@
+//! Allowances: what of a queue may have been delivered, as a crash must find it (R15).
+//!
+//! A persistent message goes out only when a committed record says that it may have been delivered: its own, where credit waited
+//! for it (`offered`), or the queue's allowance, which covers all up to a sequence. After a crash what is covered counts as
+//! delivered. While fewer messages wait than a chunk the allowance has no end; when more gather it is drawn in again, so that a
+//! long untouched queue is not marked because of one message.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+#![expect(clippy::expect_used, reason = "only stored queues have allowances")]
+
+use crate::broker::{Broker, Step};
+use crate::delivery::queue::Queue;
+use crate::durable::records::{self, kind};
+use crate::durable::sequences::small;
+use crate::log::{Log, Store};
+use crate::messages::DestinationIndex;
+use crate::space::items::{Item, ItemHome};
+use postrider_journal::{Bound, Position};
+use postrider_model::Sequence;
+
+const NO_END: Sequence = Sequence(u64::MAX);
+
+/// The allowance of a queue.
+#[derive(Default, Debug)]
+pub(crate) struct Allowance {
+    /// As stated last, committed or not.
+    stated: Sequence,
+    /// Where it was stated, until that is committed, and what was stated before.
+    pending: Option<(Position, Sequence)>,
+    pub home: Option<ItemHome>,
+    /// Newest persistent message that went out, in this life or perhaps in an earlier one.
+    highest_dispatched: Sequence,
+    /// Messages that may go out until the next allowance is due.
+    left: usize,
+    /// It stands in the list of those to be drawn in, or stated anew.
+    listed: bool,
+    /// Damage may have taken the record of it: all that was there is covered, and the log does not say so yet.
+    unstated: bool,
+}
+
+impl Allowance {
+    /// Whether a message may go out.
+    pub fn covers(&mut self, sequence: Sequence, committed: Position) -> bool {
+        if self.pending.is_some_and(|(position, _)| position < committed) {
+            self.pending = None;
+        }
+        let before = self.pending.map_or(NO_END, |(_, before)| before);
+        sequence <= self.stated.min(before)
+    }
+
+    /// Whether the next one is due, so that nobody waits for it.
+    pub fn is_due(&self, chunk: usize) -> bool {
+        self.pending.is_none() && self.stated != NO_END && self.left < chunk / 2
+    }
+
+    /// A persistent message goes out.
+    pub fn note_dispatched(&mut self, sequence: Sequence, offered: bool) {
+        self.highest_dispatched = self.highest_dispatched.max(sequence);
+        self.left = self.left.saturating_sub(usize::from(!offered));
+    }
+
+    /// After a crash: whether a message may have been delivered.
+    pub fn may_have_covered(&self, sequence: Sequence) -> bool {
+        sequence <= self.stated
+    }
+
+    /// After a crash: anything that was covered must stay so. If some of the log was damaged, that may be everything, and a later start
+    /// finds no damage any more.
+    pub fn recovered(&mut self, last: Sequence, damaged: bool) {
+        self.unstated = damaged && self.stated < last;
+        self.highest_dispatched = if damaged { last } else { self.stated.min(last) };
+    }
+}
+
+impl Broker {
+    /// A message needs an allowance, or the front of the queue does: states one for a chunk of messages from there on, which is good
+    /// when it is committed. False: there is no room in the log now.
+    pub(crate) fn extend_allowance<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        from: Sequence,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        let chunk = self.config.allowance_chunk;
+        let queue = self.destinations.get_mut(index).queue();
+        if queue.allowance.pending.is_some() {
+            return true;
+        }
+        if !step.log.reserve(Bound { records: 2, bytes: 12 }) {
+            return false;
+        }
+        let queue = self.destinations.get_mut(index).queue();
+        let before = queue.ready.count_before(queue.ready.search(|number| self.messages[number.0].sequence < from));
+        let up_to = match queue.ready.get(before + chunk - 1) {
+            Some(last) => self.messages[last.0].sequence.max(queue.allowance.highest_dispatched),
+            None => NO_END,
+        };
+        self.write_allowance(index, up_to, step);
+        true
+    }
+
+    /// Many messages wait under an allowance without end: it is drawn in, at the end of the turn; or damage may have taken it, and it
+    /// is stated anew.
+    pub(crate) fn watch_allowance(&mut self, index: DestinationIndex) {
+        let chunk = self.config.allowance_chunk;
+        let Queue { ready, allowance, .. } = self.destinations.get_mut(index).queue();
+        let is_wide = allowance.stated == NO_END && ready.len() >= 2 * chunk;
+        if (is_wide || allowance.unstated) && !allowance.listed {
+            allowance.listed = true;
+            self.allowances_without_end.push(index);
+        }
+    }
+
+    /// Draws allowances in.
+    pub(crate) fn draw_in_allowances<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        for index in std::mem::take(&mut self.allowances_without_end) {
+            if self.destinations.try_get(index).is_none_or(|state| state.dying || state.destination.kind.is_topic()) {
+                continue;
+            }
+            let allowance = &mut self.destinations.get_mut(index).queue().allowance;
+            allowance.listed = false;
+            if allowance.pending.is_some() || !self.extend_allowance(index, Sequence(0), step) {
+                self.watch_allowance(index);
+            }
+        }
+    }
+
+    /// Writes an allowance, or, in reclaim, the stated one once more.
+    fn write_allowance<L: Log>(&mut self, index: DestinationIndex, up_to: Sequence, step: &mut Step<'_, L>) {
+        let chunk = self.config.allowance_chunk;
+        let position = self.stage_allowance(index, up_to, step);
+        let allowance = &mut self.destinations.get_mut(index).queue().allowance;
+        allowance.pending = Some((position, allowance.stated));
+        allowance.stated = up_to;
+        (allowance.left, allowance.unstated) = (chunk, false);
+    }
+
+    /// Reclaim: the allowance moves to the end.
+    pub(crate) fn move_allowance<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
+        let stated = self.destinations.get_mut(index).queue().allowance.stated;
+        self.stage_allowance(index, stated, step);
+    }
+
+    fn stage_allowance<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        up_to: Sequence,
+        step: &mut Step<'_, L>,
+    ) -> Position {
+        self.flush_acknowledged(step);
+        let id = self.destinations.get(index).id.expect("only stored queues have allowances");
+        let mut meta = std::mem::take(&mut self.meta);
+        records::write_allow(&mut meta, id, up_to);
+        let home = self.stage(Store::Journal, &small(kind::ALLOW, &meta), step);
+        self.place_allowance(index, ItemHome::new(home, meta.len()));
+        self.meta = meta;
+        home.position
+    }
+
+    fn place_allowance(&mut self, index: DestinationIndex, home: ItemHome) {
+        self.journal.place(home, Item::Allowance(index));
+        if let Some(old) = self.destinations.get_mut(index).queue().allowance.home.replace(home) {
+            self.journal.clear(old);
+        }
+    }
+
+    pub(crate) fn apply_allowance(&mut self, index: DestinationIndex, up_to: Sequence, home: ItemHome) {
+        self.place_allowance(index, home);
+        self.destinations.get_mut(index).queue().allowance.stated = up_to;
+    }
+}

@@ -1,0 +1,316 @@
+//! The meta of a message record: its places, and whose place it takes. Byte by byte in docs/records.md.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+use crate::durable::records::read_id;
+use crate::kit::reader::{Reader, write_varint};
+use postrider_model::{DestinationId, Sequence, limits};
+
+/// What a record's bits say of it as a whole. Those that are not here are of a newer version (R38).
+mod bit {
+    pub const MARK: u8 = 1;
+    pub const ELSEWHERE: u8 = 2;
+    pub const INSTEAD: u8 = 8;
+    pub const KNOWN: u8 = MARK | ELSEWHERE | INSTEAD;
+}
+
+/// What a place's bits say.
+mod place_bit {
+    pub const OFFERED: u8 = 1;
+    pub const COPIED: u8 = 4;
+    pub const KNOWN: u8 = OFFERED | COPIED;
+}
+
+/// Sequences from here on are tags of transactions.
+pub(crate) const TAGS: u64 = 1 << 63;
+
+/// Bytes of a meta besides its places, at most: bits, count, mark, instead.
+pub const MESSAGE_BYTES: u64 = 1 + 2 + 8 + 12;
+
+/// Bytes of a place, at most: destination, distance to the one before, bits, redeliveries. All places of a record are numbered
+/// together, so the distance is below [`limits::PLACES`].
+pub const PLACE_BYTES: u64 = 4 + 2 + 1 + 3;
+
+const _: () = assert!(limits::PLACES < 1 << 14, "counts and distances take two bytes");
+const _: () =
+    assert!(MESSAGE_BYTES + PLACE_BYTES * limits::PLACES as u64 <= crate::durable::records::META_BYTES as u64);
+
+/// One of the places of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Placement {
+    /// The queue.
+    pub destination: DestinationId,
+    /// The message's sequence there.
+    pub sequence: Sequence,
+    /// It may go to a consumer without an allowance (R15).
+    pub offered: bool,
+    /// A dead letter with its message id is there already, of another place.
+    pub copied: bool,
+    /// Deliveries so far.
+    pub redeliveries: u16,
+}
+
+/// A place that is over, and what is there of it: the same record says so (R34).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Instead {
+    /// The queue.
+    pub destination: DestinationId,
+    /// The message's sequence there.
+    pub sequence: Sequence,
+}
+
+/// What a message record says besides its body and its places.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MessageMeta {
+    /// The queue is not the destination that the record names.
+    pub elsewhere: bool,
+    /// First of the run of sends of its producer, without gap, that are stored, this one being the last (R17).
+    pub run_from: Option<i64>,
+    /// The place that it takes.
+    pub instead: Option<Instead>,
+}
+
+/// Why a meta cannot be taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MetaError {
+    /// It says what this version does not know.
+    Newer,
+    /// It makes no sense.
+    Malformed,
+}
+
+/// An upper bound of the bytes of a meta with so many places.
+#[must_use]
+pub fn message_bytes(places: u64) -> u64 {
+    MESSAGE_BYTES + PLACE_BYTES * places
+}
+
+/// Bytes that a message of this length counts for while it lives in so many places: the first of them is in what each record counts for.
+pub fn live_bytes(length: usize, places: usize) -> u64 {
+    length as u64 + PLACE_BYTES * (places as u64).saturating_sub(1)
+}
+
+/// Writes a message's meta and returns the sequence of its record: the first placement's.
+pub fn write_message(buffer: &mut Vec<u8>, meta: MessageMeta, placements: &[Placement]) -> Sequence {
+    let first = placements.first().map_or(Sequence(0), |placement| placement.sequence);
+    let bits = choose(meta.run_from.is_some(), bit::MARK)
+        | choose(meta.elsewhere, bit::ELSEWHERE)
+        | choose(meta.instead.is_some(), bit::INSTEAD);
+    buffer.clear();
+    match placements {
+        // Nearly every message: nine bytes that are known beforehand.
+        [place] if place.redeliveries < 0x80 => {
+            let [a, b, c, d] = place.destination.0.to_le_bytes();
+            let [redeliveries, _] = place.redeliveries.to_le_bytes();
+            buffer.extend_from_slice(&[bits, 1, a, b, c, d, 0, place_bits(place), redeliveries]);
+        }
+        _ => write_places(buffer, bits, placements, first),
+    }
+    if let Some(from) = meta.run_from {
+        buffer.extend_from_slice(&from.to_le_bytes());
+    }
+    if let Some(instead) = meta.instead {
+        buffer.extend_from_slice(&instead.destination.0.to_le_bytes());
+        buffer.extend_from_slice(&instead.sequence.0.to_le_bytes());
+    }
+    first
+}
+
+fn write_places(buffer: &mut Vec<u8>, bits: u8, placements: &[Placement], first: Sequence) {
+    buffer.push(bits);
+    write_varint(buffer, placements.len() as u64);
+    let mut before = first;
+    for placement in placements {
+        buffer.extend_from_slice(&placement.destination.0.to_le_bytes());
+        write_varint(buffer, placement.sequence.0.wrapping_sub(before.0));
+        buffer.push(place_bits(placement));
+        write_varint(buffer, u64::from(placement.redeliveries));
+        before = placement.sequence;
+    }
+}
+
+fn place_bits(placement: &Placement) -> u8 {
+    choose(placement.offered, place_bit::OFFERED) | choose(placement.copied, place_bit::COPIED)
+}
+
+fn choose(set: bool, bit: u8) -> u8 {
+    if set { bit } else { 0 }
+}
+
+/// Reads a message's meta; the placements are appended to the list.
+///
+/// # Errors
+/// It is malformed, or of a newer version: it must not be taken for less than it says.
+pub fn read_message(
+    meta: &[u8],
+    sequence: Sequence,
+    placements: &mut Vec<Placement>,
+) -> Result<MessageMeta, MetaError> {
+    let mut reader = Reader(meta);
+    let bits = reader.u8().ok_or(MetaError::Malformed)?;
+    if bits & !bit::KNOWN != 0 {
+        return Err(MetaError::Newer);
+    }
+    let count = reader.varint().ok_or(MetaError::Malformed)?;
+    if count == 0 || count > limits::PLACES as u64 {
+        return Err(MetaError::Malformed);
+    }
+    if sequence.0 >= TAGS {
+        return Err(MetaError::Newer);
+    }
+    let mut before = sequence;
+    for number in 0..count {
+        let placement = read_placement(&mut reader, before)?;
+        // The first is the record's own, the others follow it.
+        if (number == 0) != (placement.sequence == before) {
+            return Err(MetaError::Malformed);
+        }
+        before = placement.sequence;
+        placements.push(placement);
+    }
+    read_rest(&mut reader, bits).ok_or(MetaError::Malformed)
+}
+
+fn read_placement(reader: &mut Reader<'_>, before: Sequence) -> Result<Placement, MetaError> {
+    let head = |reader: &mut Reader<'_>| Some((read_id(reader)?, reader.varint()?, reader.u8()?));
+    let (destination, distance, bits) = head(reader).ok_or(MetaError::Malformed)?;
+    if bits & !place_bit::KNOWN != 0 {
+        return Err(MetaError::Newer);
+    }
+    let redeliveries = reader.varint().and_then(|count| u16::try_from(count).ok()).ok_or(MetaError::Malformed)?;
+    Ok(Placement {
+        destination,
+        sequence: before
+            .0
+            .checked_add(distance)
+            .filter(|sequence| *sequence < TAGS)
+            .map(Sequence)
+            .ok_or(MetaError::Malformed)?,
+        offered: bits & place_bit::OFFERED != 0,
+        copied: bits & place_bit::COPIED != 0,
+        redeliveries,
+    })
+}
+
+fn read_rest(reader: &mut Reader<'_>, bits: u8) -> Option<MessageMeta> {
+    let run_from = if bits & bit::MARK != 0 { Some(reader.i64()?) } else { None };
+    let instead = if bits & bit::INSTEAD != 0 {
+        Some(Instead { destination: read_id(reader)?, sequence: Sequence(reader.u64()?) })
+    } else {
+        None
+    };
+    reader.end(MessageMeta { elsewhere: bits & bit::ELSEWHERE != 0, run_from, instead })
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn placement(destination: u32, sequence: u64) -> Placement {
+        Placement { destination: DestinationId(destination), sequence: Sequence(sequence), ..Placement::default() }
+    }
+
+    fn read(bytes: &[u8], sequence: u64) -> Result<(MessageMeta, Vec<Placement>), MetaError> {
+        let mut placements = Vec::new();
+        read_message(bytes, Sequence(sequence), &mut placements).map(|meta| (meta, placements))
+    }
+
+    #[test]
+    fn a_message_has_these_bytes() {
+        let placements = [
+            Placement { offered: true, ..placement(7, 1000) },
+            Placement { copied: true, redeliveries: 300, ..placement(0x0102_0304, 1200) },
+        ];
+        let instead = Instead { destination: DestinationId(5), sequence: Sequence(8) };
+        let meta = MessageMeta { elsewhere: true, run_from: Some(9), instead: Some(instead) };
+        let mut bytes = Vec::new();
+        assert_eq!(write_message(&mut bytes, meta, &placements), Sequence(1000));
+        let golden = [
+            &[1 | 2 | 8, 2][..],
+            &[7, 0, 0, 0, 0, 1, 0],
+            &[4, 3, 2, 1, 0xC8, 1, 4, 0xAC, 2],
+            &[9, 0, 0, 0, 0, 0, 0, 0],
+            &[5, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0],
+        ]
+        .concat();
+        assert_eq!(bytes, golden);
+        assert_eq!(read(&bytes, 1000), Ok((meta, placements.to_vec())));
+        for cut in 0..bytes.len() {
+            assert_eq!(read(&bytes[..cut], 1000), Err(MetaError::Malformed), "{cut}");
+        }
+    }
+
+    #[test]
+    fn an_ordinary_one_has_nine_bytes() {
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, MessageMeta::default(), &[placement(7, 1000)]);
+        assert_eq!(bytes, [0, 1, 7, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(read(&bytes, 1000), Ok((MessageMeta::default(), vec![placement(7, 1000)])));
+    }
+
+    #[test]
+    fn counts_and_distances_have_no_edge_below_the_limit() {
+        for count in [1, 44, 127, 128, 255, 256, 257, 300, limits::PLACES] {
+            for distance in [1, 127, 128, 255, 256, 4_095] {
+                let placements: Vec<Placement> =
+                    (0..count as u64).map(|number| placement(number as u32, 1 + number * distance)).collect();
+                let mut bytes = Vec::new();
+                write_message(&mut bytes, MessageMeta::default(), &placements);
+                assert!(bytes.len() as u64 <= message_bytes(count as u64), "{count} places {distance} apart");
+                assert_eq!(read(&bytes, 1), Ok((MessageMeta::default(), placements)), "{count} {distance}");
+            }
+        }
+    }
+
+    #[test]
+    fn places_follow_one_another() {
+        let pair = |first: u64, second: u64| {
+            let mut bytes = Vec::new();
+            write_message(&mut bytes, MessageMeta::default(), &[placement(1, first), placement(2, second)]);
+            read(&bytes, 5).map(|(_, placements)| placements.len())
+        };
+        assert_eq!((pair(5, 6), pair(5, 5), pair(5, 4)), (Ok(2), Err(MetaError::Malformed), Err(MetaError::Malformed)));
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, MessageMeta::default(), &[placement(1, 5)]);
+        bytes[6] = 1;
+        assert_eq!(read(&bytes, 5), Err(MetaError::Malformed), "the first one has the record's own sequence");
+    }
+
+    #[test]
+    fn the_largest_is_within_its_bound() {
+        let largest = |number: u64| Placement {
+            offered: true,
+            copied: true,
+            redeliveries: u16::MAX,
+            ..placement(u32::MAX, 1 + number * 4_095)
+        };
+        let placements: Vec<Placement> = (0..limits::PLACES as u64).map(largest).collect();
+        let instead = Some(Instead { destination: DestinationId(u32::MAX), sequence: Sequence(u64::MAX) });
+        let mut bytes = Vec::new();
+        write_message(&mut bytes, MessageMeta { elsewhere: true, run_from: Some(-1), instead }, &placements);
+        assert!(bytes.len() as u64 <= message_bytes(limits::PLACES as u64), "{}", bytes.len());
+    }
+
+    #[test]
+    fn what_a_newer_version_says_is_refused_and_so_is_what_makes_no_sense() {
+        let mut ordinary = Vec::new();
+        write_message(&mut ordinary, MessageMeta::default(), &[placement(7, 1000)]);
+        let with = |at: usize, byte: u8| {
+            let mut bytes = ordinary.clone();
+            bytes[at] = byte;
+            read(&bytes, 1000)
+        };
+        for bit in [4, 16, 32, 64, 128] {
+            assert_eq!(with(0, bit), Err(MetaError::Newer), "bit {bit} of the record");
+        }
+        for bit in [2, 8, 16, 32, 64, 128] {
+            assert_eq!(with(7, bit), Err(MetaError::Newer), "bit {bit} of a place");
+        }
+        assert_eq!(with(1, 0), Err(MetaError::Malformed), "no place");
+        assert_eq!(with(1, 2), Err(MetaError::Malformed), "a place is missing");
+        assert_eq!(read(&[&ordinary[..], &[0]].concat(), 1000), Err(MetaError::Malformed), "a rest");
+        assert_eq!(read(&[0, 0x81, 0x20], 1), Err(MetaError::Malformed), "4,097 places");
+        assert_eq!(read(&[0, 1, 7, 0, 0, 0, 1, 0, 0], TAGS - 1), Err(MetaError::Malformed), "beyond the last sequence");
+        assert_eq!(read(&ordinary, TAGS), Err(MetaError::Newer), "a tag");
+    }
+}

@@ -1,0 +1,225 @@
+//! The broker-wide order of messages: sequences, and their reservation (R9).
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::{Broker, Step};
+use crate::durable::records::kind;
+use crate::log::{Log, Store};
+use crate::messages::ConnectionIndex;
+use crate::outbox::Outbox;
+use crate::plant::planted;
+use crate::space::items::{Item, ItemHome};
+use crate::turn::{Defined, JOB_STEPS, TURN_STEPS};
+use postrider_journal::{Bound, Generation, Home, Position, Record};
+use postrider_model::{Command, CommandBatch, Now, PortIndex, Sequence, limits};
+
+/// Sequences given out and reserved.
+#[derive(Default)]
+pub(crate) struct Sequences {
+    /// The next to be given out.
+    next: u64,
+    /// Those below may be used, as this is committed.
+    usable: u64,
+    /// Those below may be used after a crash at the earliest.
+    reserved: u64,
+    /// Where the newest reservation is, until it is committed.
+    pending: Option<Position>,
+    home: Option<ItemHome>,
+    /// What a batch needs that waits for more than is reserved.
+    wanted: u64,
+}
+
+/// What a turn uses besides its batches, at most: dead letters, and advisories that are told anew.
+const HEADROOM: u64 = 65_536;
+const _: () = assert!(HEADROOM >= 2 * (TURN_STEPS + JOB_STEPS) as u64);
+
+/// Sequences have 62 bits: lives beyond leave no more free than they find used.
+const MOST_SKIPPED: u64 = 1 << 61;
+
+/// What a batch uses at most, but for the temporary destinations that end with it.
+const BATCH_MOST: u64 = (limits::BATCH_COMMANDS * limits::PLACES) as u64;
+const _: () = assert!(2 * (HEADROOM + BATCH_MOST) < limits::SEQUENCE_RESERVATION);
+
+impl Sequences {
+    /// Gives consecutive sequences; the first of them.
+    pub fn take(&mut self, count: u64) -> Sequence {
+        let first = self.next.max(1);
+        self.next = first + count;
+        assert!(self.next <= self.usable, "sequence {} is beyond the committed reservation {}", self.next, self.usable);
+        Sequence(first)
+    }
+
+    /// Whether so many may be used.
+    pub fn has(&self, count: u64) -> bool {
+        self.next.max(1).saturating_add(count) <= self.usable
+    }
+
+    /// The next that will be given.
+    pub fn next(&self) -> Sequence {
+        Sequence(self.next.max(1))
+    }
+
+    /// After recovery: nothing below the last reservation is used again.
+    pub fn recovered(&mut self, highest_seen: Sequence) {
+        self.next = if planted("reuse-sequence") {
+            highest_seen.0.saturating_add(1)
+        } else {
+            self.reserved.max(highest_seen.0.saturating_add(1))
+        };
+    }
+
+    /// After recovery: so many may have been used, and all below the others.
+    pub fn skip(&mut self, count: u64, others: u64) {
+        self.next = self.next.saturating_add(count).max(others.min(MOST_SKIPPED));
+    }
+
+    /// A reservation as found in the log, and the home that it had.
+    pub fn apply(&mut self, up_to: Sequence, home: ItemHome) -> Option<ItemHome> {
+        self.reserved = self.reserved.max(up_to.0);
+        self.home.replace(home)
+    }
+
+    /// The home of the reservation.
+    pub fn home(&self) -> Option<ItemHome> {
+        self.home
+    }
+
+    /// Whether this life has reserved some.
+    pub fn is_stated(&self) -> bool {
+        self.pending.is_some() || self.usable > 0
+    }
+
+    /// Whether a reservation waits for its commit.
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    fn committed(&mut self, committed: Position) {
+        if self.pending.is_some_and(|position| position < committed) {
+            self.pending = None;
+            self.usable = self.reserved;
+        }
+    }
+}
+
+impl Broker {
+    /// Whether commands may be handled: enough sequences are reserved, durably (R9). Otherwise the turn takes no batch, but ends, and
+    /// looks again after the commit.
+    pub fn is_ready<L: Log>(&mut self, now: Now, log: &mut L, out: &mut Outbox) -> bool {
+        self.sequences.committed(log.committed());
+        let step = &mut Step { now, log, out };
+        self.renew_reservation(step);
+        let reserved = self.sequences.has(self.headroom() + 1);
+        let stopped = planted("limit-stops-ports") && self.journal.live_bytes() > self.live_limit(step) / 4;
+        reserved && !stopped
+    }
+
+    /// What is left to the turn itself.
+    fn headroom(&self) -> u64 {
+        HEADROOM.min(self.config.reservation / 4)
+    }
+
+    /// Whether there are sequences for so many places, besides what the turn itself uses.
+    pub(crate) fn has_sequences_for(&self, places: u64) -> bool {
+        self.sequences.has(self.headroom() + places)
+    }
+
+    /// Whether there are sequences for all that the batch places and ends. If not, more are reserved than usual.
+    pub fn has_sequences(&mut self, port: PortIndex, batch: &CommandBatch) -> bool {
+        let headroom = self.headroom();
+        let quick = (batch.commands.len() * limits::PLACES + self.temporaries.len()) as u64;
+        if self.sequences.has(headroom + quick) {
+            return true;
+        }
+        let mut defined = Defined::default();
+        let needed: u64 = batch.commands.iter().map(|command| self.sequences_for(port, command, &mut defined)).sum();
+        let enough = self.sequences.has(headroom + needed);
+        if !enough {
+            self.want_sequences(needed);
+        }
+        enough
+    }
+
+    /// Somebody waits for so many, besides what the turn itself uses. Whether nobody has waited for as many so far.
+    pub(crate) fn want_sequences(&mut self, needed: u64) -> bool {
+        let wanted = self.headroom() + needed;
+        let more = wanted > self.sequences.wanted;
+        self.sequences.wanted = self.sequences.wanted.max(wanted);
+        more
+    }
+
+    /// The sequences that a command takes at most: those of its places, and of what tells of temporary destinations.
+    pub(crate) fn sequences_for<'a>(&'a self, port: PortIndex, command: &'a Command, defined: &mut Defined<'a>) -> u64 {
+        let ending = |index: Option<ConnectionIndex>| {
+            index.map_or(0, |index| self.connections[index.0].temporaries.len().min(limits::HANDLE_STEPS) as u64)
+        };
+        match command {
+            Command::Publish(publish) => self.places_bound(port, publish, defined).0.len() as u64,
+            Command::DefineDestination { connection, number, destinations } => {
+                defined.add(*connection, *number, destinations);
+                0
+            }
+            // What tells that it is there, and, in the same batch perhaps, that it is gone.
+            Command::CreateTemporary(_) => 2,
+            Command::DeleteDestination { .. } => 1,
+            Command::CloseConnection { connection, .. } => ending(self.peek_connection(port, *connection)),
+            Command::OpenConnection(open) => ending(self.names.by_id.get(&open.id).copied()),
+            _ => 0,
+        }
+    }
+
+    /// Reserves again when half is used.
+    pub(crate) fn renew_reservation<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        self.sequences.committed(step.log.committed());
+        let half = (self.config.reservation / 2).max(self.sequences.wanted);
+        if self.sequences.pending.is_some() || self.sequences.usable > self.sequences.next + half {
+            return;
+        }
+        if step.log.reserve(Bound { records: 1, bytes: 8 }) {
+            let up_to = self.sequences.next + self.config.reservation.max(2 * self.sequences.wanted);
+            self.sequences.wanted = 0;
+            let position = self.write_reservation(Sequence(up_to), step);
+            self.sequences.pending = Some(position);
+        }
+    }
+
+    /// Reclaim: the reservation moves to the end.
+    pub(crate) fn move_reservation<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        self.write_reservation(Sequence(self.sequences.reserved), step);
+    }
+
+    fn write_reservation<L: Log>(&mut self, up_to: Sequence, step: &mut Step<'_, L>) -> Position {
+        self.flush_acknowledged(step);
+        let meta = up_to.0.to_le_bytes();
+        let home = self.stage(Store::Journal, &small(kind::RESERVE, &meta), step);
+        self.apply_reservation(up_to, ItemHome::new(home, meta.len()));
+        home.position
+    }
+
+    pub(crate) fn apply_reservation(&mut self, up_to: Sequence, home: ItemHome) {
+        self.journal.place(home, Item::Reservation);
+        if let Some(old) = self.sequences.apply(up_to, home) {
+            self.journal.clear(old);
+        }
+    }
+
+    /// Stages a record and remembers how far its log reaches. The spool's segment that is full goes at once if nothing lives in it:
+    /// nobody else would come to it.
+    pub(crate) fn stage<L: Log>(&mut self, store: Store, record: &Record<'_>, step: &mut Step<'_, L>) -> Home {
+        let home = step.log.stage(store, record);
+        let segments = self.segments(store);
+        let before = segments.written(Generation::Young);
+        segments.note(home.segment, home.ordinal, Generation::Young);
+        if store == Store::Spool && before != Some(home.segment) {
+            self.release_full(before, step);
+        }
+        home
+    }
+}
+
+/// A record that has no body.
+pub(crate) fn small(kind: u8, meta: &[u8]) -> Record<'_> {
+    Record { kind, flags: 0, sequence: 0, meta, body: &[], body_crc: 0 }
+}

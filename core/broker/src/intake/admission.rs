@@ -1,0 +1,286 @@
+//! Limits: what is refused or held back when the journal is full of live bytes (R6).
+
+use crate::broker::{Broker, Step};
+use crate::clients::connection::refused_producer;
+use crate::config::WhenFull;
+use crate::delivery::destination::{Refusal, is_advisory};
+use crate::log::{Log, Store};
+use crate::messages::ConnectionIndex;
+use crate::outbox::Outbox;
+use crate::plant::planted;
+use postrider_model::command::Publish;
+use postrider_model::event::{Failure, Refused};
+use postrider_model::{Command, Destination, Event, Now, PortIndex};
+
+/// Segments that are kept free for acknowledgements, commits and moves.
+pub(crate) const RESERVED_SEGMENTS: u64 = 8;
+
+/// Consumers may name new destinations though the log is full: with names of so large a part of a segment, out of what is kept for
+/// acknowledgements. Whoever comes to consume is who makes room.
+const CREATIONS_OF_SEGMENT: u64 = 8;
+
+/// What a destination takes in the log besides its name, about.
+const NAME_OVERHEAD: u64 = 64;
+
+/// Characters of a name that a refusal repeats.
+const BRIEF: usize = 100;
+
+/// A destination, for people: the beginning of a long name is enough.
+pub(crate) fn brief(destination: &Destination) -> String {
+    let text = destination.to_string();
+    match text.char_indices().nth(BRIEF) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+/// Who names a destination that may not be there yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Named {
+    ToSend,
+    ToConsume,
+}
+
+/// When a message may come in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Admission {
+    Now,
+    /// There is no room in this log: its sender waits.
+    Later(Store),
+    /// The journal has no room for what a destination takes that it is the first to name: likewise.
+    OnceCreated,
+}
+
+impl Broker {
+    /// Live bytes that the journal may hold.
+    pub(crate) fn live_limit<L: Log>(&self, step: &Step<'_, L>) -> u64 {
+        Broker::live_limit_of(step.log)
+    }
+
+    pub(crate) fn live_limit_of<L: Log>(log: &L) -> u64 {
+        log.disk_budget().saturating_sub(RESERVED_SEGMENTS * log.segment_bytes()) / 2
+    }
+
+    /// Whether a persistent message of so many live bytes may come in. Beyond the limit whoever waits for an answer is refused, unless
+    /// configured, and whoever does not is held back.
+    pub(crate) fn admit<L: Log>(
+        &mut self,
+        publish: &Publish,
+        bytes: u64,
+        step: &Step<'_, L>,
+    ) -> Result<Admission, Refusal> {
+        let limit = self.live_limit(step);
+        if self.journal.live_bytes() + bytes <= limit || std::mem::take(&mut self.goes_beyond) {
+            self.parking.pass(bytes);
+            return Ok(Admission::Now);
+        }
+        if self.may_wait(publish) && bytes <= limit {
+            return Ok(Admission::Later(Store::Journal));
+        }
+        Err(self.full(bytes, step))
+    }
+
+    /// The refusal of a message of so many live bytes, for which there is no room under the limit.
+    pub(crate) fn full<L: Log>(&mut self, bytes: u64, step: &Step<'_, L>) -> Refusal {
+        self.statistics.refused += 1;
+        let (limit, live) = (self.live_limit(step), self.journal.live_bytes() + bytes);
+        let text = format!(
+            "the journal holds {live} of {limit} bytes of messages that nobody has acknowledged, of names, and of what \
+             producers are remembered by: consume some, or raise the setting `journal.disk_budget_bytes`, of which they may use half"
+        );
+        (Failure::ResourceAllocation, text.into())
+    }
+
+    /// Whether a destination may come into being. Its name is alive in the log for as long as it is there, and nobody consumes it: so
+    /// names take an eighth of what may live, and messages have the rest.
+    pub(crate) fn admit_destination<L: Log>(
+        &mut self,
+        destination: &Destination,
+        named: Named,
+        step: &Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        self.admit_name(destination, None)?;
+        if !self.destinations.has_ids() {
+            let text = format!(
+                "{} cannot be created: this data directory has had as many queues as it can have, those that were deleted \
+                 included: begin a new directory",
+                brief(destination)
+            );
+            return Err((Failure::ResourceAllocation, text.into()));
+        }
+        let (known, live) = (self.destinations.name_bytes(), self.journal.live_bytes());
+        let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, self.live_limit(step));
+        let full = self.names_with(wanted) > limit / 8 || live + wanted > limit;
+        let spare = named == Named::ToConsume && wanted <= self.spare_for_creations(step.log);
+        if full && !spare {
+            let text = format!(
+                "{} cannot be created: the names of all destinations have {known} bytes, and the journal holds {live} of {limit} \
+                 bytes, of which names may use an eighth: delete destinations that nobody uses, consume messages, or raise the \
+                 setting `journal.disk_budget_bytes`",
+                brief(destination)
+            );
+            return Err((Failure::ResourceAllocation, text.into()));
+        }
+        self.created_beyond = if full { self.created_beyond + wanted } else { 0 };
+        Ok(())
+    }
+
+    /// Whether a destination cannot come into being before more is acknowledged, and then can: whoever may wait for room waits.
+    pub(crate) fn is_created_later<L: Log>(&self, destination: &Destination, step: &Step<'_, L>) -> bool {
+        if destination.kind.is_temporary() || is_advisory(destination) || self.destinations.find(destination).is_some()
+        {
+            return false;
+        }
+        let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, self.live_limit(step));
+        self.journal.live_bytes() + wanted > limit && self.names_with(wanted) <= limit / 8
+    }
+
+    /// Bytes that names would take with so many more.
+    fn names_with(&self, wanted: u64) -> u64 {
+        self.destinations.len() as u64 * NAME_OVERHEAD + self.destinations.name_bytes() + wanted
+    }
+
+    /// Bytes that names which consumers bring may take beyond what may live.
+    pub fn spare_for_creations<L: Log>(&self, log: &L) -> u64 {
+        (log.segment_bytes() / CREATIONS_OF_SEGMENT).saturating_sub(self.created_beyond)
+    }
+
+    /// Whether there may be one more destination, with this name, for the consumers whose patterns it fits; a temporary one lives with
+    /// its owner.
+    pub(crate) fn admit_name(
+        &mut self,
+        destination: &Destination,
+        owner: Option<ConnectionIndex>,
+    ) -> Result<(), Refusal> {
+        let (count, most) = (self.config.destinations, self.config.name_bytes);
+        if destination.name.len() > most && !planted("long-name-taken") {
+            let text = format!(
+                "{} cannot be created: its name has {} bytes, and {most} is the limit: give it a shorter one, or raise the setting \
+                 `destinations.max_name_bytes`",
+                brief(destination),
+                destination.name.len()
+            );
+            return Err((Failure::InvalidDestination, text.into()));
+        }
+        if self.destinations.len() >= count {
+            let text = format!(
+                "{} cannot be created: there are {count} destinations already, which is the limit: delete some that nobody uses, or \
+                 raise the setting `destinations.max_count`",
+                brief(destination)
+            );
+            return Err((Failure::ResourceAllocation, text.into()));
+        }
+        self.admit_joining(destination, owner)
+    }
+
+    /// Whether a send without room waits for it.
+    pub(crate) fn may_wait(&self, publish: &Publish) -> bool {
+        !publish.request.wanted || self.config.when_full == WhenFull::Wait
+    }
+
+    /// A command for which the journal has no place, now or ever: a message is refused, or parked until there is, and so is what
+    /// creates destinations.
+    pub fn refuse_command<L: Log>(
+        &mut self,
+        port: PortIndex,
+        command: &Command,
+        arena: &[u8],
+        now: Now,
+        log: &mut L,
+        out: &mut Outbox,
+    ) {
+        let (connection, request, refused) = match command {
+            Command::Publish(publish) => return self.refuse_send(port, publish, arena, now, log, out),
+            Command::OpenProducer(open) => (open.connection, open.request, refused_producer(open)),
+            Command::OpenConsumer(open) => (open.connection, open.request, Refused::Consumer(open.consumer)),
+            _ => return,
+        };
+        let step = &mut Step { now, log, out };
+        if self.connection(port, connection).is_none() {
+            return;
+        }
+        if self.waits_behind_sends(port, command) {
+            return self.park(port, (command, arena), (Store::Journal, false), step);
+        }
+        self.statistics.refused += 1;
+        let correlation = request.wanted.then_some(request.command);
+        let (failure, message) = (Failure::ResourceAllocation, self.no_creation(step).into());
+        let refused = Some(Box::new(refused));
+        step.out.reply(port, Event::Failed { connection, correlation, failure, message, refused });
+    }
+
+    /// A message for which the journal has no place, now or ever: it is refused, or parked until there is.
+    fn refuse_send<L: Log>(
+        &mut self,
+        port: PortIndex,
+        publish: &Publish,
+        arena: &[u8],
+        now: Now,
+        log: &mut L,
+        out: &mut Outbox,
+    ) {
+        let step = &mut Step { now, log, out };
+        let Some(connection) = self.connection(port, publish.connection) else { return };
+        if self.may_wait(publish) && u64::from(publish.record.length) <= self.live_limit(step) {
+            return self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, false), step);
+        }
+        if self.is_duplicate(connection, publish) {
+            return self.answer_duplicate(port, connection, publish, step);
+        }
+        self.note_settled(port, publish);
+        self.statistics.refused += 1;
+        let refusal = (Failure::ResourceAllocation, self.no_place(publish.record.length, step).into());
+        self.refuse_publish(port, connection, publish, publish.record.of(arena), refusal, step);
+    }
+
+    /// Why the journal has no place for new destinations.
+    fn no_creation<L: Log>(&self, step: &Step<'_, L>) -> String {
+        let failed = "its destinations cannot be created";
+        self.no_room_to_move(failed, step).unwrap_or_else(|| {
+            let (left, budget) = room_left(step.log);
+            format!(
+                "{failed}: the journal has {left} of {budget} bytes left: consume some messages, raise the setting \
+                 `journal.disk_budget_bytes`, or name fewer destinations at a time"
+            )
+        })
+    }
+
+    /// Why the journal has no place for a message of this length.
+    fn no_place<L: Log>(&self, length: u32, step: &Step<'_, L>) -> String {
+        self.no_room_to_move(&format!("a message of {length} bytes cannot be stored"), step).unwrap_or_else(|| {
+            let (left, budget) = room_left(step.log);
+            format!(
+                "a message of {length} bytes does not fit into the journal, which has {left} of {budget} bytes left: consume some \
+                 messages, raise the setting `journal.disk_budget_bytes`, or send smaller ones"
+            )
+        })
+    }
+
+    /// That it failed because of the disk, if that is so: it gives no further segment, or does not read the oldest one, which
+    /// therefore cannot be given back.
+    fn no_room_to_move<L: Log>(&self, failed: &str, step: &Step<'_, L>) -> Option<String> {
+        let still = self.waits_for_reads(step.now, step.log) && !self.is_overfull(step.log);
+        no_segment(failed, step.log).or_else(|| {
+            let (left, budget) = room_left(step.log);
+            still.then(|| {
+                format!(
+                    "{failed}, because the journal, which has {left} of {budget} bytes left, waits for the disk to read its oldest \
+                     messages: the log names the file; it is tried again"
+                )
+            })
+        })
+    }
+}
+
+/// That it failed because the disk gives no further segment, if that is so.
+fn no_segment<L: Log>(failed: &str, log: &L) -> Option<String> {
+    let shortage = log.shortage()?;
+    let text = "because the journal gets no further segment in";
+    Some(format!("{failed}, {text} {shortage}; make room there, it is tried again"))
+}
+
+/// Bytes of the disk budget that are left, and all of them.
+fn room_left<L: Log>(log: &L) -> (u64, u64) {
+    let budget = log.disk_budget();
+    (budget.saturating_sub(log.live_log_bytes()), budget)
+}

@@ -1,0 +1,457 @@
+//! Parked commands: sends that found the journal or the spool full and wait for room, and what of the same connection waits behind them (R24).
+//!
+//! A shard bounds them: it stops reading a connection before they are more than it has set aside (decision 0010).
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::{Broker, Step};
+use crate::clients::connection::Connection;
+use crate::durable::records::live_bytes;
+use crate::intake::lines::Need;
+use crate::jobs::{Job, acknowledgement_bound};
+use crate::log::{Log, Store};
+use crate::messages::ConnectionIndex;
+use crate::outbox::Outbox;
+use crate::plant::planted;
+use crate::turn::{Defined, has_durable, stores};
+use postrider_journal::{Bound, Pressure, SpoolUse};
+use postrider_model::command::Publish;
+use postrider_model::{Command, Event, Now, PortIndex, Span, limits};
+use std::collections::VecDeque;
+
+/// Connections of each line that are looked at for one slice: the first may be one whose message is too large for what is free.
+const LOOKED_AT: usize = 16;
+
+/// A send may go beyond what may live by one part in so many of it.
+pub(crate) const BEYOND: u64 = 8;
+
+/// Parked commands that are looked at in the time of a step.
+const LOOKS_A_STEP: usize = 16;
+
+/// A command that waits, with the bytes that it refers to.
+pub(crate) struct Parked {
+    command: Command,
+    arena: Box<[u8]>,
+    /// The log that had no room.
+    store: Store,
+    /// It is the first to name a destination, for which the journal had none.
+    creates: bool,
+}
+
+impl Parked {
+    fn new(command: &Command, arena: &[u8], (store, creates): (Store, bool)) -> Parked {
+        match command {
+            Command::Publish(publish) => {
+                let arena: Box<[u8]> = publish.record.of(arena).into();
+                let record = Span { offset: 0, length: publish.record.length };
+                Parked { command: Command::Publish(Publish { record, ..*publish }), arena, store, creates }
+            }
+            other => Parked { command: other.clone(), arena: Box::default(), store, creates },
+        }
+    }
+}
+
+/// Commands that can go on: the first so many of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ParkedSlice {
+    connection: ConnectionIndex,
+    commands: usize,
+    /// Nothing may be stored: those that would, and may not wait, are refused.
+    settles: bool,
+    /// It is one send that goes beyond what may live.
+    goes_beyond: bool,
+    /// What they stage.
+    pub bound: Bound,
+}
+
+impl ParkedSlice {
+    /// None of its commands yet.
+    fn of(connection: ConnectionIndex, settles: bool) -> ParkedSlice {
+        ParkedSlice { connection, commands: 0, settles, goes_beyond: false, bound: acknowledgement_bound(0) }
+    }
+}
+
+/// Why nothing of what is parked goes on.
+enum Held {
+    /// There is no room.
+    Waits,
+    /// More sequences are reserved for it.
+    Asks,
+}
+
+impl Broker {
+    /// Whether the command has to wait behind parked ones of its connection.
+    pub(crate) fn waits_behind_sends(&mut self, port: PortIndex, command: &Command) -> bool {
+        let Some(index) = command.waits_behind_sends().and_then(|handle| self.peek_connection(port, handle)) else {
+            return false;
+        };
+        let connection = &mut self.connections[index.0];
+        if connection.parked.is_empty() || planted("parked-overtaken") {
+            connection.settled += command.parked_bytes();
+            return false;
+        }
+        true
+    }
+
+    /// Whether a send of this connection has others before it that wait.
+    pub(crate) fn is_behind_parked(&self, index: ConnectionIndex) -> bool {
+        !self.connections[index.0].parked.is_empty() && !planted("parked-overtaken")
+    }
+
+    /// Whether a send behind parked commands will have a place that stores it: one of these may define where it goes.
+    pub(crate) fn will_have_durable_place(&mut self, index: ConnectionIndex, publish: &Publish) -> bool {
+        let Connection { port, parked, .. } = &self.connections[index.0];
+        let newest = parked.iter().rev().take(limits::HANDLE_STEPS);
+        let names = newest.enumerate().find_map(|(looked, parked)| match &parked.command {
+            Command::DefineDestination { number, destinations, .. } if *number == publish.destination => {
+                Some((looked, &**destinations))
+            }
+            _ => None,
+        });
+        let looked = names.map_or(parked.len().min(limits::HANDLE_STEPS), |(looked, _)| looked);
+        let names = names.map(|(_, names)| names);
+        let names = names.or_else(|| Some(self.places_of(*port, publish.connection, publish.destination)?.0));
+        let stored = names.is_none_or(has_durable);
+        self.worked += looked / LOOKS_A_STEP;
+        stored
+    }
+
+    /// A send of a connection with parked ones is answered, and not parked itself.
+    pub(crate) fn note_settled(&mut self, port: PortIndex, publish: &Publish) {
+        if let Some(index) = self.peek_connection(port, publish.connection) {
+            self.connections[index.0].settled += publish.parked_bytes();
+        }
+    }
+
+    /// Keeps a command until there is room for it in a log, for a message or for what it is the first to name. The first tells the
+    /// connection's shard.
+    pub(crate) fn park<L: Log>(
+        &mut self,
+        port: PortIndex,
+        (command, arena): (&Command, &[u8]),
+        lacking: (Store, bool),
+        step: &mut Step<'_, L>,
+    ) {
+        let handle = command.waits_behind_sends();
+        let Some(index) = handle.and_then(|handle| self.peek_connection(port, handle)) else { return };
+        if planted("limit-drops-async") {
+            return;
+        }
+        self.parked_bytes += command.parked_bytes();
+        let connection = &mut self.connections[index.0];
+        connection.parked.push_back(Parked::new(command, arena, lacking));
+        if !std::mem::replace(&mut connection.is_parking, true) {
+            self.line_up(index, step.log);
+            self.report_settled(index, step);
+        }
+        if let Command::CloseConnection { last_delivered, .. } = command {
+            self.close_consumers_of(index, *last_delivered);
+            self.delete_temporaries_of(index, step);
+        }
+    }
+
+    /// What can go on of the connection whose turn it is, at most so many commands. While nothing may be stored that is what waits for
+    /// the spool, up to what would store.
+    pub fn parked_slice<L: Log>(&mut self, most: usize, log: &L) -> Option<ParkedSlice> {
+        self.look_at_parked(most, log).ok()
+    }
+
+    /// What is parked can go on while nothing may be stored, nor will be for now: what would store and may not wait for it is refused.
+    pub fn settling_slice(&mut self, most: usize) -> Option<ParkedSlice> {
+        while let Some(index) = self.answerable.first().copied() {
+            let slice = self.settling_slice_of(index, most);
+            if slice.commands > 0 {
+                return Some(slice);
+            }
+            self.answerable.remove(&index);
+        }
+        None
+    }
+
+    /// Whether a connection has parked sends that wait for room.
+    #[must_use]
+    #[inline]
+    pub fn parks(&self) -> bool {
+        !self.parking.is_empty()
+    }
+
+    /// Whether anything is parked that waits for the journal.
+    #[must_use]
+    pub fn parks_for_journal(&self) -> bool {
+        self.parking.waits_for(Store::Journal)
+    }
+
+    /// Whether something of what is parked can go on, or will when this turn's successor has reserved the sequences for it.
+    pub fn resumes_parked<L: Log>(&mut self, log: &L) -> bool {
+        !matches!(self.look_at_parked(1, log), Err(Held::Waits))
+    }
+
+    fn look_at_parked<L: Log>(&mut self, most: usize, log: &L) -> Result<ParkedSlice, Held> {
+        let mut held = Held::Waits;
+        if self.parking.is_empty() || planted("parked-forgotten") {
+            return Err(held);
+        }
+        let passes = self.has_fallen_behind(log);
+        for index in self.parking.next(LOOKED_AT, !passes) {
+            match self.slice_of(index, most, passes, log) {
+                Ok(slice) if slice.commands > 0 => return Ok(slice),
+                Ok(_) => {}
+                Err(sequences) if self.want_sequences(sequences) => held = Held::Asks,
+                Err(_) => {}
+            }
+        }
+        Err(held)
+    }
+
+    /// What can go on of a connection, if need be without what stores, or how many sequences the first of it lacks.
+    fn slice_of<L: Log>(&self, index: ConnectionIndex, most: usize, passes: bool, log: &L) -> Result<ParkedSlice, u64> {
+        let connection = &self.connections[index.0];
+        let mut slice = ParkedSlice::of(index, false);
+        let (mut live, mut bytes, mut sequences) = (0, 0, 0);
+        let (mut defined, mut counted) = (Defined::default(), Defined::default());
+        for parked in connection.parked.iter().take(most) {
+            let needed = self.live_bytes_of(connection.port, parked, &mut defined);
+            let has_room = match parked.store {
+                Store::Spool => self.has_spool_room(connection.port, parked, &mut defined, log),
+                Store::Journal => self.has_room(needed, live, log),
+            };
+            let goes_beyond = !has_room && slice.commands == 0 && self.goes_beyond(index, needed, log);
+            if !(has_room || goes_beyond) || slice.goes_beyond || bytes >= limits::BATCH_BYTES as u64 {
+                break;
+            }
+            let bound = self.command_bound(connection.port, &parked.command, &mut defined);
+            if passes && stores(&parked.command) && bound != Bound::default() {
+                break;
+            }
+            if !planted("parked-uncounted") {
+                sequences += self.sequences_for(connection.port, &parked.command, &mut counted);
+            }
+            if !self.has_sequences_for(sequences) {
+                if slice.commands == 0 {
+                    return Err(sequences);
+                }
+                break;
+            }
+            live += needed;
+            bytes += parked.command.parked_bytes();
+            slice.commands += 1;
+            slice.goes_beyond |= goes_beyond;
+            slice.bound = slice.bound.and(bound);
+        }
+        Ok(slice)
+    }
+
+    fn settling_slice_of(&self, index: ConnectionIndex, most: usize) -> ParkedSlice {
+        let connection = &self.connections[index.0];
+        let mut slice = ParkedSlice::of(index, true);
+        let (mut defined, mut counted, mut sequences) = (Defined::default(), Defined::default(), 0);
+        for parked in connection.parked.iter().take(most) {
+            sequences += self.sequences_for(connection.port, &parked.command, &mut counted);
+            let needed = self.command_bound(connection.port, &parked.command, &mut defined);
+            let waits = match &parked.command {
+                _ if parked.store == Store::Spool => true,
+                Command::Publish(publish) => needed != Bound::default() && self.may_wait(publish),
+                _ => false,
+            };
+            if waits || !self.has_sequences_for(sequences) {
+                break;
+            }
+            slice.commands += 1;
+            match &parked.command {
+                Command::Publish(publish) => defined.take_back(publish.connection, publish.destination),
+                command if stores(command) => {}
+                _ => slice.bound = slice.bound.and(needed),
+            }
+        }
+        slice
+    }
+
+    /// Whether a command of such a slice is refused.
+    fn is_refused_in(&self, slice: &ParkedSlice, port: PortIndex, command: &Command) -> bool {
+        slice.settles
+            && stores(command)
+            && self.command_bound(port, command, &mut Defined::default()) != Bound::default()
+    }
+
+    /// A command that would store, while reclaim makes room for it: it waits, and of its connection what depends on it does. A consumer
+    /// cannot, and is refused.
+    pub fn park_command<L: Log>(
+        &mut self,
+        port: PortIndex,
+        command: &Command,
+        arena: &[u8],
+        now: Now,
+        log: &mut L,
+        out: &mut Outbox,
+    ) {
+        let Some(handle) = command.waits_behind_sends() else {
+            return self.refuse_command(port, command, arena, now, log, out);
+        };
+        if let Some(index) = self.peek_connection(port, handle) {
+            self.answerable.insert(index);
+            self.park(port, (command, arena), (Store::Journal, false), &mut Step { now, log, out });
+        }
+    }
+
+    /// Bytes that a parked command needs of the live limit, with what those before it have defined.
+    fn live_bytes_of<'a>(&'a self, port: PortIndex, parked: &Parked, defined: &mut Defined<'a>) -> u64 {
+        let Command::Publish(publish) = &parked.command else { return 0 };
+        if parked.store != Store::Journal {
+            return 0;
+        }
+        let places = if publish.persistent { self.durable_places(port, publish, defined) } else { 0 };
+        match places {
+            0 if !parked.creates => 0,
+            // A record is longer than what its destination takes.
+            _ => live_bytes(publish.record.length as usize, places),
+        }
+    }
+
+    /// Whether the journal has room for so much beside so many bytes more.
+    fn has_room<L: Log>(&self, bytes: u64, beside: u64, log: &L) -> bool {
+        let limit = Broker::live_limit_of(log);
+        // What never fits is answered so when it goes on.
+        bytes == 0 || bytes > limit || self.journal.live_bytes() + beside + bytes <= limit
+    }
+
+    /// Whether a send goes a little beyond what may live: it is the first in the line for the journal, which others keep full with smaller
+    /// ones, and would wait for ever.
+    fn goes_beyond<L: Log>(&self, index: ConnectionIndex, bytes: u64, log: &L) -> bool {
+        let limit = Broker::live_limit_of(log);
+        bytes <= limit / BEYOND && self.journal.live_bytes() <= limit && self.parking.is_passed(index)
+    }
+
+    /// Whether a parked send goes on to the spool: while the disk catches up, when it has; and where it makes no room by itself, if a new
+    /// one would not be parked either.
+    fn has_spool_room<'a, L: Log>(
+        &'a self,
+        port: PortIndex,
+        parked: &Parked,
+        defined: &mut Defined<'a>,
+        log: &L,
+    ) -> bool {
+        let SpoolUse { eased, leaves, pressure, .. } = log.spool_use();
+        let is_refused = || self.wants_answer(parked) && self.spooling.topics_have_lost_all();
+        eased || (!leaves && (pressure == Pressure::None || self.is_for_topics(port, parked, defined) || is_refused()))
+    }
+
+    /// Whether it is a send that is refused rather than kept waiting.
+    fn wants_answer(&self, parked: &Parked) -> bool {
+        matches!(&parked.command, Command::Publish(publish) if !self.may_wait(publish))
+    }
+
+    fn is_for_topics<'a>(&'a self, port: PortIndex, parked: &Parked, defined: &mut Defined<'a>) -> bool {
+        match &parked.command {
+            Command::Publish(publish) => !self.has_passing_queue(port, publish, defined),
+            _ => false,
+        }
+    }
+
+    /// The connection is the last in the line of what its first parked command waits for.
+    fn line_up<L: Log>(&mut self, index: ConnectionIndex, log: &L) {
+        let connection = &self.connections[index.0];
+        let need = connection.parked.front().map(|parked| {
+            let defined = &mut Defined::default();
+            let bytes = match parked.store {
+                // There may be room for topics, and for queues none for long: then who waits for an answer gets one.
+                Store::Spool if self.is_for_topics(connection.port, parked, defined) => 0,
+                Store::Spool => 1 + u64::from(!self.wants_answer(parked)),
+                Store::Journal => self.live_bytes_of(connection.port, parked, defined),
+            };
+            let never = bytes > Broker::live_limit_of(log);
+            Need { store: parked.store, bytes: if never { 0 } else { bytes } }
+        });
+        self.connections[index.0].place = need.map(|need| self.parking.join(index, need));
+    }
+
+    /// The slice cannot begin now: another connection is next. Who goes beyond what may live keeps its place: many have passed it.
+    pub fn pass_over<L: Log>(&mut self, slice: ParkedSlice, log: &L) {
+        if slice.goes_beyond {
+            return self.parking.set_waits(true);
+        }
+        if let Some(place) = self.connections[slice.connection.0].place.take() {
+            self.parking.leave(place);
+            self.line_up(slice.connection, log);
+        }
+    }
+
+    /// Handles what was parked, for the bound of which the log has made room. The connection goes to the end of the line.
+    pub fn unpark<L: Log>(&mut self, slice: ParkedSlice, now: Now, log: &mut L, out: &mut Outbox) {
+        let index = slice.connection;
+        // Room may have come since it was looked at in a turn.
+        self.spooling.usage = log.spool_use();
+        let connection = &mut self.connections[index.0];
+        let (port, handle) = (connection.port, connection.handle);
+        if let Some(place) = connection.place.take() {
+            self.parking.leave(place);
+        }
+        let mut parked = std::mem::take(&mut connection.parked);
+        self.goes_beyond = slice.goes_beyond;
+        for _ in 0..slice.commands {
+            if self.has_worked_enough() {
+                break;
+            }
+            let Some(Parked { command, arena, .. }) = parked.pop_front() else { break };
+            self.parked_bytes -= command.parked_bytes();
+            if self.is_refused_in(&slice, port, &command) {
+                self.refuse_command(port, &command, &arena, now, log, out);
+            } else {
+                self.handle(port, &command, &arena, now, log, out);
+            }
+        }
+        self.goes_beyond = false;
+        let step = &mut Step { now, log, out };
+        if self.peek_connection(port, handle) != Some(index) {
+            if !parked.is_empty() {
+                self.jobs.push(Job::Drop(parked));
+            }
+            return;
+        }
+        let connection = &mut self.connections[index.0];
+        // What was parked just now stands before the rest, which may be long.
+        while let Some(newer) = connection.parked.pop_back() {
+            parked.push_front(newer);
+        }
+        connection.parked = parked;
+        if connection.parked.is_empty() {
+            connection.is_parking = false;
+            self.answerable.remove(&index);
+            connection.parked.shrink_to_fit();
+            step.out.tell(port, Event::Unparked { connection: handle });
+            return;
+        }
+        self.line_up(index, step.log);
+        // What is the first now may be what is answered while nothing may be stored.
+        self.answerable.insert(index);
+        let connection = &self.connections[index.0];
+        if connection.settled - connection.settled_reported >= limits::SETTLED_REPORT_BYTES {
+            self.report_settled(index, step);
+        }
+    }
+
+    /// The connection has ended: what it had parked is not answered, and is to be dropped.
+    pub(crate) fn take_parked<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) -> VecDeque<Parked> {
+        self.answerable.remove(&index);
+        let ended = &mut self.connections[index.0];
+        if let Some(place) = ended.place.take() {
+            self.parking.leave(place);
+        }
+        if std::mem::take(&mut ended.is_parking) {
+            step.out.tell(ended.port, Event::Unparked { connection: ended.handle });
+        }
+        std::mem::take(&mut ended.parked)
+    }
+
+    /// Drops one of these.
+    pub(crate) fn drop_parked(&mut self, parked: &Parked) {
+        self.parked_bytes -= parked.command.parked_bytes();
+    }
+
+    fn report_settled<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
+        let connection = &mut self.connections[index.0];
+        connection.settled_reported = connection.settled;
+        step.out.tell(connection.port, Event::Parked { connection: connection.handle, settled: connection.settled });
+    }
+}

@@ -1,0 +1,366 @@
+//! Sends: from a record to its places.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::{Broker, Step};
+use crate::delivery::destination::{Content, Refusal};
+use crate::durable::records::{self, Instead, MessageMeta, Placement, kind};
+use crate::intake::admission::{Admission, Named};
+use crate::log::{Log, Store};
+use crate::messages::{ConnectionIndex, DestinationIndex, Message, MessageIndex, flag};
+use crate::plant::planted;
+use crate::settle::acknowledge::message_home;
+use crate::space::items::Item;
+use postrider_journal::{Home, Record};
+use postrider_model::command::Publish;
+use postrider_model::event::Failure;
+use postrider_model::{Command, ConnectionHandle, Destination, Event, MessageView, PortIndex, Sequence};
+
+/// A record that is to be stored, or is being recovered.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    pub record: &'a [u8],
+    pub crc: u32,
+    pub expiration: i64,
+    pub publisher: u32,
+    /// The places are not what the record names.
+    pub elsewhere: bool,
+    /// First of the run of stored sends that this one ends (R17).
+    pub run_from: Option<i64>,
+    /// The place that it takes (R34).
+    pub instead: Option<Instead>,
+}
+
+impl Broker {
+    pub(crate) fn publish<L: Log>(&mut self, port: PortIndex, publish: &Publish, arena: &[u8], step: &mut Step<'_, L>) {
+        let Some(connection) = self.connection(port, publish.connection) else { return };
+        if self.connections[connection.0].is_parking && self.is_behind_parked(connection) {
+            return self.publish_behind_parked(port, publish, arena, step);
+        }
+        let record = publish.record.of(arena);
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.clear();
+        let outcome = match self.find_parts(connection, publish, &mut parts, step) {
+            Ok(Admission::Now) => self.publish_to(connection, publish, record, &mut parts, step),
+            otherwise => otherwise,
+        };
+        self.parts = parts;
+        match outcome {
+            Ok(Admission::Later(store)) => {
+                return self.park(port, (&Command::Publish(*publish), arena), (store, false), step);
+            }
+            Ok(Admission::OnceCreated) => {
+                return self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, true), step);
+            }
+            _ => {}
+        }
+        self.connections[connection.0].settled += publish.parked_bytes();
+        match outcome {
+            Ok(_) if publish.request.wanted => self.reply(port, publish.connection, publish.request, step),
+            Ok(_) if publish.windowed => self.give_credit(port, connection, publish, record, step),
+            Ok(_) => {}
+            Err(refusal) => self.refuse_publish(port, connection, publish, record, refusal, step),
+        }
+    }
+
+    /// A send is refused; what it took of its producer's window comes back all the same (R58).
+    pub(crate) fn refuse_publish<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        record: &[u8],
+        refusal: Refusal,
+        step: &mut Step<'_, L>,
+    ) {
+        if !publish.persistent && !planted("refused-is-a-gap") {
+            self.pass_mark(connection, publish);
+        }
+        self.refuse(port, publish.connection, publish.request, refusal, step);
+        if publish.windowed && !publish.request.wanted && !planted("credit-for-taken-only") {
+            self.give_credit(port, connection, publish, record, step);
+        }
+    }
+
+    /// A send whose connection has parked others: it waits behind them, or is refused where it would have been.
+    #[cold]
+    fn publish_behind_parked<L: Log>(
+        &mut self,
+        port: PortIndex,
+        publish: &Publish,
+        arena: &[u8],
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(connection) = self.peek_connection(port, publish.connection) else { return };
+        let room = self.live_limit(step).saturating_sub(self.journal.live_bytes());
+        let length = publish.record.length;
+        let stored = publish.persistent && self.will_have_durable_place(connection, publish);
+        if !stored || self.may_wait(publish) || u64::from(length) <= room {
+            return self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, false), step);
+        }
+        if self.is_duplicate(connection, publish) {
+            return self.answer_duplicate(port, connection, publish, step);
+        }
+        let refusal = self.full(u64::from(length), step);
+        self.note_settled(port, publish);
+        self.refuse(port, publish.connection, publish.request, refusal, step);
+    }
+
+    /// A send that comes again and is stored already needs no room: whoever was told that there is none would send it once more, as
+    /// another message (R17).
+    pub(crate) fn answer_duplicate<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        step: &mut Step<'_, L>,
+    ) {
+        self.statistics.duplicates += 1;
+        self.connections[connection.0].settled += publish.parked_bytes();
+        self.reply(port, publish.connection, publish.request, step);
+    }
+
+    /// Bytes of the window of a producer that waits for no answers come back, as its client counts them.
+    fn give_credit<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        record: &[u8],
+        step: &mut Step<'_, L>,
+    ) {
+        let producers = &self.connections[connection.0].producers;
+        let Some(producer) = producers.get(publish.producer as usize).and_then(Option::as_ref) else { return };
+        let Ok(view) = MessageView::parse(record) else { return };
+        let bytes = 1024 + view.properties().map_or(0, <[u8]>::len) + view.content().map_or(0, <[u8]>::len);
+        let (session, value, connection) = (producer.session, producer.value, publish.connection);
+        step.out.reply(
+            port,
+            Event::ProducerCredit { connection, session, value, bytes: u32::try_from(bytes).unwrap_or(u32::MAX) },
+        );
+    }
+
+    /// The destinations that a connection's number stands for; those that have gone meanwhile come again.
+    fn find_parts<L: Log>(
+        &mut self,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        parts: &mut Vec<DestinationIndex>,
+        step: &mut Step<'_, L>,
+    ) -> Result<Admission, Refusal> {
+        let number = publish.destination;
+        let definitions = &self.connections[connection.0].definitions;
+        let Some(definition) = definitions.get(number as usize).and_then(Option::as_ref) else {
+            return Err((Failure::InvalidDestination, format!("destination number {number} is not defined").into()));
+        };
+        let valid = definition.parts.iter().all(|part| self.destinations.is_valid(*part));
+        if valid && definition.parts.len() == definition.names.len() {
+            parts.extend(definition.parts.iter().map(|part| part.index));
+            return Ok(Admission::Now);
+        }
+        let names = definition.names.clone();
+        let mut found = Vec::new();
+        for name in &names {
+            if self.may_wait(publish) && self.is_created_later(name, step) && !planted("creation-drops-async") {
+                return Ok(Admission::OnceCreated);
+            }
+            let index = self.resolve(name, Named::ToSend, step)?;
+            found.push(self.destinations.reference(index));
+            parts.push(index);
+        }
+        if let Some(definition) = &mut self.connections[connection.0].definitions[number as usize] {
+            definition.parts = found;
+        }
+        Ok(Admission::Now)
+    }
+
+    fn publish_to<L: Log>(
+        &mut self,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        record: &[u8],
+        parts: &mut [DestinationIndex],
+        step: &mut Step<'_, L>,
+    ) -> Result<Admission, Refusal> {
+        if self.is_duplicate(connection, publish) {
+            self.statistics.duplicates += 1;
+            return Ok(Admission::Now);
+        }
+        let durable = |broker: &Broker, part: DestinationIndex| {
+            publish.persistent && broker.destinations.get(part).is_durable_queue()
+        };
+        let elsewhere = parts.len() > 1;
+        if elsewhere {
+            parts.sort_by_key(|part| !durable(self, *part));
+        }
+        let split = parts.iter().take_while(|part| durable(self, **part)).count();
+        if split > 0 && self.admit(publish, records::live_bytes(record.len(), split), step)? != Admission::Now {
+            return Ok(Admission::Later(Store::Journal));
+        }
+        if self.spooling.is_scarce && self.admit_passing(publish, &parts[split..], step)? != Admission::Now {
+            return Ok(Admission::Later(Store::Spool));
+        }
+        let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
+        let publisher = self.connections[connection.0].serial;
+        let expiration = view.expiration();
+        let (crc, run_from, instead) = (publish.record_crc, None, None);
+        let mut arrival = Arrival { record, crc, expiration, publisher, elsewhere, run_from, instead };
+        self.statistics.published += 1;
+        let (stored, passing) = parts.split_at(split);
+        if !stored.is_empty() {
+            let mark = self.mark_of(connection, publish.producer);
+            arrival.run_from = mark.map(|mark| self.marks.run_to(mark, publish.producer_sequence));
+            let home = self.store(Store::Journal, stored, arrival, step);
+            if let (Some(mark), Some(from)) = (mark, arrival.run_from) {
+                self.apply_mark(mark, (from, publish.producer_sequence), home.segment);
+            }
+        } else if !publish.persistent {
+            self.pass_mark(connection, publish);
+        }
+        self.store_passing(passing, Arrival { run_from: None, ..arrival }, step);
+        Ok(Admission::Now)
+    }
+
+    /// What needs no journal: topics, non-persistent messages, temporary queues.
+    fn store_passing<L: Log>(&mut self, passing: &[DestinationIndex], arrival: Arrival<'_>, step: &mut Step<'_, L>) {
+        let expired = arrival.expiration > 0 && arrival.expiration <= step.now.unix_millis;
+        let keep = |broker: &Broker, part: DestinationIndex| match &broker.destinations.get(part).content {
+            Content::Topic(topic) => topic.is_heard() && !expired,
+            Content::Queue(_) => !expired || broker.config.dead_letter_non_persistent,
+        };
+        if passing.iter().all(|part| keep(self, *part)) {
+            if !passing.is_empty() {
+                self.store(Store::Spool, passing, arrival, step);
+            }
+            return;
+        }
+        self.statistics.expired += u64::from(expired);
+        let kept: Vec<DestinationIndex> = passing.iter().copied().filter(|part| keep(self, *part)).collect();
+        if !kept.is_empty() {
+            self.store(Store::Spool, &kept, arrival, step);
+        }
+    }
+
+    /// Writes one record for these places, and puts the message there.
+    pub(crate) fn store<L: Log>(
+        &mut self,
+        store: Store,
+        parts: &[DestinationIndex],
+        arrival: Arrival<'_>,
+        step: &mut Step<'_, L>,
+    ) -> Home {
+        let first = self.sequences.take(parts.len() as u64);
+        let mut placements = std::mem::take(&mut self.placements);
+        let mut meta = std::mem::take(&mut self.meta);
+        placements.clear();
+        meta.clear();
+        for (number, part) in parts.iter().enumerate() {
+            let offered = store == Store::Journal && self.credit_waits(*part);
+            let destination = self.destinations.get(*part).id.unwrap_or_default();
+            let sequence = Sequence(first.0 + number as u64);
+            placements.push(Placement { destination, sequence, offered, copied: false, redeliveries: 0 });
+        }
+        if store == Store::Journal {
+            let Arrival { elsewhere, run_from, instead, .. } = arrival;
+            let message = MessageMeta { elsewhere, run_from, instead };
+            records::write_message(&mut meta, message, &placements);
+        }
+        let Arrival { record: body, crc: body_crc, .. } = arrival;
+        let record = Record { kind: kind::MESSAGE, flags: 0, sequence: first.0, meta: &meta, body, body_crc };
+        let home = self.stage(store, &record, step);
+        self.apply_message(store, home, arrival, parts, &placements);
+        self.meta = meta;
+        self.placements = placements;
+        home
+    }
+
+    /// A message record takes effect; the same when it is written and when it is recovered.
+    pub(crate) fn apply_message(
+        &mut self,
+        store: Store,
+        home: Home,
+        arrival: Arrival<'_>,
+        parts: &[DestinationIndex],
+        placements: &[Placement],
+    ) {
+        let (mut sibling, mut item) = (MessageIndex::NONE, None);
+        for (part, placement) in parts.iter().zip(placements).rev() {
+            let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+            let message = Message {
+                sequence: placement.sequence,
+                position: home.position,
+                expiration: arrival.expiration,
+                segment: home.segment,
+                ordinal: home.ordinal,
+                length: home.len,
+                crc: arrival.crc,
+                destination: *part,
+                sibling,
+                publisher: arrival.publisher,
+                redeliveries: placement.redeliveries,
+                flags: bit(placement.offered, flag::OFFERED)
+                    | bit(placement.copied, flag::COPIED)
+                    | bit(arrival.elsewhere, flag::ELSEWHERE),
+                store,
+            };
+            item = Some(message_home(&message));
+            sibling = MessageIndex(self.messages.insert(message));
+        }
+        if let Some(item) = item {
+            self.segments(store).place(item, Item::Message(sibling));
+        }
+        if parts.len() > 1 && store == Store::Journal {
+            self.journal.add_places(home.segment, parts.len() as u64 - 1);
+        }
+        let mut index = sibling;
+        while index != MessageIndex::NONE {
+            self.enqueue(index);
+            index = self.message(index).sibling;
+        }
+    }
+
+    /// Puts a message at the end of its destination.
+    pub(crate) fn enqueue(&mut self, index: MessageIndex) {
+        let message = &self.messages[index.0];
+        let Message { destination, sequence, store, expiration, .. } = *message;
+        match &mut self.destinations.get_mut(destination).content {
+            Content::Topic(topic) => topic.push(index),
+            Content::Queue(queue) => {
+                queue.size += 1;
+                queue.last = queue.last.max(sequence);
+                if let Some(recovery) = &mut self.recovery {
+                    recovery.found(sequence, index);
+                    return;
+                }
+                queue.push(index, expiration);
+                if store == Store::Journal {
+                    self.watch_allowance(destination);
+                }
+            }
+        }
+        self.schedule(destination);
+    }
+
+    /// The places of a send to a connection's number, and whether all of them are there.
+    pub(crate) fn places_of(
+        &self,
+        port: PortIndex,
+        handle: ConnectionHandle,
+        number: u32,
+    ) -> Option<(&[Destination], bool)> {
+        let connection = &self.connections[self.peek_connection(port, handle)?.0];
+        let definition = connection.definitions.get(number as usize)?.as_ref()?;
+        let resolved = definition.parts.len() == definition.names.len();
+        let there = resolved && definition.parts.iter().all(|part| self.destinations.is_valid(*part));
+        Some((&definition.names, there))
+    }
+
+    /// Whether a message that comes now will be taken at once: then its own record says that it may have been delivered (R15).
+    fn credit_waits(&self, destination: DestinationIndex) -> bool {
+        let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
+        let first = self.next_taker(destination, 0);
+        first.is_some_and(|member| self.consumers[member.consumer.0].credit() as usize > queue.waiting())
+    }
+}

@@ -1,0 +1,339 @@
+//! Acknowledgements: ranges in dispatch order, resolved by sequence, and their one record a turn.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+#![expect(clippy::expect_used, reason = "the range was found, and what is stored has its numbers")]
+
+use crate::broker::{Broker, Step};
+use crate::clients::consumer::{Consumer, ConsumerKind, InFlight};
+use crate::delivery::destination::Refusal;
+use crate::durable::records::{self, META_BYTES, kind};
+use crate::durable::sequences::small;
+use crate::jobs::Job;
+use crate::kit::deque::{Deque, Place};
+use crate::log::{Log, Store};
+use crate::messages::{ConsumerIndex, DestinationIndex, Message, MessageIndex};
+use crate::plant::planted;
+use crate::settle::settling::{Fate, Settling};
+use crate::space::items::{Item, ItemHome};
+use postrider_model::command::{Acknowledge, AcknowledgeKind};
+use postrider_model::event::Failure;
+use postrider_model::{PortIndex, Sequence, limits};
+
+/// What was acknowledged since the last record that said so.
+#[derive(Default)]
+pub(crate) struct Acknowledged {
+    destinations: Vec<DestinationIndex>,
+}
+
+/// A range that is taken out one by one.
+const FEW: usize = 64;
+
+/// Entries that are compared in the time of a step.
+const COMPARED: usize = 32;
+
+/// A range of what a consumer has.
+struct Range {
+    first: Place,
+    count: usize,
+}
+
+impl Consumer {
+    /// Where a sequence stands in dispatch order.
+    pub fn find(&self, sequence: Sequence) -> Option<Place> {
+        if self.sorted {
+            let place = self.in_flight.search(|entry| entry.sequence < sequence);
+            return self.in_flight.at(place).is_some_and(|entry| entry.sequence == sequence).then_some(place);
+        }
+        let mut place = self.in_flight.first_place();
+        while let Some(entry) = self.in_flight.at(place) {
+            if entry.sequence == sequence {
+                return Some(place);
+            }
+            place = self.in_flight.after(place);
+        }
+        None
+    }
+
+    fn range(&self, acknowledge: &Acknowledge) -> Option<Range> {
+        let front = self.in_flight.front()?.sequence;
+        if front == acknowledge.last && (acknowledge.first == front || acknowledge.first == Sequence(0)) {
+            return Some(Range { first: self.in_flight.first_place(), count: 1 });
+        }
+        let last = self.find(acknowledge.last)?;
+        let first = match acknowledge.first {
+            _ if acknowledge.kind == AcknowledgeKind::Individual => last,
+            Sequence(0) => self.in_flight.first_place(),
+            sequence if sequence == acknowledge.last => last,
+            sequence => self.find(sequence)?,
+        };
+        let (before, through) = (self.in_flight.count_before(first), self.in_flight.count_before(last) + 1);
+        Some(Range { first, count: through.checked_sub(before).filter(|count| *count > 0)? })
+    }
+
+    /// Takes a range out.
+    fn take_entries(&mut self, range: &Range) -> Deque<InFlight> {
+        if range.first == self.in_flight.first_place() {
+            return self.in_flight.take_prefix(range.count);
+        }
+        if range.count > FEW {
+            return self.in_flight.take_from(range.first, range.count);
+        }
+        let mut entries = Deque::default();
+        let mut place = range.first;
+        for _ in 0..range.count {
+            entries.push_back(self.in_flight.at(place).expect("the range was found"));
+            place = self.in_flight.remove(place);
+        }
+        entries
+    }
+
+    /// Adds a message at the end of what is in flight.
+    pub fn hold(&mut self, entry: InFlight) {
+        match self.in_flight.back() {
+            None => self.sorted = true,
+            Some(last) => self.sorted &= last.sequence < entry.sequence,
+        }
+        self.in_flight.push_back(entry);
+        self.served = true;
+    }
+}
+
+impl Broker {
+    pub(crate) fn acknowledge<L: Log>(
+        &mut self,
+        port: PortIndex,
+        acknowledge: &Acknowledge,
+        arena: &[u8],
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(connection) = self.connection(port, acknowledge.connection) else { return };
+        let before = self.jobs.pushed();
+        let outcome = match self.consumer_of(port, connection, acknowledge.consumer) {
+            Some(index) => self.apply_to_window(index, acknowledge, arena, step),
+            None => {
+                self.statistics.stale_commands += 1;
+                Ok(())
+            }
+        };
+        match outcome {
+            Ok(()) => self.reply_after_jobs(port, acknowledge.connection, acknowledge.request, before, step),
+            Err(refusal) => self.refuse(port, acknowledge.connection, acknowledge.request, refusal, step),
+        }
+    }
+
+    fn apply_to_window<L: Log>(
+        &mut self,
+        index: ConsumerIndex,
+        acknowledge: &Acknowledge,
+        arena: &[u8],
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        let consumer = &mut self.consumers[index.0];
+        let (kind, count) = (acknowledge.kind, acknowledge.count);
+        // What is not in order is looked for one by one.
+        self.worked += if consumer.sorted { 0 } else { consumer.in_flight.len() / COMPARED };
+        // A client that has come back may still acknowledge what its old connection had been sent.
+        if !consumer.served || kind == AcknowledgeKind::Redelivered {
+            return Ok(());
+        }
+        if kind == AcknowledgeKind::Delivered {
+            consumer.extend(count);
+        } else if consumer.kind != ConsumerKind::Queue {
+            consumer.outstanding = consumer.outstanding.saturating_sub(count);
+            consumer.contract(count);
+        } else if let Some(range) = consumer.range(acknowledge)
+            && (kind != AcknowledgeKind::Standard || range.count == count as usize)
+        {
+            self.take_range(index, kind, range, acknowledge, arena, step);
+        } else {
+            return self.unmatched(index, acknowledge);
+        }
+        self.wake(index);
+        Ok(())
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "one consumer has fewer in flight")]
+    fn take_range<L: Log>(
+        &mut self,
+        index: ConsumerIndex,
+        kind: AcknowledgeKind,
+        range: Range,
+        acknowledge: &Acknowledge,
+        arena: &[u8],
+        step: &mut Step<'_, L>,
+    ) {
+        let consumer = &mut self.consumers[index.0];
+        let single = matches!(kind, AcknowledgeKind::Poison | AcknowledgeKind::Expired);
+        let returned = if single { 1 } else { range.count as u32 };
+        if !single && range.count == 1 {
+            let entry = consumer.in_flight.at(range.first).expect("the range was found");
+            consumer.in_flight.remove(range.first);
+            consumer.contract(returned);
+            self.consume(entry.index, step);
+            return;
+        }
+        let mut entries = consumer.take_entries(&range);
+        consumer.contract(returned);
+        if !single && range.count <= limits::HANDLE_STEPS {
+            self.worked += range.count;
+            while let Some(entry) = entries.pop_front() {
+                self.consume(entry.index, step);
+            }
+            return;
+        }
+        let fate = match kind {
+            AcknowledgeKind::Poison => Fate::DeadLetter(acknowledge.cause.of(arena).into()),
+            AcknowledgeKind::Expired => Fate::Expired,
+            _ => Fate::Consumed,
+        };
+        self.jobs.push(Job::Settle(Settling::new(entries, fate)));
+    }
+
+    /// It names what is not in flight so. Clients say things twice, and late; only of a range that was to be consumed as a whole
+    /// do they rely on being told.
+    fn unmatched(&self, index: ConsumerIndex, acknowledge: &Acknowledge) -> Result<(), Refusal> {
+        let consumer = &self.consumers[index.0];
+        if consumer.orphaned || acknowledge.kind != AcknowledgeKind::Standard {
+            return Ok(());
+        }
+        let (first, last, count) = (acknowledge.first, acknowledge.last, acknowledge.count);
+        let held = consumer.in_flight.len();
+        let text = format!(
+            "Unmatched acknowledge: {count} messages from {first} to {last} are not in flight so for this consumer, \
+             which has {held}; it may have been acknowledged already"
+        );
+        Err((Failure::General, text.into()))
+    }
+
+    /// A message is done with, durably if it was durable.
+    pub(crate) fn consume<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
+        self.statistics.acknowledged += 1;
+        self.note_acknowledged(index);
+        self.settle(index, step);
+    }
+
+    /// It is written at the turn's end that a message is done with, if it was durable.
+    pub(crate) fn note_acknowledged(&mut self, index: MessageIndex) {
+        let message = self.message(index);
+        let (destination, sequence, store) = (message.destination, message.sequence, message.store);
+        let state = self.destinations.get_mut(destination);
+        // Of a destination that is deleted the record of the deletion has said it all.
+        let is_unsaid = planted("ack-without-record") && sequence.0.is_multiple_of(8);
+        if store == Store::Journal && !state.dying && !is_unsaid {
+            if state.acknowledged.is_empty() {
+                self.acknowledged.destinations.push(destination);
+            }
+            state.acknowledged.push(sequence.0);
+        }
+    }
+
+    /// Writes what was acknowledged: before any record but a message, and at the turn's end (R11).
+    #[allow(clippy::cast_possible_truncation, reason = "constants of a few bytes")]
+    pub(crate) fn flush_acknowledged<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        if self.acknowledged.destinations.is_empty() || (planted("ack-after-other-record") && !self.at_end_of_turn) {
+            return;
+        }
+        let mut destinations = std::mem::take(&mut self.acknowledged.destinations);
+        let mut bytes = std::mem::take(&mut self.acknowledged_bytes);
+        bytes.clear();
+        for index in destinations.drain(..) {
+            let state = self.destinations.get_mut(index);
+            let sequences = std::mem::take(&mut state.acknowledged);
+            let id = state.id.expect("only stored destinations are acknowledged durably");
+            for run in sequences.chunks(2_000) {
+                if bytes.len() + run.len() * records::ACKNOWLEDGED_BYTES as usize + records::RUN_BYTES as usize
+                    > META_BYTES
+                {
+                    self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
+                    bytes.clear();
+                }
+                records::write_acknowledged(&mut bytes, id, run);
+            }
+            let state = self.destinations.get_mut(index);
+            state.acknowledged = sequences;
+            state.acknowledged.clear();
+            state.acknowledged.shrink_to(limits::HANDLE_STEPS);
+        }
+        self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
+        self.acknowledged_bytes = bytes;
+        self.acknowledged.destinations = destinations;
+    }
+
+    /// Takes a message out of the table; its record dies with its last place.
+    pub(crate) fn settle<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
+        let (store, segment) = (self.message(index).store, self.message(index).segment);
+        if self.remove_message(index) && store == Store::Spool {
+            self.release_spool(segment, step);
+        }
+    }
+
+    /// The part of [`Broker::settle`] that recovery shares. True: its segment holds no message any more.
+    pub(crate) fn remove_message(&mut self, index: MessageIndex) -> bool {
+        let message = self.messages.remove(index.0);
+        #[cfg(feature = "plant")]
+        {
+            self.ghost = (message.store == Store::Journal).then(|| message.clone()).or(self.ghost.take());
+        }
+        if let crate::delivery::destination::Content::Queue(queue) =
+            &mut self.destinations.get_mut(message.destination).content
+        {
+            queue.size -= 1;
+        }
+        self.leave_record(index, &message)
+    }
+
+    /// A message that goes on living leaves its record to the other places of it.
+    pub(crate) fn leave_home(&mut self, index: MessageIndex) {
+        let message = self.message(index).clone();
+        self.leave_record(index, &message);
+    }
+
+    /// One place of a record is no more. True: its segment holds no message any more.
+    fn leave_record(&mut self, index: MessageIndex, message: &Message) -> bool {
+        let head = self.head_at(message);
+        let is_last = head == index && message.sibling == MessageIndex::NONE;
+        if !is_last && message.store == Store::Journal {
+            self.journal.remove_places(message.segment, 1);
+        }
+        if head != index {
+            self.unlink(head, index, message.sibling);
+            return false;
+        }
+        if message.sibling != MessageIndex::NONE {
+            let (segment, ordinal) = (message.segment, message.ordinal);
+            self.segments(message.store).replace(segment, ordinal, Item::Message(message.sibling));
+            return false;
+        }
+        self.segments(message.store).clear(message_home(message))
+    }
+
+    /// The first of the places of a message's record.
+    pub(crate) fn head_of(&self, index: MessageIndex) -> MessageIndex {
+        self.head_at(self.message(index))
+    }
+
+    fn head_at(&self, message: &Message) -> MessageIndex {
+        let segments = match message.store {
+            Store::Journal => &self.journal,
+            Store::Spool => &self.spool,
+        };
+        let table = segments.table(message.segment).expect("a message's segment is known");
+        let Item::Message(head) = table.item(message.ordinal) else { unreachable!("a message's record is its home") };
+        head
+    }
+
+    fn unlink(&mut self, head: MessageIndex, gone: MessageIndex, next: MessageIndex) {
+        let mut before = head;
+        while self.message(before).sibling != gone {
+            before = self.message(before).sibling;
+        }
+        self.messages[before.0].sibling = next;
+    }
+}
+
+/// The home of a message's record, for the counting of its bytes.
+pub(crate) fn message_home(message: &Message) -> ItemHome {
+    ItemHome { segment: message.segment, ordinal: message.ordinal, bytes: message.length }
+}

@@ -1,0 +1,316 @@
+//! Dead letters: messages that were given up, or have expired, go to a queue of their own. One record says that they are there and
+//! that their old place is over (R34).
+
+use crate::broker::{Broker, Step};
+use crate::durable::records::Instead;
+use crate::intake::publish::Arrival;
+use crate::jobs::acknowledgement_bound;
+use crate::log::{Log, Store};
+use crate::messages::{Message, MessageIndex, flag as message_flag};
+use crate::plant::planted;
+use crate::settle::properties;
+use postrider_journal::{Bound, Lookup, body_crc};
+use postrider_model::record::{Header, RecordError, Tag, flag};
+use postrider_model::{Destination, DestinationKind, MessageView, MessageWriter, Sequence, limits};
+
+/// Why a message is given up.
+#[derive(Clone, Copy)]
+pub(crate) enum Cause<'a> {
+    /// Its consumer says so; class and message of the reason.
+    Poison(&'a [u8]),
+    Expired,
+}
+
+/// It has to wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wait {
+    /// For room in the log.
+    Room,
+    /// For bytes from a disk.
+    Bytes,
+    /// For the turn's end, when what it has staged can be read.
+    TurnEnd,
+}
+
+/// What a dead letter has more than the message had.
+const ADDED_BYTES: u64 = 1_024;
+
+impl Broker {
+    /// The message leaves its queue for the dead letter queue, or for nowhere.
+    pub(crate) fn give_up<L: Log>(
+        &mut self,
+        index: MessageIndex,
+        cause: Cause<'_>,
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Wait> {
+        let expired = matches!(cause, Cause::Expired);
+        if (expired && !self.config.dead_letter_expired) || self.is_dead_letter(index) {
+            return self.drop_message(index, expired, step);
+        }
+        if self.message(index).sequence >= self.turn_start {
+            return Err(Wait::TurnEnd);
+        }
+        let message = self.message(index);
+        let (store, position, length) = (message.store, message.position, message.length);
+        let extent = match step.log.extent(store, position, length, message.crc) {
+            Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
+            Lookup::Damaged => return self.give_up_damaged(index, expired, step),
+            Lookup::Cold => {
+                step.log.fetch(store, position, length);
+                return Err(Wait::Bytes);
+            }
+        };
+        let bytes = extent.bytes(position, length as usize);
+        let Ok(view) = MessageView::parse(bytes) else { return self.give_up_damaged(index, expired, step) };
+        let eligible =
+            |view: &MessageView<'_>| view.flags() & flag::PERSISTENT != 0 || self.config.dead_letter_non_persistent;
+        match Some(view).filter(eligible) {
+            Some(view) => {
+                self.tell_siblings(index, step).and_then(|()| self.move_to_dead_letters(index, &view, cause, step))
+            }
+            None => self.drop_message(index, expired, step),
+        }
+    }
+
+    fn give_up_damaged<L: Log>(
+        &mut self,
+        index: MessageIndex,
+        expired: bool,
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Wait> {
+        self.set_aside(index, step)?;
+        self.statistics.expired += u64::from(expired);
+        self.consume(index, step);
+        Ok(())
+    }
+
+    pub(crate) fn is_dead_letter(&self, index: MessageIndex) -> bool {
+        let destination = &self.destinations.get(self.message(index).destination).destination;
+        destination.name == self.config.dead_letter_queue && destination.kind == DestinationKind::Queue
+    }
+
+    fn drop_message<L: Log>(&mut self, index: MessageIndex, expired: bool, step: &mut Step<'_, L>) -> Result<(), Wait> {
+        if !step.log.reserve(acknowledgement_bound(1)) {
+            return Err(Wait::Room);
+        }
+        self.statistics.expired += u64::from(expired);
+        self.consume(index, step);
+        Ok(())
+    }
+
+    fn move_to_dead_letters<L: Log>(
+        &mut self,
+        index: MessageIndex,
+        view: &MessageView<'_>,
+        cause: Cause<'_>,
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Wait> {
+        let mut record = std::mem::take(&mut self.record);
+        record.clear();
+        let queue = Destination::new(DestinationKind::Queue, &self.config.dead_letter_queue);
+        let identity = self.has_copy(index, view).then(|| self.config.advisory_connection.clone());
+        let identity = identity.map(|connection| Identity { connection, number: self.sequences.next() });
+        let letter = Letter { source: self.source(index), queue: &queue, cause, identity };
+        let written = letter.write(&mut record, view);
+        let outcome = match written {
+            Ok(()) => self.store_dead_letter(index, &record, &queue, cause, step),
+            Err(_) => self.drop_message(index, matches!(cause, Cause::Expired), step),
+        };
+        self.record = record;
+        outcome
+    }
+
+    /// Whether a dead letter has the message's id already: another of its places was given up. What is kept in memory of a durable
+    /// message has a record of its own, and does not know of the others.
+    fn has_copy(&self, index: MessageIndex, view: &MessageView<'_>) -> bool {
+        let message = self.message(index);
+        let beside = message.store == Store::Spool && view.flags() & flag::PERSISTENT != 0;
+        message.has(message_flag::COPIED) || (beside && message.has(message_flag::ELSEWHERE))
+    }
+
+    fn source(&self, index: MessageIndex) -> &Destination {
+        &self.destinations.get(self.message(index).destination).destination
+    }
+
+    fn store_dead_letter<L: Log>(
+        &mut self,
+        index: MessageIndex,
+        record: &[u8],
+        queue: &Destination,
+        cause: Cause<'_>,
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Wait> {
+        // What lies at the front of the log holds it until it has moved, to the dead letters or otherwise.
+        let moves =
+            self.message(index).store == Store::Journal && self.journal.front() == Some(self.message(index).segment);
+        if !self.sequences.has(1) || (!moves && self.has_fallen_behind(step.log)) {
+            return Err(Wait::Room);
+        }
+        let acknowledgement = acknowledgement_bound(1);
+        let bytes = record.len() as u64 + ADDED_BYTES + queue.name.len() as u64 + acknowledgement.bytes;
+        if !step.log.reserve(Bound { records: acknowledgement.records + 4, bytes }) {
+            return Err(Wait::Room);
+        }
+        // Whatever the limits say: its messages are there already.
+        let target = self.destinations.find(queue).unwrap_or_else(|| self.create(queue, step));
+        let Message { publisher, .. } = *self.message(index);
+        let (crc, instead) = (body_crc(record), self.instead_of(index));
+        let arrival = Arrival { record, crc, expiration: 0, publisher, elsewhere: false, run_from: None, instead };
+        self.store(Store::Journal, &[target], arrival, step);
+        self.statistics.expired += u64::from(matches!(cause, Cause::Expired));
+        self.statistics.dead_lettered += 1;
+        if planted("copy-before-ack") {
+            self.consume(index, step);
+            return Ok(());
+        }
+        self.statistics.acknowledged += 1;
+        let (store, segment) = (self.message(index).store, self.message(index).segment);
+        if self.apply_instead(index) && store == Store::Spool {
+            self.release_spool(segment, step);
+        }
+        Ok(())
+    }
+
+    /// The place that a record is to take, as far as the log knows of it: not of a deleted destination.
+    fn instead_of(&self, index: MessageIndex) -> Option<Instead> {
+        let Message { destination, sequence, store, .. } = *self.message(index);
+        let state = self.destinations.get(destination);
+        let destination = state.id.filter(|_| store == Store::Journal && !state.dying)?;
+        (!planted("copy-before-ack")).then_some(Instead { destination, sequence })
+    }
+
+    /// A place is over, as a dead letter takes it; the message's other places know of that. The same when it is recovered. True: its
+    /// segment holds no message any more.
+    pub(crate) fn apply_instead(&mut self, index: MessageIndex) -> bool {
+        let mut other = self.head_of(index);
+        while other != MessageIndex::NONE {
+            let Some(place) = self.messages.get_mut(other.0) else { break };
+            place.flags |= message_flag::COPIED;
+            other = place.sibling;
+        }
+        self.remove_message(index)
+    }
+}
+
+/// A message id of its own, of the broker's.
+struct Identity {
+    connection: Box<[u8]>,
+    number: Sequence,
+}
+
+/// What is to be written.
+struct Letter<'a> {
+    source: &'a Destination,
+    queue: &'a Destination,
+    cause: Cause<'a>,
+    /// None: it keeps the message's.
+    identity: Option<Identity>,
+}
+
+/// Number of the session of the broker's own producer that gives dead letters an id; that of advisories is 0.
+const SESSION: i64 = 1;
+
+impl Letter<'_> {
+    fn write(&self, record: &mut Vec<u8>, view: &MessageView<'_>) -> Result<(), RecordError> {
+        let header = view.header();
+        let properties = dead_letter_properties(view, self);
+        let mut writer = MessageWriter::new(record);
+        for (tag, bytes) in view.fields() {
+            match tag {
+                _ if tag == Tag::ProducerConnection as u8 => self.write_producer(&mut writer, view, bytes),
+                _ if tag == Tag::Destination as u8 || tag == Tag::OriginalDestination as u8 => {}
+                _ if tag == Tag::OriginalTransaction as u8 && view.field(Tag::Transaction).is_some() => {}
+                _ if tag == Tag::Transaction as u8 => writer.field(Tag::OriginalTransaction, &[bytes]),
+                _ if tag == Tag::TextView as u8 && self.identity.is_some() => {}
+                _ => writer.raw_field(tag, bytes),
+            }
+        }
+        if let Some(properties) = properties.as_deref().or(view.properties()) {
+            writer.properties(properties);
+        }
+        if let Some(content) = view.content() {
+            writer.content(content);
+        }
+        let flags = header.flags | flag::PERSISTENT;
+        let mut header = Header { flags, expiration: 0, redelivery_counter: 0, ..header };
+        if let Some(identity) = &self.identity {
+            header.producer_sequence = i64::try_from(identity.number.0).unwrap_or(i64::MAX);
+            (header.producer_session, header.producer_value) = (SESSION, 0);
+        }
+        writer.finish(&header);
+        Ok(())
+    }
+
+    /// The first two fields, and what belongs to them. Who has sent it stays known also where the message id is another's.
+    fn write_producer(&self, writer: &mut MessageWriter<'_>, view: &MessageView<'_>, connection: &[u8]) {
+        let id = self.identity.as_ref().map_or(connection, |identity| &identity.connection);
+        writer.field(Tag::ProducerConnection, &[id]);
+        writer.destination_field(Tag::Destination, self.queue.kind, &self.queue.name);
+        writer.destination_field(Tag::OriginalDestination, self.source.kind, &self.source.name);
+        if self.identity.is_some() && view.field(Tag::Sender).is_none() {
+            let Header { producer_session, producer_value, .. } = view.header();
+            let (session, value) = (producer_session.to_le_bytes(), producer_value.to_le_bytes());
+            writer.field(Tag::Sender, &[&session, &value, connection]);
+        }
+    }
+}
+
+/// The properties with what was changed besides; none if they are not a map: then they stay as they are.
+fn dead_letter_properties(view: &MessageView<'_>, letter: &Letter<'_>) -> Option<Vec<u8>> {
+    const LONG: u8 = 6;
+    let header = view.header();
+    let (count, entries) = view.properties().map_or(Some((0, &[][..])), properties::entries)?;
+    let non_persistent = header.flags & flag::PERSISTENT == 0;
+    let added = 2 + u32::from(non_persistent) + u32::from(letter.identity.is_some());
+    let mut map = Vec::with_capacity(entries.len() + 256);
+    map.extend_from_slice(&count.checked_add(added)?.to_be_bytes());
+    map.extend_from_slice(entries);
+    write_name(&mut map, b"originalExpiration");
+    map.push(LONG);
+    map.extend_from_slice(&header.expiration.to_be_bytes());
+    if non_persistent {
+        write_text(&mut map, b"originalDeliveryMode", b"NON_PERSISTENT");
+    }
+    if letter.identity.is_some() {
+        write_text(&mut map, b"originalMessageId", &message_id(view));
+    }
+    let text = match letter.cause {
+        Cause::Poison(cause) => cause.to_vec(),
+        Cause::Expired => {
+            format!("java.lang.Throwable: Message Expired. Expiration:{}", header.expiration).into_bytes()
+        }
+    };
+    write_text(&mut map, b"dlqDeliveryFailureCause", &text);
+    Some(map)
+}
+
+/// JMSMessageID, as clients write it.
+fn message_id(view: &MessageView<'_>) -> Vec<u8> {
+    if let Some(text) = view.field(Tag::TextView) {
+        return text.to_vec();
+    }
+    let Header { producer_session, producer_value, producer_sequence, .. } = view.header();
+    let connection = view.field(Tag::ProducerConnection).unwrap_or_default();
+    [connection, format!(":{producer_session}:{producer_value}:{producer_sequence}").as_bytes()].concat()
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "names are our own constants")]
+fn write_name(map: &mut Vec<u8>, name: &[u8]) {
+    map.extend_from_slice(&(name.len() as u16).to_be_bytes());
+    map.extend_from_slice(name);
+}
+
+fn write_text(map: &mut Vec<u8>, name: &[u8], text: &[u8]) {
+    const STRING: u8 = 9;
+    write_name(map, name);
+    map.push(STRING);
+    let mut length = text.len().min(CAUSE_BYTES);
+    while length > 0 && text.get(length).is_some_and(|byte| byte & 0xC0 == 0x80) {
+        length -= 1;
+    }
+    write_name(map, text.get(..length).unwrap_or_default());
+}
+
+/// Longest text of a cause.
+const CAUSE_BYTES: usize = 8_000;
+const _: () = assert!((CAUSE_BYTES as u64) < limits::MAX_FRAME_BYTES);

@@ -1,0 +1,139 @@
+//! Expiry: before dispatch, and by a look at what waits, now and then.
+
+use crate::broker::{Broker, Step};
+use crate::clients::consumer::InFlight;
+use crate::delivery::destination::Content;
+use crate::delivery::dispatch::Budget;
+use crate::kit::deque::Deque;
+use crate::kit::soonest::NEVER;
+use crate::log::Log;
+use crate::messages::{DestinationIndex, Message, MessageIndex};
+use crate::plant::planted;
+use crate::settle::dead_letter::{Cause, Wait};
+use postrider_model::{Now, Sequence, limits};
+
+/// Where a sweep over all queues is.
+#[derive(Clone, Copy)]
+pub(crate) struct Sweep {
+    destination: DestinationIndex,
+    list: List,
+    after: Sequence,
+}
+
+/// The lists of a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum List {
+    Ready,
+    Returned,
+}
+
+impl Sweep {
+    fn of(destination: DestinationIndex) -> Sweep {
+        Sweep { destination, list: List::Ready, after: Sequence(0) }
+    }
+}
+
+impl Broker {
+    /// A message that waits has expired. False: it has to wait.
+    pub(crate) fn expire<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        message: MessageIndex,
+        was_returned: bool,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        // A dead letter's own queue may be this one: the message leaves before its copy comes.
+        self.destinations.get_mut(index).queue().take(message, was_returned, &self.messages);
+        let Message { sequence, expiration, .. } = *self.message(message);
+        match self.give_up(message, Cause::Expired, step) {
+            Ok(()) => return true,
+            // What is behind it makes room perhaps, or is to go at once.
+            Err(Wait::Room | Wait::TurnEnd) if !planted("settled-in-line") => {
+                self.jobs.expire(InFlight { sequence, index: message });
+                return true;
+            }
+            Err(_) => {}
+        }
+        self.destinations.get_mut(index).queue().give_back(sequence, message, expiration);
+        self.await_commit(index);
+        self.await_bytes(index);
+        false
+    }
+
+    /// Begins a sweep when it is time.
+    pub(crate) fn start_sweep(&mut self, now: Now) {
+        if self.next_sweep == 0 {
+            self.next_sweep = now.deadline_after_millis(self.config.expiry_sweep_millis);
+        }
+        if self.next_sweep <= now.nanos {
+            self.next_sweep = now.deadline_after_millis(self.config.expiry_sweep_millis);
+            self.sweep.get_or_insert(Sweep::of(DestinationIndex(0)));
+        }
+    }
+
+    /// Goes on with the sweep. True: there is more.
+    pub(crate) fn run_sweep<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        while let Some(sweep) = self.sweep {
+            if budget.0 == 0 {
+                return true;
+            }
+            let Some(index) = self.destinations.next_from(sweep.destination) else {
+                self.sweep = None;
+                return false;
+            };
+            let sweep = if index == sweep.destination { sweep } else { Sweep::of(index) };
+            budget.step();
+            self.sweep = Some(match (self.sweep_list(sweep, budget, step.now), sweep.list) {
+                (Some(after), _) => Sweep { after, ..sweep },
+                (None, List::Ready) => Sweep { list: List::Returned, ..Sweep::of(index) },
+                (None, List::Returned) => Sweep::of(DestinationIndex(index.0 + 1)),
+            });
+        }
+        false
+    }
+
+    /// Up to where it looked, if there is more.
+    fn sweep_list(&mut self, sweep: Sweep, budget: &mut Budget, now: Now) -> Option<Sequence> {
+        let state = self.destinations.get_mut(sweep.destination);
+        let Content::Queue(queue) = &mut state.content else { return None };
+        if state.dying {
+            return None;
+        }
+        let now = now.unix_millis;
+        if !queue.may_expire(now) {
+            return None;
+        }
+        let messages = &self.messages;
+        let mut expired = Deque::default();
+        let steps = budget.0.clamp(1, limits::HANDLE_STEPS);
+        let last = match sweep.list {
+            List::Ready => {
+                if sweep.after == Sequence(0) {
+                    queue.ready.begin_sweep();
+                }
+                let is_seen = |number: MessageIndex| messages[number.0].sequence <= sweep.after;
+                let (last, looked) = queue.ready.sweep(is_seen, (steps, now), |number| {
+                    let Message { sequence, expiration, .. } = messages[number.0];
+                    let stays = expiration <= 0 || expiration > now;
+                    if !stays {
+                        expired.push_back(InFlight { sequence, index: number });
+                    }
+                    stays.then_some(if expiration > 0 { expiration } else { NEVER })
+                });
+                budget.spend(looked);
+                last.map(|number| messages.get(number.0).map_or(sweep.after, |message| message.sequence))
+            }
+            List::Returned if planted("returned-never-expires") => None,
+            List::Returned => {
+                let page = std::iter::from_fn(|| queue.returned.take_expired(now)).take(steps);
+                page.for_each(|(sequence, index)| expired.push_back(InFlight { sequence, index }));
+                budget.spend(expired.len());
+                queue.returned.may_expire(now).then_some(sweep.after)
+            }
+        };
+        while let Some(entry) = expired.pop_front() {
+            self.jobs.expire(entry);
+        }
+        last
+    }
+}

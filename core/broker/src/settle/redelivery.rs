@@ -1,0 +1,117 @@
+//! What a consumer had in flight goes back, in order and ahead of newer messages.
+
+use crate::broker::Broker;
+use crate::clients::consumer::{Consumer, InFlight};
+use crate::delivery::destination::{Content, Reference};
+use crate::jobs::Job;
+use crate::kit::deque::Deque;
+use crate::messages::flag;
+use crate::plant::planted;
+use postrider_model::command::LastDelivered;
+use postrider_model::{Sequence, limits};
+
+/// Which of the messages that come back had been given to the application.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivered {
+    /// So many of the first ones.
+    first: usize,
+    /// And those up to this one, wherever they stand.
+    up_to: Sequence,
+}
+
+impl Delivered {
+    /// A session says what it delivered last over all its consumers, a connection over all its sessions: where that was another's
+    /// message, older ones were delivered before it.
+    fn of(consumer: &Consumer, last_delivered: LastDelivered) -> Delivered {
+        let first = |first| Delivered { first, up_to: Sequence(0) };
+        match last_delivered {
+            LastDelivered::Unknown => first(usize::MAX),
+            LastDelivered::None => first(0),
+            LastDelivered::UpTo(sequence) => match consumer.find(sequence) {
+                Some(place) => first(consumer.in_flight.count_before(place) + 1),
+                None if planted("redelivered-by-match") => first(0),
+                None => Delivered { first: 0, up_to: sequence },
+            },
+        }
+    }
+
+    /// Whether the next one was.
+    fn next(&mut self, sequence: Sequence) -> bool {
+        let delivered = self.first > 0 || sequence <= self.up_to;
+        self.first = self.first.saturating_sub(1);
+        delivered
+    }
+}
+
+impl Broker {
+    /// Gives back what a closed consumer had, with the counters of what had been delivered raised. Where it is much, the queues that
+    /// it had left hold still meanwhile.
+    pub(crate) fn return_in_flight(
+        &mut self,
+        mut consumer: Consumer,
+        last_delivered: LastDelivered,
+        held: Vec<Reference>,
+    ) {
+        self.return_aside(&mut consumer, &held);
+        let mut delivered = Delivered::of(&consumer, last_delivered);
+        if consumer.in_flight.len() <= limits::HANDLE_STEPS {
+            self.return_some(&mut consumer.in_flight, &mut delivered, usize::MAX);
+        }
+        if consumer.in_flight.is_empty() {
+            return self.release_queues(&held);
+        }
+        self.jobs.push(Job::Return { entries: consumer.in_flight, delivered, held });
+    }
+
+    /// What could not be sent to the consumer is there for others.
+    fn return_aside(&mut self, consumer: &mut Consumer, held: &[Reference]) {
+        if consumer.aside.is_empty() {
+            return;
+        }
+        let mut entries = Deque::default();
+        consumer.aside.drain(..).for_each(|entry| entries.push_back(entry));
+        let delivered = Delivered { first: 0, up_to: Sequence(0) };
+        for reference in held {
+            if self.destinations.is_valid(*reference)
+                && let Content::Queue(queue) = &mut self.destinations.get_mut(reference.index).content
+            {
+                queue.holds += 1;
+            }
+        }
+        self.jobs.push(Job::Return { entries, delivered, held: held.into() });
+    }
+
+    /// The messages are all back: the queues go on.
+    pub(crate) fn release_queues(&mut self, held: &[Reference]) {
+        for reference in held {
+            if self.destinations.is_valid(*reference)
+                && let Content::Queue(queue) = &mut self.destinations.get_mut(reference.index).content
+            {
+                queue.holds = queue.holds.saturating_sub(1);
+                self.schedule(reference.index);
+            }
+        }
+    }
+
+    /// Gives up to `steps` messages back.
+    pub(crate) fn return_some(&mut self, entries: &mut Deque<InFlight>, delivered: &mut Delivered, steps: usize) {
+        for _ in 0..steps {
+            let Some(entry) = entries.pop_front() else { break };
+            self.return_one(entry, delivered.next(entry.sequence));
+        }
+    }
+
+    fn return_one(&mut self, entry: InFlight, delivered: bool) {
+        let message = self.message_mut(entry.index);
+        message.flags &= !flag::IN_FLIGHT;
+        message.redeliveries = message.redeliveries.saturating_add(u16::from(delivered));
+        let (destination, expiration) = (message.destination, message.expiration);
+        let queue = self.destinations.get_mut(destination).queue();
+        if planted("lost-return-order") {
+            queue.push(entry.index, expiration);
+        } else {
+            queue.give_back(entry.sequence, entry.index, expiration);
+        }
+        self.schedule(destination);
+    }
+}

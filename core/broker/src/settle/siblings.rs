@@ -1,0 +1,67 @@
+//! Dead letters out of queues that are deleted. The log knows nothing of such a place any more, so the dead letter's record cannot tell
+//! the message's other places of it, as it does elsewhere (R34): their own record is written anew before, and says that there is a copy.
+
+use crate::broker::{Broker, Step};
+use crate::durable::records::message_bytes;
+use crate::log::{Log, Store};
+use crate::messages::{MessageIndex, flag};
+use crate::plant::planted;
+use crate::settle::dead_letter::Wait;
+use postrider_journal::{Bound, Lookup};
+
+impl Broker {
+    /// Sees to it that the other places know of a dead letter before it is there.
+    pub(crate) fn tell_siblings<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> Result<(), Wait> {
+        let message = self.message(index);
+        let (sequence, length) = (message.sequence, message.length);
+        if message.store != Store::Journal || !self.destinations.get(message.destination).dying {
+            return Ok(());
+        }
+        let (places, untold) = self.untold_siblings(index);
+        if !untold || planted("siblings-untold") {
+            return Ok(());
+        }
+        if !step.log.reserve(Bound { records: 3, bytes: message_bytes(places) + u64::from(length) }) {
+            return Err(Wait::Room);
+        }
+        self.untold.push((index, sequence));
+        Err(Wait::TurnEnd)
+    }
+
+    /// How many places a message has, and whether one of them that counts does not know of a dead letter.
+    fn untold_siblings(&self, index: MessageIndex) -> (u64, bool) {
+        let (mut places, mut untold) = (0, false);
+        let mut other = self.head_of(index);
+        while other != MessageIndex::NONE {
+            let place = self.message(other);
+            let counts = other != index && !self.destinations.get(place.destination).dying;
+            (places, untold) = (places + 1, untold || (counts && !place.has(flag::COPIED)));
+            other = place.sibling;
+        }
+        (places, untold)
+    }
+
+    /// The end of a turn: the records that are to be written anew are, for which there is room. Their bytes cannot be read before.
+    pub(crate) fn restate_untold<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        for (index, sequence) in std::mem::take(&mut self.untold) {
+            let Some(message) = self.messages.get(index.0).filter(|message| message.sequence == sequence) else {
+                continue;
+            };
+            let (position, length) = (message.position, message.length);
+            if !self.untold_siblings(index).1 {
+                continue;
+            }
+            let found = step.log.extent(Store::Journal, position, length, message.crc);
+            // What has gone cold meanwhile is asked for when its dead letter is tried again.
+            let (Lookup::Memory(extent) | Lookup::Checked(extent)) = found else { continue };
+            let head = self.head_of(index);
+            let mut other = head;
+            while other != MessageIndex::NONE {
+                let place = self.message_mut(other);
+                place.flags |= if other == index { 0 } else { flag::COPIED };
+                other = place.sibling;
+            }
+            self.restate_message(head, extent.bytes(position, length as usize), step);
+        }
+    }
+}

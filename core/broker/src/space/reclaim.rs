@@ -1,0 +1,387 @@
+//! Reclaim: the oldest segment's live items get new homes at the end, then it goes (R10, R19, R20).
+
+use crate::broker::{Broker, Step};
+use crate::durable::records::{self, MessageMeta, Placement, kind};
+use crate::intake::admission::RESERVED_SEGMENTS;
+use crate::intake::parking::BEYOND;
+use crate::log::{Log, Store};
+use crate::messages::{MessageIndex, NOWHERE};
+use crate::plant::planted;
+use crate::space::items::{Item, RECORD_OVERHEAD};
+use postrider_journal::{Bound, Lookup, Record, SegmentNumber};
+use postrider_model::Now;
+
+/// Where reclaim is.
+#[derive(Default)]
+pub(crate) struct Reclaim {
+    /// The segment that is walked, and the next record in it.
+    segment: SegmentNumber,
+    ordinal: u32,
+    /// The next mark to be looked at.
+    mark: u32,
+    /// Bytes that may be walked.
+    debt: f64,
+    /// Bytes appended and alive when they were looked at last.
+    log_bytes: u64,
+    live_bytes: u64,
+    /// Bytes of moves since then: they are reclaim's own and make no debt.
+    moved_bytes: u64,
+    /// The walk has come further in this turn.
+    walked: bool,
+    /// It waits for bytes of the disk.
+    reads: bool,
+    /// When it did last, or nothing waited for it, in nanoseconds.
+    pub moved_at: u64,
+    /// The log is longer than it may be for what is alive, and segments are left of those that were there when something died last.
+    behind: bool,
+    /// The newest of those: what the walk moves is not walked again at rest.
+    newest: SegmentNumber,
+}
+
+/// Segments by which the log is longer than its law says when the walk begins. Far fewer than it may ever be: while the front is
+/// walked and its items move, more is appended.
+const START_SEGMENTS: u64 = 3;
+
+/// A front segment of which so small a part is alive is walked whatever the law says: the moves cost next to nothing, and its file
+/// and its memory, which is touched already, serve again.
+const NEARLY_DEAD: u64 = 64;
+
+/// Segments of the disk budget that are left to moves alone: where bytes of the front have to be read from the disk first, the walk
+/// may fall behind what is appended, and with a full disk nothing could move any more. Each start takes one of them, too. At the
+/// limit of live bytes the law and [`START_SEGMENTS`] come to less than the budget without these.
+const MOVE_SEGMENTS: u64 = RESERVED_SEGMENTS - START_SEGMENTS;
+
+/// A walk that has not come further for so long stands still: the front cannot be read, or the medium gives no room to move it to.
+const STALL_NANOS: u64 = 1_000_000_000;
+
+/// Bytes that are walked in one turn at most.
+const TURN_BYTES: f64 = 1024.0 * 1024.0;
+
+/// Marks that are looked at in one turn.
+const TURN_MARKS: usize = 4_096;
+
+impl Broker {
+    /// As much of the law's work as the turn has room for: while the log is longer than `L s / (s - 1) + K`, `s` bytes of its front
+    /// are walked for each byte that was appended or died. That keeps the log short while as much lives as before; where much has
+    /// died at once, the rest of the way is walked without anything having to come.
+    pub(crate) fn reclaim<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        self.reclaim_some(step);
+        if self.reclaim.walked || !self.has_fallen_behind(step.log) {
+            self.reclaim.moved_at = step.now.nanos;
+        }
+    }
+
+    fn reclaim_some<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        self.drop_dead_front(step);
+        self.reclaim.walked = false;
+        let (total, live) = (step.log.live_log_bytes(), self.journal.live_bytes());
+        let reserve = RESERVED_SEGMENTS * step.log.segment_bytes();
+        let ratio = ratio(step.log.disk_budget().saturating_sub(reserve), live);
+        let factor = amplification(ratio);
+        let slack = (START_SEGMENTS * step.log.segment_bytes()) as f64;
+        let allowed = live as f64 * factor / (factor - 1.0) + slack;
+        if live < self.reclaim.live_bytes || self.reclaim.log_bytes == 0 {
+            self.reclaim.newest = self.journal.newest().unwrap_or_default();
+        }
+        let long = total as f64 > live as f64 * ratio + 2.0 * slack;
+        self.reclaim.behind = long && self.journal.front().is_some_and(|front| front < self.reclaim.newest);
+        let late = planted("reclaim-late") && (total as f64) < live as f64 * 5.0 + reserve as f64 * 3.0;
+        if late || (total as f64 <= allowed && !self.is_front_nearly_dead(step.log.segment_bytes())) {
+            self.note_sizes(total, live);
+            self.reclaim.debt = 0.0;
+            self.reclaim.behind = false;
+            return;
+        }
+        let grown = if self.reclaim.log_bytes == 0 { 0 } else { total.saturating_sub(self.reclaim.log_bytes) };
+        let appended = grown.saturating_sub(self.reclaim.moved_bytes);
+        let died = (self.reclaim.live_bytes + appended).saturating_sub(live);
+        self.reclaim.debt = (self.reclaim.debt + factor * (appended + died) as f64).min(64.0 * TURN_BYTES);
+        if self.reclaim.behind || self.has_fallen_behind(step.log) {
+            self.reclaim.debt = self.reclaim.debt.max(step.log.segment_bytes() as f64);
+        }
+        self.note_sizes(total, live);
+        self.walk_front(step);
+        self.drop_dead_front(step);
+    }
+
+    /// Whether nothing may be stored or created any more, until the log is shorter. What makes it shorter goes on: acknowledgements,
+    /// moves, and what deliveries need.
+    pub fn has_fallen_behind<L: Log>(&self, log: &L) -> bool {
+        self.journal.front().is_some() && log.live_log_bytes() + MOVE_SEGMENTS * log.segment_bytes() > log.disk_budget()
+    }
+
+    /// Whether only acknowledgements can make the log shorter: more lives than may, with what goes a little beyond.
+    pub fn is_overfull<L: Log>(&self, log: &L) -> bool {
+        let limit = Broker::live_limit_of(log);
+        self.journal.live_bytes() > limit + limit / BEYOND
+    }
+
+    /// Whether nothing makes the log shorter for now: it has fallen behind, and its walk stands still.
+    pub fn stands_still<L: Log>(&self, now: Now, log: &L) -> bool {
+        self.has_fallen_behind(log) && now.nanos >= self.stalls_at()
+    }
+
+    /// Whether it stands still because the disk does not read what is to be moved.
+    pub fn waits_for_reads<L: Log>(&self, now: Now, log: &L) -> bool {
+        self.stands_still(now, log) && self.reclaim.reads
+    }
+
+    /// When the walk counts as standing still, unless it comes further.
+    pub fn stalls_at(&self) -> u64 {
+        self.reclaim.moved_at.saturating_add(STALL_NANOS)
+    }
+
+    /// Whether the walk goes on without anything else having to happen.
+    pub fn walks(&self) -> bool {
+        self.reclaim.walked && (self.reclaim.behind || self.reclaim.debt > 0.0)
+    }
+
+    /// Whether the walk is to go on though nothing comes: the log is longer than it may be for what is alive.
+    pub fn walks_at_rest(&self) -> bool {
+        self.reclaim.behind && self.walks()
+    }
+
+    fn is_front_nearly_dead(&self, segment_bytes: u64) -> bool {
+        let table = self.journal.front().and_then(|front| self.journal.table(front));
+        table.is_some_and(|table| table.live_bytes() <= segment_bytes / NEARLY_DEAD)
+    }
+
+    fn note_sizes(&mut self, total: u64, live: u64) {
+        self.reclaim.log_bytes = total;
+        self.reclaim.live_bytes = live;
+        self.reclaim.moved_bytes = 0;
+    }
+
+    fn walk_front<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        self.reclaim.reads = false;
+        let Some(front) = self.front_to_walk() else { return };
+        let records = self.journal.table(front).map_or(1, |table| table.records().max(1));
+        let cost = step.log.segment_bytes() as f64 / f64::from(records);
+        let mut left = TURN_BYTES;
+        while self.reclaim.debt > 0.0 && left > 0.0 {
+            if self.reclaim.ordinal >= records {
+                self.move_marks(front, step);
+                return;
+            }
+            let item = self.journal.table(front).map_or(Item::None, |table| table.item(self.reclaim.ordinal));
+            if !self.move_item(item, step) {
+                return;
+            }
+            self.reclaim.walked = true;
+            self.reclaim.ordinal += 1;
+            self.reclaim.debt -= cost;
+            left -= cost;
+        }
+    }
+
+    /// The front; with another one the walk begins anew.
+    fn front_to_walk(&mut self) -> Option<SegmentNumber> {
+        let front = self.journal.front()?;
+        if self.reclaim.segment != front {
+            self.reclaim = Reclaim { segment: front, ordinal: 0, mark: 0, ..self.reclaim };
+        }
+        Some(front)
+    }
+
+    /// Gives an item a new home. False: it has to wait, for room or for bytes.
+    fn move_item<L: Log>(&mut self, item: Item, step: &mut Step<'_, L>) -> bool {
+        let small = Bound { records: 2, bytes: 64 };
+        match item {
+            Item::None => return true,
+            Item::Message(index) => return self.move_message(index, step),
+            Item::Destination(index) => {
+                let bytes = 64 + self.destinations.get(index).destination.name.len() as u64;
+                if !step.log.reserve_move(Bound { records: 2, bytes }) {
+                    return false;
+                }
+                self.write_destination(index, step);
+            }
+            Item::Allowance(_) | Item::Reservation if !step.log.reserve_move(small) => return false,
+            Item::Allowance(index) => self.move_allowance(index, step),
+            Item::Reservation => self.move_reservation(step),
+        }
+        self.statistics.moved += 1;
+        true
+    }
+
+    fn move_message<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> bool {
+        let message = self.message(head).clone();
+        if self.destinations.get(message.destination).dying && message.sibling == MessageIndex::NONE {
+            return true;
+        }
+        let extent = match step.log.extent(Store::Journal, message.position, message.length, message.crc) {
+            Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
+            Lookup::Cold => {
+                step.log.fetch(Store::Journal, message.position, message.length);
+                self.reclaim.reads = true;
+                return false;
+            }
+            Lookup::Damaged => return self.leave_damaged(head, step),
+        };
+        let mut placements = std::mem::take(&mut self.placements);
+        self.live_placements(head, &mut placements);
+        let bytes = records::message_bytes(placements.len() as u64) + u64::from(message.length);
+        if !step.log.reserve_move(Bound { records: 2, bytes }) {
+            self.placements = placements;
+            return false;
+        }
+        self.placements = placements;
+        self.restate_message(head, extent.bytes(message.position, message.length as usize), step);
+        true
+    }
+
+    /// Writes a message's record anew, with the places of it that are still to be served. There is room for it.
+    pub(crate) fn restate_message<L: Log>(&mut self, head: MessageIndex, body: &[u8], step: &mut Step<'_, L>) {
+        self.flush_acknowledged(step);
+        let mut placements = std::mem::take(&mut self.placements);
+        self.live_placements(head, &mut placements);
+        let mut meta = std::mem::take(&mut self.meta);
+        if !placements.is_empty() {
+            let message = self.message(head);
+            let elsewhere = message.has(crate::messages::flag::ELSEWHERE);
+            let sequence =
+                records::write_message(&mut meta, MessageMeta { elsewhere, ..MessageMeta::default() }, &placements);
+            let (length, body_crc) = (message.length, message.crc);
+            let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
+            let home = self.stage(Store::Journal, &record, step);
+            self.rehome_message(head, home);
+            self.reclaim.moved_bytes += records::live_bytes(length as usize, placements.len()) + 64;
+            self.statistics.moved += 1;
+        }
+        self.placements = placements;
+        self.meta = meta;
+    }
+
+    /// A planted bug: what was acknowledged is moved, too.
+    #[cfg(feature = "plant")]
+    pub(crate) fn move_ghost<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        let Some(message) = self.ghost.take().filter(|_| planted("dead-message-moved")) else { return };
+        let Some(destination) = self.destinations.try_get(message.destination).and_then(|state| state.id) else {
+            return;
+        };
+        let found = step.log.extent(Store::Journal, message.position, message.length, message.crc);
+        let Some(extent) = found.extent() else { return };
+        let bytes = 600 + u64::from(message.length);
+        if message.position < step.log.committed() && step.log.reserve_move(Bound { records: 1, bytes }) {
+            let placement = Placement { destination, sequence: message.sequence, ..Placement::default() };
+            let mut meta = Vec::new();
+            records::write_message(&mut meta, MessageMeta::default(), &[placement]);
+            let body = extent.bytes(message.position, message.length as usize);
+            let (sequence, body_crc) = (message.sequence.0, message.crc);
+            let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &meta, body, body_crc };
+            self.stage(Store::Journal, &record, step);
+        }
+    }
+
+    /// The places of a record that are still to be served.
+    fn live_placements(&self, head: MessageIndex, placements: &mut Vec<Placement>) {
+        placements.clear();
+        let mut index = head;
+        while index != MessageIndex::NONE {
+            let message = self.message(index);
+            let state = self.destinations.get(message.destination);
+            if let Some(destination) = state.id.filter(|_| !state.dying) {
+                placements.push(Placement {
+                    destination,
+                    sequence: message.sequence,
+                    offered: message.has(crate::messages::flag::OFFERED),
+                    copied: message.has(crate::messages::flag::COPIED),
+                    redeliveries: message.redeliveries,
+                });
+            }
+            index = message.sibling;
+        }
+    }
+
+    /// All entries of a record follow it to its new home.
+    pub(crate) fn rehome_message(&mut self, head: MessageIndex, home: postrider_journal::Home) {
+        let old = crate::settle::acknowledge::message_home(self.message(head));
+        let store = self.message(head).store;
+        self.segments(store).clear(old);
+        let (mut index, mut places) = (head, 0);
+        while index != MessageIndex::NONE {
+            places += 1;
+            let message = self.message_mut(index);
+            if message.position != NOWHERE {
+                message.position = home.position;
+            }
+            message.segment = home.segment;
+            message.ordinal = home.ordinal;
+            index = message.sibling;
+        }
+        let new = crate::settle::acknowledge::message_home(self.message(head));
+        self.segments(store).place(new, Item::Message(head));
+        if places > 1 && store == Store::Journal {
+            self.journal.remove_places(old.segment, places - 1);
+            self.journal.add_places(new.segment, places - 1);
+        }
+    }
+
+    fn move_marks<L: Log>(&mut self, front: SegmentNumber, step: &mut Step<'_, L>) {
+        if self.journal.table(front).is_none_or(|table| table.marks() == 0) {
+            return;
+        }
+        let (mut left, mut steps) = (TURN_BYTES, TURN_MARKS);
+        loop {
+            let (at, found) = self.next_mark_in(front, self.reclaim.mark, &mut steps);
+            self.reclaim.mark = at;
+            // The look through all marks has come further, and not to their end.
+            self.reclaim.walked |= found.is_none() && at != u32::MAX;
+            let Some(index) = found.filter(|_| left > 0.0) else { return };
+            let bytes = self.mark_bytes(index);
+            left -= bytes as f64;
+            if !self.write_mark(index, false, step) {
+                return;
+            }
+            self.reclaim.moved_bytes += bytes + RECORD_OVERHEAD;
+            self.reclaim.walked = true;
+            self.statistics.moved += 1;
+        }
+    }
+
+    /// Segments at the front in which nothing lives are not needed any more, once this turn's frame is committed.
+    fn drop_dead_front<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        let before = self.journal.oldest();
+        while let Some(front) = self.journal.front() {
+            let few = self.journal.table(front).is_some_and(|table| table.live() <= 2);
+            if self.journal.is_dead(front) {
+                self.journal.drop_segment(front);
+                continue;
+            }
+            if planted("head-too-early") && few {
+                step.log.set_head(SegmentNumber(front.0 + 1));
+                return;
+            }
+            break;
+        }
+        if let Some(head) = self.journal.oldest().filter(|_| before != self.journal.oldest()) {
+            step.log.set_head(head);
+        }
+    }
+}
+
+/// How many times the live bytes the log may be long: what the disk budget allows, between two and three.
+fn ratio(budget: u64, live: u64) -> f64 {
+    (budget as f64 / live.max(1) as f64).clamp(2.0, 3.0)
+}
+
+/// The factor of the reclaim law, between 1.71 (three times the live bytes) and 2.62 (twice).
+fn amplification(ratio: f64) -> f64 {
+    let (a, b) = (ratio - 1.0, ratio + 1.0);
+    (b + (b * b - 4.0 * a).sqrt()) / (2.0 * a)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_law_keeps_its_promise() {
+        for (budget, expected) in [(2.0f64, 2.618), (3.0, 1.707), (10.0, 1.707), (1.0, 2.618)] {
+            let factor = amplification(ratio((1_000_000.0 * budget) as u64, 1_000_000));
+            assert!((factor - expected).abs() < 0.001, "{budget}: {factor}");
+            let peak = factor / (factor - 1.0) + 1.0 / factor;
+            assert!(peak <= budget.max(2.0) + 0.001, "{budget}: {peak}");
+        }
+    }
+}

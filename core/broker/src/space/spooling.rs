@@ -1,0 +1,208 @@
+//! A spool without room: who waits, and what goes (R21).
+//!
+//! Whoever sends to a queue waits or is refused, as at the journal's limit. Senders to topics wait only while the disk catches up with a
+//! crowded spool, or others wait for it; where there will be no room by itself topics take what comes, and their slow subscribers lose the
+//! oldest messages that they have not had.
+
+use crate::broker::{Broker, Step};
+use crate::delivery::destination::{Content, Refusal};
+use crate::intake::admission::Admission;
+use crate::log::{Log, Store};
+use crate::messages::DestinationIndex;
+use crate::plant::planted;
+use postrider_journal::{Generation, Pressure, SegmentNumber, SpoolUse};
+use postrider_model::command::Publish;
+use postrider_model::event::Failure;
+use std::collections::BTreeSet;
+
+/// Messages of topics that go in one turn at most.
+const TURN_MESSAGES: usize = 2_048;
+
+/// Of what a topic holds, one message in so many goes at a time: all that are behind lose in proportion.
+const SHARE: usize = 8;
+
+/// In one of so many passes in a row through a full spool those that hold few lose as well: others may get as much as they lose.
+const PASSES: u32 = 64;
+
+/// How full the spool is, and what is done about it.
+#[derive(Default)]
+pub(crate) struct Spooling {
+    pub usage: SpoolUse,
+    /// There is no room, or not enough for those who wait for it.
+    pub is_scarce: bool,
+    /// Topics with messages that somebody has not had.
+    pub lagging: BTreeSet<DestinationIndex>,
+    /// They have lost all that they can: the last pass found nothing.
+    is_shed: bool,
+    /// Passes since the spool is full.
+    passes: u32,
+    /// The topic that loses messages next.
+    next: u32,
+    /// Where survivors are looked for.
+    pub survivors: Walk,
+    /// Bytes that lived there when it was looked at last.
+    live_bytes: u64,
+}
+
+/// A walk over the segments of the spool, round after round.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Walk {
+    pub segment: SegmentNumber,
+    pub ordinal: u32,
+    /// It goes on when bytes have come.
+    pub waits: bool,
+    /// Segments since something was found.
+    fruitless: u64,
+}
+
+impl Spooling {
+    /// There is no room, or not enough, and the disk makes none by itself.
+    pub fn stays_scarce(&self) -> bool {
+        self.is_scarce && !self.usage.leaves
+    }
+
+    /// No topic has something to lose: where the spool is full whoever waits for an answer is refused.
+    pub fn topics_have_lost_all(&self) -> bool {
+        self.is_shed || self.lagging.is_empty()
+    }
+}
+
+impl Walk {
+    /// On to the next segment.
+    pub fn pass(&mut self) {
+        let segment = SegmentNumber(self.segment.0 + 1);
+        *self = Walk { segment, ordinal: 0, waits: false, fruitless: self.fruitless + 1 };
+    }
+
+    /// There was something: there may be more.
+    pub fn found(&mut self) {
+        self.fruitless = 0;
+    }
+
+    /// Puts it on a segment from `oldest` to `newest`.
+    pub fn stay_within(&mut self, oldest: SegmentNumber, newest: SegmentNumber) {
+        if self.segment < oldest || self.segment > newest {
+            *self = Walk { segment: oldest, ordinal: 0, ..*self };
+        }
+    }
+
+    /// A whole round has found nothing.
+    pub fn is_done(&self, oldest: SegmentNumber, newest: SegmentNumber) -> bool {
+        self.fruitless > newest.0 - oldest.0 + 1
+    }
+}
+
+impl Broker {
+    /// Whether a message may come to these places in the spool, where room is scarce. While the disk catches up nobody is refused, and
+    /// nobody passes those who wait.
+    pub(crate) fn admit_passing<L: Log>(
+        &mut self,
+        publish: &Publish,
+        parts: &[DestinationIndex],
+        step: &Step<'_, L>,
+    ) -> Result<Admission, Refusal> {
+        if parts.is_empty() {
+            return Ok(Admission::Now);
+        }
+        let SpoolUse { pressure, leaves, eased, .. } = self.spooling.usage;
+        let is_queue = |part: &DestinationIndex| matches!(self.destinations.get(*part).content, Content::Queue(_));
+        let for_queues = parts.iter().any(is_queue);
+        if leaves && !eased && self.parking.waits_for(Store::Spool) {
+            return Ok(Admission::Later(Store::Spool));
+        }
+        match pressure {
+            Pressure::Crowded => return Ok(Admission::Later(Store::Spool)),
+            Pressure::None => return Ok(Admission::Now),
+            _ if !for_queues => return Ok(Admission::Now),
+            Pressure::Full if !self.may_wait(publish) && self.spooling.topics_have_lost_all() => {}
+            _ => return Ok(Admission::Later(Store::Spool)),
+        }
+        self.statistics.refused += 1;
+        let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, .. } = step.log.spool_use();
+        let text = format!(
+            "the spool is full of messages that nobody has acknowledged: {memory_bytes} of {memory_limit} bytes in memory, \
+             {disk_bytes} of {disk_limit} bytes on the disk; consume some, or raise the setting `journal.spool_disk_bytes`"
+        );
+        Err((Failure::ResourceAllocation, text.into()))
+    }
+
+    /// Looks how full the spool is; where there is no room, something is done about it. True: there is more to do.
+    pub(crate) fn make_spool_room<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
+        self.spooling.usage = step.log.spool_use();
+        let SpoolUse { pressure, eased, .. } = self.spooling.usage;
+        self.spooling.is_shed = false;
+        let before = self.spooling.is_scarce;
+        self.spooling.is_scarce = pressure != Pressure::None || (!eased && self.parking.waits_for(Store::Spool));
+        if !self.spooling.is_scarce {
+            return false;
+        }
+        let live_bytes = std::mem::replace(&mut self.spooling.live_bytes, self.spool.live_bytes());
+        if !before || self.spooling.live_bytes < live_bytes {
+            self.spooling.survivors.found();
+        }
+        self.release_written(step);
+        if pressure < Pressure::Full {
+            self.spooling.passes = 0;
+        } else if !planted("slow-subscriber-pins") {
+            if self.shed(step) {
+                return true;
+            }
+            self.spooling.is_shed = step.log.spool_use().pressure == Pressure::Full;
+        }
+        self.evacuates()
+    }
+
+    /// Segments that are written on go as well, if nothing lives in them: one may have been made for a single large message.
+    fn release_written<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        for generation in [Generation::Young, Generation::Old] {
+            let Some(segment) = self.spool.written(generation) else { continue };
+            if self.spool.table(segment).is_some() && self.spool.is_dead(segment) {
+                step.log.release(segment);
+                self.spool.drop_segment(segment);
+            }
+        }
+    }
+
+    /// The oldest messages of topics go, whoever has not had them: of those that hold few only if all do, or now and then. True: there
+    /// are more.
+    fn shed<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
+        self.spooling.passes = self.spooling.passes.wrapping_add(1);
+        let some = self.shed_shares(|held| held / SHARE, step);
+        if some && !self.spooling.passes.is_multiple_of(PASSES) {
+            return true;
+        }
+        self.shed_shares(|held| held.div_ceil(SHARE), step) || some
+    }
+
+    /// Of each topic goes a share of what it holds. True: something has gone.
+    fn shed_shares<L: Log>(&mut self, share_of: impl Fn(usize) -> usize, step: &mut Step<'_, L>) -> bool {
+        let mut left = TURN_MESSAGES;
+        // One step more takes it from the last to the first.
+        for _ in 0..=self.spooling.lagging.len().min(TURN_MESSAGES) {
+            let next = DestinationIndex(self.spooling.next);
+            let Some(index) = self.spooling.lagging.range(next..).next().copied() else {
+                self.spooling.next = 0;
+                continue;
+            };
+            self.spooling.next = index.0 + 1;
+            let is_told_again = self.is_told_again(index);
+            let topic = self.destinations.get_mut(index).topic();
+            if !topic.is_behind() {
+                topic.lagging = false;
+                self.spooling.lagging.remove(&index);
+                continue;
+            }
+            let share = share_of(topic.held()).min(left);
+            for _ in 0..share {
+                let Some((message, lost)) = self.destinations.get_mut(index).topic().shed(is_told_again) else { break };
+                self.statistics.shed += lost;
+                self.settle(message, step);
+                left -= 1;
+            }
+            if left == 0 || step.log.spool_use().pressure < Pressure::Full {
+                break;
+            }
+        }
+        left < TURN_MESSAGES
+    }
+}

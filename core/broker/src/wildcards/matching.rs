@@ -1,0 +1,290 @@
+//! Consumers with patterns and the destinations that these fit: who was there first is found by who comes, in slices where it is
+//! many (R25). Each pair is found once: a consumer that comes finds destinations that are older, a destination older consumers.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::Broker;
+use crate::clients::consumer::{Consumer, ConsumerKind, refused};
+use crate::delivery::destination::{Content, DestinationState, Reference, Refusal};
+use crate::delivery::dispatch::Budget;
+use crate::delivery::ordered::Place;
+use crate::delivery::queue::Member;
+use crate::jobs::Job;
+use crate::messages::{ConsumerIndex, DestinationIndex};
+use crate::plant::planted;
+use crate::wildcards::patterns::{Filed, Met, Search};
+use postrider_model::command::{LastDelivered, OpenConsumer, Request};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, limits, pattern};
+
+/// Destinations that are looked up together.
+const PAGE: usize = 64;
+
+/// Steps that a place among a destination's consumers takes, besides the look at it.
+const PLACE_STEPS: usize = 2;
+
+/// Bytes of a name that are held against a pattern in the time of a step.
+const NAME_STEP_BYTES: usize = 64;
+
+/// What a look at a name takes, or at a pattern, besides a step.
+pub(crate) fn name_steps(name: &Destination) -> usize {
+    name.name.len() / NAME_STEP_BYTES
+}
+
+/// Steps that a pattern takes that is filed, or taken out again, and a look for those that it may fit.
+pub(crate) const FILING_STEPS: usize = 8;
+const PAGE_STEPS: usize = 2;
+
+/// A consumer that is on its way through the destinations that its patterns fit.
+pub(crate) struct Match {
+    consumer: ConsumerIndex,
+    serial: u64,
+    /// Which of its patterns it is at, and where.
+    pattern: usize,
+    place: Place,
+    /// Destinations from this serial on come to it by themselves, as those did that found it while its patterns were filed.
+    end: u64,
+    /// Who asked for it.
+    port: PortIndex,
+    connection: ConnectionHandle,
+    handle: ConsumerHandle,
+    request: Request,
+    /// What is said of it when it cannot have them all.
+    refusal: Option<Refusal>,
+}
+
+/// A destination that is on its way through the consumers with patterns that it fits. Meanwhile nothing goes out.
+pub(crate) struct Join {
+    destination: Reference,
+    search: Search,
+    /// Consumers from this serial on come to it by themselves.
+    end: u64,
+    /// Bytes that are promised for those that it has not found yet.
+    promised: u64,
+}
+
+impl Match {
+    /// What is to be said of a consumer that cannot have all, in place of the answer.
+    pub fn failure(self) -> Option<(PortIndex, Event)> {
+        let Match { port, connection, handle, request, refusal, .. } = self;
+        refusal.map(|refusal| (port, refused(connection, handle, request, refusal)))
+    }
+}
+
+impl DestinationState {
+    /// Whether a consumer has it: a destination is found once, however many patterns of a consumer fit it, or name it.
+    fn is_with(&self, index: ConsumerIndex, kind: ConsumerKind) -> bool {
+        let members = match &self.content {
+            Content::Topic(topic) => &topic.subscribers,
+            Content::Queue(queue) if kind == ConsumerKind::Browser => &queue.browsers,
+            Content::Queue(queue) => &queue.subscribers,
+        };
+        let first = Member { consumer: index, subscription: 0 };
+        members.range(first..).next().is_some_and(|member| member.consumer == index)
+    }
+}
+
+impl Broker {
+    /// A consumer has come: it gets the destinations that its patterns fit, unless it is seen at once that there is no room for
+    /// them.
+    pub(crate) fn match_destinations(&mut self, index: ConsumerIndex, open: &OpenConsumer) -> Result<(), Refusal> {
+        let consumer = &mut self.consumers[index.0];
+        if consumer.patterns.is_empty() {
+            return Ok(());
+        }
+        consumer.matching = true;
+        let (serial, port) = (consumer.serial, consumer.port);
+        let mut walk = Match {
+            consumer: index,
+            serial,
+            pattern: 0,
+            place: Place::default(),
+            end: 0,
+            port,
+            connection: open.connection,
+            handle: open.consumer,
+            request: open.request,
+            refusal: None,
+        };
+        if !self.at_once(|broker, budget| broker.match_some(&mut walk, budget)) {
+            self.jobs.push(Job::Match(walk));
+            return Ok(());
+        }
+        self.matched(&walk);
+        walk.refusal.map_or(Ok(()), Err)
+    }
+
+    /// Goes on with it. True: it has them all, is gone, or cannot have them.
+    pub(crate) fn match_some(&mut self, walk: &mut Match, budget: &mut Budget) -> bool {
+        if !self.file_some(walk, budget) {
+            return false;
+        }
+        let mut page = std::mem::take(&mut self.page);
+        let done = loop {
+            let there = |consumer: &&Consumer| consumer.serial == walk.serial && !consumer.closing;
+            let Some(consumer) = self.consumers.get(walk.consumer.0).filter(there) else { break true };
+            let Some(pattern) = consumer.patterns.get(walk.pattern) else {
+                self.consumers[walk.consumer.0].matching = false;
+                self.wake(walk.consumer);
+                break true;
+            };
+            // What is longer than the pattern does not fit where that ends.
+            let look = 1 + name_steps(pattern);
+            let most = self.pairs_at_once(walk.consumer, (budget.0 / look).clamp(1, PAGE));
+            if !budget.step() || most == 0 {
+                break false;
+            }
+            page.clear();
+            self.destinations.page(pattern, &mut walk.place, most, &mut page);
+            budget.spend(look - 1 + PAGE_STEPS + page.len() * look);
+            for found in &page {
+                if !self.is_matched(walk, *found) {
+                    continue;
+                }
+                budget.spend(PLACE_STEPS);
+                match self.admit_pair(walk.consumer) {
+                    Ok(()) => _ = self.subscribe_matched(walk.consumer, found.index, None),
+                    Err(refusal) => {
+                        walk.refusal = Some(refusal);
+                        break;
+                    }
+                }
+            }
+            if walk.refusal.is_some() {
+                break true;
+            }
+            if matches!(walk.place, Place::End) {
+                (walk.pattern, walk.place) = (walk.pattern + 1, Place::default());
+            }
+        };
+        self.page = page;
+        done
+    }
+
+    /// Files patterns of a consumer, until all can be found by destinations that come. True: there is nothing more to file.
+    fn file_some(&mut self, walk: &mut Match, budget: &mut Budget) -> bool {
+        let there = |consumer: &&mut Consumer| consumer.serial == walk.serial && !consumer.closing;
+        let Some(consumer) = self.consumers.get_mut(walk.consumer.0).filter(there) else { return true };
+        if consumer.filed == consumer.patterns.len() {
+            return true;
+        }
+        while let Some(pattern) = consumer.patterns.get(consumer.filed) {
+            if budget.0 == 0 && !planted("unbounded-handle") {
+                return false;
+            }
+            budget.spend(FILING_STEPS + name_steps(pattern));
+            let filed = Filed { serial: walk.serial, number: consumer.filed, consumer: walk.consumer };
+            self.patterns.add(pattern, filed);
+            consumer.filed += 1;
+        }
+        walk.end = self.destinations.next_serial();
+        true
+    }
+
+    /// A walk has ended: a consumer that cannot have all goes again.
+    pub(crate) fn matched(&mut self, walk: &Match) {
+        if walk.refusal.is_some() {
+            self.close_refused(walk.consumer);
+        }
+    }
+
+    fn close_refused(&mut self, index: ConsumerIndex) {
+        let connection = self.consumers[index.0].connection;
+        self.connections[connection.0].consumers.remove(&index);
+        self.close_consumer(index, LastDelivered::None);
+    }
+
+    fn is_matched(&self, walk: &Match, found: Reference) -> bool {
+        let consumer = &self.consumers[walk.consumer.0];
+        let state = self.destinations.get(found.index);
+        let fits = |pattern: &Destination| pattern::matches(pattern, &state.destination);
+        found.serial < walk.end
+            && consumer.patterns.get(walk.pattern).is_some_and(fits)
+            && self.is_open_to(found.index, consumer.connection)
+            && !state.is_with(walk.consumer, consumer.kind)
+    }
+
+    /// A destination has come: consumers get it whose patterns it fits.
+    pub(crate) fn join_patterns(&mut self, index: DestinationIndex) {
+        if self.patterns.is_empty() {
+            return;
+        }
+        let destination = self.destinations.reference(index);
+        let search = self.patterns.search(&self.destinations.get(index).destination);
+        let owner = self.destinations.get(index).temporary.as_ref().map(|temporary| temporary.owner);
+        let promised = self.most_joining(owner);
+        let mut join = Join { destination, search, end: self.names.next_consumer(), promised };
+        self.pairs.promise(promised);
+        if self.at_once(|broker, budget| broker.join_some(&mut join, budget)) {
+            return self.pairs.fulfil(join.promised);
+        }
+        match &mut self.destinations.get_mut(index).content {
+            Content::Queue(queue) => queue.holds += 1,
+            Content::Topic(topic) => topic.joining = true,
+        }
+        self.jobs.push(Job::Join(join));
+    }
+
+    /// Goes on with it. True: all have it, or it is gone.
+    pub(crate) fn join_some(&mut self, join: &mut Join, budget: &mut Budget) -> bool {
+        let index = join.destination.index;
+        while self.destinations.is_valid(join.destination) {
+            if !budget.step() {
+                return false;
+            }
+            let name = &self.destinations.get(index).destination;
+            budget.spend(name_steps(name));
+            match join.search.step(&self.patterns, name) {
+                Met::Pattern(filed) if self.is_joined(join, filed) => {
+                    budget.spend(PLACE_STEPS);
+                    let bytes = self.subscribe_matched(filed.consumer, index, Some(0)).min(join.promised);
+                    join.promised -= bytes;
+                    self.pairs.fulfil(bytes);
+                }
+                Met::Pattern(_) | Met::Nothing => {}
+                Met::End => return true,
+            }
+        }
+        true
+    }
+
+    fn is_joined(&self, join: &Join, filed: Filed) -> bool {
+        let index = join.destination.index;
+        let state = self.destinations.get(index);
+        let is_new = |consumer: &Consumer| {
+            self.is_open_to(index, consumer.connection) && !state.is_with(filed.consumer, consumer.kind)
+        };
+        filed.serial < join.end && self.fitting(filed, &state.destination).is_some_and(is_new)
+    }
+
+    /// The consumer whose pattern was met, if that fits the name.
+    pub(crate) fn fitting(&self, filed: Filed, name: &Destination) -> Option<&Consumer> {
+        let there = |consumer: &&Consumer| consumer.serial == filed.serial && !consumer.closing;
+        let consumer = self.consumers.get(filed.consumer.0).filter(there)?;
+        consumer.patterns.get(filed.number).is_some_and(|pattern| pattern::matches(pattern, name)).then_some(consumer)
+    }
+
+    /// All that were to have the destination do.
+    pub(crate) fn joined(&mut self, join: &Join) {
+        self.pairs.fulfil(join.promised);
+        if !self.destinations.is_valid(join.destination) {
+            return;
+        }
+        match &mut self.destinations.get_mut(join.destination.index).content {
+            Content::Queue(queue) => queue.holds = queue.holds.saturating_sub(1),
+            Content::Topic(topic) => topic.joining = false,
+        }
+        self.schedule(join.destination.index);
+    }
+
+    /// Does as much as one command may, which may have done some of it before. What is left when it is not done is a job.
+    pub(crate) fn at_once(&mut self, work: impl FnOnce(&mut Broker, &mut Budget) -> bool) -> bool {
+        let left = limits::HANDLE_STEPS.saturating_sub(self.worked - self.worked_before);
+        let steps = if planted("unbounded-handle") { usize::MAX } else { left };
+        let mut budget = Budget(steps);
+        let done = work(self, &mut budget);
+        self.worked += steps - budget.0;
+        done
+    }
+}

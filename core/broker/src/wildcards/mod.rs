@@ -1,0 +1,5 @@
+//! Consumers of patterns, and the destinations that fit.
+
+pub(crate) mod matching;
+pub(crate) mod pairs;
+pub(crate) mod patterns;
