@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use postrider_model::record::MessageView;
-use postrider_model::{Command, CommandBatch, ConnectionHandle, ConsumerHandle, Now, Sequence, Span};
+use postrider_model::{Command, CommandBatch, ConnectionHandle, ConsumerHandle, Now, Sequence, Span, Token};
 use postrider_wire::openwire::schema::{connection_id, connection_info, consumer_info, producer_info};
 use postrider_wire::openwire::schema::{session_id, session_info};
 use postrider_wire::openwire::session::{CommandSink, Delivery, Handles, Next, Profile, Session};
@@ -68,7 +68,7 @@ impl Client {
         client.say(&offer.write());
         client.format = WireFormat::new(settings, WriterPolicy::JavaOrder);
         client.say(&connection_info());
-        client.session.opened(1, &mut client.output).expect("the session asked for it");
+        client.session.opened(Token(1), &mut client.output).expect("the session asked for it");
         [session_info(0), session_info(canonical::SESSION), producer_info(), consumer_info()]
             .iter()
             .for_each(|structure| client.say(structure));
@@ -139,7 +139,7 @@ impl Client {
     /// The session writes this many receipts; returns the bytes of all frames.
     pub fn reply(&mut self, count: usize) -> &[u8] {
         self.output.clear();
-        (0..count).for_each(|number| self.session.reply(10 + number as i32, &mut self.output));
+        (0..count).for_each(|number| self.session.reply(Token(10 + number as u64), &mut self.output));
         &self.output
     }
 

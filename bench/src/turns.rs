@@ -68,7 +68,7 @@ impl Turns {
             count: 1,
             cause: Default::default(),
         };
-        let request = Request { wanted: persistent, ..publish.request };
+        let request = Request::new(publish.request.token(), persistent);
         let mut turns = Turns {
             turn: broker_turn(broker_port),
             port,

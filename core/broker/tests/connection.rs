@@ -3,7 +3,7 @@
 use crate::world::{World, handle, queue, record, wanted};
 use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConnection, Request};
 use postrider_model::event::Failure;
-use postrider_model::{Command, Destination, DestinationKind, Event, Handle};
+use postrider_model::{Command, Destination, DestinationKind, Event, Handle, Token};
 
 fn generation(generation: u32) -> Handle {
     Handle { slot: 1, generation }
@@ -12,7 +12,7 @@ fn generation(generation: u32) -> Handle {
 fn send(world: &mut World, connection: Handle, number: i64, persistent: bool) {
     let to = [queue("q")];
     let bytes = record(&to, number.to_string().as_bytes(), persistent, number, 0);
-    world.send_as(0, connection, &to, persistent, (&bytes, number), wanted(number as i32));
+    world.send_as(0, connection, &to, persistent, (&bytes, number), wanted(number as u64));
 }
 
 #[test]
@@ -37,7 +37,7 @@ pub fn a_client_id_is_unique() {
     open.connection = handle(3);
     world.run(1, Command::OpenConnection(Box::new(open)));
     world.settle();
-    assert_eq!(world.events(1), [Event::Opened { connection: handle(3), correlation: 1 }]);
+    assert_eq!(world.events(1), [Event::Opened { connection: handle(3), token: Token(1) }]);
 }
 
 #[test]
@@ -69,7 +69,7 @@ pub fn a_client_that_comes_back_takes_its_connection_over() {
 fn send_from(world: &mut World, port: usize, connection: Handle, number: i64) {
     let to = [queue("q")];
     let bytes = record(&to, number.to_string().as_bytes(), true, number, 0);
-    world.send_as(port, connection, &to, true, (&bytes, number), wanted(number as i32));
+    world.send_as(port, connection, &to, true, (&bytes, number), wanted(number as u64));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use postrider_journal::{
 use postrider_model::command::{
     Acknowledge, AcknowledgeKind, OpenConnection, OpenConsumer, OpenProducer, Publish, Request,
 };
-use postrider_model::{Command, CommandBatch, Event, Now, PortIndex, Sequence};
+use postrider_model::{Command, CommandBatch, Event, Now, PortIndex, Sequence, Token};
 use std::time::Instant;
 
 /// A log that copies nothing: every record lies in the same memory.
@@ -164,7 +164,7 @@ fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
     let mut sent = 0i64;
     let mut got = 0u64;
     let mut acknowledgements: Vec<Command> = Vec::new();
-    let request = Request { command: 1, wanted: persistent };
+    let request = Request::new(Token(1), persistent);
     for _ in 0..ROUNDS {
         batch.clear();
         for number in 0..BATCH {

@@ -4,7 +4,7 @@ use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::Config;
 use postrider_journal::body_crc;
 use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, OpenProducer, Publish, Request};
-use postrider_model::{Command, CommandBatch, Destination, Event, limits};
+use postrider_model::{Command, CommandBatch, Destination, Event, Token, limits};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -136,7 +136,7 @@ pub fn a_connection_with_many_consumers_leaves_in_slices() {
     }
     assert!(turns > 5, "{turns}");
     world.settle();
-    assert_eq!(world.events(0), [Event::Reply { connection, correlation: 99 }]);
+    assert_eq!(world.events(0), [Event::Reply { connection, token: Token(99) }]);
     assert_eq!(world.broker.statistics().connections, 1);
     world.sockets_take = true;
     world.consume(1, 1, 5, &queue("q"), 5_000);
@@ -166,7 +166,7 @@ pub fn the_answer_to_a_goodbye_is_the_last_one() {
     world.settle();
     let answers: Vec<Event> = world.events(0);
     assert_eq!(answers.len(), 5, "{answers:?}");
-    assert_eq!(answers.last(), Some(&Event::Reply { connection, correlation: 5 }), "{answers:?}");
+    assert_eq!(answers.last(), Some(&Event::Reply { connection, token: Token(5) }), "{answers:?}");
 }
 
 /// A client that reads nothing lets its consumers wait for its socket. Those that are gone are looked through by those that go: they may

@@ -6,7 +6,7 @@ use crate::world::{Got, Told, World, queue, record_of};
 use postrider_broker::{Config, Log, WindowSizes};
 use postrider_journal::{Position, body_crc};
 use postrider_model::command::{Acknowledge, AcknowledgeKind, LastDelivered, OpenConsumer, Publish, Request};
-use postrider_model::{Command, CommandBatch, Event, Handle, Sequence};
+use postrider_model::{Command, CommandBatch, Event, Handle, Sequence, Token};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub struct Random(pub u64);
@@ -28,7 +28,7 @@ const DEAD: &str = "ActiveMQ.DLQ";
 const CHUNK: usize = 4;
 
 /// Numbers of requests that send.
-const SENDS: i32 = 1_000;
+const SENDS: u64 = 1_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -202,7 +202,7 @@ impl Model {
         let span = batch.store(&self.records[&id]);
         batch.commands.push(Command::Publish(Publish {
             connection,
-            request: Request { command: sequence as i32 + SENDS, wanted: persistent },
+            request: Request::new(Token(sequence as u64 + SENDS), persistent),
             producer: 0,
             destination: number_of_queue,
             record: span,
@@ -423,9 +423,7 @@ impl Model {
             for told in self.world.heard(port) {
                 match told {
                     Told::Message(got) => messages.push((got.sequence, port, got)),
-                    Told::Event(Event::Reply { connection, correlation }) => {
-                        self.answered(port, connection, correlation)
-                    }
+                    Told::Event(Event::Reply { connection, token }) => self.answered(port, connection, token),
                     Told::Event(Event::Failed { message, .. }) => panic!("{message}"),
                     Told::Event(_) => {}
                 }
@@ -444,10 +442,10 @@ impl Model {
         assert_eq!(self.world.broker.statistics().messages, total as u64);
     }
 
-    fn answered(&mut self, port: usize, connection: Handle, correlation: i32) {
+    fn answered(&mut self, port: usize, connection: Handle, Token(token): Token) {
         let client = self.clients.iter_mut().find(|client| client.connection == Some((port, connection)));
         let Some(client) = client else { return };
-        if let Some((id, queue)) = client.unanswered.remove(&i64::from(correlation - SENDS)) {
+        if let Some((id, queue)) = client.unanswered.remove(&((token - SENDS) as i64)) {
             let stored = self.queues[queue].iter().find(|item| item.id == id).map(|item| item.stored);
             let committed = self.world.log.committed();
             assert!(stored.is_none_or(|stored| stored <= committed), "{id} is answered before it is safe");

@@ -4,7 +4,7 @@ use crate::world::{Told, World, handle, queue, topic};
 use postrider_broker::Config;
 use postrider_model::command::{LastDelivered, OpenConnection, OpenConsumer, Request};
 use postrider_model::event::{Failure, Refused};
-use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event, Token};
 
 /// Bytes of each connection that are free.
 const FREE: u64 = 64 * 1024;
@@ -32,13 +32,9 @@ fn open(world: &mut World, connection: u32, consumer: u32, pattern: &Destination
     let events = world.events(0);
     match &events[..] {
         [] => None,
-        [Event::Reply { correlation, .. }] if *correlation == request.command => None,
-        [
-            Event::Failed {
-                correlation, failure: Failure::ResourceAllocation, message, refused: Some(refused), ..
-            },
-        ] => {
-            assert_eq!(*correlation, request.wanted.then_some(request.command));
+        [Event::Reply { token, .. }] if *token == request.token() => None,
+        [Event::Failed { token, failure: Failure::ResourceAllocation, message, refused: Some(refused), .. }] => {
+            assert_eq!(*token, request.answer());
             assert_eq!(**refused, Refused::Consumer(handle(consumer)));
             Some(message.to_string())
         }
@@ -46,8 +42,8 @@ fn open(world: &mut World, connection: u32, consumer: u32, pattern: &Destination
     }
 }
 
-const ASKED: Request = Request { command: 2, wanted: true };
-pub const UNASKED: Request = Request { command: 2, wanted: false };
+const ASKED: Request = Request::new(Token(2), true);
+pub const UNASKED: Request = Request::new(Token(2), false);
 
 #[test]
 pub fn patterns_over_very_many_queues_stay_within_their_bound_and_give_it_back() {

@@ -7,7 +7,9 @@ use postrider_broker::{Config, WhenFull};
 use postrider_journal::{Pressure, body_crc};
 use postrider_model::command::{Acknowledge, AcknowledgeKind, LastDelivered, OpenProducer, Publish, Request};
 use postrider_model::event::Refused;
-use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event, Handle, PortIndex, Sequence, Span};
+use postrider_model::{
+    Command, CommandBatch, Destination, DestinationKind, Event, Handle, PortIndex, Sequence, Span, Token,
+};
 
 const SEGMENT: u64 = 4 << 10;
 
@@ -90,11 +92,9 @@ pub fn what_makes_room_passes_parked_sends_and_what_depends_on_them_waits() {
     );
     world.close_consumer(0, 2, 5, LastDelivered::UpTo(Sequence(sequence)));
     world.settle();
-    let answered = |world: &mut World| -> Vec<i32> {
+    let answered = |world: &mut World| -> Vec<u64> {
         let events = world.events(0).into_iter();
-        events
-            .filter_map(|event| if let Event::Reply { correlation, .. } = event { Some(correlation) } else { None })
-            .collect()
+        events.filter_map(|event| if let Event::Reply { token, .. } = event { Some(token.0) } else { None }).collect()
     };
     assert_eq!(answered(&mut world), [3]);
     let texts = drained(&mut world);
@@ -115,7 +115,7 @@ pub fn who_leaves_behind_parked_sends_holds_no_messages_meanwhile() {
     world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered: goodbye, clean: true });
     let texts = drained(&mut world);
     assert!(texts.len() > held && texts.contains(&"y".to_owned()), "{held} held, {} came", texts.len());
-    let replied = |event: Event| matches!(event, Event::Reply { correlation: 22, .. });
+    let replied = |event: Event| matches!(event, Event::Reply { token: Token(22), .. });
     assert!(world.events(0).into_iter().any(replied));
 }
 
@@ -176,11 +176,11 @@ fn sends_that_wait_for_an_answer_wait_for_room_if_so_configured() {
     world.settle();
     assert!(world.events(0).is_empty(), "neither refused nor answered");
     assert_eq!(drained(&mut world).into_iter().rfind(|text| text != "x"), Some("w".into()));
-    assert!(world.events(0).contains(&Event::Reply { connection: handle(2), correlation: 31 }));
+    assert!(world.events(0).contains(&Event::Reply { connection: handle(2), token: Token(31) }));
     // What never fits is refused all the same.
     send_parked(&mut world, 2, &"z".repeat(30_000), wanted(32));
     world.settle();
-    assert!(matches!(world.events(0)[..], [Event::Failed { correlation: Some(32), .. }]));
+    assert!(matches!(world.events(0)[..], [Event::Failed { token: Some(Token(32)), .. }]));
 }
 
 /// A persistent send that stores nothing in the journal needs no room there: it waits for its turn, and is not refused.
@@ -208,7 +208,7 @@ fn persistent_sends_that_store_nothing_wait_behind_parked_ones_and_need_no_room(
             world.settle();
         }
         let events = world.events(0);
-        assert!(events.contains(&Event::Reply { connection: handle(2), correlation: 31 }), "{to}: {events:?}");
+        assert!(events.contains(&Event::Reply { connection: handle(2), token: Token(31) }), "{to}: {events:?}");
         assert!(is_unparked_by(&events, 2));
     }
 }
@@ -266,7 +266,7 @@ fn a_parked_goodbye_counts_what_tells_of_its_temporary_destinations() {
     world.heard(0);
     drained(&mut world);
     world.settle();
-    assert!(world.events(0).contains(&Event::Reply { connection, correlation: 22 }));
+    assert!(world.events(0).contains(&Event::Reply { connection, token: Token(22) }));
     assert_eq!(world.broker.statistics().connections, 3);
 }
 
@@ -432,9 +432,9 @@ fn a_send_that_comes_again_and_is_stored_is_not_refused() {
         batch.commands.push(send(1, 32));
         world.turn(0, &batch);
         refuse(&mut world, &send(1, 33), &batch.arena);
-        for correlation in [32, 33] {
-            let answer = Event::Reply { connection: again, correlation };
-            assert!(world.told[0].contains(&Told::Event(answer)), "{behind_parked}: {correlation}");
+        for token in [32, 33].map(Token) {
+            let answer = Event::Reply { connection: again, token };
+            assert!(world.told[0].contains(&Told::Event(answer)), "{behind_parked}: {token:?}");
         }
         assert_eq!(failures(&mut world), 0);
         // One that is not stored is refused.
@@ -477,7 +477,7 @@ fn a_producer_that_cannot_be_opened_keeps_its_place_behind_parked_sends() {
     refuse(&mut world, &opening(2), &[]);
     assert_eq!(failures(&mut world), 0, "it waits behind its connection's sends");
     drained(&mut world);
-    assert!(world.events(0).contains(&Event::Reply { connection: handle(2), correlation: 41 }));
+    assert!(world.events(0).contains(&Event::Reply { connection: handle(2), token: Token(41) }));
 }
 
 /// The shard counts what it hands up, the broker what is settled: they have to agree (decision 0010).
@@ -517,7 +517,7 @@ fn a_consumer_that_cannot_be_opened_is_named_in_the_refusal() {
 #[test]
 fn a_producer_that_cannot_be_opened_is_named_in_the_refusal() {
     let named = |world: &mut World| {
-        let refused = Refused::Producer { session: 1, value: 2, command: 41 };
+        let refused = Refused::Producer { session: 1, value: 2, token: Token(41) };
         world
             .events(0)
             .iter()

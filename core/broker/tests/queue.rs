@@ -2,7 +2,7 @@
 
 use crate::world::{World, handle, queue, record, wanted};
 use postrider_model::command::{AcknowledgeKind, LastDelivered};
-use postrider_model::{Event, Sequence};
+use postrider_model::{Event, Sequence, Token};
 
 #[test]
 pub fn a_persistent_message_goes_its_whole_way() {
@@ -16,14 +16,14 @@ pub fn a_persistent_message_goes_its_whole_way() {
     world.send(0, 1, &queue("q"), "hello", true);
     assert!(world.heard(0).is_empty() && world.heard(1).is_empty(), "nothing before the commit");
     world.settle();
-    assert_eq!(world.events(0), [Event::Reply { connection: handle(1), correlation: 7 }]);
+    assert_eq!(world.events(0), [Event::Reply { connection: handle(1), token: Token(7) }]);
     let got = world.got(1);
     assert_eq!((got.len(), got[0].consumer, &*got[0].content, got[0].redeliveries), (1, handle(5), &b"hello"[..], 0));
     assert_eq!(world.broker.statistics().messages, 1);
     world.acknowledge(1, 1, 5, AcknowledgeKind::Standard, (got[0].sequence.0, got[0].sequence.0), 1);
     assert!(world.heard(1).is_empty());
     world.settle();
-    assert_eq!(world.events(1), [Event::Reply { connection: handle(1), correlation: 9 }]);
+    assert_eq!(world.events(1), [Event::Reply { connection: handle(1), token: Token(9) }]);
     assert_eq!(world.broker.statistics().messages, 0);
 }
 

@@ -178,11 +178,11 @@ fn sends_beyond_a_frame_are_refused_and_what_comes_with_them_is_not() {
     world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, first), 1);
     world.settle();
     let failures: Vec<_> = world.events(0).into_iter().filter(|event| matches!(event, Event::Failed { .. })).collect();
-    let [Event::Failed { failure: Failure::ResourceAllocation, message, correlation, .. }] = &failures[..] else {
+    let [Event::Failed { failure: Failure::ResourceAllocation, message, token, .. }] = &failures[..] else {
         panic!("{failures:?}")
     };
     assert!(message.contains("does not fit") && message.contains("disk_budget_bytes"), "{message}");
-    assert_eq!(*correlation, Some(publish.request.command));
+    assert_eq!(*token, Some(publish.request.token()));
     assert_eq!(world.broker.statistics().messages, 0);
 }
 
@@ -256,7 +256,7 @@ pub fn a_refused_send_gives_its_part_of_the_window_back() {
         heard.extend(world.events(0));
     }
     let credits = heard.iter().filter(|event| matches!(event, Event::ProducerCredit { .. })).count();
-    let refused = heard.iter().filter(|event| matches!(event, Event::Failed { correlation: None, .. })).count();
+    let refused = heard.iter().filter(|event| matches!(event, Event::Failed { token: None, .. })).count();
     assert!(refused > 10, "{refused}");
     assert_eq!(credits, 61, "60 sends, one of them twice");
 }

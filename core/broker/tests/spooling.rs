@@ -5,7 +5,7 @@ use postrider_journal::Pressure;
 use postrider_model::command::AcknowledgeKind::Standard;
 use postrider_model::command::{LastDelivered, Request};
 use postrider_model::event::Failure;
-use postrider_model::{Command, Destination, DestinationKind, Event};
+use postrider_model::{Command, Destination, DestinationKind, Event, Token};
 
 /// Sends so many messages of a kilobyte that wait for no answer.
 fn fill(world: &mut World, connection: u32, to: &postrider_model::Destination, messages: usize) {
@@ -97,7 +97,7 @@ pub fn while_the_disk_catches_up_senders_wait_and_nobody_is_refused() {
     world.log.spool_limit = None;
     world.settle();
     let told = world.events(0);
-    assert!(told.contains(&Event::Reply { connection: handle(1), correlation: 7 }), "{told:?}");
+    assert!(told.contains(&Event::Reply { connection: handle(1), token: Token(7) }), "{told:?}");
     assert!(told.contains(&Event::Unparked { connection: handle(1) }), "{told:?}");
     assert_eq!(world.broker.statistics().messages, 401);
 }
@@ -319,7 +319,7 @@ fn who_waits_for_an_answer_waits_while_topics_make_room() {
         world.log.spool_limit = Some((if topics_hold { 8 } else { 0 }, Pressure::Full));
         world.settle();
         let told = world.events(0);
-        let taken = told.contains(&Event::Reply { connection: handle(2), correlation: 7 });
+        let taken = told.contains(&Event::Reply { connection: handle(2), token: Token(7) });
         let refused =
             told.iter().any(|event| matches!(event, Event::Failed { connection, .. } if *connection == handle(2)));
         assert_eq!((taken, refused), (answered == "taken", answered == "refused"), "{told:?}");

@@ -8,7 +8,7 @@ use postrider_model::command::AcknowledgeKind::Standard;
 use postrider_model::command::{LastDelivered, Request};
 use postrider_model::event::Failure;
 use postrider_model::record::Tag;
-use postrider_model::{Command, Destination, DestinationKind, Event, MessageView};
+use postrider_model::{Command, Destination, DestinationKind, Event, MessageView, Token};
 use std::collections::BTreeSet;
 
 fn temporary(name: &str) -> Destination {
@@ -223,7 +223,7 @@ pub fn an_advisory_stands_before_the_answer_and_before_what_it_allows() {
     world.settle();
     let consumers: Vec<u32> = world.got(1).iter().map(|got| got.consumer.slot).collect();
     assert_eq!(consumers, [4, 5, 5]);
-    let replies = world.events(0).into_iter().filter(|event| matches!(event, Event::Reply { correlation: 4, .. }));
+    let replies = world.events(0).into_iter().filter(|event| matches!(event, Event::Reply { token: Token(4), .. }));
     assert_eq!(replies.count(), 1);
 }
 
@@ -413,7 +413,7 @@ pub fn a_temporary_destination_is_its_connections_own() {
     assert_eq!(world.texts(0), ["answer"]);
     world.run(0, delete(1));
     world.settle();
-    assert_eq!(world.events(0).last(), Some(&Event::Reply { connection: handle(1), correlation: 8 }));
+    assert_eq!(world.events(0).last(), Some(&Event::Reply { connection: handle(1), token: Token(8) }));
 }
 
 #[test]
@@ -433,7 +433,7 @@ pub fn a_deleted_destination_is_gone_with_its_messages_also_after_a_crash() {
     assert!(matches!(world.events(0).last(), Some(Event::Failed { failure: Failure::General, .. })));
     world.close_consumer(0, 1, 5, LastDelivered::None);
     delete(&mut world);
-    assert_eq!(world.events(0).last(), Some(&Event::Reply { connection: handle(1), correlation: 8 }));
+    assert_eq!(world.events(0).last(), Some(&Event::Reply { connection: handle(1), token: Token(8) }));
     assert_eq!(world.broker.statistics().messages, 0);
     world.send(0, 1, &queue("q"), "new", true);
     world.settle();
@@ -457,7 +457,7 @@ pub fn an_asynchronous_failure_is_told_without_being_asked() {
     world.send_as(0, handle(1), &to, false, (&bytes, 1), Request::default());
     world.settle();
     let events = world.events(0);
-    assert!(matches!(&events[..], [Event::Failed { correlation: None, .. }]), "{events:?}");
+    assert!(matches!(&events[..], [Event::Failed { token: None, .. }]), "{events:?}");
 }
 
 /// What it is to get next lies on the disk: it is asked for once, and not again and again until the turn's steps are gone.

@@ -3,7 +3,7 @@
 use crate::world::{Told, World, handle, queue, record, wanted};
 use postrider_broker::Config;
 use postrider_model::command::{AcknowledgeKind, LastDelivered, Request};
-use postrider_model::{Command, Event, PortIndex};
+use postrider_model::{Command, Event, PortIndex, Token};
 
 fn pull(world: &mut World, consumer: u32, timeout_millis: i64) {
     let (connection, request) = (handle(1), Request::default());
@@ -282,7 +282,7 @@ pub fn an_answer_waits_for_its_own_jobs_only() {
     assert!(world.events(0).is_empty(), "their bytes are not there");
     world.close_consumer(1, 1, 6, LastDelivered::None);
     world.settle();
-    assert_eq!(world.events(1), [Event::Reply { connection: handle(1), correlation: 3 }]);
+    assert_eq!(world.events(1), [Event::Reply { connection: handle(1), token: Token(3) }]);
     world.log.cold.clear();
     world.broker.fetched();
     world.settle();
@@ -311,7 +311,7 @@ pub fn a_long_return_holds_no_other_job_back() {
         world.broker.advance(now, &mut world.log, &mut world.out);
         while let Some(batch) = world.out.take_replies(PortIndex(0)) {
             answered.extend(batch.events.iter().map(|event| match event {
-                Event::Reply { correlation, .. } => (*correlation, turn),
+                Event::Reply { token, .. } => (token.0, turn),
                 other => panic!("{other:?}"),
             }));
         }

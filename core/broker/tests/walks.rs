@@ -4,7 +4,7 @@ use crate::model::Random;
 use crate::pairs::{UNASKED, one, world};
 use crate::world::{World, handle, queue};
 use postrider_model::command::{LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Request};
-use postrider_model::{Command, Destination, Event};
+use postrider_model::{Command, Destination, Event, Token};
 use std::collections::BTreeMap;
 
 /// Clients come, go and come again in the middle of walks, with destinations that come and go meanwhile: each request of who stays is answered
@@ -24,9 +24,9 @@ struct Played {
     connections: u32,
     consumers: u32,
     destinations: u64,
-    requests: i32,
+    requests: u64,
     /// Requests that are not answered, by their numbers, and whose they are.
-    open: BTreeMap<i32, u32>,
+    open: BTreeMap<u64, u32>,
     /// Consumers that may be there.
     there: Vec<(u32, u32)>,
 }
@@ -35,17 +35,16 @@ impl Played {
     fn request(&mut self, connection: u32) -> Request {
         self.requests += 1;
         self.open.insert(self.requests, connection);
-        Request { command: self.requests, wanted: true }
+        Request::new(Token(self.requests), true)
     }
 
     /// What is answered was asked, and is answered once.
     fn hear(&mut self, world: &mut World) {
         for event in world.events(0) {
-            let (Event::Reply { correlation, .. } | Event::Failed { correlation: Some(correlation), .. }) = event
-            else {
+            let (Event::Reply { token, .. } | Event::Failed { token: Some(token), .. }) = event else {
                 continue;
             };
-            assert!(self.open.remove(&correlation).is_some(), "{correlation} is answered again");
+            assert!(self.open.remove(&token.0).is_some(), "{token:?} is answered again");
         }
     }
 }

@@ -10,7 +10,7 @@ use postrider_model::command::{
 use postrider_model::record::{BodyKind, Header, Tag, flag};
 use postrider_model::{
     Command, CommandBatch, Destination, DestinationKind, Event, Handle, MessageView, MessageWriter, Now, PortIndex,
-    Sequence, Span,
+    Sequence, Span, Token,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -511,6 +511,6 @@ impl World {
     }
 }
 
-pub fn wanted(command: i32) -> Request {
-    Request { command, wanted: true }
+pub fn wanted(number: u64) -> Request {
+    Request::new(Token(number), true)
 }

@@ -5,16 +5,37 @@
 
 use crate::batch::Span;
 use crate::destination::Destination;
-use crate::ids::{ConnectionHandle, ConsumerHandle, Sequence};
+use crate::ids::{ConnectionHandle, ConsumerHandle, Sequence, Token};
 use crate::limits;
 
-/// Where the answer goes, if one is wanted.
+/// Where the answer goes, and whether one is wanted: in one word, as every command has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Request {
-    /// The client's number of the command; answers repeat it.
-    pub command: i32,
+pub struct Request(u64);
+
+impl Request {
+    /// A request with this token, of which the last 63 bits are kept.
+    #[must_use]
+    pub const fn new(token: Token, wanted: bool) -> Request {
+        Request(token.0 << 1 | wanted as u64)
+    }
+
+    /// What the session knows it by; the answer repeats it.
+    #[must_use]
+    pub const fn token(self) -> Token {
+        Token(self.0 >> 1)
+    }
+
     /// Whether the client waits for an answer.
-    pub wanted: bool,
+    #[must_use]
+    pub const fn is_wanted(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// What an answer is given with, if one is wanted.
+    #[must_use]
+    pub fn answer(self) -> Option<Token> {
+        self.is_wanted().then(|| self.token())
+    }
 }
 
 /// What the application had been given when its consumer went, which decides about redelivery counters.
@@ -306,7 +327,7 @@ impl Command {
             | Command::Synchronize { connection, .. } => Some(*connection),
             Command::OpenProducer(open) => Some(open.connection),
             // Without a wish for an answer it is the end of the socket, which drops what waits.
-            Command::CloseConnection { connection, request, .. } if request.wanted => Some(*connection),
+            Command::CloseConnection { connection, request, .. } if request.is_wanted() => Some(*connection),
             _ => None,
         }
     }

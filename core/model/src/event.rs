@@ -1,7 +1,7 @@
 //! What the broker tells a port.
 
 use crate::batch::Span;
-use crate::ids::{ConnectionHandle, ConsumerHandle, Sequence};
+use crate::ids::{ConnectionHandle, ConsumerHandle, Sequence, Token};
 
 /// Kind of failure that a client is told; protocols map it to what they have for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,8 +86,8 @@ pub enum Refused {
         session: i64,
         /// Number within the session, of its id.
         value: i64,
-        /// The client's number of the command that was to open it: another may have opened one with this id since.
-        command: i32,
+        /// Of the command that was to open it: another may have opened one with this id since.
+        token: Token,
     },
 }
 
@@ -98,22 +98,22 @@ pub enum Event {
     Reply {
         /// Whose.
         connection: ConnectionHandle,
-        /// The request's number.
-        correlation: i32,
+        /// The request's.
+        token: Token,
     },
     /// The connection is accepted.
     Opened {
         /// Which.
         connection: ConnectionHandle,
-        /// The request's number.
-        correlation: i32,
+        /// The request's.
+        token: Token,
     },
-    /// A request has failed, or, without a number, something that wanted no answer.
+    /// A request has failed, or, without a token, something that wanted no answer.
     Failed {
         /// Whose.
         connection: ConnectionHandle,
-        /// The request's number.
-        correlation: Option<i32>,
+        /// The request's.
+        token: Option<Token>,
         /// What kind.
         failure: Failure,
         /// What is wrong with what, and what to do.

@@ -40,6 +40,10 @@ impl fmt::Display for Sequence {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
 pub struct DestinationId(pub u32);
 
+/// What a session knows a request of its client by: the broker gives it back with the answer and looks at nothing in it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
+pub struct Token(pub u64);
+
 /// Number of a port of the broker. Never stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
 pub struct PortIndex(pub u16);

@@ -16,7 +16,7 @@ use client::*;
 use libfuzzer_sys::fuzz_target;
 use postrider_model::command::Command;
 use postrider_model::event::{Failure, Refused};
-use postrider_model::{ConsumerHandle, MessageView, Sequence};
+use postrider_model::{ConsumerHandle, MessageView, Sequence, Token};
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::session::{Delivery, Next};
 use postrider_wire::openwire::{Structure, Value};
@@ -197,11 +197,11 @@ impl Play {
         let consumer =
             self.consumers.get(usize::from(detail) % self.consumers.len().max(1)).copied().unwrap_or_default();
         let outcome = match what {
-            0 => client.session.opened(i32::from(detail), &mut client.output),
-            1 => Ok(client.session.reply(i32::from(detail), &mut client.output)),
+            0 => client.session.opened(Token(detail.into()), &mut client.output),
+            1 => Ok(client.session.reply(Token(detail.into()), &mut client.output)),
             2 => {
                 client.fail(
-                    Some(i32::from(detail)),
+                    Some(detail.into()),
                     Failure::General,
                     "no",
                     (detail & 1 != 0).then_some(Refused::Consumer(consumer)),

@@ -87,8 +87,8 @@ impl Broker {
         jobs_before: u64,
         step: &mut Step<'_, L>,
     ) {
-        let event = Event::Reply { connection, correlation: request.command };
-        if request.wanted
+        let event = Event::Reply { connection, token: request.token() };
+        if request.is_wanted()
             && let Err(event) = self.jobs.answer(port, (connection, is_last), event, jobs_before)
         {
             step.out.reply(port, event);

@@ -120,7 +120,7 @@ const DROPPED_A_STEP: usize = 4;
 
 /// A producer that does not come into being.
 pub(crate) fn refused_producer(open: &OpenProducer) -> Refused {
-    Refused::Producer { session: open.session, value: open.value, command: open.request.command }
+    Refused::Producer { session: open.session, value: open.value, token: open.request.token() }
 }
 
 impl Broker {
@@ -158,16 +158,16 @@ impl Broker {
             self.take_over(old, step);
         }
         if let Err((failure, message)) = self.check_client_id(open) {
-            let correlation = open.request.wanted.then_some(open.request.command);
-            let failed = Event::Failed { connection: open.connection, correlation, failure, message, refused: None };
+            let token = open.request.answer();
+            let failed = Event::Failed { connection: open.connection, token, failure, message, refused: None };
             step.out.reply(port, failed);
             return;
         }
         let index = self.add_connection(port, open, serial);
         let slots = &mut self.ports[usize::from(port.0)].connections;
         Port::set(slots, open.connection, index);
-        let correlation = open.request.command;
-        step.out.reply(port, Event::Opened { connection: open.connection, correlation });
+        let token = open.request.token();
+        step.out.reply(port, Event::Opened { connection: open.connection, token });
     }
 
     fn add_connection(&mut self, port: PortIndex, open: &OpenConnection, serial: Option<u32>) -> ConnectionIndex {
@@ -252,9 +252,9 @@ impl Broker {
         let Some(index) = self.connection(port, open.connection) else { return };
         for destination in open.destinations.iter().filter(|destination| !destination.kind.is_temporary()) {
             if let Err((failure, message)) = self.resolve(destination, Named::ToSend, step) {
-                let correlation = open.request.wanted.then_some(open.request.command);
+                let token = open.request.answer();
                 let refused = Some(Box::new(refused_producer(open)));
-                let failed = Event::Failed { connection: open.connection, correlation, failure, message, refused };
+                let failed = Event::Failed { connection: open.connection, token, failure, message, refused };
                 return step.out.reply(port, failed);
             }
         }
@@ -295,8 +295,8 @@ impl Broker {
         request: Request,
         step: &mut Step<'_, L>,
     ) {
-        if request.wanted {
-            step.out.reply(port, Event::Reply { connection, correlation: request.command });
+        if request.is_wanted() {
+            step.out.reply(port, Event::Reply { connection, token: request.token() });
         }
     }
 
@@ -309,7 +309,7 @@ impl Broker {
         (failure, message): Refusal,
         step: &mut Step<'_, L>,
     ) {
-        let correlation = request.wanted.then_some(request.command);
-        step.out.reply(port, Event::Failed { connection, correlation, failure, message, refused: None });
+        let token = request.answer();
+        step.out.reply(port, Event::Failed { connection, token, failure, message, refused: None });
     }
 }

@@ -275,8 +275,8 @@ pub(crate) fn refused(
     request: Request,
     (failure, message): Refusal,
 ) -> Event {
-    let correlation = request.wanted.then_some(request.command);
-    Event::Failed { connection, correlation, failure, message, refused: Some(Box::new(Refused::Consumer(consumer))) }
+    let token = request.answer();
+    Event::Failed { connection, token, failure, message, refused: Some(Box::new(Refused::Consumer(consumer))) }
 }
 
 fn consumer_kind(open: &OpenConsumer) -> Result<ConsumerKind, Refusal> {

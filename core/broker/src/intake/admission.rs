@@ -175,7 +175,7 @@ impl Broker {
 
     /// Whether a send without room waits for it.
     pub(crate) fn may_wait(&self, publish: &Publish) -> bool {
-        !publish.request.wanted || self.config.when_full == WhenFull::Wait
+        !publish.request.is_wanted() || self.config.when_full == WhenFull::Wait
     }
 
     /// A command for which the journal has no place, now or ever: a message is refused, or parked until there is, and so is what
@@ -203,10 +203,10 @@ impl Broker {
             return self.park(port, (command, arena), (Store::Journal, false), step);
         }
         self.statistics.refused += 1;
-        let correlation = request.wanted.then_some(request.command);
+        let token = request.answer();
         let (failure, message) = (Failure::ResourceAllocation, self.no_creation(step).into());
         let refused = Some(Box::new(refused));
-        step.out.reply(port, Event::Failed { connection, correlation, failure, message, refused });
+        step.out.reply(port, Event::Failed { connection, token, failure, message, refused });
     }
 
     /// A message for which the journal has no place, now or ever: it is refused, or parked until there is.

@@ -58,7 +58,7 @@ impl Broker {
         }
         self.connections[connection.0].settled += publish.parked_bytes();
         match outcome {
-            Ok(_) if publish.request.wanted => self.reply(port, publish.connection, publish.request, step),
+            Ok(_) if publish.request.is_wanted() => self.reply(port, publish.connection, publish.request, step),
             Ok(_) if publish.windowed => self.give_credit(port, connection, publish, record, step),
             Ok(_) => {}
             Err(refusal) => self.refuse_publish(port, connection, publish, record, refusal, step),
@@ -79,7 +79,7 @@ impl Broker {
             self.pass_mark(connection, publish);
         }
         self.refuse(port, publish.connection, publish.request, refusal, step);
-        if publish.windowed && !publish.request.wanted && !planted("credit-for-taken-only") {
+        if publish.windowed && !publish.request.is_wanted() && !planted("credit-for-taken-only") {
             self.give_credit(port, connection, publish, record, step);
         }
     }

@@ -35,24 +35,16 @@ impl<Socket> Desk<Socket> {
                     link.session.end_of_messages(consumer, handles, &mut link.output)
                 });
             }
-            Event::Reply { connection, correlation } => self.tell(*connection, now, |link, _| {
-                link.session.reply(*correlation, &mut link.output);
+            Event::Reply { connection, token } => self.tell(*connection, now, |link, _| {
+                link.session.reply(*token, &mut link.output);
                 Ok(())
             }),
-            Event::Opened { connection, correlation } => {
-                self.tell(*connection, now, |link, _| link.session.opened(*correlation, &mut link.output));
+            Event::Opened { connection, token } => {
+                self.tell(*connection, now, |link, _| link.session.opened(*token, &mut link.output));
             }
-            Event::Failed { connection, correlation, failure, message, refused } => {
+            Event::Failed { connection, token, failure, message, refused } => {
                 self.tell(*connection, now, |link, handles| {
-                    link.session.failed(
-                        *correlation,
-                        *failure,
-                        message,
-                        refused.as_deref(),
-                        now,
-                        handles,
-                        &mut link.output,
-                    )
+                    link.session.failed(*token, *failure, message, refused.as_deref(), now, handles, &mut link.output)
                 });
                 self.watch(connection_of(*connection));
                 if let Some(Refused::Consumer(_)) = refused.as_deref() {

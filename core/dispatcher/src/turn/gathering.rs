@@ -156,13 +156,13 @@ fn clients(replies: &EventBatch) -> impl Iterator<Item = ConnectionHandle> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postrider_model::Handle;
+    use postrider_model::{Handle, Token};
 
     const SYNC: u64 = 100_000;
 
     fn replies(slots: std::ops::Range<u32>) -> EventBatch {
         let mut batch = EventBatch::default();
-        let reply = |slot| Event::Reply { connection: Handle { slot, generation: 0 }, correlation: 0 };
+        let reply = |slot| Event::Reply { connection: Handle { slot, generation: 0 }, token: Token(0) };
         // Two messages of each in a row: one client.
         batch.events = slots.flat_map(|slot| [reply(slot), reply(slot)]).collect();
         batch

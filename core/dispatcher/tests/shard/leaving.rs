@@ -30,10 +30,10 @@ fn closed(node: &Node) -> Vec<u32> {
 fn whoever_sends_no_more_gets_the_answers_that_it_waits_for() {
     for goodbye in [Vec::new(), goodbye()] {
         let mut node = asked(goodbye);
-        for correlation in 1..=3 {
-            node.answer(0, correlation);
+        for token in 1..=3 {
+            node.answer(0, token);
             node.turn();
-            assert_eq!((node.sent().len(), closed(&node)), (1, vec![]), "answer {correlation}");
+            assert_eq!((node.sent().len(), closed(&node)), (1, vec![]), "answer {token}");
         }
         node.answer(0, LEAVE);
         node.turn();

@@ -13,15 +13,15 @@ use postrider_dispatcher::port::port;
 use postrider_dispatcher::ring::{Consumer, Producer};
 use postrider_dispatcher::shard::{Arrival, Dealer, Inbox, Shard};
 use postrider_dispatcher::wake::Alarm;
-use postrider_model::{Clock, Command, CommandBatch, Event, Handle, Now};
+use postrider_model::{Clock, Command, CommandBatch, Event, Handle, Now, Token};
 use postrider_wire::openwire::schema::{base_command, connection_id, connection_info, flush_command, shutdown_info};
 use postrider_wire::openwire::session::Profile;
 use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
 
 const MAX_FRAME_BYTES: i64 = 100 << 20;
 
-/// The number of the request by which a shard asks for the end of a connection whose client sends no more.
-pub const LEAVE: i32 = i32::MIN;
+/// The token of the request by which a shard asks for the end of a connection whose client sends no more.
+pub const LEAVE: u64 = 1 << 32;
 
 /// What comes and goes.
 #[derive(Default)]
@@ -197,7 +197,7 @@ impl Node {
         let mut commands = self.commands.borrow_mut();
         let Some(batch) = commands.pop() else { return Vec::new() };
         let told = batch.commands.iter().map(|command| match command {
-            Command::Synchronize { connection, request } => (connection.slot, request.command),
+            Command::Synchronize { connection, request } => (connection.slot, request.token().0 as i32),
             Command::OpenConnection(open) => (open.connection.slot, 0),
             Command::CloseConnection { connection, .. } => (connection.slot, -1),
             other => panic!("{other:?}"),
@@ -222,10 +222,10 @@ impl Node {
     }
 
     /// The broker answers a request of a connection.
-    pub fn answer(&mut self, slot: u32, correlation: i32) {
+    pub fn answer(&mut self, slot: u32, token: u64) {
         let connection = Handle { slot, generation: 0 };
         let mut batch = self.events.blank();
-        batch.events.push(Event::Reply { connection, correlation });
+        batch.events.push(Event::Reply { connection, token: Token(token) });
         assert!(self.events.push(batch).is_ok());
     }
 

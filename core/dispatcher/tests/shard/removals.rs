@@ -32,7 +32,7 @@ fn heard(commands: &[Command]) -> Vec<Heard> {
         Command::CloseConsumer { connection, .. } | Command::CloseProducer { connection, .. } => {
             Heard::Closed(connection.slot)
         }
-        Command::Synchronize { connection, request } => Heard::Answer(connection.slot, request.command),
+        Command::Synchronize { connection, request } => Heard::Answer(connection.slot, request.token().0 as i32),
         Command::CloseConnection { connection, .. } => Heard::End(connection.slot),
         Command::OpenConnection(open) => Heard::Begin(open.connection.slot),
         other => panic!("{other:?}"),

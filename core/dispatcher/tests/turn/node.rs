@@ -20,7 +20,7 @@ use postrider_model::command::{
 };
 use postrider_model::record::{BodyKind, Header, Tag, flag};
 use postrider_model::{
-    Command, CommandBatch, Destination, DestinationKind, Event, Handle, MessageWriter, Now, Sequence,
+    Command, CommandBatch, Destination, DestinationKind, Event, Handle, MessageWriter, Now, Sequence, Token,
 };
 
 pub const SEGMENT: u64 = 512 << 10;
@@ -108,7 +108,7 @@ pub struct Node {
 pub fn opening(consumer: Handle, destinations: Box<[Destination]>, prefetch: u32) -> Command {
     Command::OpenConsumer(Box::new(OpenConsumer {
         connection: CONNECTION,
-        request: Request { command: 1, wanted: false },
+        request: Request::new(Token(1), false),
         consumer,
         destinations,
         prefetch,
@@ -221,7 +221,7 @@ impl Node {
     }
 
     pub fn connect(&mut self, connection: Handle, id: &[u8]) {
-        let request = Request { command: 1, wanted: false };
+        let request = Request::new(Token(1), false);
         self.run(vec![
             Command::OpenConnection(Box::new(OpenConnection {
                 connection,
@@ -299,7 +299,7 @@ impl Node {
         let record = batch.store(&record);
         batch.commands.push(Command::Publish(Publish {
             connection: CONNECTION,
-            request: Request { command: 7, wanted },
+            request: Request::new(Token(7), wanted),
             producer: 0,
             destination,
             record,
@@ -340,7 +340,7 @@ impl Node {
 pub fn acknowledgement_of(consumer: Handle, got: &[Sequence], count: u32) -> Command {
     Command::Acknowledge(Acknowledge {
         connection: CONNECTION,
-        request: Request { command: 9, wanted: true },
+        request: Request::new(Token(9), true),
         consumer,
         kind: AcknowledgeKind::Standard,
         first: got[0],

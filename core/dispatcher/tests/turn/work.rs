@@ -2,7 +2,7 @@
 
 use crate::node::{CONNECTION, Node, SEGMENT, opening};
 use postrider_model::command::{OpenProducer, Request};
-use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Handle};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Handle, Token};
 
 /// It creates 1,000 queues: what it says is handled in its order over some turns, and nothing twice (R53).
 #[test]
@@ -12,7 +12,7 @@ fn it_goes_on_in_the_next_turns() {
         let names = (0..10).map(|part| Destination::new(DestinationKind::Queue, format!("{number}.{part}").as_bytes()));
         Command::OpenProducer(Box::new(OpenProducer {
             connection: CONNECTION,
-            request: Request { command: 1, wanted: true },
+            request: Request::new(Token(1), true),
             producer: number,
             session: 1,
             value: 1,

@@ -88,8 +88,8 @@ impl Port<'_, '_> {
     }
 
     fn answer(&mut self, connection: ConnectionHandle, request: Request) {
-        if request.wanted {
-            self.with(connection, |session, _, output| session.reply(request.command, output));
+        if let Some(token) = request.answer() {
+            self.with(connection, |session, _, output| session.reply(token, output));
         }
     }
 
@@ -100,11 +100,10 @@ impl Port<'_, '_> {
         failure: Failure,
         refused: Option<ConsumerHandle>,
     ) {
-        let correlation = request.wanted.then_some(request.command);
         let now = self.now;
         self.with(connection, |session, handles, output| {
             let refused = refused.map(Refused::Consumer);
-            session.failed(correlation, failure, "refused", refused.as_ref(), now, handles, output).unwrap();
+            session.failed(request.answer(), failure, "refused", refused.as_ref(), now, handles, output).unwrap();
         });
     }
 }
@@ -200,7 +199,7 @@ impl Broker {
         self.ids.insert(open.connection, open.id.to_vec());
         self.clients.insert(open.client_id.to_vec(), open.connection);
         let (connection, request) = (open.connection, open.request);
-        port.with(connection, |session, _, output| session.opened(request.command, output).unwrap());
+        port.with(connection, |session, _, output| session.opened(request.token(), output).unwrap());
     }
 
     fn open_consumer(&mut self, open: &OpenConsumer, port: &mut Port<'_, '_>) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use postrider_model::command::*;
 use postrider_model::event::{Failure, Refused};
 use postrider_model::record::Tag;
-use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Destination, MessageView, Now, limits};
+use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Destination, MessageView, Now, Token, limits};
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::session::{CommandSink, Handles, Next, Profile, Session, SessionError};
 use postrider_wire::openwire::{Decoder, Offer, Settings, Structure, Value, WireFormat, WriterPolicy, modified_utf8};
@@ -114,7 +114,7 @@ impl Client {
         self.greet();
         self.send(&connection_info("ID:c", Some("client")));
         assert!(matches!(self.commands()[..], [Command::OpenConnection(_)]));
-        self.session.opened(1, &mut self.output).unwrap();
+        self.session.opened(Token(1), &mut self.output).unwrap();
     }
 
     pub fn open_all(&mut self) {
@@ -170,9 +170,11 @@ impl Client {
         self.session.tick(self.now, &mut self.output)
     }
 
-    pub fn fail(&mut self, correlation: Option<i32>, failure: Failure, message: &str, refused: Option<Refused>) {
+    pub fn fail(&mut self, token: Option<u64>, failure: Failure, message: &str, refused: Option<Refused>) {
         let (now, handles) = (self.now, &mut self.handles);
-        self.session.failed(correlation, failure, message, refused.as_ref(), now, handles, &mut self.output).unwrap();
+        self.session
+            .failed(token.map(Token), failure, message, refused.as_ref(), now, handles, &mut self.output)
+            .unwrap();
     }
 
     /// The commands since the last call.

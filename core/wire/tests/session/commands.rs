@@ -64,7 +64,7 @@ fn a_message_becomes_a_record() {
     };
     assert_eq!(**destinations, [Destination::new(DestinationKind::Queue, b"a.queue")]);
     assert_eq!((publish.destination, publish.producer, publish.producer_sequence), (0, 0, 17));
-    assert!(!publish.request.wanted && !publish.windowed && publish.persistent);
+    assert!(!publish.request.is_wanted() && !publish.windowed && publish.persistent);
     let record = &client.records()[0];
     assert_eq!(publish.record_crc, crc32fast::hash(record));
     let view = MessageView::parse(record).unwrap();
@@ -149,7 +149,7 @@ fn ids_that_exist_are_answered_and_not_opened_again() {
         [session_info(1), producer_info(1, 0), consumer_info(1, "q"), connection_info("ID:c", Some("client"))]
     {
         client.send(&structure.with(base_command::RESPONSE_REQUIRED, true));
-        assert!(matches!(client.commands()[..], [Command::Synchronize { request: Request { wanted: true, .. }, .. }]));
+        assert!(matches!(client.commands()[..], [Command::Synchronize { request, .. }] if request.is_wanted()));
     }
     client.send(&session_info(-1));
     assert!(client.commands().is_empty() && client.read().is_empty());
@@ -237,7 +237,7 @@ fn a_socket_that_breaks_is_not_a_goodbye() {
         else {
             panic!("{commands:?}");
         };
-        assert_eq!((*clean, request.wanted), (says_goodbye, false));
+        assert_eq!((*clean, request.is_wanted()), (says_goodbye, false));
         assert!(client.handles.is_empty());
         client.close();
         assert!(client.commands().is_empty(), "only once");

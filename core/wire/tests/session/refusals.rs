@@ -2,7 +2,7 @@
 
 use postrider_model::command::*;
 use postrider_model::event::{Failure, Refused};
-use postrider_model::{Destination, DestinationKind, limits};
+use postrider_model::{Destination, DestinationKind, Token, limits};
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::session::{Next, SessionError};
 use postrider_wire::openwire::{Structure, Value};
@@ -67,7 +67,7 @@ fn a_failure_of_an_earlier_command_does_not_refuse_a_connection() {
     let mut client = Client::with(|_| {});
     client.greet();
     client.send(&connection_info("ID:c", Some("client")));
-    client.session.opened(1, &mut client.output).unwrap();
+    client.session.opened(Token(1), &mut client.output).unwrap();
     client.send(&remove(&connection("ID:c"), -2));
     client.send(&connection_info("ID:c", Some("client")).with(base_command::COMMAND_ID, 9));
     client.commands();
@@ -76,7 +76,7 @@ fn a_failure_of_an_earlier_command_does_not_refuse_a_connection() {
         client.fail(earlier, Failure::General, "the first connection's send", None);
         client.expect_exception("javax.jms.JMSException", "the first connection's send");
     }
-    client.session.opened(9, &mut client.output).unwrap();
+    client.session.opened(Token(9), &mut client.output).unwrap();
     client.open_all();
     client.send(&message(1, 1, "q"));
     assert_eq!(client.publishes().len(), 1, "the second connection goes on");
@@ -169,7 +169,7 @@ fn a_producer_that_is_refused_is_none_of_the_connections() {
     };
     client.send(&producer_info(7, 0).with(base_command::COMMAND_ID, 3));
     let number = opened(&mut client);
-    let refused = |command| Refused::Producer { session: 1, value: 7, command };
+    let refused = |number| Refused::Producer { session: 1, value: 7, token: Token(number) };
     client.fail(Some(3), Failure::ResourceAllocation, "x", Some(refused(3)));
     client.expect_exception("javax.jms.ResourceAllocationException", "x");
     client.send(&producer_info(7, 0).with(base_command::COMMAND_ID, 4));
@@ -187,7 +187,12 @@ fn refused_producers_do_not_add_up() {
     for value in 100..70_000 {
         client.send(&producer_info(value, 0).with(base_command::COMMAND_ID, 3));
         assert!(matches!(client.commands()[..], [Command::OpenProducer(_)]), "{value}");
-        client.fail(None, Failure::ResourceAllocation, "x", Some(Refused::Producer { session: 1, value, command: 3 }));
+        client.fail(
+            None,
+            Failure::ResourceAllocation,
+            "x",
+            Some(Refused::Producer { session: 1, value, token: Token(3) }),
+        );
         client.expect_exception("javax.jms.ResourceAllocationException", "x");
     }
 }
@@ -411,10 +416,10 @@ fn a_client_that_sends_no_more_is_owed_answers_until_the_broker_has_answered_its
     let [Command::OpenConnection(_), Command::CloseConnection { request, clean: false, .. }] = commands[..] else {
         panic!("{commands:?}")
     };
-    assert!(client.session.is_owed_answers() && request.wanted);
-    client.session.opened(1, &mut client.output).unwrap();
+    assert!(client.session.is_owed_answers() && request.is_wanted());
+    client.session.opened(Token(1), &mut client.output).unwrap();
     assert!(client.read().iter().any(|structure| structure.is(&response::DEFINITION)));
-    client.session.reply(request.command, &mut client.output);
+    client.session.reply(request.token(), &mut client.output);
     assert!(!client.session.is_owed_answers() && client.output.is_empty());
 }
 

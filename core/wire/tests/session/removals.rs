@@ -30,9 +30,9 @@ fn request(structure: Structure, number: i32) -> Structure {
     structure.with(base_command::COMMAND_ID, number).with(base_command::RESPONSE_REQUIRED, true)
 }
 
-fn answer_to(command: &Command) -> Option<i32> {
+fn answer_to(command: &Command) -> Option<u64> {
     match command {
-        Command::Synchronize { request, .. } => Some(request.command),
+        Command::Synchronize { request, .. } => Some(request.token().0),
         _ => None,
     }
 }

@@ -47,7 +47,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) {
         if let Some(index) = self.connection(port, handle) {
-            self.end_connection(index, how, request.wanted.then_some(request), step);
+            self.end_connection(index, how, request.is_wanted().then_some(request), step);
         }
     }
 

@@ -1,10 +1,10 @@
 //! Answers and errors.
 
 use postrider_model::event::{Failure, Refused};
-use postrider_model::{ConsumerHandle, Now};
+use postrider_model::{ConsumerHandle, Now, Token};
 
 use super::Handles;
-use super::conversation::{Conversation, Opening, Phase};
+use super::conversation::{Conversation, Opening, Phase, command_number};
 use super::error::SessionError;
 use super::liveness::Due;
 use super::memory::PRODUCER_BYTES;
@@ -27,21 +27,21 @@ const CHARACTER_BYTES: usize = 6;
 const OWN_CLASS_SINCE: u8 = 9;
 
 impl Conversation {
-    pub fn reply(&mut self, correlation: i32, output: &mut Vec<u8>) {
-        if self.leaving == Some(correlation) {
+    pub fn reply(&mut self, token: Token, output: &mut Vec<u8>) {
+        if self.leaving == Some(token) {
             self.leaving = None;
             if self.leaves_unasked {
                 return;
             }
         }
-        write_response(correlation, &mut self.outgoing, output);
+        write_response(command_number(token), &mut self.outgoing, output);
         self.liveness.sent();
     }
 
-    pub fn opened(&mut self, correlation: i32, output: &mut Vec<u8>) -> Result<(), SessionError> {
+    pub fn opened(&mut self, token: Token, output: &mut Vec<u8>) -> Result<(), SessionError> {
         let Some(opening) = &mut self.opening else {
             // The client has removed the connection before it heard that it had one.
-            self.reply(correlation, output);
+            self.reply(token, output);
             return Ok(());
         };
         opening.is_accepted = true;
@@ -54,8 +54,8 @@ impl Conversation {
             self.outgoing.structure(&control, output)?;
             self.liveness.sent();
         }
-        if opening.request.wanted {
-            self.reply(correlation, output);
+        if opening.request.is_wanted() {
+            self.reply(token, output);
         }
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Conversation {
     #[expect(clippy::too_many_arguments, reason = "the parts of the event, and the shard's own")]
     pub fn failed(
         &mut self,
-        correlation: Option<i32>,
+        token: Option<Token>,
         failure: Failure,
         message: &str,
         refused: Option<&Refused>,
@@ -73,16 +73,16 @@ impl Conversation {
     ) -> Result<(), SessionError> {
         match refused {
             Some(Refused::Consumer(consumer)) => self.forget_consumer(*consumer, handles),
-            Some(Refused::Producer { session, value, command }) => {
-                self.forget_producer((*session, *value), *command, handles)
+            Some(Refused::Producer { session, value, token }) => {
+                self.forget_producer((*session, *value), *token, handles)
             }
             None => {}
         }
-        let refuses = |opening: Opening| !opening.is_accepted && correlation == Some(opening.request.command);
+        let refuses = |opening: Opening| !opening.is_accepted && token == Some(opening.request.token());
         if self.opening.is_some_and(refuses) {
             self.refused(now);
         }
-        self.write_failure(correlation, failure, message, output)?;
+        self.write_failure(token, failure, message, output)?;
         self.liveness.sent();
         Ok(())
     }
@@ -95,15 +95,15 @@ impl Conversation {
         }
     }
 
-    fn forget_producer(&mut self, place: Place, command: i32, handles: &mut Handles) {
-        if self.tables.as_mut().is_some_and(|tables| tables.forget_producer(place, command)) {
+    fn forget_producer(&mut self, place: Place, token: Token, handles: &mut Handles) {
+        if self.tables.as_mut().is_some_and(|tables| tables.forget_producer(place, token)) {
             handles.memory.give_back(&mut self.kept, PRODUCER_BYTES);
         }
     }
 
     pub fn write_failure(
         &mut self,
-        correlation: Option<i32>,
+        token: Option<Token>,
         failure: Failure,
         message: &str,
         output: &mut Vec<u8>,
@@ -111,9 +111,9 @@ impl Conversation {
         let settings = self.outgoing.settings();
         let text = shortened(message, settings.max_frame_size);
         let exception = Throwable::new(class(failure, settings.version).as_bytes(), &modified_utf8::encode(&text));
-        let structure = match correlation {
-            Some(correlation) => Structure::new(&exception_response::DEFINITION)
-                .with(exception_response::CORRELATION_ID, correlation)
+        let structure = match token {
+            Some(token) => Structure::new(&exception_response::DEFINITION)
+                .with(exception_response::CORRELATION_ID, command_number(token))
                 .with(exception_response::EXCEPTION, exception),
             None => Structure::new(&connection_error::DEFINITION).with(connection_error::EXCEPTION, exception),
         };

@@ -2,7 +2,7 @@
 
 use postrider_model::command::{Command, LastDelivered, OpenConnection, Request};
 use postrider_model::event::Failure;
-use postrider_model::{Now, Sequence};
+use postrider_model::{Now, Sequence, Token};
 
 use super::CommandSink;
 use super::conversation::{Context, Conversation, Opening, Phase, request};
@@ -16,8 +16,8 @@ use crate::openwire::{Decoder, NegotiationError, Offer, Structure};
 /// Milliseconds for a refused client to read why, as in ActiveMQ.
 const REFUSED_MILLIS: u64 = 2_000;
 
-/// What the broker is asked by a connection whose client has not asked for its end. No client is known that counts from here.
-pub(super) const LEAVE: i32 = i32::MIN;
+/// What the broker is asked by a connection whose client has not asked for its end. No command has this number.
+const LEAVE: Token = Token(1 << 32);
 
 /// Longest connection id: it is in every id of the connection's members, and so in every message.
 const CONNECTION_ID_BYTES: usize = 4096;
@@ -74,7 +74,7 @@ impl Conversation {
         self.tables = Some(Tables::new(id, self.profile.hash_seed, self.generation));
         let manageable = info.bool(connection_info::MANAGEABLE);
         // A client that waits for nothing is told nothing when it is accepted, so it counts as accepted at once.
-        self.opening = Some(Opening { request, manageable, is_accepted: !request.wanted });
+        self.opening = Some(Opening { request, manageable, is_accepted: !request.is_wanted() });
         context.command(Command::OpenConnection(Box::new(OpenConnection {
             connection: self.connection,
             request,
@@ -90,7 +90,7 @@ impl Conversation {
     pub fn remove_connection(&mut self, info: &Structure, context: &mut Context<'_>) {
         let last_delivered = self.last_delivered(info);
         let request = request(info);
-        self.leaving = request.wanted.then_some(request.command);
+        self.leaving = request.answer();
         self.forget_connection();
         context.command(Command::CloseConnection { connection: self.connection, request, last_delivered, clean: true });
     }
@@ -105,7 +105,7 @@ impl Conversation {
         (self.opening, self.leaving, self.leaves_unasked) = (opening, Some(LEAVE), true);
         sink.batch().commands.push(Command::CloseConnection {
             connection: self.connection,
-            request: Request { command: LEAVE, wanted: true },
+            request: Request::new(LEAVE, true),
             last_delivered: LastDelivered::Unknown,
             clean: self.said_goodbye,
         });

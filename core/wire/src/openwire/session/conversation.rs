@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use postrider_model::command::{Command, Request};
-use postrider_model::{ConnectionHandle, Now, limits};
+use postrider_model::{ConnectionHandle, Now, Token, limits};
 
 use super::error::{Refusal, SessionError, Trouble};
 use super::liveness::Liveness;
@@ -77,7 +77,7 @@ pub(super) struct Conversation {
     /// A message's frame up to here can be sent on whatever its names are.
     pub roomy_bytes: usize,
     /// The connection has taken its leave with this command, which the broker has not come to yet.
-    pub leaving: Option<i32>,
+    pub leaving: Option<Token>,
     /// The client has not asked for that, and is told nothing of it.
     pub leaves_unasked: bool,
     /// Bytes of commands since the ConnectionInfo that the broker may park.
@@ -180,8 +180,8 @@ impl Conversation {
         if structure.is(&shutdown_info::DEFINITION) {
             self.said_goodbye = true;
             let request = request(&structure);
-            if request.wanted {
-                self.reply(request.command, context.output);
+            if request.is_wanted() {
+                self.reply(request.token(), context.output);
             }
             return Ok(Next::Close);
         }
@@ -202,8 +202,7 @@ impl Conversation {
             Err(Trouble::Fatal(error)) => Err(error),
             Err(Trouble::WrongClass) => unreachable!("the tables have checked the class"),
             Err(Trouble::Refused(refusal)) => {
-                let correlation = request.wanted.then_some(request.command);
-                self.write_failure(correlation, refusal.failure, &refusal.message, output)
+                self.write_failure(request.answer(), refusal.failure, &refusal.message, output)
             }
         }
     }
@@ -233,7 +232,7 @@ impl Conversation {
     }
 
     fn keep_alive_info(&mut self, structure: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
-        if request(structure).wanted {
+        if request(structure).is_wanted() {
             self.outgoing.structure(&Structure::new(&keep_alive_info::DEFINITION), context.output)?;
         }
         Ok(())
@@ -245,15 +244,15 @@ impl Conversation {
         let request = request(structure);
         if self.tables.is_some() {
             self.synchronize(request, context);
-        } else if request.wanted {
-            self.reply(request.command, context.output);
+        } else if request.is_wanted() {
+            self.reply(request.token(), context.output);
         }
         Ok(())
     }
 
     /// Has a request answered that has nothing to do, after all that came before it.
     pub fn synchronize(&mut self, request: Request, context: &mut Context<'_>) {
-        if request.wanted {
+        if request.is_wanted() {
             context.command(Command::Synchronize { connection: self.connection, request });
         }
     }
@@ -284,8 +283,22 @@ pub(super) fn request(structure: &Structure) -> Request {
     if !structure.is_command() {
         return Request::default();
     }
-    Request {
-        command: structure.int(base_command::COMMAND_ID),
-        wanted: structure.bool(base_command::RESPONSE_REQUIRED),
-    }
+    let wanted = structure.bool(base_command::RESPONSE_REQUIRED);
+    numbered(structure.int(base_command::COMMAND_ID), wanted)
+}
+
+/// The request of a command with this number.
+#[inline]
+pub(super) fn numbered(command: i32, wanted: bool) -> Request {
+    Request::new(Token(u64::from(command.cast_unsigned())), wanted)
+}
+
+/// The number of the command that a token stands for.
+#[inline]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "but for `LEAVE`, which is never written, tokens are numbers of commands"
+)]
+pub(super) fn command_number(token: Token) -> i32 {
+    (token.0 as u32).cast_signed()
 }

@@ -61,7 +61,7 @@ impl Conversation {
             return Err(Refusal::no_memory(self.kept.bytes()).into());
         }
         let producer = tables
-            .add_producer(place, window > 0, request.command)
+            .add_producer(place, window > 0, request.token())
             .inspect_err(|_| context.handles.memory.give_back(&mut self.kept, PRODUCER_BYTES))?;
         context.command(Command::OpenProducer(Box::new(OpenProducer {
             connection: self.connection,

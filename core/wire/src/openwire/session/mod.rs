@@ -25,7 +25,7 @@ use std::rc::Rc;
 #[cfg(doc)]
 use postrider_model::Command;
 use postrider_model::event::{Failure, Refused};
-use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Now, limits};
+use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Now, Token, limits};
 
 use super::{EncodeError, FrameSplitter};
 use conversation::{Context, Conversation};
@@ -233,21 +233,21 @@ impl Session {
     }
 
     /// A request is done.
-    pub fn reply(&mut self, correlation: i32, output: &mut Vec<u8>) {
-        self.conversation.reply(correlation, output);
+    pub fn reply(&mut self, token: Token, output: &mut Vec<u8>) {
+        self.conversation.reply(token, output);
     }
 
     /// The broker has accepted the connection.
-    pub fn opened(&mut self, correlation: i32, output: &mut Vec<u8>) -> Result<(), SessionError> {
-        self.conversation.opened(correlation, output)
+    pub fn opened(&mut self, token: Token, output: &mut Vec<u8>) -> Result<(), SessionError> {
+        self.conversation.opened(token, output)
     }
 
-    /// A request has failed, or, without a number, something that wanted no answer. `refused` is a member that does not exist
+    /// A request has failed, or, without a token, something that wanted no answer. `refused` is a member that does not exist
     /// after all.
     #[expect(clippy::too_many_arguments, reason = "the parts of the event, and the shard's own")]
     pub fn failed(
         &mut self,
-        correlation: Option<i32>,
+        token: Option<Token>,
         failure: Failure,
         message: &str,
         refused: Option<&Refused>,
@@ -255,7 +255,7 @@ impl Session {
         handles: &mut Handles,
         output: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
-        self.conversation.failed(correlation, failure, message, refused, now, handles, output)
+        self.conversation.failed(token, failure, message, refused, now, handles, output)
     }
 
     /// A message for a consumer of this connection. Nothing is written if the consumer is gone, or after an error: then the agreed

@@ -5,7 +5,7 @@ use postrider_model::event::Failure;
 use postrider_model::record::flag;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Sequence, Span};
 
-use super::conversation::{Context, Conversation, request};
+use super::conversation::{Context, Conversation, numbered, request};
 use super::error::{Refusal, SessionError, Trouble};
 use super::memory::{Kept, NAME_BYTES};
 use super::missing::Missing;
@@ -23,7 +23,7 @@ impl Conversation {
     pub fn message(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
         let settings = self.outgoing.settings();
         if let Some(sent) = message::read(frame, settings, self.decoder.cache().map(|cache| &*cache)) {
-            let request = Request { command: sent.command, wanted: sent.response_required };
+            let request = numbered(sent.command, sent.response_required);
             match self.publish(&sent, frame.len(), request, context) {
                 Ok(()) => return Ok(()),
                 Err(Trouble::WrongClass) => {}
@@ -72,7 +72,7 @@ impl Conversation {
         output: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
         self.settle(request, Err(refusal.into()), output)?;
-        match waits.filter(|_| !request.wanted) {
+        match waits.filter(|_| !request.is_wanted()) {
             Some(producer) => self.producer_credit(producer, u32::try_from(1024 + body).unwrap_or(u32::MAX), output),
             None => Ok(()),
         }
@@ -118,7 +118,7 @@ impl Conversation {
             record: Span { offset: offset as u32, length: length as u32 },
             record_crc: crc32fast::hash(batch.arena.get(offset..).unwrap_or_default()),
             persistent: sent.flags & flag::PERSISTENT != 0,
-            windowed: producer.windowed && !request.wanted,
+            windowed: producer.windowed && !request.is_wanted(),
             producer_sequence: sent.producer_sequence,
         };
         context.parkable += publish.parked_bytes();
@@ -129,7 +129,7 @@ impl Conversation {
     pub fn acknowledgement(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
         let settings = self.outgoing.settings();
         if let Some(sent) = acknowledge::read(frame, settings, self.decoder.cache().map(|cache| &*cache)) {
-            let request = Request { command: sent.command, wanted: sent.response_required };
+            let request = numbered(sent.command, sent.response_required);
             match self.acknowledge(&sent, request, context) {
                 Ok(()) => return Ok(()),
                 Err(Trouble::WrongClass) => {}
@@ -189,7 +189,7 @@ pub(super) fn windowed(tables: Option<&Tables>, name: Option<ProducerName<'_>>) 
 
 /// What wants no answer fails with its transaction, whose end is refused.
 fn refuse_in_transaction(request: Request) -> Result<(), Trouble> {
-    if request.wanted { Err(Refusal::transaction().into()) } else { Ok(()) }
+    if request.is_wanted() { Err(Refusal::transaction().into()) } else { Ok(()) }
 }
 
 /// The acknowledgement's kind; None for one that has nothing to say here.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use foldhash::fast::FixedState;
 use hashbrown::{Equivalent, HashMap};
 use postrider_model::command::Publish;
-use postrider_model::{ConsumerHandle, Destination, DestinationKind, limits};
+use postrider_model::{ConsumerHandle, Destination, DestinationKind, Token, limits};
 
 use super::error::Refusal;
 use crate::openwire::ReaderCache;
@@ -52,8 +52,8 @@ pub(super) struct Tables {
     /// The connection's id.
     pub id: Rc<[u8]>,
     pub sessions: BTreeSet<i64>,
-    /// With the number of the command that opened each.
-    pub producers: BTreeMap<Place, (Producer, i32)>,
+    /// With the token of the command that opened each.
+    pub producers: BTreeMap<Place, (Producer, Token)>,
     pub consumers: BTreeMap<Place, ConsumerHandle>,
     /// Producer numbers that were ever given out.
     numbers: u32,
@@ -99,7 +99,7 @@ impl Tables {
         self.generation.wrapping_add(1).max(1)
     }
 
-    pub fn add_producer(&mut self, place: Place, windowed: bool, command: i32) -> Result<Producer, Refusal> {
+    pub fn add_producer(&mut self, place: Place, windowed: bool, token: Token) -> Result<Producer, Refusal> {
         if self.producers.len() >= MEMBERS {
             return Err(Refusal::too_many("producers", MEMBERS));
         }
@@ -108,7 +108,7 @@ impl Tables {
             self.numbers - 1
         });
         let producer = Producer { number, windowed };
-        self.producers.insert(place, (producer, command));
+        self.producers.insert(place, (producer, token));
         self.forget_meanings();
         Ok(producer)
     }
@@ -121,8 +121,8 @@ impl Tables {
     }
 
     /// The producer that this command was to open does not exist. True: it was here.
-    pub fn forget_producer(&mut self, place: Place, command: i32) -> bool {
-        let is_its = self.producers.get(&place).is_some_and(|(_, opened_by)| *opened_by == command);
+    pub fn forget_producer(&mut self, place: Place, token: Token) -> bool {
+        let is_its = self.producers.get(&place).is_some_and(|(_, opened_by)| *opened_by == token);
         is_its && self.remove_producer(place).is_some()
     }
 
