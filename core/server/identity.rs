@@ -2,9 +2,10 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use postrider_wire::openwire::map::{MapWriter, Primitive};
+use postrider_model::modified_utf8;
+use postrider_model::properties::{PropertiesWriter, Value};
+use postrider_wire::openwire::Offer;
 use postrider_wire::openwire::session::Profile;
-use postrider_wire::openwire::{Offer, modified_utf8};
 
 use crate::config::Config;
 
@@ -26,11 +27,11 @@ impl Identity {
         let broker_id = format!("ID:{}-{life:016x}-0:1", config.name);
         let url = config.listen.first().map_or(String::new(), |url| url.replace("openwire://", "tcp://"));
         let mut properties = Vec::new();
-        let mut map = MapWriter::new(&mut properties);
+        let mut map = PropertiesWriter::new(&mut properties);
         for (name, value) in
             [("originBrokerId", &broker_id), ("originBrokerName", &config.name), ("originBrokerURL", &url)]
         {
-            map.entry(name.as_bytes(), Primitive::String(&modified_utf8::encode(value)));
+            map.entry(name.as_bytes(), Value::String(&modified_utf8::encode(value)));
         }
         Identity {
             advisory_connection: format!("ID:{}-{life:016x}-1:1", config.name).into_bytes().into(),

@@ -7,13 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use postrider_model::modified_utf8;
 use postrider_wire::openwire::schema::{
     base_command, connection_error, connection_info, consumer_control, exception_response, keep_alive_info,
     message_dispatch, remove_info, response, session_info, shutdown_info,
 };
-use postrider_wire::openwire::{
-    FrameSplitter, Offer, Settings, Structure, Throwable, Value, WireFormat, WriterPolicy, modified_utf8,
-};
+use postrider_wire::openwire::{FrameSplitter, Offer, Settings, Structure, Throwable, Value, WireFormat, WriterPolicy};
 
 use crate::{Arguments, frames, names};
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use postrider_wire::openwire::modified_utf8;
+use postrider_model::modified_utf8;
 
 use crate::conductor::{Conductor, Interval};
 use crate::consumer::Consumer;

@@ -14,7 +14,9 @@ pub mod destination;
 pub mod event;
 pub mod ids;
 pub mod limits;
+pub mod modified_utf8;
 pub mod pattern;
+pub mod properties;
 pub mod record;
 pub mod time;
 

@@ -6,11 +6,12 @@
 //! 32 i64 producer sequence        40 i64 producer session     48 i64 producer value
 //! 56 i32 group sequence           60 u32 redelivery counter as sent
 //! 64 u32 length of the fields     68 u32 length of the properties                     72 u32 length of the content
-//! 76 fields: tag u8, length u32, bytes; then the marshalled properties; then the content
+//! 76 fields: tag u8, length u32, bytes; then the properties; then the content
 //! ```
 //!
 //! Integers are little endian. Strings are Modified UTF-8 as received. What the broker decides (sequence, placements, redelivery)
-//! is not in the record, so that its checksum stays for life (R5). Properties and content are the bytes of OpenWire, opaque.
+//! is not in the record, so that its checksum stays for life (R5). Properties are a map of [`crate::properties`], as its sender has
+//! written it; the content of each kind of message is as OpenWire has it, and opaque.
 
 use crate::destination::DestinationKind;
 use std::fmt;
@@ -254,7 +255,7 @@ impl<'a> MessageView<'a> {
         Some((DestinationKind::from_number(*kind)?, name))
     }
 
-    /// The marshalled properties, if there are any.
+    /// The properties, if there are any: [`crate::properties::Properties`] reads them.
     #[must_use]
     pub fn properties(&self) -> Option<&'a [u8]> {
         let properties = || self.bytes.get(self.fields_end..self.properties_end).unwrap_or_default();
@@ -332,7 +333,7 @@ impl<'a> MessageWriter<'a> {
         self.field(tag, &[&[kind as u8], name]);
     }
 
-    /// Adds the marshalled properties, before the content.
+    /// Adds the properties, before the content: as [`crate::properties::PropertiesWriter`] writes them.
     pub fn properties(&mut self, bytes: &[u8]) {
         self.flags |= flag::HAS_PROPERTIES;
         self.properties_length = bytes.len();

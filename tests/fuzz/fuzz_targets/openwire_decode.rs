@@ -10,7 +10,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use libfuzzer_sys::fuzz_target;
-use postrider_wire::openwire::map::{MapWriter, Primitive, PrimitiveMap};
+use postrider_model::properties::{Properties, PropertiesWriter, Value as Primitive};
 use postrider_wire::openwire::schema::{base_command, message, wire_format_info};
 use postrider_wire::openwire::{
     Decoder, Encoder, FIXED_ALLOCATION, Fault, Offer, RECEIVED_FACTOR, Settings, Structure, WriterPolicy,
@@ -134,12 +134,12 @@ fn check_contents(structure: &Structure) {
 
 /// A map that can be read to its end can be written and read again.
 fn check_map(bytes: &[u8]) {
-    let Ok(map) = PrimitiveMap::new(bytes) else { return };
+    let Ok(map) = Properties::new(bytes) else { return };
     let Ok(entries) = map.iter().collect::<Result<Vec<_>, _>>() else { return };
     let mut out = Vec::new();
-    let mut writer = MapWriter::new(&mut out);
+    let mut writer = PropertiesWriter::new(&mut out);
     entries.iter().for_each(|entry| _ = writer.entry(entry.name, entry.value));
-    let back = PrimitiveMap::new(&out).and_then(|map| map.iter().collect::<Result<Vec<_>, _>>()).unwrap();
+    let back = Properties::new(&out).and_then(|map| map.iter().collect::<Result<Vec<_>, _>>()).unwrap();
     assert_eq!(entries.len(), back.len());
     for (entry, back) in entries.iter().zip(&back) {
         assert_eq!(entry.name, back.name);

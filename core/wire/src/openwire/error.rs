@@ -39,9 +39,6 @@ pub enum Fault {
     /// Bytes that are not Modified UTF-8.
     #[error("a string is not Modified UTF-8")]
     BadString,
-    /// A tag that no value of a primitive map has.
-    #[error("tag {0} is not one of a primitive map")]
-    UnknownTag(u8),
     /// A frame larger than the agreed `MaxFrameSize`, or of negative or no size.
     #[error(
         "a frame of {size} bytes; 1 to {limit} are allowed (setting `openwire.max_frame_bytes`, or the peer's wireFormat.maxFrameSize)"
@@ -130,7 +127,7 @@ pub enum NegotiationError {
     TooManyProperties(usize),
     /// Properties that cannot be read.
     #[error("the WireFormatInfo's properties: {0}")]
-    BadProperties(#[from] Fault),
+    BadProperties(#[from] postrider_model::properties::PropertyError),
     /// A cache size that is negative, or larger than an index can name.
     #[error("the agreed cache size {0} is not one of 0 to 32767 (wireFormat.cacheSize)")]
     BadCacheSize(i32),

@@ -7,7 +7,8 @@
 //! 3. [`Offer`] holds what a WireFormatInfo says; two of them make the [`Agreed`] format of the connection.
 //!
 //! [`Reader`] and [`writer`] are the primitives below the tables, for code that reads or writes one structure by hand.
-//! Strings stay the Modified UTF-8 that was received; [`modified_utf8`] converts.
+//! Strings stay the Modified UTF-8 that was received; [`postrider_model::modified_utf8`] converts. Properties stay as they are, too:
+//! a message record has them in the same form ([`postrider_model::properties`]).
 
 mod boolean_stream;
 mod cache;
@@ -16,8 +17,6 @@ mod encode;
 mod error;
 mod frame;
 mod hot;
-pub mod map;
-pub mod modified_utf8;
 mod negotiate;
 mod reader;
 pub mod schema;

@@ -1,6 +1,7 @@
 //! WireFormatInfo: what each side offers, and the format that both compute from the two offers.
 
-use super::map::{MapWriter, Primitive, PrimitiveMap};
+use postrider_model::properties::{Properties, PropertiesWriter, Value as Primitive};
+
 use super::schema::wire_format_info::{DEFINITION, MAGIC, MARSHALLED_PROPERTIES, VERSION};
 use super::{NEWEST_VERSION, NegotiationError, Settings, Structure, Value};
 
@@ -71,7 +72,7 @@ impl Offer {
             return Err(NegotiationError::BadMagic);
         }
         let mut offer = Offer::nothing(info.int(VERSION));
-        let map = PrimitiveMap::new(info.bytes(MARSHALLED_PROPERTIES).unwrap_or(&[0; 4]))?;
+        let map = Properties::new(info.bytes(MARSHALLED_PROPERTIES).unwrap_or(&[0; 4]))?;
         if map.len() > MOST_PROPERTIES {
             return Err(NegotiationError::TooManyProperties(map.len()));
         }
@@ -91,7 +92,7 @@ impl Offer {
     pub fn write(&self) -> Structure {
         assert!(matches!(self.cache_size, 0 | 100..=32_767), "a cache of {} slots cannot be offered", self.cache_size);
         let mut map = Vec::new();
-        let mut writer = MapWriter::new(&mut map);
+        let mut writer = PropertiesWriter::new(&mut map);
         for property in PROPERTIES {
             match (property.get)(self) {
                 Primitive::Null => {}
@@ -320,7 +321,7 @@ mod tests {
         assert_eq!(Offer::read(&Structure::new(&DEFINITION)), Err(NegotiationError::BadMagic));
         let with = |map: &[u8]| java().write().with(MARSHALLED_PROPERTIES, Value::bytes(map));
         let mut map = Vec::new();
-        MapWriter::new(&mut map).entry(b"CacheSize", Primitive::Int(1024));
+        PropertiesWriter::new(&mut map).entry(b"CacheSize", Primitive::Int(1024));
         assert!(matches!(Offer::read(&with(&map[..9])), Err(NegotiationError::BadProperties(_))));
         let many = [&[0, 0, 0x10, 0x01][..], &[0; 3 * 0x1001]].concat();
         assert_eq!(Offer::read(&with(&many)), Err(NegotiationError::TooManyProperties(0x1001)));
@@ -332,7 +333,7 @@ mod tests {
             let odd = [Primitive::Null, Primitive::Char(1), Primitive::Bytes(b"\xFF"), Primitive::Float(0.0)];
             for value in odd {
                 let mut map = Vec::new();
-                let mut writer = MapWriter::new(&mut map);
+                let mut writer = PropertiesWriter::new(&mut map);
                 writer.entry(b"Unknown", value).entry(property.name.as_bytes(), value).entry(b"", value);
                 writer.entry(b"CacheEnabled", Primitive::Boolean(true));
                 let info = java().write().with(MARSHALLED_PROPERTIES, Value::bytes(&map)).with(VERSION, 9);

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{BooleanReader, Fault, modified_utf8};
+use super::{BooleanReader, Fault};
+use postrider_model::modified_utf8;
 
 /// The rest of one frame: the inline bytes and, in a tight frame, the bits.
 ///

@@ -236,7 +236,9 @@ impl std::fmt::Debug for Structure {
         for (field, value) in self.definition.fields.iter().zip(&self.fields) {
             match value {
                 Value::String(Some(_)) if field.name == "password" => debug.field(field.name, &"***"),
-                Value::String(Some(bytes)) => debug.field(field.name, &super::modified_utf8::decode_lossy(bytes)),
+                Value::String(Some(bytes)) => {
+                    debug.field(field.name, &postrider_model::modified_utf8::decode_lossy(bytes))
+                }
                 value => debug.field(field.name, value),
             };
         }
@@ -280,6 +282,6 @@ impl Value {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Value {
-        Value::string(&super::modified_utf8::encode(text))
+        Value::string(&postrider_model::modified_utf8::encode(text))
     }
 }

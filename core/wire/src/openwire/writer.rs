@@ -2,7 +2,8 @@
 //!
 //! Kinds that are written alike in both encodings have one function; the others have a `loose_` and a `tight_` one.
 
-use super::{BooleanWriter, EncodeError, modified_utf8};
+use super::{BooleanWriter, EncodeError};
+use postrider_model::modified_utf8;
 
 /// The longest loose string in bytes.
 pub const LOOSE_STRING_LIMIT: usize = 65_535;

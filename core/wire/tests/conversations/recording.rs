@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use postrider_model::modified_utf8;
 use postrider_wire::openwire::schema::{
     consumer_id, message, message_dispatch, message_id, producer_id, wire_format_info,
 };
-use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy, modified_utf8};
+use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
 
 use crate::broker::Oracle;
 use crate::support::{bytes, folder, records};

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use postrider_model::command::*;
 use postrider_model::event::{Failure, Refused};
+use postrider_model::modified_utf8;
 use postrider_model::record::Tag;
 use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Destination, MessageView, Now, Token, limits};
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::session::{CommandSink, Handles, Next, Profile, Session, SessionError};
-use postrider_wire::openwire::{Decoder, Offer, Settings, Structure, Value, WireFormat, WriterPolicy, modified_utf8};
+use postrider_wire::openwire::{Decoder, Offer, Settings, Structure, Value, WireFormat, WriterPolicy};
 
 /// Collects all commands, and the records of those that have one.
 #[derive(Default)]

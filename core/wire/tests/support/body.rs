@@ -2,8 +2,8 @@
 
 use std::io::Read;
 
+use postrider_model::properties::{self, Properties, PropertiesWriter, Value};
 use postrider_wire::openwire::Structure;
-use postrider_wire::openwire::map::{self, MapWriter, Primitive, PrimitiveMap};
 use postrider_wire::openwire::schema::{self, message};
 use serde_json::{Value as Json, json};
 
@@ -60,42 +60,42 @@ fn inflate(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn whole_map(bytes: &[u8]) -> Json {
-    let map = PrimitiveMap::new(bytes).unwrap();
+    let map = Properties::new(bytes).unwrap();
     let mut out = Vec::new();
-    let mut writer = MapWriter::new(&mut out);
+    let mut writer = PropertiesWriter::new(&mut out);
     map.iter().map(Result::unwrap).for_each(|entry| _ = writer.entry(entry.name, entry.value));
     assert_eq!(hex(&out), hex(bytes), "the map is written again as it was");
     entries(map)
 }
 
-fn entries(map: PrimitiveMap<'_>) -> Json {
+fn entries(map: Properties<'_>) -> Json {
     let entries = map.iter().map(Result::unwrap);
     entries.map(|entry| json!([describe_string(Some(entry.name)), value(entry.value)])).collect()
 }
 
 fn stream(body: &[u8]) -> Json {
-    let values: Vec<Primitive<'_>> = map::stream(body).map(Result::unwrap).collect();
+    let values: Vec<Value<'_>> = properties::stream(body).map(Result::unwrap).collect();
     let mut out = Vec::new();
     values.iter().for_each(|value| value.write(&mut out));
     assert_eq!(hex(&out), hex(body), "the stream is written again as it was");
     values.into_iter().map(value).collect()
 }
 
-fn value(value: Primitive<'_>) -> Json {
+fn value(value: Value<'_>) -> Json {
     match value {
-        Primitive::Null => json!({"t": "null"}),
-        Primitive::Boolean(value) => json!({"t": "boolean", "v": value}),
-        Primitive::Byte(value) => json!({"t": "byte", "v": value}),
-        Primitive::Char(value) => json!({"t": "char", "v": value}),
-        Primitive::Short(value) => json!({"t": "short", "v": value}),
-        Primitive::Int(value) => json!({"t": "int", "v": value}),
-        Primitive::Long(value) => json!({"t": "long", "v": value}),
-        Primitive::Double(value) => json!({"t": "double", "bits": format!("{:016x}", value.to_bits())}),
-        Primitive::Float(value) => json!({"t": "float", "bits": format!("{:08x}", value.to_bits())}),
-        Primitive::String(value) => json!({"t": "string", "v": describe_string(Some(value))}),
-        Primitive::Bytes(value) => json!({"t": "bytes", "v": hex(value)}),
-        Primitive::Map(map) => json!({"t": "map", "v": entries(map)}),
-        Primitive::List(list) => {
+        Value::Null => json!({"t": "null"}),
+        Value::Boolean(value) => json!({"t": "boolean", "v": value}),
+        Value::Byte(value) => json!({"t": "byte", "v": value}),
+        Value::Char(value) => json!({"t": "char", "v": value}),
+        Value::Short(value) => json!({"t": "short", "v": value}),
+        Value::Int(value) => json!({"t": "int", "v": value}),
+        Value::Long(value) => json!({"t": "long", "v": value}),
+        Value::Double(value) => json!({"t": "double", "bits": format!("{:016x}", value.to_bits())}),
+        Value::Float(value) => json!({"t": "float", "bits": format!("{:08x}", value.to_bits())}),
+        Value::String(value) => json!({"t": "string", "v": describe_string(Some(value))}),
+        Value::Bytes(value) => json!({"t": "bytes", "v": hex(value)}),
+        Value::Map(map) => json!({"t": "map", "v": entries(map)}),
+        Value::List(list) => {
             json!({"t": "list", "v": list.iter().map(|element| self::value(element.unwrap())).collect::<Vec<_>>()})
         }
     }

@@ -5,8 +5,9 @@ pub mod body;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use postrider_model::modified_utf8;
 use postrider_wire::openwire::schema::{Field, Kind};
-use postrider_wire::openwire::{Settings, StackFrame, Structure, Throwable, Value, modified_utf8};
+use postrider_wire::openwire::{Settings, StackFrame, Structure, Throwable, Value};
 use serde_json::{Value as Json, json};
 
 /// The folder of the vectors: `POSTRIDER_VECTORS`, or the repository's own.

@@ -69,7 +69,7 @@ pub fn all_of_many() -> Place {
 pub fn odd_places(limit: usize) -> Vec<Place> {
     let longest = |begin: &str, with: &str| {
         let rest = limit - begin.len();
-        let bytes = postrider_wire::openwire::modified_utf8::encode(with).len();
+        let bytes = postrider_model::modified_utf8::encode(with).len();
         format!("{begin}{}{}", "x".repeat(rest % bytes), with.repeat(rest / bytes))
     };
     let queues = [

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use postrider_model::modified_utf8;
 use postrider_wire::openwire::schema::*;
-use postrider_wire::openwire::{Structure, Value, modified_utf8};
+use postrider_wire::openwire::{Structure, Value};
 
 use crate::ledger::Place;
 

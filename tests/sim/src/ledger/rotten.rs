@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postrider_broker::records::{self, Placement, kind};
 use postrider_model::record::Tag;
-use postrider_model::{DestinationKind, MessageView, Sequence};
-
-use postrider_wire::openwire::modified_utf8;
+use postrider_model::{DestinationKind, MessageView, Sequence, modified_utf8};
 
 use super::{Ledger, MessageId, Place};
 use crate::disk::FoundRecord;

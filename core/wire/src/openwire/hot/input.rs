@@ -2,12 +2,12 @@
 //!
 //! Everything here answers None where the tables have to look again: at what is rare as well as at what is wrong.
 
-use postrider_model::DestinationKind;
+use postrider_model::{DestinationKind, modified_utf8};
 
 use super::dispatch::ConsumerName;
 use super::fields::{DestinationName, ProducerName};
 use crate::openwire::schema::{active_mq_queue, active_mq_temp_topic, consumer_id, producer_id};
-use crate::openwire::{Reader, ReaderCache, modified_utf8};
+use crate::openwire::{Reader, ReaderCache};
 
 /// A cached field as it was received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,6 +1,7 @@
 //! The three ways in which the same sequence of values is written.
 
-use crate::openwire::{BooleanWriter, modified_utf8};
+use crate::openwire::BooleanWriter;
+use postrider_model::modified_utf8;
 
 /// Longest string that Java reads as one of ASCII: it takes that length with a sign. Longer ones are marked as Modified UTF-8,
 /// whose length has none.

@@ -1,7 +1,7 @@
 //! Answers and errors.
 
 use postrider_model::event::{Failure, Refused};
-use postrider_model::{ConsumerHandle, Now, Token};
+use postrider_model::{ConsumerHandle, Now, Token, modified_utf8};
 
 use super::Handles;
 use super::conversation::{Conversation, Opening, Phase, command_number};
@@ -13,7 +13,7 @@ use crate::openwire::hot::response::write_response;
 use crate::openwire::schema::{
     connection_control, connection_error, exception_response, keep_alive_info, shutdown_info,
 };
-use crate::openwire::{Structure, Throwable, modified_utf8};
+use crate::openwire::{Structure, Throwable};
 
 /// Longest text of an error, in characters; versions 1 and 10 cut there.
 const TEXT_CHARACTERS: usize = 1021;

@@ -3,7 +3,7 @@
 use postrider_model::command::{Acknowledge, AcknowledgeKind, Command, Publish, Request};
 use postrider_model::event::Failure;
 use postrider_model::record::flag;
-use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Sequence, Span};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Sequence, Span, modified_utf8};
 
 use super::conversation::{Context, Conversation, numbered, request};
 use super::error::{Refusal, SessionError, Trouble};
@@ -17,7 +17,7 @@ use crate::openwire::hot::fields::{DestinationName, ProducerName};
 use crate::openwire::hot::input::Cached;
 use crate::openwire::hot::message::{self, Names, Sent};
 use crate::openwire::hot::rare;
-use crate::openwire::{EncodeError, ReaderCache, Throwable, modified_utf8, writer};
+use crate::openwire::{EncodeError, ReaderCache, Throwable, writer};
 
 impl Conversation {
     pub fn message(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 /// The bytes of a Rust string.
+#[must_use]
 pub fn encode(text: &str) -> Cow<'_, [u8]> {
     if text.bytes().all(|byte| byte != 0 && byte < 0xF0) {
         return Cow::Borrowed(text.as_bytes());
@@ -21,6 +22,7 @@ pub fn encode(text: &str) -> Cow<'_, [u8]> {
 }
 
 /// The text, or None if the bytes are not Modified UTF-8 or hold an unpaired surrogate, which no Rust string can.
+#[must_use]
 pub fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
     if is_plain_ascii(bytes) {
         return std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
@@ -32,6 +34,7 @@ pub fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// The text for people to read: what cannot be decoded becomes U+FFFD.
+#[must_use]
 pub fn decode_lossy(bytes: &[u8]) -> Cow<'_, str> {
     if is_plain_ascii(bytes) || !is_valid(bytes) {
         return String::from_utf8_lossy(bytes);
@@ -40,12 +43,14 @@ pub fn decode_lossy(bytes: &[u8]) -> Cow<'_, str> {
 }
 
 /// Whether all bytes are U+0001 to U+007F: such text is the same in ASCII, UTF-8 and Modified UTF-8.
+#[must_use]
 #[inline]
 pub fn is_plain_ascii(bytes: &[u8]) -> bool {
     bytes.is_ascii() && !bytes.contains(&0)
 }
 
 /// Whether Java's `readUTF` accepts the bytes. It takes a zero byte and overlong forms, but nothing of four bytes.
+#[must_use]
 #[inline]
 pub fn is_valid(bytes: &[u8]) -> bool {
     bytes.is_ascii() || is_valid_sequence(bytes)
@@ -64,6 +69,7 @@ fn is_valid_sequence(mut bytes: &[u8]) -> bool {
 }
 
 /// How many UTF-16 units valid bytes have: Java's length of the string.
+#[must_use]
 pub fn utf16_length(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count()
 }
@@ -84,8 +90,19 @@ pub fn units(mut bytes: &[u8]) -> impl Iterator<Item = u16> {
     })
 }
 
+/// The beginning of a text, of no more than `most` bytes, without half a character of up to U+FFFF.
+#[must_use]
+pub fn cut(text: &[u8], most: usize) -> &[u8] {
+    let mut length = text.len().min(most);
+    while length > 0 && text.get(length).is_some_and(|byte| byte & 0xC0 == 0x80) {
+        length -= 1;
+    }
+    text.get(..length).unwrap_or_default()
+}
+
 /// Latin-1 as Modified UTF-8.
-pub(super) fn from_latin_1(bytes: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn from_latin_1(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() * 2);
     for byte in bytes {
         match byte {
@@ -149,6 +166,14 @@ mod tests {
         assert!(is_valid(b"\0"));
         assert!(!is_plain_ascii(b"\0"));
         assert_eq!(decode(b"a\0").as_deref(), Some("a\0"));
+    }
+
+    #[test]
+    fn a_cut_leaves_whole_characters() {
+        let text = b"a\xE2\x82\xACb";
+        let cuts = [0, 1, 2, 3, 4, 5, 9].map(|most| cut(text, most).len());
+        assert_eq!(cuts, [0, 1, 1, 1, 4, 5, 5]);
+        assert_eq!(cut(b"\x80\x80", 1), b"", "what is no text ends too");
     }
 
     #[test]
