@@ -8,10 +8,10 @@ use crate::jobs::acknowledgement_bound;
 use crate::log::{Log, Store};
 use crate::messages::{Message, MessageIndex, flag as message_flag};
 use crate::plant::planted;
-use crate::settle::properties;
 use postrider_journal::{Bound, Lookup, body_crc};
+use postrider_model::properties::{Properties, PropertiesWriter, Value};
 use postrider_model::record::{Header, RecordError, Tag, flag};
-use postrider_model::{Destination, DestinationKind, MessageView, MessageWriter, Sequence, limits};
+use postrider_model::{Destination, DestinationKind, MessageView, MessageWriter, Sequence, limits, modified_utf8};
 
 /// Why a message is given up.
 #[derive(Clone, Copy)]
@@ -257,31 +257,26 @@ impl Letter<'_> {
 
 /// The properties with what was changed besides; none if they are not a map: then they stay as they are.
 fn dead_letter_properties(view: &MessageView<'_>, letter: &Letter<'_>) -> Option<Vec<u8>> {
-    const LONG: u8 = 6;
     let header = view.header();
-    let (count, entries) = view.properties().map_or(Some((0, &[][..])), properties::entries)?;
-    let non_persistent = header.flags & flag::PERSISTENT == 0;
-    let added = 2 + u32::from(non_persistent) + u32::from(letter.identity.is_some());
-    let mut map = Vec::with_capacity(entries.len() + 256);
-    map.extend_from_slice(&count.checked_add(added)?.to_be_bytes());
-    map.extend_from_slice(entries);
-    write_name(&mut map, b"originalExpiration");
-    map.push(LONG);
-    map.extend_from_slice(&header.expiration.to_be_bytes());
-    if non_persistent {
-        write_text(&mut map, b"originalDeliveryMode", b"NON_PERSISTENT");
+    let kept = view.properties().map(|bytes| Properties::new(bytes).and_then(|map| map.whole(PROPERTY_VALUES)));
+    let kept = kept.transpose().ok()?;
+    let mut bytes = Vec::with_capacity(view.properties().map_or(0, <[u8]>::len) + 256);
+    let mut map = PropertiesWriter::new(&mut bytes);
+    kept.inspect(|kept| _ = map.copy_all(kept));
+    map.entry(b"originalExpiration", Value::Long(header.expiration));
+    if header.flags & flag::PERSISTENT == 0 {
+        map.entry(b"originalDeliveryMode", Value::String(b"NON_PERSISTENT"));
     }
     if letter.identity.is_some() {
-        write_text(&mut map, b"originalMessageId", &message_id(view));
+        map.entry(b"originalMessageId", Value::String(modified_utf8::cut(&message_id(view), TEXT_BYTES)));
     }
-    let text = match letter.cause {
-        Cause::Poison(cause) => cause.to_vec(),
-        Cause::Expired => {
-            format!("java.lang.Throwable: Message Expired. Expiration:{}", header.expiration).into_bytes()
-        }
+    let expired = format!("java.lang.Throwable: Message Expired. Expiration:{}", header.expiration);
+    let cause = match letter.cause {
+        Cause::Poison(cause) => cause,
+        Cause::Expired => expired.as_bytes(),
     };
-    write_text(&mut map, b"dlqDeliveryFailureCause", &text);
-    Some(map)
+    map.entry(b"dlqDeliveryFailureCause", Value::String(modified_utf8::cut(cause, TEXT_BYTES)));
+    Some(bytes)
 }
 
 /// JMSMessageID, as clients write it.
@@ -294,23 +289,9 @@ fn message_id(view: &MessageView<'_>) -> Vec<u8> {
     [connection, format!(":{producer_session}:{producer_value}:{producer_sequence}").as_bytes()].concat()
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "names are our own constants")]
-fn write_name(map: &mut Vec<u8>, name: &[u8]) {
-    map.extend_from_slice(&(name.len() as u16).to_be_bytes());
-    map.extend_from_slice(name);
-}
+/// Most values of properties that are looked at, nested ones included: some tenths of a millisecond.
+const PROPERTY_VALUES: u32 = 65_536;
 
-fn write_text(map: &mut Vec<u8>, name: &[u8], text: &[u8]) {
-    const STRING: u8 = 9;
-    write_name(map, name);
-    map.push(STRING);
-    let mut length = text.len().min(CAUSE_BYTES);
-    while length > 0 && text.get(length).is_some_and(|byte| byte & 0xC0 == 0x80) {
-        length -= 1;
-    }
-    write_name(map, text.get(..length).unwrap_or_default());
-}
-
-/// Longest text of a cause.
-const CAUSE_BYTES: usize = 8_000;
-const _: () = assert!((CAUSE_BYTES as u64) < limits::MAX_FRAME_BYTES);
+/// Longest text that is added.
+const TEXT_BYTES: usize = 8_000;
+const _: () = assert!((TEXT_BYTES as u64) < limits::MAX_FRAME_BYTES);

@@ -4,7 +4,6 @@ pub(crate) mod acknowledge;
 pub(crate) mod damage;
 pub(crate) mod dead_letter;
 pub(crate) mod expiry;
-pub(crate) mod properties;
 pub(crate) mod redelivery;
 pub(crate) mod settling;
 pub(crate) mod siblings;
