@@ -21,7 +21,7 @@ use postrider_journal::storage::spill::FileSpill;
 use postrider_journal::{FileStorage, Journal, Medium, Spool, SpoolConfig};
 use postrider_model::{Clock, Now};
 use postrider_wire::openwire::Offer;
-use postrider_wire::openwire::session::Profile;
+use postrider_wire::session::{Profile, Protocol};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -104,10 +104,10 @@ impl Node {
             broker_id: "ID:allocations".into(),
             broker_name: "allocations".into(),
             broker_url: "".into(),
-            offer: Offer { tight_encoding_enabled: false, ..Offer::of_broker(1 << 20) },
+            openwire: Offer { tight_encoding_enabled: false, ..Offer::of_broker(1 << 20) },
             hash_seed: 1,
         };
-        let dealer = Dealer::new(vec![inbox.clone()]);
+        let dealer = Dealer::new(vec![inbox.clone()], vec![Protocol::OpenWire]);
         Node {
             shard: Shard::new(net, client, Rc::new(profile), inbox, Some(dealer)),
             turn: BrokerTurn::new(broker, journal, spool, vec![server]),

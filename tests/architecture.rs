@@ -110,6 +110,23 @@ fn every_crate_of_the_workspace_is_held_to_its_arrows() {
     }
 }
 
+/// Protocols that are named in a text.
+fn protocols_in(text: &str) -> Vec<&'static str> {
+    let text = text.to_lowercase();
+    let schemes = postrider_wire::session::Protocol::ALL.map(|protocol| protocol.scheme());
+    schemes.into_iter().filter(|scheme| text.contains(scheme)).collect()
+}
+
+#[test]
+fn the_dispatcher_names_no_protocol() {
+    for path in files("rs").iter().map(|path| relative(path)).filter(|path| path.starts_with("core/dispatcher/")) {
+        let named = protocols_in(&fs::read_to_string(root().join(&path)).unwrap());
+        assert!(named.is_empty(), "{path} names {named:?}: it belongs behind the contract of postrider_wire::session");
+    }
+    assert_eq!(protocols_in("use postrider_wire::openwire::Offer;"), ["openwire"]);
+    assert_eq!(protocols_in("/// A frame of OpenWire."), ["openwire"]);
+}
+
 /// A line's code, without what stands behind `//`.
 fn code(line: &str) -> &str {
     line.split("//").next().unwrap_or_default()

@@ -6,8 +6,8 @@ use postrider_model::record::MessageView;
 use postrider_model::{Command, CommandBatch, ConnectionHandle, ConsumerHandle, Now, Sequence, Span, Token};
 use postrider_wire::openwire::schema::{connection_id, connection_info, consumer_info, producer_info};
 use postrider_wire::openwire::schema::{session_id, session_info};
-use postrider_wire::openwire::session::{CommandSink, Delivery, Handles, Next, Profile, Session};
 use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
+use postrider_wire::session::{CommandSink, Delivery, Handles, Next, Profile, Protocol, Session};
 
 use crate::canonical;
 
@@ -57,7 +57,14 @@ impl Client {
         let (offer, settings) = agreed(format);
         let mut output = Vec::new();
         let mut client = Client {
-            session: Session::new(CONNECTION, "127.0.0.1:41234", profile(offer.clone()), NOW, &mut output),
+            session: Session::new(
+                Protocol::OpenWire,
+                CONNECTION,
+                "127.0.0.1:41234",
+                profile(offer.clone()),
+                NOW,
+                &mut output,
+            ),
             handles: Handles::default(),
             batch: Batch(CommandBatch::default()),
             output,
@@ -190,7 +197,7 @@ fn profile(offer: Offer) -> Rc<Profile> {
         broker_id: "ID:bench-1".into(),
         broker_name: "bench".into(),
         broker_url: "tcp://127.0.0.1:61616".into(),
-        offer,
+        openwire: offer,
         hash_seed: HASH_SEED,
     })
 }

@@ -1,9 +1,11 @@
 //! The command line.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use postrider_wire::session::Protocol;
 use serde::Deserialize;
 
 /// A message broker that ActiveMQ's JMS clients can use unchanged.
@@ -88,6 +90,8 @@ pub enum StorageWay {
 /// A protocol and the address where it is spoken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listen {
+    /// What is spoken there.
+    pub protocol: Protocol,
     /// IP address and port.
     pub address: SocketAddr,
 }
@@ -96,13 +100,20 @@ impl std::str::FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Listen, String> {
-        let address = text.strip_prefix("openwire://").or_else(|| text.strip_prefix("tcp://")).ok_or_else(|| {
+        let spoken = |(scheme, address)| Some((Protocol::of_scheme(scheme)?, address));
+        let (protocol, address) = text.split_once("://").and_then(spoken).ok_or_else(|| {
             format!("`{text}`: write it as openwire://ADDRESS:PORT, openwire://127.0.0.1:61616 for example")
         })?;
         let address = address
             .parse()
             .map_err(|_| format!("`{address}`: give an IP address and a port, 127.0.0.1:61616 for example"))?;
-        Ok(Listen { address })
+        Ok(Listen { protocol, address })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}://{}", self.protocol, self.address)
     }
 }
 

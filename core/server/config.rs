@@ -206,8 +206,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The addresses to listen on.
-    pub fn addresses(&self) -> anyhow::Result<Vec<Listen>> {
+    /// Where to listen, and what is spoken there.
+    pub fn listeners(&self) -> anyhow::Result<Vec<Listen>> {
         self.listen.iter().map(|url| url.parse().map_err(|error: String| anyhow!("listen: {error}"))).collect()
     }
 
@@ -228,7 +228,7 @@ impl Config {
             self.data_dir.clone_from(directory);
         }
         if !listen.is_empty() {
-            self.listen = listen.iter().map(|listen| format!("openwire://{}", listen.address)).collect();
+            self.listen = listen.iter().map(Listen::to_string).collect();
         }
         self.cores = cores.unwrap_or(self.cores);
         self.io = io.unwrap_or(self.io);
@@ -240,7 +240,7 @@ impl Config {
 
     fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
-            !self.addresses()?.is_empty(),
+            !self.listeners()?.is_empty(),
             "listen: give at least one address, \"openwire://127.0.0.1:61616\" for example"
         );
         anyhow::ensure!(!self.data_dir.as_os_str().is_empty(), "data_dir: give the directory a name");

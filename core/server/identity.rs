@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use postrider_model::modified_utf8;
 use postrider_model::properties::{PropertiesWriter, Value};
 use postrider_wire::openwire::Offer;
-use postrider_wire::openwire::session::Profile;
+use postrider_wire::session::Profile;
 
 use crate::config::Config;
 
@@ -40,7 +40,7 @@ impl Identity {
                 broker_id: broker_id.into(),
                 broker_name: config.name.as_str().into(),
                 broker_url: url.into(),
-                offer: offer(config),
+                openwire: offer(config),
                 hash_seed: random_number(),
             },
         }

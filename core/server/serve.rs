@@ -13,7 +13,7 @@ use signal_hook::consts::{
 };
 use signal_hook::iterator::Signals;
 
-use crate::args::Io;
+use crate::args::{Io, Listen};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::counters::Counters;
@@ -100,7 +100,7 @@ fn descriptors_a_connection(driver: Io) -> u64 {
 }
 
 fn announce(plan: &Plan, running: &Running, shards: usize) {
-    let urls: Vec<String> = running.addresses.iter().map(|address| format!("openwire://{address}")).collect();
+    let urls: Vec<String> = running.listeners.iter().map(Listen::to_string).collect();
     let data = plan.config.data_dir.display();
     tracing::info!(
         "{} serves {} with {shards} shard(s), driver {:?}, data in {data}",

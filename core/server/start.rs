@@ -1,7 +1,7 @@
 //! Starts the pinned threads: shards, and the broker's own where there are cores for it.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,9 +16,9 @@ use postrider_dispatcher::net::uring::Uring;
 use postrider_dispatcher::port::ClientPort;
 use postrider_dispatcher::shard::{Dealer, Inbox, Shard};
 use postrider_dispatcher::wake::Alarm;
-use postrider_wire::openwire::session::Profile;
+use postrider_wire::session::Profile;
 
-use crate::args::Io;
+use crate::args::{Io, Listen};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::counters::Counters;
@@ -58,7 +58,7 @@ pub struct Plan<'a> {
 /// The threads at work.
 pub struct Running {
     /// Where the broker listens.
-    pub addresses: Vec<SocketAddr>,
+    pub listeners: Vec<Listen>,
     threads: Vec<JoinHandle<()>>,
     outcomes: Receiver<Result<(), Fatal>>,
 }
@@ -82,19 +82,21 @@ type Run = Box<dyn FnOnce() -> Result<(), Fatal> + Send>;
 
 struct Listening {
     dealer: Dealer<TcpStream>,
-    addresses: Vec<SocketAddr>,
-    bound: Sender<Result<Vec<SocketAddr>, Fatal>>,
+    listeners: Vec<Listen>,
+    bound: Sender<Result<Vec<Listen>, Fatal>>,
 }
 
 impl Plan<'_> {
     /// Starts all threads; returns when the broker listens.
     pub fn start(&self, broker: Turn, ports: Vec<ClientPort>, own_broker: bool) -> Result<Running, Fatal> {
         let (ended, outcomes) = channel();
-        let (bound, addresses) = channel();
+        let (bound, are_bound) = channel();
         let inboxes: Vec<_> = self.alarms[..ports.len()].iter().map(|alarm| Inbox::new(alarm.clone())).collect();
+        let listeners = self.config.listeners().map_err(Fatal::with(Exit::Usage))?;
+        let protocols = listeners.iter().map(|listener| listener.protocol).collect();
         let mut listening = Some(Listening {
-            dealer: Dealer::new(inboxes.clone()).limited_to(self.connections),
-            addresses: self.addresses()?,
+            dealer: Dealer::new(inboxes.clone(), protocols).limited_to(self.connections),
+            listeners,
             bound,
         });
         let (mut on_shard, mut own) = if own_broker { (None, Some(broker)) } else { (Some(broker), None) };
@@ -124,13 +126,8 @@ impl Plan<'_> {
             };
             running.push(spawn("broker".into(), ended, Box::new(run))?);
         }
-        let addresses = addresses.recv().unwrap_or_else(|_| Err(why_it_ended(&outcomes)))?;
-        Ok(Running { addresses, threads: running, outcomes })
-    }
-
-    fn addresses(&self) -> Result<Vec<SocketAddr>, Fatal> {
-        let listen = self.config.addresses().map_err(Fatal::with(Exit::Usage))?;
-        Ok(listen.into_iter().map(|listen| listen.address).collect())
+        let listeners = are_bound.recv().unwrap_or_else(|_| Err(why_it_ended(&outcomes)))?;
+        Ok(Running { listeners, threads: running, outcomes })
     }
 
     fn thread(&self, index: usize) -> Thread {
@@ -192,8 +189,8 @@ fn sit<N: Net<Socket = TcpStream>>(seat: Seat, driver: impl FnOnce(usize) -> io:
     thread.alarm.attach(net.waker());
     let dealer = match listening {
         None => None,
-        Some(Listening { dealer, addresses, bound }) => {
-            let outcome = listen(&mut net, &addresses);
+        Some(Listening { dealer, listeners, bound }) => {
+            let outcome = listen(&mut net, listeners);
             let failed = outcome.is_err();
             drop(bound.send(outcome));
             if failed {
@@ -214,14 +211,16 @@ fn why_it_ended(outcomes: &Receiver<Result<(), Fatal>>) -> Fatal {
     first.unwrap_or_else(|| Fatal { exit: Exit::Failure, error: anyhow!("the listening shard ended") })
 }
 
-fn listen<N: Net>(net: &mut N, addresses: &[SocketAddr]) -> Result<Vec<SocketAddr>, Fatal> {
-    let bind = |address: &SocketAddr| {
-        net.listen(*address).map_err(|error| Fatal {
+/// Listens everywhere; answers with the addresses in fact bound.
+fn listen<N: Net>(net: &mut N, listeners: Vec<Listen>) -> Result<Vec<Listen>, Fatal> {
+    let bind = |listen: Listen| match net.listen(listen.address) {
+        Ok(address) => Ok(Listen { address, ..listen }),
+        Err(error) => Err(Fatal {
             exit: Exit::Listen,
-            error: anyhow!("cannot listen on {address}: {error}; choose another address with --listen"),
-        })
+            error: anyhow!("cannot listen on {}: {error}; choose another address with --listen", listen.address),
+        }),
     };
-    addresses.iter().map(bind).collect()
+    listeners.into_iter().map(bind).collect()
 }
 
 fn spawn(name: String, ended: Sender<Result<(), Fatal>>, run: Run) -> Result<JoinHandle<()>, Fatal> {
@@ -247,7 +246,7 @@ mod tests {
     fn a_failure_is_told_while_another_thread_does_not_end() {
         let (said, outcomes) = channel();
         let threads = (0..2).map(|_| std::thread::spawn(|| ())).collect();
-        let running = Running { addresses: Vec::new(), threads, outcomes };
+        let running = Running { listeners: Vec::new(), threads, outcomes };
         let shutdown = Shutdown::new(2, Vec::new());
         said.send(Err(Fatal::with(Exit::Failure)(anyhow!("the driver's")))).unwrap();
         let outcome = running.join(&shutdown, |fatal| {

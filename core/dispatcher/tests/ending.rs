@@ -10,8 +10,7 @@ use postrider_dispatcher::port::port;
 use postrider_dispatcher::shard::{Arrival, Dealer, Inbox, Shard};
 use postrider_dispatcher::wake::Alarm;
 use postrider_model::Now;
-use postrider_wire::openwire::Offer;
-use postrider_wire::openwire::session::Profile;
+use postrider_wire::testing::{Frames, PROTOCOL};
 
 /// Counts the sockets that were taken over.
 #[derive(Default)]
@@ -56,31 +55,24 @@ impl Net for Adopting {
 
 const NOW: Now = Now { nanos: 1, unix_millis: 1_700_000_000_000 };
 
-fn profile() -> Profile {
-    Profile {
-        broker_id: "b".into(),
-        broker_name: "b".into(),
-        broker_url: "".into(),
-        offer: Offer::of_broker(100 << 20),
-        hash_seed: 1,
-    }
-}
-
 #[test]
 fn who_waits_in_the_inbox_when_the_end_begins_is_closed() {
     let alarm = Alarm::with_waker(Arc::new(|| ()));
     let inbox = Inbox::new(alarm.clone());
-    let mut dealer = Dealer::new(vec![inbox.clone()]).limited_to(2);
+    let mut dealer = Dealer::new(vec![inbox.clone()], vec![PROTOCOL]).limited_to(2);
     let (client, _server) = port(&alarm, &alarm);
-    let mut shard = Shard::new(Adopting::default(), client, Rc::new(profile()), inbox, None);
+    let mut shard = Shard::new(Adopting::default(), client, Rc::new(Frames::default().profile()), inbox, None);
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-    assert!(dealer.deal(Arrival { socket: (), peer }).is_ok());
+    assert!(dealer.deal(Arrival { socket: (), peer, protocol: PROTOCOL }).is_ok());
     shard.turn(NOW, false);
     assert_eq!(shard.statistics().open, 1);
 
-    assert!(dealer.deal(Arrival { socket: (), peer }).is_ok());
+    assert!(dealer.deal(Arrival { socket: (), peer, protocol: PROTOCOL }).is_ok());
     shard.stop_receiving();
     shard.turn(NOW, false);
     assert_eq!((shard.statistics().open, shard.has_work()), (1, false), "nobody is let in any more");
-    assert!(dealer.deal(Arrival { socket: (), peer }).is_ok(), "the socket is closed and counts no more");
+    assert!(
+        dealer.deal(Arrival { socket: (), peer, protocol: PROTOCOL }).is_ok(),
+        "the socket is closed and counts no more"
+    );
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use postrider_dispatcher::net::epoll::Epoll;
 use postrider_dispatcher::net::tokio_uring::TokioUring;
 use postrider_dispatcher::net::uring::{Uring, probe};
-use postrider_dispatcher::net::{Connection, Handler, Net, Wait};
+use postrider_dispatcher::net::{Connection, Handler, ListenerIndex, Net, Wait};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[derive(Default)]
 struct Accepted(Vec<TcpStream>);
 
 impl Handler<TcpStream> for Accepted {
-    fn accepted(&mut self, socket: TcpStream, _: SocketAddr) {
+    fn accepted(&mut self, _: ListenerIndex, socket: TcpStream, _: SocketAddr) {
         self.0.push(socket);
     }
 

@@ -1,4 +1,4 @@
-//! Bytes to commands and events to bytes, without any I/O: one folder per protocol
+//! Bytes to commands and events to bytes, without any I/O: one folder per protocol, and the contract that they have in common
 
 #![cfg_attr(
     not(test),
@@ -6,3 +6,6 @@
 )]
 
 pub mod openwire;
+pub mod session;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

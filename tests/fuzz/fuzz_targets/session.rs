@@ -18,7 +18,7 @@ use postrider_model::command::Command;
 use postrider_model::event::{Failure, Refused};
 use postrider_model::{ConsumerHandle, MessageView, Sequence, Token};
 use postrider_wire::openwire::schema::*;
-use postrider_wire::openwire::session::{Delivery, Next};
+use postrider_wire::session::{Delivery, Next, SessionError};
 use postrider_wire::openwire::{Structure, Value};
 
 /// The smallest limit that a broker may have.
@@ -213,7 +213,7 @@ impl Play {
             5 => Ok(client.session.set_paused(detail & 1 != 0)),
             6 => {
                 client.now.nanos += u64::from(detail) * 1_000_000_000;
-                client.tick()
+                client.tick().map_err(SessionError::OpenWire)
             }
             7 => {
                 self.cut = [usize::MAX, 1, 7, 100, 4_096][usize::from(detail) % 5];

@@ -17,7 +17,7 @@ use postrider_journal::storage::worker::{Step, Worker, Workers};
 use postrider_journal::{Config, FileSpill, FileStorage, Journal, Medium, Spool, SpoolConfig};
 use postrider_model::{Clock, Now};
 use postrider_wire::openwire::Offer;
-use postrider_wire::openwire::session::Profile;
+use postrider_wire::session::{Profile, Protocol};
 
 use crate::pipes::{PipeNet, Pipes};
 
@@ -79,7 +79,7 @@ impl Life {
         alarm.attach(net.waker());
         net.listen(SocketAddr::from(([127, 0, 0, 1], 61_616))).map_err(|error| error.to_string())?;
         let inbox = Inbox::new(alarm);
-        let dealer = Dealer::new(vec![inbox.clone()]);
+        let dealer = Dealer::new(vec![inbox.clone()], vec![Protocol::OpenWire]);
         let shard = Shard::new(net, client_port, Rc::new(profile()), inbox, Some(dealer));
         Ok(Life { pipes, shard, turn, workers, spiller, clock })
     }
@@ -152,7 +152,7 @@ fn profile() -> Profile {
         broker_id: "ID:fuzz:1".into(),
         broker_name: "localhost".into(),
         broker_url: "tcp://127.0.0.1:61616".into(),
-        offer: Offer { tight_encoding_enabled: true, ..Offer::of_broker(1 << 20) },
+        openwire: Offer { tight_encoding_enabled: true, ..Offer::of_broker(1 << 20) },
         hash_seed: 3,
     }
 }

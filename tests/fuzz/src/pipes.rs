@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use postrider_dispatcher::net::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
+use postrider_dispatcher::net::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
 
 /// One end of the connections: the driver has the other.
 #[derive(Clone, Default)]
@@ -190,7 +190,7 @@ impl Net for PipeNet {
         let count = self.0.list.borrow().len();
         for index in 0..count {
             if !std::mem::replace(&mut self.0.list.borrow_mut()[index].accepted, true) {
-                handler.accepted(index, SocketAddr::from(([127, 0, 0, 1], 40_000)));
+                handler.accepted(ListenerIndex(0), index, SocketAddr::from(([127, 0, 0, 1], 40_000)));
                 calls += 1;
             }
             let connection = Connection { slot: index as u32, generation: 0 };

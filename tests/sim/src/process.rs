@@ -14,7 +14,7 @@ use postrider_dispatcher::wake::Alarm;
 use postrider_journal::{Journal, Position, Spool, SpoolUse};
 use postrider_model::Clock;
 use postrider_wire::openwire::Offer;
-use postrider_wire::openwire::session::Profile;
+use postrider_wire::session::{Profile, Protocol};
 
 use crate::disk::{Disk, SimStorage};
 use crate::network::{Network, SimNet};
@@ -99,7 +99,7 @@ impl Process {
         let client_ports: Vec<_> = client_ports;
         let profile = Rc::new(profile(&mut random, plan.frame_limit));
         let inboxes: Vec<_> = alarms[..plan.shards].iter().map(|alarm| Inbox::new(alarm.clone())).collect();
-        let mut dealer = Some(Dealer::new(inboxes.clone()));
+        let mut dealer = Some(Dealer::new(inboxes.clone(), vec![Protocol::OpenWire]));
         let mut shards = Vec::new();
         let nets = network.drivers(plan.shards);
         for (((mut net, port), inbox), alarm) in nets.into_iter().zip(client_ports).zip(inboxes).zip(&alarms) {
@@ -307,7 +307,7 @@ fn profile(random: &mut Random, frame_limit: usize) -> Profile {
         broker_id: "ID:sim-broker:1".into(),
         broker_name: "localhost".into(),
         broker_url: "tcp://127.0.0.1:61616".into(),
-        offer: Offer { tight_encoding_enabled: random.percent(50), ..Offer::of_broker(frame_limit as i64) },
+        openwire: Offer { tight_encoding_enabled: random.percent(50), ..Offer::of_broker(frame_limit as i64) },
         hash_seed: random.next(),
     }
 }

@@ -19,7 +19,7 @@ use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
 use super::{CAREFUL_BYTES, PAUSED_FEW};
-use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
+use super::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
 
 /// One receive buffer serves all connections: each read is handed on before the next.
 const RECEIVE_BYTES: usize = 128 << 10;
@@ -258,8 +258,8 @@ impl Epoll {
             self.listeners.iter_mut().for_each(|listener| listener.ready = true);
         }
         let mut calls = 0;
-        for listener in self.listeners.iter_mut().filter(|listener| listener.ready) {
-            calls += listener.accept(&mut self.stall, &mut self.statistics, handler);
+        for (index, listener) in self.listeners.iter_mut().enumerate().filter(|(_, listener)| listener.ready) {
+            calls += listener.accept(ListenerIndex(index), &mut self.stall, &mut self.statistics, handler);
         }
         calls
     }
@@ -291,6 +291,7 @@ impl Listener {
     /// Accepts some; `ready` stays up if there may be more.
     fn accept<H: Handler<Socket>>(
         &mut self,
+        index: ListenerIndex,
         stall: &mut Stall,
         statistics: &mut NetStatistics,
         handler: &mut H,
@@ -298,7 +299,7 @@ impl Listener {
         for calls in 0..ACCEPTS_PER_POLL {
             statistics.system_calls += 1;
             match self.socket.accept() {
-                Ok((stream, peer)) => handler.accepted(stream.into(), peer),
+                Ok((stream, peer)) => handler.accepted(index, stream.into(), peer),
                 Err(error) if listener::concerns_one_connection(&error) => statistics.accept_errors += 1,
                 Err(error) => {
                     self.ready = false;

@@ -41,6 +41,10 @@ pub struct Connection {
     pub generation: u32,
 }
 
+/// A listener of one driver: they are numbered from 0 on, as [`Net::listen`] is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerIndex(pub usize);
+
 /// How long [`Net::poll`] may block when nothing happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -166,8 +170,8 @@ pub trait Net {
 /// What a driver reports. For one connection: any number of `received`, `sent` and at most one `ended`, then one `closed`.
 /// A connection that the shard has closed (or that is gone) may be named to the driver's methods; it is ignored.
 pub trait Handler<Socket> {
-    /// A connection came in on a listener.
-    fn accepted(&mut self, socket: Socket, peer: SocketAddr);
+    /// A connection came in on this listener.
+    fn accepted(&mut self, listener: ListenerIndex, socket: Socket, peer: SocketAddr);
 
     /// Bytes came; the memory is the driver's.
     fn received(&mut self, connection: Connection, bytes: &[u8]);
@@ -189,7 +193,7 @@ struct Nobody;
 
 #[cfg(not(loom))]
 impl<Socket> Handler<Socket> for Nobody {
-    fn accepted(&mut self, _: Socket, _: SocketAddr) {}
+    fn accepted(&mut self, _: ListenerIndex, _: Socket, _: SocketAddr) {}
     fn received(&mut self, _: Connection, _: &[u8]) {}
     fn sent(&mut self, _: Connection, _: Vec<u8>, _: io::Result<()>) {}
     fn ended(&mut self, _: Connection) {}

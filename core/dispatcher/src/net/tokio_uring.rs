@@ -24,7 +24,7 @@ use self::tasks::{News, NewsQueue, accept, receive, send};
 use super::listener::{self, PATIENCE};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
-use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
+use super::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
 
 const RING_ENTRIES: u32 = 1024;
 const NEWS_PER_POLL: usize = 1024;
@@ -38,6 +38,7 @@ const FAREWELL: Duration = Duration::from_millis(50);
 pub struct TokioUring {
     links: Slots<Link>,
     news: Rc<NewsQueue>,
+    listeners: usize,
     /// Tasks that start with the next poll.
     starts: Vec<Start>,
     /// Connections that began to close.
@@ -53,7 +54,7 @@ pub struct TokioUring {
 enum Start {
     Receive(Connection),
     Send(Connection, Vec<u8>),
-    Accept(TcpListener),
+    Accept(ListenerIndex, TcpListener),
 }
 
 impl TokioUring {
@@ -66,6 +67,7 @@ impl TokioUring {
         Ok(Self {
             links: Slots::new(connections),
             news: Rc::default(),
+            listeners: 0,
             starts: Vec::new(),
             closing: Vec::new(),
             paused: Vec::new(),
@@ -94,7 +96,7 @@ impl TokioUring {
 
     fn tell<H: Handler<Socket>>(&mut self, news: News, handler: &mut H) -> usize {
         match news {
-            News::Accepted(socket, peer) => handler.accepted(socket, peer),
+            News::Accepted(listener, socket, peer) => handler.accepted(listener, socket, peer),
             News::AcceptFailed => {
                 self.statistics.accept_errors += 1;
                 return 0;
@@ -245,7 +247,7 @@ impl Start {
     fn begin(self, links: &mut Slots<Link>, news: &Rc<NewsQueue>) {
         let news = news.clone();
         match self {
-            Self::Accept(listener) => drop(tokio_uring::spawn(accept(listener, news))),
+            Self::Accept(index, listener) => drop(tokio_uring::spawn(accept(index, listener, news))),
             Self::Receive(connection) => {
                 let Some(link) = links.get_mut(connection) else { return };
                 drop(tokio_uring::spawn(receive(link.stream.clone(), connection, link.gate.clone(), news)));
@@ -287,7 +289,8 @@ impl Net for TokioUring {
         let socket = listener::bind(address, true)?;
         let bound = socket.local_addr()?;
         let socket = self.runtime.block_on(async move { TcpListener::from_std(socket) })?;
-        self.starts.push(Start::Accept(socket));
+        self.starts.push(Start::Accept(ListenerIndex(self.listeners), socket));
+        self.listeners += 1;
         Ok(bound)
     }
 

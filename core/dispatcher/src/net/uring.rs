@@ -30,7 +30,7 @@ use self::receiving::OWN_BYTES;
 use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
-use super::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
+use super::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
 
 /// How long a driver that is dropped waits for the kernel to let go of its buffers: so many times so long.
 const FAREWELLS: usize = 100;
@@ -94,7 +94,7 @@ impl Uring {
             Operation::Send(connection) => self.complete_send(connection, result, handler),
             Operation::Watch(connection) => self.complete_watch(connection, result, handler),
             Operation::Cancel(connection) => self.complete_cancel(connection, result),
-            Operation::Accept(listener) => self.complete_accept(listener as usize, result, flags, handler),
+            Operation::Accept(index) => self.complete_accept(ListenerIndex(index as usize), result, flags, handler),
             Operation::Wake => {
                 if !cqueue::more(flags) {
                     self.kernel.watch_wakes(self.eventfd.as_fd(), Operation::Wake);
@@ -169,12 +169,12 @@ impl Uring {
 
     fn complete_accept<H: Handler<Socket>>(
         &mut self,
-        listener: usize,
+        index: ListenerIndex,
         result: i32,
         flags: u32,
         handler: &mut H,
     ) -> usize {
-        if let Some(listener) = self.listeners.get_mut(listener) {
+        if let Some(listener) = self.listeners.get_mut(index.0) {
             listener.armed = cqueue::more(flags);
         }
         if result < 0 {
@@ -185,7 +185,7 @@ impl Uring {
                 return 0;
             }
         }
-        self.arm_listener(listener);
+        self.arm_listener(index.0);
         if result < 0 {
             return 0;
         }
@@ -194,7 +194,7 @@ impl Uring {
         self.statistics.system_calls += 1;
         // A peer that is gone again has no address.
         let Ok(peer) = socket.peer_addr() else { return 0 };
-        handler.accepted(socket, peer);
+        handler.accepted(index, socket, peer);
         1
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_queue::ArrayQueue;
+use postrider_wire::session::Protocol;
 
+use crate::net::ListenerIndex;
 use crate::wake::Alarm;
 
 /// An accepted connection that no shard owns yet.
@@ -15,6 +17,8 @@ pub struct Arrival<Socket> {
     pub socket: Socket,
     /// Where it comes from.
     pub peer: SocketAddr,
+    /// What is spoken on it.
+    pub protocol: Protocol,
 }
 
 /// Sockets on their way to a shard. A full inbox refuses; the connection is closed then.
@@ -65,6 +69,8 @@ impl<Socket> Inbox<Socket> {
 /// Deals accepted sockets to inboxes, each in turn.
 pub struct Dealer<Socket> {
     inboxes: Vec<Arc<Inbox<Socket>>>,
+    /// What is spoken at each listener.
+    protocols: Vec<Protocol>,
     next: usize,
     most: usize,
 }
@@ -92,17 +98,22 @@ impl fmt::Display for TurnedAway {
 }
 
 impl<Socket> Dealer<Socket> {
-    /// A dealer to these shards; at least one.
+    /// A dealer to these shards, at least one, of what comes in where these protocols are spoken: the driver's listeners, in order.
     #[must_use]
-    pub fn new(inboxes: Vec<Arc<Inbox<Socket>>>) -> Dealer<Socket> {
+    pub fn new(inboxes: Vec<Arc<Inbox<Socket>>>, protocols: Vec<Protocol>) -> Dealer<Socket> {
         assert!(!inboxes.is_empty(), "somebody must take the connections");
-        Dealer { inboxes, next: 0, most: usize::MAX }
+        Dealer { inboxes, protocols, next: 0, most: usize::MAX }
     }
 
     /// The same, that turns away whoever comes while so many connections are open.
     #[must_use]
     pub fn limited_to(self, most: usize) -> Dealer<Socket> {
         Dealer { most, ..self }
+    }
+
+    /// What is spoken at a listener.
+    pub fn spoken_at(&self, listener: ListenerIndex) -> Option<Protocol> {
+        self.protocols.get(listener.0).copied()
     }
 
     /// Gives the socket to the next shard, or closes it.
@@ -123,13 +134,14 @@ impl<Socket> Dealer<Socket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postrider_wire::testing::PROTOCOL;
 
     #[test]
     fn sockets_go_round() {
+        let (peer, protocol) = (SocketAddr::from(([127, 0, 0, 1], 1)), PROTOCOL);
         let inboxes: Vec<_> = (0..2).map(|_| Inbox::new(Alarm::with_waker(Arc::new(|| ())))).collect();
-        let mut dealer = Dealer::new(inboxes.clone());
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert!((0..4).all(|socket| dealer.deal(Arrival { socket, peer }).is_ok()));
+        let mut dealer = Dealer::new(inboxes.clone(), vec![protocol]);
+        assert!((0..4).all(|socket| dealer.deal(Arrival { socket, peer, protocol }).is_ok()));
         let sockets = |inbox: &Inbox<i32>| -> Vec<i32> {
             std::iter::from_fn(|| inbox.take()).map(|arrival| arrival.socket).collect()
         };
@@ -139,13 +151,13 @@ mod tests {
 
     #[test]
     fn beyond_the_limit_the_newest_is_turned_away_until_another_is_closed() {
+        let (peer, protocol) = (SocketAddr::from(([127, 0, 0, 1], 1)), PROTOCOL);
         let inboxes: Vec<_> = (0..2).map(|_| Inbox::new(Alarm::with_waker(Arc::new(|| ())))).collect();
-        let mut dealer = Dealer::new(inboxes.clone()).limited_to(3);
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert!((0..3).all(|socket| dealer.deal(Arrival { socket, peer }).is_ok()));
-        assert_eq!(dealer.deal(Arrival { socket: 3, peer }), Err(TurnedAway::Open(3)));
+        let mut dealer = Dealer::new(inboxes.clone(), vec![protocol]).limited_to(3);
+        assert!((0..3).all(|socket| dealer.deal(Arrival { socket, peer, protocol }).is_ok()));
+        assert_eq!(dealer.deal(Arrival { socket: 3, peer, protocol }), Err(TurnedAway::Open(3)));
         inboxes[1].closed();
-        assert_eq!(dealer.deal(Arrival { socket: 4, peer }), Ok(()));
-        assert_eq!(dealer.deal(Arrival { socket: 5, peer }), Err(TurnedAway::Open(3)));
+        assert_eq!(dealer.deal(Arrival { socket: 4, peer, protocol }), Ok(()));
+        assert_eq!(dealer.deal(Arrival { socket: 5, peer, protocol }), Err(TurnedAway::Open(3)));
     }
 }

@@ -3,8 +3,7 @@
 use postrider_broker::EventBatch;
 use postrider_model::event::{Dispatch, Fanout, Place, Recipient, Refused};
 use postrider_model::{Command, ConnectionHandle, DestinationKind, Event, MessageView, Now, Sequence, Span};
-use postrider_wire::openwire::EncodeError;
-use postrider_wire::openwire::session::{CommandSink, Delivery, Handles, Outbound, SessionError};
+use postrider_wire::session::{CommandSink, Delivery, Failed, Handles, Outbound, SessionError, Unsendable};
 
 use crate::net::Net;
 
@@ -43,11 +42,13 @@ impl<Socket> Desk<Socket> {
                 self.tell(*connection, now, |link, _| link.session.opened(*token, &mut link.output));
             }
             Event::Failed { connection, token, failure, message, refused } => {
+                let refused = refused.as_deref();
+                let failed = Failed { token: *token, failure: *failure, message, refused };
                 self.tell(*connection, now, |link, handles| {
-                    link.session.failed(*token, *failure, message, refused.as_deref(), now, handles, &mut link.output)
+                    link.session.failed(&failed, now, handles, &mut link.output)
                 });
                 self.watch(connection_of(*connection));
-                if let Some(Refused::Consumer(_)) = refused.as_deref() {
+                if let Some(Refused::Consumer(_)) = refused {
                     self.consumer_refused(*connection, message, now);
                 }
             }
@@ -116,7 +117,7 @@ impl<Socket> Desk<Socket> {
 
     /// The connection cannot carry the message, and would not a second time: the broker decides what becomes of it.
     #[cold]
-    fn give_back(&mut self, to: Recipient, message: &Outbound<'_>, error: &EncodeError, now: Now) {
+    fn give_back(&mut self, to: Recipient, message: &Outbound<'_>, error: &Unsendable, now: Now) {
         let Some(link) = self.links.get(connection_of(to.connection)) else { return };
         if let Some(left_out) = self.complaints.allowed(now) {
             let message = message.identity();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use postrider_model::Now;
-use postrider_wire::openwire::session::Next;
+use postrider_wire::session::Next;
 
 use crate::plant::planted;
 

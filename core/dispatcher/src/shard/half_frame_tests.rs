@@ -4,18 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use postrider_model::{CommandBatch, Handle};
-use postrider_wire::openwire::schema::{
-    active_mq_message, base_command, connection_id, connection_info, flush_command, message,
-};
-use postrider_wire::openwire::session::{CommandSink, Handles, Profile, Session};
-use postrider_wire::openwire::{Offer, Settings, Structure, Value, WireFormat, WriterPolicy};
+use postrider_wire::session::{CommandSink, Handles, Session};
+use postrider_wire::testing::{Frames, PROTOCOL};
 
 use super::*;
 use crate::net::{Closing, Handler, NetStatistics, Sent, Wait, Waker};
 
 const BUDGET: usize = 200_000;
 
-const MAX_FRAME_BYTES: i64 = 100 << 20;
+const MAX_FRAME_BYTES: u64 = 100 << 20;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -84,21 +81,16 @@ impl Desk {
         Desk::with_frames_up_to(MAX_FRAME_BYTES, connections)
     }
 
-    fn with_frames_up_to(max_frame_bytes: i64, connections: u32) -> Desk {
+    fn with_frames_up_to(max_frame_bytes: u64, connections: u32) -> Desk {
         let links = Links { halves: Halves::new(BUDGET), ..Links::default() };
         let mut desk = Desk { links, net: Paused::default(), now: Now { nanos: 1, unix_millis: 0 } };
         for slot in 0..connections {
-            let profile = Profile {
-                broker_id: "b".into(),
-                broker_name: "b".into(),
-                broker_url: "".into(),
-                offer: Offer::of_broker(max_frame_bytes),
-                hash_seed: 1,
-            };
+            let frames = Frames::up_to(max_frame_bytes);
+            let profile = Rc::new(frames.profile());
             let mut output = Vec::new();
-            let session = Session::new(Handle { slot, generation: 0 }, "p", Rc::new(profile), desk.now, &mut output);
+            let session = Session::new(PROTOCOL, Handle { slot, generation: 0 }, "p", profile, desk.now, &mut output);
             desk.links.insert(Link::new(connection(slot), "p", session, output));
-            desk.receive(slot, &introduction(max_frame_bytes));
+            desk.receive(slot, &frames.introduction(slot));
         }
         desk
     }
@@ -149,20 +141,6 @@ pub fn connection(slot: u32) -> Connection {
     Connection { slot, generation: 0 }
 }
 
-/// A WireFormatInfo and a ConnectionInfo.
-fn introduction(max_frame_bytes: i64) -> Vec<u8> {
-    let offer = Offer::of_broker(max_frame_bytes);
-    let mut bytes = Vec::new();
-    WireFormat::new(Settings::initial(1 << 20), WriterPolicy::Cheap).encode(&offer.write(), &mut bytes).unwrap();
-    let settings = offer.agree(&offer).unwrap().settings();
-    let id = Structure::new(&connection_id::DEFINITION).with(connection_id::VALUE, "ID:c");
-    let info = Structure::new(&connection_info::DEFINITION)
-        .with(connection_info::CONNECTION_ID, id)
-        .with(connection_info::CLIENT_ID, "c");
-    WireFormat::new(settings, WriterPolicy::Cheap).encode(&info, &mut bytes).unwrap();
-    bytes
-}
-
 #[test]
 fn what_is_announced_takes_no_room() {
     let mut desk = Desk::new(5);
@@ -198,12 +176,8 @@ fn beyond_the_budget_one_goes_on_and_the_others_have_their_turns() {
 
 #[test]
 fn a_frame_that_came_whole_has_no_deadline() {
-    use postrider_wire::openwire::schema::keep_alive_info;
     let mut desk = Desk::new(2);
-    let mut frame = Vec::new();
-    let settings = Offer::of_broker(100 << 20).agree(&Offer::of_broker(100 << 20)).unwrap().settings();
-    let structure = Structure::new(&keep_alive_info::DEFINITION);
-    WireFormat::new(settings, WriterPolicy::Cheap).encode(&structure, &mut frame).unwrap();
+    let frame = Frames::default().sign_of_life();
     let frames = desk.links.get(connection(1)).unwrap().session.frames();
     desk.receive(1, &frame[..3]);
     assert_ne!(desk.links.get(connection(1)).unwrap().half.deadline, u64::MAX);
@@ -233,11 +207,7 @@ fn a_half_frame_has_a_deadline_that_progress_moves() {
 #[test]
 fn a_frame_that_is_skipped_has_the_same_deadline() {
     let mut desk = Desk::with_frames_up_to(70_000, 1);
-    let offer = Offer::of_broker(70_000);
-    let large = Structure::new(&active_mq_message::DEFINITION).with(message::CONTENT, Value::bytes(&vec![7; 1 << 20]));
-    let mut frame = Vec::new();
-    let settings = Settings { max_frame_size: 2 << 20, ..offer.agree(&offer).unwrap().settings() };
-    WireFormat::new(settings, WriterPolicy::Cheap).encode(&large, &mut frame).unwrap();
+    let frame = Frames::up_to(70_000).message(1 << 20);
     let first = desk.now.nanos + 30 * SECOND;
     desk.receive(0, &frame[..10_000]);
     assert_eq!(desk.deadline(0), first);
@@ -323,10 +293,7 @@ fn frames_that_gave_way_do_not_pile_up() {
 
 #[test]
 fn the_room_of_parked_sends_is_for_others_when_their_connection_is_gone() {
-    let settings = Offer::of_broker(100 << 20).agree(&Offer::of_broker(100 << 20)).unwrap().settings();
-    let mut request = Vec::new();
-    let flush = Structure::new(&flush_command::DEFINITION).with(base_command::RESPONSE_REQUIRED, true);
-    WireFormat::new(settings, WriterPolicy::Cheap).encode(&flush, &mut request).unwrap();
+    let request = Frames::default().request(1);
     let mut desk = Desk::new(2);
     desk.links.set_park_bytes(200_000);
     for slot in 0..2 {

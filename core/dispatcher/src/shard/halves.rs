@@ -1,6 +1,7 @@
 //! Half frames: room for what has come of them, and a deadline for the rest (R22).
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use postrider_model::{Now, limits};
 
@@ -83,9 +84,25 @@ impl HalfFrame {
         std::mem::take(&mut self.excused) || held
     }
 
-    /// Seconds that it had, and bytes that it should have brought, for the log.
-    pub fn pace(&self) -> (u64, usize) {
-        (self.pace.nanos / 1_000_000_000, self.pace.bytes)
+    /// Why its connection ends, of which so many bytes have come.
+    pub fn too_slow(&self, came: usize) -> TooSlow {
+        TooSlow { came, pace: self.pace }
+    }
+}
+
+/// A frame has begun and does not go on.
+pub struct TooSlow {
+    came: usize,
+    pace: Pace,
+}
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (came, wanted, seconds) = (self.came, self.pace.bytes, self.pace.nanos / 1_000_000_000);
+        write!(
+            formatter,
+            "a frame of which {came} bytes have come does not go on: less than {wanted} bytes in {seconds} s"
+        )
     }
 }
 

@@ -1,7 +1,7 @@
 //! One connection as the shard sees it: its protocol session, what is to be sent, and what has been sent.
 
 use postrider_model::limits;
-use postrider_wire::openwire::session::Session;
+use postrider_wire::session::Session;
 
 use crate::net::{Connection, Net, Sent};
 

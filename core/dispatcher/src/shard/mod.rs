@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use postrider_broker::EventBatch;
 use postrider_model::{Clock, Command, ConnectionHandle, Handle, Now};
-use postrider_wire::openwire::session::{CommandSink, Handles, Profile, Session, SessionError};
+use postrider_wire::session::{CommandSink, Handles, Profile, Protocol, Session};
 
 pub use dealer::{Arrival, Dealer, Inbox};
 
@@ -244,14 +244,14 @@ impl<N: Net> Shard<N> {
             self.net.release(connection);
         }
         while self.desk.departed.lets_in() {
-            let Some(Arrival { socket, peer }) = self.desk.inbox.take() else { return };
+            let Some(Arrival { socket, peer, protocol }) = self.desk.inbox.take() else { return };
             self.desk.departed.let_in();
             if self.desk.ending {
                 self.desk.inbox.closed();
                 continue;
             }
             match self.net.adopt(socket) {
-                Ok(connection) => self.desk.greet(connection, &peer.to_string(), now),
+                Ok(connection) => self.desk.greet(connection, protocol, &peer.to_string(), now),
                 Err(error) => {
                     self.desk.inbox.closed();
                     self.desk.statistics.turned_away += 1;
@@ -283,9 +283,9 @@ impl<N: Net> Shard<N> {
 }
 
 impl<Socket> Desk<Socket> {
-    fn greet(&mut self, connection: Connection, peer: &str, now: Now) {
+    fn greet(&mut self, connection: Connection, protocol: Protocol, peer: &str, now: Now) {
         let mut output = Vec::new();
-        let session = Session::new(handle_of(connection), peer, self.profile.clone(), now, &mut output);
+        let session = Session::new(protocol, handle_of(connection), peer, self.profile.clone(), now, &mut output);
         self.links.insert(link::Link::new(connection, peer, session, output));
         self.watch(connection);
         self.statistics.accepted += 1;
@@ -353,9 +353,8 @@ impl<Socket> Desk<Socket> {
             return self.watch(connection);
         }
         let Some(link) = self.links.get(connection) else { return };
-        let (seconds, wanted) = link.half.pace();
-        let error = SessionError::HalfFrame { kept: link.session.pending_bytes(), wanted, seconds };
-        self.refuse(connection, &error, now);
+        let too_slow = link.half.too_slow(link.session.pending_bytes());
+        self.refuse(connection, &too_slow, now);
     }
 
     fn report_written(&mut self, connection: Connection) {

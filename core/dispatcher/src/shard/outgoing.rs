@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use postrider_model::{Command, CommandBatch, Destination, limits};
-use postrider_wire::openwire::session::CommandSink;
+use postrider_wire::session::CommandSink;
 
 use super::pace::Pace;
 use crate::ring::Producer;

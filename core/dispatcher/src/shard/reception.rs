@@ -1,13 +1,14 @@
 //! What the network tells a shard, while the driver is being polled.
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Once;
 
 use postrider_model::{Clock, Now, limits};
-use postrider_wire::openwire::session::{Missing, Next, SessionError};
+use postrider_wire::session::{Missing, Next};
 
-use crate::net::{Connection, Handler, Net};
+use crate::net::{Connection, Handler, ListenerIndex, Net};
 
 use super::halves::SMALL_BYTES;
 use super::line::TURN_BYTES;
@@ -71,9 +72,10 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
 }
 
 impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
-    fn accepted(&mut self, socket: Socket, peer: SocketAddr) {
+    fn accepted(&mut self, listener: ListenerIndex, socket: Socket, peer: SocketAddr) {
         let Some(dealer) = &mut self.desk.dealer else { return };
-        let Err(reason) = dealer.deal(Arrival { socket, peer }) else { return };
+        let Some(protocol) = dealer.spoken_at(listener) else { return };
+        let Err(reason) = dealer.deal(Arrival { socket, peer, protocol }) else { return };
         self.desk.statistics.turned_away += 1;
         let now = self.now();
         if let Some(left_out) = self.desk.complaints.allowed(now) {
@@ -165,7 +167,7 @@ impl<Socket> Desk<Socket> {
     }
 
     /// Ends a connection because of what it sent. The others go on.
-    pub(super) fn refuse(&mut self, connection: Connection, error: &SessionError, now: Now) {
+    pub(super) fn refuse(&mut self, connection: Connection, error: &dyn Display, now: Now) {
         let Some(link) = self.links.get(connection) else { return };
         if link.closing {
             return;

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use postrider_dispatcher::net::{Closing, Net, Wait};
+use postrider_dispatcher::net::{Closing, ListenerIndex, Net, Wait};
 
 use crate::support::{Random, Server, connect, round_trip};
 
@@ -27,6 +27,18 @@ pub fn echo_of_random_sizes_over_many_connections<N: Net<Socket = TcpStream>>(ma
         })
     });
     server.echo_while(clients.collect());
+}
+
+pub fn who_comes_in_is_named_with_its_listener<N: Net<Socket = TcpStream>>(make: fn() -> N) {
+    let mut server = Server::new(make());
+    let other = server.net.listen(([127, 0, 0, 1], 0).into()).unwrap();
+    for (index, address) in [(1, other), (0, server.address), (1, other)] {
+        let _client = connect(address);
+        server.until(|server| !server.ledger.sockets.is_empty());
+        let socket = server.ledger.sockets.pop().unwrap();
+        assert_eq!(socket.local_addr().unwrap(), address);
+        assert_eq!(server.ledger.listeners.pop(), Some(ListenerIndex(index)));
+    }
 }
 
 pub fn thousands_of_short_connections<N: Net<Socket = TcpStream>>(make: fn() -> N) {

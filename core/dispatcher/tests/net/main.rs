@@ -10,7 +10,7 @@ mod support;
 macro_rules! suite {
     ($driver:ident, $available:expr, $make:expr) => {
         mod $driver {
-            suite!(@cases $available, $make, cases: echo_of_random_sizes_over_many_connections,
+            suite!(@cases $available, $make, cases: echo_of_random_sizes_over_many_connections, who_comes_in_is_named_with_its_listener,
                 thousands_of_short_connections, large_sends_to_a_slow_reader, pause_holds_bytes_back_and_resume_brings_them,
                 pausing_in_a_flood_loses_nothing, beside_many_paused_ones_a_poll_receives_little, wake_from_another_thread, a_wait_ends_by_its_bound,
                 a_wait_for_several_ends_by_its_bounds, sockets_are_dealt_to_another_driver, a_full_driver_refuses_and_takes_again, statistics_count_bytes,

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use postrider_dispatcher::net::{Closing, Connection, Handler, Net, Sent, Wait};
+use postrider_dispatcher::net::{Closing, Connection, Handler, ListenerIndex, Net, Sent, Wait};
 
 /// A test that waits longer for something to happen has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,6 +21,8 @@ pub struct Server<N> {
 #[derive(Default)]
 pub struct Ledger {
     pub sockets: Vec<TcpStream>,
+    /// Where each came in.
+    pub listeners: Vec<ListenerIndex>,
     pub links: HashMap<Connection, Link>,
     /// Closed ones whose slots are not released.
     pub kept: Vec<Connection>,
@@ -46,9 +48,10 @@ impl Ledger {
 }
 
 impl Handler<TcpStream> for Ledger {
-    fn accepted(&mut self, socket: TcpStream, peer: SocketAddr) {
+    fn accepted(&mut self, listener: ListenerIndex, socket: TcpStream, peer: SocketAddr) {
         assert!(peer.ip().is_loopback());
         self.sockets.push(socket);
+        self.listeners.push(listener);
     }
 
     fn received(&mut self, connection: Connection, bytes: &[u8]) {

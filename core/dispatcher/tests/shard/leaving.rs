@@ -1,6 +1,6 @@
 //! A client sends no more: what it is owed goes out before its connection does.
 
-use crate::node::{LEAVE, Node, goodbye, requests};
+use crate::node::{LEAVE, Node, requests, says};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -28,7 +28,7 @@ fn closed(node: &Node) -> Vec<u32> {
 
 #[test]
 fn whoever_sends_no_more_gets_the_answers_that_it_waits_for() {
-    for goodbye in [Vec::new(), goodbye()] {
+    for goodbye in [Vec::new(), says().goodbye()] {
         let mut node = asked(goodbye);
         for token in 1..=3 {
             node.answer(0, token);

@@ -14,11 +14,7 @@ use postrider_dispatcher::ring::{Consumer, Producer};
 use postrider_dispatcher::shard::{Arrival, Dealer, Inbox, Shard};
 use postrider_dispatcher::wake::Alarm;
 use postrider_model::{Clock, Command, CommandBatch, Event, Handle, Now, Token};
-use postrider_wire::openwire::schema::{base_command, connection_id, connection_info, flush_command, shutdown_info};
-use postrider_wire::openwire::session::Profile;
-use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
-
-const MAX_FRAME_BYTES: i64 = 100 << 20;
+use postrider_wire::testing::{Frames, PROTOCOL};
 
 /// The token of the request by which a shard asks for the end of a connection whose client sends no more.
 pub const LEAVE: u64 = 1 << 32;
@@ -143,22 +139,15 @@ impl Node {
     pub fn new(connections: u32) -> Node {
         let (world, alarm) = (Rc::new(RefCell::new(World::default())), Alarm::with_waker(Arc::new(|| ())));
         let inbox = Inbox::new(alarm.clone());
-        let dealer = Dealer::new(vec![inbox.clone()]);
+        let dealer = Dealer::new(vec![inbox.clone()], vec![PROTOCOL]);
         let (client, broker) = port(&alarm, &alarm);
-        let profile = Profile {
-            broker_id: "b".into(),
-            broker_name: "b".into(),
-            broker_url: "".into(),
-            offer: Offer::of_broker(MAX_FRAME_BYTES),
-            hash_seed: 1,
-        };
-        let shard = Shard::new(Script(world.clone()), client, Rc::new(profile), inbox, None);
+        let shard = Shard::new(Script(world.clone()), client, Rc::new(says().profile()), inbox, None);
         let (commands, events) = (Rc::new(RefCell::new(broker.commands)), broker.events);
         let mut node = Node { world, shard, dealer, commands, events, clock: TestClock(1), turn_nanos: 0 };
         for slot in 0..connections {
             node.arrives();
             node.shard.turn(node.clock.now(), false);
-            node.comes(slot, introduction(slot));
+            node.comes(slot, says().introduction(slot));
             node.turn();
         }
         while !node.turn().is_empty() {}
@@ -168,7 +157,7 @@ impl Node {
     /// A socket is accepted.
     pub fn arrives(&mut self) {
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert!(self.dealer.deal(Arrival { socket: (), peer }).is_ok());
+        assert!(self.dealer.deal(Arrival { socket: (), peer, protocol: PROTOCOL }).is_ok());
     }
 
     pub fn comes(&mut self, slot: u32, bytes: Vec<u8>) {
@@ -254,29 +243,9 @@ impl Node {
     }
 }
 
-pub fn encoded(settings: Settings, structure: &Structure) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    WireFormat::new(settings, WriterPolicy::Cheap).encode(structure, &mut bytes).unwrap();
-    bytes
-}
-
-pub fn settings() -> Settings {
-    let offer = Offer::of_broker(MAX_FRAME_BYTES);
-    offer.agree(&offer).unwrap().settings()
-}
-
-pub fn introduction(slot: u32) -> Vec<u8> {
-    let id = Structure::new(&connection_id::DEFINITION).with(connection_id::VALUE, format!("ID:{slot}").as_str());
-    let info = Structure::new(&connection_info::DEFINITION)
-        .with(connection_info::CONNECTION_ID, id)
-        .with(connection_info::CLIENT_ID, format!("c{slot}").as_str());
-    let greeting = encoded(Settings::initial(1 << 20), &Offer::of_broker(MAX_FRAME_BYTES).write());
-    [greeting, encoded(settings(), &info)].concat()
-}
-
-/// The client says goodbye.
-pub fn goodbye() -> Vec<u8> {
-    encoded(settings(), &Structure::new(&shutdown_info::DEFINITION))
+/// What clients say.
+pub fn says() -> Frames {
+    Frames::default()
 }
 
 /// Requests with the numbers 1 to `count`.
@@ -286,10 +255,5 @@ pub fn requests(count: i32) -> Vec<u8> {
 
 /// Requests with these numbers.
 pub fn numbered(numbers: RangeInclusive<i32>) -> Vec<u8> {
-    let request = |number| {
-        Structure::new(&flush_command::DEFINITION)
-            .with(base_command::COMMAND_ID, number)
-            .with(base_command::RESPONSE_REQUIRED, true)
-    };
-    numbers.flat_map(|number| encoded(settings(), &request(number))).collect()
+    numbers.flat_map(|number| says().request(number)).collect()
 }

@@ -1,9 +1,7 @@
 //! Who has thousands of consumers and producers and lets them go keeps nobody waiting (R25).
 
-use crate::node::{LEAVE, Node, encoded, numbered, settings};
+use crate::node::{LEAVE, Node, numbered, says};
 use postrider_model::Command;
-use postrider_wire::openwire::Structure;
-use postrider_wire::openwire::schema::*;
 
 /// Consumers of a session, and as many producers.
 const EACH: i64 = 3_000;
@@ -40,55 +38,16 @@ fn heard(commands: &[Command]) -> Vec<Heard> {
     commands.iter().map(heard).collect()
 }
 
-fn session(connection: u32) -> Structure {
-    Structure::new(&session_id::DEFINITION)
-        .with(session_id::CONNECTION_ID, format!("ID:{connection}").as_str())
-        .with(session_id::VALUE, 1_i64)
-}
-
-fn consumer(connection: u32, value: i64) -> Structure {
-    Structure::new(&consumer_id::DEFINITION)
-        .with(consumer_id::CONNECTION_ID, format!("ID:{connection}").as_str())
-        .with(consumer_id::SESSION_ID, 1_i64)
-        .with(consumer_id::VALUE, value)
-}
-
-fn opened_consumer(connection: u32, value: i64) -> Vec<u8> {
-    let queue = Structure::new(&active_mq_queue::DEFINITION).with(active_mq_queue::PHYSICAL_NAME, "q");
-    let info = Structure::new(&consumer_info::DEFINITION)
-        .with(consumer_info::CONSUMER_ID, consumer(connection, value))
-        .with(consumer_info::DESTINATION, queue);
-    encoded(settings(), &info)
-}
-
-fn opened_producer(connection: u32, value: i64) -> Vec<u8> {
-    let id = Structure::new(&producer_id::DEFINITION)
-        .with(producer_id::CONNECTION_ID, format!("ID:{connection}").as_str())
-        .with(producer_id::SESSION_ID, 1_i64)
-        .with(producer_id::VALUE, value);
-    encoded(settings(), &Structure::new(&producer_info::DEFINITION).with(producer_info::PRODUCER_ID, id))
-}
-
-fn opened_session(connection: u32) -> Vec<u8> {
-    encoded(settings(), &Structure::new(&session_info::DEFINITION).with(session_info::SESSION_ID, session(connection)))
-}
-
-/// A request with this number.
-fn removed(id: Structure, number: i32) -> Vec<u8> {
-    let info = Structure::new(&remove_info::DEFINITION)
-        .with(remove_info::OBJECT_ID, id)
-        .with(base_command::COMMAND_ID, number)
-        .with(base_command::RESPONSE_REQUIRED, true);
-    encoded(settings(), &info)
-}
-
 /// Connections of which the first so many have a session full of members.
 fn node(crowded: u32) -> Node {
     let mut node = Node::new(crowded + 1);
     for connection in 0..crowded {
-        node.comes(connection, opened_session(connection));
+        node.comes(connection, says().open_session(connection));
         for value in 0..EACH {
-            node.comes(connection, [opened_consumer(connection, value), opened_producer(connection, value)].concat());
+            node.comes(
+                connection,
+                [says().open_consumer(connection, value), says().open_producer(connection, value)].concat(),
+            );
         }
         let mut opened = 0;
         while opened < 2 * EACH as usize {
@@ -131,7 +90,7 @@ fn closed(connection: u32) -> Vec<Heard> {
 #[test]
 fn a_session_full_of_members_goes_in_slices_and_is_answered_once_behind_them() {
     let mut node = node(1);
-    node.comes(CROWDED, [removed(session(CROWDED), 7), numbered(8..=8)].concat());
+    node.comes(CROWDED, [says().remove_session(CROWDED, 7), numbered(8..=8)].concat());
     node.comes(CROWDED, numbered(9..=9));
     let all = all_heard(&mut node, QUIET);
     let answers = [7, 8, 9].map(|number| Heard::Answer(CROWDED, number));
@@ -142,19 +101,23 @@ fn a_session_full_of_members_goes_in_slices_and_is_answered_once_behind_them() {
 #[test]
 fn nothing_follows_a_removal_and_it_goes_on_all_the_same() {
     let mut node = node(1);
-    node.comes(CROWDED, removed(session(CROWDED), 7));
+    node.comes(CROWDED, says().remove_session(CROWDED, 7));
     assert_eq!(all_heard(&mut node, QUIET), [closed(CROWDED), vec![Heard::Answer(CROWDED, 7)]].concat());
 }
 
 #[test]
 fn ids_that_are_used_again_at_once_are_new_ones() {
     let mut node = node(1);
-    let again = [opened_session(CROWDED), opened_consumer(CROWDED, EACH - 1), opened_producer(CROWDED, EACH - 1)];
-    node.comes(CROWDED, [removed(session(CROWDED), 7), again.concat(), numbered(8..=8)].concat());
+    let again = [
+        says().open_session(CROWDED),
+        says().open_consumer(CROWDED, EACH - 1),
+        says().open_producer(CROWDED, EACH - 1),
+    ];
+    node.comes(CROWDED, [says().remove_session(CROWDED, 7), again.concat(), numbered(8..=8)].concat());
     let all = all_heard(&mut node, QUIET);
     let answer = |number| vec![Heard::Answer(CROWDED, number)];
     assert_eq!(all, [closed(CROWDED), answer(7), vec![Heard::Opened(CROWDED); 2], answer(8)].concat());
-    node.comes(CROWDED, removed(consumer(CROWDED, EACH - 1), 9));
+    node.comes(CROWDED, says().remove_consumer(CROWDED, EACH - 1, 9));
     assert_eq!(all_heard(&mut node, QUIET), [vec![Heard::Closed(CROWDED)], answer(9)].concat());
 }
 
@@ -162,7 +125,7 @@ fn ids_that_are_used_again_at_once_are_new_ones() {
 fn who_breaks_off_in_the_middle_is_heard_to_the_end() {
     for turns in 0..3 {
         let mut node = node(1);
-        node.comes(CROWDED, [removed(session(CROWDED), 7), numbered(8..=8)].concat());
+        node.comes(CROWDED, [says().remove_session(CROWDED, 7), numbered(8..=8)].concat());
         let mut all: Vec<Heard> = Vec::new();
         for _ in 0..turns {
             node.look(false);
@@ -183,9 +146,7 @@ fn five_connections_full_of_members_end_at_once() {
         |node, connection| node.world.borrow_mut().broken.push(connection),
         |node, connection| node.world.borrow_mut().ended.push(connection),
         |node, connection| {
-            let id = Structure::new(&connection_id::DEFINITION)
-                .with(connection_id::VALUE, format!("ID:{connection}").as_str());
-            node.comes(connection, removed(id, 7));
+            node.comes(connection, says().remove_connection(connection, 7));
         },
     ];
     for (number, end) in ends.into_iter().enumerate() {
@@ -209,7 +170,7 @@ fn five_connections_full_of_members_end_at_once() {
 #[test]
 fn who_comes_does_not_wait_for_one_that_is_not_heard_to_the_end_and_has_another_slot() {
     let mut node = node(1);
-    node.comes(CROWDED, removed(session(CROWDED), 7));
+    node.comes(CROWDED, says().remove_session(CROWDED, 7));
     node.world.borrow_mut().broken.push(CROWDED);
     node.look(false);
     let mut all = heard(&node.take_all());
@@ -235,8 +196,8 @@ fn one_is_let_in_for_each_that_is_forgotten_of_very_many() {
     const FEW: u64 = 64;
     let mut node = Node::new(CROWD + 1);
     for connection in 0..CROWD {
-        node.comes(connection, opened_session(connection));
-        (0..CONSUMERS).for_each(|value| node.comes(connection, opened_consumer(connection, value)));
+        node.comes(connection, says().open_session(connection));
+        (0..CONSUMERS).for_each(|value| node.comes(connection, says().open_consumer(connection, value)));
         node.look(false);
         node.take_all();
     }
@@ -275,7 +236,7 @@ fn what_is_parked_of_one_that_is_gone_takes_room_until_the_broker_knows() {
         node.shard.set_park_bytes(1_000_000);
         node.park(CROWDED);
         node.look(false);
-        node.comes(CROWDED, removed(session(CROWDED), 7));
+        node.comes(CROWDED, says().remove_session(CROWDED, 7));
         node.world.borrow_mut().broken.push(CROWDED);
         node.look(false);
         node.park(OTHER);
@@ -307,7 +268,7 @@ fn those_who_are_gone_and_those_who_wait_for_their_turns_are_heard_by_turns() {
     const NOISY: u32 = CROWDS;
     const MANY: i32 = 40_000;
     let mut node = node(CROWDS);
-    (0..CROWDS).for_each(|connection| node.comes(connection, removed(session(connection), 7)));
+    (0..CROWDS).for_each(|connection| node.comes(connection, says().remove_session(connection, 7)));
     node.world.borrow_mut().broken.extend(0..CROWDS);
     node.comes(NOISY, numbered(1..=MANY));
     let (mut last, mut answered, mut ended) = ([0; 2], 0, 0);

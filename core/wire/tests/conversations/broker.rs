@@ -9,8 +9,8 @@ use postrider_model::{
     CommandBatch, ConnectionHandle, ConsumerHandle, Destination, DestinationKind, MessageView, Now, Sequence, pattern,
 };
 use postrider_wire::openwire::schema::consumer_id;
-use postrider_wire::openwire::session::{CommandSink, Delivery, Handles, Session};
 use postrider_wire::openwire::{Decoder, Settings, Structure};
+use postrider_wire::session::{CommandSink, Delivery, Failed, Handles, Session};
 
 /// Batches of one command: handed over when the next one comes.
 #[derive(Default)]
@@ -103,7 +103,8 @@ impl Port<'_, '_> {
         let now = self.now;
         self.with(connection, |session, handles, output| {
             let refused = refused.map(Refused::Consumer);
-            session.failed(request.answer(), failure, "refused", refused.as_ref(), now, handles, output).unwrap();
+            let failed = Failed { token: request.answer(), failure, message: "refused", refused: refused.as_ref() };
+            session.failed(&failed, now, handles, output).unwrap();
         });
     }
 }

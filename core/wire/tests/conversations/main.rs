@@ -13,8 +13,8 @@ use std::rc::Rc;
 use broker::Broker;
 use postrider_model::{ConnectionHandle, Now};
 use postrider_wire::openwire::schema::{self, *};
-use postrider_wire::openwire::session::{Handles, Next, Profile, Session};
 use postrider_wire::openwire::{Offer, Structure};
+use postrider_wire::session::{Handles, Next, Profile, Protocol, Session};
 use recording::{Reader, Recording, dispatched, message_id_text, offer};
 
 /// What a session wrote for each of its client's frames.
@@ -44,7 +44,7 @@ fn play(recording: &Recording, step: usize) -> Played {
         let mut output = Vec::new();
         let (session, ..) = sessions.entry(line.connection).or_insert_with(|| {
             let profile = profile(recording.offers[&line.connection].clone());
-            let session = Session::new(connection, "127.0.0.1:1", profile, now, &mut output);
+            let session = Session::new(Protocol::OpenWire, connection, "127.0.0.1:1", profile, now, &mut output);
             (session, Reader::default(), offer(&line.frame))
         });
         for piece in line.frame.chunks(step) {
@@ -90,7 +90,7 @@ fn profile(offer: Offer) -> Rc<Profile> {
         broker_id: "ID:test-1".into(),
         broker_name: "test".into(),
         broker_url: "tcp://127.0.0.1:61616".into(),
-        offer,
+        openwire: offer,
         hash_seed: 1,
     })
 }

@@ -10,8 +10,9 @@ use postrider_model::modified_utf8;
 use postrider_model::record::Tag;
 use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Destination, MessageView, Now, Token, limits};
 use postrider_wire::openwire::schema::*;
-use postrider_wire::openwire::session::{CommandSink, Handles, Next, Profile, Session, SessionError};
+use postrider_wire::openwire::session::OpenWireError;
 use postrider_wire::openwire::{Decoder, Offer, Settings, Structure, Value, WireFormat, WriterPolicy};
+use postrider_wire::session::{CommandSink, Failed, Handles, Next, Profile, Protocol, Session, SessionError};
 
 /// Collects all commands, and the records of those that have one.
 #[derive(Default)]
@@ -67,14 +68,14 @@ impl Client {
             broker_id: "ID:broker".into(),
             broker_name: "b".into(),
             broker_url: "tcp://b:61616".into(),
-            offer: Offer { tight_encoding_enabled: true, ..offer.clone() },
+            openwire: Offer { tight_encoding_enabled: true, ..offer.clone() },
             hash_seed: 5,
         };
         change(&mut offer);
         let now = Now { nanos: 1_000_000_000, unix_millis: 1_700_000_000_000 };
         let mut output = Vec::new();
         let connection = ConnectionHandle { slot: 1, generation: 2 };
-        let session = Session::new(connection, "127.0.0.1:5", Rc::new(profile), now, &mut output);
+        let session = Session::new(Protocol::OpenWire, connection, "127.0.0.1:5", Rc::new(profile), now, &mut output);
         Client {
             session,
             handles: Handles::default(),
@@ -130,7 +131,7 @@ impl Client {
         assert_eq!(self.try_send(structure), Ok(Next::Continue), "{structure:?}");
     }
 
-    pub fn try_send(&mut self, structure: &Structure) -> Result<Next, SessionError> {
+    pub fn try_send(&mut self, structure: &Structure) -> Result<Next, OpenWireError> {
         let frame = self.encode(structure);
         self.try_receive(&frame)
     }
@@ -142,14 +143,14 @@ impl Client {
         frame
     }
 
-    pub fn try_receive(&mut self, bytes: &[u8]) -> Result<Next, SessionError> {
-        self.session.received(bytes, self.now, &mut self.handles, &mut self.sink, &mut self.output)
+    pub fn try_receive(&mut self, bytes: &[u8]) -> Result<Next, OpenWireError> {
+        self.session.received(bytes, self.now, &mut self.handles, &mut self.sink, &mut self.output).map_err(in_openwire)
     }
 
     /// One call, with any number of frames: `bytes` is what is left.
-    pub fn try_receive_some(&mut self, bytes: &mut &[u8]) -> Result<Next, SessionError> {
+    pub fn try_receive_some(&mut self, bytes: &mut &[u8]) -> Result<Next, OpenWireError> {
         let Client { session, handles, sink, output, now, .. } = self;
-        session.received_some(bytes, u64::MAX, *now, handles, sink, output)
+        session.received_some(bytes, u64::MAX, *now, handles, sink, output).map_err(in_openwire)
     }
 
     /// The client sends no more.
@@ -167,15 +168,13 @@ impl Client {
         self.session.closed(&mut self.sink);
     }
 
-    pub fn tick(&mut self) -> Result<(), SessionError> {
-        self.session.tick(self.now, &mut self.output)
+    pub fn tick(&mut self) -> Result<(), OpenWireError> {
+        self.session.tick(self.now, &mut self.output).map_err(in_openwire)
     }
 
     pub fn fail(&mut self, token: Option<u64>, failure: Failure, message: &str, refused: Option<Refused>) {
-        let (now, handles) = (self.now, &mut self.handles);
-        self.session
-            .failed(token.map(Token), failure, message, refused.as_ref(), now, handles, &mut self.output)
-            .unwrap();
+        let failed = Failed { token: token.map(Token), failure, message, refused: refused.as_ref() };
+        self.session.failed(&failed, self.now, &mut self.handles, &mut self.output).unwrap();
     }
 
     /// The commands since the last call.
@@ -238,6 +237,10 @@ impl Client {
         assert_eq!(exception.class.as_deref(), Some(class.as_bytes()));
         answers.remove(0)
     }
+}
+
+fn in_openwire(SessionError::OpenWire(error): SessionError) -> OpenWireError {
+    error
 }
 
 /// What the numbers in commands mean, as a broker sees it, checked against what is in the records.

@@ -4,8 +4,9 @@ use postrider_model::command::*;
 use postrider_model::record::Tag;
 use postrider_model::{Destination, DestinationKind, MessageView, Sequence, limits};
 use postrider_wire::openwire::schema::*;
-use postrider_wire::openwire::session::{Delivery, Missing, Next, SessionError};
+use postrider_wire::openwire::session::OpenWireError;
 use postrider_wire::openwire::{Structure, Throwable, Value};
+use postrider_wire::session::{Delivery, Missing, Next};
 
 use crate::client::*;
 
@@ -318,7 +319,7 @@ fn signs_of_life() {
             Err(error) => break error,
         }
     };
-    assert_eq!(error, SessionError::Silent { millis: 900 });
+    assert_eq!(error, OpenWireError::Silent { millis: 900 });
     assert_eq!(alive, 2, "one for each third of the duration in which nothing else was sent");
 }
 

@@ -2,7 +2,7 @@
 
 use postrider_model::Command;
 use postrider_wire::openwire::Structure;
-use postrider_wire::openwire::session::SessionError;
+use postrider_wire::openwire::session::OpenWireError;
 
 use crate::client::*;
 
@@ -76,7 +76,7 @@ fn cached_values_beyond_the_memory_for_clients_end_the_connection() {
     let mut names = (0..1_000).map(|number| format!("{number:0>900}"));
     let refused = names.position(|name| {
         let outcome = client.try_send(&message(1, 1, &name));
-        assert!(outcome.is_ok() || matches!(outcome, Err(SessionError::NoMemory { kept: 65_537.. })), "{outcome:?}");
+        assert!(outcome.is_ok() || matches!(outcome, Err(OpenWireError::NoMemory { kept: 65_537.. })), "{outcome:?}");
         outcome.is_err()
     });
     assert!((40..75).contains(&refused.unwrap()), "{refused:?}: 64 KiB");

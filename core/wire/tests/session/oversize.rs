@@ -3,8 +3,9 @@
 use postrider_model::command::Command;
 use postrider_model::{MessageView, Sequence};
 use postrider_wire::openwire::schema::*;
-use postrider_wire::openwire::session::{Delivery, Next, SessionError};
+use postrider_wire::openwire::session::OpenWireError;
 use postrider_wire::openwire::{Structure, Value};
+use postrider_wire::session::{Delivery, Next};
 
 use crate::client::*;
 
@@ -134,14 +135,14 @@ fn other_large_frames_end_the_connection() {
         message(1, 1, "q").with(message::CORRELATION_ID, text.as_str()).with(message::TYPE, text.as_str()),
     ];
     for structure in others {
-        assert!(matches!(client(false, true).try_send(&structure), Err(SessionError::Frame(_))), "{structure:?}");
+        assert!(matches!(client(false, true).try_send(&structure), Err(OpenWireError::Frame(_))), "{structure:?}");
     }
     for start in [&b"GET / HTTP/1.1\r\n"[..], &[0xFF; 8], &[0; 4], &[0x7F, 0xFF, 0xFF, 0xFF, 0]] {
-        assert!(matches!(client(false, true).try_receive(start), Err(SessionError::Frame(_))), "{start:?}");
+        assert!(matches!(client(false, true).try_receive(start), Err(OpenWireError::Frame(_))), "{start:?}");
     }
     let mut stranger = Client::of_broker(LIMIT, |_| {});
     stranger.greet();
-    assert!(matches!(stranger.try_send(&large(1, 100_000, 0)), Err(SessionError::Frame(_))));
+    assert!(matches!(stranger.try_send(&large(1, 100_000, 0)), Err(OpenWireError::Frame(_))));
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn a_content_that_is_longer_than_its_frame_ends_the_connection() {
     let mut frame = client.encode(&large(1, 100_000, 0));
     let length = frame.windows(4).position(|window| window == 100_000u32.to_be_bytes()).unwrap();
     frame[length..length + 4].copy_from_slice(&200_000u32.to_be_bytes());
-    assert!(matches!(client.try_receive(&frame), Err(SessionError::Frame(_))));
+    assert!(matches!(client.try_receive(&frame), Err(OpenWireError::Frame(_))));
 }
 
 #[test]

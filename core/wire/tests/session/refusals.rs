@@ -4,8 +4,9 @@ use postrider_model::command::*;
 use postrider_model::event::{Failure, Refused};
 use postrider_model::{Destination, DestinationKind, Token, limits};
 use postrider_wire::openwire::schema::*;
-use postrider_wire::openwire::session::{Next, SessionError};
+use postrider_wire::openwire::session::OpenWireError;
 use postrider_wire::openwire::{Structure, Value};
+use postrider_wire::session::Next;
 
 use crate::client::*;
 
@@ -54,7 +55,7 @@ fn a_connection_that_is_refused_ends_after_a_moment() {
     client.expect_exception("java.lang.IllegalStateException", "this connection was refused");
     assert_eq!(client.session.deadline(), client.now.deadline_after_millis(2_000));
     client.now.nanos += 2_000_000_000;
-    assert_eq!(client.tick(), Err(SessionError::Refused));
+    assert_eq!(client.tick(), Err(OpenWireError::Refused));
     client.close();
     assert!(
         matches!(client.commands()[..], [Command::CloseConnection { .. }]),
@@ -283,14 +284,14 @@ fn destinations_that_cannot_be_are_refused() {
 #[test]
 fn what_no_client_sends_ends_the_connection() {
     let bridge = Structure::new(&broker_info::DEFINITION);
-    assert_eq!(Client::opened().try_send(&bridge), Err(SessionError::Bridge("BrokerInfo")));
+    assert_eq!(Client::opened().try_send(&bridge), Err(OpenWireError::Bridge("BrokerInfo")));
     let greeting = Client::opened().offer.write();
-    assert_eq!(Client::opened().try_send(&greeting), Err(SessionError::SecondGreeting));
+    assert_eq!(Client::opened().try_send(&greeting), Err(OpenWireError::SecondGreeting));
     let trace = Structure::new(&journal_trace::DEFINITION);
-    assert_eq!(Client::opened().try_send(&trace), Err(SessionError::Unexpected("JournalTrace")));
+    assert_eq!(Client::opened().try_send(&trace), Err(OpenWireError::Unexpected("JournalTrace")));
     for bytes in [&b"\0\0\0\x01\x63"[..], b"\0\0\0\x02\x05\x00", b"\xFF\xFF\xFF\xFF"] {
         let error = Client::opened().try_receive(bytes).unwrap_err();
-        assert!(matches!(error, SessionError::Decode(_) | SessionError::Frame(_)), "{error}");
+        assert!(matches!(error, OpenWireError::Decode(_) | OpenWireError::Frame(_)), "{error}");
     }
 }
 
@@ -298,16 +299,16 @@ fn what_no_client_sends_ends_the_connection() {
 fn strangers_are_turned_away() {
     let error = |bytes: &[u8]| Client::with(|_| {}).try_receive(bytes).unwrap_err();
     assert!(error(b"GET / HTTP/1.1\r\n").to_string().starts_with("a frame of 1195725856 bytes"));
-    assert!(matches!(error(b"\0\0\0\x01\x00"), SessionError::Negotiation(_)));
+    assert!(matches!(error(b"\0\0\0\x01\x00"), OpenWireError::Negotiation(_)));
     assert!(matches!(
         error(b"\0\0\0\x0b\x1e\0\0\0\0\0\0\0\0\0\0"),
-        SessionError::Negotiation(_) | SessionError::Decode(_)
+        OpenWireError::Negotiation(_) | OpenWireError::Decode(_)
     ));
     let mut small = Client::with(|offer| offer.max_frame_size = 1_023);
-    assert_eq!(small.try_receive(&small.greeting()), Err(SessionError::FramesTooSmall(1_023)));
+    assert_eq!(small.try_receive(&small.greeting()), Err(OpenWireError::FramesTooSmall(1_023)));
     let mut silent = Client::with(|_| {});
     silent.now.nanos += 30_000_000_000;
-    assert_eq!(silent.tick(), Err(SessionError::NoGreeting));
+    assert_eq!(silent.tick(), Err(OpenWireError::NoGreeting));
 }
 
 #[test]
@@ -315,7 +316,7 @@ fn a_stranger_may_not_send_much() {
     let large = message(1, 1, "q").with(message::CONTENT, Value::bytes(&vec![0; 70_000]));
     let mut client = Client::with(|_| {});
     client.greet();
-    assert!(matches!(client.try_send(&large), Err(SessionError::Frame(_))));
+    assert!(matches!(client.try_send(&large), Err(OpenWireError::Frame(_))));
     let mut client = Client::opened();
     client.send(&large);
     assert_eq!(client.publishes().len(), 1);

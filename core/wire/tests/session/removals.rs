@@ -3,7 +3,7 @@
 use postrider_model::Command;
 use postrider_wire::openwire::Structure;
 use postrider_wire::openwire::schema::{base_command, flush_command};
-use postrider_wire::openwire::session::Next;
+use postrider_wire::session::Next;
 
 use crate::client::*;
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
-use postrider_dispatcher::net::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
+use postrider_dispatcher::net::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
 
 use super::{LinkId, Network};
 
@@ -92,7 +92,7 @@ impl SimNet {
             let arrival = self.network.state.borrow_mut().shards[self.shard].arrivals.pop_front();
             let Some(id) = arrival else { return calls };
             let peer = SocketAddr::from(([10, 0, (id >> 8) as u8, id as u8], 40_000));
-            handler.accepted(SimSocket(id), peer);
+            handler.accepted(ListenerIndex(0), SimSocket(id), peer);
             calls += 1;
         }
     }

@@ -12,15 +12,15 @@ use std::task::{Poll, Waker};
 use tokio::net::TcpListener;
 use tokio_uring::net::TcpStream;
 
-use crate::net::Connection;
 use crate::net::listener::{PATIENCE, concerns_one_connection};
+use crate::net::{Connection, ListenerIndex};
 
 /// Each connection that waits has a buffer posted all the time: it is kept small.
 const RECEIVE_BYTES: usize = 16 << 10;
 
 /// What a task has to tell.
 pub(super) enum News {
-    Accepted(Socket, SocketAddr),
+    Accepted(ListenerIndex, Socket, SocketAddr),
     AcceptFailed,
     /// The buffer goes back through the connection's gate.
     Received(Connection, Vec<u8>),
@@ -114,10 +114,10 @@ impl Gate {
 }
 
 /// Accepts by readiness: the ring's accept leaks a descriptor when it is dropped.
-pub(super) async fn accept(listener: TcpListener, news: Rc<NewsQueue>) {
+pub(super) async fn accept(index: ListenerIndex, listener: TcpListener, news: Rc<NewsQueue>) {
     loop {
         match listener.accept().await.and_then(|(socket, peer)| Ok((socket.into_std()?, peer))) {
-            Ok((socket, peer)) => news.push(News::Accepted(socket, peer)),
+            Ok((socket, peer)) => news.push(News::Accepted(index, socket, peer)),
             Err(error) => {
                 news.push(News::AcceptFailed);
                 if !concerns_one_connection(&error) {

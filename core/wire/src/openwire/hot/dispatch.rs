@@ -2,8 +2,7 @@
 
 use postrider_model::record::flag;
 
-use super::fields::{DestinationName, ProducerName};
-use super::outbound::{Outbound, destination_code};
+use super::outbound::destination_code;
 use super::outgoing::{Frame, Outgoing};
 use super::output::Output;
 use super::placing::Slot;
@@ -11,6 +10,8 @@ use super::rare;
 use super::slots::{Memory, Slots};
 use crate::openwire::EncodeError;
 use crate::openwire::schema::{consumer_id, message_dispatch, message_id, producer_id};
+use crate::session::Outbound;
+use crate::session::{DestinationName, ProducerName};
 
 /// A ConsumerId, by its parts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

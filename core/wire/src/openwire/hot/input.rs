@@ -5,9 +5,9 @@
 use postrider_model::{DestinationKind, modified_utf8};
 
 use super::dispatch::ConsumerName;
-use super::fields::{DestinationName, ProducerName};
 use crate::openwire::schema::{active_mq_queue, active_mq_temp_topic, consumer_id, producer_id};
 use crate::openwire::{Reader, ReaderCache};
+use crate::session::{DestinationName, ProducerName};
 
 /// A cached field as it was received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -2,10 +2,10 @@
 
 use postrider_model::record::{BodyKind, Header, MessageWriter, Tag, flag};
 
-use super::fields::{DestinationName, ProducerName};
 use super::input::{self, Cached, Encoding, Loose, Tight, cached, cached_null};
 use crate::openwire::schema::{active_mq_blob_message, active_mq_message, message_id};
 use crate::openwire::{Reader, ReaderCache, Settings};
+use crate::session::{DestinationName, ProducerName};
 
 /// A message as it was sent.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,10 +6,9 @@
 
 pub(super) mod acknowledge;
 pub(super) mod dispatch;
-pub(super) mod fields;
 pub(super) mod input;
 pub(super) mod message;
-pub(super) mod outbound;
+mod outbound;
 pub(super) mod outgoing;
 mod output;
 mod placing;

@@ -9,10 +9,9 @@ use postrider_model::record::{BodyKind, Tag, flag};
 
 use super::acknowledge::Acknowledged;
 use super::dispatch::ConsumerName;
-use super::fields::{DestinationName, ProducerName};
 use super::input::{Cached, destination_kind};
 use super::message::{Blob, Sent, bit, body};
-use super::outbound::{Outbound, destination_code};
+use super::outbound::destination_code;
 use crate::openwire::schema::{
     active_mq_blob_message, active_mq_message, active_mq_queue, broker_id, consumer_id, definition, message,
     message_ack, message_dispatch, message_id, producer_id,
@@ -20,6 +19,8 @@ use crate::openwire::schema::{
 use crate::openwire::{
     Decoder, EncodeError, Encoder, NEWEST_VERSION, Reader, Settings, Structure, Value, WriterPolicy, writer,
 };
+use crate::session::Outbound;
+use crate::session::{DestinationName, ProducerName};
 
 const STORED: Settings = Settings {
     version: NEWEST_VERSION,

@@ -1,10 +1,11 @@
 //! Which values of a dispatch the peer has in its cache already.
 
 use super::dispatch::ConsumerName;
-use super::fields::{DestinationName, ProducerName};
-use super::outbound::{Outbound, destination_code};
+use super::outbound::destination_code;
 use super::placing::{Content, Head, PeerCache, Remembered, Slot};
 use crate::openwire::schema::{consumer_id, producer_id};
+use crate::session::Outbound;
+use crate::session::{DestinationName, ProducerName};
 
 /// What a consumer's last messages have put into the peer's cache.
 #[derive(Default, Debug)]

@@ -3,17 +3,15 @@
 use postrider_model::event::{Failure, Refused};
 use postrider_model::{ConsumerHandle, Now, Token, modified_utf8};
 
-use super::Handles;
-use super::conversation::{Conversation, Opening, Phase, command_number};
-use super::error::SessionError;
+use super::conversation::{Conversation, Opening, command_number};
+use super::error::OpenWireError;
 use super::liveness::Due;
-use super::memory::PRODUCER_BYTES;
+use super::member::PRODUCER_BYTES;
 use super::tables::Place;
 use crate::openwire::hot::response::write_response;
-use crate::openwire::schema::{
-    connection_control, connection_error, exception_response, keep_alive_info, shutdown_info,
-};
+use crate::openwire::schema::{connection_control, connection_error, exception_response, keep_alive_info};
 use crate::openwire::{Structure, Throwable};
+use crate::session::{ConsumerState, Failed, Handles};
 
 /// Longest text of an error, in characters; versions 1 and 10 cut there.
 const TEXT_CHARACTERS: usize = 1021;
@@ -38,7 +36,7 @@ impl Conversation {
         self.liveness.sent();
     }
 
-    pub fn opened(&mut self, token: Token, output: &mut Vec<u8>) -> Result<(), SessionError> {
+    pub fn opened(&mut self, token: Token, output: &mut Vec<u8>) -> Result<(), OpenWireError> {
         let Some(opening) = &mut self.opening else {
             // The client has removed the connection before it heard that it had one.
             self.reply(token, output);
@@ -60,38 +58,35 @@ impl Conversation {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of the event, and the shard's own")]
     pub fn failed(
         &mut self,
-        token: Option<Token>,
-        failure: Failure,
-        message: &str,
-        refused: Option<&Refused>,
+        failed: &Failed<'_>,
         now: Now,
         handles: &mut Handles,
         output: &mut Vec<u8>,
-    ) -> Result<(), SessionError> {
-        match refused {
+    ) -> Result<(), OpenWireError> {
+        match failed.refused {
             Some(Refused::Consumer(consumer)) => self.forget_consumer(*consumer, handles),
             Some(Refused::Producer { session, value, token }) => {
                 self.forget_producer((*session, *value), *token, handles)
             }
             None => {}
         }
-        let refuses = |opening: Opening| !opening.is_accepted && token == Some(opening.request.token());
+        let refuses = |opening: Opening| !opening.is_accepted && failed.token == Some(opening.request.token());
         if self.opening.is_some_and(refuses) {
             self.refused(now);
         }
-        self.write_failure(token, failure, message, output)?;
+        self.write_failure(failed.token, failed.failure, failed.message, output)?;
         self.liveness.sent();
         Ok(())
     }
 
     fn forget_consumer(&mut self, consumer: ConsumerHandle, handles: &mut Handles) {
-        let Some(entry) = handles.remove(consumer) else { return };
+        let Some(removed) = handles.remove(consumer) else { return };
         if let Some(tables) = &mut self.tables {
-            tables.remove_consumer((entry.session, entry.value));
-            handles.memory.give_back(&mut self.kept, entry.bytes);
+            let ConsumerState::OpenWire(consumer) = &removed.state;
+            tables.remove_consumer(consumer.place);
+            handles.memory.give_back(&mut self.kept, removed.bytes);
         }
     }
 
@@ -101,13 +96,13 @@ impl Conversation {
         }
     }
 
-    pub fn write_failure(
+    pub(super) fn write_failure(
         &mut self,
         token: Option<Token>,
         failure: Failure,
         message: &str,
         output: &mut Vec<u8>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), OpenWireError> {
         let settings = self.outgoing.settings();
         let text = shortened(message, settings.max_frame_size);
         let exception = Throwable::new(class(failure, settings.version).as_bytes(), &modified_utf8::encode(&text));
@@ -120,18 +115,11 @@ impl Conversation {
         Ok(self.outgoing.structure(&structure, output)?)
     }
 
-    pub fn shut_down(&mut self, output: &mut Vec<u8>) -> Result<(), SessionError> {
-        if self.phase == Phase::Greeting {
-            return Ok(());
-        }
-        Ok(self.outgoing.structure(&Structure::new(&shutdown_info::DEFINITION), output)?)
-    }
-
     pub fn set_paused(&mut self, paused: bool) {
         self.liveness.set_paused(paused);
     }
 
-    pub fn tick(&mut self, now: Now, output: &mut Vec<u8>) -> Result<(), SessionError> {
+    pub fn tick(&mut self, now: Now, output: &mut Vec<u8>) -> Result<(), OpenWireError> {
         // Who has bytes to read needs none; who never reads them is not owed more and more.
         if self.liveness.tick(now)? == Due::KeepAlive && output.is_empty() {
             self.outgoing.structure(&Structure::new(&keep_alive_info::DEFINITION), output)?;

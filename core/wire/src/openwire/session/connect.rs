@@ -4,14 +4,14 @@ use postrider_model::command::{Command, LastDelivered, OpenConnection, Request};
 use postrider_model::event::Failure;
 use postrider_model::{Now, Sequence, Token};
 
-use super::CommandSink;
 use super::conversation::{Context, Conversation, Opening, Phase, request};
-use super::error::{MIN_FRAME_BYTES, Refusal, SessionError, Trouble};
+use super::error::{MIN_FRAME_BYTES, OpenWireError, Refusal, Trouble};
 use super::removal::Removal;
 use super::tables::Tables;
 use crate::openwire::hot::outgoing::Outgoing;
 use crate::openwire::schema::{connection_id, connection_info, remove_info};
 use crate::openwire::{Decoder, NegotiationError, Offer, Structure};
+use crate::session::CommandSink;
 
 /// Milliseconds for a refused client to read why, as in ActiveMQ.
 const REFUSED_MILLIS: u64 = 2_000;
@@ -27,16 +27,15 @@ const LAST_DELIVERED_SINCE: u8 = 5;
 
 impl Conversation {
     /// The first frame.
-    pub fn greeting(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
+    pub(super) fn greeting(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), OpenWireError> {
         let info = self.decoder.decode(frame)?.ok_or(NegotiationError::NotWireFormatInfo("null"))?;
-        let agreed = self.profile.offer.agree(&Offer::read(&info)?)?;
+        let agreed = self.profile.openwire.agree(&Offer::read(&info)?)?;
         let settings = agreed.settings();
         if settings.max_frame_size < MIN_FRAME_BYTES {
-            return Err(SessionError::FramesTooSmall(settings.max_frame_size));
+            return Err(OpenWireError::FramesTooSmall(settings.max_frame_size));
         }
         self.decoder = Decoder::new(settings);
         self.outgoing = Outgoing::new(settings, self.profile.hash_seed);
-        self.tcp_no_delay = Some(agreed.tcp_no_delay);
         self.phase = Phase::Agreed;
         let delay = agreed.max_inactivity_duration_initial_delay;
         self.liveness.agreed(agreed.max_inactivity_duration.unsigned_abs(), delay.unsigned_abs(), context.now);
@@ -44,7 +43,7 @@ impl Conversation {
         Ok(self.outgoing.structure(&self.profile.broker_info(), context.output)?)
     }
 
-    pub fn connection_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+    pub(super) fn connection_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
         let request = request(info);
         let id = info.object(connection_info::CONNECTION_ID).and_then(|id| id.string(connection_id::VALUE));
         let id = id.filter(|id| !id.is_empty()).ok_or_else(|| {
@@ -87,7 +86,7 @@ impl Conversation {
     }
 
     /// The client takes its leave of the connection; the socket may stay for a while.
-    pub fn remove_connection(&mut self, info: &Structure, context: &mut Context<'_>) {
+    pub(super) fn remove_connection(&mut self, info: &Structure, context: &mut Context<'_>) {
         let last_delivered = self.last_delivered(info);
         let request = request(info);
         self.leaving = request.answer();
@@ -126,11 +125,11 @@ impl Conversation {
     }
 
     /// The broker does not want the connection: its client has a moment to read why.
-    pub fn refused(&mut self, now: Now) {
+    pub(super) fn refused(&mut self, now: Now) {
         self.forget_connection();
         self.leaving = None;
         self.phase = Phase::Refused;
-        self.liveness.ends_after_millis(REFUSED_MILLIS, SessionError::Refused, now);
+        self.liveness.ends_after_millis(REFUSED_MILLIS, OpenWireError::Refused, now);
     }
 
     /// Its members follow, a few at a time; what of a session's has not gone goes with them.
@@ -143,7 +142,7 @@ impl Conversation {
     }
 
     /// What the application had been given, as a RemoveInfo says it.
-    pub fn last_delivered(&self, info: &Structure) -> LastDelivered {
+    pub(super) fn last_delivered(&self, info: &Structure) -> LastDelivered {
         if self.outgoing.settings().version < LAST_DELIVERED_SINCE {
             return LastDelivered::Unknown;
         }

@@ -5,16 +5,15 @@ use std::rc::Rc;
 use postrider_model::command::{Command, Request};
 use postrider_model::{ConnectionHandle, Now, Token, limits};
 
-use super::error::{Refusal, SessionError, Trouble};
+use super::error::{OpenWireError, Refusal, Trouble};
 use super::liveness::Liveness;
-use super::memory::Kept;
 use super::oversize::roomy_bytes;
 use super::removal::Removal;
 use super::tables::Tables;
-use super::{CommandSink, Handles, Next, Profile};
 use crate::openwire::hot::outgoing::Outgoing;
 use crate::openwire::schema::*;
 use crate::openwire::{Decoder, Settings, Structure};
+use crate::session::{CommandSink, Handles, Kept, Next, Profile};
 
 /// What the shard lends for a while.
 pub(super) struct Context<'a> {
@@ -55,38 +54,37 @@ pub(super) struct Opening {
     pub is_accepted: bool,
 }
 
-pub(super) struct Conversation {
-    pub connection: ConnectionHandle,
-    pub peer: Box<str>,
-    pub profile: Rc<Profile>,
-    pub decoder: Decoder,
-    pub outgoing: Outgoing,
-    pub liveness: Liveness,
-    pub phase: Phase,
-    pub opening: Option<Opening>,
+pub(crate) struct Conversation {
+    pub(super) connection: ConnectionHandle,
+    pub(super) peer: Box<str>,
+    pub(super) profile: Rc<Profile>,
+    pub(super) decoder: Decoder,
+    pub(super) outgoing: Outgoing,
+    pub(super) liveness: Liveness,
+    pub(super) phase: Phase,
+    pub(super) opening: Option<Opening>,
     /// The accepted connection, from its ConnectionInfo on.
-    pub tables: Option<Tables>,
+    pub(super) tables: Option<Tables>,
     /// Members that go; nothing is heard until they have gone.
-    pub removal: Option<Removal>,
+    pub(super) removal: Option<Removal>,
     /// What it makes the broker keep.
-    pub kept: Kept,
+    pub(super) kept: Kept,
     /// First tag for the tables of the next ConnectionInfo.
-    pub generation: u32,
-    pub tcp_no_delay: Option<bool>,
-    pub said_goodbye: bool,
+    pub(super) generation: u32,
+    pub(super) said_goodbye: bool,
     /// A message's frame up to here can be sent on whatever its names are.
-    pub roomy_bytes: usize,
+    pub(super) roomy_bytes: usize,
     /// The connection has taken its leave with this command, which the broker has not come to yet.
-    pub leaving: Option<Token>,
+    pub(super) leaving: Option<Token>,
     /// The client has not asked for that, and is told nothing of it.
-    pub leaves_unasked: bool,
+    pub(super) leaves_unasked: bool,
     /// Bytes of commands since the ConnectionInfo that the broker may park.
     pub handed_up: u64,
 }
 
 impl Conversation {
     #[expect(clippy::expect_used, reason = "what is offered is the broker's own, checked when it started")]
-    pub fn new(
+    pub(super) fn new(
         connection: ConnectionHandle,
         peer: &str,
         profile: Rc<Profile>,
@@ -95,7 +93,7 @@ impl Conversation {
     ) -> Conversation {
         let settings = Settings::initial(limits::MAX_FRAME_BYTES_BEFORE_CONNECT);
         let mut outgoing = Outgoing::new(settings, profile.hash_seed);
-        outgoing.structure(&profile.offer.write(), output).expect("a WireFormatInfo can be written");
+        outgoing.structure(&profile.openwire.write(), output).expect("a WireFormatInfo can be written");
         Conversation {
             connection,
             peer: peer.into(),
@@ -110,7 +108,6 @@ impl Conversation {
             removal: None,
             kept: Kept::default(),
             generation: 1,
-            tcp_no_delay: None,
             said_goodbye: false,
             leaving: None,
             leaves_unasked: false,
@@ -118,7 +115,7 @@ impl Conversation {
         }
     }
 
-    pub fn receives(&mut self) {
+    pub(super) fn receives(&mut self) {
         self.liveness.received();
     }
 
@@ -126,18 +123,24 @@ impl Conversation {
         self.liveness.deadline()
     }
 
-    pub fn tcp_no_delay(&self) -> Option<bool> {
-        self.tcp_no_delay
+    /// Whether members are on their way out.
+    pub fn removes(&self) -> bool {
+        self.removal.is_some()
+    }
+
+    /// Whether the broker is asked for the connection's end and has not answered.
+    pub fn is_owed_answers(&self) -> bool {
+        self.leaving.is_some()
     }
 
     /// A stranger may not make us keep much.
-    pub fn frame_limit(&self) -> usize {
+    pub(super) fn frame_limit(&self) -> usize {
         let stranger = limits::MAX_FRAME_BYTES_BEFORE_CONNECT;
         let agreed = self.outgoing.settings().max_frame_size;
         if self.tables.is_some() { agreed } else { agreed.min(stranger) }
     }
 
-    pub fn frame(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<Next, SessionError> {
+    pub(super) fn frame(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<Next, OpenWireError> {
         if self.phase == Phase::Greeting {
             return self.greeting(frame, context).map(|()| Next::Continue);
         }
@@ -161,7 +164,7 @@ impl Conversation {
 
     /// A value has come into the reader's cache, or gone.
     #[cold]
-    fn count_cached(&mut self, context: &mut Context<'_>) -> Result<(), SessionError> {
+    fn count_cached(&mut self, context: &mut Context<'_>) -> Result<(), OpenWireError> {
         let (cached, memory) = (self.decoder.cached_bytes(), &mut context.handles.memory);
         if memory.recount_cached(&mut self.kept, cached) {
             return Ok(());
@@ -172,10 +175,10 @@ impl Conversation {
         if memory.recount_cached(&mut self.kept, cached) {
             return Ok(());
         }
-        Err(SessionError::NoMemory { kept: self.kept.bytes() + cached })
+        Err(OpenWireError::NoMemory { kept: self.kept.bytes() + cached })
     }
 
-    fn other(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<Next, SessionError> {
+    fn other(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<Next, OpenWireError> {
         let Some(structure) = self.decoder.decode(frame)? else { return Ok(Next::Continue) };
         if structure.is(&shutdown_info::DEFINITION) {
             self.said_goodbye = true;
@@ -191,12 +194,12 @@ impl Conversation {
     }
 
     /// Tells the client of a refusal.
-    pub fn settle(
+    pub(super) fn settle(
         &mut self,
         request: Request,
         result: Result<(), Trouble>,
         output: &mut Vec<u8>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), OpenWireError> {
         match result {
             Ok(()) => Ok(()),
             Err(Trouble::Fatal(error)) => Err(error),
@@ -210,10 +213,10 @@ impl Conversation {
     fn command(&mut self, structure: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
         let definition = structure.definition;
         match definition.code {
-            code if code == wire_format_info::DEFINITION.code => Err(SessionError::SecondGreeting.into()),
-            code if code == broker_info::DEFINITION.code => Err(SessionError::Bridge(definition.name).into()),
+            code if code == wire_format_info::DEFINITION.code => Err(OpenWireError::SecondGreeting.into()),
+            code if code == broker_info::DEFINITION.code => Err(OpenWireError::Bridge(definition.name).into()),
             code if code == broker_subscription_info::DEFINITION.code => {
-                Err(SessionError::Bridge(definition.name).into())
+                Err(OpenWireError::Bridge(definition.name).into())
             }
             code if code == connection_info::DEFINITION.code => self.connection_info(structure, context),
             code if code == session_info::DEFINITION.code => self.session_info(structure, context),
@@ -227,7 +230,7 @@ impl Conversation {
             code if code == remove_subscription_info::DEFINITION.code => Err(Refusal::subscription().into()),
             code if code == keep_alive_info::DEFINITION.code => self.keep_alive_info(structure, context),
             code if IGNORED.contains(&code) => self.ignore(structure, context),
-            _ => Err(SessionError::Unexpected(definition.name).into()),
+            _ => Err(OpenWireError::Unexpected(definition.name).into()),
         }
     }
 
@@ -251,7 +254,7 @@ impl Conversation {
     }
 
     /// Has a request answered that has nothing to do, after all that came before it.
-    pub fn synchronize(&mut self, request: Request, context: &mut Context<'_>) {
+    pub(super) fn synchronize(&mut self, request: Request, context: &mut Context<'_>) {
         if request.is_wanted() {
             context.command(Command::Synchronize { connection: self.connection, request });
         }

@@ -2,15 +2,14 @@
 
 use postrider_model::ConsumerHandle;
 
+use super::consumer::NamedConsumer;
 use super::conversation::Conversation;
-use super::error::SessionError;
-use super::handles::Consumer;
-use super::{Handles, Outbound};
+use super::error::OpenWireError;
 use crate::openwire::hot::dispatch::{write_dispatch, write_end};
-use crate::openwire::hot::fields::ProducerName;
 use crate::openwire::hot::rare;
 use crate::openwire::schema::producer_ack;
 use crate::openwire::{EncodeError, Structure};
+use crate::session::{ConsumerState, Handles, Outbound, ProducerName};
 
 impl Conversation {
     pub fn dispatch(
@@ -32,7 +31,7 @@ impl Conversation {
         consumer: ConsumerHandle,
         handles: &mut Handles,
         output: &mut Vec<u8>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), OpenWireError> {
         let Some(consumer) = self.own(consumer, handles) else { return Ok(()) };
         let (name, memory) = consumer.split();
         write_end(name, memory, &mut self.outgoing, output)?;
@@ -41,8 +40,10 @@ impl Conversation {
     }
 
     /// A consumer of this connection; one of another would mix up what the peers have in their caches.
-    fn own<'h>(&self, consumer: ConsumerHandle, handles: &'h mut Handles) -> Option<&'h mut Consumer> {
-        handles.get_mut(consumer).filter(|consumer| consumer.connection == self.connection)
+    fn own<'h>(&self, consumer: ConsumerHandle, handles: &'h mut Handles) -> Option<&'h mut NamedConsumer> {
+        let consumer = handles.get_mut(consumer).filter(|consumer| consumer.connection == self.connection)?;
+        let ConsumerState::OpenWire(named) = &mut consumer.state;
+        Some(named)
     }
 
     pub fn producer_credit(
@@ -50,7 +51,7 @@ impl Conversation {
         (session, value): (i64, i64),
         bytes: u32,
         output: &mut Vec<u8>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), OpenWireError> {
         if self.outgoing.settings().version < producer_ack::DEFINITION.since {
             return Ok(());
         }

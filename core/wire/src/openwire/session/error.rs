@@ -7,7 +7,7 @@ use crate::openwire::{DecodeError, EncodeError, Fault, NegotiationError};
 
 /// Why a connection is to be closed, for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SessionError {
+pub enum OpenWireError {
     /// A frame that cannot be, by its size.
     #[error("{0}")]
     Frame(Fault),
@@ -37,16 +37,6 @@ pub enum SessionError {
     Silent {
         /// The agreed duration.
         millis: u64,
-    },
-    /// A frame has begun and does not go on.
-    #[error("a frame of which {kept} bytes have come does not go on: less than {wanted} bytes in {seconds} s")]
-    HalfFrame {
-        /// Bytes that have come.
-        kept: usize,
-        /// Bytes that should have come.
-        wanted: usize,
-        /// In so many seconds.
-        seconds: u64,
     },
     /// The client's cached values have no room.
     #[error(
@@ -124,7 +114,7 @@ impl From<postrider_model::destination::NameError> for Refusal {
 /// What handling a frame may come to.
 pub(super) enum Trouble {
     Refused(Refusal),
-    Fatal(SessionError),
+    Fatal(OpenWireError),
     /// A cached field of a frame that was read by hand names a value of another class: the tables say what is wrong.
     WrongClass,
 }
@@ -141,8 +131,8 @@ impl From<postrider_model::destination::NameError> for Trouble {
     }
 }
 
-impl From<SessionError> for Trouble {
-    fn from(error: SessionError) -> Trouble {
+impl From<OpenWireError> for Trouble {
+    fn from(error: OpenWireError) -> Trouble {
         Trouble::Fatal(error)
     }
 }

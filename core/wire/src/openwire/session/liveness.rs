@@ -2,7 +2,7 @@
 
 use postrider_model::Now;
 
-use super::error::{GREETING_SECONDS, SessionError};
+use super::error::{GREETING_SECONDS, OpenWireError};
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
@@ -20,7 +20,7 @@ pub(super) enum Due {
 #[derive(Debug)]
 pub(super) struct Liveness {
     /// The one moment at which a connection ends whose greeting is missing, or which was refused.
-    ends: Option<(u64, SessionError)>,
+    ends: Option<(u64, OpenWireError)>,
     monitor: Option<Monitor>,
     /// Nothing is read from the socket on purpose (R24).
     paused: bool,
@@ -49,7 +49,7 @@ impl Monitor {
 impl Liveness {
     /// For a connection that waits for its greeting.
     pub fn new(now: Now) -> Liveness {
-        let end = (now.deadline_after_millis(GREETING_SECONDS * 1000), SessionError::NoGreeting);
+        let end = (now.deadline_after_millis(GREETING_SECONDS * 1000), OpenWireError::NoGreeting);
         Liveness { ends: Some(end), monitor: None, paused: false, received: false, sent: false }
     }
 
@@ -66,7 +66,7 @@ impl Liveness {
     }
 
     /// The connection ends after so long, whatever happens.
-    pub fn ends_after_millis(&mut self, millis: u64, error: SessionError, now: Now) {
+    pub fn ends_after_millis(&mut self, millis: u64, error: OpenWireError, now: Now) {
         self.ends = Some((now.deadline_after_millis(millis), error));
     }
 
@@ -90,7 +90,7 @@ impl Liveness {
         end.min(self.monitor.as_ref().map_or(u64::MAX, check))
     }
 
-    pub fn tick(&mut self, now: Now) -> Result<Due, SessionError> {
+    pub fn tick(&mut self, now: Now) -> Result<Due, OpenWireError> {
         if let Some((_, error)) = self.ends.as_ref().filter(|(end, _)| now.nanos >= *end) {
             return Err(error.clone());
         }
@@ -98,7 +98,7 @@ impl Liveness {
         if now.nanos >= monitor.next_read_check {
             monitor.next_read_check = now.nanos.saturating_add(monitor.read_interval());
             if !std::mem::take(&mut self.received) && !self.paused {
-                return Err(SessionError::Silent { millis: monitor.millis });
+                return Err(OpenWireError::Silent { millis: monitor.millis });
             }
         }
         if now.nanos >= monitor.next_write_check {
@@ -130,7 +130,7 @@ mod tests {
         let mut liveness = Liveness::new(at(5));
         assert_eq!(liveness.deadline(), at(30_005).nanos);
         assert_eq!(liveness.tick(at(30_004)), Ok(Due::Nothing));
-        assert_eq!(liveness.tick(at(30_005)), Err(SessionError::NoGreeting));
+        assert_eq!(liveness.tick(at(30_005)), Err(OpenWireError::NoGreeting));
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
         for millis in [400, 700, 1_000] {
             assert!(liveness.tick(at(millis)).is_ok(), "{millis}");
         }
-        assert_eq!(liveness.tick(at(1_300)), Err(SessionError::Silent { millis: 900 }));
+        assert_eq!(liveness.tick(at(1_300)), Err(OpenWireError::Silent { millis: 900 }));
     }
 
     #[test]

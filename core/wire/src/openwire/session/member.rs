@@ -6,24 +6,30 @@ use postrider_model::command::{Command, CreateTemporary, LastDelivered, OpenCons
 use postrider_model::event::Failure;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, DestinationKind, limits};
 
+use super::consumer::NamedConsumer;
 use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, Trouble};
-use super::handles::Consumer;
-use super::memory::{CONSUMER_BYTES, NAME_BYTES, PRODUCER_BYTES, SESSION_BYTES};
-use super::missing::{Missing, wants_missing_advisories};
 use super::removal::{EndedSession, Removal};
 use super::tables::{MEMBERS, Place, Tables};
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::rare;
-use crate::openwire::hot::slots::Memory;
 use crate::openwire::schema::*;
 use crate::openwire::{EncodeError, Structure};
+use crate::session::{Consumer, ConsumerState, Missing};
+
+/// Bytes that a session, a producer and a consumer take, here and at the broker; measured, and rounded up.
+pub(super) const SESSION_BYTES: u64 = 64;
+pub(super) const PRODUCER_BYTES: u64 = 384;
+pub(super) const CONSUMER_BYTES: u64 = 1024;
+
+/// Bytes that a destination takes which a consumer names or a connection has defined, besides its name.
+pub(super) const NAME_BYTES: u64 = 128;
 
 /// Longest ConsumerId and DestinationInfo: the broker keeps them, and advisories carry them.
 const STORED_BYTES: usize = 64 * 1024;
 
 impl Conversation {
-    pub fn session_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+    pub(super) fn session_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let id = info.object(session_info::SESSION_ID).ok_or_else(|| missing("SessionInfo", "session id"))?;
         check_connection(tables, id.string(session_id::CONNECTION_ID))?;
@@ -41,7 +47,7 @@ impl Conversation {
         Ok(())
     }
 
-    pub fn producer_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+    pub(super) fn producer_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
         let request = request(info);
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let id = info.object(producer_info::PRODUCER_ID).ok_or_else(|| missing("ProducerInfo", "producer id"))?;
@@ -75,7 +81,7 @@ impl Conversation {
         Ok(())
     }
 
-    pub fn consumer_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+    pub(super) fn consumer_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let id = info.object(consumer_info::CONSUMER_ID).ok_or_else(|| missing("ConsumerInfo", "consumer id"))?;
         check_connection(tables, id.string(consumer_id::CONNECTION_ID))?;
@@ -95,11 +101,8 @@ impl Conversation {
         }
         open.consumer = context.handles.add(Consumer {
             connection: self.connection,
-            connection_id: Rc::clone(&tables.id),
-            session: place.0,
-            value: place.1,
-            memory: Memory::default(),
             bytes,
+            state: ConsumerState::OpenWire(NamedConsumer::new(Rc::clone(&tables.id), place)),
         });
         if open.destinations.iter().any(wants_missing_advisories) {
             context.handles.asked.note(Missing::Advisories);
@@ -109,7 +112,7 @@ impl Conversation {
         Ok(())
     }
 
-    pub fn remove_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+    pub(super) fn remove_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
         let tables = self.tables.as_ref().ok_or_else(Refusal::no_connection)?;
         let id = Rc::clone(&tables.id);
         let object = info.object(remove_info::OBJECT_ID).ok_or_else(|| missing("RemoveInfo", "object id"))?;
@@ -142,7 +145,7 @@ impl Conversation {
         self.removal = Some(Removal::Session(ended));
     }
 
-    pub fn remove_consumer(&mut self, place: Place, last_delivered: LastDelivered, context: &mut Context<'_>) {
+    pub(super) fn remove_consumer(&mut self, place: Place, last_delivered: LastDelivered, context: &mut Context<'_>) {
         let Some(consumer) = self.tables.as_mut().and_then(|tables| tables.remove_consumer(place)) else { return };
         let bytes = context.handles.remove(consumer).map_or(0, |consumer| consumer.bytes);
         context.handles.memory.give_back(&mut self.kept, bytes);
@@ -154,7 +157,7 @@ impl Conversation {
         });
     }
 
-    pub fn remove_producer(&mut self, place: Place, context: &mut Context<'_>) {
+    pub(super) fn remove_producer(&mut self, place: Place, context: &mut Context<'_>) {
         let Some(producer) = self.tables.as_mut().and_then(|tables| tables.remove_producer(place)) else { return };
         context.handles.memory.give_back(&mut self.kept, PRODUCER_BYTES);
         context.command(Command::CloseProducer {
@@ -164,7 +167,7 @@ impl Conversation {
         });
     }
 
-    pub fn destination_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+    pub(super) fn destination_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
         const ADD: i8 = 0;
         const REMOVE: i8 = 1;
         let request = request(info);
@@ -199,7 +202,7 @@ impl Conversation {
         Ok(())
     }
 
-    pub fn message_pull(&mut self, pull: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+    pub(super) fn message_pull(&mut self, pull: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
         let request = request(pull);
         match self.named_consumer(pull, message_pull::CONSUMER_ID)? {
             Some(consumer) => context.command(Command::Pull {
@@ -213,7 +216,7 @@ impl Conversation {
         Ok(())
     }
 
-    pub fn consumer_control(&mut self, control: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+    pub(super) fn consumer_control(&mut self, control: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
         let request = request(control);
         match self.named_consumer(control, consumer_control::CONSUMER_ID)? {
             Some(consumer) => context.command(Command::SetPrefetch {
@@ -348,4 +351,11 @@ fn stored(structure: &Structure) -> Result<Box<[u8]>, Refusal> {
         }
         Err(error) => Err(Refusal::new(Failure::General, error.to_string())),
     }
+}
+
+/// Whether a consumer of it waits for advisories that nobody sends.
+fn wants_missing_advisories(destination: &Destination) -> bool {
+    const SENT: [&[u8]; 2] = [b"TempQueue", b"TempTopic"];
+    let advisory = destination.name.strip_prefix(b"ActiveMQ.Advisory.");
+    destination.kind.is_topic() && advisory.is_some_and(|name| !SENT.contains(&name))
 }

@@ -3,14 +3,14 @@
 
 use postrider_model::event::Failure;
 
-use super::Profile;
 use super::conversation::{Context, Conversation, MESSAGES, request};
-use super::error::{Refusal, SessionError};
+use super::error::{OpenWireError, Refusal};
 use super::publish::windowed;
 use crate::openwire::hot::message::Names;
 use crate::openwire::hot::rare;
 use crate::openwire::schema::message;
 use crate::openwire::{Decoder, Fault, Structure, writer};
+use crate::session::Profile;
 
 /// Bytes of such a frame that are kept at most: all of a message but content and properties.
 const KEPT_BYTES: usize = 64 * 1024;
@@ -36,9 +36,9 @@ pub(super) struct Oversize {
 
 impl Oversize {
     /// For a frame of which only the size has come. Fails if it is none that can be skipped.
-    pub fn new(fault: Fault) -> Result<Oversize, SessionError> {
-        let Fault::FrameSize { size, limit } = fault else { return Err(SessionError::Frame(fault)) };
-        let size = usize::try_from(size).ok().filter(|size| *size > limit).ok_or(SessionError::Frame(fault))?;
+    pub fn new(fault: Fault) -> Result<Oversize, OpenWireError> {
+        let Fault::FrameSize { size, limit } = fault else { return Err(OpenWireError::Frame(fault)) };
+        let size = usize::try_from(size).ok().filter(|size| *size > limit).ok_or(OpenWireError::Frame(fault))?;
         Ok(Oversize { size, limit, kept: Vec::new(), skip: 0, left: size, look_at: FIRST_LOOK, dropped: 0 })
     }
 
@@ -53,7 +53,7 @@ impl Oversize {
     }
 
     /// Takes the frame's bytes off the front of `input`. True: all of it has come.
-    pub fn take(&mut self, input: &mut &[u8], decoder: &mut Decoder) -> Result<bool, SessionError> {
+    pub fn take(&mut self, input: &mut &[u8], decoder: &mut Decoder) -> Result<bool, OpenWireError> {
         while self.left > 0 && !input.is_empty() {
             if self.skip > 0 {
                 let skipped = self.split_off(self.skip, input).len();
@@ -74,7 +74,7 @@ impl Oversize {
     }
 
     /// The message without the content and properties that were skipped, and how many bytes these have.
-    pub fn finish(self, decoder: &mut Decoder) -> Result<(Option<Structure>, usize), SessionError> {
+    pub fn finish(self, decoder: &mut Decoder) -> Result<(Option<Structure>, usize), OpenWireError> {
         Ok((decoder.decode(&self.kept)?, self.dropped))
     }
 
@@ -86,7 +86,7 @@ impl Oversize {
     }
 
     /// Looks whether what was kept reaches into bytes that can be skipped. An error in it shows when all has come.
-    fn look(&mut self, decoder: &mut Decoder) -> Result<(), SessionError> {
+    fn look(&mut self, decoder: &mut Decoder) -> Result<(), OpenWireError> {
         let Ok(Some(cut)) = decoder.find_cut(&self.kept) else {
             if self.kept.len() == KEPT_BYTES {
                 return Err(self.refused());
@@ -97,7 +97,7 @@ impl Oversize {
         let length_end = cut.at + 4;
         self.skip = cut.length - (self.kept.len() - length_end);
         if self.skip > self.left {
-            return Err(SessionError::Frame(Fault::Truncated));
+            return Err(OpenWireError::Frame(Fault::Truncated));
         }
         self.kept.truncate(cut.at);
         self.kept.extend_from_slice(&[0; 4]);
@@ -106,20 +106,20 @@ impl Oversize {
         Ok(())
     }
 
-    fn refused(&self) -> SessionError {
-        SessionError::Frame(Fault::FrameSize { size: i32::try_from(self.size).unwrap_or(i32::MAX), limit: self.limit })
+    fn refused(&self) -> OpenWireError {
+        OpenWireError::Frame(Fault::FrameSize { size: i32::try_from(self.size).unwrap_or(i32::MAX), limit: self.limit })
     }
 }
 
 impl Conversation {
     /// A frame is too large to be taken. If it is a message's, as its first byte will show, it is skipped.
-    pub fn oversize(&self, fault: Fault) -> Result<Oversize, SessionError> {
+    pub(super) fn oversize(&self, fault: Fault) -> Result<Oversize, OpenWireError> {
         // Before there is a connection nobody can be told.
-        if self.tables.is_none() { Err(SessionError::Frame(fault)) } else { Oversize::new(fault) }
+        if self.tables.is_none() { Err(OpenWireError::Frame(fault)) } else { Oversize::new(fault) }
     }
 
     /// A message was skipped: its sender is told.
-    pub fn skipped(&mut self, oversize: Oversize, context: &mut Context<'_>) -> Result<(), SessionError> {
+    pub(super) fn skipped(&mut self, oversize: Oversize, context: &mut Context<'_>) -> Result<(), OpenWireError> {
         let (size, limit) = (oversize.size, oversize.limit);
         let (Some(message), dropped) = oversize.finish(&mut self.decoder)? else { return Ok(()) };
         let length = |field| message.bytes(field).map_or(0, <[u8]>::len);

@@ -1,27 +1,13 @@
-//! What the broker says about itself to every client.
+//! What the broker says about itself, in OpenWire.
 
+use crate::openwire::Structure;
 use crate::openwire::schema::{broker_id, broker_info};
-use crate::openwire::{Offer, Structure};
-
-/// What all connections of a broker have in common.
-#[derive(Clone, Debug)]
-pub struct Profile {
-    /// The broker's id, never empty: clients and bridges wait for it.
-    pub broker_id: Box<str>,
-    /// The broker's name.
-    pub broker_name: Box<str>,
-    /// Where clients reach it; for people and for bridges.
-    pub broker_url: Box<str>,
-    /// What the WireFormatInfo says.
-    pub offer: Offer,
-    /// Seed of the hash tables over what clients send.
-    pub hash_seed: u64,
-}
+use crate::session::Profile;
 
 impl Profile {
     /// The largest frame that this side takes or sends.
     pub(super) fn max_frame_bytes(&self) -> usize {
-        match self.offer.max_frame_size {
+        match self.openwire.max_frame_size {
             size @ 1.. => usize::try_from(size).unwrap_or(usize::MAX),
             _ => usize::MAX,
         }

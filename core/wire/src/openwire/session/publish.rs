@@ -6,21 +6,20 @@ use postrider_model::record::flag;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Sequence, Span, modified_utf8};
 
 use super::conversation::{Context, Conversation, numbered, request};
-use super::error::{Refusal, SessionError, Trouble};
-use super::memory::{Kept, NAME_BYTES};
-use super::missing::Missing;
+use super::error::{OpenWireError, Refusal, Trouble};
+use super::member::NAME_BYTES;
 use super::oversize::check_room;
 use super::tables::{Place, Producer, Tables};
 use crate::openwire::hot::acknowledge::{self, Acknowledged};
 use crate::openwire::hot::dispatch::ConsumerName;
-use crate::openwire::hot::fields::{DestinationName, ProducerName};
 use crate::openwire::hot::input::Cached;
 use crate::openwire::hot::message::{self, Names, Sent};
 use crate::openwire::hot::rare;
 use crate::openwire::{EncodeError, ReaderCache, Throwable, writer};
+use crate::session::{DestinationName, Kept, Missing, ProducerName};
 
 impl Conversation {
-    pub fn message(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
+    pub(super) fn message(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), OpenWireError> {
         let settings = self.outgoing.settings();
         if let Some(sent) = message::read(frame, settings, self.decoder.cache().map(|cache| &*cache)) {
             let request = numbered(sent.command, sent.response_required);
@@ -35,7 +34,7 @@ impl Conversation {
     }
 
     #[cold]
-    fn message_by_table(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
+    fn message_by_table(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), OpenWireError> {
         let Some(structure) = self.decoder.decode(frame)? else { return Ok(()) };
         let request = request(&structure);
         let result = match rare::sent(&structure, frame.len()) {
@@ -56,7 +55,7 @@ impl Conversation {
         request: Request,
         refusal: Refusal,
         output: &mut Vec<u8>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), OpenWireError> {
         let producer = producer_name(sent.producer, self.decoder.cache().map(|cache| &*cache)).ok().flatten();
         let waits = windowed(self.tables.as_ref(), producer);
         let body = sent.content.map_or(0, <[u8]>::len) + sent.properties.map_or(0, <[u8]>::len);
@@ -64,13 +63,13 @@ impl Conversation {
     }
 
     /// Answers a send that is not taken. A producer that waits for its window gets its bytes back, as the client counts them.
-    pub fn refuse_send(
+    pub(super) fn refuse_send(
         &mut self,
         request: Request,
         refusal: Refusal,
         (waits, body): (Option<Place>, usize),
         output: &mut Vec<u8>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<(), OpenWireError> {
         self.settle(request, Err(refusal.into()), output)?;
         match waits.filter(|_| !request.is_wanted()) {
             Some(producer) => self.producer_credit(producer, u32::try_from(1024 + body).unwrap_or(u32::MAX), output),
@@ -126,7 +125,7 @@ impl Conversation {
         Ok(())
     }
 
-    pub fn acknowledgement(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
+    pub(super) fn acknowledgement(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), OpenWireError> {
         let settings = self.outgoing.settings();
         if let Some(sent) = acknowledge::read(frame, settings, self.decoder.cache().map(|cache| &*cache)) {
             let request = numbered(sent.command, sent.response_required);
@@ -140,7 +139,7 @@ impl Conversation {
     }
 
     #[cold]
-    fn acknowledgement_by_table(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), SessionError> {
+    fn acknowledgement_by_table(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), OpenWireError> {
         let Some(structure) = self.decoder.decode(frame)? else { return Ok(()) };
         let sent = rare::acknowledged(&structure);
         let request = request(&structure);

@@ -2,10 +2,10 @@
 
 use postrider_model::command::{LastDelivered, Request};
 
-use super::Handles;
 use super::conversation::{Context, Conversation};
-use super::memory::PRODUCER_BYTES;
+use super::member::PRODUCER_BYTES;
 use super::tables::Tables;
+use crate::session::Handles;
 
 /// Whose members go.
 pub(super) enum Removal {
@@ -24,7 +24,7 @@ pub(super) struct EndedSession {
 
 impl Conversation {
     /// Lets so many members go at most. How many it were.
-    pub fn remove_some(&mut self, most: u64, context: &mut Context<'_>) -> u64 {
+    pub(super) fn remove_some(&mut self, most: u64, context: &mut Context<'_>) -> u64 {
         match self.removal.take() {
             None => 0,
             Some(Removal::Session(ended)) => self.remove_some_of(ended, most, context),

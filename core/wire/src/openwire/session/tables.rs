@@ -11,8 +11,8 @@ use postrider_model::{ConsumerHandle, Destination, DestinationKind, Token, limit
 use super::error::Refusal;
 use crate::openwire::ReaderCache;
 use crate::openwire::hot::dispatch::ConsumerName;
-use crate::openwire::hot::fields::{DestinationName, ProducerName};
 use crate::openwire::hot::rare;
+use crate::session::{DestinationName, ProducerName};
 
 /// Sessions, producers, and consumers that one connection may have, each.
 pub(super) const MEMBERS: usize = 65_536;

@@ -3,11 +3,11 @@
 use super::*;
 use crate::openwire::hot::acknowledge::{self, Acknowledged};
 use crate::openwire::hot::dispatch::ConsumerName;
-use crate::openwire::hot::fields::{DestinationName, ProducerName};
 use crate::openwire::hot::input::Cached;
 use crate::openwire::hot::message::{self, Sent};
 use crate::openwire::hot::rare;
 use crate::openwire::schema;
+use crate::session::{DestinationName, ProducerName};
 
 /// A message whose cached fields are replaced by what they stand for; None if one is of the wrong class.
 fn resolved<'a>(mut sent: Sent<'a>, cache: Option<&'a ReaderCache>) -> Option<Sent<'a>> {

@@ -4,13 +4,13 @@ use super::*;
 use crate::openwire::hot::dispatch::{ConsumerName, write_dispatch, write_end};
 use crate::openwire::hot::input::Cached;
 use crate::openwire::hot::message::{Names, Sent, write_record};
-use crate::openwire::hot::outbound::Delivery;
 use crate::openwire::hot::outgoing::Outgoing;
 use crate::openwire::hot::rare;
 use crate::openwire::hot::response::write_response;
 use crate::openwire::hot::slots::Memory;
 use crate::openwire::schema::{self, message, message_dispatch, message_id};
 use crate::openwire::{EncodeError, Value};
+use crate::session::Delivery;
 use postrider_model::{DestinationKind, MessageView, Sequence};
 
 const CONSUMER: ConsumerName<'static> = ConsumerName { connection: b"ID:consumer-1", session: 1, value: -7 };

@@ -1,7 +1,5 @@
 //! What clients count on and this version does not do, without an error that would tell them: the log says it.
 
-use postrider_model::Destination;
-
 /// Something that is silently missing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Missing {
@@ -13,7 +11,7 @@ pub enum Missing {
 
 /// What of that clients have asked for.
 #[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     groups: bool,
     advisories: bool,
 }
@@ -33,11 +31,4 @@ impl Asked {
         }
         std::mem::take(&mut self.advisories).then_some(Missing::Advisories)
     }
-}
-
-/// Whether a consumer of it waits for advisories that nobody sends.
-pub(super) fn wants_missing_advisories(destination: &Destination) -> bool {
-    const SENT: [&[u8]; 2] = [b"TempQueue", b"TempTopic"];
-    let advisory = destination.name.strip_prefix(b"ActiveMQ.Advisory.");
-    destination.kind.is_topic() && advisory.is_some_and(|name| !SENT.contains(&name))
 }

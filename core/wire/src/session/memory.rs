@@ -2,14 +2,6 @@
 
 use postrider_model::limits;
 
-/// Bytes that a session, a producer and a consumer take, here and at the broker; measured, and rounded up.
-pub(super) const SESSION_BYTES: u64 = 64;
-pub(super) const PRODUCER_BYTES: u64 = 384;
-pub(super) const CONSUMER_BYTES: u64 = 1024;
-
-/// Bytes that a destination takes which a consumer names or a connection has defined, besides its name.
-pub(super) const NAME_BYTES: u64 = 128;
-
 /// The memory that the connections of a shard may take, shared as [`limits::is_fair_share`] has it.
 pub struct ClientMemory {
     budget: u64,
@@ -24,7 +16,7 @@ impl Default for ClientMemory {
 
 /// What one connection makes the broker keep.
 #[derive(Default)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     bytes: u64,
     /// As many of them as are cached values, which stay when the connection has taken its leave.
     cached: u64,
@@ -60,7 +52,7 @@ impl ClientMemory {
     }
 
     /// Takes room for so much more. False: there is none, and nothing was taken.
-    pub(super) fn take(&mut self, kept: &mut Kept, bytes: u64) -> bool {
+    pub(crate) fn take(&mut self, kept: &mut Kept, bytes: u64) -> bool {
         let before = kept.counted();
         kept.bytes += bytes;
         let after = kept.counted();
@@ -74,14 +66,14 @@ impl ClientMemory {
     }
 
     /// Gives room back.
-    pub(super) fn give_back(&mut self, kept: &mut Kept, bytes: u64) {
+    pub(crate) fn give_back(&mut self, kept: &mut Kept, bytes: u64) {
         let before = kept.counted();
         kept.bytes = kept.bytes.saturating_sub(bytes);
         self.taken = self.taken.saturating_sub(before - kept.counted());
     }
 
     /// The cached values take so much by now. False: there is no room for them.
-    pub(super) fn recount_cached(&mut self, kept: &mut Kept, cached: u64) -> bool {
+    pub(crate) fn recount_cached(&mut self, kept: &mut Kept, cached: u64) -> bool {
         let before = std::mem::take(&mut kept.cached);
         self.give_back(kept, before);
         let has_room = self.take(kept, cached);
@@ -92,13 +84,13 @@ impl ClientMemory {
     }
 
     /// The connection has taken its leave: only its cached values are left.
-    pub(super) fn forget_members(&mut self, kept: &mut Kept) {
+    pub(crate) fn forget_members(&mut self, kept: &mut Kept) {
         let members = kept.bytes - kept.cached;
         self.give_back(kept, members);
     }
 
     /// It is gone.
-    pub(super) fn forget(&mut self, kept: &mut Kept) {
+    pub(crate) fn forget(&mut self, kept: &mut Kept) {
         let all = kept.bytes;
         self.give_back(kept, all);
         kept.cached = 0;

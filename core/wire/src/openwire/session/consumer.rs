@@ -1,0 +1,29 @@
+//! A consumer by its name.
+
+use std::rc::Rc;
+
+use super::tables::Place;
+use crate::openwire::hot::dispatch::ConsumerName;
+use crate::openwire::hot::slots::Memory;
+
+/// What is kept of a consumer.
+pub(crate) struct NamedConsumer {
+    /// The connection's id, as the client wrote it in the ConsumerId.
+    connection_id: Rc<[u8]>,
+    /// Session and value of the ConsumerId.
+    pub place: Place,
+    memory: Memory,
+}
+
+impl NamedConsumer {
+    pub fn new(connection_id: Rc<[u8]>, place: Place) -> NamedConsumer {
+        NamedConsumer { connection_id, place, memory: Memory::default() }
+    }
+
+    /// Its ConsumerId, and what is remembered for it.
+    #[inline]
+    pub fn split(&mut self) -> (ConsumerName<'_>, &mut Memory) {
+        let (session, value) = self.place;
+        (ConsumerName { connection: &self.connection_id, session, value }, &mut self.memory)
+    }
+}
