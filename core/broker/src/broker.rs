@@ -3,28 +3,30 @@
 use crate::clients::connection::{Connection, Port};
 use crate::clients::consumer::Consumer;
 use crate::clients::names::Names;
+use crate::clients::waiters::{Ranked, Waiters};
 use crate::config::Config;
 use crate::delivery::advisory::AdvisoryTopics;
 use crate::delivery::browse::Browsing;
-use crate::delivery::destination::{DestinationState, Destinations, Reference};
 use crate::delivery::pull::Pulls;
+use crate::destinations::destination::{Destinations, Reference};
 use crate::durable::duplicates::Marks;
-use crate::durable::records::Placement;
 use crate::durable::recovery::Recovery;
 use crate::durable::sequences::Sequences;
+use crate::durable::store::Acknowledged;
 use crate::intake::lines::Lines;
 use crate::jobs::Jobs;
 use crate::kit::slab::Slab;
-use crate::kit::waiters::{Ranked, Waiters};
 use crate::log::{Log, Store};
-use crate::messages::{ConnectionIndex, DestinationIndex, Message, MessageIndex};
+use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex, Messages};
 use crate::outbox::Outbox;
-use crate::settle::acknowledge::Acknowledged;
-use crate::settle::expiry::Sweep;
-use crate::space::items::Segments;
+use crate::records::Placement;
+use crate::records::items::Segments;
+use crate::settle::expiry::{Expired, Sweep};
+use crate::slices::Job;
 use crate::space::reclaim::Reclaim;
 use crate::space::spooling::Spooling;
 use crate::statistics::Statistics;
+use crate::step::{Step, Work};
 use crate::wildcards::pairs::Pairs;
 use crate::wildcards::patterns::Patterns;
 use foldhash::fast::FixedState;
@@ -32,13 +34,6 @@ use postrider_journal::Position;
 use postrider_model::event::Recipient;
 use postrider_model::{Command, Now, PortIndex, Sequence};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// What a call works with besides the state: the time, the logs, and where events go.
-pub(crate) struct Step<'a, L: Log> {
-    pub now: Now,
-    pub log: &'a mut L,
-    pub out: &'a mut Outbox,
-}
 
 /// The broker's state machine. It reads no clock and does no I/O: time comes in as an argument, records and events go out.
 pub struct Broker {
@@ -53,31 +48,26 @@ pub struct Broker {
     /// What they take with the destinations that they fit.
     pub(crate) pairs: Pairs,
     pub(crate) destinations: Destinations,
-    pub(crate) messages: Slab<Message>,
+    pub(crate) messages: Messages,
     pub(crate) journal: Segments,
     pub(crate) spool: Segments,
     pub(crate) sequences: Sequences,
     pub(crate) marks: Marks,
     pub(crate) acknowledged: Acknowledged,
     pub(crate) pulls: Pulls,
-    pub(crate) jobs: Jobs,
+    pub(crate) jobs: Jobs<Job>,
+    pub(crate) expired: Expired,
     pub(crate) reclaim: Reclaim,
     pub(crate) spooling: Spooling,
     pub(crate) recovery: Option<Box<Recovery>>,
-    /// Destinations with something to send, in the order in which they are served, and queues with browsers to show more.
-    pub(crate) scheduled: Ranked<VecDeque<DestinationIndex>>,
     /// Consumers that can take again what destinations hold for them.
     pub(crate) hungry: Ranked<Waiters>,
     /// Connections whose send window is open again, with consumers that wait for it.
     pub(crate) opened: Ranked<VecDeque<ConnectionIndex>>,
     /// How the turns of browsers go.
     pub(crate) browsing: Browsing,
-    /// Destinations that wait for a commit.
-    pub(crate) uncommitted: Vec<DestinationIndex>,
     /// What was committed when they were looked at last.
     pub(crate) seen_commit: Position,
-    /// Destinations and consumers that wait for cold bytes.
-    pub(crate) cold: Vec<DestinationIndex>,
     pub(crate) cold_consumers: Waiters,
     /// Connections with parked commands.
     pub(crate) parking: Lines,
@@ -103,11 +93,7 @@ pub struct Broker {
     pub(crate) sweep: Option<Sweep>,
     /// Messages from here on are of this turn: their bytes cannot be read yet.
     pub(crate) turn_start: Sequence,
-    pub(crate) at_end_of_turn: bool,
-    /// Steps that commands have taken in this turn besides what each of them takes (R53).
-    pub(crate) worked: usize,
-    /// What they had taken when the newest of them came.
-    pub(crate) worked_before: usize,
+    pub(crate) work: Work,
     pub(crate) statistics: Statistics,
     /// Buffers that are used again.
     pub(crate) meta: Vec<u8>,
@@ -117,8 +103,6 @@ pub struct Broker {
     pub(crate) record: Vec<u8>,
     pub(crate) acknowledged_bytes: Vec<u8>,
     pub(crate) recipients: Vec<Recipient>,
-    #[cfg(feature = "plant")]
-    pub(crate) ghost: Option<Message>,
 }
 
 impl Broker {
@@ -134,7 +118,7 @@ impl Broker {
             patterns: Patterns::default(),
             pairs: Pairs::default(),
             destinations: Destinations::new(&hasher),
-            messages: Slab::default(),
+            messages: Messages::default(),
             journal: Segments::default(),
             spool: Segments::default(),
             sequences: Sequences::default(),
@@ -142,16 +126,14 @@ impl Broker {
             acknowledged: Acknowledged::default(),
             pulls: Pulls::default(),
             jobs: Jobs::default(),
+            expired: Expired::default(),
             reclaim: Reclaim::default(),
             spooling: Spooling::default(),
             recovery: None,
-            scheduled: Ranked::default(),
             hungry: Ranked::default(),
             opened: Ranked::default(),
             browsing: Browsing::default(),
-            uncommitted: Vec::new(),
             seen_commit: Position(0),
-            cold: Vec::new(),
             cold_consumers: Waiters::default(),
             parking: Lines::default(),
             answerable: BTreeSet::new(),
@@ -167,9 +149,7 @@ impl Broker {
             next_sweep: 0,
             sweep: None,
             turn_start: Sequence(0),
-            at_end_of_turn: true,
-            worked: 0,
-            worked_before: 0,
+            work: Work::default(),
             statistics: Statistics::default(),
             meta: Vec::new(),
             placements: Vec::new(),
@@ -178,8 +158,6 @@ impl Broker {
             record: Vec::new(),
             acknowledged_bytes: Vec::new(),
             recipients: Vec::new(),
-            #[cfg(feature = "plant")]
-            ghost: None,
             hasher,
             config,
         }
@@ -224,7 +202,7 @@ impl Broker {
         out: &mut Outbox,
     ) {
         let step = &mut Step { now, log, out };
-        self.worked_before = self.worked;
+        self.work.begin_command();
         match command {
             Command::Publish(publish) => self.publish(port, publish, arena, step),
             Command::Acknowledge(acknowledge) => self.acknowledge(port, acknowledge, arena, step),
@@ -266,26 +244,5 @@ impl Broker {
                 }
             }
         }
-    }
-
-    pub(crate) fn destination(&mut self, index: DestinationIndex) -> &mut DestinationState {
-        self.destinations.get_mut(index)
-    }
-
-    pub(crate) fn segments(&mut self, store: Store) -> &mut Segments {
-        match store {
-            Store::Journal => &mut self.journal,
-            Store::Spool => &mut self.spool,
-        }
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "a message that is not there is our mistake")]
-    pub(crate) fn message(&self, index: MessageIndex) -> &Message {
-        &self.messages[index.0]
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "a message that is not there is our mistake")]
-    pub(crate) fn message_mut(&mut self, index: MessageIndex) -> &mut Message {
-        &mut self.messages[index.0]
     }
 }

@@ -1,57 +1,15 @@
-//! What takes long, in slices (R25).
+//! What takes long takes turns, slice by slice (R25).
 #![expect(clippy::indexing_slicing, reason = "answers are numbered by the table that holds them")]
 
-use crate::broker::{Broker, Step};
-use crate::clients::closing::Closing;
-use crate::clients::connection::Leaving;
-use crate::clients::consumer::InFlight;
-use crate::delivery::advisory::Passage;
-use crate::delivery::destination::Reference;
-use crate::delivery::dispatch::Budget;
-use crate::durable::records::{ACKNOWLEDGED_BYTES, RUN_BYTES};
-use crate::intake::parking::Parked;
-use crate::kit::deque::Deque;
 use crate::kit::slab::Slab;
-use crate::log::{Log, Store};
-use crate::messages::{ConsumerIndex, DestinationIndex};
-use crate::plant::planted;
-use crate::settle::redelivery::Delivered;
-use crate::settle::settling::{Fate, Settling};
-use crate::wildcards::matching::{Join, Match};
-use postrider_journal::Bound;
-use postrider_model::{ConnectionHandle, ConsumerHandle, Event, PortIndex};
+use crate::outbox::Outbox;
+use postrider_model::{ConnectionHandle, Event, PortIndex};
 use std::collections::VecDeque;
 
-/// Something that takes long.
-pub(crate) enum Job {
-    /// Messages that an acknowledgement names.
-    Settle(Settling),
-    /// Messages that have expired; there is one such job at most.
-    Expire(Settling),
-    /// Messages that go back.
-    Return { entries: Deque<InFlight>, delivered: Delivered, held: Vec<Reference> },
-    /// A destination that is gone, with its consumers and messages.
-    Empty { destination: DestinationIndex },
-    /// What a connection that has ended had.
-    Leave(Leaving),
-    /// What stood behind the goodbye of a connection that has gone.
-    Drop(VecDeque<Parked>),
-    /// A consumer that goes out of many places.
-    Close(Closing),
-    /// A consumer whose patterns fit many destinations.
-    Match(Match),
-    /// A destination that many patterns fit.
-    Join(Join),
-    /// An advisory that each port is to take.
-    Advise(Passage),
-    /// A consumer that is to hear of all temporary destinations that were there when it came.
-    CatchUp { consumer: ConsumerIndex, handle: ConsumerHandle, passages: Option<Vec<Passage>> },
-}
-
 /// A job in its turn, and the answer that waits for it.
-struct Entry {
-    job: Job,
-    answer: Option<u32>,
+pub(crate) struct Entry<J> {
+    pub job: J,
+    pub answer: Option<u32>,
 }
 
 /// An answer to a command that has made jobs.
@@ -66,34 +24,33 @@ struct Answer {
 }
 
 /// Jobs take turns, slice by slice; an answer waits for its own command's jobs only (R51), but that to a goodbye (R13).
-#[derive(Default)]
-pub(crate) struct Jobs {
-    list: VecDeque<Entry>,
+pub(crate) struct Jobs<J> {
+    list: VecDeque<Entry<J>>,
     answers: Slab<Answer>,
     pushed: u64,
     /// When a job that rests goes on; 0: none does.
     rests_until: u64,
-    /// Messages that have expired and left their queues, for the job of them all, and whether there is one.
-    expired: Deque<InFlight>,
-    expires: bool,
     /// Jobs in a row that could do nothing: when all of them are, the rest of the turn is not for them.
     fruitless: usize,
 }
 
-impl Jobs {
-    pub fn push(&mut self, job: Job) {
+impl<J> Default for Jobs<J> {
+    fn default() -> Jobs<J> {
+        let (list, answers) = (VecDeque::new(), Slab::default());
+        Jobs { list, answers, pushed: 0, rests_until: 0, fruitless: 0 }
+    }
+}
+
+impl<J> Jobs<J> {
+    pub fn push(&mut self, job: impl Into<J>) {
         self.pushed += 1;
         self.fruitless = 0;
-        self.list.push_back(Entry { job, answer: None });
+        self.list.push_back(Entry { job: job.into(), answer: None });
     }
 
-    /// A message has expired and left its queue; whatever comes behind it there does not wait for it. No command's answer does.
-    pub fn expire(&mut self, entry: InFlight) {
-        self.expired.push_back(entry);
+    /// There is news for one that waits.
+    pub fn stir(&mut self) {
         self.fruitless = 0;
-        if !std::mem::replace(&mut self.expires, true) {
-            self.push(Job::Expire(Settling::new(Deque::default(), Fate::Expired)));
-        }
     }
 
     /// A job goes on then at the latest, though nothing happens.
@@ -107,15 +64,6 @@ impl Jobs {
     /// When that is, in nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
         (self.rests_until > 0).then_some(self.rests_until)
-    }
-
-    pub fn next_expired(&mut self) -> Option<InFlight> {
-        self.expired.pop_front()
-    }
-
-    /// The job of expired messages is done.
-    pub fn no_more_expired(&mut self) {
-        self.expires = false;
     }
 
     /// Jobs since the start.
@@ -146,8 +94,56 @@ impl Jobs {
         Ok(())
     }
 
+    /// A pass over all jobs begins, which are so many.
+    pub fn begin_pass(&mut self, nanos: u64) -> usize {
+        if self.rests_until <= nanos {
+            self.rests_until = 0;
+        }
+        if self.fruitless >= self.list.len() {
+            self.fruitless = 0;
+        }
+        self.list.len()
+    }
+
+    /// The next one in its turn, unless all wait for something.
+    pub fn next(&mut self) -> Option<Entry<J>> {
+        self.has_some_to_do().then(|| self.list.pop_front()).flatten()
+    }
+
+    /// Whether there are some, and not all of them wait for something.
+    pub fn has_some_to_do(&self) -> bool {
+        self.fruitless < self.list.len()
+    }
+
+    /// A slice of it is over, and there is more.
+    pub fn put_back(&mut self, entry: Entry<J>, outcome: Slice) {
+        self.fruitless = if outcome == Slice::Waits { self.fruitless + 1 } else { 0 };
+        self.list.push_back(entry);
+    }
+
+    /// Others wait behind it.
+    pub fn put_first(&mut self, entry: Entry<J>) {
+        self.list.push_front(entry);
+    }
+
+    /// It is done. An answer that waits for nothing more goes, or what is to be said in place of it.
+    pub fn finish(&mut self, answer: Option<u32>, instead: Option<(PortIndex, Event)>, out: &mut Outbox) {
+        self.fruitless = 0;
+        if let Some((port, event)) = instead {
+            match answer {
+                Some(answer) => self.answers[answer].event = event,
+                None => out.reply(port, event),
+            }
+        }
+        let mut done = answer;
+        while let Some(answer) = done.and_then(|answer| self.done(answer)) {
+            out.reply(answer.port, answer.event);
+            done = answer.next;
+        }
+    }
+
     /// What a job has made besides belongs to the same answer.
-    fn adopt(&mut self, answer: u32, before: u64) {
+    pub fn adopt(&mut self, answer: u32, before: u64) {
         let children = self.pushed - before;
         self.answers[answer].jobs += children;
         self.belong(answer, children);
@@ -164,14 +160,6 @@ impl Jobs {
         self.answers[answer].jobs -= 1;
         (self.answers[answer].jobs == 0).then(|| self.answers.remove(answer))
     }
-
-    /// A pass over all jobs begins.
-    fn begin_pass(&mut self) -> usize {
-        if self.fruitless >= self.list.len() {
-            self.fruitless = 0;
-        }
-        self.list.len()
-    }
 }
 
 /// How a slice ended.
@@ -183,186 +171,4 @@ pub(crate) enum Slice {
     Waits,
     /// It goes on in the next turn.
     NextTurn,
-}
-
-fn some(done: bool) -> Slice {
-    if done { Slice::Done } else { Slice::More }
-}
-
-/// A look at something costs a step.
-fn look(budget: &mut Budget, done: bool) -> Slice {
-    budget.spend(1);
-    if done { Slice::Done } else { Slice::Waits }
-}
-
-/// Steps of a slice, while there are more jobs than get larger ones in a turn.
-const SLICE_STEPS: usize = 250;
-
-/// Bytes of a record that are copied and checked in the time of a step.
-pub(crate) const STEP_BYTES: usize = 256;
-
-/// Bytes and records of so many acknowledgements.
-pub(crate) fn acknowledgement_bound(count: u64) -> Bound {
-    let bytes = count * (ACKNOWLEDGED_BYTES + RUN_BYTES);
-    let records = u32::try_from(2 + bytes / 20_000).unwrap_or(u32::MAX);
-    Bound { records, bytes }
-}
-
-impl Broker {
-    /// Works on jobs within the budget. True: there is more to do.
-    pub(crate) fn run_jobs<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
-        if planted("unbounded-handle") {
-            budget.0 = usize::MAX;
-        }
-        if self.jobs.rests_until <= step.now.nanos {
-            self.jobs.rests_until = 0;
-        }
-        let jobs = self.jobs.begin_pass();
-        let slice_steps = (budget.0 / jobs.max(1)).max(SLICE_STEPS);
-        let mut goes_on = false;
-        for _ in 0..jobs {
-            if budget.0 == 0 || self.jobs.fruitless >= self.jobs.list.len() {
-                break;
-            }
-            let Some(mut entry) = self.jobs.list.pop_front() else { break };
-            let before = self.jobs.pushed();
-            let mut slice = Budget(slice_steps.min(budget.0));
-            let given = slice.0;
-            let outcome = self.run_slice(&mut entry.job, &mut slice, step);
-            budget.0 -= given - slice.0;
-            if let Some(answer) = entry.answer {
-                self.jobs.adopt(answer, before);
-            }
-            match outcome {
-                _ if planted("answers-in-line") && outcome != Slice::Done => {
-                    self.jobs.list.push_front(entry);
-                    return outcome != Slice::Waits;
-                }
-                Slice::Done => self.finish(entry, step),
-                Slice::Waits => {
-                    self.jobs.fruitless += 1;
-                    self.jobs.list.push_back(entry);
-                }
-                Slice::More | Slice::NextTurn => {
-                    self.jobs.fruitless = 0;
-                    goes_on = true;
-                    self.jobs.list.push_back(entry);
-                }
-            }
-        }
-        goes_on || self.has_jobs_to_do()
-    }
-
-    /// Whether there are jobs, and not all of them wait for something.
-    #[must_use]
-    pub fn has_jobs_to_do(&self) -> bool {
-        self.jobs.fruitless < self.jobs.list.len()
-    }
-
-    fn finish<L: Log>(&mut self, entry: Entry, step: &mut Step<'_, L>) {
-        self.jobs.fruitless = 0;
-        if let Job::Match(walk) = entry.job
-            && let Some((port, event)) = walk.failure()
-        {
-            match entry.answer {
-                Some(answer) => self.jobs.answers[answer].event = event,
-                None => step.out.reply(port, event),
-            }
-        }
-        let mut done = entry.answer;
-        while let Some(answer) = done.and_then(|answer| self.jobs.done(answer)) {
-            step.out.reply(answer.port, answer.event);
-            done = answer.next;
-        }
-    }
-
-    fn run_slice<L: Log>(&mut self, job: &mut Job, budget: &mut Budget, step: &mut Step<'_, L>) -> Slice {
-        match job {
-            Job::Settle(settling) => self.settle_some(settling, budget, step),
-            Job::Expire(settling) => self.expire_waiting(settling, budget, step),
-            Job::Return { entries, delivered, held } => {
-                let steps = budget.0.min(entries.len());
-                self.return_some(entries, delivered, steps);
-                budget.0 -= steps;
-                if !entries.is_empty() {
-                    return Slice::More;
-                }
-                self.release_queues(held);
-                Slice::Done
-            }
-            Job::Empty { destination } => self.empty_some(*destination, budget, step),
-            Job::Leave(leaving) => match self.leave_some(leaving, budget, step) {
-                false if budget.0 > 0 => Slice::Waits,
-                done => some(done),
-            },
-            Job::Drop(parked) => {
-                while budget.step() {
-                    let Some(parked) = parked.pop_front() else { return Slice::Done };
-                    self.drop_parked(&parked);
-                }
-                Slice::More
-            }
-            Job::Close(closing) => some(self.close_some(closing, budget)),
-            Job::Match(walk) => {
-                let done = self.match_some(walk, budget);
-                if done {
-                    self.matched(walk);
-                }
-                some(done)
-            }
-            Job::Join(join) => {
-                let done = self.join_some(join, budget);
-                if done {
-                    self.joined(join);
-                }
-                some(done)
-            }
-            Job::Advise(passage) => look(budget, self.has_passed(passage)),
-            Job::CatchUp { consumer, handle, passages } => {
-                look(budget, self.has_caught_up(*consumer, *handle, passages))
-            }
-        }
-    }
-
-    /// The record of the deletion has said it all: who consumes from the destination and what is in it goes without a word.
-    fn empty_some<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> Slice {
-        loop {
-            if !budget.step() {
-                return Slice::More;
-            }
-            if self.drop_next_member(index, budget) {
-                continue;
-            }
-            let Some(message) = self.destinations.get_mut(index).take_any() else { break };
-            self.settle(message, step);
-        }
-        if self.destinations.get(index).holds_messages() {
-            return Slice::Waits;
-        }
-        self.spooling.lagging.remove(&index);
-        self.destinations.free(index);
-        Slice::Done
-    }
-
-    /// A spool segment is written no more: it goes now if nothing lives in it.
-    pub(crate) fn release_full<L: Log>(
-        &mut self,
-        segment: Option<postrider_journal::SegmentNumber>,
-        step: &mut Step<'_, L>,
-    ) {
-        if let Some(full) = segment.filter(|full| self.spool.table(*full).is_some()) {
-            self.release_spool(full, step);
-        }
-    }
-
-    /// A spool segment without messages goes, unless it is still written (R21).
-    pub(crate) fn release_spool<L: Log>(&mut self, segment: postrider_journal::SegmentNumber, step: &mut Step<'_, L>) {
-        let early = planted("spool-freed-early") && self.spool.table(segment).is_some_and(|table| table.live() <= 1);
-        if !self.spool.is_written(segment) && (self.spool.is_dead(segment) || early) {
-            step.log.release(segment);
-            if !early {
-                self.segments(Store::Spool).drop_segment(segment);
-            }
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The table of messages: one entry for each place of each message.
 
+use crate::kit::slab::Slab;
 use crate::log::Store;
 use crate::outbox::Body;
 use postrider_journal::{Position, SegmentNumber};
@@ -78,6 +79,53 @@ pub(crate) struct Message {
     pub redeliveries: u16,
     pub flags: u8,
     pub store: Store,
+}
+
+/// The table.
+#[derive(Default)]
+pub(crate) struct Messages(Slab<Message>);
+
+impl Messages {
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a message that is not there is our mistake")]
+    pub fn at(&self, index: MessageIndex) -> &Message {
+        &self.0[index.0]
+    }
+
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a message that is not there is our mistake")]
+    pub fn at_mut(&mut self, index: MessageIndex) -> &mut Message {
+        &mut self.0[index.0]
+    }
+
+    /// The message, if the number is taken.
+    #[inline]
+    pub fn get(&self, index: MessageIndex) -> Option<&Message> {
+        self.0.get(index.0)
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self, index: MessageIndex) -> Option<&mut Message> {
+        self.0.get_mut(index.0)
+    }
+
+    #[inline]
+    pub fn insert(&mut self, message: Message) -> MessageIndex {
+        MessageIndex(self.0.insert(message))
+    }
+
+    #[inline]
+    pub fn remove(&mut self, index: MessageIndex) -> Message {
+        self.0.remove(index.0)
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Message> {
+        self.0.iter().map(|(_, message)| message)
+    }
 }
 
 const _: () =

@@ -1,28 +1,16 @@
 //! The broker's part of a turn: what goes on by itself, and what is written at the end.
 
-use crate::broker::{Broker, Step};
-use crate::delivery::destination::{Content, is_advisory};
-use crate::delivery::dispatch::Budget;
-use crate::durable::records::message_bytes;
-use crate::jobs::acknowledgement_bound;
-use crate::kit::waiters::{Rank, Ranked};
+use crate::broker::Broker;
+use crate::clients::waiters::Rank;
+use crate::destinations::destination::is_advisory;
+use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::outbox::Outbox;
-use crate::plant::planted;
+use crate::records::{acknowledgement_bound, message_bytes};
+use crate::step::{JOB_STEPS, Step, TURN_STEPS};
 use postrider_journal::{Bound, soonest};
 use postrider_model::command::Publish;
 use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, DestinationKind, Now, PortIndex, limits};
-
-/// Deliveries and messages looked at in one turn.
-pub(crate) const TURN_STEPS: usize = 8_192;
-
-/// Steps of jobs in one turn: below [`limits::JOB_SLICE_NANOS`] at 100 ns each.
-pub(crate) const JOB_STEPS: usize = 2_000;
-const _: () = assert!(JOB_STEPS as u64 * 100 <= limits::JOB_SLICE_NANOS);
-
-/// Steps that the commands of one turn take, besides what each of them takes: a command that may take [`limits::HANDLE_STEPS`] is the
-/// last one beyond it.
-const COMMAND_STEPS: usize = 4_000;
 
 /// Bytes of a small record's meta, at most, but for names.
 const SMALL: u64 = 64;
@@ -247,8 +235,7 @@ impl Broker {
         self.answer_pulls(step);
         more |= self.age_marks(step);
         more |= self.make_spool_room(step);
-        let Ranked { takers, browsers } = &self.scheduled;
-        more || !takers.is_empty() || !browsers.is_empty() || self.hungry.len() > 0 || self.may_wake(step.out)
+        more || !self.destinations.line.is_empty() || self.hungry.len() > 0 || self.may_wake(step.out)
     }
 
     /// Something was committed: whoever waited for it is looked at.
@@ -258,26 +245,12 @@ impl Broker {
             return;
         }
         self.seen_commit = committed;
-        self.look_at_uncommitted();
+        self.destinations.commit_came();
     }
 
     /// The log has more room: whoever found none waits for a commit that need not come.
     pub fn prepared(&mut self) {
-        self.look_at_uncommitted();
-    }
-
-    fn look_at_uncommitted(&mut self) {
-        let mut uncommitted = std::mem::take(&mut self.uncommitted);
-        for index in uncommitted.drain(..) {
-            if self.destinations.try_get(index).is_some() {
-                // The number may be another's by now.
-                if let Content::Queue(queue) = &mut self.destinations.get_mut(index).content {
-                    queue.awaits_commit = false;
-                }
-                self.schedule(index);
-            }
-        }
-        self.uncommitted = uncommitted;
+        self.destinations.commit_came();
     }
 
     fn serve_all<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
@@ -295,14 +268,13 @@ impl Broker {
                 }
             } else if self.wake_blocked(Rank::Taker, budget, step.out) {
                 // They are hungry now.
-            } else if let Some(index) = self.scheduled.takers.pop_front() {
-                if self.destinations.try_get(index).is_none() {
+            } else if let Some((index, is_there)) = self.destinations.next_in_line() {
+                if !is_there {
                     continue;
                 }
-                self.destinations.get_mut(index).scheduled = false;
                 budget.spend(1);
                 if self.serve(index, budget, step) {
-                    self.schedule(index);
+                    self.destinations.line_up(index);
                 }
             } else {
                 return;
@@ -315,7 +287,7 @@ impl Broker {
         let step = &mut Step { now, log, out };
         self.draw_in_allowances(step);
         self.renew_reservation(step);
-        self.at_end_of_turn = !planted("ack-after-other-record") || !self.at_end_of_turn;
+        self.acknowledged.end_turn();
         self.flush_acknowledged(step);
         self.restate_untold(step);
         self.reclaim(step);
@@ -323,10 +295,10 @@ impl Broker {
         self.flush_acknowledged(step);
         self.evacuate_spool(step);
         #[cfg(feature = "plant")]
-        self.move_ghost(step);
+        self.restage_acknowledged(step);
         self.parking.set_waits(false);
         self.turn_start = self.sequences.next();
-        (self.worked, self.worked_before) = (0, 0);
+        self.work.end_turn();
     }
 
     /// After a turn's end: whether the log says now, once what the turn wrote is durable, all that a start after losses took for granted,
@@ -340,19 +312,13 @@ impl Broker {
     /// Whether the commands of this turn have taken as many steps as they may: those that follow are for the next one (R53).
     #[must_use]
     pub fn has_worked_enough(&self) -> bool {
-        self.worked >= COMMAND_STEPS
+        self.work.is_enough()
     }
 
     /// Something that was asked for came into memory, or turned out to be damaged: whoever waited for bytes looks again.
     pub fn fetched(&mut self) {
         self.spooling.survivors.waits = false;
-        for index in std::mem::take(&mut self.cold) {
-            // The number may be another's by now.
-            if self.destinations.try_get(index).is_some() {
-                self.destination(index).awaits_bytes = false;
-                self.schedule(index);
-            }
-        }
+        self.destinations.bytes_came();
         let mut waiting = std::mem::take(&mut self.cold_consumers);
         while let Some((index, known)) = waiting.next(&mut self.consumers) {
             if let Some(consumer) = known {
@@ -373,6 +339,6 @@ impl Broker {
     /// Whether deliveries wait for a commit. Whether answers do is the turn's own knowledge.
     #[must_use]
     pub fn wants_sync(&self) -> bool {
-        !self.uncommitted.is_empty() || self.sequences.is_pending()
+        self.destinations.line.awaits_commit() || self.sequences.is_pending()
     }
 }

@@ -445,7 +445,8 @@ impl Model {
     fn answered(&mut self, port: usize, connection: Handle, Token(token): Token) {
         let client = self.clients.iter_mut().find(|client| client.connection == Some((port, connection)));
         let Some(client) = client else { return };
-        if let Some((id, queue)) = client.unanswered.remove(&((token - SENDS) as i64)) {
+        let send = token.checked_sub(SENDS).and_then(|number| client.unanswered.remove(&(number as i64)));
+        if let Some((id, queue)) = send {
             let stored = self.queues[queue].iter().find(|item| item.id == id).map(|item| item.stored);
             let committed = self.world.log.committed();
             assert!(stored.is_none_or(|stored| stored <= committed), "{id} is answered before it is safe");

@@ -4,21 +4,20 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use crate::broker::{Broker, Step};
-use crate::clients::consumer::{Consumer, ConsumerKind, Standing, Subscription};
-use crate::delivery::destination::{Content, Reference};
-use crate::delivery::dispatch::Budget;
-use crate::delivery::queue::Member;
-use crate::delivery::rotation::Seat;
-use crate::jobs::Job;
+use crate::broker::Broker;
+use crate::clients::consumer::{Consumer, Standing};
+use crate::clients::members::Seated;
+use crate::destinations::destination::{Content, Reference};
+use crate::destinations::queue::Member;
+use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::messages::ConsumerIndex;
 use crate::plant::planted;
+use crate::step::Step;
 use crate::wildcards::matching::{FILING_STEPS, name_steps};
 use crate::wildcards::patterns::Filed;
 use postrider_model::command::{LastDelivered, Request};
 use postrider_model::{ConnectionHandle, ConsumerHandle, Event, PortIndex, limits};
-use std::cmp::Reverse;
 
 /// Steps that leaving a destination takes.
 const PLACE_STEPS: usize = 2;
@@ -35,16 +34,6 @@ pub(crate) struct Closing {
     last_delivered: LastDelivered,
     /// Queues that hold still, so that what it had comes back before what is newer goes out.
     held: Vec<Reference>,
-}
-
-/// What a consumer's places are known by.
-#[derive(Clone, Copy)]
-struct Seated {
-    port: PortIndex,
-    kind: ConsumerKind,
-    seat: Seat,
-    exclusive: bool,
-    serial: u64,
 }
 
 impl Broker {
@@ -106,7 +95,7 @@ impl Broker {
         self.pulls.forget(index, consumer.pull_timer);
         let mut closing = Closing { consumer: index, last_delivered, held: Vec::new() };
         if !self.at_once(|broker, budget| broker.close_some(&mut closing, budget)) {
-            self.jobs.push(Job::Close(closing));
+            self.jobs.push(closing);
         }
     }
 
@@ -166,24 +155,6 @@ impl Broker {
             closing.held.push(self.destinations.reference(subscription.destination));
         }
         true
-    }
-
-    fn unsubscribe(&mut self, consumer: Seated, member: Member, subscription: Subscription) {
-        let state = self.destinations.get_mut(subscription.destination);
-        match &mut state.content {
-            Content::Topic(topic) => topic.leave(consumer.port, member, subscription),
-            Content::Queue(queue) if consumer.kind == ConsumerKind::Browser => drop(queue.browsers.remove(&member)),
-            Content::Queue(queue) => {
-                queue.subscribers.remove(&member);
-                if subscription.standing == Standing::Served {
-                    queue.rotation.leave(subscription.turn, consumer.seat);
-                }
-                if consumer.exclusive {
-                    queue.exclusive.remove(&(Reverse(consumer.seat.priority), consumer.serial));
-                }
-            }
-        }
-        self.schedule(subscription.destination);
     }
 
     /// Goes out of those that wait, who are looked through now and then. How many of them were looked at.

@@ -7,17 +7,18 @@
 mod leaving;
 
 pub(crate) use self::leaving::Leaving;
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
+use crate::clients::waiters::{Ranked, Waiters};
 use crate::clients::window::SendWindow;
-use crate::delivery::destination::{Reference, Refusal};
+use crate::destinations::destination::{Reference, Refusal};
 use crate::durable::duplicates::MarkReference;
 use crate::intake::admission::Named;
 use crate::intake::lines::Place;
 use crate::intake::parking::Parked;
-use crate::kit::waiters::{Ranked, Waiters};
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
+use crate::step::Step;
 use postrider_model::command::{LastDelivered, OpenConnection, OpenProducer, Request};
 use postrider_model::event::{Failure, Refused};
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, Handle, PortIndex};
@@ -239,7 +240,7 @@ impl Broker {
         let number = number as usize;
         if number == 0 {
             // The shard gives its numbers out anew: nothing refers to the old ones any more.
-            self.worked += definitions.len() / DROPPED_A_STEP;
+            self.work.spend(definitions.len() / DROPPED_A_STEP);
             definitions.clear();
         }
         if definitions.len() <= number {

@@ -4,22 +4,21 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::delivery::advisory::{self, Replay};
 use crate::delivery::browse::Browse;
-use crate::delivery::destination::{Content, Refusal};
 use crate::delivery::pull::{Grant, Patience};
-use crate::delivery::queue::Member;
-use crate::delivery::rotation::{self, Seat};
+use crate::destinations::destination::Refusal;
+use crate::destinations::rotation::Seat;
 use crate::intake::admission::Named;
 use crate::kit::deque::Deque;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex};
+use crate::step::Step;
 use crate::wildcards::matching::name_steps;
 use postrider_model::command::{OpenConsumer, Request};
 use postrider_model::event::{Failure, Refused};
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, Sequence, limits};
-use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 /// Steps that a destination takes that a consumer names.
@@ -155,7 +154,7 @@ impl Broker {
             destinations.push(destination);
         }
         let index = self.add_consumer(port, connection, open, kind);
-        self.worked += open.destinations.iter().map(|name| DESTINATION_STEPS + name_steps(name)).sum::<usize>();
+        self.work.spend(open.destinations.iter().map(|name| DESTINATION_STEPS + name_steps(name)).sum::<usize>());
         for destination in destinations {
             self.subscribe(index, destination, None);
         }
@@ -220,51 +219,6 @@ impl Broker {
         self.ports[usize::from(port.0)].set_consumer(open.consumer, index);
         self.enter_pairs(index);
         index
-    }
-
-    /// A consumer gets a destination; of a topic what comes from now on, or what is there from this message on. The number of the
-    /// subscription.
-    #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
-    pub(crate) fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) -> u32 {
-        let consumer = &mut self.consumers[index.0];
-        let subscription =
-            Subscription { destination, standing: Standing::Served, matched: false, cursor: 0, turn: rotation::NONE };
-        let number = match consumer.free_subscriptions.pop() {
-            Some(number) => {
-                consumer.subscriptions[number as usize] = subscription;
-                number
-            }
-            None => {
-                consumer.subscriptions.push(subscription);
-                consumer.subscriptions.len() as u32 - 1
-            }
-        };
-        let member = Member { consumer: index, subscription: number };
-        let (kind, priority, exclusive, port) = (consumer.kind, consumer.priority, consumer.exclusive, consumer.port);
-        let serial = consumer.serial;
-        let looks = consumer.browse.as_mut().is_some_and(|browse| browse.begins_with(number));
-        let state = self.destinations.get_mut(destination);
-        match (&mut state.content, kind) {
-            (Content::Topic(topic), _) => {
-                let ticket = topic.join(port, member, from);
-                consumer.subscriptions[number as usize].cursor = ticket;
-            }
-            (Content::Queue(queue), ConsumerKind::Browser) => {
-                queue.browsers.insert(member);
-                if looks {
-                    queue.looking.push_back(member);
-                }
-            }
-            (Content::Queue(queue), _) => {
-                queue.subscribers.insert(member);
-                if exclusive {
-                    queue.exclusive.insert((Reverse(priority), serial), member);
-                }
-                self.enter_turn(destination, member);
-            }
-        }
-        self.schedule(destination);
-        number
     }
 }
 

@@ -4,16 +4,17 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::connection::Port;
 use crate::clients::consumer::{Consumer, ConsumerKind};
-use crate::delivery::destination::Content;
-use crate::delivery::dispatch::Budget;
-use crate::kit::waiters::Rank;
+use crate::clients::waiters::Rank;
+use crate::destinations::destination::Content;
+use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex};
 use crate::outbox::Outbox;
 use crate::plant::planted;
+use crate::step::Step;
 use postrider_model::command::Request;
 use postrider_model::{ConnectionHandle, ConsumerHandle, PortIndex, limits};
 
@@ -174,10 +175,10 @@ impl Broker {
             for topic in std::mem::take(&mut self.ports[number].blocked_topics) {
                 // The number may be another's by now.
                 if self.destinations.try_get(topic).is_some() {
-                    if let Content::Topic(topic) = &mut self.destination(topic).content {
+                    if let Content::Topic(topic) = &mut self.destinations.get_mut(topic).content {
                         topic.unblock(number);
                     }
-                    self.schedule(topic);
+                    self.destinations.line_up(topic);
                 }
             }
         }

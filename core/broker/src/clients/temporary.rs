@@ -4,16 +4,17 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::consumer::Standing;
-use crate::delivery::destination::{Content, Refusal, Temporary};
-use crate::delivery::dispatch::Budget;
-use crate::delivery::queue::Member;
-use crate::durable::records::kind;
+use crate::destinations::destination::{Content, Refusal, Temporary};
+use crate::destinations::queue::Member;
 use crate::durable::sequences::small;
-use crate::jobs::Job;
+use crate::jobs::Slice;
+use crate::kit::budget::Budget;
 use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, DestinationIndex};
+use crate::records::kind;
+use crate::step::Step;
 use postrider_model::command::{CreateTemporary, Request};
 use postrider_model::event::Failure;
 use postrider_model::{ConnectionHandle, Destination, PortIndex};
@@ -23,6 +24,11 @@ const TEMPORARY_STEPS: usize = 16;
 
 /// Steps that a consumer of a destination takes that goes, besides what it has in flight.
 const MEMBER_STEPS: usize = 2;
+
+/// A destination that is gone, with its consumers and messages.
+pub(crate) struct Emptying {
+    destination: DestinationIndex,
+}
 
 impl Broker {
     pub(crate) fn create_temporary<L: Log>(
@@ -38,7 +44,7 @@ impl Broker {
             return self.refuse(port, create.connection, create.request, refusal, step);
         }
         let before = self.jobs.pushed();
-        self.worked += TEMPORARY_STEPS;
+        self.work.spend(TEMPORARY_STEPS);
         if let Some(left) = self.destinations.find(&create.destination).filter(|found| self.is_left(*found)) {
             self.delete_destination(left, step);
         }
@@ -48,7 +54,7 @@ impl Broker {
             }
             let index = self.destinations.add(create.destination.clone(), None);
             let (added, removed) = (create.added.clone(), create.removed.clone());
-            self.destination(index).temporary = Some(Temporary { owner: connection, added, removed });
+            self.destinations.get_mut(index).temporary = Some(Temporary { owner: connection, added, removed });
             self.join_patterns(index);
             self.connections[connection.0].temporaries.insert(index);
             self.temporaries.insert(self.destinations.get(index).serial, index);
@@ -67,7 +73,7 @@ impl Broker {
     ) {
         let Some(owner) = self.connection(port, connection) else { return };
         let before = self.jobs.pushed();
-        self.worked += TEMPORARY_STEPS;
+        self.work.spend(TEMPORARY_STEPS);
         if let Some(index) = self.destinations.find(destination) {
             if let Err(refusal) = self.check_owner(index, owner).and_then(|()| self.check_unused(index)) {
                 return self.refuse(port, connection, request, refusal, step);
@@ -132,20 +138,7 @@ impl Broker {
             self.advise(index, false, step);
         }
         self.apply_delete(index);
-        self.jobs.push(Job::Empty { destination: index });
-    }
-
-    /// The deletion takes effect; messages that are still there are dead.
-    pub(crate) fn apply_delete(&mut self, index: DestinationIndex) {
-        self.destinations.hide(index);
-        let state = self.destinations.get_mut(index);
-        let allowance = match &mut state.content {
-            Content::Queue(queue) => queue.allowance.home.take(),
-            Content::Topic(_) => None,
-        };
-        for home in [state.home.take(), allowance].into_iter().flatten() {
-            self.journal.clear(home);
-        }
+        self.jobs.push(Emptying { destination: index });
     }
 
     /// The next consumer of a destination that goes stays without it; what it has of it is gone. False: there is none.
@@ -179,15 +172,41 @@ impl Broker {
             && let Some(entry) = consumer.in_flight.at(place)
         {
             looked_at += 1;
-            if self.messages[entry.index.0].destination != index {
+            if self.messages.at(entry.index).destination != index {
                 place = consumer.in_flight.after(place);
                 continue;
             }
             place = consumer.in_flight.remove(place);
-            let expiration = self.messages[entry.index.0].expiration;
+            let expiration = self.messages.at(entry.index).expiration;
             self.destinations.get_mut(index).queue().push(entry.index, expiration);
         }
         self.wake(member.consumer);
         looked_at
+    }
+
+    /// The record of the deletion has said it all: who consumes from the destination and what is in it goes without a word.
+    pub(crate) fn empty_some<L: Log>(
+        &mut self,
+        emptying: &Emptying,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> Slice {
+        let index = emptying.destination;
+        loop {
+            if !budget.step() {
+                return Slice::More;
+            }
+            if self.drop_next_member(index, budget) {
+                continue;
+            }
+            let Some(message) = self.destinations.get_mut(index).take_any() else { break };
+            self.settle(message, step);
+        }
+        if self.destinations.get(index).holds_messages() {
+            return Slice::Waits;
+        }
+        self.spooling.lagging.remove(&index);
+        self.destinations.free(index);
+        Slice::Done
     }
 }

@@ -6,7 +6,6 @@
 
 use crate::broker::Broker;
 use crate::clients::consumer::ConsumerKind;
-use crate::jobs::Job;
 use crate::kit::deque::Deque;
 use crate::messages::ConsumerIndex;
 use crate::settle::settling::{Fate, Settling};
@@ -51,6 +50,6 @@ impl Broker {
         }
         let mut entries = Deque::default();
         entries.push_back(entry);
-        self.jobs.push(Job::Settle(Settling::new(entries, Fate::DeadLetter(cause.into()))));
+        self.jobs.push(Settling::new(entries, Fate::DeadLetter(cause.into())));
     }
 }

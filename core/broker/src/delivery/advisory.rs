@@ -10,20 +10,19 @@
 )]
 #![expect(clippy::expect_used, reason = "advisories tell of temporary destinations")]
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::consumer::{ConsumerKind, Standing};
 use crate::clients::credit::Take;
-use crate::delivery::destination::{Reference, is_advisory};
-use crate::delivery::dispatch::Budget;
-use crate::delivery::queue::Member;
-use crate::durable::records::kind;
-use crate::intake::publish::Arrival;
-use crate::jobs::Job;
+use crate::destinations::destination::{Reference, is_advisory};
+use crate::destinations::queue::Member;
+use crate::durable::store::Arrival;
+use crate::kit::budget::Budget;
 use crate::log::{Log, Store};
 use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::outbox::Body;
 use crate::plant::planted;
-use crate::turn::TURN_STEPS;
+use crate::records::kind;
+use crate::step::{Step, TURN_STEPS};
 use postrider_journal::{Record, body_crc};
 use postrider_model::event::{Dispatch, Recipient};
 use postrider_model::record::{BodyKind, Header, Tag};
@@ -54,6 +53,14 @@ pub(crate) struct Passage {
     end: u64,
 }
 
+/// A consumer that is to hear of all temporary destinations that were there when it came.
+pub(crate) struct CatchUp {
+    consumer: ConsumerIndex,
+    handle: ConsumerHandle,
+    /// What it is to pass, once that is known.
+    passages: Option<Vec<Passage>>,
+}
+
 impl Broker {
     /// Tells all that listen that a temporary destination came or went: with one record, or none if nobody does (R63).
     pub(crate) fn advise<L: Log>(&mut self, about: DestinationIndex, added: bool, step: &mut Step<'_, L>) {
@@ -71,11 +78,11 @@ impl Broker {
             run_from: None,
             instead: None,
         };
-        self.store(Store::Spool, &[topic], arrival, step);
+        self.store(Store::Spool, &[topic], arrival, |_, _| false, step);
         self.record = record;
         if !planted("advisory-overtaken") {
-            let (topic, end) = (self.destinations.reference(topic), self.destination(topic).topic().end());
-            self.jobs.push(Job::Advise(Passage { topic, end }));
+            let (topic, end) = (self.destinations.reference(topic), self.destinations.get_mut(topic).topic().end());
+            self.jobs.push(Passage { topic, end });
         }
     }
 
@@ -84,7 +91,7 @@ impl Broker {
         let topic = self.destinations.find(&advisory_topic(kind))?;
         let slot = usize::from(kind == DestinationKind::TemporaryTopic);
         self.advisory_topics.0[slot] = Some(self.destinations.reference(topic));
-        (!self.destination(topic).topic().subscribers.is_empty()).then_some(topic)
+        (!self.destinations.get_mut(topic).topic().subscribers.is_empty()).then_some(topic)
     }
 
     /// The topics of advisories come into being with the first consumer whose pattern they fit. It gets them before others (R57).
@@ -109,7 +116,7 @@ impl Broker {
         for topic in self.advisory_topics.0 {
             let Some(topic) = topic else { continue };
             if self.destinations.is_valid(topic)
-                && self.destinations.get(topic.index).scheduled
+                && self.destinations.get(topic.index).in_line
                 && !planted("advisory-overtaken")
             {
                 self.serve(topic.index, budget, step);
@@ -120,17 +127,12 @@ impl Broker {
     /// Whether all ports have taken the topic's messages up to there, but for consumers that stay behind.
     pub(crate) fn has_passed(&mut self, passage: &Passage) -> bool {
         !self.destinations.is_valid(passage.topic)
-            || self.destination(passage.topic.index).topic().is_passed(passage.end, None)
+            || self.destinations.get_mut(passage.topic.index).topic().is_passed(passage.end, None)
     }
 
-    /// Whether a consumer has heard of all that there was when it came. `passages` are what it is to pass, once that is known.
-    pub(crate) fn has_caught_up(
-        &mut self,
-        consumer: ConsumerIndex,
-        handle: ConsumerHandle,
-        passages: &mut Option<Vec<Passage>>,
-    ) -> bool {
-        let Some(known) = self.consumers.get(consumer.0).filter(|known| known.handle == handle) else { return true };
+    /// Whether it has.
+    pub(crate) fn has_caught_up(&mut self, CatchUp { consumer, handle, passages }: &mut CatchUp) -> bool {
+        let Some(known) = self.consumers.get(consumer.0).filter(|known| known.handle == *handle) else { return true };
         if known.replay.is_some() {
             return false;
         }
@@ -207,7 +209,7 @@ impl Broker {
             let Some(kind) = told_by(&self.destinations.get(destination).destination) else { continue };
             replay.queues |= kind == DestinationKind::TemporaryQueue;
             replay.topics |= kind == DestinationKind::TemporaryTopic;
-            let end = self.destination(destination).topic().halt(port, member);
+            let end = self.destinations.get_mut(destination).topic().halt(port, member);
             self.stay_behind(destination, member, end, Take::NoCredit);
         }
         if !replay.queues && !replay.topics {
@@ -215,7 +217,7 @@ impl Broker {
         }
         self.consumers[index.0].replay = Some(Box::new(replay));
         if watches && !planted("advisory-overtaken") {
-            self.jobs.push(Job::CatchUp { consumer: index, handle, passages: None });
+            self.jobs.push(CatchUp { consumer: index, handle, passages: None });
         }
     }
 
@@ -240,7 +242,7 @@ impl Broker {
         let replay = Replay { queues, topics, next: 0, end: self.destinations.next_serial() };
         self.consumers[member.consumer.0].replay = Some(Box::new(replay));
         self.replay(member.consumer, budget, step);
-        let end = self.destination(topic).topic().end();
+        let end = self.destinations.get_mut(topic).topic().end();
         self.stay_behind(topic, member, end, Take::Yes);
     }
 

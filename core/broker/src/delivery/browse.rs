@@ -4,18 +4,19 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::connection::Port;
 use crate::clients::consumer::{InFlight, Standing};
 use crate::clients::credit::Take;
-use crate::delivery::destination::Content;
-use crate::delivery::dispatch::Budget;
-use crate::delivery::queue::Member;
-use crate::kit::waiters::Rank;
+use crate::clients::waiters::Rank;
+use crate::destinations::destination::Content;
+use crate::destinations::queue::Member;
+use crate::kit::budget::Budget;
 use crate::log::{Log, Store};
 use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex};
 use crate::outbox::Absent;
 use crate::plant::planted;
+use crate::step::Step;
 use postrider_model::{Event, Sequence, limits};
 use std::collections::VecDeque;
 
@@ -65,16 +66,6 @@ enum Shown {
     WaitsItself,
 }
 
-impl Budget {
-    /// So much of it for one of them.
-    fn slice<T>(&mut self, given: usize, work: impl FnOnce(&mut Budget) -> T) -> T {
-        let mut slice = Budget(given);
-        let done = work(&mut slice);
-        self.spend(given - slice.0);
-        done
-    }
-}
-
 impl Browse {
     /// A new subscription of its consumer: whether that is the one that it looks at now.
     pub fn begins_with(&mut self, subscription: u32) -> bool {
@@ -93,19 +84,11 @@ impl Browse {
 }
 
 impl Broker {
-    /// The browsers of a queue that wait for it are shown more when it is their turn.
-    pub(crate) fn show_browsers(&mut self, index: DestinationIndex) {
-        let queue = self.destinations.get_mut(index).queue();
-        if !std::mem::replace(&mut queue.shows, true) {
-            self.scheduled.browsers.push_back(index);
-        }
-    }
-
-    /// The same when the queue is looked at: what some of them wait for may be there.
+    /// The queue is looked at: what some of its browsers wait for may be there.
     pub(crate) fn show_stalled(&mut self, index: DestinationIndex) {
         let queue = self.destinations.get_mut(index).queue();
         queue.looking.append(&mut queue.stalled);
-        self.show_browsers(index);
+        self.destinations.line_up_browsers(index);
     }
 
     /// Browsers get what those have left in this turn that take messages: those that can take again and those that a queue is to show
@@ -113,7 +96,7 @@ impl Broker {
     pub(crate) fn serve_browsing<L: Log>(&mut self, step: &mut Step<'_, L>) {
         let waits = |port: &Port| !port.blocked.browsers.is_empty();
         if !self.hungry.browsers.is_empty()
-            || !self.scheduled.browsers.is_empty()
+            || self.destinations.line.has_browsed()
             || !self.opened.browsers.is_empty()
             || self.ports.iter().any(waits)
         {
@@ -126,7 +109,7 @@ impl Broker {
         while budget.0 > 0 {
             let given = budget.0.min(BROWSER_STEPS);
             let consumer = self.next_hungry_browser();
-            let queue = self.scheduled.browsers.pop_front();
+            let queue = self.destinations.next_browsed();
             if let Some(index) = consumer
                 && budget.slice(given, |slice| self.feed(index, slice, step))
             {
@@ -160,7 +143,7 @@ impl Broker {
         let Content::Queue(queue) = &mut self.destinations.get_mut(index).content else { return };
         queue.shows = false;
         if !dying && self.serve_browsers(index, budget, step) {
-            self.show_browsers(index);
+            self.destinations.line_up_browsers(index);
         }
     }
 
@@ -184,7 +167,7 @@ impl Broker {
             if self.browse(member.consumer, budget, step)
                 && let Some(queue) = self.list(member.consumer, false)
             {
-                self.show_browsers(queue);
+                self.destinations.line_up_browsers(queue);
             }
         }
         false
@@ -256,13 +239,13 @@ impl Broker {
             if !budget.step() {
                 return Shown::More;
             }
-            let message = self.messages.get(number.0).filter(|message| message.sequence == sequence);
+            let message = self.messages.get(number).filter(|message| message.sequence == sequence);
             let Some(message) = message else {
                 browse.page.pop_front();
                 continue;
             };
             if message.store == Store::Journal && message.position >= step.log.committed() {
-                self.await_commit(destination);
+                self.destinations.await_commit(destination);
                 return Shown::WaitsForQueue;
             }
             let takes = self.takes(index, step.out);
@@ -312,7 +295,7 @@ impl Broker {
         }
         let last = browse.last;
         let mut page = Page { found: Vec::new(), end: browse.end.unwrap_or_default(), most };
-        let sequence = |number: MessageIndex| self.message(number).sequence;
+        let sequence = |number: MessageIndex| self.messages.at(number).sequence;
         let mut place = queue.ready.search(|number| sequence(number) <= last);
         while let Some(number) = queue.ready.at(place)
             && page.add(sequence(number), number)
@@ -350,14 +333,14 @@ impl Broker {
         let mut place = consumer.in_flight.search(is_seen);
         while let Some(entry) = consumer.in_flight.at(place) {
             looked_at += 1;
-            let here = entry.sequence > last && self.message(entry.index).destination == destination;
+            let here = entry.sequence > last && self.messages.at(entry.index).destination == destination;
             if here && !page.add(entry.sequence, entry.index) && consumer.sorted {
                 return looked_at;
             }
             place = consumer.in_flight.after(place);
         }
         for entry in &consumer.aside {
-            if entry.sequence > last && self.message(entry.index).destination == destination {
+            if entry.sequence > last && self.messages.at(entry.index).destination == destination {
                 page.add(entry.sequence, entry.index);
             }
         }

@@ -4,36 +4,20 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::consumer::{InFlight, Standing};
 use crate::clients::credit::Take;
-use crate::delivery::destination::Content;
-use crate::delivery::queue::Member;
-use crate::delivery::rotation::Seat;
-use crate::delivery::view::Found;
+use crate::destinations::destination::Content;
+use crate::destinations::queue::Member;
+use crate::destinations::view::Found;
+use crate::kit::budget::Budget;
 use crate::log::{Log, Store};
 use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
 use crate::outbox::Absent;
 use crate::plant::planted;
+use crate::step::Step;
 use postrider_model::event::{Dispatch, Recipient};
 use postrider_model::{Sequence, Span};
-
-/// Steps that a turn may still take (R25).
-pub(crate) struct Budget(pub usize);
-
-impl Budget {
-    /// Takes a step, if there is one left.
-    pub fn step(&mut self) -> bool {
-        let left = self.0 > 0;
-        self.0 = self.0.saturating_sub(1);
-        left
-    }
-
-    /// Takes so many more, as far as they are there.
-    pub fn spend(&mut self, steps: usize) {
-        self.0 = self.0.saturating_sub(steps);
-    }
-}
 
 /// Whether the message at the front may go.
 enum Readiness {
@@ -98,7 +82,7 @@ impl Broker {
                 Offer::Waits => return false,
                 Offer::Later => return true,
                 Offer::Nobody => {
-                    let publisher = self.messages[message.0].publisher;
+                    let publisher = self.messages.at(message).publisher;
                     return self.serve_view(index, publisher, budget, step);
                 }
             }
@@ -155,7 +139,7 @@ impl Broker {
         match self.send(member.consumer, message, step) {
             Ok(()) => self.sent(index, member, message, was_returned, step),
             Err(Absent::Cold) => {
-                self.await_bytes(index);
+                self.destinations.await_bytes(index);
                 return Offer::Waits;
             }
             Err(Absent::Damaged) if self.discard_waiting(message, was_returned, step) => {}
@@ -170,11 +154,11 @@ impl Broker {
         number: MessageIndex,
         step: &mut Step<'_, L>,
     ) -> Readiness {
-        let message = &self.messages[number.0];
+        let message = self.messages.at(number);
         let (sequence, offered) = (message.sequence, message.has(flag::OFFERED));
         if message.store == Store::Journal {
             if message.position >= step.log.committed() && !planted("dispatch-before-commit") {
-                self.await_commit(index);
+                self.destinations.await_commit(index);
                 return Readiness::NotYet;
             }
             if message.expiration > 0 && message.expiration <= step.now.unix_millis {
@@ -186,31 +170,13 @@ impl Broker {
             }
             if !offered && !queue.allowance.covers(sequence, step.log.committed()) {
                 self.extend_allowance(index, sequence, step);
-                self.await_commit(index);
+                self.destinations.await_commit(index);
                 return Readiness::NotYet;
             }
         } else if message.expiration > 0 && message.expiration <= step.now.unix_millis {
             return Readiness::Expired;
         }
         Readiness::Ready
-    }
-
-    /// The destination is looked at again when bytes came.
-    pub(crate) fn await_bytes(&mut self, index: DestinationIndex) {
-        let state = self.destinations.get_mut(index);
-        if !state.awaits_bytes && !planted("cold-forgotten") {
-            state.awaits_bytes = true;
-            self.cold.push(index);
-        }
-    }
-
-    /// The queue is looked at again when something was committed.
-    pub(crate) fn await_commit(&mut self, index: DestinationIndex) {
-        let queue = self.destinations.get_mut(index).queue();
-        if !queue.awaits_commit {
-            queue.awaits_commit = true;
-            self.uncommitted.push(index);
-        }
     }
 
     /// The consumer whose turn it is and that wants the message. Those that cannot take leave their turn until they can.
@@ -221,7 +187,7 @@ impl Broker {
         budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> Choice {
-        let publisher = self.messages[message.0].publisher;
+        let publisher = self.messages.at(message).publisher;
         loop {
             let Some(member) = self.next_taker(index, publisher) else { return Choice::Nobody };
             let takes = self.takes(member.consumer, step.out);
@@ -236,50 +202,6 @@ impl Broker {
         }
     }
 
-    /// The consumer whose turn it is for a message of this publisher, whether it can take one or not.
-    pub(crate) fn next_taker(&self, index: DestinationIndex, publisher: u32) -> Option<Member> {
-        let Content::Queue(queue) = &self.destinations.get(index).content else { return None };
-        let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.next(publisher) };
-        let consumer = &self.consumers[sole.consumer.0];
-        let served = consumer.subscriptions[sole.subscription as usize].standing == Standing::Served;
-        (served && (consumer.seat().local == 0 || consumer.seat().local != publisher)).then_some(*sole)
-    }
-
-    /// Where those stand that could take, but do not want what this connection sends.
-    fn unwilling(&mut self, index: DestinationIndex, publisher: u32) -> Option<Seat> {
-        let queue = self.destinations.get_mut(index).queue();
-        let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.unwilling(publisher) };
-        let consumer = &self.consumers[sole.consumer.0];
-        let served = consumer.subscriptions[sole.subscription as usize].standing == Standing::Served;
-        (served && consumer.seat().local == publisher).then(|| consumer.seat())
-    }
-
-    /// A consumer of a queue gets its turn.
-    pub(crate) fn enter_turn(&mut self, index: DestinationIndex, member: Member) {
-        let consumer = &mut self.consumers[member.consumer.0];
-        let seat = consumer.seat();
-        let turn = self.destinations.get_mut(index).queue().rotation.enter(member, seat);
-        let subscription = &mut consumer.subscriptions[member.subscription as usize];
-        (subscription.standing, subscription.turn) = (Standing::Served, turn);
-    }
-
-    fn leave_turn(&mut self, index: DestinationIndex, member: Member) {
-        let consumer = &self.consumers[member.consumer.0];
-        let turn = consumer.subscriptions[member.subscription as usize].turn;
-        self.destinations.get_mut(index).queue().rotation.leave(turn, consumer.seat());
-    }
-
-    /// A subscription waits for its consumer.
-    pub(crate) fn starve(&mut self, member: Member, lacking: Take) {
-        let consumer = &mut self.consumers[member.consumer.0];
-        consumer.subscriptions[member.subscription as usize].standing = Standing::Starved;
-        match lacking {
-            Take::NoBytes => consumer.cold.push(member.subscription),
-            _ => consumer.starved.push_back(member.subscription),
-        }
-        self.wait_for(member.consumer, lacking);
-    }
-
     /// Tells the consumer's port of a message.
     pub(crate) fn send<L: Log>(
         &mut self,
@@ -288,7 +210,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Result<(), Absent> {
         let consumer = &mut self.consumers[to.0];
-        let message = &self.messages[number.0];
+        let message = self.messages.at(number);
         let place = step.out.locate(consumer.port, message.body(), step.log)?;
         let elsewhere: &[u8] = match message.has(flag::ELSEWHERE) {
             true => &self.destinations.get(message.destination).text,
@@ -323,7 +245,7 @@ impl Broker {
         queue.take(number, was_returned, &self.messages);
         let consumer = &mut self.consumers[member.consumer.0];
         queue.rotation.rotate(consumer.subscriptions[member.subscription as usize].turn, consumer.seat());
-        let message = &mut self.messages[number.0];
+        let message = self.messages.at_mut(number);
         message.flags |= flag::IN_FLIGHT;
         consumer.hold(InFlight { sequence: message.sequence, index: number });
         if message.store == Store::Spool {
@@ -371,7 +293,7 @@ impl Broker {
             if let Content::Queue(_) = &self.destinations.get(destination).content {
                 self.enter_turn(destination, member);
                 if self.serve_queue(destination, budget, step) {
-                    self.schedule(destination);
+                    self.destinations.line_up(destination);
                 }
             } else if self.serve_laggard(destination, member, budget, step) {
                 more = true;

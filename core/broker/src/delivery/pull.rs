@@ -4,13 +4,14 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, Standing};
 use crate::clients::credit::Take;
-use crate::delivery::destination::Content;
-use crate::delivery::dispatch::Budget;
+use crate::destinations::destination::Content;
+use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::messages::{ConsumerIndex, DestinationIndex};
+use crate::step::Step;
 use postrider_journal::soonest;
 use postrider_model::command::Request;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Event, Now, PortIndex};
@@ -192,6 +193,6 @@ impl Broker {
             Content::Queue(queue) => queue.holds > 0 || (queue.awaits_commit && queue.waiting() > 0),
             Content::Topic(_) => false,
         };
-        !state.dying && (waits || state.scheduled || state.awaits_bytes)
+        !state.dying && (waits || state.in_line || state.awaits_bytes)
     }
 }

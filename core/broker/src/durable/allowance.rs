@@ -4,19 +4,16 @@
 //! for it (`offered`), or the queue's allowance, which covers all up to a sequence. After a crash what is covered counts as
 //! delivered. While fewer messages wait than a chunk the allowance has no end; when more gather it is drawn in again, so that a
 //! long untouched queue is not marked because of one message.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 #![expect(clippy::expect_used, reason = "only stored queues have allowances")]
 
-use crate::broker::{Broker, Step};
-use crate::delivery::queue::Queue;
-use crate::durable::records::{self, kind};
+use crate::broker::Broker;
+use crate::destinations::queue::Queue;
 use crate::durable::sequences::small;
 use crate::log::{Log, Store};
 use crate::messages::DestinationIndex;
-use crate::space::items::{Item, ItemHome};
+use crate::records::items::{Item, ItemHome};
+use crate::records::{self, kind};
+use crate::step::Step;
 use postrider_journal::{Bound, Position};
 use postrider_model::Sequence;
 
@@ -92,9 +89,9 @@ impl Broker {
             return false;
         }
         let queue = self.destinations.get_mut(index).queue();
-        let before = queue.ready.count_before(queue.ready.search(|number| self.messages[number.0].sequence < from));
+        let before = queue.ready.count_before(queue.ready.search(|number| self.messages.at(number).sequence < from));
         let up_to = match queue.ready.get(before + chunk - 1) {
-            Some(last) => self.messages[last.0].sequence.max(queue.allowance.highest_dispatched),
+            Some(last) => self.messages.at(last).sequence.max(queue.allowance.highest_dispatched),
             None => NO_END,
         };
         self.write_allowance(index, up_to, step);

@@ -11,8 +11,7 @@
 
 mod room;
 
-use crate::broker::{Broker, Step};
-use crate::durable::records::{self, kind};
+use crate::broker::Broker;
 use crate::durable::sequences::small;
 use crate::kit::runs::Runs;
 use crate::kit::slab::Slab;
@@ -20,7 +19,9 @@ use crate::kit::table::Map;
 use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, MarkIndex};
 use crate::plant::planted;
-use crate::space::items::RECORD_OVERHEAD;
+use crate::records::items::RECORD_OVERHEAD;
+use crate::records::{self, kind};
+use crate::step::Step;
 use foldhash::fast::FixedState;
 use postrider_journal::{Bound, SegmentNumber};
 use postrider_model::Now;

@@ -1,11 +1,11 @@
 //! What lives in the logs, counted anew from the items themselves: for tests.
 
 use crate::broker::Broker;
-use crate::durable::records::PLACE_BYTES;
+use crate::durable::store::message_home;
 use crate::log::Store;
 use crate::messages::MessageIndex;
-use crate::settle::acknowledge::message_home;
-use crate::space::items::{Item, ItemHome, RECORD_OVERHEAD};
+use crate::records::PLACE_BYTES;
+use crate::records::items::{Item, ItemHome, RECORD_OVERHEAD};
 
 impl Broker {
     /// Whether the logs count for alive what is: each item in the table of its segment, with its bytes.
@@ -34,12 +34,12 @@ impl Broker {
                         let places = self.recount_places(head, (store, segment.0, ordinal))?;
                         messages += places;
                         bytes += if store == Store::Journal { (places - 1) * PLACE_BYTES } else { 0 };
-                        Some(message_home(self.message(head)))
+                        Some(message_home(self.messages.at(head)))
                     }
                     Item::Destination(index) => self.destinations.get(index).home,
                     Item::Allowance(index) => match &self.destinations.get(index).content {
-                        crate::delivery::destination::Content::Queue(queue) => queue.allowance.home,
-                        crate::delivery::destination::Content::Topic(_) => None,
+                        crate::destinations::destination::Content::Queue(queue) => queue.allowance.home,
+                        crate::destinations::destination::Content::Topic(_) => None,
                     },
                     Item::Reservation => self.sequences.home(),
                 };
@@ -58,7 +58,7 @@ impl Broker {
             all += table.live_bytes();
             marks += table.mark_bytes();
         }
-        let counted = self.messages.iter().filter(|(_, message)| message.store == store).count() as u64;
+        let counted = self.messages.iter().filter(|message| message.store == store).count() as u64;
         let of_marks = if store == Store::Journal { self.marks.counted() } else { 0 };
         if (all, messages, marks) != (log.live_bytes(), counted, of_marks) {
             let live = log.live_bytes();
@@ -73,7 +73,7 @@ impl Broker {
     fn recount_places(&self, head: MessageIndex, home: (Store, u64, u32)) -> Result<u64, String> {
         let (mut index, mut places) = (head, 0);
         while index != MessageIndex::NONE {
-            let message = self.message(index);
+            let message = self.messages.at(index);
             if (message.store, message.segment.0, message.ordinal) != home {
                 return Err(format!("{message:?} is no place of {home:?}"));
             }

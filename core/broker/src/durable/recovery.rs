@@ -3,14 +3,14 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use crate::broker::Broker;
-use crate::delivery::destination::Content;
+use crate::destinations::destination::Content;
 use crate::durable::naming::{Mended, Names};
-use crate::durable::records::{self, MetaError, Placement, kind};
-use crate::intake::publish::Arrival;
+use crate::durable::store::Arrival;
 use crate::log::Store;
 use crate::messages::{DestinationIndex, MessageIndex, flag};
 use crate::plant::planted;
-use crate::space::items::ItemHome;
+use crate::records::items::ItemHome;
+use crate::records::{self, MetaError, Placement, kind};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use postrider_journal::{FIRST_IGNORABLE_KIND, Generation, Home, Position, Record, SegmentNumber};
@@ -175,7 +175,7 @@ impl Broker {
         let known = self.recovery().by_sequence.get(&record.sequence).copied();
         match known {
             Some(index) => {
-                let message = self.message(index);
+                let message = self.messages.at(index);
                 // A message keeps its bytes for life (R5): this is another one, under a number that is taken.
                 if (message.length, message.crc) != (home.len, record.body_crc) {
                     return Err(MetaError::Malformed);
@@ -221,7 +221,7 @@ impl Broker {
         self.rehome_message(self.head_of(index), home);
         for placement in placements {
             let index = self.recovery().by_sequence.get(&placement.sequence.0).copied();
-            let Some(message) = index.and_then(|index| self.messages.get_mut(index.0)) else { continue };
+            let Some(message) = index.and_then(|index| self.messages.get_mut(index)) else { continue };
             message.redeliveries = placement.redeliveries;
             message.flags |= if placement.offered { flag::OFFERED } else { 0 };
             message.flags |= if placement.copied { flag::COPIED } else { 0 };
@@ -314,7 +314,7 @@ impl Broker {
     }
 
     fn take_back(&mut self, sequence: Sequence, index: MessageIndex, names: &Names, damaged: bool) {
-        let Some(message) = self.messages.get_mut(index.0) else { return };
+        let Some(message) = self.messages.get_mut(index) else { return };
         if let Some(target) = names.target(message.destination) {
             self.destinations.get_mut(message.destination).queue().size -= 1;
             message.destination = target;

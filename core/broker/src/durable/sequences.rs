@@ -4,14 +4,16 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use crate::broker::{Broker, Step};
-use crate::durable::records::kind;
+use crate::broker::Broker;
+use crate::disk::live_limit;
 use crate::log::{Log, Store};
 use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use crate::plant::planted;
-use crate::space::items::{Item, ItemHome};
-use crate::turn::{Defined, JOB_STEPS, TURN_STEPS};
+use crate::records::items::{Item, ItemHome};
+use crate::records::kind;
+use crate::step::{JOB_STEPS, Step, TURN_STEPS};
+use crate::turn::Defined;
 use postrider_journal::{Bound, Generation, Home, Position, Record};
 use postrider_model::{Command, CommandBatch, Now, PortIndex, Sequence, limits};
 
@@ -112,7 +114,7 @@ impl Broker {
         let step = &mut Step { now, log, out };
         self.renew_reservation(step);
         let reserved = self.sequences.has(self.headroom() + 1);
-        let stopped = planted("limit-stops-ports") && self.journal.live_bytes() > self.live_limit(step) / 4;
+        let stopped = planted("limit-stops-ports") && self.journal.live_bytes() > live_limit(step.log) / 4;
         reserved && !stopped
     }
 
@@ -216,6 +218,28 @@ impl Broker {
             self.release_full(before, step);
         }
         home
+    }
+
+    /// A spool segment is written no more: it goes now if nothing lives in it.
+    pub(crate) fn release_full<L: Log>(
+        &mut self,
+        segment: Option<postrider_journal::SegmentNumber>,
+        step: &mut Step<'_, L>,
+    ) {
+        if let Some(full) = segment.filter(|full| self.spool.table(*full).is_some()) {
+            self.release_spool(full, step);
+        }
+    }
+
+    /// A spool segment without messages goes, unless it is still written (R21).
+    pub(crate) fn release_spool<L: Log>(&mut self, segment: postrider_journal::SegmentNumber, step: &mut Step<'_, L>) {
+        let early = planted("spool-freed-early") && self.spool.table(segment).is_some_and(|table| table.live() <= 1);
+        if !self.spool.is_written(segment) && (self.spool.is_dead(segment) || early) {
+            step.log.release(segment);
+            if !early {
+                self.segments(Store::Spool).drop_segment(segment);
+            }
+        }
     }
 }
 

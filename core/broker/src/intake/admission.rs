@@ -1,19 +1,18 @@
 //! Limits: what is refused or held back when the journal is full of live bytes (R6).
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::connection::refused_producer;
 use crate::config::WhenFull;
-use crate::delivery::destination::{Refusal, is_advisory};
+use crate::destinations::destination::{Refusal, is_advisory};
+use crate::disk::live_limit;
 use crate::log::{Log, Store};
-use crate::messages::ConnectionIndex;
+use crate::messages::{ConnectionIndex, DestinationIndex};
 use crate::outbox::Outbox;
 use crate::plant::planted;
+use crate::step::Step;
 use postrider_model::command::Publish;
 use postrider_model::event::{Failure, Refused};
 use postrider_model::{Command, Destination, Event, Now, PortIndex};
-
-/// Segments that are kept free for acknowledgements, commits and moves.
-pub(crate) const RESERVED_SEGMENTS: u64 = 8;
 
 /// Consumers may name new destinations though the log is full: with names of so large a part of a segment, out of what is kept for
 /// acknowledgements. Whoever comes to consume is who makes room.
@@ -52,15 +51,6 @@ pub(crate) enum Admission {
 }
 
 impl Broker {
-    /// Live bytes that the journal may hold.
-    pub(crate) fn live_limit<L: Log>(&self, step: &Step<'_, L>) -> u64 {
-        Broker::live_limit_of(step.log)
-    }
-
-    pub(crate) fn live_limit_of<L: Log>(log: &L) -> u64 {
-        log.disk_budget().saturating_sub(RESERVED_SEGMENTS * log.segment_bytes()) / 2
-    }
-
     /// Whether a persistent message of so many live bytes may come in. Beyond the limit whoever waits for an answer is refused, unless
     /// configured, and whoever does not is held back.
     pub(crate) fn admit<L: Log>(
@@ -69,7 +59,7 @@ impl Broker {
         bytes: u64,
         step: &Step<'_, L>,
     ) -> Result<Admission, Refusal> {
-        let limit = self.live_limit(step);
+        let limit = live_limit(step.log);
         if self.journal.live_bytes() + bytes <= limit || std::mem::take(&mut self.goes_beyond) {
             self.parking.pass(bytes);
             return Ok(Admission::Now);
@@ -83,12 +73,33 @@ impl Broker {
     /// The refusal of a message of so many live bytes, for which there is no room under the limit.
     pub(crate) fn full<L: Log>(&mut self, bytes: u64, step: &Step<'_, L>) -> Refusal {
         self.statistics.refused += 1;
-        let (limit, live) = (self.live_limit(step), self.journal.live_bytes() + bytes);
+        let (limit, live) = (live_limit(step.log), self.journal.live_bytes() + bytes);
         let text = format!(
             "the journal holds {live} of {limit} bytes of messages that nobody has acknowledged, of names, and of what \
              producers are remembered by: consume some, or raise the setting `journal.disk_budget_bytes`, of which they may use half"
         );
         (Failure::ResourceAllocation, text.into())
+    }
+
+    /// The destination with this name; queues and topics come into being when they are first named.
+    pub(crate) fn resolve<L: Log>(
+        &mut self,
+        destination: &Destination,
+        named: Named,
+        step: &mut Step<'_, L>,
+    ) -> Result<DestinationIndex, Refusal> {
+        if let Some(index) = self.destinations.find(destination) {
+            return Ok(index);
+        }
+        if destination.kind.is_temporary() {
+            return Err((Failure::DestinationDoesNotExist, destination.to_string().into()));
+        }
+        if is_advisory(destination) {
+            self.admit_name(destination, None)?;
+        } else {
+            self.admit_destination(destination, named, step)?;
+        }
+        Ok(self.create(destination, step))
     }
 
     /// Whether a destination may come into being. Its name is alive in the log for as long as it is there, and nobody consumes it: so
@@ -109,7 +120,7 @@ impl Broker {
             return Err((Failure::ResourceAllocation, text.into()));
         }
         let (known, live) = (self.destinations.name_bytes(), self.journal.live_bytes());
-        let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, self.live_limit(step));
+        let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, live_limit(step.log));
         let full = self.names_with(wanted) > limit / 8 || live + wanted > limit;
         let spare = named == Named::ToConsume && wanted <= self.spare_for_creations(step.log);
         if full && !spare {
@@ -131,7 +142,7 @@ impl Broker {
         {
             return false;
         }
-        let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, self.live_limit(step));
+        let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, live_limit(step.log));
         self.journal.live_bytes() + wanted > limit && self.names_with(wanted) <= limit / 8
     }
 
@@ -221,7 +232,7 @@ impl Broker {
     ) {
         let step = &mut Step { now, log, out };
         let Some(connection) = self.connection(port, publish.connection) else { return };
-        if self.may_wait(publish) && u64::from(publish.record.length) <= self.live_limit(step) {
+        if self.may_wait(publish) && u64::from(publish.record.length) <= live_limit(step.log) {
             return self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, false), step);
         }
         if self.is_duplicate(connection, publish) {

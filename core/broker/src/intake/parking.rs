@@ -6,15 +6,17 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::connection::Connection;
-use crate::durable::records::live_bytes;
+use crate::disk::{BEYOND, live_limit};
 use crate::intake::lines::Need;
-use crate::jobs::{Job, acknowledgement_bound};
+use crate::kit::budget::Budget;
 use crate::log::{Log, Store};
 use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use crate::plant::planted;
+use crate::records::{acknowledgement_bound, live_bytes};
+use crate::step::Step;
 use crate::turn::{Defined, has_durable, stores};
 use postrider_journal::{Bound, Pressure, SpoolUse};
 use postrider_model::command::Publish;
@@ -23,9 +25,6 @@ use std::collections::VecDeque;
 
 /// Connections of each line that are looked at for one slice: the first may be one whose message is too large for what is free.
 const LOOKED_AT: usize = 16;
-
-/// A send may go beyond what may live by one part in so many of it.
-pub(crate) const BEYOND: u64 = 8;
 
 /// Parked commands that are looked at in the time of a step.
 const LOOKS_A_STEP: usize = 16;
@@ -39,6 +38,9 @@ pub(crate) struct Parked {
     /// It is the first to name a destination, for which the journal had none.
     creates: bool,
 }
+
+/// What stood behind the goodbye of a connection that has gone.
+pub(crate) struct Dropping(VecDeque<Parked>);
 
 impl Parked {
     fn new(command: &Command, arena: &[u8], (store, creates): (Store, bool)) -> Parked {
@@ -114,7 +116,7 @@ impl Broker {
         let names = names.map(|(_, names)| names);
         let names = names.or_else(|| Some(self.places_of(*port, publish.connection, publish.destination)?.0));
         let stored = names.is_none_or(has_durable);
-        self.worked += looked / LOOKS_A_STEP;
+        self.work.spend(looked / LOOKS_A_STEP);
         stored
     }
 
@@ -311,7 +313,7 @@ impl Broker {
 
     /// Whether the journal has room for so much beside so many bytes more.
     fn has_room<L: Log>(&self, bytes: u64, beside: u64, log: &L) -> bool {
-        let limit = Broker::live_limit_of(log);
+        let limit = live_limit(log);
         // What never fits is answered so when it goes on.
         bytes == 0 || bytes > limit || self.journal.live_bytes() + beside + bytes <= limit
     }
@@ -319,7 +321,7 @@ impl Broker {
     /// Whether a send goes a little beyond what may live: it is the first in the line for the journal, which others keep full with smaller
     /// ones, and would wait for ever.
     fn goes_beyond<L: Log>(&self, index: ConnectionIndex, bytes: u64, log: &L) -> bool {
-        let limit = Broker::live_limit_of(log);
+        let limit = live_limit(log);
         bytes <= limit / BEYOND && self.journal.live_bytes() <= limit && self.parking.is_passed(index)
     }
 
@@ -360,7 +362,7 @@ impl Broker {
                 Store::Spool => 1 + u64::from(!self.wants_answer(parked)),
                 Store::Journal => self.live_bytes_of(connection.port, parked, defined),
             };
-            let never = bytes > Broker::live_limit_of(log);
+            let never = bytes > live_limit(log);
             Need { store: parked.store, bytes: if never { 0 } else { bytes } }
         });
         self.connections[index.0].place = need.map(|need| self.parking.join(index, need));
@@ -405,7 +407,7 @@ impl Broker {
         let step = &mut Step { now, log, out };
         if self.peek_connection(port, handle) != Some(index) {
             if !parked.is_empty() {
-                self.jobs.push(Job::Drop(parked));
+                self.jobs.push(Dropping(parked));
             }
             return;
         }
@@ -447,6 +449,15 @@ impl Broker {
     /// Drops one of these.
     pub(crate) fn drop_parked(&mut self, parked: &Parked) {
         self.parked_bytes -= parked.command.parked_bytes();
+    }
+
+    /// Drops some of these. True: all are.
+    pub(crate) fn drop_some(&mut self, parked: &mut Dropping, budget: &mut Budget) -> bool {
+        while budget.step() {
+            let Some(parked) = parked.0.pop_front() else { return true };
+            self.drop_parked(&parked);
+        }
+        false
     }
 
     fn report_settled<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {

@@ -4,34 +4,19 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use crate::broker::{Broker, Step};
-use crate::delivery::destination::{Content, Refusal};
-use crate::durable::records::{self, Instead, MessageMeta, Placement, kind};
+use crate::broker::Broker;
+use crate::destinations::destination::{Content, Refusal};
+use crate::disk::live_limit;
+use crate::durable::store::Arrival;
 use crate::intake::admission::{Admission, Named};
 use crate::log::{Log, Store};
-use crate::messages::{ConnectionIndex, DestinationIndex, Message, MessageIndex, flag};
+use crate::messages::{ConnectionIndex, DestinationIndex};
 use crate::plant::planted;
-use crate::settle::acknowledge::message_home;
-use crate::space::items::Item;
-use postrider_journal::{Home, Record};
+use crate::records::{self};
+use crate::step::Step;
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
-use postrider_model::{Command, ConnectionHandle, Destination, Event, MessageView, PortIndex, Sequence};
-
-/// A record that is to be stored, or is being recovered.
-#[derive(Clone, Copy)]
-pub(crate) struct Arrival<'a> {
-    pub record: &'a [u8],
-    pub crc: u32,
-    pub expiration: i64,
-    pub publisher: u32,
-    /// The places are not what the record names.
-    pub elsewhere: bool,
-    /// First of the run of stored sends that this one ends (R17).
-    pub run_from: Option<i64>,
-    /// The place that it takes (R34).
-    pub instead: Option<Instead>,
-}
+use postrider_model::{Command, ConnectionHandle, Destination, Event, MessageView, PortIndex};
 
 impl Broker {
     pub(crate) fn publish<L: Log>(&mut self, port: PortIndex, publish: &Publish, arena: &[u8], step: &mut Step<'_, L>) {
@@ -94,7 +79,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) {
         let Some(connection) = self.peek_connection(port, publish.connection) else { return };
-        let room = self.live_limit(step).saturating_sub(self.journal.live_bytes());
+        let room = live_limit(step.log).saturating_sub(self.journal.live_bytes());
         let length = publish.record.length;
         let stored = publish.persistent && self.will_have_durable_place(connection, publish);
         if !stored || self.may_wait(publish) || u64::from(length) <= room {
@@ -212,7 +197,7 @@ impl Broker {
         if !stored.is_empty() {
             let mark = self.mark_of(connection, publish.producer);
             arrival.run_from = mark.map(|mark| self.marks.run_to(mark, publish.producer_sequence));
-            let home = self.store(Store::Journal, stored, arrival, step);
+            let home = self.store(Store::Journal, stored, arrival, Broker::credit_waits, step);
             if let (Some(mark), Some(from)) = (mark, arrival.run_from) {
                 self.apply_mark(mark, (from, publish.producer_sequence), home.segment);
             }
@@ -232,115 +217,15 @@ impl Broker {
         };
         if passing.iter().all(|part| keep(self, *part)) {
             if !passing.is_empty() {
-                self.store(Store::Spool, passing, arrival, step);
+                self.store(Store::Spool, passing, arrival, |_, _| false, step);
             }
             return;
         }
         self.statistics.expired += u64::from(expired);
         let kept: Vec<DestinationIndex> = passing.iter().copied().filter(|part| keep(self, *part)).collect();
         if !kept.is_empty() {
-            self.store(Store::Spool, &kept, arrival, step);
+            self.store(Store::Spool, &kept, arrival, |_, _| false, step);
         }
-    }
-
-    /// Writes one record for these places, and puts the message there.
-    pub(crate) fn store<L: Log>(
-        &mut self,
-        store: Store,
-        parts: &[DestinationIndex],
-        arrival: Arrival<'_>,
-        step: &mut Step<'_, L>,
-    ) -> Home {
-        let first = self.sequences.take(parts.len() as u64);
-        let mut placements = std::mem::take(&mut self.placements);
-        let mut meta = std::mem::take(&mut self.meta);
-        placements.clear();
-        meta.clear();
-        for (number, part) in parts.iter().enumerate() {
-            let offered = store == Store::Journal && self.credit_waits(*part);
-            let destination = self.destinations.get(*part).id.unwrap_or_default();
-            let sequence = Sequence(first.0 + number as u64);
-            placements.push(Placement { destination, sequence, offered, copied: false, redeliveries: 0 });
-        }
-        if store == Store::Journal {
-            let Arrival { elsewhere, run_from, instead, .. } = arrival;
-            let message = MessageMeta { elsewhere, run_from, instead };
-            records::write_message(&mut meta, message, &placements);
-        }
-        let Arrival { record: body, crc: body_crc, .. } = arrival;
-        let record = Record { kind: kind::MESSAGE, flags: 0, sequence: first.0, meta: &meta, body, body_crc };
-        let home = self.stage(store, &record, step);
-        self.apply_message(store, home, arrival, parts, &placements);
-        self.meta = meta;
-        self.placements = placements;
-        home
-    }
-
-    /// A message record takes effect; the same when it is written and when it is recovered.
-    pub(crate) fn apply_message(
-        &mut self,
-        store: Store,
-        home: Home,
-        arrival: Arrival<'_>,
-        parts: &[DestinationIndex],
-        placements: &[Placement],
-    ) {
-        let (mut sibling, mut item) = (MessageIndex::NONE, None);
-        for (part, placement) in parts.iter().zip(placements).rev() {
-            let bit = |set: bool, bit: u8| if set { bit } else { 0 };
-            let message = Message {
-                sequence: placement.sequence,
-                position: home.position,
-                expiration: arrival.expiration,
-                segment: home.segment,
-                ordinal: home.ordinal,
-                length: home.len,
-                crc: arrival.crc,
-                destination: *part,
-                sibling,
-                publisher: arrival.publisher,
-                redeliveries: placement.redeliveries,
-                flags: bit(placement.offered, flag::OFFERED)
-                    | bit(placement.copied, flag::COPIED)
-                    | bit(arrival.elsewhere, flag::ELSEWHERE),
-                store,
-            };
-            item = Some(message_home(&message));
-            sibling = MessageIndex(self.messages.insert(message));
-        }
-        if let Some(item) = item {
-            self.segments(store).place(item, Item::Message(sibling));
-        }
-        if parts.len() > 1 && store == Store::Journal {
-            self.journal.add_places(home.segment, parts.len() as u64 - 1);
-        }
-        let mut index = sibling;
-        while index != MessageIndex::NONE {
-            self.enqueue(index);
-            index = self.message(index).sibling;
-        }
-    }
-
-    /// Puts a message at the end of its destination.
-    pub(crate) fn enqueue(&mut self, index: MessageIndex) {
-        let message = &self.messages[index.0];
-        let Message { destination, sequence, store, expiration, .. } = *message;
-        match &mut self.destinations.get_mut(destination).content {
-            Content::Topic(topic) => topic.push(index),
-            Content::Queue(queue) => {
-                queue.size += 1;
-                queue.last = queue.last.max(sequence);
-                if let Some(recovery) = &mut self.recovery {
-                    recovery.found(sequence, index);
-                    return;
-                }
-                queue.push(index, expiration);
-                if store == Store::Journal {
-                    self.watch_allowance(destination);
-                }
-            }
-        }
-        self.schedule(destination);
     }
 
     /// The places of a send to a connection's number, and whether all of them are there.
@@ -355,12 +240,5 @@ impl Broker {
         let resolved = definition.parts.len() == definition.names.len();
         let there = resolved && definition.parts.iter().all(|part| self.destinations.is_valid(*part));
         Some((&definition.names, there))
-    }
-
-    /// Whether a message that comes now will be taken at once: then its own record says that it may have been delivered (R15).
-    fn credit_waits(&self, destination: DestinationIndex) -> bool {
-        let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
-        let first = self.next_taker(destination, 0);
-        first.is_some_and(|member| self.consumers[member.consumer.0].credit() as usize > queue.waiting())
     }
 }

@@ -5,27 +5,17 @@
 )]
 #![expect(clippy::expect_used, reason = "the range was found, and what is stored has its numbers")]
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, ConsumerKind, InFlight};
-use crate::delivery::destination::Refusal;
-use crate::durable::records::{self, META_BYTES, kind};
-use crate::durable::sequences::small;
-use crate::jobs::Job;
+use crate::destinations::destination::Refusal;
 use crate::kit::deque::{Deque, Place};
-use crate::log::{Log, Store};
-use crate::messages::{ConsumerIndex, DestinationIndex, Message, MessageIndex};
-use crate::plant::planted;
+use crate::log::Log;
+use crate::messages::ConsumerIndex;
 use crate::settle::settling::{Fate, Settling};
-use crate::space::items::{Item, ItemHome};
+use crate::step::Step;
 use postrider_model::command::{Acknowledge, AcknowledgeKind};
 use postrider_model::event::Failure;
 use postrider_model::{PortIndex, Sequence, limits};
-
-/// What was acknowledged since the last record that said so.
-#[derive(Default)]
-pub(crate) struct Acknowledged {
-    destinations: Vec<DestinationIndex>,
-}
 
 /// A range that is taken out one by one.
 const FEW: usize = 64;
@@ -133,7 +123,7 @@ impl Broker {
         let consumer = &mut self.consumers[index.0];
         let (kind, count) = (acknowledge.kind, acknowledge.count);
         // What is not in order is looked for one by one.
-        self.worked += if consumer.sorted { 0 } else { consumer.in_flight.len() / COMPARED };
+        self.work.spend(if consumer.sorted { 0 } else { consumer.in_flight.len() / COMPARED });
         // A client that has come back may still acknowledge what its old connection had been sent.
         if !consumer.served || kind == AcknowledgeKind::Redelivered {
             return Ok(());
@@ -177,7 +167,7 @@ impl Broker {
         let mut entries = consumer.take_entries(&range);
         consumer.contract(returned);
         if !single && range.count <= limits::HANDLE_STEPS {
-            self.worked += range.count;
+            self.work.spend(range.count);
             while let Some(entry) = entries.pop_front() {
                 self.consume(entry.index, step);
             }
@@ -188,7 +178,7 @@ impl Broker {
             AcknowledgeKind::Expired => Fate::Expired,
             _ => Fate::Consumed,
         };
-        self.jobs.push(Job::Settle(Settling::new(entries, fate)));
+        self.jobs.push(Settling::new(entries, fate));
     }
 
     /// It names what is not in flight so. Clients say things twice, and late; only of a range that was to be consumed as a whole
@@ -206,134 +196,4 @@ impl Broker {
         );
         Err((Failure::General, text.into()))
     }
-
-    /// A message is done with, durably if it was durable.
-    pub(crate) fn consume<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
-        self.statistics.acknowledged += 1;
-        self.note_acknowledged(index);
-        self.settle(index, step);
-    }
-
-    /// It is written at the turn's end that a message is done with, if it was durable.
-    pub(crate) fn note_acknowledged(&mut self, index: MessageIndex) {
-        let message = self.message(index);
-        let (destination, sequence, store) = (message.destination, message.sequence, message.store);
-        let state = self.destinations.get_mut(destination);
-        // Of a destination that is deleted the record of the deletion has said it all.
-        let is_unsaid = planted("ack-without-record") && sequence.0.is_multiple_of(8);
-        if store == Store::Journal && !state.dying && !is_unsaid {
-            if state.acknowledged.is_empty() {
-                self.acknowledged.destinations.push(destination);
-            }
-            state.acknowledged.push(sequence.0);
-        }
-    }
-
-    /// Writes what was acknowledged: before any record but a message, and at the turn's end (R11).
-    #[allow(clippy::cast_possible_truncation, reason = "constants of a few bytes")]
-    pub(crate) fn flush_acknowledged<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        if self.acknowledged.destinations.is_empty() || (planted("ack-after-other-record") && !self.at_end_of_turn) {
-            return;
-        }
-        let mut destinations = std::mem::take(&mut self.acknowledged.destinations);
-        let mut bytes = std::mem::take(&mut self.acknowledged_bytes);
-        bytes.clear();
-        for index in destinations.drain(..) {
-            let state = self.destinations.get_mut(index);
-            let sequences = std::mem::take(&mut state.acknowledged);
-            let id = state.id.expect("only stored destinations are acknowledged durably");
-            for run in sequences.chunks(2_000) {
-                if bytes.len() + run.len() * records::ACKNOWLEDGED_BYTES as usize + records::RUN_BYTES as usize
-                    > META_BYTES
-                {
-                    self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
-                    bytes.clear();
-                }
-                records::write_acknowledged(&mut bytes, id, run);
-            }
-            let state = self.destinations.get_mut(index);
-            state.acknowledged = sequences;
-            state.acknowledged.clear();
-            state.acknowledged.shrink_to(limits::HANDLE_STEPS);
-        }
-        self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
-        self.acknowledged_bytes = bytes;
-        self.acknowledged.destinations = destinations;
-    }
-
-    /// Takes a message out of the table; its record dies with its last place.
-    pub(crate) fn settle<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
-        let (store, segment) = (self.message(index).store, self.message(index).segment);
-        if self.remove_message(index) && store == Store::Spool {
-            self.release_spool(segment, step);
-        }
-    }
-
-    /// The part of [`Broker::settle`] that recovery shares. True: its segment holds no message any more.
-    pub(crate) fn remove_message(&mut self, index: MessageIndex) -> bool {
-        let message = self.messages.remove(index.0);
-        #[cfg(feature = "plant")]
-        {
-            self.ghost = (message.store == Store::Journal).then(|| message.clone()).or(self.ghost.take());
-        }
-        if let crate::delivery::destination::Content::Queue(queue) =
-            &mut self.destinations.get_mut(message.destination).content
-        {
-            queue.size -= 1;
-        }
-        self.leave_record(index, &message)
-    }
-
-    /// A message that goes on living leaves its record to the other places of it.
-    pub(crate) fn leave_home(&mut self, index: MessageIndex) {
-        let message = self.message(index).clone();
-        self.leave_record(index, &message);
-    }
-
-    /// One place of a record is no more. True: its segment holds no message any more.
-    fn leave_record(&mut self, index: MessageIndex, message: &Message) -> bool {
-        let head = self.head_at(message);
-        let is_last = head == index && message.sibling == MessageIndex::NONE;
-        if !is_last && message.store == Store::Journal {
-            self.journal.remove_places(message.segment, 1);
-        }
-        if head != index {
-            self.unlink(head, index, message.sibling);
-            return false;
-        }
-        if message.sibling != MessageIndex::NONE {
-            let (segment, ordinal) = (message.segment, message.ordinal);
-            self.segments(message.store).replace(segment, ordinal, Item::Message(message.sibling));
-            return false;
-        }
-        self.segments(message.store).clear(message_home(message))
-    }
-
-    /// The first of the places of a message's record.
-    pub(crate) fn head_of(&self, index: MessageIndex) -> MessageIndex {
-        self.head_at(self.message(index))
-    }
-
-    fn head_at(&self, message: &Message) -> MessageIndex {
-        let segments = match message.store {
-            Store::Journal => &self.journal,
-            Store::Spool => &self.spool,
-        };
-        let table = segments.table(message.segment).expect("a message's segment is known");
-        let Item::Message(head) = table.item(message.ordinal) else { unreachable!("a message's record is its home") };
-        head
-    }
-
-    fn unlink(&mut self, head: MessageIndex, gone: MessageIndex, next: MessageIndex) {
-        let mut before = head;
-        while self.message(before).sibling != gone {
-            before = self.message(before).sibling;
-        }
-        self.messages[before.0].sibling = next;
-    }
-}
-
-/// The home of a message's record, for the counting of its bytes.
-pub(crate) fn message_home(message: &Message) -> ItemHome {
-    ItemHome { segment: message.segment, ordinal: message.ordinal, bytes: message.length }
 }

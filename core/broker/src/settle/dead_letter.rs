@@ -1,13 +1,14 @@
 //! Dead letters: messages that were given up, or have expired, go to a queue of their own. One record says that they are there and
 //! that their old place is over (R34).
 
-use crate::broker::{Broker, Step};
-use crate::durable::records::Instead;
-use crate::intake::publish::Arrival;
-use crate::jobs::acknowledgement_bound;
+use crate::broker::Broker;
+use crate::durable::damage::Wait;
+use crate::durable::store::Arrival;
 use crate::log::{Log, Store};
 use crate::messages::{Message, MessageIndex, flag as message_flag};
 use crate::plant::planted;
+use crate::records::{Instead, acknowledgement_bound};
+use crate::step::Step;
 use postrider_journal::{Bound, Lookup, body_crc};
 use postrider_model::properties::{Properties, PropertiesWriter, Value};
 use postrider_model::record::{Header, RecordError, Tag, flag};
@@ -19,17 +20,6 @@ pub(crate) enum Cause<'a> {
     /// Its consumer says so; class and message of the reason.
     Poison(&'a [u8]),
     Expired,
-}
-
-/// It has to wait.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Wait {
-    /// For room in the log.
-    Room,
-    /// For bytes from a disk.
-    Bytes,
-    /// For the turn's end, when what it has staged can be read.
-    TurnEnd,
 }
 
 /// What a dead letter has more than the message had.
@@ -47,10 +37,10 @@ impl Broker {
         if (expired && !self.config.dead_letter_expired) || self.is_dead_letter(index) {
             return self.drop_message(index, expired, step);
         }
-        if self.message(index).sequence >= self.turn_start {
+        if self.messages.at(index).sequence >= self.turn_start {
             return Err(Wait::TurnEnd);
         }
-        let message = self.message(index);
+        let message = self.messages.at(index);
         let (store, position, length) = (message.store, message.position, message.length);
         let extent = match step.log.extent(store, position, length, message.crc) {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
@@ -85,7 +75,7 @@ impl Broker {
     }
 
     pub(crate) fn is_dead_letter(&self, index: MessageIndex) -> bool {
-        let destination = &self.destinations.get(self.message(index).destination).destination;
+        let destination = &self.destinations.get(self.messages.at(index).destination).destination;
         destination.name == self.config.dead_letter_queue && destination.kind == DestinationKind::Queue
     }
 
@@ -123,13 +113,13 @@ impl Broker {
     /// Whether a dead letter has the message's id already: another of its places was given up. What is kept in memory of a durable
     /// message has a record of its own, and does not know of the others.
     fn has_copy(&self, index: MessageIndex, view: &MessageView<'_>) -> bool {
-        let message = self.message(index);
+        let message = self.messages.at(index);
         let beside = message.store == Store::Spool && view.flags() & flag::PERSISTENT != 0;
         message.has(message_flag::COPIED) || (beside && message.has(message_flag::ELSEWHERE))
     }
 
     fn source(&self, index: MessageIndex) -> &Destination {
-        &self.destinations.get(self.message(index).destination).destination
+        &self.destinations.get(self.messages.at(index).destination).destination
     }
 
     fn store_dead_letter<L: Log>(
@@ -141,8 +131,8 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Result<(), Wait> {
         // What lies at the front of the log holds it until it has moved, to the dead letters or otherwise.
-        let moves =
-            self.message(index).store == Store::Journal && self.journal.front() == Some(self.message(index).segment);
+        let moves = self.messages.at(index).store == Store::Journal
+            && self.journal.front() == Some(self.messages.at(index).segment);
         if !self.sequences.has(1) || (!moves && self.has_fallen_behind(step.log)) {
             return Err(Wait::Room);
         }
@@ -153,10 +143,10 @@ impl Broker {
         }
         // Whatever the limits say: its messages are there already.
         let target = self.destinations.find(queue).unwrap_or_else(|| self.create(queue, step));
-        let Message { publisher, .. } = *self.message(index);
+        let Message { publisher, .. } = *self.messages.at(index);
         let (crc, instead) = (body_crc(record), self.instead_of(index));
         let arrival = Arrival { record, crc, expiration: 0, publisher, elsewhere: false, run_from: None, instead };
-        self.store(Store::Journal, &[target], arrival, step);
+        self.store(Store::Journal, &[target], arrival, Broker::credit_waits, step);
         self.statistics.expired += u64::from(matches!(cause, Cause::Expired));
         self.statistics.dead_lettered += 1;
         if planted("copy-before-ack") {
@@ -164,7 +154,7 @@ impl Broker {
             return Ok(());
         }
         self.statistics.acknowledged += 1;
-        let (store, segment) = (self.message(index).store, self.message(index).segment);
+        let (store, segment) = (self.messages.at(index).store, self.messages.at(index).segment);
         if self.apply_instead(index) && store == Store::Spool {
             self.release_spool(segment, step);
         }
@@ -173,22 +163,10 @@ impl Broker {
 
     /// The place that a record is to take, as far as the log knows of it: not of a deleted destination.
     fn instead_of(&self, index: MessageIndex) -> Option<Instead> {
-        let Message { destination, sequence, store, .. } = *self.message(index);
+        let Message { destination, sequence, store, .. } = *self.messages.at(index);
         let state = self.destinations.get(destination);
         let destination = state.id.filter(|_| store == Store::Journal && !state.dying)?;
         (!planted("copy-before-ack")).then_some(Instead { destination, sequence })
-    }
-
-    /// A place is over, as a dead letter takes it; the message's other places know of that. The same when it is recovered. True: its
-    /// segment holds no message any more.
-    pub(crate) fn apply_instead(&mut self, index: MessageIndex) -> bool {
-        let mut other = self.head_of(index);
-        while other != MessageIndex::NONE {
-            let Some(place) = self.messages.get_mut(other.0) else { break };
-            place.flags |= message_flag::COPIED;
-            other = place.sibling;
-        }
-        self.remove_message(index)
     }
 }
 

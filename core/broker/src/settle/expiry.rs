@@ -1,15 +1,19 @@
 //! Expiry: before dispatch, and by a look at what waits, now and then.
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::consumer::InFlight;
-use crate::delivery::destination::Content;
-use crate::delivery::dispatch::Budget;
+use crate::destinations::destination::Content;
+use crate::durable::damage::Wait;
+use crate::jobs::Slice;
+use crate::kit::budget::Budget;
 use crate::kit::deque::Deque;
 use crate::kit::soonest::NEVER;
 use crate::log::Log;
 use crate::messages::{DestinationIndex, Message, MessageIndex};
 use crate::plant::planted;
-use crate::settle::dead_letter::{Cause, Wait};
+use crate::settle::dead_letter::Cause;
+use crate::settle::settling::{Fate, Settling};
+use crate::step::Step;
 use postrider_model::{Now, Sequence, limits};
 
 /// Where a sweep over all queues is.
@@ -33,6 +37,16 @@ impl Sweep {
     }
 }
 
+/// Messages that have expired and left their queues, for the job of them all.
+#[derive(Default)]
+pub(crate) struct Expired {
+    entries: Deque<InFlight>,
+    has_job: bool,
+}
+
+/// That job. There is one at most.
+pub(crate) struct Expiring(Settling);
+
 impl Broker {
     /// A message that waits has expired. False: it has to wait.
     pub(crate) fn expire<L: Log>(
@@ -44,19 +58,19 @@ impl Broker {
     ) -> bool {
         // A dead letter's own queue may be this one: the message leaves before its copy comes.
         self.destinations.get_mut(index).queue().take(message, was_returned, &self.messages);
-        let Message { sequence, expiration, .. } = *self.message(message);
+        let Message { sequence, expiration, .. } = *self.messages.at(message);
         match self.give_up(message, Cause::Expired, step) {
             Ok(()) => return true,
             // What is behind it makes room perhaps, or is to go at once.
             Err(Wait::Room | Wait::TurnEnd) if !planted("settled-in-line") => {
-                self.jobs.expire(InFlight { sequence, index: message });
+                self.settle_expired(InFlight { sequence, index: message });
                 return true;
             }
             Err(_) => {}
         }
         self.destinations.get_mut(index).queue().give_back(sequence, message, expiration);
-        self.await_commit(index);
-        self.await_bytes(index);
+        self.destinations.await_commit(index);
+        self.destinations.await_bytes(index);
         false
     }
 
@@ -111,9 +125,9 @@ impl Broker {
                 if sweep.after == Sequence(0) {
                     queue.ready.begin_sweep();
                 }
-                let is_seen = |number: MessageIndex| messages[number.0].sequence <= sweep.after;
+                let is_seen = |number: MessageIndex| messages.at(number).sequence <= sweep.after;
                 let (last, looked) = queue.ready.sweep(is_seen, (steps, now), |number| {
-                    let Message { sequence, expiration, .. } = messages[number.0];
+                    let Message { sequence, expiration, .. } = *messages.at(number);
                     let stays = expiration <= 0 || expiration > now;
                     if !stays {
                         expired.push_back(InFlight { sequence, index: number });
@@ -121,7 +135,7 @@ impl Broker {
                     stays.then_some(if expiration > 0 { expiration } else { NEVER })
                 });
                 budget.spend(looked);
-                last.map(|number| messages.get(number.0).map_or(sweep.after, |message| message.sequence))
+                last.map(|number| messages.get(number).map_or(sweep.after, |message| message.sequence))
             }
             List::Returned if planted("returned-never-expires") => None,
             List::Returned => {
@@ -132,8 +146,34 @@ impl Broker {
             }
         };
         while let Some(entry) = expired.pop_front() {
-            self.jobs.expire(entry);
+            self.settle_expired(entry);
         }
         last
+    }
+
+    /// A message has expired and left its queue; whatever comes behind it there does not wait for it. No command's answer does.
+    fn settle_expired(&mut self, entry: InFlight) {
+        self.expired.entries.push_back(entry);
+        self.jobs.stir();
+        if !std::mem::replace(&mut self.expired.has_job, true) {
+            self.jobs.push(Expiring(Settling::new(Deque::default(), Fate::Expired)));
+        }
+    }
+
+    /// Expired messages that have left their queues, all of them together.
+    pub(crate) fn expire_waiting<L: Log>(
+        &mut self,
+        expiring: &mut Expiring,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> Slice {
+        while let Some(entry) = self.expired.entries.pop_front() {
+            expiring.0.add(entry);
+        }
+        let outcome = self.settle_some(&mut expiring.0, budget, step);
+        if outcome == Slice::Done {
+            self.expired.has_job = false;
+        }
+        outcome
     }
 }

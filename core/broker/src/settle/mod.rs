@@ -1,7 +1,6 @@
 //! How a message ends: acknowledged, given back, expired, given up, damaged.
 
 pub(crate) mod acknowledge;
-pub(crate) mod damage;
 pub(crate) mod dead_letter;
 pub(crate) mod expiry;
 pub(crate) mod redelivery;

@@ -2,8 +2,8 @@
 
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, InFlight};
-use crate::delivery::destination::{Content, Reference};
-use crate::jobs::Job;
+use crate::destinations::destination::{Content, Reference};
+use crate::kit::budget::Budget;
 use crate::kit::deque::Deque;
 use crate::messages::flag;
 use crate::plant::planted;
@@ -12,7 +12,7 @@ use postrider_model::{Sequence, limits};
 
 /// Which of the messages that come back had been given to the application.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Delivered {
+struct Delivered {
     /// So many of the first ones.
     first: usize,
     /// And those up to this one, wherever they stand.
@@ -43,6 +43,13 @@ impl Delivered {
     }
 }
 
+/// Messages that go back, while queues hold still.
+pub(crate) struct Returning {
+    entries: Deque<InFlight>,
+    delivered: Delivered,
+    held: Vec<Reference>,
+}
+
 impl Broker {
     /// Gives back what a closed consumer had, with the counters of what had been delivered raised. Where it is much, the queues that
     /// it had left hold still meanwhile.
@@ -60,7 +67,7 @@ impl Broker {
         if consumer.in_flight.is_empty() {
             return self.release_queues(&held);
         }
-        self.jobs.push(Job::Return { entries: consumer.in_flight, delivered, held });
+        self.jobs.push(Returning { entries: consumer.in_flight, delivered, held });
     }
 
     /// What could not be sent to the consumer is there for others.
@@ -78,23 +85,39 @@ impl Broker {
                 queue.holds += 1;
             }
         }
-        self.jobs.push(Job::Return { entries, delivered, held: held.into() });
+        self.jobs.push(Returning { entries, delivered, held: held.into() });
     }
 
     /// The messages are all back: the queues go on.
-    pub(crate) fn release_queues(&mut self, held: &[Reference]) {
+    fn release_queues(&mut self, held: &[Reference]) {
         for reference in held {
             if self.destinations.is_valid(*reference)
                 && let Content::Queue(queue) = &mut self.destinations.get_mut(reference.index).content
             {
                 queue.holds = queue.holds.saturating_sub(1);
-                self.schedule(reference.index);
+                self.destinations.line_up(reference.index);
             }
         }
     }
 
+    /// Goes on with it. True: all are back.
+    pub(crate) fn return_slice(
+        &mut self,
+        Returning { entries, delivered, held }: &mut Returning,
+        budget: &mut Budget,
+    ) -> bool {
+        let steps = budget.0.min(entries.len());
+        self.return_some(entries, delivered, steps);
+        budget.0 -= steps;
+        let done = entries.is_empty();
+        if done {
+            self.release_queues(held);
+        }
+        done
+    }
+
     /// Gives up to `steps` messages back.
-    pub(crate) fn return_some(&mut self, entries: &mut Deque<InFlight>, delivered: &mut Delivered, steps: usize) {
+    fn return_some(&mut self, entries: &mut Deque<InFlight>, delivered: &mut Delivered, steps: usize) {
         for _ in 0..steps {
             let Some(entry) = entries.pop_front() else { break };
             self.return_one(entry, delivered.next(entry.sequence));
@@ -102,7 +125,7 @@ impl Broker {
     }
 
     fn return_one(&mut self, entry: InFlight, delivered: bool) {
-        let message = self.message_mut(entry.index);
+        let message = self.messages.at_mut(entry.index);
         message.flags &= !flag::IN_FLIGHT;
         message.redeliveries = message.redeliveries.saturating_add(u16::from(delivered));
         let (destination, expiration) = (message.destination, message.expiration);
@@ -112,6 +135,6 @@ impl Broker {
         } else {
             queue.give_back(entry.sequence, entry.index, expiration);
         }
-        self.schedule(destination);
+        self.destinations.line_up(destination);
     }
 }

@@ -1,13 +1,16 @@
 //! Messages that somebody is done with, settled one by one as the log has room for what becomes of them.
 
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::consumer::InFlight;
-use crate::delivery::dispatch::Budget;
-use crate::jobs::{STEP_BYTES, Slice, acknowledgement_bound};
+use crate::durable::damage::Wait;
+use crate::jobs::Slice;
+use crate::kit::budget::Budget;
 use crate::kit::deque::Deque;
 use crate::log::Log;
 use crate::plant::planted;
-use crate::settle::dead_letter::{Cause, Wait};
+use crate::records::acknowledgement_bound;
+use crate::settle::dead_letter::Cause;
+use crate::step::{STEP_BYTES, Step};
 
 /// Messages without room that are looked at in one slice: each is written anew before it is known how much it takes.
 const LOOKED_AT: usize = 8;
@@ -82,7 +85,7 @@ impl Broker {
                 return Slice::More;
             }
             if !matches!(settling.fate, Fate::Consumed) {
-                budget.spend(self.message(entry.index).length as usize / STEP_BYTES);
+                budget.spend(self.messages.at(entry.index).length as usize / STEP_BYTES);
             }
             match self.settle_one(entry, &settling.fate, step) {
                 Ok(()) => settling.settled(),
@@ -129,22 +132,5 @@ impl Broker {
             Fate::DeadLetter(cause) => self.give_up(entry.index, Cause::Poison(cause), step),
             Fate::Expired => self.give_up(entry.index, Cause::Expired, step),
         }
-    }
-
-    /// Expired messages that have left their queues, all of them together.
-    pub(crate) fn expire_waiting<L: Log>(
-        &mut self,
-        settling: &mut Settling,
-        budget: &mut Budget,
-        step: &mut Step<'_, L>,
-    ) -> Slice {
-        while let Some(entry) = self.jobs.next_expired() {
-            settling.add(entry);
-        }
-        let outcome = self.settle_some(settling, budget, step);
-        if outcome == Slice::Done {
-            self.jobs.no_more_expired();
-        }
-        outcome
     }
 }

@@ -1,18 +1,19 @@
 //! Dead letters out of queues that are deleted. The log knows nothing of such a place any more, so the dead letter's record cannot tell
 //! the message's other places of it, as it does elsewhere (R34): their own record is written anew before, and says that there is a copy.
 
-use crate::broker::{Broker, Step};
-use crate::durable::records::message_bytes;
+use crate::broker::Broker;
+use crate::durable::damage::Wait;
 use crate::log::{Log, Store};
 use crate::messages::{MessageIndex, flag};
 use crate::plant::planted;
-use crate::settle::dead_letter::Wait;
+use crate::records::message_bytes;
+use crate::step::Step;
 use postrider_journal::{Bound, Lookup};
 
 impl Broker {
     /// Sees to it that the other places know of a dead letter before it is there.
     pub(crate) fn tell_siblings<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> Result<(), Wait> {
-        let message = self.message(index);
+        let message = self.messages.at(index);
         let (sequence, length) = (message.sequence, message.length);
         if message.store != Store::Journal || !self.destinations.get(message.destination).dying {
             return Ok(());
@@ -33,7 +34,7 @@ impl Broker {
         let (mut places, mut untold) = (0, false);
         let mut other = self.head_of(index);
         while other != MessageIndex::NONE {
-            let place = self.message(other);
+            let place = self.messages.at(other);
             let counts = other != index && !self.destinations.get(place.destination).dying;
             (places, untold) = (places + 1, untold || (counts && !place.has(flag::COPIED)));
             other = place.sibling;
@@ -44,7 +45,7 @@ impl Broker {
     /// The end of a turn: the records that are to be written anew are, for which there is room. Their bytes cannot be read before.
     pub(crate) fn restate_untold<L: Log>(&mut self, step: &mut Step<'_, L>) {
         for (index, sequence) in std::mem::take(&mut self.untold) {
-            let Some(message) = self.messages.get(index.0).filter(|message| message.sequence == sequence) else {
+            let Some(message) = self.messages.get(index).filter(|message| message.sequence == sequence) else {
                 continue;
             };
             let (position, length) = (message.position, message.length);
@@ -57,7 +58,7 @@ impl Broker {
             let head = self.head_of(index);
             let mut other = head;
             while other != MessageIndex::NONE {
-                let place = self.message_mut(other);
+                let place = self.messages.at_mut(other);
                 place.flags |= if other == index { 0 } else { flag::COPIED };
                 other = place.sibling;
             }

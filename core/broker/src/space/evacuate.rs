@@ -3,11 +3,12 @@
 //! They move to segments of their own, among others that have outlived theirs, so that they hold no young ones back. What lives takes
 //! at least an eighth of what the spool takes, but for the youngest segments; or half once there is no room.
 
-use crate::broker::{Broker, Step};
-use crate::durable::records::kind;
+use crate::broker::Broker;
 use crate::log::{Log, Store};
 use crate::messages::{MessageIndex, NOWHERE};
-use crate::space::items::Item;
+use crate::records::items::Item;
+use crate::records::kind;
+use crate::step::Step;
 use postrider_journal::{Generation, Lookup, Record, SegmentNumber, SpoolUse};
 
 /// Segments that are left alone, as long as there is room or will be by itself: they are young and empty themselves.
@@ -98,7 +99,7 @@ impl Broker {
                 if bytes >= TURN_BYTES {
                     return Look::More;
                 }
-                bytes += u64::from(self.message(head).length);
+                bytes += u64::from(self.messages.at(head).length);
                 match self.evacuate_message(head, step) {
                     Look::More => self.spooling.survivors.found(),
                     Look::Stays => {}
@@ -112,7 +113,7 @@ impl Broker {
 
     /// Gives a message a new home in the spool.
     fn evacuate_message<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> Look {
-        let message = self.message(head).clone();
+        let message = self.messages.at(head).clone();
         if message.position == NOWHERE {
             // It stands for itself, without bytes, unless another place still needs them.
             return if self.all_nowhere(head) { self.move_on(head, &[], step) } else { Look::Stays };
@@ -137,7 +138,7 @@ impl Broker {
     fn all_nowhere(&self, head: MessageIndex) -> bool {
         let mut index = head;
         while index != MessageIndex::NONE {
-            let place = self.message(index);
+            let place = self.messages.at(index);
             if place.position != NOWHERE {
                 return false;
             }
@@ -147,7 +148,7 @@ impl Broker {
     }
 
     fn move_on<L: Log>(&mut self, head: MessageIndex, body: &[u8], step: &mut Step<'_, L>) -> Look {
-        let message = self.message(head);
+        let message = self.messages.at(head);
         let (sequence, body_crc) = (message.sequence.0, message.crc);
         let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &[], body, body_crc };
         let before = self.spool.written(Generation::Old);

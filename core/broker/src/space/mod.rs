@@ -1,6 +1,5 @@
 //! Where stored messages live, and how the log and the spool get room again.
 
 pub(crate) mod evacuate;
-pub(crate) mod items;
 pub(crate) mod reclaim;
 pub(crate) mod spooling;

@@ -1,13 +1,13 @@
 //! Reclaim: the oldest segment's live items get new homes at the end, then it goes (R10, R19, R20).
 
-use crate::broker::{Broker, Step};
-use crate::durable::records::{self, MessageMeta, Placement, kind};
-use crate::intake::admission::RESERVED_SEGMENTS;
-use crate::intake::parking::BEYOND;
+use crate::broker::Broker;
+use crate::disk::{BEYOND, RESERVED_SEGMENTS, live_limit};
 use crate::log::{Log, Store};
-use crate::messages::{MessageIndex, NOWHERE};
+use crate::messages::MessageIndex;
 use crate::plant::planted;
-use crate::space::items::{Item, RECORD_OVERHEAD};
+use crate::records::items::{Item, RECORD_OVERHEAD};
+use crate::records::{self, MessageMeta, kind};
+use crate::step::Step;
 use postrider_journal::{Bound, Lookup, Record, SegmentNumber};
 use postrider_model::Now;
 
@@ -112,7 +112,7 @@ impl Broker {
 
     /// Whether only acknowledgements can make the log shorter: more lives than may, with what goes a little beyond.
     pub fn is_overfull<L: Log>(&self, log: &L) -> bool {
-        let limit = Broker::live_limit_of(log);
+        let limit = live_limit(log);
         self.journal.live_bytes() > limit + limit / BEYOND
     }
 
@@ -205,7 +205,7 @@ impl Broker {
     }
 
     fn move_message<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> bool {
-        let message = self.message(head).clone();
+        let message = self.messages.at(head).clone();
         if self.destinations.get(message.destination).dying && message.sibling == MessageIndex::NONE {
             return true;
         }
@@ -237,7 +237,7 @@ impl Broker {
         self.live_placements(head, &mut placements);
         let mut meta = std::mem::take(&mut self.meta);
         if !placements.is_empty() {
-            let message = self.message(head);
+            let message = self.messages.at(head);
             let elsewhere = message.has(crate::messages::flag::ELSEWHERE);
             let sequence =
                 records::write_message(&mut meta, MessageMeta { elsewhere, ..MessageMeta::default() }, &placements);
@@ -250,71 +250,6 @@ impl Broker {
         }
         self.placements = placements;
         self.meta = meta;
-    }
-
-    /// A planted bug: what was acknowledged is moved, too.
-    #[cfg(feature = "plant")]
-    pub(crate) fn move_ghost<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        let Some(message) = self.ghost.take().filter(|_| planted("dead-message-moved")) else { return };
-        let Some(destination) = self.destinations.try_get(message.destination).and_then(|state| state.id) else {
-            return;
-        };
-        let found = step.log.extent(Store::Journal, message.position, message.length, message.crc);
-        let Some(extent) = found.extent() else { return };
-        let bytes = 600 + u64::from(message.length);
-        if message.position < step.log.committed() && step.log.reserve_move(Bound { records: 1, bytes }) {
-            let placement = Placement { destination, sequence: message.sequence, ..Placement::default() };
-            let mut meta = Vec::new();
-            records::write_message(&mut meta, MessageMeta::default(), &[placement]);
-            let body = extent.bytes(message.position, message.length as usize);
-            let (sequence, body_crc) = (message.sequence.0, message.crc);
-            let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &meta, body, body_crc };
-            self.stage(Store::Journal, &record, step);
-        }
-    }
-
-    /// The places of a record that are still to be served.
-    fn live_placements(&self, head: MessageIndex, placements: &mut Vec<Placement>) {
-        placements.clear();
-        let mut index = head;
-        while index != MessageIndex::NONE {
-            let message = self.message(index);
-            let state = self.destinations.get(message.destination);
-            if let Some(destination) = state.id.filter(|_| !state.dying) {
-                placements.push(Placement {
-                    destination,
-                    sequence: message.sequence,
-                    offered: message.has(crate::messages::flag::OFFERED),
-                    copied: message.has(crate::messages::flag::COPIED),
-                    redeliveries: message.redeliveries,
-                });
-            }
-            index = message.sibling;
-        }
-    }
-
-    /// All entries of a record follow it to its new home.
-    pub(crate) fn rehome_message(&mut self, head: MessageIndex, home: postrider_journal::Home) {
-        let old = crate::settle::acknowledge::message_home(self.message(head));
-        let store = self.message(head).store;
-        self.segments(store).clear(old);
-        let (mut index, mut places) = (head, 0);
-        while index != MessageIndex::NONE {
-            places += 1;
-            let message = self.message_mut(index);
-            if message.position != NOWHERE {
-                message.position = home.position;
-            }
-            message.segment = home.segment;
-            message.ordinal = home.ordinal;
-            index = message.sibling;
-        }
-        let new = crate::settle::acknowledge::message_home(self.message(head));
-        self.segments(store).place(new, Item::Message(head));
-        if places > 1 && store == Store::Journal {
-            self.journal.remove_places(old.segment, places - 1);
-            self.journal.add_places(new.segment, places - 1);
-        }
     }
 
     fn move_marks<L: Log>(&mut self, front: SegmentNumber, step: &mut Step<'_, L>) {

@@ -4,12 +4,13 @@
 //! crowded spool, or others wait for it; where there will be no room by itself topics take what comes, and their slow subscribers lose the
 //! oldest messages that they have not had.
 
-use crate::broker::{Broker, Step};
-use crate::delivery::destination::{Content, Refusal};
+use crate::broker::Broker;
+use crate::destinations::destination::{Content, Refusal};
 use crate::intake::admission::Admission;
 use crate::log::{Log, Store};
 use crate::messages::DestinationIndex;
 use crate::plant::planted;
+use crate::step::Step;
 use postrider_journal::{Generation, Pressure, SegmentNumber, SpoolUse};
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;

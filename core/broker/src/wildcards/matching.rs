@@ -7,16 +7,15 @@
 
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, ConsumerKind, refused};
-use crate::delivery::destination::{Content, DestinationState, Reference, Refusal};
-use crate::delivery::dispatch::Budget;
-use crate::delivery::ordered::Place;
-use crate::delivery::queue::Member;
-use crate::jobs::Job;
+use crate::destinations::destination::{Content, DestinationState, Reference, Refusal};
+use crate::destinations::ordered::Place;
+use crate::destinations::queue::Member;
+use crate::kit::budget::Budget;
 use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
 use crate::wildcards::patterns::{Filed, Met, Search};
 use postrider_model::command::{LastDelivered, OpenConsumer, Request};
-use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, limits, pattern};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, pattern};
 
 /// Destinations that are looked up together.
 const PAGE: usize = 64;
@@ -108,7 +107,7 @@ impl Broker {
             refusal: None,
         };
         if !self.at_once(|broker, budget| broker.match_some(&mut walk, budget)) {
-            self.jobs.push(Job::Match(walk));
+            self.jobs.push(walk);
             return Ok(());
         }
         self.matched(&walk);
@@ -223,7 +222,7 @@ impl Broker {
             Content::Queue(queue) => queue.holds += 1,
             Content::Topic(topic) => topic.joining = true,
         }
-        self.jobs.push(Job::Join(join));
+        self.jobs.push(join);
     }
 
     /// Goes on with it. True: all have it, or it is gone.
@@ -275,16 +274,6 @@ impl Broker {
             Content::Queue(queue) => queue.holds = queue.holds.saturating_sub(1),
             Content::Topic(topic) => topic.joining = false,
         }
-        self.schedule(join.destination.index);
-    }
-
-    /// Does as much as one command may, which may have done some of it before. What is left when it is not done is a job.
-    pub(crate) fn at_once(&mut self, work: impl FnOnce(&mut Broker, &mut Budget) -> bool) -> bool {
-        let left = limits::HANDLE_STEPS.saturating_sub(self.worked - self.worked_before);
-        let steps = if planted("unbounded-handle") { usize::MAX } else { left };
-        let mut budget = Budget(steps);
-        let done = work(self, &mut budget);
-        self.worked += steps - budget.0;
-        done
+        self.destinations.line_up(join.destination.index);
     }
 }

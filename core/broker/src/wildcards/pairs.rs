@@ -8,8 +8,8 @@
 use crate::broker::Broker;
 use crate::clients::connection::Connection;
 use crate::clients::consumer::Consumer;
-use crate::delivery::destination::Refusal;
-use crate::delivery::queue::Member;
+use crate::destinations::destination::Refusal;
+use crate::destinations::queue::Member;
 use crate::intake::admission::brief;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::wildcards::matching::name_steps;

@@ -5,15 +5,15 @@
 )]
 
 use super::Port;
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::consumer::Consumer;
 use crate::clients::window::SendWindow;
-use crate::delivery::dispatch::Budget;
 use crate::durable::duplicates::ByProducer;
 use crate::intake::parking::Parked;
-use crate::jobs::Job;
+use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex};
+use crate::step::Step;
 use postrider_model::command::{LastDelivered, Request};
 use postrider_model::{ConnectionHandle, PortIndex, limits};
 use std::collections::VecDeque;
@@ -71,7 +71,7 @@ impl Broker {
         let forgotten = if clean { self.forget_marks(&id, step) } else { ByProducer::default() };
         let mut leaving = Leaving { connection: index, last_delivered, forgotten, parked };
         if !self.at_once(|broker, budget| broker.leave_some(&mut leaving, budget, step)) {
-            self.jobs.push(Job::Leave(leaving));
+            self.jobs.push(leaving);
         }
         if let Some(request) = request {
             self.reply_behind(port, (handle, true), request, before, step);
@@ -97,7 +97,7 @@ impl Broker {
         }
         while self.sequences.has(1) {
             let Some(temporary) = self.connections[index.0].temporaries.first().copied() else { return };
-            self.worked += MEMBER_STEPS;
+            self.work.spend(MEMBER_STEPS);
             self.delete_destination(temporary, step);
         }
     }

@@ -5,14 +5,15 @@
 )]
 
 use super::Marks;
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::connection::Producer;
-use crate::durable::records;
-use crate::intake::admission::RESERVED_SEGMENTS;
+use crate::disk::{RESERVED_SEGMENTS, live_limit};
 use crate::kit::runs::{RUNS, RUNS_OF_ONE};
 use crate::log::Log;
 use crate::messages::MarkIndex;
-use crate::space::items::RECORD_OVERHEAD;
+use crate::records;
+use crate::records::items::RECORD_OVERHEAD;
+use crate::step::Step;
 use postrider_model::Now;
 
 /// Runs that all producers together may have before one is held to [`RUNS`], for each mark that may be: 8 MiB by default.
@@ -118,7 +119,7 @@ impl Broker {
     /// Forgets producers that have been away for long, and, where there has been much less room than was taken for a minute, others.
     /// True: there are more.
     pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
-        let room = (self.live_limit(step) / PART_OF_WHAT_LIVES).min(MOST_BYTES);
+        let room = (live_limit(step.log) / PART_OF_WHAT_LIVES).min(MOST_BYTES);
         if std::mem::replace(&mut self.marks.room, room) > room {
             self.marks.less_since = step.now.nanos;
             self.marks.is_cut = false;

@@ -3,7 +3,7 @@
 use super::room::*;
 use super::*;
 use crate::kit::runs::RUNS;
-use crate::space::items::RECORD_OVERHEAD;
+use crate::records::items::RECORD_OVERHEAD;
 
 #[test]
 fn producers_with_many_gaps_share_what_there_is() {
@@ -71,7 +71,7 @@ fn check_sums(broker: &Broker, others: u64) {
 
 #[test]
 fn what_marks_count_for_is_what_they_are() {
-    use crate::space::items::{Item, ItemHome};
+    use crate::records::items::{Item, ItemHome};
     use postrider_journal::{Generation, Home, Position};
     for seed in 1..400_u64 {
         let mut broker = Broker::new(crate::Config { marks: 50, ..Default::default() });

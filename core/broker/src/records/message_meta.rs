@@ -1,8 +1,8 @@
 //! The meta of a message record: its places, and whose place it takes. Byte by byte in docs/records.md.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
-use crate::durable::records::read_id;
 use crate::kit::reader::{Reader, write_varint};
+use crate::records::read_id;
 use postrider_model::{DestinationId, Sequence, limits};
 
 /// What a record's bits say of it as a whole. Those that are not here are of a newer version (R38).
@@ -31,8 +31,7 @@ pub const MESSAGE_BYTES: u64 = 1 + 2 + 8 + 12;
 pub const PLACE_BYTES: u64 = 4 + 2 + 1 + 3;
 
 const _: () = assert!(limits::PLACES < 1 << 14, "counts and distances take two bytes");
-const _: () =
-    assert!(MESSAGE_BYTES + PLACE_BYTES * limits::PLACES as u64 <= crate::durable::records::META_BYTES as u64);
+const _: () = assert!(MESSAGE_BYTES + PLACE_BYTES * limits::PLACES as u64 <= crate::records::META_BYTES as u64);
 
 /// One of the places of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

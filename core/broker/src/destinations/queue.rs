@@ -1,12 +1,11 @@
 //! A queue: its messages in order, and its consumers in turn.
 
-use crate::delivery::returned::Returned;
-use crate::delivery::rotation::Rotation;
+use crate::destinations::returned::Returned;
+use crate::destinations::rotation::Rotation;
 use crate::durable::allowance::Allowance;
 use crate::kit::deque::Deque;
-use crate::kit::slab::Slab;
 use crate::kit::soonest::NEVER;
-use crate::messages::{ConsumerIndex, Message, MessageIndex};
+use crate::messages::{ConsumerIndex, Message, MessageIndex, Messages};
 use postrider_model::Sequence;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -59,9 +58,9 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// The message that goes out next, and whether it is one that came back.
-    pub fn front(&self, messages: &Slab<Message>) -> Option<(MessageIndex, bool)> {
+    pub fn front(&self, messages: &Messages) -> Option<(MessageIndex, bool)> {
         match (self.ready.front(), self.returned.first()) {
-            (Some(ready), Some((sequence, returned))) => match messages[ready.0].sequence < *sequence {
+            (Some(ready), Some((sequence, returned))) => match messages.at(ready).sequence < *sequence {
                 true => Some((ready, false)),
                 false => Some((*returned, true)),
             },
@@ -72,14 +71,14 @@ impl Queue {
     }
 
     /// Takes a message out that waits here.
-    pub fn take(&mut self, number: MessageIndex, was_returned: bool, messages: &Slab<Message>) {
-        let Message { sequence, expiration, .. } = messages[number.0];
+    pub fn take(&mut self, number: MessageIndex, was_returned: bool, messages: &Messages) {
+        let Message { sequence, expiration, .. } = *messages.at(number);
         if was_returned {
             self.leave_returned(sequence, number, expiration);
         } else if self.ready.front() == Some(number) {
             self.ready.pop_front();
         } else {
-            let place = self.ready.search(|other| messages[other.0].sequence < sequence);
+            let place = self.ready.search(|other| messages.at(other).sequence < sequence);
             if self.ready.at(place) == Some(number) {
                 self.ready.remove(place);
             }

@@ -4,8 +4,8 @@
 //! a message there is at most one such group in a ring that does not want it.
 #![expect(clippy::indexing_slicing, reason = "nodes are numbered by the list that holds them")]
 
-use crate::delivery::queue::Member;
-use crate::delivery::view::View;
+use crate::destinations::queue::Member;
+use crate::destinations::view::View;
 use std::collections::BTreeMap;
 
 /// No node.

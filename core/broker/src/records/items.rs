@@ -4,8 +4,8 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
 )]
 
-use crate::durable::records::PLACE_BYTES;
 use crate::messages::{DestinationIndex, MessageIndex};
+use crate::records::PLACE_BYTES;
 use postrider_journal::{Generation, Home, SegmentNumber};
 use std::collections::VecDeque;
 

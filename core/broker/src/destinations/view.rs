@@ -1,11 +1,10 @@
 //! What consumers that do not want their own connection's messages have tried of a queue, so that no message is tried twice for them
 //! (R42): a cursor in each of the queue's lists. What others take meanwhile is not met again; what they give back is.
 
-use crate::delivery::dispatch::Budget;
-use crate::delivery::queue::Queue;
-use crate::delivery::rotation::Seat;
-use crate::kit::slab::Slab;
-use crate::messages::{Message, MessageIndex};
+use crate::destinations::queue::Queue;
+use crate::destinations::rotation::Seat;
+use crate::kit::budget::Budget;
+use crate::messages::{MessageIndex, Messages};
 use postrider_model::Sequence;
 
 /// How far they are.
@@ -30,7 +29,7 @@ pub(crate) enum Found {
 
 impl Queue {
     /// The next message that this group wants.
-    pub fn next_foreign(&mut self, seat: Seat, messages: &Slab<Message>, budget: &mut Budget) -> Found {
+    pub fn next_foreign(&mut self, seat: Seat, messages: &Messages, budget: &mut Budget) -> Found {
         let Some(mut view) = self.rotation.view(seat).map(|view| *view) else { return Found::Nothing };
         if view.returns != self.returns {
             (view.returned, view.returns) = (Sequence(0), self.returns);
@@ -42,14 +41,14 @@ impl Queue {
         found
     }
 
-    fn look(&self, local: u32, view: &mut View, messages: &Slab<Message>, budget: &mut Budget) -> Found {
-        let is_own = |number: MessageIndex| messages[number.0].publisher == local;
-        let mut place = self.ready.search(|number| messages[number.0].sequence <= view.ready);
+    fn look(&self, local: u32, view: &mut View, messages: &Messages, budget: &mut Budget) -> Found {
+        let is_own = |number: MessageIndex| messages.at(number).publisher == local;
+        let mut place = self.ready.search(|number| messages.at(number).sequence <= view.ready);
         while let Some(number) = self.ready.at(place).filter(|number| is_own(*number)) {
             if !budget.step() {
                 return Found::Later;
             }
-            view.ready = messages[number.0].sequence;
+            view.ready = messages.at(number).sequence;
             place = self.ready.after(place);
         }
         let mut returned = self.returned.from(view.returned.next()).peekable();
@@ -60,7 +59,7 @@ impl Queue {
             view.returned = *sequence;
         }
         match (self.ready.at(place), returned.peek()) {
-            (Some(ready), Some((sequence, _))) if messages[ready.0].sequence < *sequence => {
+            (Some(ready), Some((sequence, _))) if messages.at(ready).sequence < *sequence => {
                 Found::Message(ready, false)
             }
             (_, Some((_, number))) => Found::Message(*number, true),

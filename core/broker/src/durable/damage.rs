@@ -1,17 +1,27 @@
 //! Messages whose bytes are not what they were: nobody gets them. What is left is kept aside before anything else happens (R5).
 
-use crate::broker::{Broker, Step};
-use crate::durable::records::{Placement, kind, read_message};
-use crate::jobs::acknowledgement_bound;
+use crate::broker::Broker;
+use crate::durable::store::message_home;
 use crate::log::{Log, Store};
 use crate::messages::{MessageIndex, NOWHERE};
 use crate::plant::planted;
-use crate::settle::acknowledge::message_home;
-use crate::settle::dead_letter::Wait;
-use crate::space::items::Item;
+use crate::records::items::Item;
+use crate::records::{Placement, acknowledgement_bound, kind, read_message};
+use crate::step::Step;
 use postrider_journal::{Damage, Kept, Record, Remains};
 use postrider_model::record::Tag;
 use postrider_model::{Destination, DestinationKind, MessageView, Sequence};
+
+/// What becomes of a message has to wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wait {
+    /// For room in the log.
+    Room,
+    /// For bytes from a disk.
+    Bytes,
+    /// For the turn's end, when what it has staged can be read.
+    TurnEnd,
+}
 
 /// Bytes of a record's header in the log: they come before its body.
 const HEADER_BYTES: usize = 20;
@@ -19,14 +29,14 @@ const HEADER_BYTES: usize = 20;
 impl Broker {
     /// Makes sure that what is left of a damaged message is kept aside, and that there is room to acknowledge it.
     pub(crate) fn set_aside<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> Result<(), Wait> {
-        if self.message(index).store == Store::Journal && !step.log.reserve(acknowledgement_bound(1)) {
+        if self.messages.at(index).store == Store::Journal && !step.log.reserve(acknowledgement_bound(1)) {
             return Err(Wait::Room);
         }
         self.keep_remains(index, step)
     }
 
     fn keep_remains<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> Result<(), Wait> {
-        let message = self.message(index);
+        let message = self.messages.at(index);
         let (store, position, length, sequence) = (message.store, message.position, message.length, message.sequence);
         if position == NOWHERE {
             return Ok(());
@@ -34,7 +44,7 @@ impl Broker {
         match step.log.kept(sequence) {
             Kept::Yes => {
                 self.statistics.damaged += 1;
-                self.message_mut(index).position = NOWHERE;
+                self.messages.at_mut(index).position = NOWHERE;
                 Ok(())
             }
             Kept::UnderWay => Err(Wait::Bytes),
@@ -55,10 +65,10 @@ impl Broker {
         was_returned: bool,
         step: &mut Step<'_, L>,
     ) -> bool {
-        let index = self.message(message).destination;
+        let index = self.messages.at(message).destination;
         if self.set_aside(message, step).is_err() {
-            self.await_commit(index);
-            self.await_bytes(index);
+            self.destinations.await_commit(index);
+            self.destinations.await_bytes(index);
             return false;
         }
         self.destinations.get_mut(index).queue().take(message, was_returned, &self.messages);
@@ -72,7 +82,7 @@ impl Broker {
     pub(crate) fn leave_damaged<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> bool {
         let mut index = head;
         while index != MessageIndex::NONE {
-            let next = self.message(index).sibling;
+            let next = self.messages.at(index).sibling;
             if !step.log.reserve_move(acknowledgement_bound(1)) || self.keep_remains(index, step).is_err() {
                 return false;
             }
@@ -88,11 +98,11 @@ impl Broker {
 
     /// Takes a message that waits out of its queue, if it does.
     fn leave_queue(&mut self, index: MessageIndex) -> bool {
-        let message = self.message(index);
+        let message = self.messages.at(index);
         let (sequence, destination, expiration) = (message.sequence, message.destination, message.expiration);
         let messages = &self.messages;
         let queue = self.destinations.get_mut(destination).queue();
-        let place = queue.ready.search(|number| messages[number.0].sequence < sequence);
+        let place = queue.ready.search(|number| messages.at(number).sequence < sequence);
         if queue.ready.at(place) == Some(index) {
             queue.ready.remove(place);
             return true;
@@ -104,10 +114,10 @@ impl Broker {
     fn stand_alone<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
         self.note_acknowledged(index);
         self.leave_home(index);
-        let sequence = self.message(index).sequence.0;
+        let sequence = self.messages.at(index).sequence.0;
         let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &[], body: &[], body_crc: 0 };
         let home = self.stage(Store::Spool, &record, step);
-        let message = self.message_mut(index);
+        let message = self.messages.at_mut(index);
         message.store = Store::Spool;
         message.position = NOWHERE;
         message.segment = home.segment;
@@ -120,7 +130,7 @@ impl Broker {
 
     /// One line that says which message it is, as far as that can be read.
     fn about(&self, index: MessageIndex, remains: &Remains) -> String {
-        let message = self.message(index);
+        let message = self.messages.at(index);
         let destination = told(&self.destinations.get(message.destination).destination);
         let log = if message.store == Store::Journal { "journal" } else { "spool" };
         format!(
@@ -172,7 +182,7 @@ fn told(Destination { kind, name }: &Destination) -> String {
 }
 
 fn message_crc(broker: &Broker, index: MessageIndex) -> u32 {
-    broker.message(index).crc
+    broker.messages.at(index).crc
 }
 
 /// A readable head, an empty line, and the bytes as they were found.

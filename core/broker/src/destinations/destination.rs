@@ -4,19 +4,15 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use crate::broker::{Broker, Step};
-use crate::delivery::ordered::{Ordered, Place, text};
-use crate::delivery::queue::Queue;
-use crate::delivery::topic::Topic;
-use crate::durable::records::{self, kind};
-use crate::durable::sequences::small;
-use crate::intake::admission::Named;
-use crate::jobs::STEP_BYTES;
+use crate::destinations::line::Line;
+use crate::destinations::ordered::{Ordered, Place, text};
+use crate::destinations::queue::Queue;
+use crate::destinations::topic::Topic;
 use crate::kit::slab::Slab;
 use crate::kit::table;
-use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
-use crate::space::items::{Item, ItemHome};
+use crate::records::items::ItemHome;
+use crate::records::{self};
 use foldhash::fast::FixedState;
 use postrider_model::event::Failure;
 use postrider_model::{Destination, DestinationId, DestinationKind};
@@ -31,9 +27,6 @@ const ADVISORY_PREFIX: &[u8] = b"ActiveMQ.Advisory.";
 pub(crate) fn is_advisory(destination: &Destination) -> bool {
     destination.kind == DestinationKind::Topic && destination.name.starts_with(ADVISORY_PREFIX)
 }
-
-/// Steps that a new destination takes, besides what its name does.
-const CREATION_STEPS: usize = 8;
 
 /// What a destination holds.
 #[expect(clippy::large_enum_variant, reason = "most destinations are queues, and each message meets one")]
@@ -65,8 +58,8 @@ pub(crate) struct DestinationState {
     pub content: Content,
     /// Sequences acknowledged in this turn.
     pub acknowledged: Vec<u64>,
-    /// It stands in the list of those with something to send.
-    pub scheduled: bool,
+    /// It stands in the line of those with something to send.
+    pub in_line: bool,
     /// It stands in the list of those that wait for cold bytes.
     pub awaits_bytes: bool,
     /// It goes; nobody finds it any more.
@@ -91,6 +84,7 @@ pub(crate) struct Destinations {
     by_id: table::Map<DestinationId, DestinationIndex>,
     next_id: u32,
     next_serial: u64,
+    pub line: Line,
 }
 
 impl Destinations {
@@ -104,6 +98,7 @@ impl Destinations {
             by_id: table::Map::with_hasher(hasher.clone()),
             next_id: 1,
             next_serial: 1,
+            line: Line::default(),
         }
     }
 
@@ -177,7 +172,7 @@ impl Destinations {
             temporary: None,
             content,
             acknowledged: Vec::new(),
-            scheduled: false,
+            in_line: false,
             awaits_bytes: false,
             dying: false,
         };
@@ -270,7 +265,8 @@ impl Destinations {
         self.next_id < LAST_IDS
     }
 
-    fn take_id(&mut self) -> DestinationId {
+    /// A number for a new one.
+    pub fn take_id(&mut self) -> DestinationId {
         let id = DestinationId(self.next_id);
         self.next_id = self.next_id.saturating_add(1);
         id
@@ -331,73 +327,3 @@ impl DestinationState {
 
 /// What a client is told when something cannot be done.
 pub(crate) type Refusal = (Failure, Box<str>);
-
-impl Broker {
-    /// The destination with this name; queues and topics come into being when they are first named.
-    pub(crate) fn resolve<L: Log>(
-        &mut self,
-        destination: &Destination,
-        named: Named,
-        step: &mut Step<'_, L>,
-    ) -> Result<DestinationIndex, Refusal> {
-        if let Some(index) = self.destinations.find(destination) {
-            return Ok(index);
-        }
-        if destination.kind.is_temporary() {
-            return Err((Failure::DestinationDoesNotExist, destination.to_string().into()));
-        }
-        if is_advisory(destination) {
-            self.admit_name(destination, None)?;
-        } else {
-            self.admit_destination(destination, named, step)?;
-        }
-        Ok(self.create(destination, step))
-    }
-
-    /// A new destination, whatever the limits say.
-    pub(crate) fn create<L: Log>(&mut self, destination: &Destination, step: &mut Step<'_, L>) -> DestinationIndex {
-        self.worked += CREATION_STEPS + destination.name.len() / STEP_BYTES;
-        if is_advisory(destination) {
-            return self.add_destination(destination.clone(), None);
-        }
-        let id = self.destinations.take_id();
-        let index = self.add_destination(destination.clone(), Some(id));
-        self.write_destination(index, step);
-        index
-    }
-
-    /// Writes where the destination is to be found after a restart, or, in reclaim, once more.
-    pub(crate) fn write_destination<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
-        self.flush_acknowledged(step);
-        let state = self.destinations.get(index);
-        let Some(id) = state.id else { return };
-        let mut meta = std::mem::take(&mut self.meta);
-        records::write_destination(&mut meta, id, &state.destination);
-        let home = self.stage(Store::Journal, &small(kind::DESTINATION, &meta), step);
-        self.apply_destination(index, ItemHome::new(home, meta.len()));
-        self.meta = meta;
-    }
-
-    pub(crate) fn apply_destination(&mut self, index: DestinationIndex, home: ItemHome) {
-        self.journal.place(home, Item::Destination(index));
-        if let Some(old) = self.destinations.get_mut(index).home.replace(home) {
-            self.journal.clear(old);
-        }
-    }
-
-    /// Adds a destination, and the consumers whose patterns it fits.
-    pub(crate) fn add_destination(&mut self, destination: Destination, id: Option<DestinationId>) -> DestinationIndex {
-        let index = self.destinations.add(destination, id);
-        self.join_patterns(index);
-        index
-    }
-
-    /// Puts a destination on the list of those that are served.
-    pub(crate) fn schedule(&mut self, index: DestinationIndex) {
-        let state = self.destinations.get_mut(index);
-        if !state.scheduled {
-            state.scheduled = true;
-            self.scheduled.takers.push_back(index);
-        }
-    }
-}

@@ -4,14 +4,14 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use super::Entry;
-use crate::broker::{Broker, Step};
+use crate::broker::Broker;
 use crate::clients::credit::Take;
-use crate::delivery::dispatch::Budget;
-use crate::delivery::queue::Member;
+use crate::destinations::queue::Member;
+use crate::kit::budget::Budget;
 use crate::log::Log;
-use crate::messages::{ConsumerIndex, DestinationIndex, flag};
+use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
 use crate::outbox::Absent;
+use crate::step::Step;
 use postrider_model::PortIndex;
 use postrider_model::event::Recipient;
 
@@ -34,19 +34,18 @@ impl Broker {
         if topic.joining {
             return false;
         }
-        for port in 0..self.destinations.get_mut(index).topic().groups.len() {
+        for port in 0..self.destinations.get_mut(index).topic().groups() {
             loop {
                 let topic = self.destinations.get_mut(index).topic();
-                let group = &topic.groups[port];
-                let Some(entry) = topic.entry(group.cursor).filter(|_| !group.walkers.is_empty()) else { break };
+                let Some(message) = topic.next_of(port) else { break };
                 if !budget.step() {
                     return true;
                 }
-                match self.walk_on(index, PortIndex::at(port), entry, budget, step) {
-                    Walk::On => self.destinations.get_mut(index).topic().groups[port].cursor += 1,
+                match self.walk_on(index, PortIndex::at(port), message, budget, step) {
+                    Walk::On => self.destinations.get_mut(index).topic().pass(port),
                     Walk::Stop => break,
                     Walk::Cold => {
-                        self.await_bytes(index);
+                        self.destinations.await_bytes(index);
                         break;
                     }
                 }
@@ -71,26 +70,25 @@ impl Broker {
         &mut self,
         index: DestinationIndex,
         port: PortIndex,
-        entry: Entry,
+        number: MessageIndex,
         budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> Walk {
-        if self.is_passed_over(entry, step) {
+        if self.is_passed_over(number, step) {
             return Walk::On;
         }
         if !step.out.has_room(port) {
-            let group = self.destinations.get_mut(index).topic().group(port);
-            if !std::mem::replace(&mut group.blocked, true) {
+            if self.destinations.get_mut(index).topic().block(port) {
                 self.ports[usize::from(port.0)].blocked_topics.push(index);
             }
             self.note_lag(index);
             return Walk::Stop;
         }
-        let message = self.message(entry.message);
+        let message = self.messages.at(number);
         let (body, sequence) = (message.body(), message.sequence);
         let place = match step.out.locate(port, body, step.log) {
             Ok(place) => place,
-            Err(Absent::Damaged) if self.set_aside(entry.message, step).is_ok() => return Walk::On,
+            Err(Absent::Damaged) if self.set_aside(number, step).is_ok() => return Walk::On,
             Err(Absent::Cold | Absent::Damaged) => {
                 self.note_lag(index);
                 return Walk::Cold;
@@ -98,10 +96,10 @@ impl Broker {
         };
         let mut recipients = std::mem::take(&mut self.recipients);
         recipients.clear();
-        self.gather(index, port, entry, &mut recipients, step);
+        self.gather(index, port, number, &mut recipients, step);
         budget.0 = budget.0.saturating_sub(recipients.len());
         if !recipients.is_empty() {
-            let message = &self.messages[entry.message.0];
+            let message = self.messages.at(number);
             let text = &self.destinations.get(index).text;
             let elsewhere: &[u8] = if message.has(flag::ELSEWHERE) { text } else { &[] };
             step.out.fan_out(port, &recipients, (place, sequence), elsewhere);
@@ -116,13 +114,12 @@ impl Broker {
         &mut self,
         index: DestinationIndex,
         port: PortIndex,
-        entry: Entry,
+        number: MessageIndex,
         recipients: &mut Vec<Recipient>,
         step: &mut Step<'_, L>,
     ) {
-        let group = self.destinations.get_mut(index).topic().group(port);
-        let (mut walkers, cursor) = (std::mem::take(&mut group.walkers), group.cursor);
-        let (publisher, length) = (self.message(entry.message).publisher, self.message(entry.message).length);
+        let (mut walkers, cursor) = self.destinations.get_mut(index).topic().take_walkers(port);
+        let (publisher, length) = (self.messages.at(number).publisher, self.messages.at(number).length);
         walkers.retain(|walker| {
             if walker.from > cursor || !self.is_for(walker.member.consumer, publisher) {
                 return true;
@@ -135,7 +132,7 @@ impl Broker {
             }
             takes == Take::Yes
         });
-        self.destinations.get_mut(index).topic().group(port).walkers = walkers;
+        self.destinations.get_mut(index).topic().put_walkers(port, walkers);
     }
 
     fn is_for(&self, index: ConsumerIndex, publisher: u32) -> bool {
@@ -168,8 +165,8 @@ impl Broker {
         }
     }
 
-    fn is_passed_over<L: Log>(&self, entry: Entry, step: &Step<'_, L>) -> bool {
-        let expiration = self.message(entry.message).expiration;
+    fn is_passed_over<L: Log>(&self, number: MessageIndex, step: &Step<'_, L>) -> bool {
+        let expiration = self.messages.at(number).expiration;
         expiration > 0 && expiration <= step.now.unix_millis
     }
 
@@ -183,11 +180,8 @@ impl Broker {
     ) -> bool {
         let consumer = &self.consumers[member.consumer.0];
         let port = consumer.port;
-        let mut cursor = consumer.subscriptions[member.subscription as usize].cursor;
-        let topic = self.destinations.get_mut(index).topic();
-        topic.stand(cursor, -1);
-        let has_lost = cursor < topic.first;
-        cursor = cursor.max(topic.first);
+        let cursor = consumer.subscriptions[member.subscription as usize].cursor;
+        let (mut cursor, has_lost) = self.destinations.get_mut(index).topic().resume(cursor);
         let is_told_again = self.is_told_again(index);
         if has_lost && is_told_again {
             self.tell_again(index, member, budget, step);
@@ -195,39 +189,34 @@ impl Broker {
         }
         let lacking = loop {
             let topic = self.destinations.get_mut(index).topic();
-            let group = topic.groups.get(usize::from(port.0));
             // Alone it leads its group, which waits for bytes.
-            let caught_up = group.is_none_or(|group| match group.walkers.is_empty() {
-                true => !is_told_again,
-                false => group.cursor <= cursor,
-            });
-            let entry = topic.entry(cursor).filter(|_| !caught_up);
-            let Some(entry) = entry else {
+            let caught_up = topic.has_caught_up(port, cursor, !is_told_again);
+            let Some(number) = topic.message_at(cursor).filter(|_| !caught_up) else {
                 let ticket = topic.walk(port, member, cursor);
                 self.consumers[member.consumer.0].subscriptions[member.subscription as usize].cursor = ticket;
-                self.schedule(index);
+                self.destinations.line_up(index);
                 return false;
             };
             let takes = self.takes(member.consumer, step.out);
             if takes != Take::Yes || !budget.step() {
                 break takes;
             }
-            let publisher = self.message(entry.message).publisher;
-            if !self.is_passed_over(entry, step) && self.is_for(member.consumer, publisher) {
-                match self.send(member.consumer, entry.message, step) {
+            let publisher = self.messages.at(number).publisher;
+            if !self.is_passed_over(number, step) && self.is_for(member.consumer, publisher) {
+                match self.send(member.consumer, number, step) {
                     Ok(()) => self.consumers[member.consumer.0].outstanding += 1,
                     Err(_) if is_told_again => {
                         self.tell_again(index, member, budget, step);
                         return false;
                     }
-                    Err(Absent::Damaged) if self.set_aside(entry.message, step).is_ok() => {}
+                    Err(Absent::Damaged) if self.set_aside(number, step).is_ok() => {}
                     Err(Absent::Cold | Absent::Damaged) => break Take::NoBytes,
                 }
             }
             cursor += 1;
         };
         self.stay_behind(index, member, cursor, lacking);
-        self.schedule(index);
+        self.destinations.line_up(index);
         lacking == Take::Yes
     }
 }

@@ -5,10 +5,7 @@
 //! goes when no cursor is before it.
 #![expect(clippy::expect_used, reason = "as many leave as have come")]
 
-mod fan_out;
-
-use crate::clients::consumer::{Standing, Subscription};
-use crate::delivery::queue::Member;
+use crate::destinations::queue::Member;
 use crate::kit::deque::Deque;
 use crate::messages::MessageIndex;
 use postrider_model::PortIndex;
@@ -24,12 +21,12 @@ struct Entry {
 
 /// A consumer that walks with its group.
 #[derive(Clone, Copy, Debug)]
-struct Walker {
-    member: Member,
+pub(crate) struct Walker {
+    pub member: Member,
     /// Its subscription knows it while it walks.
     ticket: u64,
     /// It came when the group had this before it: what is older is not for it.
-    from: u64,
+    pub from: u64,
 }
 
 /// The consumers of one port.
@@ -87,6 +84,57 @@ impl Topic {
         self.walk(port, member, from)
     }
 
+    /// Groups that there are, or were.
+    #[inline]
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The message that a group has before it, if somebody walks there.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a group that is not there is our mistake")]
+    pub fn next_of(&self, group: usize) -> Option<MessageIndex> {
+        let group = &self.groups[group];
+        self.message_at(group.cursor).filter(|_| !group.walkers.is_empty())
+    }
+
+    /// The group has had it.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "a group that is not there is our mistake")]
+    pub fn pass(&mut self, group: usize) {
+        self.groups[group].cursor += 1;
+    }
+
+    /// The group's port has no room. Whether it had when it was looked at last.
+    pub fn block(&mut self, port: PortIndex) -> bool {
+        !std::mem::replace(&mut self.group(port).blocked, true)
+    }
+
+    /// Those who walk there, to be given back, and where they are.
+    #[inline]
+    pub fn take_walkers(&mut self, port: PortIndex) -> (Vec<Walker>, u64) {
+        let group = self.group(port);
+        (std::mem::take(&mut group.walkers), group.cursor)
+    }
+
+    /// Those of them who go on walking.
+    #[inline]
+    pub fn put_walkers(&mut self, port: PortIndex, walkers: Vec<Walker>) {
+        self.group(port).walkers = walkers;
+    }
+
+    /// One that has stayed behind goes on from here, where it has lost nothing. Where that is, and whether it has.
+    pub fn resume(&mut self, cursor: u64) -> (u64, bool) {
+        self.stand(cursor, -1);
+        (cursor.max(self.first), cursor < self.first)
+    }
+
+    /// Whether one that goes on has come as far as its group. Of nobody it is told what is said then.
+    pub fn has_caught_up(&self, port: PortIndex, cursor: u64, with_nobody: bool) -> bool {
+        let group = self.groups.get(usize::from(port.0));
+        group.is_none_or(|group| if group.walkers.is_empty() { with_nobody } else { group.cursor <= cursor })
+    }
+
     /// A port's ring has room again.
     pub fn unblock(&mut self, port: usize) {
         if let Some(group) = self.groups.get_mut(port) {
@@ -99,18 +147,18 @@ impl Topic {
         self.joining || !self.subscribers.is_empty()
     }
 
-    /// A consumer goes.
-    pub fn leave(&mut self, port: PortIndex, member: Member, subscription: Subscription) {
+    /// A consumer goes that has stayed behind with this cursor, or walks with this ticket.
+    pub fn leave(&mut self, port: PortIndex, member: Member, (cursor, is_behind): (u64, bool)) {
         self.subscribers.remove(&member);
-        if subscription.standing == Standing::Starved {
-            self.stand(subscription.cursor, -1);
+        if is_behind {
+            self.stand(cursor, -1);
         } else {
-            self.group(port).gone.push(subscription.cursor);
+            self.group(port).gone.push(cursor);
         }
     }
 
     /// Those that have left are not in the way of others.
-    fn drop_gone(&mut self) {
+    pub fn drop_gone(&mut self) {
         self.groups.iter_mut().for_each(Group::drop_gone);
     }
 
@@ -149,7 +197,7 @@ impl Topic {
     }
 
     /// Takes the first message out if nobody wants it any more.
-    fn take_passed(&mut self) -> Option<MessageIndex> {
+    pub fn take_passed(&mut self) -> Option<MessageIndex> {
         let entry = self.list.front()?;
         let wanted = |group: &Group| !group.walkers.is_empty() && group.cursor <= self.first;
         if entry.standing > 0 || self.lost > 0 || self.groups.iter().any(wanted) {
@@ -172,14 +220,16 @@ impl Topic {
         self.first + self.list.len() as u64
     }
 
+    /// The message with this number.
+    #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "it is compared with the length of a list")]
-    fn entry(&self, number: u64) -> Option<Entry> {
-        self.list.get(number.checked_sub(self.first)? as usize)
+    pub fn message_at(&self, number: u64) -> Option<MessageIndex> {
+        self.list.get(number.checked_sub(self.first)? as usize).map(|entry| entry.message)
     }
 
     /// More or fewer cursors stand before a message; before one that was shed, they stand before the first that is left.
     #[allow(clippy::cast_possible_truncation, reason = "it is compared with the length of a list")]
-    fn stand(&mut self, number: u64, change: i32) {
+    pub fn stand(&mut self, number: u64, change: i32) {
         let Some(index) = number.checked_sub(self.first) else {
             self.lost = self.lost.checked_add_signed(change).expect("as many leave as have come");
             return;
@@ -200,7 +250,8 @@ impl Topic {
         self.end()
     }
 
-    fn walk(&mut self, port: PortIndex, member: Member, from: u64) -> u64 {
+    /// A member walks with its group, from here on. Its ticket.
+    pub fn walk(&mut self, port: PortIndex, member: Member, from: u64) -> u64 {
         let index = usize::from(port.0);
         if self.groups.len() <= index {
             self.groups.resize_with(index + 1, Group::default);

@@ -1,6 +1,6 @@
 //! Destinations in the order of their names: those that a pattern may fit stand together.
 
-use crate::delivery::destination::Reference;
+use crate::destinations::destination::Reference;
 use postrider_model::Destination;
 use std::collections::BTreeMap;
 use std::ops::Bound;

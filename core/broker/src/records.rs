@@ -1,8 +1,15 @@
 //! The durable records: kinds, and what their metas say. Byte by byte in docs/records.md.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
+)]
 
-use crate::durable::message_meta::TAGS;
+pub(crate) mod items;
+mod message_meta;
+
+use self::message_meta::TAGS;
 use crate::kit::reader::{Reader, write_varint};
+use postrider_journal::Bound;
 use postrider_model::{Destination, DestinationId, DestinationKind, Sequence};
 
 /// What a record is. Numbers below 128 are critical: a version that does not know one refuses the log (R8).
@@ -28,7 +35,7 @@ pub mod kind {
 /// Bytes of a meta that the journal takes.
 pub const META_BYTES: usize = 60_000;
 
-pub use crate::durable::message_meta::{
+pub use self::message_meta::{
     Instead, MESSAGE_BYTES, MessageMeta, MetaError, PLACE_BYTES, Placement, live_bytes, message_bytes, read_message,
     write_message,
 };
@@ -61,6 +68,13 @@ pub const ACKNOWLEDGED_BYTES: u64 = 10;
 
 /// Bytes of a run's beginning.
 pub const RUN_BYTES: u64 = 16;
+
+/// An upper bound of the records that say that so many messages are done with.
+pub(crate) fn acknowledgement_bound(count: u64) -> Bound {
+    let bytes = count * (ACKNOWLEDGED_BYTES + RUN_BYTES);
+    let records = u32::try_from(2 + bytes / 20_000).unwrap_or(u32::MAX);
+    Bound { records, bytes }
+}
 
 /// Calls `visit` for each acknowledged sequence; none if the meta is malformed.
 pub fn read_acknowledged(meta: &[u8], mut visit: impl FnMut(DestinationId, Sequence)) -> Option<()> {

@@ -1,0 +1,144 @@
+//! Consumers among the members of a destination: they join, have their turns, and leave.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::Broker;
+use crate::clients::consumer::{ConsumerKind, Standing, Subscription};
+use crate::clients::credit::Take;
+use crate::destinations::destination::Content;
+use crate::destinations::queue::Member;
+use crate::destinations::rotation::{self, Seat};
+use crate::messages::{ConsumerIndex, DestinationIndex};
+use postrider_model::PortIndex;
+use std::cmp::Reverse;
+
+/// What a consumer's places are known by.
+#[derive(Clone, Copy)]
+pub(crate) struct Seated {
+    pub port: PortIndex,
+    pub kind: ConsumerKind,
+    pub seat: Seat,
+    pub exclusive: bool,
+    pub serial: u64,
+}
+
+impl Broker {
+    /// A consumer gets a destination; of a topic what comes from now on, or what is there from this message on. The number of the
+    /// subscription.
+    #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
+    pub(crate) fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) -> u32 {
+        let consumer = &mut self.consumers[index.0];
+        let subscription =
+            Subscription { destination, standing: Standing::Served, matched: false, cursor: 0, turn: rotation::NONE };
+        let number = match consumer.free_subscriptions.pop() {
+            Some(number) => {
+                consumer.subscriptions[number as usize] = subscription;
+                number
+            }
+            None => {
+                consumer.subscriptions.push(subscription);
+                consumer.subscriptions.len() as u32 - 1
+            }
+        };
+        let member = Member { consumer: index, subscription: number };
+        let (kind, priority, exclusive, port) = (consumer.kind, consumer.priority, consumer.exclusive, consumer.port);
+        let serial = consumer.serial;
+        let looks = consumer.browse.as_mut().is_some_and(|browse| browse.begins_with(number));
+        let state = self.destinations.get_mut(destination);
+        match (&mut state.content, kind) {
+            (Content::Topic(topic), _) => {
+                let ticket = topic.join(port, member, from);
+                consumer.subscriptions[number as usize].cursor = ticket;
+            }
+            (Content::Queue(queue), ConsumerKind::Browser) => {
+                queue.browsers.insert(member);
+                if looks {
+                    queue.looking.push_back(member);
+                }
+            }
+            (Content::Queue(queue), _) => {
+                queue.subscribers.insert(member);
+                if exclusive {
+                    queue.exclusive.insert((Reverse(priority), serial), member);
+                }
+                self.enter_turn(destination, member);
+            }
+        }
+        self.destinations.line_up(destination);
+        number
+    }
+
+    pub(crate) fn unsubscribe(&mut self, consumer: Seated, member: Member, subscription: Subscription) {
+        let state = self.destinations.get_mut(subscription.destination);
+        match &mut state.content {
+            Content::Topic(topic) => {
+                let is_behind = subscription.standing == Standing::Starved;
+                topic.leave(consumer.port, member, (subscription.cursor, is_behind));
+            }
+            Content::Queue(queue) if consumer.kind == ConsumerKind::Browser => drop(queue.browsers.remove(&member)),
+            Content::Queue(queue) => {
+                queue.subscribers.remove(&member);
+                if subscription.standing == Standing::Served {
+                    queue.rotation.leave(subscription.turn, consumer.seat);
+                }
+                if consumer.exclusive {
+                    queue.exclusive.remove(&(Reverse(consumer.seat.priority), consumer.serial));
+                }
+            }
+        }
+        self.destinations.line_up(subscription.destination);
+    }
+
+    /// The consumer whose turn it is for a message of this publisher, whether it can take one or not.
+    pub(crate) fn next_taker(&self, index: DestinationIndex, publisher: u32) -> Option<Member> {
+        let Content::Queue(queue) = &self.destinations.get(index).content else { return None };
+        let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.next(publisher) };
+        let consumer = &self.consumers[sole.consumer.0];
+        let served = consumer.subscriptions[sole.subscription as usize].standing == Standing::Served;
+        (served && (consumer.seat().local == 0 || consumer.seat().local != publisher)).then_some(*sole)
+    }
+
+    /// Whether a message that comes now will be taken at once: then its own record says that it may have been delivered (R15).
+    pub(crate) fn credit_waits(&self, destination: DestinationIndex) -> bool {
+        let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
+        let first = self.next_taker(destination, 0);
+        first.is_some_and(|member| self.consumers[member.consumer.0].credit() as usize > queue.waiting())
+    }
+
+    /// Where those stand that could take, but do not want what this connection sends.
+    pub(crate) fn unwilling(&mut self, index: DestinationIndex, publisher: u32) -> Option<Seat> {
+        let queue = self.destinations.get_mut(index).queue();
+        let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.unwilling(publisher) };
+        let consumer = &self.consumers[sole.consumer.0];
+        let served = consumer.subscriptions[sole.subscription as usize].standing == Standing::Served;
+        (served && consumer.seat().local == publisher).then(|| consumer.seat())
+    }
+
+    /// A consumer of a queue gets its turn.
+    pub(crate) fn enter_turn(&mut self, index: DestinationIndex, member: Member) {
+        let consumer = &mut self.consumers[member.consumer.0];
+        let seat = consumer.seat();
+        let turn = self.destinations.get_mut(index).queue().rotation.enter(member, seat);
+        let subscription = &mut consumer.subscriptions[member.subscription as usize];
+        (subscription.standing, subscription.turn) = (Standing::Served, turn);
+    }
+
+    pub(crate) fn leave_turn(&mut self, index: DestinationIndex, member: Member) {
+        let consumer = &self.consumers[member.consumer.0];
+        let turn = consumer.subscriptions[member.subscription as usize].turn;
+        self.destinations.get_mut(index).queue().rotation.leave(turn, consumer.seat());
+    }
+
+    /// A subscription waits for its consumer.
+    pub(crate) fn starve(&mut self, member: Member, lacking: Take) {
+        let consumer = &mut self.consumers[member.consumer.0];
+        consumer.subscriptions[member.subscription as usize].standing = Standing::Starved;
+        match lacking {
+            Take::NoBytes => consumer.cold.push(member.subscription),
+            _ => consumer.starved.push_back(member.subscription),
+        }
+        self.wait_for(member.consumer, lacking);
+    }
+}

@@ -1,0 +1,113 @@
+//! Destinations that are to be looked at: those that have something to send, and those that wait for a commit or for bytes.
+
+use crate::destinations::destination::{Content, Destinations};
+use crate::messages::DestinationIndex;
+use crate::plant::planted;
+use std::collections::VecDeque;
+
+/// The lists. A destination knows in which of them it stands; one that is gone may stand there still, and its number be another's.
+#[derive(Default)]
+pub(crate) struct Line {
+    /// With something to send, in the order in which they are served.
+    served: VecDeque<DestinationIndex>,
+    /// Queues with browsers that are to be shown more.
+    browsed: VecDeque<DestinationIndex>,
+    /// Those that wait for a commit.
+    uncommitted: Vec<DestinationIndex>,
+    /// Those that wait for cold bytes.
+    cold: Vec<DestinationIndex>,
+}
+
+impl Line {
+    /// Whether one of them can be served.
+    pub fn is_empty(&self) -> bool {
+        self.served.is_empty() && self.browsed.is_empty()
+    }
+
+    /// Whether queues have browsers to be shown more.
+    pub fn has_browsed(&self) -> bool {
+        !self.browsed.is_empty()
+    }
+
+    /// Whether something waits for a commit.
+    pub fn awaits_commit(&self) -> bool {
+        !self.uncommitted.is_empty()
+    }
+}
+
+impl Destinations {
+    /// Puts a destination in the line of those that are served.
+    #[inline]
+    pub fn line_up(&mut self, index: DestinationIndex) {
+        let state = self.get_mut(index);
+        if !state.in_line {
+            state.in_line = true;
+            self.line.served.push_back(index);
+        }
+    }
+
+    /// Takes the first out of the line, and whether it is there.
+    #[inline]
+    pub fn next_in_line(&mut self) -> Option<(DestinationIndex, bool)> {
+        let index = self.line.served.pop_front()?;
+        let is_there = self.try_get(index).is_some();
+        if is_there {
+            self.get_mut(index).in_line = false;
+        }
+        Some((index, is_there))
+    }
+
+    /// The queue's browsers are shown more when it is its turn.
+    pub fn line_up_browsers(&mut self, index: DestinationIndex) {
+        if !std::mem::replace(&mut self.get_mut(index).queue().shows, true) {
+            self.line.browsed.push_back(index);
+        }
+    }
+
+    /// The first of the queues with browsers, which may be gone.
+    pub fn next_browsed(&mut self) -> Option<DestinationIndex> {
+        self.line.browsed.pop_front()
+    }
+
+    /// The queue is looked at again when something was committed.
+    pub fn await_commit(&mut self, index: DestinationIndex) {
+        let queue = self.get_mut(index).queue();
+        if !queue.awaits_commit {
+            queue.awaits_commit = true;
+            self.line.uncommitted.push(index);
+        }
+    }
+
+    /// The destination is looked at again when bytes came.
+    pub fn await_bytes(&mut self, index: DestinationIndex) {
+        let state = self.get_mut(index);
+        if !state.awaits_bytes && !planted("cold-forgotten") {
+            state.awaits_bytes = true;
+            self.line.cold.push(index);
+        }
+    }
+
+    /// Something was committed.
+    pub fn commit_came(&mut self) {
+        let mut uncommitted = std::mem::take(&mut self.line.uncommitted);
+        for index in uncommitted.drain(..) {
+            if self.try_get(index).is_some() {
+                if let Content::Queue(queue) = &mut self.get_mut(index).content {
+                    queue.awaits_commit = false;
+                }
+                self.line_up(index);
+            }
+        }
+        self.line.uncommitted = uncommitted;
+    }
+
+    /// Bytes came, or it is known that they are damaged.
+    pub fn bytes_came(&mut self) {
+        for index in std::mem::take(&mut self.line.cold) {
+            if self.try_get(index).is_some() {
+                self.get_mut(index).awaits_bytes = false;
+                self.line_up(index);
+            }
+        }
+    }
+}

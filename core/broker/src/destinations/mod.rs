@@ -1,0 +1,10 @@
+//! Destinations as nouns: what they hold, whose turn it is, and those that are to be looked at.
+
+pub(crate) mod destination;
+pub(crate) mod line;
+pub(crate) mod ordered;
+pub(crate) mod queue;
+pub(crate) mod returned;
+pub(crate) mod rotation;
+pub(crate) mod topic;
+pub(crate) mod view;

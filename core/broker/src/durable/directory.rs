@@ -1,0 +1,44 @@
+//! Destinations in the log: where their records are, and that they go.
+
+use crate::broker::Broker;
+use crate::destinations::destination::Content;
+use crate::durable::sequences::small;
+use crate::log::{Log, Store};
+use crate::messages::DestinationIndex;
+use crate::records::items::{Item, ItemHome};
+use crate::records::{self, kind};
+use crate::step::Step;
+
+impl Broker {
+    /// Writes where the destination is to be found after a restart, or, in reclaim, once more.
+    pub(crate) fn write_destination<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
+        self.flush_acknowledged(step);
+        let state = self.destinations.get(index);
+        let Some(id) = state.id else { return };
+        let mut meta = std::mem::take(&mut self.meta);
+        records::write_destination(&mut meta, id, &state.destination);
+        let home = self.stage(Store::Journal, &small(kind::DESTINATION, &meta), step);
+        self.apply_destination(index, ItemHome::new(home, meta.len()));
+        self.meta = meta;
+    }
+
+    pub(crate) fn apply_destination(&mut self, index: DestinationIndex, home: ItemHome) {
+        self.journal.place(home, Item::Destination(index));
+        if let Some(old) = self.destinations.get_mut(index).home.replace(home) {
+            self.journal.clear(old);
+        }
+    }
+
+    /// The deletion takes effect; messages that are still there are dead.
+    pub(crate) fn apply_delete(&mut self, index: DestinationIndex) {
+        self.destinations.hide(index);
+        let state = self.destinations.get_mut(index);
+        let allowance = match &mut state.content {
+            Content::Queue(queue) => queue.allowance.home.take(),
+            Content::Topic(_) => None,
+        };
+        for home in [state.home.take(), allowance].into_iter().flatten() {
+            self.journal.clear(home);
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Messages in the log: how they come into it, move in it and leave it, as they are written and as they are recovered (R12).
+#![expect(clippy::expect_used, reason = "what is stored has its numbers")]
+
+use crate::broker::Broker;
+use crate::destinations::destination::Content;
+use crate::durable::sequences::small;
+use crate::log::{Log, Store};
+use crate::messages::{DestinationIndex, Message, MessageIndex, NOWHERE, flag};
+use crate::plant::planted;
+use crate::records::items::{Item, ItemHome, Segments};
+use crate::records::{self, Instead, META_BYTES, MessageMeta, Placement, kind};
+use crate::step::Step;
+use postrider_journal::{Home, Record};
+use postrider_model::{Sequence, limits};
+
+/// A record that is to be stored, or is being recovered.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    pub record: &'a [u8],
+    pub crc: u32,
+    pub expiration: i64,
+    pub publisher: u32,
+    /// The places are not what the record names.
+    pub elsewhere: bool,
+    /// First of the run of stored sends that this one ends (R17).
+    pub run_from: Option<i64>,
+    /// The place that it takes (R34).
+    pub instead: Option<Instead>,
+}
+
+/// What was acknowledged since the last record that said so.
+#[derive(Default)]
+pub(crate) struct Acknowledged {
+    destinations: Vec<DestinationIndex>,
+    /// Planted bugs: this turn writes nothing of it; the newest message that was acknowledged.
+    is_held_back: bool,
+    #[cfg(feature = "plant")]
+    newest: Option<Message>,
+}
+
+impl Acknowledged {
+    /// The turn ends, and what it has acknowledged is to be written.
+    pub fn end_turn(&mut self) {
+        self.is_held_back = planted("ack-after-other-record") && !self.is_held_back;
+    }
+}
+
+impl Broker {
+    pub(crate) fn segments(&mut self, store: Store) -> &mut Segments {
+        match store {
+            Store::Journal => &mut self.journal,
+            Store::Spool => &mut self.spool,
+        }
+    }
+
+    /// Writes one record for these places, and puts the message there. Where it is offered its own record says that it may have been
+    /// delivered (R15): nobody waits for an allowance.
+    pub(crate) fn store<L: Log>(
+        &mut self,
+        store: Store,
+        parts: &[DestinationIndex],
+        arrival: Arrival<'_>,
+        offered: impl Fn(&Broker, DestinationIndex) -> bool,
+        step: &mut Step<'_, L>,
+    ) -> Home {
+        let first = self.sequences.take(parts.len() as u64);
+        let mut placements = std::mem::take(&mut self.placements);
+        let mut meta = std::mem::take(&mut self.meta);
+        placements.clear();
+        meta.clear();
+        for (number, part) in parts.iter().enumerate() {
+            let offered = store == Store::Journal && offered(self, *part);
+            let destination = self.destinations.get(*part).id.unwrap_or_default();
+            let sequence = Sequence(first.0 + number as u64);
+            placements.push(Placement { destination, sequence, offered, copied: false, redeliveries: 0 });
+        }
+        if store == Store::Journal {
+            let Arrival { elsewhere, run_from, instead, .. } = arrival;
+            let message = MessageMeta { elsewhere, run_from, instead };
+            records::write_message(&mut meta, message, &placements);
+        }
+        let Arrival { record: body, crc: body_crc, .. } = arrival;
+        let record = Record { kind: kind::MESSAGE, flags: 0, sequence: first.0, meta: &meta, body, body_crc };
+        let home = self.stage(store, &record, step);
+        self.apply_message(store, home, arrival, parts, &placements);
+        self.meta = meta;
+        self.placements = placements;
+        home
+    }
+
+    /// A message record takes effect; the same when it is written and when it is recovered.
+    pub(crate) fn apply_message(
+        &mut self,
+        store: Store,
+        home: Home,
+        arrival: Arrival<'_>,
+        parts: &[DestinationIndex],
+        placements: &[Placement],
+    ) {
+        let (mut sibling, mut item) = (MessageIndex::NONE, None);
+        for (part, placement) in parts.iter().zip(placements).rev() {
+            let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+            let message = Message {
+                sequence: placement.sequence,
+                position: home.position,
+                expiration: arrival.expiration,
+                segment: home.segment,
+                ordinal: home.ordinal,
+                length: home.len,
+                crc: arrival.crc,
+                destination: *part,
+                sibling,
+                publisher: arrival.publisher,
+                redeliveries: placement.redeliveries,
+                flags: bit(placement.offered, flag::OFFERED)
+                    | bit(placement.copied, flag::COPIED)
+                    | bit(arrival.elsewhere, flag::ELSEWHERE),
+                store,
+            };
+            item = Some(message_home(&message));
+            sibling = self.messages.insert(message);
+        }
+        if let Some(item) = item {
+            self.segments(store).place(item, Item::Message(sibling));
+        }
+        if parts.len() > 1 && store == Store::Journal {
+            self.journal.add_places(home.segment, parts.len() as u64 - 1);
+        }
+        let mut index = sibling;
+        while index != MessageIndex::NONE {
+            self.enqueue(index);
+            index = self.messages.at(index).sibling;
+        }
+    }
+
+    /// Puts a message at the end of its destination.
+    pub(crate) fn enqueue(&mut self, index: MessageIndex) {
+        let message = self.messages.at(index);
+        let Message { destination, sequence, store, expiration, .. } = *message;
+        match &mut self.destinations.get_mut(destination).content {
+            Content::Topic(topic) => topic.push(index),
+            Content::Queue(queue) => {
+                queue.size += 1;
+                queue.last = queue.last.max(sequence);
+                if let Some(recovery) = &mut self.recovery {
+                    recovery.found(sequence, index);
+                    return;
+                }
+                queue.push(index, expiration);
+                if store == Store::Journal {
+                    self.watch_allowance(destination);
+                }
+            }
+        }
+        self.destinations.line_up(destination);
+    }
+
+    /// A message is done with, durably if it was durable.
+    pub(crate) fn consume<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
+        self.statistics.acknowledged += 1;
+        self.note_acknowledged(index);
+        self.settle(index, step);
+    }
+
+    /// It is written at the turn's end that a message is done with, if it was durable.
+    pub(crate) fn note_acknowledged(&mut self, index: MessageIndex) {
+        let message = self.messages.at(index);
+        let (destination, sequence, store) = (message.destination, message.sequence, message.store);
+        let state = self.destinations.get_mut(destination);
+        // Of a destination that is deleted the record of the deletion has said it all.
+        let is_unsaid = planted("ack-without-record") && sequence.0.is_multiple_of(8);
+        if store == Store::Journal && !state.dying && !is_unsaid {
+            if state.acknowledged.is_empty() {
+                self.acknowledged.destinations.push(destination);
+            }
+            state.acknowledged.push(sequence.0);
+        }
+    }
+
+    /// Writes what was acknowledged: before any record but a message, and at the turn's end (R11).
+    #[allow(clippy::cast_possible_truncation, reason = "constants of a few bytes")]
+    pub(crate) fn flush_acknowledged<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        if self.acknowledged.destinations.is_empty() || self.acknowledged.is_held_back {
+            return;
+        }
+        let mut destinations = std::mem::take(&mut self.acknowledged.destinations);
+        let mut bytes = std::mem::take(&mut self.acknowledged_bytes);
+        bytes.clear();
+        for index in destinations.drain(..) {
+            let state = self.destinations.get_mut(index);
+            let sequences = std::mem::take(&mut state.acknowledged);
+            let id = state.id.expect("only stored destinations are acknowledged durably");
+            for run in sequences.chunks(2_000) {
+                if bytes.len() + run.len() * records::ACKNOWLEDGED_BYTES as usize + records::RUN_BYTES as usize
+                    > META_BYTES
+                {
+                    self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
+                    bytes.clear();
+                }
+                records::write_acknowledged(&mut bytes, id, run);
+            }
+            let state = self.destinations.get_mut(index);
+            state.acknowledged = sequences;
+            state.acknowledged.clear();
+            state.acknowledged.shrink_to(limits::HANDLE_STEPS);
+        }
+        self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
+        self.acknowledged_bytes = bytes;
+        self.acknowledged.destinations = destinations;
+    }
+
+    /// Takes a message out of the table; its record dies with its last place.
+    pub(crate) fn settle<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
+        let (store, segment) = (self.messages.at(index).store, self.messages.at(index).segment);
+        if self.remove_message(index) && store == Store::Spool {
+            self.release_spool(segment, step);
+        }
+    }
+
+    /// The part of [`Broker::settle`] that recovery shares. True: its segment holds no message any more.
+    pub(crate) fn remove_message(&mut self, index: MessageIndex) -> bool {
+        let message = self.messages.remove(index);
+        #[cfg(feature = "plant")]
+        {
+            self.acknowledged.newest =
+                (message.store == Store::Journal).then(|| message.clone()).or(self.acknowledged.newest.take());
+        }
+        if let Content::Queue(queue) = &mut self.destinations.get_mut(message.destination).content {
+            queue.size -= 1;
+        }
+        self.leave_record(index, &message)
+    }
+
+    /// A place is over, as a dead letter takes it; the message's other places know of that. The same when it is recovered. True: its
+    /// segment holds no message any more.
+    pub(crate) fn apply_instead(&mut self, index: MessageIndex) -> bool {
+        let mut other = self.head_of(index);
+        while other != MessageIndex::NONE {
+            let Some(place) = self.messages.get_mut(other) else { break };
+            place.flags |= flag::COPIED;
+            other = place.sibling;
+        }
+        self.remove_message(index)
+    }
+
+    /// A message that goes on living leaves its record to the other places of it.
+    pub(crate) fn leave_home(&mut self, index: MessageIndex) {
+        let message = self.messages.at(index).clone();
+        self.leave_record(index, &message);
+    }
+
+    /// One place of a record is no more. True: its segment holds no message any more.
+    fn leave_record(&mut self, index: MessageIndex, message: &Message) -> bool {
+        let head = self.head_at(message);
+        let is_last = head == index && message.sibling == MessageIndex::NONE;
+        if !is_last && message.store == Store::Journal {
+            self.journal.remove_places(message.segment, 1);
+        }
+        if head != index {
+            self.unlink(head, index, message.sibling);
+            return false;
+        }
+        if message.sibling != MessageIndex::NONE {
+            let (segment, ordinal) = (message.segment, message.ordinal);
+            self.segments(message.store).replace(segment, ordinal, Item::Message(message.sibling));
+            return false;
+        }
+        self.segments(message.store).clear(message_home(message))
+    }
+
+    /// All entries of a record follow it to its new home.
+    pub(crate) fn rehome_message(&mut self, head: MessageIndex, home: Home) {
+        let old = message_home(self.messages.at(head));
+        let store = self.messages.at(head).store;
+        self.segments(store).clear(old);
+        let (mut index, mut places) = (head, 0);
+        while index != MessageIndex::NONE {
+            places += 1;
+            let message = self.messages.at_mut(index);
+            if message.position != NOWHERE {
+                message.position = home.position;
+            }
+            message.segment = home.segment;
+            message.ordinal = home.ordinal;
+            index = message.sibling;
+        }
+        let new = message_home(self.messages.at(head));
+        self.segments(store).place(new, Item::Message(head));
+        if places > 1 && store == Store::Journal {
+            self.journal.remove_places(old.segment, places - 1);
+            self.journal.add_places(new.segment, places - 1);
+        }
+    }
+
+    /// A planted bug: a message that was acknowledged is written anew.
+    #[cfg(feature = "plant")]
+    pub(crate) fn restage_acknowledged<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        let Some(message) = self.acknowledged.newest.take().filter(|_| planted("dead-message-moved")) else { return };
+        let Some(destination) = self.destinations.try_get(message.destination).and_then(|state| state.id) else {
+            return;
+        };
+        let found = step.log.extent(Store::Journal, message.position, message.length, message.crc);
+        let Some(extent) = found.extent() else { return };
+        let bytes = 600 + u64::from(message.length);
+        if message.position < step.log.committed()
+            && step.log.reserve_move(postrider_journal::Bound { records: 1, bytes })
+        {
+            let placement = Placement { destination, sequence: message.sequence, ..Placement::default() };
+            let mut meta = Vec::new();
+            records::write_message(&mut meta, MessageMeta::default(), &[placement]);
+            let body = extent.bytes(message.position, message.length as usize);
+            let (sequence, body_crc) = (message.sequence.0, message.crc);
+            let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &meta, body, body_crc };
+            self.stage(Store::Journal, &record, step);
+        }
+    }
+
+    /// The places of a record that are still to be served.
+    pub(crate) fn live_placements(&self, head: MessageIndex, placements: &mut Vec<Placement>) {
+        placements.clear();
+        let mut index = head;
+        while index != MessageIndex::NONE {
+            let message = self.messages.at(index);
+            let state = self.destinations.get(message.destination);
+            if let Some(destination) = state.id.filter(|_| !state.dying) {
+                placements.push(Placement {
+                    destination,
+                    sequence: message.sequence,
+                    offered: message.has(flag::OFFERED),
+                    copied: message.has(flag::COPIED),
+                    redeliveries: message.redeliveries,
+                });
+            }
+            index = message.sibling;
+        }
+    }
+
+    /// The first of the places of a message's record.
+    pub(crate) fn head_of(&self, index: MessageIndex) -> MessageIndex {
+        self.head_at(self.messages.at(index))
+    }
+
+    fn head_at(&self, message: &Message) -> MessageIndex {
+        let segments = match message.store {
+            Store::Journal => &self.journal,
+            Store::Spool => &self.spool,
+        };
+        let table = segments.table(message.segment).expect("a message's segment is known");
+        let Item::Message(head) = table.item(message.ordinal) else { unreachable!("a message's record is its home") };
+        head
+    }
+
+    fn unlink(&mut self, head: MessageIndex, gone: MessageIndex, next: MessageIndex) {
+        let mut before = head;
+        while self.messages.at(before).sibling != gone {
+            before = self.messages.at(before).sibling;
+        }
+        self.messages.at_mut(before).sibling = next;
+    }
+}
+
+/// The home of a message's record, for the counting of its bytes.
+pub(crate) fn message_home(message: &Message) -> ItemHome {
+    ItemHome { segment: message.segment, ordinal: message.ordinal, bytes: message.length }
+}
