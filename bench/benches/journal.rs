@@ -2,6 +2,8 @@
 
 mod cpu_time;
 
+use std::convert::Infallible;
+
 use cpu_time::per_item;
 use criterion::{Criterion, criterion_group, criterion_main};
 use postrider_bench::instant::InstantStorage;
@@ -25,7 +27,8 @@ struct Appender {
 impl Appender {
     fn new(body: usize) -> Appender {
         let config = Config { hot_bytes: 0, keys: 7, disk_budget: Some(1 << 30), ..Config::default() };
-        let journal = Journal::recover(InstantStorage::default(), config, &mut |_, _| ()).expect("an empty journal");
+        let journal = Journal::recover(InstantStorage::default(), config, &mut |_, _| Ok::<_, Infallible>(()))
+            .expect("an empty journal");
         let body: Vec<u8> = (0..body).map(|index| (index % 251) as u8).collect();
         Appender { crc: body_crc(&body), journal, body, sequence: 1 }
     }

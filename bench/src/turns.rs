@@ -1,6 +1,7 @@
 //! The broker's turn over a journal whose syncs have finished at once, and a port with one producer and one consumer.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 
 use postrider_broker::{Broker, Config, WindowSizes};
 use postrider_dispatcher::port::{ClientPort, port};
@@ -156,7 +157,8 @@ fn broker_turn(port: postrider_dispatcher::port::BrokerPort) -> BrokerTurn<Insta
         keys: HASH_SEED,
         ..Default::default()
     };
-    let mut journal = Journal::recover(InstantStorage::default(), config, &mut |_, _| ()).expect("an empty journal");
+    let mut journal = Journal::recover(InstantStorage::default(), config, &mut |_, _| Ok::<_, Infallible>(()))
+        .expect("an empty journal");
     journal.poll().expect("no sync fails");
     // The window of a socket must not be what is measured.
     let config = Config {

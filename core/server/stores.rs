@@ -9,7 +9,7 @@ use postrider_broker::{Broker, Mended};
 use postrider_dispatcher::wake::{Alarm, Waker};
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::spill::FileSpill;
-use postrider_journal::{Damage, FileStorage, GivenUp, Journal, Medium, OpenError, Recovery, Spool, SpoolConfig};
+use postrider_journal::{Damage, FileStorage, GivenUp, Journal, Medium, Recovery, Spool, SpoolConfig};
 use postrider_model::Now;
 
 use crate::args::StorageWay;
@@ -70,19 +70,8 @@ pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) 
 }
 
 fn recover(storage: FileStorage, config: &Config, broker: &mut Broker) -> Result<Journal<FileStorage>, Fatal> {
-    let mut refused = None;
-    let read = Journal::examine(storage, journal_settings(config), &mut |record, home| {
-        if let Err(error) = broker.recover(record, home)
-            && refused.is_none()
-        {
-            refused = Some(error);
-        }
-    })
-    .map_err(Fatal::with::<OpenError>(Exit::DataDirectory))?;
-    match refused {
-        None => read.begin().map_err(Fatal::with(Exit::DataDirectory)),
-        Some(error) => Err(Fatal::with(Exit::DataDirectory)(anyhow::Error::from(error))),
-    }
+    Journal::recover(storage, journal_settings(config), &mut |record, home| broker.recover(record, home))
+        .map_err(Fatal::with(Exit::DataDirectory))
 }
 
 /// A directory that was made by somebody else keeps its mode.

@@ -2,7 +2,7 @@
 
 use crate::frame::{u16_at, u32_at, u64_at};
 use crate::position::{Epoch, Position, SegmentNumber};
-use crate::segment::FORMAT_VERSION;
+use crate::version::{FORMAT_VERSION, LEVEL};
 
 const MAGIC: &[u8; 8] = b"PREPOCHS";
 const FIXED: usize = 96;
@@ -16,9 +16,18 @@ pub const MAX_LIVES: usize = 1 << 20;
 /// Further ones, for starts that are to take away what holds the table.
 pub const LIVES_TO_DRAIN: usize = 4096;
 
-/// One life of the node.
+/// A life of the log, from a start to the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Life {
+    /// Its number, greater than those of all before it.
+    pub epoch: Epoch,
+    /// Random: tells it from another node's life of the same number.
+    pub nonce: u64,
+}
+
+/// A life, and the part of the log that it wrote.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LifeEntry {
     /// Its number.
     pub epoch: Epoch,
     /// The node that lived it.
@@ -44,6 +53,10 @@ pub struct EpochTable {
     pub log_id: u128,
     /// CRC-32 of the node's configured name.
     pub node: u32,
+    /// The newest life that this node has promised to be of, its own or another node's: it is of none before it.
+    pub accepted: Option<Life>,
+    /// The level it is written at.
+    pub level: u16,
     /// Where the newest life ended in order: all below it was durable, and nothing followed. None while it lives.
     pub ended: Option<Position>,
     /// Below it all was durable at some time of the newest life, as last stated.
@@ -52,7 +65,7 @@ pub struct EpochTable {
     /// may be as they should be by now.
     pub losses: u32,
     /// Never empty in a table that was written.
-    pub lives: Vec<Life>,
+    pub lives: Vec<LifeEntry>,
 }
 
 /// Why a copy of the table cannot be read.
@@ -67,6 +80,8 @@ pub enum BadTable {
         /// Its checksum is where ours is, and holds: it is not an altered table of this version.
         checked: bool,
     },
+    /// As it was written, and says what only a newer version knows: a level, longer entries, something where ours has zeros.
+    Unknown,
 }
 
 impl EpochTable {
@@ -88,7 +103,9 @@ impl EpochTable {
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&self.log_id.to_le_bytes());
         bytes.extend_from_slice(&self.node.to_le_bytes());
-        bytes.extend_from_slice(&[0; 14]);
+        bytes.extend_from_slice(&self.accepted.map_or(0, |life| life.epoch.0).to_le_bytes());
+        bytes.extend_from_slice(&self.accepted.map_or(0, |life| life.nonce).to_le_bytes());
+        bytes.extend_from_slice(&self.level.to_le_bytes());
         bytes.extend_from_slice(&(ENTRY as u16).to_le_bytes());
         bytes.extend_from_slice(&self.losses.to_le_bytes());
         bytes.extend_from_slice(&self.ended.unwrap_or(Position(0)).0.to_le_bytes());
@@ -110,7 +127,7 @@ impl EpochTable {
     /// Reads a copy.
     ///
     /// # Errors
-    /// It is damaged, or of another version.
+    /// It is damaged, of another version, or says what only a newer one knows.
     pub fn decode(bytes: &[u8]) -> Result<EpochTable, BadTable> {
         if bytes.len() < OLDEST_FIXED || !bytes.starts_with(MAGIC) {
             return Err(BadTable::Damaged);
@@ -122,20 +139,24 @@ impl EpochTable {
         if !checked {
             return Err(BadTable::Damaged);
         }
+        let (level, entry_bytes) = (u16_at(bytes, 72), usize::from(u16_at(bytes, 74)));
+        if u16_at(bytes, 10) != 0 || level > LEVEL || entry_bytes > ENTRY {
+            return Err(BadTable::Unknown);
+        }
         let count = u32_at(bytes, 32) as usize;
         let entries = bytes.get(FIXED..).unwrap_or(&[]);
         let block = u32_at(bytes, 12);
         let segment_bytes = u64_at(bytes, 16);
         let sound = (1..=MAX_LIVES + LIVES_TO_DRAIN).contains(&count)
             && entries.len() == ENTRY * count
-            && usize::from(u16_at(bytes, 74)) == ENTRY
+            && entry_bytes == ENTRY
             && block.is_power_of_two()
             && segment_bytes > u64::from(block)
             && segment_bytes.is_multiple_of(u64::from(block));
         if !sound {
             return Err(BadTable::Damaged);
         }
-        let lives = entries.chunks_exact(ENTRY).map(|entry| Life {
+        let lives = entries.chunks_exact(ENTRY).map(|entry| LifeEntry {
             epoch: Epoch(u32_at(entry, 0)),
             node: u32_at(entry, 4),
             end: Position(u64_at(entry, 8)),
@@ -143,12 +164,15 @@ impl EpochTable {
             nonce: u64_at(entry, 24),
         });
         let (low, high) = (u64_at(bytes, 40), u64_at(bytes, 48));
+        let accepted = Life { epoch: Epoch(u32_at(bytes, 60)), nonce: u64_at(bytes, 64) };
         Ok(EpochTable {
             block,
             segment_bytes,
             head: SegmentNumber(u64_at(bytes, 24)),
             log_id: u128::from(low) | u128::from(high) << 64,
             node: u32_at(bytes, 56),
+            accepted: Some(accepted).filter(|life| life.epoch.0 > 0),
+            level,
             ended: Some(Position(u64_at(bytes, 80))).filter(|ended| ended.0 > 0),
             stated: Some(Position(u64_at(bytes, 88))).filter(|stated| stated.0 > 0),
             losses: u32_at(bytes, 76),
@@ -158,7 +182,7 @@ impl EpochTable {
 
     /// The newest life.
     #[must_use]
-    pub fn newest(&self) -> Option<&Life> {
+    pub fn newest(&self) -> Option<&LifeEntry> {
         self.lives.last()
     }
 
@@ -176,14 +200,14 @@ impl EpochTable {
 
     /// The life whose bytes are at `position`.
     #[must_use]
-    pub fn life_at(&self, position: Position) -> Option<&Life> {
+    pub fn life_at(&self, position: Position) -> Option<&LifeEntry> {
         let after = self.lives.partition_point(|life| life.first <= position);
         self.lives.get(after.checked_sub(1)?)
     }
 
     /// The life with this number, if it may have written what is still there.
     #[must_use]
-    pub fn life(&self, epoch: Epoch) -> Option<&Life> {
+    pub fn life(&self, epoch: Epoch) -> Option<&LifeEntry> {
         let place = self.lives.partition_point(|life| life.epoch < epoch);
         self.lives.get(place).filter(|life| life.epoch == epoch)
     }
@@ -195,12 +219,14 @@ impl EpochTable {
         self.lives.get(next).map(|life| (life.end, life.first))
     }
 
-    /// Adds a life, and forgets those whose part ended before `keep_from`. A life that wrote nothing gives its place to it: starts that
-    /// come to nothing do not fill the table.
-    pub fn begin(&mut self, mut life: Life, keep_from: Position) {
-        if let Some(idle) = self.lives.pop_if(|last| last.first == life.end) {
-            life.end = idle.end;
+    /// Adds a life to a log that is cut at its `end`, and forgets those whose part ended before `keep_from`. Lives of which nothing is left
+    /// give their place to it: starts that come to nothing do not fill the table.
+    pub fn begin(&mut self, mut life: LifeEntry, keep_from: Position) {
+        let kept = self.lives.partition_point(|kept| kept.first < life.end);
+        if let Some(gone) = self.lives.get(kept) {
+            life.end = life.end.min(gone.end);
         }
+        self.lives.truncate(kept);
         self.lives.push(life);
         self.lives.drain(..self.over_before(keep_from));
     }
@@ -223,8 +249,8 @@ fn table_crc(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    fn life(epoch: u32, end: u64, first: u64) -> Life {
-        Life { epoch: Epoch(epoch), node: 7, end: Position(end), first: Position(first), nonce: 9 }
+    fn life(epoch: u32, end: u64, first: u64) -> LifeEntry {
+        LifeEntry { epoch: Epoch(epoch), node: 7, end: Position(end), first: Position(first), nonce: 9 }
     }
 
     fn table() -> EpochTable {
@@ -234,6 +260,8 @@ mod tests {
             head: SegmentNumber(2),
             log_id: 3,
             node: 7,
+            accepted: Some(Life { epoch: Epoch(4), nonce: 6 }),
+            level: LEVEL,
             ended: Some(Position(9000)),
             stated: Some(Position(8200)),
             losses: 5,
@@ -255,7 +283,9 @@ mod tests {
             [3u8, 0, 0, 0, 0, 0, 0, 0].as_slice(),
             &[0; 8],
             &[7, 0, 0, 0],
-            &[0; 14],
+            &[4, 0, 0, 0],
+            &[6, 0, 0, 0, 0, 0, 0, 0],
+            &[1, 0],
             &[32, 0],
             &[5, 0, 0, 0],
             &[0x28, 0x23, 0, 0, 0, 0, 0, 0],
@@ -299,6 +329,17 @@ mod tests {
     }
 
     #[test]
+    fn what_only_a_newer_version_says_is_told_apart_from_damage() {
+        for (offset, value) in [(10, 1), (72, LEVEL as u8 + 1), (74, ENTRY as u8 + 8)] {
+            let mut bytes = table().encode();
+            bytes[offset] = value;
+            let crc = table_crc(&bytes);
+            bytes[CRC..CRC + 4].copy_from_slice(&crc.to_le_bytes());
+            assert_eq!(EpochTable::decode(&bytes), Err(BadTable::Unknown), "byte {offset}");
+        }
+    }
+
+    #[test]
     fn a_position_belongs_to_the_life_that_began_last_before_it() {
         let table = table();
         assert_eq!(table.at(Position(4096)), Epoch(1));
@@ -324,5 +365,17 @@ mod tests {
             table.begin(life(epoch, 8192, 8192), Position(4096));
         }
         assert_eq!(table.lives, [life(1, 4096, 4096), life(69_999, 5000, 8192)]);
+    }
+
+    #[test]
+    fn lives_of_which_nothing_is_left_behind_a_cut_give_their_places_to_the_next() {
+        let mut table = table();
+        table.begin(life(3, 9000, 12288), Position(4096));
+        let before = table.clone();
+        table.begin(life(7, 8500, 12288), Position(4096));
+        assert_eq!(table.lives, [life(1, 4096, 4096), life(2, 5000, 8192), life(7, 8500, 12288)]);
+        table = before;
+        table.begin(life(7, 4800, 8192), Position(4096));
+        assert_eq!(table.lives, [life(1, 4096, 4096), life(7, 4800, 8192)]);
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::position::{Position, SegmentNumber};
-use crate::segment::FORMAT_VERSION;
+use crate::version::FORMAT_VERSION;
 
 /// Why a journal's directory cannot be opened. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,48 @@ pub enum OpenError {
         found: u16,
         /// What we know.
         known: u16,
+    },
+    /// A later version wrote it, in this version's format.
+    #[error("{file} says what only a newer version knows: start the version that wrote it")]
+    NewerContents {
+        /// The file that says so.
+        file: String,
+    },
+    /// A frame of a kind that must be known by who reads it.
+    #[error(
+        "{file} has a frame of kind {kind} at {position}, which only a newer version knows: start the version that wrote it"
+    )]
+    UnknownFrame {
+        /// The segment.
+        file: String,
+        /// What it says.
+        kind: u8,
+        /// Where it is.
+        position: Position,
+    },
+    /// The log was to be cut where no frame ends.
+    #[error("the journal cannot be cut at {to}: no frame of it ends there, and it ends at {end}")]
+    NoSuchEnd {
+        /// Where it was to end.
+        to: Position,
+        /// Where it does.
+        end: Position,
+    },
+    /// The log was to be cut where it needs what it has given back.
+    #[error("the journal cannot be cut at {to}: what was needed there lies before segment {head}, and is given back")]
+    GivenBack {
+        /// Where it was to end.
+        to: Position,
+        /// The first segment that it needs.
+        head: SegmentNumber,
+    },
+    /// A life was to begin that is not newer than what the log has, or is promised to.
+    #[error("life {life} cannot begin: the journal has, or is promised to, life {known}")]
+    OldLife {
+        /// Which.
+        life: u32,
+        /// The newest that is known.
+        known: u32,
     },
     /// A version before the first release wrote it.
     #[error(
@@ -153,6 +195,17 @@ impl OpenError {
         let doing = doing.into();
         move |error| OpenError::Io { doing, error }
     }
+}
+
+/// Why a start came to nothing. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal<E> {
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// Its records' owner cannot take one of them.
+    #[error(transparent)]
+    Record(E),
 }
 
 fn remedy(error: &io::Error) -> &'static str {

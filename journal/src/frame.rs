@@ -48,8 +48,10 @@ pub(crate) struct Seed {
 pub(crate) enum FrameKind {
     Records,
     Pad,
-    /// Of a later version, and ignorable.
-    Other,
+    /// Of a newer version, and ignorable.
+    Ignorable,
+    /// Of a newer version, and who does not know it must not go on.
+    Unknown(u8),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,7 +119,12 @@ impl FrameHeader {
         put(&mut bytes, 0, &seed.magic().to_le_bytes());
         put(&mut bytes, 8, &self.position.0.to_le_bytes());
         put(&mut bytes, 16, &self.epoch.0.to_le_bytes());
-        bytes[20] = if self.kind == FrameKind::Pad { KIND_PAD } else { KIND_RECORDS };
+        bytes[20] = match self.kind {
+            FrameKind::Records => KIND_RECORDS,
+            FrameKind::Pad => KIND_PAD,
+            FrameKind::Ignorable => FIRST_IGNORABLE_KIND,
+            FrameKind::Unknown(kind) => kind,
+        };
         put(&mut bytes, 24, &self.durable.0.to_le_bytes());
         put(&mut bytes, 32, &self.committed.0.to_le_bytes());
         put(&mut bytes, 40, &self.head.0.to_le_bytes());
@@ -151,10 +158,12 @@ impl FrameHeader {
             position,
             epoch,
             kind: match *header.get(20)? {
+                // What the others mean is not said by this kind alone.
+                kind if header.get(21..24)? != [0; 3] => FrameKind::Unknown(kind),
                 KIND_RECORDS => FrameKind::Records,
                 KIND_PAD => FrameKind::Pad,
-                FIRST_IGNORABLE_KIND.. => FrameKind::Other,
-                _ => return None,
+                FIRST_IGNORABLE_KIND.. => FrameKind::Ignorable,
+                kind => FrameKind::Unknown(kind),
             },
             durable: Position(u64_at(header, 24)),
             committed: Position(u64_at(header, 32)),
@@ -173,6 +182,11 @@ impl FrameHeader {
             && len <= available
             && len.is_multiple_of(FRAME_ALIGN)
             && self.directory_len as usize <= len - FRAME_HEADER
+    }
+
+    /// Where the frame ends.
+    pub fn end(&self) -> Position {
+        self.position + u64::from(self.len)
     }
 
     /// Where the directory's marker is, from the frame's start: the directory ends with the frame.
@@ -368,6 +382,23 @@ mod tests {
             bytes[index] ^= 0x10;
             assert_eq!(FrameHeader::decode(&bytes, POSITION, SEED), None, "byte {index}");
             bytes[index] ^= 0x10;
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_not_known_is_told_apart_from_damage() {
+        let mut bytes = [0; 256];
+        for (kind, extra, expected) in [
+            (2, 0, FrameKind::Unknown(2)),
+            (127, 0, FrameKind::Unknown(127)),
+            (128, 0, FrameKind::Ignorable),
+            (0, 1, FrameKind::Unknown(0)),
+        ] {
+            bytes[..64].copy_from_slice(&header().encode(SEED));
+            (bytes[20], bytes[22]) = (kind, extra);
+            let check = SEED.check(POSITION, &bytes[8..64]);
+            bytes[4..8].copy_from_slice(&check.to_le_bytes());
+            assert_eq!(FrameHeader::decode(&bytes, POSITION, SEED).map(|header| header.kind), Some(expected));
         }
     }
 

@@ -44,19 +44,21 @@ mod tail;
 )]
 pub mod testing;
 mod trouble;
+mod version;
 mod watermark;
 
 pub use append::Bound;
 pub use aside::{Kept, Remains};
 pub use cold::Lookup;
 pub use config::{Config, Medium};
-pub use error::{NotReady, OpenError, SyncFailed};
+pub use epoch::Life;
+pub use error::{NotReady, OpenError, Refusal, SyncFailed};
 pub use frame::{FIRST_IGNORABLE_KIND, Record, body_crc};
 pub use image::{Extent, Image, ImageWriter};
 pub use journal::{Journal, Progress};
 pub use pause::soonest;
 pub use position::{Epoch, Home, Position, SegmentNumber};
-pub use recovery::{Cut, Damage, DamageKind, GivenUp, Recovered, Recovery, Visit};
+pub use recovery::{Bounded, Cut, Damage, DamageKind, GivenUp, Opened, Recovery, Visited};
 pub use spill::{NoSpill, Spill, Spilled};
 pub use spool::{Generation, Pressure, Spool, SpoolConfig, SpoolUse};
 pub use statistics::Statistics;

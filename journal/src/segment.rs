@@ -5,9 +5,7 @@ use std::sync::Arc;
 use crate::frame::{Seed, u16_at, u32_at, u64_at};
 use crate::image::Image;
 use crate::position::{Epoch, Position, SegmentNumber};
-
-/// The format's version; others are refused.
-pub const FORMAT_VERSION: u16 = 2;
+use crate::version::FORMAT_VERSION;
 
 const MAGIC: &[u8; 8] = b"PRSEGMNT";
 const COPY: usize = 96;
@@ -41,6 +39,8 @@ pub enum BadHeader {
     Damaged,
     /// Of another version of the format, which it names.
     Version(u16),
+    /// As it was written, and says what only a newer version knows.
+    Unknown,
 }
 
 impl SegmentHeader {
@@ -72,12 +72,18 @@ impl SegmentHeader {
     /// Reads either copy.
     ///
     /// # Errors
-    /// Both are damaged, or of another version.
+    /// Both are damaged, or of another version; or one says what only a newer version knows.
     pub fn decode(block: &[u8]) -> Result<SegmentHeader, BadHeader> {
-        match Self::decode_copy(block, 0) {
-            Err(BadHeader::Damaged) => Self::decode_copy(block, SECOND_COPY),
-            answer => answer,
-        }
+        let read = match [0, SECOND_COPY].map(|offset| Self::decode_copy(block, offset)) {
+            [Err(BadHeader::Damaged), other] => other,
+            [first, Err(BadHeader::Damaged)] => first,
+            // One that says what we do not know is believed, whatever the other says.
+            [first, second] => first.and(second),
+        };
+        read.map_err(|bad| match other_version(block) {
+            Some(version) if bad == BadHeader::Damaged => BadHeader::Version(version),
+            _ => bad,
+        })
     }
 
     /// Whether both copies are good.
@@ -91,7 +97,11 @@ impl SegmentHeader {
         if &copy[..8] != MAGIC || u32_at(copy, CRC) != copy_crc(copy) {
             return Err(BadHeader::Damaged);
         }
+        let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
         match u16_at(copy, 8) {
+            FORMAT_VERSION if !is_zero(&copy[10..12]) || !is_zero(&copy[44..60]) || !is_zero(&copy[88..]) => {
+                Err(BadHeader::Unknown)
+            }
             FORMAT_VERSION => Ok(SegmentHeader {
                 key: u64_at(copy, 16),
                 number: SegmentNumber(u64_at(copy, 24)),
@@ -104,6 +114,16 @@ impl SegmentHeader {
             other => Err(BadHeader::Version(other)),
         }
     }
+}
+
+/// The other version that both copies name: what else they say, and how long they are, only it knows.
+fn other_version(block: &[u8]) -> Option<u16> {
+    let named = [0, SECOND_COPY].map(|offset| {
+        let copy = block.get(offset..)?;
+        copy.starts_with(MAGIC).then(|| u16_at(copy, 8))
+    });
+    let [Some(first), Some(second)] = named else { return None };
+    (first == second && first != FORMAT_VERSION).then_some(first)
 }
 
 fn copy_crc(copy: &[u8; COPY]) -> u32 {
@@ -197,14 +217,34 @@ mod tests {
         assert_eq!(SegmentHeader::decode(&block), Err(BadHeader::Damaged));
     }
 
-    #[test]
-    fn another_version_is_told_apart_from_damage() {
+    fn altered(offset: usize, value: u8) -> Vec<u8> {
         let mut block = header().encode();
+        block[offset] = value;
+        let crc = copy_crc(block[..96].try_into().unwrap());
+        block[60..64].copy_from_slice(&crc.to_le_bytes());
+        block
+    }
+
+    #[test]
+    fn another_version_is_told_apart_from_damage_before_anything_else_is_looked_at() {
         for version in [1, 3] {
-            block[8] = version;
-            let crc = copy_crc(block[..96].try_into().unwrap());
-            block[60..64].copy_from_slice(&crc.to_le_bytes());
+            let mut block = vec![7; 4096];
+            for copy in [0, 2048] {
+                block[copy..copy + 8].copy_from_slice(b"PRSEGMNT");
+                block[copy + 8..copy + 10].copy_from_slice(&[version, 0]);
+            }
             assert_eq!(SegmentHeader::decode(&block), Err(BadHeader::Version(version.into())));
+            block[2056] ^= 4;
+            assert_eq!(SegmentHeader::decode(&block), Err(BadHeader::Damaged), "the copies differ");
+            let one = SegmentHeader::decode(&altered(8, version));
+            assert_eq!(one, Err(BadHeader::Version(version.into())), "a copy that checks says so");
+        }
+    }
+
+    #[test]
+    fn what_only_a_newer_version_says_is_told_apart_from_damage() {
+        for offset in [10, 44, 59, 88, 95] {
+            assert_eq!(SegmentHeader::decode(&altered(offset, 1)), Err(BadHeader::Unknown), "byte {offset}");
         }
     }
 }

@@ -1,13 +1,34 @@
 //! A storage in memory that crashes on demand, and a source of chance that repeats itself.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
+use crate::config::Config;
 use crate::epoch::EpochTable;
+use crate::error::OpenError;
+use crate::frame::Record;
 use crate::image::{Image, ImageWriter};
-use crate::position::SegmentNumber;
+use crate::journal::Journal;
+use crate::position::{Home, SegmentNumber};
 use crate::storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Unreadable, Write};
+
+/// A start whose owner takes every record.
+///
+/// # Errors
+/// The directory cannot be used.
+pub fn recover<S: Storage>(
+    storage: S,
+    config: Config,
+    visit: &mut dyn FnMut(&Record<'_>, Home),
+) -> Result<Journal<S>, OpenError> {
+    let mut take_all = |record: &Record<'_>, home| {
+        visit(record, home);
+        Ok::<(), Infallible>(())
+    };
+    Journal::recover(storage, config, &mut take_all).map_err(OpenError::from)
+}
 
 /// What a medium writes as a whole.
 pub const SECTOR: usize = 512;

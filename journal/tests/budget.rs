@@ -1,7 +1,7 @@
 //! What the files may take of a disk whose room others take and give back.
 
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, Journal, Record, body_crc};
+use postrider_journal::{Bound, Config, Journal, Record, body_crc, testing};
 
 const SEGMENT: u64 = 1 << 20;
 const SECOND: u64 = 1_000_000_000;
@@ -12,7 +12,7 @@ fn config(disk_budget: Option<u64>) -> Config {
 
 /// A journal of three segments that starts on a disk which somebody else has filled since.
 fn started_short(disk_budget: Option<u64>) -> Journal<FakeStorage> {
-    let mut journal = Journal::recover(FakeStorage::new(1 << 30), config(None), &mut |_, _| {}).unwrap();
+    let mut journal = testing::recover(FakeStorage::new(1 << 30), config(None), &mut |_, _| {}).unwrap();
     let body = [7; 60_000];
     for sequence in 0..40 {
         while journal.begin(Bound { records: 1, bytes: 60_000 }).is_err() {
@@ -25,7 +25,7 @@ fn started_short(disk_budget: Option<u64>) -> Journal<FakeStorage> {
     let mut storage = journal.into_storage();
     storage.kill(&mut |_| true);
     storage.free = 0;
-    Journal::recover(storage, config(disk_budget), &mut |_, _| {}).unwrap()
+    testing::recover(storage, config(disk_budget), &mut |_, _| {}).unwrap()
 }
 
 fn settle(journal: &mut Journal<FakeStorage>) {
@@ -72,7 +72,7 @@ fn a_budget_that_was_set_stays() {
 fn the_last_of_the_budget_is_left_to_what_moves() {
     const SEGMENTS: u64 = 16;
     let config = config(Some(SEGMENTS * SEGMENT));
-    let mut journal = Journal::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
+    let mut journal = testing::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
     settle(&mut journal);
     let bound = Bound { records: 1, bytes: 60_000 };
     let body = [7; 60_000];

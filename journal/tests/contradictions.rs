@@ -5,9 +5,11 @@ mod groups;
 use std::collections::BTreeSet;
 
 use groups::{SEGMENT, append, config, offset, recover, rest, stage_one, write_group};
-use postrider_journal::epoch::{EpochTable, Life, MAX_LIVES};
+use postrider_journal::epoch::{EpochTable, LifeEntry, MAX_LIVES};
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, DamageKind, Epoch, Home, Journal, Lookup, OpenError, SegmentNumber, body_crc};
+use postrider_journal::{
+    Bound, Config, DamageKind, Epoch, Home, Journal, Lookup, OpenError, SegmentNumber, body_crc, testing,
+};
 
 const SECOND: SegmentNumber = SegmentNumber(1);
 
@@ -87,7 +89,7 @@ fn given_up(storage: FakeStorage, file: SegmentNumber) -> (Vec<u64>, Journal<Fak
     let give_up = vec![format!("segment-{:016x}", file.0)];
     let mut seen = Vec::new();
     let config = Config { give_up, ..config() };
-    let journal = Journal::recover(storage, config, &mut |record, _| {
+    let journal = testing::recover(storage, config, &mut |record, _| {
         assert_eq!(record.body_crc, body_crc(record.body));
         seen.push(record.sequence);
     })
@@ -273,7 +275,7 @@ fn what_is_not_of_the_front_is_kept_where_the_front_was() {
         storage.take_away(SegmentNumber(3));
         let storage = refused(storage, SegmentNumber(3));
         let give_up = vec!["segment-0000000000000003".to_owned()];
-        let mut journal = Journal::recover(storage, Config { give_up, ..config() }, &mut |_, _| {}).unwrap();
+        let mut journal = testing::recover(storage, Config { give_up, ..config() }, &mut |_, _| {}).unwrap();
         journal.storage_mut().settle();
         let storage = journal.into_storage();
         assert!(!storage.numbers().contains(&SegmentNumber(1)), "harm {harm}");
@@ -340,7 +342,7 @@ fn what_a_larger_segment_holds_is_not_missing_whoever_gives_it_up() {
     assert!(storage.durable(SegmentNumber(0)).len() as u64 > SEGMENT, "the second number is inside the first segment");
     let config = Config { give_up: vec!["segment-0000000000000001".into()], ..config() };
     let mut left = Vec::new();
-    let mut journal = Journal::recover(storage, config, &mut |record, _| left.push(record.sequence)).unwrap();
+    let mut journal = testing::recover(storage, config, &mut |record, _| left.push(record.sequence)).unwrap();
     assert_eq!((left, journal.recovery().damages), (all_but(count, &[]), 0));
     let there = journal.extent(large.position, large.len, body_crc(&groups::body(0)));
     assert!(matches!(there, Lookup::Memory(_) | Lookup::Cold));
@@ -369,7 +371,7 @@ fn a_file_that_was_ready_costs_nothing_and_ends_no_log() {
     for case in 0..8 {
         let (in_order, alone, cut) = (case & 1 != 0, case & 2 != 0, case & 4 != 0);
         let config = Config { prepared: 3, ..config() };
-        let journal = Journal::recover(FakeStorage::new(1 << 30), config.clone(), &mut |_, _| {}).unwrap();
+        let journal = testing::recover(FakeStorage::new(1 << 30), config.clone(), &mut |_, _| {}).unwrap();
         let mut log = Log { journal, homes: Vec::new() };
         log.write(200);
         let (count, ready) = (log.homes.len(), SegmentNumber(log.last().0 + 1));
@@ -382,7 +384,7 @@ fn a_file_that_was_ready_costs_nothing_and_ends_no_log() {
         storage.put(ready, bad.clone());
         let storage = refused(storage, ready);
         let config = Config { give_up: vec![format!("segment-{:016x}", ready.0)], ..config };
-        let journal = Journal::recover(copy_of(&storage), config, &mut |_, _| {}).unwrap();
+        let journal = testing::recover(copy_of(&storage), config, &mut |_, _| {}).unwrap();
         assert_eq!((journal.recovery().damages, &journal.recovery().cut), (0, &None), "{case}");
         let (seen, journal) = given_up(storage, ready);
         assert_eq!(seen, all_but(count, &[]), "{case}");
@@ -414,7 +416,7 @@ fn rebuilt(storage: FakeStorage) -> Vec<u64> {
     let tables = storage.tables();
     let config = Config { give_up: vec!["epochs-0".into()], keys: 99, ..config() };
     let mut seen = Vec::new();
-    let journal = Journal::recover(storage, config, &mut |record, _| seen.push(record.sequence)).unwrap();
+    let journal = testing::recover(storage, config, &mut |record, _| seen.push(record.sequence)).unwrap();
     assert!(journal.recovery().table_rebuilt && journal.recovery().damage.is_empty());
     let mut journal = Log { journal, homes: Vec::new() };
     journal.write(100);
@@ -497,7 +499,7 @@ fn no_table_at_all() {
         storage.put(number, vec![0; SEGMENT as usize]);
     }
     let config = Config { give_up: vec!["epochs-0".into()], ..config() };
-    let error = Journal::recover(storage, config, &mut |_, _| {}).err().unwrap();
+    let error = testing::recover(storage, config, &mut |_, _| {}).err().unwrap();
     assert!(error.to_string().contains("put it aside"), "{error}");
 }
 
@@ -505,7 +507,7 @@ fn no_table_at_all() {
 fn a_segment_of_another_log() {
     // The same number, length, and life: only the log's id tells them apart.
     let other_config = Config { keys: 77, ..config() };
-    let other = Journal::recover(FakeStorage::new(1 << 30), other_config, &mut |_, _| {}).unwrap();
+    let other = testing::recover(FakeStorage::new(1 << 30), other_config, &mut |_, _| {}).unwrap();
     let mut other = Log { journal: other, homes: Vec::new() };
     other.write(200);
     let stranger = other.end().durable(SECOND).to_vec();
@@ -521,7 +523,7 @@ fn a_segment_of_another_log() {
 fn a_segment_of_a_copy_that_went_on_by_itself() {
     // Both copies have a second life, and wrote other messages in it.
     let storage = log().end();
-    let copy = Journal::recover(copy_of(&storage), Config { keys: 77, ..config() }, &mut |_, _| {}).unwrap();
+    let copy = testing::recover(copy_of(&storage), Config { keys: 77, ..config() }, &mut |_, _| {}).unwrap();
     let mut copy = Log { journal: copy, homes: Vec::new() };
     copy.write(400);
     let mut log = Log { journal: recover(storage).unwrap().0, homes: Vec::new() };
@@ -575,12 +577,12 @@ fn a_full_table_is_drained_by_a_start_that_is_asked_for() {
     let mut storage = log().end();
     let mut table = EpochTable::decode(storage.tables()[0].as_ref().unwrap()).unwrap();
     let life = table.lives[0];
-    table.lives.splice(0..0, (1..MAX_LIVES).map(|_| Life { epoch: Epoch(0), ..life }));
+    table.lives.splice(0..0, (1..MAX_LIVES).map(|_| LifeEntry { epoch: Epoch(0), ..life }));
     storage.put_tables([Some(table.encode()), None]);
     let storage = refused_for_table(storage);
     let config = Config { give_up: vec!["epochs-0".into()], ..config() };
     let mut count = 0;
-    let mut journal = Journal::recover(storage, config, &mut |_, _| count += 1).unwrap();
+    let mut journal = testing::recover(storage, config, &mut |_, _| count += 1).unwrap();
     assert_eq!((count, journal.recovery().lives, journal.recovery().table_rebuilt), (200, MAX_LIVES, false));
     // What holds the table is taken away.
     append(&mut journal, 200..205);
@@ -608,7 +610,7 @@ fn tables_that_cannot_be_read() {
     assert!(text.contains("epochs-1") && text.contains("--give-up epochs-1"), "{text}");
     let config = Config { give_up: vec!["epochs-1".into()], ..config() };
     let mut seen = 0;
-    let journal = Journal::recover(unreadable(), config, &mut |_, _| seen += 1).unwrap();
+    let journal = testing::recover(unreadable(), config, &mut |_, _| seen += 1).unwrap();
     assert_eq!((seen, journal.recovery().table_rebuilt), (200, true));
     assert_eq!(recover(killed(journal)).unwrap().1.len(), 200);
 }

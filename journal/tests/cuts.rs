@@ -7,7 +7,7 @@ use std::sync::Arc;
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::worker::{Step, Workers};
 use postrider_journal::testing::{cut_after, with_links};
-use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Record, body_crc};
+use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Record, body_crc, testing};
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -24,7 +24,7 @@ fn open(directory: &Path, give_up: &[String]) -> Result<Opened, OpenError> {
     let config =
         Config { segment_bytes: SEGMENT, disk_budget, spool_budget, give_up: give_up.to_vec(), ..Config::default() };
     let mut seen = Vec::new();
-    let journal = Journal::recover(storage, config, &mut |record, _| seen.push(record.sequence))?;
+    let journal = testing::recover(storage, config, &mut |record, _| seen.push(record.sequence))?;
     Ok((journal, workers, seen))
 }
 

@@ -7,7 +7,9 @@ use groups::{
     write_group, written,
 };
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, DamageKind, Home, Journal, Lookup, OpenError, Record, SegmentNumber, body_crc};
+use postrider_journal::{
+    Bound, Config, DamageKind, Home, Journal, Lookup, OpenError, Record, SegmentNumber, body_crc, testing,
+};
 
 fn sequences(seen: &[(u64, Home)]) -> Vec<u64> {
     seen.iter().map(|(sequence, _)| *sequence).collect()
@@ -296,7 +298,7 @@ fn a_failed_sync_is_the_end() {
 #[test]
 fn the_disk_budget_is_kept_and_a_new_head_makes_room() {
     let config = Config { disk_budget: Some(4 * SEGMENT), ..config() };
-    let mut journal = Journal::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
+    let mut journal = testing::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
     let record = Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &[7; 1000], body_crc: body_crc(&[7; 1000]) };
     let fill = |journal: &mut Journal<FakeStorage>| {
         let mut appended = 0;
@@ -352,7 +354,7 @@ fn room_that_was_taken_is_there_in_the_next_segment_too() {
 
 #[test]
 fn a_full_medium_is_tried_again() {
-    let mut journal = Journal::recover(FakeStorage::new(SEGMENT / 2), config(), &mut |_, _| {}).unwrap();
+    let mut journal = testing::recover(FakeStorage::new(SEGMENT / 2), config(), &mut |_, _| {}).unwrap();
     journal.storage_mut().settle();
     journal.poll().unwrap();
     assert!(journal.begin(Bound { records: 1, bytes: 10 }).is_err());
@@ -384,7 +386,7 @@ fn a_full_medium_is_tried_again() {
 #[test]
 fn a_body_beyond_the_budget_holds_up_no_other() {
     let config = Config { disk_budget: Some(4 * SEGMENT), ..config() };
-    let mut journal = Journal::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
+    let mut journal = testing::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
     let mut appended = 0;
     for _ in 0..100 {
         assert!(journal.begin(Bound { records: 1, bytes: 5 * SEGMENT }).is_err());
@@ -405,7 +407,7 @@ fn a_body_beyond_the_budget_holds_up_no_other() {
 #[test]
 fn memory_that_somebody_reads_is_not_used_again() {
     let config = Config { hot_bytes: 0, ..config() };
-    let mut journal = Journal::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
+    let mut journal = testing::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
     let home = append(&mut journal, 0..1)[0];
     let Lookup::Memory(extent) = journal.extent(home.position, home.len, body_crc(&body(0))) else {
         panic!("in memory")

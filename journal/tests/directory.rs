@@ -8,7 +8,7 @@ use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::spill::FileSpill;
 use postrider_journal::storage::worker::{Step, Workers};
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Record, body_crc};
+use postrider_journal::{Bound, Config, FileStorage, Medium, OpenError, Record, body_crc, testing};
 
 const SEGMENT: u64 = 256 << 10;
 
@@ -32,7 +32,7 @@ fn live_until(directory: &Path, operations: u64) -> bool {
     FileSpill::beside(&storage, Arc::new(|| {})).unwrap();
     let config =
         Config { segment_bytes: SEGMENT, disk_budget: Some(64 << 20), spool_budget: Some(0), ..Config::default() };
-    let mut journal = Journal::recover(storage, config, &mut |_, _| {}).unwrap();
+    let mut journal = testing::recover(storage, config, &mut |_, _| {}).unwrap();
     let body = [7; 60_000];
     for sequence in 0..20 {
         while journal.begin(Bound { records: 1, bytes: 60_000 }).is_err() {
@@ -156,7 +156,7 @@ fn a_kill_between_any_two_operations_leaves_a_directory_that_starts() {
 fn a_new_directory_on_a_small_budget_has_smaller_segments_and_on_a_tiny_one_none() {
     let made = |budget: u64| {
         let config = Config { disk_budget: Some(budget), ..Config::default() };
-        Journal::recover(FakeStorage::new(1 << 40), config, &mut |_, _| {})
+        testing::recover(FakeStorage::new(1 << 40), config, &mut |_, _| {})
     };
     for (budget, segment) in [(4 << 30, 64), (2 << 30, 64), (512 << 20, 16), (40 << 20, 1), (16 << 20, 1)] {
         let journal = made(budget).unwrap();
@@ -165,7 +165,7 @@ fn a_new_directory_on_a_small_budget_has_smaller_segments_and_on_a_tiny_one_none
         let mut storage = journal.into_storage();
         storage.kill(&mut |_| true);
         let config = Config { segment_bytes: 256 << 20, disk_budget: Some(budget), ..Config::default() };
-        let journal = Journal::recover(storage, config, &mut |_, _| {}).unwrap();
+        let journal = testing::recover(storage, config, &mut |_, _| {}).unwrap();
         assert_eq!((journal.segment_bytes(), journal.recovery().segment_bytes), (segment << 20, segment << 20));
     }
     let error = made((16 << 20) - 1).err().unwrap();
@@ -182,7 +182,7 @@ fn an_epoch_table_that_is_given_up_again_is_kept_beside_the_first() {
             std::fs::write(file(&format!("epochs-{slot}")), damage).unwrap();
         }
         let config = Config { segment_bytes: SEGMENT, give_up: vec!["epochs-0".into()], ..Config::default() };
-        let journal = Journal::recover(storage(directory.path()).unwrap(), config, &mut |_, _| {}).unwrap();
+        let journal = testing::recover(storage(directory.path()).unwrap(), config, &mut |_, _| {}).unwrap();
         assert!(journal.recovery().table_rebuilt);
     }
     let kept = |name: &str| std::fs::read_to_string(file(name)).ok();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::worker::{Step, Workers};
 use postrider_journal::{
-    Bound, Config, FileStorage, Home, Journal, Lookup, Medium, OpenError, Record, SegmentNumber, body_crc,
+    Bound, Config, FileStorage, Home, Journal, Lookup, Medium, OpenError, Record, SegmentNumber, body_crc, testing,
 };
 
 const SEGMENT: u64 = 256 << 10;
@@ -37,7 +37,7 @@ fn storage(directory: &Path, medium: Medium) -> Result<(FileStorage, Workers), O
 fn open(directory: &Path, medium: Medium) -> Result<Opened, OpenError> {
     let (storage, workers) = storage(directory, medium)?;
     let mut seen = Vec::new();
-    let journal = Journal::recover(storage, config(), &mut |record, home| {
+    let journal = testing::recover(storage, config(), &mut |record, home| {
         assert_eq!(record.body_crc, body_crc(record.body));
         seen.push((record.sequence, record.meta.to_vec(), record.body.to_vec(), home));
     })?;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::worker::{Step, Workers};
-use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Record, SegmentNumber, body_crc};
+use postrider_journal::{
+    Bound, Config, FileStorage, Journal, Medium, OpenError, Record, SegmentNumber, body_crc, testing,
+};
 
 const SEGMENT: u64 = 256 << 10;
 
@@ -30,7 +32,7 @@ fn open(directory: &Path) -> Result<Opened, OpenError> {
         ..Config::default()
     };
     let mut seen = Vec::new();
-    let journal = Journal::recover(storage, config, &mut |record, _| seen.push(record.sequence))?;
+    let journal = testing::recover(storage, config, &mut |record, _| seen.push(record.sequence))?;
     let mut opened = Opened { journal, workers, seen };
     opened.settle();
     Ok(opened)

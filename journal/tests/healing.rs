@@ -4,7 +4,7 @@ mod groups;
 
 use groups::{SEGMENT, append, config, recover};
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Config, Journal, OpenError, SegmentNumber};
+use postrider_journal::{Config, OpenError, SegmentNumber, testing};
 
 /// Some segments, of two lives.
 fn log() -> FakeStorage {
@@ -27,7 +27,7 @@ fn starts(segment: SegmentNumber, give_up: &[&str], harm: impl Fn(&mut FakeStora
         storage.heals_after = Some(loads);
         let give_up = give_up.iter().map(|name| (*name).to_owned()).collect();
         let mut seen = 0;
-        match Journal::recover(storage, Config { give_up, ..config() }, &mut |_, _| seen += 1) {
+        match testing::recover(storage, Config { give_up, ..config() }, &mut |_, _| seen += 1) {
             Ok(journal) => {
                 assert_eq!(seen, 400, "after {loads} loads: {:?}", journal.recovery());
                 whole += 1;

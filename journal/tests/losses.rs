@@ -5,7 +5,7 @@ mod groups;
 use groups::{append, config, recover};
 use postrider_journal::epoch::EpochTable;
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Config, Journal, SegmentNumber};
+use postrider_journal::{Config, Journal, SegmentNumber, testing};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -21,7 +21,7 @@ fn given_up() -> Journal<FakeStorage> {
     let mut storage = log();
     storage.take_away(SegmentNumber(1));
     let give_up = vec!["segment-0000000000000001".to_owned()];
-    Journal::recover(storage, Config { give_up, ..config() }, &mut |_, _| {}).unwrap()
+    testing::recover(storage, Config { give_up, ..config() }, &mut |_, _| {}).unwrap()
 }
 
 fn killed(journal: Journal<FakeStorage>) -> Journal<FakeStorage> {
@@ -111,7 +111,7 @@ fn of_two_copies_the_one_that_knows_of_losses_counts_unless_the_other_says_more(
     ] {
         let mut storage = storage();
         storage.put_tables(copies.map(|bytes| Some(bytes.clone())));
-        let read = Journal::examine(storage, config(), &mut |_, _| {}).map(|read| read.recovery().earlier_losses);
+        let read = Journal::open(storage, config()).map(|read| read.recovery().earlier_losses);
         assert_eq!(read.unwrap(), losses);
     }
 }

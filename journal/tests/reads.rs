@@ -1,7 +1,7 @@
 //! What cannot be read is not damage: it is read again, and holds up nothing else.
 
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, Home, Journal, Kept, Lookup, Record, SegmentNumber, body_crc};
+use postrider_journal::{Bound, Config, Home, Journal, Kept, Lookup, Record, SegmentNumber, body_crc, testing};
 
 const SEGMENT: u64 = 64 << 10;
 const SECOND: u64 = 1_000_000_000;
@@ -21,7 +21,7 @@ fn cold_journal() -> (Journal<FakeStorage>, Vec<Home>) {
         keys: 5,
         ..Config::default()
     };
-    let mut journal = Journal::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
+    let mut journal = testing::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
     let homes = (0..200).map(|sequence| append(&mut journal, sequence)).collect();
     (journal, homes)
 }

@@ -1,7 +1,7 @@
 //! A tail reads all that is durable, group by group, from memory and from the medium.
 
 use postrider_journal::testing::{Chance, FakeStorage, Fate};
-use postrider_journal::{Bound, Config, Journal, Position, Record, Tail, TailStep, body_crc};
+use postrider_journal::{Bound, Config, Journal, Position, Record, Tail, TailStep, body_crc, testing};
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -15,7 +15,7 @@ fn recover(storage: FakeStorage) -> Journal<FakeStorage> {
         keys: 11,
         ..Config::default()
     };
-    Journal::recover(storage, config, &mut |_, _| {}).unwrap()
+    testing::recover(storage, config, &mut |_, _| {}).unwrap()
 }
 
 fn append(journal: &mut Journal<FakeStorage>, chance: &mut Chance) {

@@ -3,7 +3,7 @@
 use crate::log::Stored;
 use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::records::kind;
-use postrider_journal::{Damage, DamageKind, SegmentNumber};
+use postrider_journal::{Damage, DamageKind, Position, SegmentNumber};
 use postrider_model::{Command, Destination};
 
 /// Two queues with messages, the first of which was sent to alone.
@@ -27,7 +27,9 @@ fn damage(stored: &Stored, meta: &[u8], head: &[u8]) -> Damage {
         file: "segment-0000000000000000".into(),
         segment: SegmentNumber(0),
         offset: 0,
+        position: Position(0),
         len: head.len() as u64,
+        record: Some(stored.kind),
         sequence: Some(stored.sequence),
         kind: DamageKind::Body,
         meta: meta.to_vec(),

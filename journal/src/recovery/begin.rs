@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::append::Active;
 use crate::aside::Aside;
 use crate::cold::Cold;
 use crate::config::Config;
-use crate::epoch::{EpochTable, Life};
+use crate::epoch::{EpochTable, Life, LifeEntry};
 use crate::error::OpenError;
 use crate::group::Proof;
 use crate::image::ImageWriter;
@@ -15,8 +16,8 @@ use crate::plant::planted;
 use crate::position::{Epoch, Position, SegmentNumber};
 use crate::prepare::{Preparing, mixed};
 use crate::reclaim::Head;
-use crate::recovery::directory::Found;
-use crate::recovery::{Cut, GivenUp, Recovered, Recovery, give_up, load};
+use crate::recovery::directory::{Directory, Found};
+use crate::recovery::{Cut, GivenUp, KeptSegments, OldLog, Recovery, Visited, give_up, load};
 use crate::size::size;
 use crate::stated::Stated;
 use crate::statistics::Statistics;
@@ -24,28 +25,48 @@ use crate::storage::Storage;
 use crate::trouble::Troubles;
 use crate::watermark::Watermarks;
 
-impl<S: Storage> Recovered<S> {
+impl<S: Storage> Visited<S> {
     /// What was found.
     pub fn recovery(&self) -> &Recovery {
-        &self.report
+        &self.log.report
     }
 
-    /// Begins a new life: keeps aside what is cut or given up, syncs what is kept, writes the table (R3).
+    /// The life that begins where nobody else is asked.
+    pub fn next_life(&self) -> Life {
+        Life { epoch: Epoch(self.newest_known().0 + 1), nonce: mixed(!self.log.config.keys) }
+    }
+
+    /// Begins a life: keeps aside what is cut or given up, syncs what is kept, writes the table (R3).
     ///
     /// # Errors
-    /// The medium's. Nothing that counts was changed.
-    pub fn begin(mut self) -> Result<Journal<S>, OpenError> {
-        self.keep_old_table()?;
-        self.own_up()?;
-        self.replace_given_up()?;
-        self.save_cut()?;
-        let first = self.begin_life()?;
-        let Recovered { storage, config, table, directory, report, tail, visited } = self;
+    /// The life is an old one; or the medium's. Nothing that counts was changed.
+    pub fn begin(self, life: Life) -> Result<Journal<S>, OpenError> {
+        let known = self.newest_known();
+        let is_newer = life.epoch > self.log.directory.latest;
+        let promised = self.log.table.accepted.is_none_or(|accepted| life.epoch > accepted.epoch || life == accepted);
+        if !is_newer || !promised {
+            return Err(OpenError::OldLife { life: life.epoch.0, known: known.0 });
+        }
+        let Visited { mut log, mut kept } = self;
+        log.keep_old_table()?;
+        let replaced = std::mem::take(&mut kept.replaced);
+        log.own_up(!replaced.is_empty())?;
+        log.replace_given_up(replaced)?;
+        log.save_cut()?;
+        let first = log.begin_life(life)?;
+        let OldLog { storage, config, table, directory, report, tail } = log;
         let mut journal = assemble(storage, config, table, report, (first, tail.head));
-        journal.settle(&directory, visited, first)?;
+        journal.settle(&directory, kept, first)?;
         Ok(journal)
     }
 
+    fn newest_known(&self) -> Epoch {
+        let accepted = self.log.table.accepted.map_or(Epoch(0), |life| life.epoch);
+        self.log.directory.latest.max(accepted)
+    }
+}
+
+impl<S: Storage> OldLog<S> {
     /// What the copies of a table held that is made anew.
     fn keep_old_table(&mut self) -> Result<(), OpenError> {
         for slot in (0..2).filter(|_| self.report.table_rebuilt) {
@@ -62,11 +83,11 @@ impl<S: Storage> Recovered<S> {
 
     /// What is given up looks as it should once it is replaced: the table says before that something was lost. Of one that is made anew
     /// it is assumed until it has its place.
-    fn own_up(&mut self) -> Result<(), OpenError> {
+    fn own_up(&mut self, replaces: bool) -> Result<(), OpenError> {
         if !planted("losses-forgotten") {
             self.table.losses = u32::try_from(self.report.losses()).unwrap_or(u32::MAX);
         }
-        if self.visited.replaced.is_empty() || self.report.table_rebuilt || self.table.lives.is_empty() {
+        if !replaces || self.report.table_rebuilt || self.table.lives.is_empty() {
             return Ok(());
         }
         self.write_table()
@@ -83,8 +104,7 @@ impl<S: Storage> Recovered<S> {
     }
 
     /// From the last one on: what a start that is cut short leaves is refused for the same files, or for none.
-    fn replace_given_up(&mut self) -> Result<(), OpenError> {
-        let mut replaced = std::mem::take(&mut self.visited.replaced);
+    fn replace_given_up(&mut self, mut replaced: Vec<(SegmentNumber, Option<ImageWriter>)>) -> Result<(), OpenError> {
         replaced.extend(self.unused()?);
         for (number, copy) in replaced.into_iter().rev().filter(|_| !planted("stand-in-unwritten")) {
             let name = self.storage.name(number);
@@ -139,21 +159,21 @@ impl<S: Storage> Recovered<S> {
     }
 
     /// Syncs what is kept, then writes the table (R3). Returns where the new life begins.
-    fn begin_life(&mut self) -> Result<Position, OpenError> {
+    fn begin_life(&mut self, life: Life) -> Result<Position, OpenError> {
         let old_first = self.table.newest().map_or(Position(0), |life| life.first);
         for found in &self.directory.found {
             if found.end() > old_first && found.data_start < self.tail.end && !planted("no-sync-before-epoch") {
                 self.storage.sync(found.number).map_err(OpenError::io(format!("synced ({})", found.name)))?;
             }
         }
-        let epoch = Epoch(self.directory.latest.0 + 1);
         let first = self.first_after(self.tail.end);
         let keep_from = Position(self.tail.head.0 * self.table.segment_bytes);
         self.table.head = self.tail.head;
         self.table.node = self.config.node;
         (self.table.ended, self.table.stated) = (None, None);
-        let nonce = mixed(!self.config.keys);
-        self.table.begin(Life { epoch, node: self.config.node, end: self.tail.end, first, nonce }, keep_from);
+        self.table.accepted = Some(life);
+        let Life { epoch, nonce } = life;
+        self.table.begin(LifeEntry { epoch, node: self.config.node, end: self.tail.end, first, nonce }, keep_from);
         self.write_table()?;
         Ok(first)
     }
@@ -168,6 +188,56 @@ impl<S: Storage> Recovered<S> {
             .map_or(first.0.is_multiple_of(self.table.segment_bytes), |found| found.start == first);
         if boundary { first + block } else { first }
     }
+}
+
+impl<S: Storage> Journal<S> {
+    /// Goes on in the last segment if the new life begins in it, and gives back all that is not part of the log.
+    fn settle(&mut self, directory: &Directory, kept: KeptSegments, first: Position) -> Result<(), OpenError> {
+        self.segments = kept.segments;
+        self.hot_bytes = kept.hot_bytes;
+        let mut end = Position(first.0 - first.0 % self.table.segment_bytes);
+        if let (Some(segment), Some((loaded, records))) = (self.segments.back_mut(), kept.last) {
+            if first < segment.end() {
+                let header = directory.at(segment.start).and_then(|found| found.header);
+                let lost = || OpenError::NoSegmentHeader(segment.number, self.storage.name(segment.number));
+                let header = header.ok_or_else(lost)?;
+                let name = self.storage.name(segment.number);
+                let mut writer = self
+                    .storage
+                    .adopt(segment.number, loaded)
+                    .map_err(OpenError::io(format!("written on ({name})")))?;
+                let at = size(first - segment.start);
+                writer.publish(at);
+                segment.image = Some(Arc::clone(writer.image()));
+                let seed = segment.seed(self.epoch);
+                self.active = Some(Active::new(writer, &header, segment.start, seed, at, records));
+            } else {
+                publish_all(loaded);
+            }
+            end = segment.end();
+        }
+        let front = self.segments.front().map_or(end, |segment| segment.start);
+        // From both ends, so that what is there is one interval at any time.
+        let before = directory.found.iter().take_while(|found| found.start < front);
+        let behind = directory.found.iter().rev().take_while(|found| found.start >= end);
+        for found in before.chain(behind) {
+            // Before the head is nothing that is needed, but what such a file holds may be.
+            if found.is_sound() {
+                self.storage.recycle(found.number);
+            } else {
+                self.storage.set_aside(found.number);
+            }
+        }
+        self.preparing = Preparing::new(SegmentNumber(end.0 / self.table.segment_bytes), self.config.keys);
+        self.fix_budget();
+        self.cool();
+        self.top_up();
+        Ok(())
+    }
+}
+
+fn publish_all(mut writer: ImageWriter) {
+    writer.publish(writer.len());
 }
 
 fn kept_name(name: &str) -> String {

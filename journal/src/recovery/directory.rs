@@ -7,8 +7,9 @@ use crate::plant::planted;
 use crate::position::{Epoch, Position, SegmentNumber};
 use crate::recovery::all_or_given_up;
 use crate::recovery::scan::key_of;
-use crate::segment::{BadHeader, FORMAT_VERSION, SegmentHeader};
+use crate::segment::{BadHeader, SegmentHeader};
 use crate::storage::{SegmentFile, Storage};
+use crate::version::FORMAT_VERSION;
 
 /// A segment file.
 pub(crate) struct Found {
@@ -79,11 +80,7 @@ impl Directory {
         let mut found = Vec::with_capacity(files.len());
         for file in files {
             let name = storage.name(file.number);
-            let header = match SegmentHeader::decode(&file.header) {
-                Ok(header) => Some(header),
-                Err(BadHeader::Damaged) => None,
-                Err(BadHeader::Version(version)) => return Err(OpenError::version(name, version)),
-            };
+            let header = SegmentHeader::decode(&file.header).ok();
             let intact = SegmentHeader::intact(&file.header);
             let start = Position(file.number.0.saturating_mul(table.segment_bytes).min(LAST_POSITION.0));
             let data_start = start + u64::from(table.block);
@@ -184,6 +181,18 @@ fn contradiction(file: &SegmentFile, header: Option<&SegmentHeader>, table: &Epo
     other.then(|| format!("was made in another life {epoch} than this log's: it is from a copy of the directory"))
 }
 
+/// Looks at versions before anything else, the table included: what other ones mean is not known.
+pub(crate) fn refuse_other_versions<S: Storage>(storage: &S, files: &[SegmentFile]) -> Result<(), OpenError> {
+    for file in files {
+        match SegmentHeader::decode(&file.header) {
+            Ok(_) | Err(BadHeader::Damaged) => {}
+            Err(BadHeader::Version(version)) => return Err(OpenError::version(storage.name(file.number), version)),
+            Err(BadHeader::Unknown) => return Err(OpenError::NewerContents { file: storage.name(file.number) }),
+        }
+    }
+    Ok(())
+}
+
 /// The better copy of the epoch table, and whether the other is there and as good; `None` in a new directory.
 pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTable, bool)>, OpenError> {
     let mut best: Option<EpochTable> = None;
@@ -206,7 +215,8 @@ pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTab
                 good += 1;
                 // Of two that say the same of the end one has forgotten losses too early, or does not know of them yet.
                 let said = |table: &EpochTable| {
-                    (table.newest().map(|life| life.epoch), table.ended, table.stated, table.losses)
+                    let lives = (table.newest().map(|life| life.epoch), table.accepted.map(|life| life.epoch));
+                    (lives, table.level, table.ended, table.stated, table.losses)
                 };
                 if best.as_ref().is_none_or(|best| said(best) < said(&table)) {
                     best = Some(table);
@@ -222,6 +232,7 @@ pub(crate) fn read_table<S: Storage>(storage: &mut S) -> Result<Option<(EpochTab
                     other = Some(refused);
                 }
             }
+            Err(BadTable::Unknown) => return Err(OpenError::NewerContents { file: format!("epochs-{slot}") }),
             Err(BadTable::Damaged) => {}
         }
     }

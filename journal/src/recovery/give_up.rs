@@ -1,6 +1,7 @@
 //! Files that are not what they should be: a start is refused for them, or somebody gives up what they should hold.
 
 use std::io;
+use std::ops::Range;
 
 use crate::config::Config;
 use crate::epoch::EpochTable;
@@ -43,9 +44,9 @@ impl Directory {
     }
 
     /// Refuses a segment of the log that was made in a life which the table does not list: each one's first frame is of that life.
-    pub fn check_lives(&self, table: &EpochTable, live: &[&Found]) -> Result<(), OpenError> {
-        let strange = |found: &&&Found| found.header.is_some_and(|header| table.life(header.epoch).is_none());
-        match live.iter().find(strange) {
+    pub fn check_lives(&self, table: &EpochTable, live: Range<usize>) -> Result<(), OpenError> {
+        let strange = |found: &&Found| found.header.is_some_and(|header| table.life(header.epoch).is_none());
+        match self.found.get(live).unwrap_or_default().iter().find(strange) {
             Some(found) => Err(contradicts(found, "was made in a life that this log did not have: it is another file")),
             None => Ok(()),
         }

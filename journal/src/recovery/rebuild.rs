@@ -3,23 +3,25 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::epoch::{EpochTable, Life};
+use crate::epoch::{EpochTable, LifeEntry};
 use crate::error::OpenError;
 use crate::frame::{FRAME_HEADER, FrameHeader, Seed, u32_at, u64_at};
 use crate::image::ImageWriter;
 use crate::position::{Epoch, Position, SegmentNumber};
+use crate::recovery::all_or_given_up;
 use crate::recovery::directory::LAST_POSITION;
+use crate::recovery::open::FoundTable;
 use crate::recovery::scan::Scan;
-use crate::recovery::{Opened, all_or_given_up};
 use crate::segment::SegmentHeader;
 use crate::storage::{SegmentFile, Storage};
+use crate::version::LEVEL;
 
 /// A table that says what can be known without one: when all lives began that have frames.
 pub(crate) fn rebuild<S: Storage>(
     storage: &mut S,
     config: &Config,
     files: &[SegmentFile],
-) -> Result<Opened, OpenError> {
+) -> Result<FoundTable, OpenError> {
     let headers = of_one_log(files);
     let Some(first) = headers.first() else { return Err(OpenError::NoHeader) };
     let mut table = EpochTable {
@@ -28,6 +30,8 @@ pub(crate) fn rebuild<S: Storage>(
         head: SegmentNumber(0),
         log_id: first.log_id,
         node: config.node,
+        accepted: None,
+        level: LEVEL,
         ended: None,
         stated: None,
         // Only the table could say so.
@@ -51,10 +55,10 @@ pub(crate) fn rebuild<S: Storage>(
         seen.lives.push((made, start, start + u64::from(table.block)));
     }
     let nonce = |epoch: Epoch| nonces.get(&epoch).copied().unwrap_or(0);
-    let life = |(epoch, end, first)| Life { epoch, node: config.node, end, first, nonce: nonce(epoch) };
+    let life = |(epoch, end, first)| LifeEntry { epoch, node: config.node, end, first, nonce: nonce(epoch) };
     table.head = seen.head();
     table.lives = seen.lives.into_iter().map(life).collect();
-    Ok(Opened { table, intact: false, latest, rebuilt: true })
+    Ok(FoundTable { table, intact: false, latest, rebuilt: true })
 }
 
 /// Bytes of a usual segment, as the position of an oversize one's first frame says if there is no other.
@@ -124,7 +128,7 @@ impl Seen {
         let mut position = scan.start + block;
         let mut written_to = scan.start;
         while let Some(mut header) = scan.next_of_any_life(position, self.newest()) {
-            let end = header.position + u64::from(header.len);
+            let end = header.end();
             if !scan.whole(&header)
                 && let Some(over) = scan.next_of_any_life(header.position + 8, Epoch(header.epoch.0.saturating_add(1)))
                 && over.position < end
@@ -141,7 +145,7 @@ impl Seen {
             if self.heads.last().is_none_or(|(_, head)| header.head > *head) {
                 self.heads.push((header.position, header.head));
             }
-            position = header.position + u64::from(header.len);
+            position = header.end();
             written_to = position;
         }
     }

@@ -16,7 +16,8 @@ pub struct Recovery {
     pub records: u64,
     /// Bytes of their bodies.
     pub bytes: u64,
-    /// What was not as it had been written, the first ten thousand.
+    /// What was not as it had been written, in the log's order: the first ten thousand. Where there were more, nothing is known of what lies
+    /// behind the last of these.
     pub damage: Vec<Damage>,
     /// How many there were.
     pub damages: u64,
@@ -48,8 +49,12 @@ pub struct Damage {
     pub segment: SegmentNumber,
     /// Where in the file.
     pub offset: u64,
+    /// Where in the log: what was written behind a record whose home is before it may be what was hit.
+    pub position: Position,
     /// Bytes concerned.
     pub len: u64,
+    /// The record's kind, where it can be told.
+    pub record: Option<u8>,
     /// The record's sequence, where it can be told.
     pub sequence: Option<u64>,
     /// What was hit.
@@ -60,9 +65,18 @@ pub struct Damage {
     pub head: Vec<u8>,
 }
 
+/// The segment that a damage is in.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub file: &'a str,
+    pub segment: SegmentNumber,
+    pub start: Position,
+}
+
 /// What is known of a record that is damaged.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Hit<'a> {
+    pub record: Option<u8>,
     pub sequence: Option<u64>,
     pub meta: &'a [u8],
     pub body: &'a [u8],
@@ -124,12 +138,12 @@ impl Recovery {
 
     pub(super) fn add_damage(
         &mut self,
-        file: &str,
-        segment: SegmentNumber,
-        (offset, len): (u64, u64),
+        Place { file, segment, start }: Place<'_>,
+        (position, len): (Position, u64),
         hit: Hit<'_>,
         kind: DamageKind,
     ) {
+        let offset = position - start;
         assert!(!planted("damage-ends-all"), "{kind:?} at {offset} of {file}");
         if planted("damage-untold") {
             return;
@@ -144,7 +158,9 @@ impl Recovery {
                 file: file.to_owned(),
                 segment,
                 offset,
+                position,
                 len,
+                record: hit.record,
                 sequence: hit.sequence,
                 kind,
                 meta,

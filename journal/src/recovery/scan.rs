@@ -44,7 +44,7 @@ impl<'a> Scan<'a> {
         let available = size(limit - position);
         let header =
             FrameHeader::decode_within(self.range(position, self.end()), position, self.seed(position), available)?;
-        Some((header, position + u64::from(header.len) <= self.end()))
+        Some((header, header.end() <= self.end()))
     }
 
     /// The first valid frame header from `from` on that begins below `limit`.
@@ -110,7 +110,7 @@ impl<'a> Scan<'a> {
     /// The frame's directory, marker included, if its check holds.
     pub fn directory(&self, header: &FrameHeader) -> Option<&'a [u8]> {
         let start = header.position + header.directory_offset() as u64;
-        let directory = self.range(start, header.position + u64::from(header.len));
+        let directory = self.range(start, header.end());
         let seed = Seed { key: self.key, epoch: header.epoch };
         let good = directory.len() >= MARKER
             && directory.starts_with(&seed.marker(header.position))
@@ -133,7 +133,7 @@ impl<'a> Scan<'a> {
         if header.kind != FrameKind::Records {
             return true;
         }
-        let end = header.position + u64::from(header.len);
+        let end = header.end();
         let Some(directory) = self.directory(header) else { return false };
         entries(directory)
             .all(|entry| self.body(header.position, end, &entry).is_some_and(|body| good_body(body, entry.body_crc)))

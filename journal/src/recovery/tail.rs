@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::Config;
 use crate::epoch::EpochTable;
 use crate::error::OpenError;
+use crate::frame::FrameKind;
 use crate::plant::planted;
 use crate::position::{Position, SegmentNumber};
 use crate::recovery::directory::{Directory, Found};
@@ -53,7 +54,7 @@ pub(crate) fn find<S: Storage>(
             return Err(give_up::older_table(&found.name, position, epoch));
         }
         if !found.placeholder {
-            headers.collect(&scan, first.max(found.data_start));
+            headers.collect(&scan, first.max(found.data_start), &found.name)?;
         }
         loaded.insert(found.number, contents);
         if headers.durable > found.data_start {
@@ -67,18 +68,23 @@ pub(crate) fn find<S: Storage>(
 }
 
 impl Headers {
-    fn collect(&mut self, scan: &Scan<'_>, from: Position) {
+    fn collect(&mut self, scan: &Scan<'_>, from: Position, file: &str) -> Result<(), OpenError> {
         let mut position = from;
         let mut stated = None;
         while let Some(header) = scan.header_at(position).or_else(|| scan.next_header(position, scan.end())) {
+            if let FrameKind::Unknown(kind) = header.kind {
+                // Taken for a torn one it would be cut off.
+                return Err(OpenError::UnknownFrame { file: file.to_owned(), kind, position: header.position });
+            }
             self.durable = self.durable.max(header.durable);
-            position = header.position + u64::from(header.len);
+            position = header.end();
             self.last_valid = self.last_valid.max(position);
             if stated != Some(header.head) {
                 stated = Some(header.head);
                 self.heads.push((header.position, header.head));
             }
         }
+        Ok(())
     }
 }
 
@@ -103,7 +109,7 @@ fn end_of_log(
             kept => kept,
         };
         let Some(header) = kept else { break };
-        end = header.position + u64::from(header.len);
+        end = header.end();
     }
     Ok(end)
 }

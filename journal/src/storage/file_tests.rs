@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Config;
-use crate::journal::Journal;
+use crate::testing;
 
 fn opened(directory: &Path) -> (FileStorage, Workers) {
     let options =
@@ -29,6 +29,6 @@ fn a_start_whose_life_begins_with_a_new_segment_keeps_no_memory_either() {
     let (mut storage, _workers) = opened(directory.path());
     storage.unload(ImageWriter::anonymous(4096).unwrap());
     let config = Config { segment_bytes: 65_536, disk_budget: Some(64 << 20), ..Config::default() };
-    let journal = Journal::recover(storage, config, &mut |_, _| {}).unwrap();
+    let journal = testing::recover(storage, config, &mut |_, _| {}).unwrap();
     assert!(journal.active.is_none() && journal.storage.pool.is_empty());
 }

@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use postrider_journal::testing::{FakeStorage, Fate};
-use postrider_journal::{Bound, Config, Home, Journal, OpenError, Position, Record, SegmentNumber, body_crc};
+use postrider_journal::{Bound, Config, Home, Journal, OpenError, Position, Record, SegmentNumber, body_crc, testing};
 
 pub const SEGMENT: u64 = 64 << 10;
 pub const FIRST: SegmentNumber = SegmentNumber(0);
@@ -16,7 +16,7 @@ pub type Recovered = (Journal<FakeStorage>, Vec<(u64, Home)>);
 
 pub fn recover(storage: FakeStorage) -> Result<Recovered, OpenError> {
     let mut seen = Vec::new();
-    let journal = Journal::recover(storage, config(), &mut |record, home| {
+    let journal = testing::recover(storage, config(), &mut |record, home| {
         assert!(record.body == body(record.sequence) || cfg!(feature = "plant"));
         seen.push((record.sequence, home));
     })?;

@@ -1,7 +1,7 @@
 //! One history of a journal: lives with appends, submits, heads, ends by kill, power cut and rot, against a model.
 
 use postrider_journal::testing::{Chance, FakeStorage, Fate};
-use postrider_journal::{Bound, Config, Home, Journal, Lookup, Record, SegmentNumber, body_crc};
+use postrider_journal::{Bound, Config, Home, Journal, Lookup, Record, SegmentNumber, body_crc, testing};
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -56,7 +56,7 @@ fn recover(mut storage: FakeStorage, seed: u64, without_tables: bool) -> Result<
         storage.put_tables([None, Some(b"no table".to_vec())]);
         config.give_up.push("epochs-1".into());
     }
-    let journal = Journal::recover(storage, config, &mut |record, home| {
+    let journal = testing::recover(storage, config, &mut |record, home| {
         let known = Known { sequence: record.sequence, meta: record.meta.to_vec(), body: record.body.to_vec() };
         seen.push((known, home));
     });

@@ -133,16 +133,8 @@ fn recover(storage: FileStorage, clock: &FuzzClock) -> Result<(Broker, Journal<F
         ..Config::default()
     };
     let mut broker = Broker::new(postrider_broker::Config { hash_seed: 5, ..postrider_broker::Config::default() });
-    let mut refused = None;
-    let journal = Journal::recover(storage, config, &mut |record, home| {
-        if let Err(error) = broker.recover(record, home) {
-            refused.get_or_insert(error.to_string());
-        }
-    });
+    let journal = Journal::recover(storage, config, &mut |record, home| broker.recover(record, home));
     let journal = journal.map_err(|error| error.to_string())?;
-    if let Some(error) = refused {
-        return Err(error);
-    }
     broker.recovered(clock.now(), journal.recovery().losses(), journal.epoch().0);
     Ok((broker, journal))
 }

@@ -11,7 +11,7 @@ use postrider_dispatcher::port::port;
 use postrider_dispatcher::shard::{Dealer, Inbox, Shard};
 use postrider_dispatcher::turn::BrokerTurn;
 use postrider_dispatcher::wake::Alarm;
-use postrider_journal::{Journal, Position, Spool, SpoolUse};
+use postrider_journal::{Journal, Position, Refusal, Spool, SpoolUse};
 use postrider_model::Clock;
 use postrider_wire::openwire::Offer;
 use postrider_wire::session::{Profile, Protocol};
@@ -290,14 +290,10 @@ fn recover(
 ) -> Result<(Broker, Journal<SimStorage>), Reason> {
     let config = postrider_journal::Config { keys: random.next(), ..plan.journal.clone() };
     let mut broker = Broker::new(plan.broker.clone());
-    let mut refused = None;
-    let journal = Journal::recover(storage, config, &mut |record, home| {
-        if let Err(error) = broker.recover(record, home) {
-            refused.get_or_insert(error.to_string());
-        }
-    });
-    let journal = journal.map_err(|error| error.to_string())?;
-    assert!(refused.is_none(), "a record cannot be read: {refused:?}");
+    let journal = match Journal::recover(storage, config, &mut |record, home| broker.recover(record, home)) {
+        Err(Refusal::Record(error)) => panic!("a record cannot be read: {error}"),
+        journal => journal.map_err(|error| error.to_string())?,
+    };
     broker.recovered(schedule.now(), journal.recovery().losses(), journal.epoch().0);
     Ok((broker, journal))
 }

@@ -1,9 +1,10 @@
 //! Bytes that are no longer what was written, and which records they took.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use postrider_broker::records::kind;
-use postrider_journal::{Config, Journal};
+use postrider_journal::{Config, Journal, Opened};
 
 use super::{Disk, SECTOR, SimStorage, State};
 use crate::random::Random;
@@ -97,7 +98,8 @@ impl Disk {
     /// The records that a start would find now, in their order. It changes nothing.
     pub fn records(&self, config: &Config) -> Vec<FoundRecord> {
         let mut found = Vec::new();
-        let journal = Journal::examine(SimStorage::new(self.copy()), config.clone(), &mut |record, home| {
+        let opened = Journal::open(SimStorage::new(self.copy()), config.clone()).and_then(Opened::keep_all);
+        let visited = opened.expect("a log that can be read").visit(&mut |record, home| {
             let intact = postrider_journal::body_crc(record.body) == record.body_crc;
             found.push(FoundRecord {
                 segment: home.segment.0,
@@ -107,8 +109,9 @@ impl Disk {
                 meta: record.meta.to_vec(),
                 body: if intact { record.body.to_vec() } else { Vec::new() },
             });
+            Ok::<_, Infallible>(())
         });
-        journal.err().inspect(|error| panic!("the directory cannot be examined: {error}"));
+        visited.err().inspect(|error| panic!("the directory cannot be examined: {error}"));
         found
     }
 

@@ -1,6 +1,7 @@
 //! Files that are not what they should be: a start refuses them, says which, and touches nothing.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use postrider_journal::{Config, Journal, SegmentNumber, Storage};
 
@@ -31,7 +32,7 @@ impl Disk {
         let before = copy.state.borrow().contents();
         let storage = SimStorage::new(copy.clone());
         let names = [one, other].map(|number| storage.name(SegmentNumber(number)));
-        let outcome = Journal::recover(storage, config.clone(), &mut |_, _| {});
+        let outcome = Journal::recover(storage, config.clone(), &mut |_, _| Ok::<_, Infallible>(()));
         let refusal = match outcome {
             Ok(_) => panic!("R2: a start goes on though {what} of {names:?}"),
             Err(refusal) => refusal.to_string(),
@@ -81,7 +82,7 @@ impl Disk {
 
     /// A start says that something is lost, unless the power goes in its middle.
     fn check_loss(&self, config: &Config) {
-        match Journal::recover(SimStorage::new(self.clone()), config.clone(), &mut |_, _| {}) {
+        match Journal::recover(SimStorage::new(self.clone()), config.clone(), &mut |_, _| Ok::<_, Infallible>(())) {
             Ok(journal) => {
                 let recovery = journal.recovery();
                 assert!(

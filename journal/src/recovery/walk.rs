@@ -1,10 +1,12 @@
 //! Every valid record of a segment, in order; damage confined to what it hit.
 
+use std::ops::ControlFlow;
+
 use crate::frame::{BODY_HEADER, BodyHeader, Entry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Record};
 use crate::plant::planted;
-use crate::position::{Home, Position, SegmentNumber};
+use crate::position::{Home, Position};
 use crate::recovery::give_up::Region;
-use crate::recovery::report::Hit;
+use crate::recovery::report::{Hit, Place};
 use crate::recovery::scan::{Scan, entries, good_body};
 use crate::recovery::{DamageKind, Recovery};
 use crate::size::len32;
@@ -15,16 +17,26 @@ const MUCH: usize = 64 << 10;
 /// Behind a damaged header of a body, or a damaged entry, so many bytes are looked through for the next one.
 const LOOKED_THROUGH: u64 = 16 << 20;
 
-/// What is called for each record.
-pub type Visit<'a> = dyn FnMut(&Record<'_>, Home) + 'a;
+/// What is called for each record, and may refuse it.
+pub(super) type Visit<'a> = dyn FnMut(&Record<'_>, Home) -> ControlFlow<()> + 'a;
+
+/// Why a walk does not go on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stop {
+    /// The visitor refused a record.
+    Refused,
+    /// A frame that a version must know which reads it.
+    UnknownFrame { kind: u8, position: Position },
+}
 
 /// A walk through one segment, up to the end of the log.
-pub(crate) struct Walk<'a, 'v> {
+pub(super) struct Walk<'a, 'v> {
     pub scan: Scan<'a>,
-    pub segment: SegmentNumber,
-    pub name: &'a str,
+    pub place: Place<'a>,
     pub visit: &'a mut Visit<'v>,
     pub report: &'a mut Recovery,
+    /// The next frame.
+    pub position: Position,
     /// Records before the next frame.
     pub ordinal: u32,
     /// Where frames should be, and nothing of one ever was.
@@ -71,83 +83,99 @@ impl Remains {
 }
 
 impl Walk<'_, '_> {
-    /// Visits all from `position` to `end`.
-    pub fn run(&mut self, mut position: Position, end: Position) {
+    /// Visits frames that end at `up_to` or before, in a log that ends at `end`.
+    pub fn run(&mut self, up_to: Position, end: Position) -> Result<(), Stop> {
         let end = end.min(self.scan.end());
-        while position < end {
+        while self.position < end {
             let mut limit = end;
-            if let Some((life_end, next_first)) = self.scan.table.break_after(position) {
-                if position >= life_end {
-                    position = next_first;
+            if let Some((life_end, next_first)) = self.scan.table.break_after(self.position) {
+                if self.position >= life_end {
+                    self.position = next_first;
                     continue;
                 }
                 limit = limit.min(life_end);
             }
-            position = match self.scan.header_at(position) {
-                Some(header) if position + u64::from(header.len) <= limit => self.frame(&header),
-                _ => self.lost_header(position, limit),
-            };
+            let header = self.scan.header_at(self.position).filter(|header| header.end() <= limit);
+            let next = header.map_or_else(|| self.next_header(limit), |header| header.end());
+            if next > up_to {
+                break;
+            }
+            match header {
+                Some(header) => self.frame(&header)?,
+                None => self.lost_header(next)?,
+            }
+            self.position = next;
         }
+        Ok(())
     }
 
-    fn frame(&mut self, header: &FrameHeader) -> Position {
-        let end = header.position + u64::from(header.len);
+    /// Where the next frame begins if this one has no header.
+    fn next_header(&self, limit: Position) -> Position {
+        self.scan.next_header(self.position + 8, limit).map_or(limit, |header| header.position)
+    }
+
+    fn frame(&mut self, header: &FrameHeader) -> Result<(), Stop> {
         // What was counted has a home already, whatever a pad says that was put there when the rest was lost.
         self.ordinal = self.ordinal.max(header.ordinal);
-        if header.kind != FrameKind::Records {
-            return end;
+        match header.kind {
+            FrameKind::Records => {}
+            FrameKind::Pad | FrameKind::Ignorable => return Ok(()),
+            FrameKind::Unknown(kind) => return Err(Stop::UnknownFrame { kind, position: header.position }),
         }
-        let remains = Remains { frame: header.position, end };
-        match self.scan.directory(header) {
-            Some(directory) => {
-                for entry in entries(directory) {
-                    self.record(remains, &entry);
-                    self.ordinal += 1;
-                }
-            }
-            None => self.salvage(remains, header.position + header.directory_offset() as u64),
+        let remains = Remains { frame: header.position, end: header.end() };
+        let Some(directory) = self.scan.directory(header) else {
+            return self.salvage(remains, header.position + header.directory_offset() as u64);
+        };
+        for entry in entries(directory) {
+            self.record(remains, &entry)?;
+            self.ordinal += 1;
         }
-        end
+        Ok(())
     }
 
     /// Visits a record if its body is good.
-    fn record(&mut self, remains: Remains, entry: &Entry<'_>) {
+    fn record(&mut self, remains: Remains, entry: &Entry<'_>) -> Result<(), Stop> {
         let body = self.scan.body(remains.frame, remains.end, entry);
         let position = remains.frame + u64::from(entry.body_offset);
+        let hit = Hit { record: Some(entry.kind), sequence: Some(entry.sequence), meta: entry.meta, body: &[] };
         match body.filter(|body| good_body(body, entry.body_crc)) {
             Some(body) => {
-                let home = Home { position, segment: self.segment, ordinal: self.ordinal, len: entry.body_len };
+                let segment = self.place.segment;
+                let home = Home { position, segment, ordinal: self.ordinal, len: entry.body_len };
                 self.report.records += 1;
                 self.report.bytes += body.len() as u64;
-                (self.visit)(&entry.record(body), home);
+                if (self.visit)(&entry.record(body), home).is_break() {
+                    return Err(Stop::Refused);
+                }
                 if planted("sound-named") && self.report.damages > 0 {
-                    let hit = Hit { sequence: Some(entry.sequence), meta: entry.meta, body };
-                    self.damage(position, u64::from(entry.body_len), hit, DamageKind::Body);
+                    self.damage(position, u64::from(entry.body_len), Hit { body, ..hit }, DamageKind::Body);
                 }
             }
             None => {
                 // Where its header is hit, too, the bytes may be another record's.
                 let body = body.filter(|_| remains.confirmed(&self.scan, entry)).unwrap_or_default();
-                let hit = Hit { sequence: Some(entry.sequence), meta: entry.meta, body };
-                self.damage(position, u64::from(entry.body_len), hit, DamageKind::Body);
+                self.damage(position, u64::from(entry.body_len), Hit { body, ..hit }, DamageKind::Body);
             }
         }
+        Ok(())
     }
 
     /// A frame without its header: it reaches to the next one.
-    fn lost_header(&mut self, position: Position, limit: Position) -> Position {
-        let next = self.scan.next_header(position + 8, limit).map_or(limit, |header| header.position);
+    fn lost_header(&mut self, next: Position) -> Result<(), Stop> {
+        let position = self.position;
         self.damage(position, next - position, Hit::default(), DamageKind::Frame);
         let marker = self.scan.seed(position).marker(position);
         let region = self.scan.range(position, next);
+        let remains = Remains { frame: position, end: next };
         if let Some(offset) = region.windows(MARKER).position(|bytes| bytes == marker) {
-            self.salvage(Remains { frame: position, end: next }, position + offset as u64);
-        } else if self.never_written(position, region) {
+            return self.salvage(remains, position + offset as u64);
+        }
+        if self.never_written(position, region) {
             self.unwritten.push(Region { from: position, to: next, ordinal: self.ordinal });
         } else {
-            self.name_lost_bodies(Remains { frame: position, end: next }, next, None);
+            self.name_lost_bodies(remains, next, None);
         }
-        next
+        Ok(())
     }
 
     /// Whether a region is no damaged frame, but not what the log had there: a block of zeros where a header should be, or much more than
@@ -166,7 +194,7 @@ impl Walk<'_, '_> {
     }
 
     /// The records of a frame whose directory as a whole cannot be trusted: entry by entry.
-    fn salvage(&mut self, remains: Remains, directory: Position) {
+    fn salvage(&mut self, remains: Remains, directory: Position) -> Result<(), Stop> {
         let first_ordinal = self.ordinal;
         let mut at = directory + MARKER as u64;
         let mut next_index = 0;
@@ -176,7 +204,7 @@ impl Walk<'_, '_> {
             lost |= place != at;
             good_bodies.push(entry.body_offset);
             self.ordinal = first_ordinal + entry.index;
-            self.record(remains, &entry);
+            self.record(remains, &entry)?;
             next_index = entry.index + 1;
             at = place + entry.encoded_len() as u64;
         }
@@ -184,6 +212,7 @@ impl Walk<'_, '_> {
         if (lost || at != remains.end) && !self.name_lost_bodies(remains, directory, Some(&good_bodies)) {
             self.damage(directory, remains.end - directory, Hit::default(), DamageKind::Directory);
         }
+        Ok(())
     }
 
     /// Bodies follow one another, each behind its header: those that no good entry names are lost, and known by it. Without a directory
@@ -197,7 +226,7 @@ impl Walk<'_, '_> {
             if good.is_none_or(|good| good.binary_search(&len32(body - remains.frame)).is_err()) {
                 named = true;
                 let found = self.scan.range(body, directory.min(body + u64::from(header.len)));
-                let hit = Hit { sequence: Some(header.sequence), meta: &[], body: found };
+                let hit = Hit { sequence: Some(header.sequence), body: found, ..Hit::default() };
                 self.damage(body, u64::from(header.len), hit, DamageKind::Entry);
             }
             start = body + u64::from(header.len);
@@ -224,15 +253,15 @@ impl Walk<'_, '_> {
     }
 
     fn damage(&mut self, position: Position, len: u64, hit: Hit<'_>, kind: DamageKind) {
-        self.report.add_damage(self.name, self.segment, (position - self.scan.start, len), hit, kind);
+        self.report.add_damage(self.place, (position, len), hit, kind);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::epoch::{EpochTable, Life};
-    use crate::position::Epoch;
+    use crate::epoch::{EpochTable, LifeEntry};
+    use crate::position::{Epoch, SegmentNumber};
 
     #[test]
     fn the_next_entry_is_looked_for_so_far() {
@@ -243,10 +272,12 @@ mod tests {
             head: SegmentNumber(0),
             log_id: 1,
             node: 0,
+            accepted: None,
+            level: 0,
             ended: None,
             stated: None,
             losses: 0,
-            lives: vec![Life { epoch: Epoch(1), node: 0, end: Position(0), first, nonce: 1 }],
+            lives: vec![LifeEntry { epoch: Epoch(1), node: 0, end: Position(0), first, nonce: 1 }],
         };
         let entry =
             Entry { kind: 1, flags: 0, meta: b"m", body_len: 0, body_crc: 0, sequence: 7, body_offset: 0, index: 0 };

@@ -1,0 +1,273 @@
+//! Recovery in steps: nothing is changed before a life begins, and it begins where the log was cut.
+
+mod groups;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+
+use groups::{SEGMENT, append, config, recover, write_group};
+use postrider_journal::epoch::EpochTable;
+use postrider_journal::segment::SegmentHeader;
+use postrider_journal::storage::file::OpenOptions;
+use postrider_journal::storage::worker::Step;
+use postrider_journal::testing::FakeStorage;
+use postrider_journal::{
+    Bound, Epoch, FileStorage, Home, Journal, Life, Medium, OpenError, Opened, Position, Record, Refusal,
+    SegmentNumber, body_crc,
+};
+
+/// Groups of a life.
+const GROUPS: u64 = 28;
+
+/// Records by sequence, each with the end of its group.
+type Groups = Vec<(u64, Position)>;
+
+fn copy_of(storage: &FakeStorage) -> FakeStorage {
+    let mut copy = FakeStorage::new(1 << 30);
+    storage.numbers().into_iter().for_each(|number| copy.put(number, storage.durable(number).to_vec()));
+    copy.put_tables(storage.tables());
+    copy
+}
+
+fn killed(journal: Journal<FakeStorage>) -> FakeStorage {
+    let mut storage = journal.into_storage();
+    storage.kill(&mut |_| true);
+    storage
+}
+
+/// Two lives of some segments.
+fn two_lives() -> (FakeStorage, Groups) {
+    let mut records = Vec::new();
+    let mut storage = FakeStorage::new(1 << 30);
+    for life in 0..2 {
+        let (mut journal, _) = recover(storage).unwrap();
+        for group in life * GROUPS..life * GROUPS + GROUPS {
+            append(&mut journal, group * 5..group * 5 + 5);
+            records.extend((group * 5..group * 5 + 5).map(|sequence| (sequence, journal.appended())));
+        }
+        storage = killed(journal);
+    }
+    (storage, records)
+}
+
+fn ends(records: &Groups) -> Vec<Position> {
+    let mut ends: Vec<Position> = records.iter().map(|(_, end)| *end).collect();
+    ends.dedup();
+    ends
+}
+
+fn below(records: &Groups, end: Position) -> Vec<u64> {
+    records.iter().filter(|(_, group)| *group <= end).map(|(sequence, _)| *sequence).collect()
+}
+
+fn open(storage: &FakeStorage) -> Opened<FakeStorage> {
+    Journal::open(copy_of(storage), config()).unwrap()
+}
+
+fn taking(seen: &mut Vec<u64>) -> impl FnMut(&Record<'_>, Home) -> Result<(), Infallible> {
+    |record, _| {
+        seen.push(record.sequence);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_log_is_visited_as_far_as_is_asked_and_then_from_there_on() {
+    let (storage, records) = two_lives();
+    for end in ends(&records) {
+        for up_to in [end, end + 8] {
+            let mut seen = Vec::new();
+            let bounded = open(&storage).keep_all().unwrap().visit_to(up_to, &mut taking(&mut seen)).unwrap();
+            assert_eq!(seen, below(&records, end), "up to {up_to}");
+            let visited = bounded.visit(&mut taking(&mut seen)).unwrap();
+            assert_eq!(seen, below(&records, Position(u64::MAX)), "up to {up_to}, then on");
+            assert_eq!((visited.recovery().damages, visited.recovery().records), (0, records.len() as u64));
+        }
+    }
+}
+
+#[test]
+fn a_log_that_is_cut_goes_on_from_there() {
+    let (storage, records) = two_lives();
+    for to in ends(&records) {
+        let mut seen = Vec::new();
+        let visited = open(&storage).cut(to).unwrap().visit(&mut taking(&mut seen)).unwrap();
+        assert_eq!(seen, below(&records, to), "cut at {to}");
+        let life = Life { epoch: Epoch(40), nonce: 4 };
+        let mut journal = visited.begin(life).unwrap();
+        assert_eq!((journal.epoch(), journal.recovery().damages), (Epoch(40), 0));
+        let kept_aside = journal.recovery().cut.as_ref().map(|cut| cut.from);
+        assert_eq!(kept_aside, (to < *ends(&records).last().unwrap()).then_some(to), "what is cut is kept aside");
+        append(&mut journal, 1000..1005);
+        let (journal, again) = recover(killed(journal)).unwrap();
+        let again: Vec<u64> = again.into_iter().map(|(sequence, _)| sequence).collect();
+        assert_eq!(again, [seen, (1000..1005).collect()].concat(), "behind a cut at {to}");
+        assert_eq!((journal.epoch(), journal.recovery().damages), (Epoch(41), 0), "behind a cut at {to}");
+    }
+}
+
+#[test]
+fn a_log_is_not_cut_where_no_frame_ends() {
+    let (storage, records) = two_lives();
+    let last = *ends(&records).last().unwrap();
+    assert_eq!(open(&storage).end(), last);
+    for to in [Position(8), ends(&records)[3] + 8, last + 4096] {
+        let error = open(&storage).cut(to).err().unwrap();
+        assert!(matches!(error, OpenError::NoSuchEnd { .. }), "{to}: {error}");
+    }
+}
+
+#[test]
+fn a_log_is_not_cut_where_it_needs_what_it_has_given_back() {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    let ends: Vec<Position> = (0..60)
+        .map(|group| {
+            append(&mut journal, group * 5..group * 5 + 5);
+            journal.appended()
+        })
+        .collect();
+    journal.set_head(SegmentNumber(2));
+    (0..3).for_each(|_| write_group(&mut journal));
+    let (journal, _) = recover(killed(journal)).unwrap();
+    let storage = killed(journal);
+    let stated = ends.iter().filter(|end| **end > Position(2 * SEGMENT));
+    assert!(stated.clone().count() > 10);
+    for to in stated.chain([&ends[0], &ends[20]]) {
+        match open(&storage).cut(*to) {
+            Err(OpenError::GivenBack { head: SegmentNumber(2), .. }) => {}
+            other => panic!("{to}: {:?}", other.err()),
+        }
+    }
+}
+
+#[test]
+fn an_old_life_does_not_begin_again() {
+    let (storage, _) = two_lives();
+    let visited =
+        |storage: &FakeStorage| open(storage).keep_all().unwrap().visit(&mut taking(&mut Vec::new())).unwrap();
+    assert_eq!(visited(&storage).next_life().epoch, Epoch(3));
+    for epoch in [0, 1, 2] {
+        let error = visited(&storage).begin(Life { epoch: Epoch(epoch), nonce: 1 }).err().unwrap();
+        assert!(matches!(error, OpenError::OldLife { known: 2, .. }), "{error}");
+    }
+    let begun = Life { epoch: Epoch(70), nonce: 5 };
+    let mut storage = killed(visited(&storage).begin(begun).unwrap());
+    let mut table = EpochTable::decode(storage.tables()[1].as_ref().unwrap()).unwrap();
+    assert_eq!((table.accepted, table.newest().map(|life| life.nonce)), (Some(begun), Some(5)));
+
+    // Another node's life, promised and not begun here.
+    let accepted = Life { epoch: Epoch(90), nonce: 8 };
+    table.accepted = Some(accepted);
+    storage.put_tables([storage.tables()[0].clone(), Some(table.encode())]);
+    assert_eq!(visited(&storage).next_life().epoch, Epoch(91));
+    for life in [Life { epoch: Epoch(80), nonce: 5 }, Life { epoch: Epoch(90), nonce: 7 }] {
+        let error = visited(&storage).begin(life).err().unwrap();
+        assert!(matches!(error, OpenError::OldLife { known: 90, .. }), "{error}");
+    }
+    assert_eq!(visited(&storage).begin(accepted).unwrap().epoch(), Epoch(90));
+}
+
+/// Puts another kind into a frame's header, or makes a pad of this kind where none is; its checks hold.
+fn forge(storage: &mut FakeStorage, position: Position, epoch: u32, kind: u8) {
+    let number = SegmentNumber(position.0 / SEGMENT);
+    let offset = (position.0 % SEGMENT) as usize;
+    let key = SegmentHeader::decode(storage.durable(number)).unwrap().key;
+    let mut header = storage.durable(number)[offset..offset + 64].to_vec();
+    if header[..4] == [0; 4] {
+        header[..4].copy_from_slice(&(0x3146_5250 ^ (key >> 32) as u32).to_le_bytes());
+        header[8..16].copy_from_slice(&position.0.to_le_bytes());
+        header[16..20].copy_from_slice(&epoch.to_le_bytes());
+        header[48..52].copy_from_slice(&4096u32.to_le_bytes());
+    }
+    header[20] = kind;
+    let seed = key as u32 ^ position.0 as u32 ^ epoch.wrapping_mul(0x9E37_79B1);
+    let mut check = crc32fast::Hasher::new_with_initial(seed);
+    check.update(&header[8..]);
+    header[4..8].copy_from_slice(&check.finalize().to_le_bytes());
+    storage.forge(number, offset, &header);
+}
+
+#[test]
+fn a_frame_that_only_a_newer_version_knows_is_refused_and_not_cut() {
+    let (storage, records) = two_lives();
+    let all = ends(&records);
+    let last = all[all.len() - 1];
+    // Behind the end, where a torn frame would be, and in an earlier life.
+    for (position, epoch) in [(last, 2), (all[4], 1)] {
+        for kind in [2, 127] {
+            let mut storage = copy_of(&storage);
+            forge(&mut storage, position, epoch, kind);
+            match recover(storage) {
+                Err(OpenError::UnknownFrame { kind: found, position: at, .. }) => {
+                    assert_eq!((found, at), (kind, position));
+                }
+                other => panic!("{position}: {:?}", other.err()),
+            }
+        }
+    }
+    let mut storage = copy_of(&storage);
+    forge(&mut storage, last, 2, 200);
+    let (journal, seen) = recover(storage).unwrap();
+    assert_eq!(
+        (seen.len(), journal.recovery().cut.is_none()),
+        (records.len(), true),
+        "who does not know it passes over it"
+    );
+}
+
+/// All files but the lock.
+fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    let named = entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()));
+    named.filter(|(name, _)| name != "lock").collect()
+}
+
+#[test]
+fn an_owner_that_refuses_a_record_leaves_a_torn_end_and_all_else_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = |refused: Option<u64>| {
+        let waker = Arc::new(|| {});
+        let options =
+            OpenOptions { directory: directory.path().to_owned(), medium: Medium::Direct, waker, min_free: 0 };
+        let (storage, workers) = FileStorage::open(options).unwrap();
+        let visit = &mut |record: &Record<'_>, _| match refused {
+            Some(sequence) if sequence == record.sequence => Err(sequence),
+            _ => Ok(()),
+        };
+        Journal::recover(storage, config(), visit).map(|journal| (journal, workers))
+    };
+    let (mut journal, mut workers) = start(None).unwrap();
+    for sequence in 0..5 {
+        let body = [7; 20_000];
+        while journal.begin(Bound { records: 1, bytes: 20_000 }).is_err() {
+            workers.step();
+            journal.poll().unwrap();
+        }
+        let body_crc = body_crc(&body);
+        journal.stage(&Record { kind: 1, flags: 0, sequence, meta: &[], body: &body, body_crc });
+        journal.seal();
+        journal.submit();
+        while workers.step() == Step::Work {
+            journal.poll().unwrap();
+        }
+    }
+    let end = journal.durable();
+    drop((journal, workers));
+    let path = directory.path().join(SegmentNumber(end.0 / SEGMENT).file_name());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[(end.0 % SEGMENT) as usize - 10_000] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+
+    let before = files(directory.path());
+    for refused in [0, 3] {
+        match start(Some(refused)) {
+            Err(Refusal::Record(sequence)) => assert_eq!(sequence, refused),
+            other => panic!("{:?}", other.err()),
+        }
+        assert!(files(directory.path()) == before, "a start that is refused touches nothing");
+    }
+    let (journal, _workers) = start(None).unwrap();
+    assert!(journal.recovery().cut.is_some(), "the end is torn");
+}
