@@ -31,7 +31,7 @@ const ROOMS: &[Room] = &[
     room("destinations", &["destinations"], &["kit", "ground", "records"]),
     room("durable", &["durable"], &["kit", "ground", "records", "destinations"]),
     room("space", &["space"], &["ground", "records", "destinations", "durable"]),
-    room("clients", &["clients"], &["kit", "ground", "records", "destinations", "durable", "space"]),
+    room("clients", &["clients"], &["kit", "ground", "destinations", "durable"]),
     room("wildcards", &["wildcards"], &["kit", "ground", "destinations", "durable", "clients"]),
     room(
         "settle",
@@ -49,6 +49,22 @@ const ROOMS: &[Room] = &[
         &["kit", "ground", "records", "destinations", "durable", "space", "clients", "wildcards"],
     ),
     room(
+        "lifecycle",
+        &["lifecycle"],
+        &[
+            "kit",
+            "ground",
+            "records",
+            "destinations",
+            "durable",
+            "clients",
+            "wildcards",
+            "settle",
+            "delivery",
+            "intake",
+        ],
+    ),
+    room(
         "root",
         &["lib", "broker", "turn", "slices"],
         &[
@@ -63,27 +79,14 @@ const ROOMS: &[Room] = &[
             "settle",
             "delivery",
             "intake",
+            "lifecycle",
         ],
     ),
 ];
 
 /// Arrows that are still to go: a list that only becomes shorter.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    ("ground", "clients"),
-    ("destinations", "durable"),
-    ("durable", "space"),
-    ("durable", "clients"),
-    ("durable", "root"),
-    ("space", "delivery"),
-    ("space", "intake"),
-    ("clients", "wildcards"),
-    ("clients", "settle"),
-    ("clients", "delivery"),
-    ("clients", "intake"),
-    ("clients", "root"),
-    ("wildcards", "intake"),
-    ("intake", "root"),
-];
+const EXCEPTIONS: &[(&str, &str)] =
+    &[("ground", "clients"), ("destinations", "durable"), ("durable", "space"), ("wildcards", "intake")];
 
 /// The room of a source file, by its path below [`SOURCE`] without extension.
 fn room_of(rooms: &[Room], path: &str) -> Option<&'static str> {
@@ -293,7 +296,6 @@ fn methods_of_a_type_stand_in_its_room() {
 
 /// Those that are still to go.
 const STRAYS: &[&str] = &[
-    "settle/acknowledge has methods of clients::consumer::Consumer",
     "wildcards/matching has methods of destinations::destination::DestinationState",
     "wildcards/pairs has methods of clients::connection::Connection",
     "wildcards/pairs has methods of clients::consumer::Consumer",

@@ -13,7 +13,8 @@ use crate::durable::duplicates::Marks;
 use crate::durable::recovery::Recovery;
 use crate::durable::sequences::Sequences;
 use crate::durable::store::Acknowledged;
-use crate::intake::lines::Lines;
+use crate::intake::Intake;
+use crate::intake::parking::ParkedSlice;
 use crate::jobs::Jobs;
 use crate::kit::slab::Slab;
 use crate::log::{Log, Store};
@@ -33,7 +34,7 @@ use foldhash::fast::FixedState;
 use postrider_journal::Position;
 use postrider_model::event::Recipient;
 use postrider_model::{Command, Now, PortIndex, Sequence};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 /// The broker's state machine. It reads no clock and does no I/O: time comes in as an argument, records and events go out.
 pub struct Broker {
@@ -59,6 +60,7 @@ pub struct Broker {
     pub(crate) expired: Expired,
     pub(crate) reclaim: Reclaim,
     pub(crate) spooling: Spooling,
+    pub(crate) intake: Intake,
     pub(crate) recovery: Option<Box<Recovery>>,
     /// Consumers that can take again what destinations hold for them.
     pub(crate) hungry: Ranked<Waiters>,
@@ -69,16 +71,6 @@ pub struct Broker {
     /// What was committed when they were looked at last.
     pub(crate) seen_commit: Position,
     pub(crate) cold_consumers: Waiters,
-    /// Connections with parked commands.
-    pub(crate) parking: Lines,
-    /// Those of them that have parked what is refused where nothing makes room.
-    pub(crate) answerable: BTreeSet<ConnectionIndex>,
-    /// Bytes of names that came with consumers though the log was full, since it was last not.
-    pub(crate) created_beyond: u64,
-    /// Bytes of all that is parked.
-    pub(crate) parked_bytes: u64,
-    /// The send that goes on may go beyond what may live.
-    pub(crate) goes_beyond: bool,
     /// Draws in allowances without end at the end of the turn.
     pub(crate) allowances_without_end: Vec<DestinationIndex>,
     /// What a start after losses takes for granted is not in the log yet: which messages may have been delivered, which sequences used.
@@ -98,7 +90,6 @@ pub struct Broker {
     /// Buffers that are used again.
     pub(crate) meta: Vec<u8>,
     pub(crate) placements: Vec<Placement>,
-    pub(crate) parts: Vec<DestinationIndex>,
     pub(crate) page: Vec<Reference>,
     pub(crate) record: Vec<u8>,
     pub(crate) acknowledged_bytes: Vec<u8>,
@@ -129,17 +120,13 @@ impl Broker {
             expired: Expired::default(),
             reclaim: Reclaim::default(),
             spooling: Spooling::default(),
+            intake: Intake::default(),
             recovery: None,
             hungry: Ranked::default(),
             opened: Ranked::default(),
             browsing: Browsing::default(),
             seen_commit: Position(0),
             cold_consumers: Waiters::default(),
-            parking: Lines::default(),
-            answerable: BTreeSet::new(),
-            created_beyond: 0,
-            parked_bytes: 0,
-            goes_beyond: false,
             allowances_without_end: Vec::new(),
             losses_unstated: false,
             untold: Vec::new(),
@@ -153,7 +140,6 @@ impl Broker {
             statistics: Statistics::default(),
             meta: Vec::new(),
             placements: Vec::new(),
-            parts: Vec::new(),
             page: Vec::new(),
             record: Vec::new(),
             acknowledged_bytes: Vec::new(),
@@ -163,21 +149,13 @@ impl Broker {
         }
     }
 
-    /// Makes a port known, before its first command.
-    pub fn attach(&mut self, port: PortIndex) {
-        let index = usize::from(port.0);
-        if self.ports.len() <= index {
-            self.ports.resize_with(index + 1, Port::default);
-        }
-    }
-
     /// Counts and sizes.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         Statistics {
             messages: self.messages.len() as u64,
             live_bytes: self.journal.live_bytes(),
-            parked_bytes: self.parked_bytes,
+            parked_bytes: self.intake.parked_bytes(),
             connections: self.connections.len() as u64,
             consumers: self.consumers.len() as u64,
             destinations: self.destinations.len() as u64,
@@ -212,7 +190,7 @@ impl Broker {
             }
             Command::OpenConnection(open) => self.open_connection(port, open, step),
             _ if self.waits_behind_sends(port, command) => {
-                self.park(port, (command, arena), (Store::Journal, false), step)
+                self.park_behind(port, command, arena, step);
             }
             Command::CloseConnection { connection, request, last_delivered, clean } => {
                 self.close_connection(port, *connection, *request, (*last_delivered, *clean), step);
@@ -244,5 +222,53 @@ impl Broker {
                 }
             }
         }
+    }
+
+    /// A command that waits behind parked ones. What is behind a goodbye does not wait with it.
+    fn park_behind<L: Log>(&mut self, port: PortIndex, command: &Command, arena: &[u8], step: &mut Step<'_, L>) {
+        let parked = self.park(port, (command, arena), (Store::Journal, false), step);
+        if let (Some(index), Command::CloseConnection { last_delivered, .. }) = (parked, command) {
+            self.close_consumers_of(index, *last_delivered);
+            self.delete_temporaries_of(index, step);
+        }
+    }
+
+    /// A command that would store, while reclaim makes room for it: it waits, and of its connection what depends on it does. A consumer
+    /// cannot, and is refused.
+    pub fn park_command<L: Log>(
+        &mut self,
+        port: PortIndex,
+        command: &Command,
+        arena: &[u8],
+        now: Now,
+        log: &mut L,
+        out: &mut Outbox,
+    ) {
+        let Some(handle) = command.waits_behind_sends() else {
+            return self.refuse_command(port, command, arena, now, log, out);
+        };
+        if let Some(index) = self.peek_connection(port, handle) {
+            self.note_answerable(index);
+            self.park_behind(port, command, arena, &mut Step { now, log, out });
+        }
+    }
+
+    /// Handles what was parked, for the bound of which the log has made room. The connection goes to the end of the line.
+    pub fn unpark<L: Log>(&mut self, slice: ParkedSlice, now: Now, log: &mut L, out: &mut Outbox) {
+        // Room may have come since it was looked at in a turn.
+        self.spooling.usage = log.spool_use();
+        let ((port, handle), mut parked) = self.begin_slice(&slice);
+        for _ in 0..slice.commands {
+            if self.has_worked_enough() {
+                break;
+            }
+            let Some((command, arena, is_refused)) = self.next_of_slice(&slice, port, &mut parked) else { break };
+            if is_refused {
+                self.refuse_command(port, &command, &arena, now, log, out);
+            } else {
+                self.handle(port, &command, &arena, now, log, out);
+            }
+        }
+        self.end_slice(&slice, (port, handle), parked, &mut Step { now, log, out });
     }
 }

@@ -19,6 +19,7 @@ mod durable;
 mod intake;
 mod jobs;
 mod kit;
+mod lifecycle;
 mod log;
 mod messages;
 pub mod outbox;

@@ -1,15 +1,15 @@
 //! What takes long, slice by slice (R25).
 
 use crate::broker::Broker;
-use crate::clients::closing::Closing;
-use crate::clients::connection::Leaving;
-use crate::clients::temporary::Emptying;
 use crate::delivery::advisory::{CatchUp, Passage};
 use crate::intake::parking::Dropping;
 use crate::jobs::Slice;
 use crate::kit::budget::Budget;
+use crate::lifecycle::closing::Closing;
+use crate::lifecycle::leaving::Leaving;
 use crate::log::Log;
 use crate::plant::planted;
+use crate::settle::emptying::Emptying;
 use crate::settle::expiry::Expiring;
 use crate::settle::redelivery::Returning;
 use crate::settle::settling::Settling;
@@ -130,8 +130,8 @@ impl Broker {
             Job::Close(closing) => some(self.close_some(closing, budget)),
             Job::Match(walk) => {
                 let done = self.match_some(walk, budget);
-                if done {
-                    self.matched(walk);
+                if let Some(consumer) = walk.refused() {
+                    self.close_refused(consumer);
                 }
                 some(done)
             }

@@ -77,4 +77,10 @@ impl Broker {
         self.work.spend(steps - budget.0);
         done
     }
+
+    /// Whether the commands of this turn have taken as many steps as they may: those that follow are for the next one (R53).
+    #[must_use]
+    pub fn has_worked_enough(&self) -> bool {
+        self.work.is_enough()
+    }
 }

@@ -1,28 +1,15 @@
-//! Consumers: how they come and go.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
+//! Consumers, and what they have.
 
-use crate::broker::Broker;
-use crate::delivery::advisory::{self, Replay};
-use crate::delivery::browse::Browse;
-use crate::delivery::pull::{Grant, Patience};
+use crate::clients::browser::Browse;
+use crate::clients::grant::{Grant, Patience};
 use crate::destinations::destination::Refusal;
 use crate::destinations::rotation::Seat;
-use crate::intake::admission::Named;
 use crate::kit::deque::Deque;
-use crate::log::Log;
-use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex};
-use crate::step::Step;
-use crate::wildcards::matching::name_steps;
-use postrider_model::command::{OpenConsumer, Request};
-use postrider_model::event::{Failure, Refused};
-use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, Sequence, limits};
+use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
+use postrider_model::command::Request;
+use postrider_model::event::Refused;
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, Sequence};
 use std::collections::VecDeque;
-
-/// Steps that a destination takes that a consumer names.
-const DESTINATION_STEPS: usize = 4;
 
 /// What kind of consumer it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,99 +116,6 @@ impl Consumer {
     }
 }
 
-impl Broker {
-    pub(crate) fn open_consumer<L: Log>(&mut self, port: PortIndex, open: &OpenConsumer, step: &mut Step<'_, L>) {
-        let Some(connection) = self.connection(port, open.connection) else { return };
-        let before = self.jobs.pushed();
-        match self.try_open_consumer(port, connection, open, step) {
-            Ok(()) => self.reply_after_jobs(port, open.connection, open.request, before, step),
-            Err(refusal) => step.out.reply(port, refused(open.connection, open.consumer, open.request, refusal)),
-        }
-    }
-
-    fn try_open_consumer<L: Log>(
-        &mut self,
-        port: PortIndex,
-        connection: ConnectionIndex,
-        open: &OpenConsumer,
-        step: &mut Step<'_, L>,
-    ) -> Result<(), Refusal> {
-        let kind = consumer_kind(open)?;
-        let mut destinations = Vec::new();
-        for destination in open.destinations.iter().filter(|destination| !destination.is_wildcard()) {
-            let destination = self.resolve(destination, Named::ToConsume, step)?;
-            self.check_owner(destination, connection)?;
-            destinations.push(destination);
-        }
-        let index = self.add_consumer(port, connection, open, kind);
-        self.work.spend(open.destinations.iter().map(|name| DESTINATION_STEPS + name_steps(name)).sum::<usize>());
-        for destination in destinations {
-            self.subscribe(index, destination, None);
-        }
-        self.add_advisory_topics(index);
-        self.replay_advisories(index);
-        self.match_destinations(index, open)?;
-        self.wake(index);
-        Ok(())
-    }
-
-    fn add_consumer(
-        &mut self,
-        port: PortIndex,
-        connection: ConnectionIndex,
-        open: &OpenConsumer,
-        kind: ConsumerKind,
-    ) -> ConsumerIndex {
-        let patterns: Vec<Destination> =
-            open.destinations.iter().filter(|destination| destination.is_wildcard()).cloned().collect();
-        let serial = self.names.next_consumer();
-        let consumer = Consumer {
-            handle: open.consumer,
-            port,
-            connection,
-            connection_serial: self.connections[connection.0].serial,
-            serial,
-            kind,
-            prefetch: open.prefetch.min(limits::MAX_PREFETCH),
-            extension: 0,
-            priority: open.priority,
-            exclusive: open.exclusive,
-            no_local: open.no_local,
-            patterns,
-            filed: 0,
-            subscriptions: Vec::new(),
-            pair_bytes: 0,
-            free_subscriptions: Vec::new(),
-            starved: VecDeque::new(),
-            cold: Vec::new(),
-            in_flight: Deque::default(),
-            sorted: true,
-            outstanding: 0,
-            grant: None,
-            pull_timer: None,
-            pulled: None,
-            aside: Vec::new(),
-            served: false,
-            orphaned: false,
-            watches: open.prefetch > 0 && advisory::is_watcher(&open.destinations),
-            replay: None,
-            matching: false,
-            closing: false,
-            hungry: false,
-            waits_for_window: false,
-            waits_for_room: false,
-            waits_for_bytes: false,
-            browse: (kind == ConsumerKind::Browser).then(Box::default),
-            identity: open.identity.clone(),
-        };
-        let index = ConsumerIndex(self.consumers.insert(consumer));
-        self.connections[connection.0].consumers.insert(index);
-        self.ports[usize::from(port.0)].set_consumer(open.consumer, index);
-        self.enter_pairs(index);
-        index
-    }
-}
-
 /// A consumer does not come into being.
 pub(crate) fn refused(
     connection: ConnectionHandle,
@@ -233,20 +127,12 @@ pub(crate) fn refused(
     Event::Failed { connection, token, failure, message, refused: Some(Box::new(Refused::Consumer(consumer))) }
 }
 
-fn consumer_kind(open: &OpenConsumer) -> Result<ConsumerKind, Refusal> {
-    let unsupported = |what: &str, remedy: &str| -> Result<ConsumerKind, Refusal> {
-        Err((Failure::General, format!("{what} are not supported yet: {remedy}").into()))
-    };
-    if open.subscription.is_some() {
-        return unsupported("durable subscriptions", "consume without a subscription name");
-    }
-    if open.selector.as_ref().is_some_and(|selector| !selector.trim_ascii().is_empty()) {
-        return unsupported("selectors", "consume without one");
-    }
-    match open.destinations.first() {
-        None => Err((Failure::InvalidDestination, "a consumer needs a destination: name at least one".into())),
-        Some(first) if first.kind.is_topic() => Ok(ConsumerKind::Topic),
-        Some(_) if open.browser => Ok(ConsumerKind::Browser),
-        Some(_) => Ok(ConsumerKind::Queue),
-    }
+/// The temporary destinations that a new consumer hears of.
+pub(crate) struct Replay {
+    pub queues: bool,
+    pub topics: bool,
+    /// Serial of the next destination.
+    pub next: u64,
+    /// Those from here on came later, and all hear of them.
+    pub end: u64,
 }

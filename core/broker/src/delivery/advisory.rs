@@ -11,9 +11,10 @@
 #![expect(clippy::expect_used, reason = "advisories tell of temporary destinations")]
 
 use crate::broker::Broker;
-use crate::clients::consumer::{ConsumerKind, Standing};
+use crate::clients::consumer::{ConsumerKind, Replay, Standing};
 use crate::clients::credit::Take;
-use crate::destinations::destination::{Reference, is_advisory};
+use crate::destinations::advisories::{TEMPORARY, advisory_topic, told_by};
+use crate::destinations::destination::Reference;
 use crate::destinations::queue::Member;
 use crate::durable::store::Arrival;
 use crate::kit::budget::Budget;
@@ -26,22 +27,10 @@ use crate::step::{Step, TURN_STEPS};
 use postrider_journal::{Record, body_crc};
 use postrider_model::event::{Dispatch, Recipient};
 use postrider_model::record::{BodyKind, Header, Tag};
-use postrider_model::{ConsumerHandle, Destination, DestinationKind, MessageWriter, Span, pattern};
-
-/// Kinds of temporary destinations.
-const TEMPORARY: [DestinationKind; 2] = [DestinationKind::TemporaryQueue, DestinationKind::TemporaryTopic];
+use postrider_model::{ConsumerHandle, DestinationKind, MessageWriter, Span, pattern};
 
 /// Steps of a turn that the making of a record costs besides.
 const TELLING_STEPS: usize = 7;
-
-/// The topic that tells of temporary destinations of this kind.
-fn advisory_topic(kind: DestinationKind) -> Destination {
-    let name: &[u8] = match kind {
-        DestinationKind::TemporaryTopic => b"ActiveMQ.Advisory.TempTopic",
-        _ => b"ActiveMQ.Advisory.TempQueue",
-    };
-    Destination::new(DestinationKind::Topic, name)
-}
 
 /// The topics of advisories that were needed yet, and where they are.
 #[derive(Default)]
@@ -221,12 +210,6 @@ impl Broker {
         }
     }
 
-    /// Whether a topic tells of temporary destinations: then what is lost or not in memory need not be had, for what there is can be
-    /// told again.
-    pub(crate) fn is_told_again(&self, topic: DestinationIndex) -> bool {
-        told_by(&self.destinations.get(topic).destination).is_some() && !planted("advisory-lost")
-    }
-
     /// A consumer of such a topic that stayed behind hears of all that there is, and goes on with what comes. It must not wait for
     /// bytes: others of its connection do not, and would have what it allows before it has heard (R57).
     pub(crate) fn tell_again<L: Log>(
@@ -304,25 +287,4 @@ impl Broker {
         self.connections[consumer.connection.0].window.take(home.len, step.now.nanos);
         self.statistics.dispatched += 1;
     }
-}
-
-/// The kind of temporary destinations that this topic tells of.
-fn told_by(topic: &Destination) -> Option<DestinationKind> {
-    TEMPORARY.into_iter().find(|kind| is_advisory(topic) && *topic == advisory_topic(*kind))
-}
-
-/// Whether a consumer of these hears of temporary destinations and of nothing else, as each client does for itself.
-pub(crate) fn is_watcher(destinations: &[Destination]) -> bool {
-    let topics = TEMPORARY.map(advisory_topic);
-    !destinations.is_empty() && destinations.iter().all(|destination| topics.contains(destination))
-}
-
-/// The temporary destinations that a new consumer hears of.
-pub(crate) struct Replay {
-    queues: bool,
-    topics: bool,
-    /// Serial of the next destination.
-    next: u64,
-    /// Those from here on came later, and all hear of them.
-    end: u64,
 }

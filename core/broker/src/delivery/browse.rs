@@ -5,6 +5,7 @@
 )]
 
 use crate::broker::Broker;
+use crate::clients::browser::Browse;
 use crate::clients::connection::Port;
 use crate::clients::consumer::{InFlight, Standing};
 use crate::clients::credit::Take;
@@ -18,7 +19,6 @@ use crate::outbox::Absent;
 use crate::plant::planted;
 use crate::step::Step;
 use postrider_model::{Event, Sequence, limits};
-use std::collections::VecDeque;
 
 /// What a browser that waits keeps of its page: there may be many of them.
 const WAITING_PAGE: usize = 64;
@@ -31,22 +31,6 @@ const BROWSER_STEPS: usize = 500;
 
 /// Messages for a page that are found in one step.
 const FOUND_A_STEP: usize = 10;
-
-/// How far a browser is.
-#[derive(Default)]
-pub(crate) struct Browse {
-    /// Which of its subscriptions.
-    subscription: usize,
-    /// The queue's newest sequence when the browser came to it: what is newer is not shown.
-    end: Option<Sequence>,
-    /// The newest that it has seen there.
-    last: Sequence,
-    /// What comes next; some of it may be gone by then.
-    page: VecDeque<(Sequence, MessageIndex)>,
-    done: bool,
-    /// It is among those that its queue is to show more.
-    listed: bool,
-}
 
 /// How the turns of browsers go.
 #[derive(Default)]
@@ -64,23 +48,6 @@ enum Shown {
     WaitsForQueue,
     /// Credit, a window, bytes: who brings them wakes it. Or nothing any more.
     WaitsItself,
-}
-
-impl Browse {
-    /// A new subscription of its consumer: whether that is the one that it looks at now.
-    pub fn begins_with(&mut self, subscription: u32) -> bool {
-        let now = self.subscription == subscription as usize;
-        if now {
-            // The number may have been that of a queue which is gone.
-            (self.end, self.listed) = (None, true);
-            self.page.clear();
-        }
-        now
-    }
-
-    pub fn is_done(&self) -> bool {
-        self.done
-    }
 }
 
 impl Broker {

@@ -6,6 +6,7 @@
 
 use crate::broker::Broker;
 use crate::clients::credit::Take;
+use crate::destinations::advisories::is_told_again;
 use crate::destinations::queue::Member;
 use crate::kit::budget::Budget;
 use crate::log::Log;
@@ -182,7 +183,7 @@ impl Broker {
         let port = consumer.port;
         let cursor = consumer.subscriptions[member.subscription as usize].cursor;
         let (mut cursor, has_lost) = self.destinations.get_mut(index).topic().resume(cursor);
-        let is_told_again = self.is_told_again(index);
+        let is_told_again = is_told_again(&self.destinations.get(index).destination);
         if has_lost && is_told_again {
             self.tell_again(index, member, budget, step);
             return false;

@@ -5,3 +5,4 @@ pub(crate) mod browse;
 pub(crate) mod dispatch;
 pub(crate) mod fan_out;
 pub(crate) mod pull;
+pub(crate) mod unsendable;

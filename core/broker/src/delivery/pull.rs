@@ -7,6 +7,7 @@
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, Standing};
 use crate::clients::credit::Take;
+use crate::clients::grant::{Grant, Patience};
 use crate::destinations::destination::Content;
 use crate::kit::budget::Budget;
 use crate::log::Log;
@@ -17,21 +18,11 @@ use postrider_model::command::Request;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Event, Now, PortIndex};
 use std::collections::{BTreeSet, VecDeque};
 
-/// A consumer may have one message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Grant {
-    /// Tells this pull from an earlier one.
-    serial: u64,
-}
+/// Pulls that are looked at in one turn, and destinations of their consumers.
+const LOOKED_AT: usize = 1_000;
 
-/// How long a pull waits for a message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Patience {
-    /// For ever.
-    Endless,
-    /// Until then, in nanoseconds; what is past asks for what is there.
-    Until(u64),
-}
+/// Nanoseconds until the next look at others, where there are more.
+const LOOK_NANOS: u64 = 1_000_000;
 
 /// A pull whose time has come.
 struct Due {
@@ -40,12 +31,6 @@ struct Due {
     /// So many of the consumer's destinations have nothing for it.
     seen: usize,
 }
-
-/// Pulls that are looked at in one turn, and destinations of their consumers.
-const LOOKED_AT: usize = 1_000;
-
-/// Nanoseconds until the next look at others, where there are more.
-const LOOK_NANOS: u64 = 1_000_000;
 
 /// Pulls that want to hear when there is nothing.
 #[derive(Default)]

@@ -19,15 +19,6 @@ use postrider_model::{Destination, DestinationId, DestinationKind};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-/// Topics under it are the broker's own: they are never stored.
-const ADVISORY_PREFIX: &[u8] = b"ActiveMQ.Advisory.";
-
-/// Whether it is a topic on which the broker itself tells what happens. None of it is stored, nor is its name: every client opens one,
-/// also when the journal is full.
-pub(crate) fn is_advisory(destination: &Destination) -> bool {
-    destination.kind == DestinationKind::Topic && destination.name.starts_with(ADVISORY_PREFIX)
-}
-
 /// What a destination holds.
 #[expect(clippy::large_enum_variant, reason = "most destinations are queues, and each message meets one")]
 pub(crate) enum Content {
@@ -277,6 +268,24 @@ impl Destinations {
 const LAST_IDS: u32 = records::DESTINATION_IDS - (1 << 16);
 
 impl DestinationState {
+    /// Whether a connection may consume from it, or delete it: any, but of a temporary one only the connection that it lives with.
+    pub fn is_open_to(&self, connection: ConnectionIndex) -> bool {
+        self.temporary.as_ref().is_none_or(|temporary| temporary.owner == connection)
+    }
+
+    /// As [`DestinationState::is_open_to`], with what to say if not.
+    pub fn check_owner(&self, connection: ConnectionIndex) -> Result<(), Refusal> {
+        if self.is_open_to(connection) {
+            return Ok(());
+        }
+        let text = format!(
+            "{} belongs to another connection, which alone may consume from it or delete it: create a temporary destination of \
+             your own",
+            self.destination
+        );
+        Err((Failure::InvalidDestination, text.into()))
+    }
+
     /// What it holds, which is what its kind says.
     pub fn is_topic(&self) -> bool {
         matches!(self.content, Content::Topic(_))

@@ -17,7 +17,7 @@ use crate::kit::runs::Runs;
 use crate::kit::slab::Slab;
 use crate::kit::table::Map;
 use crate::log::{Log, Store};
-use crate::messages::{ConnectionIndex, MarkIndex};
+use crate::messages::MarkIndex;
 use crate::plant::planted;
 use crate::records::items::RECORD_OVERHEAD;
 use crate::records::{self, kind};
@@ -25,7 +25,6 @@ use crate::step::Step;
 use foldhash::fast::FixedState;
 use postrider_journal::{Bound, SegmentNumber};
 use postrider_model::Now;
-use postrider_model::command::Publish;
 use room::{RETURN_NANOS, RUNS_PER_MARK};
 use std::collections::BTreeMap;
 
@@ -108,6 +107,52 @@ impl Marks {
         self.table[mark.index.0].runs.first_of_run_to(number)
     }
 
+    /// Whether a send is known: it is stored already.
+    pub fn contains(&self, mark: MarkReference, number: i64) -> bool {
+        self.table[mark.index.0].runs.contains(number)
+    }
+
+    /// A send that nobody looks for again: its number is no gap.
+    pub fn pass(&mut self, mark: MarkReference, number: i64) {
+        if self.is_valid(mark) {
+            self.table[mark.index.0].runs.pass(number);
+        }
+    }
+
+    /// What is known of a producer, if anything is; nobody else's need forgets it as long as the producer has it. `kept` is what it has.
+    #[inline]
+    pub fn known(
+        &mut self,
+        connection: &[u8],
+        producer: (i64, i64),
+        kept: &mut Option<MarkReference>,
+    ) -> Option<MarkReference> {
+        if kept.is_some_and(|mark| self.is_valid(mark)) {
+            return *kept;
+        }
+        let found = self.find(connection, producer)?;
+        self.attach(found.index);
+        *kept = Some(found);
+        Some(found)
+    }
+
+    /// The mark of a producer of which nothing is known; none if there are as many as may be.
+    pub fn begin(
+        &mut self,
+        connection: &[u8],
+        producer: (i64, i64),
+        kept: &mut Option<MarkReference>,
+        most: usize,
+    ) -> Option<MarkReference> {
+        if connection.len() > CONNECTION_ID_BYTES || self.table.len() >= most || self.bytes >= self.room {
+            return None;
+        }
+        let added = self.add(connection, producer);
+        self.attach(added.index);
+        *kept = Some(added);
+        Some(added)
+    }
+
     fn is_valid(&self, mark: MarkReference) -> bool {
         self.table.get(mark.index.0).is_some_and(|known| known.serial == mark.serial)
     }
@@ -143,54 +188,6 @@ impl Marks {
 }
 
 impl Broker {
-    /// Whether the send is stored already and comes again.
-    pub(crate) fn is_duplicate(&mut self, connection: ConnectionIndex, publish: &Publish) -> bool {
-        if !publish.persistent || !self.connections[connection.0].failover_reconnect {
-            return false;
-        }
-        let mark = self.known_mark(connection, publish.producer);
-        mark.is_some_and(|mark| self.marks.table[mark.index.0].runs.contains(publish.producer_sequence))
-    }
-
-    /// What is known of a connection's producer, if anything is: nobody else's need forgets it as long as the producer is there.
-    pub(crate) fn known_mark(&mut self, connection: ConnectionIndex, producer: u32) -> Option<MarkReference> {
-        let owner = &mut self.connections[connection.0];
-        let known = owner.producers.get_mut(producer as usize)?.as_mut()?;
-        if known.mark.is_some_and(|mark| self.marks.is_valid(mark)) {
-            return known.mark;
-        }
-        let found = self.marks.find(&owner.id, (known.session, known.value))?;
-        self.marks.attach(found.index);
-        known.mark = Some(found);
-        Some(found)
-    }
-
-    /// The mark of a connection's producer that stores something; none if there are too many, or the message is another's.
-    pub(crate) fn mark_of(&mut self, connection: ConnectionIndex, producer: u32) -> Option<MarkReference> {
-        if let Some(known) = self.known_mark(connection, producer) {
-            return Some(known);
-        }
-        let owner = &mut self.connections[connection.0];
-        let known = owner.producers.get_mut(producer as usize)?.as_mut()?;
-        let marks = &mut self.marks;
-        if owner.id.len() > CONNECTION_ID_BYTES || marks.table.len() >= self.config.marks || marks.bytes >= marks.room {
-            return None;
-        }
-        let added = marks.add(&owner.id, (known.session, known.value));
-        marks.attach(added.index);
-        known.mark = Some(added);
-        Some(added)
-    }
-
-    /// A non-persistent send, taken or refused: its number is no gap, as it is never looked for.
-    pub(crate) fn pass_mark(&mut self, connection: ConnectionIndex, publish: &Publish) {
-        let producers = &self.connections[connection.0].producers;
-        let mark = producers.get(publish.producer as usize).and_then(|known| known.as_ref()?.mark);
-        if let Some(mark) = mark.filter(|mark| self.marks.is_valid(*mark)) {
-            self.marks.table[mark.index.0].runs.pass(publish.producer_sequence);
-        }
-    }
-
     /// A message record says what its producer has sent: one run. If there are others, older records say so, and the mark stays at
     /// home with them until reclaim writes all of it.
     pub(crate) fn apply_mark(&mut self, mark: MarkReference, run: (i64, i64), segment: SegmentNumber) {

@@ -1,21 +1,15 @@
 //! The broker-wide order of messages: sequences, and their reservation (R9).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::disk::live_limit;
 use crate::log::{Log, Store};
-use crate::messages::ConnectionIndex;
 use crate::outbox::Outbox;
 use crate::plant::planted;
 use crate::records::items::{Item, ItemHome};
 use crate::records::kind;
 use crate::step::{JOB_STEPS, Step, TURN_STEPS};
-use crate::turn::Defined;
 use postrider_journal::{Bound, Generation, Home, Position, Record};
-use postrider_model::{Command, CommandBatch, Now, PortIndex, Sequence, limits};
+use postrider_model::{Now, Sequence, limits};
 
 /// Sequences given out and reserved.
 #[derive(Default)]
@@ -119,7 +113,7 @@ impl Broker {
     }
 
     /// What is left to the turn itself.
-    fn headroom(&self) -> u64 {
+    pub(crate) fn headroom(&self) -> u64 {
         HEADROOM.min(self.config.reservation / 4)
     }
 
@@ -128,48 +122,12 @@ impl Broker {
         self.sequences.has(self.headroom() + places)
     }
 
-    /// Whether there are sequences for all that the batch places and ends. If not, more are reserved than usual.
-    pub fn has_sequences(&mut self, port: PortIndex, batch: &CommandBatch) -> bool {
-        let headroom = self.headroom();
-        let quick = (batch.commands.len() * limits::PLACES + self.temporaries.len()) as u64;
-        if self.sequences.has(headroom + quick) {
-            return true;
-        }
-        let mut defined = Defined::default();
-        let needed: u64 = batch.commands.iter().map(|command| self.sequences_for(port, command, &mut defined)).sum();
-        let enough = self.sequences.has(headroom + needed);
-        if !enough {
-            self.want_sequences(needed);
-        }
-        enough
-    }
-
     /// Somebody waits for so many, besides what the turn itself uses. Whether nobody has waited for as many so far.
     pub(crate) fn want_sequences(&mut self, needed: u64) -> bool {
         let wanted = self.headroom() + needed;
         let more = wanted > self.sequences.wanted;
         self.sequences.wanted = self.sequences.wanted.max(wanted);
         more
-    }
-
-    /// The sequences that a command takes at most: those of its places, and of what tells of temporary destinations.
-    pub(crate) fn sequences_for<'a>(&'a self, port: PortIndex, command: &'a Command, defined: &mut Defined<'a>) -> u64 {
-        let ending = |index: Option<ConnectionIndex>| {
-            index.map_or(0, |index| self.connections[index.0].temporaries.len().min(limits::HANDLE_STEPS) as u64)
-        };
-        match command {
-            Command::Publish(publish) => self.places_bound(port, publish, defined).0.len() as u64,
-            Command::DefineDestination { connection, number, destinations } => {
-                defined.add(*connection, *number, destinations);
-                0
-            }
-            // What tells that it is there, and, in the same batch perhaps, that it is gone.
-            Command::CreateTemporary(_) => 2,
-            Command::DeleteDestination { .. } => 1,
-            Command::CloseConnection { connection, .. } => ending(self.peek_connection(port, *connection)),
-            Command::OpenConnection(open) => ending(self.names.by_id.get(&open.id).copied()),
-            _ => 0,
-        }
     }
 
     /// Reserves again when half is used.

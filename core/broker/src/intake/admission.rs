@@ -3,13 +3,15 @@
 use crate::broker::Broker;
 use crate::clients::connection::refused_producer;
 use crate::config::WhenFull;
-use crate::destinations::destination::{Refusal, is_advisory};
+use crate::destinations::advisories::is_advisory;
+use crate::destinations::destination::{Content, Refusal};
 use crate::disk::live_limit;
 use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, DestinationIndex};
 use crate::outbox::Outbox;
 use crate::plant::planted;
 use crate::step::Step;
+use postrider_journal::{Pressure, SpoolUse};
 use postrider_model::command::Publish;
 use postrider_model::event::{Failure, Refused};
 use postrider_model::{Command, Destination, Event, Now, PortIndex};
@@ -60,8 +62,8 @@ impl Broker {
         step: &Step<'_, L>,
     ) -> Result<Admission, Refusal> {
         let limit = live_limit(step.log);
-        if self.journal.live_bytes() + bytes <= limit || std::mem::take(&mut self.goes_beyond) {
-            self.parking.pass(bytes);
+        if self.journal.live_bytes() + bytes <= limit || std::mem::take(&mut self.intake.goes_beyond) {
+            self.intake.lines.pass(bytes);
             return Ok(Admission::Now);
         }
         if self.may_wait(publish) && bytes <= limit {
@@ -132,8 +134,41 @@ impl Broker {
             );
             return Err((Failure::ResourceAllocation, text.into()));
         }
-        self.created_beyond = if full { self.created_beyond + wanted } else { 0 };
+        self.intake.created_beyond = if full { self.intake.created_beyond + wanted } else { 0 };
         Ok(())
+    }
+
+    /// Whether a message may come to these places in the spool, where room is scarce. While the disk catches up nobody is refused, and
+    /// nobody passes those who wait.
+    pub(crate) fn admit_passing<L: Log>(
+        &mut self,
+        publish: &Publish,
+        parts: &[DestinationIndex],
+        step: &Step<'_, L>,
+    ) -> Result<Admission, Refusal> {
+        if parts.is_empty() {
+            return Ok(Admission::Now);
+        }
+        let SpoolUse { pressure, leaves, eased, .. } = self.spooling.usage;
+        let is_queue = |part: &DestinationIndex| matches!(self.destinations.get(*part).content, Content::Queue(_));
+        let for_queues = parts.iter().any(is_queue);
+        if leaves && !eased && self.intake.waits_for_spool() {
+            return Ok(Admission::Later(Store::Spool));
+        }
+        match pressure {
+            Pressure::Crowded => return Ok(Admission::Later(Store::Spool)),
+            Pressure::None => return Ok(Admission::Now),
+            _ if !for_queues => return Ok(Admission::Now),
+            Pressure::Full if !self.may_wait(publish) && self.spooling.topics_have_lost_all() => {}
+            _ => return Ok(Admission::Later(Store::Spool)),
+        }
+        self.statistics.refused += 1;
+        let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, .. } = step.log.spool_use();
+        let text = format!(
+            "the spool is full of messages that nobody has acknowledged: {memory_bytes} of {memory_limit} bytes in memory, \
+             {disk_bytes} of {disk_limit} bytes on the disk; consume some, or raise the setting `journal.spool_disk_bytes`"
+        );
+        Err((Failure::ResourceAllocation, text.into()))
     }
 
     /// Whether a destination cannot come into being before more is acknowledged, and then can: whoever may wait for room waits.
@@ -153,7 +188,7 @@ impl Broker {
 
     /// Bytes that names which consumers bring may take beyond what may live.
     pub fn spare_for_creations<L: Log>(&self, log: &L) -> u64 {
-        (log.segment_bytes() / CREATIONS_OF_SEGMENT).saturating_sub(self.created_beyond)
+        (log.segment_bytes() / CREATIONS_OF_SEGMENT).saturating_sub(self.intake.created_beyond)
     }
 
     /// Whether there may be one more destination, with this name, for the consumers whose patterns it fits; a temporary one lives with
@@ -211,7 +246,8 @@ impl Broker {
             return;
         }
         if self.waits_behind_sends(port, command) {
-            return self.park(port, (command, arena), (Store::Journal, false), step);
+            self.park(port, (command, arena), (Store::Journal, false), step);
+            return;
         }
         self.statistics.refused += 1;
         let token = request.answer();
@@ -233,7 +269,8 @@ impl Broker {
         let step = &mut Step { now, log, out };
         let Some(connection) = self.connection(port, publish.connection) else { return };
         if self.may_wait(publish) && u64::from(publish.record.length) <= live_limit(step.log) {
-            return self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, false), step);
+            self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, false), step);
+            return;
         }
         if self.is_duplicate(connection, publish) {
             return self.answer_duplicate(port, connection, publish, step);

@@ -1,6 +1,73 @@
 //! What comes in: sends, what they may take, and what waits for room.
 
 pub(crate) mod admission;
+pub(crate) mod bound;
+pub(crate) mod duplicates;
 pub(crate) mod lines;
 pub(crate) mod parking;
 pub(crate) mod publish;
+
+use self::lines::{Lines, Place};
+use self::parking::Parked;
+use crate::messages::{ConnectionIndex, DestinationIndex};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What waits for room, and what went beyond it.
+#[derive(Default)]
+pub(crate) struct Intake {
+    /// What connections have parked.
+    waiting: BTreeMap<ConnectionIndex, Waiting>,
+    /// Where they stand.
+    lines: Lines,
+    /// Those of them that have parked what is refused where nothing makes room.
+    answerable: BTreeSet<ConnectionIndex>,
+    /// Bytes of all that is parked.
+    parked_bytes: u64,
+    /// The send that goes on may go beyond what may live.
+    goes_beyond: bool,
+    /// Bytes of names that came with consumers though the log was full, since it was last not.
+    created_beyond: u64,
+    /// The places of a send: a buffer that is used again.
+    parts: Vec<DestinationIndex>,
+}
+
+/// What a connection has parked.
+#[derive(Default)]
+struct Waiting {
+    commands: VecDeque<Parked>,
+    /// Where it stands in its line, unless what it has parked goes on just then.
+    place: Option<Place>,
+}
+
+/// Of a connection that has parked nothing.
+static NOTHING: VecDeque<Parked> = VecDeque::new();
+
+impl Intake {
+    /// Bytes of all that is parked.
+    pub fn parked_bytes(&self) -> u64 {
+        self.parked_bytes
+    }
+
+    /// Whether a send waits for room in the spool.
+    pub fn waits_for_spool(&self) -> bool {
+        self.lines.waits_for(crate::log::Store::Spool)
+    }
+
+    /// The turn ends: who has to wait until the next one has done so.
+    pub fn end_turn(&mut self) {
+        self.lines.set_waits(false);
+    }
+
+    fn parked_of(&self, index: ConnectionIndex) -> &VecDeque<Parked> {
+        self.waiting.get(&index).map_or(&NOTHING, |waiting| &waiting.commands)
+    }
+
+    /// A connection leaves its line. False: it stood in none.
+    fn leave_line(&mut self, index: ConnectionIndex) -> bool {
+        let place = self.waiting.get_mut(&index).and_then(|waiting| waiting.place.take());
+        if let Some(place) = place {
+            self.lines.leave(place);
+        }
+        place.is_some()
+    }
+}

@@ -9,18 +9,17 @@
 use crate::broker::Broker;
 use crate::clients::connection::Connection;
 use crate::disk::{BEYOND, live_limit};
+use crate::intake::bound::{Defined, has_durable, stores};
 use crate::intake::lines::Need;
 use crate::kit::budget::Budget;
 use crate::log::{Log, Store};
 use crate::messages::ConnectionIndex;
-use crate::outbox::Outbox;
 use crate::plant::planted;
 use crate::records::{acknowledgement_bound, live_bytes};
 use crate::step::Step;
-use crate::turn::{Defined, has_durable, stores};
 use postrider_journal::{Bound, Pressure, SpoolUse};
 use postrider_model::command::Publish;
-use postrider_model::{Command, Event, Now, PortIndex, Span, limits};
+use postrider_model::{Command, ConnectionHandle, Event, PortIndex, Span, limits};
 use std::collections::VecDeque;
 
 /// Connections of each line that are looked at for one slice: the first may be one whose message is too large for what is free.
@@ -58,8 +57,8 @@ impl Parked {
 /// Commands that can go on: the first so many of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct ParkedSlice {
-    connection: ConnectionIndex,
-    commands: usize,
+    pub(crate) connection: ConnectionIndex,
+    pub(crate) commands: usize,
     /// Nothing may be stored: those that would, and may not wait, are refused.
     settles: bool,
     /// It is one send that goes beyond what may live.
@@ -89,22 +88,21 @@ impl Broker {
         let Some(index) = command.waits_behind_sends().and_then(|handle| self.peek_connection(port, handle)) else {
             return false;
         };
-        let connection = &mut self.connections[index.0];
-        if connection.parked.is_empty() || planted("parked-overtaken") {
-            connection.settled += command.parked_bytes();
-            return false;
+        if self.is_behind_parked(index) {
+            return true;
         }
-        true
+        self.connections[index.0].settled += command.parked_bytes();
+        false
     }
 
     /// Whether a send of this connection has others before it that wait.
     pub(crate) fn is_behind_parked(&self, index: ConnectionIndex) -> bool {
-        !self.connections[index.0].parked.is_empty() && !planted("parked-overtaken")
+        self.connections[index.0].is_parking && !self.intake.parked_of(index).is_empty() && !planted("parked-overtaken")
     }
 
     /// Whether a send behind parked commands will have a place that stores it: one of these may define where it goes.
     pub(crate) fn will_have_durable_place(&mut self, index: ConnectionIndex, publish: &Publish) -> bool {
-        let Connection { port, parked, .. } = &self.connections[index.0];
+        let (port, parked) = (self.connections[index.0].port, self.intake.parked_of(index));
         let newest = parked.iter().rev().take(limits::HANDLE_STEPS);
         let names = newest.enumerate().find_map(|(looked, parked)| match &parked.command {
             Command::DefineDestination { number, destinations, .. } if *number == publish.destination => {
@@ -114,7 +112,7 @@ impl Broker {
         });
         let looked = names.map_or(parked.len().min(limits::HANDLE_STEPS), |(looked, _)| looked);
         let names = names.map(|(_, names)| names);
-        let names = names.or_else(|| Some(self.places_of(*port, publish.connection, publish.destination)?.0));
+        let names = names.or_else(|| Some(self.places_of(port, publish.connection, publish.destination)?.0));
         let stored = names.is_none_or(has_durable);
         self.work.spend(looked / LOOKS_A_STEP);
         stored
@@ -128,30 +126,26 @@ impl Broker {
     }
 
     /// Keeps a command until there is room for it in a log, for a message or for what it is the first to name. The first tells the
-    /// connection's shard.
+    /// connection's shard. Whose it is, unless that is gone.
     pub(crate) fn park<L: Log>(
         &mut self,
         port: PortIndex,
         (command, arena): (&Command, &[u8]),
         lacking: (Store, bool),
         step: &mut Step<'_, L>,
-    ) {
-        let handle = command.waits_behind_sends();
-        let Some(index) = handle.and_then(|handle| self.peek_connection(port, handle)) else { return };
+    ) -> Option<ConnectionIndex> {
+        let index = command.waits_behind_sends().and_then(|handle| self.peek_connection(port, handle))?;
         if planted("limit-drops-async") {
-            return;
+            return None;
         }
-        self.parked_bytes += command.parked_bytes();
+        self.intake.parked_bytes += command.parked_bytes();
         let connection = &mut self.connections[index.0];
-        connection.parked.push_back(Parked::new(command, arena, lacking));
+        self.intake.waiting.entry(index).or_default().commands.push_back(Parked::new(command, arena, lacking));
         if !std::mem::replace(&mut connection.is_parking, true) {
             self.line_up(index, step.log);
             self.report_settled(index, step);
         }
-        if let Command::CloseConnection { last_delivered, .. } = command {
-            self.close_consumers_of(index, *last_delivered);
-            self.delete_temporaries_of(index, step);
-        }
+        Some(index)
     }
 
     /// What can go on of the connection whose turn it is, at most so many commands. While nothing may be stored that is what waits for
@@ -162,12 +156,12 @@ impl Broker {
 
     /// What is parked can go on while nothing may be stored, nor will be for now: what would store and may not wait for it is refused.
     pub fn settling_slice(&mut self, most: usize) -> Option<ParkedSlice> {
-        while let Some(index) = self.answerable.first().copied() {
+        while let Some(index) = self.intake.answerable.first().copied() {
             let slice = self.settling_slice_of(index, most);
             if slice.commands > 0 {
                 return Some(slice);
             }
-            self.answerable.remove(&index);
+            self.intake.answerable.remove(&index);
         }
         None
     }
@@ -176,13 +170,13 @@ impl Broker {
     #[must_use]
     #[inline]
     pub fn parks(&self) -> bool {
-        !self.parking.is_empty()
+        !self.intake.lines.is_empty()
     }
 
     /// Whether anything is parked that waits for the journal.
     #[must_use]
     pub fn parks_for_journal(&self) -> bool {
-        self.parking.waits_for(Store::Journal)
+        self.intake.lines.waits_for(Store::Journal)
     }
 
     /// Whether something of what is parked can go on, or will when this turn's successor has reserved the sequences for it.
@@ -192,11 +186,11 @@ impl Broker {
 
     fn look_at_parked<L: Log>(&mut self, most: usize, log: &L) -> Result<ParkedSlice, Held> {
         let mut held = Held::Waits;
-        if self.parking.is_empty() || planted("parked-forgotten") {
+        if self.intake.lines.is_empty() || planted("parked-forgotten") {
             return Err(held);
         }
         let passes = self.has_fallen_behind(log);
-        for index in self.parking.next(LOOKED_AT, !passes) {
+        for index in self.intake.lines.next(LOOKED_AT, !passes) {
             match self.slice_of(index, most, passes, log) {
                 Ok(slice) if slice.commands > 0 => return Ok(slice),
                 Ok(_) => {}
@@ -213,7 +207,7 @@ impl Broker {
         let mut slice = ParkedSlice::of(index, false);
         let (mut live, mut bytes, mut sequences) = (0, 0, 0);
         let (mut defined, mut counted) = (Defined::default(), Defined::default());
-        for parked in connection.parked.iter().take(most) {
+        for parked in self.intake.parked_of(index).iter().take(most) {
             let needed = self.live_bytes_of(connection.port, parked, &mut defined);
             let has_room = match parked.store {
                 Store::Spool => self.has_spool_room(connection.port, parked, &mut defined, log),
@@ -249,7 +243,7 @@ impl Broker {
         let connection = &self.connections[index.0];
         let mut slice = ParkedSlice::of(index, true);
         let (mut defined, mut counted, mut sequences) = (Defined::default(), Defined::default(), 0);
-        for parked in connection.parked.iter().take(most) {
+        for parked in self.intake.parked_of(index).iter().take(most) {
             sequences += self.sequences_for(connection.port, &parked.command, &mut counted);
             let needed = self.command_bound(connection.port, &parked.command, &mut defined);
             let waits = match &parked.command {
@@ -277,26 +271,6 @@ impl Broker {
             && self.command_bound(port, command, &mut Defined::default()) != Bound::default()
     }
 
-    /// A command that would store, while reclaim makes room for it: it waits, and of its connection what depends on it does. A consumer
-    /// cannot, and is refused.
-    pub fn park_command<L: Log>(
-        &mut self,
-        port: PortIndex,
-        command: &Command,
-        arena: &[u8],
-        now: Now,
-        log: &mut L,
-        out: &mut Outbox,
-    ) {
-        let Some(handle) = command.waits_behind_sends() else {
-            return self.refuse_command(port, command, arena, now, log, out);
-        };
-        if let Some(index) = self.peek_connection(port, handle) {
-            self.answerable.insert(index);
-            self.park(port, (command, arena), (Store::Journal, false), &mut Step { now, log, out });
-        }
-    }
-
     /// Bytes that a parked command needs of the live limit, with what those before it have defined.
     fn live_bytes_of<'a>(&'a self, port: PortIndex, parked: &Parked, defined: &mut Defined<'a>) -> u64 {
         let Command::Publish(publish) = &parked.command else { return 0 };
@@ -322,7 +296,7 @@ impl Broker {
     /// ones, and would wait for ever.
     fn goes_beyond<L: Log>(&self, index: ConnectionIndex, bytes: u64, log: &L) -> bool {
         let limit = live_limit(log);
-        bytes <= limit / BEYOND && self.journal.live_bytes() <= limit && self.parking.is_passed(index)
+        bytes <= limit / BEYOND && self.journal.live_bytes() <= limit && self.intake.lines.is_passed(index)
     }
 
     /// Whether a parked send goes on to the spool: while the disk catches up, when it has; and where it makes no room by itself, if a new
@@ -354,7 +328,7 @@ impl Broker {
     /// The connection is the last in the line of what its first parked command waits for.
     fn line_up<L: Log>(&mut self, index: ConnectionIndex, log: &L) {
         let connection = &self.connections[index.0];
-        let need = connection.parked.front().map(|parked| {
+        let need = self.intake.parked_of(index).front().map(|parked| {
             let defined = &mut Defined::default();
             let bytes = match parked.store {
                 // There may be room for topics, and for queues none for long: then who waits for an answer gets one.
@@ -365,68 +339,77 @@ impl Broker {
             let never = bytes > live_limit(log);
             Need { store: parked.store, bytes: if never { 0 } else { bytes } }
         });
-        self.connections[index.0].place = need.map(|need| self.parking.join(index, need));
+        let place = need.map(|need| self.intake.lines.join(index, need));
+        if let Some(waiting) = self.intake.waiting.get_mut(&index) {
+            waiting.place = place;
+        }
     }
 
     /// The slice cannot begin now: another connection is next. Who goes beyond what may live keeps its place: many have passed it.
     pub fn pass_over<L: Log>(&mut self, slice: ParkedSlice, log: &L) {
         if slice.goes_beyond {
-            return self.parking.set_waits(true);
+            return self.intake.lines.set_waits(true);
         }
-        if let Some(place) = self.connections[slice.connection.0].place.take() {
-            self.parking.leave(place);
+        if self.intake.leave_line(slice.connection) {
             self.line_up(slice.connection, log);
         }
     }
 
-    /// Handles what was parked, for the bound of which the log has made room. The connection goes to the end of the line.
-    pub fn unpark<L: Log>(&mut self, slice: ParkedSlice, now: Now, log: &mut L, out: &mut Outbox) {
+    /// A slice begins: its connection, which leaves its line, and what is parked of it.
+    pub(crate) fn begin_slice(&mut self, slice: &ParkedSlice) -> ((PortIndex, ConnectionHandle), VecDeque<Parked>) {
+        self.intake.leave_line(slice.connection);
+        self.intake.goes_beyond = slice.goes_beyond;
+        let waiting = self.intake.waiting.get_mut(&slice.connection);
+        let parked = waiting.map(|waiting| std::mem::take(&mut waiting.commands)).unwrap_or_default();
+        let Connection { port, handle, .. } = self.connections[slice.connection.0];
+        ((port, handle), parked)
+    }
+
+    /// The next command of a slice, and whether it is to be refused.
+    pub(crate) fn next_of_slice(
+        &mut self,
+        slice: &ParkedSlice,
+        port: PortIndex,
+        parked: &mut VecDeque<Parked>,
+    ) -> Option<(Command, Box<[u8]>, bool)> {
+        let Parked { command, arena, .. } = parked.pop_front()?;
+        self.intake.parked_bytes -= command.parked_bytes();
+        let is_refused = self.is_refused_in(slice, port, &command);
+        Some((command, arena, is_refused))
+    }
+
+    /// The slice is over: what is left of it waits again, and the connection is the last of its line.
+    pub(crate) fn end_slice<L: Log>(
+        &mut self,
+        slice: &ParkedSlice,
+        (port, handle): (PortIndex, ConnectionHandle),
+        mut parked: VecDeque<Parked>,
+        step: &mut Step<'_, L>,
+    ) {
         let index = slice.connection;
-        // Room may have come since it was looked at in a turn.
-        self.spooling.usage = log.spool_use();
-        let connection = &mut self.connections[index.0];
-        let (port, handle) = (connection.port, connection.handle);
-        if let Some(place) = connection.place.take() {
-            self.parking.leave(place);
-        }
-        let mut parked = std::mem::take(&mut connection.parked);
-        self.goes_beyond = slice.goes_beyond;
-        for _ in 0..slice.commands {
-            if self.has_worked_enough() {
-                break;
-            }
-            let Some(Parked { command, arena, .. }) = parked.pop_front() else { break };
-            self.parked_bytes -= command.parked_bytes();
-            if self.is_refused_in(&slice, port, &command) {
-                self.refuse_command(port, &command, &arena, now, log, out);
-            } else {
-                self.handle(port, &command, &arena, now, log, out);
-            }
-        }
-        self.goes_beyond = false;
-        let step = &mut Step { now, log, out };
+        self.intake.goes_beyond = false;
         if self.peek_connection(port, handle) != Some(index) {
             if !parked.is_empty() {
                 self.jobs.push(Dropping(parked));
             }
             return;
         }
-        let connection = &mut self.connections[index.0];
+        let waiting = self.intake.waiting.entry(index).or_default();
         // What was parked just now stands before the rest, which may be long.
-        while let Some(newer) = connection.parked.pop_back() {
+        while let Some(newer) = waiting.commands.pop_back() {
             parked.push_front(newer);
         }
-        connection.parked = parked;
-        if connection.parked.is_empty() {
-            connection.is_parking = false;
-            self.answerable.remove(&index);
-            connection.parked.shrink_to_fit();
+        if parked.is_empty() {
+            self.connections[index.0].is_parking = false;
+            self.intake.answerable.remove(&index);
+            self.intake.waiting.remove(&index);
             step.out.tell(port, Event::Unparked { connection: handle });
             return;
         }
+        waiting.commands = parked;
         self.line_up(index, step.log);
         // What is the first now may be what is answered while nothing may be stored.
-        self.answerable.insert(index);
+        self.intake.answerable.insert(index);
         let connection = &self.connections[index.0];
         if connection.settled - connection.settled_reported >= limits::SETTLED_REPORT_BYTES {
             self.report_settled(index, step);
@@ -435,20 +418,23 @@ impl Broker {
 
     /// The connection has ended: what it had parked is not answered, and is to be dropped.
     pub(crate) fn take_parked<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) -> VecDeque<Parked> {
-        self.answerable.remove(&index);
+        self.intake.answerable.remove(&index);
+        self.intake.leave_line(index);
         let ended = &mut self.connections[index.0];
-        if let Some(place) = ended.place.take() {
-            self.parking.leave(place);
-        }
         if std::mem::take(&mut ended.is_parking) {
             step.out.tell(ended.port, Event::Unparked { connection: ended.handle });
         }
-        std::mem::take(&mut ended.parked)
+        self.intake.waiting.remove(&index).unwrap_or_default().commands
+    }
+
+    /// It is answered while nothing may be stored.
+    pub(crate) fn note_answerable(&mut self, index: ConnectionIndex) {
+        self.intake.answerable.insert(index);
     }
 
     /// Drops one of these.
     pub(crate) fn drop_parked(&mut self, parked: &Parked) {
-        self.parked_bytes -= parked.command.parked_bytes();
+        self.intake.parked_bytes -= parked.command.parked_bytes();
     }
 
     /// Drops some of these. True: all are.

@@ -25,19 +25,21 @@ impl Broker {
             return self.publish_behind_parked(port, publish, arena, step);
         }
         let record = publish.record.of(arena);
-        let mut parts = std::mem::take(&mut self.parts);
+        let mut parts = std::mem::take(&mut self.intake.parts);
         parts.clear();
         let outcome = match self.find_parts(connection, publish, &mut parts, step) {
             Ok(Admission::Now) => self.publish_to(connection, publish, record, &mut parts, step),
             otherwise => otherwise,
         };
-        self.parts = parts;
+        self.intake.parts = parts;
         match outcome {
             Ok(Admission::Later(store)) => {
-                return self.park(port, (&Command::Publish(*publish), arena), (store, false), step);
+                self.park(port, (&Command::Publish(*publish), arena), (store, false), step);
+                return;
             }
             Ok(Admission::OnceCreated) => {
-                return self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, true), step);
+                self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, true), step);
+                return;
             }
             _ => {}
         }
@@ -83,7 +85,8 @@ impl Broker {
         let length = publish.record.length;
         let stored = publish.persistent && self.will_have_durable_place(connection, publish);
         if !stored || self.may_wait(publish) || u64::from(length) <= room {
-            return self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, false), step);
+            self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, false), step);
+            return;
         }
         if self.is_duplicate(connection, publish) {
             return self.answer_duplicate(port, connection, publish, step);

@@ -2,6 +2,7 @@
 
 pub(crate) mod acknowledge;
 pub(crate) mod dead_letter;
+pub(crate) mod emptying;
 pub(crate) mod expiry;
 pub(crate) mod redelivery;
 pub(crate) mod settling;

@@ -5,15 +5,12 @@
 //! oldest messages that they have not had.
 
 use crate::broker::Broker;
-use crate::destinations::destination::{Content, Refusal};
-use crate::intake::admission::Admission;
-use crate::log::{Log, Store};
+use crate::destinations::advisories::is_told_again;
+use crate::log::Log;
 use crate::messages::DestinationIndex;
 use crate::plant::planted;
 use crate::step::Step;
 use postrider_journal::{Generation, Pressure, SegmentNumber, SpoolUse};
-use postrider_model::command::Publish;
-use postrider_model::event::Failure;
 use std::collections::BTreeSet;
 
 /// Messages of topics that go in one turn at most.
@@ -94,46 +91,14 @@ impl Walk {
 }
 
 impl Broker {
-    /// Whether a message may come to these places in the spool, where room is scarce. While the disk catches up nobody is refused, and
-    /// nobody passes those who wait.
-    pub(crate) fn admit_passing<L: Log>(
-        &mut self,
-        publish: &Publish,
-        parts: &[DestinationIndex],
-        step: &Step<'_, L>,
-    ) -> Result<Admission, Refusal> {
-        if parts.is_empty() {
-            return Ok(Admission::Now);
-        }
-        let SpoolUse { pressure, leaves, eased, .. } = self.spooling.usage;
-        let is_queue = |part: &DestinationIndex| matches!(self.destinations.get(*part).content, Content::Queue(_));
-        let for_queues = parts.iter().any(is_queue);
-        if leaves && !eased && self.parking.waits_for(Store::Spool) {
-            return Ok(Admission::Later(Store::Spool));
-        }
-        match pressure {
-            Pressure::Crowded => return Ok(Admission::Later(Store::Spool)),
-            Pressure::None => return Ok(Admission::Now),
-            _ if !for_queues => return Ok(Admission::Now),
-            Pressure::Full if !self.may_wait(publish) && self.spooling.topics_have_lost_all() => {}
-            _ => return Ok(Admission::Later(Store::Spool)),
-        }
-        self.statistics.refused += 1;
-        let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, .. } = step.log.spool_use();
-        let text = format!(
-            "the spool is full of messages that nobody has acknowledged: {memory_bytes} of {memory_limit} bytes in memory, \
-             {disk_bytes} of {disk_limit} bytes on the disk; consume some, or raise the setting `journal.spool_disk_bytes`"
-        );
-        Err((Failure::ResourceAllocation, text.into()))
-    }
-
-    /// Looks how full the spool is; where there is no room, something is done about it. True: there is more to do.
-    pub(crate) fn make_spool_room<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
+    /// Looks how full the spool is; where there is no room, something is done about it, also where somebody
+    /// waits for room. True: there is more to do.
+    pub(crate) fn make_spool_room<L: Log>(&mut self, is_waited_for: bool, step: &mut Step<'_, L>) -> bool {
         self.spooling.usage = step.log.spool_use();
         let SpoolUse { pressure, eased, .. } = self.spooling.usage;
         self.spooling.is_shed = false;
         let before = self.spooling.is_scarce;
-        self.spooling.is_scarce = pressure != Pressure::None || (!eased && self.parking.waits_for(Store::Spool));
+        self.spooling.is_scarce = pressure != Pressure::None || (!eased && is_waited_for);
         if !self.spooling.is_scarce {
             return false;
         }
@@ -186,7 +151,7 @@ impl Broker {
                 continue;
             };
             self.spooling.next = index.0 + 1;
-            let is_told_again = self.is_told_again(index);
+            let is_told_again = is_told_again(&self.destinations.get(index).destination);
             let topic = self.destinations.get_mut(index).topic();
             if !topic.is_behind() {
                 topic.lagging = false;

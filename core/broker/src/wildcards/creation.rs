@@ -1,7 +1,7 @@
 //! Destinations that come into being, and the consumers whose patterns they fit.
 
 use crate::broker::Broker;
-use crate::destinations::destination::is_advisory;
+use crate::destinations::advisories::is_advisory;
 use crate::log::Log;
 use crate::messages::DestinationIndex;
 use crate::step::{STEP_BYTES, Step};

@@ -14,7 +14,7 @@ use crate::kit::budget::Budget;
 use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
 use crate::wildcards::patterns::{Filed, Met, Search};
-use postrider_model::command::{LastDelivered, OpenConsumer, Request};
+use postrider_model::command::{OpenConsumer, Request};
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, pattern};
 
 /// Destinations that are looked up together.
@@ -64,6 +64,11 @@ pub(crate) struct Join {
 }
 
 impl Match {
+    /// The consumer, if it cannot have all: it goes again.
+    pub fn refused(&self) -> Option<ConsumerIndex> {
+        self.refusal.as_ref().map(|_| self.consumer)
+    }
+
     /// What is to be said of a consumer that cannot have all, in place of the answer.
     pub fn failure(self) -> Option<(PortIndex, Event)> {
         let Match { port, connection, handle, request, refusal, .. } = self;
@@ -110,7 +115,6 @@ impl Broker {
             self.jobs.push(walk);
             return Ok(());
         }
-        self.matched(&walk);
         walk.refusal.map_or(Ok(()), Err)
     }
 
@@ -181,26 +185,13 @@ impl Broker {
         true
     }
 
-    /// A walk has ended: a consumer that cannot have all goes again.
-    pub(crate) fn matched(&mut self, walk: &Match) {
-        if walk.refusal.is_some() {
-            self.close_refused(walk.consumer);
-        }
-    }
-
-    fn close_refused(&mut self, index: ConsumerIndex) {
-        let connection = self.consumers[index.0].connection;
-        self.connections[connection.0].consumers.remove(&index);
-        self.close_consumer(index, LastDelivered::None);
-    }
-
     fn is_matched(&self, walk: &Match, found: Reference) -> bool {
         let consumer = &self.consumers[walk.consumer.0];
         let state = self.destinations.get(found.index);
         let fits = |pattern: &Destination| pattern::matches(pattern, &state.destination);
         found.serial < walk.end
             && consumer.patterns.get(walk.pattern).is_some_and(fits)
-            && self.is_open_to(found.index, consumer.connection)
+            && self.destinations.get(found.index).is_open_to(consumer.connection)
             && !state.is_with(walk.consumer, consumer.kind)
     }
 
@@ -252,7 +243,8 @@ impl Broker {
         let index = join.destination.index;
         let state = self.destinations.get(index);
         let is_new = |consumer: &Consumer| {
-            self.is_open_to(index, consumer.connection) && !state.is_with(filed.consumer, consumer.kind)
+            self.destinations.get(index).is_open_to(consumer.connection)
+                && !state.is_with(filed.consumer, consumer.kind)
         };
         filed.serial < join.end && self.fitting(filed, &state.destination).is_some_and(is_new)
     }

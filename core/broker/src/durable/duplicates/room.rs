@@ -4,9 +4,8 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use super::Marks;
+use super::{MarkReference, Marks};
 use crate::broker::Broker;
-use crate::clients::connection::Producer;
 use crate::disk::{RESERVED_SEGMENTS, live_limit};
 use crate::kit::runs::{RUNS, RUNS_OF_ONE};
 use crate::log::Log;
@@ -86,6 +85,26 @@ impl Marks {
         self.unlist(index);
     }
 
+    /// A producer is closed by its client, which does not open it again: it goes before those that may come back.
+    pub fn retire(&mut self, kept: Option<MarkReference>, now: Now) {
+        self.let_go(kept, now.nanos);
+    }
+
+    /// A producer ends; what it sent is remembered for a while.
+    pub fn release(&mut self, kept: Option<MarkReference>, now: Now) {
+        self.let_go(kept, now.nanos.saturating_add(RETURN_NANOS));
+    }
+
+    /// A producer has its mark no more, which may be forgotten for others from then on.
+    fn let_go(&mut self, kept: Option<MarkReference>, from: u64) {
+        let Some(mark) = kept.filter(|mark| self.is_valid(*mark)) else { return };
+        let known = &mut self.table[mark.index.0];
+        known.attached -= 1;
+        if known.attached == 0 {
+            self.detach(mark.index, from);
+        }
+    }
+
     /// It is not among those that belong to nobody any more.
     pub(super) fn unlist(&mut self, index: MarkIndex) {
         let mark = &mut self.table[index.0];
@@ -96,26 +115,6 @@ impl Marks {
 }
 
 impl Broker {
-    /// A producer is closed by its client, which does not open it again: it goes before those that may come back.
-    pub(crate) fn retire_mark(&mut self, producer: &Producer, now: Now) {
-        self.let_go(producer, now.nanos);
-    }
-
-    /// A producer ends; what it sent is remembered for a while.
-    pub(crate) fn release_mark(&mut self, producer: &Producer, now: Now) {
-        self.let_go(producer, now.nanos.saturating_add(RETURN_NANOS));
-    }
-
-    /// A producer has its mark no more, which may be forgotten for others from then on.
-    fn let_go(&mut self, producer: &Producer, from: u64) {
-        let Some(mark) = producer.mark.filter(|mark| self.marks.is_valid(*mark)) else { return };
-        let known = &mut self.marks.table[mark.index.0];
-        known.attached -= 1;
-        if known.attached == 0 {
-            self.marks.detach(mark.index, from);
-        }
-    }
-
     /// Forgets producers that have been away for long, and, where there has been much less room than was taken for a minute, others.
     /// True: there are more.
     pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {

@@ -4,7 +4,6 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
-use super::Port;
 use crate::broker::Broker;
 use crate::clients::consumer::Consumer;
 use crate::clients::window::SendWindow;
@@ -52,7 +51,7 @@ impl Broker {
     }
 
     /// Everything of the connection's goes: nobody finds it any more, and what it had follows in slices.
-    pub(super) fn end_connection<L: Log>(
+    pub(crate) fn end_connection<L: Log>(
         &mut self,
         index: ConnectionIndex,
         (last_delivered, clean): (LastDelivered, bool),
@@ -65,7 +64,7 @@ impl Broker {
         let connection = &mut self.connections[index.0];
         (connection.leaving, connection.window) = (true, SendWindow::shut());
         let (port, handle, id) = (connection.port, connection.handle, std::mem::take(&mut connection.id));
-        Port::clear(&mut self.ports[usize::from(port.0)].connections, handle);
+        self.ports[usize::from(port.0)].clear_connection(handle);
         self.names.by_id.remove(&id);
         self.names.by_client_id.remove(&connection.client_id);
         let forgotten = if clean { self.forget_marks(&id, step) } else { ByProducer::default() };
@@ -126,7 +125,7 @@ impl Broker {
                 self.drop_mark(mark);
             } else if let Some(producer) = connection.producers.pop() {
                 if let Some(producer) = producer {
-                    self.release_mark(&producer, step.now);
+                    self.marks.release(producer.mark, step.now);
                 }
             } else if let Some(consumer) = connection.consumers.pop_first() {
                 let Consumer { subscriptions, in_flight, .. } = &self.consumers[consumer.0];

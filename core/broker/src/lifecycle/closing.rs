@@ -17,7 +17,7 @@ use crate::step::Step;
 use crate::wildcards::matching::{FILING_STEPS, name_steps};
 use crate::wildcards::patterns::Filed;
 use postrider_model::command::{LastDelivered, Request};
-use postrider_model::{ConnectionHandle, ConsumerHandle, Event, PortIndex, limits};
+use postrider_model::{ConnectionHandle, ConsumerHandle, PortIndex, limits};
 
 /// Steps that leaving a destination takes.
 const PLACE_STEPS: usize = 2;
@@ -55,35 +55,6 @@ impl Broker {
         self.reply_after_jobs(port, connection, request, before, step);
     }
 
-    /// Answers at once, or behind the jobs that the command has made.
-    pub(crate) fn reply_after_jobs<L: Log>(
-        &mut self,
-        port: PortIndex,
-        connection: ConnectionHandle,
-        request: Request,
-        jobs_before: u64,
-        step: &mut Step<'_, L>,
-    ) {
-        self.reply_behind(port, (connection, false), request, jobs_before, step);
-    }
-
-    /// The same; the last answer of a connection comes behind all others that it waits for, too.
-    pub(crate) fn reply_behind<L: Log>(
-        &mut self,
-        port: PortIndex,
-        (connection, is_last): (ConnectionHandle, bool),
-        request: Request,
-        jobs_before: u64,
-        step: &mut Step<'_, L>,
-    ) {
-        let event = Event::Reply { connection, token: request.token() };
-        if request.is_wanted()
-            && let Err(event) = self.jobs.answer(port, (connection, is_last), event, jobs_before)
-        {
-            step.out.reply(port, event);
-        }
-    }
-
     /// Takes a consumer out of everything. What it had in flight goes back then.
     pub(crate) fn close_consumer(&mut self, index: ConsumerIndex, last_delivered: LastDelivered) {
         self.leave_pairs(index);
@@ -97,6 +68,13 @@ impl Broker {
         if !self.at_once(|broker, budget| broker.close_some(&mut closing, budget)) {
             self.jobs.push(closing);
         }
+    }
+
+    /// A consumer cannot have all that its patterns fit: it goes again.
+    pub(crate) fn close_refused(&mut self, index: ConsumerIndex) {
+        let connection = self.consumers[index.0].connection;
+        self.connections[connection.0].consumers.remove(&index);
+        self.close_consumer(index, LastDelivered::None);
     }
 
     /// Goes on with it. True: it is gone.

@@ -1,0 +1,38 @@
+//! Consumers that only look.
+
+use crate::messages::MessageIndex;
+use postrider_model::Sequence;
+use std::collections::VecDeque;
+
+/// How far a browser is.
+#[derive(Default)]
+pub(crate) struct Browse {
+    /// Which of its subscriptions.
+    pub subscription: usize,
+    /// The queue's newest sequence when the browser came to it: what is newer is not shown.
+    pub end: Option<Sequence>,
+    /// The newest that it has seen there.
+    pub last: Sequence,
+    /// What comes next; some of it may be gone by then.
+    pub page: VecDeque<(Sequence, MessageIndex)>,
+    pub done: bool,
+    /// It is among those that its queue is to show more.
+    pub listed: bool,
+}
+
+impl Browse {
+    /// A new subscription of its consumer: whether that is the one that it looks at now.
+    pub fn begins_with(&mut self, subscription: u32) -> bool {
+        let now = self.subscription == subscription as usize;
+        if now {
+            // The number may have been that of a queue which is gone.
+            (self.end, self.listed) = (None, true);
+            self.page.clear();
+        }
+        now
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+}

@@ -1,0 +1,123 @@
+//! Connections that come, and the numbers that they give to destinations.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::Broker;
+use crate::clients::connection::{Connection, Definition};
+use crate::clients::waiters::Ranked;
+use crate::clients::window::SendWindow;
+use crate::destinations::destination::Refusal;
+use crate::log::Log;
+use crate::messages::ConnectionIndex;
+use crate::plant::planted;
+use crate::step::Step;
+use postrider_model::command::{LastDelivered, OpenConnection};
+use postrider_model::event::Failure;
+use postrider_model::{ConnectionHandle, Destination, Event, PortIndex};
+use std::collections::BTreeSet;
+
+/// Definitions that are dropped in the time of a step.
+const DROPPED_A_STEP: usize = 4;
+
+impl Broker {
+    pub(crate) fn open_connection<L: Log>(&mut self, port: PortIndex, open: &OpenConnection, step: &mut Step<'_, L>) {
+        self.attach(port);
+        if let Some(left) = self.peek_connection(port, open.connection) {
+            // It has taken its leave and does not wait for what is parked.
+            self.end_connection(left, (LastDelivered::Unknown, true), None, step);
+        }
+        let old = self.names.by_id.get(&open.id).copied();
+        let serial = old.map(|old| self.connections[old.0].serial);
+        if let Some(old) = old {
+            self.take_over(old, step);
+        }
+        if let Err((failure, message)) = self.check_client_id(open) {
+            let token = open.request.answer();
+            let failed = Event::Failed { connection: open.connection, token, failure, message, refused: None };
+            step.out.reply(port, failed);
+            return;
+        }
+        let index = self.add_connection(port, open, serial);
+        self.ports[usize::from(port.0)].set_connection(open.connection, index);
+        let token = open.request.token();
+        step.out.reply(port, Event::Opened { connection: open.connection, token });
+    }
+
+    fn add_connection(&mut self, port: PortIndex, open: &OpenConnection, serial: Option<u32>) -> ConnectionIndex {
+        let serial = serial.unwrap_or_else(|| {
+            self.names.serial += 1;
+            self.names.serial
+        });
+        let connection = Connection {
+            handle: open.connection,
+            port,
+            id: open.id.clone(),
+            client_id: open.client_id.clone(),
+            peer: open.peer.clone(),
+            serial,
+            failover_reconnect: open.failover_reconnect,
+            producers: Vec::new(),
+            definitions: Vec::new(),
+            consumers: BTreeSet::new(),
+            temporaries: BTreeSet::new(),
+            pair_bytes: 0,
+            most_pairs: 0,
+            window: SendWindow::new(self.config.send_window),
+            blocked: Ranked::default(),
+            opened: Ranked::default(),
+            settled: 0,
+            settled_reported: 0,
+            is_parking: false,
+            leaving: false,
+        };
+        let index = ConnectionIndex(self.connections.insert(connection));
+        self.names.by_id.insert(open.id.clone(), index);
+        self.names.by_client_id.insert(open.client_id.clone(), index);
+        index
+    }
+
+    /// The same client has come back: its old connection ends, and what it still says is not heard (R16).
+    fn take_over<L: Log>(&mut self, old: ConnectionIndex, step: &mut Step<'_, L>) {
+        let (port, handle) = (self.connections[old.0].port, self.connections[old.0].handle);
+        self.end_connection(old, (LastDelivered::Unknown, false), None, step);
+        step.out.reply(port, Event::Close { connection: handle, reason: "its client has connected again" });
+        if planted("stale-generation") {
+            self.ports[usize::from(port.0)].set_connection(handle, old);
+        }
+    }
+
+    fn check_client_id(&self, open: &OpenConnection) -> Result<(), Refusal> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if open.client_id.is_empty() {
+            return Err((Failure::InvalidClientId, "No clientID specified for connection request".into()));
+        }
+        let Some(other) = self.names.by_client_id.get(&open.client_id) else { return Ok(()) };
+        let (broker, client) = (&self.config.broker_name, text(&open.client_id));
+        let peer = &self.connections[other.0].peer;
+        let message = format!("Broker: {broker} - Client: {client} already connected from {peer}");
+        Err((Failure::InvalidClientId, message.into()))
+    }
+
+    pub(crate) fn define_destination(
+        &mut self,
+        port: PortIndex,
+        handle: ConnectionHandle,
+        number: u32,
+        destinations: &[Destination],
+    ) {
+        let Some(index) = self.connection(port, handle) else { return };
+        let definitions = &mut self.connections[index.0].definitions;
+        let number = number as usize;
+        if number == 0 {
+            // The shard gives its numbers out anew: nothing refers to the old ones any more.
+            self.work.spend(definitions.len() / DROPPED_A_STEP);
+            definitions.clear();
+        }
+        if definitions.len() <= number {
+            definitions.resize_with(number + 1, || None);
+        }
+        definitions[number] = Some(Definition { names: destinations.into(), parts: Vec::new() });
+    }
+}

@@ -1,0 +1,94 @@
+//! A destination that goes: its consumers stay without it, and what it holds is settled.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::Broker;
+use crate::clients::consumer::Standing;
+use crate::destinations::destination::Content;
+use crate::destinations::queue::Member;
+use crate::jobs::Slice;
+use crate::kit::budget::Budget;
+use crate::log::Log;
+use crate::messages::DestinationIndex;
+use crate::step::Step;
+
+/// Steps that a consumer of a destination takes that goes, besides what it has in flight.
+const MEMBER_STEPS: usize = 2;
+
+/// A destination that is gone, with its consumers and messages.
+pub(crate) struct Emptying {
+    pub destination: DestinationIndex,
+}
+
+impl Broker {
+    /// The record of the deletion has said it all: who consumes from the destination and what is in it goes without a word.
+    pub(crate) fn empty_some<L: Log>(
+        &mut self,
+        emptying: &Emptying,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> Slice {
+        let index = emptying.destination;
+        loop {
+            if !budget.step() {
+                return Slice::More;
+            }
+            if self.drop_next_member(index, budget) {
+                continue;
+            }
+            let Some(message) = self.destinations.get_mut(index).take_any() else { break };
+            self.settle(message, step);
+        }
+        if self.destinations.get(index).holds_messages() {
+            return Slice::Waits;
+        }
+        self.spooling.lagging.remove(&index);
+        self.destinations.free(index);
+        Slice::Done
+    }
+
+    /// The next consumer of a destination that goes stays without it; what it has of it is gone. False: there is none.
+    fn drop_next_member(&mut self, index: DestinationIndex, budget: &mut Budget) -> bool {
+        let first = match &self.destinations.get(index).content {
+            Content::Queue(queue) => queue.subscribers.first().or(queue.browsers.first()),
+            Content::Topic(topic) => topic.subscribers.first(),
+        };
+        let Some(member) = first.copied() else { return false };
+        budget.spend(MEMBER_STEPS + self.drop_member(index, member));
+        true
+    }
+
+    /// As [`Broker::drop_next_member`], for a consumer that meets the destination before its turn. How many of its messages were looked
+    /// at: no more once all that were in flight from there are found.
+    pub(crate) fn drop_member(&mut self, index: DestinationIndex, member: Member) -> usize {
+        match &mut self.destinations.get_mut(index).content {
+            Content::Queue(queue) => drop((queue.subscribers.remove(&member), queue.browsers.remove(&member))),
+            Content::Topic(topic) => drop(topic.subscribers.remove(&member)),
+        }
+        self.unmatch(member);
+        let consumer = &mut self.consumers[member.consumer.0];
+        let subscription = &mut consumer.subscriptions[member.subscription as usize];
+        if subscription.standing != Standing::Starved {
+            consumer.free_subscriptions.push(member.subscription);
+        }
+        subscription.standing = Standing::Gone;
+        consumer.orphaned = true;
+        let (mut place, mut looked_at) = (consumer.in_flight.first_place(), 0);
+        while self.destinations.get(index).has_in_flight()
+            && let Some(entry) = consumer.in_flight.at(place)
+        {
+            looked_at += 1;
+            if self.messages.at(entry.index).destination != index {
+                place = consumer.in_flight.after(place);
+                continue;
+            }
+            place = consumer.in_flight.remove(place);
+            let expiration = self.messages.at(entry.index).expiration;
+            self.destinations.get_mut(index).queue().push(entry.index, expiration);
+        }
+        self.wake(member.consumer);
+        looked_at
+    }
+}
