@@ -216,6 +216,26 @@ fn what_the_map_names_is_there_and_what_is_there_is_on_the_map() {
     assert!(missing.is_empty(), "folders that docs/ARCHITECTURE.md does not name: {missing:?}");
 }
 
+/// Words of a protocol. What a client has put into a message is bytes to broker and journal, and what they add is the model's.
+const PROTOCOL_WORDS: [&str; 6] = ["openwire", "marshal", "version 12", "stomp", "mqtt", "amqp"];
+
+fn protocol_word(text: &str) -> Option<&'static str> {
+    let text = text.to_lowercase();
+    PROTOCOL_WORDS.into_iter().find(|word| text.contains(word))
+}
+
+#[test]
+fn broker_and_journal_name_no_protocol() {
+    for path in files("rs").into_iter().chain(files("toml")) {
+        let name = relative(&path);
+        if ["core/broker/", "journal/"].iter().any(|folder| name.starts_with(folder)) && !name.contains("/tests/") {
+            let word = protocol_word(&fs::read_to_string(&path).unwrap());
+            assert_eq!(word, None, "{name} names a protocol");
+        }
+    }
+    assert_eq!(protocol_word("/// OpenWire's id"), Some("openwire"));
+}
+
 /// Log lines of the crates that clients talk to which no limiter guards, as clients cannot cause them again and again.
 const UNLIMITED_LINES: &[(&str, &str)] = &[
     ("core/dispatcher/src/turn/mod.rs", "the end of the log could not be written down"),

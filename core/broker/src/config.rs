@@ -20,7 +20,7 @@ pub struct Config {
     pub broker_name: Box<str>,
     /// Connection id of the producer of advisories.
     pub advisory_connection: Box<[u8]>,
-    /// Marshalled properties of an advisory: originBrokerId, originBrokerName, originBrokerURL.
+    /// Properties of an advisory, as a record has them: originBrokerId, originBrokerName, originBrokerURL.
     pub advisory_properties: Box<[u8]>,
     /// Seed of the hash tables: random in the product, fixed in the simulator.
     pub hash_seed: u64,

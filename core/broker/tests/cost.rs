@@ -150,7 +150,6 @@ fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
             priority: 0,
             selector: None,
             subscription: None,
-            identity: Box::default(),
         };
         setup.commands.push(Command::OpenConsumer(Box::new(open)));
         let destinations = Box::new([name(number % queues)]);

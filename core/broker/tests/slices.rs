@@ -294,9 +294,8 @@ pub fn very_many_temporary_destinations_go_in_slices_and_all_are_told_of() {
     world.consume(1, 1, 7, &topic("ActiveMQ.Advisory.TempQueue"), 1_000);
     let create = |number: usize| {
         let destination = temporary(&format!("t{number}"));
-        let (added, removed) = ([b"+", &*destination.name].concat().into(), [b"-", &*destination.name].concat().into());
         let (connection, request) = (handle(1), Request::default());
-        Command::CreateTemporary(Box::new(CreateTemporary { connection, request, destination, added, removed }))
+        Command::CreateTemporary(Box::new(CreateTemporary { connection, request, destination }))
     };
     in_batches(&mut world, 0, (0..CROWD).map(create));
     assert_eq!(world.got(1).len(), CROWD);
@@ -355,14 +354,8 @@ pub fn who_takes_over_gets_the_names_of_temporary_destinations_that_are_going() 
     };
     world.handle(0, &alone(Command::OpenConnection(Box::new(open))));
     assert_eq!(world.broker.statistics().connections, 3, "the old one is still going");
-    let (last, added, removed) = (&names[999], b"+".as_slice(), b"-".as_slice());
-    let create = CreateTemporary {
-        connection: handle(4),
-        request: wanted(2),
-        destination: last.clone(),
-        added: added.into(),
-        removed: removed.into(),
-    };
+    let last = &names[999];
+    let create = CreateTemporary { connection: handle(4), request: wanted(2), destination: last.clone() };
     world.handle(0, &alone(Command::CreateTemporary(Box::new(create))));
     world.settle();
     assert_eq!(world.broker.statistics().connections, 2);

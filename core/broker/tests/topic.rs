@@ -4,6 +4,7 @@ use crate::log::TestLog;
 use crate::world::{Got, Told, World, handle, queue, record, topic, wanted};
 use postrider_broker::Config;
 use postrider_journal::Pressure;
+use postrider_model::advisory::{Advisory, Happening};
 use postrider_model::command::AcknowledgeKind::Standard;
 use postrider_model::command::{LastDelivered, Request};
 use postrider_model::event::Failure;
@@ -170,16 +171,21 @@ pub fn temporary_destinations_are_told_of_before_their_creator_is_answered() {
     assert!(matches!(&told[..], [Told::Message(_), Told::Event(Event::Reply { .. })]), "{told:?}");
     let advisory = &world.got(1)[0];
     let view = MessageView::parse(&advisory.record).unwrap();
-    assert_eq!(view.field(Tag::DataStructure), Some(&b"+ID:x:1"[..]));
-    assert_eq!((view.field(Tag::Type), view.field(Tag::TargetConsumer)), (Some(&b"Advisory"[..]), None));
+    let told = Advisory::of(&view).unwrap();
+    assert_eq!(
+        (told.happening, told.told_again, told.connection),
+        (Happening::TemporaryCame, false, &b"connection 0"[..])
+    );
+    assert_eq!(told.destination, (DestinationKind::TemporaryQueue, &b"ID:x:1"[..]));
+    assert_eq!(view.field(Tag::Type), Some(&b"Advisory"[..]));
     // Whoever comes later hears of it, alone.
     world.connect(1, 2, "late");
-    let mut open = world.open(2, 6, &topics, 1_000);
-    open.identity = b"late".as_slice().into();
+    let open = world.open(2, 6, &topics, 1_000);
     world.consume_as(1, open);
     let got = world.got(1);
     assert_eq!(got.iter().map(|got| got.consumer.slot).collect::<Vec<_>>(), [6]);
-    assert_eq!(MessageView::parse(&got[0].record).unwrap().field(Tag::TargetConsumer), Some(&b"late"[..]));
+    let again = Advisory { told_again: true, ..told };
+    assert_eq!(Advisory::of(&MessageView::parse(&got[0].record).unwrap()), Some(again));
     assert!(world.got(0).is_empty());
     // It goes with its connection.
     world.send(0, 1, &temporary("ID:x:1"), "request", true);
@@ -187,7 +193,7 @@ pub fn temporary_destinations_are_told_of_before_their_creator_is_answered() {
     let gone = world.got(1);
     assert_eq!(gone.len(), 2);
     let view = MessageView::parse(&gone[0].record).unwrap();
-    assert_eq!(view.field(Tag::DataStructure), Some(&b"-ID:x:1"[..]));
+    assert_eq!(Advisory::of(&view), Some(Advisory { happening: Happening::TemporaryWent, ..told }));
     assert_eq!(world.broker.statistics().messages, 0);
     world.settle();
     world.heard(1);
@@ -278,8 +284,7 @@ fn what_a_watcher_missed_is_told_again(lost: bool) {
     let got = world.got(1);
     let (last, before) = got.split_last().unwrap();
     assert_eq!(last.consumer.slot, 5);
-    let structure = |got: &Got| MessageView::parse(&got.record).unwrap().field(Tag::DataStructure).unwrap().to_vec();
-    let told: Vec<String> = before.iter().map(|got| String::from_utf8(structure(got)).unwrap()).collect();
+    let told: Vec<String> = before.iter().map(told_by).collect();
     assert_eq!(told, ["+ID:a:0", "+ID:a:1", "+ID:a:2", "+ID:a:3"]);
     world.log.spool_cold = BTreeSet::new();
     world.create_temporary(0, 1, &temporary("ID:a:4"));
@@ -322,8 +327,13 @@ pub fn a_new_client_has_heard_of_all_before_it_is_answered() {
 
 /// What a message says came or went.
 fn told_of(world: &mut World, port: usize) -> Vec<String> {
-    let structure = |record: &[u8]| MessageView::parse(record).unwrap().field(Tag::DataStructure).unwrap().to_vec();
-    world.got(port).iter().map(|got| String::from_utf8(structure(&got.record)).unwrap()).collect()
+    world.got(port).iter().map(told_by).collect()
+}
+
+fn told_by(got: &Got) -> String {
+    let told = Advisory::of(&MessageView::parse(&got.record).unwrap()).unwrap();
+    let sign = if told.happening == Happening::TemporaryCame { '+' } else { '-' };
+    format!("{sign}{}", String::from_utf8_lossy(told.destination.1))
 }
 
 /// 40 consumers that take one message each of 500 that they are owed: that is no record until they take it.

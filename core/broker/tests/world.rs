@@ -378,7 +378,6 @@ impl World {
             priority: 0,
             selector: None,
             subscription: None,
-            identity: b"consumer".as_slice().into(),
         }
     }
 
@@ -478,13 +477,8 @@ impl World {
     }
 
     pub fn create_temporary(&mut self, port: usize, connection: u32, destination: &Destination) {
-        let create = CreateTemporary {
-            connection: handle(connection),
-            request: wanted(4),
-            destination: destination.clone(),
-            added: [b"+", &*destination.name].concat().into(),
-            removed: [b"-", &*destination.name].concat().into(),
-        };
+        let create =
+            CreateTemporary { connection: handle(connection), request: wanted(4), destination: destination.clone() };
         self.run(port, Command::CreateTemporary(Box::new(create)));
     }
 

@@ -127,8 +127,6 @@ pub struct OpenConsumer {
     pub selector: Option<Box<[u8]>>,
     /// Name of a durable subscription.
     pub subscription: Option<Box<[u8]>>,
-    /// Its OpenWire ConsumerId, loose without cache, version 12: the target of replayed advisories.
-    pub identity: Box<[u8]>,
 }
 
 /// A temporary destination comes into being.
@@ -140,10 +138,6 @@ pub struct CreateTemporary {
     pub request: Request,
     /// Kind and name.
     pub destination: Destination,
-    /// OpenWire's DestinationInfo for the advisory that it exists, loose without cache, version 12.
-    pub added: Box<[u8]>,
-    /// Likewise, that it is gone.
-    pub removed: Box<[u8]>,
 }
 
 /// A message to be stored and delivered.

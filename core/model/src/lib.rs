@@ -8,6 +8,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
 )]
 
+pub mod advisory;
 pub mod batch;
 pub mod command;
 pub mod destination;
@@ -20,6 +21,7 @@ pub mod properties;
 pub mod record;
 pub mod time;
 
+pub use advisory::Advisory;
 pub use batch::{CommandBatch, Span};
 pub use command::Command;
 pub use destination::{Destination, DestinationKind};

@@ -111,6 +111,8 @@ pub enum Tag {
     BlobMime = 18,
     /// OpenWire's `arrival` where it is not 0: i64.
     Arrival = 19,
+    /// What an advisory of the broker's tells: [`crate::advisory`].
+    Advisory = 20,
 }
 
 /// The fixed part of a record.

@@ -106,7 +106,6 @@ pub(crate) struct Consumer {
     pub waits_for_room: bool,
     pub waits_for_bytes: bool,
     pub browse: Option<Box<Browse>>,
-    pub identity: Box<[u8]>,
 }
 
 impl Consumer {

@@ -8,7 +8,6 @@
     clippy::indexing_slicing,
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
-#![expect(clippy::expect_used, reason = "advisories tell of temporary destinations")]
 
 use crate::broker::Broker;
 use crate::clients::consumer::{ConsumerKind, Replay, Standing};
@@ -25,6 +24,7 @@ use crate::plant::planted;
 use crate::records::kind;
 use crate::step::{Step, TURN_STEPS};
 use postrider_journal::{Record, body_crc};
+use postrider_model::advisory::{Advisory, Happening};
 use postrider_model::event::{Dispatch, Recipient};
 use postrider_model::record::{BodyKind, Header, Tag};
 use postrider_model::{ConsumerHandle, DestinationKind, MessageWriter, Span, pattern};
@@ -57,7 +57,7 @@ impl Broker {
         let Some(topic) = self.listened_topic(kind) else { return };
         let mut record = std::mem::take(&mut self.record);
         record.clear();
-        self.write_advisory(&mut record, about, added, None);
+        self.write_advisory(&mut record, about, added, false);
         let arrival = Arrival {
             record: &record,
             crc: body_crc(&record),
@@ -145,25 +145,23 @@ impl Broker {
         })
     }
 
-    fn write_advisory(
-        &mut self,
-        record: &mut Vec<u8>,
-        about: DestinationIndex,
-        added: bool,
-        target: Option<ConsumerIndex>,
-    ) {
+    fn write_advisory(&mut self, record: &mut Vec<u8>, about: DestinationIndex, added: bool, told_again: bool) {
         self.advisories += 1;
         let state = self.destinations.get(about);
-        let temporary = state.temporary.as_ref().expect("advisories tell of temporary destinations");
+        // A connection goes after its temporary destinations.
+        let owner = state.owner.and_then(|owner| self.connections.get(owner.0));
+        let advisory = Advisory {
+            happening: if added { Happening::TemporaryCame } else { Happening::TemporaryWent },
+            told_again,
+            connection: owner.map_or(&[], |owner| &owner.id),
+            destination: (state.destination.kind, &state.destination.name),
+        };
         let topic = advisory_topic(state.destination.kind);
         let mut writer = MessageWriter::new(record);
         writer.field(Tag::ProducerConnection, &[&self.config.advisory_connection]);
         writer.destination_field(Tag::Destination, topic.kind, &topic.name);
         writer.field(Tag::Type, &[b"Advisory"]);
-        writer.field(Tag::DataStructure, &[if added { &temporary.added } else { &temporary.removed }]);
-        if let Some(target) = target {
-            writer.field(Tag::TargetConsumer, &[&self.consumers[target.0].identity]);
-        }
+        advisory.write(&mut writer);
         if !self.config.advisory_properties.is_empty() {
             writer.properties(&self.config.advisory_properties);
         }
@@ -268,7 +266,7 @@ impl Broker {
     fn tell<L: Log>(&mut self, index: ConsumerIndex, about: DestinationIndex, step: &mut Step<'_, L>) {
         let mut body = std::mem::take(&mut self.record);
         body.clear();
-        self.write_advisory(&mut body, about, true, Some(index));
+        self.write_advisory(&mut body, about, true, true);
         let sequence = self.sequences.take(1);
         let crc = body_crc(&body);
         let record =

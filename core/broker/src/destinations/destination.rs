@@ -28,13 +28,6 @@ pub(crate) enum Content {
     Topic(Topic),
 }
 
-/// What a temporary destination has besides.
-pub(crate) struct Temporary {
-    pub owner: ConnectionIndex,
-    pub added: Box<[u8]>,
-    pub removed: Box<[u8]>,
-}
-
 /// A destination.
 pub(crate) struct DestinationState {
     pub destination: Destination,
@@ -45,7 +38,8 @@ pub(crate) struct DestinationState {
     pub home: Option<ItemHome>,
     /// Never the same for two destinations of a life.
     pub serial: u64,
-    pub temporary: Option<Temporary>,
+    /// The connection that a temporary destination lives with.
+    pub owner: Option<ConnectionIndex>,
     pub content: Content,
     /// Sequences acknowledged in this turn.
     pub acknowledged: Vec<u64>,
@@ -160,7 +154,7 @@ impl Destinations {
             id,
             home: None,
             serial: self.next_serial,
-            temporary: None,
+            owner: None,
             content,
             acknowledged: Vec::new(),
             in_line: false,
@@ -270,7 +264,7 @@ const LAST_IDS: u32 = records::DESTINATION_IDS - (1 << 16);
 impl DestinationState {
     /// Whether a connection may consume from it, or delete it: any, but of a temporary one only the connection that it lives with.
     pub fn is_open_to(&self, connection: ConnectionIndex) -> bool {
-        self.temporary.as_ref().is_none_or(|temporary| temporary.owner == connection)
+        self.owner.is_none_or(|owner| owner == connection)
     }
 
     /// As [`DestinationState::is_open_to`], with what to say if not.

@@ -108,7 +108,6 @@ impl Broker {
             waits_for_room: false,
             waits_for_bytes: false,
             browse: (kind == ConsumerKind::Browser).then(Box::default),
-            identity: open.identity.clone(),
         };
         let index = ConsumerIndex(self.consumers.insert(consumer));
         self.connections[connection.0].consumers.insert(index);

@@ -63,10 +63,12 @@ impl Broker {
         self.end_pairs(index);
         let connection = &mut self.connections[index.0];
         (connection.leaving, connection.window) = (true, SendWindow::shut());
-        let (port, handle, id) = (connection.port, connection.handle, std::mem::take(&mut connection.id));
+        let (port, handle) = (connection.port, connection.handle);
         self.ports[usize::from(port.0)].clear_connection(handle);
-        self.names.by_id.remove(&id);
+        self.names.by_id.remove(&connection.id);
         self.names.by_client_id.remove(&connection.client_id);
+        // What tells of its temporary destinations names it, and comes later.
+        let id = connection.id.clone();
         let forgotten = if clean { self.forget_marks(&id, step) } else { ByProducer::default() };
         let mut leaving = Leaving { connection: index, last_delivered, forgotten, parked };
         if !self.at_once(|broker, budget| broker.leave_some(&mut leaving, budget, step)) {

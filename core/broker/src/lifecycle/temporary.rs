@@ -5,7 +5,7 @@
 )]
 
 use crate::broker::Broker;
-use crate::destinations::destination::{Content, Refusal, Temporary};
+use crate::destinations::destination::{Content, Refusal};
 use crate::durable::sequences::small;
 use crate::log::{Log, Store};
 use crate::messages::DestinationIndex;
@@ -42,8 +42,7 @@ impl Broker {
                 return self.refuse(port, create.connection, create.request, refusal, step);
             }
             let index = self.destinations.add(create.destination.clone(), None);
-            let (added, removed) = (create.added.clone(), create.removed.clone());
-            self.destinations.get_mut(index).temporary = Some(Temporary { owner: connection, added, removed });
+            self.destinations.get_mut(index).owner = Some(connection);
             self.join_patterns(index);
             self.connections[connection.0].temporaries.insert(index);
             self.temporaries.insert(self.destinations.get(index).serial, index);
@@ -77,8 +76,10 @@ impl Broker {
     /// Whether it is a temporary destination of a connection that has ended, and goes with it: a client that comes back names its own
     /// as before.
     fn is_left(&self, index: DestinationIndex) -> bool {
-        let owner = self.destinations.get(index).temporary.as_ref().map(|temporary| temporary.owner);
-        owner.is_some_and(|owner| self.connections.get(owner.0).is_none_or(|owner| owner.leaving))
+        self.destinations
+            .get(index)
+            .owner
+            .is_some_and(|owner| self.connections.get(owner.0).is_none_or(|owner| owner.leaving))
     }
 
     fn check_unused(&self, index: DestinationIndex) -> Result<(), Refusal> {
@@ -101,8 +102,8 @@ impl Broker {
             self.flush_acknowledged(step);
             self.stage(Store::Journal, &small(kind::DELETE, &id.0.to_le_bytes()), step);
         }
-        if let Some(temporary) = &self.destinations.get(index).temporary {
-            if let Some(owner) = self.connections.get_mut(temporary.owner.0) {
+        if let Some(owner) = self.destinations.get(index).owner {
+            if let Some(owner) = self.connections.get_mut(owner.0) {
                 owner.temporaries.remove(&index);
             }
             self.temporaries.remove(&self.destinations.get(index).serial);

@@ -202,7 +202,7 @@ impl Broker {
         }
         let destination = self.destinations.reference(index);
         let search = self.patterns.search(&self.destinations.get(index).destination);
-        let owner = self.destinations.get(index).temporary.as_ref().map(|temporary| temporary.owner);
+        let owner = self.destinations.get(index).owner;
         let promised = self.most_joining(owner);
         let mut join = Join { destination, search, end: self.names.next_consumer(), promised };
         self.pairs.promise(promised);

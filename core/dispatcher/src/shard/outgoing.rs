@@ -193,12 +193,12 @@ fn bytes_besides(command: &Command) -> usize {
     match command {
         Command::OpenConsumer(open) => {
             let texts = [&open.selector, &open.subscription].map(|text| text.as_ref().map_or(0, |text| text.len()));
-            names(&open.destinations) + texts.iter().sum::<usize>() + open.identity.len()
+            names(&open.destinations) + texts.iter().sum::<usize>()
         }
         Command::OpenProducer(open) => names(&open.destinations),
         Command::DefineDestination { destinations, .. } => names(destinations),
         Command::DeleteDestination { destination, .. } => destination.name.len(),
-        Command::CreateTemporary(create) => create.added.len() + create.removed.len(),
+        Command::CreateTemporary(create) => create.destination.name.len(),
         _ => 0,
     }
 }

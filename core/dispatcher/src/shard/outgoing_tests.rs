@@ -1,4 +1,4 @@
-use postrider_model::command::{OpenConsumer, OpenProducer, Request};
+use postrider_model::command::{CreateTemporary, OpenConsumer, OpenProducer, Request};
 use postrider_model::{Command, ConnectionHandle, ConsumerHandle, Destination, DestinationKind};
 
 use super::*;
@@ -145,7 +145,6 @@ fn consumer_of(destinations: Box<[Destination]>) -> OpenConsumer {
         priority: 0,
         selector: None,
         subscription: None,
-        identity: [].into(),
     }
 }
 
@@ -180,9 +179,9 @@ fn whatever_clients_make_long_of_commands_counts() {
     let commands = [
         Command::OpenConsumer(Box::new(OpenConsumer { selector: Some(text()), ..consumer() })),
         Command::OpenConsumer(Box::new(OpenConsumer { subscription: Some(text()), ..consumer() })),
-        Command::OpenConsumer(Box::new(OpenConsumer { identity: text(), ..consumer() })),
         Command::OpenProducer(Box::new(open)),
         Command::DefineDestination { connection, number: 0, destinations: names(LONG) },
+        Command::CreateTemporary(Box::new(CreateTemporary { connection, request, destination: *destination.clone() })),
         Command::DeleteDestination { connection, destination, request },
     ];
     for command in commands {

@@ -118,7 +118,6 @@ pub fn opening(consumer: Handle, destinations: Box<[Destination]>, prefetch: u32
         priority: 0,
         selector: None,
         subscription: None,
-        identity: Box::default(),
     }))
 }
 

@@ -69,7 +69,7 @@ impl<'a> Fields<'a> {
             tag if tag == Tag::BlobUrl as u8 => self.blob_url = Some(bytes),
             tag if tag == Tag::BlobMime as u8 => self.blob_mime = Some(bytes),
             tag if tag == Tag::Arrival as u8 => self.arrival = long(bytes).map_or(0, |(value, _)| value),
-            tag => self.has_rare |= RARE.contains(&tag),
+            tag => self.has_rare |= RARE.contains(&tag) || tag == Tag::Advisory as u8,
         }
     }
 }

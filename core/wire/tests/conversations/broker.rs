@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use postrider_model::advisory::{Advisory, Happening};
 use postrider_model::command::*;
 use postrider_model::event::{Failure, Refused};
-use postrider_model::record::Tag;
+use postrider_model::record::{BodyKind, Header, Tag};
 use postrider_model::{
-    CommandBatch, ConnectionHandle, ConsumerHandle, Destination, DestinationKind, MessageView, Now, Sequence, pattern,
+    CommandBatch, ConnectionHandle, ConsumerHandle, Destination, DestinationKind, MessageView, MessageWriter, Now,
+    Sequence, pattern,
 };
-use postrider_wire::openwire::schema::consumer_id;
-use postrider_wire::openwire::{Decoder, Settings, Structure};
 use postrider_wire::session::{CommandSink, Delivery, Failed, Handles, Session};
 
 /// Batches of one command: handed over when the next one comes.
@@ -27,6 +27,8 @@ impl CommandSink for Sink {
 
 struct Consumer {
     connection: ConnectionHandle,
+    /// Its id as text, where it has a selector.
+    text: String,
     open: OpenConsumer,
     in_flight: Vec<u64>,
     delivered: usize,
@@ -43,6 +45,9 @@ struct Stored {
     sender: ConnectionHandle,
 }
 
+/// A connection's number, and a selector.
+type Selector = (u64, Option<Box<[u8]>>);
+
 /// What a recording tells that a page of code cannot know.
 #[derive(Default)]
 pub struct Oracle {
@@ -50,14 +55,14 @@ pub struct Oracle {
     pub sequences: HashMap<String, VecDeque<u64>>,
     /// Sequences that were dispatched to a consumer, by connection id, session and value: what its selector lets through.
     pub selected: HashSet<(String, u64)>,
+    /// The consumers of a connection with this selector, in the order in which they came.
+    pub consumers: HashMap<Selector, VecDeque<String>>,
 }
 
 /// Queues, topics, producers and consumers.
 #[derive(Default)]
 pub struct Broker {
     pub sink: Sink,
-    /// The DestinationInfos of temporary destinations, for advisories that they exist and that they are gone.
-    pub temporaries: Vec<[Structure; 2]>,
     /// Why messages were given up.
     pub causes: Vec<String>,
     oracle: Oracle,
@@ -177,10 +182,16 @@ impl Broker {
                 self.consumer(*consumer).unwrap().open.prefetch = *prefetch;
             }
             Command::CreateTemporary(create) => {
-                self.temporaries.push([&create.added, &create.removed].map(|bytes| stored(bytes)));
+                self.advise(create.connection, &create.destination, Happening::TemporaryCame);
                 port.answer(create.connection, create.request);
             }
-            Command::DeleteDestination { connection, request, .. } | Command::Synchronize { connection, request } => {
+            Command::DeleteDestination { connection, request, destination } => {
+                if destination.kind.is_temporary() {
+                    self.advise(*connection, destination, Happening::TemporaryWent);
+                }
+                port.answer(*connection, *request);
+            }
+            Command::Synchronize { connection, request } => {
                 port.answer(*connection, *request);
             }
             Command::Written { .. } | Command::Unsendable { .. } => unreachable!("sessions do not write"),
@@ -203,9 +214,43 @@ impl Broker {
         port.with(connection, |session, _, output| session.opened(request.token(), output).unwrap());
     }
 
+    /// Tells what became of a temporary queue.
+    fn advise(&mut self, connection: ConnectionHandle, destination: &Destination, happening: Happening) {
+        let topic = Destination::new(DestinationKind::Topic, b"ActiveMQ.Advisory.TempQueue");
+        let connection_id = &self.ids[&connection];
+        let about = (destination.kind, &*destination.name);
+        let advisory = Advisory { happening, told_again: false, connection: connection_id, destination: about };
+        let mut record = Vec::new();
+        let mut writer = MessageWriter::new(&mut record);
+        writer.field(Tag::ProducerConnection, &[b"ID:broker"]);
+        writer.destination_field(Tag::Destination, topic.kind, &topic.name);
+        writer.field(Tag::Type, &[b"Advisory"]);
+        advisory.write(&mut writer);
+        writer.finish(&Header {
+            body: BodyKind::Message,
+            priority: 0,
+            flags: 0,
+            expiration: 0,
+            timestamp: 0,
+            broker_in_time: 0,
+            producer_sequence: 1,
+            producer_session: 0,
+            producer_value: 0,
+            group_sequence: 0,
+            redelivery_counter: 0,
+        });
+        let sequence = self.next_sequence("");
+        // The broker's own: also those hear of it who want nothing of their own connection.
+        let sender = ConnectionHandle { slot: u32::MAX, generation: 0 };
+        self.messages.insert(sequence, Stored { destination: topic, record, redeliveries: 0, sender });
+    }
+
     fn open_consumer(&mut self, open: &OpenConsumer, port: &mut Port<'_, '_>) {
+        let selector = (u64::from(open.connection.slot), open.selector.clone());
+        let text = self.oracle.consumers.get_mut(&selector).and_then(VecDeque::pop_front).unwrap_or_default();
         let consumer = Consumer {
             connection: open.connection,
+            text,
             open: open.clone(),
             in_flight: Vec::new(),
             delivered: 0,
@@ -354,8 +399,8 @@ impl Broker {
         };
         let fits = |(sequence, stored): &(&u64, &Stored)| {
             let is_own = consumer.open.no_local && stored.sender == consumer.connection;
-            let is_selected = consumer.open.selector.is_none()
-                || self.oracle.selected.contains(&(consumer_text(&consumer.open.identity), **sequence));
+            let is_selected =
+                consumer.open.selector.is_none() || self.oracle.selected.contains(&(consumer.text.clone(), **sequence));
             consumer.wants(&stored.destination) && is_free(sequence, stored) && !is_own && is_selected
         };
         self.messages.iter().find(fits).map(|(sequence, _)| *sequence)
@@ -377,16 +422,4 @@ fn id_of(view: &MessageView<'_>) -> String {
     let header = view.header();
     let connection = String::from_utf8_lossy(view.field(Tag::ProducerConnection).unwrap());
     format!("{connection}:{}:{}:{}", header.producer_session, header.producer_value, header.producer_sequence)
-}
-
-/// A structure from the bytes in a command.
-fn stored(bytes: &[u8]) -> Structure {
-    Decoder::new(Settings::initial(usize::MAX)).decode(bytes).unwrap().unwrap()
-}
-
-/// The text form of a ConsumerId.
-fn consumer_text(identity: &[u8]) -> String {
-    let id = stored(identity);
-    let connection = String::from_utf8_lossy(id.string(consumer_id::CONNECTION_ID).unwrap());
-    format!("{connection}:{}:{}", id.long(consumer_id::SESSION_ID), id.long(consumer_id::VALUE))
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use postrider_model::modified_utf8;
 use postrider_wire::openwire::schema::{
-    consumer_id, message, message_dispatch, message_id, producer_id, wire_format_info,
+    consumer_id, consumer_info, message, message_dispatch, message_id, producer_id, wire_format_info,
 };
 use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
 
@@ -71,6 +71,19 @@ impl Recording {
             }
             let consumer = id_text(structure.object(message_dispatch::CONSUMER_ID).unwrap());
             oracle.selected.insert((consumer, broker_sequence(message)));
+        }
+        let mut readers: HashMap<u64, Reader> = HashMap::new();
+        for line in self.lines.iter().filter(|line| line.is_from_client) {
+            let reader = readers.entry(line.connection).or_default();
+            for info in reader.read(&line.frame, &self.offers[&line.connection]) {
+                if let Some(selector) =
+                    info.is(&consumer_info::DEFINITION).then(|| info.string(consumer_info::SELECTOR))
+                {
+                    let consumer = id_text(info.object(consumer_info::CONSUMER_ID).unwrap());
+                    let selector = (line.connection, selector.map(Into::into));
+                    oracle.consumers.entry(selector).or_default().push_back(consumer);
+                }
+            }
         }
         oracle
     }

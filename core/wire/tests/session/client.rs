@@ -1,6 +1,6 @@
 //! A client in memory: structures in, commands and structures out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use postrider_model::record::Tag;
 use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Destination, MessageView, Now, Token, limits};
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::session::OpenWireError;
-use postrider_wire::openwire::{Decoder, Offer, Settings, Structure, Value, WireFormat, WriterPolicy};
+use postrider_wire::openwire::{Offer, Settings, Structure, Value, WireFormat, WriterPolicy};
 use postrider_wire::session::{CommandSink, Failed, Handles, Next, Profile, Protocol, Session, SessionError};
 
 /// Collects all commands, and the records of those that have one.
@@ -248,7 +248,7 @@ fn in_openwire(SessionError::OpenWire(error): SessionError) -> OpenWireError {
 pub struct Model {
     destinations: HashMap<u32, Box<[Destination]>>,
     producers: HashMap<u32, i64>,
-    consumers: HashMap<ConsumerHandle, Vec<u8>>,
+    consumers: HashSet<ConsumerHandle>,
     pub publishes: usize,
     pub acknowledgements: usize,
     pub definitions: usize,
@@ -269,13 +269,13 @@ impl Model {
                 }
                 Command::CloseProducer { producer, .. } => assert!(self.producers.remove(producer).is_some()),
                 Command::OpenConsumer(open) => {
-                    assert!(self.consumers.insert(open.consumer, open.identity.to_vec()).is_none());
+                    assert!(self.consumers.insert(open.consumer));
                 }
-                Command::CloseConsumer { consumer, .. } => assert!(self.consumers.remove(consumer).is_some()),
+                Command::CloseConsumer { consumer, .. } => assert!(self.consumers.remove(consumer)),
                 Command::Publish(publish) => self.publish(publish, records.next().unwrap()),
                 Command::Acknowledge(acknowledge) => {
                     self.acknowledgements += 1;
-                    assert!(self.consumers.contains_key(&acknowledge.consumer));
+                    assert!(self.consumers.contains(&acknowledge.consumer));
                 }
                 _ => {}
             }
@@ -388,9 +388,4 @@ pub fn acknowledgement(value: i64, kind: i8, first: Option<i64>, last: i64, coun
         .with(message_ack::FIRST_MESSAGE_ID, first.map(identity))
         .with(message_ack::LAST_MESSAGE_ID, identity(last))
         .with(message_ack::MESSAGE_COUNT, count)
-}
-
-/// A structure from the bytes in a command.
-pub fn stored(bytes: &[u8]) -> Structure {
-    Decoder::new(Settings::initial(usize::MAX)).decode(bytes).unwrap().unwrap()
 }

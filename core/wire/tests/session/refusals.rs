@@ -130,24 +130,6 @@ fn cached_ids_are_not_written_out_without_end() {
 }
 
 #[test]
-fn what_the_broker_keeps_of_a_member_is_short() {
-    let mut client = Client::opened();
-    let temporary = Structure::new(&active_mq_temp_queue::DEFINITION).with(active_mq_temp_queue::PHYSICAL_NAME, "t");
-    let broker = Structure::new(&broker_id::DEFINITION).with(broker_id::VALUE, "b".repeat(1_000).as_str()).shared();
-    let add = |brokers: usize| {
-        Structure::new(&destination_info::DEFINITION)
-            .with(destination_info::CONNECTION_ID, connection("ID:c"))
-            .with(destination_info::DESTINATION, temporary.clone().shared())
-            .with(destination_info::BROKER_PATH, vec![Some(broker.clone()); brokers])
-    };
-    client.send(&add(100));
-    client.expect_exception("javax.jms.JMSException", "the DestinationInfo takes more than 65536 bytes");
-    assert!(client.commands().is_empty());
-    client.send(&add(10));
-    assert!(matches!(client.commands()[..], [Command::CreateTemporary(_)]));
-}
-
-#[test]
 fn a_consumer_that_is_refused_can_be_tried_again() {
     let mut client = Client::opened();
     client.send(&consumer_info(7, "q"));

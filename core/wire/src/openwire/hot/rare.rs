@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use postrider_model::advisory::{Advisory, Happening};
 use postrider_model::record::{BodyKind, Tag, flag};
 
 use super::acknowledge::Acknowledged;
@@ -13,8 +14,8 @@ use super::input::{Cached, destination_kind};
 use super::message::{Blob, Sent, bit, body};
 use super::outbound::destination_code;
 use crate::openwire::schema::{
-    active_mq_blob_message, active_mq_message, active_mq_queue, broker_id, consumer_id, definition, message,
-    message_ack, message_dispatch, message_id, producer_id,
+    active_mq_blob_message, active_mq_message, active_mq_queue, broker_id, connection_id, consumer_id, definition,
+    destination_info, message, message_ack, message_dispatch, message_id, producer_id,
 };
 use crate::openwire::{
     Decoder, EncodeError, Encoder, NEWEST_VERSION, Reader, Settings, Structure, Value, WriterPolicy, writer,
@@ -188,11 +189,11 @@ pub(super) fn dispatch(message: &Outbound<'_>, consumer: ConsumerName<'_>) -> St
     Structure::new(&message_dispatch::DEFINITION)
         .with(message_dispatch::CONSUMER_ID, consumer_structure(consumer))
         .with(message_dispatch::DESTINATION, destination_structure(message.destination))
-        .with(message_dispatch::MESSAGE, message_structure(message, redeliveries))
+        .with(message_dispatch::MESSAGE, message_structure(message, consumer, redeliveries))
         .with(message_dispatch::REDELIVERY_COUNTER, redeliveries)
 }
 
-fn message_structure(outbound: &Outbound<'_>, redeliveries: i32) -> Structure {
+fn message_structure(outbound: &Outbound<'_>, consumer: ConsumerName<'_>, redeliveries: i32) -> Structure {
     let (header, fields) = (&outbound.header, &outbound.fields);
     let definition =
         definition(outbound.code(NEWEST_VERSION), NEWEST_VERSION).unwrap_or(&active_mq_message::DEFINITION);
@@ -229,6 +230,7 @@ fn message_structure(outbound: &Outbound<'_>, redeliveries: i32) -> Structure {
         .with(message::BROKER_IN_TIME, header.broker_in_time)
         .with(message::BROKER_OUT_TIME, outbound.delivery.unix_millis);
     set_rare(&mut structure, outbound);
+    set_advisory(&mut structure, outbound, consumer);
     set_blob(&mut structure, outbound);
     structure
 }
@@ -243,6 +245,25 @@ fn set_rare(structure: &mut Structure, outbound: &Outbound<'_>) {
         if let Some(path) = outbound.view().field(tag).and_then(restored_path) {
             structure.set(field, path);
         }
+    }
+}
+
+/// What the broker tells: a DestinationInfo. The target of what it tells again is the consumer that gets it.
+fn set_advisory(structure: &mut Structure, outbound: &Outbound<'_>, consumer: ConsumerName<'_>) {
+    let Some(advisory) = Advisory::of(&outbound.view()) else { return };
+    let operation: i8 = match advisory.happening {
+        Happening::TemporaryCame => 0,
+        Happening::TemporaryWent => 1,
+    };
+    let connection =
+        Structure::new(&connection_id::DEFINITION).with(connection_id::VALUE, Value::string(advisory.connection));
+    let info = Structure::new(&destination_info::DEFINITION)
+        .with(destination_info::CONNECTION_ID, connection)
+        .with(destination_info::DESTINATION, destination_structure(advisory.destination))
+        .with(destination_info::OPERATION_TYPE, operation);
+    structure.set(message::DATA_STRUCTURE, info);
+    if advisory.told_again {
+        structure.set(message::TARGET_CONSUMER_ID, consumer_structure(consumer));
     }
 }
 

@@ -11,10 +11,10 @@ use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, Trouble};
 use super::removal::{EndedSession, Removal};
 use super::tables::{MEMBERS, Place, Tables};
+use crate::openwire::Structure;
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::rare;
 use crate::openwire::schema::*;
-use crate::openwire::{EncodeError, Structure};
 use crate::session::{Consumer, ConsumerState, Missing};
 
 /// Bytes that a session, a producer and a consumer take, here and at the broker; measured, and rounded up.
@@ -24,9 +24,6 @@ pub(super) const CONSUMER_BYTES: u64 = 1024;
 
 /// Bytes that a destination takes which a consumer names or a connection has defined, besides its name.
 pub(super) const NAME_BYTES: u64 = 128;
-
-/// Longest ConsumerId and DestinationInfo: the broker keeps them, and advisories carry them.
-const STORED_BYTES: usize = 64 * 1024;
 
 impl Conversation {
     pub(super) fn session_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
@@ -94,7 +91,7 @@ impl Conversation {
         if tables.consumers.len() >= MEMBERS {
             return Err(Refusal::too_many("consumers", MEMBERS).into());
         }
-        let mut open = open_consumer(info, id, self.connection)?;
+        let mut open = open_consumer(info, self.connection)?;
         let bytes = bytes_of(&open);
         if !context.handles.memory.take(&mut self.kept, bytes) {
             return Err(Refusal::no_memory(self.kept.bytes()).into());
@@ -183,8 +180,6 @@ impl Conversation {
                     connection: self.connection,
                     request,
                     destination,
-                    added: advised(info, ADD)?,
-                    removed: advised(info, REMOVE)?,
                 })))
             }
             // Others come into being when they are first used.
@@ -240,7 +235,7 @@ impl Conversation {
 /// What a consumer takes of the connection's memory.
 fn bytes_of(open: &OpenConsumer) -> u64 {
     let names = open.destinations.iter().map(|destination| NAME_BYTES + 2 * destination.name.len() as u64);
-    CONSUMER_BYTES + open.identity.len() as u64 + names.sum::<u64>()
+    CONSUMER_BYTES + names.sum::<u64>()
 }
 
 fn missing(command: &str, what: &str) -> Refusal {
@@ -286,7 +281,7 @@ fn single(mut parts: Vec<Destination>) -> Result<Destination, Refusal> {
 }
 
 /// The command for a ConsumerInfo, but for the consumer's handle.
-fn open_consumer(info: &Structure, id: &Structure, connection: ConnectionHandle) -> Result<OpenConsumer, Refusal> {
+fn open_consumer(info: &Structure, connection: ConnectionHandle) -> Result<OpenConsumer, Refusal> {
     let text = |field| info.string(field).map(Into::into);
     Ok(OpenConsumer {
         connection,
@@ -300,7 +295,6 @@ fn open_consumer(info: &Structure, id: &Structure, connection: ConnectionHandle)
         priority: info.byte(consumer_info::PRIORITY),
         selector: text(consumer_info::SELECTOR),
         subscription: text(consumer_info::SUBSCRIPTION_NAME),
-        identity: stored(id)?,
     })
 }
 
@@ -326,31 +320,6 @@ fn subscribed(info: &Structure) -> Result<Vec<Destination>, Refusal> {
 
 fn prefetch(size: i32) -> u32 {
     size.max(0).unsigned_abs().min(limits::MAX_PREFETCH)
-}
-
-/// The DestinationInfo that advisories carry.
-fn advised(info: &Structure, operation: i8) -> Result<Box<[u8]>, Refusal> {
-    let advised = info
-        .clone()
-        .with(destination_info::COMMAND_ID, 0)
-        .with(destination_info::RESPONSE_REQUIRED, false)
-        .with(destination_info::OPERATION_TYPE, operation);
-    stored(&advised)
-}
-
-/// What the broker keeps of a member, for as long as it is there.
-fn stored(structure: &Structure) -> Result<Box<[u8]>, Refusal> {
-    match rare::stored(structure, STORED_BYTES) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(EncodeError::FrameTooLarge { .. }) => {
-            let name = structure.definition.name;
-            let message = format!(
-                "the {name} takes more than {STORED_BYTES} bytes: leave out its broker path, or shorten its ids"
-            );
-            Err(Refusal::new(Failure::General, message))
-        }
-        Err(error) => Err(Refusal::new(Failure::General, error.to_string())),
-    }
 }
 
 /// Whether a consumer of it waits for advisories that nobody sends.

@@ -8,10 +8,15 @@ use crate::openwire::hot::outgoing::Outgoing;
 use crate::openwire::hot::rare;
 use crate::openwire::hot::response::write_response;
 use crate::openwire::hot::slots::Memory;
-use crate::openwire::schema::{self, message, message_dispatch, message_id};
+use crate::openwire::schema::{
+    self, active_mq_temp_queue, connection_id, destination_info, message, message_dispatch, message_id,
+};
 use crate::openwire::{EncodeError, Value};
 use crate::session::Delivery;
-use postrider_model::{DestinationKind, MessageView, Sequence};
+use postrider_model::advisory::{Advisory, Happening};
+use postrider_model::properties::{self, PropertiesWriter};
+use postrider_model::record::{BodyKind, Header, Tag};
+use postrider_model::{DestinationKind, MessageView, MessageWriter, Sequence};
 
 const CONSUMER: ConsumerName<'static> = ConsumerName { connection: b"ID:consumer-1", session: 1, value: -7 };
 const ARRIVED: i64 = 1_700_000_000_000;
@@ -120,6 +125,89 @@ fn a_message_comes_out_of_its_record_as_it_went_in() {
             }
         }
     }
+}
+
+/// An advisory as the broker writes it, but for what `tell` adds.
+fn advisory(tell: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
+    let mut record = Vec::new();
+    let mut writer = MessageWriter::new(&mut record);
+    writer.field(Tag::ProducerConnection, &[b"ID:broker-0000000000000001-1:1"]);
+    writer.destination_field(Tag::Destination, DestinationKind::Topic, b"ActiveMQ.Advisory.TempQueue");
+    writer.field(Tag::Type, &[b"Advisory"]);
+    tell(&mut writer);
+    let mut properties = Vec::new();
+    PropertiesWriter::new(&mut properties).entry(b"originBrokerName", properties::Value::String(b"broker"));
+    writer.properties(&properties);
+    writer.finish(&Header {
+        body: BodyKind::Message,
+        priority: 0,
+        flags: 0,
+        expiration: 0,
+        timestamp: 0,
+        broker_in_time: 0,
+        producer_sequence: 9,
+        producer_session: 0,
+        producer_value: 0,
+        group_sequence: 0,
+        redelivery_counter: 0,
+    });
+    record
+}
+
+/// Brokers before had the DestinationInfo itself in the record, as the client had sent it, and the ConsumerId of who hears again.
+#[test]
+fn advisories_are_the_bytes_that_clients_have_always_got() {
+    let mut all = Vec::new();
+    for (happening, operation) in [(Happening::TemporaryCame, 0i8), (Happening::TemporaryWent, 1)] {
+        for told_again in [false, true] {
+            let destination = Structure::new(&active_mq_temp_queue::DEFINITION)
+                .with(active_mq_temp_queue::PHYSICAL_NAME, "ID:client-1:1:1");
+            let info = Structure::new(&destination_info::DEFINITION)
+                .with(
+                    destination_info::CONNECTION_ID,
+                    Structure::new(&connection_id::DEFINITION).with(connection_id::VALUE, "ID:client-1:1"),
+                )
+                .with(destination_info::DESTINATION, destination)
+                .with(destination_info::OPERATION_TYPE, operation);
+            let before = advisory(|writer| {
+                writer.field(Tag::DataStructure, &[&rare::stored(&info, usize::MAX >> 1).unwrap()]);
+                if told_again {
+                    let target = rare::stored(&rare::consumer_structure(CONSUMER), usize::MAX >> 1).unwrap();
+                    writer.field(Tag::TargetConsumer, &[&target]);
+                }
+            });
+            let (connection, destination) =
+                (&b"ID:client-1:1"[..], (DestinationKind::TemporaryQueue, &b"ID:client-1:1:1"[..]));
+            let now = advisory(|writer| Advisory { happening, told_again, connection, destination }.write(writer));
+            assert!(now.len() < before.len());
+            for version in 1..=12 {
+                for (tight, cache_size) in FORMATS {
+                    let [mut before_all, mut now_all] = [Vec::new(), Vec::new()];
+                    for (record, output) in [(&before, &mut before_all), (&now, &mut now_all)] {
+                        let mut outgoing = Outgoing::new(settings(version, tight, cache_size), 3);
+                        let mut memory = Memory::default();
+                        // The second time the peer has the ids in its cache.
+                        for _ in 0..2 {
+                            write_dispatch(
+                                &delivery(record, 0).outbound(),
+                                CONSUMER,
+                                &mut memory,
+                                &mut outgoing,
+                                output,
+                            )
+                            .unwrap();
+                        }
+                    }
+                    assert_eq!(
+                        now_all, before_all,
+                        "{happening:?} {told_again} version {version} {tight} {cache_size:?}"
+                    );
+                    all.extend(now_all);
+                }
+            }
+        }
+    }
+    assert_eq!((all.len(), crc32fast::hash(&all)), (117_444, 2_155_589_131), "the bytes of the version before");
 }
 
 /// Java reads the length of a string of ASCII with a sign.
