@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use cpu_time::{per_item, share};
 use criterion::{Criterion, criterion_group, criterion_main};
-use postrider_dispatcher::ring::{Consumer, Producer, Recycle, ring};
+use postrider_dispatcher::ring::{Receiver, Recycle, Sender, ring};
 use postrider_dispatcher::wake::Alarm;
 use postrider_model::limits;
 
@@ -23,32 +23,32 @@ impl Recycle for Batch {
 }
 
 /// Both threads are awake all the time: nothing is woken.
-fn both_ends() -> (Producer<Batch>, Consumer<Batch>) {
+fn both_ends() -> (Sender<Batch>, Receiver<Batch>) {
     ring(limits::RING_BATCHES, Alarm::new(), Alarm::new())
 }
 
-fn fill(producer: &mut Producer<Batch>, size: usize, first: u64) -> Batch {
-    let mut batch = producer.blank();
+fn fill(sender: &mut Sender<Batch>, size: usize, first: u64) -> Batch {
+    let mut batch = sender.blank();
     batch.0.extend((0..size as u64).map(|number| [first + number; 8]));
     batch
 }
 
-fn empty(consumer: &mut Consumer<Batch>) -> usize {
-    let Some(batch) = consumer.pop() else { return 0 };
+fn empty(receiver: &mut Receiver<Batch>) -> usize {
+    let Some(batch) = receiver.pop() else { return 0 };
     let items = batch.0.len();
     black_box(batch.0.iter().map(|item| item[7]).sum::<u64>());
-    consumer.recycle(batch);
+    receiver.recycle(batch);
     items
 }
 
 fn within_a_thread(criterion: &mut Criterion) {
     for size in SIZES {
-        let (mut producer, mut consumer) = both_ends();
+        let (mut sender, mut receiver) = both_ends();
         criterion.bench_function(&format!("ring/within a thread/{size}"), |bencher| {
             per_item(bencher, size, || {
-                let batch = fill(&mut producer, size, 0);
-                assert!(producer.push(batch).is_ok());
-                assert_eq!(empty(&mut consumer), size);
+                let batch = fill(&mut sender, size, 0);
+                assert!(sender.push(batch).is_ok());
+                assert_eq!(empty(&mut receiver), size);
             });
         });
     }
@@ -59,11 +59,11 @@ fn between_threads(criterion: &mut Criterion) {
         criterion.bench_function(&format!("ring/between threads/{size}"), |bencher| {
             bencher.iter_custom(|items| {
                 let batches = items.div_ceil(size as u64);
-                let (producer, consumer) = both_ends();
+                let (sender, receiver) = both_ends();
                 let start = Instant::now();
                 std::thread::scope(|scope| {
-                    scope.spawn(move || produce(producer, size, batches));
-                    consume(consumer, batches * size as u64);
+                    scope.spawn(move || produce(sender, size, batches));
+                    consume(receiver, batches * size as u64);
                 });
                 share(start.elapsed(), items, batches * size as u64)
             });
@@ -71,10 +71,10 @@ fn between_threads(criterion: &mut Criterion) {
     }
 }
 
-fn produce(mut producer: Producer<Batch>, size: usize, batches: u64) {
+fn produce(mut sender: Sender<Batch>, size: usize, batches: u64) {
     for number in 0..batches {
-        let mut batch = fill(&mut producer, size, number);
-        while let Err(refused) = producer.push(batch) {
+        let mut batch = fill(&mut sender, size, number);
+        while let Err(refused) = sender.push(batch) {
             batch = refused;
             // The other thread may wait for this very core.
             std::thread::yield_now();
@@ -82,10 +82,10 @@ fn produce(mut producer: Producer<Batch>, size: usize, batches: u64) {
     }
 }
 
-fn consume(mut consumer: Consumer<Batch>, items: u64) {
+fn consume(mut receiver: Receiver<Batch>, items: u64) {
     let mut left = items;
     while left > 0 {
-        match empty(&mut consumer) {
+        match empty(&mut receiver) {
             0 => std::thread::yield_now(),
             taken => left -= taken as u64,
         }

@@ -13,7 +13,7 @@ const GIVE_BACK_AFTER_NANOS: u64 = 10_000_000_000;
 
 /// When a thread gives free memory back. The allocator itself does so only while it is at work, so that a peak would stay for as long
 /// as everybody rests after it (decision 0011).
-pub struct GiveBack {
+pub(crate) struct GiveBack {
     /// In nanoseconds; [`u64::MAX`]: nothing was done since the last time.
     due: u64,
     /// Turns since it was asked for.
@@ -25,12 +25,12 @@ const TURNS_AT_WORK: u32 = 20_000;
 
 impl GiveBack {
     /// For a thread that has done nothing yet.
-    pub fn new() -> GiveBack {
+    pub(crate) fn new() -> GiveBack {
         GiveBack { due: u64::MAX, turns: 0 }
     }
 
     /// Called whenever the thread is awake; `trim` lets go of what is kept for later use only.
-    pub fn run(&mut self, nanos: u64, trim: impl FnOnce()) {
+    pub(crate) fn run(&mut self, nanos: u64, trim: impl FnOnce()) {
         if self.is_due(nanos) {
             trim();
             // SAFETY: it looks through this thread's own free memory and the process's, under the allocator's own synchronisation.
@@ -39,7 +39,7 @@ impl GiveBack {
     }
 
     /// When the thread wants to be woken for it.
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         (self.due != u64::MAX).then_some(self.due)
     }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 /// A message broker that ActiveMQ's JMS clients can use unchanged.
 #[derive(Parser, Debug)]
 #[command(name = "postrider", version, about, args_conflicts_with_subcommands = true)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// What to do; without it: serve.
     #[command(subcommand)]
     pub command: Option<Subcommands>,
@@ -22,7 +22,7 @@ pub struct Arguments {
 
 /// What the binary can do.
 #[derive(Subcommand, Debug)]
-pub enum Subcommands {
+pub(crate) enum Subcommands {
     /// Runs the broker until it gets SIGTERM or SIGINT.
     Serve(ServeArguments),
     /// Puts load on any OpenWire broker and measures it.
@@ -31,7 +31,7 @@ pub enum Subcommands {
 
 /// Settings of `serve`; each overrides the configuration file's.
 #[derive(Args, Debug, Default)]
-pub struct ServeArguments {
+pub(crate) struct ServeArguments {
     /// A TOML file with settings.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -62,7 +62,7 @@ pub struct ServeArguments {
 /// Network drivers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Io {
+pub(crate) enum Io {
     /// io_uring where the kernel allows it, else epoll.
     #[default]
     Auto,
@@ -77,7 +77,7 @@ pub enum Io {
 /// Ways of a segment to the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum StorageWay {
+pub(crate) enum StorageWay {
     /// `direct`.
     #[default]
     Auto,
@@ -89,7 +89,7 @@ pub enum StorageWay {
 
 /// A protocol and the address where it is spoken.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Listen {
+pub(crate) struct Listen {
     /// What is spoken there.
     pub protocol: Protocol,
     /// IP address and port.

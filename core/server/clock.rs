@@ -6,13 +6,13 @@ use postrider_model::{Clock, Now};
 
 /// The machine's monotonic clock and its wall clock.
 #[derive(Clone, Copy)]
-pub struct SystemClock {
+pub(crate) struct SystemClock {
     started: Instant,
 }
 
 impl SystemClock {
     /// A clock that begins at zero.
-    pub fn start() -> SystemClock {
+    pub(crate) fn start() -> SystemClock {
         SystemClock { started: Instant::now() }
     }
 }

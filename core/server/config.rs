@@ -12,7 +12,7 @@ use crate::keys::{line_of, refuse_unknown_keys};
 /// All settings of the broker. Every key is explained in docs/operating.md.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
-pub struct Config {
+pub(crate) struct Config {
     /// Name of the broker, as clients see it.
     pub name: String,
     /// Where the journal lies.
@@ -45,7 +45,7 @@ pub struct Config {
 /// What clients make the broker keep.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
-pub struct Clients {
+pub(crate) struct Clients {
     /// Memory of their sessions, producers, consumers, names and cached values, beside 64 KiB for each connection.
     pub memory_bytes: u64,
 }
@@ -53,7 +53,7 @@ pub struct Clients {
 /// What becomes of senders when there is no room.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
-pub struct Flow {
+pub(crate) struct Flow {
     /// Sends that wait for an answer and find the journal full.
     pub when_full: WhenFull,
     /// Sends kept in memory until the journal has room for them.
@@ -63,7 +63,7 @@ pub struct Flow {
 /// What becomes of sends that wait for an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum WhenFull {
+pub(crate) enum WhenFull {
     /// They fail.
     Refuse,
     /// They are answered when there was room.
@@ -73,7 +73,7 @@ pub enum WhenFull {
 /// Settings of the OpenWire protocol.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
-pub struct OpenWire {
+pub(crate) struct OpenWire {
     /// Largest frame that is taken and sent.
     pub max_frame_bytes: u64,
     /// A connection is given up when nothing came for so long; 0: never.
@@ -87,7 +87,7 @@ pub struct OpenWire {
 /// Settings of the journal.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
-pub struct Journal {
+pub(crate) struct Journal {
     /// Size of a segment.
     pub segment_bytes: u64,
     /// Recent segments kept in memory.
@@ -103,7 +103,7 @@ pub struct Journal {
 /// What becomes of messages that nobody takes.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
-pub struct DeadLetters {
+pub(crate) struct DeadLetters {
     /// Whether expired messages go to the dead letter queue.
     pub expired: bool,
     /// Whether non-persistent messages go there.
@@ -113,7 +113,7 @@ pub struct DeadLetters {
 /// What may come into being.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
-pub struct Destinations {
+pub(crate) struct Destinations {
     /// Destinations that may exist, temporary ones included.
     pub max_count: usize,
     /// Longest name in bytes.
@@ -195,7 +195,7 @@ const FEWEST_DESTINATIONS: usize = 16;
 
 impl Config {
     /// The settings that these arguments ask for.
-    pub fn resolve(arguments: &ServeArguments) -> anyhow::Result<Config> {
+    pub(crate) fn resolve(arguments: &ServeArguments) -> anyhow::Result<Config> {
         let mut config = match &arguments.config {
             Some(path) => Config::from_file(path)?,
             None => Config::default(),
@@ -207,7 +207,7 @@ impl Config {
     }
 
     /// Where to listen, and what is spoken there.
-    pub fn listeners(&self) -> anyhow::Result<Vec<Listen>> {
+    pub(crate) fn listeners(&self) -> anyhow::Result<Vec<Listen>> {
         self.listen.iter().map(|url| url.parse().map_err(|error: String| anyhow!("listen: {error}"))).collect()
     }
 

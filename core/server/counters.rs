@@ -10,14 +10,14 @@ use postrider_journal::{Spill, Storage};
 
 /// One thread's numbers; only that thread writes them.
 #[derive(Default)]
-pub struct ThreadCounters {
+pub(crate) struct ThreadCounters {
     values: [AtomicU64; Counter::COUNT],
 }
 
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
-pub enum Counter {
+pub(crate) enum Counter {
     /// Connections that came.
     Accepted,
     /// Connections that are open.
@@ -144,7 +144,7 @@ impl ThreadCounters {
     }
 
     /// Publishes a shard's numbers.
-    pub fn publish_shard<N: Net>(&self, shard: &Shard<N>) {
+    pub(crate) fn publish_shard<N: Net>(&self, shard: &Shard<N>) {
         let NetStatistics { system_calls, bytes_in, bytes_out, .. } = shard.net_statistics();
         let statistics = shard.statistics();
         self.set(Counter::Accepted, statistics.accepted);
@@ -158,7 +158,7 @@ impl ThreadCounters {
     }
 
     /// Publishes the broker's numbers.
-    pub fn publish_broker<S: Storage, P: Spill>(&self, turn: &BrokerTurn<S, P>) {
+    pub(crate) fn publish_broker<S: Storage, P: Spill>(&self, turn: &BrokerTurn<S, P>) {
         let (broker, journal) = (turn.broker().statistics(), turn.journal().statistics());
         self.set(Counter::Commands, turn.statistics().commands);
         self.set(Counter::Turns, turn.statistics().turns);
@@ -185,23 +185,23 @@ impl ThreadCounters {
 }
 
 /// All threads' numbers.
-pub struct Counters {
+pub(crate) struct Counters {
     threads: Vec<Arc<ThreadCounters>>,
 }
 
 impl Counters {
     /// Zeros for so many threads.
-    pub fn new(threads: usize) -> Counters {
+    pub(crate) fn new(threads: usize) -> Counters {
         Counters { threads: (0..threads).map(|_| Arc::default()).collect() }
     }
 
     /// One thread's, to publish to.
-    pub fn thread(&self, index: usize) -> Arc<ThreadCounters> {
+    pub(crate) fn thread(&self, index: usize) -> Arc<ThreadCounters> {
         self.threads[index].clone()
     }
 
     /// The sums over all threads in one line, `name=value` each.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let sum = |counter: Counter| -> u64 {
             self.threads.iter().map(|thread| thread.values[counter as usize].load(Ordering::Relaxed)).sum()
         };

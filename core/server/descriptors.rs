@@ -9,7 +9,7 @@ const OTHERS: u64 = 64;
 const MOST_OF_THE_JOURNAL: u64 = 16_384;
 
 /// Raises the soft limit to the hard one, and says what it is then.
-pub fn raise() -> u64 {
+pub(crate) fn raise() -> u64 {
     let before = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: before.maximum, maximum: before.maximum };
     if before.current != before.maximum
@@ -22,7 +22,7 @@ pub fn raise() -> u64 {
 
 /// Connections of so many descriptors each that a limit leaves room for. The journal's files come first: a connection is refused before
 /// a message cannot be read.
-pub fn connections(limit: u64, each: u64) -> usize {
+pub(crate) fn connections(limit: u64, each: u64) -> usize {
     let journal = (limit / 4).clamp(16, MOST_OF_THE_JOURNAL);
     usize::try_from((limit.saturating_sub(journal + OTHERS) / each).max(1)).unwrap_or(usize::MAX)
 }

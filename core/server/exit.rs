@@ -23,7 +23,7 @@ pub enum Exit {
 
 /// An error with the code that the process ends with.
 #[derive(Debug)]
-pub struct Fatal {
+pub(crate) struct Fatal {
     /// The code.
     pub exit: Exit,
     /// What happened, and what to do.
@@ -32,7 +32,7 @@ pub struct Fatal {
 
 impl Fatal {
     /// Gives an error its code.
-    pub fn with<E: Into<anyhow::Error>>(exit: Exit) -> impl FnOnce(E) -> Fatal {
+    pub(crate) fn with<E: Into<anyhow::Error>>(exit: Exit) -> impl FnOnce(E) -> Fatal {
         move |error| Fatal { exit, error: error.into() }
     }
 }

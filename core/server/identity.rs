@@ -11,7 +11,7 @@ use crate::config::Config;
 
 /// What clients and the state machine are told.
 #[derive(Clone)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// What every session says.
     pub profile: Profile,
     /// Connection id of the producer of advisories.
@@ -22,7 +22,7 @@ pub struct Identity {
 
 impl Identity {
     /// A new identity; like ActiveMQ's it is another one after each start.
-    pub fn new(config: &Config) -> Identity {
+    pub(crate) fn new(config: &Config) -> Identity {
         let life = random_number();
         let broker_id = format!("ID:{}-{life:016x}-0:1", config.name);
         let url = config.listen.first().map_or(String::new(), |url| url.replace("openwire://", "tcp://"));
@@ -48,7 +48,7 @@ impl Identity {
 }
 
 /// A number that nobody outside can guess; std seeds its hasher from the system.
-pub fn random_number() -> u64 {
+pub(crate) fn random_number() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use toml::de::DeTable;
 
 /// The keys of each table of the file, the top level first.
-pub const KEYS: &[(&str, &[&str])] = &[
+pub(crate) const KEYS: &[(&str, &[&str])] = &[
     (
         "",
         &[
@@ -31,7 +31,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
 ];
 
 /// Refuses a file with a key that is none.
-pub fn refuse_unknown_keys(text: &str) -> anyhow::Result<()> {
+pub(crate) fn refuse_unknown_keys(text: &str) -> anyhow::Result<()> {
     let table =
         DeTable::parse(text).map_err(|error| anyhow!("line {}: {}", line_of(text, error.span()), error.message()))?;
     for (section, keys) in KEYS {
@@ -64,7 +64,7 @@ fn unknown_key(text: &str, section: &str, key: &str, span: std::ops::Range<usize
 }
 
 /// The line in which it begins; the first if nobody knows.
-pub fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
+pub(crate) fn line_of(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
     let start = span.map_or(0, |span| span.start.min(text.len()));
     1 + text.as_bytes()[..start].iter().filter(|byte| **byte == b'\n').count()
 }

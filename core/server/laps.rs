@@ -11,7 +11,7 @@ const LONG_NANOS: u64 = 5_000_000;
 
 /// Times the parts of one thread's turns, one after the other. It is the thread's clock as well: what a poll does begins when it first
 /// asks for the time, after its wait.
-pub struct Laps {
+pub(crate) struct Laps {
     clock: SystemClock,
     wanted: bool,
     begun: Cell<u64>,
@@ -19,17 +19,17 @@ pub struct Laps {
 
 impl Laps {
     /// For a thread with this clock; nothing is timed unless the log's level asks for it.
-    pub fn new(clock: SystemClock) -> Laps {
+    pub(crate) fn new(clock: SystemClock) -> Laps {
         Laps { clock, wanted: tracing::enabled!(tracing::Level::DEBUG), begun: Cell::new(u64::MAX) }
     }
 
     /// Whether parts are timed.
-    pub fn wanted(&self) -> bool {
+    pub(crate) fn wanted(&self) -> bool {
         self.wanted
     }
 
     /// A part is over, and the next one begins. `what` says more about a long one.
-    pub fn over(&self, part: &str, what: impl FnOnce() -> String) {
+    pub(crate) fn over(&self, part: &str, what: impl FnOnce() -> String) {
         if !self.wanted {
             return;
         }
@@ -41,7 +41,7 @@ impl Laps {
     }
 
     /// The next part begins when it asks for the time, if it does.
-    pub fn waits(&self) {
+    pub(crate) fn waits(&self) {
         self.begun.set(u64::MAX);
     }
 }

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 const LEVEL: &str = "POSTRIDER_LOG";
 
 /// Starts the log. Lines are flushed when the guard is dropped; when more come than can be written they are left out.
-pub fn start() -> WorkerGuard {
+pub(crate) fn start() -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
     let wanted = std::env::var(LEVEL).ok().filter(|level| !level.is_empty());
     let filter = wanted.as_ref().map(EnvFilter::try_new);

@@ -1,5 +1,8 @@
 //! The `postrider` binary: command line, configuration, and the only owner of threads and clocks.
 
+#![deny(unsafe_code, unreachable_pub)]
+
+#[expect(unsafe_code, reason = "it calls the allocator's own function")]
 mod allocator;
 mod args;
 mod clock;

@@ -32,7 +32,7 @@ const CORES_FOR_OWN_BROKER: usize = 4;
 const END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Runs the broker.
-pub fn serve(config: &Config) -> Result<(), Fatal> {
+pub(crate) fn serve(config: &Config) -> Result<(), Fatal> {
     let signals = Signals::new(signals()).map_err(Fatal::with(Exit::Failure))?;
     let driver = choose_driver(config.io)?;
     let connections = descriptors::connections(descriptors::raise(), descriptors_a_connection(driver));

@@ -30,7 +30,7 @@ fn settings_in(source: &str) -> Vec<String> {
 }
 
 /// The sources in a folder and below it, without tests.
-pub fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let path = entry.path();
         if path.is_dir() && path.file_name().is_some_and(|name| name != "tests" && name != "target") {

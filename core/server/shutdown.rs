@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use postrider_dispatcher::wake::Alarm;
 
 /// The stages of the end, shared by all threads.
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     requested: AtomicBool,
     quiet_shards: Vec<AtomicBool>,
     broker_done: AtomicBool,
@@ -15,7 +15,7 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// For so many shards, and these threads' alarms.
-    pub fn new(shards: usize, alarms: Vec<Arc<Alarm>>) -> Arc<Shutdown> {
+    pub(crate) fn new(shards: usize, alarms: Vec<Arc<Alarm>>) -> Arc<Shutdown> {
         Arc::new(Shutdown {
             requested: AtomicBool::new(false),
             quiet_shards: (0..shards).map(|_| AtomicBool::new(false)).collect(),
@@ -25,18 +25,18 @@ impl Shutdown {
     }
 
     /// First stage: shards stop receiving.
-    pub fn request(&self) {
+    pub(crate) fn request(&self) {
         self.requested.store(true, Ordering::Release);
         self.wake_all();
     }
 
     /// Whether the end was asked for.
-    pub fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Acquire)
     }
 
     /// A shard has handed over all that it had received, or will never hand over anything more.
-    pub fn shard_is_quiet(&self, shard: usize) {
+    pub(crate) fn shard_is_quiet(&self, shard: usize) {
         if let Some(quiet) = self.quiet_shards.get(shard) {
             quiet.store(true, Ordering::Release);
         }
@@ -44,7 +44,7 @@ impl Shutdown {
     }
 
     /// A thread has failed: the others end, and do not wait for it.
-    pub fn thread_failed(&self, thread: usize, had_the_broker: bool) {
+    pub(crate) fn thread_failed(&self, thread: usize, had_the_broker: bool) {
         self.request();
         self.shard_is_quiet(thread);
         if had_the_broker {
@@ -53,23 +53,23 @@ impl Shutdown {
     }
 
     /// Second stage: the broker has everything that will come.
-    pub fn all_shards_are_quiet(&self) -> bool {
+    pub(crate) fn all_shards_are_quiet(&self) -> bool {
         self.quiet_shards.iter().all(|quiet| quiet.load(Ordering::Acquire))
     }
 
     /// The broker has done it all, and said so to the ports.
-    pub fn broker_is_done(&self) {
+    pub(crate) fn broker_is_done(&self) {
         self.broker_done.store(true, Ordering::Release);
         self.wake_all();
     }
 
     /// Third stage: when the last answers are with the kernel, a shard ends.
-    pub fn is_broker_done(&self) -> bool {
+    pub(crate) fn is_broker_done(&self) -> bool {
         self.broker_done.load(Ordering::Acquire)
     }
 
     /// Wakes every thread, for nothing but a look around.
-    pub fn wake_all(&self) {
+    pub(crate) fn wake_all(&self) {
         for alarm in &self.alarms {
             alarm.notify();
         }

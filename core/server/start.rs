@@ -34,7 +34,7 @@ const CONNECTIONS_A_SHARD: usize = 65_536;
 const WORD_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the threads are made of.
-pub struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     /// All settings.
     pub config: &'a Config,
     /// Connections that the process has descriptors for.
@@ -56,7 +56,7 @@ pub struct Plan<'a> {
 }
 
 /// The threads at work.
-pub struct Running {
+pub(crate) struct Running {
     /// Where the broker listens.
     pub listeners: Vec<Listen>,
     threads: Vec<JoinHandle<()>>,
@@ -88,7 +88,7 @@ struct Listening {
 
 impl Plan<'_> {
     /// Starts all threads; returns when the broker listens.
-    pub fn start(&self, broker: Turn, ports: Vec<ClientPort>, own_broker: bool) -> Result<Running, Fatal> {
+    pub(crate) fn start(&self, broker: Turn, ports: Vec<ClientPort>, own_broker: bool) -> Result<Running, Fatal> {
         let (ended, outcomes) = channel();
         let (bound, are_bound) = channel();
         let inboxes: Vec<_> = self.alarms[..ports.len()].iter().map(|alarm| Inbox::new(alarm.clone())).collect();
@@ -160,7 +160,7 @@ impl Plan<'_> {
 
 impl Running {
     /// Waits until all threads have ended. The first that fails ends the others, and is told to `failed` at once.
-    pub fn join(self, shutdown: &Shutdown, failed: impl FnOnce(&Fatal)) -> Result<(), Fatal> {
+    pub(crate) fn join(self, shutdown: &Shutdown, failed: impl FnOnce(&Fatal)) -> Result<(), Fatal> {
         let mut first = Ok(());
         let mut failed = Some(failed);
         for _ in &self.threads {

@@ -18,7 +18,7 @@ use crate::exit::{Exit, Fatal};
 use crate::identity::{self, Identity};
 
 /// The broker as it was when the journal's last commit was made, its logs, and the threads below them.
-pub struct Stores {
+pub(crate) struct Stores {
     /// The state machine.
     pub broker: Broker,
     /// The journal, ready to append.
@@ -36,7 +36,7 @@ const MIN_FREE: u64 = 4 << 20;
 const MANY_LIVES: usize = 65_536;
 
 /// Opens the data directory, makes it if it is not there.
-pub fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) -> Result<Stores, Fatal> {
+pub(crate) fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now: Now) -> Result<Stores, Fatal> {
     let waker: Waker = {
         let alarm = alarm.clone();
         Arc::new(move || {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use postrider_broker::Statistics;
 use postrider_dispatcher::net::{Net, Wait};
 use postrider_dispatcher::shard::Shard;
-use postrider_dispatcher::turn::{BrokerTurn, Company, Turned};
+use postrider_dispatcher::turn::{BrokerTurn, Expected, Turned};
 use postrider_dispatcher::wake::Alarm;
 use postrider_journal::FileStorage;
 use postrider_journal::storage::spill::FileSpill;
@@ -23,7 +23,7 @@ use crate::shutdown::Shutdown;
 
 /// What every thread has.
 #[derive(Clone)]
-pub struct Thread {
+pub(crate) struct Thread {
     /// Its place among all; shards come first.
     pub index: usize,
     /// Its flag and waker.
@@ -37,10 +37,10 @@ pub struct Thread {
 }
 
 /// The broker's turn over files.
-pub type Turn = BrokerTurn<FileStorage, FileSpill>;
+pub(crate) type Turn = BrokerTurn<FileStorage, FileSpill>;
 
 /// Runs a shard, with the broker's turn on the same thread if there is one, until the process is to end.
-pub fn run_shard<N: Net<Socket = TcpStream>>(
+pub(crate) fn run_shard<N: Net<Socket = TcpStream>>(
     mut shard: Shard<N>,
     mut broker: Option<Turn>,
     thread: &Thread,
@@ -80,8 +80,8 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
         }
         let has_work = || more || shard.has_work() || broker.as_ref().is_some_and(Turn::has_work);
         let asleep = thread.alarm.may_sleep(has_work);
-        let company = turned.and_then(|turned| turned.company);
-        let wait = if asleep { wait_for(company, deadline, now, thread) } else { Wait::None };
+        let expected = turned.and_then(|turned| turned.expected);
+        let wait = if asleep { wait_for(expected, deadline, now, thread) } else { Wait::None };
         let awake = || {
             if asleep {
                 thread.alarm.awake();
@@ -94,7 +94,7 @@ pub fn run_shard<N: Net<Socket = TcpStream>>(
 }
 
 /// Runs the broker's turn on a thread of its own until the process is to end.
-pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
+pub(crate) fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
     make_timers_exact();
     let mut publish = Publishing::default();
     let mut give_back = GiveBack::new();
@@ -127,7 +127,7 @@ pub fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal> {
 const PUBLISH_EVERY_NANOS: u64 = PUBLISH_EVERY.as_nanos() as u64;
 
 /// The same, for who wants to read them.
-pub const PUBLISH_EVERY: Duration = Duration::from_millis(100);
+pub(crate) const PUBLISH_EVERY: Duration = Duration::from_millis(100);
 
 /// When the counters are published next.
 #[derive(Default)]
@@ -232,11 +232,11 @@ impl Done {
 /// While the process is ending nobody waits for long: some of what an end waits for wakes nobody.
 const ENDING_WAIT: Duration = Duration::from_millis(2);
 
-fn wait_for(company: Option<Company>, deadline: Option<u64>, now: Now, thread: &Thread) -> Wait {
+fn wait_for(expected: Option<Expected>, deadline: Option<u64>, now: Now, thread: &Thread) -> Wait {
     let until = |time: u64| Duration::from_nanos(time.saturating_sub(now.nanos));
     let limit = deadline.map(until);
-    let wait = match company {
-        Some(Company { count, until: time }) => Wait::Several { count, within: until(time), limit },
+    let wait = match expected {
+        Some(Expected { count, until: time }) => Wait::Several { count, within: until(time), limit },
         None => limit.map_or(Wait::Forever, Wait::For),
     };
     if thread.shutdown.is_requested() { wait.at_most(ENDING_WAIT) } else { wait }
@@ -249,7 +249,7 @@ fn make_timers_exact() {
 }
 
 /// Binds the calling thread to a core; without the right to, it goes on unbound.
-pub fn pin(core: usize) -> io::Result<()> {
+pub(crate) fn pin(core: usize) -> io::Result<()> {
     let mut cores = rustix::thread::CpuSet::new();
     cores.set(core);
     rustix::thread::sched_setaffinity(None, &cores)?;
@@ -257,7 +257,7 @@ pub fn pin(core: usize) -> io::Result<()> {
 }
 
 /// The cores that the process may use.
-pub fn usable_cores() -> Vec<usize> {
+pub(crate) fn usable_cores() -> Vec<usize> {
     match rustix::thread::sched_getaffinity(None) {
         Ok(cores) => (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)).collect(),
         Err(_) => vec![0],

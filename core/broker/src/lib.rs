@@ -4,6 +4,7 @@
 //! what the turn owes. Durable state changes by records, which [`Broker::recover`] takes again after a restart. It knows of no
 //! protocol, thread, socket, file or clock.
 
+#![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)

@@ -1,5 +1,6 @@
 //! Shards, the broker's turn, rings, ports and network drivers
 
+#![deny(unsafe_code, unreachable_pub)]
 #![cfg_attr(
     not(any(test, loom)),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)

@@ -5,23 +5,23 @@ use std::sync::Arc;
 use postrider_broker::EventBatch;
 use postrider_model::{CommandBatch, limits};
 
-use crate::ring::{Consumer, Producer, Recycle, ring};
+use crate::ring::{Receiver, Recycle, Sender, ring};
 use crate::wake::Alarm;
 
 /// The end of a shard, or of another client of the broker.
 pub struct ClientPort {
     /// What it asks.
-    pub commands: Producer<CommandBatch>,
+    pub commands: Sender<CommandBatch>,
     /// What it is told.
-    pub events: Consumer<EventBatch>,
+    pub events: Receiver<EventBatch>,
 }
 
 /// The broker's end.
 pub struct BrokerPort {
     /// What the client asks.
-    pub commands: Consumer<CommandBatch>,
+    pub commands: Receiver<CommandBatch>,
     /// What it is told.
-    pub events: Producer<EventBatch>,
+    pub events: Sender<EventBatch>,
 }
 
 /// A port between the thread of a client and the broker's, known by their alarms (the same, where one thread is both).

@@ -1,7 +1,7 @@
 //! A bounded ring of recycled batches from one thread to another.
 //!
 //! What crosses is a whole turn's batch, not an item; empty batches travel back, so that a steady state allocates nothing.
-//! Both sides know the other's [`Alarm`]: a push wakes a sleeping consumer, and a pop wakes a producer that found the ring
+//! Both sides know the other's [`Alarm`]: a push wakes a sleeping receiver, and a pop wakes a sender that found the ring
 //! full (R26).
 
 use std::sync::Arc;
@@ -14,34 +14,34 @@ pub trait Recycle {
     fn recycle(&mut self);
 }
 
-/// A ring of at least one batch; `producer` and `consumer` are the alarms of the two threads (the same one, where one thread
+/// A ring of at least one batch; `sender` and `receiver` are the alarms of the two threads (the same one, where one thread
 /// is both).
 pub fn ring<T: Default + Recycle>(
     capacity: usize,
-    producer: Arc<Alarm>,
-    consumer: Arc<Alarm>,
-) -> (Producer<T>, Consumer<T>) {
+    sender: Arc<Alarm>,
+    receiver: Arc<Alarm>,
+) -> (Sender<T>, Receiver<T>) {
     // Besides those in the ring, one batch is being filled and one being read.
     let shared =
         Arc::new(Shared { filled: Queue::new(capacity), empty: Queue::new(capacity + 2), found_full: WakeFlag::new() });
-    (Producer { shared: shared.clone(), consumer }, Consumer { shared, producer })
+    (Sender { shared: shared.clone(), receiver }, Receiver { shared, sender })
 }
 
 /// Both ends share it.
 struct Shared<T> {
     filled: Queue<T>,
     empty: Queue<T>,
-    /// The producer waits for a slot.
+    /// The sender waits for a slot.
     found_full: WakeFlag,
 }
 
 /// The end that fills batches; one thread's.
-pub struct Producer<T> {
+pub struct Sender<T> {
     shared: Arc<Shared<T>>,
-    consumer: Arc<Alarm>,
+    receiver: Arc<Alarm>,
 }
 
-impl<T: Default + Recycle> Producer<T> {
+impl<T: Default + Recycle> Sender<T> {
     /// An empty batch to fill: a used one where there is one.
     pub fn blank(&mut self) -> T {
         self.returned().unwrap_or_default()
@@ -57,13 +57,13 @@ impl<T: Default + Recycle> Producer<T> {
         while self.returned().is_some() {}
     }
 
-    /// Hands a batch over and wakes the consumer if it sleeps. A full ring gives it back; the alarm of this side rings when
+    /// Hands a batch over and wakes the receiver if it sleeps. A full ring gives it back; the alarm of this side rings when
     /// there is room again.
     pub fn push(&mut self, mut batch: T) -> Result<(), T> {
         while self.has_room() {
             match self.shared.filled.push(batch) {
                 Ok(()) => {
-                    self.consumer.notify();
+                    self.receiver.notify();
                     return Ok(());
                 }
                 Err(refused) => batch = refused,
@@ -72,8 +72,8 @@ impl<T: Default + Recycle> Producer<T> {
         Err(batch)
     }
 
-    /// Whether a push would be taken; one of the things a producer with a waiting batch looks at before it sleeps. After a no
-    /// the consumer's next pop rings the alarm of this side: each no asks for it anew, since an earlier pop's late answer may
+    /// Whether a push would be taken; one of the things a sender with a waiting batch looks at before it sleeps. After a no
+    /// the receiver's next pop rings the alarm of this side: each no asks for it anew, since an earlier pop's late answer may
     /// have taken the request away.
     pub fn has_room(&self) -> bool {
         self.has_fewer_than(self.shared.filled.capacity())
@@ -101,29 +101,29 @@ impl<T: Default + Recycle> Producer<T> {
 }
 
 /// The end that empties batches; one thread's.
-pub struct Consumer<T> {
+pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
-    producer: Arc<Alarm>,
+    sender: Arc<Alarm>,
 }
 
-impl<T: Default + Recycle> Consumer<T> {
+impl<T: Default + Recycle> Receiver<T> {
     /// The oldest batch. It should come back by [`recycle`](Self::recycle).
     pub fn pop(&mut self) -> Option<T> {
         let batch = self.shared.filled.pop()?;
         if self.shared.found_full.take() {
-            self.producer.notify();
+            self.sender.notify();
         }
         Some(batch)
     }
 
-    /// Empties a batch that was read and lets the producer have it again.
+    /// Empties a batch that was read and lets the sender have it again.
     pub fn recycle(&mut self, mut batch: T) {
         batch.recycle();
         // More than fit come about only if a caller makes batches of its own; those are dropped.
         drop(self.shared.empty.push(batch));
     }
 
-    /// Whether there is nothing to pop; one of the things a consumer looks at before it sleeps.
+    /// Whether there is nothing to pop; one of the things a receiver looks at before it sleeps.
     pub fn is_empty(&self) -> bool {
         self.shared.filled.is_empty()
     }

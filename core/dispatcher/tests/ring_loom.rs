@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
-use postrider_dispatcher::ring::{Consumer, Producer, Recycle, ring};
+use postrider_dispatcher::ring::{Receiver, Recycle, Sender, ring};
 use postrider_dispatcher::wake::{Alarm, WakeFlag, Waker};
 
 #[derive(Debug, Default, PartialEq)]
@@ -71,55 +71,55 @@ fn sleep_until(alarm: &Alarm, event: &Event, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn take(consumer: &mut Consumer<Batch>, alarm: &Alarm, event: &Event) -> Batch {
-    sleep_until(alarm, event, || !consumer.is_empty());
-    consumer.pop().expect("it is not empty, and nobody else pops")
+fn take(receiver: &mut Receiver<Batch>, alarm: &Alarm, event: &Event) -> Batch {
+    sleep_until(alarm, event, || !receiver.is_empty());
+    receiver.pop().expect("it is not empty, and nobody else pops")
 }
 
-fn put(producer: &mut Producer<Batch>, batch: Batch, alarm: &Alarm, event: &Event) {
+fn put(sender: &mut Sender<Batch>, batch: Batch, alarm: &Alarm, event: &Event) {
     let mut waiting = Some(batch);
     while let Some(batch) = waiting.take() {
-        waiting = producer.push(batch).err();
+        waiting = sender.push(batch).err();
         if waiting.is_some() {
-            sleep_until(alarm, event, || producer.has_room());
+            sleep_until(alarm, event, || sender.has_room());
         }
     }
 }
 
 #[test]
-fn a_sleeping_consumer_is_woken() {
+fn a_sleeping_receiver_is_woken() {
     model(7, || {
         let (alarm, event) = sleeper();
-        let (mut producer, mut consumer) = ring(2, Alarm::new(), alarm.clone());
+        let (mut sender, mut receiver) = ring(2, Alarm::new(), alarm.clone());
         let other = thread::spawn(move || {
-            producer.push(batch(1)).unwrap();
-            producer.push(batch(2)).unwrap();
+            sender.push(batch(1)).unwrap();
+            sender.push(batch(2)).unwrap();
         });
-        assert_eq!(take(&mut consumer, &alarm, &event), batch(1));
-        assert_eq!(take(&mut consumer, &alarm, &event), batch(2));
+        assert_eq!(take(&mut receiver, &alarm, &event), batch(1));
+        assert_eq!(take(&mut receiver, &alarm, &event), batch(2));
         other.join().unwrap();
     });
 }
 
-/// Both sides sleep: the consumer when the ring is empty, the producer when it is full.
+/// Both sides sleep: the receiver when the ring is empty, the sender when it is full.
 fn through_a_full_ring(told_of_room: bool) {
-    let (producer_alarm, producer_event) = sleeper();
-    let (consumer_alarm, consumer_event) = sleeper();
-    let rings_on_pop = if told_of_room { producer_alarm.clone() } else { Alarm::new() };
-    let (mut producer, mut consumer) = ring(1, rings_on_pop, consumer_alarm.clone());
+    let (sender_alarm, sender_event) = sleeper();
+    let (receiver_alarm, receiver_event) = sleeper();
+    let rings_on_pop = if told_of_room { sender_alarm.clone() } else { Alarm::new() };
+    let (mut sender, mut receiver) = ring(1, rings_on_pop, receiver_alarm.clone());
     let other = thread::spawn(move || {
         for number in 0..3 {
-            put(&mut producer, batch(number), &producer_alarm, &producer_event);
+            put(&mut sender, batch(number), &sender_alarm, &sender_event);
         }
     });
     for number in 0..3 {
-        assert_eq!(take(&mut consumer, &consumer_alarm, &consumer_event), batch(number));
+        assert_eq!(take(&mut receiver, &receiver_alarm, &receiver_event), batch(number));
     }
     other.join().unwrap();
 }
 
 #[test]
-fn a_producer_that_found_the_ring_full_is_woken() {
+fn a_sender_that_found_the_ring_full_is_woken() {
     model(5, || through_a_full_ring(true));
 }
 
@@ -159,7 +159,7 @@ fn two_sources(looks_at: usize) {
     let mut sources = [from_one, from_two];
     let mut taken = 0;
     while taken < 2 {
-        taken += sources.iter_mut().filter_map(Consumer::pop).count();
+        taken += sources.iter_mut().filter_map(Receiver::pop).count();
         if taken < 2 && alarm.may_sleep(|| sources.iter().take(looks_at).any(|source| !source.is_empty())) {
             event.wait();
             alarm.awake();
@@ -185,16 +185,16 @@ type Sleep = fn(&WakeFlag, &dyn Fn() -> bool) -> bool;
 /// One push, one sleeper, the bare flag.
 fn bare_flag(sleep: Sleep) {
     let (flag, event) = (Arc::new(WakeFlag::new()), Arc::new(Event::default()));
-    let (mut producer, mut consumer) = ring(1, Alarm::new(), Alarm::new());
+    let (mut sender, mut receiver) = ring(1, Alarm::new(), Alarm::new());
     let (wakes, wake) = (flag.clone(), event.waker());
     let other = thread::spawn(move || {
-        producer.push(batch(1)).unwrap();
+        sender.push(batch(1)).unwrap();
         if wakes.take() {
             wake();
         }
     });
-    while consumer.pop().is_none() {
-        if sleep(&flag, &|| !consumer.is_empty()) {
+    while receiver.pop().is_none() {
+        if sleep(&flag, &|| !receiver.is_empty()) {
             event.wait();
             flag.lower();
         }
@@ -239,14 +239,14 @@ fn planted_there_is_no_second_look() {
 fn used_batches_come_back_empty() {
     model(5, || {
         let (alarm, event) = sleeper();
-        let (mut producer, mut consumer) = ring(1, Alarm::new(), alarm.clone());
+        let (mut sender, mut receiver) = ring(1, Alarm::new(), alarm.clone());
         let other = thread::spawn(move || {
-            producer.push(batch(1)).unwrap();
-            let blank: Batch = producer.blank();
+            sender.push(batch(1)).unwrap();
+            let blank: Batch = sender.blank();
             assert_eq!(blank, Batch::default());
         });
-        let used = take(&mut consumer, &alarm, &event);
-        consumer.recycle(used);
+        let used = take(&mut receiver, &alarm, &event);
+        receiver.recycle(used);
         other.join().unwrap();
     });
 }

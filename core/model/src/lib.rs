@@ -3,6 +3,8 @@
 //! Everything here is plain data, shared by the shards (which translate protocols) and the broker (which decides). It knows of no
 //! protocol, no thread, no file and no clock.
 
+#![forbid(unsafe_code)]
+#![deny(unreachable_pub)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)

@@ -1,6 +1,6 @@
 //! The driver over epoll (mio, edge-triggered): for where io_uring is refused, and its equal on TCP.
 
-mod link;
+mod endpoint;
 mod timer;
 
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Token};
 
-use self::link::{Link, Sending, write};
+use self::endpoint::{Endpoint, Sending, write};
 use self::timer::Timer;
 use super::listener::{self, Stall};
 use super::slots::Slots;
@@ -45,7 +45,7 @@ pub struct Epoll {
     timer: Timer,
     listeners: Vec<Listener>,
     stall: Stall,
-    links: Slots<Link>,
+    endpoints: Slots<Endpoint>,
     /// Connections with bytes to read, in the order of their turns.
     readable: VecDeque<Connection>,
     /// Connections with an outcome to report.
@@ -74,7 +74,7 @@ impl Epoll {
             waker,
             listeners: Vec::new(),
             stall: Stall::default(),
-            links: Slots::new(connections),
+            endpoints: Slots::new(connections),
             readable: VecDeque::new(),
             finished: Vec::new(),
             paused: 0,
@@ -122,16 +122,16 @@ impl Epoll {
     }
 
     fn take_event<H: Handler<Socket>>(&mut self, event: &Event, connection: Connection, handler: &mut H) -> usize {
-        let Some(link) = self.links.get_mut(connection) else { return 0 };
-        link.readable |= event.is_readable() || event.is_read_closed();
-        link.end_announced |= event.is_read_closed();
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return 0 };
+        endpoint.readable |= event.is_readable() || event.is_read_closed();
+        endpoint.end_announced |= event.is_read_closed();
         if event.is_error() || event.is_write_closed() {
-            let error = link.stream.take_error().ok().flatten();
+            let error = endpoint.stream.take_error().ok().flatten();
             let error = error.unwrap_or_else(|| ErrorKind::ConnectionReset.into());
             self.break_off(connection, error);
             return 0;
         }
-        if link.readable {
+        if endpoint.readable {
             self.queue(connection);
         }
         if event.is_writable() { self.send_more(connection, handler) } else { 0 }
@@ -139,9 +139,9 @@ impl Epoll {
 
     /// Puts a connection in line for its next read.
     fn queue(&mut self, connection: Connection) {
-        if let Some(link) = self.links.get_mut(connection)
-            && link.receives()
-            && !std::mem::replace(&mut link.queued, true)
+        if let Some(endpoint) = self.endpoints.get_mut(connection)
+            && endpoint.receives()
+            && !std::mem::replace(&mut endpoint.queued, true)
         {
             self.readable.push_back(connection);
         }
@@ -150,44 +150,45 @@ impl Epoll {
     /// A connection broke. Bytes that had arrived before are still worth reading (acknowledgements, say): the shutdown makes
     /// sure that reading comes to an end.
     fn break_off(&mut self, connection: Connection, error: io::Error) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        if !link.receives() {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        if !endpoint.receives() {
             return self.finish(connection, Err(error));
         }
         // The statistics count it; its result says nothing that the reads do not.
-        let _ = link.stream.shutdown(Shutdown::Both);
-        link.broken.get_or_insert(error);
-        link.readable = true;
-        link.end_announced = true;
+        let _ = endpoint.stream.shutdown(Shutdown::Both);
+        endpoint.broken.get_or_insert(error);
+        endpoint.readable = true;
+        endpoint.end_announced = true;
         self.statistics.system_calls += 1;
         self.queue(connection);
     }
 
     /// Ends a connection; the coming poll reports it.
     fn finish(&mut self, connection: Connection, outcome: io::Result<()>) {
-        if let Some(link) = self.links.get_mut(connection)
-            && link.outcome.is_none()
+        if let Some(endpoint) = self.endpoints.get_mut(connection)
+            && endpoint.outcome.is_none()
         {
-            link.outcome = Some(outcome);
+            endpoint.outcome = Some(outcome);
             self.finished.push(connection);
         }
     }
 
     fn send_more<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
-        let Some(link) = self.links.get_mut(connection) else { return 0 };
-        if link.outcome.is_some() || link.broken.is_some() {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return 0 };
+        if endpoint.outcome.is_some() || endpoint.broken.is_some() {
             return 0;
         }
-        let Some(sending) = &mut link.sending else { return 0 };
-        if let Err(error) = write(&mut link.stream, sending, &mut self.statistics) {
+        let Some(sending) = &mut endpoint.sending else { return 0 };
+        if let Err(error) = write(&mut endpoint.stream, sending, &mut self.statistics) {
             self.break_off(connection, error);
             return 0;
         }
-        let Some(Sending { bytes, .. }) = link.sending.take_if(|sending| sending.sent == sending.bytes.len()) else {
+        let Some(Sending { bytes, .. }) = endpoint.sending.take_if(|sending| sending.sent == sending.bytes.len())
+        else {
             return 0;
         };
-        if link.draining {
-            self.statistics.system_calls += discard_unread(&link.stream);
+        if endpoint.draining {
+            self.statistics.system_calls += discard_unread(&endpoint.stream);
             self.finish(connection, Ok(()));
         }
         handler.sent(connection, bytes, Ok(()));
@@ -209,43 +210,43 @@ impl Epoll {
 
     /// One read of one connection; it goes to the end of the line if it may have more.
     fn receive_from<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
-        let Some(link) = self.links.get_mut(connection) else { return 0 };
-        link.queued = false;
-        if !link.receives() || !link.readable {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return 0 };
+        endpoint.queued = false;
+        if !endpoint.receives() || !endpoint.readable {
             return 0;
         }
         self.statistics.system_calls += 1;
         let most = if self.paused > PAUSED_FEW { CAREFUL_BYTES } else { RECEIVE_BYTES };
         let buffer = self.buffer.get_mut(..most).unwrap_or_default();
-        match link.stream.read(buffer) {
+        match endpoint.stream.read(buffer) {
             Ok(0) => return self.end_of_stream(connection, handler),
             Ok(count) => {
                 self.statistics.bytes_in += count as u64;
-                link.readable = count == most || link.end_announced;
+                endpoint.readable = count == most || endpoint.end_announced;
                 handler.received(connection, buffer.get(..count).unwrap_or_default());
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                link.readable = false;
+                endpoint.readable = false;
                 return 0;
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => {
-                let error = link.broken.take().unwrap_or(error);
+                let error = endpoint.broken.take().unwrap_or(error);
                 self.finish(connection, Err(error));
                 return 0;
             }
         }
-        if link.readable {
+        if endpoint.readable {
             self.queue(connection);
         }
         1
     }
 
     fn end_of_stream<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
-        let Some(link) = self.links.get_mut(connection) else { return 0 };
-        link.readable = false;
-        link.ended = true;
-        if let Some(error) = link.broken.take() {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return 0 };
+        endpoint.readable = false;
+        endpoint.ended = true;
+        if let Some(error) = endpoint.broken.take() {
             self.finish(connection, Err(error));
             return 0;
         }
@@ -267,10 +268,10 @@ impl Epoll {
     fn report<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
         let mut calls = 0;
         for connection in std::mem::take(&mut self.finished) {
-            let Some(link) = self.links.remove(connection) else { continue };
-            let outcome = link.outcome.unwrap_or(Ok(()));
-            self.paused -= usize::from(link.paused);
-            if let Some(sending) = link.sending {
+            let Some(endpoint) = self.endpoints.remove(connection) else { continue };
+            let outcome = endpoint.outcome.unwrap_or(Ok(()));
+            self.paused -= usize::from(endpoint.paused);
+            if let Some(sending) = endpoint.sending {
                 let error = match &outcome {
                     Ok(()) => ErrorKind::ConnectionAborted.into(),
                     Err(error) => copy_error(error),
@@ -279,7 +280,7 @@ impl Epoll {
                 calls += 1;
             }
             self.statistics.system_calls += 1;
-            drop(link.stream);
+            drop(endpoint.stream);
             handler.closed(connection, outcome);
             calls += 1;
         }
@@ -331,29 +332,31 @@ impl Net for Epoll {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         self.statistics.system_calls += 3;
-        let connection = self.links.insert(Link::new(TcpStream::from_std(socket)))?;
+        let connection = self.endpoints.insert(Endpoint::new(TcpStream::from_std(socket)))?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Some(link) = self.links.get_mut(connection)
-            && let Err(error) = self.poll.registry().register(&mut link.stream, token(connection), interest)
+        if let Some(endpoint) = self.endpoints.get_mut(connection)
+            && let Err(error) = self.poll.registry().register(&mut endpoint.stream, token(connection), interest)
         {
-            self.links.remove(connection);
-            self.links.release(connection);
+            self.endpoints.remove(connection);
+            self.endpoints.release(connection);
             return Err(error);
         }
         Ok(connection)
     }
 
     fn send(&mut self, connection: Connection, bytes: Vec<u8>) -> Sent {
-        let Some(link) = self.links.get_mut(connection).filter(|link| link.is_open() && link.broken.is_none()) else {
+        let Some(endpoint) =
+            self.endpoints.get_mut(connection).filter(|endpoint| endpoint.is_open() && endpoint.broken.is_none())
+        else {
             return Sent::Refused(bytes);
         };
-        assert!(link.sending.is_none(), "at most one send of a connection is pending");
+        assert!(endpoint.sending.is_none(), "at most one send of a connection is pending");
         let mut sending = Sending { bytes, sent: 0 };
-        let result = write(&mut link.stream, &mut sending, &mut self.statistics);
+        let result = write(&mut endpoint.stream, &mut sending, &mut self.statistics);
         if sending.sent == sending.bytes.len() {
             return Sent::Done(sending.bytes);
         }
-        link.sending = Some(sending);
+        endpoint.sending = Some(sending);
         if let Err(error) = result {
             self.break_off(connection, error);
         }
@@ -361,40 +364,40 @@ impl Net for Epoll {
     }
 
     fn pause(&mut self, connection: Connection) {
-        if let Some(link) = self.links.get_mut(connection) {
-            self.paused += usize::from(!std::mem::replace(&mut link.paused, true));
-            if let Some(error) = link.broken.take() {
+        if let Some(endpoint) = self.endpoints.get_mut(connection) {
+            self.paused += usize::from(!std::mem::replace(&mut endpoint.paused, true));
+            if let Some(error) = endpoint.broken.take() {
                 self.finish(connection, Err(error));
             }
         }
     }
 
     fn resume(&mut self, connection: Connection) {
-        if let Some(link) = self.links.get_mut(connection) {
-            self.paused -= usize::from(std::mem::replace(&mut link.paused, false));
-            if link.readable {
+        if let Some(endpoint) = self.endpoints.get_mut(connection) {
+            self.paused -= usize::from(std::mem::replace(&mut endpoint.paused, false));
+            if endpoint.readable {
                 self.queue(connection);
             }
         }
     }
 
     fn close(&mut self, connection: Connection, closing: Closing) {
-        let Some(link) = self.links.get_mut(connection) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
         match closing {
-            Closing::Drained if link.sending.is_some() && link.broken.is_none() => link.draining = true,
+            Closing::Drained if endpoint.sending.is_some() && endpoint.broken.is_none() => endpoint.draining = true,
             Closing::Drained => {
-                self.statistics.system_calls += discard_unread(&link.stream);
+                self.statistics.system_calls += discard_unread(&endpoint.stream);
                 self.finish(connection, Ok(()));
             }
             Closing::AtOnce => {
-                reset_at_close(&link.stream);
+                reset_at_close(&endpoint.stream);
                 self.finish(connection, Ok(()));
             }
         }
     }
 
     fn release(&mut self, connection: Connection) {
-        self.links.release(connection);
+        self.endpoints.release(connection);
     }
 
     fn poll<H: Handler<Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {

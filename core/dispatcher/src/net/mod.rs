@@ -15,6 +15,7 @@ mod socket;
 #[cfg(not(loom))]
 pub mod tokio_uring;
 #[cfg(not(loom))]
+#[expect(unsafe_code, reason = "the ring's memory is shared with the kernel")]
 pub mod uring;
 
 use std::io;

@@ -4,7 +4,7 @@
 //! many times nor cancellation: each connection keeps a small buffer posted, and ends by a shutdown of its socket, for which
 //! it holds a second descriptor.
 
-mod link;
+mod endpoint;
 mod tasks;
 
 use std::io;
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_uring::Runtime;
 
-use self::link::{Link, State};
+use self::endpoint::{Endpoint, State};
 use self::tasks::{News, NewsQueue, accept, receive, send};
 use super::listener::{self, PATIENCE};
 use super::slots::Slots;
@@ -36,7 +36,7 @@ const FAREWELL: Duration = Duration::from_millis(50);
 
 /// The driver; see [`Net`]. Its system calls are the library's and cannot be counted: what is counted is requests and waits.
 pub struct TokioUring {
-    links: Slots<Link>,
+    endpoints: Slots<Endpoint>,
     news: Rc<NewsQueue>,
     listeners: usize,
     /// Tasks that start with the next poll.
@@ -65,7 +65,7 @@ impl TokioUring {
         ring.setup_coop_taskrun().setup_single_issuer();
         let runtime = Runtime::new(tokio_uring::builder().entries(RING_ENTRIES).uring_builder(&ring))?;
         Ok(Self {
-            links: Slots::new(connections),
+            endpoints: Slots::new(connections),
             news: Rc::default(),
             listeners: 0,
             starts: Vec::new(),
@@ -82,9 +82,9 @@ impl TokioUring {
     fn run(&mut self, wait: Wait) {
         self.statistics.system_calls += 1;
         let starts = std::mem::take(&mut self.starts);
-        let (links, news, wake) = (&mut self.links, &self.news, &self.wake);
+        let (endpoints, news, wake) = (&mut self.endpoints, &self.news, &self.wake);
         self.runtime.block_on(async move {
-            starts.into_iter().for_each(|start| start.begin(links, news));
+            starts.into_iter().for_each(|start| start.begin(endpoints, news));
             if wait != Wait::None && news.is_empty() {
                 wait_for(wait, news, wake).await;
             }
@@ -109,18 +109,18 @@ impl TokioUring {
     }
 
     fn tell_received<H: Handler<Socket>>(&mut self, connection: Connection, bytes: Vec<u8>, handler: &mut H) -> usize {
-        let Some(link) = self.links.get_mut(connection) else { return 0 };
-        if link.is_open() && link.paused {
-            link.held = Some(News::Received(connection, bytes));
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return 0 };
+        if endpoint.is_open() && endpoint.paused {
+            endpoint.held = Some(News::Received(connection, bytes));
             return 0;
         }
         self.statistics.system_calls += 1;
         self.statistics.bytes_in += bytes.len() as u64;
-        let open = link.is_open();
+        let open = endpoint.is_open();
         if open {
             handler.received(connection, &bytes);
         }
-        link.gate.give(bytes);
+        endpoint.gate.give(bytes);
         usize::from(open)
     }
 
@@ -130,14 +130,14 @@ impl TokioUring {
         outcome: io::Result<()>,
         handler: &mut H,
     ) -> usize {
-        let Some(link) = self.links.get_mut(connection) else { return 0 };
-        link.receiving = false;
-        let outcome = link.broken.take().map_or(outcome, Err);
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return 0 };
+        endpoint.receiving = false;
+        let outcome = endpoint.broken.take().map_or(outcome, Err);
         if let Err(error) = outcome {
             self.begin_closing(connection, Err(error));
-        } else if link.is_open() && link.paused {
-            link.held = Some(News::ReceiveOver(connection, Ok(())));
-        } else if link.is_open() && !std::mem::replace(&mut link.ended, true) {
+        } else if endpoint.is_open() && endpoint.paused {
+            endpoint.held = Some(News::ReceiveOver(connection, Ok(())));
+        } else if endpoint.is_open() && !std::mem::replace(&mut endpoint.ended, true) {
             handler.ended(connection);
             return 1;
         }
@@ -151,9 +151,9 @@ impl TokioUring {
         result: io::Result<()>,
         handler: &mut H,
     ) -> usize {
-        let Some(link) = self.links.get_mut(connection) else { return 0 };
-        link.sending = false;
-        let draining = matches!(link.state, State::Draining);
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return 0 };
+        endpoint.sending = false;
+        let draining = matches!(endpoint.state, State::Draining);
         match &result {
             Ok(()) => self.statistics.bytes_out += bytes.len() as u64,
             Err(error) => self.break_off(connection, copy_error(error)),
@@ -168,11 +168,11 @@ impl TokioUring {
     /// A send failed. Bytes that had arrived before are still worth reading (acknowledgements, say): the shutdown makes sure
     /// that the receive comes to an end.
     fn break_off(&mut self, connection: Connection, error: io::Error) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        if link.is_open() && link.receiving && !link.paused {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        if endpoint.is_open() && endpoint.receiving && !endpoint.paused {
             // Its result says nothing that the receive does not.
-            let _ = link.control.shutdown(Shutdown::Both);
-            link.broken = Some(error);
+            let _ = endpoint.control.shutdown(Shutdown::Both);
+            endpoint.broken = Some(error);
         } else {
             self.begin_closing(connection, Err(error));
         }
@@ -180,37 +180,38 @@ impl TokioUring {
 
     /// Shuts a connection down, which ends its tasks.
     fn begin_closing(&mut self, connection: Connection, outcome: io::Result<()>) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        if matches!(link.state, State::Closing(_)) {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        if matches!(endpoint.state, State::Closing(_)) {
             return;
         }
-        link.state = State::Closing(outcome);
+        endpoint.state = State::Closing(outcome);
         // A socket that is reset cannot be shut down, and need not be.
-        let _ = link.control.shutdown(Shutdown::Both);
-        link.gate.close();
+        let _ = endpoint.control.shutdown(Shutdown::Both);
+        endpoint.gate.close();
         self.closing.push(connection);
     }
 
     /// Ends a connection that has nothing more to send.
     fn end_drained(&mut self, connection: Connection) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        self.statistics.system_calls += discard_unread(&link.control);
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        self.statistics.system_calls += discard_unread(&endpoint.control);
         self.begin_closing(connection, Ok(()));
     }
 
     /// Ends a connection without regard to what is unsent.
     fn abort(&mut self, connection: Connection) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        reset_at_close(&link.control);
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        reset_at_close(&endpoint.control);
         self.begin_closing(connection, Ok(()));
     }
 
     /// Reports a connection that is over.
     fn finish<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
-        if !self.links.get_mut(connection).is_some_and(|link| link.is_over()) {
+        if !self.endpoints.get_mut(connection).is_some_and(|endpoint| endpoint.is_over()) {
             return 0;
         }
-        let Some(Link { state: State::Closing(outcome), control, stream, .. }) = self.links.remove(connection) else {
+        let Some(Endpoint { state: State::Closing(outcome), control, stream, .. }) = self.endpoints.remove(connection)
+        else {
             return 0;
         };
         self.statistics.system_calls += 1 + discard_unread(&control);
@@ -228,9 +229,11 @@ impl TokioUring {
         self.looks = 0;
         let mut paused = std::mem::take(&mut self.paused);
         paused.retain(|&connection| {
-            let Some(link) = self.links.get_mut(connection).filter(|link| link.paused) else { return false };
+            let Some(endpoint) = self.endpoints.get_mut(connection).filter(|endpoint| endpoint.paused) else {
+                return false;
+            };
             self.statistics.system_calls += 1;
-            match link.control.take_error() {
+            match endpoint.control.take_error() {
                 Ok(None) => true,
                 Ok(Some(error)) | Err(error) => {
                     self.begin_closing(connection, Err(error));
@@ -244,17 +247,17 @@ impl TokioUring {
 
 impl Start {
     /// Within the runtime.
-    fn begin(self, links: &mut Slots<Link>, news: &Rc<NewsQueue>) {
+    fn begin(self, endpoints: &mut Slots<Endpoint>, news: &Rc<NewsQueue>) {
         let news = news.clone();
         match self {
             Self::Accept(index, listener) => drop(tokio_uring::spawn(accept(index, listener, news))),
             Self::Receive(connection) => {
-                let Some(link) = links.get_mut(connection) else { return };
-                drop(tokio_uring::spawn(receive(link.stream.clone(), connection, link.gate.clone(), news)));
+                let Some(endpoint) = endpoints.get_mut(connection) else { return };
+                drop(tokio_uring::spawn(receive(endpoint.stream.clone(), connection, endpoint.gate.clone(), news)));
             }
             Self::Send(connection, bytes) => {
-                let Some(link) = links.get_mut(connection) else { return };
-                drop(tokio_uring::spawn(send(link.stream.clone(), connection, bytes, news)));
+                let Some(endpoint) = endpoints.get_mut(connection) else { return };
+                drop(tokio_uring::spawn(send(endpoint.stream.clone(), connection, bytes, news)));
             }
         }
     }
@@ -299,58 +302,60 @@ impl Net for TokioUring {
         socket.set_nonblocking(false)?;
         socket.set_nodelay(true)?;
         self.statistics.system_calls += 3;
-        let connection = self.links.insert(Link::new(socket)?)?;
+        let connection = self.endpoints.insert(Endpoint::new(socket)?)?;
         self.starts.push(Start::Receive(connection));
         Ok(connection)
     }
 
     fn send(&mut self, connection: Connection, bytes: Vec<u8>) -> Sent {
-        let Some(link) = self.links.get_mut(connection).filter(|link| link.is_open() && link.broken.is_none()) else {
+        let Some(endpoint) =
+            self.endpoints.get_mut(connection).filter(|endpoint| endpoint.is_open() && endpoint.broken.is_none())
+        else {
             return Sent::Refused(bytes);
         };
-        assert!(!link.sending, "at most one send of a connection is pending");
+        assert!(!endpoint.sending, "at most one send of a connection is pending");
         if bytes.is_empty() {
             return Sent::Done(bytes);
         }
-        link.sending = true;
+        endpoint.sending = true;
         self.statistics.system_calls += 1;
         self.starts.push(Start::Send(connection, bytes));
         Sent::Pending
     }
 
     fn pause(&mut self, connection: Connection) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        if !std::mem::replace(&mut link.paused, true) && !self.paused.contains(&connection) {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        if !std::mem::replace(&mut endpoint.paused, true) && !self.paused.contains(&connection) {
             self.paused.push(connection);
         }
     }
 
     fn resume(&mut self, connection: Connection) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        link.paused = false;
-        if let Some(held) = link.held.take() {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        endpoint.paused = false;
+        if let Some(held) = endpoint.held.take() {
             self.news.push_front(held);
         }
     }
 
     fn close(&mut self, connection: Connection, closing: Closing) {
-        let Some(link) = self.links.get_mut(connection) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
         match closing {
-            Closing::Drained if link.is_open() && link.sending && link.broken.is_none() => {
-                link.state = State::Draining;
+            Closing::Drained if endpoint.is_open() && endpoint.sending && endpoint.broken.is_none() => {
+                endpoint.state = State::Draining;
                 // What a pause held back keeps the receiving task from its end.
-                if let Some(held) = link.held.take() {
+                if let Some(held) = endpoint.held.take() {
                     self.news.push_front(held);
                 }
             }
-            Closing::Drained if link.is_open() => self.end_drained(connection),
+            Closing::Drained if endpoint.is_open() => self.end_drained(connection),
             Closing::Drained => {}
             Closing::AtOnce => self.abort(connection),
         }
     }
 
     fn release(&mut self, connection: Connection) {
-        self.links.release(connection);
+        self.endpoints.release(connection);
     }
 
     fn poll<H: Handler<Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {
@@ -381,12 +386,13 @@ impl Net for TokioUring {
 impl Drop for TokioUring {
     /// The library waits for its requests when it is dropped; shutting the sockets down completes them.
     fn drop(&mut self) {
-        let connections: Vec<_> = self.links.connections().collect();
+        let connections: Vec<_> = self.endpoints.connections().collect();
         for connection in connections {
             self.abort(connection);
         }
         for _ in 0..FAREWELLS {
-            if self.links.connections().next().is_none() || self.poll(Wait::For(FAREWELL), &mut super::Nobody).is_err()
+            if self.endpoints.connections().next().is_none()
+                || self.poll(Wait::For(FAREWELL), &mut super::Nobody).is_err()
             {
                 return;
             }

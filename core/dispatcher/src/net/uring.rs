@@ -4,8 +4,8 @@
 //! no late completion meets another connection in the same slot.
 
 mod buffers;
+mod endpoint;
 mod kernel;
-mod link;
 mod operation;
 mod probe;
 mod receiving;
@@ -22,8 +22,8 @@ use io_uring::cqueue;
 use rustix::event::EventfdFlags;
 
 use self::buffers::Buffers;
+use self::endpoint::{End, Endpoint, Receive, Sending, State};
 use self::kernel::Kernel;
-use self::link::{End, Link, Receive, Sending, State};
 use self::operation::Operation;
 pub use self::probe::probe;
 use self::receiving::OWN_BYTES;
@@ -41,7 +41,7 @@ pub struct Uring {
     // First, so that it is dropped first: the kernel must be through with the memory of the fields below.
     kernel: Kernel,
     buffers: Buffers,
-    links: Slots<Link>,
+    endpoints: Slots<Endpoint>,
     listeners: Vec<Listener>,
     stall: Stall,
     eventfd: Arc<OwnedFd>,
@@ -73,7 +73,7 @@ impl Uring {
         Ok(Self {
             kernel,
             buffers,
-            links: Slots::new(connections),
+            endpoints: Slots::new(connections),
             listeners: Vec::new(),
             stall: Stall::default(),
             eventfd: Arc::new(eventfd),
@@ -105,13 +105,15 @@ impl Uring {
     }
 
     fn complete_send<H: Handler<Socket>>(&mut self, connection: Connection, result: i32, handler: &mut H) -> usize {
-        let Some(link) = self.links.get_mut(connection) else { unreachable!("{connection:?} has a send in flight") };
-        let Some(sending) = &mut link.sending else { unreachable!("{connection:?} has a send in flight") };
+        let Some(endpoint) = self.endpoints.get_mut(connection) else {
+            unreachable!("{connection:?} has a send in flight")
+        };
+        let Some(sending) = &mut endpoint.sending else { unreachable!("{connection:?} has a send in flight") };
         let count = result.max(0) as usize;
         sending.sent += count;
         self.statistics.bytes_out += count as u64;
         let complete = sending.sent == sending.bytes.len();
-        if !complete && !matches!(link.state, State::Closing(_)) {
+        if !complete && !matches!(endpoint.state, State::Closing(_)) {
             if result > 0 || result == -libc::EINTR {
                 self.send_rest(connection);
                 return 0;
@@ -119,9 +121,9 @@ impl Uring {
             let error = if result == 0 { ErrorKind::WriteZero.into() } else { io::Error::from_raw_os_error(-result) };
             return self.fail_send(connection, error, handler);
         }
-        let bytes = link.sending.take().map(|sending| sending.bytes).unwrap_or_default();
+        let bytes = endpoint.sending.take().map(|sending| sending.bytes).unwrap_or_default();
         let outcome = if complete { Ok(()) } else { Err(ErrorKind::ConnectionAborted.into()) };
-        let draining = matches!(link.state, State::Draining);
+        let draining = matches!(endpoint.state, State::Draining);
         handler.sent(connection, bytes, outcome);
         if draining {
             self.end_drained(connection);
@@ -130,25 +132,25 @@ impl Uring {
     }
 
     fn send_rest(&mut self, connection: Connection) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        let Some(sending) = &link.sending else { return };
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        let Some(sending) = &endpoint.sending else { return };
         let Some(rest) = sending.bytes.get(sending.sent..) else { return };
         // SAFETY: the buffer belongs to `sending`, which nobody takes or changes before the request's completion (see
-        // `complete_send`, and `drop`); moving the link moves the vector's handle, not its bytes.
-        unsafe { self.kernel.send(link.socket.as_fd(), rest, Operation::Send(connection)) };
+        // `complete_send`, and `drop`); moving the endpoint moves the vector's handle, not its bytes.
+        unsafe { self.kernel.send(endpoint.socket.as_fd(), rest, Operation::Send(connection)) };
     }
 
     /// A failed send. Bytes that had arrived before are still worth reading (acknowledgements, say): the shutdown makes sure
     /// that the receive comes to an end.
     fn fail_send<H: Handler<Socket>>(&mut self, connection: Connection, error: io::Error, handler: &mut H) -> usize {
-        let Some(link) = self.links.get_mut(connection) else { return 0 };
-        let bytes = link.sending.take().map(|sending| sending.bytes).unwrap_or_default();
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return 0 };
+        let bytes = endpoint.sending.take().map(|sending| sending.bytes).unwrap_or_default();
         let same = copy_error(&error);
-        if link.receives() {
+        if endpoint.receives() {
             // Its result says nothing that the receive does not.
-            let _ = link.socket.shutdown(Shutdown::Both);
+            let _ = endpoint.socket.shutdown(Shutdown::Both);
             self.statistics.system_calls += 1;
-            link.broken = Some(error);
+            endpoint.broken = Some(error);
         } else {
             self.begin_closing(connection, Err(error));
         }
@@ -157,11 +159,13 @@ impl Uring {
     }
 
     fn complete_watch<H: Handler<Socket>>(&mut self, connection: Connection, result: i32, handler: &mut H) -> usize {
-        let Some(link) = self.links.get_mut(connection) else { unreachable!("{connection:?} has a watch in flight") };
-        link.watched = false;
+        let Some(endpoint) = self.endpoints.get_mut(connection) else {
+            unreachable!("{connection:?} has a watch in flight")
+        };
+        endpoint.watched = false;
         let reset = result & i32::from(libc::POLLERR | libc::POLLHUP) != 0;
-        if result > 0 && reset && link.paused && !matches!(link.state, State::Closing(_)) {
-            let error = link.error();
+        if result > 0 && reset && endpoint.paused && !matches!(endpoint.state, State::Closing(_)) {
+            let error = endpoint.error();
             self.begin_closing(connection, Err(error));
         }
         self.finish(connection, handler)
@@ -208,42 +212,42 @@ impl Uring {
 
     /// Shuts a connection down, which completes all its requests.
     fn begin_closing(&mut self, connection: Connection, outcome: io::Result<()>) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        if matches!(link.state, State::Closing(_)) {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        if matches!(endpoint.state, State::Closing(_)) {
             return;
         }
-        link.state = State::Closing(outcome);
+        endpoint.state = State::Closing(outcome);
         // A socket that is reset cannot be shut down, and need not be.
-        let _ = link.socket.shutdown(Shutdown::Both);
+        let _ = endpoint.socket.shutdown(Shutdown::Both);
         self.statistics.system_calls += 1;
         self.closing.push(connection);
     }
 
     /// Ends a connection that has nothing more to send.
     fn end_drained(&mut self, connection: Connection) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        self.statistics.system_calls += discard_unread(&link.socket);
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        self.statistics.system_calls += discard_unread(&endpoint.socket);
         self.begin_closing(connection, Ok(()));
     }
 
     /// Ends a connection without regard to what is unsent.
     fn abort(&mut self, connection: Connection) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        reset_at_close(&link.socket);
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        reset_at_close(&endpoint.socket);
         self.statistics.system_calls += 1;
         self.begin_closing(connection, Ok(()));
     }
 
     /// Reports a connection that is over.
     fn finish<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
-        if !self.links.get_mut(connection).is_some_and(|link| link.is_over()) {
+        if !self.endpoints.get_mut(connection).is_some_and(|endpoint| endpoint.is_over()) {
             return 0;
         }
-        let Some(link) = self.links.remove(connection) else { return 0 };
-        self.statistics.system_calls += 1 + discard_unread(&link.socket);
-        let State::Closing(outcome) = link.state else { unreachable!("only a closing connection is over") };
-        self.paused -= usize::from(link.paused);
-        drop(link.socket);
+        let Some(endpoint) = self.endpoints.remove(connection) else { return 0 };
+        self.statistics.system_calls += 1 + discard_unread(&endpoint.socket);
+        let State::Closing(outcome) = endpoint.state else { unreachable!("only a closing connection is over") };
+        self.paused -= usize::from(endpoint.paused);
+        drop(endpoint.socket);
         handler.closed(connection, outcome);
         1
     }
@@ -271,57 +275,59 @@ impl Net for Uring {
         socket.set_nonblocking(false)?;
         socket.set_nodelay(true)?;
         self.statistics.system_calls += 2;
-        let connection = self.links.insert(Link::new(socket))?;
+        let connection = self.endpoints.insert(Endpoint::new(socket))?;
         self.after_receive(connection);
         Ok(connection)
     }
 
     fn send(&mut self, connection: Connection, bytes: Vec<u8>) -> Sent {
-        let Some(link) = self.links.get_mut(connection).filter(|link| link.is_open() && link.broken.is_none()) else {
+        let Some(endpoint) =
+            self.endpoints.get_mut(connection).filter(|endpoint| endpoint.is_open() && endpoint.broken.is_none())
+        else {
             return Sent::Refused(bytes);
         };
-        assert!(link.sending.is_none(), "at most one send of a connection is pending");
+        assert!(endpoint.sending.is_none(), "at most one send of a connection is pending");
         if bytes.is_empty() {
             return Sent::Done(bytes);
         }
-        link.sending = Some(Sending { bytes, sent: 0 });
+        endpoint.sending = Some(Sending { bytes, sent: 0 });
         self.send_rest(connection);
         Sent::Pending
     }
 
     fn pause(&mut self, connection: Connection) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        self.paused += usize::from(!std::mem::replace(&mut link.paused, true));
-        if link.receive == Receive::Armed {
-            link.receive = Receive::Cancelling;
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        self.paused += usize::from(!std::mem::replace(&mut endpoint.paused, true));
+        if endpoint.receive == Receive::Armed {
+            endpoint.receive = Receive::Cancelling;
             self.kernel.cancel(Operation::Receive(connection), Operation::Cancel(connection));
         }
-        if link.is_open() && !std::mem::replace(&mut link.watched, true) {
-            self.kernel.watch(link.socket.as_fd(), Operation::Watch(connection));
+        if endpoint.is_open() && !std::mem::replace(&mut endpoint.watched, true) {
+            self.kernel.watch(endpoint.socket.as_fd(), Operation::Watch(connection));
         }
     }
 
     fn resume(&mut self, connection: Connection) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        self.paused -= usize::from(std::mem::replace(&mut link.paused, false));
-        if !link.held.is_empty() || link.end == End::Held {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        self.paused -= usize::from(std::mem::replace(&mut endpoint.paused, false));
+        if !endpoint.held.is_empty() || endpoint.end == End::Held {
             self.resumed.push(connection);
         }
         self.after_receive(connection);
     }
 
     fn close(&mut self, connection: Connection, closing: Closing) {
-        let Some(link) = self.links.get_mut(connection) else { return };
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
         match closing {
-            Closing::Drained if link.is_open() && link.sending.is_some() => link.state = State::Draining,
-            Closing::Drained if link.is_open() => self.end_drained(connection),
+            Closing::Drained if endpoint.is_open() && endpoint.sending.is_some() => endpoint.state = State::Draining,
+            Closing::Drained if endpoint.is_open() => self.end_drained(connection),
             Closing::Drained => {}
             Closing::AtOnce => self.abort(connection),
         }
     }
 
     fn release(&mut self, connection: Connection) {
-        self.links.release(connection);
+        self.endpoints.release(connection);
     }
 
     fn poll<H: Handler<Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {
@@ -364,22 +370,23 @@ impl Drop for Uring {
             // The request in flight would keep it listening for a while.
             let _ = rustix::net::shutdown(&listener.socket, rustix::net::Shutdown::Both);
         }
-        let connections: Vec<_> = self.links.connections().collect();
+        let connections: Vec<_> = self.endpoints.connections().collect();
         for connection in connections {
             self.abort(connection);
         }
         for _ in 0..FAREWELLS {
-            if self.links.connections().next().is_none() || self.poll(Wait::For(FAREWELL), &mut super::Nobody).is_err()
+            if self.endpoints.connections().next().is_none()
+                || self.poll(Wait::For(FAREWELL), &mut super::Nobody).is_err()
             {
                 break;
             }
         }
         // What the kernel did not let go of is its for good.
-        if self.links.connections().next().is_some() {
+        if self.endpoints.connections().next().is_some() {
             self.buffers.leak();
         }
-        let connections: Vec<_> = self.links.connections().collect();
-        for sending in connections.into_iter().filter_map(|connection| self.links.remove(connection)?.sending) {
+        let connections: Vec<_> = self.endpoints.connections().collect();
+        for sending in connections.into_iter().filter_map(|connection| self.endpoints.remove(connection)?.sending) {
             std::mem::forget(sending.bytes);
         }
     }

@@ -9,7 +9,7 @@ const BURST: u32 = 20;
 const REFILL_NANOS: u64 = 1_000_000_000;
 
 /// A bucket of log lines.
-pub struct Complaints {
+pub(crate) struct Complaints {
     left: u32,
     refilled_at: u64,
     suppressed: u64,
@@ -23,7 +23,7 @@ impl Default for Complaints {
 
 impl Complaints {
     /// Whether a line may be written; with the number of lines left out since the last one.
-    pub fn allowed(&mut self, now: Now) -> Option<u64> {
+    pub(crate) fn allowed(&mut self, now: Now) -> Option<u64> {
         let due = now.nanos.saturating_sub(self.refilled_at) / REFILL_NANOS;
         if due > 0 {
             self.left = BURST.min(self.left.saturating_add(u32::try_from(due).unwrap_or(BURST)));

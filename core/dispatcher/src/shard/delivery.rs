@@ -8,9 +8,9 @@ use postrider_wire::session::{CommandSink, Delivery, Failed, Handles, Outbound, 
 use crate::net::Net;
 
 use super::link::Link;
-use super::{Desk, EVENT_BATCHES_A_TURN, connection_of};
+use super::{EVENT_BATCHES_A_TURN, ShardState, connection_of};
 
-impl<Socket> Desk<Socket> {
+impl<Socket> ShardState<Socket> {
     /// Encodes the events of a few batches. Each batch is done with when this returns, its images let go.
     pub(super) fn take_events<N: Net>(&mut self, now: Now, net: &mut N) -> bool {
         for taken in 0..EVENT_BATCHES_A_TURN {

@@ -7,7 +7,7 @@ use postrider_wire::session::Next;
 
 use crate::plant::planted;
 
-use super::Desk;
+use super::ShardState;
 use super::line::{Backlog, TURN_FRAMES, TURNS};
 use super::link::Link;
 use crate::net::Connection;
@@ -22,7 +22,7 @@ const FEW: usize = 64;
 
 /// Links of connections that are gone, in their order.
 #[derive(Default)]
-pub struct Departed {
+pub(super) struct Departed {
     /// Those that are not heard to the end; the broker does not know that they are gone.
     unheard: VecDeque<Box<Link>>,
     /// Those whose members are not forgotten.
@@ -37,30 +37,30 @@ pub struct Departed {
 
 impl Departed {
     /// Whether the broker knows of all.
-    pub fn are_heard(&self) -> bool {
+    pub(super) fn are_heard(&self) -> bool {
         self.unheard.is_empty()
     }
 
     /// Whether they are heard before those in the line now: each second time, as either of them may say all that the broker takes.
-    pub fn come_first(&mut self) -> bool {
+    pub(super) fn come_first(&mut self) -> bool {
         self.passed = !self.passed;
         !self.passed
     }
 
     /// Whether another may come.
-    pub fn lets_in(&self) -> bool {
+    pub(super) fn lets_in(&self) -> bool {
         self.are_few() || self.places > 0
     }
 
     /// Another comes.
-    pub fn let_in(&mut self) {
+    pub(super) fn let_in(&mut self) {
         if !self.are_few() {
             self.places = self.places.saturating_sub(1);
         }
     }
 
     /// One whose slot may be used again.
-    pub fn take_told(&mut self) -> Option<Connection> {
+    pub(super) fn take_told(&mut self) -> Option<Connection> {
         self.told.pop()
     }
 
@@ -74,7 +74,7 @@ impl Departed {
     }
 }
 
-impl<Socket> Desk<Socket> {
+impl<Socket> ShardState<Socket> {
     /// A connection is gone. What it had sent before is heard first, if there is something.
     pub(super) fn depart(&mut self, link: Box<Link>) {
         match !link.closing && link.backlog.waits() {

@@ -11,7 +11,7 @@ use crate::plant::planted;
 use super::link::Link;
 
 /// A half frame of which no more than this has come takes nothing of the budget and never waits for it.
-pub const SMALL_BYTES: usize = 64 * 1024;
+pub(super) const SMALL_BYTES: usize = 64 * 1024;
 
 /// What is asked of a half frame: so many bytes more in so many nanoseconds, or its end.
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ const FAVOURED_PACE: Pace = Pace { bytes: 1024 * 1024, nanos: 5_000_000_000 };
 
 /// The half frame of one link.
 #[derive(Clone, Copy)]
-pub struct HalfFrame {
+pub(super) struct HalfFrame {
     /// Bytes of it that are counted in the shard's budget.
     counted: usize,
     /// As many of them as are counted as standing still.
@@ -61,7 +61,7 @@ impl Default for HalfFrame {
 
 impl HalfFrame {
     /// Bytes came: so much is kept of the frame behind so many others.
-    pub fn received(&mut self, kept: usize, frames: u64, now: Now) {
+    pub(super) fn received(&mut self, kept: usize, frames: u64, now: Now) {
         if kept == 0 {
             self.deadline = u64::MAX;
         } else if self.deadline == u64::MAX || frames != self.frames || kept >= self.mark + self.pace.bytes {
@@ -70,28 +70,28 @@ impl HalfFrame {
     }
 
     /// Another stretch begins.
-    pub fn begin(&mut self, kept: usize, frames: u64, now: Now) {
+    pub(super) fn begin(&mut self, kept: usize, frames: u64, now: Now) {
         (self.mark, self.frames, self.deadline) = (kept, frames, now.nanos + self.pace.nanos);
     }
 
     /// It was not read until now, and not by its client's fault.
-    pub fn excuse(&mut self) {
+    pub(super) fn excuse(&mut self) {
         self.excused = true;
     }
 
     /// Whether it gets another stretch at its deadline. `held`: it is not read even now.
-    pub fn take_excuse(&mut self, held: bool) -> bool {
+    pub(super) fn take_excuse(&mut self, held: bool) -> bool {
         std::mem::take(&mut self.excused) || held
     }
 
     /// Why its connection ends, of which so many bytes have come.
-    pub fn too_slow(&self, came: usize) -> TooSlow {
+    pub(super) fn too_slow(&self, came: usize) -> TooSlow {
         TooSlow { came, pace: self.pace }
     }
 }
 
 /// A frame has begun and does not go on.
-pub struct TooSlow {
+pub(super) struct TooSlow {
     came: usize,
     pace: Pace,
 }
@@ -108,7 +108,7 @@ impl fmt::Display for TooSlow {
 
 /// Bytes of all half frames of a shard. When they are too many, one of them goes on alone until it is whole, too slow, or held for
 /// another reason, and the others wait in line: so there is always one that comes to an end.
-pub struct Halves {
+pub(super) struct Halves {
     budget: usize,
     taken: usize,
     /// What of it links have that are held for another reason.
@@ -126,17 +126,17 @@ impl Default for Halves {
 
 impl Halves {
     /// Room for so many bytes.
-    pub fn new(budget: usize) -> Halves {
+    pub(super) fn new(budget: usize) -> Halves {
         Halves { budget, taken: 0, standing: 0, favoured: None, waiting: VecDeque::new() }
     }
 
     /// Changes it.
-    pub fn set_budget(&mut self, budget: usize) {
+    pub(super) fn set_budget(&mut self, budget: usize) {
         self.budget = budget;
     }
 
     /// Counts what has come of a link's half frame. True: it has to wait.
-    pub fn is_full_for(&mut self, link: &mut Link, now: Now) -> bool {
+    pub(super) fn is_full_for(&mut self, link: &mut Link, now: Now) -> bool {
         let kept = link.session.half_frame_bytes();
         let counted = if kept > SMALL_BYTES { kept } else { 0 };
         self.count(link, counted);
@@ -156,41 +156,41 @@ impl Halves {
     }
 
     /// A link that has no room gets in line. One that is held for another reason does when that is over.
-    pub fn wait(&mut self, link: &mut Link) {
+    pub(super) fn wait(&mut self, link: &mut Link) {
         if !link.holds.stands_still() && !std::mem::replace(&mut link.half.waits, true) {
             self.waiting.push_back(link.connection);
         }
     }
 
     /// A link is held for another reason, or is so no more. True: it was the one that goes on, and waits like the others.
-    pub fn gives_way(&mut self, link: &mut Link) -> bool {
+    pub(super) fn gives_way(&mut self, link: &mut Link) -> bool {
         self.count(link, link.half.counted);
         link.holds.stands_still() && self.pass_on(link)
     }
 
     /// How many may be looked at: somebody waits, and somebody could go on.
-    pub fn candidates(&self) -> usize {
+    pub(super) fn candidates(&self) -> usize {
         let goes_on = self.taken <= self.budget || self.may_favour();
         if goes_on && !planted("halves-forgotten") { self.waiting.len() } else { 0 }
     }
 
     /// Whether a link has to go that is held for another reason: such links have taken so much that nobody can be favoured.
-    pub fn cannot_keep(&self, link: &Link) -> bool {
+    pub(super) fn cannot_keep(&self, link: &Link) -> bool {
         self.standing > self.budget && link.half.standing > 0
     }
 
     /// The first in line.
-    pub fn next(&mut self) -> Option<Connection> {
+    pub(super) fn next(&mut self) -> Option<Connection> {
         self.waiting.pop_front()
     }
 
     /// A link has left the line.
-    pub fn left(link: &mut Link) {
+    pub(super) fn left(link: &mut Link) {
         link.half.waits = false;
     }
 
     /// A link is gone.
-    pub fn remove(&mut self, link: &mut Link) {
+    pub(super) fn remove(&mut self, link: &mut Link) {
         self.count(link, 0);
         self.pass_on(link);
     }
@@ -222,7 +222,7 @@ impl Halves {
 
     /// Bytes that are counted.
     #[cfg(test)]
-    pub fn taken(&self) -> usize {
+    pub(super) fn taken(&self) -> usize {
         self.taken
     }
 }

@@ -8,16 +8,16 @@ use postrider_model::Now;
 use crate::net::{Connection, Net};
 use crate::plant::planted;
 
-use super::Desk;
+use super::ShardState;
 use super::link::Link;
 use super::reception::Heard;
 
 /// Frames of a connection that are heard in one turn, and bytes. A few members of it may go besides.
-pub const TURN_FRAMES: u64 = 8;
-pub const TURN_BYTES: usize = 16 * 1024;
+pub(super) const TURN_FRAMES: u64 = 8;
+pub(super) const TURN_BYTES: usize = 16 * 1024;
 
 /// Turns of connections until the shard looks at all else: at what comes from others, above all (R25).
-pub const TURNS: usize = 32;
+pub(super) const TURNS: usize = 32;
 
 /// Buffers of backlogs that are kept for the next ones, and how long each may be: a few receives.
 const SPARE_BUFFERS: usize = 4;
@@ -25,7 +25,7 @@ const SPARE_BYTES: usize = 512 * 1024;
 
 /// What a connection has sent and waits to be heard: no more than a driver hands on until it knows that it is to pause.
 #[derive(Default)]
-pub struct Backlog {
+pub(super) struct Backlog {
     bytes: Vec<u8>,
     heard: usize,
     /// Members go first.
@@ -36,22 +36,22 @@ pub struct Backlog {
 
 impl Backlog {
     /// Whether something waits.
-    pub fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         self.heard < self.bytes.len() || self.removes
     }
 
     /// Adds bytes.
-    pub fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
     /// What is left of it.
-    pub fn rest(&self) -> &[u8] {
+    pub(super) fn rest(&self) -> &[u8] {
         self.bytes.get(self.heard..).unwrap_or_default()
     }
 
     /// So many bytes less are left of it, behind members that go, or behind none.
-    pub fn was_heard(&mut self, bytes: usize, removes: bool) {
+    pub(super) fn was_heard(&mut self, bytes: usize, removes: bool) {
         self.heard += bytes;
         self.removes = removes;
     }
@@ -59,7 +59,7 @@ impl Backlog {
 
 /// The connections with a backlog, and those that are not read on before it would be their turn, each once.
 #[derive(Default)]
-pub struct Line {
+pub(super) struct Line {
     waiting: VecDeque<Connection>,
     /// Those of them that have come to it since the driver was told of the others.
     joined: Vec<Connection>,
@@ -71,7 +71,7 @@ pub struct Line {
 
 impl Line {
     /// Bytes have come from a link while far too much was on its way to the broker, from one that has a backlog, or behind a removal.
-    pub fn add(&mut self, link: &mut Link, bytes: &[u8]) {
+    pub(super) fn add(&mut self, link: &mut Link, bytes: &[u8]) {
         if !link.backlog.waits() {
             if bytes.is_empty() && (!link.session.removes() || planted("removal-forgotten")) {
                 return;
@@ -87,7 +87,7 @@ impl Line {
     }
 
     /// Whether so many bytes of somebody who is not in it have to wait for those who are: between their turns a little is heard at once.
-    pub fn comes_first(&mut self, bytes: usize) -> bool {
+    pub(super) fn comes_first(&mut self, bytes: usize) -> bool {
         if self.waiting.is_empty() {
             return false;
         }
@@ -96,7 +96,7 @@ impl Line {
     }
 
     /// A connection goes to the end of the line. False: it has a place there.
-    pub fn queue(&mut self, link: &Link) -> bool {
+    pub(super) fn queue(&mut self, link: &Link) -> bool {
         let comes = !link.backlog.waits() && !link.holds.ring;
         if comes {
             self.waiting.push_back(link.connection);
@@ -114,12 +114,12 @@ impl Line {
     }
 
     /// Whether nobody waits.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 }
 
-impl<Socket> Desk<Socket> {
+impl<Socket> ShardState<Socket> {
     /// Those in the line are heard as long as the broker takes what they say; of who has bytes in it nothing more is received.
     pub(super) fn serve_line<N: Net>(&mut self, now: Now, net: &mut N) {
         let mut turns = TURNS;

@@ -9,7 +9,7 @@ use super::halves::HalfFrame;
 use super::line::Backlog;
 
 /// A connection of this shard.
-pub struct Link {
+pub(super) struct Link {
     /// The driver's name of it, and the broker's.
     pub connection: Connection,
     /// Where it comes from, for the log.
@@ -49,7 +49,7 @@ pub struct Link {
 
 /// Reasons to receive nothing; it goes on when none is left.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Holds {
+pub(super) struct Holds {
     /// What it sends is parked at the broker, and there is no room for more (R24).
     pub parking: bool,
     /// The process is to end.
@@ -67,19 +67,19 @@ pub struct Holds {
 impl Holds {
     /// Whether there is a reason.
     #[must_use]
-    pub fn any(self) -> bool {
+    pub(super) fn any(self) -> bool {
         self != Holds::default()
     }
 
     /// Whether it may be long until it goes on, whatever room there is for its half frame.
     #[must_use]
-    pub fn stands_still(self) -> bool {
+    pub(super) fn stands_still(self) -> bool {
         self.parking || self.unsent
     }
 
     /// Whether nothing is received, and not by the client's fault.
     #[must_use]
-    pub fn excuse(self) -> bool {
+    pub(super) fn excuse(self) -> bool {
         !self.unsent && self.any()
     }
 }
@@ -101,7 +101,7 @@ const REST_NANOS: u64 = 10_000_000_000;
 
 impl Link {
     /// A link whose session has written its greeting into `output`.
-    pub fn new(connection: Connection, peer: &str, session: Session, output: Vec<u8>) -> Link {
+    pub(super) fn new(connection: Connection, peer: &str, session: Session, output: Vec<u8>) -> Link {
         Link {
             connection,
             peer: peer.into(),
@@ -126,7 +126,7 @@ impl Link {
     }
 
     /// Changes the reasons to receive nothing. Silence is not held against a client that is not listened to.
-    pub fn hold<N: Net>(&mut self, net: &mut N, change: impl FnOnce(&mut Holds)) {
+    pub(super) fn hold<N: Net>(&mut self, net: &mut N, change: impl FnOnce(&mut Holds)) {
         let before = self.holds.any();
         if self.holds.excuse() {
             self.half.excuse();
@@ -145,12 +145,12 @@ impl Link {
     }
 
     /// Notes that a record of this length was encoded into the output.
-    pub fn encoded_record(&mut self, length: u32) {
+    pub(super) fn encoded_record(&mut self, length: u32) {
         self.records.encoded += u64::from(length);
     }
 
     /// Sends the output, unless a send is on its way.
-    pub fn flush<N: Net>(&mut self, net: &mut N) {
+    pub(super) fn flush<N: Net>(&mut self, net: &mut N) {
         if self.sending {
             return;
         }
@@ -170,7 +170,7 @@ impl Link {
     }
 
     /// A send is over: its buffer can be used again.
-    pub fn sent(&mut self, buffer: Vec<u8>) {
+    pub(super) fn sent(&mut self, buffer: Vec<u8>) {
         (self.sending, self.active) = (false, true);
         self.records.written += std::mem::take(&mut self.records.sending);
         self.keep(buffer);
@@ -179,18 +179,18 @@ impl Link {
     /// Whether the client leaves so much unread that it is not read from either. Dispatched messages, of which there is no more
     /// than the send window, count as twice their record: they alone must not stop acknowledgements.
     #[allow(clippy::cast_possible_truncation, reason = "what is in memory has a length")]
-    pub fn is_choked(&self) -> bool {
+    pub(super) fn is_choked(&self) -> bool {
         let messages = 2 * self.records.encoded as usize;
         self.sending && self.output.len() > limits::UNSENT_BYTES + messages
     }
 
     /// Whether nothing waits to be sent.
-    pub fn is_drained(&self) -> bool {
+    pub(super) fn is_drained(&self) -> bool {
         !self.sending && self.output.is_empty()
     }
 
     /// Asks for [`look_after`](Self::look_after) if there is memory to be given back. True: it did.
-    pub fn is_to_rest(&mut self, nanos: u64) -> bool {
+    pub(super) fn is_to_rest(&mut self, nanos: u64) -> bool {
         let asks = self.active && self.rest == u64::MAX;
         if asks {
             self.rest = nanos + REST_NANOS;
@@ -199,7 +199,7 @@ impl Link {
     }
 
     /// Gives memory back if nothing was sent since the last look. A peer that does not read has what it is owed kept, and no more.
-    pub fn look_after(&mut self, nanos: u64) {
+    pub(super) fn look_after(&mut self, nanos: u64) {
         if nanos < self.rest {
             return;
         }
@@ -214,7 +214,7 @@ impl Link {
     }
 
     /// Bytes of records written since the last report, if they are worth one.
-    pub fn written_to_report(&mut self) -> Option<u32> {
+    pub(super) fn written_to_report(&mut self) -> Option<u32> {
         (self.records.written >= limits::WRITTEN_REPORT_BYTES).then(|| {
             let bytes = u32::try_from(self.records.written).unwrap_or(u32::MAX);
             self.records.written -= u64::from(bytes);

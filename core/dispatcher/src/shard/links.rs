@@ -14,7 +14,7 @@ const LOOKED_AT: usize = 16;
 
 /// All links of a shard.
 #[derive(Default)]
-pub struct Links {
+pub(super) struct Links {
     slots: Vec<Option<Box<Link>>>,
     open: usize,
     dirty: Vec<Connection>,
@@ -26,7 +26,7 @@ pub struct Links {
 
 impl Links {
     /// Adds a link under its connection's slot.
-    pub fn insert(&mut self, link: Link) {
+    pub(super) fn insert(&mut self, link: Link) {
         let connection = link.connection;
         let slot = connection.slot as usize;
         if self.slots.len() <= slot {
@@ -39,7 +39,7 @@ impl Links {
     }
 
     /// Takes a link out; it keeps the room that it has until [`give_back`](Links::give_back).
-    pub fn remove(&mut self, connection: Connection) -> Option<Box<Link>> {
+    pub(super) fn remove(&mut self, connection: Connection) -> Option<Box<Link>> {
         self.get(connection)?;
         let link = self.slots.get_mut(connection.slot as usize)?.take()?;
         self.open -= 1;
@@ -47,33 +47,33 @@ impl Links {
     }
 
     /// A link that was taken out needs no room any more for its half frame and what is parked of it.
-    pub fn give_back(&mut self, link: &mut Link) {
+    pub(super) fn give_back(&mut self, link: &mut Link) {
         self.halves.remove(link);
         self.parking.remove(link);
     }
 
     /// The link of a connection, if it is not gone.
-    pub fn get(&mut self, connection: Connection) -> Option<&mut Link> {
+    pub(super) fn get(&mut self, connection: Connection) -> Option<&mut Link> {
         find(&mut self.slots, connection)
     }
 
     /// All links.
-    pub fn iter(&self) -> impl Iterator<Item = &Link> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Link> {
         self.slots.iter().flatten().map(|link| &**link)
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.open
     }
 
     /// Notes that the link has something to send, or to close.
-    pub fn mark_dirty(&mut self, connection: Connection) {
+    pub(super) fn mark_dirty(&mut self, connection: Connection) {
         self.get_dirty(connection);
     }
 
     /// The link of a connection, noted as one that has something to send.
-    pub fn get_dirty(&mut self, connection: Connection) -> Option<&mut Link> {
+    pub(super) fn get_dirty(&mut self, connection: Connection) -> Option<&mut Link> {
         let link = find(&mut self.slots, connection)?;
         if !std::mem::replace(&mut link.dirty, true) {
             self.dirty.push(connection);
@@ -82,13 +82,13 @@ impl Links {
     }
 
     /// The next link with something to send.
-    pub fn pop_dirty(&mut self) -> Option<Connection> {
+    pub(super) fn pop_dirty(&mut self) -> Option<Connection> {
         self.dirty.pop()
     }
 
     /// Receives no more from the connection until it would be its turn to be heard: the broker has what it has said, and others are not
     /// kept waiting.
-    pub fn hold_for_ring<N: Net>(&mut self, connection: Connection, net: &mut N) {
+    pub(super) fn hold_for_ring<N: Net>(&mut self, connection: Connection, net: &mut N) {
         let Some(link) = find(&mut self.slots, connection) else { return };
         if self.line.queue(link) {
             self.hold(connection, net, |holds| holds.ring = true);
@@ -96,7 +96,7 @@ impl Links {
     }
 
     /// Bytes of a connection wait until it is its turn to be heard.
-    pub fn wait_in_line(&mut self, connection: Connection, bytes: &[u8]) {
+    pub(super) fn wait_in_line(&mut self, connection: Connection, bytes: &[u8]) {
         if let Some(link) = find(&mut self.slots, connection) {
             self.line.add(link, bytes);
         }
@@ -104,7 +104,7 @@ impl Links {
 
     /// The broker has parked sends of this connection, of which so much is settled; None: nothing is parked any more (R24). It
     /// may be gone by now: others wait for the room that it had.
-    pub fn parked<N: Net>(&mut self, connection: Connection, settled: Option<u64>, net: &mut N) {
+    pub(super) fn parked<N: Net>(&mut self, connection: Connection, settled: Option<u64>, net: &mut N) {
         if let Some(link) = find(&mut self.slots, connection) {
             self.parking.set_settled(link, settled);
             self.hold_for_parking(connection, net);
@@ -114,7 +114,7 @@ impl Links {
     }
 
     /// Looks whether a connection with parked sends may be read on.
-    pub fn hold_for_parking<N: Net>(&mut self, connection: Connection, net: &mut N) {
+    pub(super) fn hold_for_parking<N: Net>(&mut self, connection: Connection, net: &mut N) {
         let Some(link) = find(&mut self.slots, connection) else { return };
         let full = self.parking.is_full_for(link);
         if full {
@@ -124,7 +124,7 @@ impl Links {
     }
 
     /// Lets some of those go on that wait for room for parked sends, each in turn, if there may be some.
-    pub fn release_parking_holds<N: Net>(&mut self, net: &mut N) {
+    pub(super) fn release_parking_holds<N: Net>(&mut self, net: &mut N) {
         for _ in 0..self.parking.candidates().min(LOOKED_AT) {
             let Some(connection) = self.parking.next() else { return };
             if let Some(link) = find(&mut self.slots, connection) {
@@ -135,17 +135,17 @@ impl Links {
     }
 
     /// Whether something of a connection of this shard is parked.
-    pub fn is_strained(&self) -> bool {
+    pub(super) fn is_strained(&self) -> bool {
         self.parking.is_strained()
     }
 
     /// Changes how many bytes may be parked.
-    pub fn set_park_bytes(&mut self, bytes: u64) {
+    pub(super) fn set_park_bytes(&mut self, bytes: u64) {
         self.parking.set_budget(bytes);
     }
 
     /// Changes how many bytes of half frames are kept.
-    pub fn set_half_frame_bytes(&mut self, bytes: usize) {
+    pub(super) fn set_half_frame_bytes(&mut self, bytes: usize) {
         self.halves.set_budget(bytes);
     }
 
@@ -161,14 +161,14 @@ impl Links {
     }
 
     /// Reads nothing more from anybody.
-    pub fn hold_all<N: Net>(&mut self, net: &mut N) {
+    pub(super) fn hold_all<N: Net>(&mut self, net: &mut N) {
         for link in self.slots.iter_mut().flatten() {
             link.hold(net, |holds| holds.ending = true);
         }
     }
 
     /// Receives nothing from a client that does not take its answers, until it has taken them.
-    pub fn hold_if_choked<N: Net>(&mut self, connection: Connection, net: &mut N) {
+    pub(super) fn hold_if_choked<N: Net>(&mut self, connection: Connection, net: &mut N) {
         let Some(link) = self.get(connection) else { return };
         let choked = link.is_choked();
         if choked != link.holds.unsent {
@@ -177,7 +177,7 @@ impl Links {
     }
 
     /// Looks whether there is room for more of the frame that a connection is in the middle of.
-    pub fn hold_for_half_frame<N: Net>(&mut self, connection: Connection, now: Now, net: &mut N) {
+    pub(super) fn hold_for_half_frame<N: Net>(&mut self, connection: Connection, now: Now, net: &mut N) {
         let Some(link) = find(&mut self.slots, connection) else { return };
         let full = self.halves.is_full_for(link, now);
         link.hold(net, |holds| holds.budget = full);
@@ -187,7 +187,7 @@ impl Links {
     }
 
     /// Lets some of those go on that wait for room for their half frames, if there is.
-    pub fn release_half_frames<N: Net>(&mut self, now: Now, net: &mut N) {
+    pub(super) fn release_half_frames<N: Net>(&mut self, now: Now, net: &mut N) {
         for _ in 0..self.halves.candidates().min(LOOKED_AT) {
             let Some(connection) = self.halves.next() else { return };
             if let Some(link) = find(&mut self.slots, connection) {
@@ -198,7 +198,7 @@ impl Links {
     }
 
     /// A half frame has not gone on as it should: whether its connection is to end.
-    pub fn half_frame_ends(&mut self, connection: Connection, now: Now) -> bool {
+    pub(super) fn half_frame_ends(&mut self, connection: Connection, now: Now) -> bool {
         let Some(link) = find(&mut self.slots, connection) else { return false };
         let excused = link.half.take_excuse(link.holds.excuse());
         if !excused || self.halves.cannot_keep(link) {
@@ -209,7 +209,7 @@ impl Links {
     }
 
     /// Whether somebody waits for room for a half frame, or for parked sends, and could go on: to be looked at in the next turn.
-    pub fn may_release(&self) -> bool {
+    pub(super) fn may_release(&self) -> bool {
         self.halves.candidates() > 0 || self.parking.candidates() > 0
     }
 }

@@ -31,7 +31,7 @@ pub use dealer::{Arrival, Dealer, Inbox};
 use crate::net::{Closing, Connection, Net, NetStatistics, Wait};
 use crate::plant::planted;
 use crate::port::ClientPort;
-use crate::ring::Consumer;
+use crate::ring::Receiver;
 use complaints::Complaints;
 use departed::Departed;
 use links::Links;
@@ -70,19 +70,19 @@ pub struct ShardStatistics {
 /// One thread's connections.
 pub struct Shard<N: Net> {
     net: N,
-    desk: Desk<N::Socket>,
+    state: ShardState<N::Socket>,
     /// When the network was looked at last, in nanoseconds.
     polled: u64,
     poll_is_due: bool,
 }
 
 /// All of a shard but its network driver, which calls it back.
-struct Desk<Socket> {
+struct ShardState<Socket> {
     links: Links,
     departed: Departed,
     handles: Handles,
     outgoing: Outgoing,
-    events: Consumer<EventBatch>,
+    events: Receiver<EventBatch>,
     timers: Timers,
     profile: Rc<Profile>,
     inbox: Arc<Inbox<Socket>>,
@@ -104,7 +104,7 @@ impl<N: Net> Shard<N> {
         inbox: Arc<Inbox<N::Socket>>,
         dealer: Option<Dealer<N::Socket>>,
     ) -> Shard<N> {
-        let desk = Desk {
+        let state = ShardState {
             links: Links::default(),
             departed: Departed::default(),
             handles: Handles::default(),
@@ -119,52 +119,52 @@ impl<N: Net> Shard<N> {
             complaints: Complaints::default(),
             statistics: ShardStatistics::default(),
         };
-        Shard { net, desk, polled: 0, poll_is_due: true }
+        Shard { net, state, polled: 0, poll_is_due: true }
     }
 
     /// Changes how many bytes of this shard's connections the broker may have to park.
     pub fn set_park_bytes(&mut self, bytes: u64) {
-        self.desk.links.set_park_bytes(bytes);
+        self.state.links.set_park_bytes(bytes);
     }
 
     /// Changes how many bytes of half frames it keeps, beside what each may have (R22).
     pub fn set_half_frame_bytes(&mut self, bytes: usize) {
-        self.desk.links.set_half_frame_bytes(bytes);
+        self.state.links.set_half_frame_bytes(bytes);
     }
 
     /// Changes how much of what its clients say is on its way up at a time.
     pub fn set_way_up(&mut self, way_up: WayUp) {
-        self.desk.outgoing.set_way_up(way_up);
+        self.state.outgoing.set_way_up(way_up);
     }
 
     /// Changes how much memory this shard's connections may take besides messages.
     pub fn set_client_memory_bytes(&mut self, bytes: u64) {
-        self.desk.handles.memory.set_budget(bytes);
+        self.state.handles.memory.set_budget(bytes);
     }
 
     /// First half: events to bytes, timers, sends. True: something was said to clients. As long as the broker is `busy` with what it has,
     /// the network need not be looked at in each turn: sends are collected for [`poll_is_due`](Self::poll_is_due).
     pub fn turn(&mut self, now: Now, busy: bool) -> bool {
-        self.desk.outgoing.look(now.nanos);
-        let delivered = self.desk.take_events(now, &mut self.net);
-        self.desk.run_timers(now, &mut self.net);
-        if self.desk.departed.come_first() {
-            self.desk.hear_departed(now);
+        self.state.outgoing.look(now.nanos);
+        let delivered = self.state.take_events(now, &mut self.net);
+        self.state.run_timers(now, &mut self.net);
+        if self.state.departed.come_first() {
+            self.state.hear_departed(now);
         }
-        self.desk.forget_departed();
+        self.state.forget_departed();
         self.adopt_arrivals(now);
-        self.desk.links.release_half_frames(now, &mut self.net);
-        self.desk.links.release_parking_holds(&mut self.net);
-        self.desk.serve_line(now, &mut self.net);
-        self.desk.hear_departed(now);
-        let idle = !busy && self.desk.events.is_empty();
+        self.state.links.release_half_frames(now, &mut self.net);
+        self.state.links.release_parking_holds(&mut self.net);
+        self.state.serve_line(now, &mut self.net);
+        self.state.hear_departed(now);
+        let idle = !busy && self.state.events.is_empty();
         self.poll_is_due = idle || now.nanos >= self.polled + POLL_EVERY_NANOS;
         if self.poll_is_due {
             self.polled = now.nanos;
             self.flush(now);
         }
-        self.desk.outgoing.set_strained(self.desk.links.is_strained());
-        self.desk.outgoing.push();
+        self.state.outgoing.set_strained(self.state.links.is_strained());
+        self.state.outgoing.push();
         delivered
     }
 
@@ -176,42 +176,42 @@ impl<N: Net> Shard<N> {
     /// Second half: what happened on the network becomes commands, handed over at the end, after `awake`: a broker on the same thread
     /// is awake then and needs no wake-up. Blocks as long as `wait` says when nothing happened.
     pub fn poll(&mut self, wait: Wait, clock: &impl Clock, awake: impl FnOnce()) -> io::Result<usize> {
-        let mut reception = Reception::new(&mut self.desk, clock);
+        let mut reception = Reception::new(&mut self.state, clock);
         let calls = self.net.poll(wait, &mut reception)?;
         let now = reception.finish(&mut self.net);
         awake();
         if let Some(now) = now {
-            self.desk.serve_line(now, &mut self.net);
-            self.desk.hear_departed(now);
-            self.desk.forget_departed();
+            self.state.serve_line(now, &mut self.net);
+            self.state.hear_departed(now);
+            self.state.forget_departed();
         }
-        self.desk.outgoing.push();
+        self.state.outgoing.push();
         Ok(calls)
     }
 
     /// Whether something waits that is not the network's: looked at once more before the thread sleeps (R26).
     pub fn has_work(&self) -> bool {
-        !self.desk.events.is_empty()
-            || (!self.desk.inbox.is_empty() && self.desk.departed.lets_in())
-            || self.desk.can_serve_departed()
-            || self.desk.outgoing.can_go_on()
-            || self.desk.can_serve_line()
-            || self.desk.links.may_release()
+        !self.state.events.is_empty()
+            || (!self.state.inbox.is_empty() && self.state.departed.lets_in())
+            || self.state.can_serve_departed()
+            || self.state.outgoing.can_go_on()
+            || self.state.can_serve_line()
+            || self.state.links.may_release()
     }
 
     /// When the first timer comes up, in nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
-        self.desk.timers.deadline()
+        self.state.timers.deadline()
     }
 
     /// Lets go of what is kept for later use only: as much as the largest burst took.
     pub fn trim(&mut self) {
-        self.desk.outgoing.trim();
+        self.state.outgoing.trim();
     }
 
     /// Counts since the shard began.
     pub fn statistics(&self) -> ShardStatistics {
-        let Desk { links, handles, statistics, .. } = &self.desk;
+        let ShardState { links, handles, statistics, .. } = &self.state;
         let client_bytes = handles.memory.taken();
         ShardStatistics { open: links.len() as u64, consumers: handles.len() as u64, client_bytes, ..*statistics }
     }
@@ -223,39 +223,39 @@ impl<N: Net> Shard<N> {
 
     /// Receives nothing more from anybody: the process is to end.
     pub fn stop_receiving(&mut self) {
-        self.desk.links.hold_all(&mut self.net);
-        self.desk.dealer = None;
-        self.desk.ending = true;
+        self.state.links.hold_all(&mut self.net);
+        self.state.dealer = None;
+        self.state.ending = true;
     }
 
     /// Whether the broker has everything that was received.
     pub fn has_handed_over(&self) -> bool {
-        !self.desk.outgoing.is_blocked() && self.desk.links.line.is_empty() && self.desk.departed.are_heard()
+        !self.state.outgoing.is_blocked() && self.state.links.line.is_empty() && self.state.departed.are_heard()
     }
 
     /// Whether every answer is with the kernel.
     pub fn is_drained(&self) -> bool {
-        self.desk.events.is_empty() && self.desk.links.iter().all(|link| link.is_drained())
+        self.state.events.is_empty() && self.state.links.iter().all(|link| link.is_drained())
     }
 
     /// Takes over the sockets that were dealt to this shard, as those that are gone let them in.
     fn adopt_arrivals(&mut self, now: Now) {
-        while let Some(connection) = self.desk.departed.take_told() {
+        while let Some(connection) = self.state.departed.take_told() {
             self.net.release(connection);
         }
-        while self.desk.departed.lets_in() {
-            let Some(Arrival { socket, peer, protocol }) = self.desk.inbox.take() else { return };
-            self.desk.departed.let_in();
-            if self.desk.ending {
-                self.desk.inbox.closed();
+        while self.state.departed.lets_in() {
+            let Some(Arrival { socket, peer, protocol }) = self.state.inbox.take() else { return };
+            self.state.departed.let_in();
+            if self.state.ending {
+                self.state.inbox.closed();
                 continue;
             }
             match self.net.adopt(socket) {
-                Ok(connection) => self.desk.greet(connection, protocol, &peer.to_string(), now),
+                Ok(connection) => self.state.greet(connection, protocol, &peer.to_string(), now),
                 Err(error) => {
-                    self.desk.inbox.closed();
-                    self.desk.statistics.turned_away += 1;
-                    if let Some(left_out) = self.desk.complaints.allowed(now) {
+                    self.state.inbox.closed();
+                    self.state.statistics.turned_away += 1;
+                    if let Some(left_out) = self.state.complaints.allowed(now) {
                         tracing::warn!(%peer, %error, left_out, "connection closed: the network driver does not take it");
                     }
                 }
@@ -265,24 +265,24 @@ impl<N: Net> Shard<N> {
 
     /// Sends what there is to send, and closes what is to be closed.
     fn flush(&mut self, now: Now) {
-        while let Some(connection) = self.desk.links.pop_dirty() {
-            let Some(link) = self.desk.links.get(connection) else { continue };
+        while let Some(connection) = self.state.links.pop_dirty() {
+            let Some(link) = self.state.links.get(connection) else { continue };
             link.dirty = false;
             link.flush(&mut self.net);
             let is_to_rest = link.is_to_rest(now.nanos);
             if link.closing && link.is_drained() && !(link.leaves && link.session.is_owed_answers()) {
                 self.net.close(connection, Closing::Drained);
             }
-            self.desk.links.hold_if_choked(connection, &mut self.net);
-            self.desk.report_written(connection);
+            self.state.links.hold_if_choked(connection, &mut self.net);
+            self.state.report_written(connection);
             if is_to_rest {
-                self.desk.watch(connection);
+                self.state.watch(connection);
             }
         }
     }
 }
 
-impl<Socket> Desk<Socket> {
+impl<Socket> ShardState<Socket> {
     fn greet(&mut self, connection: Connection, protocol: Protocol, peer: &str, now: Now) {
         let mut output = Vec::new();
         let session = Session::new(protocol, handle_of(connection), peer, self.profile.clone(), now, &mut output);

@@ -6,7 +6,7 @@ use postrider_model::{Command, CommandBatch, Destination, limits};
 use postrider_wire::session::CommandSink;
 
 use super::pace::Pace;
-use crate::ring::Producer;
+use crate::ring::Sender;
 
 /// Bytes that the ring takes: its batches' arenas, of which one large record may make each many times as long.
 const RING_BYTES: usize = limits::RING_BATCHES * limits::BATCH_BYTES;
@@ -37,8 +37,8 @@ impl Default for WayUp {
 }
 
 /// Batches for the broker, in order.
-pub struct Outgoing {
-    ring: Producer<CommandBatch>,
+pub(super) struct Outgoing {
+    ring: Sender<CommandBatch>,
     open: CommandBatch,
     full: VecDeque<CommandBatch>,
     /// Bytes of these.
@@ -57,7 +57,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// Nothing to say yet.
-    pub fn new(ring: Producer<CommandBatch>) -> Outgoing {
+    pub(super) fn new(ring: Sender<CommandBatch>) -> Outgoing {
         let (open, full) = (CommandBatch::default(), VecDeque::new());
         Outgoing {
             ring,
@@ -74,18 +74,18 @@ impl Outgoing {
     }
 
     /// The broker parks sends of this shard, or does not any more.
-    pub fn set_strained(&mut self, strained: bool) {
+    pub(super) fn set_strained(&mut self, strained: bool) {
         self.limit = if strained { STRAINED_RING_BYTES } else { RING_BYTES };
     }
 
     /// Changes how much goes up at a time.
-    pub fn set_way_up(&mut self, WayUp { commands, batches }: WayUp) {
+    pub(super) fn set_way_up(&mut self, WayUp { commands, batches }: WayUp) {
         (self.pace, self.commands) =
             (Pace::new(batches.min(limits::RING_BATCHES)), commands.min(limits::BATCH_COMMANDS));
     }
 
     /// Looks what the broker has taken, once a turn.
-    pub fn look(&mut self, nanos: u64) {
+    pub(super) fn look(&mut self, nanos: u64) {
         self.forget_popped();
         let more = std::mem::take(&mut self.was_blocked) || self.is_blocked();
         self.pace.look(self.in_ring.len(), more, nanos);
@@ -93,7 +93,7 @@ impl Outgoing {
 
     /// Hands over what the ring takes. True: everything is with the broker. As long as it has no room, the open batch is filled further:
     /// each of the broker's turns takes one, however little is in it.
-    pub fn push(&mut self) -> bool {
+    pub(super) fn push(&mut self) -> bool {
         if !self.hand_over_full() {
             return false;
         }
@@ -104,7 +104,7 @@ impl Outgoing {
     }
 
     /// Hands over full batches. True: there is room for more.
-    pub fn hand_over_full(&mut self) -> bool {
+    pub(super) fn hand_over_full(&mut self) -> bool {
         if self.is_full() {
             self.close();
         }
@@ -149,13 +149,13 @@ impl Outgoing {
     }
 
     /// Whether batches wait for room: the sockets must wait, too (R24).
-    pub fn is_blocked(&self) -> bool {
+    pub(super) fn is_blocked(&self) -> bool {
         !self.full.is_empty()
     }
 
     /// Whether so much waits that what comes now has to wait for its turn, unheard: twice as much as is on its way. Who is heard at once
     /// costs less, as bytes that lie around leave the caches.
-    pub fn is_far_behind(&mut self) -> bool {
+    pub(super) fn is_far_behind(&mut self) -> bool {
         if self.hand_over_full() {
             return false;
         }
@@ -163,12 +163,12 @@ impl Outgoing {
     }
 
     /// Whether waiting batches could go on: the broker has taken one since they could not.
-    pub fn can_go_on(&self) -> bool {
+    pub(super) fn can_go_on(&self) -> bool {
         self.is_blocked() && (self.in_ring.is_empty() || self.ring.has_fewer_than(self.in_ring.len()))
     }
 
     /// Lets go of the empty batches.
-    pub fn trim(&mut self) {
+    pub(super) fn trim(&mut self) {
         self.ring.trim();
     }
 

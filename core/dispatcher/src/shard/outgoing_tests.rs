@@ -2,11 +2,11 @@ use postrider_model::command::{CreateTemporary, OpenConsumer, OpenProducer, Requ
 use postrider_model::{Command, ConnectionHandle, ConsumerHandle, Destination, DestinationKind};
 
 use super::*;
-use crate::ring::{Consumer, ring};
+use crate::ring::{Receiver, ring};
 use crate::wake::Alarm;
 
 /// Over a ring that is long enough for its bytes to count.
-fn outgoing() -> (Outgoing, Consumer<CommandBatch>) {
+fn outgoing() -> (Outgoing, Receiver<CommandBatch>) {
     let alarm = Alarm::new();
     let (shard, broker) = ring(limits::RING_BATCHES, alarm.clone(), alarm);
     let mut outgoing = Outgoing::new(shard);
@@ -23,7 +23,7 @@ fn say(outgoing: &mut Outgoing, bytes: usize) {
 }
 
 /// What the broker finds, oldest first.
-fn bytes_in(broker: &mut Consumer<CommandBatch>) -> Vec<usize> {
+fn bytes_in(broker: &mut Receiver<CommandBatch>) -> Vec<usize> {
     std::iter::from_fn(|| broker.pop()).map(|batch| batch.arena.len()).collect()
 }
 

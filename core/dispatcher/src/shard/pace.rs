@@ -13,7 +13,7 @@ const LEAST: usize = 2;
 const FIRST: usize = 8;
 
 /// The number, by what the broker has taken of late.
-pub struct Pace {
+pub(super) struct Pace {
     most: usize,
     batches: usize,
     /// Since when the ring was never found empty, and what was taken in that time.
@@ -23,23 +23,23 @@ pub struct Pace {
 
 impl Pace {
     /// Nothing is known yet; never more than `most`.
-    pub fn new(most: usize) -> Pace {
+    pub(super) fn new(most: usize) -> Pace {
         Pace { most, batches: FIRST.min(most), since: 0, taken: 0 }
     }
 
     /// How many there may be.
-    pub fn batches(&self) -> usize {
+    pub(super) fn batches(&self) -> usize {
         self.batches
     }
 
     /// The broker has taken some.
-    pub fn took(&mut self, batches: usize) {
+    pub(super) fn took(&mut self, batches: usize) {
         self.taken += batches;
     }
 
     /// So many are left in the ring now, and more has waited for it of late or has not.
     #[allow(clippy::cast_possible_truncation, reason = "it is at most the ring's length")]
-    pub fn look(&mut self, left: usize, more: bool, now: u64) {
+    pub(super) fn look(&mut self, left: usize, more: bool, now: u64) {
         if left == 0 {
             if more {
                 self.batches = (2 * self.batches).min(self.most);

@@ -12,7 +12,7 @@ use super::link::Link;
 const FREE_BYTES: u64 = 32 * 1024;
 
 /// Bytes that may be parked, shared as [`limits::is_fair_share`] has it.
-pub struct Parking {
+pub(super) struct Parking {
     budget: u64,
     taken: u64,
     /// Connections of which something is parked.
@@ -31,24 +31,24 @@ impl Default for Parking {
 
 impl Parking {
     /// Changes how much there is.
-    pub fn set_budget(&mut self, bytes: u64) {
+    pub(super) fn set_budget(&mut self, bytes: u64) {
         self.budget = bytes;
     }
 
     /// The broker says how much of a link is settled; None: nothing of it is parked.
-    pub fn set_settled(&mut self, link: &mut Link, settled: Option<u64>) {
+    pub(super) fn set_settled(&mut self, link: &mut Link, settled: Option<u64>) {
         self.parked -= usize::from(link.settled.is_some());
         self.parked += usize::from(settled.is_some());
         link.settled = settled;
     }
 
     /// Whether something is parked: what comes up from any connection may have to be, too.
-    pub fn is_strained(&self) -> bool {
+    pub(super) fn is_strained(&self) -> bool {
         self.parked > 0
     }
 
     /// Counts what is parked of a link, or on its way to be. True: there is no room for more.
-    pub fn is_full_for(&mut self, link: &mut Link) -> bool {
+    pub(super) fn is_full_for(&mut self, link: &mut Link) -> bool {
         let unsettled = link.settled.map_or(0, |settled| link.session.handed_up().saturating_sub(settled));
         let parked = unsettled.saturating_sub(FREE_BYTES);
         self.taken = self.taken - link.parked + parked;
@@ -57,30 +57,30 @@ impl Parking {
     }
 
     /// A link that is full waits for its turn.
-    pub fn wait(&mut self, link: &mut Link) {
+    pub(super) fn wait(&mut self, link: &mut Link) {
         if !std::mem::replace(&mut link.waits_for_parking, true) {
             self.held.push_back(link.connection);
         }
     }
 
     /// There may be more room: all who wait are to be looked at.
-    pub fn eased(&mut self) {
+    pub(super) fn eased(&mut self) {
         self.candidates = self.held.len();
     }
 
     /// How many of those who wait are to be looked at.
-    pub fn candidates(&self) -> usize {
+    pub(super) fn candidates(&self) -> usize {
         self.candidates
     }
 
     /// The one of them who has waited longest.
-    pub fn next(&mut self) -> Option<Connection> {
+    pub(super) fn next(&mut self) -> Option<Connection> {
         self.candidates = self.candidates.saturating_sub(1);
         self.held.pop_front()
     }
 
     /// A link is gone. Nothing may have been parked of it when that was said, which nobody says twice.
-    pub fn remove(&mut self, link: &mut Link) {
+    pub(super) fn remove(&mut self, link: &mut Link) {
         let parked = std::mem::take(&mut link.parked);
         self.taken -= parked;
         if parked > 0 {

@@ -1,14 +1,14 @@
-use super::tests::{Desk, connection};
+use super::tests::{Scene, connection};
 
 /// Those behind the first that are looked at could be heard: what they say makes room perhaps.
 #[test]
 fn all_who_wait_for_room_are_looked_at_when_there_is_news() {
     const WAITING: u32 = 100;
-    let mut desk = Desk::new(WAITING + 1);
+    let mut scene = Scene::new(WAITING + 1);
     for slot in 0..WAITING {
-        desk.hold(slot, |holds| holds.parking = true);
+        scene.hold(slot, |holds| holds.parking = true);
     }
-    let Desk { links, net, .. } = &mut desk;
+    let Scene { links, net, .. } = &mut scene;
     for slot in 0..WAITING {
         let link = super::find(&mut links.slots, connection(slot)).expect("it is open");
         links.parking.wait(link);

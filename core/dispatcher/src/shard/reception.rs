@@ -12,11 +12,11 @@ use crate::net::{Connection, Handler, ListenerIndex, Net};
 
 use super::halves::SMALL_BYTES;
 use super::line::TURN_BYTES;
-use super::{Arrival, Desk};
+use super::{Arrival, ShardState};
 
 /// The handler of one poll. The clock is read when the first call comes, that is after the wait.
-pub struct Reception<'a, Socket, C> {
-    desk: &'a mut Desk<Socket>,
+pub(super) struct Reception<'a, Socket, C> {
+    state: &'a mut ShardState<Socket>,
     clock: &'a C,
     now: Option<Now>,
     heard_from: Vec<Connection>,
@@ -24,25 +24,25 @@ pub struct Reception<'a, Socket, C> {
 
 impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
     /// The handler for one poll.
-    pub fn new(desk: &'a mut Desk<Socket>, clock: &'a C) -> Self {
-        let heard_from = std::mem::take(&mut desk.heard_from);
-        Reception { desk, clock, now: None, heard_from }
+    pub(super) fn new(state: &'a mut ShardState<Socket>, clock: &'a C) -> Self {
+        let heard_from = std::mem::take(&mut state.heard_from);
+        Reception { state, clock, now: None, heard_from }
     }
 
     /// What could not be done while the driver was busy: holds for connections that have sent more than there is room for. When
     /// something happened, if it did.
-    pub fn finish<N: Net>(mut self, net: &mut N) -> Option<Now> {
-        let blocked = self.desk.outgoing.is_blocked();
+    pub(super) fn finish<N: Net>(mut self, net: &mut N) -> Option<Now> {
+        let blocked = self.state.outgoing.is_blocked();
         for connection in self.heard_from.drain(..) {
             if blocked {
-                self.desk.links.hold_for_ring(connection, net);
+                self.state.links.hold_for_ring(connection, net);
             }
-            self.desk.links.hold_for_half_frame(connection, self.now.unwrap_or_default(), net);
-            self.desk.watch(connection);
-            self.desk.links.hold_for_parking(connection, net);
+            self.state.links.hold_for_half_frame(connection, self.now.unwrap_or_default(), net);
+            self.state.watch(connection);
+            self.state.links.hold_for_parking(connection, net);
         }
         self.warn_of_missing();
-        self.desk.heard_from = self.heard_from;
+        self.state.heard_from = self.heard_from;
         self.now
     }
 
@@ -50,7 +50,7 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
     fn warn_of_missing(&mut self) {
         static GROUPS: Once = Once::new();
         static ADVISORIES: Once = Once::new();
-        while let Some(missing) = self.desk.handles.take_missing() {
+        while let Some(missing) = self.state.handles.take_missing() {
             match missing {
                 Missing::Groups => GROUPS.call_once(|| {
                     tracing::warn!(
@@ -73,62 +73,62 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
 
 impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
     fn accepted(&mut self, listener: ListenerIndex, socket: Socket, peer: SocketAddr) {
-        let Some(dealer) = &mut self.desk.dealer else { return };
+        let Some(dealer) = &mut self.state.dealer else { return };
         let Some(protocol) = dealer.spoken_at(listener) else { return };
         let Err(reason) = dealer.deal(Arrival { socket, peer, protocol }) else { return };
-        self.desk.statistics.turned_away += 1;
+        self.state.statistics.turned_away += 1;
         let now = self.now();
-        if let Some(left_out) = self.desk.complaints.allowed(now) {
+        if let Some(left_out) = self.state.complaints.allowed(now) {
             tracing::warn!(%peer, left_out, "connection closed: {reason}");
         }
     }
 
     fn received(&mut self, connection: Connection, mut bytes: &[u8]) {
         let now = self.now();
-        let Some(link) = self.desk.links.get(connection).filter(|link| !link.closing) else { return };
-        let waits = link.backlog.waits() || self.desk.links.line.comes_first(bytes.len());
+        let Some(link) = self.state.links.get(connection).filter(|link| !link.closing) else { return };
+        let waits = link.backlog.waits() || self.state.links.line.comes_first(bytes.len());
         let (much, mut to_look_at) = (bytes.len() > TURN_BYTES, false);
         while !bytes.is_empty() {
-            if waits || self.desk.outgoing.is_far_behind() {
-                self.desk.links.wait_in_line(connection, bytes);
+            if waits || self.state.outgoing.is_far_behind() {
+                self.state.links.wait_in_line(connection, bytes);
                 break;
             }
-            let heard = self.desk.hear(connection, &mut bytes, limits::BATCH_COMMANDS as u64, now);
+            let heard = self.state.hear(connection, &mut bytes, limits::BATCH_COMMANDS as u64, now);
             to_look_at |= heard.to_look_at;
             if heard.removes {
-                self.desk.links.wait_in_line(connection, bytes);
+                self.state.links.wait_in_line(connection, bytes);
                 break;
             }
         }
-        if to_look_at || (much && self.desk.outgoing.is_blocked()) {
+        if to_look_at || (much && self.state.outgoing.is_blocked()) {
             self.heard_from.push(connection);
         }
     }
 
     fn sent(&mut self, connection: Connection, buffer: Vec<u8>, _result: io::Result<()>) {
-        let Some(link) = self.desk.links.get(connection) else { return };
+        let Some(link) = self.state.links.get(connection) else { return };
         link.sent(buffer);
-        self.desk.links.mark_dirty(connection);
+        self.state.links.mark_dirty(connection);
     }
 
     fn ended(&mut self, connection: Connection) {
         // A client that sends no more has gone; what it is still owed goes out first.
         let now = self.now();
-        match self.desk.links.get(connection) {
+        match self.state.links.get(connection) {
             Some(link) if link.backlog.waits() => link.backlog.ended = true,
-            _ => self.desk.take_leave(connection, now),
+            _ => self.state.take_leave(connection, now),
         }
     }
 
     fn closed(&mut self, connection: Connection, reason: io::Result<()>) {
-        let Some(link) = self.desk.links.remove(connection) else { return };
-        self.desk.inbox.closed();
+        let Some(link) = self.state.links.remove(connection) else { return };
+        self.state.inbox.closed();
         if let Err(error) = reason {
             tracing::debug!(peer = &*link.peer, %error, "connection lost");
         }
         // Something has happened in this poll: what departs is served behind it.
         self.now();
-        self.desk.depart(link);
+        self.state.depart(link);
     }
 }
 
@@ -141,10 +141,10 @@ pub(super) struct Heard {
     pub removes: bool,
 }
 
-impl<Socket> Desk<Socket> {
+impl<Socket> ShardState<Socket> {
     /// Gives so many frames of a connection's bytes to its session. Of one that ends nothing is left.
     pub(super) fn hear(&mut self, connection: Connection, bytes: &mut &[u8], frames: u64, now: Now) -> Heard {
-        let Desk { links, handles, outgoing, .. } = self;
+        let ShardState { links, handles, outgoing, .. } = self;
         let Some(link) = links.get(connection).filter(|link| !link.closing) else {
             *bytes = &[];
             return Heard::default();

@@ -7,18 +7,18 @@ use crate::net::Connection;
 
 /// Entries by time. A session's deadline may move without its entry moving: who takes an entry asks whether it still holds.
 #[derive(Default)]
-pub struct Timers {
+pub(super) struct Timers {
     heap: BinaryHeap<Reverse<(u64, Connection)>>,
 }
 
 impl Timers {
     /// Asks for the connection to come up at this time, in nanoseconds.
-    pub fn insert(&mut self, deadline: u64, connection: Connection) {
+    pub(super) fn insert(&mut self, deadline: u64, connection: Connection) {
         self.heap.push(Reverse((deadline, connection)));
     }
 
     /// The next connection whose time has come, and that time.
-    pub fn pop_due(&mut self, now: u64) -> Option<(u64, Connection)> {
+    pub(super) fn pop_due(&mut self, now: u64) -> Option<(u64, Connection)> {
         let Reverse(entry) = *self.heap.peek()?;
         (entry.0 <= now).then(|| {
             self.heap.pop();
@@ -27,7 +27,7 @@ impl Timers {
     }
 
     /// When the first comes up.
-    pub fn deadline(&self) -> Option<u64> {
+    pub(super) fn deadline(&self) -> Option<u64> {
         self.heap.peek().map(|Reverse((deadline, _))| *deadline)
     }
 }

@@ -27,7 +27,7 @@ const MOST_MISSES: u32 = 6;
 
 /// Things that are likely to happen soon, and together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Company {
+pub struct Expected {
     /// How many.
     pub count: usize,
     /// Until when it is not worth waking up for fewer, in nanoseconds.
@@ -36,7 +36,7 @@ pub struct Company {
 
 /// What the turn knows of who comes back.
 #[derive(Default)]
-pub struct Gathering {
+pub(super) struct Gathering {
     /// Who was answered by the last commit and has not asked again.
     away: Vec<ConnectionHandle>,
     /// How many were answered.
@@ -59,7 +59,7 @@ pub struct Gathering {
 
 impl Gathering {
     /// Clients have asked for something that has to be committed.
-    pub fn ask(&mut self, replies: &EventBatch) {
+    pub(super) fn ask(&mut self, replies: &EventBatch) {
         for client in clients(replies) {
             self.waiting += 1;
             if let Some(index) = self.away.iter().position(|away| *away == client) {
@@ -69,7 +69,7 @@ impl Gathering {
     }
 
     /// They get their answers.
-    pub fn answer(&mut self, replies: &EventBatch) {
+    pub(super) fn answer(&mut self, replies: &EventBatch) {
         for client in clients(replies) {
             self.waiting -= 1;
             if self.until.is_some() {
@@ -83,14 +83,14 @@ impl Gathering {
     }
 
     /// A group of so many bytes is handed to the disk.
-    pub fn submitted(&mut self, bytes: u64, now: u64) {
+    pub(super) fn submitted(&mut self, bytes: u64, now: u64) {
         self.submitted = now;
         self.large = bytes >= LARGE_BYTES;
         self.until = None;
     }
 
     /// A group is durable; who has waited for it is answered next.
-    pub fn committed(&mut self, now: u64) {
+    pub(super) fn committed(&mut self, now: u64) {
         self.away.clear();
         self.answered = 0;
         self.sync = now.saturating_sub(self.submitted);
@@ -101,7 +101,7 @@ impl Gathering {
     }
 
     /// Whether the next group, of so many bytes so far, still waits.
-    pub fn holds(&mut self, bytes: u64, now: u64) -> bool {
+    pub(super) fn holds(&mut self, bytes: u64, now: u64) -> bool {
         let Some(until) = self.until else { return false };
         let enough = self.missing() == 0 || bytes >= LARGE_BYTES;
         if !enough && now < until {
@@ -121,20 +121,20 @@ impl Gathering {
     }
 
     /// When a wait is over at the latest, in nanoseconds.
-    pub fn until(&self) -> Option<u64> {
+    pub(super) fn until(&self) -> Option<u64> {
         self.until.filter(|_| self.waiting > 0)
     }
 
     /// Those who must come before the next group is written.
-    pub fn before_submit(&self) -> Option<Company> {
+    pub(super) fn before_submit(&self) -> Option<Expected> {
         let until = self.until?;
-        (self.missing() > 0).then(|| Company { count: self.missing(), until })
+        (self.missing() > 0).then(|| Expected { count: self.missing(), until })
     }
 
     /// Who comes while a group is in flight waits for its end anyway; only that is worth waking up for.
-    pub fn in_flight(&self) -> Option<Company> {
+    pub(super) fn in_flight(&self) -> Option<Expected> {
         let until = self.submitted + self.sync.min(LONGEST_NANOS) * 3 / 4;
-        (self.waiting >= FEW && !self.large).then_some(Company { count: self.waiting, until })
+        (self.waiting >= FEW && !self.large).then_some(Expected { count: self.waiting, until })
     }
 
     /// One in eight need not come back: some always leave.
@@ -187,11 +187,11 @@ mod tests {
         let mut gathering = ten_answered(4096);
         assert!(gathering.holds(100, SYNC));
         assert_eq!(gathering.until(), None, "nobody waits for it");
-        assert_eq!(gathering.before_submit(), Some(Company { count: 9, until: 3 * SYNC }));
+        assert_eq!(gathering.before_submit(), Some(Expected { count: 9, until: 3 * SYNC }));
         gathering.ask(&replies(0..8));
         assert!(gathering.holds(100, SYNC));
         assert_eq!(gathering.until(), Some(3 * SYNC));
-        assert_eq!(gathering.before_submit(), Some(Company { count: 1, until: 3 * SYNC }));
+        assert_eq!(gathering.before_submit(), Some(Expected { count: 1, until: 3 * SYNC }));
         gathering.ask(&replies(8..9));
         assert!(!gathering.holds(100, SYNC));
         assert_eq!(gathering.before_submit(), None);
@@ -243,7 +243,7 @@ mod tests {
         gathering.submitted(4096, 2 * SYNC);
         assert_eq!(gathering.in_flight(), None, "few");
         gathering.ask(&replies(3..4));
-        assert_eq!(gathering.in_flight(), Some(Company { count: 4, until: 2 * SYNC + SYNC * 3 / 4 }));
+        assert_eq!(gathering.in_flight(), Some(Expected { count: 4, until: 2 * SYNC + SYNC * 3 / 4 }));
         gathering.submitted(LARGE_BYTES, 2 * SYNC);
         assert_eq!(gathering.in_flight(), None, "a large group");
     }

@@ -10,7 +10,7 @@ use postrider_model::{Now, Sequence};
 use crate::shard::complaints::Complaints;
 
 /// Journal and spool.
-pub struct Logs<S: Storage, P: Spill> {
+pub(super) struct Logs<S: Storage, P: Spill> {
     /// What survives a restart.
     pub journal: Journal<S>,
     /// What does not.
@@ -22,7 +22,7 @@ pub struct Logs<S: Storage, P: Spill> {
 
 /// What a poll of the logs brought.
 #[derive(Clone, Copy)]
-pub struct News {
+pub(super) struct News {
     /// The journal is durable further on.
     pub durable: bool,
     /// The journal has more room.
@@ -33,19 +33,19 @@ pub struct News {
 
 impl News {
     /// Whether there is any.
-    pub fn any(self) -> bool {
+    pub(super) fn any(self) -> bool {
         self.durable || self.prepared || self.fetched
     }
 }
 
 impl<S: Storage, P: Spill> Logs<S, P> {
     /// Both.
-    pub fn new(journal: Journal<S>, spool: Spool<P>) -> Logs<S, P> {
+    pub(super) fn new(journal: Journal<S>, spool: Spool<P>) -> Logs<S, P> {
         Logs { journal, spool, keeps_for_moves: false, complaints: Complaints::default() }
     }
 
     /// Takes what the storages have finished, and tries again what they could not do.
-    pub fn poll(&mut self, now: Now) -> Result<News, SyncFailed> {
+    pub(super) fn poll(&mut self, now: Now) -> Result<News, SyncFailed> {
         let progress = self.journal.poll()?;
         let spooled = self.spool.poll();
         let look_again = self.journal.try_again(now.nanos) | self.spool.try_again(now.nanos);
@@ -58,7 +58,7 @@ impl<S: Storage, P: Spill> Logs<S, P> {
     }
 
     /// Takes room for what is no move and makes the log shorter in the end.
-    pub fn begin_settling(&mut self, bound: Bound) -> Result<(), NotReady> {
+    pub(super) fn begin_settling(&mut self, bound: Bound) -> Result<(), NotReady> {
         match self.keeps_for_moves {
             true => self.journal.begin_settling(bound),
             false => self.journal.begin_beyond(bound),
@@ -72,7 +72,7 @@ impl<S: Storage, P: Spill> Logs<S, P> {
     }
 
     /// When something is to be tried again.
-    pub fn deadline(&self) -> Option<u64> {
+    pub(super) fn deadline(&self) -> Option<u64> {
         soonest([self.journal.deadline(), self.spool.deadline()])
     }
 
@@ -88,7 +88,7 @@ impl<S: Storage, P: Spill> Logs<S, P> {
     }
 
     /// Whether a poll would bring something.
-    pub fn has_news(&self) -> bool {
+    pub(super) fn has_news(&self) -> bool {
         self.journal.has_completed() || self.spool.has_completed()
     }
 }

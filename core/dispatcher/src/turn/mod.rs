@@ -13,7 +13,7 @@ use postrider_journal::{Journal, Position, Spill, Spool, Storage, SyncFailed, so
 use postrider_model::{CommandBatch, Now, PortIndex};
 
 use crate::port::BrokerPort;
-pub use gathering::Company;
+pub use gathering::Expected;
 use gathering::Gathering;
 use logs::Logs;
 use returns::Returns;
@@ -45,7 +45,7 @@ pub struct Turned {
     /// When the next timer comes up, in nanoseconds.
     pub deadline: Option<u64>,
     /// Who is expected, if it is not worth waking up for less.
-    pub company: Option<Company>,
+    pub expected: Option<Expected>,
 }
 
 /// Since when nothing was appended to the log, which then ended here.
@@ -55,9 +55,9 @@ struct Rest {
     appended: Position,
 }
 
-/// What a turn said to the ports.
+/// What a turn handed over to the ports.
 #[derive(Clone, Copy, Default)]
-struct Said {
+struct HandedOver {
     anything: bool,
     /// A port got as many deliveries as one turn makes: there may be more for it.
     filled: bool,
@@ -137,7 +137,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// A sync failed: the process must end (R7).
     pub fn turn(&mut self, now: Now) -> Result<Turned, SyncFailed> {
         if self.ended {
-            return Ok(Turned { busy: false, more: false, deadline: None, company: None });
+            return Ok(Turned { busy: false, more: false, deadline: None, expected: None });
         }
         let news = self.logs.poll(now)?;
         if news.durable {
@@ -165,15 +165,15 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         if self.broker.states_losses() {
             self.logs.journal.losses_stated();
         }
-        let Said { anything: said, filled } = self.close_outbox(appended);
+        let HandedOver { anything: handed_over, filled } = self.close_outbox(appended);
         let walks = self.broker.walks_at_rest() || ((self.waits_for_log || self.waits_for_room) && self.broker.walks());
         let more = more || left || filled || walks || self.can_resume_parked(now);
         self.sync(now);
         self.prove(now, appended);
-        let busy = news.any() || commands > 0 || resumed || more || said;
+        let busy = news.any() || commands > 0 || resumed || more || handed_over;
         self.statistics.commands += commands as u64;
         self.statistics.turns += u64::from(busy);
-        Ok(Turned { busy, more, deadline: self.deadline(now), company: self.company() })
+        Ok(Turned { busy, more, deadline: self.deadline(now), expected: self.expected() })
     }
 
     /// Whether a port or the journal has something for the broker: looked at once more before the thread sleeps (R26).
@@ -309,25 +309,25 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
 
     /// Deliveries go at once, replies when everything appended before them is committed (R13). The deliveries of all ports go
     /// first: an advisory must not be overtaken by the answer to what it tells of.
-    fn close_outbox(&mut self, appended: Position) -> Said {
+    fn close_outbox(&mut self, appended: Position) -> HandedOver {
         let committed = self.logs.journal.committed();
-        let mut said = Said::default();
+        let mut handed_over = HandedOver::default();
         for (index, (port, returns)) in self.ports.iter_mut().zip(&mut self.returns).enumerate() {
             let mut batches = 0;
             while let Some(batch) = self.outbox.take_deliveries(PortIndex::at(index)) {
                 returns.deliver(batch);
                 batches += 1;
             }
-            said.filled |= batches >= DELIVERY_BATCHES;
-            said.anything |= returns.push_deliveries(&mut port.events);
+            handed_over.filled |= batches >= DELIVERY_BATCHES;
+            handed_over.anything |= returns.push_deliveries(&mut port.events);
         }
         for (index, (port, returns)) in self.ports.iter_mut().zip(&mut self.returns).enumerate() {
             while let Some(batch) = self.outbox.take_replies(PortIndex::at(index)) {
                 returns.reply(batch, appended, committed, &mut self.gathering);
             }
-            said.anything |= returns.push_replies(committed, &mut port.events, &mut self.gathering);
+            handed_over.anything |= returns.push_replies(committed, &mut port.events, &mut self.gathering);
         }
-        said
+        handed_over
     }
 
     /// Somebody who waits, many bytes, or time: then what is appended is handed to the disk, unless a write is on its way.
@@ -368,7 +368,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     }
 
     /// Only where all come through one port: of what comes through another, one thing that happens may be a whole batch.
-    fn company(&self) -> Option<Company> {
+    fn expected(&self) -> Option<Expected> {
         match self.ports.len() {
             1 if self.logs.journal.in_flight() => self.gathering.in_flight(),
             1 => self.gathering.before_submit(),

@@ -6,13 +6,13 @@ use postrider_broker::EventBatch;
 use postrider_journal::Position;
 
 use crate::plant::planted;
-use crate::ring::Producer;
+use crate::ring::Sender;
 use crate::turn::gathering::Gathering;
 
 /// Batches for one port. Replies are bounded by the commands in flight, deliveries by credit and by the room that the outbox
 /// was told of.
 #[derive(Default)]
-pub struct Returns {
+pub(super) struct Returns {
     /// Deliveries that the ring had no room for.
     deliveries: VecDeque<EventBatch>,
     replies: VecDeque<Replies>,
@@ -29,12 +29,12 @@ struct Replies {
 
 impl Returns {
     /// Adds deliveries; they wait for nothing.
-    pub fn deliver(&mut self, batch: EventBatch) {
+    pub(super) fn deliver(&mut self, batch: EventBatch) {
         self.deliveries.push_back(batch);
     }
 
     /// Adds replies that wait until this position is committed. If it is not yet, `gathering` is told.
-    pub fn reply(&mut self, batch: EventBatch, wait: Position, committed: Position, gathering: &mut Gathering) {
+    pub(super) fn reply(&mut self, batch: EventBatch, wait: Position, committed: Position, gathering: &mut Gathering) {
         let wait = if planted("reply-before-commit") { Position(0) } else { wait };
         let waited = wait > committed;
         if waited {
@@ -44,7 +44,7 @@ impl Returns {
     }
 
     /// Hands over the deliveries that the ring takes.
-    pub fn push_deliveries(&mut self, ring: &mut Producer<EventBatch>) -> bool {
+    pub(super) fn push_deliveries(&mut self, ring: &mut Sender<EventBatch>) -> bool {
         let mut pushed = false;
         while let Some(batch) = self.deliveries.pop_front() {
             if let Err(batch) = ring.push(batch) {
@@ -57,10 +57,10 @@ impl Returns {
     }
 
     /// Hands over the replies whose wait is over, as far as the ring takes them; behind all deliveries. `gathering` is told.
-    pub fn push_replies(
+    pub(super) fn push_replies(
         &mut self,
         committed: Position,
-        ring: &mut Producer<EventBatch>,
+        ring: &mut Sender<EventBatch>,
         gathering: &mut Gathering,
     ) -> bool {
         let mut pushed = false;
@@ -82,22 +82,22 @@ impl Returns {
     }
 
     /// Whether deliveries wait for room in the ring: no more are made until they are gone.
-    pub fn is_blocked(&self) -> bool {
+    pub(super) fn is_blocked(&self) -> bool {
         !self.deliveries.is_empty()
     }
 
     /// Whether replies wait for a commit.
-    pub fn waits(&self, committed: Position) -> bool {
+    pub(super) fn waits(&self, committed: Position) -> bool {
         self.replies.back().is_some_and(|replies| replies.wait > committed)
     }
 
     /// Whether something could go, had the ring room.
-    pub fn is_ready(&self, committed: Position) -> bool {
+    pub(super) fn is_ready(&self, committed: Position) -> bool {
         self.is_blocked() || self.replies.front().is_some_and(|replies| replies.wait <= committed)
     }
 
     /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.deliveries.is_empty() && self.replies.is_empty()
     }
 }

@@ -5,7 +5,7 @@ const PAUSE: u64 = 10_000_000_000;
 
 /// What was told, and when.
 #[derive(Default)]
-pub struct Shedding {
+pub(super) struct Shedding {
     shed: u64,
     next: u64,
 }
@@ -13,7 +13,7 @@ pub struct Shedding {
 impl Shedding {
     /// So many deliveries to slow subscribers of topics were given up since the start.
     #[inline]
-    pub fn note(&mut self, shed: u64, nanos: u64) {
+    pub(super) fn note(&mut self, shed: u64, nanos: u64) {
         if shed != self.shed && nanos >= self.next {
             let lost = shed - self.shed;
             self.shed = shed;

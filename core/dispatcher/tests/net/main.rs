@@ -1,5 +1,6 @@
 //! One suite for all network drivers: what the shard may rely on, whichever it runs on.
 #![cfg(not(loom))]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "real clients, and patience with them")]
 
 mod cases;
 mod endings;

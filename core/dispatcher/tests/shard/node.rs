@@ -10,7 +10,7 @@ use std::sync::Arc;
 use postrider_broker::EventBatch;
 use postrider_dispatcher::net::{Closing, Connection, Handler, Net, NetStatistics, Sent, Wait, Waker};
 use postrider_dispatcher::port::port;
-use postrider_dispatcher::ring::{Consumer, Producer};
+use postrider_dispatcher::ring::{Receiver, Sender};
 use postrider_dispatcher::shard::{Arrival, Dealer, Inbox, Shard};
 use postrider_dispatcher::wake::Alarm;
 use postrider_model::{Clock, Command, CommandBatch, Event, Handle, Now, Token};
@@ -128,8 +128,8 @@ pub struct Node {
     pub shard: Shard<Script>,
     dealer: Dealer<()>,
     /// The broker's, as are the events.
-    pub commands: Rc<RefCell<Consumer<CommandBatch>>>,
-    pub events: Producer<EventBatch>,
+    pub commands: Rc<RefCell<Receiver<CommandBatch>>>,
+    pub events: Sender<EventBatch>,
     pub clock: TestClock,
     /// How long a turn takes.
     pub turn_nanos: u64,

@@ -231,18 +231,18 @@ pub use values::*;
 mod of {
     use super::Of;
 
-    pub const ACTIVE_MQ_DESTINATION: Of = Of { name: "ActiveMQDestination", first: 100, last: 103 };
-    pub const BOOLEAN_EXPRESSION: Of = Of { name: "BooleanExpression", first: 91, last: 91 };
-    pub const BROKER_ID: Of = Of { name: "BrokerId", first: 124, last: 124 };
-    pub const BROKER_INFO: Of = Of { name: "BrokerInfo", first: 2, last: 2 };
-    pub const CONNECTION_ID: Of = Of { name: "ConnectionId", first: 120, last: 120 };
-    pub const CONSUMER_ID: Of = Of { name: "ConsumerId", first: 122, last: 122 };
-    pub const CONSUMER_INFO: Of = Of { name: "ConsumerInfo", first: 5, last: 5 };
-    pub const DATA_STRUCTURE: Of = Of { name: "DataStructure", first: 1, last: 255 };
-    pub const MESSAGE: Of = Of { name: "Message", first: 23, last: 29 };
-    pub const MESSAGE_ACK: Of = Of { name: "MessageAck", first: 22, last: 22 };
-    pub const MESSAGE_ID: Of = Of { name: "MessageId", first: 110, last: 110 };
-    pub const PRODUCER_ID: Of = Of { name: "ProducerId", first: 123, last: 123 };
-    pub const SESSION_ID: Of = Of { name: "SessionId", first: 121, last: 121 };
-    pub const TRANSACTION_ID: Of = Of { name: "TransactionId", first: 111, last: 112 };
+    pub(super) const ACTIVE_MQ_DESTINATION: Of = Of { name: "ActiveMQDestination", first: 100, last: 103 };
+    pub(super) const BOOLEAN_EXPRESSION: Of = Of { name: "BooleanExpression", first: 91, last: 91 };
+    pub(super) const BROKER_ID: Of = Of { name: "BrokerId", first: 124, last: 124 };
+    pub(super) const BROKER_INFO: Of = Of { name: "BrokerInfo", first: 2, last: 2 };
+    pub(super) const CONNECTION_ID: Of = Of { name: "ConnectionId", first: 120, last: 120 };
+    pub(super) const CONSUMER_ID: Of = Of { name: "ConsumerId", first: 122, last: 122 };
+    pub(super) const CONSUMER_INFO: Of = Of { name: "ConsumerInfo", first: 5, last: 5 };
+    pub(super) const DATA_STRUCTURE: Of = Of { name: "DataStructure", first: 1, last: 255 };
+    pub(super) const MESSAGE: Of = Of { name: "Message", first: 23, last: 29 };
+    pub(super) const MESSAGE_ACK: Of = Of { name: "MessageAck", first: 22, last: 22 };
+    pub(super) const MESSAGE_ID: Of = Of { name: "MessageId", first: 110, last: 110 };
+    pub(super) const PRODUCER_ID: Of = Of { name: "ProducerId", first: 123, last: 123 };
+    pub(super) const SESSION_ID: Of = Of { name: "SessionId", first: 121, last: 121 };
+    pub(super) const TRANSACTION_ID: Of = Of { name: "TransactionId", first: 111, last: 112 };
 }

@@ -37,7 +37,7 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The fields of a record. What a later version may have added is passed over.
-    pub fn of(view: &MessageView<'a>) -> Fields<'a> {
+    pub(crate) fn of(view: &MessageView<'a>) -> Fields<'a> {
         let mut fields = Fields::default();
         for (tag, bytes) in view.fields() {
             fields.take(tag, bytes);
@@ -47,7 +47,7 @@ impl<'a> Fields<'a> {
 
     /// Whether a message has none of the optional fields of a frame; those of a blob's are not looked at.
     #[inline]
-    pub fn are_plain(&self) -> bool {
+    pub(crate) fn are_plain(&self) -> bool {
         let strings = [self.correlation, self.message_type, self.group, self.user, self.text_view];
         strings.iter().all(Option::is_none) && self.reply_to.is_none()
     }

@@ -25,12 +25,12 @@ pub(crate) struct Kept {
 impl Kept {
     /// The bytes of cached values that were counted last.
     #[inline]
-    pub fn cached(&self) -> u64 {
+    pub(crate) fn cached(&self) -> u64 {
         self.cached
     }
 
     /// All of it.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub fn note(&mut self, missing: Missing) {
+    pub(crate) fn note(&mut self, missing: Missing) {
         match missing {
             Missing::Groups => self.groups = true,
             Missing::Advisories => self.advisories = true,
@@ -25,7 +25,7 @@ impl Asked {
     }
 
     /// One of them, which is forgotten.
-    pub fn take(&mut self) -> Option<Missing> {
+    pub(crate) fn take(&mut self) -> Option<Missing> {
         if std::mem::take(&mut self.groups) {
             return Some(Missing::Groups);
         }

@@ -8,7 +8,7 @@ use io_uring::cqueue;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
-use super::link::{End, Link, Receive, end_of_stream, hand_on};
+use super::endpoint::{End, Endpoint, Receive, end_of_stream, hand_on};
 use super::operation::Operation;
 use super::{Uring, buffers};
 use crate::net::{CAREFUL_BYTES, Connection, Handler, PAUSED_FEW};
@@ -25,20 +25,22 @@ impl Uring {
         handler: &mut H,
     ) -> usize {
         let buffer = cqueue::buffer_select(flags);
-        let Some(link) = self.links.get_mut(connection) else { unreachable!("{connection:?} has a receive in flight") };
+        let Some(endpoint) = self.endpoints.get_mut(connection) else {
+            unreachable!("{connection:?} has a receive in flight")
+        };
         if !cqueue::more(flags) {
-            link.receive = Receive::Idle;
+            endpoint.receive = Receive::Idle;
         }
         let mut calls = 0;
         match (result, buffer) {
             (1.., Some(id)) => {
-                link.fed = self.polls;
+                endpoint.fed = self.polls;
                 let bytes = self.buffers.bytes(id, result as usize);
                 self.statistics.bytes_in += bytes.len() as u64;
-                calls = hand_on(connection, link, bytes, handler);
+                calls = hand_on(connection, endpoint, bytes, handler);
             }
             (1.., None) => unreachable!("bytes come in buffers of the pool"),
-            (0, _) => calls = end_of_stream(connection, link, handler),
+            (0, _) => calls = end_of_stream(connection, endpoint, handler),
             _ if result == -libc::ENOBUFS => calls = self.receive_a_little(connection, handler),
             // A pause: the receive is armed again when it can be.
             _ if [-libc::ECANCELED, -libc::EINTR, -libc::EAGAIN].contains(&result) => {}
@@ -55,16 +57,16 @@ impl Uring {
     pub(super) fn release_held<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
         let mut calls = 0;
         for connection in std::mem::take(&mut self.resumed) {
-            let Some(link) = self.links.get_mut(connection) else { continue };
-            if link.paused || !link.is_open() {
+            let Some(endpoint) = self.endpoints.get_mut(connection) else { continue };
+            if endpoint.paused || !endpoint.is_open() {
                 continue;
             }
-            let held = std::mem::take(&mut link.held);
+            let held = std::mem::take(&mut endpoint.held);
             if !held.is_empty() {
-                calls += hand_on(connection, link, &held, handler);
+                calls += hand_on(connection, endpoint, &held, handler);
             }
-            if link.end == End::Held {
-                calls += end_of_stream(connection, link, handler);
+            if endpoint.end == End::Held {
+                calls += end_of_stream(connection, endpoint, handler);
             }
         }
         calls
@@ -73,13 +75,13 @@ impl Uring {
     /// A receive that was at work when it was to be cancelled goes on: it is cancelled anew, now or with the next pause.
     pub(super) fn complete_cancel(&mut self, connection: Connection, result: i32) -> usize {
         if result < 0
-            && let Some(link) = self.links.get_mut(connection)
-            && link.receive == Receive::Cancelling
+            && let Some(endpoint) = self.endpoints.get_mut(connection)
+            && endpoint.receive == Receive::Cancelling
         {
-            if link.paused {
+            if endpoint.paused {
                 self.kernel.cancel(Operation::Receive(connection), Operation::Cancel(connection));
             } else {
-                link.receive = Receive::Armed;
+                endpoint.receive = Receive::Armed;
             }
         }
         0
@@ -87,14 +89,14 @@ impl Uring {
 
     /// Arms the receive again where it should be; ends a broken connection that has been read to its end.
     pub(super) fn after_receive(&mut self, connection: Connection) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        if link.receive != Receive::Idle {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        if endpoint.receive != Receive::Idle {
             return;
         }
-        if link.receives() {
-            link.receive = Receive::Armed;
-            self.kernel.receive(link.socket.as_fd(), Operation::Receive(connection));
-        } else if let Some(error) = link.broken.take() {
+        if endpoint.receives() {
+            endpoint.receive = Receive::Armed;
+            self.kernel.receive(endpoint.socket.as_fd(), Operation::Receive(connection));
+        } else if let Some(error) = endpoint.broken.take() {
             self.begin_closing(connection, Err(error));
         }
     }
@@ -102,17 +104,17 @@ impl Uring {
     /// Others had taken all buffers of the pool, and would again before this one's next receive: it gets what is there at once, as far as
     /// a buffer of our own holds it. Who had some of them in this poll waits for the next.
     fn receive_a_little<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
-        let unfed = |link: &&mut Link| link.receives() && link.fed != self.polls;
-        let Some(link) = self.links.get_mut(connection).filter(unfed) else { return 0 };
+        let unfed = |endpoint: &&mut Endpoint| endpoint.receives() && endpoint.fed != self.polls;
+        let Some(endpoint) = self.endpoints.get_mut(connection).filter(unfed) else { return 0 };
         self.statistics.system_calls += 1;
         let most = OWN_BYTES.min(receive_bytes(self.paused));
         let own = self.own.get_mut(..most).unwrap_or_default();
-        match rustix::net::recv(&link.socket, own, RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => end_of_stream(connection, link, handler),
+        match rustix::net::recv(&endpoint.socket, own, RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => end_of_stream(connection, endpoint, handler),
             Ok((_, length)) => {
                 self.statistics.bytes_in += length as u64;
                 let bytes = self.own.get(..length).unwrap_or_default();
-                hand_on(connection, link, bytes, handler)
+                hand_on(connection, endpoint, bytes, handler)
             }
             Err(Errno::AGAIN | Errno::INTR) => 0,
             Err(error) => {
@@ -123,8 +125,8 @@ impl Uring {
     }
 
     fn fail_receive(&mut self, connection: Connection, error: io::Error) {
-        let Some(link) = self.links.get_mut(connection) else { return };
-        let error = link.broken.take().unwrap_or(error);
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        let error = endpoint.broken.take().unwrap_or(error);
         self.begin_closing(connection, Err(error));
     }
 }

@@ -21,13 +21,13 @@ fn a_pause_stops_a_receive_whose_last_cancel_failed_after_the_pause_was_over() {
     let connection = driver.adopt(listener.accept().unwrap().0).unwrap();
     poll(&mut driver);
     // Paused and resumed, and the kernel, which was at work on the receive, did not cancel it.
-    driver.links.get_mut(connection).unwrap().receive = Receive::Cancelling;
+    driver.endpoints.get_mut(connection).unwrap().receive = Receive::Cancelling;
     driver.complete_cancel(connection, -libc::EALREADY);
     driver.pause(connection);
     poll(&mut driver);
     peer.write_all(&[7; 1000]).unwrap();
     poll(&mut driver);
-    assert!(driver.links.get_mut(connection).unwrap().held.is_empty(), "nothing is taken during a pause");
+    assert!(driver.endpoints.get_mut(connection).unwrap().held.is_empty(), "nothing is taken during a pause");
     driver.resume(connection);
     poll(&mut driver);
     assert_eq!(driver.statistics().bytes_in, 1000);

@@ -30,7 +30,7 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// A direction in which nothing was written yet.
-    pub fn new(settings: Settings, hash_seed: u64) -> Outgoing {
+    pub(crate) fn new(settings: Settings, hash_seed: u64) -> Outgoing {
         let table = Settings { cache_size: settings.cache_size.map(|size| size.min(TABLE_SLOTS)), ..settings };
         let range = |size: u16| TABLE_SLOTS.min(size)..size;
         Outgoing {
@@ -42,7 +42,7 @@ impl Outgoing {
     }
 
     /// The agreed format.
-    pub fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
@@ -51,7 +51,7 @@ impl Outgoing {
     }
 
     /// Appends a structure as its table says. After an error `output` is as it was.
-    pub fn structure(&mut self, structure: &Structure, output: &mut Vec<u8>) -> Result<(), EncodeError> {
+    pub(crate) fn structure(&mut self, structure: &Structure, output: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.encoder.encode(structure, output)
     }
 

@@ -52,14 +52,14 @@ pub(super) struct Loose<'a> {
 
 impl<'a> Loose<'a> {
     #[inline(always)]
-    pub fn new(output: &'a mut Vec<u8>, stage: &'a mut [u8; STAGE_BYTES]) -> Loose<'a> {
+    pub(super) fn new(output: &'a mut Vec<u8>, stage: &'a mut [u8; STAGE_BYTES]) -> Loose<'a> {
         Loose { output, stage, staged: 0 }
     }
 
     /// Appends what was put together; without it the last fields are missing.
     #[inline(always)]
     #[expect(clippy::indexing_slicing, reason = "no more is staged than there is room: `put` empties the stage first")]
-    pub fn finish(self) {
+    pub(super) fn finish(self) {
         self.output.extend_from_slice(&self.stage[..self.staged]);
     }
 

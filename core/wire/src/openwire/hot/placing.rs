@@ -25,13 +25,13 @@ pub(super) enum Slot {
 impl Slot {
     /// Whether the peer has the value.
     #[inline(always)]
-    pub fn is_known(self) -> bool {
+    pub(super) fn is_known(self) -> bool {
         matches!(self, Slot::Known(_))
     }
 
     /// The index, if there is one.
     #[inline(always)]
-    pub fn index(self) -> i16 {
+    pub(super) fn index(self) -> i16 {
         match self {
             Slot::None => -1,
             Slot::New(index) | Slot::Known(index) => index,
@@ -99,7 +99,7 @@ pub(super) struct PeerCache {
 
 impl PeerCache {
     /// The table for a range of the peer's slots.
-    pub fn new(range: Range<u16>, hash_seed: u64) -> PeerCache {
+    pub(super) fn new(range: Range<u16>, hash_seed: u64) -> PeerCache {
         PeerCache {
             entries: Vec::new(),
             slots: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
@@ -113,7 +113,7 @@ impl PeerCache {
 
     /// Where null stands.
     #[inline]
-    pub fn null(&mut self) -> Slot {
+    pub(super) fn null(&mut self) -> Slot {
         let index = self.range.start as i16;
         if self.null_sent {
             return Slot::Known(index);
@@ -124,7 +124,7 @@ impl PeerCache {
 
     /// Where a value stands. Values must be asked for in the order in which they are written.
     #[inline]
-    pub fn place(&mut self, remembered: &mut Remembered, content: Content<'_>) -> Slot {
+    pub(super) fn place(&mut self, remembered: &mut Remembered, content: Content<'_>) -> Slot {
         if self.holds(remembered) && content.head == remembered.head && *content.text == *remembered.text {
             return Slot::Known(remembered.slot as i16);
         }
@@ -133,7 +133,7 @@ impl PeerCache {
 
     /// As [`place`](PeerCache::place), for an owner that has only ever had this one value.
     #[inline]
-    pub fn place_only(&mut self, remembered: &mut Remembered, content: Content<'_>) -> Slot {
+    pub(super) fn place_only(&mut self, remembered: &mut Remembered, content: Content<'_>) -> Slot {
         if self.holds(remembered) {
             return Slot::Known(remembered.slot as i16);
         }
@@ -142,7 +142,7 @@ impl PeerCache {
 
     /// Where the value stands that this owner has placed last, with this outcome, in the same frame.
     #[inline]
-    pub fn place_again(&mut self, placed: Slot, remembered: &mut Remembered, content: Content<'_>) -> Slot {
+    pub(super) fn place_again(&mut self, placed: Slot, remembered: &mut Remembered, content: Content<'_>) -> Slot {
         match placed {
             Slot::New(-1) => placed,
             _ => self.place_only(remembered, content),
@@ -192,7 +192,7 @@ impl PeerCache {
     }
 
     /// Forgets all that the peer has: after a frame that was not sent after all.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.slots.clear();
         self.entries.clear();
         self.null_sent = false;

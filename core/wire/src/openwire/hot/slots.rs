@@ -46,7 +46,7 @@ impl Slots {
 
     /// Whether the peer has all of the values.
     #[inline]
-    pub fn are_known(&self) -> bool {
+    pub(super) fn are_known(&self) -> bool {
         let of_message = self.sender.is_known() & self.sent_to.is_known() & self.original_destination.is_known();
         let of_id = self.producer.is_known() & self.original_transaction.is_known();
         let nulls = self.transaction.is_known() & self.target.is_known();
@@ -55,7 +55,7 @@ impl Slots {
 
     /// The slots of a message's frame; what the peer has not is noted as sent to it.
     #[inline]
-    pub fn choose(
+    pub(super) fn choose(
         message: &Outbound<'_>,
         consumer: ConsumerName<'_>,
         memory: &mut Memory,
@@ -90,7 +90,7 @@ impl Slots {
         }
     }
     /// The slots of consumer and message in a frame without a message.
-    pub fn choose_for_end(
+    pub(super) fn choose_for_end(
         consumer: ConsumerName<'_>,
         memory: &mut Memory,
         cache: Option<&mut PeerCache>,

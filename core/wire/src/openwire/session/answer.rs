@@ -25,7 +25,7 @@ const CHARACTER_BYTES: usize = 6;
 const OWN_CLASS_SINCE: u8 = 9;
 
 impl Conversation {
-    pub fn reply(&mut self, token: Token, output: &mut Vec<u8>) {
+    pub(crate) fn reply(&mut self, token: Token, output: &mut Vec<u8>) {
         if self.leaving == Some(token) {
             self.leaving = None;
             if self.leaves_unasked {
@@ -36,7 +36,7 @@ impl Conversation {
         self.liveness.sent();
     }
 
-    pub fn opened(&mut self, token: Token, output: &mut Vec<u8>) -> Result<(), OpenWireError> {
+    pub(crate) fn opened(&mut self, token: Token, output: &mut Vec<u8>) -> Result<(), OpenWireError> {
         let Some(opening) = &mut self.opening else {
             // The client has removed the connection before it heard that it had one.
             self.reply(token, output);
@@ -58,7 +58,7 @@ impl Conversation {
         Ok(())
     }
 
-    pub fn failed(
+    pub(crate) fn failed(
         &mut self,
         failed: &Failed<'_>,
         now: Now,
@@ -115,11 +115,11 @@ impl Conversation {
         Ok(self.outgoing.structure(&structure, output)?)
     }
 
-    pub fn set_paused(&mut self, paused: bool) {
+    pub(crate) fn set_paused(&mut self, paused: bool) {
         self.liveness.set_paused(paused);
     }
 
-    pub fn tick(&mut self, now: Now, output: &mut Vec<u8>) -> Result<(), OpenWireError> {
+    pub(crate) fn tick(&mut self, now: Now, output: &mut Vec<u8>) -> Result<(), OpenWireError> {
         // Who has bytes to read needs none; who never reads them is not owed more and more.
         if self.liveness.tick(now)? == Due::KeepAlive && output.is_empty() {
             self.outgoing.structure(&Structure::new(&keep_alive_info::DEFINITION), output)?;

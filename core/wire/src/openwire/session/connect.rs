@@ -95,7 +95,7 @@ impl Conversation {
     }
 
     /// The client sends no more. Whether it was accepted may not be known yet.
-    pub fn leaves(&mut self, sink: &mut dyn CommandSink) {
+    pub(crate) fn leaves(&mut self, sink: &mut dyn CommandSink) {
         if self.tables.is_none() {
             return;
         }
@@ -112,7 +112,7 @@ impl Conversation {
 
     /// The socket is gone. The broker hears it also of a connection that has taken its leave, which may wait behind its sends, and of
     /// one that counts as refused: a client that gives a command's number twice may have made it look so.
-    pub fn closed(&mut self, sink: &mut dyn CommandSink) {
+    pub(crate) fn closed(&mut self, sink: &mut dyn CommandSink) {
         if self.tables.is_some() || self.leaving.is_some() || self.phase == Phase::Refused {
             self.forget_connection();
             sink.batch().commands.push(Command::CloseConnection {

@@ -16,13 +16,13 @@ pub(crate) struct NamedConsumer {
 }
 
 impl NamedConsumer {
-    pub fn new(connection_id: Rc<[u8]>, place: Place) -> NamedConsumer {
+    pub(crate) fn new(connection_id: Rc<[u8]>, place: Place) -> NamedConsumer {
         NamedConsumer { connection_id, place, memory: Memory::default() }
     }
 
     /// Its ConsumerId, and what is remembered for it.
     #[inline]
-    pub fn split(&mut self) -> (ConsumerName<'_>, &mut Memory) {
+    pub(crate) fn split(&mut self) -> (ConsumerName<'_>, &mut Memory) {
         let (session, value) = self.place;
         (ConsumerName { connection: &self.connection_id, session, value }, &mut self.memory)
     }

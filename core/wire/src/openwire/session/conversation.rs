@@ -27,7 +27,7 @@ pub(super) struct Context<'a> {
 
 impl Context<'_> {
     /// Adds a command that refers to nothing in the batch's arena.
-    pub fn command(&mut self, command: Command) {
+    pub(super) fn command(&mut self, command: Command) {
         self.parkable += command.parked_bytes();
         self.sink.batch().commands.push(command);
     }
@@ -119,17 +119,17 @@ impl Conversation {
         self.liveness.received();
     }
 
-    pub fn deadline(&self) -> u64 {
+    pub(crate) fn deadline(&self) -> u64 {
         self.liveness.deadline()
     }
 
     /// Whether members are on their way out.
-    pub fn removes(&self) -> bool {
+    pub(crate) fn removes(&self) -> bool {
         self.removal.is_some()
     }
 
     /// Whether the broker is asked for the connection's end and has not answered.
-    pub fn is_owed_answers(&self) -> bool {
+    pub(crate) fn is_owed_answers(&self) -> bool {
         self.leaving.is_some()
     }
 

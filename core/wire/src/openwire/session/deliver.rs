@@ -12,7 +12,7 @@ use crate::openwire::{EncodeError, Structure};
 use crate::session::{ConsumerState, Handles, Outbound, ProducerName};
 
 impl Conversation {
-    pub fn dispatch(
+    pub(crate) fn dispatch(
         &mut self,
         consumer: ConsumerHandle,
         message: &Outbound<'_>,
@@ -26,7 +26,7 @@ impl Conversation {
         Ok(())
     }
 
-    pub fn end_of_messages(
+    pub(crate) fn end_of_messages(
         &mut self,
         consumer: ConsumerHandle,
         handles: &mut Handles,
@@ -46,7 +46,7 @@ impl Conversation {
         Some(named)
     }
 
-    pub fn producer_credit(
+    pub(crate) fn producer_credit(
         &mut self,
         (session, value): (i64, i64),
         bytes: u32,

@@ -68,28 +68,28 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub fn new(failure: Failure, message: impl Into<String>) -> Refusal {
+    pub(super) fn new(failure: Failure, message: impl Into<String>) -> Refusal {
         Refusal { failure, message: message.into() }
     }
 
-    pub fn no_connection() -> Refusal {
+    pub(super) fn no_connection() -> Refusal {
         Refusal::new(Failure::IllegalState, "there is no connection: send a ConnectionInfo first")
     }
 
-    pub fn transaction() -> Refusal {
+    pub(super) fn transaction() -> Refusal {
         Refusal::new(Failure::General, "transactions are not available in this version of postrider")
     }
 
-    pub fn subscription() -> Refusal {
+    pub(super) fn subscription() -> Refusal {
         Refusal::new(Failure::General, "durable subscriptions cannot be deleted in this version of postrider")
     }
 
-    pub fn second_connection() -> Refusal {
+    pub(super) fn second_connection() -> Refusal {
         let message = "this socket has a connection already: open another one, or remove the first";
         Refusal::new(Failure::IllegalState, message)
     }
 
-    pub fn no_memory(kept: u64) -> Refusal {
+    pub(super) fn no_memory(kept: u64) -> Refusal {
         let message = format!(
             "the connection keeps {kept} bytes of memory with its sessions, producers, consumers and names, and there is no room for more: \
              close some, or raise the setting `clients.memory_bytes`"
@@ -97,7 +97,7 @@ impl Refusal {
         Refusal::new(Failure::ResourceAllocation, message)
     }
 
-    pub fn too_many(what: &str, limit: usize) -> Refusal {
+    pub(super) fn too_many(what: &str, limit: usize) -> Refusal {
         let message = format!(
             "the connection has {limit} {what} already, which is the limit: close some, or use another connection"
         );

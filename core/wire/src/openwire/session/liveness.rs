@@ -48,14 +48,14 @@ impl Monitor {
 
 impl Liveness {
     /// For a connection that waits for its greeting.
-    pub fn new(now: Now) -> Liveness {
+    pub(super) fn new(now: Now) -> Liveness {
         let end = (now.deadline_after_millis(GREETING_SECONDS * 1000), OpenWireError::NoGreeting);
         Liveness { ends: Some(end), monitor: None, paused: false, received: false, sent: false }
     }
 
     /// The greeting is there: from now on the agreed duration counts; 0 switches the monitor off, and no other is shorter than
     /// [`SHORTEST_MILLIS`].
-    pub fn agreed(&mut self, duration_millis: u64, initial_delay_millis: u64, now: Now) {
+    pub(super) fn agreed(&mut self, duration_millis: u64, initial_delay_millis: u64, now: Now) {
         self.ends = None;
         let start = now.deadline_after_millis(initial_delay_millis);
         self.monitor = (duration_millis > 0).then_some(Monitor {
@@ -66,31 +66,31 @@ impl Liveness {
     }
 
     /// The connection ends after so long, whatever happens.
-    pub fn ends_after_millis(&mut self, millis: u64, error: OpenWireError, now: Now) {
+    pub(super) fn ends_after_millis(&mut self, millis: u64, error: OpenWireError, now: Now) {
         self.ends = Some((now.deadline_after_millis(millis), error));
     }
 
-    pub fn received(&mut self) {
+    pub(super) fn received(&mut self) {
         self.received = true;
     }
 
-    pub fn sent(&mut self) {
+    pub(super) fn sent(&mut self) {
         self.sent = true;
     }
 
-    pub fn set_paused(&mut self, paused: bool) {
+    pub(super) fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
         self.received = true;
     }
 
     /// The moment of the next check; [`u64::MAX`]: never.
-    pub fn deadline(&self) -> u64 {
+    pub(super) fn deadline(&self) -> u64 {
         let end = self.ends.as_ref().map_or(u64::MAX, |(end, _)| *end);
         let check = |monitor: &Monitor| monitor.next_read_check.min(monitor.next_write_check);
         end.min(self.monitor.as_ref().map_or(u64::MAX, check))
     }
 
-    pub fn tick(&mut self, now: Now) -> Result<Due, OpenWireError> {
+    pub(super) fn tick(&mut self, now: Now) -> Result<Due, OpenWireError> {
         if let Some((_, error)) = self.ends.as_ref().filter(|(end, _)| now.nanos >= *end) {
             return Err(error.clone());
         }

@@ -36,24 +36,24 @@ pub(super) struct Oversize {
 
 impl Oversize {
     /// For a frame of which only the size has come. Fails if it is none that can be skipped.
-    pub fn new(fault: Fault) -> Result<Oversize, OpenWireError> {
+    pub(super) fn new(fault: Fault) -> Result<Oversize, OpenWireError> {
         let Fault::FrameSize { size, limit } = fault else { return Err(OpenWireError::Frame(fault)) };
         let size = usize::try_from(size).ok().filter(|size| *size > limit).ok_or(OpenWireError::Frame(fault))?;
         Ok(Oversize { size, limit, kept: Vec::new(), skip: 0, left: size, look_at: FIRST_LOOK, dropped: 0 })
     }
 
     /// Bytes of memory that it takes.
-    pub fn kept_bytes(&self) -> usize {
+    pub(super) fn kept_bytes(&self) -> usize {
         self.kept.len()
     }
 
     /// Bytes of the frame that have come.
-    pub fn came(&self) -> usize {
+    pub(super) fn came(&self) -> usize {
         self.size - self.left
     }
 
     /// Takes the frame's bytes off the front of `input`. True: all of it has come.
-    pub fn take(&mut self, input: &mut &[u8], decoder: &mut Decoder) -> Result<bool, OpenWireError> {
+    pub(super) fn take(&mut self, input: &mut &[u8], decoder: &mut Decoder) -> Result<bool, OpenWireError> {
         while self.left > 0 && !input.is_empty() {
             if self.skip > 0 {
                 let skipped = self.split_off(self.skip, input).len();
@@ -74,7 +74,7 @@ impl Oversize {
     }
 
     /// The message without the content and properties that were skipped, and how many bytes these have.
-    pub fn finish(self, decoder: &mut Decoder) -> Result<(Option<Structure>, usize), OpenWireError> {
+    pub(super) fn finish(self, decoder: &mut Decoder) -> Result<(Option<Structure>, usize), OpenWireError> {
         Ok((decoder.decode(&self.kept)?, self.dropped))
     }
 

@@ -33,7 +33,7 @@ impl Conversation {
     }
 
     /// The same for a connection that is gone.
-    pub fn let_go(&mut self, most: u64, handles: &mut Handles) -> u64 {
+    pub(crate) fn let_go(&mut self, most: u64, handles: &mut Handles) -> u64 {
         let forgotten = match self.removal.take() {
             Some(Removal::Connection(tables)) => self.forget_some(tables, most, handles),
             // The broker has closed them with the connection.

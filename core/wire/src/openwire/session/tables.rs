@@ -35,7 +35,7 @@ pub(super) struct Producer {
 
 impl Producer {
     /// Of a message whose producer is not one of the connection's.
-    pub const NONE: Producer = Producer { number: Publish::NO_PRODUCER, windowed: false };
+    pub(super) const NONE: Producer = Producer { number: Publish::NO_PRODUCER, windowed: false };
 }
 
 /// What a value in the reader's cache stands for.
@@ -78,7 +78,7 @@ impl Equivalent<Destination> for DestinationKey<'_> {
 }
 
 impl Tables {
-    pub fn new(id: &[u8], hash_seed: u64, generation: u32) -> Tables {
+    pub(super) fn new(id: &[u8], hash_seed: u64, generation: u32) -> Tables {
         Tables {
             id: id.into(),
             sessions: BTreeSet::from([OWN_SESSION]),
@@ -95,11 +95,11 @@ impl Tables {
     }
 
     /// A tag that no slot has yet.
-    pub fn next_generation(&self) -> u32 {
+    pub(super) fn next_generation(&self) -> u32 {
         self.generation.wrapping_add(1).max(1)
     }
 
-    pub fn add_producer(&mut self, place: Place, windowed: bool, token: Token) -> Result<Producer, Refusal> {
+    pub(super) fn add_producer(&mut self, place: Place, windowed: bool, token: Token) -> Result<Producer, Refusal> {
         if self.producers.len() >= MEMBERS {
             return Err(Refusal::too_many("producers", MEMBERS));
         }
@@ -113,7 +113,7 @@ impl Tables {
         Ok(producer)
     }
 
-    pub fn remove_producer(&mut self, place: Place) -> Option<Producer> {
+    pub(super) fn remove_producer(&mut self, place: Place) -> Option<Producer> {
         let (producer, _) = self.producers.remove(&place)?;
         self.free_numbers.push(producer.number);
         self.forget_meanings();
@@ -121,40 +121,40 @@ impl Tables {
     }
 
     /// The producer that this command was to open does not exist. True: it was here.
-    pub fn forget_producer(&mut self, place: Place, token: Token) -> bool {
+    pub(super) fn forget_producer(&mut self, place: Place, token: Token) -> bool {
         let is_its = self.producers.get(&place).is_some_and(|(_, opened_by)| *opened_by == token);
         is_its && self.remove_producer(place).is_some()
     }
 
     /// True: it was there, and is one that its client has opened.
-    pub fn remove_session(&mut self, session: i64) -> bool {
+    pub(super) fn remove_session(&mut self, session: i64) -> bool {
         session != OWN_SESSION && self.sessions.remove(&session)
     }
 
-    pub fn add_consumer(&mut self, place: Place, consumer: ConsumerHandle) {
+    pub(super) fn add_consumer(&mut self, place: Place, consumer: ConsumerHandle) {
         self.consumers.insert(place, consumer);
         self.forget_meanings();
     }
 
-    pub fn remove_consumer(&mut self, place: Place) -> Option<ConsumerHandle> {
+    pub(super) fn remove_consumer(&mut self, place: Place) -> Option<ConsumerHandle> {
         let consumer = self.consumers.remove(&place)?;
         self.forget_meanings();
         Some(consumer)
     }
 
     /// The number of a destination, if it has one.
-    pub fn destination_number(&self, name: DestinationName<'_>) -> Option<u32> {
+    pub(super) fn destination_number(&self, name: DestinationName<'_>) -> Option<u32> {
         self.destinations.get(&DestinationKey(name.0, name.1)).copied()
     }
 
     /// Whether all numbers of destinations are given out, or their names take too much: they are to be given out anew.
-    pub fn is_full_of_destinations(&self) -> bool {
+    pub(super) fn is_full_of_destinations(&self) -> bool {
         self.destinations.len() >= limits::CONNECTION_DESTINATIONS as usize
             || self.destination_bytes >= DESTINATION_BYTES
     }
 
     /// Numbers of destinations are given out anew, from 0 on. What they counted in the connection's memory.
-    pub fn forget_destinations(&mut self) -> u64 {
+    pub(super) fn forget_destinations(&mut self) -> u64 {
         self.destinations.clear();
         self.destination_bytes = 0;
         self.forget_meanings();
@@ -163,7 +163,7 @@ impl Tables {
 
     /// Gives a destination the next number; it counts so much in the connection's memory.
     #[expect(clippy::cast_possible_truncation, reason = "there are at most `CONNECTION_DESTINATIONS`")]
-    pub fn add_destination(&mut self, name: DestinationName<'_>, bytes: u64) -> u32 {
+    pub(super) fn add_destination(&mut self, name: DestinationName<'_>, bytes: u64) -> u32 {
         self.destination_bytes += name.1.len();
         self.defined += bytes;
         let number = self.destinations.len() as u32;
@@ -172,20 +172,20 @@ impl Tables {
     }
 
     /// The producer of an id.
-    pub fn producer(&self, name: ProducerName<'_>) -> Producer {
+    pub(super) fn producer(&self, name: ProducerName<'_>) -> Producer {
         let producer = self.producers.get(&(name.session, name.value)).filter(|_| *name.connection == *self.id);
         producer.map_or(Producer::NONE, |(producer, _)| *producer)
     }
 
     /// The consumer of an id.
-    pub fn consumer(&self, name: ConsumerName<'_>) -> Option<ConsumerHandle> {
+    pub(super) fn consumer(&self, name: ConsumerName<'_>) -> Option<ConsumerHandle> {
         let consumer = self.consumers.get(&(name.session, name.value)).filter(|_| *name.connection == *self.id);
         consumer.copied()
     }
 
     /// The producer whose id is at this index of the cache; None if something else is there.
     #[inline]
-    pub fn cached_producer(&mut self, cache: &mut ReaderCache, index: i16) -> Option<Producer> {
+    pub(super) fn cached_producer(&mut self, cache: &mut ReaderCache, index: i16) -> Option<Producer> {
         if let Meaning::Producer(producer) = self.meaning(cache, index) {
             return Some(producer);
         }
@@ -196,7 +196,7 @@ impl Tables {
 
     /// The consumer whose id is at this index of the cache; None outside if something else is there.
     #[inline]
-    pub fn cached_consumer(&mut self, cache: &mut ReaderCache, index: i16) -> Option<Option<ConsumerHandle>> {
+    pub(super) fn cached_consumer(&mut self, cache: &mut ReaderCache, index: i16) -> Option<Option<ConsumerHandle>> {
         if let Meaning::Consumer(consumer) = self.meaning(cache, index) {
             return Some(consumer);
         }
@@ -207,7 +207,7 @@ impl Tables {
 
     /// The number of the destination at this index of the cache, if it is known.
     #[inline]
-    pub fn cached_destination(&self, cache: &ReaderCache, index: i16) -> Option<u32> {
+    pub(super) fn cached_destination(&self, cache: &ReaderCache, index: i16) -> Option<u32> {
         match self.meaning(cache, index) {
             Meaning::Destination(number) => Some(number),
             _ => None,
@@ -215,7 +215,7 @@ impl Tables {
     }
 
     /// Notes the number of the destination at this index of the cache.
-    pub fn note_destination(&mut self, cache: &mut ReaderCache, index: i16, number: u32) {
+    pub(super) fn note_destination(&mut self, cache: &mut ReaderCache, index: i16, number: u32) {
         self.note(cache, index, Meaning::Destination(number));
     }
 

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::net::{Connection, Handler};
 
 /// Its slot is free again only when the kernel has none of its requests.
-pub(super) struct Link {
+pub(super) struct Endpoint {
     pub(super) socket: TcpStream,
     pub(super) receive: Receive,
     pub(super) sending: Option<Sending>,
@@ -54,7 +54,7 @@ pub(super) struct Sending {
     pub(super) sent: usize,
 }
 
-impl Link {
+impl Endpoint {
     pub(super) fn new(socket: TcpStream) -> Self {
         Self {
             socket,
@@ -96,15 +96,15 @@ impl Link {
 /// Hands bytes to the handler, or keeps them during a pause.
 pub(super) fn hand_on<H: Handler<TcpStream>>(
     connection: Connection,
-    link: &mut Link,
+    endpoint: &mut Endpoint,
     bytes: &[u8],
     handler: &mut H,
 ) -> usize {
-    if !link.is_open() {
+    if !endpoint.is_open() {
         return 0;
     }
-    if link.paused {
-        link.held.extend_from_slice(bytes);
+    if endpoint.paused {
+        endpoint.held.extend_from_slice(bytes);
         return 0;
     }
     handler.received(connection, bytes);
@@ -112,13 +112,17 @@ pub(super) fn hand_on<H: Handler<TcpStream>>(
 }
 
 /// Tells the handler that the peer sends no more, or keeps that during a pause.
-pub(super) fn end_of_stream<H: Handler<TcpStream>>(connection: Connection, link: &mut Link, handler: &mut H) -> usize {
-    if !link.is_open() {
+pub(super) fn end_of_stream<H: Handler<TcpStream>>(
+    connection: Connection,
+    endpoint: &mut Endpoint,
+    handler: &mut H,
+) -> usize {
+    if !endpoint.is_open() {
         return 0;
     }
-    link.end = if link.paused { End::Held } else { End::Reported };
+    endpoint.end = if endpoint.paused { End::Held } else { End::Reported };
     // The end of a broken connection is our own shutdown's.
-    if link.paused || link.broken.is_some() {
+    if endpoint.paused || endpoint.broken.is_some() {
         return 0;
     }
     handler.ended(connection);

@@ -9,7 +9,7 @@ use tokio_uring::net::TcpStream;
 use super::tasks::{Gate, News};
 
 /// Its slot is free again only when both its tasks are over.
-pub(super) struct Link {
+pub(super) struct Endpoint {
     pub(super) stream: Rc<TcpStream>,
     /// The same socket, for what the library does not offer.
     pub(super) control: Socket,
@@ -33,7 +33,7 @@ pub(super) enum State {
     Closing(io::Result<()>),
 }
 
-impl Link {
+impl Endpoint {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         Ok(Self {
             control: socket.try_clone()?,

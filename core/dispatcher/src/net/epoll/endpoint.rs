@@ -7,7 +7,7 @@ use mio::net::TcpStream;
 use crate::net::NetStatistics;
 
 /// What the driver keeps of a connection.
-pub(super) struct Link {
+pub(super) struct Endpoint {
     pub(super) stream: TcpStream,
     pub(super) sending: Option<Sending>,
     /// An edge said so and no read has found the end since.
@@ -32,7 +32,7 @@ pub(super) struct Sending {
     pub(super) sent: usize,
 }
 
-impl Link {
+impl Endpoint {
     pub(super) fn new(stream: TcpStream) -> Self {
         Self {
             stream,
