@@ -13,6 +13,7 @@ use postrider_broker::{Broker, Config};
 use postrider_dispatcher::net::epoll::Epoll;
 use postrider_dispatcher::net::{Net, Wait};
 use postrider_dispatcher::port::port;
+use postrider_dispatcher::round::Round;
 use postrider_dispatcher::shard::{Dealer, Inbox, Shard};
 use postrider_dispatcher::turn::BrokerTurn;
 use postrider_dispatcher::wake::Alarm;
@@ -119,13 +120,12 @@ impl Node {
     /// One round of the loop that the server runs.
     fn step(&mut self, clock: &TestClock) {
         let now = clock.now();
-        let turned = self.turn.turn(now).unwrap();
-        self.shard.turn(now, turned.more || self.turn.has_work());
-        if !self.shard.poll_is_due() {
+        let mut round = Round::begin(Some(&mut self.turn), now).unwrap();
+        round.serve(&mut self.shard, Some(&self.turn), now);
+        if !round.is_over() {
             return;
         }
-        let has_work = || turned.more || self.shard.has_work() || self.turn.has_work();
-        let asleep = self.alarm.may_sleep(has_work);
+        let asleep = round.may_sleep(&self.alarm, || self.shard.has_work() || self.turn.has_work());
         let wait = if asleep { Wait::For(Duration::from_millis(5)) } else { Wait::None };
         let awake = || {
             if asleep {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use postrider_broker::Statistics;
 use postrider_dispatcher::net::{Net, Wait};
+use postrider_dispatcher::round::Round;
 use postrider_dispatcher::shard::Shard;
-use postrider_dispatcher::turn::{BrokerTurn, Expected, Turned};
+use postrider_dispatcher::turn::{BrokerTurn, Expected};
 use postrider_dispatcher::wake::Alarm;
 use postrider_journal::FileStorage;
 use postrider_journal::storage::spill::FileSpill;
@@ -57,9 +58,8 @@ pub(crate) fn run_shard<N: Net<Socket = TcpStream>>(
             broker.iter_mut().for_each(Turn::trim);
         });
         laps.over(GIVING_BACK, String::new);
-        let turned = broker.as_mut().map(|broker| timed_turn(broker, now, &laps)).transpose()?;
-        let more = turned.is_some_and(|turned| turned.more);
-        shard.turn(now, more || broker.as_ref().is_some_and(Turn::has_work));
+        let mut round = begin(broker.as_mut(), now, &laps)?;
+        round.serve(&mut shard, broker.as_ref(), now);
         laps.over("a shard's turn", || format!("{:?}", shard.statistics()));
         if thread.shutdown.is_requested() && end.step(&mut shard, broker.as_mut(), thread) {
             thread.counters.publish_shard(&shard);
@@ -70,18 +70,12 @@ pub(crate) fn run_shard<N: Net<Socket = TcpStream>>(
             thread.counters.publish_shard(&shard);
             broker.iter().for_each(|broker| thread.counters.publish_broker(broker));
         });
-        let deadline = [shard.deadline(), turned.and_then(|turned| turned.deadline), give_back.deadline()]
-            .into_iter()
-            .flatten()
-            .min();
-        // Sends are handed over and the next bytes waited for in one call, also right after a turn that did something.
-        if !shard.poll_is_due() {
+        if !round.is_over() {
             continue;
         }
-        let has_work = || more || shard.has_work() || broker.as_ref().is_some_and(Turn::has_work);
-        let asleep = thread.alarm.may_sleep(has_work);
-        let expected = turned.and_then(|turned| turned.expected);
-        let wait = if asleep { wait_for(expected, deadline, now, thread) } else { Wait::None };
+        let has_work = || shard.has_work() || broker.as_ref().is_some_and(Turn::has_work);
+        let asleep = round.may_sleep(&thread.alarm, has_work);
+        let wait = if asleep { wait_for(&round, give_back.deadline(), now, thread) } else { Wait::None };
         let awake = || {
             if asleep {
                 thread.alarm.awake();
@@ -103,7 +97,7 @@ pub(crate) fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal>
         let now = laps.now();
         give_back.run(now.nanos, || broker.trim());
         laps.over(GIVING_BACK, String::new);
-        let turned = timed_turn(&mut broker, now, &laps)?;
+        let round = begin(Some(&mut broker), now, &laps)?;
         publish.run(now, || thread.counters.publish_broker(&broker));
         if thread.shutdown.all_shards_are_quiet() && is_finished(&mut broker) {
             broker.end();
@@ -111,11 +105,10 @@ pub(crate) fn run_broker(mut broker: Turn, thread: &Thread) -> Result<(), Fatal>
             thread.shutdown.broker_is_done();
             return Ok(());
         }
-        if !thread.alarm.may_sleep(|| turned.more || broker.has_work()) {
+        if !round.may_sleep(&thread.alarm, || broker.has_work()) {
             continue;
         }
-        let deadline = turned.deadline.into_iter().chain(give_back.deadline()).min();
-        match wait_for(None, deadline, now, thread).limit() {
+        match wait_for(&round, give_back.deadline(), now, thread).limit() {
             Some(limit) => std::thread::park_timeout(limit),
             None => std::thread::park(),
         }
@@ -184,19 +177,17 @@ fn is_finished(broker: &mut Turn) -> bool {
     !broker.has_work() && broker.is_drained()
 }
 
-fn turn(broker: &mut Turn, now: Now) -> Result<Turned, Fatal> {
-    broker.turn(now).map_err(Fatal::with(Exit::Disk))
-}
-
 /// What the allocator does between turns, as it is said in the log.
 const GIVING_BACK: &str = "giving free memory back";
 
-/// The broker's turn; with what it had to do, if it took long and somebody wants to know.
-fn timed_turn(broker: &mut Turn, now: Now, laps: &Laps) -> Result<Turned, Fatal> {
-    let before = laps.wanted().then(|| Done::by(broker));
-    let turned = turn(broker, now)?;
-    laps.over("the broker's turn", || before.map_or_else(String::new, |before| Done::by(broker).since(&before)));
-    Ok(turned)
+/// A round begins, with what the broker had to do, if its turn took long and somebody wants to know.
+fn begin(mut broker: Option<&mut Turn>, now: Now, laps: &Laps) -> Result<Round, Fatal> {
+    let before = broker.as_deref().filter(|_| laps.wanted()).map(Done::by);
+    let round = Round::begin(broker.as_deref_mut(), now).map_err(Fatal::with(Exit::Disk))?;
+    if let Some(broker) = broker {
+        laps.over("the broker's turn", || before.map_or_else(String::new, |before| Done::by(broker).since(&before)));
+    }
+    Ok(round)
 }
 
 /// What the broker has done.
@@ -232,10 +223,10 @@ impl Done {
 /// While the process is ending nobody waits for long: some of what an end waits for wakes nobody.
 const ENDING_WAIT: Duration = Duration::from_millis(2);
 
-fn wait_for(expected: Option<Expected>, deadline: Option<u64>, now: Now, thread: &Thread) -> Wait {
+fn wait_for(round: &Round, giving_back: Option<u64>, now: Now, thread: &Thread) -> Wait {
     let until = |time: u64| Duration::from_nanos(time.saturating_sub(now.nanos));
-    let limit = deadline.map(until);
-    let wait = match expected {
+    let limit = round.deadline.into_iter().chain(giving_back).min().map(until);
+    let wait = match round.expected {
         Some(Expected { count, until: time }) => Wait::Several { count, within: until(time), limit },
         None => limit.map_or(Wait::Forever, Wait::For),
     };

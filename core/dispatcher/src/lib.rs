@@ -13,6 +13,8 @@ pub mod plant;
 pub mod port;
 pub mod ring;
 #[cfg(not(loom))]
+pub mod round;
+#[cfg(not(loom))]
 pub mod shard;
 #[cfg(not(loom))]
 pub mod turn;

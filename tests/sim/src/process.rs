@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use postrider_broker::Broker;
 use postrider_dispatcher::net::{Net, Wait};
 use postrider_dispatcher::port::port;
+use postrider_dispatcher::round::Round;
 use postrider_dispatcher::shard::{Dealer, Inbox, Shard};
 use postrider_dispatcher::turn::BrokerTurn;
 use postrider_dispatcher::wake::Alarm;
@@ -201,29 +202,26 @@ impl Process {
     fn turn(&mut self, thread: usize) -> Result<(), Reason> {
         let now = self.schedule.now();
         let has_broker = thread == if self.own_broker { self.shards.len() } else { 0 };
-        let (mut busy, mut more, mut deadlines) = (false, false, [None, None]);
+        let broker = has_broker.then_some(&mut self.broker);
+        let mut round = Round::begin(broker, now).map_err(|error| error.to_string())?;
         if has_broker {
-            let turned = self.broker.turn(now).map_err(|error| error.to_string())?;
             self.check_marks();
-            busy |= turned.busy;
-            more = turned.more || self.broker.has_work();
-            deadlines[0] = turned.deadline;
-        }
-        if thread < self.shards.len() {
-            busy |= self.shards[thread].turn(now, more);
-            deadlines[1] = self.shards[thread].deadline();
-            if !self.shards[thread].poll_is_due() {
-                self.go_on(thread, Next::Turn);
-                return Ok(());
-            }
         }
         let Process { shards, broker, threads, .. } = self;
-        let has_work = || shards.get(thread).is_some_and(Shard::has_work) || (has_broker && broker.has_work());
-        if busy || !threads[thread].alarm.may_sleep(has_work) {
-            self.go_on(thread, if thread < self.shards.len() { Next::Look } else { Next::Turn });
+        let broker = has_broker.then_some(&*broker);
+        if let Some(shard) = shards.get_mut(thread) {
+            round.serve(shard, broker, now);
+        }
+        if !round.is_over() {
+            self.go_on(thread, Next::Turn);
             return Ok(());
         }
-        self.sleep(thread, deadlines.into_iter().flatten().min());
+        let has_work = || shards.get(thread).is_some_and(Shard::has_work) || broker.is_some_and(BrokerTurn::has_work);
+        if round.may_sleep(&threads[thread].alarm, has_work) {
+            self.sleep(thread, round.deadline);
+        } else {
+            self.go_on(thread, if thread < self.shards.len() { Next::Look } else { Next::Turn });
+        }
         Ok(())
     }
 
