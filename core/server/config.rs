@@ -309,7 +309,7 @@ fn is_same_folder(one: &Path, other: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::KEYS;
+    use crate::keys::tables;
 
     #[test]
     fn an_unknown_key_is_named_with_its_line_and_the_nearest_one() {
@@ -344,8 +344,9 @@ mod tests {
         let config = Config::from_text(text).unwrap();
         assert_eq!((config.io, config.storage, config.openwire.cache_size), (Io::Epoll, StorageWay::Mapped, 0));
         assert_eq!(config.flow.when_full, WhenFull::Wait);
-        let listed: usize = KEYS.iter().map(|(_, keys)| keys.len()).sum();
+        let listed: usize = tables().iter().map(|(_, keys)| keys.len()).sum();
         assert_eq!(listed, text.matches('=').count() + 6, "the six tables are keys, too");
+        assert_eq!(tables()[6], ("clients", &["memory_bytes"][..]));
     }
 
     #[test]

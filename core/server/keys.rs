@@ -1,44 +1,84 @@
 //! The keys of the configuration's file: one that is none of them is refused with its line and the nearest that is.
 
+use std::fmt;
+
 use anyhow::anyhow;
+use serde::de::value::MapDeserializer;
+use serde::de::{Deserialize, Deserializer, IntoDeserializer, Visitor};
 use toml::de::DeTable;
 
-/// The keys of each table of the file, the top level first.
-pub(crate) const KEYS: &[(&str, &[&str])] = &[
-    (
-        "",
-        &[
-            "name",
-            "data_dir",
-            "listen",
-            "cores",
-            "io",
-            "storage",
-            "openwire",
-            "journal",
-            "dead_letters",
-            "destinations",
-            "flow",
-            "clients",
-        ],
-    ),
-    ("openwire", &["max_frame_bytes", "max_inactivity_millis", "tight_encoding", "cache_size"]),
-    ("journal", &["segment_bytes", "hot_bytes", "disk_budget_bytes", "spool_bytes", "spool_disk_bytes"]),
-    ("dead_letters", &["expired", "non_persistent"]),
-    ("destinations", &["max_count", "max_name_bytes"]),
-    ("flow", &["when_full", "park_bytes"]),
-    ("clients", &["memory_bytes"]),
-];
+use crate::config::Config;
+
+/// Names of keys, as serde has them from a struct.
+type Keys = &'static [&'static str];
+
+/// The keys of each table of the file, the top level first: the fields of [`Config`], and of those of its fields that have some.
+pub(crate) fn tables() -> Vec<(&'static str, Keys)> {
+    let top = keys_of(Config::deserialize(Probe)).unwrap_or_default();
+    let only = |key| MapDeserializer::new([(key, Probe)].into_iter());
+    let below = top.iter().filter_map(|key| Some((*key, keys_of(Config::deserialize(only(*key)))?)));
+    std::iter::once(("", top)).chain(below).collect()
+}
+
+fn keys_of(outcome: Result<Config, Found>) -> Option<Keys> {
+    outcome.err()?.0
+}
+
+/// A value that is none: reading it fails with the keys of what should be there, if it is a table.
+struct Probe;
+
+/// What the probe has found.
+#[derive(Debug)]
+struct Found(Option<Keys>);
+
+impl fmt::Display for Found {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}", self.0)
+    }
+}
+
+impl std::error::Error for Found {}
+
+impl serde::de::Error for Found {
+    fn custom<T: fmt::Display>(_: T) -> Found {
+        Found(None)
+    }
+}
+
+impl<'de> Deserializer<'de> for Probe {
+    type Error = Found;
+
+    fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, fields: Keys, _: V) -> Result<V::Value, Found> {
+        Err(Found(Some(fields)))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Found> {
+        Err(Found(None))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq tuple
+        tuple_struct map enum identifier ignored_any
+    }
+}
+
+impl IntoDeserializer<'_, Found> for Probe {
+    type Deserializer = Probe;
+
+    fn into_deserializer(self) -> Probe {
+        self
+    }
+}
 
 /// Refuses a file with a key that is none.
 pub(crate) fn refuse_unknown_keys(text: &str) -> anyhow::Result<()> {
     let table =
         DeTable::parse(text).map_err(|error| anyhow!("line {}: {}", line_of(text, error.span()), error.message()))?;
-    for (section, keys) in KEYS {
+    for (section, keys) in tables() {
         let found = if section.is_empty() {
             table.get_ref()
         } else {
-            match table.get_ref().get(*section).and_then(|value| value.get_ref().as_table()) {
+            match table.get_ref().get(section).and_then(|value| value.get_ref().as_table()) {
                 Some(table) => table,
                 None => continue,
             }
