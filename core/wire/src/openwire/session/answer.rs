@@ -7,7 +7,7 @@ use super::conversation::{Conversation, Opening, command_number};
 use super::error::OpenWireError;
 use super::liveness::Due;
 use super::member::PRODUCER_BYTES;
-use super::tables::Place;
+use super::tables::MemberId;
 use crate::openwire::hot::response::write_response;
 use crate::openwire::schema::{connection_control, connection_error, exception_response, keep_alive_info};
 use crate::openwire::{Structure, Throwable};
@@ -85,13 +85,13 @@ impl Conversation {
         let Some(removed) = handles.remove(consumer) else { return };
         if let Some(tables) = &mut self.tables {
             let ConsumerState::OpenWire(consumer) = &removed.state;
-            tables.remove_consumer(consumer.place);
+            tables.remove_consumer(consumer.member);
             handles.memory.give_back(&mut self.kept, removed.bytes);
         }
     }
 
-    fn forget_producer(&mut self, place: Place, token: Token, handles: &mut Handles) {
-        if self.tables.as_mut().is_some_and(|tables| tables.forget_producer(place, token)) {
+    fn forget_producer(&mut self, member: MemberId, token: Token, handles: &mut Handles) {
+        if self.tables.as_mut().is_some_and(|tables| tables.forget_producer(member, token)) {
             handles.memory.give_back(&mut self.kept, PRODUCER_BYTES);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::tables::Place;
+use super::tables::MemberId;
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::slots::Memory;
 
@@ -11,19 +11,19 @@ pub(crate) struct NamedConsumer {
     /// The connection's id, as the client wrote it in the ConsumerId.
     connection_id: Rc<[u8]>,
     /// Session and value of the ConsumerId.
-    pub place: Place,
+    pub member: MemberId,
     memory: Memory,
 }
 
 impl NamedConsumer {
-    pub(crate) fn new(connection_id: Rc<[u8]>, place: Place) -> NamedConsumer {
-        NamedConsumer { connection_id, place, memory: Memory::default() }
+    pub(crate) fn new(connection_id: Rc<[u8]>, member: MemberId) -> NamedConsumer {
+        NamedConsumer { connection_id, member, memory: Memory::default() }
     }
 
     /// Its ConsumerId, and what is remembered for it.
     #[inline]
     pub(crate) fn split(&mut self) -> (ConsumerName<'_>, &mut Memory) {
-        let (session, value) = self.place;
+        let (session, value) = self.member;
         (ConsumerName { connection: &self.connection_id, session, value }, &mut self.memory)
     }
 }

@@ -10,7 +10,7 @@ use super::consumer::NamedConsumer;
 use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, Trouble};
 use super::removal::{EndedSession, Removal};
-use super::tables::{MEMBERS, Place, Tables};
+use super::tables::{MEMBERS, MemberId, Tables};
 use crate::openwire::Structure;
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::rare;
@@ -49,9 +49,9 @@ impl Conversation {
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let id = info.object(producer_info::PRODUCER_ID).ok_or_else(|| missing("ProducerInfo", "producer id"))?;
         check_connection(tables, id.string(producer_id::CONNECTION_ID))?;
-        let place = (id.long(producer_id::SESSION_ID), id.long(producer_id::VALUE));
-        check_session(tables, place)?;
-        if tables.producers.contains_key(&place) {
+        let member = (id.long(producer_id::SESSION_ID), id.long(producer_id::VALUE));
+        check_session(tables, member)?;
+        if tables.producers.contains_key(&member) {
             self.synchronize(request, context);
             return Ok(());
         }
@@ -64,14 +64,14 @@ impl Conversation {
             return Err(Refusal::no_memory(self.kept.bytes()).into());
         }
         let producer = tables
-            .add_producer(place, window > 0, request.token())
+            .add_producer(member, window > 0, request.token())
             .inspect_err(|_| context.handles.memory.give_back(&mut self.kept, PRODUCER_BYTES))?;
         context.command(Command::OpenProducer(Box::new(OpenProducer {
             connection: self.connection,
             request,
             producer: producer.number,
-            session: place.0,
-            value: place.1,
+            session: member.0,
+            value: member.1,
             destinations: destinations.into(),
             window,
         })));
@@ -82,9 +82,9 @@ impl Conversation {
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let id = info.object(consumer_info::CONSUMER_ID).ok_or_else(|| missing("ConsumerInfo", "consumer id"))?;
         check_connection(tables, id.string(consumer_id::CONNECTION_ID))?;
-        let place = (id.long(consumer_id::SESSION_ID), id.long(consumer_id::VALUE));
-        check_session(tables, place)?;
-        if tables.consumers.contains_key(&place) {
+        let member = (id.long(consumer_id::SESSION_ID), id.long(consumer_id::VALUE));
+        check_session(tables, member)?;
+        if tables.consumers.contains_key(&member) {
             self.synchronize(request(info), context);
             return Ok(());
         }
@@ -99,12 +99,12 @@ impl Conversation {
         open.consumer = context.handles.add(Consumer {
             connection: self.connection,
             bytes,
-            state: ConsumerState::OpenWire(NamedConsumer::new(Rc::clone(&tables.id), place)),
+            state: ConsumerState::OpenWire(NamedConsumer::new(Rc::clone(&tables.id), member)),
         });
         if open.destinations.iter().any(wants_missing_advisories) {
             context.handles.asked.note(Missing::Advisories);
         }
-        tables.add_consumer(place, open.consumer);
+        tables.add_consumer(member, open.consumer);
         context.command(Command::OpenConsumer(Box::new(open)));
         Ok(())
     }
@@ -126,8 +126,8 @@ impl Conversation {
             return Ok(());
         }
         if object.is(&consumer_id::DEFINITION) && own(object.string(consumer_id::CONNECTION_ID)) {
-            let place = (object.long(consumer_id::SESSION_ID), object.long(consumer_id::VALUE));
-            self.remove_consumer(place, last_delivered, context);
+            let member = (object.long(consumer_id::SESSION_ID), object.long(consumer_id::VALUE));
+            self.remove_consumer(member, last_delivered, context);
         } else if object.is(&producer_id::DEFINITION) && own(object.string(producer_id::CONNECTION_ID)) {
             self.remove_producer((object.long(producer_id::SESSION_ID), object.long(producer_id::VALUE)), context);
         }
@@ -142,8 +142,13 @@ impl Conversation {
         self.removal = Some(Removal::Session(ended));
     }
 
-    pub(super) fn remove_consumer(&mut self, place: Place, last_delivered: LastDelivered, context: &mut Context<'_>) {
-        let Some(consumer) = self.tables.as_mut().and_then(|tables| tables.remove_consumer(place)) else { return };
+    pub(super) fn remove_consumer(
+        &mut self,
+        member: MemberId,
+        last_delivered: LastDelivered,
+        context: &mut Context<'_>,
+    ) {
+        let Some(consumer) = self.tables.as_mut().and_then(|tables| tables.remove_consumer(member)) else { return };
         let bytes = context.handles.remove(consumer).map_or(0, |consumer| consumer.bytes);
         context.handles.memory.give_back(&mut self.kept, bytes);
         context.command(Command::CloseConsumer {
@@ -154,8 +159,8 @@ impl Conversation {
         });
     }
 
-    pub(super) fn remove_producer(&mut self, place: Place, context: &mut Context<'_>) {
-        let Some(producer) = self.tables.as_mut().and_then(|tables| tables.remove_producer(place)) else { return };
+    pub(super) fn remove_producer(&mut self, member: MemberId, context: &mut Context<'_>) {
+        let Some(producer) = self.tables.as_mut().and_then(|tables| tables.remove_producer(member)) else { return };
         context.handles.memory.give_back(&mut self.kept, PRODUCER_BYTES);
         context.command(Command::CloseProducer {
             connection: self.connection,
@@ -251,11 +256,11 @@ fn check_connection(tables: &Tables, connection: Option<&[u8]>) -> Result<(), Re
     Err(Refusal::new(Failure::IllegalState, message))
 }
 
-fn check_session(tables: &Tables, place: Place) -> Result<(), Refusal> {
-    if tables.sessions.contains(&place.0) {
+fn check_session(tables: &Tables, member: MemberId) -> Result<(), Refusal> {
+    if tables.sessions.contains(&member.0) {
         return Ok(());
     }
-    let message = format!("there is no session {} in the connection: send its SessionInfo first", place.0);
+    let message = format!("there is no session {} in the connection: send its SessionInfo first", member.0);
     Err(Refusal::new(Failure::IllegalState, message))
 }
 

@@ -9,7 +9,7 @@ use super::conversation::{Context, Conversation, numbered, request};
 use super::error::{OpenWireError, Refusal, Trouble};
 use super::member::NAME_BYTES;
 use super::oversize::check_room;
-use super::tables::{Place, Producer, Tables};
+use super::tables::{MemberId, Producer, Tables};
 use crate::openwire::hot::acknowledge::{self, Acknowledged};
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::input::Cached;
@@ -67,7 +67,7 @@ impl Conversation {
         &mut self,
         request: Request,
         refusal: Refusal,
-        (waits, body): (Option<Place>, usize),
+        (waits, body): (Option<MemberId>, usize),
         output: &mut Vec<u8>,
     ) -> Result<(), OpenWireError> {
         self.settle(request, Err(refusal.into()), output)?;
@@ -180,8 +180,8 @@ impl Conversation {
     }
 }
 
-/// The place of a producer that waits for credit.
-pub(super) fn windowed(tables: Option<&Tables>, name: Option<ProducerName<'_>>) -> Option<Place> {
+/// The id of a producer that waits for credit.
+pub(super) fn windowed(tables: Option<&Tables>, name: Option<ProducerName<'_>>) -> Option<MemberId> {
     let name = name?;
     tables?.producer(name).windowed.then_some((name.session, name.value))
 }

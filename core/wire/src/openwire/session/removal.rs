@@ -59,11 +59,11 @@ impl Conversation {
     /// False: there is none.
     fn remove_next(&mut self, ended: &EndedSession, context: &mut Context<'_>) -> bool {
         let Some(tables) = &self.tables else { return false };
-        let places = (ended.session, i64::MIN)..=(ended.session, i64::MAX);
-        if let Some((place, _)) = tables.consumers.range(places.clone()).next() {
-            self.remove_consumer(*place, ended.last_delivered, context);
-        } else if let Some((place, _)) = tables.producers.range(places).next() {
-            self.remove_producer(*place, context);
+        let members = (ended.session, i64::MIN)..=(ended.session, i64::MAX);
+        if let Some((member, _)) = tables.consumers.range(members.clone()).next() {
+            self.remove_consumer(*member, ended.last_delivered, context);
+        } else if let Some((member, _)) = tables.producers.range(members).next() {
+            self.remove_producer(*member, context);
         } else {
             return false;
         }

@@ -24,7 +24,7 @@ const DESTINATION_BYTES: usize = 1024 * 1024;
 const OWN_SESSION: i64 = -1;
 
 /// An id within its connection: session, then value.
-pub(super) type Place = (i64, i64);
+pub(super) type MemberId = (i64, i64);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Producer {
@@ -53,8 +53,8 @@ pub(super) struct Tables {
     pub id: Rc<[u8]>,
     pub sessions: BTreeSet<i64>,
     /// With the token of the command that opened each.
-    pub producers: BTreeMap<Place, (Producer, Token)>,
-    pub consumers: BTreeMap<Place, ConsumerHandle>,
+    pub producers: BTreeMap<MemberId, (Producer, Token)>,
+    pub consumers: BTreeMap<MemberId, ConsumerHandle>,
     /// Producer numbers that were ever given out.
     numbers: u32,
     free_numbers: Vec<u32>,
@@ -99,7 +99,7 @@ impl Tables {
         self.generation.wrapping_add(1).max(1)
     }
 
-    pub(super) fn add_producer(&mut self, place: Place, windowed: bool, token: Token) -> Result<Producer, Refusal> {
+    pub(super) fn add_producer(&mut self, member: MemberId, windowed: bool, token: Token) -> Result<Producer, Refusal> {
         if self.producers.len() >= MEMBERS {
             return Err(Refusal::too_many("producers", MEMBERS));
         }
@@ -108,22 +108,22 @@ impl Tables {
             self.numbers - 1
         });
         let producer = Producer { number, windowed };
-        self.producers.insert(place, (producer, token));
+        self.producers.insert(member, (producer, token));
         self.forget_meanings();
         Ok(producer)
     }
 
-    pub(super) fn remove_producer(&mut self, place: Place) -> Option<Producer> {
-        let (producer, _) = self.producers.remove(&place)?;
+    pub(super) fn remove_producer(&mut self, member: MemberId) -> Option<Producer> {
+        let (producer, _) = self.producers.remove(&member)?;
         self.free_numbers.push(producer.number);
         self.forget_meanings();
         Some(producer)
     }
 
     /// The producer that this command was to open does not exist. True: it was here.
-    pub(super) fn forget_producer(&mut self, place: Place, token: Token) -> bool {
-        let is_its = self.producers.get(&place).is_some_and(|(_, opened_by)| *opened_by == token);
-        is_its && self.remove_producer(place).is_some()
+    pub(super) fn forget_producer(&mut self, member: MemberId, token: Token) -> bool {
+        let is_its = self.producers.get(&member).is_some_and(|(_, opened_by)| *opened_by == token);
+        is_its && self.remove_producer(member).is_some()
     }
 
     /// True: it was there, and is one that its client has opened.
@@ -131,13 +131,13 @@ impl Tables {
         session != OWN_SESSION && self.sessions.remove(&session)
     }
 
-    pub(super) fn add_consumer(&mut self, place: Place, consumer: ConsumerHandle) {
-        self.consumers.insert(place, consumer);
+    pub(super) fn add_consumer(&mut self, member: MemberId, consumer: ConsumerHandle) {
+        self.consumers.insert(member, consumer);
         self.forget_meanings();
     }
 
-    pub(super) fn remove_consumer(&mut self, place: Place) -> Option<ConsumerHandle> {
-        let consumer = self.consumers.remove(&place)?;
+    pub(super) fn remove_consumer(&mut self, member: MemberId) -> Option<ConsumerHandle> {
+        let consumer = self.consumers.remove(&member)?;
         self.forget_meanings();
         Some(consumer)
     }
