@@ -1,7 +1,10 @@
 //! The broker's turn over media that fail, and beneath much work.
 
 mod expired;
+mod golden;
 mod node;
+#[path = "../../../../journal/tests/packed/mod.rs"]
+mod packed;
 mod passed;
 mod shortage;
 mod stall;

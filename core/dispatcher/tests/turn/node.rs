@@ -102,6 +102,8 @@ pub struct Node {
     pub got: Vec<Sequence>,
     /// The same of other consumers than [`CONSUMER`].
     pub others: Vec<(Handle, Sequence)>,
+    /// Of both, what came as redelivered.
+    pub marked: Vec<Sequence>,
 }
 
 /// A consumer of these comes, and waits for no answer.
@@ -126,6 +128,11 @@ impl Node {
         Node::within(free, 1 << 30, 256 << 20)
     }
 
+    /// A node that starts on what a medium holds; its client comes back.
+    pub fn on(storage: FakeStorage) -> Node {
+        Node::over_with(Shared(Rc::new(RefCell::new(storage))), 1 << 30, 256 << 20, true)
+    }
+
     /// A node with so much of its log in memory.
     pub fn within(free: u64, budget: u64, hot_bytes: u64) -> Node {
         Node::over(Shared(Rc::new(RefCell::new(FakeStorage::new(free)))), budget, hot_bytes)
@@ -139,6 +146,10 @@ impl Node {
     }
 
     fn over(storage: Shared, budget: u64, hot_bytes: u64) -> Node {
+        Node::over_with(storage, budget, hot_bytes, false)
+    }
+
+    fn over_with(storage: Shared, budget: u64, hot_bytes: u64, comes_back: bool) -> Node {
         let config = postrider_journal::Config {
             segment_bytes: SEGMENT,
             disk_budget: Some(budget),
@@ -157,9 +168,9 @@ impl Node {
         let alarm = Alarm::new();
         let (client, server) = port(&alarm, &alarm);
         let turn = BrokerTurn::new(broker, journal, spool, vec![server]);
-        let (refused, got, others) = (Vec::new(), Vec::new(), Vec::new());
-        let mut node = Node { turn, port: client, storage, now, sent: 0, stored: 0, refused, got, others };
-        node.connect(CONNECTION, b"c");
+        let (refused, got, others, marked) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut node = Node { turn, port: client, storage, now, sent: 0, stored: 0, refused, got, others, marked };
+        node.connect_as(CONNECTION, b"c", comes_back);
         node
     }
 
@@ -191,6 +202,11 @@ impl Node {
         self.storage.0.borrow_mut().settle();
         while let Some(batch) = self.port.events.pop() {
             for event in &batch.events {
+                if let Event::Dispatch(dispatch) = event
+                    && dispatch.redeliveries > 0
+                {
+                    self.marked.push(dispatch.sequence);
+                }
                 match event {
                     Event::Reply { .. } => self.stored += 1,
                     Event::Failed { message, .. } => self.refused.push(message.to_string()),
@@ -219,6 +235,10 @@ impl Node {
     }
 
     pub fn connect(&mut self, connection: Handle, id: &[u8]) {
+        self.connect_as(connection, id, false);
+    }
+
+    fn connect_as(&mut self, connection: Handle, id: &[u8], failover_reconnect: bool) {
         let request = Request::new(Token(1), false);
         self.run(vec![
             Command::OpenConnection(Box::new(OpenConnection {
@@ -226,7 +246,7 @@ impl Node {
                 request,
                 id: id.into(),
                 client_id: id.into(),
-                failover_reconnect: false,
+                failover_reconnect,
                 peer: "".into(),
             })),
             Command::OpenProducer(Box::new(OpenProducer {
