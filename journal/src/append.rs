@@ -73,7 +73,7 @@ impl Bound {
 
 impl Active {
     /// Goes on at byte `at` of a segment that holds `records` records before it.
-    pub fn new(
+    pub(crate) fn new(
         writer: ImageWriter,
         header: &SegmentHeader,
         start: Position,
@@ -85,33 +85,33 @@ impl Active {
         Active { writer, number: header.number, start, block, seed, at, records, frame: None, directory: Vec::new() }
     }
 
-    pub fn number(&self) -> SegmentNumber {
+    pub(crate) fn number(&self) -> SegmentNumber {
         self.number
     }
 
-    pub fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         self.start + self.at as u64
     }
 
     /// Bytes that frames of their own may still take: there is always room left for the closing pad.
-    pub fn room(&self) -> u64 {
+    pub(crate) fn room(&self) -> u64 {
         let end = self.frame.as_ref().map_or(self.at, |frame| frame.limit);
         (self.writer.len() - end).saturating_sub(FRAME_HEADER) as u64
     }
 
     /// Bytes that were reserved for this turn's frame and are not taken yet.
-    pub fn unstaged(&self) -> u64 {
+    pub(crate) fn unstaged(&self) -> u64 {
         let taken = self.at + FRAME_ALIGN + MARKER + self.directory.len();
         self.frame.as_ref().map_or(0, |frame| frame.limit.saturating_sub(taken) as u64)
     }
 
     /// Whether something was staged since the last seal.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.frame.as_ref().is_some_and(|frame| frame.records > 0)
     }
 
     /// Reserves room for a batch in the frame of this turn, if the segment has it.
-    pub fn reserve(&mut self, bound: Bound) -> bool {
+    pub(crate) fn reserve(&mut self, bound: Bound) -> bool {
         let bytes = if self.frame.is_some() { bound.record_bytes() } else { bound.frame_bytes() };
         if bytes > self.room() {
             return false;
@@ -133,7 +133,7 @@ impl Active {
         reason = "to stage without room is our own mistake, and nothing that came from outside leads to it"
     )]
     #[expect(clippy::cast_possible_truncation, reason = "no segment has 4 GiB")]
-    pub fn stage(&mut self, record: &Record<'_>) -> Home {
+    pub(crate) fn stage(&mut self, record: &Record<'_>) -> Home {
         let frame = self.frame.as_mut().expect("begin comes before stage");
         let body_len = record.body.len();
         let body_bytes = if body_len == 0 { 0 } else { BODY_HEADER + body_len };
@@ -169,7 +169,7 @@ impl Active {
 
     /// Completes the frame: directory, then header; publishes it. Whether there was one.
     #[expect(clippy::cast_possible_truncation, reason = "no segment has 4 GiB")]
-    pub fn seal(&mut self, standing: Standing) -> bool {
+    pub(crate) fn seal(&mut self, standing: Standing) -> bool {
         let Some(frame) = self.frame.take() else { return false };
         if frame.records == 0 {
             self.at = frame.start;
@@ -195,13 +195,13 @@ impl Active {
     }
 
     /// Ends a group on a block with a pad frame (R4). Returns the bytes it took.
-    pub fn pad(&mut self, standing: Standing) -> u64 {
+    pub(crate) fn pad(&mut self, standing: Standing) -> u64 {
         let end = (self.at + FRAME_HEADER).next_multiple_of(self.block);
         self.pad_to(end, end, standing)
     }
 
     /// Ends the segment with a pad frame to its end. Returns where the last written block ends.
-    pub fn close(&mut self, standing: Standing) -> Position {
+    pub(crate) fn close(&mut self, standing: Standing) -> Position {
         assert!(self.frame.is_none(), "a frame is open");
         assert!(self.frame.is_none(), "seal comes before a close");
         let end = self.writer.len();

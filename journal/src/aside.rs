@@ -64,7 +64,7 @@ fn name(number: u64) -> String {
 
 impl Aside {
     /// When the first is tried again; what is with the storage already waits for its answer.
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         self.waiting.front().filter(|_| !self.handed_over).and_then(|keeping| keeping.pause.until())
     }
 }

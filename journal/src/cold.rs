@@ -117,7 +117,7 @@ impl Pending {
 }
 
 impl Cold {
-    pub fn new(limit: u64) -> Cold {
+    pub(crate) fn new(limit: u64) -> Cold {
         Cold {
             windows: VecDeque::new(),
             bytes: 0,
@@ -132,7 +132,7 @@ impl Cold {
 
     /// The body at `position`, of `len` bytes, checked: bytes from a disk are never passed on unchecked. Its owner knows its checksum;
     /// the header before it may be damaged.
-    pub fn lookup(&self, segment: SegmentNumber, (position, len): (Position, u32), crc: u32) -> Lookup {
+    pub(crate) fn lookup(&self, segment: SegmentNumber, (position, len): (Position, u32), crc: u32) -> Lookup {
         match self.holding(segment, position, len) {
             Some(window) => check(&window.image, window.base, (position, len), crc),
             None => Lookup::Cold,
@@ -140,7 +140,7 @@ impl Cold {
     }
 
     /// Where the record of `len` bytes at `position` begins, its header included, and its bytes as they came.
-    pub fn remains(&self, segment: SegmentNumber, position: Position, len: u32) -> (Position, Vec<u8>) {
+    pub(crate) fn remains(&self, segment: SegmentNumber, position: Position, len: u32) -> (Position, Vec<u8>) {
         let start = Position(position.0.saturating_sub(BODY_HEADER as u64));
         let bytes = self
             .holding(segment, position, len)
@@ -159,7 +159,7 @@ impl Cold {
 
     /// Asks for a window of the segment at `bounds` (its start and bytes) that holds the body at `position`, and `read_ahead`
     /// bytes at least, unless one that holds it was asked for. Whether it was not.
-    pub fn fetch(&mut self, segment: SegmentNumber, bounds: (Position, u64), wanted: Wanted) -> bool {
+    pub(crate) fn fetch(&mut self, segment: SegmentNumber, bounds: (Position, u64), wanted: Wanted) -> bool {
         let (segment_start, segment_bytes) = bounds;
         let segment_end = segment_start + segment_bytes;
         let base = Position(wanted.position.0 - BODY_HEADER as u64).align_down(wanted.unit);
@@ -187,7 +187,7 @@ impl Cold {
     }
 
     /// The longest known stretch of a segment from `position` on, unchecked: for who checks whole frames.
-    pub fn stretch(&self, segment: SegmentNumber, position: Position) -> Option<Extent> {
+    pub(crate) fn stretch(&self, segment: SegmentNumber, position: Position) -> Option<Extent> {
         let holds = |window: &&Window| {
             window.segment == segment && window.base <= position && position.0 < window.base.0 + window.len()
         };
@@ -196,7 +196,7 @@ impl Cold {
     }
 
     /// The next read to hand over.
-    pub fn next_read(&mut self) -> Option<Read> {
+    pub(crate) fn next_read(&mut self) -> Option<Read> {
         if self.pending.len() >= MAX_PENDING {
             return None;
         }
@@ -206,7 +206,7 @@ impl Cold {
     }
 
     /// Takes an answer.
-    pub fn arrived(&mut self, ticket: u64, result: io::Result<Arc<Image>>) -> Option<Arrival> {
+    pub(crate) fn arrived(&mut self, ticket: u64, result: io::Result<Arc<Image>>) -> Option<Arrival> {
         let index = self.pending.iter().position(|pending| pending.read.ticket == ticket)?;
         let mut pending = self.pending.swap_remove(index);
         let read = pending.read;
@@ -230,7 +230,7 @@ impl Cold {
 
     /// What could not be read is asked for again when its pause is over, unless nobody wants it any more. True: whoever waits for
     /// bytes looks again, and says so what it wants.
-    pub fn try_again(&mut self, now: u64) -> bool {
+    pub(crate) fn try_again(&mut self, now: u64) -> bool {
         if self.failed.is_empty() {
             return false;
         }
@@ -253,22 +253,22 @@ impl Cold {
     }
 
     /// When something is to be tried again, in nanoseconds.
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         self.failed.iter().filter_map(|failed| failed.pause.until()).min()
     }
 
     /// Windows that could not be read so far.
-    pub fn failed(&self) -> usize {
+    pub(crate) fn failed(&self) -> usize {
         self.failed.len()
     }
 
     /// Whether the segment's file is being read.
-    pub fn reads(&self, segment: SegmentNumber) -> bool {
+    pub(crate) fn reads(&self, segment: SegmentNumber) -> bool {
         self.pending.iter().any(|pending| pending.read.segment == segment)
     }
 
     /// Drops the windows of a segment that goes, and what was asked for: whoever waited for that has to look again.
-    pub fn forget(&mut self, segment: SegmentNumber) -> bool {
+    pub(crate) fn forget(&mut self, segment: SegmentNumber) -> bool {
         self.windows.retain(|window| window.segment != segment);
         self.bytes = self.windows.iter().map(Window::len).sum();
         let asked = |cold: &Cold| cold.pending.len() + cold.waiting.len() + cold.failed.len();

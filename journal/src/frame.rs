@@ -4,15 +4,15 @@ use crate::plant::planted;
 use crate::position::{Epoch, Position, SegmentNumber};
 
 /// Bytes of a frame's header.
-pub const FRAME_HEADER: usize = 64;
+pub(crate) const FRAME_HEADER: usize = 64;
 /// Bytes before each body.
-pub const BODY_HEADER: usize = 20;
+pub(crate) const BODY_HEADER: usize = 20;
 /// Bytes of a directory's entry, without its meta.
-pub const ENTRY: usize = 32;
+pub(crate) const ENTRY: usize = 32;
 /// Bytes of a directory's marker.
-pub const MARKER: usize = 8;
+pub(crate) const MARKER: usize = 8;
 /// Frames begin at multiples of it.
-pub const FRAME_ALIGN: usize = 8;
+pub(crate) const FRAME_ALIGN: usize = 8;
 /// Kinds of records and frames below it must be understood by who reads them (R8).
 pub const FIRST_IGNORABLE_KIND: u8 = 128;
 
@@ -90,23 +90,23 @@ pub(crate) struct Entry<'a> {
 impl Seed {
     /// The CRC's initial value for something at `position`.
     #[inline]
-    pub fn at(self, position: Position) -> u32 {
+    pub(crate) fn at(self, position: Position) -> u32 {
         if planted("unseeded-checksum") {
             return 0;
         }
         low(self.key) ^ low(position.0) ^ self.epoch.0.wrapping_mul(0x9E37_79B1)
     }
 
-    pub fn magic(self) -> u32 {
+    pub(crate) fn magic(self) -> u32 {
         if planted("unseeded-checksum") { MAGIC } else { MAGIC ^ (self.key >> 32) as u32 }
     }
 
-    pub fn marker(self, frame: Position) -> [u8; MARKER] {
+    pub(crate) fn marker(self, frame: Position) -> [u8; MARKER] {
         (self.key ^ frame.0).to_le_bytes()
     }
 
     #[inline]
-    pub fn check(self, position: Position, bytes: &[u8]) -> u32 {
+    pub(crate) fn check(self, position: Position, bytes: &[u8]) -> u32 {
         let mut hasher = crc32fast::Hasher::new_with_initial(self.at(position));
         hasher.update(bytes);
         hasher.finalize()
@@ -114,7 +114,7 @@ impl Seed {
 }
 
 impl FrameHeader {
-    pub fn encode(&self, seed: Seed) -> [u8; FRAME_HEADER] {
+    pub(crate) fn encode(&self, seed: Seed) -> [u8; FRAME_HEADER] {
         let mut bytes = [0; FRAME_HEADER];
         put(&mut bytes, 0, &seed.magic().to_le_bytes());
         put(&mut bytes, 8, &self.position.0.to_le_bytes());
@@ -139,12 +139,12 @@ impl FrameHeader {
 
     /// The header at the beginning of `bytes`, if it is one that belongs at `position`: with its check, its position, its epoch
     /// (R1), and a length that stays within `bytes`.
-    pub fn decode(bytes: &[u8], position: Position, seed: Seed) -> Option<FrameHeader> {
+    pub(crate) fn decode(bytes: &[u8], position: Position, seed: Seed) -> Option<FrameHeader> {
         FrameHeader::decode_within(bytes, position, seed, bytes.len())
     }
 
     /// The same where `bytes` may hold less than the frame, which has `available` bytes at most.
-    pub fn decode_within(bytes: &[u8], position: Position, seed: Seed, available: usize) -> Option<FrameHeader> {
+    pub(crate) fn decode_within(bytes: &[u8], position: Position, seed: Seed, available: usize) -> Option<FrameHeader> {
         let header = bytes.get(..FRAME_HEADER)?;
         if u32_at(header, 0) != seed.magic() || u64_at(header, 8) != position.0 {
             return None;
@@ -185,19 +185,19 @@ impl FrameHeader {
     }
 
     /// Where the frame ends.
-    pub fn end(&self) -> Position {
+    pub(crate) fn end(&self) -> Position {
         self.position + u64::from(self.len)
     }
 
     /// Where the directory's marker is, from the frame's start: the directory ends with the frame.
-    pub fn directory_offset(&self) -> usize {
+    pub(crate) fn directory_offset(&self) -> usize {
         (self.len - self.directory_len) as usize
     }
 }
 
 impl BodyHeader {
     #[inline]
-    pub fn encode(&self, position: Position, seed: Seed) -> [u8; BODY_HEADER] {
+    pub(crate) fn encode(&self, position: Position, seed: Seed) -> [u8; BODY_HEADER] {
         let mut bytes = [0; BODY_HEADER];
         put(&mut bytes, 4, &self.len.to_le_bytes());
         put(&mut bytes, 8, &self.sequence.to_le_bytes());
@@ -208,7 +208,7 @@ impl BodyHeader {
     }
 
     /// The body header at the beginning of `bytes`, which lie at `position`.
-    pub fn decode(bytes: &[u8], position: Position, seed: Seed) -> Option<BodyHeader> {
+    pub(crate) fn decode(bytes: &[u8], position: Position, seed: Seed) -> Option<BodyHeader> {
         let header = bytes.get(..BODY_HEADER)?;
         (u32_at(header, 0) == seed.check(position, header.get(4..)?)).then(|| BodyHeader {
             len: u32_at(header, 4),
@@ -223,7 +223,7 @@ impl<'a> Entry<'a> {
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "what begins where the directory ended")]
     #[expect(clippy::cast_possible_truncation, reason = "who stages it has checked the meta's length")]
-    pub fn encode(&self, directory: &mut Vec<u8>, frame: Position, seed: Seed) {
+    pub(crate) fn encode(&self, directory: &mut Vec<u8>, frame: Position, seed: Seed) {
         let mut bytes = [0; ENTRY];
         bytes[4] = self.kind;
         bytes[5] = self.flags;
@@ -242,7 +242,7 @@ impl<'a> Entry<'a> {
     }
 
     /// The entry at the beginning of `bytes`, its check not looked at.
-    pub fn decode(bytes: &'a [u8]) -> Option<Entry<'a>> {
+    pub(crate) fn decode(bytes: &'a [u8]) -> Option<Entry<'a>> {
         let head = bytes.get(..ENTRY)?;
         Some(Entry {
             kind: *head.get(4)?,
@@ -257,7 +257,7 @@ impl<'a> Entry<'a> {
     }
 
     /// The entry at the beginning of `bytes` if its own check holds.
-    pub fn decode_checked(bytes: &'a [u8], frame: Position, seed: Seed) -> Option<Entry<'a>> {
+    pub(crate) fn decode_checked(bytes: &'a [u8], frame: Position, seed: Seed) -> Option<Entry<'a>> {
         let entry = Entry::decode(bytes)?;
         let mut hasher = crc32fast::Hasher::new_with_initial(seed.at(frame));
         hasher.update(&[0; 4]);
@@ -265,11 +265,11 @@ impl<'a> Entry<'a> {
         (u32_at(bytes, 0) == hasher.finalize()).then_some(entry)
     }
 
-    pub fn encoded_len(&self) -> usize {
+    pub(crate) fn encoded_len(&self) -> usize {
         ENTRY + self.meta.len()
     }
 
-    pub fn record(&self, body: &'a [u8]) -> Record<'a> {
+    pub(crate) fn record(&self, body: &'a [u8]) -> Record<'a> {
         Record {
             kind: self.kind,
             flags: self.flags,

@@ -1,8 +1,10 @@
 //! The journal: a segmented log with group commit. One appender, its owner; readers behind a frontier; bytes that are checked
 //! whenever they come from a disk. The format is in docs/journal-format.md, the rules R1 to R31 in docs/rules.md.
 //!
-//! It knows nothing of messages, destinations or protocols: records are opaque to it. It has no thread and no clock.
+//! It knows nothing of messages, destinations or protocols: records are opaque to it. It has no clock, and no threads
+//! but those of its file storage: one at a start that reads a segment ahead, and the workers where whoever opens it asks for them.
 
+#![deny(unsafe_code, unreachable_pub)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
@@ -12,14 +14,15 @@ mod append;
 mod aside;
 mod budget;
 mod cold;
-pub mod config;
+mod config;
 pub mod epoch;
 mod error;
-pub mod frame;
+mod frame;
 mod group;
-pub mod image;
+#[allow(unsafe_code, reason = "mappings, and a frontier that one writer moves")]
+mod image;
 mod journal;
-pub mod lock;
+mod lock;
 mod pause;
 pub mod plant;
 mod position;
@@ -28,8 +31,8 @@ mod reclaim;
 mod recovery;
 pub mod segment;
 mod size;
-pub mod spill;
-pub mod spool;
+mod spill;
+mod spool;
 mod stated;
 mod statistics;
 pub mod storage;

@@ -11,7 +11,7 @@ use crate::error::OpenError;
 use crate::storage::files::FILE_MODE;
 
 /// Held as long as the directory is in use; the kernel lets go of it when the process ends in any way.
-pub struct DirectoryLock {
+pub(crate) struct DirectoryLock {
     _file: File,
     /// The lock's file can be removed; the directory cannot, unnoticed. None where a directory cannot be locked, as over some networks.
     _directory: Option<File>,
@@ -22,7 +22,7 @@ impl DirectoryLock {
     ///
     /// # Errors
     /// It is locked, read-only or full.
-    pub fn acquire(directory: &Path) -> Result<DirectoryLock, OpenError> {
+    pub(crate) fn acquire(directory: &Path) -> Result<DirectoryLock, OpenError> {
         let refused = |error| refusal(directory, error);
         make(directory).map_err(refused)?;
         let path = directory.join("lock");

@@ -33,7 +33,7 @@ pub fn soonest<const N: usize>(deadlines: [Option<u64>; N]) -> Option<u64> {
 
 impl Pause {
     /// It failed once more. Whether that is to be told: the first time, for another reason, and then seldom and more seldom.
-    pub fn failed(&mut self, error: &io::Error) -> bool {
+    pub(crate) fn failed(&mut self, error: &io::Error) -> bool {
         let is_first = !self.has_failed();
         self.silent += self.nanos;
         self.nanos = (2 * self.nanos).clamp(FIRST, LONGEST);
@@ -49,17 +49,17 @@ impl Pause {
     }
 
     /// Whether it has failed at all.
-    pub fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.nanos > 0
     }
 
     /// Whether it is to be tried again; the pause begins when this is asked first.
-    pub fn is_over(&mut self, now: u64) -> bool {
+    pub(crate) fn is_over(&mut self, now: u64) -> bool {
         now >= *self.until.get_or_insert(now.saturating_add(self.nanos))
     }
 
     /// When it is over, as far as that is known.
-    pub fn until(&self) -> Option<u64> {
+    pub(crate) fn until(&self) -> Option<u64> {
         self.until
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Preparing {
 }
 
 impl Preparing {
-    pub fn new(next_number: SegmentNumber, keys: u64) -> Preparing {
+    pub(crate) fn new(next_number: SegmentNumber, keys: u64) -> Preparing {
         Preparing {
             ready: VecDeque::new(),
             under_way: None,
@@ -63,7 +63,7 @@ impl Preparing {
     }
 
     /// When one is tried again.
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         let again = self.pause.filter(|_| self.waits()).and_then(|pause| pause.until());
         soonest([again, self.measure_at])
     }
@@ -73,16 +73,16 @@ impl Preparing {
     }
 
     /// Bytes a frame may have in the next segment.
-    pub fn room(&self) -> u64 {
+    pub(crate) fn room(&self) -> u64 {
         self.ready.front().map_or(0, |prepared| room_of(prepared.header.bytes, prepared.header.block))
     }
 
-    pub fn take(&mut self) -> Option<Prepared> {
+    pub(crate) fn take(&mut self) -> Option<Prepared> {
         self.ready.pop_front()
     }
 
     /// Bytes of the files that are ready or under way.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         let ready: u64 = self.ready.iter().map(|prepared| prepared.header.bytes).sum();
         ready + self.under_way.map_or(0, |header| header.bytes)
     }

@@ -17,16 +17,16 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    pub fn new(committed: SegmentNumber) -> Head {
+    pub(crate) fn new(committed: SegmentNumber) -> Head {
         Head { declared: committed, stated_at: None, committed }
     }
 
-    pub fn declared(self) -> SegmentNumber {
+    pub(crate) fn declared(self) -> SegmentNumber {
         self.declared
     }
 
     /// A durable frame says so.
-    pub fn committed(self) -> SegmentNumber {
+    pub(crate) fn committed(self) -> SegmentNumber {
         self.committed
     }
 
@@ -35,7 +35,7 @@ impl Head {
     }
 
     /// A frame that ends at `end` says `head`.
-    pub fn stated(&mut self, head: SegmentNumber, end: Position) {
+    pub(crate) fn stated(&mut self, head: SegmentNumber, end: Position) {
         if head == self.declared && head > self.committed && self.stated_at.is_none() {
             self.stated_at = Some(end);
         }
@@ -54,11 +54,6 @@ impl<S: Storage> Journal<S> {
     /// The oldest live segment.
     pub fn front(&self) -> Option<SegmentNumber> {
         self.segments.front().map(|segment| segment.number)
-    }
-
-    /// Where the oldest live segment ends: what is homed before it is in the front.
-    pub fn front_end(&self) -> Option<Position> {
-        self.segments.front().map(|segment| segment.end())
     }
 
     /// Declares that nothing before `segment` is needed. Frames from now on say so; once one of them is durable the segments go.

@@ -146,16 +146,16 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub fn end(&self) -> Position {
+    pub(crate) fn end(&self) -> Position {
         self.start + self.bytes
     }
 
     /// The first position a frame can have.
-    pub fn data_start(&self, block: u64) -> Position {
+    pub(crate) fn data_start(&self, block: u64) -> Position {
         self.start + block
     }
 
-    pub fn seed(&self, epoch: Epoch) -> Seed {
+    pub(crate) fn seed(&self, epoch: Epoch) -> Seed {
         Seed { key: self.key, epoch }
     }
 }

@@ -125,8 +125,9 @@ struct SpoolSegment {
     used: u64,
     image: Option<Arc<Image>>,
     state: State,
-    live: u32,
     staged: u32,
+    /// Of what was staged so far nothing is needed any more.
+    released: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -228,7 +229,7 @@ impl<P: Spill> Spool<P> {
         }
     }
 
-    /// Copies a record's body; it can be read at once. The record counts as live in its segment until it is released.
+    /// Copies a record's body; it can be read at once, and until its segment is released.
     #[expect(
         clippy::expect_used,
         clippy::indexing_slicing,
@@ -256,7 +257,7 @@ impl<P: Spill> Spool<P> {
         open.writer.publish(open.at);
         let number = open.number;
         let segment = self.segment_mut(number).expect("an open segment is there");
-        segment.live += 1;
+        segment.released = false;
         segment.staged += 1;
         let ordinal = segment.staged - 1;
         if needed >= limit {
@@ -266,19 +267,14 @@ impl<P: Spill> Spool<P> {
         Home { position: start + BODY_HEADER as u64, segment: number, ordinal, len }
     }
 
-    /// A record of a segment is not needed any more; with the last one the segment goes. Panics on one too many.
-    #[expect(clippy::expect_used, reason = "to release more than was staged is our own mistake")]
+    /// Nothing that was staged in a segment so far is needed any more: it goes, or as soon as nothing more can be staged in it.
     pub fn release(&mut self, number: SegmentNumber) {
-        let segment = self.segment_mut(number).expect("a record keeps its segment");
-        segment.live = segment.live.checked_sub(1).expect("no more releases than records");
-        if segment.live == 0 && segment.state != State::Open {
-            self.free(number);
+        let Some(segment) = self.segment_mut(number) else { return };
+        match segment.state {
+            State::Open => segment.released = true,
+            State::Abandoned => {}
+            State::Sealed | State::Leaving | State::Out => self.free(number),
         }
-    }
-
-    /// Live records of a segment.
-    pub fn live(&self, number: SegmentNumber) -> u32 {
-        self.segment(number).map_or(0, |segment| segment.live)
     }
 
     /// Bytes that a segment takes, in memory or on disk.
@@ -410,7 +406,14 @@ impl<P: Spill> Spool<P> {
         let writer = self.image(bytes);
         let image = Some(Arc::clone(writer.image()));
         self.memory_bytes += bytes;
-        self.segments.push_back(Some(SpoolSegment { bytes, used: 0, image, state: State::Open, live: 0, staged: 0 }));
+        self.segments.push_back(Some(SpoolSegment {
+            bytes,
+            used: 0,
+            image,
+            state: State::Open,
+            staged: 0,
+            released: true,
+        }));
         let further = bytes / self.config.segment_bytes - 1;
         self.segments.extend((0..further).map(|_| None));
         if let Some(open) = self.open.get_mut(slot) {
@@ -429,9 +432,10 @@ impl<P: Spill> Spool<P> {
         let Some(segment) = self.segment_mut(number) else { return };
         segment.used = used as u64;
         segment.state = State::Sealed;
+        let released = segment.released;
         self.first_sealed = self.first_sealed.min(number.0);
         self.fits_none = false;
-        if self.live(number) == 0 {
+        if released {
             self.free(number);
         }
     }

@@ -28,11 +28,11 @@ pub(crate) struct Stated {
 }
 
 impl Stated {
-    pub fn at(durable: Position) -> Stated {
+    pub(crate) fn at(durable: Position) -> Stated {
         Stated { durable, ..Stated::default() }
     }
 
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         self.due
     }
 }

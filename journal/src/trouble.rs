@@ -108,13 +108,13 @@ pub(crate) struct Troubles {
 }
 
 impl Troubles {
-    pub fn add(&mut self, trouble: Trouble) {
+    pub(crate) fn add(&mut self, trouble: Trouble) {
         if self.list.len() < MOST {
             self.list.push_back(trouble);
         }
     }
 
-    pub fn take(&mut self) -> Option<Trouble> {
+    pub(crate) fn take(&mut self) -> Option<Trouble> {
         self.list.pop_front()
     }
 }

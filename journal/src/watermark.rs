@@ -18,23 +18,23 @@ pub(crate) struct Watermarks {
 }
 
 impl Watermark {
-    pub fn get(self) -> Position {
+    pub(crate) fn get(self) -> Position {
         self.0
     }
 
-    pub fn raise(&mut self, to: Position) {
+    pub(crate) fn raise(&mut self, to: Position) {
         assert!(to >= self.0, "a watermark fell from {} to {to}", self.0);
         self.0 = to;
     }
 }
 
 impl Watermarks {
-    pub fn at(position: Position) -> Watermarks {
+    pub(crate) fn at(position: Position) -> Watermarks {
         let mark = Watermark(position);
         Watermarks { appended: mark, submitted: mark, durable: mark }
     }
 
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         assert!(
             self.appended.0 >= self.submitted.0 && self.submitted.0 >= self.durable.0,
             "watermarks out of order: {self:?}"

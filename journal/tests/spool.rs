@@ -88,7 +88,6 @@ fn a_record_is_readable_until_its_release() {
     let home = stage(&mut spool, 5, Generation::Young);
     let Lookup::Memory(extent) = spool.extent(home.position, home.len, crc(5)) else { panic!("in memory") };
     assert_eq!(extent.bytes(home.position, home.len as usize), body(5));
-    assert_eq!(spool.live(home.segment), 1);
 }
 
 #[test]
@@ -99,12 +98,14 @@ fn segments_are_freed_out_of_order_and_reused() {
     for sequence in 2..3000 {
         live.push_back(stage(&mut spool, sequence, Generation::Young));
         if live.len() > 20 {
-            let home = live.pop_front().unwrap();
-            spool.release(home.segment);
+            let Home { segment, .. } = live.pop_front().unwrap();
+            if segment != kept.segment && live.iter().all(|home: &Home| home.segment != segment) {
+                spool.release(segment);
+            }
         }
         assert!(spool.memory_bytes() <= 12 * SEGMENT, "{}", spool.memory_bytes());
     }
-    assert_eq!((spool.live(kept.segment), spool.bytes_of(kept.segment)), (1, SEGMENT));
+    assert_eq!(spool.bytes_of(kept.segment), SEGMENT);
     let Lookup::Memory(extent) = spool.extent(kept.position, kept.len, crc(1)) else { panic!("in memory") };
     assert_eq!(extent.bytes(kept.position, kept.len as usize), body(1));
     spool.release(kept.segment);
@@ -201,7 +202,9 @@ fn beyond_the_limit_segments_are_written_out_and_read_back() {
             }
         };
         assert_eq!(extent.bytes(home.position, home.len as usize), body(sequence));
-        spool.release(home.segment);
+        if homes.iter().all(|(_, other)| other.segment != home.segment) {
+            spool.release(home.segment);
+        }
     }
     while worker.step() == Step::Work {}
     assert!(cold > 100, "{cold} cold reads");

@@ -59,9 +59,6 @@ pub trait Log {
     /// All records below it are safe.
     fn committed(&self) -> Position;
 
-    /// The oldest segment of the journal.
-    fn front(&self) -> Option<SegmentNumber>;
-
     /// Nothing before this segment of the journal is needed any more, as soon as the turn's frame is committed (R20).
     fn set_head(&mut self, segment: SegmentNumber);
 

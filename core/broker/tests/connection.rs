@@ -110,7 +110,7 @@ pub fn a_producer_is_remembered_when_its_records_are_gone() {
     world.connect(1, 2, "ID:other");
     world.consume(1, 2, 5, &queue("q"), 10);
     others_send(&mut world, 2..400);
-    assert!(postrider_broker::Log::front(&world.log).unwrap().0 > 0, "the front was reclaimed");
+    assert!(world.log.front().unwrap().0 > 0, "the front was reclaimed");
     let end = postrider_broker::Log::committed(&world.log);
     let mut world = world.crash(end);
     world.connect_as(0, generation(2), "ID:client:1", true);
@@ -137,7 +137,7 @@ pub fn a_gap_in_what_a_producer_sent_hides_nothing_before_it() {
     assert!(segment(&world) > first);
     world.disconnect(0, generation(1), false);
     let mut number = 20;
-    while postrider_broker::Log::front(&world.log).unwrap().0 <= first {
+    while world.log.front().unwrap().0 <= first {
         others_send(&mut world, number..number + 1);
         number += 1;
     }

@@ -76,10 +76,6 @@ impl Log for NoLog {
         Position(self.committed)
     }
 
-    fn front(&self) -> Option<SegmentNumber> {
-        None
-    }
-
     fn set_head(&mut self, _segment: SegmentNumber) {}
 
     fn live_log_bytes(&self) -> u64 {

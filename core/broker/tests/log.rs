@@ -156,6 +156,11 @@ pub struct TestLog {
 }
 
 impl TestLog {
+    /// The oldest segment of the journal.
+    pub fn front(&self) -> Option<SegmentNumber> {
+        (!self.journal.segments.is_empty()).then_some(SegmentNumber(self.front))
+    }
+
     pub fn new(budget: u64, segment: u64) -> TestLog {
         let half = || Half { bytes: segment, ..Half::default() };
         TestLog { budget, journal: half(), spool: half(), ..TestLog::default() }
@@ -348,10 +353,6 @@ impl Log for TestLog {
 
     fn committed(&self) -> Position {
         self.committed
-    }
-
-    fn front(&self) -> Option<SegmentNumber> {
-        (!self.journal.segments.is_empty()).then_some(SegmentNumber(self.front))
     }
 
     fn set_head(&mut self, segment: SegmentNumber) {

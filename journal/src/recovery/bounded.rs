@@ -40,7 +40,7 @@ struct Part {
 }
 
 impl Reading {
-    pub fn of(live: Range<usize>) -> Reading {
+    pub(super) fn of(live: Range<usize>) -> Reading {
         Reading { next: live.start, live, part: None, kept: KeptSegments::default() }
     }
 }

@@ -42,12 +42,12 @@ pub(crate) struct Directory {
 }
 
 impl Found {
-    pub fn end(&self) -> Position {
+    pub(crate) fn end(&self) -> Position {
         self.start + self.bytes
     }
 
     /// A header as it must have been.
-    pub fn made_up_header(&self, key: u64, table: &EpochTable) -> SegmentHeader {
+    pub(crate) fn made_up_header(&self, key: u64, table: &EpochTable) -> SegmentHeader {
         let life = table.life_at(self.data_start);
         SegmentHeader {
             key,
@@ -61,17 +61,17 @@ impl Found {
     }
 
     /// Nothing speaks against its being what its name says.
-    pub fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         self.wrong.is_none() && self.header.is_some()
     }
 
-    pub fn key(&self) -> Option<u64> {
+    pub(crate) fn key(&self) -> Option<u64> {
         self.header.map(|header| header.key)
     }
 }
 
 impl Directory {
-    pub fn read<S: Storage>(
+    pub(super) fn read<S: Storage>(
         storage: &mut S,
         table: &EpochTable,
         files: &[SegmentFile],
@@ -107,7 +107,7 @@ impl Directory {
     }
 
     /// Where a header is lost, frames tell the key, and the table the rest.
-    pub fn find_keys<S: Storage>(
+    pub(super) fn find_keys<S: Storage>(
         &mut self,
         storage: &mut S,
         config: &Config,
@@ -138,7 +138,7 @@ impl Directory {
     }
 
     /// The segment that holds `position`.
-    pub fn at(&self, position: Position) -> Option<&Found> {
+    pub(super) fn at(&self, position: Position) -> Option<&Found> {
         let after = self.found.partition_point(|found| found.start <= position);
         let found = self.found.get(after.checked_sub(1)?)?;
         (position < found.end()).then_some(found)

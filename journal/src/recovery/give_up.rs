@@ -24,7 +24,7 @@ pub(crate) struct Region {
 
 impl Directory {
     /// Refuses a file from the head on that contradicts its name, its header or the table, or whose header cannot be read.
-    pub fn check(&self, config: &Config, table: &EpochTable) -> Result<(), OpenError> {
+    pub(super) fn check(&self, config: &Config, table: &EpochTable) -> Result<(), OpenError> {
         let unreadable = |found: &&Found| found.number >= table.head && !config.gives_up(&found.name);
         if let Some((found, error)) =
             self.found.iter().filter(unreadable).filter_map(|found| Some((found, found.unreadable.as_ref()?))).next()
@@ -44,7 +44,7 @@ impl Directory {
     }
 
     /// Refuses a segment of the log that was made in a life which the table does not list: each one's first frame is of that life.
-    pub fn check_lives(&self, table: &EpochTable, live: Range<usize>) -> Result<(), OpenError> {
+    pub(super) fn check_lives(&self, table: &EpochTable, live: Range<usize>) -> Result<(), OpenError> {
         let strange = |found: &&Found| found.header.is_some_and(|header| table.life(header.epoch).is_none());
         match self.found.get(live).unwrap_or_default().iter().find(strange) {
             Some(found) => Err(contradicts(found, "was made in a life that this log did not have: it is another file")),
@@ -54,7 +54,7 @@ impl Directory {
 
     /// Puts segments without records in the place of those that are given up and cannot be used, or are not there. A file that is given up
     /// where the log has no segment leaves it.
-    pub fn give_up(&mut self, config: &Config, table: &EpochTable) {
+    pub(super) fn give_up(&mut self, config: &Config, table: &EpochTable) {
         let mut given_up: Vec<SegmentNumber> = config.give_up.iter().filter_map(|name| number(name)).collect();
         given_up.sort_unstable();
         for number in given_up.into_iter().filter(|number| *number >= table.head) {
@@ -134,7 +134,7 @@ fn placeholder(number: SegmentNumber, table: &EpochTable, config: &Config) -> Fo
 
 impl Directory {
     /// The bytes of a segment that stands for one that is given up.
-    pub fn placeholder(&self, number: SegmentNumber, table: &EpochTable) -> io::Result<ImageWriter> {
+    pub(super) fn placeholder(&self, number: SegmentNumber, table: &EpochTable) -> io::Result<ImageWriter> {
         let found = self.found.iter().find(|found| found.number == number);
         image(found.ok_or(io::ErrorKind::NotFound)?, table)
     }

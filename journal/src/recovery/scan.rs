@@ -16,23 +16,23 @@ pub(crate) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    pub fn end(&self) -> Position {
+    pub(crate) fn end(&self) -> Position {
         self.start + self.bytes.len() as u64
     }
 
-    pub fn seed(&self, position: Position) -> Seed {
+    pub(crate) fn seed(&self, position: Position) -> Seed {
         Seed { key: self.key, epoch: self.table.at(position) }
     }
 
     /// Bytes from `from` to `to`; none where these are not of the segment.
-    pub fn range(&self, from: Position, to: Position) -> &'a [u8] {
+    pub(crate) fn range(&self, from: Position, to: Position) -> &'a [u8] {
         let (from, to) = (from.0.checked_sub(self.start.0), to.0.checked_sub(self.start.0));
         let range = from.zip(to).and_then(|(from, to)| self.bytes.get(size(from)..size(to)));
         range.unwrap_or_default()
     }
 
     /// The valid frame header at `position` (R1).
-    pub fn header_at(&self, position: Position) -> Option<FrameHeader> {
+    pub(crate) fn header_at(&self, position: Position) -> Option<FrameHeader> {
         if position >= self.end() {
             return None;
         }
@@ -40,7 +40,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The valid frame header at `position` in bytes that may end before the frame does: whether they do not.
-    pub fn header_cut_at(&self, position: Position, limit: Position) -> Option<(FrameHeader, bool)> {
+    pub(crate) fn header_cut_at(&self, position: Position, limit: Position) -> Option<(FrameHeader, bool)> {
         let available = size(limit - position);
         let header =
             FrameHeader::decode_within(self.range(position, self.end()), position, self.seed(position), available)?;
@@ -48,7 +48,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The first valid frame header from `from` on that begins below `limit`.
-    pub fn next_header(&self, from: Position, limit: Position) -> Option<FrameHeader> {
+    pub(crate) fn next_header(&self, from: Position, limit: Position) -> Option<FrameHeader> {
         let limit = limit.min(self.end());
         let mut position = from.align_up(FRAME_ALIGN as u64);
         while position + FRAME_HEADER as u64 <= limit {
@@ -65,7 +65,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The first good frame header from `from` on that is of this life or a later one, whatever the table says.
-    pub fn next_of_any_life(&self, from: Position, least: Epoch) -> Option<FrameHeader> {
+    pub(crate) fn next_of_any_life(&self, from: Position, least: Epoch) -> Option<FrameHeader> {
         let mut position = from;
         while position + FRAME_HEADER as u64 <= self.end() {
             let bytes = self.range(position, self.end());
@@ -82,7 +82,7 @@ impl<'a> Scan<'a> {
     }
 
     /// A frame of a later life than the table knows, at a block from `from` on: lives begin with one.
-    pub fn newer_life(&self, from: Position) -> Option<(Position, Epoch)> {
+    pub(crate) fn newer_life(&self, from: Position) -> Option<(Position, Epoch)> {
         let newest = self.table.newest()?.epoch;
         let mut position = from.align_up(u64::from(self.table.block));
         while position + FRAME_HEADER as u64 <= self.end() {
@@ -101,14 +101,14 @@ impl<'a> Scan<'a> {
     }
 
     /// Whether what should be a frame's header still has something of one.
-    pub fn resembles_header(&self, position: Position) -> bool {
+    pub(crate) fn resembles_header(&self, position: Position) -> bool {
         let header = self.range(position, self.end());
         let seed = self.seed(position);
         header.len() >= FRAME_HEADER && (u64_at(header, 8) == position.0 || u32_at(header, 0) == seed.magic())
     }
 
     /// The frame's directory, marker included, if its check holds.
-    pub fn directory(&self, header: &FrameHeader) -> Option<&'a [u8]> {
+    pub(crate) fn directory(&self, header: &FrameHeader) -> Option<&'a [u8]> {
         let start = header.position + header.directory_offset() as u64;
         let directory = self.range(start, header.end());
         let seed = Seed { key: self.key, epoch: header.epoch };
@@ -119,7 +119,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Body of an entry, if it lies within the frame.
-    pub fn body(&self, frame: Position, end: Position, entry: &Entry<'_>) -> Option<&'a [u8]> {
+    pub(crate) fn body(&self, frame: Position, end: Position, entry: &Entry<'_>) -> Option<&'a [u8]> {
         if entry.body_len == 0 {
             return Some(&[]);
         }
@@ -129,7 +129,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Whether header, directory and every body of a frame are as they were written.
-    pub fn whole(&self, header: &FrameHeader) -> bool {
+    pub(crate) fn whole(&self, header: &FrameHeader) -> bool {
         if header.kind != FrameKind::Records {
             return true;
         }

@@ -84,7 +84,7 @@ impl Remains {
 
 impl Walk<'_, '_> {
     /// Visits frames that end at `up_to` or before, in a log that ends at `end`.
-    pub fn run(&mut self, up_to: Position, end: Position) -> Result<(), Stop> {
+    pub(super) fn run(&mut self, up_to: Position, end: Position) -> Result<(), Stop> {
         let end = end.min(self.scan.end());
         while self.position < end {
             let mut limit = end;

@@ -27,30 +27,30 @@ struct OpenFile {
 
 impl OpenFiles {
     /// None yet; of those that are only read at most `most` stay open.
-    pub fn new(most: usize) -> OpenFiles {
+    pub(super) fn new(most: usize) -> OpenFiles {
         OpenFiles { files: BTreeMap::new(), most, uses: 0 }
     }
 
     /// As many as the process's limit suggests.
-    pub fn within_limit() -> OpenFiles {
+    pub(super) fn within_limit() -> OpenFiles {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         OpenFiles::new((limit / 4).clamp(16, MOST) as usize)
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.files.len()
     }
 
     /// Keeps a file open; where there are too many, the one that was not used for the longest time is closed.
-    pub fn keep(&mut self, segment: SegmentNumber, file: File, written: bool) {
+    pub(super) fn keep(&mut self, segment: SegmentNumber, file: File, written: bool) {
         self.uses += 1;
         self.files.insert(segment, OpenFile { file: Arc::new(file), used: self.uses, written });
         while self.files.len() > self.most && self.close_one(segment) {}
     }
 
     /// The segment's file, if it is open.
-    pub fn get(&mut self, segment: SegmentNumber) -> Option<Arc<File>> {
+    pub(super) fn get(&mut self, segment: SegmentNumber) -> Option<Arc<File>> {
         self.uses += 1;
         let open = self.files.get_mut(&segment)?;
         open.used = self.uses;
@@ -58,19 +58,19 @@ impl OpenFiles {
     }
 
     /// No write goes to the segments before this one any more.
-    pub fn written_before(&mut self, segment: SegmentNumber) {
+    pub(super) fn written_before(&mut self, segment: SegmentNumber) {
         for (_, open) in self.files.range_mut(..segment).rev().take_while(|(_, open)| open.written) {
             open.written = false;
         }
     }
 
     /// The segment goes.
-    pub fn close(&mut self, segment: SegmentNumber) {
+    pub(super) fn close(&mut self, segment: SegmentNumber) {
         self.files.remove(&segment);
     }
 
     /// Gives a descriptor up, for another file than `but`. False: there is none to give.
-    pub fn close_one(&mut self, but: SegmentNumber) -> bool {
+    pub(super) fn close_one(&mut self, but: SegmentNumber) -> bool {
         let closable = self.files.iter().filter(|(segment, open)| !open.written && **segment != but);
         let oldest = closable.min_by_key(|(_, open)| open.used).map(|(segment, _)| *segment);
         oldest.is_some_and(|segment| self.files.remove(&segment).is_some())

@@ -44,9 +44,9 @@ pub struct OpenOptions {
 /// What the broker's thread holds: requests go to the [`Workers`], answers come back.
 pub struct FileStorage {
     files: Arc<Files>,
-    flusher: Arc<Lane>,
-    helper: Arc<Lane>,
-    reader: Arc<Lane>,
+    flusher: Lane,
+    helper: Lane,
+    reader: Lane,
     /// What did not fit the helper's or the reader's lane.
     helper_waiting: VecDeque<Request>,
     reader_waiting: VecDeque<Request>,
@@ -105,14 +105,13 @@ impl FileStorage {
         let lock = DirectoryLock::acquire(&options.directory)?;
         let files = Arc::new(Files { directory: options.directory, medium: options.medium, replacing: Mutex::new(()) });
         files.check_room(options.min_free)?;
-        let lanes = [Lane::new(LANE), Lane::new(LANE), Lane::new(LANE)];
+        let [(flusher, writes), (helper, preparations), (reader, reads)] = [LANE; 3].map(Lane::new);
         let answers = Arc::new(ArrayQueue::new(2 * LANE));
-        let worker = |lane: &Arc<Lane>| {
+        let worker = |requests| {
             let performer = Performer::new(Arc::clone(&files));
-            Worker::new(Arc::clone(lane), Arc::clone(&answers), Arc::clone(&options.waker), performer)
+            Worker::new(requests, Arc::clone(&answers), Arc::clone(&options.waker), performer)
         };
-        let [flusher, helper, reader] = lanes;
-        let workers = Workers { flusher: worker(&flusher), helper: worker(&helper), reader: worker(&reader) };
+        let workers = Workers { flusher: worker(writes), helper: worker(preparations), reader: worker(reads) };
         let storage = FileStorage {
             files,
             flusher,
@@ -175,9 +174,6 @@ impl FileStorage {
 
 impl Drop for FileStorage {
     fn drop(&mut self) {
-        for lane in [&self.flusher, &self.helper, &self.reader] {
-            lane.close();
-        }
         if let Some((_, thread)) = self.ahead.take() {
             drop(thread.join());
         }
@@ -185,11 +181,11 @@ impl Drop for FileStorage {
 }
 
 impl Performer {
-    pub fn new(files: Arc<Files>) -> Performer {
+    pub(crate) fn new(files: Arc<Files>) -> Performer {
         Performer { files, spares: SpareFiles::default() }
     }
 
-    pub fn perform(&mut self, request: Request) -> Option<Answer> {
+    pub(crate) fn perform(&mut self, request: Request) -> Option<Answer> {
         match request {
             Request::Write(write, file) => Some(Answer::Written(self.write(&write, &file))),
             Request::Prepare(prepare) => {

@@ -54,28 +54,28 @@ pub(crate) struct Leaving {
 }
 
 impl Files {
-    pub fn segment(&self, segment: SegmentNumber) -> PathBuf {
+    pub(crate) fn segment(&self, segment: SegmentNumber) -> PathBuf {
         self.directory.join(segment.file_name())
     }
 
-    pub fn spilled(&self, segment: SegmentNumber) -> PathBuf {
+    pub(crate) fn spilled(&self, segment: SegmentNumber) -> PathBuf {
         self.directory.join(format!("spill-{:016x}", segment.0))
     }
 
     /// Deletes what the spool of an earlier life left.
-    pub fn remove_spilled(&self) -> io::Result<()> {
+    pub(crate) fn remove_spilled(&self) -> io::Result<()> {
         for name in self.names()?.iter().filter(|name| hexadecimal(name, "spill-").is_some()) {
             std::fs::remove_file(self.directory.join(name))?;
         }
         Ok(())
     }
 
-    pub fn table(&self, slot: usize) -> PathBuf {
+    pub(crate) fn table(&self, slot: usize) -> PathBuf {
         self.directory.join(format!("epochs-{slot}"))
     }
 
     /// Opens a segment file the way its medium wants it.
-    pub fn open(&self, path: &Path, create: bool, write: bool) -> io::Result<File> {
+    pub(crate) fn open(&self, path: &Path, create: bool, write: bool) -> io::Result<File> {
         match self.medium {
             Medium::Direct => direct::open(path, create, write),
             Medium::Mapped => mapped::open(path, create, write),
@@ -83,18 +83,18 @@ impl Files {
     }
 
     /// Numbers of all segment files.
-    pub fn segments(&self) -> io::Result<Vec<SegmentNumber>> {
+    pub(crate) fn segments(&self) -> io::Result<Vec<SegmentNumber>> {
         Ok(self.names()?.iter().filter_map(|name| hexadecimal(name, "segment-")).map(SegmentNumber).collect())
     }
 
     /// Free bytes of the file system.
-    pub fn free(&self) -> io::Result<u64> {
+    pub(crate) fn free(&self) -> io::Result<u64> {
         let room = statvfs(&self.directory)?;
         Ok(room.f_bavail * room.f_frsize)
     }
 
     /// Replaces a small file: durable when it returns, the old one or the new one at any time before.
-    pub fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let new = self.directory.join(NEW_FILE);
         step()?;
@@ -109,7 +109,7 @@ impl Files {
     }
 
     /// A new file that is written by bytes.
-    pub fn small(&self, path: &Path) -> io::Result<File> {
+    pub(crate) fn small(&self, path: &Path) -> io::Result<File> {
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
     }
 
@@ -119,7 +119,7 @@ impl Files {
         std::fs::read_dir(&self.directory)?.map(name).collect()
     }
 
-    pub fn sync_names(&self) -> io::Result<()> {
+    pub(crate) fn sync_names(&self) -> io::Result<()> {
         step()?;
         File::open(&self.directory)?.sync_all()
     }
@@ -127,7 +127,7 @@ impl Files {
 
 impl SpareFiles {
     /// A file that is ready to be written on, under its segment's name, and its memory.
-    pub fn prepare(&mut self, files: &Files, prepare: Prepare) -> io::Result<(ImageWriter, File)> {
+    pub(crate) fn prepare(&mut self, files: &Files, prepare: Prepare) -> io::Result<(ImageWriter, File)> {
         let bytes = prepare.header.bytes;
         self.usual = self.usual.min(Some(bytes)).or(Some(bytes));
         self.clear_way(files, prepare.header.number)?;
@@ -161,7 +161,7 @@ impl SpareFiles {
 
     /// Takes a segment's name from its file. What fails is tried again with what follows; a failure that others wait for already is not
     /// told.
-    pub fn give_back(&mut self, files: &Files, leaving: Leaving) -> io::Result<()> {
+    pub(crate) fn give_back(&mut self, files: &Files, leaving: Leaving) -> io::Result<()> {
         let told = !self.leaving.is_empty();
         self.leaving.push(leaving);
         if planted("stays-forgotten") {

@@ -16,14 +16,14 @@ use crate::storage::whole::{self, Patience};
 
 impl Files {
     /// Gives a file a second name, and says which; the first one is to be replaced. Where a file cannot have two, a copy gets it.
-    pub fn keep(&self, path: &Path, name: &str) -> io::Result<Option<String>> {
+    pub(crate) fn keep(&self, path: &Path, name: &str) -> io::Result<Option<String>> {
         self.beside(name, |other| {
             link(path, other).or_else(|error| self.without_links(error, other, || self.copy(path, other)))
         })
     }
 
     /// Gives a file another name, and says which.
-    pub fn rename_aside(&self, path: &Path, name: &str) -> io::Result<Option<String>> {
+    pub(crate) fn rename_aside(&self, path: &Path, name: &str) -> io::Result<Option<String>> {
         let kept_as = self.beside(name, |other| {
             link(path, other).or_else(|error| self.without_links(error, other, || std::fs::rename(path, other)))
         })?;
@@ -40,7 +40,7 @@ impl Files {
     }
 
     /// A damaged segment leaves the log, and stays for who wants to look at it.
-    pub fn set_aside(&self, segment: SegmentNumber) -> io::Result<()> {
+    pub(crate) fn set_aside(&self, segment: SegmentNumber) -> io::Result<()> {
         let name = format!("damaged-segment-{:016x}", segment.0);
         self.rename_aside(&self.segment(segment), &name).map(|_| ())
     }

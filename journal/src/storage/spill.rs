@@ -18,7 +18,7 @@ const LANE: usize = 256;
 
 /// Writes spool segments into the journal's directory. Nothing is synced.
 pub struct FileSpill {
-    lane: Arc<Lane>,
+    lane: Lane,
     answers: Arc<ArrayQueue<Answer>>,
     waiting: VecDeque<Request>,
 }
@@ -31,9 +31,9 @@ impl FileSpill {
     pub fn beside(storage: &FileStorage, waker: Waker) -> io::Result<(FileSpill, Worker)> {
         let files = storage.files();
         files.remove_spilled()?;
-        let lane = Lane::new(LANE);
+        let (lane, requests) = Lane::new(LANE);
         let answers = Arc::new(ArrayQueue::new(2 * LANE));
-        let worker = Worker::new(Arc::clone(&lane), Arc::clone(&answers), waker, Performer::new(files));
+        let worker = Worker::new(requests, Arc::clone(&answers), waker, Performer::new(files));
         Ok((FileSpill { lane, answers, waiting: VecDeque::new() }, worker))
     }
 
@@ -49,12 +49,6 @@ impl FileSpill {
                 return;
             }
         }
-    }
-}
-
-impl Drop for FileSpill {
-    fn drop(&mut self) {
-        self.lane.close();
     }
 }
 

@@ -31,7 +31,7 @@ impl Default for Patience {
 }
 
 impl Patience {
-    pub fn sleeping(sleep: fn(Duration)) -> Patience {
+    pub(super) fn sleeping(sleep: fn(Duration)) -> Patience {
         Patience { made: AtomicU32::new(0), sleep }
     }
 

@@ -1,8 +1,7 @@
 //! What blocks runs here: workers that the server puts on threads of their own.
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::Thread;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crossbeam_queue::ArrayQueue;
 
@@ -20,17 +19,12 @@ pub enum Step {
     Idle,
 }
 
-/// Requests to one worker.
-pub(crate) struct Lane {
-    requests: ArrayQueue<Request>,
-    sleeping: AtomicBool,
-    closed: AtomicBool,
-    thread: Mutex<Option<Thread>>,
-}
+/// Requests to one worker, which ends when it has done those there are and the lane is gone.
+pub(crate) struct Lane(SyncSender<Request>);
 
 /// Performs the requests of one lane: writes, preparations, or reads.
 pub struct Worker {
-    lane: Arc<Lane>,
+    requests: Receiver<Request>,
     answers: Arc<ArrayQueue<Answer>>,
     waker: Waker,
     performer: Performer,
@@ -47,81 +41,49 @@ pub struct Workers {
 }
 
 impl Lane {
-    pub fn new(capacity: usize) -> Arc<Lane> {
-        Arc::new(Lane {
-            requests: ArrayQueue::new(capacity),
-            sleeping: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            thread: Mutex::new(None),
-        })
+    /// A lane that holds so many requests, and its worker's end.
+    pub(crate) fn new(capacity: usize) -> (Lane, Receiver<Request>) {
+        let (lane, requests) = sync_channel(capacity);
+        (Lane(lane), requests)
     }
 
     /// Hands a request over; it comes back when the lane is full.
-    pub fn push(&self, request: Request) -> Result<(), Request> {
-        self.requests.push(request)?;
-        self.wake();
-        Ok(())
-    }
-
-    /// No request follows: a running worker ends when it has done those there are.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.wake();
-    }
-
-    fn wake(&self) {
-        fence(Ordering::SeqCst);
-        if self.sleeping.swap(false, Ordering::AcqRel) {
-            let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(thread) = &*thread {
-                thread.unpark();
-            }
-        }
-    }
-
-    /// Sleeps until a request is there or the lane is closed, or for no reason.
-    fn park(&self) {
-        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
-        self.sleeping.store(true, Ordering::Release);
-        fence(Ordering::SeqCst);
-        if self.requests.is_empty() && !self.closed.load(Ordering::Acquire) {
-            std::thread::park();
-        }
-        self.sleeping.store(false, Ordering::Release);
+    pub(crate) fn push(&self, request: Request) -> Result<(), Request> {
+        self.0.try_send(request).map_err(|refused| match refused {
+            TrySendError::Full(request) | TrySendError::Disconnected(request) => request,
+        })
     }
 }
 
 impl Worker {
-    pub(crate) fn new(lane: Arc<Lane>, answers: Arc<ArrayQueue<Answer>>, waker: Waker, performer: Performer) -> Worker {
-        Worker { lane, answers, waker, performer }
+    pub(crate) fn new(
+        requests: Receiver<Request>,
+        answers: Arc<ArrayQueue<Answer>>,
+        waker: Waker,
+        performer: Performer,
+    ) -> Worker {
+        Worker { requests, answers, waker, performer }
     }
 
     /// Performs one request, if there is one.
     pub fn step(&mut self) -> Step {
-        let Some(request) = self.lane.requests.pop() else { return Step::Idle };
-        if let Some(answer) = self.performer.perform(request) {
-            let room = self.answers.push(answer).is_ok();
-            assert!(room, "answers are bounded by what the journal has under way");
-            (self.waker)();
-        }
+        let Ok(request) = self.requests.try_recv() else { return Step::Idle };
+        self.perform(request);
         Step::Work
-    }
-
-    /// Sleeps until there may be work.
-    pub fn park(&self) {
-        self.lane.park();
     }
 
     /// Works until the storage is gone.
     pub fn run(mut self) {
-        loop {
-            if self.step() == Step::Work {
-                continue;
-            }
-            if self.lane.closed.load(Ordering::Acquire) && self.lane.requests.is_empty() {
-                return;
-            }
-            self.park();
+        while let Ok(request) = self.requests.recv() {
+            self.perform(request);
+        }
+    }
+
+    fn perform(&mut self, request: Request) {
+        if let Some(answer) = self.performer.perform(request) {
+            let room = self.answers.push(answer).is_ok();
+            assert!(room, "answers are bounded by what the journal has under way");
+            (self.waker)();
         }
     }
 }

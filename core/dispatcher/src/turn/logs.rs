@@ -155,17 +155,11 @@ impl<S: Storage, P: Spill> Log for Logs<S, P> {
     }
 
     fn release(&mut self, segment: SegmentNumber) {
-        for _ in 0..self.spool.live(segment) {
-            self.spool.release(segment);
-        }
+        self.spool.release(segment);
     }
 
     fn committed(&self) -> Position {
         self.journal.committed()
-    }
-
-    fn front(&self) -> Option<SegmentNumber> {
-        self.journal.front()
     }
 
     fn set_head(&mut self, segment: SegmentNumber) {
