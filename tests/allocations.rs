@@ -94,7 +94,7 @@ impl Node {
         std::thread::spawn(move || spiller.run());
         let mut broker = Broker::new(Config::default());
         let settings = postrider_journal::Config { keys: 1, ..postrider_journal::Config::default() };
-        let journal = Journal::recover(storage, settings, &mut |record, home| broker.recover(record, home)).unwrap();
+        let journal = Journal::recover(storage, settings, &mut |record, home| broker.follow(record, home)).unwrap();
         broker.recovered(Now::default(), 0, 1);
         let spool = Spool::new(spill, SpoolConfig { keys: 2, ..SpoolConfig::default() });
 

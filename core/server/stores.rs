@@ -70,7 +70,7 @@ pub(crate) fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now
 }
 
 fn recover(storage: FileStorage, config: &Config, broker: &mut Broker) -> Result<Journal<FileStorage>, Fatal> {
-    Journal::recover(storage, journal_settings(config), &mut |record, home| broker.recover(record, home))
+    Journal::recover(storage, journal_settings(config), &mut |record, home| broker.follow(record, home))
         .map_err(Fatal::with(Exit::DataDirectory))
 }
 

@@ -10,7 +10,8 @@ use crate::delivery::browse::Browsing;
 use crate::delivery::pull::Pulls;
 use crate::destinations::destination::{Destinations, Reference};
 use crate::durable::duplicates::Marks;
-use crate::durable::recovery::Recovery;
+use crate::durable::follow::Following;
+use crate::durable::naming::{Mended, Strays};
 use crate::durable::sequences::Sequences;
 use crate::durable::store::Acknowledged;
 use crate::intake::Intake;
@@ -22,6 +23,7 @@ use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex, Messages}
 use crate::outbox::Outbox;
 use crate::records::Placement;
 use crate::records::items::Segments;
+use crate::settle::emptying::Emptying;
 use crate::settle::expiry::{Expired, Sweep};
 use crate::slices::Job;
 use crate::space::reclaim::Reclaim;
@@ -55,13 +57,15 @@ pub struct Broker {
     pub(crate) sequences: Sequences,
     pub(crate) marks: Marks,
     pub(crate) acknowledged: Acknowledged,
+    pub(crate) strays: Strays,
     pub(crate) pulls: Pulls,
     pub(crate) jobs: Jobs<Job>,
     pub(crate) expired: Expired,
     pub(crate) reclaim: Reclaim,
     pub(crate) spooling: Spooling,
     pub(crate) intake: Intake,
-    pub(crate) recovery: Option<Box<Recovery>>,
+    /// The log is followed: nobody is served.
+    pub(crate) following: Option<Box<Following>>,
     /// Consumers that can take again what destinations hold for them.
     pub(crate) hungry: Ranked<Waiters>,
     /// Connections whose send window is open again, with consumers that wait for it.
@@ -115,13 +119,14 @@ impl Broker {
             sequences: Sequences::default(),
             marks: Marks::new(&hasher, config.marks),
             acknowledged: Acknowledged::default(),
+            strays: Strays::default(),
             pulls: Pulls::default(),
             jobs: Jobs::default(),
             expired: Expired::default(),
             reclaim: Reclaim::default(),
             spooling: Spooling::default(),
             intake: Intake::default(),
-            recovery: None,
+            following: None,
             hungry: Ranked::default(),
             opened: Ranked::default(),
             browsing: Browsing::default(),
@@ -147,6 +152,17 @@ impl Broker {
             hasher,
             config,
         }
+    }
+
+    /// After the last record that was followed: the broker serves from here on. If some of the log was damaged, an allowance may be missing,
+    /// and that is every message; and numbers may have been given out of which nothing is known any more. `life` is the number of the life
+    /// that begins. Tells which queues got their names from elsewhere than their own records.
+    pub fn recovered(&mut self, now: Now, damages: u64, life: u32) -> Vec<Mended> {
+        let Some(following) = self.following.take() else { return Vec::new() };
+        self.reclaim.moved_at = now.nanos;
+        let (mended, deleted) = self.begin_life(*following, now, damages, life);
+        deleted.into_iter().for_each(|index| self.jobs.push(Emptying { destination: index }));
+        mended
     }
 
     /// Counts and sizes.

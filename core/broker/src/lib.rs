@@ -1,7 +1,7 @@
 //! The broker's state machine: destinations, consumers, credit, acknowledgements.
 //!
 //! [`Broker::handle`] takes a port's commands, [`Broker::advance`] goes on with what became possible, [`Broker::end_turn`] writes
-//! what the turn owes. Durable state changes by records, which [`Broker::recover`] takes again after a restart. It knows of no
+//! what the turn owes. Durable state changes by records, which [`Broker::follow`] takes again after a restart. It knows of no
 //! protocol, thread, socket, file or clock.
 
 #![forbid(unsafe_code)]
@@ -37,8 +37,8 @@ mod wildcards;
 pub use broker::Broker;
 pub use clients::window::WindowSizes;
 pub use config::{Config, WhenFull};
+pub use durable::follow::RecoverError;
 pub use durable::naming::Mended;
-pub use durable::recovery::RecoverError;
 pub use intake::parking::ParkedSlice;
 pub use log::{Log, Store};
 pub use outbox::{EventBatch, Outbox};

@@ -53,6 +53,8 @@ pub(crate) mod flag {
     pub const IN_FLIGHT: u8 = 4;
     /// A dead letter with its message id is there already, of another of its places.
     pub const COPIED: u8 = 8;
+    /// Its record names another destination than the one that holds it.
+    pub const STRAY: u8 = 16;
 }
 
 /// A message in one place. 64 bytes: one cache line, and not parts of two.

@@ -7,6 +7,7 @@ mod connection;
 mod cost;
 mod damage;
 mod dead_letters;
+mod follow;
 mod log;
 mod marks;
 mod members;

@@ -91,7 +91,7 @@ fn recovered(kind: u8, flags: u8, meta: &[u8]) -> Result<(), RecoverError> {
     let body = record(&[queue("q")], b"x", true, 1, 0);
     let home = Home { position: Position(4_096), segment: SegmentNumber(31), ordinal: 0, len: body.len() as u32 };
     let body = if kind == 1 || kind == 9 { &body[..] } else { &[] };
-    Broker::new(Config::default()).recover(&Record { kind, flags, sequence: 5, meta, body, body_crc: 0 }, home)
+    Broker::new(Config::default()).follow(&Record { kind, flags, sequence: 5, meta, body, body_crc: 0 }, home)
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn journal(chance: &mut Chance) -> (TestLog, Broker, Result<(), RecoverError>) {
         log.begin(Bound { records: 2, bytes: (meta.len() + body.len()) as u64 + 200 });
         let record = Record { kind, flags: 0, sequence, meta: &meta, body: &body, body_crc: body_crc(&body) };
         let home = log.stage(Store::Journal, &record);
-        outcome = outcome.and(broker.recover(&record, home));
+        outcome = outcome.and(broker.follow(&record, home));
         log.seal();
         log.commit();
     }
@@ -137,7 +137,7 @@ fn take(broker: &mut Broker, record: &(u8, u64, Vec<u8>, Vec<u8>), ordinal: u32)
     let (kind, sequence, meta, body) = record;
     let home = Home { position: Position(4_096), segment: SegmentNumber(0), ordinal, len: body.len() as u32 };
     let body_crc = body_crc(body);
-    broker.recover(&Record { kind: *kind, flags: 0, sequence: *sequence, meta, body, body_crc }, home)
+    broker.follow(&Record { kind: *kind, flags: 0, sequence: *sequence, meta, body, body_crc }, home)
 }
 
 #[test]

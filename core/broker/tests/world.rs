@@ -147,7 +147,7 @@ impl World {
         let mut broker = Broker::new(self.config.clone());
         let log = self.log.crash(keep);
         for stored in &log.records {
-            broker.recover(&stored.record(), stored.home).unwrap();
+            broker.follow(&stored.record(), stored.home).unwrap();
         }
         broker.recovered(self.now, 0, log.life);
         World::recovered(self.config, self.now, broker, log)
@@ -161,7 +161,7 @@ impl World {
         let before = log.records.len();
         log.records.retain(|stored| !lost(stored));
         for stored in &log.records {
-            broker.recover(&stored.record(), stored.home).unwrap();
+            broker.follow(&stored.record(), stored.home).unwrap();
         }
         let damages = (before - log.records.len()) as u64;
         let mended = broker.recovered(self.now, damages, log.life);

@@ -133,7 +133,7 @@ fn recover(storage: FileStorage, clock: &FuzzClock) -> Result<(Broker, Journal<F
         ..Config::default()
     };
     let mut broker = Broker::new(postrider_broker::Config { hash_seed: 5, ..postrider_broker::Config::default() });
-    let journal = Journal::recover(storage, config, &mut |record, home| broker.recover(record, home));
+    let journal = Journal::recover(storage, config, &mut |record, home| broker.follow(record, home));
     let journal = journal.map_err(|error| error.to_string())?;
     broker.recovered(clock.now(), journal.recovery().losses(), journal.epoch().0);
     Ok((broker, journal))

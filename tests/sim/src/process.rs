@@ -288,7 +288,7 @@ fn recover(
 ) -> Result<(Broker, Journal<SimStorage>), Reason> {
     let config = postrider_journal::Config { keys: random.next(), ..plan.journal.clone() };
     let mut broker = Broker::new(plan.broker.clone());
-    let journal = match Journal::recover(storage, config, &mut |record, home| broker.recover(record, home)) {
+    let journal = match Journal::recover(storage, config, &mut |record, home| broker.follow(record, home)) {
         Err(Refusal::Record(error)) => panic!("a record cannot be read: {error}"),
         journal => journal.map_err(|error| error.to_string())?,
     };

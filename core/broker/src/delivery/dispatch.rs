@@ -209,8 +209,9 @@ impl Broker {
         number: MessageIndex,
         step: &mut Step<'_, L>,
     ) -> Result<(), Absent> {
-        let consumer = &mut self.consumers[to.0];
         let message = self.messages.at(number);
+        let redeliveries = u32::from(self.redeliveries(message));
+        let consumer = &mut self.consumers[to.0];
         let place = step.out.locate(consumer.port, message.body(), step.log)?;
         let elsewhere: &[u8] = match message.has(flag::ELSEWHERE) {
             true => &self.destinations.get(message.destination).text,
@@ -220,7 +221,7 @@ impl Broker {
             to: Recipient { consumer: consumer.handle, connection: self.connections[consumer.connection.0].handle },
             place,
             sequence: message.sequence,
-            redeliveries: u32::from(message.redeliveries),
+            redeliveries,
             destination: Span::default(),
         };
         step.out.dispatch(consumer.port, dispatch, elsewhere);

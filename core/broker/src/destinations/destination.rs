@@ -67,6 +67,8 @@ pub(crate) struct Destinations {
     /// Bytes of all names.
     name_bytes: u64,
     by_id: table::Map<DestinationId, DestinationIndex>,
+    /// Numbers of those that were taken in by others of the same name.
+    aliases: Vec<(DestinationId, DestinationIndex)>,
     next_id: u32,
     next_serial: u64,
     pub line: Line,
@@ -81,6 +83,7 @@ impl Destinations {
             hasher: hasher.clone(),
             name_bytes: 0,
             by_id: table::Map::with_hasher(hasher.clone()),
+            aliases: Vec::new(),
             next_id: 1,
             next_serial: 1,
             line: Line::default(),
@@ -102,6 +105,11 @@ impl Destinations {
     /// The destination, if the number is taken.
     pub fn try_get(&self, index: DestinationIndex) -> Option<&DestinationState> {
         self.table.get(index.0)
+    }
+
+    /// As [`Destinations::try_get`], to change it.
+    pub fn try_get_mut(&mut self, index: DestinationIndex) -> Option<&mut DestinationState> {
+        self.table.get_mut(index.0)
     }
 
     pub fn find(&self, destination: &Destination) -> Option<DestinationIndex> {
@@ -239,6 +247,14 @@ impl Destinations {
         if let Some(id) = state.id {
             self.by_id.remove(&id);
         }
+        let by_id = &mut self.by_id;
+        self.aliases.retain(|(id, of)| *of != index || by_id.remove(id).is_none());
+    }
+
+    /// Recovery: messages and acknowledgements that say this number belong to the destination with that index.
+    pub fn know_as(&mut self, id: DestinationId, index: DestinationIndex) {
+        self.by_id.insert(id, index);
+        self.aliases.push((id, index));
     }
 
     pub fn free(&mut self, index: DestinationIndex) {
@@ -306,8 +322,8 @@ impl DestinationState {
         match &mut self.content {
             Content::Topic(topic) => topic.take_any(),
             Content::Queue(queue) => {
-                let returned = || queue.returned.take_any();
-                queue.ready.pop_front().or_else(returned)
+                let Queue { ready, returned, moved, .. } = queue;
+                ready.pop_front().or_else(|| returned.take_any()).or_else(|| moved.take_any())
             }
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod advisories;
 pub(crate) mod destination;
 pub(crate) mod line;
+pub(crate) mod moved;
 pub(crate) mod ordered;
 pub(crate) mod queue;
 pub(crate) mod returned;

@@ -1,5 +1,6 @@
 //! A queue: its messages in order, and its consumers in turn.
 
+use crate::destinations::moved::{self, Moved};
 use crate::destinations::returned::Returned;
 use crate::destinations::rotation::Rotation;
 use crate::durable::allowance::Allowance;
@@ -18,7 +19,7 @@ pub(crate) struct Member {
 }
 
 /// Until when a message is good that says so, in milliseconds since 1970.
-fn until(expiration: i64) -> i64 {
+pub(crate) fn until(expiration: i64) -> i64 {
     if expiration > 0 { expiration } else { NEVER }
 }
 
@@ -27,6 +28,8 @@ fn until(expiration: i64) -> i64 {
 pub(crate) struct Queue {
     /// Messages that nobody has had, by sequence.
     pub ready: Deque<MessageIndex>,
+    /// Messages that reclaim had moved, while the log is followed: they are to be among the others.
+    pub moved: Moved,
     /// Messages that came back; they go out by sequence with the others.
     pub returned: Returned,
     /// Messages that have come back, ever.
@@ -94,6 +97,40 @@ impl Queue {
     /// Takes a message out that came back; false: it did not.
     pub fn leave_returned(&mut self, sequence: Sequence, number: MessageIndex, expiration: i64) -> bool {
         self.returned.remove((sequence, number), until(expiration))
+    }
+
+    /// A message comes: newer than all others, or, out of the log, one that reclaim had moved behind them. Whether it is such a one.
+    pub fn add(&mut self, number: MessageIndex, messages: &Messages) -> bool {
+        let Message { sequence, expiration, .. } = *messages.at(number);
+        self.size += 1;
+        if sequence > self.last {
+            self.last = sequence;
+            self.push(number, expiration);
+            return false;
+        }
+        self.moved.add(number, messages);
+        true
+    }
+
+    /// The message of this sequence, while the log is followed: nobody has any of them.
+    pub fn find(&self, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
+        if sequence > self.last {
+            return None;
+        }
+        moved::find_in(&self.ready, sequence, messages).or_else(|| self.moved.find(sequence, messages))
+    }
+
+    /// Takes it out, likewise.
+    pub fn take_out(&mut self, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
+        if sequence > self.last {
+            return None;
+        }
+        moved::take_of(&mut self.ready, sequence, messages).or_else(|| self.moved.take(sequence, messages))
+    }
+
+    /// What is followed is all there: the queue is in order from here on.
+    pub fn merge_moved(&mut self, messages: &Messages) {
+        self.moved.merge_into(&mut self.ready, messages);
     }
 
     /// A message comes, newer than all others.

@@ -7,10 +7,12 @@
 #![expect(clippy::expect_used, reason = "only stored queues have allowances")]
 
 use crate::broker::Broker;
+use crate::destinations::destination::Content;
 use crate::destinations::queue::Queue;
 use crate::durable::sequences::small;
 use crate::log::{Log, Store};
-use crate::messages::DestinationIndex;
+use crate::messages::{DestinationIndex, Message, flag};
+use crate::plant::planted;
 use crate::records::items::{Item, ItemHome};
 use crate::records::{self, kind};
 use crate::step::Step;
@@ -29,6 +31,8 @@ pub(crate) struct Allowance {
     pub home: Option<ItemHome>,
     /// Newest persistent message that went out, in this life or perhaps in an earlier one.
     highest_dispatched: Sequence,
+    /// What may have been delivered in an earlier life: messages of one up to this.
+    before: Sequence,
     /// Messages that may go out until the next allowance is due.
     left: usize,
     /// It stands in the list of those to be drawn in, or stated anew.
@@ -58,20 +62,30 @@ impl Allowance {
         self.left = self.left.saturating_sub(usize::from(!offered));
     }
 
-    /// After a crash: whether a message may have been delivered.
-    pub fn may_have_covered(&self, sequence: Sequence) -> bool {
-        sequence <= self.stated
-    }
-
-    /// After a crash: anything that was covered must stay so. If some of the log was damaged, that may be everything, and a later start
+    /// A life begins: anything that was covered must stay so. If some of the log was damaged, that may be everything, and a later start
     /// finds no damage any more.
-    pub fn recovered(&mut self, last: Sequence, damaged: bool) {
+    pub fn begin_life(&mut self, last: Sequence, damaged: bool) {
         self.unstated = damaged && self.stated < last;
         self.highest_dispatched = if damaged { last } else { self.stated.min(last) };
+        self.before = self.highest_dispatched;
     }
 }
 
 impl Broker {
+    /// How often a message may have been delivered. After a crash what its record or the queue's allowance had covered counts as delivered
+    /// once (R15): that is worked out here, whenever somebody asks, so that a start need not look at each.
+    pub(crate) fn redeliveries(&self, message: &Message) -> u16 {
+        let Message { sequence, redeliveries, .. } = *message;
+        if redeliveries > 0 || !self.sequences.is_of_an_earlier_life(sequence) || planted("under-marked") {
+            return redeliveries;
+        }
+        let covered = match &self.destinations.get(message.destination).content {
+            Content::Queue(queue) => sequence <= queue.allowance.before,
+            Content::Topic(_) => false,
+        };
+        u16::from(covered || message.has(flag::OFFERED) || planted("over-marked"))
+    }
+
     /// A message needs an allowance, or the front of the queue does: states one for a chunk of messages from there on, which is good
     /// when it is committed. False: there is no room in the log now.
     pub(crate) fn extend_allowance<L: Log>(

@@ -162,6 +162,12 @@ impl Marks {
         Some(MarkReference { index: *index, serial: self.table[index.0].serial })
     }
 
+    /// Whether it is this producer's.
+    fn is_of(&self, mark: MarkReference, connection: &[u8], producer: (i64, i64)) -> bool {
+        let known = self.table.get(mark.index.0).filter(|known| known.serial == mark.serial);
+        known.is_some_and(|known| known.producer == producer && *known.connection == *connection)
+    }
+
     /// Whether it is the one that its producer has: what a goodbye has forgotten is not, and is dropped soon.
     fn is_known(&self, index: MarkIndex) -> bool {
         let known = self.table.get(index.0).and_then(|mark| self.find(&mark.connection, mark.producer));
@@ -220,20 +226,25 @@ impl Broker {
         }
     }
 
-    /// Recovery: a message record says this of a producer.
-    pub(crate) fn recover_run(
+    /// A message record that is followed says this of a producer.
+    pub(crate) fn follow_run(
         &mut self,
         connection: &[u8],
         producer: (i64, i64),
         run: (i64, i64),
         segment: SegmentNumber,
     ) {
-        let mark = self.marks.find_or_add(connection, producer);
+        let last = self.following.as_ref().and_then(|following| following.mark);
+        let is_same = |mark: &MarkReference| self.marks.is_of(*mark, connection, producer);
+        let mark = last.filter(is_same).unwrap_or_else(|| self.marks.find_or_add(connection, producer));
+        if let Some(following) = &mut self.following {
+            following.mark = Some(mark);
+        }
         self.apply_mark(mark, run, segment);
     }
 
-    /// Recovery: a record says all that is known of a producer, or, without a run, that it is forgotten.
-    pub(crate) fn recover_mark(
+    /// A record that is followed says all that is known of a producer, or, without a run, that it is forgotten.
+    pub(crate) fn follow_mark(
         &mut self,
         connection: &[u8],
         producer: (i64, i64),

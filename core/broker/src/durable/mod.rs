@@ -4,6 +4,7 @@ pub(crate) mod allowance;
 pub(crate) mod damage;
 pub(crate) mod directory;
 pub(crate) mod duplicates;
+pub(crate) mod follow;
 pub(crate) mod naming;
 pub(crate) mod recount;
 pub(crate) mod recovery;

@@ -3,13 +3,16 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use crate::broker::Broker;
-use crate::durable::recovery::Recovery;
-use crate::messages::DestinationIndex;
+use crate::destinations::queue::until;
+use crate::durable::follow::Following;
+use crate::kit::deque::Deque;
+use crate::messages::{DestinationIndex, Message, MessageIndex, flag};
 use crate::plant::planted;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use postrider_model::record::Tag;
-use postrider_model::{Destination, DestinationId, DestinationKind, MessageView};
+use postrider_model::{Destination, DestinationId, DestinationKind, MessageView, Sequence};
+use std::collections::BTreeMap;
 
 /// What queues that nothing names are called, before their number.
 const RECOVERED_PREFIX: &str = "postrider.recovered.";
@@ -30,29 +33,80 @@ pub(crate) struct Names {
     /// As messages say.
     said: HashMap<DestinationIndex, Destination, FixedState>,
     /// Destinations whose messages belong to another of the same name.
-    merged: HashMap<DestinationIndex, DestinationIndex, FixedState>,
+    merged: Vec<(DestinationIndex, DestinationIndex)>,
 }
 
 impl Names {
     pub fn new(hasher: &FixedState) -> Names {
-        Names { said: HashMap::with_hasher(hasher.clone()), merged: HashMap::with_hasher(hasher.clone()) }
+        Names { said: HashMap::with_hasher(hasher.clone()), merged: Vec::new() }
     }
 
-    /// Where a message of this destination belongs.
-    pub fn target(&self, index: DestinationIndex) -> Option<DestinationIndex> {
-        self.merged.get(&index).copied()
+    /// The destination is deleted.
+    pub fn forget(&mut self, index: DestinationIndex) {
+        self.said.remove(&index);
     }
 
-    /// Destinations that another one of the same name took in.
-    pub fn merged(&self) -> impl Iterator<Item = DestinationIndex> {
-        self.merged.keys().copied()
+    /// Destinations whose messages belong to another of the same name, and which that is.
+    pub fn merged(&self) -> impl Iterator<Item = (DestinationIndex, DestinationIndex)> {
+        self.merged.iter().copied()
+    }
+}
+
+/// Messages whose records name another destination than the one that holds them: it was taken in by that one. The log goes on to know them
+/// by what their records say, so that each start finds the same.
+#[derive(Default)]
+pub(crate) struct Strays {
+    ids: BTreeMap<Sequence, DestinationId>,
+}
+
+impl Strays {
+    /// The message is no more.
+    pub fn remove(&mut self, sequence: Sequence) {
+        self.ids.remove(&sequence);
     }
 }
 
 impl Broker {
+    /// The number of its destination, as the message's record has it.
+    pub(crate) fn recorded_id(&self, message: &Message) -> Option<DestinationId> {
+        if message.has(flag::STRAY) {
+            return self.strays.ids.get(&message.sequence).copied();
+        }
+        self.destinations.get(message.destination).id
+    }
+
+    /// A queue's messages are another's from here on.
+    pub(crate) fn merge_queues(&mut self, index: DestinationIndex, target: DestinationIndex) {
+        let state = self.destinations.get_mut(index);
+        let (id, queue) = (state.id.unwrap_or_default(), std::mem::take(state.queue()));
+        let (mut list, mut strays) = (queue.ready, Deque::<MessageIndex>::default());
+        while let Some(number) = list.pop_front() {
+            let Some(message) = self.messages.get_mut(number) else { continue };
+            message.destination = target;
+            message.flags |= flag::STRAY;
+            let (sequence, expiration) = (message.sequence, message.expiration);
+            self.strays.ids.insert(sequence, id);
+            let queue = self.destinations.get_mut(target).queue();
+            queue.size += 1;
+            // No log says a sequence of two queues, unless somebody has made it up.
+            match queue.find(sequence, &self.messages) {
+                Some(_) => drop(self.remove_message(number)),
+                None => strays.push_back_until(number, until(expiration)),
+            }
+        }
+        let messages = &self.messages;
+        let taker = self.destinations.get_mut(target).queue();
+        taker.last = taker.last.max(queue.last);
+        taker.ready.merge(strays, |number| messages.get(number).map_or(0, |message| message.sequence.0));
+        self.destinations.get_mut(index).queue().allowance = queue.allowance;
+        self.apply_delete(index);
+        self.destinations.free(index);
+        self.destinations.know_as(id, target);
+    }
+
     /// A message that was sent to this destination alone says its name, should its own record not come.
     pub(crate) fn note_name(&mut self, index: DestinationIndex, view: &MessageView<'_>) {
-        let Some(Recovery { names, .. }) = self.recovery.as_deref_mut() else { return };
+        let Some(Following { names, .. }) = self.following.as_deref_mut() else { return };
         let named = !self.destinations.get(index).destination.name.is_empty();
         if named || names.said.contains_key(&index) || planted("names-unheeded") {
             return;

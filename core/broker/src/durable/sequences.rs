@@ -25,6 +25,10 @@ pub(crate) struct Sequences {
     home: Option<ItemHome>,
     /// What a batch needs that waits for more than is reserved.
     wanted: u64,
+    /// The highest that the log says a message has.
+    seen: u64,
+    /// The first of this life.
+    life: u64,
 }
 
 /// What a turn uses besides its batches, at most: dead letters, and advisories that are told anew.
@@ -57,18 +61,25 @@ impl Sequences {
         Sequence(self.next.max(1))
     }
 
-    /// After recovery: nothing below the last reservation is used again.
-    pub fn recovered(&mut self, highest_seen: Sequence) {
-        self.next = if planted("reuse-sequence") {
-            highest_seen.0.saturating_add(1)
-        } else {
-            self.reserved.max(highest_seen.0.saturating_add(1))
-        };
+    /// The log says that a message has this one.
+    pub fn saw(&mut self, sequence: Sequence) {
+        self.seen = self.seen.max(sequence.0);
     }
 
-    /// After recovery: so many may have been used, and all below the others.
-    pub fn skip(&mut self, count: u64, others: u64) {
-        self.next = self.next.saturating_add(count).max(others.min(MOST_SKIPPED));
+    /// A life begins: nothing below the last reservation is used again, nor what the log has. After damage so many more may have been
+    /// used, and all below the others.
+    pub fn begin_life(&mut self, skipped: Option<(u64, u64)>) {
+        let behind = self.seen.saturating_add(1);
+        self.next = if planted("reuse-sequence") { behind } else { self.reserved.max(behind) };
+        if let Some((count, others)) = skipped {
+            self.next = self.next.saturating_add(count).max(others.min(MOST_SKIPPED));
+        }
+        self.life = self.next;
+    }
+
+    /// Whether it was given out before this life.
+    pub fn is_of_an_earlier_life(&self, sequence: Sequence) -> bool {
+        sequence.0 < self.life
     }
 
     /// A reservation as found in the log, and the home that it had.

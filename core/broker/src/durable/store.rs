@@ -1,4 +1,4 @@
-//! Messages in the log: how they come into it, move in it and leave it, as they are written and as they are recovered (R12).
+//! Messages in the log: how they come into it, move in it and leave it, as they are written and as they are followed (R12).
 #![expect(clippy::expect_used, reason = "what is stored has its numbers")]
 
 use crate::broker::Broker;
@@ -11,9 +11,9 @@ use crate::records::items::{Item, ItemHome, Segments};
 use crate::records::{self, Instead, META_BYTES, MessageMeta, Placement, kind};
 use crate::step::Step;
 use postrider_journal::{Home, Record};
-use postrider_model::{Sequence, limits};
+use postrider_model::{DestinationId, Sequence, limits};
 
-/// A record that is to be stored, or is being recovered.
+/// A record that is to be stored, or is being followed.
 #[derive(Clone, Copy)]
 pub(crate) struct Arrival<'a> {
     pub record: &'a [u8],
@@ -32,6 +32,8 @@ pub(crate) struct Arrival<'a> {
 #[derive(Default)]
 pub(crate) struct Acknowledged {
     destinations: Vec<DestinationIndex>,
+    /// Messages whose records name another destination than the one that held them.
+    strays: Vec<(DestinationId, u64)>,
     /// Planted bugs: this turn writes nothing of it; the newest message that was acknowledged.
     is_held_back: bool,
     #[cfg(feature = "plant")]
@@ -39,6 +41,10 @@ pub(crate) struct Acknowledged {
 }
 
 impl Acknowledged {
+    fn is_empty(&self) -> bool {
+        self.destinations.is_empty() && self.strays.is_empty()
+    }
+
     /// The turn ends, and what it has acknowledged is to be written.
     pub fn end_turn(&mut self) {
         self.is_held_back = planted("ack-after-other-record") && !self.is_held_back;
@@ -88,7 +94,7 @@ impl Broker {
         home
     }
 
-    /// A message record takes effect; the same when it is written and when it is recovered.
+    /// A message record takes effect; the same when it is written and when it is followed.
     pub(crate) fn apply_message(
         &mut self,
         store: Store,
@@ -135,18 +141,14 @@ impl Broker {
 
     /// Puts a message at the end of its destination.
     pub(crate) fn enqueue(&mut self, index: MessageIndex) {
-        let message = self.messages.at(index);
-        let Message { destination, sequence, store, expiration, .. } = *message;
+        let Message { destination, store, .. } = *self.messages.at(index);
         match &mut self.destinations.get_mut(destination).content {
             Content::Topic(topic) => topic.push(index),
             Content::Queue(queue) => {
-                queue.size += 1;
-                queue.last = queue.last.max(sequence);
-                if let Some(recovery) = &mut self.recovery {
-                    recovery.found(sequence, index);
-                    return;
+                let moved = queue.add(index, &self.messages);
+                if let Some(following) = &mut self.following {
+                    return following.placed(destination, moved);
                 }
-                queue.push(index, expiration);
                 if store == Store::Journal {
                     self.watch_allowance(destination);
                 }
@@ -166,6 +168,10 @@ impl Broker {
     pub(crate) fn note_acknowledged(&mut self, index: MessageIndex) {
         let message = self.messages.at(index);
         let (destination, sequence, store) = (message.destination, message.sequence, message.store);
+        if message.has(flag::STRAY) {
+            let id = self.recorded_id(message).filter(|_| store == Store::Journal);
+            return self.acknowledged.strays.extend(id.map(|id| (id, sequence.0)));
+        }
         let state = self.destinations.get_mut(destination);
         // Of a destination that is deleted the record of the deletion has said it all.
         let is_unsaid = planted("ack-without-record") && sequence.0.is_multiple_of(8);
@@ -180,7 +186,7 @@ impl Broker {
     /// Writes what was acknowledged: before any record but a message, and at the turn's end (R11).
     #[allow(clippy::cast_possible_truncation, reason = "constants of a few bytes")]
     pub(crate) fn flush_acknowledged<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        if self.acknowledged.destinations.is_empty() || self.acknowledged.is_held_back {
+        if self.acknowledged.is_empty() || self.acknowledged.is_held_back {
             return;
         }
         let mut destinations = std::mem::take(&mut self.acknowledged.destinations);
@@ -204,6 +210,13 @@ impl Broker {
             state.acknowledged.clear();
             state.acknowledged.shrink_to(limits::HANDLE_STEPS);
         }
+        for (id, sequence) in std::mem::take(&mut self.acknowledged.strays) {
+            if bytes.len() + (records::ACKNOWLEDGED_BYTES + records::RUN_BYTES) as usize > META_BYTES {
+                self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
+                bytes.clear();
+            }
+            records::write_acknowledged(&mut bytes, id, &[sequence]);
+        }
         self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
         self.acknowledged_bytes = bytes;
         self.acknowledged.destinations = destinations;
@@ -217,7 +230,7 @@ impl Broker {
         }
     }
 
-    /// The part of [`Broker::settle`] that recovery shares. True: its segment holds no message any more.
+    /// The part of [`Broker::settle`] that following the log shares. True: its segment holds no message any more.
     pub(crate) fn remove_message(&mut self, index: MessageIndex) -> bool {
         let message = self.messages.remove(index);
         #[cfg(feature = "plant")]
@@ -228,10 +241,13 @@ impl Broker {
         if let Content::Queue(queue) = &mut self.destinations.get_mut(message.destination).content {
             queue.size -= 1;
         }
+        if message.has(flag::STRAY) {
+            self.strays.remove(message.sequence);
+        }
         self.leave_record(index, &message)
     }
 
-    /// A place is over, as a dead letter takes it; the message's other places know of that. The same when it is recovered. True: its
+    /// A place is over, as a dead letter takes it; the message's other places know of that. The same when it is followed. True: its
     /// segment holds no message any more.
     pub(crate) fn apply_instead(&mut self, index: MessageIndex) -> bool {
         let mut other = self.head_of(index);
@@ -322,13 +338,13 @@ impl Broker {
         while index != MessageIndex::NONE {
             let message = self.messages.at(index);
             let state = self.destinations.get(message.destination);
-            if let Some(destination) = state.id.filter(|_| !state.dying) {
+            if let Some(destination) = self.recorded_id(message).filter(|_| !state.dying) {
                 placements.push(Placement {
                     destination,
                     sequence: message.sequence,
                     offered: message.has(flag::OFFERED),
                     copied: message.has(flag::COPIED),
-                    redeliveries: message.redeliveries,
+                    redeliveries: self.redeliveries(message),
                 });
             }
             index = message.sibling;

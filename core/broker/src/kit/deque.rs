@@ -141,6 +141,24 @@ impl<T: Copy> Deque<T> {
         Place { chunk, item: self.chunks.get(chunk).map_or(0, within) }
     }
 
+    /// As [`Deque::search`], for a place that is near the front as a rule.
+    pub fn search_from_front(&self, before: impl Fn(T) -> bool) -> Place {
+        let is_before = |chunk: usize| {
+            self.chunks.get(chunk).and_then(|chunk| chunk.live().last()).is_some_and(|item| before(*item))
+        };
+        let (mut from, mut to, mut step) = (0, 0, 1);
+        while is_before(to) {
+            (from, to) = (to + 1, to + step);
+            step *= 2;
+        }
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            if is_before(middle) { from = middle + 1 } else { to = middle }
+        }
+        let within = |chunk: &Chunk<T>| chunk.start + chunk.live().partition_point(|item| before(*item));
+        Place { chunk: from, item: self.chunks.get(from).map_or(0, within) }
+    }
+
     /// The item there; none at the end.
     pub fn at(&self, place: Place) -> Option<T> {
         self.chunks.get(place.chunk).and_then(|chunk| chunk.items.get(place.item)).copied()
@@ -208,6 +226,33 @@ impl<T: Copy> Deque<T> {
         (all.spare, all.regular, all.soonest) = (rest.spare, all.chunks.is_empty(), rest.soonest);
         *self = all;
         taken
+    }
+
+    /// Takes in another list, both in the order of this key. Chunks between which none of the other's items belongs stay as they are.
+    pub fn merge(&mut self, other: Deque<T>, key: impl Fn(T) -> u64) {
+        let Deque { chunks, spare, soonest, .. } = std::mem::take(self);
+        (self.spare, self.soonest) = (spare, soonest);
+        let items = |chunk: Chunk<T>| {
+            let (start, soonest) = (chunk.start, chunk.soonest);
+            chunk.items.into_iter().skip(start).map(move |item| (item, soonest))
+        };
+        let mut others = other.chunks.into_iter().flat_map(items).peekable();
+        for chunk in chunks {
+            let Some(last) = chunk.live().last().map(|last| key(*last)) else { continue };
+            if others.peek().is_none_or(|(other, _)| key(*other) > last) {
+                self.length += chunk.live().len();
+                self.chunks.push_back(chunk);
+                continue;
+            }
+            for (item, soonest) in items(chunk) {
+                while let Some((other, until)) = others.next_if(|(other, _)| key(*other) < key(item)) {
+                    self.push_back_until(other, until);
+                }
+                self.push_back_until(item, soonest);
+            }
+        }
+        others.for_each(|(other, until)| self.push_back_until(other, until));
+        self.regular = self.chunks.is_empty();
     }
 
     /// Items before this place.
@@ -303,6 +348,59 @@ mod tests {
             assert_eq!(taken.len() + deque.len(), (length - popped) as usize);
             deque.push_back(7);
             assert_eq!(deque.back(), Some(7));
+        }
+    }
+
+    #[test]
+    fn two_lists_become_one_in_order() {
+        let mut state = 7u32;
+        let mut below = |most: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % most
+        };
+        for _ in 0..300 {
+            let (mut left, mut right) = (Deque::default(), Deque::default());
+            let chance = 1 + below(40);
+            let block = 1 + below(400);
+            for item in 0..2_000u32 {
+                let list = if below(chance * 2) == 0 || (item / block) % 7 == 1 { &mut right } else { &mut left };
+                list.push_back_until(item, i64::from(item));
+            }
+            for _ in 0..below(500) {
+                let list = if below(2) == 0 { &mut left } else { &mut right };
+                let wanted = below(2_000);
+                let place = list.search_from_front(|item| item < wanted);
+                assert_eq!(place, list.search(|item| item < wanted));
+                if below(3) == 0 {
+                    list.pop_front();
+                } else {
+                    list.remove(place);
+                }
+            }
+            let mut both: Vec<u32> = left.iter().chain(right.iter()).collect();
+            both.sort_unstable();
+            left.merge(right, u64::from);
+            assert!(left.iter().eq(both.iter().copied()) && left.len() == both.len());
+            let soonest = both.first().copied().unwrap_or_default();
+            assert!(both.is_empty() || left.may_expire(i64::from(soonest)));
+            for index in [0, both.len() / 2, both.len().saturating_sub(1)] {
+                assert_eq!(left.get(index), both.get(index).copied());
+            }
+            assert!(left.chunks.len() <= 1 || left.chunks.iter().all(|chunk| !chunk.live().is_empty()));
+            let mut expired = Vec::new();
+            left.begin_sweep();
+            left.sweep(
+                |_| false,
+                (usize::MAX, 1_000),
+                |item| {
+                    let due = item <= 1_000;
+                    expired.extend(due.then_some(item));
+                    (!due).then_some(i64::from(item))
+                },
+            );
+            assert!(expired.iter().eq(both.iter().filter(|item| **item <= 1_000)));
+            left.push_back(7_000);
+            assert_eq!(left.back(), Some(7_000));
         }
     }
 

@@ -163,9 +163,10 @@ impl Broker {
 
     /// The place that a record is to take, as far as the log knows of it: not of a deleted destination.
     fn instead_of(&self, index: MessageIndex) -> Option<Instead> {
-        let Message { destination, sequence, store, .. } = *self.messages.at(index);
-        let state = self.destinations.get(destination);
-        let destination = state.id.filter(|_| store == Store::Journal && !state.dying)?;
+        let message = self.messages.at(index);
+        let Message { destination, sequence, store, .. } = *message;
+        let dying = self.destinations.get(destination).dying;
+        let destination = self.recorded_id(message).filter(|_| store == Store::Journal && !dying)?;
         (!planted("copy-before-ack")).then_some(Instead { destination, sequence })
     }
 }

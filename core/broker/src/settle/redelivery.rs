@@ -125,9 +125,12 @@ impl Broker {
     }
 
     fn return_one(&mut self, entry: InFlight, delivered: bool) {
+        let before = if delivered { self.redeliveries(self.messages.at(entry.index)) } else { 0 };
         let message = self.messages.at_mut(entry.index);
         message.flags &= !flag::IN_FLIGHT;
-        message.redeliveries = message.redeliveries.saturating_add(u16::from(delivered));
+        if delivered {
+            message.redeliveries = before.saturating_add(1);
+        }
         let (destination, expiration) = (message.destination, message.expiration);
         let queue = self.destinations.get_mut(destination).queue();
         if planted("lost-return-order") {

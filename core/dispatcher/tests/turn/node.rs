@@ -160,7 +160,7 @@ impl Node {
         let send_window = WindowSizes { first: u64::MAX, largest: u64::MAX, proof: 0 };
         let mut broker = Broker::new(Config { send_window, ..Config::default() });
         let journal =
-            Journal::recover(storage.clone(), config, &mut |record, home| broker.recover(record, home)).unwrap();
+            Journal::recover(storage.clone(), config, &mut |record, home| broker.follow(record, home)).unwrap();
         let now = Now { nanos: 1, unix_millis: 1_700_000_000_000 };
         broker.recovered(now, 0, 1);
         let spool = SpoolConfig { keys: 5, segment_bytes: 64 << 10, memory_bytes: SPOOL, ..SpoolConfig::default() };

@@ -96,10 +96,10 @@ fn what_marks_count_for_is_what_they_are() {
                 index.map(MarkIndex)
             };
             match below(16) {
-                0..=5 => broker.recover_run(&name, producer, (first, last), segment),
+                0..=5 => broker.follow_run(&name, producer, (first, last), segment),
                 6 => {
                     let runs: Vec<_> = (0..below(5) as i64).map(|at| (first + at * 5, last + at * 5)).collect();
-                    broker.recover_mark(&name, producer, &runs, segment);
+                    broker.follow_mark(&name, producer, &runs, segment);
                 }
                 7 => broker.apply_forget(&name),
                 8 => {

@@ -1,0 +1,330 @@
+//! The log takes effect: each of its records, by the same means as when it was written (R12). A start follows the journal that it finds,
+//! and whoever follows another broker's log does it with what that has committed. What makes no sense is a value: it refuses the log, and
+//! ends no process.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+use crate::broker::Broker;
+use crate::destinations::destination::Content;
+use crate::durable::duplicates::MarkReference;
+use crate::durable::naming::Names;
+use crate::durable::store::Arrival;
+use crate::log::Store;
+use crate::messages::{DestinationIndex, MessageIndex, flag};
+use crate::records::items::ItemHome;
+use crate::records::{self, Instead, MessageMeta, MetaError, Placement, kind};
+use foldhash::fast::FixedState;
+use postrider_journal::{FIRST_IGNORABLE_KIND, Generation, Home, Position, Record, SegmentNumber};
+use postrider_model::record::{RecordError, Tag};
+use postrider_model::{DestinationId, MessageView, Sequence};
+use std::collections::VecDeque;
+use std::fmt;
+
+/// Messages of deleted queues that go with each record: more than come by it as a rule.
+const EMPTIED_A_RECORD: usize = 4;
+
+/// Why a journal's records cannot be taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecoverError {
+    /// Written by a newer version.
+    UnknownKind {
+        /// The record's kind.
+        kind: u8,
+        /// The segment that holds it.
+        segment: SegmentNumber,
+        /// Where it is.
+        position: Position,
+    },
+    /// It says what only a newer version knows (R38).
+    UnknownBits {
+        /// The record's kind.
+        kind: u8,
+        /// The segment that holds it.
+        segment: SegmentNumber,
+        /// Where it is.
+        position: Position,
+    },
+    /// Its checksums are right and its contents, or its number within the segment, are not.
+    Malformed {
+        /// The record's kind.
+        kind: u8,
+        /// The segment that holds it.
+        segment: SegmentNumber,
+        /// Where it is.
+        position: Position,
+    },
+}
+
+impl fmt::Display for RecoverError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecoverError::UnknownKind { kind, segment, position } => write!(
+                formatter,
+                "{} has a record of kind {kind} at {position}, which only another version knows: start the version that wrote it",
+                segment.file_name()
+            ),
+            RecoverError::UnknownBits { kind, segment, position } => write!(
+                formatter,
+                "{} has a record of kind {kind} at {position} that says what only a newer version knows: start that version",
+                segment.file_name()
+            ),
+            RecoverError::Malformed { kind, segment, position } => write!(
+                formatter,
+                "{} has a record of kind {kind} at {position} that makes no sense, though all its checks hold: a version with a \
+                 defect wrote it; start one that is mended, or keep this directory and start on an empty one",
+                segment.file_name()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RecoverError {}
+
+/// What only a broker has that follows a log.
+pub(crate) struct Following {
+    pub names: Names,
+    /// Queues with messages that reclaim had moved. Some may be gone, and some named twice.
+    pub moved: Vec<DestinationIndex>,
+    /// Deleted queues that are not empty yet.
+    pub emptying: VecDeque<DestinationIndex>,
+    /// The mark that was found last.
+    pub mark: Option<MarkReference>,
+    /// A buffer that is used again.
+    parts: Vec<DestinationIndex>,
+}
+
+impl Following {
+    fn new(hasher: &FixedState) -> Following {
+        let names = Names::new(hasher);
+        Following { names, moved: Vec::new(), emptying: VecDeque::new(), mark: None, parts: Vec::new() }
+    }
+
+    /// A message was placed in a queue: one that reclaim had moved, or one that was met where it had been stored.
+    pub fn placed(&mut self, queue: DestinationIndex, moved: bool) {
+        if moved && self.moved.last() != Some(&queue) {
+            self.moved.push(queue);
+        }
+    }
+}
+
+impl Broker {
+    /// Takes the next record of the journal, in its order.
+    ///
+    /// # Errors
+    /// The record is one that this version cannot take.
+    pub fn follow(&mut self, record: &Record<'_>, home: Home) -> Result<(), RecoverError> {
+        let (kind, segment, position) = (record.kind, home.segment, home.position);
+        if self.following.is_none() {
+            self.following = Some(Box::new(Following::new(&self.hasher)));
+        }
+        if self.journal.is_taken(home.segment, home.ordinal) {
+            return Err(RecoverError::Malformed { kind, segment, position });
+        }
+        self.journal.note(home.segment, home.ordinal, Generation::Young);
+        if record.flags != 0 && kind < FIRST_IGNORABLE_KIND {
+            return Err(RecoverError::UnknownBits { kind, segment, position });
+        }
+        let small = || ItemHome::new(home, record.meta.len());
+        let done = match kind {
+            kind::MESSAGE => self.follow_message(record, home),
+            kind::ACKNOWLEDGE => self.follow_acknowledged(record.meta).ok_or(MetaError::Malformed),
+            kind::DESTINATION => self.follow_destination(record.meta, small()),
+            kind::DELETE => {
+                records::read_delete(record.meta).map(|id| self.follow_delete(id)).ok_or(MetaError::Malformed)
+            }
+            kind::ALLOW => self.follow_allowance(record.meta, small()).ok_or(MetaError::Malformed),
+            kind::RESERVE => {
+                let read = records::read_reserve(record.meta);
+                read.map(|up_to| self.apply_reservation(up_to, small())).ok_or(MetaError::Malformed)
+            }
+            kind::MARK => {
+                let read = records::read_mark(record.meta);
+                let mark =
+                    read.map(|(connection, producer, runs)| self.follow_mark(connection, producer, &runs, segment));
+                mark.ok_or(MetaError::Malformed)
+            }
+            kind::FORGET => {
+                self.apply_forget(record.meta);
+                Ok(())
+            }
+            kind if kind >= FIRST_IGNORABLE_KIND => Ok(()),
+            kind => return Err(RecoverError::UnknownKind { kind, segment, position }),
+        };
+        self.empty_some_deleted();
+        done.map_err(|error| match error {
+            MetaError::Newer => RecoverError::UnknownBits { kind, segment, position },
+            MetaError::Malformed => RecoverError::Malformed { kind, segment, position },
+        })
+    }
+
+    fn follow_message(&mut self, record: &Record<'_>, home: Home) -> Result<(), MetaError> {
+        let mut placements = std::mem::take(&mut self.placements);
+        let mut parts =
+            self.following.as_mut().map(|following| std::mem::take(&mut following.parts)).unwrap_or_default();
+        placements.clear();
+        parts.clear();
+        let outcome = self.follow_placed(record, home, &mut placements, &mut parts);
+        self.placements = placements;
+        if let Some(following) = &mut self.following {
+            following.parts = parts;
+        }
+        outcome
+    }
+
+    fn follow_placed(
+        &mut self,
+        record: &Record<'_>,
+        home: Home,
+        placements: &mut Vec<Placement>,
+        parts: &mut Vec<DestinationIndex>,
+    ) -> Result<(), MetaError> {
+        let meta = records::read_message(record.meta, Sequence(record.sequence), placements)?;
+        let view = MessageView::parse(record.body).map_err(|error| match error {
+            RecordError::NewerFormat(_) => MetaError::Newer,
+            RecordError::Malformed => MetaError::Malformed,
+        })?;
+        let mut known = None;
+        for placement in &*placements {
+            let part = self.queue_by_id(placement.destination).ok_or(MetaError::Malformed)?;
+            known = known.or(self.find_in(part, placement.sequence));
+            parts.push(part);
+        }
+        match known {
+            Some(index) => {
+                let message = self.messages.at(index);
+                // A message keeps its bytes for life (R5): this is another one, under a number that is taken.
+                if (message.length, message.crc) != (home.len, record.body_crc) {
+                    return Err(MetaError::Malformed);
+                }
+                self.apply_move(index, (parts, placements), home);
+            }
+            None => {
+                let MessageMeta { elsewhere, run_from, instead } = meta;
+                let (record, crc, expiration) = (record.body, record.body_crc, view.expiration());
+                let arrival = Arrival { record, crc, expiration, publisher: 0, elsewhere, run_from, instead };
+                if let ([part], false) = (&parts[..], elsewhere) {
+                    self.note_name(*part, &view);
+                }
+                self.apply_message(Store::Journal, home, arrival, parts, placements);
+            }
+        }
+        if let Some(last) = placements.last() {
+            self.sequences.saw(last.sequence);
+        }
+        if let Some(from) = meta.run_from {
+            let header = view.header();
+            let connection = view.field(Tag::ProducerConnection).ok_or(MetaError::Malformed)?;
+            let producer = (header.producer_session, header.producer_value);
+            self.follow_run(connection, producer, (from, header.producer_sequence), home.segment);
+        }
+        if let Some(Instead { destination, sequence }) = meta.instead
+            && let Some(index) = self.take_out(destination, sequence)
+        {
+            self.apply_instead(index);
+        }
+        Ok(())
+    }
+
+    /// The message of this sequence in a queue.
+    fn find_in(&self, queue: DestinationIndex, sequence: Sequence) -> Option<MessageIndex> {
+        match &self.destinations.get(queue).content {
+            Content::Queue(queue) => queue.find(sequence, &self.messages),
+            Content::Topic(_) => None,
+        }
+    }
+
+    /// Takes it out of its queue, if it is there.
+    fn take_out(&mut self, id: DestinationId, sequence: Sequence) -> Option<MessageIndex> {
+        let index = self.destinations.by_id(id)?;
+        match &mut self.destinations.get_mut(index).content {
+            Content::Queue(queue) => queue.take_out(sequence, &self.messages),
+            Content::Topic(_) => None,
+        }
+    }
+
+    /// The same message once more: reclaim had moved it.
+    fn apply_move(
+        &mut self,
+        index: MessageIndex,
+        (parts, placements): (&[DestinationIndex], &[Placement]),
+        home: Home,
+    ) {
+        self.rehome_message(self.head_of(index), home);
+        for (part, placement) in parts.iter().zip(placements) {
+            let index = self.find_in(*part, placement.sequence);
+            let Some(message) = index.and_then(|index| self.messages.get_mut(index)) else { continue };
+            message.redeliveries = placement.redeliveries;
+            message.flags |= if placement.offered { flag::OFFERED } else { 0 };
+            message.flags |= if placement.copied { flag::COPIED } else { 0 };
+        }
+    }
+
+    fn follow_acknowledged(&mut self, meta: &[u8]) -> Option<()> {
+        records::read_acknowledged(meta, |destination, sequence| {
+            if let Some(index) = self.take_out(destination, sequence) {
+                self.remove_message(index);
+            }
+        })
+    }
+
+    fn follow_destination(&mut self, meta: &[u8], home: ItemHome) -> Result<(), MetaError> {
+        let (id, destination) = records::read_destination(meta).ok_or(MetaError::Malformed)?;
+        // This version stores nothing of them.
+        if destination.kind.is_temporary() {
+            return Err(MetaError::Newer);
+        }
+        let index = match self.destinations.by_id(id) {
+            // A queue and a topic with one number.
+            Some(index) if self.destinations.get(index).is_topic() != destination.kind.is_topic() => {
+                return Err(MetaError::Malformed);
+            }
+            Some(index) => {
+                self.destinations.name(index, destination);
+                index
+            }
+            None => self.destinations.add(destination, Some(id)),
+        };
+        self.apply_destination(index, home);
+        Ok(())
+    }
+
+    /// The queue with this number. Its own record may come later: reclaim had moved it. None: it is a topic.
+    fn queue_by_id(&mut self, id: DestinationId) -> Option<DestinationIndex> {
+        match self.destinations.by_id(id) {
+            Some(index) if self.destinations.get(index).is_topic() => None,
+            Some(index) => Some(index),
+            None => Some(self.destinations.add_unnamed(id)),
+        }
+    }
+
+    fn follow_allowance(&mut self, meta: &[u8], home: ItemHome) -> Option<()> {
+        let (id, up_to) = records::read_allow(meta)?;
+        let index = self.queue_by_id(id)?;
+        self.apply_allowance(index, up_to, home);
+        Some(())
+    }
+
+    fn follow_delete(&mut self, id: DestinationId) {
+        self.destinations.skip_id(id);
+        let Some(index) = self.destinations.by_id(id) else { return };
+        self.apply_delete(index);
+        if let Some(following) = &mut self.following {
+            following.names.forget(index);
+            following.emptying.push_back(index);
+        }
+    }
+
+    /// What deleted queues held goes by and by.
+    fn empty_some_deleted(&mut self) {
+        for _ in 0..EMPTIED_A_RECORD {
+            let Some(following) = self.following.as_deref_mut() else { return };
+            let Some(index) = following.emptying.front().copied() else { return };
+            match self.destinations.get_mut(index).take_any() {
+                Some(message) => drop(self.remove_message(message)),
+                None => {
+                    following.emptying.pop_front();
+                    self.destinations.free(index);
+                }
+            }
+        }
+    }
+}

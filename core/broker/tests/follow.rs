@@ -1,0 +1,404 @@
+//! Logs of any history, with records lost or not, against maps that take the same records.
+
+use crate::log::TestLog;
+use crate::world::{World, handle, queue, record};
+use postrider_broker::records::{self, Instead, MessageMeta, Placement, kind};
+use postrider_broker::{Broker, Config, Log as _, Store};
+use postrider_journal::{Bound, Record, body_crc};
+use postrider_model::command::AcknowledgeKind;
+use postrider_model::{DestinationId, Now, Sequence};
+use std::collections::{BTreeMap, BTreeSet};
+
+const NOW: Now = Now { nanos: 1, unix_millis: 1_700_000_000_000 };
+
+/// Names of queues; a queue that is deleted may come again.
+const NAMES: u64 = 3;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+/// A place: its queue's number and its sequence.
+type Place = (u32, u64);
+
+/// A record as somebody wrote it.
+#[derive(Clone)]
+enum Said {
+    Message { places: Vec<(Place, u16, bool)>, instead: Option<Place>, name: u64 },
+    Acknowledged(Vec<Place>),
+    Named(u32, u64),
+    Deleted(u32),
+    Allowed(u32, u64),
+}
+
+/// A broker that writes: what lives, by record, and the queues that there are.
+#[derive(Default)]
+struct Writer {
+    said: Vec<Said>,
+    /// Records of living messages: their places, and the name in them.
+    living: Vec<(Vec<Place>, u64)>,
+    queues: BTreeMap<u64, u32>,
+    allowed: BTreeMap<u32, u64>,
+    next_id: u32,
+    next_sequence: u64,
+    /// What reclaim has still to write anew of what was there when its walk began, last first, and where that was.
+    walk: Vec<Item>,
+    walk_began: usize,
+    /// Records before this one are gone: what lived of them was written anew.
+    front: usize,
+}
+
+/// Something that lives in the log.
+enum Item {
+    Queue(u32),
+    Allowance(u32),
+    /// A message, by its places.
+    Message(Vec<Place>),
+}
+
+impl Writer {
+    /// Reclaim writes some of what lives anew, in the order of the log. When it has come through, what was before is gone.
+    fn reclaim(&mut self, random: &mut Random) {
+        if self.walk.is_empty() {
+            if random.below(25) == 0 {
+                self.walk_began = self.said.len();
+                self.walk.extend(self.queues.values().map(|id| Item::Queue(*id)));
+                self.walk.extend(self.allowed.keys().map(|id| Item::Allowance(*id)));
+                self.walk.extend(self.living.iter().map(|(places, _)| Item::Message(places.clone())));
+                // Where each stands in the log: by chance.
+                for number in 0..self.walk.len() {
+                    let far = random.below(8) * random.below(20);
+                    let other = number.saturating_sub(random.below(1 + far) as usize);
+                    self.walk.swap(number, other);
+                }
+                self.walk.reverse();
+            }
+            return;
+        }
+        for _ in 0..random.below(6) {
+            match self.walk.pop() {
+                None => break,
+                Some(Item::Queue(id)) => {
+                    let name = self.queues.iter().find(|(_, other)| **other == id).map(|(name, _)| *name);
+                    self.said.extend(name.map(|name| Said::Named(id, name)));
+                }
+                Some(Item::Allowance(id)) => {
+                    self.said.extend(self.allowed.get(&id).map(|up_to| Said::Allowed(id, *up_to)));
+                }
+                Some(Item::Message(places)) => self.move_message(&places, random),
+            }
+        }
+        if self.walk.is_empty() {
+            self.front = self.walk_began;
+        }
+    }
+
+    /// A message is written anew, with those of its places that live.
+    fn move_message(&mut self, places: &[Place], random: &mut Random) {
+        let lives = |known: &&(Vec<Place>, u64)| known.0.iter().any(|place| places.contains(place));
+        let Some((places, name)) = self.living.iter().find(lives) else { return };
+        let stated = places.iter().map(|place| (*place, random.below(3) as u16, random.below(6) == 0)).collect();
+        self.said.push(Said::Message { places: stated, instead: None, name: *name });
+    }
+
+    fn queue(&mut self, name: u64) -> u32 {
+        if let Some(id) = self.queues.get(&name) {
+            return *id;
+        }
+        self.next_id += 1;
+        self.queues.insert(name, self.next_id);
+        self.said.push(Said::Named(self.next_id, name));
+        self.next_id
+    }
+
+    fn place(&mut self, name: u64) -> Place {
+        self.next_sequence += 1;
+        (self.queue(name), self.next_sequence)
+    }
+
+    fn step(&mut self, random: &mut Random) {
+        self.reclaim(random);
+        match random.below(20) {
+            0..9 => {
+                let names: BTreeSet<u64> = (0..=random.below(2)).map(|_| random.below(NAMES)).collect();
+                let places: Vec<Place> = names.iter().map(|name| self.place(*name)).collect();
+                let name = names.first().copied().unwrap();
+                let stated = places.iter().map(|place| (*place, 0, random.below(6) == 0)).collect();
+                self.said.push(Said::Message { places: stated, instead: None, name });
+                self.living.push((places, name));
+            }
+            9..12 => {
+                let mut gone = Vec::new();
+                for _ in 0..1 + random.below(3) {
+                    gone.extend(self.take(random).map(|(place, _)| place));
+                }
+                self.said.push(Said::Acknowledged(gone));
+            }
+            12 => {
+                if let Some((place, _)) = self.take(random) {
+                    let letter = self.place(NAMES);
+                    let places = vec![(letter, 0, false)];
+                    self.said.push(Said::Message { places, instead: Some(place), name: NAMES });
+                    self.living.push((vec![letter], NAMES));
+                }
+            }
+            // A message is written anew for another reason, while its record is there.
+            13..18 if !self.living.is_empty() => {
+                let pick = random.below(self.living.len() as u64) as usize;
+                let places = self.living[pick].0.clone();
+                self.move_message(&places, random);
+            }
+            18 => {
+                if let Some((_, id)) = self.queues.iter().nth(random.below(NAMES) as usize) {
+                    let up_to = if random.below(3) == 0 { u64::MAX } else { random.below(self.next_sequence + 2) };
+                    self.allowed.insert(*id, up_to);
+                    self.said.push(Said::Allowed(*id, up_to));
+                }
+            }
+            _ if random.below(3) == 0 => {
+                if let Some(id) = self.queues.remove(&random.below(NAMES)) {
+                    self.living.iter_mut().for_each(|(places, _)| places.retain(|(queue, _)| *queue != id));
+                    self.living.retain(|(places, _)| !places.is_empty());
+                    self.allowed.remove(&id);
+                    self.said.push(Said::Deleted(id));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A living place goes.
+    fn take(&mut self, random: &mut Random) -> Option<(Place, u64)> {
+        if self.living.is_empty() {
+            return None;
+        }
+        let pick = random.below(self.living.len() as u64) as usize;
+        let (places, name) = &mut self.living[pick];
+        let place = places.remove(random.below(places.len() as u64) as usize);
+        let name = *name;
+        if places.is_empty() {
+            self.living.remove(pick);
+        }
+        Some((place, name))
+    }
+}
+
+/// What a start knows of a place.
+#[derive(Clone, Debug)]
+struct Known {
+    redeliveries: u16,
+    offered: bool,
+}
+
+/// The same records in maps.
+#[derive(Default)]
+struct Model {
+    places: BTreeMap<Place, Known>,
+    names: BTreeMap<u32, u64>,
+    said: BTreeMap<u32, u64>,
+    allowed: BTreeMap<u32, u64>,
+    /// Queues in the order in which they got their names.
+    order: Vec<u32>,
+}
+
+impl Model {
+    fn take(&mut self, said: &Said) {
+        match said {
+            Said::Message { places, instead, name } => {
+                let known = places.iter().any(|(place, ..)| self.places.contains_key(place));
+                for (place, redeliveries, offered) in places {
+                    if known {
+                        if let Some(known) = self.places.get_mut(place) {
+                            known.redeliveries = *redeliveries;
+                            known.offered |= offered;
+                        }
+                    } else {
+                        let (redeliveries, offered) = (*redeliveries, *offered);
+                        self.places.insert(*place, Known { redeliveries, offered });
+                        if places.len() == 1 && !self.names.contains_key(&place.0) {
+                            self.said.entry(place.0).or_insert(*name);
+                        }
+                    }
+                }
+                self.places.retain(|place, _| instead.as_ref() != Some(place));
+            }
+            Said::Acknowledged(gone) => self.places.retain(|place, _| !gone.contains(place)),
+            Said::Named(id, name) => {
+                if self.names.insert(*id, *name).is_none() {
+                    self.order.push(*id);
+                }
+            }
+            Said::Deleted(id) => {
+                self.places.retain(|(queue, _), _| queue != id);
+                self.names.remove(id);
+                self.said.remove(id);
+                self.allowed.remove(id);
+                self.order.retain(|other| other != id);
+            }
+            Said::Allowed(id, up_to) => drop(self.allowed.insert(*id, *up_to)),
+        }
+    }
+
+    /// The queue that has this number's messages: a name, or the number for one that nothing names.
+    fn queue_of(&self, id: u32) -> Result<u64, u32> {
+        self.names.get(&id).or(self.said.get(&id)).copied().ok_or(id)
+    }
+
+    /// The number of the queue that a name is found by.
+    fn first_of(&self, queue: Result<u64, u32>) -> Option<u32> {
+        let Ok(name) = queue else { return queue.err() };
+        let named = self.order.iter().copied().find(|id| self.names.get(id) == Some(&name));
+        named.or_else(|| self.places.keys().map(|(id, _)| *id).find(|id| self.queue_of(*id) == queue))
+    }
+
+    /// Names of queues, with what is to be delivered of each, and how often it may have been.
+    fn expected(&self, damaged: bool) -> BTreeMap<String, Vec<(u64, u32)>> {
+        let mut queues: BTreeMap<String, Vec<(u64, u32)>> = BTreeMap::new();
+        for ((id, sequence), known) in &self.places {
+            let queue = self.queue_of(*id);
+            let allowed = self.first_of(queue).and_then(|id| self.allowed.get(&id)).copied().unwrap_or(0);
+            let covered = damaged || known.offered || *sequence <= allowed;
+            let redeliveries = if known.redeliveries > 0 { u32::from(known.redeliveries) } else { u32::from(covered) };
+            queues.entry(name_of(queue)).or_default().push((*sequence, redeliveries));
+        }
+        queues.values_mut().for_each(|queue| queue.sort_unstable());
+        queues
+    }
+}
+
+fn name_of(queue: Result<u64, u32>) -> String {
+    queue.map_or_else(|id| format!("postrider.recovered.{id}"), |name| format!("queue {name}"))
+}
+
+/// Writes a record into the log as a broker does, and lets another follow it.
+fn write(log: &mut TestLog, broker: &mut Broker, said: &Said) {
+    let (mut meta, mut body, mut sequence) = (Vec::new(), Vec::new(), 0);
+    let kind = match said {
+        Said::Message { places, instead, name } => {
+            let placement = |((id, sequence), redeliveries, offered): &(Place, u16, bool)| Placement {
+                destination: DestinationId(*id),
+                sequence: Sequence(*sequence),
+                offered: *offered,
+                copied: false,
+                redeliveries: *redeliveries,
+            };
+            let placements: Vec<Placement> = places.iter().map(placement).collect();
+            let instead =
+                instead.map(|(id, sequence)| Instead { destination: DestinationId(id), sequence: Sequence(sequence) });
+            let message = MessageMeta { elsewhere: places.len() > 1, run_from: None, instead };
+            sequence = records::write_message(&mut meta, message, &placements).0;
+            body = record(&[queue(&name_of(Ok(*name)))], b"x", true, 1, 0);
+            kind::MESSAGE
+        }
+        Said::Acknowledged(places) => {
+            places
+                .iter()
+                .for_each(|(id, sequence)| records::write_acknowledged(&mut meta, DestinationId(*id), &[*sequence]));
+            kind::ACKNOWLEDGE
+        }
+        Said::Named(id, name) => {
+            records::write_destination(&mut meta, DestinationId(*id), &queue(&name_of(Ok(*name))));
+            kind::DESTINATION
+        }
+        Said::Deleted(id) => {
+            meta.extend_from_slice(&id.to_le_bytes());
+            kind::DELETE
+        }
+        Said::Allowed(id, up_to) => {
+            records::write_allow(&mut meta, DestinationId(*id), Sequence(*up_to));
+            kind::ALLOW
+        }
+    };
+    log.begin(Bound { records: 2, bytes: (meta.len() + body.len()) as u64 + 200 });
+    let record = Record { kind, flags: 0, sequence, meta: &meta, body: &body, body_crc: body_crc(&body) };
+    let home = log.stage(Store::Journal, &record);
+    broker.follow(&record, home).unwrap();
+    log.seal();
+    log.commit();
+}
+
+/// Everything that is in the queues, by name: sequences in the order in which they come, and how often they may have been delivered.
+fn consume(world: &mut World, names: &[String]) -> BTreeMap<String, Vec<(u64, u32)>> {
+    world.connect(0, 1, "c");
+    for (number, name) in names.iter().enumerate() {
+        world.consume(0, 1, number as u32, &queue(name), 100_000);
+    }
+    world.settle();
+    let mut got: BTreeMap<String, Vec<(u64, u32)>> = BTreeMap::new();
+    for message in world.got(0) {
+        let name = names[message.consumer.slot as usize].clone();
+        got.entry(name).or_default().push((message.sequence.0, message.redeliveries));
+    }
+    got
+}
+
+fn check(seed: u64, losses: bool) -> (usize, bool) {
+    let mut random = Random(seed);
+    let mut writer = Writer::default();
+    let steps = 20 + random.below(600);
+    (0..steps).for_each(|_| writer.step(&mut random));
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let mut log = TestLog::new(1 << 30, 64 << 10);
+    let (mut broker, mut model, mut lost) = (Broker::new(config.clone()), Model::default(), 0);
+    for said in &writer.said[writer.front..] {
+        if losses && random.below(12) == 0 {
+            lost += 1;
+            continue;
+        }
+        model.take(said);
+        write(&mut log, &mut broker, said);
+    }
+    broker.recount().unwrap();
+    broker.recovered(NOW, lost, 1);
+    broker.recount().unwrap();
+    let expected = model.expected(lost > 0);
+    let names: Vec<String> = expected.keys().cloned().collect();
+    let mut world = World::recovered(config, NOW, broker, log);
+    let got = consume(&mut world, &names);
+    assert_eq!(got, expected, "seed {seed}");
+    // Some of it is taken. Another start finds the rest, in the same places.
+    let mut rest: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    for (number, name) in names.iter().enumerate() {
+        for (sequence, _) in &got[name] {
+            if random.below(2) == 0 {
+                world.acknowledge(0, 1, number as u32, AcknowledgeKind::Individual, (*sequence, *sequence), 1);
+            } else {
+                rest.entry(name.clone()).or_default().insert(*sequence);
+            }
+        }
+    }
+    world.settle();
+    world.broker.recount().unwrap();
+    let end = world.log.committed();
+    let mut world = world.crash(end);
+    let again = consume(&mut world, &names);
+    let sequences = |got: &[(u64, u32)]| got.iter().map(|(sequence, _)| *sequence).collect::<BTreeSet<u64>>();
+    let again: BTreeMap<String, BTreeSet<u64>> =
+        again.iter().map(|(name, got)| (name.clone(), sequences(got))).collect();
+    assert_eq!(again, rest, "seed {seed}, another start");
+    let merged = names.iter().any(|name| {
+        let ids: BTreeSet<u32> =
+            model.places.keys().map(|(id, _)| *id).filter(|id| name_of(model.queue_of(*id)) == *name).collect();
+        ids.len() > 1
+    });
+    world.disconnect(0, handle(1), true);
+    (expected.values().map(Vec::len).sum(), merged)
+}
+
+#[test]
+fn any_history_is_found_again() {
+    let found: usize = (0..1_500).map(|seed| check(seed, false).0).sum();
+    assert!(found > 50_000, "{found} messages");
+}
+
+#[test]
+fn what_is_left_of_a_history_is_found_again() {
+    let checked: Vec<(usize, bool)> = (0..1_500).map(|seed| check(seed, true)).collect();
+    let merged = checked.iter().filter(|(_, merged)| *merged).count();
+    assert!(merged > 20, "{merged} histories in which queues of one name became one");
+}
