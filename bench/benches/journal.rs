@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use cpu_time::per_item;
 use criterion::{Criterion, criterion_group, criterion_main};
 use postrider_bench::instant::InstantStorage;
-use postrider_journal::{Bound, Config, Home, Journal, Record, body_crc};
+use postrider_journal::{Bound, Config, Home, Journal, Purpose, Record, body_crc};
 
 /// Bytes of the canonical message's record, about, and of a message of 1 KiB.
 const BODIES: [usize; 2] = [400, 1024];
@@ -37,7 +37,7 @@ impl Appender {
     fn turn(&mut self, records: usize) {
         self.journal.poll().expect("no sync fails");
         let bytes = records * (self.body.len() + META.len());
-        self.journal.begin(Bound { records: records as u32, bytes: bytes as u64 }).expect("room");
+        self.journal.reserve(Purpose::Create, Bound { records: records as u32, bytes: bytes as u64 }).expect("room");
         let homes = (0..records).map(|_| self.stage());
         let last = homes.last().expect("a turn stages something");
         self.journal.seal();

@@ -134,7 +134,7 @@ impl Active {
     )]
     #[expect(clippy::cast_possible_truncation, reason = "no segment has 4 GiB")]
     pub(crate) fn stage(&mut self, record: &Record<'_>) -> Home {
-        let frame = self.frame.as_mut().expect("begin comes before stage");
+        let frame = self.frame.as_mut().expect("room is taken before something is staged");
         let body_len = record.body.len();
         let body_bytes = if body_len == 0 { 0 } else { BODY_HEADER + body_len };
         let end = self.at + body_bytes + FRAME_ALIGN + MARKER + self.directory.len() + ENTRY + record.meta.len();

@@ -17,8 +17,8 @@ impl<S: Storage> Journal<S> {
         let spool = self.config.spool_budget.unwrap_or(whole / 4).min(whole / 2);
         self.config.spool_budget = Some(spool);
         self.config.disk_budget = Some(whole - spool);
-        self.preparing.began_short = self.is_short();
-        self.preparing.measure_at = (measured && self.preparing.began_short).then_some(0);
+        self.preparing.gate.began_short = self.is_short();
+        self.preparing.measure_at = (measured && self.preparing.gate.began_short).then_some(0);
     }
 
     /// What others had filled at the start they may have given back: until there is room to work the disk is measured again and again.
@@ -30,8 +30,8 @@ impl<S: Storage> Journal<S> {
         let budget = self.available().saturating_sub(self.spool_budget());
         if budget > self.disk_budget() {
             self.config.disk_budget = Some(budget);
-            self.preparing.began_short = self.is_short();
-            self.preparing.measure_at = self.preparing.measure_at.filter(|_| self.preparing.began_short);
+            self.preparing.gate.began_short = self.is_short();
+            self.preparing.measure_at = self.preparing.measure_at.filter(|_| self.preparing.gate.began_short);
             self.top_up();
         }
     }

@@ -232,8 +232,3 @@ pub struct SyncFailed {
     /// What the system said.
     pub error: io::Error,
 }
-
-/// No segment is ready for what is to come: try again when a poll reports one prepared. Nothing was changed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("no prepared segment has room for this batch yet")]
-pub struct NotReady;

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use crate::append::{Active, Bound, Standing};
+use crate::append::{Active, Standing};
 use crate::aside::Aside;
 use crate::cold::{Arrival, Cold, Lookup, Wanted};
 use crate::config::Config;
 use crate::epoch::EpochTable;
-use crate::error::{NotReady, SyncFailed};
+use crate::error::SyncFailed;
 use crate::frame::Record;
 use crate::group::{InFlight, Proof};
 use crate::image::{Extent, Image, ImageWriter};
@@ -26,7 +26,7 @@ use crate::storage::{Completion, Storage};
 use crate::trouble::{Trouble, Troubles};
 use crate::watermark::Watermarks;
 
-/// The log of one node. A turn of its owner: `begin` and `stage` for each batch, `seal`, `submit`, `poll`.
+/// The log of one node. A turn of its owner: `reserve` and `stage` for each batch, `seal`, `submit`, `poll`.
 pub struct Journal<S: Storage> {
     pub(crate) storage: S,
     pub(crate) config: Config,
@@ -124,34 +124,10 @@ impl<S: Storage> Journal<S> {
         self.marks.durable.get()
     }
 
-    /// Payload that a batch of one frame may have for sure, overhead included: see [`Bound::frame_bytes`].
+    /// Payload that a batch of one frame may have for sure, overhead included: see [`crate::Bound::frame_bytes`].
     pub fn room(&self) -> u64 {
         let active = self.active.as_ref().map_or(0, Active::room);
         active.max(self.preparing.room())
-    }
-
-    /// Takes room for a batch: all it stages lands in one frame. Called again within a turn it adds a batch; if that needs the next
-    /// segment, what was taken before and not staged moves there with it.
-    ///
-    /// # Errors
-    /// No segment is ready for it; nothing was changed.
-    #[expect(clippy::expect_used, reason = "a segment was just activated")]
-    pub fn begin(&mut self, bound: Bound) -> Result<(), NotReady> {
-        if self.active.as_mut().is_some_and(|active| active.reserve(bound)) {
-            return Ok(());
-        }
-        let kept = self.active.as_ref().map_or(0, Active::unstaged);
-        let bound = Bound { bytes: bound.bytes + kept, ..bound };
-        if bound.frame_bytes() > self.preparing.room() {
-            self.want(bound.frame_bytes());
-            return Err(NotReady);
-        }
-        self.seal();
-        self.close_active();
-        self.activate();
-        let active = self.active.as_mut().expect("just activated");
-        assert!(active.reserve(bound), "a prepared segment has the room it said");
-        Ok(())
     }
 
     /// Copies a record into the log. Its bytes can be read from [`extent`](Self::extent) after the seal. Panics beyond the bound.
@@ -163,7 +139,7 @@ impl<S: Storage> Journal<S> {
     pub fn stage(&mut self, record: &Record<'_>) -> Home {
         self.statistics.records += 1;
         self.statistics.body_bytes += record.body.len() as u64;
-        self.active.as_mut().expect("begin comes before stage").stage(record)
+        self.active.as_mut().expect("room is taken before something is staged").stage(record)
     }
 
     /// Ends the turn's frame. Everything staged is durable when `durable` reaches the position returned.
@@ -322,7 +298,7 @@ impl<S: Storage> Journal<S> {
     /// The rest of the active segment is left to its closing pad, which is written when its last group is submitted: it carries
     /// `durable` as at that time (R4).
     #[expect(clippy::expect_used, reason = "the active segment is the last one that is listed")]
-    fn close_active(&mut self) {
+    pub(crate) fn close_active(&mut self) {
         let Some(active) = self.active.take() else { return };
         let segment = self.segments.back().expect("the active segment is listed");
         self.marks.appended.raise(segment.end());

@@ -64,6 +64,8 @@ planted_bugs! {
     ("damage-ends-all", "R5: a damaged record ends the process"),
     ("skip-body-crc", "R5: bodies from a disk are not checked"),
     ("bound-without-overhead", "R6: room is taken for bodies alone"),
+    ("create-takes-all", "R6: what is created takes the room that acknowledgements have"),
+    ("settle-takes-all", "R6: acknowledgements take the room that is left to moves"),
     ("retry-failed-sync", "R7: a failed sync is tried again"),
     ("ack-before-sync", "R4: durable moves with the submit"),
     ("head-in-closing-pad", "R20: a full segment's pad states a head whose moves come behind it"),

@@ -3,25 +3,14 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::append::Bound;
-use crate::error::NotReady;
-use crate::frame::FRAME_HEADER;
 use crate::image::ImageWriter;
 use crate::journal::{Journal, Prepared};
 use crate::pause::{Pause, soonest};
 use crate::position::SegmentNumber;
+use crate::room::{Gate, room_of};
 use crate::segment::SegmentHeader;
 use crate::storage::{Prepare, Storage};
 use crate::trouble::Trouble;
-
-/// Acknowledgements have no more than this for themselves.
-const MOST_KEPT: u64 = 16 << 20;
-
-/// The last segments of the disk budget are for what moves: nothing else makes the log shorter while a live record stands at its front.
-const SEGMENTS_FOR_MOVES: u64 = 2;
-
-/// Segments that what makes the log shorter may take beyond the disk budget.
-const OVERDRAFT_SEGMENTS: u64 = 4;
 
 /// What is ready, and what is under way: one at a time, so that numbers stay contiguous when one fails.
 pub(crate) struct Preparing {
@@ -35,14 +24,9 @@ pub(crate) struct Preparing {
     /// It is tried again when this is over.
     pause: Option<Pause>,
     keys: u64,
-    /// The least that the files had when something had to go beyond the disk budget.
-    overdrawn: Option<u64>,
-    /// The start found more than the budget leaves room to work in.
-    pub began_short: bool,
-    /// The newest segment that was opened among the last ones of the budget.
-    for_moves: Option<SegmentNumber>,
     /// When the disk is measured again, in nanoseconds, if it has to be.
     pub measure_at: Option<u64>,
+    pub gate: Gate,
 }
 
 impl Preparing {
@@ -55,10 +39,8 @@ impl Preparing {
             failed: None,
             pause: None,
             keys,
-            overdrawn: None,
-            began_short: false,
-            for_moves: None,
             measure_at: None,
+            gate: Gate::new(),
         }
     }
 
@@ -70,6 +52,11 @@ impl Preparing {
 
     fn waits(&self) -> bool {
         self.failed.is_some() && self.under_way.is_none()
+    }
+
+    /// Whether the medium gives no segment for what comes next.
+    pub(crate) fn is_short(&self) -> bool {
+        self.failed.is_some() && self.ready.is_empty()
     }
 
     /// Bytes a frame may have in the next segment.
@@ -101,11 +88,6 @@ pub(crate) fn mixed(counted: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Bytes a frame may have in a segment of its own: a header's block before it, a closing pad behind it.
-fn room_of(segment_bytes: u64, block: u32) -> u64 {
-    segment_bytes - u64::from(block) - FRAME_HEADER as u64
-}
-
 impl<S: Storage> Journal<S> {
     /// Tries again after a preparation failed, when its pause is over.
     pub(crate) fn prepare_again(&mut self, now: u64) {
@@ -114,22 +96,10 @@ impl<S: Storage> Journal<S> {
         }
     }
 
-    /// While the medium gives no segment for what comes next: bytes that a frame of a batch may have without taking what is left
-    /// for acknowledgements.
-    pub fn room_when_short(&self) -> Option<u64> {
-        let is_short = self.preparing.failed.is_some() && self.preparing.ready.is_empty();
-        is_short.then(|| self.room().saturating_sub(self.kept_for_acknowledgements()))
-    }
-
     /// Why the medium gives no segment: the place, and what the system said.
     pub fn shortage(&self) -> Option<String> {
         let error = self.preparing.failed.as_ref()?;
         Some(format!("{}: {error}", self.storage.place()))
-    }
-
-    /// Bytes of the last segment that acknowledgements have for themselves when there is no next one.
-    pub fn kept_for_acknowledgements(&self) -> u64 {
-        (self.table.segment_bytes / 4).min(MOST_KEPT)
     }
 
     /// A frame of `frame_bytes` waits for a segment.
@@ -140,83 +110,6 @@ impl<S: Storage> Journal<S> {
             self.preparing.wanted = self.preparing.wanted.max(Some(bytes));
         }
         self.top_up();
-    }
-
-    /// As [`begin`](Self::begin), for what lets a log become shorter: acknowledgements, moves, and what deliveries need. A start may find
-    /// more than the disk budget allows; then this goes a little beyond, or nobody could ever drain it.
-    ///
-    /// # Errors
-    /// No segment is ready for it; nothing was changed.
-    pub fn begin_beyond(&mut self, bound: Bound) -> Result<(), NotReady> {
-        let begun = self.begin(bound);
-        let is_full = self.disk_bytes() + self.table.segment_bytes > self.disk_budget();
-        if begun.is_err() && is_full && self.preparing.began_short {
-            let floor = self.preparing.overdrawn.unwrap_or(u64::MAX).min(self.disk_bytes());
-            self.preparing.overdrawn = Some(floor);
-            self.top_up();
-        }
-        begun
-    }
-
-    /// As [`begin_beyond`](Self::begin_beyond), for all but moves: it leaves them the last segments of the disk budget, opened or
-    /// not. Small groups are padded to a block, so that acknowledgements would take those while the front cannot be read.
-    ///
-    /// # Errors
-    /// No segment is ready for it; nothing was changed.
-    pub fn begin_settling(&mut self, bound: Bound) -> Result<(), NotReady> {
-        if self.preparing.began_short || self.has_more_than_kept() {
-            return self.begin_beyond(bound);
-        }
-        let for_moves = self.preparing.for_moves;
-        let active = self.active.as_mut().filter(|active| Some(active.number()) != for_moves);
-        match active.is_some_and(|active| active.reserve(bound)) {
-            true => Ok(()),
-            false => Err(NotReady),
-        }
-    }
-
-    /// A segment is opened: of the last ones of the disk budget it is for moves.
-    pub(crate) fn note_opened(&mut self, segment: SegmentNumber) {
-        if !self.has_more_than_kept() {
-            self.preparing.for_moves = Some(segment);
-        }
-    }
-
-    /// Whether the disk budget has room for a segment besides what is for moves.
-    fn has_more_than_kept(&self) -> bool {
-        self.has_budget_for((1 + SEGMENTS_FOR_MOVES) * self.table.segment_bytes)
-    }
-
-    /// Whether a segment beyond the budget is for what makes the log shorter: few of them beyond what was there when they were first
-    /// needed, or since.
-    fn overdraws(&self, bytes: u64) -> bool {
-        let floor = self.preparing.overdrawn.unwrap_or(0).max(self.disk_budget());
-        let most = floor + OVERDRAFT_SEGMENTS * self.table.segment_bytes;
-        let is_needed = self.preparing.overdrawn.is_some() && self.preparing.ready.is_empty();
-        is_needed && self.disk_bytes() + bytes <= most
-    }
-
-    /// Bytes that a frame may take in a segment of the usual size.
-    pub fn regular_room(&self) -> u64 {
-        room_of(self.table.segment_bytes, self.table.block)
-    }
-
-    /// Whether the disk budget has room for a batch that is too large for a segment of the usual size, besides what is for moves. For
-    /// all others it has, as long as reclaim keeps up.
-    pub fn affords(&self, bound: Bound) -> bool {
-        let bytes = bound.frame_bytes();
-        let kept = SEGMENTS_FOR_MOVES * self.table.segment_bytes;
-        bytes <= self.regular_room() || self.has_budget_for(self.segment_for(bytes) + kept)
-    }
-
-    /// Whether a segment of this size fits beside those that hold something.
-    fn has_budget_for(&self, bytes: u64) -> bool {
-        self.disk_bytes() - self.preparing.bytes() + bytes <= self.disk_budget()
-    }
-
-    fn segment_for(&self, frame_bytes: u64) -> u64 {
-        let needed = frame_bytes + u64::from(self.table.block) + FRAME_HEADER as u64;
-        needed.next_multiple_of(self.table.segment_bytes)
     }
 
     /// Keeps enough segments ready, as far as the disk budget goes.

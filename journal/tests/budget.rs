@@ -1,7 +1,7 @@
 //! What the files may take of a disk whose room others take and give back.
 
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, Journal, Record, body_crc, testing};
+use postrider_journal::{Bound, Config, Journal, NoRoom, Purpose, Record, SegmentNumber, body_crc, testing};
 
 const SEGMENT: u64 = 1 << 20;
 const SECOND: u64 = 1_000_000_000;
@@ -15,7 +15,7 @@ fn started_short(disk_budget: Option<u64>) -> Journal<FakeStorage> {
     let mut journal = testing::recover(FakeStorage::new(1 << 30), config(None), &mut |_, _| {}).unwrap();
     let body = [7; 60_000];
     for sequence in 0..40 {
-        while journal.begin(Bound { records: 1, bytes: 60_000 }).is_err() {
+        while journal.reserve(Purpose::Create, Bound { records: 1, bytes: 60_000 }).is_err() {
             settle(&mut journal);
         }
         journal.stage(&Record { kind: 1, flags: 0, sequence, meta: &[], body: &body, body_crc: body_crc(&body) });
@@ -69,18 +69,17 @@ fn a_budget_that_was_set_stays() {
 
 /// Small groups are padded to a block: acknowledgements take segment after segment while the front cannot be read.
 #[test]
-fn the_last_of_the_budget_is_left_to_what_moves() {
+fn each_purpose_has_what_those_before_it_may_not_take() {
     const SEGMENTS: u64 = 16;
     let config = config(Some(SEGMENTS * SEGMENT));
     let mut journal = testing::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
     settle(&mut journal);
     let bound = Bound { records: 1, bytes: 60_000 };
     let body = [7; 60_000];
-    let mut groups = [0; 2];
-    let begins = [Journal::begin_settling, Journal::begin_beyond];
-    for (begin, groups) in begins.into_iter().zip(&mut groups) {
+    let mut groups = [0; 3];
+    for (purpose, groups) in [Purpose::Create, Purpose::Settle, Purpose::Move].into_iter().zip(&mut groups) {
         for _ in 0..2 {
-            while begin(&mut journal, bound).is_ok() {
+            while journal.reserve(purpose, bound).is_ok() {
                 let record =
                     Record { kind: 1, flags: 0, sequence: 0, meta: &[], body: &body, body_crc: body_crc(&body) };
                 journal.stage(&record);
@@ -91,8 +90,18 @@ fn the_last_of_the_budget_is_left_to_what_moves() {
             settle(&mut journal);
         }
     }
-    let a_segment = groups[1] / 2;
+    let a_segment = groups[2] / 2;
     assert!((15..=17).contains(&a_segment), "{groups:?}");
-    assert_eq!(groups[0], (SEGMENTS - 2) * a_segment, "{groups:?}");
+    let created = (SEGMENTS - 5) * a_segment;
+    assert!((created..=created + 1).contains(&groups[0]), "{groups:?}");
+    assert_eq!(groups[0] + groups[1], (SEGMENTS - 2) * a_segment, "{groups:?}");
     assert_eq!(journal.disk_bytes(), SEGMENTS * SEGMENT);
+    let full = Purpose::ALL.map(|purpose| journal.reserve(purpose, bound));
+    assert_eq!(full, [Err(NoRoom::Behind), Err(NoRoom::Full), Err(NoRoom::NotReady)]);
+    // Where only acknowledgements can make the log shorter, they have all of it.
+    journal.set_head(SegmentNumber(2));
+    (0..3).for_each(|_| settle(&mut journal));
+    assert_eq!(journal.reserve(Purpose::Settle, bound), Err(NoRoom::Full));
+    journal.keep_for_moves(false);
+    assert_eq!(journal.reserve(Purpose::Settle, bound), Ok(()));
 }

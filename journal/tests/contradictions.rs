@@ -8,7 +8,7 @@ use groups::{SEGMENT, append, config, offset, recover, rest, stage_one, write_gr
 use postrider_journal::epoch::{EpochTable, LifeEntry, MAX_LIVES};
 use postrider_journal::testing::FakeStorage;
 use postrider_journal::{
-    Bound, Config, DamageKind, Epoch, Home, Journal, Lookup, OpenError, SegmentNumber, body_crc, testing,
+    Bound, Config, DamageKind, Epoch, Home, Journal, Lookup, OpenError, Purpose, SegmentNumber, body_crc, testing,
 };
 
 const SECOND: SegmentNumber = SegmentNumber(1);
@@ -52,7 +52,7 @@ impl Log {
 /// A log that begins with an oversize segment.
 fn log_with_an_oversize_segment() -> Log {
     let mut log = Log { journal: recover(FakeStorage::new(1 << 30)).unwrap().0, homes: Vec::new() };
-    while log.journal.begin(Bound { records: 1, bytes: 2 * SEGMENT }).is_err() {
+    while log.journal.reserve(Purpose::Create, Bound { records: 1, bytes: 2 * SEGMENT }).is_err() {
         log.journal.storage_mut().settle();
         log.journal.poll().unwrap();
     }

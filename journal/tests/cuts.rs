@@ -7,7 +7,7 @@ use std::sync::Arc;
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::worker::{Step, Workers};
 use postrider_journal::testing::{cut_after, with_links};
-use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Record, body_crc, testing};
+use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Purpose, Record, body_crc, testing};
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -34,7 +34,7 @@ fn log(directory: &Path) {
         let (mut journal, mut workers, _) = open(directory, &[]).unwrap();
         let body = [7; 20_000];
         for sequence in life * 10..life * 10 + 10 {
-            while journal.begin(Bound { records: 1, bytes: 20_000 }).is_err() {
+            while journal.reserve(Purpose::Create, Bound { records: 1, bytes: 20_000 }).is_err() {
                 workers.step();
                 journal.poll().unwrap();
             }

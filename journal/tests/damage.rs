@@ -8,7 +8,7 @@ use groups::{
 };
 use postrider_journal::testing::FakeStorage;
 use postrider_journal::{
-    Bound, Config, DamageKind, Home, Journal, Lookup, OpenError, Record, SegmentNumber, body_crc, testing,
+    Bound, Config, DamageKind, Home, Journal, Lookup, OpenError, Purpose, Record, SegmentNumber, body_crc, testing,
 };
 
 fn sequences(seen: &[(u64, Home)]) -> Vec<u64> {
@@ -283,7 +283,7 @@ fn a_frame_forged_in_a_body_is_not_a_frame() {
 fn a_failed_sync_is_the_end() {
     let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
     append(&mut journal, 0..1);
-    journal.begin(Bound { records: 1, bytes: 200 }).unwrap();
+    journal.reserve(Purpose::Move, Bound { records: 1, bytes: 200 }).unwrap();
     journal.stage(&Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &body(1), body_crc: body_crc(&body(1)) });
     journal.seal();
     journal.storage_mut().fail_next_write();
@@ -297,13 +297,13 @@ fn a_failed_sync_is_the_end() {
 
 #[test]
 fn the_disk_budget_is_kept_and_a_new_head_makes_room() {
-    let config = Config { disk_budget: Some(4 * SEGMENT), ..config() };
+    let config = Config { disk_budget: Some(12 * SEGMENT), ..config() };
     let mut journal = testing::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
     let record = Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &[7; 1000], body_crc: body_crc(&[7; 1000]) };
     let fill = |journal: &mut Journal<FakeStorage>| {
         let mut appended = 0;
         for _ in 0..10_000 {
-            if journal.begin(Bound { records: 1, bytes: 1000 }).is_ok() {
+            if journal.reserve(Purpose::Move, Bound { records: 1, bytes: 1000 }).is_ok() {
                 journal.stage(&record);
                 journal.seal();
                 appended += 1;
@@ -311,19 +311,19 @@ fn the_disk_budget_is_kept_and_a_new_head_makes_room() {
             journal.submit();
             journal.storage_mut().settle();
             journal.poll().unwrap();
-            assert!(journal.disk_bytes() <= 4 * SEGMENT);
+            assert!(journal.disk_bytes() <= 12 * SEGMENT);
         }
         appended
     };
     assert!(fill(&mut journal) > 40);
     assert_eq!(fill(&mut journal), 0);
-    journal.set_head(SegmentNumber(3));
+    journal.set_head(SegmentNumber(11));
     for _ in 0..3 {
         journal.submit();
         journal.storage_mut().settle();
         journal.poll().unwrap();
     }
-    assert_eq!(journal.front(), Some(SegmentNumber(3)));
+    assert_eq!(journal.front(), Some(SegmentNumber(11)));
     assert!(fill(&mut journal) > 30);
 }
 
@@ -336,11 +336,11 @@ fn room_that_was_taken_is_there_in_the_next_segment_too() {
         next += 5;
     }
     let batch = Bound { records: 10, bytes: 10 * 200 };
-    journal.begin(batch).unwrap();
+    journal.reserve(Purpose::Move, batch).unwrap();
     stage_one(&mut journal, next);
     // Further batches of the same turn do not fit behind it.
     for _ in 0..4 {
-        journal.begin(batch).unwrap();
+        journal.reserve(Purpose::Move, batch).unwrap();
     }
     let homes: Vec<Home> = (next + 1..next + 50).map(|sequence| stage_one(&mut journal, sequence)).collect();
     assert!(homes.iter().all(|home| home.segment == homes[0].segment && home.segment != FIRST));
@@ -357,7 +357,7 @@ fn a_full_medium_is_tried_again() {
     let mut journal = testing::recover(FakeStorage::new(SEGMENT / 2), config(), &mut |_, _| {}).unwrap();
     journal.storage_mut().settle();
     journal.poll().unwrap();
-    assert!(journal.begin(Bound { records: 1, bytes: 10 }).is_err());
+    assert!(journal.reserve(Purpose::Move, Bound { records: 1, bytes: 10 }).is_err());
     let shortage = journal.shortage().unwrap();
     assert!(shortage.starts_with("the journal's directory: No space left"), "{shortage}");
     let trouble = journal.take_trouble().unwrap().to_string();
@@ -380,7 +380,7 @@ fn a_full_medium_is_tried_again() {
     let prepared: u32 = (0..600).map(|_| wait(&mut journal)).sum();
     assert_eq!(prepared, 1);
     assert_eq!((journal.shortage(), journal.room_when_short()), (None, None));
-    assert!(journal.begin(Bound { records: 1, bytes: 10 }).is_ok());
+    assert!(journal.reserve(Purpose::Move, Bound { records: 1, bytes: 10 }).is_ok());
 }
 
 #[test]
@@ -389,8 +389,8 @@ fn a_body_beyond_the_budget_holds_up_no_other() {
     let mut journal = testing::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
     let mut appended = 0;
     for _ in 0..100 {
-        assert!(journal.begin(Bound { records: 1, bytes: 5 * SEGMENT }).is_err());
-        if journal.begin(Bound { records: 1, bytes: 1000 }).is_ok() {
+        assert!(journal.reserve(Purpose::Move, Bound { records: 1, bytes: 5 * SEGMENT }).is_err());
+        if journal.reserve(Purpose::Move, Bound { records: 1, bytes: 1000 }).is_ok() {
             let body = [7; 1000];
             let body_crc = body_crc(&body);
             journal.stage(&Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &body, body_crc });

@@ -8,7 +8,7 @@ use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::spill::FileSpill;
 use postrider_journal::storage::worker::{Step, Workers};
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, FileStorage, Medium, OpenError, Record, body_crc, testing};
+use postrider_journal::{Bound, Config, FileStorage, Medium, OpenError, Purpose, Record, body_crc, testing};
 
 const SEGMENT: u64 = 256 << 10;
 
@@ -35,7 +35,7 @@ fn live_until(directory: &Path, operations: u64) -> bool {
     let mut journal = testing::recover(storage, config, &mut |_, _| {}).unwrap();
     let body = [7; 60_000];
     for sequence in 0..20 {
-        while journal.begin(Bound { records: 1, bytes: 60_000 }).is_err() {
+        while journal.reserve(Purpose::Create, Bound { records: 1, bytes: 60_000 }).is_err() {
             if !work(&mut workers, &mut left) {
                 return false;
             }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::worker::{Step, Workers};
 use postrider_journal::{
-    Bound, Config, FileStorage, Home, Journal, Lookup, Medium, OpenError, Record, SegmentNumber, body_crc, testing,
+    Bound, Config, FileStorage, Home, Journal, Lookup, Medium, OpenError, Purpose, Record, SegmentNumber, body_crc,
+    testing,
 };
 
 const SEGMENT: u64 = 256 << 10;
@@ -65,7 +66,7 @@ impl Opened {
 
     fn append(&mut self, sequence: u64, body: &[u8]) -> Home {
         let bound = Bound { records: 1, bytes: body.len() as u64 + 8 };
-        while self.journal.begin(bound).is_err() {
+        while self.journal.reserve(Purpose::Create, bound).is_err() {
             self.workers.step();
             self.journal.poll().expect("no sync fails");
         }
@@ -269,7 +270,7 @@ fn the_workers_end_with_the_storage() {
     let Opened { mut journal, workers, .. } = open(directory.path(), Medium::Direct).unwrap();
     let threads = workers.spawn().unwrap();
     let bytes = body(1);
-    while journal.begin(Bound { records: 1, bytes: 2000 }).is_err() {
+    while journal.reserve(Purpose::Create, Bound { records: 1, bytes: 2000 }).is_err() {
         journal.poll().unwrap();
         std::thread::yield_now();
     }

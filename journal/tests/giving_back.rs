@@ -6,7 +6,7 @@ use std::sync::Arc;
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::worker::{Step, Workers};
 use postrider_journal::{
-    Bound, Config, FileStorage, Journal, Medium, OpenError, Record, SegmentNumber, body_crc, testing,
+    Bound, Config, FileStorage, Journal, Medium, OpenError, Purpose, Record, SegmentNumber, body_crc, testing,
 };
 
 const SEGMENT: u64 = 256 << 10;
@@ -49,7 +49,7 @@ impl Opened {
     /// Takes room for a body of so many bytes, if there is some after `seconds` of trying.
     fn take_room(&mut self, bytes: usize, seconds: u64) -> bool {
         for tenths in 0..10 * seconds {
-            if self.journal.begin(Bound { records: 1, bytes: bytes as u64 }).is_ok() {
+            if self.journal.reserve(Purpose::Create, Bound { records: 1, bytes: bytes as u64 }).is_ok() {
                 return true;
             }
             self.settle();

@@ -64,7 +64,7 @@ fn append(journal: &mut Journal<FileStorage>, workers: &mut Workers, records: &[
     let mut segments = Vec::new();
     for (kind, flags, sequence, meta, body) in records {
         let bound = Bound { records: 1, bytes: (meta.len() + body.len()) as u64 };
-        while journal.begin(bound).is_err() {
+        while journal.reserve(postrider_journal::Purpose::Create, bound).is_err() {
             work(journal, workers);
         }
         let body_crc = body_crc(body);

@@ -5,7 +5,7 @@ mod groups;
 use groups::{append, config, recover};
 use postrider_journal::epoch::EpochTable;
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Config, Journal, SegmentNumber, testing};
+use postrider_journal::{Config, Journal, Purpose, SegmentNumber, testing};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -63,7 +63,7 @@ fn killed_again_and_again_the_next_start_knows() {
 fn what_the_log_says_needs_to_be_durable() {
     let mut journal = given_up();
     append(&mut journal, 200..205);
-    while journal.begin(postrider_journal::Bound { records: 1, bytes: 200 }).is_err() {
+    while journal.reserve(Purpose::Create, postrider_journal::Bound { records: 1, bytes: 200 }).is_err() {
         journal.storage_mut().settle();
         journal.poll().unwrap();
     }

@@ -57,6 +57,17 @@ fn records_are_lost_to_a_head_that_rests_on_their_moves() {
 }
 
 #[test]
+fn without_the_gate_each_purpose_takes_what_others_have() {
+    assert_eq!(groups::taken_of_sixteen(), [12, 2, 2]);
+    for (name, taken) in [("create-takes-all", [16, 0, 0]), ("settle-takes-all", [12, 4, 0])] {
+        plant::set(name);
+        let seen = groups::taken_of_sixteen();
+        plant::set("");
+        assert_eq!(seen, taken, "{name}");
+    }
+}
+
+#[test]
 fn a_spool_without_bound_always_has_room() {
     let mut spool = Spool::in_memory(SpoolConfig { segment_bytes: 8192, memory_bytes: 8192, ..SpoolConfig::default() });
     let record = Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &[7; 4096], body_crc: 0 };

@@ -1,7 +1,9 @@
 //! What cannot be read is not damage: it is read again, and holds up nothing else.
 
 use postrider_journal::testing::FakeStorage;
-use postrider_journal::{Bound, Config, Home, Journal, Kept, Lookup, Record, SegmentNumber, body_crc, testing};
+use postrider_journal::{
+    Bound, Config, Home, Journal, Kept, Lookup, Purpose, Record, SegmentNumber, body_crc, testing,
+};
 
 const SEGMENT: u64 = 64 << 10;
 const SECOND: u64 = 1_000_000_000;
@@ -28,7 +30,7 @@ fn cold_journal() -> (Journal<FakeStorage>, Vec<Home>) {
 
 fn append(journal: &mut Journal<FakeStorage>, sequence: u64) -> Home {
     let body = body(sequence);
-    while journal.begin(Bound { records: 1, bytes: BODY as u64 }).is_err() {
+    while journal.reserve(Purpose::Create, Bound { records: 1, bytes: BODY as u64 }).is_err() {
         settle(journal);
     }
     let home =

@@ -241,7 +241,7 @@ fn an_owner_that_refuses_a_record_leaves_a_torn_end_and_all_else_as_it_was() {
     let (mut journal, mut workers) = start(None).unwrap();
     for sequence in 0..5 {
         let body = [7; 20_000];
-        while journal.begin(Bound { records: 1, bytes: 20_000 }).is_err() {
+        while journal.reserve(postrider_journal::Purpose::Create, Bound { records: 1, bytes: 20_000 }).is_err() {
             workers.step();
             journal.poll().unwrap();
         }

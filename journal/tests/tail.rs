@@ -1,7 +1,7 @@
 //! A tail reads all that is durable, group by group, from memory and from the medium.
 
 use postrider_journal::testing::{Chance, FakeStorage, Fate};
-use postrider_journal::{Bound, Config, Journal, Position, Record, Tail, TailStep, body_crc, testing};
+use postrider_journal::{Bound, Config, Journal, Position, Purpose, Record, Tail, TailStep, body_crc, testing};
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -21,7 +21,7 @@ fn recover(storage: FakeStorage) -> Journal<FakeStorage> {
 fn append(journal: &mut Journal<FakeStorage>, chance: &mut Chance) {
     let body = vec![chance.draw() as u8; chance.below(6000) as usize];
     let record = Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &body, body_crc: body_crc(&body) };
-    while journal.begin(Bound { records: 1, bytes: 6000 }).is_err() {
+    while journal.reserve(Purpose::Create, Bound { records: 1, bytes: 6000 }).is_err() {
         settle(journal);
     }
     journal.stage(&record);
@@ -88,11 +88,11 @@ fn a_copy_made_by_a_tail_is_the_log() {
             break;
         }
         // The life ends in the middle of a group: its first frame, a sector long, lands; its pad does not.
-        while journal.begin(Bound { records: 1, bytes: 6000 }).is_err() {
+        while journal.reserve(Purpose::Create, Bound { records: 1, bytes: 6000 }).is_err() {
             settle(&mut journal);
         }
         for body in [&[1; 388], &[2; 6000][..]] {
-            journal.begin(Bound { records: 1, bytes: 6000 }).unwrap();
+            journal.reserve(Purpose::Create, Bound { records: 1, bytes: 6000 }).unwrap();
             journal.stage(&Record { kind: 1, flags: 0, sequence: 2, meta: &[], body, body_crc: body_crc(body) });
             journal.seal();
         }

@@ -26,7 +26,11 @@ const fn room(name: &'static str, places: &'static [&'static str], uses: &'stati
 /// From the bottom to the top. The same table stands in docs/ARCHITECTURE.md.
 const ROOMS: &[Room] = &[
     room("kit", &["kit"], &[]),
-    room("ground", &["messages", "log", "outbox", "config", "plant", "statistics", "step", "disk", "jobs"], &["kit"]),
+    room(
+        "ground",
+        &["messages", "log", "outbox", "config", "plant", "statistics", "step", "disk", "bounds", "jobs"],
+        &["kit"],
+    ),
     room("records", &["records"], &["kit", "ground"]),
     room("destinations", &["destinations"], &["kit", "ground", "records"]),
     room("durable", &["durable"], &["kit", "ground", "records", "destinations"]),

@@ -1,6 +1,6 @@
 //! What the state machine needs of the two logs: the journal and the spool.
 
-use postrider_journal::{Bound, Home, Kept, Lookup, Position, Record, Remains, SegmentNumber, SpoolUse};
+use postrider_journal::{Bound, Home, Kept, Lookup, Position, Purpose, Record, Remains, SegmentNumber, SpoolUse};
 use postrider_model::Sequence;
 
 /// Which of the logs.
@@ -15,11 +15,13 @@ pub enum Store {
 
 /// The two logs. The turn implements it over the journal and the spool, tests over plain vectors.
 pub trait Log {
-    /// Makes sure that records within this bound can be staged in this turn, beyond what is taken already (R6). False: not now.
-    fn reserve(&mut self, bound: Bound) -> bool;
+    /// Makes sure that records within this bound can be staged in this turn, beyond what is taken already, for what they are there for
+    /// (R6). False: not now.
+    fn reserve(&mut self, purpose: Purpose, bound: Bound) -> bool;
 
-    /// The same for a move, to which the last of the disk budget is left.
-    fn reserve_move(&mut self, bound: Bound) -> bool;
+    /// Whether nothing may be created, until the log is shorter. What makes it shorter goes on: acknowledgements, moves, and what
+    /// deliveries need.
+    fn has_fallen_behind(&self) -> bool;
 
     /// Adds a record to the turn's frame. Cannot fail within what was reserved. The spool needs no reservation.
     fn stage(&mut self, store: Store, record: &Record<'_>) -> Home;

@@ -1,25 +1,12 @@
 //! What a call works with besides the state, and how much one command may do.
 
+use crate::bounds::COMMAND_STEPS;
 use crate::broker::Broker;
 use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::outbox::Outbox;
 use crate::plant::planted;
 use postrider_model::{Now, limits};
-
-/// Bytes of a record that are copied and checked in the time of a step.
-pub(crate) const STEP_BYTES: usize = 256;
-
-/// Deliveries and messages looked at in one turn.
-pub(crate) const TURN_STEPS: usize = 8_192;
-
-/// Steps of jobs in one turn: below [`limits::JOB_SLICE_NANOS`] at 100 ns each.
-pub(crate) const JOB_STEPS: usize = 2_000;
-const _: () = assert!(JOB_STEPS as u64 * 100 <= limits::JOB_SLICE_NANOS);
-
-/// Steps that the commands of one turn take, besides what each of them takes: a command that may take [`limits::HANDLE_STEPS`] is the
-/// last one beyond it.
-const COMMAND_STEPS: usize = 4_000;
 
 /// What a call works with besides the state: the time, the logs, and where events go.
 pub(crate) struct Step<'a, L: Log> {

@@ -1,11 +1,12 @@
 //! The broker's part of a turn: what goes on by itself, and what is written at the end.
 
+use crate::bounds::{JOB_STEPS, TURN_STEPS};
 use crate::broker::Broker;
 use crate::clients::waiters::Rank;
 use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::outbox::Outbox;
-use crate::step::{JOB_STEPS, Step, TURN_STEPS};
+use crate::step::Step;
 use postrider_journal::soonest;
 use postrider_model::Now;
 

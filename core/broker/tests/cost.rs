@@ -3,7 +3,7 @@
 use crate::world::{handle, queue, record};
 use postrider_broker::{Broker, Config, Log, Outbox, Store};
 use postrider_journal::{
-    Bound, Extent, Home, ImageWriter, Kept, Lookup, Position, Record, Remains, SegmentNumber, SpoolUse,
+    Bound, Extent, Home, ImageWriter, Kept, Lookup, Position, Purpose, Record, Remains, SegmentNumber, SpoolUse,
 };
 use postrider_model::command::{
     Acknowledge, AcknowledgeKind, OpenConnection, OpenConsumer, OpenProducer, Publish, Request,
@@ -21,12 +21,12 @@ struct NoLog {
 }
 
 impl Log for NoLog {
-    fn reserve_move(&mut self, bound: Bound) -> bool {
-        self.reserve(bound)
+    fn reserve(&mut self, _purpose: Purpose, _bound: Bound) -> bool {
+        true
     }
 
-    fn reserve(&mut self, _bound: Bound) -> bool {
-        true
+    fn has_fallen_behind(&self) -> bool {
+        false
     }
 
     fn stage(&mut self, _store: Store, record: &Record<'_>) -> Home {

@@ -1,8 +1,10 @@
 //! The two logs in memory: segments, a frontier, a commit, and crashes. It checks that what is staged was reserved.
 
 use postrider_broker::{Log, Store};
+use postrider_journal::room::KEPT_FROM_CREATES;
 use postrider_journal::{
-    Bound, Extent, Home, ImageWriter, Kept, Lookup, Position, Pressure, Record, Remains, SegmentNumber, SpoolUse,
+    Bound, Extent, Home, ImageWriter, Kept, Lookup, Position, Pressure, Purpose, Record, Remains, SegmentNumber,
+    SpoolUse,
 };
 use postrider_model::Sequence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -249,15 +251,18 @@ impl TestLog {
 }
 
 impl Log for TestLog {
-    fn reserve_move(&mut self, bound: Bound) -> bool {
-        let kept = std::mem::take(&mut self.kept_for_moves);
-        let fits = self.reserve(bound);
-        self.kept_for_moves = kept;
-        fits
+    fn has_fallen_behind(&self) -> bool {
+        let kept = KEPT_FROM_CREATES * self.segment();
+        self.front < self.journal.newest && self.live_log_bytes() + kept > self.budget
     }
 
-    fn reserve(&mut self, bound: Bound) -> bool {
-        let fits = !self.full && !self.kept_for_moves && self.most.is_none_or(|most| bound.bytes <= most);
+    fn reserve(&mut self, purpose: Purpose, bound: Bound) -> bool {
+        let kept = match purpose {
+            Purpose::Create => self.kept_for_moves || self.has_fallen_behind(),
+            Purpose::Settle => self.kept_for_moves,
+            Purpose::Move => false,
+        };
+        let fits = !self.full && !kept && self.most.is_none_or(|most| bound.bytes <= most);
         if fits {
             self.begin(bound);
         }

@@ -2,7 +2,9 @@
 #![allow(dead_code)]
 
 use postrider_journal::testing::{FakeStorage, Fate};
-use postrider_journal::{Bound, Config, Home, Journal, OpenError, Position, Record, SegmentNumber, body_crc, testing};
+use postrider_journal::{
+    Bound, Config, Home, Journal, OpenError, Position, Purpose, Record, SegmentNumber, body_crc, testing,
+};
 
 pub const SEGMENT: u64 = 64 << 10;
 pub const FIRST: SegmentNumber = SegmentNumber(0);
@@ -46,7 +48,7 @@ pub fn write_group(journal: &mut Journal<FakeStorage>) {
 fn stage(journal: &mut Journal<FakeStorage>, sequences: std::ops::Range<u64>) -> Vec<Home> {
     let count = (sequences.end - sequences.start) as u32;
     let bound = Bound { records: count, bytes: u64::from(count) * 200 };
-    while journal.begin(bound).is_err() {
+    while journal.reserve(Purpose::Create, bound).is_err() {
         journal.storage_mut().settle();
         journal.poll().unwrap();
     }
@@ -66,6 +68,28 @@ pub fn written() -> (FakeStorage, Vec<Home>) {
     let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
     let homes = (0..3).flat_map(|group| append(&mut journal, group * 5..group * 5 + 5)).collect();
     (journal.into_storage(), homes)
+}
+
+/// Segments of a budget of sixteen that each purpose takes, one after the other, until there is no room for it.
+pub fn taken_of_sixteen() -> [u64; 3] {
+    let config = Config { disk_budget: Some(16 * SEGMENT), ..config() };
+    let mut journal = testing::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
+    let body = [7; 30_000];
+    let record = Record { kind: 1, flags: 0, sequence: 0, meta: &[], body: &body, body_crc: body_crc(&body) };
+    let mut before = 0;
+    Purpose::ALL.map(|purpose| {
+        for _ in 0..100 {
+            // A group is padded to a block: two of them are a segment.
+            if journal.reserve(purpose, Bound { records: 1, bytes: body.len() as u64 }).is_ok() {
+                journal.stage(&record);
+                journal.seal();
+            }
+            write_group(&mut journal);
+        }
+        let taken = journal.appended().0.div_ceil(SEGMENT) - before;
+        before += taken;
+        taken
+    })
 }
 
 pub fn offset(position: Position) -> usize {

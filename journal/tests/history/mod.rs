@@ -1,7 +1,7 @@
 //! One history of a journal: lives with appends, submits, heads, ends by kill, power cut and rot, against a model.
 
 use postrider_journal::testing::{Chance, FakeStorage, Fate};
-use postrider_journal::{Bound, Config, Home, Journal, Lookup, Record, SegmentNumber, body_crc, testing};
+use postrider_journal::{Bound, Config, Home, Journal, Lookup, Purpose, Record, SegmentNumber, body_crc, testing};
 
 const SEGMENT: u64 = 64 << 10;
 
@@ -70,7 +70,7 @@ impl Model {
         for _ in 0..=chance.below(batches) {
             let batch: Vec<Known> = (0..=chance.below(records)).map(|_| self.make(chance)).collect();
             let bytes = batch.iter().map(|known| (known.meta.len() + known.body.len()) as u64).sum();
-            if journal.begin(Bound { records: batch.len() as u32, bytes }).is_err() {
+            if journal.reserve(Purpose::Create, Bound { records: batch.len() as u32, bytes }).is_err() {
                 break;
             }
             for known in batch {

@@ -26,6 +26,8 @@ const ELSEWHERE: &[&str] = &[
     "unreadable-is-zeros",
     "spill-failure-unseen",
     "damaged-pins",
+    "create-takes-all",
+    "settle-takes-all",
     "unseeded-checksum",
     "unbounded-handle",
     "returned-never-expires",

@@ -9,6 +9,7 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
+use crate::bounds::TURN_STEPS;
 use crate::broker::Broker;
 use crate::clients::consumer::{ConsumerKind, Replay, Standing};
 use crate::clients::credit::Take;
@@ -22,7 +23,7 @@ use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::outbox::Body;
 use crate::plant::planted;
 use crate::records::kind;
-use crate::step::{Step, TURN_STEPS};
+use crate::step::Step;
 use postrider_journal::{Record, body_crc};
 use postrider_model::advisory::{Advisory, Happening};
 use postrider_model::event::{Dispatch, Recipient};

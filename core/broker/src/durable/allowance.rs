@@ -16,7 +16,7 @@ use crate::plant::planted;
 use crate::records::items::{Item, ItemHome};
 use crate::records::{self, kind};
 use crate::step::Step;
-use postrider_journal::{Bound, Position};
+use postrider_journal::{Bound, Position, Purpose};
 use postrider_model::Sequence;
 
 const NO_END: Sequence = Sequence(u64::MAX);
@@ -99,7 +99,7 @@ impl Broker {
         if queue.allowance.pending.is_some() {
             return true;
         }
-        if !step.log.reserve(Bound { records: 2, bytes: 12 }) {
+        if !step.log.reserve(Purpose::Settle, Bound { records: 2, bytes: 12 }) {
             return false;
         }
         let queue = self.destinations.get_mut(index).queue();

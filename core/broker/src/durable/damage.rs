@@ -8,7 +8,7 @@ use crate::plant::planted;
 use crate::records::items::Item;
 use crate::records::{Placement, acknowledgement_bound, kind, read_message};
 use crate::step::Step;
-use postrider_journal::{Damage, Kept, Record, Remains};
+use postrider_journal::{Damage, Kept, Purpose, Record, Remains};
 use postrider_model::record::Tag;
 use postrider_model::{Destination, DestinationKind, MessageView, Sequence};
 
@@ -29,7 +29,9 @@ const HEADER_BYTES: usize = 20;
 impl Broker {
     /// Makes sure that what is left of a damaged message is kept aside, and that there is room to acknowledge it.
     pub(crate) fn set_aside<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> Result<(), Wait> {
-        if self.messages.at(index).store == Store::Journal && !step.log.reserve(acknowledgement_bound(1)) {
+        if self.messages.at(index).store == Store::Journal
+            && !step.log.reserve(Purpose::Settle, acknowledgement_bound(1))
+        {
             return Err(Wait::Room);
         }
         self.keep_remains(index, step)
@@ -83,7 +85,7 @@ impl Broker {
         let mut index = head;
         while index != MessageIndex::NONE {
             let next = self.messages.at(index).sibling;
-            if !step.log.reserve_move(acknowledgement_bound(1)) || self.keep_remains(index, step).is_err() {
+            if !step.log.reserve(Purpose::Move, acknowledgement_bound(1)) || self.keep_remains(index, step).is_err() {
                 return false;
             }
             if self.leave_queue(index) {

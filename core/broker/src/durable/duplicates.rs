@@ -23,7 +23,7 @@ use crate::records::items::RECORD_OVERHEAD;
 use crate::records::{self, kind};
 use crate::step::Step;
 use foldhash::fast::FixedState;
-use postrider_journal::{Bound, SegmentNumber};
+use postrider_journal::{Bound, Purpose, SegmentNumber};
 use postrider_model::Now;
 use room::{RETURN_NANOS, RUNS_PER_MARK};
 use std::collections::BTreeMap;
@@ -334,8 +334,7 @@ impl Broker {
     pub(crate) fn write_mark<L: Log>(&mut self, index: MarkIndex, last: bool, step: &mut Step<'_, L>) -> bool {
         let bytes = if last { self.last_bytes(index) } else { self.mark_bytes(index) };
         let bound = Bound { records: 2, bytes };
-        let fits = if last { step.log.reserve(bound) } else { step.log.reserve_move(bound) };
-        if !fits {
+        if !step.log.reserve(if last { Purpose::Settle } else { Purpose::Move }, bound) {
             return false;
         }
         self.flush_acknowledged(step);

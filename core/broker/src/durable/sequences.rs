@@ -1,5 +1,6 @@
 //! The broker-wide order of messages: sequences, and their reservation (R9).
 
+use crate::bounds::{JOB_STEPS, TURN_STEPS};
 use crate::broker::Broker;
 use crate::disk::live_limit;
 use crate::log::{Log, Store};
@@ -7,8 +8,8 @@ use crate::outbox::Outbox;
 use crate::plant::planted;
 use crate::records::items::{Item, ItemHome};
 use crate::records::kind;
-use crate::step::{JOB_STEPS, Step, TURN_STEPS};
-use postrider_journal::{Bound, Generation, Home, Position, Record};
+use crate::step::Step;
+use postrider_journal::{Bound, Generation, Home, Position, Purpose, Record};
 use postrider_model::{Now, Sequence, limits};
 
 /// Sequences given out and reserved.
@@ -148,7 +149,7 @@ impl Broker {
         if self.sequences.pending.is_some() || self.sequences.usable > self.sequences.next + half {
             return;
         }
-        if step.log.reserve(Bound { records: 1, bytes: 8 }) {
+        if step.log.reserve(Purpose::Settle, Bound { records: 1, bytes: 8 }) {
             let up_to = self.sequences.next + self.config.reservation.max(2 * self.sequences.wanted);
             self.sequences.wanted = 0;
             let position = self.write_reservation(Sequence(up_to), step);

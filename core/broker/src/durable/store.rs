@@ -319,7 +319,7 @@ impl Broker {
         let Some(extent) = found.extent() else { return };
         let bytes = 600 + u64::from(message.length);
         if message.position < step.log.committed()
-            && step.log.reserve_move(postrider_journal::Bound { records: 1, bytes })
+            && step.log.reserve(postrider_journal::Purpose::Move, postrider_journal::Bound { records: 1, bytes })
         {
             let placement = Placement { destination, sequence: message.sequence, ..Placement::default() };
             let mut meta = Vec::new();

@@ -1,5 +1,6 @@
 //! Limits: what is refused or held back when the journal is full of live bytes (R6).
 
+use crate::bounds::{CREATIONS_OF_SEGMENT, NAMES_OF_WHAT_LIVES};
 use crate::broker::Broker;
 use crate::clients::connection::refused_producer;
 use crate::config::WhenFull;
@@ -15,10 +16,6 @@ use postrider_journal::{Pressure, SpoolUse};
 use postrider_model::command::Publish;
 use postrider_model::event::{Failure, Refused};
 use postrider_model::{Command, Destination, Event, Now, PortIndex};
-
-/// Consumers may name new destinations though the log is full: with names of so large a part of a segment, out of what is kept for
-/// acknowledgements. Whoever comes to consume is who makes room.
-const CREATIONS_OF_SEGMENT: u64 = 8;
 
 /// What a destination takes in the log besides its name, about.
 const NAME_OVERHEAD: u64 = 64;
@@ -123,7 +120,7 @@ impl Broker {
         }
         let (known, live) = (self.destinations.name_bytes(), self.journal.live_bytes());
         let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, live_limit(step.log));
-        let full = self.names_with(wanted) > limit / 8 || live + wanted > limit;
+        let full = self.names_with(wanted) > limit / NAMES_OF_WHAT_LIVES || live + wanted > limit;
         let spare = named == Named::ToConsume && wanted <= self.spare_for_creations(step.log);
         if full && !spare {
             let text = format!(
@@ -178,7 +175,7 @@ impl Broker {
             return false;
         }
         let (wanted, limit) = (destination.name.len() as u64 + NAME_OVERHEAD, live_limit(step.log));
-        self.journal.live_bytes() + wanted > limit && self.names_with(wanted) <= limit / 8
+        self.journal.live_bytes() + wanted > limit && self.names_with(wanted) <= limit / NAMES_OF_WHAT_LIVES
     }
 
     /// Bytes that names would take with so many more.

@@ -6,9 +6,10 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
+use crate::bounds::BEYOND;
 use crate::broker::Broker;
 use crate::clients::connection::Connection;
-use crate::disk::{BEYOND, live_limit};
+use crate::disk::live_limit;
 use crate::intake::bound::{Defined, has_durable, stores};
 use crate::intake::lines::Need;
 use crate::kit::budget::Budget;
@@ -189,7 +190,7 @@ impl Broker {
         if self.intake.lines.is_empty() || planted("parked-forgotten") {
             return Err(held);
         }
-        let passes = self.has_fallen_behind(log);
+        let passes = log.has_fallen_behind();
         for index in self.intake.lines.next(LOOKED_AT, !passes) {
             match self.slice_of(index, most, passes, log) {
                 Ok(slice) if slice.commands > 0 => return Ok(slice),

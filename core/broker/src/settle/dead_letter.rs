@@ -9,7 +9,7 @@ use crate::messages::{Message, MessageIndex, flag as message_flag};
 use crate::plant::planted;
 use crate::records::{Instead, acknowledgement_bound};
 use crate::step::Step;
-use postrider_journal::{Bound, Lookup, body_crc};
+use postrider_journal::{Bound, Lookup, Purpose, body_crc};
 use postrider_model::properties::{Properties, PropertiesWriter, Value};
 use postrider_model::record::{Header, RecordError, Tag, flag};
 use postrider_model::{Destination, DestinationKind, MessageView, MessageWriter, Sequence, limits, modified_utf8};
@@ -80,7 +80,7 @@ impl Broker {
     }
 
     fn drop_message<L: Log>(&mut self, index: MessageIndex, expired: bool, step: &mut Step<'_, L>) -> Result<(), Wait> {
-        if !step.log.reserve(acknowledgement_bound(1)) {
+        if !step.log.reserve(Purpose::Settle, acknowledgement_bound(1)) {
             return Err(Wait::Room);
         }
         self.statistics.expired += u64::from(expired);
@@ -133,12 +133,11 @@ impl Broker {
         // What lies at the front of the log holds it until it has moved, to the dead letters or otherwise.
         let moves = self.messages.at(index).store == Store::Journal
             && self.journal.front() == Some(self.messages.at(index).segment);
-        if !self.sequences.has(1) || (!moves && self.has_fallen_behind(step.log)) {
-            return Err(Wait::Room);
-        }
+        let purpose = if moves { Purpose::Settle } else { Purpose::Create };
         let acknowledgement = acknowledgement_bound(1);
         let bytes = record.len() as u64 + ADDED_BYTES + queue.name.len() as u64 + acknowledgement.bytes;
-        if !step.log.reserve(Bound { records: acknowledgement.records + 4, bytes }) {
+        let bound = Bound { records: acknowledgement.records + 4, bytes };
+        if !self.sequences.has(1) || !step.log.reserve(purpose, bound) {
             return Err(Wait::Room);
         }
         // Whatever the limits say: its messages are there already.

@@ -1,5 +1,6 @@
 //! Messages that somebody is done with, settled one by one as the log has room for what becomes of them.
 
+use crate::bounds::STEP_BYTES;
 use crate::broker::Broker;
 use crate::clients::consumer::InFlight;
 use crate::durable::damage::Wait;
@@ -10,7 +11,8 @@ use crate::log::Log;
 use crate::plant::planted;
 use crate::records::acknowledgement_bound;
 use crate::settle::dead_letter::Cause;
-use crate::step::{STEP_BYTES, Step};
+use crate::step::Step;
+use postrider_journal::Purpose;
 
 /// Messages without room that are looked at in one slice: each is written anew before it is known how much it takes.
 const LOOKED_AT: usize = 8;
@@ -124,7 +126,7 @@ impl Broker {
 
     fn settle_one<L: Log>(&mut self, entry: InFlight, fate: &Fate, step: &mut Step<'_, L>) -> Result<(), Wait> {
         match fate {
-            Fate::Consumed if !step.log.reserve(acknowledgement_bound(1)) => Err(Wait::Room),
+            Fate::Consumed if !step.log.reserve(Purpose::Settle, acknowledgement_bound(1)) => Err(Wait::Room),
             Fate::Consumed => {
                 self.consume(entry.index, step);
                 Ok(())

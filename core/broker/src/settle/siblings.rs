@@ -8,7 +8,7 @@ use crate::messages::{MessageIndex, flag};
 use crate::plant::planted;
 use crate::records::message_bytes;
 use crate::step::Step;
-use postrider_journal::{Bound, Lookup};
+use postrider_journal::{Bound, Lookup, Purpose};
 
 impl Broker {
     /// Sees to it that the other places know of a dead letter before it is there.
@@ -22,7 +22,7 @@ impl Broker {
         if !untold || planted("siblings-untold") {
             return Ok(());
         }
-        if !step.log.reserve(Bound { records: 3, bytes: message_bytes(places) + u64::from(length) }) {
+        if !step.log.reserve(Purpose::Settle, Bound { records: 3, bytes: message_bytes(places) + u64::from(length) }) {
             return Err(Wait::Room);
         }
         self.untold.push((index, sequence));

@@ -3,6 +3,7 @@
 //! They move to segments of their own, among others that have outlived theirs, so that they hold no young ones back. What lives takes
 //! at least an eighth of what the spool takes, but for the youngest segments; or half once there is no room.
 
+use crate::bounds::{EVACUATED_BYTES, EVACUATED_RECORDS, EVACUATED_SEGMENTS, SPARSE, SPARSE_IF_FULL, YOUNG_SEGMENTS};
 use crate::broker::Broker;
 use crate::log::{Log, Store};
 use crate::messages::{MessageIndex, NOWHERE};
@@ -10,22 +11,6 @@ use crate::records::items::Item;
 use crate::records::kind;
 use crate::step::Step;
 use postrider_journal::{Generation, Lookup, Record, SegmentNumber, SpoolUse};
-
-/// Segments that are left alone, as long as there is room or will be by itself: they are young and empty themselves.
-const YOUNG_SEGMENTS: u64 = 4;
-
-/// A segment is evacuated when at most one in so many of its bytes lives.
-const SPARSE: u64 = 8;
-
-/// The same when the spool is full.
-const SPARSE_IF_FULL: u64 = 2;
-
-/// Segments that are looked at in one turn.
-const TURN_SEGMENTS: usize = 16;
-
-/// Records that are looked at in one turn, and bytes that move.
-const TURN_RECORDS: usize = 1_024;
-const TURN_BYTES: u64 = 256 * 1024;
 
 /// How a look at a segment, or at a message in it, ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,7 +29,7 @@ impl Broker {
     /// Looks at some old segments of the spool. Those that are full of waiting messages stay where they are.
     pub(crate) fn evacuate_spool<L: Log>(&mut self, step: &mut Step<'_, L>) {
         let Some((oldest, newest)) = self.old_segments() else { return };
-        let segments = if self.spooling.is_scarce { TURN_SEGMENTS } else { 1 };
+        let segments = if self.spooling.is_scarce { EVACUATED_SEGMENTS } else { 1 };
         for _ in 0..segments {
             let walk = &mut self.spooling.survivors;
             walk.stay_within(oldest, newest);
@@ -89,14 +74,14 @@ impl Broker {
 
     fn evacuate<L: Log>(&mut self, segment: SegmentNumber, step: &mut Step<'_, L>) -> Look {
         let mut bytes = 0;
-        for _ in 0..TURN_RECORDS {
+        for _ in 0..EVACUATED_RECORDS {
             let ordinal = self.spooling.survivors.ordinal;
             let Some(table) = self.spool.table(segment).filter(|table| ordinal < table.records()) else {
                 self.release_spool(segment, step);
                 return Look::Done;
             };
             if let Item::Message(head) = table.item(ordinal) {
-                if bytes >= TURN_BYTES {
+                if bytes >= EVACUATED_BYTES {
                     return Look::More;
                 }
                 bytes += u64::from(self.messages.at(head).length);

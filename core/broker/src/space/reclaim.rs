@@ -1,14 +1,17 @@
 //! Reclaim: the oldest segment's live items get new homes at the end, then it goes (R10, R19, R20).
 
+use crate::bounds::{
+    BEYOND, MOST_DEBT_BYTES, NEARLY_DEAD, RESERVED_SEGMENTS, STALL_NANOS, START_SEGMENTS, WALKED_BYTES, WALKED_MARKS,
+};
 use crate::broker::Broker;
-use crate::disk::{BEYOND, RESERVED_SEGMENTS, live_limit};
+use crate::disk::live_limit;
 use crate::log::{Log, Store};
 use crate::messages::MessageIndex;
 use crate::plant::planted;
 use crate::records::items::{Item, RECORD_OVERHEAD};
 use crate::records::{self, MessageMeta, kind};
 use crate::step::Step;
-use postrider_journal::{Bound, Lookup, Record, SegmentNumber};
+use postrider_journal::{Bound, Lookup, Purpose, Record, SegmentNumber};
 use postrider_model::Now;
 
 /// Where reclaim is.
@@ -38,35 +41,13 @@ pub(crate) struct Reclaim {
     newest: SegmentNumber,
 }
 
-/// Segments by which the log is longer than its law says when the walk begins. Far fewer than it may ever be: while the front is
-/// walked and its items move, more is appended.
-const START_SEGMENTS: u64 = 3;
-
-/// A front segment of which so small a part is alive is walked whatever the law says: the moves cost next to nothing, and its file
-/// and its memory, which is touched already, serve again.
-const NEARLY_DEAD: u64 = 64;
-
-/// Segments of the disk budget that are left to moves alone: where bytes of the front have to be read from the disk first, the walk
-/// may fall behind what is appended, and with a full disk nothing could move any more. Each start takes one of them, too. At the
-/// limit of live bytes the law and [`START_SEGMENTS`] come to less than the budget without these.
-const MOVE_SEGMENTS: u64 = RESERVED_SEGMENTS - START_SEGMENTS;
-
-/// A walk that has not come further for so long stands still: the front cannot be read, or the medium gives no room to move it to.
-const STALL_NANOS: u64 = 1_000_000_000;
-
-/// Bytes that are walked in one turn at most.
-const TURN_BYTES: f64 = 1024.0 * 1024.0;
-
-/// Marks that are looked at in one turn.
-const TURN_MARKS: usize = 4_096;
-
 impl Broker {
     /// As much of the law's work as the turn has room for: while the log is longer than `L s / (s - 1) + K`, `s` bytes of its front
     /// are walked for each byte that was appended or died. That keeps the log short while as much lives as before; where much has
     /// died at once, the rest of the way is walked without anything having to come.
     pub(crate) fn reclaim<L: Log>(&mut self, step: &mut Step<'_, L>) {
         self.reclaim_some(step);
-        if self.reclaim.walked || !self.has_fallen_behind(step.log) {
+        if self.reclaim.walked || !step.log.has_fallen_behind() {
             self.reclaim.moved_at = step.now.nanos;
         }
     }
@@ -95,19 +76,13 @@ impl Broker {
         let grown = if self.reclaim.log_bytes == 0 { 0 } else { total.saturating_sub(self.reclaim.log_bytes) };
         let appended = grown.saturating_sub(self.reclaim.moved_bytes);
         let died = (self.reclaim.live_bytes + appended).saturating_sub(live);
-        self.reclaim.debt = (self.reclaim.debt + factor * (appended + died) as f64).min(64.0 * TURN_BYTES);
-        if self.reclaim.behind || self.has_fallen_behind(step.log) {
+        self.reclaim.debt = (self.reclaim.debt + factor * (appended + died) as f64).min(MOST_DEBT_BYTES as f64);
+        if self.reclaim.behind || step.log.has_fallen_behind() {
             self.reclaim.debt = self.reclaim.debt.max(step.log.segment_bytes() as f64);
         }
         self.note_sizes(total, live);
         self.walk_front(step);
         self.drop_dead_front(step);
-    }
-
-    /// Whether nothing may be stored or created any more, until the log is shorter. What makes it shorter goes on: acknowledgements,
-    /// moves, and what deliveries need.
-    pub fn has_fallen_behind<L: Log>(&self, log: &L) -> bool {
-        self.journal.front().is_some() && log.live_log_bytes() + MOVE_SEGMENTS * log.segment_bytes() > log.disk_budget()
     }
 
     /// Whether only acknowledgements can make the log shorter: more lives than may, with what goes a little beyond.
@@ -118,7 +93,7 @@ impl Broker {
 
     /// Whether nothing makes the log shorter for now: it has fallen behind, and its walk stands still.
     pub fn stands_still<L: Log>(&self, now: Now, log: &L) -> bool {
-        self.has_fallen_behind(log) && now.nanos >= self.stalls_at()
+        log.has_fallen_behind() && now.nanos >= self.stalls_at()
     }
 
     /// Whether it stands still because the disk does not read what is to be moved.
@@ -157,7 +132,7 @@ impl Broker {
         let Some(front) = self.front_to_walk() else { return };
         let records = self.journal.table(front).map_or(1, |table| table.records().max(1));
         let cost = step.log.segment_bytes() as f64 / f64::from(records);
-        let mut left = TURN_BYTES;
+        let mut left = WALKED_BYTES as f64;
         while self.reclaim.debt > 0.0 && left > 0.0 {
             if self.reclaim.ordinal >= records {
                 self.move_marks(front, step);
@@ -191,12 +166,12 @@ impl Broker {
             Item::Message(index) => return self.move_message(index, step),
             Item::Destination(index) => {
                 let bytes = 64 + self.destinations.get(index).destination.name.len() as u64;
-                if !step.log.reserve_move(Bound { records: 2, bytes }) {
+                if !step.log.reserve(Purpose::Move, Bound { records: 2, bytes }) {
                     return false;
                 }
                 self.write_destination(index, step);
             }
-            Item::Allowance(_) | Item::Reservation if !step.log.reserve_move(small) => return false,
+            Item::Allowance(_) | Item::Reservation if !step.log.reserve(Purpose::Move, small) => return false,
             Item::Allowance(index) => self.move_allowance(index, step),
             Item::Reservation => self.move_reservation(step),
         }
@@ -221,7 +196,7 @@ impl Broker {
         let mut placements = std::mem::take(&mut self.placements);
         self.live_placements(head, &mut placements);
         let bytes = records::message_bytes(placements.len() as u64) + u64::from(message.length);
-        if !step.log.reserve_move(Bound { records: 2, bytes }) {
+        if !step.log.reserve(Purpose::Move, Bound { records: 2, bytes }) {
             self.placements = placements;
             return false;
         }
@@ -256,7 +231,7 @@ impl Broker {
         if self.journal.table(front).is_none_or(|table| table.marks() == 0) {
             return;
         }
-        let (mut left, mut steps) = (TURN_BYTES, TURN_MARKS);
+        let (mut left, mut steps) = (WALKED_BYTES as f64, WALKED_MARKS);
         loop {
             let (at, found) = self.next_mark_in(front, self.reclaim.mark, &mut steps);
             self.reclaim.mark = at;

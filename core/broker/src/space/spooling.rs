@@ -4,6 +4,7 @@
 //! crowded spool, or others wait for it; where there will be no room by itself topics take what comes, and their slow subscribers lose the
 //! oldest messages that they have not had.
 
+use crate::bounds::{SHED_MESSAGES, SHED_PASSES, SHED_SHARE};
 use crate::broker::Broker;
 use crate::destinations::advisories::is_told_again;
 use crate::log::Log;
@@ -12,15 +13,6 @@ use crate::plant::planted;
 use crate::step::Step;
 use postrider_journal::{Generation, Pressure, SegmentNumber, SpoolUse};
 use std::collections::BTreeSet;
-
-/// Messages of topics that go in one turn at most.
-const TURN_MESSAGES: usize = 2_048;
-
-/// Of what a topic holds, one message in so many goes at a time: all that are behind lose in proportion.
-const SHARE: usize = 8;
-
-/// In one of so many passes in a row through a full spool those that hold few lose as well: others may get as much as they lose.
-const PASSES: u32 = 64;
 
 /// How full the spool is, and what is done about it.
 #[derive(Default)]
@@ -133,18 +125,18 @@ impl Broker {
     /// are more.
     fn shed<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
         self.spooling.passes = self.spooling.passes.wrapping_add(1);
-        let some = self.shed_shares(|held| held / SHARE, step);
-        if some && !self.spooling.passes.is_multiple_of(PASSES) {
+        let some = self.shed_shares(|held| held / SHED_SHARE, step);
+        if some && !self.spooling.passes.is_multiple_of(SHED_PASSES) {
             return true;
         }
-        self.shed_shares(|held| held.div_ceil(SHARE), step) || some
+        self.shed_shares(|held| held.div_ceil(SHED_SHARE), step) || some
     }
 
     /// Of each topic goes a share of what it holds. True: something has gone.
     fn shed_shares<L: Log>(&mut self, share_of: impl Fn(usize) -> usize, step: &mut Step<'_, L>) -> bool {
-        let mut left = TURN_MESSAGES;
+        let mut left = SHED_MESSAGES;
         // One step more takes it from the last to the first.
-        for _ in 0..=self.spooling.lagging.len().min(TURN_MESSAGES) {
+        for _ in 0..=self.spooling.lagging.len().min(SHED_MESSAGES) {
             let next = DestinationIndex(self.spooling.next);
             let Some(index) = self.spooling.lagging.range(next..).next().copied() else {
                 self.spooling.next = 0;
@@ -169,6 +161,6 @@ impl Broker {
                 break;
             }
         }
-        left < TURN_MESSAGES
+        left < SHED_MESSAGES
     }
 }

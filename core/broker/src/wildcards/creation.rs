@@ -1,10 +1,11 @@
 //! Destinations that come into being, and the consumers whose patterns they fit.
 
+use crate::bounds::STEP_BYTES;
 use crate::broker::Broker;
 use crate::destinations::advisories::is_advisory;
 use crate::log::Log;
 use crate::messages::DestinationIndex;
-use crate::step::{STEP_BYTES, Step};
+use crate::step::Step;
 use postrider_model::{Destination, DestinationId};
 
 /// Steps that a new destination takes, besides what its name does.

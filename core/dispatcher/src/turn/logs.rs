@@ -2,7 +2,7 @@
 
 use postrider_broker::{Log, Store};
 use postrider_journal::{
-    Bound, Generation, Home, Journal, Kept, Lookup, NotReady, Position, Record, Remains, SegmentNumber, Spill, Spool,
+    Bound, Generation, Home, Journal, Kept, Lookup, Position, Purpose, Record, Remains, SegmentNumber, Spill, Spool,
     SpoolUse, Storage, SyncFailed, Trouble, soonest,
 };
 use postrider_model::{Now, Sequence};
@@ -15,8 +15,6 @@ pub(super) struct Logs<S: Storage, P: Spill> {
     pub journal: Journal<S>,
     /// What does not.
     pub spool: Spool<P>,
-    /// Moves can make the log shorter: the last of the disk budget is left to them.
-    pub keeps_for_moves: bool,
     complaints: Complaints,
 }
 
@@ -41,7 +39,7 @@ impl News {
 impl<S: Storage, P: Spill> Logs<S, P> {
     /// Both.
     pub(super) fn new(journal: Journal<S>, spool: Spool<P>) -> Logs<S, P> {
-        Logs { journal, spool, keeps_for_moves: false, complaints: Complaints::default() }
+        Logs { journal, spool, complaints: Complaints::default() }
     }
 
     /// Takes what the storages have finished, and tries again what they could not do.
@@ -55,14 +53,6 @@ impl<S: Storage, P: Spill> Logs<S, P> {
             prepared: progress.prepared > 0,
             fetched: progress.fetched > 0 || spooled.fetched > 0 || look_again,
         })
-    }
-
-    /// Takes room for what is no move and makes the log shorter in the end.
-    pub(super) fn begin_settling(&mut self, bound: Bound) -> Result<(), NotReady> {
-        match self.keeps_for_moves {
-            true => self.journal.begin_settling(bound),
-            false => self.journal.begin_beyond(bound),
-        }
     }
 
     /// Whether there is room for what the state machine adds by itself: it leaves half of what is kept to the acknowledgements that come.
@@ -94,12 +84,12 @@ impl<S: Storage, P: Spill> Logs<S, P> {
 }
 
 impl<S: Storage, P: Spill> Log for Logs<S, P> {
-    fn reserve(&mut self, bound: Bound) -> bool {
-        self.has_room(bound) && self.begin_settling(bound).is_ok()
+    fn reserve(&mut self, purpose: Purpose, bound: Bound) -> bool {
+        (purpose == Purpose::Create || self.has_room(bound)) && self.journal.reserve(purpose, bound).is_ok()
     }
 
-    fn reserve_move(&mut self, bound: Bound) -> bool {
-        self.has_room(bound) && self.journal.begin_beyond(bound).is_ok()
+    fn has_fallen_behind(&self) -> bool {
+        self.journal.has_fallen_behind()
     }
 
     fn shortage(&self) -> Option<String> {

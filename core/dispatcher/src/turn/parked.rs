@@ -1,6 +1,6 @@
 //! Parked sends: when they go on, and how many in one turn.
 
-use postrider_journal::{Bound, Spill, Storage};
+use postrider_journal::{Bound, Purpose, Spill, Storage};
 use postrider_model::{Now, limits};
 
 use super::BrokerTurn;
@@ -16,7 +16,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         if !self.broker.parks() {
             return false;
         }
-        let behind = self.broker.has_fallen_behind(&self.logs);
+        let behind = self.logs.journal.has_fallen_behind();
         let settles = behind && self.is_hopeless(now);
         for _ in 0..PASSED_OVER {
             for most in [limits::BATCH_COMMANDS, 1] {
@@ -38,18 +38,12 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     }
 
     fn begin_slice(&mut self, bound: Bound, behind: bool) -> bool {
-        if behind {
-            return self.logs.begin_settling(bound).is_ok();
-        }
-        let journal = &mut self.logs.journal;
-        journal.room_when_short().is_none_or(|room| bound.frame_bytes() <= room)
-            && journal.affords(bound)
-            && journal.begin(bound).is_ok()
+        self.logs.journal.reserve(if behind { Purpose::Settle } else { Purpose::Create }, bound).is_ok()
     }
 
     /// Whether what is parked waits for reclaim to make room.
     pub(super) fn holds_parked(&self, now: Now) -> bool {
-        self.broker.has_fallen_behind(&self.logs) && !self.is_hopeless(now)
+        self.logs.journal.has_fallen_behind() && !self.is_hopeless(now)
     }
 
     /// Whether the next turn could go on with parked sends. Where the journal was not ready for them, its news wake the thread.
@@ -57,7 +51,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         if !self.broker.parks() || self.parked_wait || self.waits_for_log {
             return false;
         }
-        let settles = self.broker.has_fallen_behind(&self.logs) && self.is_hopeless(now);
+        let settles = self.logs.journal.has_fallen_behind() && self.is_hopeless(now);
         (settles && self.broker.settling_slice(1).is_some()) || self.broker.resumes_parked(&self.logs)
     }
 }

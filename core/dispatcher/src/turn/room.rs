@@ -1,6 +1,6 @@
 //! Room in the journal for a batch, and what of the batch is without it.
 
-use postrider_journal::{NotReady, Spill, Storage};
+use postrider_journal::{NoRoom, Purpose, Spill, Storage};
 use postrider_model::{Command, CommandBatch, Now, PortIndex};
 
 use super::BrokerTurn;
@@ -23,28 +23,25 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     /// Takes room for a batch in the journal. Where its disk budget has none, and reclaim will make none, the sends that do not fit
     /// are refused, so that they do not hold up what their port brings besides, acknowledgements above all (R6, R24). Gives their
     /// places in the batch: none, as a rule. So it is while the medium gives no further segment.
-    pub(super) fn begin(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Unstored, NotReady> {
+    pub(super) fn begin(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Unstored, NoRoom> {
         if !self.broker.has_sequences(port, batch) {
-            return Err(NotReady);
+            return Err(NoRoom::NotReady);
         }
-        if self.broker.has_fallen_behind(&self.logs) {
-            return self.begin_settling(port, batch, now);
+        let bound = self.broker.bound(port, batch);
+        match self.logs.journal.reserve(Purpose::Create, bound) {
+            Ok(()) => Ok(Unstored::default()),
+            Err(NoRoom::Behind) => self.begin_settling(port, batch, now),
+            Err(NoRoom::Full) if self.broker.walks() => {
+                self.waits_for_room = true;
+                Err(NoRoom::Full)
+            }
+            Err(NoRoom::Full | NoRoom::Short) => {
+                let room = self.logs.journal.room_to_create();
+                let (bound, refused) = self.broker.bound_within(port, batch, room, 0);
+                self.logs.journal.reserve(Purpose::Settle, bound).map(|()| refused.into())
+            }
+            Err(NoRoom::NotReady) => Err(NoRoom::NotReady),
         }
-        let (journal, broker) = (&mut self.logs.journal, &self.broker);
-        if let Some(room) = journal.room_when_short() {
-            let (bound, refused) = broker.bound_within(port, batch, room, 0);
-            return journal.begin(bound).map(|()| refused.into());
-        }
-        let bound = broker.bound(port, batch);
-        if journal.affords(bound) {
-            return journal.begin(bound).map(|()| Unstored::default());
-        }
-        if broker.walks() {
-            self.waits_for_room = true;
-            return Err(NotReady);
-        }
-        let (bound, refused) = broker.bound_within(port, batch, journal.regular_room(), 0);
-        journal.begin(bound).map(|()| refused.into())
     }
 
     /// Takes room for the first commands of a batch for which there is none: as many as a small part of a segment has room for. The others
@@ -54,10 +51,10 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         port: PortIndex,
         (batch, rest): (&mut CommandBatch, &mut Vec<Command>),
         now: Now,
-    ) -> Result<Unstored, NotReady> {
+    ) -> Result<Unstored, NoRoom> {
         let some = self.broker.first_within(port, batch, self.logs.journal.kept_for_acknowledgements() / 2);
         if some >= batch.commands.len() {
-            return Err(NotReady);
+            return Err(NoRoom::NotReady);
         }
         *rest = batch.commands.split_off(some);
         self.begin(port, batch, now)
@@ -65,19 +62,19 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
 
     /// Takes room for a batch while nothing may be stored. What settles, looks or asks goes on. What stores is parked while reclaim
     /// makes room; where only acknowledgements can, or nothing for now, it is refused, or nobody could ever drain the log.
-    fn begin_settling(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Unstored, NotReady> {
+    fn begin_settling(&mut self, port: PortIndex, batch: &CommandBatch, now: Now) -> Result<Unstored, NoRoom> {
         let spare = self.broker.spare_for_creations(&self.logs);
         let (bound, places) = self.broker.bound_within(port, batch, 0, spare);
         let wait = !self.is_hopeless(now);
         if wait && places.iter().any(|place| matches!(batch.commands.get(*place), Some(Command::OpenConsumer(_)))) {
             self.waits_for_room = true;
-            return Err(NotReady);
+            return Err(NoRoom::NotReady);
         }
-        if self.logs.begin_settling(bound).is_ok() {
+        if self.logs.journal.reserve(Purpose::Settle, bound).is_ok() {
             return Ok(Unstored { places, wait });
         }
         let (bound, places) = self.broker.bound_within(port, batch, 0, 0);
-        let begun = self.logs.begin_settling(bound);
+        let begun = self.logs.journal.reserve(Purpose::Settle, bound);
         self.waits_for_room |= begun.is_err();
         begun.map(|()| Unstored { places, wait })
     }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use postrider_dispatcher::wake::Alarm;
-use postrider_journal::{Bound, Config, Home, Journal, Medium, Position, Record, body_crc};
+use postrider_journal::{Bound, Config, Home, Journal, Medium, Position, Purpose, Record, body_crc};
 
 use super::{Crash, Disk, DiskPlan, SimStorage};
 use crate::random::Random;
@@ -87,7 +87,7 @@ impl Bench {
         for _ in 0..self.random.below(200) {
             for _ in 0..self.random.below(4) {
                 let body = body(self.next);
-                if journal.begin(Bound { records: 1, bytes: body.len() as u64 }).is_err() {
+                if journal.reserve(Purpose::Create, Bound { records: 1, bytes: body.len() as u64 }).is_err() {
                     break;
                 }
                 let record = Record {

@@ -5,8 +5,9 @@
 )]
 
 use super::{MarkReference, Marks};
+use crate::bounds::{MARKS_BYTES, MARKS_OF_WHAT_LIVES, RESERVED_SEGMENTS};
 use crate::broker::Broker;
-use crate::disk::{RESERVED_SEGMENTS, live_limit};
+use crate::disk::live_limit;
 use crate::kit::runs::{RUNS, RUNS_OF_ONE};
 use crate::log::Log;
 use crate::messages::MarkIndex;
@@ -17,13 +18,6 @@ use postrider_model::Now;
 
 /// Runs that all producers together may have before one is held to [`RUNS`], for each mark that may be: 8 MiB by default.
 pub(super) const RUNS_PER_MARK: usize = 8;
-
-/// Of what may live, this part is for marks at most.
-const PART_OF_WHAT_LIVES: u64 = 8;
-
-/// Bytes of the log that marks may take, however long it may be: twice what as many as may be by default take that have names of
-/// 60 characters and their part of the runs.
-const MOST_BYTES: u64 = 32 << 20;
 
 /// So long whoever went without a goodbye has to come back, though there are too many: a failover client tries every half minute.
 pub(super) const RETURN_NANOS: u64 = 60_000_000_000;
@@ -118,7 +112,7 @@ impl Broker {
     /// Forgets producers that have been away for long, and, where there has been much less room than was taken for a minute, others.
     /// True: there are more.
     pub(crate) fn age_marks<L: Log>(&mut self, step: &mut Step<'_, L>) -> bool {
-        let room = (live_limit(step.log) / PART_OF_WHAT_LIVES).min(MOST_BYTES);
+        let room = (live_limit(step.log) / MARKS_OF_WHAT_LIVES).min(MARKS_BYTES);
         if std::mem::replace(&mut self.marks.room, room) > room {
             self.marks.less_since = step.now.nanos;
             self.marks.is_cut = false;
