@@ -87,7 +87,7 @@ impl Storage for InstantStorage {
         Ok(())
     }
 
-    fn save_aside(&mut self, _: &str, _: &[u8]) -> io::Result<()> {
-        Ok(())
+    fn save_aside(&mut self, name: &str, _: &[u8]) -> io::Result<String> {
+        Ok(name.to_owned())
     }
 }

@@ -1,7 +1,8 @@
 //! The active segment: records into frames.
 
 use crate::frame::{
-    BODY_HEADER, BodyHeader, ENTRY, Entry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Record, Seed,
+    BODY_HEADER, BodyHeader, DirectoryEntry, ENTRY, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Record,
+    Seed,
 };
 use crate::image::ImageWriter;
 use crate::plant::planted;
@@ -150,7 +151,7 @@ impl Active {
             body_offset = (self.at + BODY_HEADER - frame.start) as u32;
             self.at += body_bytes;
         }
-        let entry = Entry {
+        let entry = DirectoryEntry {
             kind: record.kind,
             flags: record.flags,
             body_len: body_len as u32,

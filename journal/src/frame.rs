@@ -76,7 +76,7 @@ pub(crate) struct BodyHeader {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct DirectoryEntry<'a> {
     pub kind: u8,
     pub flags: u8,
     pub body_len: u32,
@@ -218,7 +218,7 @@ impl BodyHeader {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> DirectoryEntry<'a> {
     /// Appends entry and meta to `directory`. The check is seeded by the frame's position.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "what begins where the directory ended")]
@@ -242,9 +242,9 @@ impl<'a> Entry<'a> {
     }
 
     /// The entry at the beginning of `bytes`, its check not looked at.
-    pub(crate) fn decode(bytes: &'a [u8]) -> Option<Entry<'a>> {
+    pub(crate) fn decode(bytes: &'a [u8]) -> Option<DirectoryEntry<'a>> {
         let head = bytes.get(..ENTRY)?;
-        Some(Entry {
+        Some(DirectoryEntry {
             kind: *head.get(4)?,
             flags: *head.get(5)?,
             body_len: u32_at(head, 8),
@@ -257,8 +257,8 @@ impl<'a> Entry<'a> {
     }
 
     /// The entry at the beginning of `bytes` if its own check holds.
-    pub(crate) fn decode_checked(bytes: &'a [u8], frame: Position, seed: Seed) -> Option<Entry<'a>> {
-        let entry = Entry::decode(bytes)?;
+    pub(crate) fn decode_checked(bytes: &'a [u8], frame: Position, seed: Seed) -> Option<DirectoryEntry<'a>> {
+        let entry = DirectoryEntry::decode(bytes)?;
         let mut hasher = crc32fast::Hasher::new_with_initial(seed.at(frame));
         hasher.update(&[0; 4]);
         hasher.update(bytes.get(4..entry.encoded_len())?);
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn an_entry_has_the_documented_bytes() {
-        let entry = Entry {
+        let entry = DirectoryEntry {
             kind: 1,
             flags: 2,
             body_len: 5,
@@ -435,11 +435,11 @@ mod tests {
         entry.encode(&mut bytes, POSITION, SEED);
         let zeroed = [[0; 4].as_slice(), &fields].concat();
         assert_eq!(bytes, [checked(&zeroed).as_slice(), &fields].concat());
-        assert_eq!(Entry::decode_checked(&bytes, POSITION, SEED), Some(entry));
+        assert_eq!(DirectoryEntry::decode_checked(&bytes, POSITION, SEED), Some(entry));
         for index in 0..bytes.len() {
             let mut altered = bytes.clone();
             altered[index] ^= 4;
-            assert_eq!(Entry::decode_checked(&altered, POSITION, SEED), None, "byte {index}");
+            assert_eq!(DirectoryEntry::decode_checked(&altered, POSITION, SEED), None, "byte {index}");
         }
     }
 }

@@ -440,9 +440,9 @@ impl Storage for FakeStorage {
         Ok(())
     }
 
-    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
         self.aside.insert(name.to_owned(), bytes.to_vec());
-        Ok(())
+        Ok(name.to_owned())
     }
 }
 

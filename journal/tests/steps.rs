@@ -271,3 +271,22 @@ fn an_owner_that_refuses_a_record_leaves_a_torn_end_and_all_else_as_it_was() {
     let (journal, _workers) = start(None).unwrap();
     assert!(journal.recovery().cut.is_some(), "the end is torn");
 }
+
+#[test]
+fn starts_that_come_to_nothing_take_no_place_in_the_table() {
+    let (mut storage, records) = two_lives();
+    let entries =
+        |storage: &FakeStorage| EpochTable::decode(storage.tables()[0].as_ref().unwrap()).unwrap().lives.len();
+    let before = entries(&storage);
+    for _ in 0..50 {
+        let (journal, seen) = recover(storage).unwrap();
+        assert_eq!((seen.len(), journal.recovery().damages), (records.len(), 0));
+        storage = killed(journal);
+    }
+    assert_eq!(entries(&storage), before + 1);
+    let (mut journal, _) = recover(storage).unwrap();
+    append(&mut journal, 1000..1005);
+    let (journal, seen) = recover(killed(journal)).unwrap();
+    assert_eq!((seen.len(), journal.recovery().damages), (records.len() + 5, 0));
+    assert_eq!(entries(&killed(journal)), before + 2, "who wrote something has one");
+}

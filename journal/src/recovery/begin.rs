@@ -75,7 +75,7 @@ impl<S: Storage> OldLog<S> {
             let file = format!("epochs-{slot}");
             let kept_as = kept_name(&file);
             let kept_as =
-                self.storage.save_beside(&kept_as, &bytes).map_err(OpenError::io(format!("given up ({file})")))?;
+                self.storage.save_aside(&kept_as, &bytes).map_err(OpenError::io(format!("given up ({file})")))?;
             self.report.given_up.push(GivenUp { file, kept_as: Some(kept_as) });
         }
         Ok(())
@@ -149,9 +149,9 @@ impl<S: Storage> OldLog<S> {
             let name = format!("cut-{}-{}", epoch.0, from);
             let loaded = load(&mut self.storage, &self.config, &self.table, found, None)?.writer;
             let bytes = loaded.bytes(size(from - found.start), size(to - from));
-            self.storage.save_aside(&name, bytes).map_err(OpenError::io(format!("saved aside ({name})")))?;
+            let saved = self.storage.save_aside(&name, bytes);
+            cut.names.push(saved.map_err(OpenError::io(format!("saved aside ({name})")))?);
             cut.bytes += bytes.len() as u64;
-            cut.names.push(name);
             self.storage.unload(loaded);
         }
         self.report.cut = (!cut.names.is_empty()).then_some(cut);

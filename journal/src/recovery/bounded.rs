@@ -11,7 +11,7 @@ use crate::recovery::directory::Found;
 use crate::recovery::give_up::Region;
 use crate::recovery::report::{Hit, Place};
 use crate::recovery::scan::Scan;
-use crate::recovery::walk::{Stop, Visit, Walk};
+use crate::recovery::walk::{SegmentWalk, Stop, Visit};
 use crate::recovery::{Bounded, Contents, DamageKind, KeptSegments, OldLog, Recovery, Visited, give_up, load};
 use crate::segment::Segment;
 use crate::storage::Storage;
@@ -147,7 +147,7 @@ impl<S: Storage> OldLog<S> {
         let Some(key) = found.key() else { return Ok(()) };
         let bytes = part.contents.writer.bytes(0, part.contents.writer.len());
         let scan = Scan { bytes, start: found.start, key, table: &self.table };
-        let mut walk = Walk {
+        let mut walk = SegmentWalk {
             scan,
             place: Place { file: &found.name, segment: found.number, start: found.start },
             visit,

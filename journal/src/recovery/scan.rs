@@ -1,7 +1,9 @@
 //! Frames in a segment's bytes.
 
 use crate::epoch::EpochTable;
-use crate::frame::{Entry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Seed, body_crc, u32_at, u64_at};
+use crate::frame::{
+    DirectoryEntry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Seed, body_crc, u32_at, u64_at,
+};
 use crate::plant::planted;
 use crate::position::{Epoch, Position};
 use crate::size::size;
@@ -119,7 +121,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Body of an entry, if it lies within the frame.
-    pub(crate) fn body(&self, frame: Position, end: Position, entry: &Entry<'_>) -> Option<&'a [u8]> {
+    pub(crate) fn body(&self, frame: Position, end: Position, entry: &DirectoryEntry<'_>) -> Option<&'a [u8]> {
         if entry.body_len == 0 {
             return Some(&[]);
         }
@@ -171,10 +173,10 @@ pub(crate) fn good_body(body: &[u8], crc: u32) -> bool {
 }
 
 /// The entries of a directory whose check holds, behind its marker.
-pub(crate) fn entries<'a>(directory: &'a [u8]) -> impl Iterator<Item = Entry<'a>> {
+pub(crate) fn entries<'a>(directory: &'a [u8]) -> impl Iterator<Item = DirectoryEntry<'a>> {
     let mut rest = directory.get(MARKER..).unwrap_or_default();
     std::iter::from_fn(move || {
-        let entry = Entry::decode(rest)?;
+        let entry = DirectoryEntry::decode(rest)?;
         rest = rest.get(entry.encoded_len()..)?;
         Some(entry)
     })

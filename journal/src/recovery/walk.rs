@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use crate::frame::{BODY_HEADER, BodyHeader, Entry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Record};
+use crate::frame::{
+    BODY_HEADER, BodyHeader, DirectoryEntry, FRAME_ALIGN, FRAME_HEADER, FrameHeader, FrameKind, MARKER, Record,
+};
 use crate::plant::planted;
 use crate::position::{Home, Position};
 use crate::recovery::give_up::Region;
@@ -30,7 +32,7 @@ pub(super) enum Stop {
 }
 
 /// A walk through one segment, up to the end of the log.
-pub(super) struct Walk<'a, 'v> {
+pub(super) struct SegmentWalk<'a, 'v> {
     pub scan: Scan<'a>,
     pub place: Place<'a>,
     pub visit: &'a mut Visit<'v>,
@@ -52,12 +54,12 @@ struct Remains {
 
 impl Remains {
     /// The next entry from `at` on that checks, and whose body header says the same: looked for as far as the next body is.
-    fn next_entry<'a>(self, scan: &Scan<'a>, at: Position, index: u32) -> Option<(Position, Entry<'a>)> {
+    fn next_entry<'a>(self, scan: &Scan<'a>, at: Position, index: u32) -> Option<(Position, DirectoryEntry<'a>)> {
         let seed = scan.seed(self.frame);
         let mut place = at;
         let last = self.end.min(at + LOOKED_THROUGH);
         while place < last {
-            let found = Entry::decode_checked(scan.range(place, self.end), self.frame, seed);
+            let found = DirectoryEntry::decode_checked(scan.range(place, self.end), self.frame, seed);
             if let Some(entry) =
                 found.filter(|entry| entry.index >= index && (place == at || self.confirmed(scan, entry)))
             {
@@ -68,7 +70,7 @@ impl Remains {
         None
     }
 
-    fn confirmed(self, scan: &Scan<'_>, entry: &Entry<'_>) -> bool {
+    fn confirmed(self, scan: &Scan<'_>, entry: &DirectoryEntry<'_>) -> bool {
         if entry.body_len == 0 {
             return true;
         }
@@ -82,7 +84,7 @@ impl Remains {
     }
 }
 
-impl Walk<'_, '_> {
+impl SegmentWalk<'_, '_> {
     /// Visits frames that end at `up_to` or before, in a log that ends at `end`.
     pub(super) fn run(&mut self, up_to: Position, end: Position) -> Result<(), Stop> {
         let end = end.min(self.scan.end());
@@ -134,7 +136,7 @@ impl Walk<'_, '_> {
     }
 
     /// Visits a record if its body is good.
-    fn record(&mut self, remains: Remains, entry: &Entry<'_>) -> Result<(), Stop> {
+    fn record(&mut self, remains: Remains, entry: &DirectoryEntry<'_>) -> Result<(), Stop> {
         let body = self.scan.body(remains.frame, remains.end, entry);
         let position = remains.frame + u64::from(entry.body_offset);
         let hit = Hit { record: Some(entry.kind), sequence: Some(entry.sequence), meta: entry.meta, body: &[] };
@@ -279,8 +281,16 @@ mod tests {
             losses: 0,
             lives: vec![LifeEntry { epoch: Epoch(1), node: 0, end: Position(0), first, nonce: 1 }],
         };
-        let entry =
-            Entry { kind: 1, flags: 0, meta: b"m", body_len: 0, body_crc: 0, sequence: 7, body_offset: 0, index: 0 };
+        let entry = DirectoryEntry {
+            kind: 1,
+            flags: 0,
+            meta: b"m",
+            body_len: 0,
+            body_crc: 0,
+            sequence: 7,
+            body_offset: 0,
+            index: 0,
+        };
         for (distance, is_found) in [(0, true), (LOOKED_THROUGH - 1, true), (LOOKED_THROUGH, false)] {
             let mut bytes = vec![0; (17 << 20) + 4096];
             let seed = Scan { bytes: &bytes, start: Position(0), key: 3, table: &table }.seed(first);

@@ -433,11 +433,7 @@ impl Storage for FileStorage {
         self.files.replace(&self.files.table(slot), bytes)
     }
 
-    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.files.replace(&self.files.directory.join(name), bytes)
-    }
-
-    fn save_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
+    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
         let mut other = name.to_owned();
         for number in 1_u64.. {
             match std::fs::read(self.files.directory.join(&other)) {
@@ -447,7 +443,7 @@ impl Storage for FileStorage {
                 _ => other = format!("{name}-{number}"),
             }
         }
-        self.save_aside(&other, bytes).map(|()| other)
+        self.files.replace(&self.files.directory.join(&other), bytes).map(|()| other)
     }
 }
 

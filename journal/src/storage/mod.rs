@@ -202,16 +202,10 @@ pub trait Storage {
     /// # Errors
     /// No room, or the medium's.
     fn write_table(&mut self, slot: usize, bytes: &[u8]) -> io::Result<()>;
-    /// Keeps bytes that recovery cut, under a name of their own; durable when it returns.
+    /// Keeps bytes that recovery cut or replaces; nothing that an earlier start kept under that name goes. The name that they got; durable
+    /// when it returns.
     ///
     /// # Errors
     /// No room, or the medium's.
-    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
-    /// As [`save_aside`](Self::save_aside), but nothing that an earlier start kept under that name goes: the name it got.
-    ///
-    /// # Errors
-    /// No room, or the medium's.
-    fn save_beside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
-        self.save_aside(name, bytes).map(|()| name.to_owned())
-    }
+    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String>;
 }

@@ -86,7 +86,7 @@ impl Storage for Shared {
     fn write_table(&mut self, slot: usize, bytes: &[u8]) -> io::Result<()> {
         self.0.borrow_mut().write_table(slot, bytes)
     }
-    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
         self.0.borrow_mut().save_aside(name, bytes)
     }
 }

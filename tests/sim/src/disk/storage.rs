@@ -180,10 +180,10 @@ impl Storage for SimStorage {
         self.live()
     }
 
-    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn save_aside(&mut self, name: &str, bytes: &[u8]) -> io::Result<String> {
         self.live()?;
         self.disk.state.borrow_mut().put_aside(name.to_owned(), bytes);
-        Ok(())
+        Ok(name.to_owned())
     }
 }
 
