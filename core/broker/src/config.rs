@@ -1,6 +1,5 @@
 //! Settings of the state machine.
 
-use crate::clients::window::WindowSizes;
 use postrider_model::limits;
 
 /// What becomes of sends that wait for an answer and find the journal full. Those that wait for none wait for room.
@@ -75,6 +74,27 @@ impl Default for Config {
             free_pair_bytes: limits::CLIENT_FREE_BYTES,
             send_window: WindowSizes::default(),
             when_full: WhenFull::default(),
+        }
+    }
+}
+
+/// Sizes of a window, in bytes of records.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowSizes {
+    /// What a connection begins with, and what a slow one has.
+    pub first: u64,
+    /// What it may grow to.
+    pub largest: u64,
+    /// It grows only for one that has taken so much in a row: more than sockets take for a client that does not read.
+    pub proof: u64,
+}
+
+impl Default for WindowSizes {
+    fn default() -> WindowSizes {
+        WindowSizes {
+            first: limits::SEND_WINDOW_BYTES,
+            largest: limits::LARGEST_SEND_WINDOW_BYTES,
+            proof: limits::SOCKET_BYTES,
         }
     }
 }

@@ -36,8 +36,7 @@ mod turn;
 mod wildcards;
 
 pub use broker::Broker;
-pub use clients::window::WindowSizes;
-pub use config::{Config, WhenFull};
+pub use config::{Config, WhenFull, WindowSizes};
 pub use durable::follow::RecoverError;
 pub use durable::naming::Mended;
 pub use intake::parking::ParkedSlice;

@@ -1,33 +1,12 @@
 //! A connection's send window: how far dispatch may run ahead of its socket (R23).
 
-use postrider_model::limits;
+use crate::config::WindowSizes;
 
 /// A window that a socket empties within this many nanoseconds is too small for it: it stands still in between.
 const QUICK_NANOS: u64 = 5_000_000;
 
 /// A socket that takes longer than this many nanoseconds gets no more than the first window.
 const SLOW_NANOS: u64 = 50_000_000;
-
-/// Sizes of a window, in bytes of records.
-#[derive(Clone, Copy, Debug)]
-pub struct WindowSizes {
-    /// What a connection begins with, and what a slow one has.
-    pub first: u64,
-    /// What it may grow to.
-    pub largest: u64,
-    /// It grows only for one that has taken so much in a row: more than sockets take for a client that does not read.
-    pub proof: u64,
-}
-
-impl Default for WindowSizes {
-    fn default() -> WindowSizes {
-        WindowSizes {
-            first: limits::SEND_WINDOW_BYTES,
-            largest: limits::LARGEST_SEND_WINDOW_BYTES,
-            proof: limits::SOCKET_BYTES,
-        }
-    }
-}
 
 /// Bytes dispatched to a connection that its socket has not taken, and how many they may be.
 ///

@@ -6,11 +6,11 @@
 
 use crate::destinations::line::Line;
 use crate::destinations::ordered::{Ordered, Place, text};
-use crate::destinations::queue::Queue;
+use crate::destinations::queue::{Member, Queue};
 use crate::destinations::topic::Topic;
 use crate::kit::slab::Slab;
 use crate::kit::table;
-use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex};
 use crate::records::items::ItemHome;
 use crate::records::{self};
 use foldhash::fast::FixedState;
@@ -296,6 +296,17 @@ impl DestinationState {
         Err((Failure::InvalidDestination, text.into()))
     }
 
+    /// Whether a consumer has it: a destination is found once, however many patterns of a consumer fit it, or name it.
+    pub fn is_with(&self, index: ConsumerIndex, only_looks: bool) -> bool {
+        let members = match &self.content {
+            Content::Topic(topic) => &topic.subscribers,
+            Content::Queue(queue) if only_looks => &queue.browsers,
+            Content::Queue(queue) => &queue.subscribers,
+        };
+        let first = Member { consumer: index, subscription: 0 };
+        members.range(first..).next().is_some_and(|member| member.consumer == index)
+    }
+
     /// What it holds, which is what its kind says.
     pub fn is_topic(&self) -> bool {
         matches!(self.content, Content::Topic(_))
@@ -341,6 +352,18 @@ impl DestinationState {
     /// Whether what is sent to it may be stored durably.
     pub fn is_durable_queue(&self) -> bool {
         self.destination.kind == DestinationKind::Queue
+    }
+}
+
+/// Characters of a name that a refusal repeats.
+const BRIEF: usize = 100;
+
+/// A destination, for people: the beginning of a long name is enough.
+pub(crate) fn brief(destination: &Destination) -> String {
+    let text = destination.to_string();
+    match text.char_indices().nth(BRIEF) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text,
     }
 }
 

@@ -5,7 +5,7 @@ use crate::broker::Broker;
 use crate::clients::connection::refused_producer;
 use crate::config::WhenFull;
 use crate::destinations::advisories::is_advisory;
-use crate::destinations::destination::{Content, Refusal};
+use crate::destinations::destination::{Content, Refusal, brief};
 use crate::disk::live_limit;
 use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, DestinationIndex};
@@ -19,18 +19,6 @@ use postrider_model::{Command, Destination, Event, Now, PortIndex};
 
 /// What a destination takes in the log besides its name, about.
 const NAME_OVERHEAD: u64 = 64;
-
-/// Characters of a name that a refusal repeats.
-const BRIEF: usize = 100;
-
-/// A destination, for people: the beginning of a long name is enough.
-pub(crate) fn brief(destination: &Destination) -> String {
-    let text = destination.to_string();
-    match text.char_indices().nth(BRIEF) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text,
-    }
-}
 
 /// Who names a destination that may not be there yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -7,9 +7,8 @@
 
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, ConsumerKind, refused};
-use crate::destinations::destination::{Content, DestinationState, Reference, Refusal};
+use crate::destinations::destination::{Content, Reference, Refusal};
 use crate::destinations::ordered::Place;
-use crate::destinations::queue::Member;
 use crate::kit::budget::Budget;
 use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
@@ -73,19 +72,6 @@ impl Match {
     pub fn failure(self) -> Option<(PortIndex, Event)> {
         let Match { port, connection, handle, request, refusal, .. } = self;
         refusal.map(|refusal| (port, refused(connection, handle, request, refusal)))
-    }
-}
-
-impl DestinationState {
-    /// Whether a consumer has it: a destination is found once, however many patterns of a consumer fit it, or name it.
-    fn is_with(&self, index: ConsumerIndex, kind: ConsumerKind) -> bool {
-        let members = match &self.content {
-            Content::Topic(topic) => &topic.subscribers,
-            Content::Queue(queue) if kind == ConsumerKind::Browser => &queue.browsers,
-            Content::Queue(queue) => &queue.subscribers,
-        };
-        let first = Member { consumer: index, subscription: 0 };
-        members.range(first..).next().is_some_and(|member| member.consumer == index)
     }
 }
 
@@ -192,7 +178,7 @@ impl Broker {
         found.serial < walk.end
             && consumer.patterns.get(walk.pattern).is_some_and(fits)
             && self.destinations.get(found.index).is_open_to(consumer.connection)
-            && !state.is_with(walk.consumer, consumer.kind)
+            && !state.is_with(walk.consumer, consumer.kind == ConsumerKind::Browser)
     }
 
     /// A destination has come: consumers get it whose patterns it fits.
@@ -244,7 +230,7 @@ impl Broker {
         let state = self.destinations.get(index);
         let is_new = |consumer: &Consumer| {
             self.destinations.get(index).is_open_to(consumer.connection)
-                && !state.is_with(filed.consumer, consumer.kind)
+                && !state.is_with(filed.consumer, consumer.kind == ConsumerKind::Browser)
         };
         filed.serial < join.end && self.fitting(filed, &state.destination).is_some_and(is_new)
     }

@@ -8,9 +8,8 @@
 use crate::broker::Broker;
 use crate::clients::connection::Connection;
 use crate::clients::consumer::Consumer;
-use crate::destinations::destination::Refusal;
+use crate::destinations::destination::{Refusal, brief};
 use crate::destinations::queue::Member;
-use crate::intake::admission::brief;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::wildcards::matching::name_steps;
 use crate::wildcards::patterns::Met;
@@ -64,24 +63,20 @@ impl Pairs {
     }
 }
 
-impl Consumer {
-    /// Bytes that it takes with a destination.
-    fn pair_of(&self) -> u64 {
-        SLOT_BYTES + self.place_bytes()
-    }
-
-    /// Those of them in the destination.
-    fn place_bytes(&self) -> u64 {
-        let own = |has: bool, bytes: u64| if has { bytes } else { 0 };
-        PLACE_BYTES + own(self.exclusive, EXCLUSIVE_BYTES) + own(self.no_local, GROUP_BYTES)
-    }
+/// Bytes that a consumer takes with a destination.
+fn pair_of(consumer: &Consumer) -> u64 {
+    SLOT_BYTES + place_bytes(consumer)
 }
 
-impl Connection {
-    /// Bytes that its consumers take with so many more, beyond what is free.
-    fn counted_pairs(&self, more: u64, free: u64) -> u64 {
-        (self.pair_bytes + more).saturating_sub(free)
-    }
+/// Those of them in the destination.
+fn place_bytes(consumer: &Consumer) -> u64 {
+    let own = |has: bool, bytes: u64| if has { bytes } else { 0 };
+    PLACE_BYTES + own(consumer.exclusive, EXCLUSIVE_BYTES) + own(consumer.no_local, GROUP_BYTES)
+}
+
+/// Bytes that a connection's consumers take with so many more, beyond what is free.
+fn pairs_of(connection: &Connection, more: u64, free: u64) -> u64 {
+    (connection.pair_bytes + more).saturating_sub(free)
 }
 
 impl Broker {
@@ -106,8 +101,8 @@ impl Broker {
         let consumer = &self.consumers[index.0];
         let connection = &self.connections[consumer.connection.0];
         let free = self.config.free_pair_bytes;
-        let counted = connection.counted_pairs(more * consumer.pair_of(), free);
-        let others = (self.pairs.all() - connection.counted_pairs(0, free)).saturating_sub(gone);
+        let counted = pairs_of(connection, more * pair_of(consumer), free);
+        let others = (self.pairs.all() - pairs_of(connection, 0, free)).saturating_sub(gone);
         limits::is_fair_share(counted, counted + others, self.config.pair_bytes)
     }
 
@@ -166,7 +161,7 @@ impl Broker {
                         if let Some(consumer) = broker.fitting(filed, destination).filter(is_open)
                             && counted.insert(filed.consumer)
                         {
-                            *taken.entry(consumer.connection).or_default() += consumer.pair_of();
+                            *taken.entry(consumer.connection).or_default() += pair_of(consumer);
                         }
                     }
                     Met::Nothing => {}
@@ -178,7 +173,7 @@ impl Broker {
         let free = self.config.free_pair_bytes;
         let counted = |(connection, bytes): (&ConnectionIndex, &u64)| {
             let connection = &self.connections[connection.0];
-            connection.counted_pairs(*bytes, free) - connection.counted_pairs(0, free)
+            pairs_of(connection, *bytes, free) - pairs_of(connection, 0, free)
         };
         all.then(|| taken.iter().map(counted).sum())
     }
@@ -187,7 +182,7 @@ impl Broker {
     pub(crate) fn enter_pairs(&mut self, index: ConsumerIndex) {
         let consumer = &self.consumers[index.0];
         if !consumer.patterns.is_empty() {
-            let bytes = consumer.pair_of();
+            let bytes = pair_of(consumer);
             self.pairs.most += bytes;
             self.connections[consumer.connection.0].most_pairs += bytes;
         }
@@ -204,7 +199,7 @@ impl Broker {
         let number = self.subscribe(index, destination, from);
         let consumer = &mut self.consumers[index.0];
         consumer.subscriptions[number as usize].matched = true;
-        let bytes = (consumer.subscriptions.len() - slots) as u64 * SLOT_BYTES + consumer.place_bytes();
+        let bytes = (consumer.subscriptions.len() - slots) as u64 * SLOT_BYTES + place_bytes(consumer);
         consumer.pair_bytes += bytes;
         let connection = consumer.connection;
         self.set_pairs(connection, self.connections[connection.0].pair_bytes + bytes);
@@ -216,7 +211,7 @@ impl Broker {
         let consumer = &mut self.consumers[member.consumer.0];
         let matched = std::mem::take(&mut consumer.subscriptions[member.subscription as usize].matched);
         if matched && !consumer.closing {
-            let bytes = consumer.place_bytes();
+            let bytes = place_bytes(consumer);
             consumer.pair_bytes -= bytes;
             self.give_back_pairs(member.consumer, bytes);
         }
@@ -225,7 +220,7 @@ impl Broker {
     /// A consumer goes, once: what counted of what it has, beyond what is free, counts for all until it is gone.
     pub(crate) fn leave_pairs(&mut self, index: ConsumerIndex) {
         let consumer = &self.consumers[index.0];
-        let (bytes, most) = (consumer.pair_bytes, consumer.pair_of());
+        let (bytes, most) = (consumer.pair_bytes, pair_of(consumer));
         if !consumer.patterns.is_empty() {
             self.pairs.most -= most;
             self.connections[consumer.connection.0].most_pairs -= most;
@@ -245,9 +240,9 @@ impl Broker {
     /// The consumers of a connection take so much by now. How much of it counted before, and counts now.
     fn set_pairs(&mut self, index: ConnectionIndex, bytes: u64) -> (u64, u64) {
         let (connection, free) = (&mut self.connections[index.0], self.config.free_pair_bytes);
-        let before = connection.counted_pairs(0, free);
+        let before = pairs_of(connection, 0, free);
         connection.pair_bytes = bytes;
-        let now = connection.counted_pairs(0, free);
+        let now = pairs_of(connection, 0, free);
         let counts = |counter: &mut u64| *counter = *counter - before + now;
         counts(&mut self.pairs.taken);
         if connection.leaving {
@@ -258,6 +253,6 @@ impl Broker {
 
     /// A connection has ended: what its consumers take is on its way out.
     pub(crate) fn end_pairs(&mut self, index: ConnectionIndex) {
-        self.pairs.ending += self.connections[index.0].counted_pairs(0, self.config.free_pair_bytes);
+        self.pairs.ending += pairs_of(&self.connections[index.0], 0, self.config.free_pair_bytes);
     }
 }
