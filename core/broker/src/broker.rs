@@ -1,9 +1,6 @@
 //! The broker: the state, and where its commands go.
 
-use crate::clients::connection::{Connection, Port};
-use crate::clients::consumer::Consumer;
-use crate::clients::names::Names;
-use crate::clients::waiters::{Ranked, Waiters};
+use crate::clients::Clients;
 use crate::config::Config;
 use crate::delivery::advisory::AdvisoryTopics;
 use crate::delivery::browse::Browsing;
@@ -17,9 +14,8 @@ use crate::durable::store::Acknowledged;
 use crate::intake::Intake;
 use crate::intake::parking::ParkedSlice;
 use crate::jobs::Jobs;
-use crate::kit::slab::Slab;
 use crate::log::{Log, Store};
-use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex, Messages};
+use crate::messages::{DestinationIndex, MessageIndex, Messages};
 use crate::outbox::Outbox;
 use crate::records::Placement;
 use crate::records::items::Segments;
@@ -36,16 +32,13 @@ use foldhash::fast::FixedState;
 use postrider_journal::Position;
 use postrider_model::event::Recipient;
 use postrider_model::{Command, Now, PortIndex, Sequence};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// The broker's state machine. It reads no clock and does no I/O: time comes in as an argument, records and events go out.
 pub struct Broker {
     pub(crate) config: Config,
     pub(crate) hasher: FixedState,
-    pub(crate) ports: Vec<Port>,
-    pub(crate) connections: Slab<Connection>,
-    pub(crate) names: Names,
-    pub(crate) consumers: Slab<Consumer>,
+    pub(crate) clients: Clients,
     /// Patterns of consumers.
     pub(crate) patterns: Patterns,
     /// What they take with the destinations that they fit.
@@ -66,15 +59,10 @@ pub struct Broker {
     pub(crate) intake: Intake,
     /// The log is followed: nobody is served.
     pub(crate) following: Option<Box<Following>>,
-    /// Consumers that can take again what destinations hold for them.
-    pub(crate) hungry: Ranked<Waiters>,
-    /// Connections whose send window is open again, with consumers that wait for it.
-    pub(crate) opened: Ranked<VecDeque<ConnectionIndex>>,
     /// How the turns of browsers go.
     pub(crate) browsing: Browsing,
     /// What was committed when they were looked at last.
     pub(crate) seen_commit: Position,
-    pub(crate) cold_consumers: Waiters,
     /// Draws in allowances without end at the end of the turn.
     pub(crate) allowances_without_end: Vec<DestinationIndex>,
     /// What a start after losses takes for granted is not in the log yet: which messages may have been delivered, which sequences used.
@@ -106,10 +94,7 @@ impl Broker {
     pub fn new(config: Config) -> Broker {
         let hasher = FixedState::with_seed(config.hash_seed);
         Broker {
-            ports: Vec::new(),
-            connections: Slab::default(),
-            names: Names::new(&hasher),
-            consumers: Slab::default(),
+            clients: Clients::new(&hasher),
             patterns: Patterns::default(),
             pairs: Pairs::default(),
             destinations: Destinations::new(&hasher),
@@ -127,11 +112,8 @@ impl Broker {
             spooling: Spooling::default(),
             intake: Intake::default(),
             following: None,
-            hungry: Ranked::default(),
-            opened: Ranked::default(),
             browsing: Browsing::default(),
             seen_commit: Position(0),
-            cold_consumers: Waiters::default(),
             allowances_without_end: Vec::new(),
             losses_unstated: false,
             untold: Vec::new(),
@@ -168,12 +150,13 @@ impl Broker {
     /// Counts and sizes.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
+        let (connections, consumers) = self.clients.count();
         Statistics {
             messages: self.messages.len() as u64,
             live_bytes: self.journal.live_bytes(),
             parked_bytes: self.intake.parked_bytes(),
-            connections: self.connections.len() as u64,
-            consumers: self.consumers.len() as u64,
+            connections: connections as u64,
+            consumers: consumers as u64,
             destinations: self.destinations.len() as u64,
             ..self.statistics
         }

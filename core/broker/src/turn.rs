@@ -27,7 +27,7 @@ impl Broker {
         self.answer_pulls(step);
         more |= self.age_marks(step);
         more |= self.make_spool_room(self.intake.waits_for_spool(), step);
-        more || !self.destinations.line.is_empty() || self.hungry.len() > 0 || self.may_wake(step.out)
+        more || !self.destinations.line.is_empty() || self.clients.has_hungry() || self.may_wake(step.out)
     }
 
     /// Something was committed: whoever waited for it is looked at.
@@ -47,9 +47,8 @@ impl Broker {
 
     fn serve_all<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
         while budget.0 > 0 {
-            if let Some((consumer, known)) = self.hungry.takers.next(&mut self.consumers) {
+            if let Some((consumer, known)) = self.clients.next_hungry(Rank::Taker) {
                 let Some(known) = known else { continue };
-                known.hungry = false;
                 let watches = known.watches;
                 if self.feed(consumer, budget, step) {
                     self.wake(consumer);
@@ -105,14 +104,7 @@ impl Broker {
     pub fn fetched(&mut self) {
         self.spooling.survivors.waits = false;
         self.destinations.bytes_came();
-        let mut waiting = std::mem::take(&mut self.cold_consumers);
-        while let Some((index, known)) = waiting.next(&mut self.consumers) {
-            if let Some(consumer) = known {
-                consumer.waits_for_bytes = false;
-                consumer.starved.extend(consumer.cold.drain(..));
-                self.wake(index);
-            }
-        }
+        self.wake_cold();
     }
 
     /// When the next timer is due, in nanoseconds of the clock of [`Now`].

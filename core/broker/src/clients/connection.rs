@@ -120,8 +120,8 @@ impl Broker {
     /// Makes a port known, before its first command.
     pub fn attach(&mut self, port: PortIndex) {
         let index = usize::from(port.0);
-        if self.ports.len() <= index {
-            self.ports.resize_with(index + 1, Port::default);
+        if self.clients.ports.len() <= index {
+            self.clients.ports.resize_with(index + 1, Port::default);
         }
     }
 
@@ -133,7 +133,7 @@ impl Broker {
     }
 
     pub(crate) fn peek_connection(&self, port: PortIndex, handle: ConnectionHandle) -> Option<ConnectionIndex> {
-        self.ports.get(usize::from(port.0)).and_then(|port| Port::get(&port.connections, handle))
+        self.clients.ports.get(usize::from(port.0)).and_then(|port| Port::get(&port.connections, handle))
     }
 
     /// The consumer that the handle means, if it belongs to this connection.
@@ -143,7 +143,7 @@ impl Broker {
         connection: ConnectionIndex,
         handle: ConsumerHandle,
     ) -> Option<ConsumerIndex> {
-        let found = self.ports.get(usize::from(port.0)).and_then(|port| Port::get(&port.consumers, handle))?;
-        (self.consumers[found.0].connection == connection).then_some(found)
+        let found = self.clients.ports.get(usize::from(port.0)).and_then(|port| Port::get(&port.consumers, handle))?;
+        (self.clients.consumers[found.0].connection == connection).then_some(found)
     }
 }

@@ -74,11 +74,11 @@ impl Consumer {
 impl Broker {
     /// Whether the consumer takes a message now.
     pub(crate) fn takes(&self, index: ConsumerIndex, out: &Outbox) -> Take {
-        let consumer = &self.consumers[index.0];
+        let consumer = &self.clients.consumers[index.0];
         if consumer.credit() == 0 {
             return Take::NoCredit;
         }
-        if !self.connections[consumer.connection.0].window.is_open() && !planted("window-ignored") {
+        if !self.clients.connections[consumer.connection.0].window.is_open() && !planted("window-ignored") {
             return Take::NoWindow;
         }
         if out.has_room(consumer.port) { Take::Yes } else { Take::NoRoom }
@@ -86,22 +86,22 @@ impl Broker {
 
     /// Puts the consumer where it is found when what it lacks is there again. Its credit brings it back by itself.
     pub(crate) fn wait_for(&mut self, index: ConsumerIndex, lacking: Take) {
-        let consumer = &mut self.consumers[index.0];
+        let consumer = &mut self.clients.consumers[index.0];
         let rank = consumer.rank();
         match lacking {
             Take::NoWindow if !consumer.waits_for_window => {
                 consumer.waits_for_window = true;
-                let blocked = self.connections[consumer.connection.0].blocked.of(rank);
+                let blocked = self.clients.connections[consumer.connection.0].blocked.of(rank);
                 blocked.line_up(index, consumer.serial, consumer.watches);
             }
             Take::NoRoom if !consumer.waits_for_room => {
                 consumer.waits_for_room = true;
-                let blocked = self.ports[usize::from(consumer.port.0)].blocked.of(rank);
+                let blocked = self.clients.ports[usize::from(consumer.port.0)].blocked.of(rank);
                 blocked.line_up(index, consumer.serial, consumer.watches);
             }
             Take::NoBytes if !consumer.waits_for_bytes => {
                 consumer.waits_for_bytes = true;
-                self.cold_consumers.line_up(index, consumer.serial, false);
+                self.clients.cold.line_up(index, consumer.serial, false);
             }
             _ => {}
         }
@@ -109,38 +109,38 @@ impl Broker {
 
     /// The consumer may take again: what waits for it is looked at in this turn.
     pub(crate) fn wake(&mut self, index: ConsumerIndex) {
-        let Some(consumer) = self.consumers.get_mut(index.0) else { return };
+        let Some(consumer) = self.clients.consumers.get_mut(index.0) else { return };
         let browses = consumer.browse.is_some() && !planted("browser-forgotten");
         if !consumer.hungry && (!consumer.starved.is_empty() || browses || consumer.replay.is_some()) {
             consumer.hungry = true;
             let first = consumer.watches && !planted("advisory-overtaken");
-            self.hungry.of(consumer.rank()).line_up(index, consumer.serial, first);
+            self.clients.hungry.of(consumer.rank()).line_up(index, consumer.serial, first);
         }
     }
 
     /// Consumers that wait for a socket, a ring, bytes or their turn, with those that are gone.
     #[must_use]
     pub fn waiters(&self) -> usize {
-        let sockets = self.connections.iter().map(|(_, connection)| connection.blocked.len());
-        let rings = self.ports.iter().map(|port| port.blocked.len());
-        self.hungry.len() + self.cold_consumers.len() + sockets.chain(rings).sum::<usize>()
+        let sockets = self.clients.connections.iter().map(|(_, connection)| connection.blocked.len());
+        let rings = self.clients.ports.iter().map(|port| port.blocked.len());
+        self.clients.hungry.len() + self.clients.cold.len() + sockets.chain(rings).sum::<usize>()
     }
 
     /// A socket has taken bytes.
     pub(crate) fn written(&mut self, port: PortIndex, handle: ConnectionHandle, bytes: u32, nanos: u64) {
         let Some(index) = self.connection(port, handle) else { return };
-        let connection = &mut self.connections[index.0];
+        let connection = &mut self.clients.connections[index.0];
         connection.window.give_back(bytes, nanos);
         if !connection.window.is_open() || connection.blocked.len() == 0 {
             return;
         }
         for rank in [Rank::Taker, Rank::Browser] {
-            let connection = &mut self.connections[index.0];
+            let connection = &mut self.clients.connections[index.0];
             if connection.blocked.of(rank).is_empty() {
                 continue;
             }
             if !std::mem::replace(connection.opened.of(rank), true) {
-                self.opened.of(rank).push_back(index);
+                self.clients.opened.of(rank).push_back(index);
             }
             self.wake_opened(index, rank);
         }
@@ -148,15 +148,15 @@ impl Broker {
 
     /// Wakes some of those that found the window of a connection closed. False: nobody waits for it, or it is closed again.
     fn wake_opened(&mut self, index: ConnectionIndex, rank: Rank) -> bool {
-        let Some(connection) = self.connections.get_mut(index.0) else { return false };
+        let Some(connection) = self.clients.connections.get_mut(index.0) else { return false };
         let waits = connection.window.is_open() && !connection.blocked.of(rank).is_empty();
         *connection.opened.of(rank) &= waits;
         if !*connection.opened.of(rank) {
             return false;
         }
         for _ in 0..WOKEN_AT_ONCE {
-            let blocked = self.connections[index.0].blocked.of(rank);
-            let Some((consumer, known)) = blocked.next(&mut self.consumers) else { break };
+            let blocked = self.clients.connections[index.0].blocked.of(rank);
+            let Some((consumer, known)) = blocked.next(&mut self.clients.consumers) else { break };
             if let Some(known) = known {
                 known.waits_for_window = false;
                 self.wake(consumer);
@@ -165,14 +165,26 @@ impl Broker {
         true
     }
 
+    /// Bytes came, or it is known that they are damaged: whoever waited for them looks again.
+    pub(crate) fn wake_cold(&mut self) {
+        let mut waiting = std::mem::take(&mut self.clients.cold);
+        while let Some((index, known)) = waiting.next(&mut self.clients.consumers) {
+            if let Some(consumer) = known {
+                consumer.waits_for_bytes = false;
+                consumer.starved.extend(consumer.cold.drain(..));
+                self.wake(index);
+            }
+        }
+    }
+
     /// Rings that were full have room again.
     pub(crate) fn wake_ports(&mut self, out: &Outbox) {
-        for number in 0..self.ports.len() {
+        for number in 0..self.clients.ports.len() {
             if !out.has_room(PortIndex::at(number)) {
                 continue;
             }
             self.wake_port(number, Rank::Taker);
-            for topic in std::mem::take(&mut self.ports[number].blocked_topics) {
+            for topic in std::mem::take(&mut self.clients.ports[number].blocked_topics) {
                 // The number may be another's by now.
                 if self.destinations.try_get(topic).is_some() {
                     if let Content::Topic(topic) = &mut self.destinations.get_mut(topic).content {
@@ -187,7 +199,10 @@ impl Broker {
     #[inline]
     fn wake_port(&mut self, number: usize, rank: Rank) {
         for _ in 0..WOKEN_AT_ONCE {
-            let Some((consumer, known)) = self.ports[number].blocked.of(rank).next(&mut self.consumers) else { return };
+            let Some((consumer, known)) = self.clients.ports[number].blocked.of(rank).next(&mut self.clients.consumers)
+            else {
+                return;
+            };
             if let Some(known) = known {
                 known.waits_for_room = false;
                 self.wake(consumer);
@@ -200,13 +215,13 @@ impl Broker {
     #[inline]
     pub(crate) fn wake_blocked(&mut self, rank: Rank, budget: &mut Budget, out: &Outbox) -> bool {
         budget.spend(1);
-        while let Some(index) = self.opened.of(rank).pop_front() {
+        while let Some(index) = self.clients.opened.of(rank).pop_front() {
             if self.wake_opened(index, rank) {
-                self.opened.of(rank).push_back(index);
+                self.clients.opened.of(rank).push_back(index);
                 return true;
             }
         }
-        let ports = self.ports.iter().enumerate();
+        let ports = self.clients.ports.iter().enumerate();
         let mut waiting =
             ports.filter(|(number, port)| !port.blocked.get(rank).is_empty() && out.has_room(PortIndex::at(*number)));
         let Some((number, _)) = waiting.next() else { return false };
@@ -217,7 +232,9 @@ impl Broker {
     /// Whether the next turn could wake somebody.
     pub(crate) fn may_wake(&self, out: &Outbox) -> bool {
         let waits = |(number, port): (usize, &Port)| port.blocked.len() > 0 && out.has_room(PortIndex::at(number));
-        !self.opened.takers.is_empty() || !self.opened.browsers.is_empty() || self.ports.iter().enumerate().any(waits)
+        !self.clients.opened.takers.is_empty()
+            || !self.clients.opened.browsers.is_empty()
+            || self.clients.ports.iter().enumerate().any(waits)
     }
 
     pub(crate) fn set_prefetch<L: Log>(
@@ -231,7 +248,7 @@ impl Broker {
     ) {
         let Some(owner) = self.connection(port, connection) else { return };
         if let Some(index) = self.consumer_of(port, owner, consumer) {
-            self.consumers[index.0].prefetch = prefetch.min(limits::MAX_PREFETCH);
+            self.clients.consumers[index.0].prefetch = prefetch.min(limits::MAX_PREFETCH);
             self.wake(index);
         }
         self.reply(port, connection, request, step);

@@ -29,7 +29,7 @@ impl Broker {
     /// subscription.
     #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
     pub(crate) fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) -> u32 {
-        let consumer = &mut self.consumers[index.0];
+        let consumer = &mut self.clients.consumers[index.0];
         let subscription =
             Subscription { destination, standing: Standing::Served, matched: false, cursor: 0, turn: rotation::NONE };
         let number = match consumer.free_subscriptions.pop() {
@@ -95,7 +95,7 @@ impl Broker {
     pub(crate) fn next_taker(&self, index: DestinationIndex, publisher: u32) -> Option<Member> {
         let Content::Queue(queue) = &self.destinations.get(index).content else { return None };
         let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.next(publisher) };
-        let consumer = &self.consumers[sole.consumer.0];
+        let consumer = &self.clients.consumers[sole.consumer.0];
         let served = consumer.subscriptions[sole.subscription as usize].standing == Standing::Served;
         (served && (consumer.seat().local == 0 || consumer.seat().local != publisher)).then_some(*sole)
     }
@@ -104,21 +104,21 @@ impl Broker {
     pub(crate) fn credit_waits(&self, destination: DestinationIndex) -> bool {
         let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
         let first = self.next_taker(destination, 0);
-        first.is_some_and(|member| self.consumers[member.consumer.0].credit() as usize > queue.waiting())
+        first.is_some_and(|member| self.clients.consumers[member.consumer.0].credit() as usize > queue.waiting())
     }
 
     /// Where those stand that could take, but do not want what this connection sends.
     pub(crate) fn unwilling(&mut self, index: DestinationIndex, publisher: u32) -> Option<Seat> {
         let queue = self.destinations.get_mut(index).queue();
         let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.unwilling(publisher) };
-        let consumer = &self.consumers[sole.consumer.0];
+        let consumer = &self.clients.consumers[sole.consumer.0];
         let served = consumer.subscriptions[sole.subscription as usize].standing == Standing::Served;
         (served && consumer.seat().local == publisher).then(|| consumer.seat())
     }
 
     /// A consumer of a queue gets its turn.
     pub(crate) fn enter_turn(&mut self, index: DestinationIndex, member: Member) {
-        let consumer = &mut self.consumers[member.consumer.0];
+        let consumer = &mut self.clients.consumers[member.consumer.0];
         let seat = consumer.seat();
         let turn = self.destinations.get_mut(index).queue().rotation.enter(member, seat);
         let subscription = &mut consumer.subscriptions[member.subscription as usize];
@@ -126,14 +126,14 @@ impl Broker {
     }
 
     pub(crate) fn leave_turn(&mut self, index: DestinationIndex, member: Member) {
-        let consumer = &self.consumers[member.consumer.0];
+        let consumer = &self.clients.consumers[member.consumer.0];
         let turn = consumer.subscriptions[member.subscription as usize].turn;
         self.destinations.get_mut(index).queue().rotation.leave(turn, consumer.seat());
     }
 
     /// A subscription waits for its consumer.
     pub(crate) fn starve(&mut self, member: Member, lacking: Take) {
-        let consumer = &mut self.consumers[member.consumer.0];
+        let consumer = &mut self.clients.consumers[member.consumer.0];
         consumer.subscriptions[member.subscription as usize].standing = Standing::Starved;
         match lacking {
             Take::NoBytes => consumer.cold.push(member.subscription),

@@ -26,7 +26,7 @@ use crate::records::kind;
 use crate::step::Step;
 use postrider_journal::{Record, body_crc};
 use postrider_model::advisory::{Advisory, Happening};
-use postrider_model::event::{Dispatch, Recipient};
+use postrider_model::event::Dispatch;
 use postrider_model::record::{BodyKind, Header, Tag};
 use postrider_model::{ConsumerHandle, DestinationKind, MessageWriter, Span, pattern};
 
@@ -86,15 +86,15 @@ impl Broker {
 
     /// The topics of advisories come into being with the first consumer whose pattern they fit. It gets them before others (R57).
     pub(crate) fn add_advisory_topics(&mut self, index: ConsumerIndex) {
-        if self.consumers[index.0].patterns.is_empty() {
+        if self.clients.consumer(index).patterns.is_empty() {
             return;
         }
         for topic in TEMPORARY.map(advisory_topic) {
-            if !self.consumers[index.0].patterns.iter().any(|pattern| pattern::matches(pattern, &topic)) {
+            if !self.clients.consumer(index).patterns.iter().any(|pattern| pattern::matches(pattern, &topic)) {
                 continue;
             }
             let found = self.destinations.find(&topic).unwrap_or_else(|| self.destinations.add(topic, None));
-            let named = self.consumers[index.0].subscriptions.iter().any(|known| known.destination == found);
+            let named = self.clients.consumer(index).subscriptions.iter().any(|known| known.destination == found);
             if !named {
                 self.subscribe(index, found, None);
             }
@@ -122,7 +122,9 @@ impl Broker {
 
     /// Whether it has.
     pub(crate) fn has_caught_up(&mut self, CatchUp { consumer, handle, passages }: &mut CatchUp) -> bool {
-        let Some(known) = self.consumers.get(consumer.0).filter(|known| known.handle == *handle) else { return true };
+        let Some(known) = self.clients.try_consumer(*consumer).filter(|known| known.handle == *handle) else {
+            return true;
+        };
         if known.replay.is_some() {
             return false;
         }
@@ -150,7 +152,7 @@ impl Broker {
         self.advisories += 1;
         let state = self.destinations.get(about);
         // A connection goes after its temporary destinations.
-        let owner = state.owner.and_then(|owner| self.connections.get(owner.0));
+        let owner = state.owner.and_then(|owner| self.clients.try_connection(owner));
         let advisory = Advisory {
             happening: if added { Happening::TemporaryCame } else { Happening::TemporaryWent },
             told_again,
@@ -184,7 +186,7 @@ impl Broker {
     /// A new consumer of these topics hears of all temporary destinations that there are, before it hears of those that come and go.
     #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
     pub(crate) fn replay_advisories(&mut self, index: ConsumerIndex) {
-        let consumer = &self.consumers[index.0];
+        let consumer = self.clients.consumer(index);
         if consumer.kind != ConsumerKind::Topic || self.temporaries.is_empty() {
             return;
         }
@@ -192,7 +194,7 @@ impl Broker {
         let mut replay = Replay { queues: false, topics: false, next: 0, end: self.destinations.next_serial() };
         for number in 0..consumer.subscriptions.len() {
             let member = Member { consumer: index, subscription: number as u32 };
-            let consumer = &self.consumers[index.0];
+            let consumer = self.clients.consumer(index);
             let (port, destination) = (consumer.port, consumer.subscriptions[number].destination);
             let Some(kind) = told_by(&self.destinations.get(destination).destination) else { continue };
             replay.queues |= kind == DestinationKind::TemporaryQueue;
@@ -203,7 +205,7 @@ impl Broker {
         if !replay.queues && !replay.topics {
             return;
         }
-        self.consumers[index.0].replay = Some(Box::new(replay));
+        self.clients.consumer_mut(index).replay = Some(Box::new(replay));
         if watches && !planted("advisory-overtaken") {
             self.jobs.push(CatchUp { consumer: index, handle, passages: None });
         }
@@ -222,7 +224,7 @@ impl Broker {
         let (queues, topics) =
             (kind == Some(DestinationKind::TemporaryQueue), kind == Some(DestinationKind::TemporaryTopic));
         let replay = Replay { queues, topics, next: 0, end: self.destinations.next_serial() };
-        self.consumers[member.consumer.0].replay = Some(Box::new(replay));
+        self.clients.consumer_mut(member.consumer).replay = Some(Box::new(replay));
         self.replay(member.consumer, budget, step);
         let end = self.destinations.get_mut(topic).topic().end();
         self.stay_behind(topic, member, end, Take::Yes);
@@ -232,9 +234,9 @@ impl Broker {
     /// record of its own only while it is on its way. True: it has heard of all.
     pub(crate) fn replay<L: Log>(&mut self, index: ConsumerIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         loop {
-            let Some(replay) = &mut self.consumers[index.0].replay else { return true };
+            let Some(replay) = &mut self.clients.consumer_mut(index).replay else { return true };
             let Some((serial, about)) = self.temporaries.range(replay.next..replay.end).next() else {
-                self.consumers[index.0].replay = None;
+                self.clients.consumer_mut(index).replay = None;
                 return true;
             };
             let (next, about) = (serial + 1, *about);
@@ -257,7 +259,7 @@ impl Broker {
                 budget.spend(TELLING_STEPS);
                 self.tell(index, about, step);
             }
-            if let Some(replay) = &mut self.consumers[index.0].replay {
+            if let Some(replay) = &mut self.clients.consumer_mut(index).replay {
                 replay.next = next;
             }
         }
@@ -274,16 +276,13 @@ impl Broker {
             Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &[], body: &body, body_crc: crc };
         let home = self.stage(Store::Spool, &record, step);
         self.record = body;
-        let consumer = &mut self.consumers[index.0];
+        let port = self.clients.consumer(index).port;
         let body = Body { store: Store::Spool, position: home.position, length: home.len, crc };
-        let Ok(place) = step.out.locate(consumer.port, body, step.log) else { return };
-        let to = Recipient { consumer: consumer.handle, connection: self.connections[consumer.connection.0].handle };
+        let Ok(place) = step.out.locate(port, body, step.log) else { return };
+        let to = self.clients.count_sent(index, home.len, step.now.nanos);
         let dispatch = Dispatch { to, place, sequence, redeliveries: 0, destination: Span::default() };
-        step.out.dispatch(consumer.port, dispatch, &[]);
-        consumer.outstanding += 1;
-        consumer.grant = None;
-        consumer.served = true;
-        self.connections[consumer.connection.0].window.take(home.len, step.now.nanos);
+        step.out.dispatch(port, dispatch, &[]);
+        self.clients.consumer_mut(index).outstanding += 1;
         self.statistics.dispatched += 1;
     }
 }

@@ -1,12 +1,7 @@
 //! Browsers: they see what a queue holds, in order, and take nothing.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::clients::browser::Browse;
-use crate::clients::connection::Port;
 use crate::clients::consumer::{InFlight, Standing};
 use crate::clients::credit::Take;
 use crate::clients::waiters::Rank;
@@ -61,12 +56,7 @@ impl Broker {
     /// Browsers get what those have left in this turn that take messages: those that can take again and those that a queue is to show
     /// more, each in their turn.
     pub(crate) fn serve_browsing<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        let waits = |port: &Port| !port.blocked.browsers.is_empty();
-        if !self.hungry.browsers.is_empty()
-            || self.destinations.line.has_browsed()
-            || !self.opened.browsers.is_empty()
-            || self.ports.iter().any(waits)
-        {
+        if self.clients.has_browsers_to_serve() || self.destinations.line.has_browsed() {
             self.serve_browsers_in_turn(&mut Budget(BROWSE_STEPS), step);
         }
     }
@@ -95,9 +85,7 @@ impl Broker {
     /// One that can take again. Those that are gone are passed over.
     fn next_hungry_browser(&mut self) -> Option<ConsumerIndex> {
         loop {
-            let (index, known) = self.hungry.browsers.next(&mut self.consumers)?;
-            if let Some(known) = known {
-                known.hungry = false;
+            if let (index, Some(_)) = self.clients.next_hungry(Rank::Browser)? {
                 return Some(index);
             }
         }
@@ -125,7 +113,7 @@ impl Broker {
             let Some(member) = queue.looking.pop_front().filter(|member| queue.browsers.contains(member)) else {
                 continue;
             };
-            let Some(browse) = &mut self.consumers[member.consumer.0].browse else { continue };
+            let Some(browse) = &mut self.clients.consumer_mut(member.consumer).browse else { continue };
             // It looks at another queue of its consumer's, and comes by itself.
             if browse.subscription != member.subscription as usize {
                 continue;
@@ -142,13 +130,13 @@ impl Broker {
 
     /// Shows a browser what it takes. True: only the budget stopped it.
     pub(crate) fn browse<L: Log>(&mut self, index: ConsumerIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
-        let Some(mut browse) = self.consumers[index.0].browse.take() else { return false };
+        let Some(mut browse) = self.clients.consumer_mut(index).browse.take() else { return false };
         let shown = if browse.done { Shown::WaitsItself } else { self.show(index, &mut browse, budget, step) };
         if shown != Shown::More {
             browse.page.truncate(WAITING_PAGE);
             browse.page.shrink_to(WAITING_PAGE);
         }
-        self.consumers[index.0].browse = Some(browse);
+        self.clients.consumer_mut(index).browse = Some(browse);
         if shown == Shown::WaitsForQueue {
             self.list(index, true);
         }
@@ -157,7 +145,7 @@ impl Broker {
 
     /// The queue that a browser looks at is to show it more, at once or when it is looked at itself: which that is, unless it knows.
     fn list(&mut self, index: ConsumerIndex, waits: bool) -> Option<DestinationIndex> {
-        let consumer = &mut self.consumers[index.0];
+        let consumer = self.clients.consumer_mut(index);
         let browse = consumer.browse.as_mut().filter(|browse| !browse.listed)?;
         let destination = consumer.subscriptions.get(browse.subscription)?.destination;
         browse.listed = true;
@@ -180,10 +168,10 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Shown {
         loop {
-            let subscriptions = &self.consumers[index.0].subscriptions;
+            let subscriptions = &self.clients.consumer(index).subscriptions;
             let Some(subscription) = subscriptions.get(browse.subscription).copied() else {
                 // Who brings it more queues, or ends the list, wakes it.
-                if !self.consumers[index.0].matching {
+                if !self.clients.consumer(index).matching {
                     self.end_browse(index, browse, step);
                 }
                 return Shown::WaitsItself;
@@ -193,8 +181,9 @@ impl Broker {
             if budget.0 == 0 && !gone {
                 return Shown::More;
             }
-            let most =
-                (self.consumers[index.0].credit() as usize).min(budget.0).clamp(WAITING_PAGE, limits::HANDLE_STEPS);
+            let most = (self.clients.consumer(index).credit() as usize)
+                .min(budget.0)
+                .clamp(WAITING_PAGE, limits::HANDLE_STEPS);
             if gone || !self.turn_page(destination, browse, (most, budget)) {
                 budget.spend(1);
                 browse.subscription += 1;
@@ -221,7 +210,7 @@ impl Broker {
                 return Shown::WaitsItself;
             }
             match self.send(index, number, step) {
-                Ok(()) => self.consumers[index.0].outstanding += 1,
+                Ok(()) => self.clients.consumer_mut(index).outstanding += 1,
                 Err(Absent::Damaged) => {}
                 Err(Absent::Cold) => {
                     self.wait_for(index, Take::NoBytes);
@@ -236,7 +225,7 @@ impl Broker {
     }
 
     fn end_browse<L: Log>(&mut self, index: ConsumerIndex, browse: &mut Browse, step: &mut Step<'_, L>) {
-        let consumer = &mut self.consumers[index.0];
+        let consumer = self.clients.consumer_mut(index);
         if consumer.prefetch == 0 && consumer.grant.is_none() {
             return;
         }
@@ -295,7 +284,7 @@ impl Broker {
         page: &mut Page,
     ) -> usize {
         let mut looked_at = 0;
-        let consumer = &self.consumers[index.0];
+        let consumer = self.clients.consumer(index);
         let is_seen = |entry: InFlight| consumer.sorted && entry.sequence <= last;
         let mut place = consumer.in_flight.search(is_seen);
         while let Some(entry) = consumer.in_flight.at(place) {

@@ -16,7 +16,7 @@ use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
 use crate::outbox::Absent;
 use crate::plant::planted;
 use crate::step::Step;
-use postrider_model::event::{Dispatch, Recipient};
+use postrider_model::event::Dispatch;
 use postrider_model::{Sequence, Span};
 
 /// Whether the message at the front may go.
@@ -209,25 +209,22 @@ impl Broker {
         number: MessageIndex,
         step: &mut Step<'_, L>,
     ) -> Result<(), Absent> {
+        let port = self.clients.consumer(to).port;
         let message = self.messages.at(number);
         let redeliveries = u32::from(self.redeliveries(message));
-        let consumer = &mut self.consumers[to.0];
-        let place = step.out.locate(consumer.port, message.body(), step.log)?;
+        let place = step.out.locate(port, message.body(), step.log)?;
         let elsewhere: &[u8] = match message.has(flag::ELSEWHERE) {
             true => &self.destinations.get(message.destination).text,
             false => &[],
         };
         let dispatch = Dispatch {
-            to: Recipient { consumer: consumer.handle, connection: self.connections[consumer.connection.0].handle },
+            to: self.clients.count_sent(to, message.length, step.now.nanos),
             place,
             sequence: message.sequence,
             redeliveries,
             destination: Span::default(),
         };
-        step.out.dispatch(consumer.port, dispatch, elsewhere);
-        consumer.grant = None;
-        consumer.served = true;
-        self.connections[consumer.connection.0].window.take(message.length, step.now.nanos);
+        step.out.dispatch(port, dispatch, elsewhere);
         self.statistics.dispatched += 1;
         Ok(())
     }
@@ -244,7 +241,7 @@ impl Broker {
         let chunk = self.config.allowance_chunk;
         let queue = self.destinations.get_mut(index).queue();
         queue.take(number, was_returned, &self.messages);
-        let consumer = &mut self.consumers[member.consumer.0];
+        let consumer = self.clients.consumer_mut(member.consumer);
         queue.rotation.rotate(consumer.subscriptions[member.subscription as usize].turn, consumer.seat());
         let message = self.messages.at_mut(number);
         message.flags |= flag::IN_FLIGHT;
@@ -274,7 +271,7 @@ impl Broker {
                 self.wait_for(index, takes);
                 return more;
             }
-            let consumer = &mut self.consumers[index.0];
+            let consumer = self.clients.consumer_mut(index);
             let Some(subscription) = consumer.starved.pop_front() else { return more };
             let member = Member { consumer: index, subscription };
             let entry = &mut consumer.subscriptions[subscription as usize];

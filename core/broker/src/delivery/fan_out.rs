@@ -80,7 +80,7 @@ impl Broker {
         }
         if !step.out.has_room(port) {
             if self.destinations.get_mut(index).topic().block(port) {
-                self.ports[usize::from(port.0)].blocked_topics.push(index);
+                self.clients.port_mut(port).blocked_topics.push(index);
             }
             self.note_lag(index);
             return Walk::Stop;
@@ -127,7 +127,8 @@ impl Broker {
             }
             let takes = self.takes(walker.member.consumer, step.out);
             if takes == Take::Yes {
-                recipients.push(self.count_sent(walker.member.consumer, length, step.now.nanos));
+                recipients.push(self.clients.count_sent(walker.member.consumer, length, step.now.nanos));
+                self.clients.consumer_mut(walker.member.consumer).outstanding += 1;
             } else {
                 self.stay_behind(index, walker.member, cursor, takes);
             }
@@ -137,22 +138,12 @@ impl Broker {
     }
 
     fn is_for(&self, index: ConsumerIndex, publisher: u32) -> bool {
-        let consumer = &self.consumers[index.0];
+        let consumer = self.clients.consumer(index);
         !consumer.no_local || consumer.connection_serial != publisher
     }
 
-    fn count_sent(&mut self, index: ConsumerIndex, length: u32, nanos: u64) -> Recipient {
-        let consumer = &mut self.consumers[index.0];
-        consumer.outstanding += 1;
-        consumer.grant = None;
-        consumer.served = true;
-        let connection = &mut self.connections[consumer.connection.0];
-        connection.window.take(length, nanos);
-        Recipient { consumer: consumer.handle, connection: connection.handle }
-    }
-
     pub(crate) fn stay_behind(&mut self, index: DestinationIndex, member: Member, cursor: u64, lacking: Take) {
-        self.consumers[member.consumer.0].subscriptions[member.subscription as usize].cursor = cursor;
+        self.clients.consumer_mut(member.consumer).subscriptions[member.subscription as usize].cursor = cursor;
         self.destinations.get_mut(index).topic().stand(cursor, 1);
         self.note_lag(index);
         self.starve(member, lacking);
@@ -179,7 +170,7 @@ impl Broker {
         budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> bool {
-        let consumer = &self.consumers[member.consumer.0];
+        let consumer = self.clients.consumer(member.consumer);
         let port = consumer.port;
         let cursor = consumer.subscriptions[member.subscription as usize].cursor;
         let (mut cursor, has_lost) = self.destinations.get_mut(index).topic().resume(cursor);
@@ -194,7 +185,7 @@ impl Broker {
             let caught_up = topic.has_caught_up(port, cursor, !is_told_again);
             let Some(number) = topic.message_at(cursor).filter(|_| !caught_up) else {
                 let ticket = topic.walk(port, member, cursor);
-                self.consumers[member.consumer.0].subscriptions[member.subscription as usize].cursor = ticket;
+                self.clients.consumer_mut(member.consumer).subscriptions[member.subscription as usize].cursor = ticket;
                 self.destinations.line_up(index);
                 return false;
             };
@@ -205,7 +196,7 @@ impl Broker {
             let publisher = self.messages.at(number).publisher;
             if !self.is_passed_over(number, step) && self.is_for(member.consumer, publisher) {
                 match self.send(member.consumer, number, step) {
-                    Ok(()) => self.consumers[member.consumer.0].outstanding += 1,
+                    Ok(()) => self.clients.consumer_mut(member.consumer).outstanding += 1,
                     Err(_) if is_told_again => {
                         self.tell_again(index, member, budget, step);
                         return false;

@@ -1,8 +1,4 @@
 //! Pulls: a consumer with prefetch 0 asks for one message at a time.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, Standing};
@@ -81,14 +77,14 @@ impl Broker {
 
     /// What was sent for the newest pull did not reach the client, which still waits.
     pub(crate) fn grant_again(&mut self, index: ConsumerIndex, now: Now) {
-        let consumer = &self.consumers[index.0];
+        let consumer = self.clients.consumer(index);
         if let Some(patience) = consumer.pulled.filter(|_| consumer.grant.is_none()) {
             self.grant(index, patience, now);
         }
     }
 
     fn grant(&mut self, index: ConsumerIndex, patience: Patience, now: Now) {
-        let consumer = &mut self.consumers[index.0];
+        let consumer = self.clients.consumer_mut(index);
         if consumer.prefetch > 0 {
             return;
         }
@@ -135,7 +131,7 @@ impl Broker {
 
     fn answer_pull<L: Log>(&mut self, mut due: Due, budget: &mut Budget, step: &mut Step<'_, L>) {
         budget.spend(1);
-        let Some(consumer) = self.consumers.get(due.consumer.0) else { return };
+        let Some(consumer) = self.clients.try_consumer(due.consumer) else { return };
         if consumer.grant != Some(Grant { serial: due.serial }) {
             return;
         }
@@ -144,7 +140,7 @@ impl Broker {
             return;
         }
         let (port, handle) = (consumer.port, consumer.handle);
-        self.consumers[due.consumer.0].grant = None;
+        self.clients.consumer_mut(due.consumer).grant = None;
         step.out.reply(port, Event::EndOfMessages { consumer: handle });
     }
 

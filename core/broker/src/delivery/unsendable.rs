@@ -1,8 +1,4 @@
 //! Messages that a consumer's connection cannot carry: its frames are too small for them, above all.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::clients::consumer::ConsumerKind;
@@ -25,10 +21,10 @@ impl Broker {
         let Some(owner) = self.connection(port, connection) else { return };
         let Some(index) = self.consumer_of(port, owner, consumer) else { return };
         self.statistics.unsendable += 1;
-        if self.consumers[index.0].kind == ConsumerKind::Queue {
+        if self.clients.consumer(index).kind == ConsumerKind::Queue {
             self.put_aside(index, sequence, cause);
         } else {
-            let consumer = &mut self.consumers[index.0];
+            let consumer = self.clients.consumer_mut(index);
             consumer.outstanding = consumer.outstanding.saturating_sub(1);
             consumer.contract(1);
         }
@@ -38,10 +34,10 @@ impl Broker {
 
     /// A dead letter has nowhere else to go: it stays aside until this consumer is gone.
     fn put_aside(&mut self, index: ConsumerIndex, sequence: Sequence, cause: &[u8]) {
-        let Some(place) = self.consumers[index.0].find(sequence) else { return };
-        let Some(entry) = self.consumers[index.0].in_flight.at(place) else { return };
+        let Some(place) = self.clients.consumer(index).find(sequence) else { return };
+        let Some(entry) = self.clients.consumer(index).in_flight.at(place) else { return };
         let stays = self.is_dead_letter(entry.index);
-        let consumer = &mut self.consumers[index.0];
+        let consumer = self.clients.consumer_mut(index);
         consumer.in_flight.remove(place);
         consumer.contract(1);
         if stays {

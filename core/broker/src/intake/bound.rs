@@ -1,8 +1,4 @@
 //! What commands stage at most, and how many sequences they take (R6, R9).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::destinations::advisories::is_advisory;
@@ -238,7 +234,7 @@ impl Broker {
     /// The sequences that a command takes at most: those of its places, and of what tells of temporary destinations.
     pub(crate) fn sequences_for<'a>(&'a self, port: PortIndex, command: &'a Command, defined: &mut Defined<'a>) -> u64 {
         let ending = |index: Option<ConnectionIndex>| {
-            index.map_or(0, |index| self.connections[index.0].temporaries.len().min(limits::HANDLE_STEPS) as u64)
+            index.map_or(0, |index| self.clients.connection(index).temporaries.len().min(limits::HANDLE_STEPS) as u64)
         };
         match command {
             Command::Publish(publish) => self.places_bound(port, publish, defined).0.len() as u64,
@@ -250,7 +246,7 @@ impl Broker {
             Command::CreateTemporary(_) => 2,
             Command::DeleteDestination { .. } => 1,
             Command::CloseConnection { connection, .. } => ending(self.peek_connection(port, *connection)),
-            Command::OpenConnection(open) => ending(self.names.by_id.get(&open.id).copied()),
+            Command::OpenConnection(open) => ending(self.clients.names().by_id.get(&open.id).copied()),
             _ => 0,
         }
     }

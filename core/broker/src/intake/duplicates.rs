@@ -1,8 +1,4 @@
 //! Sends that come again: what their connection's producer is remembered by says whether they are stored (R17).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::durable::duplicates::MarkReference;
@@ -12,7 +8,7 @@ use postrider_model::command::Publish;
 impl Broker {
     /// Whether the send is stored already and comes again.
     pub(crate) fn is_duplicate(&mut self, connection: ConnectionIndex, publish: &Publish) -> bool {
-        if !publish.persistent || !self.connections[connection.0].failover_reconnect {
+        if !publish.persistent || !self.clients.connection(connection).failover_reconnect {
             return false;
         }
         let mark = self.known_mark(connection, publish.producer);
@@ -21,7 +17,7 @@ impl Broker {
 
     /// What is known of a connection's producer, if anything is.
     pub(crate) fn known_mark(&mut self, connection: ConnectionIndex, producer: u32) -> Option<MarkReference> {
-        let owner = &mut self.connections[connection.0];
+        let owner = self.clients.connection_mut(connection);
         let known = owner.producers.get_mut(producer as usize)?.as_mut()?;
         self.marks.known(&owner.id, (known.session, known.value), &mut known.mark)
     }
@@ -31,14 +27,14 @@ impl Broker {
         if let Some(known) = self.known_mark(connection, producer) {
             return Some(known);
         }
-        let owner = &mut self.connections[connection.0];
+        let owner = self.clients.connection_mut(connection);
         let known = owner.producers.get_mut(producer as usize)?.as_mut()?;
         self.marks.begin(&owner.id, (known.session, known.value), &mut known.mark, self.config.marks)
     }
 
     /// A non-persistent send, taken or refused: its number is no gap, as it is never looked for.
     pub(crate) fn pass_mark(&mut self, connection: ConnectionIndex, publish: &Publish) {
-        let producers = &self.connections[connection.0].producers;
+        let producers = &self.clients.connection(connection).producers;
         let mark = producers.get(publish.producer as usize).and_then(|known| known.as_ref()?.mark);
         if let Some(mark) = mark {
             self.marks.pass(mark, publish.producer_sequence);

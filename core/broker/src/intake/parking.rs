@@ -1,10 +1,6 @@
 //! Parked commands: sends that found the journal or the spool full and wait for room, and what of the same connection waits behind them (R24).
 //!
 //! A shard bounds them: it stops reading a connection before they are more than it has set aside (decision 0010).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::bounds::BEYOND;
 use crate::broker::Broker;
@@ -92,18 +88,20 @@ impl Broker {
         if self.is_behind_parked(index) {
             return true;
         }
-        self.connections[index.0].settled += command.parked_bytes();
+        self.clients.connection_mut(index).settled += command.parked_bytes();
         false
     }
 
     /// Whether a send of this connection has others before it that wait.
     pub(crate) fn is_behind_parked(&self, index: ConnectionIndex) -> bool {
-        self.connections[index.0].is_parking && !self.intake.parked_of(index).is_empty() && !planted("parked-overtaken")
+        self.clients.connection(index).is_parking
+            && !self.intake.parked_of(index).is_empty()
+            && !planted("parked-overtaken")
     }
 
     /// Whether a send behind parked commands will have a place that stores it: one of these may define where it goes.
     pub(crate) fn will_have_durable_place(&mut self, index: ConnectionIndex, publish: &Publish) -> bool {
-        let (port, parked) = (self.connections[index.0].port, self.intake.parked_of(index));
+        let (port, parked) = (self.clients.connection(index).port, self.intake.parked_of(index));
         let newest = parked.iter().rev().take(limits::HANDLE_STEPS);
         let names = newest.enumerate().find_map(|(looked, parked)| match &parked.command {
             Command::DefineDestination { number, destinations, .. } if *number == publish.destination => {
@@ -122,7 +120,7 @@ impl Broker {
     /// A send of a connection with parked ones is answered, and not parked itself.
     pub(crate) fn note_settled(&mut self, port: PortIndex, publish: &Publish) {
         if let Some(index) = self.peek_connection(port, publish.connection) {
-            self.connections[index.0].settled += publish.parked_bytes();
+            self.clients.connection_mut(index).settled += publish.parked_bytes();
         }
     }
 
@@ -140,7 +138,7 @@ impl Broker {
             return None;
         }
         self.intake.parked_bytes += command.parked_bytes();
-        let connection = &mut self.connections[index.0];
+        let connection = self.clients.connection_mut(index);
         self.intake.waiting.entry(index).or_default().commands.push_back(Parked::new(command, arena, lacking));
         if !std::mem::replace(&mut connection.is_parking, true) {
             self.line_up(index, step.log);
@@ -204,7 +202,7 @@ impl Broker {
 
     /// What can go on of a connection, if need be without what stores, or how many sequences the first of it lacks.
     fn slice_of<L: Log>(&self, index: ConnectionIndex, most: usize, passes: bool, log: &L) -> Result<ParkedSlice, u64> {
-        let connection = &self.connections[index.0];
+        let connection = self.clients.connection(index);
         let mut slice = ParkedSlice::of(index, false);
         let (mut live, mut bytes, mut sequences) = (0, 0, 0);
         let (mut defined, mut counted) = (Defined::default(), Defined::default());
@@ -241,7 +239,7 @@ impl Broker {
     }
 
     fn settling_slice_of(&self, index: ConnectionIndex, most: usize) -> ParkedSlice {
-        let connection = &self.connections[index.0];
+        let connection = self.clients.connection(index);
         let mut slice = ParkedSlice::of(index, true);
         let (mut defined, mut counted, mut sequences) = (Defined::default(), Defined::default(), 0);
         for parked in self.intake.parked_of(index).iter().take(most) {
@@ -328,7 +326,7 @@ impl Broker {
 
     /// The connection is the last in the line of what its first parked command waits for.
     fn line_up<L: Log>(&mut self, index: ConnectionIndex, log: &L) {
-        let connection = &self.connections[index.0];
+        let connection = self.clients.connection(index);
         let need = self.intake.parked_of(index).front().map(|parked| {
             let defined = &mut Defined::default();
             let bytes = match parked.store {
@@ -362,7 +360,7 @@ impl Broker {
         self.intake.goes_beyond = slice.goes_beyond;
         let waiting = self.intake.waiting.get_mut(&slice.connection);
         let parked = waiting.map(|waiting| std::mem::take(&mut waiting.commands)).unwrap_or_default();
-        let Connection { port, handle, .. } = self.connections[slice.connection.0];
+        let Connection { port, handle, .. } = *self.clients.connection(slice.connection);
         ((port, handle), parked)
     }
 
@@ -401,7 +399,7 @@ impl Broker {
             parked.push_front(newer);
         }
         if parked.is_empty() {
-            self.connections[index.0].is_parking = false;
+            self.clients.connection_mut(index).is_parking = false;
             self.intake.answerable.remove(&index);
             self.intake.waiting.remove(&index);
             step.out.tell(port, Event::Unparked { connection: handle });
@@ -411,7 +409,7 @@ impl Broker {
         self.line_up(index, step.log);
         // What is the first now may be what is answered while nothing may be stored.
         self.intake.answerable.insert(index);
-        let connection = &self.connections[index.0];
+        let connection = self.clients.connection(index);
         if connection.settled - connection.settled_reported >= limits::SETTLED_REPORT_BYTES {
             self.report_settled(index, step);
         }
@@ -421,7 +419,7 @@ impl Broker {
     pub(crate) fn take_parked<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) -> VecDeque<Parked> {
         self.intake.answerable.remove(&index);
         self.intake.leave_line(index);
-        let ended = &mut self.connections[index.0];
+        let ended = self.clients.connection_mut(index);
         if std::mem::take(&mut ended.is_parking) {
             step.out.tell(ended.port, Event::Unparked { connection: ended.handle });
         }
@@ -448,7 +446,7 @@ impl Broker {
     }
 
     fn report_settled<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
-        let connection = &mut self.connections[index.0];
+        let connection = self.clients.connection_mut(index);
         connection.settled_reported = connection.settled;
         step.out.tell(connection.port, Event::Parked { connection: connection.handle, settled: connection.settled });
     }

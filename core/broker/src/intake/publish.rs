@@ -21,7 +21,7 @@ use postrider_model::{Command, ConnectionHandle, Destination, Event, MessageView
 impl Broker {
     pub(crate) fn publish<L: Log>(&mut self, port: PortIndex, publish: &Publish, arena: &[u8], step: &mut Step<'_, L>) {
         let Some(connection) = self.connection(port, publish.connection) else { return };
-        if self.connections[connection.0].is_parking && self.is_behind_parked(connection) {
+        if self.clients.connection(connection).is_parking && self.is_behind_parked(connection) {
             return self.publish_behind_parked(port, publish, arena, step);
         }
         let record = publish.record.of(arena);
@@ -43,7 +43,7 @@ impl Broker {
             }
             _ => {}
         }
-        self.connections[connection.0].settled += publish.parked_bytes();
+        self.clients.connection_mut(connection).settled += publish.parked_bytes();
         match outcome {
             Ok(_) if publish.request.is_wanted() => self.reply(port, publish.connection, publish.request, step),
             Ok(_) if publish.windowed => self.give_credit(port, connection, publish, record, step),
@@ -106,7 +106,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) {
         self.statistics.duplicates += 1;
-        self.connections[connection.0].settled += publish.parked_bytes();
+        self.clients.connection_mut(connection).settled += publish.parked_bytes();
         self.reply(port, publish.connection, publish.request, step);
     }
 
@@ -119,7 +119,7 @@ impl Broker {
         record: &[u8],
         step: &mut Step<'_, L>,
     ) {
-        let producers = &self.connections[connection.0].producers;
+        let producers = &self.clients.connection(connection).producers;
         let Some(producer) = producers.get(publish.producer as usize).and_then(Option::as_ref) else { return };
         let Ok(view) = MessageView::parse(record) else { return };
         let bytes = 1024 + view.properties().map_or(0, <[u8]>::len) + view.content().map_or(0, <[u8]>::len);
@@ -139,7 +139,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Result<Admission, Refusal> {
         let number = publish.destination;
-        let definitions = &self.connections[connection.0].definitions;
+        let definitions = &self.clients.connection(connection).definitions;
         let Some(definition) = definitions.get(number as usize).and_then(Option::as_ref) else {
             return Err((Failure::InvalidDestination, format!("destination number {number} is not defined").into()));
         };
@@ -158,7 +158,7 @@ impl Broker {
             found.push(self.destinations.reference(index));
             parts.push(index);
         }
-        if let Some(definition) = &mut self.connections[connection.0].definitions[number as usize] {
+        if let Some(definition) = &mut self.clients.connection_mut(connection).definitions[number as usize] {
             definition.parts = found;
         }
         Ok(Admission::Now)
@@ -191,7 +191,7 @@ impl Broker {
             return Ok(Admission::Later(Store::Spool));
         }
         let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
-        let publisher = self.connections[connection.0].serial;
+        let publisher = self.clients.connection(connection).serial;
         let expiration = view.expiration();
         let (crc, run_from, instead) = (publish.record_crc, None, None);
         let mut arrival = Arrival { record, crc, expiration, publisher, elsewhere, run_from, instead };
@@ -238,7 +238,7 @@ impl Broker {
         handle: ConnectionHandle,
         number: u32,
     ) -> Option<(&[Destination], bool)> {
-        let connection = &self.connections[self.peek_connection(port, handle)?.0];
+        let connection = self.clients.connection(self.peek_connection(port, handle)?);
         let definition = connection.definitions.get(number as usize)?.as_ref()?;
         let resolved = definition.parts.len() == definition.names.len();
         let there = resolved && definition.parts.iter().all(|part| self.destinations.is_valid(*part));

@@ -1,8 +1,4 @@
 //! Consumers that go: out of all that they are in, in slices where that is much (R25).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, Standing};
@@ -49,7 +45,7 @@ impl Broker {
         let Some(owner) = self.connection(port, connection) else { return };
         let before = self.jobs.pushed();
         if let Some(index) = self.consumer_of(port, owner, consumer) {
-            self.connections[owner.0].consumers.remove(&index);
+            self.clients.connection_mut(owner).consumers.remove(&index);
             self.close_consumer(index, last_delivered);
         }
         self.reply_after_jobs(port, connection, request, before, step);
@@ -58,12 +54,13 @@ impl Broker {
     /// Takes a consumer out of everything. What it had in flight goes back then.
     pub(crate) fn close_consumer(&mut self, index: ConsumerIndex, last_delivered: LastDelivered) {
         self.leave_pairs(index);
-        let consumer = &mut self.consumers[index.0];
+        let consumer = self.clients.consumer_mut(index);
         consumer.closing = true;
         (consumer.prefetch, consumer.grant) = (0, None);
         (consumer.browse, consumer.replay) = (None, None);
-        self.ports[usize::from(consumer.port.0)].clear_consumer(consumer.handle);
-        self.pulls.forget(index, consumer.pull_timer);
+        let (port, handle, timer) = (consumer.port, consumer.handle, consumer.pull_timer);
+        self.clients.port_mut(port).clear_consumer(handle);
+        self.pulls.forget(index, timer);
         let mut closing = Closing { consumer: index, last_delivered, held: Vec::new() };
         if !self.at_once(|broker, budget| broker.close_some(&mut closing, budget)) {
             self.jobs.push(closing);
@@ -72,8 +69,8 @@ impl Broker {
 
     /// A consumer cannot have all that its patterns fit: it goes again.
     pub(crate) fn close_refused(&mut self, index: ConsumerIndex) {
-        let connection = self.consumers[index.0].connection;
-        self.connections[connection.0].consumers.remove(&index);
+        let connection = self.clients.consumer(index).connection;
+        self.clients.connection_mut(connection).consumers.remove(&index);
         self.close_consumer(index, LastDelivered::None);
     }
 
@@ -83,11 +80,11 @@ impl Broker {
         while budget.0 > 0 {
             budget.spend(PLACE_STEPS);
             if !self.leave_pattern(index, budget) && !self.leave_place(closing) {
-                let consumer = self.consumers.remove(index.0);
+                let consumer = self.clients.remove_consumer(index);
                 if !planted("pairs-kept") {
                     self.pairs.left(consumer.pair_bytes);
                 }
-                let looked = self.leave_waiting(&consumer);
+                let looked = self.clients.leave_waiting(&consumer);
                 budget.spend(looked / LOOKED_OF_STEP + consumer.in_flight.len().min(limits::HANDLE_STEPS));
                 self.return_in_flight(consumer, closing.last_delivered, std::mem::take(&mut closing.held));
                 return true;
@@ -98,7 +95,7 @@ impl Broker {
 
     /// Leaves one of its patterns. False: it has none.
     fn leave_pattern(&mut self, index: ConsumerIndex, budget: &mut Budget) -> bool {
-        let consumer = &mut self.consumers[index.0];
+        let consumer = self.clients.consumer_mut(index);
         if consumer.patterns.len() > consumer.filed {
             let left = consumer.patterns.len().saturating_sub(DROPPED_AT_ONCE).max(consumer.filed);
             consumer.patterns.truncate(left);
@@ -116,7 +113,7 @@ impl Broker {
     #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
     fn leave_place(&mut self, closing: &mut Closing) -> bool {
         let index = closing.consumer;
-        let consumer = &mut self.consumers[index.0];
+        let consumer = self.clients.consumer_mut(index);
         let Some(subscription) = consumer.subscriptions.pop() else { return false };
         if subscription.standing == Standing::Gone {
             return true;
@@ -133,29 +130,5 @@ impl Broker {
             closing.held.push(self.destinations.reference(subscription.destination));
         }
         true
-    }
-
-    /// Goes out of those that wait, who are looked through now and then. How many of them were looked at.
-    fn leave_waiting(&mut self, consumer: &Consumer) -> usize {
-        let consumers = &self.consumers;
-        let staying = |index: ConsumerIndex| {
-            consumers.get(index.0).filter(|consumer| !consumer.closing).map(|consumer| consumer.serial)
-        };
-        let (mut looked, rank) = (0, consumer.rank());
-        if let Some(connection) = self.connections.get_mut(consumer.connection.0)
-            && consumer.waits_for_window
-        {
-            looked += connection.blocked.of(rank).forget(connection.consumers.len(), staying);
-        }
-        if consumer.waits_for_room {
-            looked += self.ports[usize::from(consumer.port.0)].blocked.of(rank).forget(consumers.len(), staying);
-        }
-        if consumer.waits_for_bytes {
-            looked += self.cold_consumers.forget(consumers.len(), staying);
-        }
-        if consumer.hungry {
-            looked += self.hungry.of(rank).forget(consumers.len(), staying);
-        }
-        looked
     }
 }

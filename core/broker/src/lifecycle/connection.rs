@@ -28,8 +28,8 @@ impl Broker {
             // It has taken its leave and does not wait for what is parked.
             self.end_connection(left, (LastDelivered::Unknown, true), None, step);
         }
-        let old = self.names.by_id.get(&open.id).copied();
-        let serial = old.map(|old| self.connections[old.0].serial);
+        let old = self.clients.names().by_id.get(&open.id).copied();
+        let serial = old.map(|old| self.clients.connection(old).serial);
         if let Some(old) = old {
             self.take_over(old, step);
         }
@@ -39,16 +39,15 @@ impl Broker {
             step.out.reply(port, failed);
             return;
         }
-        let index = self.add_connection(port, open, serial);
-        self.ports[usize::from(port.0)].set_connection(open.connection, index);
+        self.add_connection(port, open, serial);
         let token = open.request.token();
         step.out.reply(port, Event::Opened { connection: open.connection, token });
     }
 
-    fn add_connection(&mut self, port: PortIndex, open: &OpenConnection, serial: Option<u32>) -> ConnectionIndex {
+    fn add_connection(&mut self, port: PortIndex, open: &OpenConnection, serial: Option<u32>) {
         let serial = serial.unwrap_or_else(|| {
-            self.names.serial += 1;
-            self.names.serial
+            self.clients.names_mut().serial += 1;
+            self.clients.names_mut().serial
         });
         let connection = Connection {
             handle: open.connection,
@@ -72,19 +71,16 @@ impl Broker {
             is_parking: false,
             leaving: false,
         };
-        let index = ConnectionIndex(self.connections.insert(connection));
-        self.names.by_id.insert(open.id.clone(), index);
-        self.names.by_client_id.insert(open.client_id.clone(), index);
-        index
+        self.clients.add_connection(connection);
     }
 
     /// The same client has come back: its old connection ends, and what it still says is not heard (R16).
     fn take_over<L: Log>(&mut self, old: ConnectionIndex, step: &mut Step<'_, L>) {
-        let (port, handle) = (self.connections[old.0].port, self.connections[old.0].handle);
+        let (port, handle) = (self.clients.connection(old).port, self.clients.connection(old).handle);
         self.end_connection(old, (LastDelivered::Unknown, false), None, step);
         step.out.reply(port, Event::Close { connection: handle, reason: "its client has connected again" });
         if planted("stale-generation") {
-            self.ports[usize::from(port.0)].set_connection(handle, old);
+            self.clients.port_mut(port).set_connection(handle, old);
         }
     }
 
@@ -93,9 +89,9 @@ impl Broker {
         if open.client_id.is_empty() {
             return Err((Failure::InvalidClientId, "No clientID specified for connection request".into()));
         }
-        let Some(other) = self.names.by_client_id.get(&open.client_id) else { return Ok(()) };
+        let Some(other) = self.clients.names().by_client_id.get(&open.client_id) else { return Ok(()) };
         let (broker, client) = (&self.config.broker_name, text(&open.client_id));
-        let peer = &self.connections[other.0].peer;
+        let peer = &self.clients.connection(*other).peer;
         let message = format!("Broker: {broker} - Client: {client} already connected from {peer}");
         Err((Failure::InvalidClientId, message.into()))
     }
@@ -108,7 +104,7 @@ impl Broker {
         destinations: &[Destination],
     ) {
         let Some(index) = self.connection(port, handle) else { return };
-        let definitions = &mut self.connections[index.0].definitions;
+        let definitions = &mut self.clients.connection_mut(index).definitions;
         let number = number as usize;
         if number == 0 {
             // The shard gives its numbers out anew: nothing refers to the old ones any more.

@@ -1,8 +1,4 @@
 //! Consumers that come.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, ConsumerKind, refused};
@@ -70,12 +66,12 @@ impl Broker {
     ) -> ConsumerIndex {
         let patterns: Vec<Destination> =
             open.destinations.iter().filter(|destination| destination.is_wildcard()).cloned().collect();
-        let serial = self.names.next_consumer();
+        let serial = self.clients.names_mut().next_consumer();
         let consumer = Consumer {
             handle: open.consumer,
             port,
             connection,
-            connection_serial: self.connections[connection.0].serial,
+            connection_serial: self.clients.connection(connection).serial,
             serial,
             kind,
             prefetch: open.prefetch.min(limits::MAX_PREFETCH),
@@ -109,9 +105,7 @@ impl Broker {
             waits_for_bytes: false,
             browse: (kind == ConsumerKind::Browser).then(Box::default),
         };
-        let index = ConsumerIndex(self.consumers.insert(consumer));
-        self.connections[connection.0].consumers.insert(index);
-        self.ports[usize::from(port.0)].set_consumer(open.consumer, index);
+        let index = self.clients.add_consumer(consumer);
         self.enter_pairs(index);
         index
     }

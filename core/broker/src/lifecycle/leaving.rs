@@ -1,12 +1,7 @@
 //! Connections that go: nobody finds them any more, and what they had follows in slices where that is much (R25).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::clients::consumer::Consumer;
-use crate::clients::window::SendWindow;
 use crate::durable::duplicates::ByProducer;
 use crate::intake::parking::Parked;
 use crate::kit::budget::Budget;
@@ -61,14 +56,7 @@ impl Broker {
         let before = self.jobs.pushed();
         let parked = self.take_parked(index, step);
         self.end_pairs(index);
-        let connection = &mut self.connections[index.0];
-        (connection.leaving, connection.window) = (true, SendWindow::shut());
-        let (port, handle) = (connection.port, connection.handle);
-        self.ports[usize::from(port.0)].clear_connection(handle);
-        self.names.by_id.remove(&connection.id);
-        self.names.by_client_id.remove(&connection.client_id);
-        // What tells of its temporary destinations names it, and comes later.
-        let id = connection.id.clone();
+        let (port, handle, id) = self.clients.hide_connection(index);
         let forgotten = if clean { self.forget_marks(&id, step) } else { ByProducer::default() };
         let mut leaving = Leaving { connection: index, last_delivered, forgotten, parked };
         if !self.at_once(|broker, budget| broker.leave_some(&mut leaving, budget, step)) {
@@ -83,7 +71,7 @@ impl Broker {
     /// those who leave together would keep the room from each other. Where they are very many they go with the connection.
     pub(crate) fn close_consumers_of(&mut self, index: ConnectionIndex, last_delivered: LastDelivered) {
         if self.leaves_at_once(index) {
-            for consumer in std::mem::take(&mut self.connections[index.0].consumers) {
+            for consumer in std::mem::take(&mut self.clients.connection_mut(index).consumers) {
                 self.close_consumer(consumer, last_delivered);
             }
         }
@@ -92,12 +80,12 @@ impl Broker {
     /// The same for its temporary destinations: nobody else may take what waits there. Where they are very many they go with the
     /// connection.
     pub(crate) fn delete_temporaries_of<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
-        let connection = &self.connections[index.0];
+        let connection = self.clients.connection(index);
         if !connection.consumers.is_empty() || connection.temporaries.len() > TEMPORARIES_AT_ONCE {
             return;
         }
         while self.sequences.has(1) {
-            let Some(temporary) = self.connections[index.0].temporaries.first().copied() else { return };
+            let Some(temporary) = self.clients.connection(index).temporaries.first().copied() else { return };
             self.work.spend(MEMBER_STEPS);
             self.delete_destination(temporary, step);
         }
@@ -105,8 +93,8 @@ impl Broker {
 
     /// Whether what its consumers are in can be walked within one command (R25).
     fn leaves_at_once(&self, index: ConnectionIndex) -> bool {
-        let consumers = &self.connections[index.0].consumers;
-        let places = |consumer: &ConsumerIndex| self.consumers[consumer.0].subscriptions.len();
+        let consumers = &self.clients.connection(index).consumers;
+        let places = |consumer: &ConsumerIndex| self.clients.consumer(*consumer).subscriptions.len();
         consumers.len() <= CONSUMERS_AT_ONCE && consumers.iter().map(places).sum::<usize>() <= limits::HANDLE_STEPS
     }
 
@@ -118,7 +106,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> bool {
         while budget.step() {
-            let connection = &mut self.connections[leaving.connection.0];
+            let connection = self.clients.connection_mut(leaving.connection);
             if let Some(parked) = leaving.parked.pop_front() {
                 self.drop_parked(&parked);
             } else if let Some(definition) = connection.definitions.pop() {
@@ -130,7 +118,7 @@ impl Broker {
                     self.marks.release(producer.mark, step.now);
                 }
             } else if let Some(consumer) = connection.consumers.pop_first() {
-                let Consumer { subscriptions, in_flight, .. } = &self.consumers[consumer.0];
+                let Consumer { subscriptions, in_flight, .. } = self.clients.consumer(consumer);
                 budget.spend(MEMBER_STEPS + subscriptions.len() * 2 + in_flight.len().min(limits::HANDLE_STEPS));
                 self.close_consumer(consumer, leaving.last_delivered);
             } else if let Some(temporary) = connection.temporaries.first().copied() {
@@ -140,7 +128,7 @@ impl Broker {
                 budget.spend(MEMBER_STEPS);
                 self.delete_destination(temporary, step);
             } else {
-                self.connections.remove(leaving.connection.0);
+                self.clients.remove_connection(leaving.connection);
                 return true;
             }
         }

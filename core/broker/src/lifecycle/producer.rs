@@ -23,7 +23,7 @@ impl Broker {
                 return step.out.reply(port, failed);
             }
         }
-        let producers = &mut self.connections[index.0].producers;
+        let producers = &mut self.clients.connection_mut(index).producers;
         let number = open.producer as usize;
         if producers.len() <= number {
             producers.resize_with(number + 1, || None);
@@ -45,7 +45,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) {
         let Some(index) = self.connection(port, handle) else { return };
-        let slot = self.connections[index.0].producers.get_mut(producer as usize);
+        let slot = self.clients.connection_mut(index).producers.get_mut(producer as usize);
         if let Some(producer) = slot.and_then(Option::take) {
             self.marks.retire(producer.mark, step.now);
         }

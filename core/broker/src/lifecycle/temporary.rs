@@ -1,8 +1,4 @@
 //! Temporary destinations, and the deletion of any.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::destinations::destination::{Content, Refusal};
@@ -44,7 +40,7 @@ impl Broker {
             let index = self.destinations.add(create.destination.clone(), None);
             self.destinations.get_mut(index).owner = Some(connection);
             self.join_patterns(index);
-            self.connections[connection.0].temporaries.insert(index);
+            self.clients.connection_mut(connection).temporaries.insert(index);
             self.temporaries.insert(self.destinations.get(index).serial, index);
             self.advise(index, true, step);
         }
@@ -76,10 +72,8 @@ impl Broker {
     /// Whether it is a temporary destination of a connection that has ended, and goes with it: a client that comes back names its own
     /// as before.
     fn is_left(&self, index: DestinationIndex) -> bool {
-        self.destinations
-            .get(index)
-            .owner
-            .is_some_and(|owner| self.connections.get(owner.0).is_none_or(|owner| owner.leaving))
+        let owner = self.destinations.get(index).owner;
+        owner.is_some_and(|owner| self.clients.try_connection(owner).is_none_or(|owner| owner.leaving))
     }
 
     fn check_unused(&self, index: DestinationIndex) -> Result<(), Refusal> {
@@ -103,7 +97,7 @@ impl Broker {
             self.stage(Store::Journal, &small(kind::DELETE, &id.0.to_le_bytes()), step);
         }
         if let Some(owner) = self.destinations.get(index).owner {
-            if let Some(owner) = self.connections.get_mut(owner.0) {
+            if let Some(owner) = self.clients.try_connection_mut(owner) {
                 owner.temporaries.remove(&index);
             }
             self.temporaries.remove(&self.destinations.get(index).serial);

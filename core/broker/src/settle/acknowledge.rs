@@ -1,8 +1,4 @@
 //! Acknowledgements: ranges in dispatch order, resolved by sequence, and their one record a turn.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 #![expect(clippy::expect_used, reason = "the range was found, and what is stored has its numbers")]
 
 use crate::broker::Broker;
@@ -50,7 +46,7 @@ impl Broker {
         arena: &[u8],
         step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
-        let consumer = &mut self.consumers[index.0];
+        let consumer = self.clients.consumer_mut(index);
         let (kind, count) = (acknowledge.kind, acknowledge.count);
         // What is not in order is looked for one by one.
         self.work.spend(if consumer.sorted { 0 } else { consumer.in_flight.len() / COMPARED });
@@ -84,7 +80,7 @@ impl Broker {
         arena: &[u8],
         step: &mut Step<'_, L>,
     ) {
-        let consumer = &mut self.consumers[index.0];
+        let consumer = self.clients.consumer_mut(index);
         let single = matches!(kind, AcknowledgeKind::Poison | AcknowledgeKind::Expired);
         let returned = if single { 1 } else { range.count as u32 };
         if !single && range.count == 1 {
@@ -114,7 +110,7 @@ impl Broker {
     /// It names what is not in flight so. Clients say things twice, and late; only of a range that was to be consumed as a whole
     /// do they rely on being told.
     fn unmatched(&self, index: ConsumerIndex, acknowledge: &Acknowledge) -> Result<(), Refusal> {
-        let consumer = &self.consumers[index.0];
+        let consumer = self.clients.consumer(index);
         if consumer.orphaned || acknowledge.kind != AcknowledgeKind::Standard {
             return Ok(());
         }

@@ -68,7 +68,7 @@ impl Broker {
             Content::Topic(topic) => drop(topic.subscribers.remove(&member)),
         }
         self.unmatch(member);
-        let consumer = &mut self.consumers[member.consumer.0];
+        let consumer = self.clients.consumer_mut(member.consumer);
         let subscription = &mut consumer.subscriptions[member.subscription as usize];
         if subscription.standing != Standing::Starved {
             consumer.free_subscriptions.push(member.subscription);

@@ -1,9 +1,5 @@
 //! Consumers with patterns and the destinations that these fit: who was there first is found by who comes, in slices where it is
 //! many (R25). Each pair is found once: a consumer that comes finds destinations that are older, a destination older consumers.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, ConsumerKind, refused};
@@ -79,7 +75,7 @@ impl Broker {
     /// A consumer has come: it gets the destinations that its patterns fit, unless it is seen at once that there is no room for
     /// them.
     pub(crate) fn match_destinations(&mut self, index: ConsumerIndex, open: &OpenConsumer) -> Result<(), Refusal> {
-        let consumer = &mut self.consumers[index.0];
+        let consumer = self.clients.consumer_mut(index);
         if consumer.patterns.is_empty() {
             return Ok(());
         }
@@ -112,9 +108,9 @@ impl Broker {
         let mut page = std::mem::take(&mut self.page);
         let done = loop {
             let there = |consumer: &&Consumer| consumer.serial == walk.serial && !consumer.closing;
-            let Some(consumer) = self.consumers.get(walk.consumer.0).filter(there) else { break true };
+            let Some(consumer) = self.clients.try_consumer(walk.consumer).filter(there) else { break true };
             let Some(pattern) = consumer.patterns.get(walk.pattern) else {
-                self.consumers[walk.consumer.0].matching = false;
+                self.clients.consumer_mut(walk.consumer).matching = false;
                 self.wake(walk.consumer);
                 break true;
             };
@@ -154,7 +150,7 @@ impl Broker {
     /// Files patterns of a consumer, until all can be found by destinations that come. True: there is nothing more to file.
     fn file_some(&mut self, walk: &mut Match, budget: &mut Budget) -> bool {
         let there = |consumer: &&mut Consumer| consumer.serial == walk.serial && !consumer.closing;
-        let Some(consumer) = self.consumers.get_mut(walk.consumer.0).filter(there) else { return true };
+        let Some(consumer) = self.clients.try_consumer_mut(walk.consumer).filter(there) else { return true };
         if consumer.filed == consumer.patterns.len() {
             return true;
         }
@@ -172,7 +168,7 @@ impl Broker {
     }
 
     fn is_matched(&self, walk: &Match, found: Reference) -> bool {
-        let consumer = &self.consumers[walk.consumer.0];
+        let consumer = self.clients.consumer(walk.consumer);
         let state = self.destinations.get(found.index);
         let fits = |pattern: &Destination| pattern::matches(pattern, &state.destination);
         found.serial < walk.end
@@ -190,7 +186,7 @@ impl Broker {
         let search = self.patterns.search(&self.destinations.get(index).destination);
         let owner = self.destinations.get(index).owner;
         let promised = self.most_joining(owner);
-        let mut join = Join { destination, search, end: self.names.next_consumer(), promised };
+        let mut join = Join { destination, search, end: self.clients.names_mut().next_consumer(), promised };
         self.pairs.promise(promised);
         if self.at_once(|broker, budget| broker.join_some(&mut join, budget)) {
             return self.pairs.fulfil(join.promised);
@@ -238,7 +234,7 @@ impl Broker {
     /// The consumer whose pattern was met, if that fits the name.
     pub(crate) fn fitting(&self, filed: Filed, name: &Destination) -> Option<&Consumer> {
         let there = |consumer: &&Consumer| consumer.serial == filed.serial && !consumer.closing;
-        let consumer = self.consumers.get(filed.consumer.0).filter(there)?;
+        let consumer = self.clients.try_consumer(filed.consumer).filter(there)?;
         consumer.patterns.get(filed.number).is_some_and(|pattern| pattern::matches(pattern, name)).then_some(consumer)
     }
 

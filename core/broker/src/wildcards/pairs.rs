@@ -98,8 +98,8 @@ impl Broker {
 
     /// Whether there is room for so many more destinations of a consumer, given that so much is not there any more.
     fn has_room_for(&self, index: ConsumerIndex, more: u64, gone: u64) -> bool {
-        let consumer = &self.consumers[index.0];
-        let connection = &self.connections[consumer.connection.0];
+        let consumer = self.clients.consumer(index);
+        let connection = self.clients.connection(consumer.connection);
         let free = self.config.free_pair_bytes;
         let counted = pairs_of(connection, more * pair_of(consumer), free);
         let others = (self.pairs.all() - pairs_of(connection, 0, free)).saturating_sub(gone);
@@ -111,7 +111,7 @@ impl Broker {
         if self.has_room_for(index, 1, 0) {
             return Ok(());
         }
-        let kept = self.connections[self.consumers[index.0].connection.0].pair_bytes;
+        let kept = self.clients.owner_of(self.clients.consumer(index)).pair_bytes;
         let text = format!(
             "the connection keeps {kept} bytes of memory with the destinations that patterns of its consumers fit, and there is no \
              room for more: close some, use patterns that fit fewer destinations, or raise the setting `clients.memory_bytes`"
@@ -144,7 +144,7 @@ impl Broker {
 
     /// Bytes that a destination takes at most: with all patterns, or with those of the connection that it lives with.
     pub(crate) fn most_joining(&self, owner: Option<ConnectionIndex>) -> u64 {
-        owner.map_or(self.pairs.most, |owner| self.connections[owner.0].most_pairs)
+        owner.map_or(self.pairs.most, |owner| self.clients.connection(owner).most_pairs)
     }
 
     /// The same with those that fit, beyond what is free for each connection. None: the command has no steps left to find them.
@@ -172,7 +172,7 @@ impl Broker {
         });
         let free = self.config.free_pair_bytes;
         let counted = |(connection, bytes): (&ConnectionIndex, &u64)| {
-            let connection = &self.connections[connection.0];
+            let connection = self.clients.connection(*connection);
             pairs_of(connection, *bytes, free) - pairs_of(connection, 0, free)
         };
         all.then(|| taken.iter().map(counted).sum())
@@ -180,11 +180,11 @@ impl Broker {
 
     /// A consumer has come: so much more a destination takes that all patterns fit.
     pub(crate) fn enter_pairs(&mut self, index: ConsumerIndex) {
-        let consumer = &self.consumers[index.0];
+        let consumer = self.clients.consumer(index);
         if !consumer.patterns.is_empty() {
             let bytes = pair_of(consumer);
             self.pairs.most += bytes;
-            self.connections[consumer.connection.0].most_pairs += bytes;
+            self.clients.connection_mut(consumer.connection).most_pairs += bytes;
         }
     }
 
@@ -195,20 +195,20 @@ impl Broker {
         destination: DestinationIndex,
         from: Option<u64>,
     ) -> u64 {
-        let slots = self.consumers[index.0].subscriptions.len();
+        let slots = self.clients.consumer(index).subscriptions.len();
         let number = self.subscribe(index, destination, from);
-        let consumer = &mut self.consumers[index.0];
+        let consumer = self.clients.consumer_mut(index);
         consumer.subscriptions[number as usize].matched = true;
         let bytes = (consumer.subscriptions.len() - slots) as u64 * SLOT_BYTES + place_bytes(consumer);
         consumer.pair_bytes += bytes;
         let connection = consumer.connection;
-        self.set_pairs(connection, self.connections[connection.0].pair_bytes + bytes);
+        self.set_pairs(connection, self.clients.connection(connection).pair_bytes + bytes);
         bytes
     }
 
     /// A destination goes, and its consumer stays without it.
     pub(crate) fn unmatch(&mut self, member: Member) {
-        let consumer = &mut self.consumers[member.consumer.0];
+        let consumer = self.clients.consumer_mut(member.consumer);
         let matched = std::mem::take(&mut consumer.subscriptions[member.subscription as usize].matched);
         if matched && !consumer.closing {
             let bytes = place_bytes(consumer);
@@ -219,27 +219,27 @@ impl Broker {
 
     /// A consumer goes, once: what counted of what it has, beyond what is free, counts for all until it is gone.
     pub(crate) fn leave_pairs(&mut self, index: ConsumerIndex) {
-        let consumer = &self.consumers[index.0];
+        let consumer = self.clients.consumer(index);
         let (bytes, most) = (consumer.pair_bytes, pair_of(consumer));
         if !consumer.patterns.is_empty() {
             self.pairs.most -= most;
-            self.connections[consumer.connection.0].most_pairs -= most;
+            self.clients.connection_mut(consumer.connection).most_pairs -= most;
         }
         let counted = self.give_back_pairs(index, bytes);
         self.pairs.leaving += counted;
-        self.consumers[index.0].pair_bytes = counted;
+        self.clients.consumer_mut(index).pair_bytes = counted;
     }
 
     /// How many of them counted.
     fn give_back_pairs(&mut self, index: ConsumerIndex, bytes: u64) -> u64 {
-        let connection = self.consumers[index.0].connection;
-        let (before, now) = self.set_pairs(connection, self.connections[connection.0].pair_bytes - bytes);
+        let connection = self.clients.consumer(index).connection;
+        let (before, now) = self.set_pairs(connection, self.clients.connection(connection).pair_bytes - bytes);
         before - now
     }
 
     /// The consumers of a connection take so much by now. How much of it counted before, and counts now.
     fn set_pairs(&mut self, index: ConnectionIndex, bytes: u64) -> (u64, u64) {
-        let (connection, free) = (&mut self.connections[index.0], self.config.free_pair_bytes);
+        let (connection, free) = (self.clients.connection_mut(index), self.config.free_pair_bytes);
         let before = pairs_of(connection, 0, free);
         connection.pair_bytes = bytes;
         let now = pairs_of(connection, 0, free);
@@ -253,6 +253,6 @@ impl Broker {
 
     /// A connection has ended: what its consumers take is on its way out.
     pub(crate) fn end_pairs(&mut self, index: ConnectionIndex) {
-        self.pairs.ending += pairs_of(&self.connections[index.0], 0, self.config.free_pair_bytes);
+        self.pairs.ending += pairs_of(self.clients.connection(index), 0, self.config.free_pair_bytes);
     }
 }
