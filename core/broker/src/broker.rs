@@ -2,10 +2,8 @@
 
 use crate::clients::Clients;
 use crate::config::Config;
-use crate::delivery::advisory::AdvisoryTopics;
-use crate::delivery::browse::Browsing;
-use crate::delivery::pull::Pulls;
-use crate::destinations::destination::{Destinations, Reference};
+use crate::delivery::Delivery;
+use crate::destinations::destination::Destinations;
 use crate::durable::duplicates::Marks;
 use crate::durable::follow::Following;
 use crate::durable::naming::{Mended, Strays};
@@ -15,34 +13,29 @@ use crate::intake::Intake;
 use crate::intake::parking::ParkedSlice;
 use crate::jobs::Jobs;
 use crate::log::{Log, Store};
-use crate::messages::{DestinationIndex, MessageIndex, Messages};
+use crate::messages::{DestinationIndex, Messages};
 use crate::outbox::Outbox;
 use crate::records::Placement;
 use crate::records::items::Segments;
+use crate::settle::Settlements;
 use crate::settle::emptying::Emptying;
-use crate::settle::expiry::{Expired, Sweep};
 use crate::slices::Job;
 use crate::space::reclaim::Reclaim;
 use crate::space::spooling::Spooling;
 use crate::statistics::Statistics;
 use crate::step::{Step, Work};
-use crate::wildcards::pairs::Pairs;
-use crate::wildcards::patterns::Patterns;
+use crate::wildcards::Wildcards;
 use foldhash::fast::FixedState;
-use postrider_journal::Position;
-use postrider_model::event::Recipient;
 use postrider_model::{Command, Now, PortIndex, Sequence};
-use std::collections::BTreeMap;
 
 /// The broker's state machine. It reads no clock and does no I/O: time comes in as an argument, records and events go out.
 pub struct Broker {
     pub(crate) config: Config,
     pub(crate) hasher: FixedState,
     pub(crate) clients: Clients,
-    /// Patterns of consumers.
-    pub(crate) patterns: Patterns,
-    /// What they take with the destinations that they fit.
-    pub(crate) pairs: Pairs,
+    pub(crate) wildcards: Wildcards,
+    pub(crate) settlements: Settlements,
+    pub(crate) delivery: Delivery,
     pub(crate) destinations: Destinations,
     pub(crate) messages: Messages,
     pub(crate) journal: Segments,
@@ -51,30 +44,16 @@ pub struct Broker {
     pub(crate) marks: Marks,
     pub(crate) acknowledged: Acknowledged,
     pub(crate) strays: Strays,
-    pub(crate) pulls: Pulls,
     pub(crate) jobs: Jobs<Job>,
-    pub(crate) expired: Expired,
     pub(crate) reclaim: Reclaim,
     pub(crate) spooling: Spooling,
     pub(crate) intake: Intake,
     /// The log is followed: nobody is served.
     pub(crate) following: Option<Box<Following>>,
-    /// How the turns of browsers go.
-    pub(crate) browsing: Browsing,
-    /// What was committed when they were looked at last.
-    pub(crate) seen_commit: Position,
     /// Draws in allowances without end at the end of the turn.
     pub(crate) allowances_without_end: Vec<DestinationIndex>,
     /// What a start after losses takes for granted is not in the log yet: which messages may have been delivered, which sequences used.
     pub(crate) losses_unstated: bool,
-    /// Places that are given up, of whose dead letters other places of the same message are to be told first.
-    pub(crate) untold: Vec<(MessageIndex, Sequence)>,
-    /// Temporary destinations, in the order in which they came.
-    pub(crate) temporaries: BTreeMap<u64, DestinationIndex>,
-    pub(crate) advisory_topics: AdvisoryTopics,
-    pub(crate) advisories: i64,
-    pub(crate) next_sweep: u64,
-    pub(crate) sweep: Option<Sweep>,
     /// Messages from here on are of this turn: their bytes cannot be read yet.
     pub(crate) turn_start: Sequence,
     pub(crate) work: Work,
@@ -82,10 +61,6 @@ pub struct Broker {
     /// Buffers that are used again.
     pub(crate) meta: Vec<u8>,
     pub(crate) placements: Vec<Placement>,
-    pub(crate) page: Vec<Reference>,
-    pub(crate) record: Vec<u8>,
-    pub(crate) acknowledged_bytes: Vec<u8>,
-    pub(crate) recipients: Vec<Recipient>,
 }
 
 impl Broker {
@@ -95,8 +70,9 @@ impl Broker {
         let hasher = FixedState::with_seed(config.hash_seed);
         Broker {
             clients: Clients::new(&hasher),
-            patterns: Patterns::default(),
-            pairs: Pairs::default(),
+            wildcards: Wildcards::default(),
+            settlements: Settlements::default(),
+            delivery: Delivery::default(),
             destinations: Destinations::new(&hasher),
             messages: Messages::default(),
             journal: Segments::default(),
@@ -105,32 +81,18 @@ impl Broker {
             marks: Marks::new(&hasher, config.marks),
             acknowledged: Acknowledged::default(),
             strays: Strays::default(),
-            pulls: Pulls::default(),
             jobs: Jobs::default(),
-            expired: Expired::default(),
             reclaim: Reclaim::default(),
             spooling: Spooling::default(),
             intake: Intake::default(),
             following: None,
-            browsing: Browsing::default(),
-            seen_commit: Position(0),
             allowances_without_end: Vec::new(),
             losses_unstated: false,
-            untold: Vec::new(),
-            temporaries: BTreeMap::new(),
-            advisory_topics: AdvisoryTopics::default(),
-            advisories: 0,
-            next_sweep: 0,
-            sweep: None,
             turn_start: Sequence(0),
             work: Work::default(),
             statistics: Statistics::default(),
             meta: Vec::new(),
             placements: Vec::new(),
-            page: Vec::new(),
-            record: Vec::new(),
-            acknowledged_bytes: Vec::new(),
-            recipients: Vec::new(),
             hasher,
             config,
         }

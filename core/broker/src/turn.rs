@@ -15,7 +15,7 @@ impl Broker {
     pub fn advance<L: Log>(&mut self, now: Now, log: &mut L, out: &mut Outbox) -> bool {
         let step = &mut Step { now, log, out };
         let mut budget = Budget(TURN_STEPS);
-        self.note_commit(step);
+        self.destinations.note_commit(step.log.committed());
         self.wake_ports(step.out);
         self.serve_advisories(&mut budget, step);
         self.serve_all(&mut budget, step);
@@ -28,16 +28,6 @@ impl Broker {
         more |= self.age_marks(step);
         more |= self.make_spool_room(self.intake.waits_for_spool(), step);
         more || !self.destinations.line.is_empty() || self.clients.has_hungry() || self.may_wake(step.out)
-    }
-
-    /// Something was committed: whoever waited for it is looked at.
-    fn note_commit<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        let committed = step.log.committed();
-        if committed == self.seen_commit {
-            return;
-        }
-        self.seen_commit = committed;
-        self.destinations.commit_came();
     }
 
     /// The log has more room: whoever found none waits for a commit that need not come.
@@ -110,8 +100,7 @@ impl Broker {
     /// When the next timer is due, in nanoseconds of the clock of [`Now`].
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        let sweep = (self.next_sweep > 0).then_some(self.next_sweep);
-        soonest([self.pulls.deadline(), self.jobs.deadline(), sweep])
+        soonest([self.delivery.deadline(), self.jobs.deadline(), self.settlements.deadline()])
     }
 
     /// Whether deliveries wait for a commit. Whether answers do is the turn's own knowledge.

@@ -33,10 +33,6 @@ use postrider_model::{ConsumerHandle, DestinationKind, MessageWriter, Span, patt
 /// Steps of a turn that the making of a record costs besides.
 const TELLING_STEPS: usize = 7;
 
-/// The topics of advisories that were needed yet, and where they are.
-#[derive(Default)]
-pub(crate) struct AdvisoryTopics([Option<Reference>; 2]);
-
 /// A topic, and the number of its messages that are to be passed.
 pub(crate) struct Passage {
     topic: Reference,
@@ -56,7 +52,7 @@ impl Broker {
     pub(crate) fn advise<L: Log>(&mut self, about: DestinationIndex, added: bool, step: &mut Step<'_, L>) {
         let kind = self.destinations.get(about).destination.kind;
         let Some(topic) = self.listened_topic(kind) else { return };
-        let mut record = std::mem::take(&mut self.record);
+        let mut record = std::mem::take(&mut self.delivery.record);
         record.clear();
         self.write_advisory(&mut record, about, added, false);
         let arrival = Arrival {
@@ -69,7 +65,7 @@ impl Broker {
             instead: None,
         };
         self.store(Store::Spool, &[topic], arrival, |_, _| false, step);
-        self.record = record;
+        self.delivery.record = record;
         if !planted("advisory-overtaken") {
             let (topic, end) = (self.destinations.reference(topic), self.destinations.get_mut(topic).topic().end());
             self.jobs.push(Passage { topic, end });
@@ -80,7 +76,7 @@ impl Broker {
     fn listened_topic(&mut self, kind: DestinationKind) -> Option<DestinationIndex> {
         let topic = self.destinations.find(&advisory_topic(kind))?;
         let slot = usize::from(kind == DestinationKind::TemporaryTopic);
-        self.advisory_topics.0[slot] = Some(self.destinations.reference(topic));
+        self.delivery.advisory_topics[slot] = Some(self.destinations.reference(topic));
         (!self.destinations.get_mut(topic).topic().subscribers.is_empty()).then_some(topic)
     }
 
@@ -103,7 +99,7 @@ impl Broker {
 
     /// The topics of advisories are served before all else.
     pub(crate) fn serve_advisories<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
-        for topic in self.advisory_topics.0 {
+        for topic in self.delivery.advisory_topics {
             let Some(topic) = topic else { continue };
             if self.destinations.is_valid(topic)
                 && self.destinations.get(topic.index).in_line
@@ -149,7 +145,7 @@ impl Broker {
     }
 
     fn write_advisory(&mut self, record: &mut Vec<u8>, about: DestinationIndex, added: bool, told_again: bool) {
-        self.advisories += 1;
+        self.delivery.advisories += 1;
         let state = self.destinations.get(about);
         // A connection goes after its temporary destinations.
         let owner = state.owner.and_then(|owner| self.clients.try_connection(owner));
@@ -175,7 +171,7 @@ impl Broker {
             expiration: 0,
             timestamp: 0,
             broker_in_time: 0,
-            producer_sequence: self.advisories,
+            producer_sequence: self.delivery.advisories,
             producer_session: 0,
             producer_value: 0,
             group_sequence: 0,
@@ -187,7 +183,7 @@ impl Broker {
     #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
     pub(crate) fn replay_advisories(&mut self, index: ConsumerIndex) {
         let consumer = self.clients.consumer(index);
-        if consumer.kind != ConsumerKind::Topic || self.temporaries.is_empty() {
+        if consumer.kind != ConsumerKind::Topic || self.destinations.temporaries() == 0 {
             return;
         }
         let (handle, watches) = (consumer.handle, consumer.watches);
@@ -235,11 +231,11 @@ impl Broker {
     pub(crate) fn replay<L: Log>(&mut self, index: ConsumerIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         loop {
             let Some(replay) = &mut self.clients.consumer_mut(index).replay else { return true };
-            let Some((serial, about)) = self.temporaries.range(replay.next..replay.end).next() else {
+            let Some((serial, about)) = self.destinations.next_temporary(replay.next, replay.end) else {
                 self.clients.consumer_mut(index).replay = None;
                 return true;
             };
-            let (next, about) = (serial + 1, *about);
+            let next = serial + 1;
             let wanted = match self.destinations.get(about).destination.kind {
                 DestinationKind::TemporaryTopic => replay.topics,
                 _ => replay.queues,
@@ -267,7 +263,7 @@ impl Broker {
 
     /// Tells one consumer of a temporary destination. The record is nobody's: it goes with those around it.
     fn tell<L: Log>(&mut self, index: ConsumerIndex, about: DestinationIndex, step: &mut Step<'_, L>) {
-        let mut body = std::mem::take(&mut self.record);
+        let mut body = std::mem::take(&mut self.delivery.record);
         body.clear();
         self.write_advisory(&mut body, about, true, true);
         let sequence = self.sequences.take(1);
@@ -275,7 +271,7 @@ impl Broker {
         let record =
             Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &[], body: &body, body_crc: crc };
         let home = self.stage(Store::Spool, &record, step);
-        self.record = body;
+        self.delivery.record = body;
         let port = self.clients.consumer(index).port;
         let body = Body { store: Store::Spool, position: home.position, length: home.len, crc };
         let Ok(place) = step.out.locate(port, body, step.log) else { return };

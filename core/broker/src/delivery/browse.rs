@@ -27,13 +27,6 @@ const BROWSER_STEPS: usize = 500;
 /// Messages for a page that are found in one step.
 const FOUND_A_STEP: usize = 10;
 
-/// How the turns of browsers go.
-#[derive(Default)]
-pub(crate) struct Browsing {
-    /// Steps that looks for pages have taken beyond the slices that they were in.
-    beyond: usize,
-}
-
 /// What a browser waits for now.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
@@ -75,7 +68,7 @@ impl Broker {
             if let Some(index) = queue {
                 budget.slice(given, |slice| self.serve_queue_browsers(index, slice, step));
             }
-            budget.spend(std::mem::take(&mut self.browsing.beyond));
+            budget.spend(std::mem::take(&mut self.delivery.beyond));
             if consumer.is_none() && queue.is_none() && !self.wake_blocked(Rank::Browser, budget, step.out) {
                 return;
             }
@@ -269,7 +262,7 @@ impl Broker {
         }
         let page = page.finish();
         let steps = (page.len() + looked_at) / FOUND_A_STEP;
-        self.browsing.beyond += steps.saturating_sub(budget.0);
+        self.delivery.beyond += steps.saturating_sub(budget.0);
         budget.spend(steps);
         browse.page.extend(page);
         !browse.page.is_empty()

@@ -95,7 +95,7 @@ impl Broker {
                 return Walk::Cold;
             }
         };
-        let mut recipients = std::mem::take(&mut self.recipients);
+        let mut recipients = std::mem::take(&mut self.delivery.recipients);
         recipients.clear();
         self.gather(index, port, number, &mut recipients, step);
         budget.0 = budget.0.saturating_sub(recipients.len());
@@ -106,7 +106,7 @@ impl Broker {
             step.out.fan_out(port, &recipients, (place, sequence), elsewhere);
             self.statistics.dispatched += recipients.len() as u64;
         }
-        self.recipients = recipients;
+        self.delivery.recipients = recipients;
         Walk::On
     }
 

@@ -88,18 +88,18 @@ impl Broker {
         if consumer.prefetch > 0 {
             return;
         }
-        self.pulls.forget(index, consumer.pull_timer.take());
-        self.pulls.serial += 1;
-        let serial = self.pulls.serial;
+        self.delivery.pulls.forget(index, consumer.pull_timer.take());
+        self.delivery.pulls.serial += 1;
+        let serial = self.delivery.pulls.serial;
         consumer.grant = Some(Grant { serial });
         consumer.pulled = Some(patience);
         match patience {
             Patience::Endless => {}
             Patience::Until(at) if at > now.nanos => {
                 consumer.pull_timer = Some((at, serial));
-                self.pulls.timed.insert((at, serial, index));
+                self.delivery.pulls.timed.insert((at, serial, index));
             }
-            Patience::Until(_) => self.pulls.due.push_back(Due { serial, consumer: index, seen: 0 }),
+            Patience::Until(_) => self.delivery.pulls.due.push_back(Due { serial, consumer: index, seen: 0 }),
         }
         self.wake(index);
     }
@@ -107,26 +107,26 @@ impl Broker {
     /// Pulls whose time has come, after all that could be sent was sent: they hear that there is nothing, unless something is
     /// only on its way to a commit (R13).
     pub(crate) fn answer_pulls<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        if self.pulls.due.is_empty() && self.pulls.timed.is_empty() {
+        if self.delivery.pulls.due.is_empty() && self.delivery.pulls.timed.is_empty() {
             return;
         }
         let mut budget = Budget(LOOKED_AT);
         while let Some((at, serial, consumer)) =
-            self.pulls.timed.first().copied().filter(|(at, ..)| *at <= step.now.nanos && budget.step())
+            self.delivery.pulls.timed.first().copied().filter(|(at, ..)| *at <= step.now.nanos && budget.step())
         {
-            self.pulls.timed.remove(&(at, serial, consumer));
-            self.pulls.due.push_back(Due { serial, consumer, seen: 0 });
+            self.delivery.pulls.timed.remove(&(at, serial, consumer));
+            self.delivery.pulls.due.push_back(Due { serial, consumer, seen: 0 });
         }
         let mut budget = Budget(LOOKED_AT);
-        for _ in 0..self.pulls.due.len() {
-            let Some(due) = self.pulls.due.pop_front() else { break };
+        for _ in 0..self.delivery.pulls.due.len() {
+            let Some(due) = self.delivery.pulls.due.pop_front() else { break };
             self.answer_pull(due, &mut budget, step);
             if budget.0 == 0 {
                 break;
             }
         }
-        let more = budget.0 == 0 && !self.pulls.due.is_empty();
-        self.pulls.look_at = more.then_some(step.now.nanos + LOOK_NANOS);
+        let more = budget.0 == 0 && !self.delivery.pulls.due.is_empty();
+        self.delivery.pulls.look_at = more.then_some(step.now.nanos + LOOK_NANOS);
     }
 
     fn answer_pull<L: Log>(&mut self, mut due: Due, budget: &mut Budget, step: &mut Step<'_, L>) {
@@ -136,7 +136,7 @@ impl Broker {
             return;
         }
         if self.may_still_get(consumer, &mut due, budget, step) {
-            self.pulls.due.push_back(due);
+            self.delivery.pulls.due.push_back(due);
             return;
         }
         let (port, handle) = (consumer.port, consumer.handle);

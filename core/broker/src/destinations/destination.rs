@@ -16,6 +16,7 @@ use crate::records::{self};
 use foldhash::fast::FixedState;
 use postrider_model::event::Failure;
 use postrider_model::{Destination, DestinationId, DestinationKind};
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -71,6 +72,8 @@ pub(crate) struct Destinations {
     aliases: Vec<(DestinationId, DestinationIndex)>,
     next_id: u32,
     next_serial: u64,
+    /// Temporary ones, in the order in which they came.
+    temporaries: BTreeMap<u64, DestinationIndex>,
     pub line: Line,
 }
 
@@ -86,6 +89,7 @@ impl Destinations {
             aliases: Vec::new(),
             next_id: 1,
             next_serial: 1,
+            temporaries: BTreeMap::new(),
             line: Line::default(),
         }
     }
@@ -177,6 +181,26 @@ impl Destinations {
             self.by_id.insert(id, index);
         }
         index
+    }
+
+    /// A temporary destination has come.
+    pub fn list_temporary(&mut self, index: DestinationIndex) {
+        self.temporaries.insert(self.table[index.0].serial, index);
+    }
+
+    /// A temporary destination goes.
+    pub fn unlist_temporary(&mut self, index: DestinationIndex) {
+        self.temporaries.remove(&self.table[index.0].serial);
+    }
+
+    /// How many temporary destinations there are.
+    pub fn temporaries(&self) -> usize {
+        self.temporaries.len()
+    }
+
+    /// The first of the temporary destinations with serials from `next` to before `end`.
+    pub fn next_temporary(&self, next: u64, end: u64) -> Option<(u64, DestinationIndex)> {
+        self.temporaries.range(next..end).next().map(|(serial, index)| (*serial, *index))
     }
 
     /// Recovery: a destination whose own record has not come yet. It holds messages, so it is a queue.

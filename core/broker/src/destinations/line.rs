@@ -3,6 +3,7 @@
 use crate::destinations::destination::{Content, Destinations};
 use crate::messages::DestinationIndex;
 use crate::plant::planted;
+use postrider_journal::Position;
 use std::collections::VecDeque;
 
 /// The lists. A destination knows in which of them it stands; one that is gone may stand there still, and its number be another's.
@@ -14,6 +15,8 @@ pub(crate) struct Line {
     browsed: VecDeque<DestinationIndex>,
     /// Those that wait for a commit.
     uncommitted: Vec<DestinationIndex>,
+    /// What was committed when they were looked at last.
+    seen_commit: Position,
     /// Those that wait for cold bytes.
     cold: Vec<DestinationIndex>,
 }
@@ -87,7 +90,15 @@ impl Destinations {
         }
     }
 
-    /// Something was committed.
+    /// Whoever waits for a commit is looked at if there was one.
+    pub fn note_commit(&mut self, committed: Position) {
+        if committed != self.line.seen_commit {
+            self.line.seen_commit = committed;
+            self.commit_came();
+        }
+    }
+
+    /// Whoever waits for a commit is looked at.
     pub fn commit_came(&mut self) {
         let mut uncommitted = std::mem::take(&mut self.line.uncommitted);
         for index in uncommitted.drain(..) {

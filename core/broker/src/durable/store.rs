@@ -34,6 +34,8 @@ pub(crate) struct Acknowledged {
     destinations: Vec<DestinationIndex>,
     /// Messages whose records name another destination than the one that held them.
     strays: Vec<(DestinationId, u64)>,
+    /// A buffer that is used again.
+    bytes: Vec<u8>,
     /// Planted bugs: this turn writes nothing of it; the newest message that was acknowledged.
     is_held_back: bool,
     #[cfg(feature = "plant")]
@@ -190,7 +192,7 @@ impl Broker {
             return;
         }
         let mut destinations = std::mem::take(&mut self.acknowledged.destinations);
-        let mut bytes = std::mem::take(&mut self.acknowledged_bytes);
+        let mut bytes = std::mem::take(&mut self.acknowledged.bytes);
         bytes.clear();
         for index in destinations.drain(..) {
             let state = self.destinations.get_mut(index);
@@ -218,7 +220,7 @@ impl Broker {
             records::write_acknowledged(&mut bytes, id, &[sequence]);
         }
         self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
-        self.acknowledged_bytes = bytes;
+        self.acknowledged.bytes = bytes;
         self.acknowledged.destinations = destinations;
     }
 

@@ -218,7 +218,7 @@ impl Broker {
     /// Whether there are sequences for all that the batch places and ends. If not, more are reserved than usual.
     pub fn has_sequences(&mut self, port: PortIndex, batch: &CommandBatch) -> bool {
         let headroom = self.headroom();
-        let quick = (batch.commands.len() * limits::PLACES + self.temporaries.len()) as u64;
+        let quick = (batch.commands.len() * limits::PLACES + self.destinations.temporaries()) as u64;
         if self.sequences.has(headroom + quick) {
             return true;
         }

@@ -60,7 +60,7 @@ impl Broker {
         (consumer.browse, consumer.replay) = (None, None);
         let (port, handle, timer) = (consumer.port, consumer.handle, consumer.pull_timer);
         self.clients.port_mut(port).clear_consumer(handle);
-        self.pulls.forget(index, timer);
+        self.delivery.forget_pull(index, timer);
         let mut closing = Closing { consumer: index, last_delivered, held: Vec::new() };
         if !self.at_once(|broker, budget| broker.close_some(&mut closing, budget)) {
             self.jobs.push(closing);
@@ -82,7 +82,7 @@ impl Broker {
             if !self.leave_pattern(index, budget) && !self.leave_place(closing) {
                 let consumer = self.clients.remove_consumer(index);
                 if !planted("pairs-kept") {
-                    self.pairs.left(consumer.pair_bytes);
+                    self.wildcards.left(consumer.pair_bytes);
                 }
                 let looked = self.clients.leave_waiting(&consumer);
                 budget.spend(looked / LOOKED_OF_STEP + consumer.in_flight.len().min(limits::HANDLE_STEPS));
@@ -105,7 +105,7 @@ impl Broker {
         consumer.filed = consumer.patterns.len();
         budget.spend(FILING_STEPS + name_steps(&pattern));
         let filed = Filed { serial: consumer.serial, number: consumer.patterns.len(), consumer: index };
-        self.patterns.remove(&pattern, filed);
+        self.wildcards.unfile(&pattern, filed);
         true
     }
 

@@ -41,7 +41,7 @@ impl Broker {
             self.destinations.get_mut(index).owner = Some(connection);
             self.join_patterns(index);
             self.clients.connection_mut(connection).temporaries.insert(index);
-            self.temporaries.insert(self.destinations.get(index).serial, index);
+            self.destinations.list_temporary(index);
             self.advise(index, true, step);
         }
         self.reply_after_jobs(port, create.connection, create.request, before, step);
@@ -100,7 +100,7 @@ impl Broker {
             if let Some(owner) = self.clients.try_connection_mut(owner) {
                 owner.temporaries.remove(&index);
             }
-            self.temporaries.remove(&self.destinations.get(index).serial);
+            self.destinations.unlist_temporary(index);
             self.advise(index, false, step);
         }
         self.apply_delete(index);

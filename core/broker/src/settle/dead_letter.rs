@@ -95,7 +95,7 @@ impl Broker {
         cause: Cause<'_>,
         step: &mut Step<'_, L>,
     ) -> Result<(), Wait> {
-        let mut record = std::mem::take(&mut self.record);
+        let mut record = std::mem::take(&mut self.settlements.record);
         record.clear();
         let queue = Destination::new(DestinationKind::Queue, &self.config.dead_letter_queue);
         let identity = self.has_copy(index, view).then(|| self.config.advisory_connection.clone());
@@ -106,7 +106,7 @@ impl Broker {
             Ok(()) => self.store_dead_letter(index, &record, &queue, cause, step),
             Err(_) => self.drop_message(index, matches!(cause, Cause::Expired), step),
         };
-        self.record = record;
+        self.settlements.record = record;
         outcome
     }
 

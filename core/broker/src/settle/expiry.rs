@@ -37,13 +37,6 @@ impl Sweep {
     }
 }
 
-/// Messages that have expired and left their queues, for the job of them all.
-#[derive(Default)]
-pub(crate) struct Expired {
-    entries: Deque<InFlight>,
-    has_job: bool,
-}
-
 /// That job. There is one at most.
 pub(crate) struct Expiring(Settling);
 
@@ -76,28 +69,28 @@ impl Broker {
 
     /// Begins a sweep when it is time.
     pub(crate) fn start_sweep(&mut self, now: Now) {
-        if self.next_sweep == 0 {
-            self.next_sweep = now.deadline_after_millis(self.config.expiry_sweep_millis);
+        if self.settlements.next_sweep == 0 {
+            self.settlements.next_sweep = now.deadline_after_millis(self.config.expiry_sweep_millis);
         }
-        if self.next_sweep <= now.nanos {
-            self.next_sweep = now.deadline_after_millis(self.config.expiry_sweep_millis);
-            self.sweep.get_or_insert(Sweep::of(DestinationIndex(0)));
+        if self.settlements.next_sweep <= now.nanos {
+            self.settlements.next_sweep = now.deadline_after_millis(self.config.expiry_sweep_millis);
+            self.settlements.sweep.get_or_insert(Sweep::of(DestinationIndex(0)));
         }
     }
 
     /// Goes on with the sweep. True: there is more.
     pub(crate) fn run_sweep<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
-        while let Some(sweep) = self.sweep {
+        while let Some(sweep) = self.settlements.sweep {
             if budget.0 == 0 {
                 return true;
             }
             let Some(index) = self.destinations.next_from(sweep.destination) else {
-                self.sweep = None;
+                self.settlements.sweep = None;
                 return false;
             };
             let sweep = if index == sweep.destination { sweep } else { Sweep::of(index) };
             budget.step();
-            self.sweep = Some(match (self.sweep_list(sweep, budget, step.now), sweep.list) {
+            self.settlements.sweep = Some(match (self.sweep_list(sweep, budget, step.now), sweep.list) {
                 (Some(after), _) => Sweep { after, ..sweep },
                 (None, List::Ready) => Sweep { list: List::Returned, ..Sweep::of(index) },
                 (None, List::Returned) => Sweep::of(DestinationIndex(index.0 + 1)),
@@ -153,9 +146,9 @@ impl Broker {
 
     /// A message has expired and left its queue; whatever comes behind it there does not wait for it. No command's answer does.
     fn settle_expired(&mut self, entry: InFlight) {
-        self.expired.entries.push_back(entry);
+        self.settlements.expired.push_back(entry);
         self.jobs.stir();
-        if !std::mem::replace(&mut self.expired.has_job, true) {
+        if !std::mem::replace(&mut self.settlements.has_expiring, true) {
             self.jobs.push(Expiring(Settling::new(Deque::default(), Fate::Expired)));
         }
     }
@@ -167,12 +160,12 @@ impl Broker {
         budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> Slice {
-        while let Some(entry) = self.expired.entries.pop_front() {
+        while let Some(entry) = self.settlements.expired.pop_front() {
             expiring.0.add(entry);
         }
         let outcome = self.settle_some(&mut expiring.0, budget, step);
         if outcome == Slice::Done {
-            self.expired.has_job = false;
+            self.settlements.has_expiring = false;
         }
         outcome
     }

@@ -25,7 +25,7 @@ impl Broker {
         if !step.log.reserve(Purpose::Settle, Bound { records: 3, bytes: message_bytes(places) + u64::from(length) }) {
             return Err(Wait::Room);
         }
-        self.untold.push((index, sequence));
+        self.settlements.untold.push((index, sequence));
         Err(Wait::TurnEnd)
     }
 
@@ -44,7 +44,7 @@ impl Broker {
 
     /// The end of a turn: the records that are to be written anew are, for which there is room. Their bytes cannot be read before.
     pub(crate) fn restate_untold<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        for (index, sequence) in std::mem::take(&mut self.untold) {
+        for (index, sequence) in std::mem::take(&mut self.settlements.untold) {
             let Some(message) = self.messages.get(index).filter(|message| message.sequence == sequence) else {
                 continue;
             };

@@ -105,7 +105,7 @@ impl Broker {
         if !self.file_some(walk, budget) {
             return false;
         }
-        let mut page = std::mem::take(&mut self.page);
+        let mut page = std::mem::take(&mut self.wildcards.page);
         let done = loop {
             let there = |consumer: &&Consumer| consumer.serial == walk.serial && !consumer.closing;
             let Some(consumer) = self.clients.try_consumer(walk.consumer).filter(there) else { break true };
@@ -143,7 +143,7 @@ impl Broker {
                 (walk.pattern, walk.place) = (walk.pattern + 1, Place::default());
             }
         };
-        self.page = page;
+        self.wildcards.page = page;
         done
     }
 
@@ -160,7 +160,7 @@ impl Broker {
             }
             budget.spend(FILING_STEPS + name_steps(pattern));
             let filed = Filed { serial: walk.serial, number: consumer.filed, consumer: walk.consumer };
-            self.patterns.add(pattern, filed);
+            self.wildcards.patterns.add(pattern, filed);
             consumer.filed += 1;
         }
         walk.end = self.destinations.next_serial();
@@ -179,17 +179,17 @@ impl Broker {
 
     /// A destination has come: consumers get it whose patterns it fits.
     pub(crate) fn join_patterns(&mut self, index: DestinationIndex) {
-        if self.patterns.is_empty() {
+        if self.wildcards.patterns.is_empty() {
             return;
         }
         let destination = self.destinations.reference(index);
-        let search = self.patterns.search(&self.destinations.get(index).destination);
+        let search = self.wildcards.patterns.search(&self.destinations.get(index).destination);
         let owner = self.destinations.get(index).owner;
         let promised = self.most_joining(owner);
         let mut join = Join { destination, search, end: self.clients.names_mut().next_consumer(), promised };
-        self.pairs.promise(promised);
+        self.wildcards.pairs.promise(promised);
         if self.at_once(|broker, budget| broker.join_some(&mut join, budget)) {
-            return self.pairs.fulfil(join.promised);
+            return self.wildcards.pairs.fulfil(join.promised);
         }
         match &mut self.destinations.get_mut(index).content {
             Content::Queue(queue) => queue.holds += 1,
@@ -207,12 +207,12 @@ impl Broker {
             }
             let name = &self.destinations.get(index).destination;
             budget.spend(name_steps(name));
-            match join.search.step(&self.patterns, name) {
+            match join.search.step(&self.wildcards.patterns, name) {
                 Met::Pattern(filed) if self.is_joined(join, filed) => {
                     budget.spend(PLACE_STEPS);
                     let bytes = self.subscribe_matched(filed.consumer, index, Some(0)).min(join.promised);
                     join.promised -= bytes;
-                    self.pairs.fulfil(bytes);
+                    self.wildcards.pairs.fulfil(bytes);
                 }
                 Met::Pattern(_) | Met::Nothing => {}
                 Met::End => return true,
@@ -240,7 +240,7 @@ impl Broker {
 
     /// All that were to have the destination do.
     pub(crate) fn joined(&mut self, join: &Join) {
-        self.pairs.fulfil(join.promised);
+        self.wildcards.pairs.fulfil(join.promised);
         if !self.destinations.is_valid(join.destination) {
             return;
         }

@@ -83,13 +83,13 @@ impl Broker {
     /// Bytes that pairs of patterns and destinations take of what they may, beside what is free for each connection.
     #[must_use]
     pub fn pair_bytes(&self) -> u64 {
-        self.pairs.all()
+        self.wildcards.pairs.all()
     }
 
     /// How many more destinations, up to so many, a consumer goes on with. 0: it waits for what is on its way out, or promised, without
     /// which there is room for another one. A client that has lost its connection comes again before all that it had is gone.
     pub(crate) fn pairs_at_once(&self, index: ConsumerIndex, most: usize) -> usize {
-        let going = self.pairs.leaving + self.pairs.ending + self.pairs.promised;
+        let going = self.wildcards.pairs.leaving + self.wildcards.pairs.ending + self.wildcards.pairs.promised;
         if going == 0 || self.has_room_for(index, most as u64, 0) {
             return most;
         }
@@ -102,7 +102,7 @@ impl Broker {
         let connection = self.clients.connection(consumer.connection);
         let free = self.config.free_pair_bytes;
         let counted = pairs_of(connection, more * pair_of(consumer), free);
-        let others = (self.pairs.all() - pairs_of(connection, 0, free)).saturating_sub(gone);
+        let others = (self.wildcards.pairs.all() - pairs_of(connection, 0, free)).saturating_sub(gone);
         limits::is_fair_share(counted, counted + others, self.config.pair_bytes)
     }
 
@@ -126,7 +126,7 @@ impl Broker {
         destination: &Destination,
         owner: Option<ConnectionIndex>,
     ) -> Result<(), Refusal> {
-        let (budget, all, most) = (self.config.pair_bytes, self.pairs.all(), self.most_joining(owner));
+        let (budget, all, most) = (self.config.pair_bytes, self.wildcards.pairs.all(), self.most_joining(owner));
         if most == 0 || all + most <= budget {
             return Ok(());
         }
@@ -144,18 +144,18 @@ impl Broker {
 
     /// Bytes that a destination takes at most: with all patterns, or with those of the connection that it lives with.
     pub(crate) fn most_joining(&self, owner: Option<ConnectionIndex>) -> u64 {
-        owner.map_or(self.pairs.most, |owner| self.clients.connection(owner).most_pairs)
+        owner.map_or(self.wildcards.pairs.most, |owner| self.clients.connection(owner).most_pairs)
     }
 
     /// The same with those that fit, beyond what is free for each connection. None: the command has no steps left to find them.
     fn joining(&mut self, destination: &Destination, owner: Option<ConnectionIndex>) -> Option<u64> {
-        let mut search = self.patterns.search(destination);
+        let mut search = self.wildcards.patterns.search(destination);
         let mut taken: BTreeMap<ConnectionIndex, u64> = BTreeMap::new();
         let mut counted: BTreeSet<ConsumerIndex> = BTreeSet::new();
         let all = self.at_once(|broker, budget| {
             while budget.step() {
                 budget.spend(name_steps(destination));
-                match search.step(&broker.patterns, destination) {
+                match search.step(&broker.wildcards.patterns, destination) {
                     Met::Pattern(filed) => {
                         let is_open = |consumer: &&Consumer| owner.is_none_or(|owner| owner == consumer.connection);
                         if let Some(consumer) = broker.fitting(filed, destination).filter(is_open)
@@ -183,7 +183,7 @@ impl Broker {
         let consumer = self.clients.consumer(index);
         if !consumer.patterns.is_empty() {
             let bytes = pair_of(consumer);
-            self.pairs.most += bytes;
+            self.wildcards.pairs.most += bytes;
             self.clients.connection_mut(consumer.connection).most_pairs += bytes;
         }
     }
@@ -222,11 +222,11 @@ impl Broker {
         let consumer = self.clients.consumer(index);
         let (bytes, most) = (consumer.pair_bytes, pair_of(consumer));
         if !consumer.patterns.is_empty() {
-            self.pairs.most -= most;
+            self.wildcards.pairs.most -= most;
             self.clients.connection_mut(consumer.connection).most_pairs -= most;
         }
         let counted = self.give_back_pairs(index, bytes);
-        self.pairs.leaving += counted;
+        self.wildcards.pairs.leaving += counted;
         self.clients.consumer_mut(index).pair_bytes = counted;
     }
 
@@ -244,15 +244,15 @@ impl Broker {
         connection.pair_bytes = bytes;
         let now = pairs_of(connection, 0, free);
         let counts = |counter: &mut u64| *counter = *counter - before + now;
-        counts(&mut self.pairs.taken);
+        counts(&mut self.wildcards.pairs.taken);
         if connection.leaving {
-            counts(&mut self.pairs.ending);
+            counts(&mut self.wildcards.pairs.ending);
         }
         (before, now)
     }
 
     /// A connection has ended: what its consumers take is on its way out.
     pub(crate) fn end_pairs(&mut self, index: ConnectionIndex) {
-        self.pairs.ending += pairs_of(self.clients.connection(index), 0, self.config.free_pair_bytes);
+        self.wildcards.pairs.ending += pairs_of(self.clients.connection(index), 0, self.config.free_pair_bytes);
     }
 }
