@@ -1,6 +1,7 @@
 //! The state machine's bounds of space and of work, tied together: what each protects, and what breaks without it. The shares of the disk
 //! budget that the log's gate keeps are [`postrider_journal::room`]'s, what crosses the rings is [`postrider_model::limits`]'s.
 
+use crate::log::Log;
 use postrider_journal::room::KEPT_FROM_CREATES;
 use postrider_model::limits;
 
@@ -9,6 +10,11 @@ use postrider_model::limits;
 /// `K`: segments of the disk budget that are for none of what lives; of the others what lives may take half. *Without: the log is full
 /// before it is worth walking, and what moves finds no room.*
 pub(crate) const RESERVED_SEGMENTS: u64 = 8;
+
+/// Live bytes that the journal may hold.
+pub(crate) fn live_limit<L: Log>(log: &L) -> u64 {
+    log.disk_budget().saturating_sub(RESERVED_SEGMENTS * log.segment_bytes()) / 2
+}
 
 /// Segments by which the log is longer than its law says when the walk begins (decision 0008). Far fewer than it may ever be: while the
 /// front is walked and its items move, more is appended. *Without: everything that lives is copied again and again.*

@@ -4,6 +4,7 @@ use crate::clients::Clients;
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::destinations::destination::Destinations;
+use crate::durable::Durable;
 use crate::durable::duplicates::Marks;
 use crate::durable::follow::Following;
 use crate::durable::naming::{Mended, Strays};
@@ -13,9 +14,8 @@ use crate::intake::Intake;
 use crate::intake::parking::ParkedSlice;
 use crate::jobs::Jobs;
 use crate::log::{Log, Store};
-use crate::messages::{DestinationIndex, Messages};
+use crate::messages::Messages;
 use crate::outbox::Outbox;
-use crate::records::Placement;
 use crate::records::items::Segments;
 use crate::settle::Settlements;
 use crate::settle::emptying::Emptying;
@@ -26,7 +26,7 @@ use crate::statistics::Statistics;
 use crate::step::{Step, Work};
 use crate::wildcards::Wildcards;
 use foldhash::fast::FixedState;
-use postrider_model::{Command, Now, PortIndex, Sequence};
+use postrider_model::{Command, Now, PortIndex};
 
 /// The broker's state machine. It reads no clock and does no I/O: time comes in as an argument, records and events go out.
 pub struct Broker {
@@ -42,6 +42,7 @@ pub struct Broker {
     pub(crate) spool: Segments,
     pub(crate) sequences: Sequences,
     pub(crate) marks: Marks,
+    pub(crate) durable: Durable,
     pub(crate) acknowledged: Acknowledged,
     pub(crate) strays: Strays,
     pub(crate) jobs: Jobs<Job>,
@@ -50,17 +51,8 @@ pub struct Broker {
     pub(crate) intake: Intake,
     /// The log is followed: nobody is served.
     pub(crate) following: Option<Box<Following>>,
-    /// Draws in allowances without end at the end of the turn.
-    pub(crate) allowances_without_end: Vec<DestinationIndex>,
-    /// What a start after losses takes for granted is not in the log yet: which messages may have been delivered, which sequences used.
-    pub(crate) losses_unstated: bool,
-    /// Messages from here on are of this turn: their bytes cannot be read yet.
-    pub(crate) turn_start: Sequence,
     pub(crate) work: Work,
     pub(crate) statistics: Statistics,
-    /// Buffers that are used again.
-    pub(crate) meta: Vec<u8>,
-    pub(crate) placements: Vec<Placement>,
 }
 
 impl Broker {
@@ -79,6 +71,7 @@ impl Broker {
             spool: Segments::default(),
             sequences: Sequences::default(),
             marks: Marks::new(&hasher, config.marks),
+            durable: Durable::default(),
             acknowledged: Acknowledged::default(),
             strays: Strays::default(),
             jobs: Jobs::default(),
@@ -86,13 +79,8 @@ impl Broker {
             spooling: Spooling::default(),
             intake: Intake::default(),
             following: None,
-            allowances_without_end: Vec::new(),
-            losses_unstated: false,
-            turn_start: Sequence(0),
             work: Work::default(),
             statistics: Statistics::default(),
-            meta: Vec::new(),
-            placements: Vec::new(),
             hasher,
             config,
         }

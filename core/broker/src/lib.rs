@@ -16,7 +16,6 @@ mod clients;
 pub mod config;
 mod delivery;
 mod destinations;
-mod disk;
 mod durable;
 mod intake;
 mod jobs;

@@ -78,16 +78,8 @@ impl Broker {
         #[cfg(feature = "plant")]
         self.restage_acknowledged(step);
         self.intake.end_turn();
-        self.turn_start = self.sequences.next();
+        self.durable.end_turn(self.sequences.next());
         self.work.end_turn();
-    }
-
-    /// After a turn's end: whether the log says now, once what the turn wrote is durable, all that a start after losses took for granted,
-    /// so that the next one need not know of them (R9, R15). Yes is said once.
-    pub fn states_losses(&mut self) -> bool {
-        let states = self.losses_unstated && self.allowances_without_end.is_empty() && self.sequences.is_stated();
-        self.losses_unstated &= !states;
-        states
     }
 
     /// Something that was asked for came into memory, or turned out to be damaged: whoever waited for bytes looks again.

@@ -1,6 +1,7 @@
 //! Destinations as nouns: what they hold, whose turn it is, and those that are to be looked at.
 
 pub(crate) mod advisories;
+pub(crate) mod allowance;
 pub(crate) mod destination;
 pub(crate) mod line;
 pub(crate) mod moved;

@@ -1,9 +1,9 @@
 //! A queue: its messages in order, and its consumers in turn.
 
+use crate::destinations::allowance::Allowance;
 use crate::destinations::moved::{self, Moved};
 use crate::destinations::returned::Returned;
 use crate::destinations::rotation::Rotation;
-use crate::durable::allowance::Allowance;
 use crate::kit::deque::Deque;
 use crate::kit::soonest::NEVER;
 use crate::messages::{ConsumerIndex, Message, MessageIndex, Messages};

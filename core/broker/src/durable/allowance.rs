@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "only stored queues have allowances")]
 
 use crate::broker::Broker;
+use crate::destinations::allowance::NO_END;
 use crate::destinations::destination::Content;
 use crate::destinations::queue::Queue;
 use crate::durable::sequences::small;
@@ -18,58 +19,6 @@ use crate::records::{self, kind};
 use crate::step::Step;
 use postrider_journal::{Bound, Position, Purpose};
 use postrider_model::Sequence;
-
-const NO_END: Sequence = Sequence(u64::MAX);
-
-/// The allowance of a queue.
-#[derive(Default, Debug)]
-pub(crate) struct Allowance {
-    /// As stated last, committed or not.
-    stated: Sequence,
-    /// Where it was stated, until that is committed, and what was stated before.
-    pending: Option<(Position, Sequence)>,
-    pub home: Option<ItemHome>,
-    /// Newest persistent message that went out, in this life or perhaps in an earlier one.
-    highest_dispatched: Sequence,
-    /// What may have been delivered in an earlier life: messages of one up to this.
-    before: Sequence,
-    /// Messages that may go out until the next allowance is due.
-    left: usize,
-    /// It stands in the list of those to be drawn in, or stated anew.
-    listed: bool,
-    /// Damage may have taken the record of it: all that was there is covered, and the log does not say so yet.
-    unstated: bool,
-}
-
-impl Allowance {
-    /// Whether a message may go out.
-    pub fn covers(&mut self, sequence: Sequence, committed: Position) -> bool {
-        if self.pending.is_some_and(|(position, _)| position < committed) {
-            self.pending = None;
-        }
-        let before = self.pending.map_or(NO_END, |(_, before)| before);
-        sequence <= self.stated.min(before)
-    }
-
-    /// Whether the next one is due, so that nobody waits for it.
-    pub fn is_due(&self, chunk: usize) -> bool {
-        self.pending.is_none() && self.stated != NO_END && self.left < chunk / 2
-    }
-
-    /// A persistent message goes out.
-    pub fn note_dispatched(&mut self, sequence: Sequence, offered: bool) {
-        self.highest_dispatched = self.highest_dispatched.max(sequence);
-        self.left = self.left.saturating_sub(usize::from(!offered));
-    }
-
-    /// A life begins: anything that was covered must stay so. If some of the log was damaged, that may be everything, and a later start
-    /// finds no damage any more.
-    pub fn begin_life(&mut self, last: Sequence, damaged: bool) {
-        self.unstated = damaged && self.stated < last;
-        self.highest_dispatched = if damaged { last } else { self.stated.min(last) };
-        self.before = self.highest_dispatched;
-    }
-}
 
 impl Broker {
     /// How often a message may have been delivered. After a crash what its record or the queue's allowance had covered counts as delivered
@@ -96,7 +45,7 @@ impl Broker {
     ) -> bool {
         let chunk = self.config.allowance_chunk;
         let queue = self.destinations.get_mut(index).queue();
-        if queue.allowance.pending.is_some() {
+        if queue.allowance.is_pending() {
             return true;
         }
         if !step.log.reserve(Purpose::Settle, Bound { records: 2, bytes: 12 }) {
@@ -117,22 +66,20 @@ impl Broker {
     pub(crate) fn watch_allowance(&mut self, index: DestinationIndex) {
         let chunk = self.config.allowance_chunk;
         let Queue { ready, allowance, .. } = self.destinations.get_mut(index).queue();
-        let is_wide = allowance.stated == NO_END && ready.len() >= 2 * chunk;
-        if (is_wide || allowance.unstated) && !allowance.listed {
-            allowance.listed = true;
-            self.allowances_without_end.push(index);
+        if allowance.is_to_be_listed(ready.len(), chunk) {
+            self.durable.allowances_without_end.push(index);
         }
     }
 
     /// Draws allowances in.
     pub(crate) fn draw_in_allowances<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        for index in std::mem::take(&mut self.allowances_without_end) {
+        for index in std::mem::take(&mut self.durable.allowances_without_end) {
             if self.destinations.try_get(index).is_none_or(|state| state.dying || state.destination.kind.is_topic()) {
                 continue;
             }
             let allowance = &mut self.destinations.get_mut(index).queue().allowance;
-            allowance.listed = false;
-            if allowance.pending.is_some() || !self.extend_allowance(index, Sequence(0), step) {
+            allowance.unlist();
+            if allowance.is_pending() || !self.extend_allowance(index, Sequence(0), step) {
                 self.watch_allowance(index);
             }
         }
@@ -142,15 +89,12 @@ impl Broker {
     fn write_allowance<L: Log>(&mut self, index: DestinationIndex, up_to: Sequence, step: &mut Step<'_, L>) {
         let chunk = self.config.allowance_chunk;
         let position = self.stage_allowance(index, up_to, step);
-        let allowance = &mut self.destinations.get_mut(index).queue().allowance;
-        allowance.pending = Some((position, allowance.stated));
-        allowance.stated = up_to;
-        (allowance.left, allowance.unstated) = (chunk, false);
+        self.destinations.get_mut(index).queue().allowance.state(up_to, position, chunk);
     }
 
     /// Reclaim: the allowance moves to the end.
     pub(crate) fn move_allowance<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
-        let stated = self.destinations.get_mut(index).queue().allowance.stated;
+        let stated = self.destinations.get_mut(index).queue().allowance.stated();
         self.stage_allowance(index, stated, step);
     }
 
@@ -162,11 +106,11 @@ impl Broker {
     ) -> Position {
         self.flush_acknowledged(step);
         let id = self.destinations.get(index).id.expect("only stored queues have allowances");
-        let mut meta = std::mem::take(&mut self.meta);
+        let mut meta = std::mem::take(&mut self.durable.meta);
         records::write_allow(&mut meta, id, up_to);
         let home = self.stage(Store::Journal, &small(kind::ALLOW, &meta), step);
         self.place_allowance(index, ItemHome::new(home, meta.len()));
-        self.meta = meta;
+        self.durable.meta = meta;
         home.position
     }
 
@@ -179,6 +123,6 @@ impl Broker {
 
     pub(crate) fn apply_allowance(&mut self, index: DestinationIndex, up_to: Sequence, home: ItemHome) {
         self.place_allowance(index, home);
-        self.destinations.get_mut(index).queue().allowance.stated = up_to;
+        self.destinations.get_mut(index).queue().allowance.follow(up_to);
     }
 }

@@ -15,11 +15,11 @@ impl Broker {
         self.flush_acknowledged(step);
         let state = self.destinations.get(index);
         let Some(id) = state.id else { return };
-        let mut meta = std::mem::take(&mut self.meta);
+        let mut meta = std::mem::take(&mut self.durable.meta);
         records::write_destination(&mut meta, id, &state.destination);
         let home = self.stage(Store::Journal, &small(kind::DESTINATION, &meta), step);
         self.apply_destination(index, ItemHome::new(home, meta.len()));
-        self.meta = meta;
+        self.durable.meta = meta;
     }
 
     pub(crate) fn apply_destination(&mut self, index: DestinationIndex, home: ItemHome) {

@@ -338,7 +338,7 @@ impl Broker {
             return false;
         }
         self.flush_acknowledged(step);
-        let mut meta = std::mem::take(&mut self.meta);
+        let mut meta = std::mem::take(&mut self.durable.meta);
         let mark = &mut self.marks.table[index.0];
         let runs: &[(i64, i64)] = if last { &[] } else { mark.runs.as_slice() };
         records::write_mark(&mut meta, &mark.connection, mark.producer, runs);
@@ -346,7 +346,7 @@ impl Broker {
             true => self.journal.newest().unwrap_or_default(),
             false => self.stage(Store::Journal, &small(kind::MARK, &meta), step).segment,
         };
-        self.meta = meta;
+        self.durable.meta = meta;
         if last {
             self.drop_mark(index);
             return true;

@@ -157,13 +157,13 @@ impl Broker {
     }
 
     fn follow_message(&mut self, record: &Record<'_>, home: Home) -> Result<(), MetaError> {
-        let mut placements = std::mem::take(&mut self.placements);
+        let mut placements = std::mem::take(&mut self.durable.placements);
         let mut parts =
             self.following.as_mut().map(|following| std::mem::take(&mut following.parts)).unwrap_or_default();
         placements.clear();
         parts.clear();
         let outcome = self.follow_placed(record, home, &mut placements, &mut parts);
-        self.placements = placements;
+        self.durable.placements = placements;
         if let Some(following) = &mut self.following {
             following.parts = parts;
         }

@@ -10,3 +10,33 @@ pub(crate) mod recount;
 pub(crate) mod recovery;
 pub(crate) mod sequences;
 pub(crate) mod store;
+
+use crate::messages::DestinationIndex;
+use crate::records::Placement;
+use postrider_model::Sequence;
+
+/// What is still to be said in the log, and what can be read of it.
+#[derive(Default)]
+pub(crate) struct Durable {
+    /// Queues whose allowances are drawn in, or stated anew, at the end of the turn.
+    allowances_without_end: Vec<DestinationIndex>,
+    /// What a start after losses takes for granted is not in the log yet: which messages may have been delivered, which sequences used.
+    losses_unstated: bool,
+    /// Messages from here on are of this turn: their bytes cannot be read yet.
+    turn_start: Sequence,
+    /// Buffers that are used again.
+    meta: Vec<u8>,
+    placements: Vec<Placement>,
+}
+
+impl Durable {
+    /// Whether a message came in this turn: its bytes cannot be read before the turn's end.
+    pub fn is_of_this_turn(&self, sequence: Sequence) -> bool {
+        sequence >= self.turn_start
+    }
+
+    /// The turn ends; the next one begins with this sequence.
+    pub fn end_turn(&mut self, next: Sequence) {
+        self.turn_start = next;
+    }
+}

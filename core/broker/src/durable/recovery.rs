@@ -45,14 +45,14 @@ impl Broker {
             self.merge_queues(index, target);
         }
         self.begin_allowances(damages > 0);
-        self.losses_unstated = damages > 0;
+        self.durable.losses_unstated = damages > 0;
         let passed_over = damages > 0 && !planted("numbers-used-twice");
         let others = u64::from(life).saturating_mul(SEQUENCES_OF_A_LIFE);
         self.sequences.begin_life(passed_over.then_some((SKIPPED_SEQUENCES, others)));
         if passed_over {
             self.destinations.skip_ids(SKIPPED_IDS);
         }
-        self.turn_start = self.sequences.next();
+        self.durable.turn_start = self.sequences.next();
         self.detach_all_marks(now);
         (mended, following.emptying)
     }

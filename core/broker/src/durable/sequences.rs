@@ -1,8 +1,7 @@
 //! The broker-wide order of messages: sequences, and their reservation (R9).
 
-use crate::bounds::{JOB_STEPS, TURN_STEPS};
+use crate::bounds::{JOB_STEPS, TURN_STEPS, live_limit};
 use crate::broker::Broker;
-use crate::disk::live_limit;
 use crate::log::{Log, Store};
 use crate::outbox::Outbox;
 use crate::plant::planted;
@@ -113,6 +112,16 @@ impl Sequences {
 }
 
 impl Broker {
+    /// After a turn's end: whether the log says now, once what the turn wrote is durable, all that a start after losses took for granted,
+    /// so that the next one need not know of them (R9, R15). Yes is said once.
+    pub fn states_losses(&mut self) -> bool {
+        let states = self.durable.losses_unstated
+            && self.durable.allowances_without_end.is_empty()
+            && self.sequences.is_stated();
+        self.durable.losses_unstated &= !states;
+        states
+    }
+
     /// Whether commands may be handled: enough sequences are reserved, durably (R9). Otherwise the turn takes no batch, but ends, and
     /// looks again after the commit.
     pub fn is_ready<L: Log>(&mut self, now: Now, log: &mut L, out: &mut Outbox) -> bool {

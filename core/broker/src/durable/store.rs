@@ -72,8 +72,8 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Home {
         let first = self.sequences.take(parts.len() as u64);
-        let mut placements = std::mem::take(&mut self.placements);
-        let mut meta = std::mem::take(&mut self.meta);
+        let mut placements = std::mem::take(&mut self.durable.placements);
+        let mut meta = std::mem::take(&mut self.durable.meta);
         placements.clear();
         meta.clear();
         for (number, part) in parts.iter().enumerate() {
@@ -91,8 +91,8 @@ impl Broker {
         let record = Record { kind: kind::MESSAGE, flags: 0, sequence: first.0, meta: &meta, body, body_crc };
         let home = self.stage(store, &record, step);
         self.apply_message(store, home, arrival, parts, &placements);
-        self.meta = meta;
-        self.placements = placements;
+        self.durable.meta = meta;
+        self.durable.placements = placements;
         home
     }
 
@@ -333,8 +333,44 @@ impl Broker {
         }
     }
 
+    /// Writes a message's record anew, with the places of it that are still to be served. There is room for it.
+    /// Bytes that have moved; 0: nobody is to be served any more.
+    pub(crate) fn restate<L: Log>(&mut self, head: MessageIndex, body: &[u8], step: &mut Step<'_, L>) -> u64 {
+        let mut moved = 0;
+        self.flush_acknowledged(step);
+        let mut placements = std::mem::take(&mut self.durable.placements);
+        self.live_placements(head, &mut placements);
+        let mut meta = std::mem::take(&mut self.durable.meta);
+        if !placements.is_empty() {
+            let message = self.messages.at(head);
+            let elsewhere = message.has(flag::ELSEWHERE);
+            let sequence =
+                records::write_message(&mut meta, MessageMeta { elsewhere, ..MessageMeta::default() }, &placements);
+            let (length, body_crc) = (message.length, message.crc);
+            let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
+            let home = self.stage(Store::Journal, &record, step);
+            self.rehome_message(head, home);
+            moved = records::live_bytes(length as usize, placements.len()) + 64;
+        }
+        self.durable.placements = placements;
+        self.durable.meta = meta;
+        moved
+    }
+
+    /// How many places of a record are still to be served.
+    pub(crate) fn live_places(&self, head: MessageIndex) -> u64 {
+        let (mut index, mut places) = (head, 0);
+        while index != MessageIndex::NONE {
+            let message = self.messages.at(index);
+            let state = self.destinations.get(message.destination);
+            places += u64::from(state.id.is_some() && !state.dying);
+            index = message.sibling;
+        }
+        places
+    }
+
     /// The places of a record that are still to be served.
-    pub(crate) fn live_placements(&self, head: MessageIndex, placements: &mut Vec<Placement>) {
+    fn live_placements(&self, head: MessageIndex, placements: &mut Vec<Placement>) {
         placements.clear();
         let mut index = head;
         while index != MessageIndex::NONE {

@@ -1,12 +1,11 @@
 //! Limits: what is refused or held back when the journal is full of live bytes (R6).
 
-use crate::bounds::{CREATIONS_OF_SEGMENT, NAMES_OF_WHAT_LIVES};
+use crate::bounds::{CREATIONS_OF_SEGMENT, NAMES_OF_WHAT_LIVES, live_limit};
 use crate::broker::Broker;
 use crate::clients::connection::refused_producer;
 use crate::config::WhenFull;
 use crate::destinations::advisories::is_advisory;
 use crate::destinations::destination::{Content, Refusal, brief};
-use crate::disk::live_limit;
 use crate::log::{Log, Store};
 use crate::messages::{ConnectionIndex, DestinationIndex};
 use crate::outbox::Outbox;

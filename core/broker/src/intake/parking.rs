@@ -2,10 +2,9 @@
 //!
 //! A shard bounds them: it stops reading a connection before they are more than it has set aside (decision 0010).
 
-use crate::bounds::BEYOND;
+use crate::bounds::{BEYOND, live_limit};
 use crate::broker::Broker;
 use crate::clients::connection::Connection;
-use crate::disk::live_limit;
 use crate::intake::bound::{Defined, has_durable, stores};
 use crate::intake::lines::Need;
 use crate::kit::budget::Budget;

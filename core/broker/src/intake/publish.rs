@@ -4,9 +4,9 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
+use crate::bounds::live_limit;
 use crate::broker::Broker;
 use crate::destinations::destination::{Content, Refusal};
-use crate::disk::live_limit;
 use crate::durable::store::Arrival;
 use crate::intake::admission::{Admission, Named};
 use crate::log::{Log, Store};

@@ -37,7 +37,7 @@ impl Broker {
         if (expired && !self.config.dead_letter_expired) || self.is_dead_letter(index) {
             return self.drop_message(index, expired, step);
         }
-        if self.messages.at(index).sequence >= self.turn_start {
+        if self.durable.is_of_this_turn(self.messages.at(index).sequence) {
             return Err(Wait::TurnEnd);
         }
         let message = self.messages.at(index);

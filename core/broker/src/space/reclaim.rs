@@ -2,16 +2,16 @@
 
 use crate::bounds::{
     BEYOND, MOST_DEBT_BYTES, NEARLY_DEAD, RESERVED_SEGMENTS, STALL_NANOS, START_SEGMENTS, WALKED_BYTES, WALKED_MARKS,
+    live_limit,
 };
 use crate::broker::Broker;
-use crate::disk::live_limit;
 use crate::log::{Log, Store};
 use crate::messages::MessageIndex;
 use crate::plant::planted;
 use crate::records::items::{Item, RECORD_OVERHEAD};
-use crate::records::{self, MessageMeta, kind};
+use crate::records::{self};
 use crate::step::Step;
-use postrider_journal::{Bound, Lookup, Purpose, Record, SegmentNumber};
+use postrider_journal::{Bound, Lookup, Purpose, SegmentNumber};
 use postrider_model::Now;
 
 /// Where reclaim is.
@@ -193,38 +193,19 @@ impl Broker {
             }
             Lookup::Damaged => return self.leave_damaged(head, step),
         };
-        let mut placements = std::mem::take(&mut self.placements);
-        self.live_placements(head, &mut placements);
-        let bytes = records::message_bytes(placements.len() as u64) + u64::from(message.length);
+        let bytes = records::message_bytes(self.live_places(head)) + u64::from(message.length);
         if !step.log.reserve(Purpose::Move, Bound { records: 2, bytes }) {
-            self.placements = placements;
             return false;
         }
-        self.placements = placements;
         self.restate_message(head, extent.bytes(message.position, message.length as usize), step);
         true
     }
 
-    /// Writes a message's record anew, with the places of it that are still to be served. There is room for it.
+    /// Writes a message's record anew, for which there is room, and counts it among what moves.
     pub(crate) fn restate_message<L: Log>(&mut self, head: MessageIndex, body: &[u8], step: &mut Step<'_, L>) {
-        self.flush_acknowledged(step);
-        let mut placements = std::mem::take(&mut self.placements);
-        self.live_placements(head, &mut placements);
-        let mut meta = std::mem::take(&mut self.meta);
-        if !placements.is_empty() {
-            let message = self.messages.at(head);
-            let elsewhere = message.has(crate::messages::flag::ELSEWHERE);
-            let sequence =
-                records::write_message(&mut meta, MessageMeta { elsewhere, ..MessageMeta::default() }, &placements);
-            let (length, body_crc) = (message.length, message.crc);
-            let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
-            let home = self.stage(Store::Journal, &record, step);
-            self.rehome_message(head, home);
-            self.reclaim.moved_bytes += records::live_bytes(length as usize, placements.len()) + 64;
-            self.statistics.moved += 1;
-        }
-        self.placements = placements;
-        self.meta = meta;
+        let moved = self.restate(head, body, step);
+        self.reclaim.moved_bytes += moved;
+        self.statistics.moved += u64::from(moved > 0);
     }
 
     fn move_marks<L: Log>(&mut self, front: SegmentNumber, step: &mut Step<'_, L>) {

@@ -5,9 +5,8 @@
 )]
 
 use super::{MarkReference, Marks};
-use crate::bounds::{MARKS_BYTES, MARKS_OF_WHAT_LIVES, RESERVED_SEGMENTS};
+use crate::bounds::{MARKS_BYTES, MARKS_OF_WHAT_LIVES, RESERVED_SEGMENTS, live_limit};
 use crate::broker::Broker;
-use crate::disk::live_limit;
 use crate::kit::runs::{RUNS, RUNS_OF_ONE};
 use crate::log::Log;
 use crate::messages::MarkIndex;

@@ -1,0 +1,91 @@
+//! The allowance of a queue: what of it may have been delivered, as the log says or will (R15).
+
+use crate::records::items::ItemHome;
+use postrider_journal::Position;
+use postrider_model::Sequence;
+
+/// Covers all.
+pub(crate) const NO_END: Sequence = Sequence(u64::MAX);
+
+/// The allowance of a queue.
+#[derive(Default, Debug)]
+pub(crate) struct Allowance {
+    /// As stated last, committed or not.
+    stated: Sequence,
+    /// Where it was stated, until that is committed, and what was stated before.
+    pending: Option<(Position, Sequence)>,
+    pub home: Option<ItemHome>,
+    /// Newest persistent message that went out, in this life or perhaps in an earlier one.
+    pub highest_dispatched: Sequence,
+    /// What may have been delivered in an earlier life: messages of one up to this.
+    pub before: Sequence,
+    /// Messages that may go out until the next allowance is due.
+    left: usize,
+    /// It stands in the list of those to be drawn in, or stated anew.
+    listed: bool,
+    /// Damage may have taken the record of it: all that was there is covered, and the log does not say so yet.
+    unstated: bool,
+}
+
+impl Allowance {
+    /// Whether a message may go out.
+    pub fn covers(&mut self, sequence: Sequence, committed: Position) -> bool {
+        if self.pending.is_some_and(|(position, _)| position < committed) {
+            self.pending = None;
+        }
+        let before = self.pending.map_or(NO_END, |(_, before)| before);
+        sequence <= self.stated.min(before)
+    }
+
+    /// Whether the next one is due, so that nobody waits for it.
+    pub fn is_due(&self, chunk: usize) -> bool {
+        self.pending.is_none() && self.stated != NO_END && self.left < chunk / 2
+    }
+
+    /// A persistent message goes out.
+    pub fn note_dispatched(&mut self, sequence: Sequence, offered: bool) {
+        self.highest_dispatched = self.highest_dispatched.max(sequence);
+        self.left = self.left.saturating_sub(usize::from(!offered));
+    }
+
+    /// A life begins: anything that was covered must stay so. If some of the log was damaged, that may be everything, and a later start
+    /// finds no damage any more.
+    pub fn begin_life(&mut self, last: Sequence, damaged: bool) {
+        self.unstated = damaged && self.stated < last;
+        self.highest_dispatched = if damaged { last } else { self.stated.min(last) };
+        self.before = self.highest_dispatched;
+    }
+
+    /// Whether what was stated last waits for its commit.
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// As stated last.
+    pub fn stated(&self) -> Sequence {
+        self.stated
+    }
+
+    /// It is stated anew, at this position, and is good for so many messages when that is committed.
+    pub fn state(&mut self, up_to: Sequence, position: Position, chunk: usize) {
+        self.pending = Some((position, self.stated));
+        self.stated = up_to;
+        (self.left, self.unstated) = (chunk, false);
+    }
+
+    /// A record that is followed states it.
+    pub fn follow(&mut self, up_to: Sequence) {
+        self.stated = up_to;
+    }
+
+    /// Whether it is to be put among those that are drawn in, as so many messages wait under one without end, or stated anew.
+    pub fn is_to_be_listed(&mut self, waiting: usize, chunk: usize) -> bool {
+        let is_wide = self.stated == NO_END && waiting >= 2 * chunk;
+        (is_wide || self.unstated) && !std::mem::replace(&mut self.listed, true)
+    }
+
+    /// It has left that list.
+    pub fn unlist(&mut self) {
+        self.listed = false;
+    }
+}
