@@ -13,6 +13,7 @@ mod marks;
 mod members;
 mod model;
 mod names;
+mod page;
 mod pairs;
 mod panics;
 mod parking;
