@@ -1,11 +1,11 @@
 //! Following the log by whole groups, for a slave that writes the same bytes at the same positions (R4).
 
 use crate::cold::Wanted;
-use crate::frame::{BODY_HEADER, FRAME_HEADER, FrameKind};
+use crate::frame::{BODY_HEADER, FRAME_HEADER, FrameKind, Record};
 use crate::image::Extent;
 use crate::journal::Journal;
-use crate::position::Position;
-use crate::recovery::Scan;
+use crate::position::{Home, Position};
+use crate::recovery::{Scan, entries};
 use crate::storage::Storage;
 
 /// Bytes first asked for where the log is not in memory; doubled until a group fits.
@@ -59,32 +59,48 @@ impl Tail {
 
     /// The next group up to `durable`.
     pub fn next<S: Storage>(&mut self, journal: &mut Journal<S>) -> TailStep {
-        let durable = journal.durable();
-        let Some((key, segment_start, segment_end)) = self.place(journal) else { return TailStep::CaughtUp };
-        if self.next >= durable {
-            return TailStep::CaughtUp;
+        match self.look(journal, journal.durable()) {
+            Looked::At(step) => step,
+            Looked::Short(start, end) => self.ask(journal, start, end),
         }
-        let Some(segment) = journal.segment_at(self.next) else { return TailStep::CaughtUp };
+    }
+
+    /// The next group that is on its way to the disk here, or durable; only those that are in memory.
+    pub fn next_submitted<S: Storage>(&mut self, journal: &Journal<S>) -> TailStep {
+        match self.look(journal, journal.marks.submitted.get()) {
+            Looked::At(step) => step,
+            Looked::Short(..) => TailStep::Cold,
+        }
+    }
+
+    fn look<S: Storage>(&mut self, journal: &Journal<S>, last: Position) -> Looked {
+        let Some((key, segment_start, segment_end)) = self.place(journal) else {
+            return Looked::At(TailStep::CaughtUp);
+        };
+        if self.next >= last {
+            return Looked::At(TailStep::CaughtUp);
+        }
+        let Some(segment) = journal.segment_at(self.next) else { return Looked::At(TailStep::CaughtUp) };
         let (number, in_memory) = (segment.number, segment.image.clone());
         let cold = in_memory.is_none();
         let extent = match in_memory {
             Some(image) => Extent { base: segment_start, image },
             None => match journal.cold.stretch(number, self.next) {
                 Some(extent) => extent,
-                None => return self.ask(journal, segment_start, segment_end),
+                None => return Looked::Short(segment_start, segment_end),
             },
         };
-        let limit = journal.table.break_after(self.next).map_or(durable, |(end, _)| end.min(durable));
+        let limit = journal.table.break_after(self.next).map_or(last, |(end, _)| end.min(last));
         let bytes = extent.image.bytes(0, extent.image.frontier());
         let scan = Scan { bytes, start: extent.base, key, table: &journal.table };
         match walk(&scan, self.next, limit, segment_end, u64::from(journal.table.block)) {
             Walked::Group(written_end, end) => {
                 let start = std::mem::replace(&mut self.next, end);
                 self.stretch = FIRST_STRETCH;
-                TailStep::Group(Group { start, written_end, end, extent })
+                Looked::At(TailStep::Group(Group { start, written_end, end, extent }))
             }
-            Walked::Short if cold => self.ask(journal, segment_start, segment_end),
-            Walked::Short | Walked::Bad => TailStep::Damaged(self.next),
+            Walked::Short if cold => Looked::Short(segment_start, segment_end),
+            Walked::Short | Walked::Bad => Looked::At(TailStep::Damaged(self.next)),
         }
     }
 
@@ -112,6 +128,35 @@ impl Tail {
             journal.read();
         }
         TailStep::Cold
+    }
+}
+
+/// What a look at the log in memory found.
+enum Looked {
+    At(TailStep),
+    /// Bytes have to come from the medium: of the segment with these bounds.
+    Short(Position, Position),
+}
+
+impl Group {
+    /// Visits the group's records. They were checked when it was found.
+    pub fn visit<S: Storage>(&self, journal: &Journal<S>, visit: &mut dyn FnMut(&Record<'_>, Home)) {
+        let Some(segment) = journal.segment_at(self.start) else { return };
+        let bytes = self.extent.image.bytes(0, self.extent.image.frontier());
+        let scan = Scan { bytes, start: self.extent.base, key: segment.key, table: &journal.table };
+        let mut position = self.start;
+        while position < self.written_end
+            && let Some(header) = scan.header_cut_at(position, segment.end()).map(|(header, _)| header)
+        {
+            position = header.end();
+            let directory = if header.kind == FrameKind::Records { scan.directory(&header) } else { None };
+            for (entry, ordinal) in entries(directory.unwrap_or_default()).zip(header.ordinal..) {
+                let Some(body) = scan.body(header.position, header.end(), &entry) else { continue };
+                let place = header.position + u64::from(entry.body_offset);
+                let home = Home { position: place, segment: segment.number, ordinal, len: entry.body_len };
+                visit(&entry.record(body), home);
+            }
+        }
     }
 }
 

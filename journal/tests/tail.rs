@@ -49,6 +49,13 @@ fn follow(tail: &mut Tail, journal: &mut Journal<FakeStorage>, copy: &mut Vec<u8
                 let (from, to) = (group.start.0 as usize, group.written_end.0 as usize);
                 copy.resize(copy.len().max(to), 0);
                 copy[from..to].copy_from_slice(group.extent.bytes(group.start, to - from));
+                let mut last = None;
+                group.visit(journal, &mut |record, home| {
+                    assert_eq!(body_crc(record.body), record.body_crc);
+                    assert_eq!(record.body, group.extent.bytes(home.position, home.len as usize));
+                    assert!(last.replace(home.ordinal).is_none_or(|last| last + 1 == home.ordinal));
+                });
+                assert!(last.is_some() || to - from <= 4096, "only a pad has no records");
             }
             TailStep::Cold => {
                 cold += 1;

@@ -36,6 +36,9 @@ mod wildcards;
 
 pub use broker::Broker;
 pub use config::{Config, WhenFull, WindowSizes};
+#[cfg(feature = "plant")]
+#[doc(hidden)]
+pub use durable::digest::Digest;
 pub use durable::follow::RecoverError;
 pub use durable::naming::Mended;
 pub use intake::parking::ParkedSlice;

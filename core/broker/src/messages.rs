@@ -81,6 +81,9 @@ pub(crate) struct Message {
     pub redeliveries: u16,
     pub flags: u8,
     pub store: Store,
+    /// Deliveries that the log knows of: what whoever follows it must know, too.
+    #[cfg(feature = "plant")]
+    pub stated: u16,
 }
 
 /// The table.

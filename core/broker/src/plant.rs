@@ -12,6 +12,8 @@ postrider_journal::planted_bugs! {
     ("one-check-a-window", "R5: of a window from the disk the first record alone is checked"),
     ("long-name-taken", "a destination comes into being whose name is longer than it may be"),
     ("over-marked", "R15: after a crash everything counts as delivered"),
+    ("apply-reads-configuration", "R12: what a record does depends on the settings"),
+    ("follow-forgets-counter", "R12: who follows the log forgets what moved messages say of their deliveries"),
     ("under-marked", "R15: after a crash only stored counters count"),
     ("stale-generation", "R16: commands of a connection that was taken over are heeded"),
     ("duplicate-mark-lost", "R17: reclaim forgets what producers have sent"),

@@ -29,7 +29,7 @@ use crate::storage::{Loaded, Storage, Unreadable};
 use bounded::Reading;
 use directory::{Directory, Found};
 pub use report::{Cut, Damage, DamageKind, GivenUp, Recovery};
-pub(crate) use scan::Scan;
+pub(crate) use scan::{Scan, entries};
 use tail::Tail;
 
 /// What a directory holds, as far as it is known, and that is as it was.

@@ -11,6 +11,7 @@ mod random;
 mod rare;
 mod runner;
 mod schedule;
+mod shadow;
 mod spill;
 mod theme;
 mod world;

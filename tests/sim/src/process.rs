@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use postrider_broker::Broker;
+use postrider_broker::{Broker, RecoverError};
 use postrider_dispatcher::net::{Net, Wait};
 use postrider_dispatcher::port::port;
 use postrider_dispatcher::round::Round;
 use postrider_dispatcher::shard::{Dealer, Inbox, Shard};
 use postrider_dispatcher::turn::BrokerTurn;
 use postrider_dispatcher::wake::Alarm;
-use postrider_journal::{Journal, Position, Refusal, Spool, SpoolUse};
+use postrider_journal::{Journal, Position, Record, Refusal, Spool, SpoolUse};
 use postrider_model::Clock;
 use postrider_wire::openwire::Offer;
 use postrider_wire::session::{Profile, Protocol};
@@ -22,6 +22,7 @@ use crate::network::{Network, SimNet};
 use crate::plan::SeedPlan;
 use crate::random::Random;
 use crate::schedule::{Happening, Schedule};
+use crate::shadow::Shadow;
 use crate::spill::{Files, SimSpill, SpoolPlan};
 
 /// Bytes that may come into the spool beyond its memory: sixteen segments until senders to topics wait, and in one turn a batch of each
@@ -36,6 +37,7 @@ const OVERDRAFT: u64 = 4;
 pub struct Process {
     shards: Vec<Shard<SimNet>>,
     broker: BrokerTurn<SimStorage, SimSpill>,
+    shadow: Shadow,
     files: Files,
     threads: Vec<Thread>,
     own_broker: bool,
@@ -88,7 +90,7 @@ impl Process {
         let alarms: Vec<Arc<Alarm>> = (0..plan.shards + usize::from(own_broker)).map(|_| Alarm::new()).collect();
         let broker_alarm = &alarms[if own_broker { plan.shards } else { 0 }];
         let storage = disk.open(broker_alarm.clone());
-        let (broker, journal) = recover(plan, storage, schedule, &mut random)?;
+        let (broker, shadow, journal) = recover(plan, storage, schedule, &mut random)?;
         let spool_plan = SpoolPlan::draw(&mut random, plan.scarce);
         let spool_config = spool_plan.config.clone();
         let files = Files::new(spool_plan, random.fork(), schedule, broker_alarm.clone());
@@ -122,6 +124,7 @@ impl Process {
         let mut process = Process {
             shards,
             broker,
+            shadow,
             files,
             threads,
             own_broker,
@@ -205,6 +208,7 @@ impl Process {
         let broker = has_broker.then_some(&mut self.broker);
         let mut round = Round::begin(broker, now).map_err(|error| error.to_string())?;
         if has_broker {
+            self.shadow.turned(self.broker.broker(), self.broker.journal());
             self.check_marks();
         }
         let Process { shards, broker, threads, .. } = self;
@@ -285,15 +289,25 @@ fn recover(
     storage: SimStorage,
     schedule: &Schedule,
     random: &mut Random,
-) -> Result<(Broker, Journal<SimStorage>), Reason> {
+) -> Result<(Broker, Shadow, Journal<SimStorage>), Reason> {
     let config = postrider_journal::Config { keys: random.next(), ..plan.journal.clone() };
     let mut broker = Broker::new(plan.broker.clone());
-    let journal = match Journal::recover(storage, config, &mut |record, home| broker.follow(record, home)) {
+    let mut shadow = Shadow::new(&plan.broker);
+    let mut follow = |record: &Record<'_>, home| {
+        broker.follow(record, home)?;
+        shadow.found(record, home);
+        Ok::<_, RecoverError>(())
+    };
+    let journal = match Journal::recover(storage, config, &mut follow) {
         Err(Refusal::Record(error)) => panic!("a record cannot be read: {error}"),
         journal => journal.map_err(|error| error.to_string())?,
     };
-    broker.recovered(schedule.now(), journal.recovery().losses(), journal.epoch().0);
-    Ok((broker, journal))
+    let begin = |broker: &mut Broker| {
+        broker.recovered(schedule.now(), journal.recovery().losses(), journal.epoch().0);
+    };
+    begin(&mut broker);
+    shadow.begin(&broker, journal.appended(), begin);
+    Ok((broker, shadow, journal))
 }
 
 fn profile(random: &mut Random, frame_limit: usize) -> Profile {

@@ -48,6 +48,12 @@ impl Allowance {
         self.left = self.left.saturating_sub(usize::from(!offered));
     }
 
+    /// What the log says of it.
+    #[cfg(feature = "plant")]
+    pub fn digest(&self) -> Option<(Sequence, postrider_journal::SegmentNumber, u32)> {
+        self.home.map(|home| (self.stated, home.segment, home.ordinal))
+    }
+
     /// A life begins: anything that was covered must stay so. If some of the log was damaged, that may be everything, and a later start
     /// finds no damage any more.
     pub fn begin_life(&mut self, last: Sequence, damaged: bool) {

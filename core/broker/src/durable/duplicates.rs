@@ -27,6 +27,8 @@ use postrider_journal::{Bound, Purpose, SegmentNumber};
 use postrider_model::Now;
 use room::{RETURN_NANOS, RUNS_PER_MARK};
 use std::collections::BTreeMap;
+#[cfg(feature = "plant")]
+use std::hash::BuildHasher;
 
 /// Longest connection id that is remembered.
 const CONNECTION_ID_BYTES: usize = 4_096;
@@ -100,6 +102,15 @@ impl Marks {
     /// Bytes that all of them count for in the log.
     pub fn counted(&self) -> u64 {
         self.bytes
+    }
+
+    /// Who is remembered: whose runs and home differ where somebody has forgotten some for want of room.
+    #[cfg(feature = "plant")]
+    pub fn digest(&self) -> u64 {
+        let stored = |mark: &&Mark| mark.segment.is_some();
+        let known = self.table.iter().filter(|(index, _)| self.is_known(MarkIndex(*index))).map(|(_, mark)| mark);
+        let hash = |mark: &Mark| FixedState::with_seed(7).hash_one((&mark.connection, mark.producer));
+        known.filter(stored).fold(0, |sum, mark| sum.wrapping_add(hash(mark)))
     }
 
     /// First of the run that ends with this send.

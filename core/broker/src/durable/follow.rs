@@ -9,7 +9,7 @@ use crate::durable::duplicates::MarkReference;
 use crate::durable::naming::Names;
 use crate::durable::store::Arrival;
 use crate::log::Store;
-use crate::messages::{DestinationIndex, MessageIndex, flag};
+use crate::messages::{DestinationIndex, MessageIndex};
 use crate::records::items::ItemHome;
 use crate::records::{self, Instead, MessageMeta, MetaError, Placement, kind};
 use foldhash::fast::FixedState;
@@ -195,7 +195,7 @@ impl Broker {
                 if (message.length, message.crc) != (home.len, record.body_crc) {
                     return Err(MetaError::Malformed);
                 }
-                self.apply_move(index, (parts, placements), home);
+                self.apply_move(self.head_of(index), placements, home);
             }
             None => {
                 let MessageMeta { elsewhere, run_from, instead } = meta;
@@ -238,23 +238,6 @@ impl Broker {
         match &mut self.destinations.get_mut(index).content {
             Content::Queue(queue) => queue.take_out(sequence, &self.messages),
             Content::Topic(_) => None,
-        }
-    }
-
-    /// The same message once more: reclaim had moved it.
-    fn apply_move(
-        &mut self,
-        index: MessageIndex,
-        (parts, placements): (&[DestinationIndex], &[Placement]),
-        home: Home,
-    ) {
-        self.rehome_message(self.head_of(index), home);
-        for (part, placement) in parts.iter().zip(placements) {
-            let index = self.find_in(*part, placement.sequence);
-            let Some(message) = index.and_then(|index| self.messages.get_mut(index)) else { continue };
-            message.redeliveries = placement.redeliveries;
-            message.flags |= if placement.offered { flag::OFFERED } else { 0 };
-            message.flags |= if placement.copied { flag::COPIED } else { 0 };
         }
     }
 

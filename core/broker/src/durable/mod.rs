@@ -2,6 +2,8 @@
 
 pub(crate) mod allowance;
 pub(crate) mod damage;
+#[cfg(feature = "plant")]
+pub(crate) mod digest;
 pub(crate) mod directory;
 pub(crate) mod duplicates;
 pub(crate) mod follow;

@@ -8,6 +8,8 @@ use crate::plant::planted;
 use crate::records::items::{Item, ItemHome};
 use crate::records::kind;
 use crate::step::Step;
+#[cfg(feature = "plant")]
+use postrider_journal::SegmentNumber;
 use postrider_journal::{Bound, Generation, Home, Position, Purpose, Record};
 use postrider_model::{Now, Sequence, limits};
 
@@ -86,6 +88,12 @@ impl Sequences {
     pub fn apply(&mut self, up_to: Sequence, home: ItemHome) -> Option<ItemHome> {
         self.reserved = self.reserved.max(up_to.0);
         self.home.replace(home)
+    }
+
+    /// What the log says of them.
+    #[cfg(feature = "plant")]
+    pub fn digest(&self) -> (u64, Option<(SegmentNumber, u32)>) {
+        (self.reserved, self.home.map(|home| (home.segment, home.ordinal)))
     }
 
     /// The home of the reservation.

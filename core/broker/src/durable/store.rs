@@ -106,12 +106,14 @@ impl Broker {
         placements: &[Placement],
     ) {
         let (mut sibling, mut item) = (MessageIndex::NONE, None);
+        let is_told = planted("apply-reads-configuration") && !self.config.dead_letter_expired;
+        let expiration = if is_told { 0 } else { arrival.expiration };
         for (part, placement) in parts.iter().zip(placements).rev() {
             let bit = |set: bool, bit: u8| if set { bit } else { 0 };
             let message = Message {
                 sequence: placement.sequence,
                 position: home.position,
-                expiration: arrival.expiration,
+                expiration,
                 segment: home.segment,
                 ordinal: home.ordinal,
                 length: home.len,
@@ -124,6 +126,8 @@ impl Broker {
                     | bit(placement.copied, flag::COPIED)
                     | bit(arrival.elsewhere, flag::ELSEWHERE),
                 store,
+                #[cfg(feature = "plant")]
+                stated: placement.redeliveries,
             };
             item = Some(message_home(&message));
             sibling = self.messages.insert(message);
@@ -310,6 +314,26 @@ impl Broker {
         }
     }
 
+    /// A record is written anew, and says what there is to know of those of its places that are to be served.
+    pub(crate) fn apply_move(&mut self, head: MessageIndex, placements: &[Placement], home: Home) {
+        self.rehome_message(head, home);
+        let (mut index, mut placements) = (head, placements.iter().peekable());
+        while index != MessageIndex::NONE {
+            let message = self.messages.at_mut(index);
+            while placements.next_if(|placement| placement.sequence < message.sequence).is_some() {}
+            if let Some(placement) = placements.next_if(|placement| placement.sequence == message.sequence) {
+                message.redeliveries = placement.redeliveries;
+                message.flags |= if placement.offered { flag::OFFERED } else { 0 };
+                message.flags |= if placement.copied { flag::COPIED } else { 0 };
+                #[cfg(feature = "plant")]
+                if !planted("follow-forgets-counter") || self.following.is_none() {
+                    message.stated = placement.redeliveries;
+                }
+            }
+            index = message.sibling;
+        }
+    }
+
     /// A planted bug: a message that was acknowledged is written anew.
     #[cfg(feature = "plant")]
     pub(crate) fn restage_acknowledged<L: Log>(&mut self, step: &mut Step<'_, L>) {
@@ -349,7 +373,7 @@ impl Broker {
             let (length, body_crc) = (message.length, message.crc);
             let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
             let home = self.stage(Store::Journal, &record, step);
-            self.rehome_message(head, home);
+            self.apply_move(head, &placements, home);
             moved = records::live_bytes(length as usize, placements.len()) + 64;
         }
         self.durable.placements = placements;

@@ -1,0 +1,67 @@
+//! The durable state in a few numbers: equal where two brokers have taken the same records (P12). For the simulator.
+
+use crate::broker::Broker;
+use crate::destinations::destination::Content;
+use crate::log::Store;
+use crate::messages::flag;
+use foldhash::fast::FixedState;
+use std::hash::{BuildHasher, Hash};
+
+/// Sums over what the log knows, in whatever order.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Digest {
+    /// Places of messages in queues that are there.
+    pub places: u64,
+    messages: u64,
+    /// Destinations and allowances, and where their records are.
+    destinations: u64,
+    /// Producers that are remembered.
+    marks: u64,
+    /// The reservation of sequences, and where its record is.
+    sequences: u64,
+    /// Bytes of the places.
+    bytes: u64,
+}
+
+fn hash(what: impl Hash) -> u64 {
+    FixedState::with_seed(7).hash_one(what)
+}
+
+impl Broker {
+    /// Looks at all that is durable.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let mut digest =
+            Digest { marks: self.marks.digest(), sequences: hash(self.sequences.digest()), ..Digest::default() };
+        for message in self.messages.iter().filter(|message| message.store == Store::Journal) {
+            let state = self.destinations.get(message.destination);
+            if state.dying {
+                continue;
+            }
+            let known = message.flags & (flag::OFFERED | flag::ELSEWHERE | flag::COPIED);
+            let what = (message.sequence, message.expiration, message.length, message.crc, message.stated, known);
+            let home = (message.segment, message.ordinal);
+            digest.places += 1;
+            digest.bytes += u64::from(message.length);
+            digest.messages = digest.messages.wrapping_add(hash((what, home, state.id)));
+        }
+        for (_, state) in self.destinations.iter().filter(|(_, state)| state.id.is_some()) {
+            let allowance = match &state.content {
+                Content::Queue(queue) => queue.allowance.digest(),
+                Content::Topic(_) => None,
+            };
+            let home = state.home.map(|home| (home.segment, home.ordinal));
+            let what = (&*state.destination.name, state.destination.kind as u8, state.id, home, allowance);
+            digest.destinations = digest.destinations.wrapping_add(hash(what));
+        }
+        digest
+    }
+
+    /// How many messages there are to look at.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn digest_steps(&self) -> usize {
+        self.messages.len() + self.destinations.len()
+    }
+}
