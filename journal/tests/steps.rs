@@ -7,12 +7,12 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
-use groups::{SEGMENT, append, config, recover, write_group};
+use groups::{SEGMENT, append, config, recover, stage, write_group};
 use postrider_journal::epoch::EpochTable;
 use postrider_journal::segment::SegmentHeader;
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::worker::Step;
-use postrider_journal::testing::FakeStorage;
+use postrider_journal::testing::{FakeStorage, Fate, SECTOR};
 use postrider_journal::{
     Bound, Epoch, FileStorage, Home, Journal, Life, Medium, OpenError, Opened, Position, Record, Refusal,
     SegmentNumber, body_crc,
@@ -167,6 +167,53 @@ fn an_old_life_does_not_begin_again() {
         assert!(matches!(error, OpenError::OldLife { known: 90, .. }), "{error}");
     }
     assert_eq!(visited(&storage).begin(accepted).unwrap().epoch(), Epoch(90));
+}
+
+/// A life that ends with a torn frame of some blocks, of which the header is there, and one that begins within what it says to reach over.
+fn over_a_torn_frame() -> (FakeStorage, Groups, Position) {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    append(&mut journal, 0..5);
+    let mut records: Groups = (0..5).map(|sequence| (sequence, journal.appended())).collect();
+    let group = journal.appended();
+    stage(&mut journal, 5..10);
+    let torn = Position(stage(&mut journal, 10..200)[0].position.0 - 84);
+    records.extend((5..10).map(|sequence| (sequence, torn)));
+    journal.submit();
+    let mut storage = journal.into_storage();
+    let last_kept = ((torn.0 + 63) % SEGMENT) as usize / SECTOR;
+    assert!(torn.0 / SEGMENT == group.0 / SEGMENT && torn.0 / 4096 == (torn.0 + 63) / 4096);
+    storage.crash(&mut |_, sector| if sector <= last_kept { Fate::Kept } else { Fate::Lost });
+    let (mut journal, seen) = recover(storage).unwrap();
+    assert_eq!(seen.len(), 10, "the frame behind them is torn");
+    for group in 100..103 {
+        append(&mut journal, group * 5..group * 5 + 5);
+        records.extend((group * 5..group * 5 + 5).map(|sequence| (sequence, journal.appended())));
+    }
+    (killed(journal), records, torn)
+}
+
+#[test]
+fn a_cut_sees_no_frame_that_an_earlier_life_lost() {
+    let (storage, records, torn) = over_a_torn_frame();
+    let reach = Position(torn.0 + 190 * 120);
+    assert!(ends(&records).iter().all(|end| *end < reach), "they are within what the torn frame says to reach over");
+    for to in ends(&records) {
+        let mut seen = Vec::new();
+        let bounded = open(&storage).cut(to).unwrap_or_else(|error| panic!("cut at {to}: {error}"));
+        bounded.visit(&mut taking(&mut seen)).unwrap();
+        assert_eq!(seen, below(&records, to), "cut at {to}");
+    }
+}
+
+#[test]
+fn a_directory_is_written_at_the_level_of_its_writer() {
+    let (mut storage, _) = two_lives();
+    let mut table = EpochTable::decode(storage.tables()[1].as_ref().unwrap()).unwrap();
+    table.level = 0;
+    storage.put_tables([Some(table.encode()), Some(table.encode())]);
+    let (journal, _) = recover(storage).unwrap();
+    let table = EpochTable::decode(killed(journal).tables()[0].as_ref().unwrap()).unwrap();
+    assert_eq!(table.level, 1, "who knows only level 0 must not read what this one writes");
 }
 
 /// Puts another kind into a frame's header, or makes a pad of this kind where none is; its checks hold.

@@ -23,6 +23,7 @@ use crate::stated::Stated;
 use crate::statistics::Statistics;
 use crate::storage::Storage;
 use crate::trouble::Troubles;
+use crate::version::LEVEL;
 use crate::watermark::Watermarks;
 
 impl<S: Storage> Visited<S> {
@@ -172,6 +173,7 @@ impl<S: Storage> OldLog<S> {
         self.table.node = self.config.node;
         (self.table.ended, self.table.stated) = (None, None);
         self.table.accepted = Some(life);
+        self.table.level = self.table.level.max(LEVEL);
         let Life { epoch, nonce } = life;
         self.table.begin(LifeEntry { epoch, node: self.config.node, end: self.tail.end, first, nonce }, keep_from);
         self.write_table()?;

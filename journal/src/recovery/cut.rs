@@ -11,7 +11,7 @@ use crate::storage::Storage;
 struct Before {
     /// Where the last one ends that does not reach beyond it.
     end: Position,
-    /// The head that it states.
+    /// The greatest head that they state.
     head: SegmentNumber,
 }
 
@@ -86,14 +86,25 @@ impl<S: Storage> OldLog<S> {
         let Some(contents) = self.tail.loaded.get(&found.number) else { return Ok(None) };
         let bytes = contents.writer.bytes(0, contents.writer.len());
         let scan = Scan { bytes, start: found.start, key, table: &self.table };
-        let mut before = None;
+        let mut before: Option<Before> = None;
         let mut position = found.data_start;
-        while let Some(header) = scan.header_at(position).or_else(|| scan.next_header(position, to)) {
-            position = header.end();
-            if position > to {
-                break;
+        while position < to {
+            let (life_end, next_first) = self.table.break_after(position).unwrap_or((to, to));
+            if position >= life_end {
+                // What an earlier life wrote behind its end does not count, nor what it says of its length.
+                position = next_first;
+                continue;
             }
-            before = Some(Before { end: position, head: header.head });
+            let limit = life_end.min(to);
+            let header = scan.header_at(position).or_else(|| scan.next_header(position, limit));
+            let Some(header) = header.filter(|header| header.end() <= limit) else {
+                position = limit;
+                continue;
+            };
+            position = header.end();
+            // A pad over what is given up states none.
+            let head = before.map_or(header.head, |before| before.head.max(header.head));
+            before = Some(Before { end: position, head });
         }
         Ok(before)
     }

@@ -45,7 +45,7 @@ pub fn write_group(journal: &mut Journal<FakeStorage>) {
 }
 
 /// Appends a frame with the given sequences, and leaves it to a later submit.
-fn stage(journal: &mut Journal<FakeStorage>, sequences: std::ops::Range<u64>) -> Vec<Home> {
+pub fn stage(journal: &mut Journal<FakeStorage>, sequences: std::ops::Range<u64>) -> Vec<Home> {
     let count = (sequences.end - sequences.start) as u32;
     let bound = Bound { records: count, bytes: u64::from(count) * 200 };
     while journal.reserve(Purpose::Create, bound).is_err() {
