@@ -1,12 +1,12 @@
 //! Logs of any history, with records lost or not, against maps that take the same records.
 
 use crate::log::TestLog;
-use crate::world::{World, handle, queue, record};
+use crate::world::{World, handle, queue, record, topic};
 use postrider_broker::records::{self, Instead, MessageMeta, Placement, kind};
 use postrider_broker::{Broker, Config, Log as _, Store};
 use postrider_journal::{Bound, Record, body_crc};
 use postrider_model::command::AcknowledgeKind;
-use postrider_model::{DestinationId, Now, Sequence};
+use postrider_model::{Destination, DestinationId, Now, Sequence};
 use std::collections::{BTreeMap, BTreeSet};
 
 const NOW: Now = Now { nanos: 1, unix_millis: 1_700_000_000_000 };
@@ -401,4 +401,38 @@ fn what_is_left_of_a_history_is_found_again() {
     let checked: Vec<(usize, bool)> = (0..1_500).map(|seed| check(seed, true)).collect();
     let merged = checked.iter().filter(|(_, merged)| *merged).count();
     assert!(merged > 20, "{merged} histories in which queues of one name became one");
+}
+
+/// A broker that follows a log of these destinations.
+fn followed(log: &mut TestLog, config: &Config, named: &[(u32, Destination)]) -> Broker {
+    let mut broker = Broker::new(config.clone());
+    for (id, destination) in named {
+        let mut meta = Vec::new();
+        records::write_destination(&mut meta, DestinationId(*id), destination);
+        log.begin(Bound { records: 1, bytes: meta.len() as u64 });
+        let record = Record { kind: kind::DESTINATION, flags: 0, sequence: 0, meta: &meta, body: &[], body_crc: 0 };
+        let home = log.stage(Store::Journal, &record);
+        broker.follow(&record, home).unwrap();
+        log.seal();
+        log.commit();
+    }
+    broker
+}
+
+#[test]
+fn topics_of_one_name_become_one() {
+    // Each was deleted but the last, and the records that said so are lost.
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let mut log = TestLog::new(1 << 30, 64 << 10);
+    let named = [(1, topic("t")), (2, topic("other")), (3, topic("t")), (4, topic("t"))];
+    let mut broker = followed(&mut log, &config, &named);
+    assert!(broker.recovered(NOW, 2, 1).is_empty());
+    broker.recount().unwrap();
+    let mut world = World::recovered(config, NOW, broker, log);
+    world.connect(0, 1, "c");
+    world.consume(0, 1, 0, &topic("t"), 10);
+    world.settle();
+    world.send(0, 1, &topic("t"), "x", true);
+    world.settle();
+    assert_eq!(world.got(0).len(), 1);
 }

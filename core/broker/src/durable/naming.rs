@@ -75,8 +75,18 @@ impl Broker {
         self.destinations.get(message.destination).id
     }
 
-    /// A queue's messages are another's from here on.
-    pub(crate) fn merge_queues(&mut self, index: DestinationIndex, target: DestinationIndex) {
+    /// What is stored under a destination's number is another's of the same name from here on.
+    pub(crate) fn merge_destinations(&mut self, index: DestinationIndex, target: DestinationIndex) {
+        if !self.destinations.get(index).is_topic() {
+            self.merge_queues(index, target);
+        }
+        let id = self.destinations.get(index).id.unwrap_or_default();
+        self.apply_delete(index);
+        self.destinations.free(index);
+        self.destinations.know_as(id, target);
+    }
+
+    fn merge_queues(&mut self, index: DestinationIndex, target: DestinationIndex) {
         let state = self.destinations.get_mut(index);
         let (id, queue) = (state.id.unwrap_or_default(), std::mem::take(state.queue()));
         let (mut list, mut strays) = (queue.ready, Deque::<MessageIndex>::default());
@@ -99,9 +109,6 @@ impl Broker {
         taker.last = taker.last.max(queue.last);
         taker.ready.merge(strays, |number| messages.get(number).map_or(0, |message| message.sequence.0));
         self.destinations.get_mut(index).queue().allowance = queue.allowance;
-        self.apply_delete(index);
-        self.destinations.free(index);
-        self.destinations.know_as(id, target);
     }
 
     /// A message that was sent to this destination alone says its name, should its own record not come.
