@@ -12,6 +12,7 @@ const MEASURED_AGAIN: u64 = 1_000_000_000;
 impl<S: Storage> Journal<S> {
     /// At the start: as it is set, or by what is free.
     pub(crate) fn fix_budget(&mut self) {
+        self.find_oversize();
         let measured = self.config.disk_budget.is_none();
         let whole = self.config.disk_budget.unwrap_or_else(|| self.available());
         let spool = self.config.spool_budget.unwrap_or(whole / 4).min(whole / 2);

@@ -310,7 +310,7 @@ impl<S: Storage> Journal<S> {
     pub(crate) fn activate(&mut self) {
         let Prepared { header, writer } = self.preparing.take().expect("a prepared segment");
         let start = Position(header.number.0 * self.table.segment_bytes);
-        self.note_opened(header.number);
+        self.note_opened(header.number, header.bytes);
         self.hot_bytes += header.bytes;
         self.segments.push_back(Segment {
             number: header.number,

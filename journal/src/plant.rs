@@ -66,6 +66,7 @@ planted_bugs! {
     ("bound-without-overhead", "R6: room is taken for bodies alone"),
     ("create-takes-all", "R6: what is created takes the room that acknowledgements have"),
     ("settle-takes-all", "R6: acknowledgements take the room that is left to moves"),
+    ("oversize-unkept", "R6: no room is kept to move what does not fit into a segment of the usual size"),
     ("retry-failed-sync", "R7: a failed sync is tried again"),
     ("ack-before-sync", "R4: durable moves with the submit"),
     ("head-in-closing-pad", "R20: a full segment's pad states a head whose moves come behind it"),

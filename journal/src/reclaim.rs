@@ -105,6 +105,9 @@ impl<S: Storage> Journal<S> {
     /// Gives back what lies before a durable head.
     pub(crate) fn reclaim(&mut self) {
         self.head.commit(self.marks.durable.get());
+        if !self.oversize().is_empty() {
+            self.note_reclaimed(self.head.committed);
+        }
         while let Some(front) = self.segments.front()
             && front.number < self.head.committed
         {

@@ -7,7 +7,8 @@
 //! | less | | | yes |
 //! | nothing, at a start that found more than the budget: [`OVERDRAFT`] beyond | | yes | yes |
 //!
-//! Pads need no room of the gate: each frame leaves it to them.
+//! Where a segment that is longer than the usual holds what lives, no fewer bytes than it has are left to moves, see
+//! [`keep_for_moves`](Journal::keep_for_moves). Pads need no room of the gate: each frame leaves it to them.
 
 use crate::append::Bound;
 use crate::frame::FRAME_HEADER;
@@ -74,13 +75,15 @@ pub(crate) struct Gate {
     overdrawn: Option<u64>,
     /// The newest segment that was opened among those that are left to moves.
     for_moves: Option<SegmentNumber>,
-    /// Whether anything is left to moves.
-    keeps_for_moves: bool,
+    /// Bytes that are left to moves at least, where they need more than [`KEPT_FOR_MOVES`]; none: nothing is.
+    for_large_moves: Option<u64>,
+    /// Segments that are longer than the usual, oldest first.
+    oversize: Vec<(SegmentNumber, u64)>,
 }
 
 impl Gate {
     pub(crate) fn new() -> Gate {
-        Gate { began_short: false, overdrawn: None, for_moves: None, keeps_for_moves: true }
+        Gate { began_short: false, overdrawn: None, for_moves: None, for_large_moves: Some(0), oversize: Vec::new() }
     }
 }
 
@@ -105,7 +108,7 @@ impl<S: Storage> Journal<S> {
     /// be walked.
     pub fn has_fallen_behind(&self) -> bool {
         let is_walked = self.segments.back().is_some_and(|last| self.head.declared() < last.number);
-        let kept = KEPT_FROM_CREATES * self.table.segment_bytes;
+        let kept = (KEPT_FROM_CREATES - KEPT_FOR_MOVES) * self.table.segment_bytes + self.kept_for_moves();
         is_walked && self.live_log_bytes() + kept > self.disk_budget() && !planted("create-takes-all")
     }
 
@@ -115,9 +118,28 @@ impl<S: Storage> Journal<S> {
         self.room_when_short().unwrap_or_else(|| self.regular_room())
     }
 
-    /// Whether the last of the budget is left to moves: not where only acknowledgements can make the log shorter.
-    pub fn keep_for_moves(&mut self, keeps: bool) {
-        self.preparing.gate.keeps_for_moves = keeps;
+    /// Whether the last of the budget is left to moves: not where only acknowledgements can make the log shorter. To what lives in a
+    /// segment that is longer than the usual so many bytes are left at least: it moves into one as long. *Without: such a segment at the
+    /// front never goes, and the log fills behind it.*
+    pub fn keep_for_moves(&mut self, large: Option<u64>) {
+        self.preparing.gate.for_large_moves = if planted("oversize-unkept") { large.map(|_| 0) } else { large };
+    }
+
+    /// Segments of the log that are longer than the usual, oldest first, and their bytes.
+    pub fn oversize(&self) -> &[(SegmentNumber, u64)] {
+        &self.preparing.gate.oversize
+    }
+
+    /// At the start: which segments there are.
+    pub(crate) fn find_oversize(&mut self) {
+        let usual = self.table.segment_bytes;
+        let oversize = self.segments.iter().filter(|segment| segment.bytes > usual);
+        self.preparing.gate.oversize = oversize.map(|segment| (segment.number, segment.bytes)).collect();
+    }
+
+    /// The segments before this one are gone.
+    pub(crate) fn note_reclaimed(&mut self, front: SegmentNumber) {
+        self.preparing.gate.oversize.retain(|(segment, _)| *segment >= front);
     }
 
     /// While the medium gives no segment for what comes next: bytes that a frame of a batch may have without taking what is left
@@ -143,16 +165,15 @@ impl<S: Storage> Journal<S> {
 
     /// Whether what settles may take the next segment. If not, it has what is left of one that is not for moves.
     fn may_settle(&self) -> bool {
-        let Gate { began_short, keeps_for_moves, .. } = self.preparing.gate;
-        began_short || !keeps_for_moves || self.has_more_than_kept() || planted("settle-takes-all")
+        let Gate { began_short, for_large_moves, .. } = self.preparing.gate;
+        began_short || for_large_moves.is_none() || self.has_more_than_kept() || planted("settle-takes-all")
     }
 
     /// Whether the disk budget has room for a batch that is too large for a segment of the usual size, besides what is for moves. For
     /// all others it has, as long as reclaim keeps up.
     fn affords(&self, bound: Bound) -> bool {
         let bytes = bound.frame_bytes();
-        let kept = KEPT_FOR_MOVES * self.table.segment_bytes;
-        bytes <= self.regular_room() || self.has_budget_for(self.segment_for(bytes) + kept)
+        bytes <= self.regular_room() || self.has_budget_for(self.segment_for(bytes) + self.kept_for_moves())
     }
 
     #[expect(clippy::expect_used, reason = "a segment was just activated")]
@@ -198,15 +219,22 @@ impl<S: Storage> Journal<S> {
     }
 
     /// A segment is opened: of the last ones of the disk budget it is for moves.
-    pub(crate) fn note_opened(&mut self, segment: SegmentNumber) {
+    pub(crate) fn note_opened(&mut self, segment: SegmentNumber, bytes: u64) {
         if !self.has_more_than_kept() {
             self.preparing.gate.for_moves = Some(segment);
         }
+        if bytes > self.table.segment_bytes {
+            self.preparing.gate.oversize.push((segment, bytes));
+        }
+    }
+
+    fn kept_for_moves(&self) -> u64 {
+        (KEPT_FOR_MOVES * self.table.segment_bytes).max(self.preparing.gate.for_large_moves.unwrap_or(0))
     }
 
     /// Whether the disk budget has room for a segment besides what is for moves.
     fn has_more_than_kept(&self) -> bool {
-        self.has_budget_for((1 + KEPT_FOR_MOVES) * self.table.segment_bytes)
+        self.has_budget_for(self.table.segment_bytes + self.kept_for_moves())
     }
 
     /// Whether a segment beyond the budget is for what makes the log shorter: few of them beyond what was there when they were first

@@ -102,6 +102,6 @@ fn each_purpose_has_what_those_before_it_may_not_take() {
     journal.set_head(SegmentNumber(2));
     (0..3).for_each(|_| settle(&mut journal));
     assert_eq!(journal.reserve(Purpose::Settle, bound), Err(NoRoom::Full));
-    journal.keep_for_moves(false);
+    journal.keep_for_moves(None);
     assert_eq!(journal.reserve(Purpose::Settle, bound), Ok(()));
 }

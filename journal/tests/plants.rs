@@ -68,6 +68,15 @@ fn without_the_gate_each_purpose_takes_what_others_have() {
 }
 
 #[test]
+fn what_needs_more_than_a_segment_has_room_to_move() {
+    assert!(groups::moves_from_oversize());
+    plant::set("oversize-unkept");
+    let moves = groups::moves_from_oversize();
+    plant::set("");
+    assert!(!moves);
+}
+
+#[test]
 fn a_spool_without_bound_always_has_room() {
     let mut spool = Spool::in_memory(SpoolConfig { segment_bytes: 8192, memory_bytes: 8192, ..SpoolConfig::default() });
     let record = Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &[7; 4096], body_crc: 0 };

@@ -91,7 +91,7 @@ impl Broker {
     /// that begins. Tells which queues got their names from elsewhere than their own records.
     pub fn recovered(&mut self, now: Now, damages: u64, life: u32) -> Vec<Mended> {
         let Some(following) = self.following.take() else { return Vec::new() };
-        self.reclaim.moved_at = now.nanos;
+        self.reclaim.begin(now);
         let (mended, deleted) = self.begin_life(*following, now, damages, life);
         deleted.into_iter().for_each(|index| self.jobs.push(Emptying { destination: index }));
         mended
@@ -205,7 +205,7 @@ impl Broker {
     /// Handles what was parked, for the bound of which the log has made room. The connection goes to the end of the line.
     pub fn unpark<L: Log>(&mut self, slice: ParkedSlice, now: Now, log: &mut L, out: &mut Outbox) {
         // Room may have come since it was looked at in a turn.
-        self.spooling.usage = log.spool_use();
+        self.spooling.look(log);
         let ((port, handle), mut parked) = self.begin_slice(&slice);
         for _ in 0..slice.commands {
             if self.has_worked_enough() {

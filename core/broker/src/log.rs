@@ -67,6 +67,9 @@ pub trait Log {
     /// Bytes of the journal from its front to its end.
     fn live_log_bytes(&self) -> u64;
 
+    /// Segments of the journal that are longer than that, oldest first, and their bytes.
+    fn oversize(&self) -> &[(SegmentNumber, u64)];
+
     /// Bytes of a segment of the journal.
     fn segment_bytes(&self) -> u64;
 

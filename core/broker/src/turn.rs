@@ -84,7 +84,7 @@ impl Broker {
 
     /// Something that was asked for came into memory, or turned out to be damaged: whoever waited for bytes looks again.
     pub fn fetched(&mut self) {
-        self.spooling.survivors.waits = false;
+        self.spooling.bytes_came();
         self.destinations.bytes_came();
         self.wake_cold();
     }

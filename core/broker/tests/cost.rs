@@ -82,6 +82,10 @@ impl Log for NoLog {
         0
     }
 
+    fn oversize(&self) -> &[(SegmentNumber, u64)] {
+        &[]
+    }
+
     fn segment_bytes(&self) -> u64 {
         1 << 26
     }

@@ -370,6 +370,10 @@ impl Log for TestLog {
         self.appended.0 - self.front * self.segment()
     }
 
+    fn oversize(&self) -> &[(SegmentNumber, u64)] {
+        &[]
+    }
+
     fn segment_bytes(&self) -> u64 {
         self.segment()
     }

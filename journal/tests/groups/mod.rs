@@ -70,6 +70,32 @@ pub fn written() -> (FakeStorage, Vec<Home>) {
     (journal.into_storage(), homes)
 }
 
+/// Whether what needs six segments of a budget of sixteen can still move, when nothing else finds room.
+pub fn moves_from_oversize() -> bool {
+    let config = Config { disk_budget: Some(16 * SEGMENT), ..config() };
+    let mut journal = testing::recover(FakeStorage::new(1 << 30), config, &mut |_, _| {}).unwrap();
+    let large = vec![7; 5 * SEGMENT as usize];
+    let small = [7; 30_000];
+    let append = |journal: &mut Journal<FakeStorage>, purpose, body: &[u8]| {
+        for _ in 0..4 {
+            if journal.reserve(purpose, Bound { records: 1, bytes: body.len() as u64 }).is_ok() {
+                let body_crc = body_crc(body);
+                journal.stage(&Record { kind: 1, flags: 0, sequence: 0, meta: &[], body, body_crc });
+                journal.seal();
+                write_group(journal);
+                return true;
+            }
+            write_group(journal);
+        }
+        false
+    };
+    assert!(append(&mut journal, Purpose::Create, &large));
+    assert_eq!(journal.oversize().len(), 1);
+    journal.keep_for_moves(Some(journal.oversize()[0].1));
+    while append(&mut journal, Purpose::Create, &small) || append(&mut journal, Purpose::Settle, &small) {}
+    append(&mut journal, Purpose::Move, &large)
+}
+
 /// Segments of a budget of sixteen that each purpose takes, one after the other, until there is no room for it.
 pub fn taken_of_sixteen() -> [u64; 3] {
     let config = Config { disk_budget: Some(16 * SEGMENT), ..config() };

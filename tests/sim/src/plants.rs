@@ -28,6 +28,7 @@ const ELSEWHERE: &[&str] = &[
     "damaged-pins",
     "create-takes-all",
     "settle-takes-all",
+    "oversize-unkept",
     "unseeded-checksum",
     "unbounded-handle",
     "returned-never-expires",

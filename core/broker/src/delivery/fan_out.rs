@@ -153,7 +153,7 @@ impl Broker {
         let topic = self.destinations.get_mut(index).topic();
         if !topic.lagging {
             topic.lagging = true;
-            self.spooling.lagging.insert(index);
+            self.spooling.lags(index);
         }
     }
 

@@ -133,7 +133,7 @@ impl Broker {
         if parts.is_empty() {
             return Ok(Admission::Now);
         }
-        let SpoolUse { pressure, leaves, eased, .. } = self.spooling.usage;
+        let SpoolUse { pressure, leaves, eased, .. } = self.spooling.usage();
         let is_queue = |part: &DestinationIndex| matches!(self.destinations.get(*part).content, Content::Queue(_));
         let for_queues = parts.iter().any(is_queue);
         if leaves && !eased && self.intake.waits_for_spool() {

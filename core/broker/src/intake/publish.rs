@@ -187,7 +187,7 @@ impl Broker {
         if split > 0 && self.admit(publish, records::live_bytes(record.len(), split), step)? != Admission::Now {
             return Ok(Admission::Later(Store::Journal));
         }
-        if self.spooling.is_scarce && self.admit_passing(publish, &parts[split..], step)? != Admission::Now {
+        if self.spooling.is_scarce() && self.admit_passing(publish, &parts[split..], step)? != Admission::Now {
             return Ok(Admission::Later(Store::Spool));
         }
         let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;

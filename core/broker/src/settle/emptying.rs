@@ -44,7 +44,7 @@ impl Broker {
         if self.destinations.get(index).holds_messages() {
             return Slice::Waits;
         }
-        self.spooling.lagging.remove(&index);
+        self.spooling.forget(index);
         self.destinations.free(index);
         Slice::Done
     }

@@ -34,11 +34,18 @@ pub(crate) struct Reclaim {
     /// It waits for bytes of the disk.
     reads: bool,
     /// When it did last, or nothing waited for it, in nanoseconds.
-    pub moved_at: u64,
+    moved_at: u64,
     /// The log is longer than it may be for what is alive, and segments are left of those that were there when something died last.
     behind: bool,
     /// The newest of those: what the walk moves is not walked again at rest.
     newest: SegmentNumber,
+}
+
+impl Reclaim {
+    /// A life begins: nothing waits for the walk.
+    pub fn begin(&mut self, now: Now) {
+        self.moved_at = now.nanos;
+    }
 }
 
 impl Broker {
@@ -64,10 +71,14 @@ impl Broker {
         if live < self.reclaim.live_bytes || self.reclaim.log_bytes == 0 {
             self.reclaim.newest = self.journal.newest().unwrap_or_default();
         }
-        let long = total as f64 > live as f64 * ratio + 2.0 * slack;
+        // Where room is kept for a large move it falls behind though it is no longer than the law says.
+        let is_behind = !step.log.oversize().is_empty() && step.log.has_fallen_behind();
+        let long =
+            total as f64 > live as f64 * ratio + 2.0 * slack || (is_behind && total > live + step.log.segment_bytes());
         self.reclaim.behind = long && self.journal.front().is_some_and(|front| front < self.reclaim.newest);
         let late = planted("reclaim-late") && (total as f64) < live as f64 * 5.0 + reserve as f64 * 3.0;
-        if late || (total as f64 <= allowed && !self.is_front_nearly_dead(step.log.segment_bytes())) {
+        let is_within = total as f64 <= allowed && !self.reclaim.behind;
+        if late || (is_within && !self.is_front_nearly_dead(step.log.segment_bytes())) {
             self.note_sizes(total, live);
             self.reclaim.debt = 0.0;
             self.reclaim.behind = false;
@@ -89,6 +100,17 @@ impl Broker {
     pub fn is_overfull<L: Log>(&self, log: &L) -> bool {
         let limit = live_limit(log);
         self.journal.live_bytes() > limit + limit / BEYOND
+    }
+
+    /// Bytes that moving the largest of what lives takes, where that needs a segment of its own. None: moves make nothing shorter.
+    pub fn needed_for_large_moves<L: Log>(&self, log: &L) -> Option<u64> {
+        if self.is_overfull(log) {
+            return None;
+        }
+        let half = log.segment_bytes() / 2;
+        let lives = |segment| self.journal.table(segment).is_some_and(|table| table.live_bytes() > half);
+        let needed = log.oversize().iter().filter(|(segment, _)| lives(*segment)).map(|(_, bytes)| *bytes).max();
+        Some(needed.unwrap_or(0))
     }
 
     /// Whether nothing makes the log shorter for now: it has fallen behind, and its walk stands still.

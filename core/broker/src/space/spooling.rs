@@ -17,11 +17,11 @@ use std::collections::BTreeSet;
 /// How full the spool is, and what is done about it.
 #[derive(Default)]
 pub(crate) struct Spooling {
-    pub usage: SpoolUse,
+    pub(super) usage: SpoolUse,
     /// There is no room, or not enough for those who wait for it.
-    pub is_scarce: bool,
+    pub(super) is_scarce: bool,
     /// Topics with messages that somebody has not had.
-    pub lagging: BTreeSet<DestinationIndex>,
+    lagging: BTreeSet<DestinationIndex>,
     /// They have lost all that they can: the last pass found nothing.
     is_shed: bool,
     /// Passes since the spool is full.
@@ -29,14 +29,14 @@ pub(crate) struct Spooling {
     /// The topic that loses messages next.
     next: u32,
     /// Where survivors are looked for.
-    pub survivors: Walk,
+    pub(super) survivors: Walk,
     /// Bytes that lived there when it was looked at last.
     live_bytes: u64,
 }
 
 /// A walk over the segments of the spool, round after round.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Walk {
+pub(super) struct Walk {
     pub segment: SegmentNumber,
     pub ordinal: u32,
     /// It goes on when bytes have come.
@@ -46,6 +46,37 @@ pub(crate) struct Walk {
 }
 
 impl Spooling {
+    /// There is no room, or not enough for those who wait for it.
+    #[inline]
+    pub fn is_scarce(&self) -> bool {
+        self.is_scarce
+    }
+
+    /// A topic has messages that somebody has not had.
+    pub fn lags(&mut self, topic: DestinationIndex) {
+        self.lagging.insert(topic);
+    }
+
+    /// A destination goes.
+    pub fn forget(&mut self, index: DestinationIndex) {
+        self.lagging.remove(&index);
+    }
+
+    /// How full it was when it was looked at last.
+    pub fn usage(&self) -> SpoolUse {
+        self.usage
+    }
+
+    /// Looks how full the spool is.
+    pub fn look<L: Log>(&mut self, log: &L) {
+        self.usage = log.spool_use();
+    }
+
+    /// What was asked for came from the disk.
+    pub fn bytes_came(&mut self) {
+        self.survivors.waits = false;
+    }
+
     /// There is no room, or not enough, and the disk makes none by itself.
     pub fn stays_scarce(&self) -> bool {
         self.is_scarce && !self.usage.leaves
@@ -86,7 +117,7 @@ impl Broker {
     /// Looks how full the spool is; where there is no room, something is done about it, also where somebody
     /// waits for room. True: there is more to do.
     pub(crate) fn make_spool_room<L: Log>(&mut self, is_waited_for: bool, step: &mut Step<'_, L>) -> bool {
-        self.spooling.usage = step.log.spool_use();
+        self.spooling.look(step.log);
         let SpoolUse { pressure, eased, .. } = self.spooling.usage;
         self.spooling.is_shed = false;
         let before = self.spooling.is_scarce;

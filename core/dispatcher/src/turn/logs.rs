@@ -160,6 +160,10 @@ impl<S: Storage, P: Spill> Log for Logs<S, P> {
         self.journal.live_log_bytes()
     }
 
+    fn oversize(&self) -> &[(SegmentNumber, u64)] {
+        self.journal.oversize()
+    }
+
     fn segment_bytes(&self) -> u64 {
         self.journal.segment_bytes()
     }

@@ -152,7 +152,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         self.open_outbox();
         self.waits_for_log = !self.broker.is_ready(now, &mut self.logs, &mut self.outbox);
         self.waits_for_room = false;
-        self.logs.journal.keep_for_moves(!self.broker.is_overfull(&self.logs));
+        self.logs.journal.keep_for_moves(self.broker.needed_for_large_moves(&self.logs));
         let resumed = !self.waits_for_log && self.resume_parked(now);
         let commands = if self.waits_for_log { 0 } else { self.handle_batches(now) };
         let left = std::mem::take(&mut self.has_rest) || self.broker.has_worked_enough();

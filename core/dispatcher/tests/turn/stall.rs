@@ -107,6 +107,27 @@ fn what_is_larger_than_a_segment_leaves_room_to_move_the_front() {
     assert_eq!(node.stored, stored + 1, "{} of {} bytes", journal.live_log_bytes(), journal.disk_budget());
 }
 
+/// A message of many segments stays at the front while others come and go behind it: it moves into as many, for which there is room.
+#[test]
+fn a_front_that_is_longer_than_a_segment_goes_as_well() {
+    let mut node = Node::within(1 << 40, 48 * SEGMENT, 64 << 20);
+    node.consume();
+    let large = node.sending(20 * SEGMENT as usize - 20_000, true, true);
+    node.push(large);
+    node.turns(200);
+    assert_eq!((node.stored, std::mem::take(&mut node.got).len()), (1, 1));
+    for _ in 0..1_500 {
+        let stored = node.stored;
+        let batch = node.sending(16_000, true, true);
+        node.push(batch);
+        node.turns(if node.stored > stored { 0 } else { 2_000 });
+        let journal = node.turn.journal();
+        let bytes = (journal.live_log_bytes() / SEGMENT, journal.disk_bytes() / SEGMENT);
+        assert_eq!(node.stored, stored + 1, "{} refused after {stored}: {bytes:?} of 48", node.refused.len());
+        node.acknowledge_all();
+    }
+}
+
 /// Its first messages are delivered and cannot be read once they have left the memory, and many small ones behind them are acknowledged one
 /// by one, in groups that are padded to a block, until there is no room for one more. The front, and small ones that are left.
 fn exhausted() -> (Node, SegmentNumber, Vec<Sequence>) {
