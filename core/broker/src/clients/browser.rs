@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 /// How far a browser is.
 #[derive(Default)]
 pub(crate) struct Browse {
-    /// Which of its subscriptions.
-    pub subscription: usize,
+    /// Which of its memberships.
+    pub membership: usize,
     /// The queue's newest sequence when the browser came to it: what is newer is not shown.
     pub end: Option<Sequence>,
     /// The newest that it has seen there.
@@ -21,9 +21,9 @@ pub(crate) struct Browse {
 }
 
 impl Browse {
-    /// A new subscription of its consumer: whether that is the one that it looks at now.
-    pub fn begins_with(&mut self, subscription: u32) -> bool {
-        let now = self.subscription == subscription as usize;
+    /// A new membership of its consumer: whether that is the one that it looks at now.
+    pub fn begins_with(&mut self, membership: u32) -> bool {
+        let now = self.membership == membership as usize;
         if now {
             // The number may have been that of a queue which is gone.
             (self.end, self.listed) = (None, true);

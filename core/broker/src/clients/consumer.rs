@@ -19,7 +19,7 @@ pub(crate) enum ConsumerKind {
     Browser,
 }
 
-/// Where a subscription stands.
+/// Where a membership stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Standing {
     /// Among those that the destination serves.
@@ -32,12 +32,12 @@ pub(crate) enum Standing {
 
 /// One destination of a consumer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Subscription {
+pub(crate) struct Membership {
     pub destination: DestinationIndex,
     pub standing: Standing,
     /// A pattern fits it, which is counted.
     pub matched: bool,
-    /// Of a topic: the next message, while the subscription is not at the head of the others.
+    /// Of a topic: the next message, while the membership is not at the head of the others.
     pub cursor: u64,
     /// Of a queue: its node in the rotation, while it is served.
     pub turn: u32,
@@ -67,11 +67,11 @@ pub(crate) struct Consumer {
     pub patterns: Vec<Destination>,
     /// How many of them can be found. All can before it looks for destinations.
     pub filed: usize,
-    pub subscriptions: Vec<Subscription>,
+    pub memberships: Vec<Membership>,
     /// Bytes that those take which its patterns fit.
     pub pair_bytes: u64,
-    /// Numbers of subscriptions that may be used again.
-    pub free_subscriptions: Vec<u32>,
+    /// Numbers of memberships that may be used again.
+    pub free_memberships: Vec<u32>,
     /// Subscriptions that wait for this consumer, the oldest first.
     pub starved: VecDeque<u32>,
     /// Subscriptions whose next message has no bytes here: they wait for this consumer again when there is news of them.

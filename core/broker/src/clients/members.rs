@@ -5,7 +5,7 @@
 )]
 
 use crate::broker::Broker;
-use crate::clients::consumer::{ConsumerKind, Standing, Subscription};
+use crate::clients::consumer::{ConsumerKind, Membership, Standing};
 use crate::clients::credit::Take;
 use crate::destinations::destination::Content;
 use crate::destinations::queue::Member;
@@ -26,23 +26,23 @@ pub(crate) struct Seated {
 
 impl Broker {
     /// A consumer gets a destination; of a topic what comes from now on, or what is there from this message on. The number of the
-    /// subscription.
+    /// membership.
     #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
-    pub(crate) fn subscribe(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) -> u32 {
+    pub(crate) fn join(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) -> u32 {
         let consumer = &mut self.clients.consumers[index.0];
-        let subscription =
-            Subscription { destination, standing: Standing::Served, matched: false, cursor: 0, turn: rotation::NONE };
-        let number = match consumer.free_subscriptions.pop() {
+        let membership =
+            Membership { destination, standing: Standing::Served, matched: false, cursor: 0, turn: rotation::NONE };
+        let number = match consumer.free_memberships.pop() {
             Some(number) => {
-                consumer.subscriptions[number as usize] = subscription;
+                consumer.memberships[number as usize] = membership;
                 number
             }
             None => {
-                consumer.subscriptions.push(subscription);
-                consumer.subscriptions.len() as u32 - 1
+                consumer.memberships.push(membership);
+                consumer.memberships.len() as u32 - 1
             }
         };
-        let member = Member { consumer: index, subscription: number };
+        let member = Member { consumer: index, membership: number };
         let (kind, priority, exclusive, port) = (consumer.kind, consumer.priority, consumer.exclusive, consumer.port);
         let serial = consumer.serial;
         let looks = consumer.browse.as_mut().is_some_and(|browse| browse.begins_with(number));
@@ -50,7 +50,7 @@ impl Broker {
         match (&mut state.content, kind) {
             (Content::Topic(topic), _) => {
                 let ticket = topic.join(port, member, from);
-                consumer.subscriptions[number as usize].cursor = ticket;
+                consumer.memberships[number as usize].cursor = ticket;
             }
             (Content::Queue(queue), ConsumerKind::Browser) => {
                 queue.browsers.insert(member);
@@ -59,7 +59,7 @@ impl Broker {
                 }
             }
             (Content::Queue(queue), _) => {
-                queue.subscribers.insert(member);
+                queue.takers.insert(member);
                 if exclusive {
                     queue.exclusive.insert((Reverse(priority), serial), member);
                 }
@@ -70,25 +70,25 @@ impl Broker {
         number
     }
 
-    pub(crate) fn unsubscribe(&mut self, consumer: Seated, member: Member, subscription: Subscription) {
-        let state = self.destinations.get_mut(subscription.destination);
+    pub(crate) fn end_membership(&mut self, consumer: Seated, member: Member, membership: Membership) {
+        let state = self.destinations.get_mut(membership.destination);
         match &mut state.content {
             Content::Topic(topic) => {
-                let is_behind = subscription.standing == Standing::Starved;
-                topic.leave(consumer.port, member, (subscription.cursor, is_behind));
+                let is_behind = membership.standing == Standing::Starved;
+                topic.leave(consumer.port, member, (membership.cursor, is_behind));
             }
             Content::Queue(queue) if consumer.kind == ConsumerKind::Browser => drop(queue.browsers.remove(&member)),
             Content::Queue(queue) => {
-                queue.subscribers.remove(&member);
-                if subscription.standing == Standing::Served {
-                    queue.rotation.leave(subscription.turn, consumer.seat);
+                queue.takers.remove(&member);
+                if membership.standing == Standing::Served {
+                    queue.rotation.leave(membership.turn, consumer.seat);
                 }
                 if consumer.exclusive {
                     queue.exclusive.remove(&(Reverse(consumer.seat.priority), consumer.serial));
                 }
             }
         }
-        self.destinations.line_up(subscription.destination);
+        self.destinations.line_up(membership.destination);
     }
 
     /// The consumer whose turn it is for a message of this publisher, whether it can take one or not.
@@ -96,7 +96,7 @@ impl Broker {
         let Content::Queue(queue) = &self.destinations.get(index).content else { return None };
         let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.next(publisher) };
         let consumer = &self.clients.consumers[sole.consumer.0];
-        let served = consumer.subscriptions[sole.subscription as usize].standing == Standing::Served;
+        let served = consumer.memberships[sole.membership as usize].standing == Standing::Served;
         (served && (consumer.seat().local == 0 || consumer.seat().local != publisher)).then_some(*sole)
     }
 
@@ -112,7 +112,7 @@ impl Broker {
         let queue = self.destinations.get_mut(index).queue();
         let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.unwilling(publisher) };
         let consumer = &self.clients.consumers[sole.consumer.0];
-        let served = consumer.subscriptions[sole.subscription as usize].standing == Standing::Served;
+        let served = consumer.memberships[sole.membership as usize].standing == Standing::Served;
         (served && consumer.seat().local == publisher).then(|| consumer.seat())
     }
 
@@ -121,23 +121,23 @@ impl Broker {
         let consumer = &mut self.clients.consumers[member.consumer.0];
         let seat = consumer.seat();
         let turn = self.destinations.get_mut(index).queue().rotation.enter(member, seat);
-        let subscription = &mut consumer.subscriptions[member.subscription as usize];
-        (subscription.standing, subscription.turn) = (Standing::Served, turn);
+        let membership = &mut consumer.memberships[member.membership as usize];
+        (membership.standing, membership.turn) = (Standing::Served, turn);
     }
 
     pub(crate) fn leave_turn(&mut self, index: DestinationIndex, member: Member) {
         let consumer = &self.clients.consumers[member.consumer.0];
-        let turn = consumer.subscriptions[member.subscription as usize].turn;
+        let turn = consumer.memberships[member.membership as usize].turn;
         self.destinations.get_mut(index).queue().rotation.leave(turn, consumer.seat());
     }
 
-    /// A subscription waits for its consumer.
+    /// A membership waits for its consumer.
     pub(crate) fn starve(&mut self, member: Member, lacking: Take) {
         let consumer = &mut self.clients.consumers[member.consumer.0];
-        consumer.subscriptions[member.subscription as usize].standing = Standing::Starved;
+        consumer.memberships[member.membership as usize].standing = Standing::Starved;
         match lacking {
-            Take::NoBytes => consumer.cold.push(member.subscription),
-            _ => consumer.starved.push_back(member.subscription),
+            Take::NoBytes => consumer.cold.push(member.membership),
+            _ => consumer.starved.push_back(member.membership),
         }
         self.wait_for(member.consumer, lacking);
     }

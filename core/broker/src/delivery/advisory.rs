@@ -77,7 +77,7 @@ impl Broker {
         let topic = self.destinations.find(&advisory_topic(kind))?;
         let slot = usize::from(kind == DestinationKind::TemporaryTopic);
         self.delivery.advisory_topics[slot] = Some(self.destinations.reference(topic));
-        (!self.destinations.get_mut(topic).topic().subscribers.is_empty()).then_some(topic)
+        (!self.destinations.get_mut(topic).topic().members.is_empty()).then_some(topic)
     }
 
     /// The topics of advisories come into being with the first consumer whose pattern they fit. It gets them before others (R57).
@@ -90,9 +90,9 @@ impl Broker {
                 continue;
             }
             let found = self.destinations.find(&topic).unwrap_or_else(|| self.destinations.add(topic, None));
-            let named = self.clients.consumer(index).subscriptions.iter().any(|known| known.destination == found);
+            let named = self.clients.consumer(index).memberships.iter().any(|known| known.destination == found);
             if !named {
-                self.subscribe(index, found, None);
+                self.join(index, found, None);
             }
         }
     }
@@ -125,11 +125,11 @@ impl Broker {
             return false;
         }
         let port = known.port;
-        let subscriptions = known.subscriptions.iter().filter(|known| known.standing != Standing::Gone);
-        if subscriptions.clone().any(|known| known.standing == Standing::Starved) {
+        let memberships = known.memberships.iter().filter(|known| known.standing != Standing::Gone);
+        if memberships.clone().any(|known| known.standing == Standing::Starved) {
             return false;
         }
-        let topics: Vec<DestinationIndex> = subscriptions.map(|known| known.destination).collect();
+        let topics: Vec<DestinationIndex> = memberships.map(|known| known.destination).collect();
         let destinations = &mut self.destinations;
         let passages = passages.get_or_insert_with(|| {
             let passage = |topic: DestinationIndex| Passage {
@@ -188,10 +188,10 @@ impl Broker {
         }
         let (handle, watches) = (consumer.handle, consumer.watches);
         let mut replay = Replay { queues: false, topics: false, next: 0, end: self.destinations.next_serial() };
-        for number in 0..consumer.subscriptions.len() {
-            let member = Member { consumer: index, subscription: number as u32 };
+        for number in 0..consumer.memberships.len() {
+            let member = Member { consumer: index, membership: number as u32 };
             let consumer = self.clients.consumer(index);
-            let (port, destination) = (consumer.port, consumer.subscriptions[number].destination);
+            let (port, destination) = (consumer.port, consumer.memberships[number].destination);
             let Some(kind) = told_by(&self.destinations.get(destination).destination) else { continue };
             replay.queues |= kind == DestinationKind::TemporaryQueue;
             replay.topics |= kind == DestinationKind::TemporaryTopic;

@@ -108,7 +108,7 @@ impl Broker {
             };
             let Some(browse) = &mut self.clients.consumer_mut(member.consumer).browse else { continue };
             // It looks at another queue of its consumer's, and comes by itself.
-            if browse.subscription != member.subscription as usize {
+            if browse.membership != member.membership as usize {
                 continue;
             }
             browse.listed = false;
@@ -140,10 +140,10 @@ impl Broker {
     fn list(&mut self, index: ConsumerIndex, waits: bool) -> Option<DestinationIndex> {
         let consumer = self.clients.consumer_mut(index);
         let browse = consumer.browse.as_mut().filter(|browse| !browse.listed)?;
-        let destination = consumer.subscriptions.get(browse.subscription)?.destination;
+        let destination = consumer.memberships.get(browse.membership)?.destination;
         browse.listed = true;
         #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
-        let member = Member { consumer: index, subscription: browse.subscription as u32 };
+        let member = Member { consumer: index, membership: browse.membership as u32 };
         let queue = self.destinations.get_mut(destination).queue();
         if waits {
             queue.stalled.push_back(member);
@@ -161,16 +161,16 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Shown {
         loop {
-            let subscriptions = &self.clients.consumer(index).subscriptions;
-            let Some(subscription) = subscriptions.get(browse.subscription).copied() else {
+            let memberships = &self.clients.consumer(index).memberships;
+            let Some(membership) = memberships.get(browse.membership).copied() else {
                 // Who brings it more queues, or ends the list, wakes it.
                 if !self.clients.consumer(index).matching {
                     self.end_browse(index, browse, step);
                 }
                 return Shown::WaitsItself;
             };
-            let destination = subscription.destination;
-            let gone = subscription.standing == Standing::Gone || self.destinations.get(destination).dying;
+            let destination = membership.destination;
+            let gone = membership.standing == Standing::Gone || self.destinations.get(destination).dying;
             if budget.0 == 0 && !gone {
                 return Shown::More;
             }
@@ -179,7 +179,7 @@ impl Broker {
                 .clamp(WAITING_PAGE, limits::HANDLE_STEPS);
             if gone || !self.turn_page(destination, browse, (most, budget)) {
                 budget.spend(1);
-                browse.subscription += 1;
+                browse.membership += 1;
                 (browse.end, browse.listed) = (None, false);
                 browse.page.clear();
                 continue;
@@ -256,8 +256,8 @@ impl Broker {
                 break;
             }
         }
-        let mut looked_at = queue.subscribers.len();
-        for member in &queue.subscribers {
+        let mut looked_at = queue.takers.len();
+        for member in &queue.takers {
             looked_at += self.look_at_in_flight(member.consumer, destination, last, &mut page);
         }
         let page = page.finish();

@@ -242,7 +242,7 @@ impl Broker {
         let queue = self.destinations.get_mut(index).queue();
         queue.take(number, was_returned, &self.messages);
         let consumer = self.clients.consumer_mut(member.consumer);
-        queue.rotation.rotate(consumer.subscriptions[member.subscription as usize].turn, consumer.seat());
+        queue.rotation.rotate(consumer.memberships[member.membership as usize].turn, consumer.seat());
         let message = self.messages.at_mut(number);
         message.flags |= flag::IN_FLIGHT;
         consumer.hold(InFlight { sequence: message.sequence, index: number });
@@ -272,13 +272,13 @@ impl Broker {
                 return more;
             }
             let consumer = self.clients.consumer_mut(index);
-            let Some(subscription) = consumer.starved.pop_front() else { return more };
-            let member = Member { consumer: index, subscription };
-            let entry = &mut consumer.subscriptions[subscription as usize];
+            let Some(membership) = consumer.starved.pop_front() else { return more };
+            let member = Member { consumer: index, membership };
+            let entry = &mut consumer.memberships[membership as usize];
             match entry.standing {
                 Standing::Starved => entry.standing = Standing::Served,
                 Standing::Gone => {
-                    consumer.free_subscriptions.push(subscription);
+                    consumer.free_memberships.push(membership);
                     continue;
                 }
                 Standing::Served => continue,

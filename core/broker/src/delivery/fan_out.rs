@@ -17,7 +17,7 @@ use postrider_model::PortIndex;
 use postrider_model::event::Recipient;
 
 /// How a group's look at its next message went.
-enum Walk {
+enum Progress {
     On,
     Stop,
     Cold,
@@ -43,9 +43,9 @@ impl Broker {
                     return true;
                 }
                 match self.walk_on(index, PortIndex::at(port), message, budget, step) {
-                    Walk::On => self.destinations.get_mut(index).topic().pass(port),
-                    Walk::Stop => break,
-                    Walk::Cold => {
+                    Progress::On => self.destinations.get_mut(index).topic().pass(port),
+                    Progress::Stop => break,
+                    Progress::Cold => {
                         self.destinations.await_bytes(index);
                         break;
                     }
@@ -74,25 +74,25 @@ impl Broker {
         number: MessageIndex,
         budget: &mut Budget,
         step: &mut Step<'_, L>,
-    ) -> Walk {
+    ) -> Progress {
         if self.is_passed_over(number, step) {
-            return Walk::On;
+            return Progress::On;
         }
         if !step.out.has_room(port) {
             if self.destinations.get_mut(index).topic().block(port) {
                 self.clients.port_mut(port).blocked_topics.push(index);
             }
             self.note_lag(index);
-            return Walk::Stop;
+            return Progress::Stop;
         }
         let message = self.messages.at(number);
         let (body, sequence) = (message.body(), message.sequence);
         let place = match step.out.locate(port, body, step.log) {
             Ok(place) => place,
-            Err(Absent::Damaged) if self.set_aside(number, step).is_ok() => return Walk::On,
+            Err(Absent::Damaged) if self.set_aside(number, step).is_ok() => return Progress::On,
             Err(Absent::Cold | Absent::Damaged) => {
                 self.note_lag(index);
-                return Walk::Cold;
+                return Progress::Cold;
             }
         };
         let mut recipients = std::mem::take(&mut self.delivery.recipients);
@@ -107,7 +107,7 @@ impl Broker {
             self.statistics.dispatched += recipients.len() as u64;
         }
         self.delivery.recipients = recipients;
-        Walk::On
+        Progress::On
     }
 
     /// The consumers of the group that take the message; those that cannot stay behind.
@@ -143,7 +143,7 @@ impl Broker {
     }
 
     pub(crate) fn stay_behind(&mut self, index: DestinationIndex, member: Member, cursor: u64, lacking: Take) {
-        self.clients.consumer_mut(member.consumer).subscriptions[member.subscription as usize].cursor = cursor;
+        self.clients.consumer_mut(member.consumer).memberships[member.membership as usize].cursor = cursor;
         self.destinations.get_mut(index).topic().stand(cursor, 1);
         self.note_lag(index);
         self.starve(member, lacking);
@@ -172,7 +172,7 @@ impl Broker {
     ) -> bool {
         let consumer = self.clients.consumer(member.consumer);
         let port = consumer.port;
-        let cursor = consumer.subscriptions[member.subscription as usize].cursor;
+        let cursor = consumer.memberships[member.membership as usize].cursor;
         let (mut cursor, has_lost) = self.destinations.get_mut(index).topic().resume(cursor);
         let is_told_again = is_told_again(&self.destinations.get(index).destination);
         if has_lost && is_told_again {
@@ -185,7 +185,7 @@ impl Broker {
             let caught_up = topic.has_caught_up(port, cursor, !is_told_again);
             let Some(number) = topic.message_at(cursor).filter(|_| !caught_up) else {
                 let ticket = topic.walk(port, member, cursor);
-                self.clients.consumer_mut(member.consumer).subscriptions[member.subscription as usize].cursor = ticket;
+                self.clients.consumer_mut(member.consumer).memberships[member.membership as usize].cursor = ticket;
                 self.destinations.line_up(index);
                 return false;
             };

@@ -156,7 +156,7 @@ impl Broker {
         if !takes || browses || consumer.matching || consumer.hungry || consumer.waits_for_bytes {
             return true;
         }
-        while let Some(known) = consumer.subscriptions.get(due.seen) {
+        while let Some(known) = consumer.memberships.get(due.seen) {
             let is_there = matches!(known.standing, Standing::Served | Standing::Starved);
             if budget.0 == 0 || (is_there && self.may_still_send(known.destination)) {
                 return true;

@@ -323,11 +323,11 @@ impl DestinationState {
     /// Whether a consumer has it: a destination is found once, however many patterns of a consumer fit it, or name it.
     pub fn is_with(&self, index: ConsumerIndex, only_looks: bool) -> bool {
         let members = match &self.content {
-            Content::Topic(topic) => &topic.subscribers,
+            Content::Topic(topic) => &topic.members,
             Content::Queue(queue) if only_looks => &queue.browsers,
-            Content::Queue(queue) => &queue.subscribers,
+            Content::Queue(queue) => &queue.takers,
         };
-        let first = Member { consumer: index, subscription: 0 };
+        let first = Member { consumer: index, membership: 0 };
         members.range(first..).next().is_some_and(|member| member.consumer == index)
     }
 

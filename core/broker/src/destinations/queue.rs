@@ -11,11 +11,11 @@ use postrider_model::Sequence;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// A consumer of a queue, and which of its subscriptions this is.
+/// A consumer of a queue, and which of its memberships this is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Member {
     pub consumer: ConsumerIndex,
-    pub subscription: u32,
+    pub membership: u32,
 }
 
 /// Until when a message is good that says so, in milliseconds since 1970.
@@ -35,7 +35,7 @@ pub(crate) struct Queue {
     /// Messages that have come back, ever.
     pub returns: u64,
     /// All consumers that take.
-    pub subscribers: BTreeSet<Member>,
+    pub takers: BTreeSet<Member>,
     /// Those of them that can take now.
     pub rotation: Rotation,
     /// Consumers that only look.
@@ -46,7 +46,7 @@ pub(crate) struct Queue {
     pub stalled: VecDeque<Member>,
     /// It is among those whose browsers are to be shown more.
     pub shows: bool,
-    /// Exclusive ones among the subscribers, by priority, then as they came. The first of them alone is served.
+    /// Exclusive ones among the takers, by priority, then as they came. The first of them alone is served.
     pub exclusive: BTreeMap<(Reverse<i8>, u64), Member>,
     /// While messages are on their way back, nothing goes out: the order is kept.
     pub holds: u32,

@@ -239,7 +239,7 @@ mod tests {
             let level = model.entry(-priority).or_default();
             match draw(3) {
                 0 => {
-                    let member = Member { consumer: ConsumerIndex(number), subscription: 0 };
+                    let member = Member { consumer: ConsumerIndex(number), membership: 0 };
                     level.push_back((number, rotation.enter(member, seat)));
                 }
                 1 if !level.is_empty() => {
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_group_is_passed_over_for_its_own_messages() {
         let mut rotation = Rotation::default();
-        let member = |number| Member { consumer: ConsumerIndex(number), subscription: 0 };
+        let member = |number| Member { consumer: ConsumerIndex(number), membership: 0 };
         let seat = |local| Seat { priority: 0, local };
         let nodes: Vec<u32> =
             [(1, 7), (2, 7), (3, 8)].map(|(number, local)| rotation.enter(member(number), seat(local))).into();

@@ -23,7 +23,7 @@ struct Entry {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walker {
     pub member: Member,
-    /// Its subscription knows it while it walks.
+    /// Its membership knows it while it walks.
     ticket: u64,
     /// It came when the group had this before it: what is older is not for it.
     pub from: u64,
@@ -58,7 +58,7 @@ pub(crate) struct Topic {
     /// Number of the first message of the list.
     first: u64,
     groups: Vec<Group>,
-    pub subscribers: BTreeSet<Member>,
+    pub members: BTreeSet<Member>,
     tickets: u64,
     /// Cursors of those that stay behind and have the next message that comes before them.
     at_end: u32,
@@ -79,7 +79,7 @@ impl Topic {
 
     /// A consumer gets what comes from now on, or what is there from this message on. Its ticket.
     pub fn join(&mut self, port: PortIndex, member: Member, from: Option<u64>) -> u64 {
-        self.subscribers.insert(member);
+        self.members.insert(member);
         let from = from.unwrap_or_else(|| self.end()).max(self.first);
         self.walk(port, member, from)
     }
@@ -144,12 +144,12 @@ impl Topic {
 
     /// Whether somebody gets what comes.
     pub fn is_heard(&self) -> bool {
-        self.joining || !self.subscribers.is_empty()
+        self.joining || !self.members.is_empty()
     }
 
     /// A consumer goes that has stayed behind with this cursor, or walks with this ticket.
     pub fn leave(&mut self, port: PortIndex, member: Member, (cursor, is_behind): (u64, bool)) {
-        self.subscribers.remove(&member);
+        self.members.remove(&member);
         if is_behind {
             self.stand(cursor, -1);
         } else {

@@ -6,7 +6,7 @@
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
 use crate::durable::duplicates::MarkReference;
-use crate::durable::naming::Names;
+use crate::durable::naming::Naming;
 use crate::durable::store::Arrival;
 use crate::log::Store;
 use crate::messages::{DestinationIndex, MessageIndex};
@@ -81,7 +81,7 @@ impl std::error::Error for RecoverError {}
 
 /// What only a broker has that follows a log.
 pub(crate) struct Following {
-    pub names: Names,
+    pub names: Naming,
     /// Queues with messages that reclaim had moved. Some may be gone, and some named twice.
     pub moved: Vec<DestinationIndex>,
     /// Deleted queues that are not empty yet.
@@ -94,7 +94,7 @@ pub(crate) struct Following {
 
 impl Following {
     fn new(hasher: &FixedState) -> Following {
-        let names = Names::new(hasher);
+        let names = Naming::new(hasher);
         Following { names, moved: Vec::new(), emptying: VecDeque::new(), mark: None, parts: Vec::new() }
     }
 

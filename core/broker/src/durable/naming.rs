@@ -29,16 +29,16 @@ pub struct Mended {
 }
 
 /// What is known of the names.
-pub(crate) struct Names {
+pub(crate) struct Naming {
     /// As messages say.
     said: HashMap<DestinationIndex, Destination, FixedState>,
     /// Destinations whose messages belong to another of the same name.
     merged: Vec<(DestinationIndex, DestinationIndex)>,
 }
 
-impl Names {
-    pub fn new(hasher: &FixedState) -> Names {
-        Names { said: HashMap::with_hasher(hasher.clone()), merged: Vec::new() }
+impl Naming {
+    pub fn new(hasher: &FixedState) -> Naming {
+        Naming { said: HashMap::with_hasher(hasher.clone()), merged: Vec::new() }
     }
 
     /// The destination is deleted.
@@ -126,7 +126,7 @@ impl Broker {
     }
 
     /// Gives names to all that have none, and finds those that bear a name twice: the record that deleted the older one is lost.
-    pub(crate) fn mend_names(&mut self, names: &mut Names) -> Vec<Mended> {
+    pub(crate) fn mend_names(&mut self, names: &mut Naming) -> Vec<Mended> {
         let mut mended = Vec::new();
         let unnamed: Vec<DestinationIndex> = self.destinations.unnamed().collect();
         for index in unnamed {

@@ -114,20 +114,20 @@ impl Broker {
     fn leave_place(&mut self, closing: &mut Closing) -> bool {
         let index = closing.consumer;
         let consumer = self.clients.consumer_mut(index);
-        let Some(subscription) = consumer.subscriptions.pop() else { return false };
-        if subscription.standing == Standing::Gone {
+        let Some(membership) = consumer.memberships.pop() else { return false };
+        if membership.standing == Standing::Gone {
             return true;
         }
-        let member = Member { consumer: index, subscription: consumer.subscriptions.len() as u32 };
+        let member = Member { consumer: index, membership: consumer.memberships.len() as u32 };
         let is_long = consumer.in_flight.len() > limits::HANDLE_STEPS || !consumer.aside.is_empty();
         let Consumer { port, kind, exclusive, serial, .. } = *consumer;
         let seated = Seated { port, kind, exclusive, serial, seat: consumer.seat() };
-        self.unsubscribe(seated, member, subscription);
-        if let Content::Queue(queue) = &mut self.destinations.get_mut(subscription.destination).content
+        self.end_membership(seated, member, membership);
+        if let Content::Queue(queue) = &mut self.destinations.get_mut(membership.destination).content
             && is_long
         {
             queue.holds += 1;
-            closing.held.push(self.destinations.reference(subscription.destination));
+            closing.held.push(self.destinations.reference(membership.destination));
         }
         true
     }

@@ -45,7 +45,7 @@ impl Broker {
         let index = self.add_consumer(port, connection, open, kind);
         self.work.spend(open.destinations.iter().map(|name| DESTINATION_STEPS + name_steps(name)).sum::<usize>());
         for destination in destinations {
-            self.subscribe(index, destination, None);
+            self.join(index, destination, None);
         }
         self.add_advisory_topics(index);
         self.replay_advisories(index);
@@ -81,9 +81,9 @@ impl Broker {
             no_local: open.no_local,
             patterns,
             filed: 0,
-            subscriptions: Vec::new(),
+            memberships: Vec::new(),
             pair_bytes: 0,
-            free_subscriptions: Vec::new(),
+            free_memberships: Vec::new(),
             starved: VecDeque::new(),
             cold: Vec::new(),
             in_flight: Deque::default(),

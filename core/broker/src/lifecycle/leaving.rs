@@ -94,7 +94,7 @@ impl Broker {
     /// Whether what its consumers are in can be walked within one command (R25).
     fn leaves_at_once(&self, index: ConnectionIndex) -> bool {
         let consumers = &self.clients.connection(index).consumers;
-        let places = |consumer: &ConsumerIndex| self.clients.consumer(*consumer).subscriptions.len();
+        let places = |consumer: &ConsumerIndex| self.clients.consumer(*consumer).memberships.len();
         consumers.len() <= CONSUMERS_AT_ONCE && consumers.iter().map(places).sum::<usize>() <= limits::HANDLE_STEPS
     }
 
@@ -118,8 +118,8 @@ impl Broker {
                     self.marks.release(producer.mark, step.now);
                 }
             } else if let Some(consumer) = connection.consumers.pop_first() {
-                let Consumer { subscriptions, in_flight, .. } = self.clients.consumer(consumer);
-                budget.spend(MEMBER_STEPS + subscriptions.len() * 2 + in_flight.len().min(limits::HANDLE_STEPS));
+                let Consumer { memberships, in_flight, .. } = self.clients.consumer(consumer);
+                budget.spend(MEMBER_STEPS + memberships.len() * 2 + in_flight.len().min(limits::HANDLE_STEPS));
                 self.close_consumer(consumer, leaving.last_delivered);
             } else if let Some(temporary) = connection.temporaries.first().copied() {
                 if !self.sequences.has(1) {

@@ -79,8 +79,8 @@ impl Broker {
     fn check_unused(&self, index: DestinationIndex) -> Result<(), Refusal> {
         let state = self.destinations.get(index);
         let used = match &state.content {
-            Content::Queue(queue) => !queue.subscribers.is_empty() || !queue.browsers.is_empty(),
-            Content::Topic(topic) => !topic.subscribers.is_empty(),
+            Content::Queue(queue) => !queue.takers.is_empty() || !queue.browsers.is_empty(),
+            Content::Topic(topic) => !topic.members.is_empty(),
         };
         if !used || state.destination.kind.is_temporary() {
             return Ok(());

@@ -52,8 +52,8 @@ impl Broker {
     /// The next consumer of a destination that goes stays without it; what it has of it is gone. False: there is none.
     fn drop_next_member(&mut self, index: DestinationIndex, budget: &mut Budget) -> bool {
         let first = match &self.destinations.get(index).content {
-            Content::Queue(queue) => queue.subscribers.first().or(queue.browsers.first()),
-            Content::Topic(topic) => topic.subscribers.first(),
+            Content::Queue(queue) => queue.takers.first().or(queue.browsers.first()),
+            Content::Topic(topic) => topic.members.first(),
         };
         let Some(member) = first.copied() else { return false };
         budget.spend(MEMBER_STEPS + self.drop_member(index, member));
@@ -64,16 +64,16 @@ impl Broker {
     /// at: no more once all that were in flight from there are found.
     pub(crate) fn drop_member(&mut self, index: DestinationIndex, member: Member) -> usize {
         match &mut self.destinations.get_mut(index).content {
-            Content::Queue(queue) => drop((queue.subscribers.remove(&member), queue.browsers.remove(&member))),
-            Content::Topic(topic) => drop(topic.subscribers.remove(&member)),
+            Content::Queue(queue) => drop((queue.takers.remove(&member), queue.browsers.remove(&member))),
+            Content::Topic(topic) => drop(topic.members.remove(&member)),
         }
         self.unmatch(member);
         let consumer = self.clients.consumer_mut(member.consumer);
-        let subscription = &mut consumer.subscriptions[member.subscription as usize];
-        if subscription.standing != Standing::Starved {
-            consumer.free_subscriptions.push(member.subscription);
+        let membership = &mut consumer.memberships[member.membership as usize];
+        if membership.standing != Standing::Starved {
+            consumer.free_memberships.push(member.membership);
         }
-        subscription.standing = Standing::Gone;
+        membership.standing = Standing::Gone;
         consumer.orphaned = true;
         let (mut place, mut looked_at) = (consumer.in_flight.first_place(), 0);
         while self.destinations.get(index).has_in_flight()

@@ -129,7 +129,7 @@ impl Broker {
                 }
                 budget.spend(PLACE_STEPS);
                 match self.admit_pair(walk.consumer) {
-                    Ok(()) => _ = self.subscribe_matched(walk.consumer, found.index, None),
+                    Ok(()) => _ = self.join_matched(walk.consumer, found.index, None),
                     Err(refusal) => {
                         walk.refusal = Some(refusal);
                         break;
@@ -210,7 +210,7 @@ impl Broker {
             match join.search.step(&self.wildcards.patterns, name) {
                 Met::Pattern(filed) if self.is_joined(join, filed) => {
                     budget.spend(PLACE_STEPS);
-                    let bytes = self.subscribe_matched(filed.consumer, index, Some(0)).min(join.promised);
+                    let bytes = self.join_matched(filed.consumer, index, Some(0)).min(join.promised);
                     join.promised -= bytes;
                     self.wildcards.pairs.fulfil(bytes);
                 }

@@ -188,18 +188,18 @@ impl Broker {
         }
     }
 
-    /// A consumer gets a destination that a pattern of its fits, as in [`Broker::subscribe`]. The bytes that it takes so.
-    pub(crate) fn subscribe_matched(
+    /// A consumer gets a destination that a pattern of its fits, as in [`Broker::join`]. The bytes that it takes so.
+    pub(crate) fn join_matched(
         &mut self,
         index: ConsumerIndex,
         destination: DestinationIndex,
         from: Option<u64>,
     ) -> u64 {
-        let slots = self.clients.consumer(index).subscriptions.len();
-        let number = self.subscribe(index, destination, from);
+        let slots = self.clients.consumer(index).memberships.len();
+        let number = self.join(index, destination, from);
         let consumer = self.clients.consumer_mut(index);
-        consumer.subscriptions[number as usize].matched = true;
-        let bytes = (consumer.subscriptions.len() - slots) as u64 * SLOT_BYTES + place_bytes(consumer);
+        consumer.memberships[number as usize].matched = true;
+        let bytes = (consumer.memberships.len() - slots) as u64 * SLOT_BYTES + place_bytes(consumer);
         consumer.pair_bytes += bytes;
         let connection = consumer.connection;
         self.set_pairs(connection, self.clients.connection(connection).pair_bytes + bytes);
@@ -209,7 +209,7 @@ impl Broker {
     /// A destination goes, and its consumer stays without it.
     pub(crate) fn unmatch(&mut self, member: Member) {
         let consumer = self.clients.consumer_mut(member.consumer);
-        let matched = std::mem::take(&mut consumer.subscriptions[member.subscription as usize].matched);
+        let matched = std::mem::take(&mut consumer.memberships[member.membership as usize].matched);
         if matched && !consumer.closing {
             let bytes = place_bytes(consumer);
             consumer.pair_bytes -= bytes;
