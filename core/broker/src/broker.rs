@@ -13,7 +13,7 @@ use crate::durable::store::Acknowledged;
 use crate::intake::Intake;
 use crate::intake::parking::ParkedSlice;
 use crate::jobs::Jobs;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::Messages;
 use crate::outbox::Outbox;
 use crate::records::items::Segments;
@@ -175,7 +175,7 @@ impl Broker {
 
     /// A command that waits behind parked ones. What is behind a goodbye does not wait with it.
     fn park_behind<L: Log>(&mut self, port: PortIndex, command: &Command, arena: &[u8], step: &mut Step<'_, L>) {
-        let parked = self.park(port, (command, arena), (Store::Journal, false), step);
+        let parked = self.park(port, (command, arena), (LogKind::Journal, false), step);
         if let (Some(index), Command::CloseConnection { last_delivered, .. }) = (parked, command) {
             self.close_consumers_of(index, *last_delivered);
             self.delete_temporaries_of(index, step);

@@ -42,6 +42,6 @@ pub use durable::digest::Digest;
 pub use durable::follow::RecoverError;
 pub use durable::naming::Mended;
 pub use intake::parking::ParkedSlice;
-pub use log::{Log, Store};
+pub use log::{Log, LogKind};
 pub use outbox::{EventBatch, Outbox};
 pub use statistics::Statistics;

@@ -3,10 +3,10 @@
 use postrider_journal::{Bound, Home, Kept, Lookup, Position, Purpose, Record, Remains, SegmentNumber, SpoolUse};
 use postrider_model::Sequence;
 
-/// Which of the logs.
+/// Which of the two logs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
-pub enum Store {
+pub enum LogKind {
     /// Survives a restart.
     Journal = 0,
     /// Lives as long as the process (R21).
@@ -24,14 +24,14 @@ pub trait Log {
     fn has_fallen_behind(&self) -> bool;
 
     /// Adds a record to the turn's frame. Cannot fail within what was reserved. The spool needs no reservation.
-    fn stage(&mut self, store: Store, record: &Record<'_>) -> Home;
+    fn stage(&mut self, store: LogKind, record: &Record<'_>) -> Home;
 
     /// Memory that holds the body of `length` bytes with this checksum at this position. What a turn staged is found, too, but its bytes are not read before the
     /// turn's end.
-    fn extent(&mut self, store: Store, position: Position, length: u32, crc: u32) -> Lookup;
+    fn extent(&mut self, store: LogKind, position: Position, length: u32, crc: u32) -> Lookup;
 
     /// Asks for a cold body; [`crate::Broker::fetched`] is called when it came.
-    fn fetch(&mut self, store: Store, position: Position, length: u32);
+    fn fetch(&mut self, store: LogKind, position: Position, length: u32);
 
     /// Adds a message of the spool again, among others that outlived their segments (R21).
     fn restage(&mut self, record: &Record<'_>) -> Home;
@@ -46,7 +46,7 @@ pub trait Log {
     fn shortage(&self) -> Option<String>;
 
     /// What is left of the damaged record of `length` bytes at this position.
-    fn remains(&self, store: Store, position: Position, length: u32) -> Remains;
+    fn remains(&self, store: LogKind, position: Position, length: u32) -> Remains;
 
     /// Whether what is left of this message is kept aside. Yes is said once.
     fn kept(&mut self, sequence: Sequence) -> Kept;

@@ -1,7 +1,7 @@
 //! The table of messages: one entry for each place of each message.
 
 use crate::kit::slab::Slab;
-use crate::log::Store;
+use crate::log::LogKind;
 use crate::outbox::Body;
 use postrider_journal::{Position, SegmentNumber};
 use postrider_model::Sequence;
@@ -80,7 +80,7 @@ pub(crate) struct Message {
     pub publisher: u32,
     pub redeliveries: u16,
     pub flags: u8,
-    pub store: Store,
+    pub store: LogKind,
     /// Deliveries that the log knows of: what whoever follows it must know, too.
     #[cfg(feature = "plant")]
     pub stated: u16,

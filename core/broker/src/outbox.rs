@@ -2,7 +2,7 @@
 #![expect(clippy::indexing_slicing, reason = "ports are numbered as they were attached")]
 #![expect(clippy::expect_used, reason = "a batch was opened, or found, for it")]
 
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::plant::planted;
 use postrider_journal::{Extent, Lookup, Position};
 use postrider_model::event::{Dispatch, Fanout, Place, Recipient};
@@ -22,7 +22,7 @@ pub struct EventBatch {
     /// Names of destinations.
     pub arena: Vec<u8>,
     /// The log of each extent that holds nothing but good records; none where only those that were asked for are checked.
-    stores: Vec<Option<Store>>,
+    stores: Vec<Option<LogKind>>,
 }
 
 impl EventBatch {
@@ -220,7 +220,13 @@ impl Outbox {
 
 /// Windows hold many records: one that is in the batch already is not added again.
 #[allow(clippy::cast_possible_truncation, reason = "a segment has less than 4 GiB, a batch a few hundred events")]
-fn add_extent(batch: &mut EventBatch, extent: Extent, store: Option<Store>, position: Position, length: u32) -> Place {
+fn add_extent(
+    batch: &mut EventBatch,
+    extent: Extent,
+    store: Option<LogKind>,
+    position: Position,
+    length: u32,
+) -> Place {
     let offset = (position.0 - extent.base.0) as u32;
     let mut newest = batch.extents.iter().zip(&batch.stores).enumerate().rev().take(4);
     let same = newest.find(|(_, (known, of))| **of == store && Arc::ptr_eq(&known.image, &extent.image));
@@ -235,7 +241,7 @@ fn add_extent(batch: &mut EventBatch, extent: Extent, store: Option<Store>, posi
 /// Where the body of a record is, and what its checksum is to be.
 #[derive(Clone, Copy)]
 pub(crate) struct Body {
-    pub store: Store,
+    pub store: LogKind,
     pub position: Position,
     pub length: u32,
     pub crc: u32,
@@ -243,7 +249,7 @@ pub(crate) struct Body {
 
 /// The newest extents are looked through first: neighbours in a log are sent one after the other.
 #[allow(clippy::cast_possible_truncation, reason = "a segment has less than 4 GiB, a batch a few hundred events")]
-fn known_place(batch: &EventBatch, store: Store, position: Position, length: u32) -> Option<Place> {
+fn known_place(batch: &EventBatch, store: LogKind, position: Position, length: u32) -> Option<Place> {
     let holds = |extent: &Extent| {
         let end = extent.base.0 + extent.image.len() as u64;
         extent.base <= position && position.0 + u64::from(length) <= end

@@ -1,7 +1,7 @@
 //! What a message costs the state machine: run with `--release -- --ignored --nocapture cost`.
 
 use crate::world::{handle, queue, record};
-use postrider_broker::{Broker, Config, Log, Outbox, Store};
+use postrider_broker::{Broker, Config, Log, LogKind, Outbox};
 use postrider_journal::{
     Bound, Extent, Home, ImageWriter, Kept, Lookup, Position, Purpose, Record, Remains, SegmentNumber, SpoolUse,
 };
@@ -29,7 +29,7 @@ impl Log for NoLog {
         false
     }
 
-    fn stage(&mut self, _store: Store, record: &Record<'_>) -> Home {
+    fn stage(&mut self, _store: LogKind, record: &Record<'_>) -> Home {
         let before = self.end >> 26;
         self.end += 64 + record.meta.len() as u64 + record.body.len() as u64;
         let segment = SegmentNumber(self.end >> 26);
@@ -37,15 +37,15 @@ impl Log for NoLog {
         Home { position: Position(self.end), segment, ordinal: self.ordinal, len: record.body.len() as u32 }
     }
 
-    fn extent(&mut self, _store: Store, position: Position, _length: u32, _crc: u32) -> Lookup {
+    fn extent(&mut self, _store: LogKind, position: Position, _length: u32, _crc: u32) -> Lookup {
         self.extent.base = Position(position.0 - u64::from(self.length));
         Lookup::Memory(self.extent.clone())
     }
 
-    fn fetch(&mut self, _store: Store, _position: Position, _length: u32) {}
+    fn fetch(&mut self, _store: LogKind, _position: Position, _length: u32) {}
 
     fn restage(&mut self, record: &Record<'_>) -> Home {
-        self.stage(Store::Spool, record)
+        self.stage(LogKind::Spool, record)
     }
 
     fn spool_use(&self) -> SpoolUse {
@@ -60,7 +60,7 @@ impl Log for NoLog {
         None
     }
 
-    fn remains(&self, _store: Store, _position: Position, _length: u32) -> Remains {
+    fn remains(&self, _store: LogKind, _position: Position, _length: u32) -> Remains {
         unreachable!("nothing is damaged here")
     }
 

@@ -3,7 +3,7 @@
 use crate::log::TestLog;
 use crate::world::{World, handle, queue, record, topic};
 use postrider_broker::records::{self, Instead, MessageMeta, Placement, kind};
-use postrider_broker::{Broker, Config, Log as _, Store};
+use postrider_broker::{Broker, Config, Log as _, LogKind};
 use postrider_journal::{Bound, Record, body_crc};
 use postrider_model::command::AcknowledgeKind;
 use postrider_model::{Destination, DestinationId, Now, Sequence};
@@ -316,7 +316,7 @@ fn write(log: &mut TestLog, broker: &mut Broker, said: &Said) {
     };
     log.begin(Bound { records: 2, bytes: (meta.len() + body.len()) as u64 + 200 });
     let record = Record { kind, flags: 0, sequence, meta: &meta, body: &body, body_crc: body_crc(&body) };
-    let home = log.stage(Store::Journal, &record);
+    let home = log.stage(LogKind::Journal, &record);
     broker.follow(&record, home).unwrap();
     log.seal();
     log.commit();
@@ -411,7 +411,7 @@ fn followed(log: &mut TestLog, config: &Config, named: &[(u32, Destination)]) ->
         records::write_destination(&mut meta, DestinationId(*id), destination);
         log.begin(Bound { records: 1, bytes: meta.len() as u64 });
         let record = Record { kind: kind::DESTINATION, flags: 0, sequence: 0, meta: &meta, body: &[], body_crc: 0 };
-        let home = log.stage(Store::Journal, &record);
+        let home = log.stage(LogKind::Journal, &record);
         broker.follow(&record, home).unwrap();
         log.seal();
         log.commit();

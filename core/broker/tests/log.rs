@@ -1,6 +1,6 @@
 //! The two logs in memory: segments, a frontier, a commit, and crashes. It checks that what is staged was reserved.
 
-use postrider_broker::{Log, Store};
+use postrider_broker::{Log, LogKind};
 use postrider_journal::room::KEPT_FROM_CREATES;
 use postrider_journal::{
     Bound, Extent, Home, ImageWriter, Kept, Lookup, Position, Pressure, Purpose, Record, Remains, SegmentNumber,
@@ -269,8 +269,8 @@ impl Log for TestLog {
         fits
     }
 
-    fn stage(&mut self, store: Store, record: &Record<'_>) -> Home {
-        if store == Store::Spool {
+    fn stage(&mut self, store: LogKind, record: &Record<'_>) -> Home {
+        if store == LogKind::Spool {
             let home = self.spool.stage(record);
             // As the spool does it: a segment may be given back in the turn that filled it.
             self.spool.seal();
@@ -286,19 +286,19 @@ impl Log for TestLog {
         home
     }
 
-    fn extent(&mut self, store: Store, position: Position, _length: u32, _crc: u32) -> Lookup {
+    fn extent(&mut self, store: LogKind, position: Position, _length: u32, _crc: u32) -> Lookup {
         match store {
-            Store::Journal if self.cold.contains(&(position.0 / self.segment())) => Lookup::Cold,
-            Store::Journal if self.rotten.contains(&position.0) => Lookup::Damaged,
-            Store::Journal if self.windows => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Checked),
-            Store::Journal => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
-            Store::Spool if self.spool_cold.contains(&(position.0 / self.segment())) => Lookup::Cold,
-            Store::Spool if self.spool_rotten.contains(&position.0) => Lookup::Damaged,
-            Store::Spool => self.spool.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
+            LogKind::Journal if self.cold.contains(&(position.0 / self.segment())) => Lookup::Cold,
+            LogKind::Journal if self.rotten.contains(&position.0) => Lookup::Damaged,
+            LogKind::Journal if self.windows => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Checked),
+            LogKind::Journal => self.journal.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
+            LogKind::Spool if self.spool_cold.contains(&(position.0 / self.segment())) => Lookup::Cold,
+            LogKind::Spool if self.spool_rotten.contains(&position.0) => Lookup::Damaged,
+            LogKind::Spool => self.spool.extent(position).map_or(Lookup::Damaged, Lookup::Memory),
         }
     }
 
-    fn fetch(&mut self, _: Store, position: Position, _length: u32) {
+    fn fetch(&mut self, _: LogKind, position: Position, _length: u32) {
         assert!(self.asked.len() < 100_000, "it asks for bytes without end");
         self.asked.push(position);
     }
@@ -331,8 +331,8 @@ impl Log for TestLog {
         self.shortage.clone()
     }
 
-    fn remains(&self, store: Store, position: Position, length: u32) -> Remains {
-        let half = if store == Store::Journal { &self.journal } else { &self.spool };
+    fn remains(&self, store: LogKind, position: Position, length: u32) -> Remains {
+        let half = if store == LogKind::Journal { &self.journal } else { &self.spool };
         let extent = half.extent(position).unwrap();
         let start = Position(position.0 - 20);
         let bytes = extent.bytes(start, 20 + length as usize).to_vec();

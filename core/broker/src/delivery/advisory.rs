@@ -18,7 +18,7 @@ use crate::destinations::destination::Reference;
 use crate::destinations::queue::Member;
 use crate::durable::store::Arrival;
 use crate::kit::budget::Budget;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::outbox::Body;
 use crate::plant::planted;
@@ -64,7 +64,7 @@ impl Broker {
             run_from: None,
             instead: None,
         };
-        self.store(Store::Spool, &[topic], arrival, |_, _| false, step);
+        self.store(LogKind::Spool, &[topic], arrival, |_, _| false, step);
         self.delivery.record = record;
         if !planted("advisory-overtaken") {
             let (topic, end) = (self.destinations.reference(topic), self.destinations.get_mut(topic).topic().end());
@@ -270,10 +270,10 @@ impl Broker {
         let crc = body_crc(&body);
         let record =
             Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &[], body: &body, body_crc: crc };
-        let home = self.stage(Store::Spool, &record, step);
+        let home = self.stage(LogKind::Spool, &record, step);
         self.delivery.record = body;
         let port = self.clients.consumer(index).port;
-        let body = Body { store: Store::Spool, position: home.position, length: home.len, crc };
+        let body = Body { store: LogKind::Spool, position: home.position, length: home.len, crc };
         let Ok(place) = step.out.locate(port, body, step.log) else { return };
         let to = self.clients.count_sent(index, home.len, step.now.nanos);
         let dispatch = Dispatch { to, place, sequence, redeliveries: 0, destination: Span::default() };

@@ -8,7 +8,7 @@ use crate::clients::waiters::Rank;
 use crate::destinations::destination::Content;
 use crate::destinations::queue::Member;
 use crate::kit::budget::Budget;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex};
 use crate::outbox::Absent;
 use crate::plant::planted;
@@ -193,7 +193,7 @@ impl Broker {
                 browse.page.pop_front();
                 continue;
             };
-            if message.store == Store::Journal && message.position >= step.log.committed() {
+            if message.store == LogKind::Journal && message.position >= step.log.committed() {
                 self.destinations.await_commit(destination);
                 return Shown::WaitsForQueue;
             }

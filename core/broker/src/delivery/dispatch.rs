@@ -11,7 +11,7 @@ use crate::destinations::destination::Content;
 use crate::destinations::queue::Member;
 use crate::destinations::view::Found;
 use crate::kit::budget::Budget;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
 use crate::outbox::Absent;
 use crate::plant::planted;
@@ -156,7 +156,7 @@ impl Broker {
     ) -> Readiness {
         let message = self.messages.at(number);
         let (sequence, offered) = (message.sequence, message.has(flag::OFFERED));
-        if message.store == Store::Journal {
+        if message.store == LogKind::Journal {
             if message.position >= step.log.committed() && !planted("dispatch-before-commit") {
                 self.destinations.await_commit(index);
                 return Readiness::NotYet;
@@ -246,7 +246,7 @@ impl Broker {
         let message = self.messages.at_mut(number);
         message.flags |= flag::IN_FLIGHT;
         consumer.hold(InFlight { sequence: message.sequence, index: number });
-        if message.store == Store::Spool {
+        if message.store == LogKind::Spool {
             return;
         }
         let (sequence, offered) = (message.sequence, message.has(flag::OFFERED));

@@ -11,7 +11,7 @@ use crate::destinations::allowance::NO_END;
 use crate::destinations::destination::Content;
 use crate::destinations::queue::Queue;
 use crate::durable::sequences::small;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, flag};
 use crate::plant::planted;
 use crate::records::items::{Item, ItemHome};
@@ -108,7 +108,7 @@ impl Broker {
         let id = self.destinations.get(index).id.expect("only stored queues have allowances");
         let mut meta = std::mem::take(&mut self.durable.meta);
         records::write_allow(&mut meta, id, up_to);
-        let home = self.stage(Store::Journal, &small(kind::ALLOW, &meta), step);
+        let home = self.stage(LogKind::Journal, &small(kind::ALLOW, &meta), step);
         self.place_allowance(index, ItemHome::new(home, meta.len()));
         self.durable.meta = meta;
         home.position

@@ -2,7 +2,7 @@
 
 use crate::broker::Broker;
 use crate::durable::store::message_home;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::{MessageIndex, NOWHERE};
 use crate::plant::planted;
 use crate::records::items::Item;
@@ -29,7 +29,7 @@ const HEADER_BYTES: usize = 20;
 impl Broker {
     /// Makes sure that what is left of a damaged message is kept aside, and that there is room to acknowledge it.
     pub(crate) fn set_aside<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> Result<(), Wait> {
-        if self.messages.at(index).store == Store::Journal
+        if self.messages.at(index).store == LogKind::Journal
             && !step.log.reserve(Purpose::Settle, acknowledgement_bound(1))
         {
             return Err(Wait::Room);
@@ -118,9 +118,9 @@ impl Broker {
         self.leave_home(index);
         let sequence = self.messages.at(index).sequence.0;
         let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &[], body: &[], body_crc: 0 };
-        let home = self.stage(Store::Spool, &record, step);
+        let home = self.stage(LogKind::Spool, &record, step);
         let message = self.messages.at_mut(index);
-        message.store = Store::Spool;
+        message.store = LogKind::Spool;
         message.position = NOWHERE;
         message.segment = home.segment;
         message.ordinal = home.ordinal;
@@ -134,7 +134,7 @@ impl Broker {
     fn about(&self, index: MessageIndex, remains: &Remains) -> String {
         let message = self.messages.at(index);
         let destination = told(&self.destinations.get(message.destination).destination);
-        let log = if message.store == Store::Journal { "journal" } else { "spool" };
+        let log = if message.store == LogKind::Journal { "journal" } else { "spool" };
         format!(
             "message {} of {destination}, sequence {}, at position {} of the {log}, in {} at {}",
             message_id(remains.bytes.get(HEADER_BYTES..).filter(|_| remains.is_its_own).unwrap_or_default()),

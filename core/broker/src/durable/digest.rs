@@ -2,7 +2,7 @@
 
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
-use crate::log::Store;
+use crate::log::LogKind;
 use crate::messages::flag;
 use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hash};
@@ -34,7 +34,7 @@ impl Broker {
     pub fn digest(&self) -> Digest {
         let mut digest =
             Digest { marks: self.marks.digest(), sequences: hash(self.sequences.digest()), ..Digest::default() };
-        for message in self.messages.iter().filter(|message| message.store == Store::Journal) {
+        for message in self.messages.iter().filter(|message| message.store == LogKind::Journal) {
             let state = self.destinations.get(message.destination);
             if state.dying {
                 continue;

@@ -3,7 +3,7 @@
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
 use crate::durable::sequences::small;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::DestinationIndex;
 use crate::records::items::{Item, ItemHome};
 use crate::records::{self, kind};
@@ -17,7 +17,7 @@ impl Broker {
         let Some(id) = state.id else { return };
         let mut meta = std::mem::take(&mut self.durable.meta);
         records::write_destination(&mut meta, id, &state.destination);
-        let home = self.stage(Store::Journal, &small(kind::DESTINATION, &meta), step);
+        let home = self.stage(LogKind::Journal, &small(kind::DESTINATION, &meta), step);
         self.apply_destination(index, ItemHome::new(home, meta.len()));
         self.durable.meta = meta;
     }

@@ -16,7 +16,7 @@ use crate::durable::sequences::small;
 use crate::kit::runs::Runs;
 use crate::kit::slab::Slab;
 use crate::kit::table::Map;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::MarkIndex;
 use crate::plant::planted;
 use crate::records::items::RECORD_OVERHEAD;
@@ -286,7 +286,7 @@ impl Broker {
         let forgotten = self.marks.by_connection.remove(connection);
         if forgotten.is_some() {
             self.flush_acknowledged(step);
-            self.stage(Store::Journal, &small(kind::FORGET, connection), step);
+            self.stage(LogKind::Journal, &small(kind::FORGET, connection), step);
         }
         forgotten.unwrap_or_default()
     }
@@ -355,7 +355,7 @@ impl Broker {
         records::write_mark(&mut meta, &mark.connection, mark.producer, runs);
         let segment = match planted("duplicate-mark-lost") && !last {
             true => self.journal.newest().unwrap_or_default(),
-            false => self.stage(Store::Journal, &small(kind::MARK, &meta), step).segment,
+            false => self.stage(LogKind::Journal, &small(kind::MARK, &meta), step).segment,
         };
         self.durable.meta = meta;
         if last {

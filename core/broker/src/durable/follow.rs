@@ -8,7 +8,7 @@ use crate::destinations::destination::Content;
 use crate::durable::duplicates::MarkReference;
 use crate::durable::naming::Naming;
 use crate::durable::store::Arrival;
-use crate::log::Store;
+use crate::log::LogKind;
 use crate::messages::{DestinationIndex, MessageIndex};
 use crate::records::items::ItemHome;
 use crate::records::{self, Instead, MessageMeta, MetaError, Placement, kind};
@@ -204,7 +204,7 @@ impl Broker {
                 if let ([part], false) = (&parts[..], elsewhere) {
                     self.note_name(*part, &view);
                 }
-                self.apply_message(Store::Journal, home, arrival, parts, placements);
+                self.apply_message(LogKind::Journal, home, arrival, parts, placements);
             }
         }
         if let Some(last) = placements.last() {

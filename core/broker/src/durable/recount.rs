@@ -2,7 +2,7 @@
 
 use crate::broker::Broker;
 use crate::durable::store::message_home;
-use crate::log::Store;
+use crate::log::LogKind;
 use crate::messages::MessageIndex;
 use crate::records::PLACE_BYTES;
 use crate::records::items::{Item, ItemHome, RECORD_OVERHEAD};
@@ -14,14 +14,14 @@ impl Broker {
     /// What is not.
     #[doc(hidden)]
     pub fn recount(&self) -> Result<(), String> {
-        for store in [Store::Journal, Store::Spool] {
+        for store in [LogKind::Journal, LogKind::Spool] {
             self.recount_log(store)?;
         }
         Ok(())
     }
 
-    fn recount_log(&self, store: Store) -> Result<(), String> {
-        let log = if store == Store::Journal { &self.journal } else { &self.spool };
+    fn recount_log(&self, store: LogKind) -> Result<(), String> {
+        let log = if store == LogKind::Journal { &self.journal } else { &self.spool };
         let (mut all, mut marks, mut messages) = (0, 0, 0);
         for segment in log.numbers() {
             let Some(table) = log.table(segment) else { continue };
@@ -33,7 +33,7 @@ impl Broker {
                     Item::Message(head) => {
                         let places = self.recount_places(head, (store, segment.0, ordinal))?;
                         messages += places;
-                        bytes += if store == Store::Journal { (places - 1) * PLACE_BYTES } else { 0 };
+                        bytes += if store == LogKind::Journal { (places - 1) * PLACE_BYTES } else { 0 };
                         Some(message_home(self.messages.at(head)))
                     }
                     Item::Destination(index) => self.destinations.get(index).home,
@@ -59,7 +59,7 @@ impl Broker {
             marks += table.mark_bytes();
         }
         let counted = self.messages.iter().filter(|message| message.store == store).count() as u64;
-        let of_marks = if store == Store::Journal { self.marks.counted() } else { 0 };
+        let of_marks = if store == LogKind::Journal { self.marks.counted() } else { 0 };
         if (all, messages, marks) != (log.live_bytes(), counted, of_marks) {
             let live = log.live_bytes();
             return Err(format!(
@@ -70,7 +70,7 @@ impl Broker {
     }
 
     /// How many places a record has; each knows it.
-    fn recount_places(&self, head: MessageIndex, home: (Store, u64, u32)) -> Result<u64, String> {
+    fn recount_places(&self, head: MessageIndex, home: (LogKind, u64, u32)) -> Result<u64, String> {
         let (mut index, mut places) = (head, 0);
         while index != MessageIndex::NONE {
             let message = self.messages.at(index);

@@ -2,7 +2,7 @@
 
 use crate::bounds::{JOB_STEPS, TURN_STEPS, live_limit};
 use crate::broker::Broker;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::outbox::Outbox;
 use crate::plant::planted;
 use crate::records::items::{Item, ItemHome};
@@ -182,7 +182,7 @@ impl Broker {
     fn write_reservation<L: Log>(&mut self, up_to: Sequence, step: &mut Step<'_, L>) -> Position {
         self.flush_acknowledged(step);
         let meta = up_to.0.to_le_bytes();
-        let home = self.stage(Store::Journal, &small(kind::RESERVE, &meta), step);
+        let home = self.stage(LogKind::Journal, &small(kind::RESERVE, &meta), step);
         self.apply_reservation(up_to, ItemHome::new(home, meta.len()));
         home.position
     }
@@ -196,12 +196,12 @@ impl Broker {
 
     /// Stages a record and remembers how far its log reaches. The spool's segment that is full goes at once if nothing lives in it:
     /// nobody else would come to it.
-    pub(crate) fn stage<L: Log>(&mut self, store: Store, record: &Record<'_>, step: &mut Step<'_, L>) -> Home {
+    pub(crate) fn stage<L: Log>(&mut self, store: LogKind, record: &Record<'_>, step: &mut Step<'_, L>) -> Home {
         let home = step.log.stage(store, record);
         let segments = self.segments(store);
         let before = segments.written(Generation::Young);
         segments.note(home.segment, home.ordinal, Generation::Young);
-        if store == Store::Spool && before != Some(home.segment) {
+        if store == LogKind::Spool && before != Some(home.segment) {
             self.release_full(before, step);
         }
         home
@@ -224,7 +224,7 @@ impl Broker {
         if !self.spool.is_written(segment) && (self.spool.is_dead(segment) || early) {
             step.log.release(segment);
             if !early {
-                self.segments(Store::Spool).drop_segment(segment);
+                self.segments(LogKind::Spool).drop_segment(segment);
             }
         }
     }

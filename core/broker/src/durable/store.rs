@@ -4,7 +4,7 @@
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
 use crate::durable::sequences::small;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, MessageIndex, NOWHERE, flag};
 use crate::plant::planted;
 use crate::records::items::{Item, ItemHome, Segments};
@@ -54,10 +54,10 @@ impl Acknowledged {
 }
 
 impl Broker {
-    pub(crate) fn segments(&mut self, store: Store) -> &mut Segments {
+    pub(crate) fn segments(&mut self, store: LogKind) -> &mut Segments {
         match store {
-            Store::Journal => &mut self.journal,
-            Store::Spool => &mut self.spool,
+            LogKind::Journal => &mut self.journal,
+            LogKind::Spool => &mut self.spool,
         }
     }
 
@@ -65,7 +65,7 @@ impl Broker {
     /// delivered (R15): nobody waits for an allowance.
     pub(crate) fn store<L: Log>(
         &mut self,
-        store: Store,
+        store: LogKind,
         parts: &[DestinationIndex],
         arrival: Arrival<'_>,
         offered: impl Fn(&Broker, DestinationIndex) -> bool,
@@ -77,12 +77,12 @@ impl Broker {
         placements.clear();
         meta.clear();
         for (number, part) in parts.iter().enumerate() {
-            let offered = store == Store::Journal && offered(self, *part);
+            let offered = store == LogKind::Journal && offered(self, *part);
             let destination = self.destinations.get(*part).id.unwrap_or_default();
             let sequence = Sequence(first.0 + number as u64);
             placements.push(Placement { destination, sequence, offered, copied: false, redeliveries: 0 });
         }
-        if store == Store::Journal {
+        if store == LogKind::Journal {
             let Arrival { elsewhere, run_from, instead, .. } = arrival;
             let message = MessageMeta { elsewhere, run_from, instead };
             records::write_message(&mut meta, message, &placements);
@@ -99,7 +99,7 @@ impl Broker {
     /// A message record takes effect; the same when it is written and when it is followed.
     pub(crate) fn apply_message(
         &mut self,
-        store: Store,
+        store: LogKind,
         home: Home,
         arrival: Arrival<'_>,
         parts: &[DestinationIndex],
@@ -135,7 +135,7 @@ impl Broker {
         if let Some(item) = item {
             self.segments(store).place(item, Item::Message(sibling));
         }
-        if parts.len() > 1 && store == Store::Journal {
+        if parts.len() > 1 && store == LogKind::Journal {
             self.journal.add_places(home.segment, parts.len() as u64 - 1);
         }
         let mut index = sibling;
@@ -155,7 +155,7 @@ impl Broker {
                 if let Some(following) = &mut self.following {
                     return following.placed(destination, moved);
                 }
-                if store == Store::Journal {
+                if store == LogKind::Journal {
                     self.watch_allowance(destination);
                 }
             }
@@ -175,13 +175,13 @@ impl Broker {
         let message = self.messages.at(index);
         let (destination, sequence, store) = (message.destination, message.sequence, message.store);
         if message.has(flag::STRAY) {
-            let id = self.recorded_id(message).filter(|_| store == Store::Journal);
+            let id = self.recorded_id(message).filter(|_| store == LogKind::Journal);
             return self.acknowledged.strays.extend(id.map(|id| (id, sequence.0)));
         }
         let state = self.destinations.get_mut(destination);
         // Of a destination that is deleted the record of the deletion has said it all.
         let is_unsaid = planted("ack-without-record") && sequence.0.is_multiple_of(8);
-        if store == Store::Journal && !state.dying && !is_unsaid {
+        if store == LogKind::Journal && !state.dying && !is_unsaid {
             if state.acknowledged.is_empty() {
                 self.acknowledged.destinations.push(destination);
             }
@@ -206,7 +206,7 @@ impl Broker {
                 if bytes.len() + run.len() * records::ACKNOWLEDGED_BYTES as usize + records::RUN_BYTES as usize
                     > META_BYTES
                 {
-                    self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
+                    self.stage(LogKind::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
                     bytes.clear();
                 }
                 records::write_acknowledged(&mut bytes, id, run);
@@ -218,12 +218,12 @@ impl Broker {
         }
         for (id, sequence) in std::mem::take(&mut self.acknowledged.strays) {
             if bytes.len() + (records::ACKNOWLEDGED_BYTES + records::RUN_BYTES) as usize > META_BYTES {
-                self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
+                self.stage(LogKind::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
                 bytes.clear();
             }
             records::write_acknowledged(&mut bytes, id, &[sequence]);
         }
-        self.stage(Store::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
+        self.stage(LogKind::Journal, &small(kind::ACKNOWLEDGE, &bytes), step);
         self.acknowledged.bytes = bytes;
         self.acknowledged.destinations = destinations;
     }
@@ -231,7 +231,7 @@ impl Broker {
     /// Takes a message out of the table; its record dies with its last place.
     pub(crate) fn settle<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
         let (store, segment) = (self.messages.at(index).store, self.messages.at(index).segment);
-        if self.remove_message(index) && store == Store::Spool {
+        if self.remove_message(index) && store == LogKind::Spool {
             self.release_spool(segment, step);
         }
     }
@@ -242,7 +242,7 @@ impl Broker {
         #[cfg(feature = "plant")]
         {
             self.acknowledged.newest =
-                (message.store == Store::Journal).then(|| message.clone()).or(self.acknowledged.newest.take());
+                (message.store == LogKind::Journal).then(|| message.clone()).or(self.acknowledged.newest.take());
         }
         if let Content::Queue(queue) = &mut self.destinations.get_mut(message.destination).content {
             queue.size -= 1;
@@ -275,7 +275,7 @@ impl Broker {
     fn leave_record(&mut self, index: MessageIndex, message: &Message) -> bool {
         let head = self.head_at(message);
         let is_last = head == index && message.sibling == MessageIndex::NONE;
-        if !is_last && message.store == Store::Journal {
+        if !is_last && message.store == LogKind::Journal {
             self.journal.remove_places(message.segment, 1);
         }
         if head != index {
@@ -308,7 +308,7 @@ impl Broker {
         }
         let new = message_home(self.messages.at(head));
         self.segments(store).place(new, Item::Message(head));
-        if places > 1 && store == Store::Journal {
+        if places > 1 && store == LogKind::Journal {
             self.journal.remove_places(old.segment, places - 1);
             self.journal.add_places(new.segment, places - 1);
         }
@@ -341,7 +341,7 @@ impl Broker {
         let Some(destination) = self.destinations.try_get(message.destination).and_then(|state| state.id) else {
             return;
         };
-        let found = step.log.extent(Store::Journal, message.position, message.length, message.crc);
+        let found = step.log.extent(LogKind::Journal, message.position, message.length, message.crc);
         let Some(extent) = found.extent() else { return };
         let bytes = 600 + u64::from(message.length);
         if message.position < step.log.committed()
@@ -353,7 +353,7 @@ impl Broker {
             let body = extent.bytes(message.position, message.length as usize);
             let (sequence, body_crc) = (message.sequence.0, message.crc);
             let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &meta, body, body_crc };
-            self.stage(Store::Journal, &record, step);
+            self.stage(LogKind::Journal, &record, step);
         }
     }
 
@@ -372,7 +372,7 @@ impl Broker {
                 records::write_message(&mut meta, MessageMeta { elsewhere, ..MessageMeta::default() }, &placements);
             let (length, body_crc) = (message.length, message.crc);
             let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
-            let home = self.stage(Store::Journal, &record, step);
+            let home = self.stage(LogKind::Journal, &record, step);
             self.apply_move(head, &placements, home);
             moved = records::live_bytes(length as usize, placements.len()) + 64;
         }
@@ -420,8 +420,8 @@ impl Broker {
 
     fn head_at(&self, message: &Message) -> MessageIndex {
         let segments = match message.store {
-            Store::Journal => &self.journal,
-            Store::Spool => &self.spool,
+            LogKind::Journal => &self.journal,
+            LogKind::Spool => &self.spool,
         };
         let table = segments.table(message.segment).expect("a message's segment is known");
         let Item::Message(head) = table.item(message.ordinal) else { unreachable!("a message's record is its home") };

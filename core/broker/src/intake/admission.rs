@@ -6,7 +6,7 @@ use crate::clients::connection::refused_producer;
 use crate::config::WhenFull;
 use crate::destinations::advisories::is_advisory;
 use crate::destinations::destination::{Content, Refusal, brief};
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::{ConnectionIndex, DestinationIndex};
 use crate::outbox::Outbox;
 use crate::plant::planted;
@@ -31,7 +31,7 @@ pub(crate) enum Named {
 pub(crate) enum Admission {
     Now,
     /// There is no room in this log: its sender waits.
-    Later(Store),
+    Later(LogKind),
     /// The journal has no room for what a destination takes that it is the first to name: likewise.
     OnceCreated,
 }
@@ -51,7 +51,7 @@ impl Broker {
             return Ok(Admission::Now);
         }
         if self.may_wait(publish) && bytes <= limit {
-            return Ok(Admission::Later(Store::Journal));
+            return Ok(Admission::Later(LogKind::Journal));
         }
         Err(self.full(bytes, step))
     }
@@ -137,14 +137,14 @@ impl Broker {
         let is_queue = |part: &DestinationIndex| matches!(self.destinations.get(*part).content, Content::Queue(_));
         let for_queues = parts.iter().any(is_queue);
         if leaves && !eased && self.intake.waits_for_spool() {
-            return Ok(Admission::Later(Store::Spool));
+            return Ok(Admission::Later(LogKind::Spool));
         }
         match pressure {
-            Pressure::Crowded => return Ok(Admission::Later(Store::Spool)),
+            Pressure::Crowded => return Ok(Admission::Later(LogKind::Spool)),
             Pressure::None => return Ok(Admission::Now),
             _ if !for_queues => return Ok(Admission::Now),
             Pressure::Full if !self.may_wait(publish) && self.spooling.topics_have_lost_all() => {}
-            _ => return Ok(Admission::Later(Store::Spool)),
+            _ => return Ok(Admission::Later(LogKind::Spool)),
         }
         self.statistics.refused += 1;
         let SpoolUse { memory_bytes, memory_limit, disk_bytes, disk_limit, .. } = step.log.spool_use();
@@ -230,7 +230,7 @@ impl Broker {
             return;
         }
         if self.waits_behind_sends(port, command) {
-            self.park(port, (command, arena), (Store::Journal, false), step);
+            self.park(port, (command, arena), (LogKind::Journal, false), step);
             return;
         }
         self.statistics.refused += 1;
@@ -253,7 +253,7 @@ impl Broker {
         let step = &mut Step { now, log, out };
         let Some(connection) = self.connection(port, publish.connection) else { return };
         if self.may_wait(publish) && u64::from(publish.record.length) <= live_limit(step.log) {
-            self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, false), step);
+            self.park(port, (&Command::Publish(*publish), arena), (LogKind::Journal, false), step);
             return;
         }
         if self.is_duplicate(connection, publish) {

@@ -1,6 +1,6 @@
 //! Connections with parked commands, a line for each log: who is next, and who needs least (R24).
 
-use crate::log::Store;
+use crate::log::LogKind;
 use crate::messages::ConnectionIndex;
 use crate::plant::planted;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ const PATIENCE: u64 = 16;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Need {
     /// The log that had no room.
-    pub store: Store,
+    pub store: LogKind,
     /// Bytes that it needs below the limit of what may live.
     pub bytes: u64,
 }
@@ -59,11 +59,11 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub fn is_empty(&self) -> bool {
-        !self.waits_for(Store::Journal) && !self.waits_for(Store::Spool)
+        !self.waits_for(LogKind::Journal) && !self.waits_for(LogKind::Spool)
     }
 
     /// Whether somebody waits for room in this log.
-    pub fn waits_for(&self, store: Store) -> bool {
+    pub fn waits_for(&self, store: LogKind) -> bool {
         !self.line(store).by_turn.is_empty()
     }
 
@@ -110,17 +110,17 @@ impl Lines {
         next.into_iter().map(|(_, index)| index).collect()
     }
 
-    fn line(&self, store: Store) -> &Line {
+    fn line(&self, store: LogKind) -> &Line {
         match store {
-            Store::Journal => &self.journal,
-            Store::Spool => &self.spool,
+            LogKind::Journal => &self.journal,
+            LogKind::Spool => &self.spool,
         }
     }
 
-    fn line_mut(&mut self, store: Store) -> &mut Line {
+    fn line_mut(&mut self, store: LogKind) -> &mut Line {
         match store {
-            Store::Journal => &mut self.journal,
-            Store::Spool => &mut self.spool,
+            LogKind::Journal => &mut self.journal,
+            LogKind::Spool => &mut self.spool,
         }
     }
 }
@@ -140,7 +140,7 @@ mod tests {
         let need = |store, bytes| Need { store, bytes };
         let places: Vec<Place> = (0..8)
             .map(|number| {
-                let store = if number % 2 == 0 { Store::Journal } else { Store::Spool };
+                let store = if number % 2 == 0 { LogKind::Journal } else { LogKind::Spool };
                 lines.join(ConnectionIndex(number), need(store, u64::from(100 - number)))
             })
             .collect();
@@ -150,13 +150,13 @@ mod tests {
             lines.leave(places[place]);
         }
         assert_eq!(indices(lines.next(1, true)), [1, 2, 4, 7]);
-        lines.join(ConnectionIndex(0), need(Store::Journal, 1));
+        lines.join(ConnectionIndex(0), need(LogKind::Journal, 1));
         assert_eq!(indices(lines.next(1, true)), [1, 2, 7, 0], "the last of its line, but with the least need");
         for place in [2, 4] {
             lines.leave(places[place]);
         }
         assert_eq!(indices(lines.next(5, true)), [1, 3, 5, 7, 0]);
         assert_eq!(indices(lines.next(2, false)), [1, 3, 7], "those who wait for the spool");
-        assert!(lines.waits_for(Store::Journal) && lines.waits_for(Store::Spool));
+        assert!(lines.waits_for(LogKind::Journal) && lines.waits_for(LogKind::Spool));
     }
 }

@@ -50,7 +50,7 @@ impl Intake {
 
     /// Whether a send waits for room in the spool.
     pub fn waits_for_spool(&self) -> bool {
-        self.lines.waits_for(crate::log::Store::Spool)
+        self.lines.waits_for(crate::log::LogKind::Spool)
     }
 
     /// The turn ends: who has to wait until the next one has done so.

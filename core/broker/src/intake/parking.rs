@@ -8,7 +8,7 @@ use crate::clients::connection::Connection;
 use crate::intake::bound::{Defined, has_durable, stores};
 use crate::intake::lines::Need;
 use crate::kit::budget::Budget;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::ConnectionIndex;
 use crate::plant::planted;
 use crate::records::{acknowledgement_bound, live_bytes};
@@ -29,7 +29,7 @@ pub(crate) struct Parked {
     command: Command,
     arena: Box<[u8]>,
     /// The log that had no room.
-    store: Store,
+    store: LogKind,
     /// It is the first to name a destination, for which the journal had none.
     creates: bool,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Parked {
 pub(crate) struct Dropping(VecDeque<Parked>);
 
 impl Parked {
-    fn new(command: &Command, arena: &[u8], (store, creates): (Store, bool)) -> Parked {
+    fn new(command: &Command, arena: &[u8], (store, creates): (LogKind, bool)) -> Parked {
         match command {
             Command::Publish(publish) => {
                 let arena: Box<[u8]> = publish.record.of(arena).into();
@@ -129,7 +129,7 @@ impl Broker {
         &mut self,
         port: PortIndex,
         (command, arena): (&Command, &[u8]),
-        lacking: (Store, bool),
+        lacking: (LogKind, bool),
         step: &mut Step<'_, L>,
     ) -> Option<ConnectionIndex> {
         let index = command.waits_behind_sends().and_then(|handle| self.peek_connection(port, handle))?;
@@ -174,7 +174,7 @@ impl Broker {
     /// Whether anything is parked that waits for the journal.
     #[must_use]
     pub fn parks_for_journal(&self) -> bool {
-        self.intake.lines.waits_for(Store::Journal)
+        self.intake.lines.waits_for(LogKind::Journal)
     }
 
     /// Whether something of what is parked can go on, or will when this turn's successor has reserved the sequences for it.
@@ -208,8 +208,8 @@ impl Broker {
         for parked in self.intake.parked_of(index).iter().take(most) {
             let needed = self.live_bytes_of(connection.port, parked, &mut defined);
             let has_room = match parked.store {
-                Store::Spool => self.has_spool_room(connection.port, parked, &mut defined, log),
-                Store::Journal => self.has_room(needed, live, log),
+                LogKind::Spool => self.has_spool_room(connection.port, parked, &mut defined, log),
+                LogKind::Journal => self.has_room(needed, live, log),
             };
             let goes_beyond = !has_room && slice.commands == 0 && self.goes_beyond(index, needed, log);
             if !(has_room || goes_beyond) || slice.goes_beyond || bytes >= limits::BATCH_BYTES as u64 {
@@ -245,7 +245,7 @@ impl Broker {
             sequences += self.sequences_for(connection.port, &parked.command, &mut counted);
             let needed = self.command_bound(connection.port, &parked.command, &mut defined);
             let waits = match &parked.command {
-                _ if parked.store == Store::Spool => true,
+                _ if parked.store == LogKind::Spool => true,
                 Command::Publish(publish) => needed != Bound::default() && self.may_wait(publish),
                 _ => false,
             };
@@ -272,7 +272,7 @@ impl Broker {
     /// Bytes that a parked command needs of the live limit, with what those before it have defined.
     fn live_bytes_of<'a>(&'a self, port: PortIndex, parked: &Parked, defined: &mut Defined<'a>) -> u64 {
         let Command::Publish(publish) = &parked.command else { return 0 };
-        if parked.store != Store::Journal {
+        if parked.store != LogKind::Journal {
             return 0;
         }
         let places = if publish.persistent { self.durable_places(port, publish, defined) } else { 0 };
@@ -330,9 +330,9 @@ impl Broker {
             let defined = &mut Defined::default();
             let bytes = match parked.store {
                 // There may be room for topics, and for queues none for long: then who waits for an answer gets one.
-                Store::Spool if self.is_for_topics(connection.port, parked, defined) => 0,
-                Store::Spool => 1 + u64::from(!self.wants_answer(parked)),
-                Store::Journal => self.live_bytes_of(connection.port, parked, defined),
+                LogKind::Spool if self.is_for_topics(connection.port, parked, defined) => 0,
+                LogKind::Spool => 1 + u64::from(!self.wants_answer(parked)),
+                LogKind::Journal => self.live_bytes_of(connection.port, parked, defined),
             };
             let never = bytes > live_limit(log);
             Need { store: parked.store, bytes: if never { 0 } else { bytes } }

@@ -9,7 +9,7 @@ use crate::broker::Broker;
 use crate::destinations::destination::{Content, Refusal};
 use crate::durable::store::Arrival;
 use crate::intake::admission::{Admission, Named};
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::{ConnectionIndex, DestinationIndex};
 use crate::plant::planted;
 use crate::records::{self};
@@ -38,7 +38,7 @@ impl Broker {
                 return;
             }
             Ok(Admission::OnceCreated) => {
-                self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, true), step);
+                self.park(port, (&Command::Publish(*publish), arena), (LogKind::Journal, true), step);
                 return;
             }
             _ => {}
@@ -85,7 +85,7 @@ impl Broker {
         let length = publish.record.length;
         let stored = publish.persistent && self.will_have_durable_place(connection, publish);
         if !stored || self.may_wait(publish) || u64::from(length) <= room {
-            self.park(port, (&Command::Publish(*publish), arena), (Store::Journal, false), step);
+            self.park(port, (&Command::Publish(*publish), arena), (LogKind::Journal, false), step);
             return;
         }
         if self.is_duplicate(connection, publish) {
@@ -185,10 +185,10 @@ impl Broker {
         }
         let split = parts.iter().take_while(|part| durable(self, **part)).count();
         if split > 0 && self.admit(publish, records::live_bytes(record.len(), split), step)? != Admission::Now {
-            return Ok(Admission::Later(Store::Journal));
+            return Ok(Admission::Later(LogKind::Journal));
         }
         if self.spooling.is_scarce() && self.admit_passing(publish, &parts[split..], step)? != Admission::Now {
-            return Ok(Admission::Later(Store::Spool));
+            return Ok(Admission::Later(LogKind::Spool));
         }
         let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
         let publisher = self.clients.connection(connection).serial;
@@ -200,7 +200,7 @@ impl Broker {
         if !stored.is_empty() {
             let mark = self.mark_of(connection, publish.producer);
             arrival.run_from = mark.map(|mark| self.marks.run_to(mark, publish.producer_sequence));
-            let home = self.store(Store::Journal, stored, arrival, Broker::credit_waits, step);
+            let home = self.store(LogKind::Journal, stored, arrival, Broker::credit_waits, step);
             if let (Some(mark), Some(from)) = (mark, arrival.run_from) {
                 self.apply_mark(mark, (from, publish.producer_sequence), home.segment);
             }
@@ -220,14 +220,14 @@ impl Broker {
         };
         if passing.iter().all(|part| keep(self, *part)) {
             if !passing.is_empty() {
-                self.store(Store::Spool, passing, arrival, |_, _| false, step);
+                self.store(LogKind::Spool, passing, arrival, |_, _| false, step);
             }
             return;
         }
         self.statistics.expired += u64::from(expired);
         let kept: Vec<DestinationIndex> = passing.iter().copied().filter(|part| keep(self, *part)).collect();
         if !kept.is_empty() {
-            self.store(Store::Spool, &kept, arrival, |_, _| false, step);
+            self.store(LogKind::Spool, &kept, arrival, |_, _| false, step);
         }
     }
 

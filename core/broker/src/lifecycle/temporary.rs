@@ -3,7 +3,7 @@
 use crate::broker::Broker;
 use crate::destinations::destination::{Content, Refusal};
 use crate::durable::sequences::small;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::DestinationIndex;
 use crate::records::kind;
 use crate::settle::emptying::Emptying;
@@ -94,7 +94,7 @@ impl Broker {
     pub(crate) fn delete_destination<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
         if let Some(id) = self.destinations.get(index).id {
             self.flush_acknowledged(step);
-            self.stage(Store::Journal, &small(kind::DELETE, &id.0.to_le_bytes()), step);
+            self.stage(LogKind::Journal, &small(kind::DELETE, &id.0.to_le_bytes()), step);
         }
         if let Some(owner) = self.destinations.get(index).owner {
             if let Some(owner) = self.clients.try_connection_mut(owner) {

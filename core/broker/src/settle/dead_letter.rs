@@ -4,7 +4,7 @@
 use crate::broker::Broker;
 use crate::durable::damage::Wait;
 use crate::durable::store::Arrival;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::{Message, MessageIndex, flag as message_flag};
 use crate::plant::planted;
 use crate::records::{Instead, acknowledgement_bound};
@@ -114,7 +114,7 @@ impl Broker {
     /// message has a record of its own, and does not know of the others.
     fn has_copy(&self, index: MessageIndex, view: &MessageView<'_>) -> bool {
         let message = self.messages.at(index);
-        let beside = message.store == Store::Spool && view.flags() & flag::PERSISTENT != 0;
+        let beside = message.store == LogKind::Spool && view.flags() & flag::PERSISTENT != 0;
         message.has(message_flag::COPIED) || (beside && message.has(message_flag::ELSEWHERE))
     }
 
@@ -131,7 +131,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Result<(), Wait> {
         // What lies at the front of the log holds it until it has moved, to the dead letters or otherwise.
-        let moves = self.messages.at(index).store == Store::Journal
+        let moves = self.messages.at(index).store == LogKind::Journal
             && self.journal.front() == Some(self.messages.at(index).segment);
         let purpose = if moves { Purpose::Settle } else { Purpose::Create };
         let acknowledgement = acknowledgement_bound(1);
@@ -145,7 +145,7 @@ impl Broker {
         let Message { publisher, .. } = *self.messages.at(index);
         let (crc, instead) = (body_crc(record), self.instead_of(index));
         let arrival = Arrival { record, crc, expiration: 0, publisher, elsewhere: false, run_from: None, instead };
-        self.store(Store::Journal, &[target], arrival, Broker::credit_waits, step);
+        self.store(LogKind::Journal, &[target], arrival, Broker::credit_waits, step);
         self.statistics.expired += u64::from(matches!(cause, Cause::Expired));
         self.statistics.dead_lettered += 1;
         if planted("copy-before-ack") {
@@ -154,7 +154,7 @@ impl Broker {
         }
         self.statistics.acknowledged += 1;
         let (store, segment) = (self.messages.at(index).store, self.messages.at(index).segment);
-        if self.apply_instead(index) && store == Store::Spool {
+        if self.apply_instead(index) && store == LogKind::Spool {
             self.release_spool(segment, step);
         }
         Ok(())
@@ -165,7 +165,7 @@ impl Broker {
         let message = self.messages.at(index);
         let Message { destination, sequence, store, .. } = *message;
         let dying = self.destinations.get(destination).dying;
-        let destination = self.recorded_id(message).filter(|_| store == Store::Journal && !dying)?;
+        let destination = self.recorded_id(message).filter(|_| store == LogKind::Journal && !dying)?;
         (!planted("copy-before-ack")).then_some(Instead { destination, sequence })
     }
 }

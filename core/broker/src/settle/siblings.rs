@@ -3,7 +3,7 @@
 
 use crate::broker::Broker;
 use crate::durable::damage::Wait;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::{MessageIndex, flag};
 use crate::plant::planted;
 use crate::records::message_bytes;
@@ -15,7 +15,7 @@ impl Broker {
     pub(crate) fn tell_siblings<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> Result<(), Wait> {
         let message = self.messages.at(index);
         let (sequence, length) = (message.sequence, message.length);
-        if message.store != Store::Journal || !self.destinations.get(message.destination).dying {
+        if message.store != LogKind::Journal || !self.destinations.get(message.destination).dying {
             return Ok(());
         }
         let (places, untold) = self.untold_siblings(index);
@@ -52,7 +52,7 @@ impl Broker {
             if !self.untold_siblings(index).1 {
                 continue;
             }
-            let found = step.log.extent(Store::Journal, position, length, message.crc);
+            let found = step.log.extent(LogKind::Journal, position, length, message.crc);
             // What has gone cold meanwhile is asked for when its dead letter is tried again.
             let (Lookup::Memory(extent) | Lookup::Checked(extent)) = found else { continue };
             let head = self.head_of(index);

@@ -5,7 +5,7 @@
 
 use crate::bounds::{EVACUATED_BYTES, EVACUATED_RECORDS, EVACUATED_SEGMENTS, SPARSE, SPARSE_IF_FULL, YOUNG_SEGMENTS};
 use crate::broker::Broker;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::{MessageIndex, NOWHERE};
 use crate::records::items::Item;
 use crate::records::kind;
@@ -103,14 +103,14 @@ impl Broker {
             // It stands for itself, without bytes, unless another place still needs them.
             return if self.all_nowhere(head) { self.move_on(head, &[], step) } else { Look::Stays };
         }
-        let extent = match step.log.extent(Store::Spool, message.position, message.length, message.crc) {
+        let extent = match step.log.extent(LogKind::Spool, message.position, message.length, message.crc) {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
             Lookup::Cold => {
                 let SpoolUse { disk_bytes, disk_limit, .. } = step.log.spool_use();
                 if !self.spooling.is_scarce && disk_bytes <= disk_limit / 2 {
                     return Look::Done;
                 }
-                step.log.fetch(Store::Spool, message.position, message.length);
+                step.log.fetch(LogKind::Spool, message.position, message.length);
                 return Look::Waits;
             }
             // Whoever serves it gives it up.

@@ -5,7 +5,7 @@ use crate::bounds::{
     live_limit,
 };
 use crate::broker::Broker;
-use crate::log::{Log, Store};
+use crate::log::{Log, LogKind};
 use crate::messages::MessageIndex;
 use crate::plant::planted;
 use crate::records::items::{Item, RECORD_OVERHEAD};
@@ -206,10 +206,10 @@ impl Broker {
         if self.destinations.get(message.destination).dying && message.sibling == MessageIndex::NONE {
             return true;
         }
-        let extent = match step.log.extent(Store::Journal, message.position, message.length, message.crc) {
+        let extent = match step.log.extent(LogKind::Journal, message.position, message.length, message.crc) {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
             Lookup::Cold => {
-                step.log.fetch(Store::Journal, message.position, message.length);
+                step.log.fetch(LogKind::Journal, message.position, message.length);
                 self.reclaim.reads = true;
                 return false;
             }

@@ -1,6 +1,6 @@
 //! The two logs of the broker behind the state machine's view of them.
 
-use postrider_broker::{Log, Store};
+use postrider_broker::{Log, LogKind};
 use postrider_journal::{
     Bound, Generation, Home, Journal, Kept, Lookup, Position, Purpose, Record, Remains, SegmentNumber, Spill, Spool,
     SpoolUse, Storage, SyncFailed, Trouble, soonest,
@@ -96,24 +96,24 @@ impl<S: Storage, P: Spill> Log for Logs<S, P> {
         self.journal.shortage()
     }
 
-    fn stage(&mut self, store: Store, record: &Record<'_>) -> Home {
+    fn stage(&mut self, store: LogKind, record: &Record<'_>) -> Home {
         match store {
-            Store::Journal => self.journal.stage(record),
-            Store::Spool => self.spool.stage(record, Generation::Young),
+            LogKind::Journal => self.journal.stage(record),
+            LogKind::Spool => self.spool.stage(record, Generation::Young),
         }
     }
 
-    fn extent(&mut self, store: Store, position: Position, length: u32, crc: u32) -> Lookup {
+    fn extent(&mut self, store: LogKind, position: Position, length: u32, crc: u32) -> Lookup {
         match store {
-            Store::Journal => self.journal.extent(position, length, crc),
-            Store::Spool => self.spool.extent(position, length, crc),
+            LogKind::Journal => self.journal.extent(position, length, crc),
+            LogKind::Spool => self.spool.extent(position, length, crc),
         }
     }
 
-    fn fetch(&mut self, store: Store, position: Position, length: u32) {
+    fn fetch(&mut self, store: LogKind, position: Position, length: u32) {
         match store {
-            Store::Journal => self.journal.fetch(position, length),
-            Store::Spool => self.spool.fetch(position, length),
+            LogKind::Journal => self.journal.fetch(position, length),
+            LogKind::Spool => self.spool.fetch(position, length),
         }
     }
 
@@ -129,10 +129,10 @@ impl<S: Storage, P: Spill> Log for Logs<S, P> {
         self.spool.bytes_of(segment)
     }
 
-    fn remains(&self, store: Store, position: Position, length: u32) -> Remains {
+    fn remains(&self, store: LogKind, position: Position, length: u32) -> Remains {
         match store {
-            Store::Journal => self.journal.remains(position, length),
-            Store::Spool => self.spool.remains(position, length),
+            LogKind::Journal => self.journal.remains(position, length),
+            LogKind::Spool => self.spool.remains(position, length),
         }
     }
 
