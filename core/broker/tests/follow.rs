@@ -1,12 +1,12 @@
 //! Logs of any history, with records lost or not, against maps that take the same records.
 
-use crate::log::TestLog;
-use crate::world::{World, handle, queue, record, topic};
+use crate::log::{Stored, TestLog};
+use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::records::{self, Instead, MessageMeta, Placement, kind};
 use postrider_broker::{Broker, Config, Log as _, LogKind};
 use postrider_journal::{Bound, Record, body_crc};
 use postrider_model::command::AcknowledgeKind;
-use postrider_model::{Destination, DestinationId, Now, Sequence};
+use postrider_model::{Command, Destination, DestinationId, Now, Sequence};
 use std::collections::{BTreeMap, BTreeSet};
 
 const NOW: Now = Now { nanos: 1, unix_millis: 1_700_000_000_000 };
@@ -401,6 +401,73 @@ fn what_is_left_of_a_history_is_found_again() {
     let checked: Vec<(usize, bool)> = (0..1_500).map(|seed| check(seed, true)).collect();
     let merged = checked.iter().filter(|(_, merged)| *merged).count();
     assert!(merged > 20, "{merged} histories in which queues of one name became one");
+}
+
+/// A message that stands in these places.
+fn message(places: &[Place], name: u64) -> Said {
+    let places = places.iter().map(|place| (*place, 0, false)).collect();
+    Said::Message { places, instead: None, name }
+}
+
+/// Two queues have one name, as the record that deleted the older one is lost. A start that finds it so takes the messages of both for one's.
+fn merged(said: &[Said]) -> World {
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let mut log = TestLog::new(1 << 30, 64 << 10);
+    let mut broker = Broker::new(config.clone());
+    said.iter().for_each(|said| write(&mut log, &mut broker, said));
+    broker.recovered(NOW, 0, 1);
+    broker.recount().unwrap();
+    World::recovered(config, NOW, broker, log)
+}
+
+#[test]
+fn a_queue_goes_with_all_that_it_has_taken_in() {
+    let said = [Said::Named(1, 0), message(&[(1, 1)], 0), Said::Named(2, 0), message(&[(2, 2)], 0)];
+    let mut world = merged(&said);
+    world.connect(0, 1, "c");
+    let destination = Box::new(queue("queue 0"));
+    world.run(0, Command::DeleteDestination { connection: handle(1), destination, request: wanted(8) });
+    world.settle();
+    world.broker.recount().unwrap();
+    assert_eq!(world.broker.statistics().messages, 0);
+    let end = world.log.committed();
+    let mut world = world.crash(end);
+    world.broker.recount().unwrap();
+    assert_eq!(world.broker.statistics().messages, 0, "its messages come again");
+    assert!(consume(&mut world, &[name_of(Ok(0))]).is_empty());
+}
+
+#[test]
+fn what_a_queue_has_taken_in_stays_there_when_nothing_else_of_the_other_lives() {
+    let places = [(1, 1), (3, 2)];
+    let said = [Said::Named(1, 0), Said::Named(3, 1), message(&places, 0), Said::Named(2, 0), message(&[(2, 3)], 0)];
+    for keeper in [1, 2] {
+        // The record that comes first gives its name: reclaim may have moved either.
+        let mut said = said.to_vec();
+        if keeper == 2 {
+            said.swap(0, 3);
+        }
+        let world = merged(&said);
+        let dead = |stored: &Stored| !world.broker.lives_at(stored.home.segment, stored.home.ordinal);
+        let dead: BTreeSet<u64> =
+            world.log.records.iter().filter(|stored| dead(stored)).map(|stored| stored.home.position.0).collect();
+        let (mut world, mended) = world.crash_without(|stored| dead.contains(&stored.home.position.0));
+        assert!(mended.is_empty(), "{mended:?}");
+        let got = consume(&mut world, &[name_of(Ok(0)), name_of(Ok(1))]);
+        let sequences = |name| got[&name_of(Ok(name))].iter().map(|(sequence, _)| *sequence).collect::<Vec<u64>>();
+        assert_eq!((sequences(0), sequences(1)), (vec![1, 3], vec![2]), "{keeper} keeps the name");
+    }
+}
+
+#[test]
+fn what_may_have_been_delivered_counts_so_in_the_queue_that_has_taken_it_in() {
+    let said = [Said::Named(1, 0), Said::Named(2, 0), message(&[(2, 2)], 0), Said::Allowed(2, u64::MAX)];
+    let mut world = merged(&said);
+    let got = consume(&mut world, &[name_of(Ok(0))]);
+    assert_eq!(got[&name_of(Ok(0))], [(2, 1)]);
+    let end = world.log.committed();
+    let again = consume(&mut world.crash(end), &[name_of(Ok(0))]);
+    assert_eq!(again[&name_of(Ok(0))], [(2, 1)]);
 }
 
 /// A broker that follows a log of these destinations.

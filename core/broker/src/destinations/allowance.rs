@@ -25,6 +25,8 @@ pub(crate) struct Allowance {
     listed: bool,
     /// Damage may have taken the record of it: all that was there is covered, and the log does not say so yet.
     unstated: bool,
+    /// What the allowances of queues cover that this one has taken in.
+    taken_in: Sequence,
 }
 
 impl Allowance {
@@ -54,11 +56,16 @@ impl Allowance {
         self.home.map(|home| (self.stated, home.segment, home.ordinal))
     }
 
+    /// Another queue's messages are this one's, and so is what of them may have been delivered.
+    pub fn take_in(&mut self, other: &Allowance) {
+        self.taken_in = self.taken_in.max(other.stated).max(other.taken_in);
+    }
+
     /// A life begins: anything that was covered must stay so. If some of the log was damaged, that may be everything, and a later start
     /// finds no damage any more.
     pub fn begin_life(&mut self, last: Sequence, damaged: bool) {
-        self.unstated = damaged && self.stated < last;
-        self.highest_dispatched = if damaged { last } else { self.stated.min(last) };
+        self.unstated = (damaged || self.taken_in > self.stated) && self.stated < last;
+        self.highest_dispatched = if damaged { last } else { self.stated.max(self.taken_in).min(last) };
         self.before = self.highest_dispatched;
     }
 

@@ -59,6 +59,14 @@ pub(crate) struct Reference {
     pub serial: u64,
 }
 
+/// A number of a destination besides its own: it has taken another one in.
+struct Alias {
+    id: DestinationId,
+    of: DestinationIndex,
+    /// What is left of the one that had it.
+    taken_in: DestinationIndex,
+}
+
 /// The table of destinations.
 pub(crate) struct Destinations {
     table: Slab<DestinationState>,
@@ -68,8 +76,7 @@ pub(crate) struct Destinations {
     /// Bytes of all names.
     name_bytes: u64,
     by_id: table::Map<DestinationId, DestinationIndex>,
-    /// Numbers of those that were taken in by others of the same name.
-    aliases: Vec<(DestinationId, DestinationIndex)>,
+    aliases: Vec<Alias>,
     next_id: u32,
     next_serial: u64,
     /// Temporary ones, in the order in which they came.
@@ -271,14 +278,28 @@ impl Destinations {
         if let Some(id) = state.id {
             self.by_id.remove(&id);
         }
-        let by_id = &mut self.by_id;
-        self.aliases.retain(|(id, of)| *of != index || by_id.remove(id).is_none());
     }
 
-    /// Recovery: messages and acknowledgements that say this number belong to the destination with that index.
-    pub fn know_as(&mut self, id: DestinationId, index: DestinationIndex) {
-        self.by_id.insert(id, index);
-        self.aliases.push((id, index));
+    /// Recovery: messages and acknowledgements that say the number of one that is hidden belong to another. Its record stays, so that each
+    /// start finds it so, for as long as the other is there.
+    pub fn know_as(&mut self, id: DestinationId, taken_in: DestinationIndex, of: DestinationIndex) {
+        self.by_id.insert(id, of);
+        self.aliases.push(Alias { id, of, taken_in });
+    }
+
+    /// All numbers of a destination.
+    pub fn ids(&self, index: DestinationIndex) -> impl Iterator<Item = DestinationId> {
+        let aliases = self.aliases.iter().filter(move |alias| alias.of == index).map(|alias| alias.id);
+        self.table[index.0].id.into_iter().chain(aliases)
+    }
+
+    /// It goes, and has no number but its own any more. What is left of those that it has taken in.
+    pub fn forget_aliases(&mut self, index: DestinationIndex) -> impl Iterator<Item = DestinationIndex> + use<> {
+        let (gone, kept) = std::mem::take(&mut self.aliases).into_iter().partition(|alias| alias.of == index);
+        self.aliases = kept;
+        let gone: Vec<Alias> = gone;
+        gone.iter().for_each(|alias| _ = self.by_id.remove(&alias.id));
+        gone.into_iter().map(|alias| alias.taken_in)
     }
 
     pub fn free(&mut self, index: DestinationIndex) {

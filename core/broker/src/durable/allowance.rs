@@ -121,6 +121,15 @@ impl Broker {
         }
     }
 
+    /// The record of an allowance is not needed any more.
+    pub(crate) fn forget_allowance(&mut self, index: DestinationIndex) {
+        if let Content::Queue(queue) = &mut self.destinations.get_mut(index).content
+            && let Some(home) = queue.allowance.home.take()
+        {
+            self.journal.clear(home);
+        }
+    }
+
     pub(crate) fn apply_allowance(&mut self, index: DestinationIndex, up_to: Sequence, home: ItemHome) {
         self.place_allowance(index, home);
         self.destinations.get_mut(index).queue().allowance.follow(up_to);

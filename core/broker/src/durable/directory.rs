@@ -1,7 +1,6 @@
 //! Destinations in the log: where their records are, and that they go.
 
 use crate::broker::Broker;
-use crate::destinations::destination::Content;
 use crate::durable::sequences::small;
 use crate::log::{Log, LogKind};
 use crate::messages::DestinationIndex;
@@ -32,13 +31,19 @@ impl Broker {
     /// The deletion takes effect; messages that are still there are dead.
     pub(crate) fn apply_delete(&mut self, index: DestinationIndex) {
         self.destinations.hide(index);
-        let state = self.destinations.get_mut(index);
-        let allowance = match &mut state.content {
-            Content::Queue(queue) => queue.allowance.home.take(),
-            Content::Topic(_) => None,
-        };
-        for home in [state.home.take(), allowance].into_iter().flatten() {
+        self.leave_log(index);
+        for taken_in in self.destinations.forget_aliases(index) {
+            self.leave_log(taken_in);
+            self.destinations.free(taken_in);
+        }
+    }
+
+    /// The log need not say anything of it any more.
+    fn leave_log(&mut self, index: DestinationIndex) {
+        let home = self.destinations.get_mut(index).home.take();
+        if let Some(home) = home {
             self.journal.clear(home);
         }
+        self.forget_allowance(index);
     }
 }

@@ -76,20 +76,24 @@ impl Broker {
     }
 
     /// What is stored under a destination's number is another's of the same name from here on.
-    pub(crate) fn merge_destinations(&mut self, index: DestinationIndex, target: DestinationIndex) {
-        if !self.destinations.get(index).is_topic() {
-            self.merge_queues(index, target);
-        }
-        let id = self.destinations.get(index).id.unwrap_or_default();
-        self.apply_delete(index);
-        self.destinations.free(index);
-        self.destinations.know_as(id, target);
+    pub(crate) fn take_in(&mut self, index: DestinationIndex, target: DestinationIndex) {
+        let state = self.destinations.get(index);
+        let Some(id) = state.id.filter(|_| state.holds_messages()) else {
+            self.apply_delete(index);
+            return self.destinations.free(index);
+        };
+        self.merge_queues(index, id, target);
+        self.forget_allowance(index);
+        self.destinations.hide(index);
+        self.destinations.know_as(id, index, target);
     }
 
-    fn merge_queues(&mut self, index: DestinationIndex, target: DestinationIndex) {
-        let state = self.destinations.get_mut(index);
-        let (id, queue) = (state.id.unwrap_or_default(), std::mem::take(state.queue()));
-        let (mut list, mut strays) = (queue.ready, Deque::<MessageIndex>::default());
+    fn merge_queues(&mut self, index: DestinationIndex, id: DestinationId, target: DestinationIndex) {
+        let queue = self.destinations.get_mut(index).queue();
+        let (mut list, last) = (std::mem::take(&mut queue.ready), queue.last);
+        queue.size = 0;
+        let allowance = std::mem::take(&mut queue.allowance);
+        let mut strays = Deque::<MessageIndex>::default();
         while let Some(number) = list.pop_front() {
             let Some(message) = self.messages.get_mut(number) else { continue };
             message.destination = target;
@@ -106,9 +110,10 @@ impl Broker {
         }
         let messages = &self.messages;
         let taker = self.destinations.get_mut(target).queue();
-        taker.last = taker.last.max(queue.last);
+        taker.last = taker.last.max(last);
         taker.ready.merge(strays, |number| messages.get(number).map_or(0, |message| message.sequence.0));
-        self.destinations.get_mut(index).queue().allowance = queue.allowance;
+        taker.allowance.take_in(&allowance);
+        self.destinations.get_mut(index).queue().allowance = allowance;
     }
 
     /// A message that was sent to this destination alone says its name, should its own record not come.

@@ -6,6 +6,7 @@ use crate::log::LogKind;
 use crate::messages::MessageIndex;
 use crate::records::PLACE_BYTES;
 use crate::records::items::{Item, ItemHome, RECORD_OVERHEAD};
+use postrider_journal::SegmentNumber;
 
 impl Broker {
     /// Whether the logs count for alive what is: each item in the table of its segment, with its bytes.
@@ -18,6 +19,13 @@ impl Broker {
             self.recount_log(store)?;
         }
         Ok(())
+    }
+
+    /// Whether the journal's record with this number lives, or is a message's place.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn lives_at(&self, segment: SegmentNumber, ordinal: u32) -> bool {
+        self.journal.table(segment).is_some_and(|table| table.item(ordinal) != Item::None)
     }
 
     fn recount_log(&self, store: LogKind) -> Result<(), String> {

@@ -42,7 +42,7 @@ impl Broker {
             self.destinations.free(index);
         }
         for (index, target) in following.names.merged() {
-            self.merge_destinations(index, target);
+            self.take_in(index, target);
         }
         self.begin_allowances(damages > 0);
         self.durable.losses_unstated = damages > 0;

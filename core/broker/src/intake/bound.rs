@@ -155,7 +155,8 @@ impl Broker {
             Command::OpenConnection(_) => Bound { records: 2, bytes: 4_096 },
             // A send in the same batch may create it again.
             Command::DeleteDestination { destination, .. } => {
-                Bound { records: 4, bytes: 2 * SMALL + destination.name.len() as u64 }
+                let ids = self.destinations.find(destination).map_or(0, |index| self.destinations.ids(index).count());
+                Bound { records: 4 + ids as u32, bytes: 2 * SMALL + 4 * ids as u64 + destination.name.len() as u64 }
             }
             _ => Bound::default(),
         }

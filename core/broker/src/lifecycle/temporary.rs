@@ -10,7 +10,7 @@ use crate::settle::emptying::Emptying;
 use crate::step::Step;
 use postrider_model::command::{CreateTemporary, Request};
 use postrider_model::event::Failure;
-use postrider_model::{ConnectionHandle, Destination, PortIndex};
+use postrider_model::{ConnectionHandle, Destination, DestinationId, PortIndex};
 
 /// Steps that the coming or going of a temporary destination takes, and telling of it.
 const TEMPORARY_STEPS: usize = 16;
@@ -92,7 +92,8 @@ impl Broker {
 
     /// Nobody finds the destination from here on, and nothing goes out of it; its consumers and messages go in slices.
     pub(crate) fn delete_destination<L: Log>(&mut self, index: DestinationIndex, step: &mut Step<'_, L>) {
-        if let Some(id) = self.destinations.get(index).id {
+        let ids: Vec<DestinationId> = self.destinations.ids(index).collect();
+        for id in ids {
             self.flush_acknowledged(step);
             self.stage(LogKind::Journal, &small(kind::DELETE, &id.0.to_le_bytes()), step);
         }
