@@ -90,9 +90,14 @@ impl Broker {
     /// and that is every message; and numbers may have been given out of which nothing is known any more. `life` is the number of the life
     /// that begins. Tells which queues got their names from elsewhere than their own records.
     pub fn recovered(&mut self, now: Now, damages: u64, life: u32) -> Vec<Mended> {
-        let Some(following) = self.following.take() else { return Vec::new() };
+        let following = match self.following.take() {
+            Some(following) => *following,
+            // Of a log of which nothing is left numbers were given out, too.
+            None if damages > 0 => Following::new(&self.hasher),
+            None => return Vec::new(),
+        };
         self.reclaim.begin(now);
-        let (mended, deleted) = self.begin_life(*following, now, damages, life);
+        let (mended, deleted) = self.begin_life(following, now, damages, life);
         deleted.into_iter().for_each(|index| self.jobs.push(Emptying { destination: index }));
         mended
     }

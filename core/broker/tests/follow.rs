@@ -470,6 +470,19 @@ fn what_may_have_been_delivered_counts_so_in_the_queue_that_has_taken_it_in() {
     assert_eq!(again[&name_of(Ok(0))], [(2, 1)]);
 }
 
+#[test]
+fn where_nothing_is_left_of_a_damaged_log_no_sequence_comes_again() {
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let mut broker = Broker::new(config.clone());
+    broker.recovered(NOW, 1, 3);
+    let mut world = World::recovered(config, NOW, broker, TestLog::new(1 << 30, 64 << 10));
+    world.connect(0, 1, "c");
+    world.consume(0, 1, 0, &queue("q"), 10);
+    world.send(0, 1, &queue("q"), "x", true);
+    world.settle();
+    assert!(world.got(0)[0].sequence.0 >= 3 << 44);
+}
+
 /// A broker that follows a log of these destinations.
 fn followed(log: &mut TestLog, config: &Config, named: &[(u32, Destination)]) -> Broker {
     let mut broker = Broker::new(config.clone());

@@ -93,7 +93,7 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    fn new(hasher: &FixedState) -> Following {
+    pub fn new(hasher: &FixedState) -> Following {
         let names = Naming::new(hasher);
         Following { names, moved: Vec::new(), emptying: VecDeque::new(), mark: None, parts: Vec::new() }
     }
