@@ -37,6 +37,11 @@ impl<S: Storage> Journal<S> {
         }
     }
 
+    /// Whether that goes on.
+    pub fn is_measured_again(&self) -> bool {
+        self.preparing.measure_at.is_some()
+    }
+
     /// What `disk_bytes` does not exceed, but for one segment where a head could not be stated otherwise, and a few of a start that found
     /// more than that.
     pub fn disk_budget(&self) -> u64 {

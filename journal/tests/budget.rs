@@ -48,6 +48,7 @@ fn a_disk_that_was_full_at_the_start_is_measured_until_there_is_room() {
     journal.try_again(10 * SECOND);
     let more = journal.disk_budget();
     assert!(more > little && journal.deadline().is_some(), "{more}: still less than what leaves room to work");
+    assert!(journal.is_measured_again());
     journal.storage_mut().free = 100 * SEGMENT;
     journal.try_again(10 * SECOND + 1);
     assert_eq!(journal.disk_budget(), more, "once a second");
@@ -57,6 +58,7 @@ fn a_disk_that_was_full_at_the_start_is_measured_until_there_is_room() {
     journal.storage_mut().free = 1000 * SEGMENT;
     journal.try_again(20 * SECOND);
     assert_eq!((journal.disk_budget(), journal.deadline()), (enough, None), "from then on it is fixed");
+    assert!(!journal.is_measured_again());
 }
 
 #[test]
@@ -65,6 +67,7 @@ fn a_budget_that_was_set_stays() {
     journal.storage_mut().free = 100 * SEGMENT;
     journal.try_again(10 * SECOND);
     assert_eq!(journal.disk_budget(), 4 * SEGMENT);
+    assert!(!journal.is_measured_again());
 }
 
 /// Small groups are padded to a block: acknowledgements take segment after segment while the front cannot be read.

@@ -75,4 +75,7 @@ pub trait Log {
 
     /// Bytes that the journal may take on its medium.
     fn disk_budget(&self) -> u64;
+
+    /// Whether a start found its medium too small for the journal, and it is measured again.
+    fn is_measured_again(&self) -> bool;
 }

@@ -93,6 +93,10 @@ impl Log for NoLog {
     fn disk_budget(&self) -> u64 {
         1 << 40
     }
+
+    fn is_measured_again(&self) -> bool {
+        false
+    }
 }
 
 #[test]

@@ -119,6 +119,8 @@ pub struct TestLog {
     /// A front that counts when this is committed.
     next_front: Option<(Position, u64)>,
     pub budget: u64,
+    /// The medium may get larger.
+    pub measured_again: bool,
     /// Starts before this one.
     pub life: u32,
     reserved: Bound,
@@ -380,5 +382,9 @@ impl Log for TestLog {
 
     fn disk_budget(&self) -> u64 {
         self.budget
+    }
+
+    fn is_measured_again(&self) -> bool {
+        self.measured_again
     }
 }

@@ -445,11 +445,42 @@ fn who_comes_back_after_a_start_that_found_no_room_is_known() {
     let keep = world.log.committed();
     let mut world = world.crash(keep);
     let budget = std::mem::replace(&mut world.log.budget, 8 * SEGMENT);
+    world.log.measured_again = true;
     world.idle();
     world.now.nanos += 1_000_000_000;
     world.log.budget = budget;
+    world.log.measured_again = false;
     world.connect(1, 2, "consumer");
     world.consume(1, 2, 5, &queue("q"), 10_000);
     back.connect(&mut world);
     assert!((0..5).all(|value| back.is_known(&mut world, value)));
+}
+
+/// Files that are ready or kept to be used again count as well: the disk is short before the log is. What each sent before a gap is known
+/// for as long as the disk is measured, but for a minute at most.
+#[test]
+fn a_start_keeps_runs_while_the_disk_is_measured_again() {
+    for (seconds, known) in [(1, 1), (59, 1), (61, 0)] {
+        let (first, back) = (Client(1, "first"), Client(4, "first"));
+        let mut world = world(first);
+        let sent: Vec<i64> = (0..20).map(|number| number * 2 + 1).collect();
+        crowd(&mut world, first, 0..40, &sent);
+        let keep = world.log.committed();
+        let mut world = world.crash(keep);
+        let budget = std::mem::replace(&mut world.log.budget, 11 * SEGMENT);
+        world.log.measured_again = true;
+        assert!(world.log.live_log_bytes() + 8 * SEGMENT <= world.log.budget, "{} bytes", world.log.live_log_bytes());
+        (0..seconds).for_each(|_| {
+            world.idle();
+            world.now.nanos += 1_000_000_000;
+        });
+        world.idle();
+        world.log.budget = budget;
+        world.log.measured_again = false;
+        world.connect(1, 2, "consumer");
+        world.consume(1, 2, 5, &queue("q"), 10_000);
+        back.connect(&mut world);
+        let again = (0..40).filter(|value| back.is_known(&mut world, *value)).count();
+        assert_eq!(again, known * 40, "after {seconds} seconds");
+    }
 }

@@ -171,4 +171,8 @@ impl<S: Storage, P: Spill> Log for Logs<S, P> {
     fn disk_budget(&self) -> u64 {
         self.journal.disk_budget()
     }
+
+    fn is_measured_again(&self) -> bool {
+        self.journal.is_measured_again()
+    }
 }

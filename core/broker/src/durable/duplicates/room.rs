@@ -5,7 +5,7 @@
 )]
 
 use super::{MarkReference, Marks};
-use crate::bounds::{MARKS_BYTES, MARKS_OF_WHAT_LIVES, RESERVED_SEGMENTS, live_limit};
+use crate::bounds::{MARKS_BYTES, MARKS_OF_WHAT_LIVES, live_limit};
 use crate::broker::Broker;
 use crate::kit::runs::{RUNS, RUNS_OF_ONE};
 use crate::log::Log;
@@ -140,11 +140,10 @@ impl Broker {
         true
     }
 
-    /// Whether a start has found the disk too small for its log, as others fill it, and measures it again: nothing is forgotten for that
-    /// within a minute.
+    /// Whether a start has found the disk too small for its journal, as others fill it, and measures it again: nothing is forgotten for
+    /// that within a minute.
     fn may_get_room<L: Log>(&self, step: &Step<'_, L>) -> bool {
-        let needed = step.log.live_log_bytes() + RESERVED_SEGMENTS * step.log.segment_bytes();
-        needed > step.log.disk_budget() && !self.marks.lacks_room(step.now)
+        step.log.is_measured_again() && !self.marks.lacks_room(step.now)
     }
 
     /// The mark that is to be forgotten next, if one is.
