@@ -3,11 +3,11 @@
 //! Numbers are base 16 in the letters `a` to `p`, so that eight digits are made and read with a few instructions.
 
 /// Bytes of a [`Stamp`] as text; the least size of a body.
-pub const STAMP_LENGTH: usize = 48;
+pub(crate) const STAMP_LENGTH: usize = 48;
 
 /// What the head of a body says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// Which run of the generator; messages that an earlier run left behind are told apart by it.
     pub run: u32,
     /// The number of the producer in its run.
@@ -23,7 +23,7 @@ pub struct Stamp {
 impl Stamp {
     /// Writes the stamp over the first bytes of a text.
     #[inline]
-    pub fn write(&self, text: &mut [u8]) {
+    pub(crate) fn write(&self, text: &mut [u8]) {
         let words = [
             self.run,
             u32::from(self.producer) << 16 | u32::from(self.destination),
@@ -39,7 +39,7 @@ impl Stamp {
 
     /// Reads the stamp at the head of a text; nothing if it has none.
     #[inline]
-    pub fn read(text: &[u8]) -> Option<Stamp> {
+    pub(crate) fn read(text: &[u8]) -> Option<Stamp> {
         let text: &[u8; STAMP_LENGTH] = text.first_chunk()?;
         let mut words = [0; 6];
         for (word, digits) in words.iter_mut().zip(text.chunks_exact(8)) {
@@ -82,7 +82,7 @@ fn word_of(digits: [u8; 8]) -> Option<u32> {
 ///
 /// # Panics
 /// If it is shorter than a stamp.
-pub fn blank(size: usize) -> Vec<u8> {
+pub(crate) fn blank(size: usize) -> Vec<u8> {
     assert!(size >= STAMP_LENGTH, "a body holds its stamp");
     (0..size).map(|index| b'A' + (index % 26) as u8).collect()
 }

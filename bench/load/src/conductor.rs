@@ -16,7 +16,7 @@ const NANOS: f64 = 1e9;
 
 /// What happened while it was measured.
 #[derive(Debug)]
-pub struct Interval {
+pub(crate) struct Interval {
     /// Messages.
     pub counts: Counts,
     /// Its length.
@@ -38,7 +38,7 @@ struct Snapshot {
 
 /// Watches the board and moves the phase on.
 #[derive(Debug)]
-pub struct Conductor<'a> {
+pub(crate) struct Conductor<'a> {
     arguments: &'a Arguments,
     board: &'a Board,
     clock: Clock,
@@ -47,17 +47,17 @@ pub struct Conductor<'a> {
 
 impl<'a> Conductor<'a> {
     /// Without a warm-up the measurement begins with the first message.
-    pub fn first_phase(arguments: &Arguments) -> Phase {
+    pub(crate) fn first_phase(arguments: &Arguments) -> Phase {
         if arguments.warm_up > 0.0 { Phase::WarmUp } else { Phase::Measure }
     }
 
     /// For a board whose threads are at work, in its first phase.
-    pub fn new(arguments: &'a Arguments, board: &'a Board, clock: Clock) -> Conductor<'a> {
+    pub(crate) fn new(arguments: &'a Arguments, board: &'a Board, clock: Clock) -> Conductor<'a> {
         Conductor { arguments, board, clock, progress: Progress::new(clock.now()) }
     }
 
     /// Leads the run to its end. Returns early if a thread has stopped it.
-    pub fn conduct(mut self) -> Result<Interval> {
+    pub(crate) fn conduct(mut self) -> Result<Interval> {
         let interval = self.measure();
         if interval.is_ok() {
             self.board.enter(Phase::Drain);

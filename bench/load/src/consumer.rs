@@ -16,7 +16,7 @@ use crate::{Arguments, names};
 
 /// One consumer with its subscriptions.
 #[derive(Debug)]
-pub struct Consumer {
+pub(crate) struct Consumer {
     run: Run,
     subscriptions: Vec<Subscription>,
     ack_every: u32,
@@ -52,7 +52,7 @@ struct Subscription {
 
 impl Consumer {
     /// Subscribes the consumer of that number on its connection.
-    pub fn open(arguments: &Arguments, plan: &Plan, run: u32, number: u16, link: &mut Link) -> Result<Consumer> {
+    pub(crate) fn open(arguments: &Arguments, plan: &Plan, run: u32, number: u16, link: &mut Link) -> Result<Consumer> {
         let connection = names::consumer_connection(run, number);
         let mut subscriptions = Vec::new();
         for &number in &plan.consumers[usize::from(number)] {
@@ -82,7 +82,7 @@ impl Consumer {
 
     /// Takes a frame, given without its size.
     #[inline]
-    pub fn frame(&mut self, frame: &[u8], codec: &mut Codec, meter: &mut Meter, now: u64) -> Result<()> {
+    pub(crate) fn frame(&mut self, frame: &[u8], codec: &mut Codec, meter: &mut Meter, now: u64) -> Result<()> {
         if let Some(dispatch) = self.by_hand.and_then(|is_cached| Dispatch::read(frame, is_cached))
             && let Some(index) = self.subscription(dispatch.consumer, &mut codec.format.decoder)
             && let Some(stamp) = self.own_stamp(dispatch.text)
@@ -96,7 +96,13 @@ impl Consumer {
     }
 
     /// Takes a dispatch that the codec has read.
-    pub fn dispatch(&mut self, structure: &Structure, codec: &mut Codec, meter: &mut Meter, now: u64) -> Result<()> {
+    pub(crate) fn dispatch(
+        &mut self,
+        structure: &Structure,
+        codec: &mut Codec,
+        meter: &mut Meter,
+        now: u64,
+    ) -> Result<()> {
         let id = structure.object(message_dispatch::CONSUMER_ID);
         let index = self.subscriptions.iter().position(|subscription| Some(&subscription.id) == id);
         let index = index.context("the broker sent a message for a consumer that this connection does not have")?;
@@ -119,7 +125,7 @@ impl Consumer {
 
     /// Acknowledges what is not acknowledged yet; to be called when all that was received at once is through.
     #[inline]
-    pub fn flush(&mut self, codec: &mut Codec) -> Result<()> {
+    pub(crate) fn flush(&mut self, codec: &mut Codec) -> Result<()> {
         for subscription in &mut self.subscriptions {
             subscription.acknowledge.flush(&mut codec.format, &mut codec.command, &mut codec.out)?;
         }
@@ -186,7 +192,7 @@ impl Consumer {
     }
 
     /// What arrived, by destination.
-    pub fn into_ledgers(self) -> impl Iterator<Item = (u16, Ledger)> {
+    pub(crate) fn into_ledgers(self) -> impl Iterator<Item = (u16, Ledger)> {
         self.subscriptions.into_iter().map(|subscription| (subscription.destination, subscription.ledger))
     }
 }

@@ -8,6 +8,8 @@
 //! codec of `postrider-wire`. It behaves as ActiveMQ's JMS client does by default: one connection, session and producer
 //! or consumer each, one acknowledgement a message, receipts for persistent sends.
 
+#![deny(unreachable_pub)]
+
 mod arguments;
 mod body;
 mod conductor;

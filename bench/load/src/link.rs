@@ -31,7 +31,7 @@ const CACHED_LIMIT: u16 = CACHE_SIZE - 200;
 
 /// The codec of a connection and what waits to be sent on it.
 #[derive(Debug)]
-pub struct Codec {
+pub(crate) struct Codec {
     /// The agreed format.
     pub format: WireFormat,
     /// Bytes to send.
@@ -42,7 +42,7 @@ pub struct Codec {
 
 /// A connection, by itself blocking.
 #[derive(Debug)]
-pub struct Link {
+pub(crate) struct Link {
     stream: TcpStream,
     /// Cuts what comes in into frames.
     pub splitter: FrameSplitter,
@@ -60,7 +60,7 @@ pub struct Link {
 
 /// What a frame means to us.
 #[derive(Debug)]
-pub enum Incoming {
+pub(crate) enum Incoming {
     /// A command of ours was answered.
     Receipt(i32),
     /// A message.
@@ -71,7 +71,7 @@ pub enum Incoming {
 
 impl Codec {
     /// Appends a command with the next number, which is returned.
-    pub fn push(&mut self, command: Structure) -> Result<i32> {
+    pub(crate) fn push(&mut self, command: Structure) -> Result<i32> {
         self.command += 1;
         let numbered = command.with(base_command::COMMAND_ID, self.command);
         self.format.encode(&numbered, &mut self.out).context("cannot encode")?;
@@ -80,7 +80,7 @@ impl Codec {
 
     /// The same as [`Codec::decode`], with a short cut for plain answers.
     #[inline]
-    pub fn receipt(&mut self, frame: &[u8]) -> Result<Incoming> {
+    pub(crate) fn receipt(&mut self, frame: &[u8]) -> Result<Incoming> {
         if !self.format.settings().tight
             && let Some(number) = frames::correlation(frame)
         {
@@ -90,7 +90,7 @@ impl Codec {
     }
 
     /// Decodes a frame and says what it means; whatever ends the work is an error.
-    pub fn decode(&mut self, frame: &[u8]) -> Result<Incoming> {
+    pub(crate) fn decode(&mut self, frame: &[u8]) -> Result<Incoming> {
         let structure = self.format.decode(frame).context("the broker sent a frame that cannot be decoded")?;
         let Some(structure) = structure else { return Ok(Incoming::Ignored) };
         match structure.code() {
@@ -155,7 +155,7 @@ fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
 impl Link {
     /// Connects, agrees on a format, and announces connection `name` and its session. `cached_values` is how many ids and
     /// destinations will go over it at most.
-    pub fn open(arguments: &Arguments, name: &str, label: String, cached_values: u16) -> Result<Link> {
+    pub(crate) fn open(arguments: &Arguments, name: &str, label: String, cached_values: u16) -> Result<Link> {
         let address = arguments.address()?;
         let patience = Duration::from_secs_f64(arguments.connect_seconds);
         let stream = connect(address, patience).with_context(|| format!("no broker answers at {address}"))?;
@@ -211,7 +211,7 @@ impl Link {
     }
 
     /// Sends a command and waits for its answer. Dispatches that come before it are kept.
-    pub fn request(&mut self, command: Structure) -> Result<()> {
+    pub(crate) fn request(&mut self, command: Structure) -> Result<()> {
         let what = command.definition.name;
         let number = self.codec.push(command.with(base_command::RESPONSE_REQUIRED, true))?;
         self.write()?;
@@ -243,13 +243,13 @@ impl Link {
     }
 
     /// The socket, which no longer blocks.
-    pub fn socket(&self) -> Result<TcpStream> {
+    pub(crate) fn socket(&self) -> Result<TcpStream> {
         self.stream.set_nonblocking(true)?;
         Ok(self.stream.try_clone()?)
     }
 
     /// Takes leave as a JMS client does. A broker that does not answer changes nothing about the result.
-    pub fn close(self) {
+    pub(crate) fn close(self) {
         _ = self.try_close();
     }
 

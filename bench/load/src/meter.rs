@@ -13,17 +13,17 @@ const DIGITS: u8 = 3;
 
 /// Nanoseconds since the run began, at least 1.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock(Instant);
+pub(crate) struct Clock(Instant);
 
 impl Clock {
     /// Begins now.
-    pub fn start() -> Clock {
+    pub(crate) fn start() -> Clock {
         Clock(Instant::now())
     }
 
     /// The time.
     #[inline]
-    pub fn now(self) -> u64 {
+    pub(crate) fn now(self) -> u64 {
         self.0.elapsed().as_nanos() as u64 + 1
     }
 }
@@ -31,7 +31,7 @@ impl Clock {
 /// What a run goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// The load runs; nothing is measured.
     WarmUp,
     /// The load runs and is measured.
@@ -77,7 +77,7 @@ impl Counts {
 
 /// What one thread measures.
 #[derive(Debug)]
-pub struct Meter {
+pub(crate) struct Meter {
     /// Totals.
     pub counts: Counts,
     /// Nanoseconds from send to receipt.
@@ -98,7 +98,7 @@ impl Default for Meter {
 impl Meter {
     /// A receipt for what was sent at `sent`.
     #[inline]
-    pub fn receipted(&mut self, sent: u64, now: u64) {
+    pub(crate) fn receipted(&mut self, sent: u64, now: u64) {
         self.counts.receipted += 1;
         self.counts.last = now;
         if self.is_measuring {
@@ -108,7 +108,7 @@ impl Meter {
 
     /// A delivery of what was sent at `sent`.
     #[inline]
-    pub fn delivered(&mut self, sent: u64, now: u64) {
+    pub(crate) fn delivered(&mut self, sent: u64, now: u64) {
         self.counts.delivered += 1;
         self.counts.last = now;
         if self.is_measuring {
@@ -119,7 +119,7 @@ impl Meter {
 
 /// What the threads share. Everything on it may be seen a little late.
 #[derive(Debug)]
-pub struct Board {
+pub(crate) struct Board {
     phase: AtomicU8,
     tallies: Vec<Tally>,
 }
@@ -141,25 +141,25 @@ struct Tally {
 
 impl Board {
     /// For that many threads, none of which has published anything yet.
-    pub fn new(threads: usize, phase: Phase) -> Board {
+    pub(crate) fn new(threads: usize, phase: Phase) -> Board {
         let tally = || Tally { unfinished: AtomicU64::new(u64::MAX), ..Tally::default() };
         let tallies = (0..threads).map(|_| tally()).collect();
         Board { phase: AtomicU8::new(phase as u8), tallies }
     }
 
     /// The phase of the run.
-    pub fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         let phase = self.phase.load(Relaxed);
         [Phase::WarmUp, Phase::Measure, Phase::Drain, Phase::Hold, Phase::Stop][usize::from(phase)]
     }
 
     /// Goes on to a later phase; an earlier one is ignored.
-    pub fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         self.phase.fetch_max(phase as u8, Relaxed);
     }
 
     /// Shows a thread's counters, and the phase in which they were counted.
-    pub fn publish(&self, thread: usize, counts: &Counts, phase: Phase) {
+    pub(crate) fn publish(&self, thread: usize, counts: &Counts, phase: Phase) {
         let tally = &self.tallies[thread];
         tally.sent.store(counts.sent, Relaxed);
         tally.receipted.store(counts.receipted, Relaxed);
@@ -171,12 +171,12 @@ impl Board {
     }
 
     /// Whether all threads have published what they counted in this phase or a later one.
-    pub fn has_reached(&self, phase: Phase) -> bool {
+    pub(crate) fn has_reached(&self, phase: Phase) -> bool {
         self.tallies.iter().all(|tally| tally.phase.load(Acquire) >= phase as u8)
     }
 
     /// All threads' counters together, those of one thread left out if it is given.
-    pub fn total(&self, without: Option<usize>) -> Counts {
+    pub(crate) fn total(&self, without: Option<usize>) -> Counts {
         let tallies = self.tallies.iter().enumerate().filter(|(thread, _)| Some(*thread) != without);
         let counts = tallies.map(|(_, tally)| Counts {
             unfinished: tally.unfinished.load(Acquire),

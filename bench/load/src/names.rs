@@ -11,22 +11,22 @@ use postrider_wire::openwire::schema::{
 const SESSION: i64 = 1;
 
 /// The connection of a producer.
-pub fn producer_connection(run: u32, producer: u16) -> String {
+pub(crate) fn producer_connection(run: u32, producer: u16) -> String {
     format!("ID:postrider-load-{run:08x}-producer:{producer}")
 }
 
 /// The connection of a consumer.
-pub fn consumer_connection(run: u32, consumer: u16) -> String {
+pub(crate) fn consumer_connection(run: u32, consumer: u16) -> String {
     format!("ID:postrider-load-{run:08x}-consumer:{consumer}")
 }
 
 /// The ConnectionId of that name.
-pub fn connection(name: &str) -> Arc<Structure> {
+pub(crate) fn connection(name: &str) -> Arc<Structure> {
     Structure::new(&connection_id::DEFINITION).with(connection_id::VALUE, name).shared()
 }
 
 /// The SessionId on that connection.
-pub fn session(connection: &str) -> Arc<Structure> {
+pub(crate) fn session(connection: &str) -> Arc<Structure> {
     Structure::new(&session_id::DEFINITION)
         .with(session_id::CONNECTION_ID, connection)
         .with(session_id::VALUE, SESSION)
@@ -34,7 +34,7 @@ pub fn session(connection: &str) -> Arc<Structure> {
 }
 
 /// The ProducerId of a stream: there is one for each producer and destination.
-pub fn producer_id(run: u32, producer: u16, destination: u16) -> Arc<Structure> {
+pub(crate) fn producer_id(run: u32, producer: u16, destination: u16) -> Arc<Structure> {
     Structure::new(&producer_id::DEFINITION)
         .with(producer_id::CONNECTION_ID, producer_connection(run, producer).as_str())
         .with(producer_id::SESSION_ID, SESSION)
@@ -43,7 +43,7 @@ pub fn producer_id(run: u32, producer: u16, destination: u16) -> Arc<Structure> 
 }
 
 /// The ConsumerId of a subscription.
-pub fn consumer_id(connection: &str, destination: u16) -> Arc<Structure> {
+pub(crate) fn consumer_id(connection: &str, destination: u16) -> Arc<Structure> {
     Structure::new(&consumer_id::DEFINITION)
         .with(consumer_id::CONNECTION_ID, connection)
         .with(consumer_id::SESSION_ID, SESSION)
@@ -52,7 +52,7 @@ pub fn consumer_id(connection: &str, destination: u16) -> Arc<Structure> {
 }
 
 /// The queue or topic of that name.
-pub fn destination(name: &str, topic: bool) -> Arc<Structure> {
+pub(crate) fn destination(name: &str, topic: bool) -> Arc<Structure> {
     if topic {
         Structure::new(&active_mq_topic::DEFINITION).with(active_mq_topic::PHYSICAL_NAME, name).shared()
     } else {

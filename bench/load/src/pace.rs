@@ -3,7 +3,7 @@
 /// A schedule of evenly spaced sends. Those that are late stay due, with the time at which they were to be sent: so a
 /// broker that stalls does not hide the stall by keeping the generator from sending.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub(crate) struct Pace {
     start: u64,
     /// Nanoseconds between two sends.
     interval: f64,
@@ -13,7 +13,7 @@ pub struct Pace {
 impl Pace {
     /// The share of producer `index` of `producers` in `rate` messages a second, from the time `start` on. The producers
     /// take turns.
-    pub fn new(rate: f64, index: u16, producers: u16, start: u64) -> Pace {
+    pub(crate) fn new(rate: f64, index: u16, producers: u16, start: u64) -> Pace {
         let interval = 1e9 / rate * f64::from(producers);
         let offset = interval * f64::from(index) / f64::from(producers);
         Pace { start: start + offset as u64, interval, sent: 0 }
@@ -21,13 +21,13 @@ impl Pace {
 
     /// When the next send is due.
     #[inline]
-    pub fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.start + (self.sent as f64 * self.interval) as u64
     }
 
     /// The next send was made.
     #[inline]
-    pub fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         self.sent += 1;
     }
 }

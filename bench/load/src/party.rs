@@ -17,7 +17,7 @@ const READ_LIMIT: usize = 4;
 
 /// What a connection is for.
 #[derive(Debug)]
-pub enum Role {
+pub(crate) enum Role {
     /// It sends.
     Producer(Producer),
     /// It receives.
@@ -26,7 +26,7 @@ pub enum Role {
 
 /// A connection that does not block, and what it is for.
 #[derive(Debug)]
-pub struct Party {
+pub(crate) struct Party {
     link: Link,
     socket: TcpStream,
     role: Role,
@@ -39,7 +39,7 @@ pub struct Party {
 
 /// What a producer needs to know at its turn.
 #[derive(Debug, Clone, Copy)]
-pub struct Turn {
+pub(crate) struct Turn {
     /// The clock of the run.
     pub clock: Clock,
     /// Milliseconds since 1970.
@@ -52,7 +52,7 @@ pub struct Turn {
 
 /// What a party waits for after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// Its socket.
     Socket,
     /// Nothing: it has more to do at once.
@@ -65,14 +65,14 @@ pub enum Next {
 
 impl Party {
     /// Takes over a connection that was set up, and registers it.
-    pub fn new(link: Link, role: Role, registry: &Registry, token: Token) -> Result<Party> {
+    pub(crate) fn new(link: Link, role: Role, registry: &Registry, token: Token) -> Result<Party> {
         let mut socket = TcpStream::from_std(link.socket()?);
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Party { link, socket, role, is_readable: true, is_writable: true, has_hung_up: false, written: 0 })
     }
 
     /// Takes what came while the connection was set up.
-    pub fn begin(&mut self, clock: Clock, meter: &mut Meter) -> Result<()> {
+    pub(crate) fn begin(&mut self, clock: Clock, meter: &mut Meter) -> Result<()> {
         let Role::Consumer(consumer) = &mut self.role else { return Ok(()) };
         for dispatch in std::mem::take(&mut self.link.early) {
             consumer.dispatch(&dispatch, &mut self.link.codec, meter, clock.now())?;
@@ -81,14 +81,14 @@ impl Party {
     }
 
     /// Notes what the socket is ready for.
-    pub fn ready(&mut self, event: &Event) {
+    pub(crate) fn ready(&mut self, event: &Event) {
         self.is_readable |= event.is_readable();
         self.is_writable |= event.is_writable();
         self.has_hung_up |= event.is_read_closed() || event.is_error();
     }
 
     /// Receives, makes sends, sends: a bounded amount of each.
-    pub fn turn(&mut self, turn: &Turn, buffer: &mut [u8], meter: &mut Meter) -> Result<Next> {
+    pub(crate) fn turn(&mut self, turn: &Turn, buffer: &mut [u8], meter: &mut Meter) -> Result<Next> {
         self.try_turn(turn, buffer, meter).with_context(|| self.link.label.clone())
     }
 
@@ -184,12 +184,12 @@ impl Party {
     }
 
     /// Its producer, if it is one.
-    pub fn producer(&mut self) -> Option<&mut Producer> {
+    pub(crate) fn producer(&mut self) -> Option<&mut Producer> {
         if let Role::Producer(producer) = &mut self.role { Some(producer) } else { None }
     }
 
     /// The connection, for taking leave, and the role. Bytes that the socket did not take go with the leave.
-    pub fn into_parts(mut self) -> (Link, Role) {
+    pub(crate) fn into_parts(mut self) -> (Link, Role) {
         self.link.codec.out.drain(..self.written);
         (self.link, self.role)
     }

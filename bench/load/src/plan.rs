@@ -4,7 +4,7 @@ use crate::Arguments;
 
 /// Producers, consumers and destinations by number.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The destinations that each producer sends to in turn.
     pub producers: Vec<Vec<u16>>,
     /// The destinations that each consumer subscribes to.
@@ -17,7 +17,7 @@ pub struct Plan {
 
 impl Plan {
     /// Deals destinations evenly: with fewer destinations than parties several share one, with more each party has several.
-    pub fn new(arguments: &Arguments) -> Plan {
+    pub(crate) fn new(arguments: &Arguments) -> Plan {
         let deal = |parties: u16| (0..parties).map(|party| dealt(party, parties, arguments.destinations)).collect();
         Plan {
             producers: deal(arguments.producers),
@@ -28,7 +28,7 @@ impl Plan {
     }
 
     /// How often a message to that destination is to be delivered.
-    pub fn deliveries(&self, destination: u16) -> u64 {
+    pub(crate) fn deliveries(&self, destination: u16) -> u64 {
         let consumers = self.consumers.iter().filter(|destinations| destinations.contains(&destination)).count() as u64;
         if self.topic { consumers } else { consumers.min(1) }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 
 /// CPU seconds that all threads of a process have used, those that have ended included.
-pub fn cpu_seconds(pid: u32) -> Result<f64> {
+pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("no process {pid}: cannot read {path}"))?;
     let ticks = ticks_of(&text).with_context(|| format!("{path} is not understood: {text:?}"))?;

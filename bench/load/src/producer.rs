@@ -19,7 +19,7 @@ const FILL_LIMIT: usize = 64 << 10;
 
 /// One producer with its streams.
 #[derive(Debug)]
-pub struct Producer {
+pub(crate) struct Producer {
     run: u32,
     number: u16,
     streams: Vec<Stream>,
@@ -48,7 +48,7 @@ struct Stream {
 
 /// Why a producer stopped filling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pause {
+pub(crate) enum Pause {
     /// It has made as many bytes as are sent at once.
     Full,
     /// Receipts are missing.
@@ -63,7 +63,7 @@ pub enum Pause {
 
 impl Producer {
     /// Announces the producer of that number on its connection.
-    pub fn open(arguments: &Arguments, plan: &Plan, run: u32, number: u16, link: &mut Link) -> Result<Producer> {
+    pub(crate) fn open(arguments: &Arguments, plan: &Plan, run: u32, number: u16, link: &mut Link) -> Result<Producer> {
         let stream = |&destination: &u16| Stream {
             number: destination,
             producer: names::producer_id(run, number, destination),
@@ -94,7 +94,14 @@ impl Producer {
     }
 
     /// Makes sends until something says to pause. `room` is how many deliveries may be added to the backlog.
-    pub fn fill(&mut self, codec: &mut Codec, meter: &mut Meter, now: u64, wall: i64, room: i64) -> Result<Pause> {
+    pub(crate) fn fill(
+        &mut self,
+        codec: &mut Codec,
+        meter: &mut Meter,
+        now: u64,
+        wall: i64,
+        room: i64,
+    ) -> Result<Pause> {
         let owed = meter.counts.owed;
         loop {
             if self.quota == 0 {
@@ -162,7 +169,7 @@ impl Producer {
 
     /// The broker answered a command.
     #[inline]
-    pub fn receipt(&mut self, command: i32, now: u64, meter: &mut Meter) -> Result<()> {
+    pub(crate) fn receipt(&mut self, command: i32, now: u64, meter: &mut Meter) -> Result<()> {
         let sent = self.window.receipted(command);
         ensure!(sent.is_some(), "the broker answered command {command}, which waits for no answer");
         sent.into_iter().for_each(|sent| meter.receipted(sent, now));
@@ -170,17 +177,17 @@ impl Producer {
     }
 
     /// Sends without a receipt so far.
-    pub fn unanswered(&self) -> u64 {
+    pub(crate) fn unanswered(&self) -> u64 {
         self.window.times.iter().filter(|&&time| time != ANSWERED).count() as u64
     }
 
     /// Its number in the run.
-    pub fn number(&self) -> u16 {
+    pub(crate) fn number(&self) -> u16 {
         self.number
     }
 
     /// How many messages went to which destination.
-    pub fn sent(&self) -> impl Iterator<Item = (u16, u64)> {
+    pub(crate) fn sent(&self) -> impl Iterator<Item = (u16, u64)> {
         self.streams.iter().map(|stream| (stream.number, stream.sent))
     }
 }

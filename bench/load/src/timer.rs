@@ -11,20 +11,20 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 
 /// One alarm at a time.
 #[derive(Debug)]
-pub struct Timer {
+pub(crate) struct Timer {
     descriptor: OwnedFd,
 }
 
 impl Timer {
     /// A timer that wakes that registry's poll with `token`.
-    pub fn new(registry: &Registry, token: Token) -> io::Result<Timer> {
+    pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Timer> {
         let descriptor = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
         SourceFd(&descriptor.as_raw_fd()).register(registry, token, Interest::READABLE)?;
         Ok(Timer { descriptor })
     }
 
     /// Wakes the poll after `delay`; an earlier alarm is forgotten.
-    pub fn set(&self, delay: Duration) -> io::Result<()> {
+    pub(crate) fn set(&self, delay: Duration) -> io::Result<()> {
         let none = Timespec { tv_sec: 0, tv_nsec: 0 };
         let value = Timespec { tv_sec: delay.as_secs() as i64, tv_nsec: i64::from(delay.subsec_nanos()) };
         let timer = Itimerspec { it_interval: none, it_value: value };

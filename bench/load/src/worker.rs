@@ -27,7 +27,7 @@ const TIMER: Token = Token(usize::MAX);
 
 /// What one thread works with.
 #[derive(Debug)]
-pub struct Worker<'a> {
+pub(crate) struct Worker<'a> {
     /// Its number.
     thread: usize,
     arguments: &'a Arguments,
@@ -44,7 +44,7 @@ pub struct Worker<'a> {
 
 /// What is left when a thread has ended.
 #[derive(Debug)]
-pub struct Remains {
+pub(crate) struct Remains {
     /// Connections and roles, for leave and verdict.
     pub parties: Vec<(Link, Role)>,
     /// Latencies.
@@ -53,7 +53,7 @@ pub struct Remains {
 
 impl<'a> Worker<'a> {
     /// Takes over connections that were set up.
-    pub fn new(
+    pub(crate) fn new(
         thread: usize,
         arguments: &'a Arguments,
         plan: &Plan,
@@ -73,7 +73,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Works until the run is over. If something fails the others stop as well.
-    pub fn run(mut self) -> Result<Remains> {
+    pub(crate) fn run(mut self) -> Result<Remains> {
         if let Err(error) = self.work() {
             self.board.enter(Phase::Stop);
             return Err(error);

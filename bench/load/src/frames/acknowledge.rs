@@ -15,7 +15,7 @@ const TAIL: usize = 5;
 
 /// What an acknowledgement says about a message of this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Delivered {
+pub(crate) struct Delivered {
     /// The number of its producer.
     pub producer: u16,
     /// The producer's number of the message.
@@ -26,7 +26,7 @@ pub struct Delivered {
 
 /// The acknowledgements of one subscription.
 #[derive(Debug)]
-pub struct Acknowledge {
+pub(crate) struct Acknowledge {
     run: u32,
     destination_number: u16,
     consumer: Arc<Structure>,
@@ -41,20 +41,20 @@ pub struct Acknowledge {
 
 impl Acknowledge {
     /// Acknowledgements for that consumer and destination.
-    pub fn new(run: u32, number: u16, consumer: Arc<Structure>, destination: Arc<Structure>) -> Acknowledge {
+    pub(crate) fn new(run: u32, number: u16, consumer: Arc<Structure>, destination: Arc<Structure>) -> Acknowledge {
         let (head, ids) = Default::default();
         Acknowledge { run, destination_number: number, consumer, destination, range: None, count: 0, head, ids }
     }
 
     /// Makes the messages of another run the ones that are acknowledged by their numbers, before there are any.
-    pub fn set_run(&mut self, run: u32) {
+    pub(crate) fn set_run(&mut self, run: u32) {
         debug_assert!(self.ids.is_empty(), "ids of one run are not those of another");
         self.run = run;
     }
 
     /// Adds the message to the open range, and says how many it has.
     #[inline]
-    pub fn add(&mut self, message: Delivered) -> u32 {
+    pub(crate) fn add(&mut self, message: Delivered) -> u32 {
         let first = self.range.map_or(message, |(first, _)| first);
         self.range = Some((first, message));
         self.count += 1;
@@ -63,7 +63,12 @@ impl Acknowledge {
 
     /// Appends the open range's acknowledgement, if there is one.
     #[inline]
-    pub fn flush(&mut self, format: &mut WireFormat, command: &mut i32, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    pub(crate) fn flush(
+        &mut self,
+        format: &mut WireFormat,
+        command: &mut i32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
         let Some((first, last)) = self.range.take() else { return Ok(()) };
         let count = std::mem::take(&mut self.count);
         *command += 1;
@@ -80,7 +85,7 @@ impl Acknowledge {
     }
 
     /// Appends the acknowledgement of one message of any sender. The open range is to be flushed before.
-    pub fn push_other(
+    pub(crate) fn push_other(
         &mut self,
         id: Arc<Structure>,
         format: &mut WireFormat,

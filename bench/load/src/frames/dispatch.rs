@@ -11,7 +11,7 @@ const NOT_KEPT: i16 = -1;
 
 /// Which consumer a dispatch is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Identity<'a> {
+pub(crate) enum Identity<'a> {
     /// The one whose ConsumerId lies at this index of the cache.
     Index(i16),
     /// The one whose ConsumerId has these bytes, its type first.
@@ -20,7 +20,7 @@ pub enum Identity<'a> {
 
 /// What a dispatch says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dispatch<'a> {
+pub(crate) struct Dispatch<'a> {
     /// Its consumer.
     pub consumer: Identity<'a>,
     /// The producer's number of the message.
@@ -37,7 +37,7 @@ impl<'a> Dispatch<'a> {
     /// Reads a loose frame, given without its size. Nothing if it has to go through the codec: it is something else than
     /// the dispatch of a plain text message, or puts a value into the cache.
     #[inline]
-    pub fn read(frame: &'a [u8], is_cached: bool) -> Option<Dispatch<'a>> {
+    pub(crate) fn read(frame: &'a [u8], is_cached: bool) -> Option<Dispatch<'a>> {
         if frame.first() != Some(&message_dispatch::DEFINITION.code) {
             return None;
         }
@@ -45,7 +45,7 @@ impl<'a> Dispatch<'a> {
     }
 
     /// The same from what the codec read. The consumer is told apart by the caller.
-    pub fn of(dispatch: &'a Structure, consumer: Identity<'a>) -> Option<Dispatch<'a>> {
+    pub(crate) fn of(dispatch: &'a Structure, consumer: Identity<'a>) -> Option<Dispatch<'a>> {
         let message = dispatch.object(message_dispatch::MESSAGE)?;
         let id = message.object(message::MESSAGE_ID)?;
         let is_text = message.is(&active_mq_text_message::DEFINITION) && !message.bool(message::COMPRESSED);

@@ -9,14 +9,14 @@ mod dispatch;
 mod receipt;
 mod send;
 
-pub use acknowledge::{Acknowledge, Delivered};
-pub use dispatch::{Dispatch, Identity};
-pub use receipt::correlation;
-pub use send::{Fixed, SendTemplate, Variable, message};
+pub(crate) use acknowledge::{Acknowledge, Delivered};
+pub(crate) use dispatch::{Dispatch, Identity};
+pub(crate) use receipt::correlation;
+pub(crate) use send::{Fixed, SendTemplate, Variable, message};
 
 use postrider_wire::openwire::Settings;
 
 /// Whether the hand-made frames fit the agreed format: loose, and a version since which their fields have not changed.
-pub fn is_handmade(settings: &Settings) -> bool {
+pub(crate) fn is_handmade(settings: &Settings) -> bool {
     !settings.tight && settings.version >= 10
 }

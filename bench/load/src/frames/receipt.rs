@@ -6,7 +6,7 @@ const LENGTH: usize = 10;
 
 /// The correlationId of a loose Response, given without its size; nothing if it is another frame.
 #[inline]
-pub fn correlation(frame: &[u8]) -> Option<i32> {
+pub(crate) fn correlation(frame: &[u8]) -> Option<i32> {
     let frame: &[u8; LENGTH] = frame.try_into().ok()?;
     if frame[0] != response::DEFINITION.code {
         return None;

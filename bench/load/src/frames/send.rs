@@ -10,7 +10,7 @@ use crate::body::Stamp;
 
 /// What differs from send to send.
 #[derive(Debug, Clone, Copy)]
-pub struct Variable {
+pub(crate) struct Variable {
     /// The number of the command on its connection.
     pub command: i32,
     /// The number of the message of its producer: 1, 2, 3 ...
@@ -20,7 +20,7 @@ pub struct Variable {
 }
 
 /// A text message as a JMS client sends it. `text` is ASCII.
-pub fn message(fixed: &Fixed<'_>, variable: Variable, text: &[u8]) -> Structure {
+pub(crate) fn message(fixed: &Fixed<'_>, variable: Variable, text: &[u8]) -> Structure {
     let mut content = (text.len() as i32).to_be_bytes().to_vec();
     content.extend_from_slice(text);
     let id = Structure::new(&message_id::DEFINITION)
@@ -40,7 +40,7 @@ pub fn message(fixed: &Fixed<'_>, variable: Variable, text: &[u8]) -> Structure 
 
 /// What all sends of a stream have in common.
 #[derive(Debug)]
-pub struct Fixed<'a> {
+pub(crate) struct Fixed<'a> {
     /// The ProducerId.
     pub producer: &'a Arc<Structure>,
     /// The destination.
@@ -53,7 +53,7 @@ pub struct Fixed<'a> {
 
 /// A frame with its size in which `Variable` and the head of the text can be exchanged.
 #[derive(Debug)]
-pub struct SendTemplate {
+pub(crate) struct SendTemplate {
     frame: Vec<u8>,
     command: usize,
     sequence: usize,
@@ -64,7 +64,7 @@ pub struct SendTemplate {
 impl SendTemplate {
     /// Finds the places by writing frames that differ in one field only. `encode` writes a frame with its size for that
     /// text; it must do so in the same way each time, as loose encodings do once everything is in the cache.
-    pub fn new<E>(
+    pub(crate) fn new<E>(
         text: &[u8],
         mut encode: impl FnMut(Variable, &[u8]) -> Result<Vec<u8>, E>,
     ) -> Result<SendTemplate, E> {
@@ -81,7 +81,7 @@ impl SendTemplate {
 
     /// Appends one frame.
     #[inline]
-    pub fn push(&self, out: &mut Vec<u8>, variable: Variable, stamp: &Stamp) {
+    pub(crate) fn push(&self, out: &mut Vec<u8>, variable: Variable, stamp: &Stamp) {
         let start = out.len();
         out.extend_from_slice(&self.frame);
         let frame = &mut out[start..];
