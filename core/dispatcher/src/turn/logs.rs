@@ -55,7 +55,9 @@ impl<S: Storage, P: Spill> Logs<S, P> {
         })
     }
 
-    /// Whether there is room for what the state machine adds by itself: it leaves half of what is kept to the acknowledgements that come.
+    /// Whether there is room for what the state machine adds by itself. While the medium is short a record that is large leaves half of
+    /// what is kept to the acknowledgements that come. One that is small takes of that, too: allowances and sequences among them, without
+    /// which nothing more would be delivered, and so nothing more acknowledged.
     fn has_room(&self, bound: Bound) -> bool {
         let kept = self.journal.kept_for_acknowledgements() / 2;
         self.journal.room_when_short().is_none_or(|room| bound.frame_bytes() <= room + kept)

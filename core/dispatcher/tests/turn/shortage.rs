@@ -75,6 +75,32 @@ fn what_acknowledgements_have_used_up_is_waited_for_and_nothing_of_it_is_lost() 
     assert_eq!(node.turn.broker().statistics().messages, stored + 1 - acknowledged);
 }
 
+/// An allowance is small, and what goes out under it is acknowledged: it may take of what acknowledgements have.
+#[test]
+fn deliveries_go_on_for_as_long_as_they_can_be_acknowledged() {
+    const CHURN: u32 = 2;
+    let mut node = Node::new(3 * SEGMENT);
+    let mut batch = CommandBatch::default();
+    node.add_send(&mut batch, (CHURN, 0), 1_000, true, true);
+    node.push(batch);
+    while node.refused.is_empty() {
+        node.send(true, true);
+        assert!(node.sent < 4_000, "nothing is refused");
+    }
+    node.consume();
+    let half = node.turn.journal().kept_for_acknowledgements() / 2;
+    for sequence in std::mem::take(&mut node.got) {
+        if node.turn.journal().room() < half {
+            break;
+        }
+        node.acknowledge_one(sequence);
+    }
+    assert!(node.turn.journal().room() < half, "{} of {half}", node.turn.journal().room());
+    let late = Handle { slot: 9, generation: 1 };
+    node.consume_from(late, "churn");
+    assert_eq!(node.others.iter().filter(|(consumer, _)| *consumer == late).count(), 1);
+}
+
 #[test]
 fn when_there_is_room_again_everything_goes_on() {
     let (mut node, stored) = full();
