@@ -38,7 +38,10 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             Err(NoRoom::Full | NoRoom::Short) => {
                 let room = self.logs.journal.room_to_create();
                 let (bound, refused) = self.broker.bound_within(port, batch, room, 0);
-                self.logs.journal.reserve(Purpose::Settle, bound).map(|()| refused.into())
+                let begun = self.logs.journal.reserve(Purpose::Settle, bound);
+                // What is left is for moves: they wake who waits here.
+                self.waits_for_room |= begun == Err(NoRoom::Full);
+                begun.map(|()| refused.into())
             }
             Err(NoRoom::NotReady) => Err(NoRoom::NotReady),
         }
