@@ -42,19 +42,19 @@ impl<J> Default for Jobs<J> {
 }
 
 impl<J> Jobs<J> {
-    pub fn push(&mut self, job: impl Into<J>) {
+    pub(crate) fn push(&mut self, job: impl Into<J>) {
         self.pushed += 1;
         self.fruitless = 0;
         self.list.push_back(Entry { job: job.into(), answer: None });
     }
 
     /// There is news for one that waits.
-    pub fn stir(&mut self) {
+    pub(crate) fn stir(&mut self) {
         self.fruitless = 0;
     }
 
     /// A job goes on then at the latest, though nothing happens.
-    pub fn rest(&mut self, until: u64) {
+    pub(crate) fn rest(&mut self, until: u64) {
         self.rests_until = match self.rests_until {
             0 => until,
             known => known.min(until),
@@ -62,18 +62,18 @@ impl<J> Jobs<J> {
     }
 
     /// When that is, in nanoseconds.
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         (self.rests_until > 0).then_some(self.rests_until)
     }
 
     /// Jobs since the start.
-    pub fn pushed(&self) -> u64 {
+    pub(crate) fn pushed(&self) -> u64 {
         self.pushed
     }
 
     /// The answer waits for the jobs that have come since there were `before`; the last one of a connection does for all others of it,
     /// too. It comes back if there are none.
-    pub fn answer(
+    pub(crate) fn answer(
         &mut self,
         port: PortIndex,
         (connection, is_last): (ConnectionHandle, bool),
@@ -95,7 +95,7 @@ impl<J> Jobs<J> {
     }
 
     /// A pass over all jobs begins, which are so many.
-    pub fn begin_pass(&mut self, nanos: u64) -> usize {
+    pub(crate) fn begin_pass(&mut self, nanos: u64) -> usize {
         if self.rests_until <= nanos {
             self.rests_until = 0;
         }
@@ -106,28 +106,28 @@ impl<J> Jobs<J> {
     }
 
     /// The next one in its turn, unless all wait for something.
-    pub fn next(&mut self) -> Option<Entry<J>> {
+    pub(crate) fn next(&mut self) -> Option<Entry<J>> {
         self.has_some_to_do().then(|| self.list.pop_front()).flatten()
     }
 
     /// Whether there are some, and not all of them wait for something.
-    pub fn has_some_to_do(&self) -> bool {
+    pub(crate) fn has_some_to_do(&self) -> bool {
         self.fruitless < self.list.len()
     }
 
     /// A slice of it is over, and there is more.
-    pub fn put_back(&mut self, entry: Entry<J>, outcome: Slice) {
+    pub(crate) fn put_back(&mut self, entry: Entry<J>, outcome: Slice) {
         self.fruitless = if outcome == Slice::Waits { self.fruitless + 1 } else { 0 };
         self.list.push_back(entry);
     }
 
     /// Others wait behind it.
-    pub fn put_first(&mut self, entry: Entry<J>) {
+    pub(crate) fn put_first(&mut self, entry: Entry<J>) {
         self.list.push_front(entry);
     }
 
     /// It is done. An answer that waits for nothing more goes, or what is to be said in place of it.
-    pub fn finish(&mut self, answer: Option<u32>, instead: Option<(PortIndex, Event)>, out: &mut Outbox) {
+    pub(crate) fn finish(&mut self, answer: Option<u32>, instead: Option<(PortIndex, Event)>, out: &mut Outbox) {
         self.fruitless = 0;
         if let Some((port, event)) = instead {
             match answer {
@@ -143,7 +143,7 @@ impl<J> Jobs<J> {
     }
 
     /// What a job has made besides belongs to the same answer.
-    pub fn adopt(&mut self, answer: u32, before: u64) {
+    pub(crate) fn adopt(&mut self, answer: u32, before: u64) {
         let children = self.pushed - before;
         self.answers[answer].jobs += children;
         self.belong(answer, children);

@@ -5,6 +5,7 @@
 //! protocol, thread, socket, file or clock.
 
 #![forbid(unsafe_code)]
+#![deny(unreachable_pub)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)

@@ -37,7 +37,7 @@ index!(
 
 impl MessageIndex {
     /// No entry.
-    pub const NONE: MessageIndex = MessageIndex(u32::MAX);
+    pub(crate) const NONE: MessageIndex = MessageIndex(u32::MAX);
 }
 
 /// The position of a message whose bytes are lost. No record can be there.
@@ -46,15 +46,15 @@ pub(crate) const NOWHERE: Position = Position(u64::MAX / 2);
 /// Bits of [`Message::flags`].
 pub(crate) mod flag {
     /// It may go out without an allowance (R15).
-    pub const OFFERED: u8 = 1;
+    pub(crate) const OFFERED: u8 = 1;
     /// It is not where its record says.
-    pub const ELSEWHERE: u8 = 2;
+    pub(crate) const ELSEWHERE: u8 = 2;
     /// A consumer has it.
-    pub const IN_FLIGHT: u8 = 4;
+    pub(crate) const IN_FLIGHT: u8 = 4;
     /// A dead letter with its message id is there already, of another of its places.
-    pub const COPIED: u8 = 8;
+    pub(crate) const COPIED: u8 = 8;
     /// Its record names another destination than the one that holds it.
-    pub const STRAY: u8 = 16;
+    pub(crate) const STRAY: u8 = 16;
 }
 
 /// A message in one place. 64 bytes: one cache line, and not parts of two.
@@ -93,42 +93,42 @@ pub(crate) struct Messages(Slab<Message>);
 impl Messages {
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "a message that is not there is our mistake")]
-    pub fn at(&self, index: MessageIndex) -> &Message {
+    pub(crate) fn at(&self, index: MessageIndex) -> &Message {
         &self.0[index.0]
     }
 
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "a message that is not there is our mistake")]
-    pub fn at_mut(&mut self, index: MessageIndex) -> &mut Message {
+    pub(crate) fn at_mut(&mut self, index: MessageIndex) -> &mut Message {
         &mut self.0[index.0]
     }
 
     /// The message, if the number is taken.
     #[inline]
-    pub fn get(&self, index: MessageIndex) -> Option<&Message> {
+    pub(crate) fn get(&self, index: MessageIndex) -> Option<&Message> {
         self.0.get(index.0)
     }
 
     #[inline]
-    pub fn get_mut(&mut self, index: MessageIndex) -> Option<&mut Message> {
+    pub(crate) fn get_mut(&mut self, index: MessageIndex) -> Option<&mut Message> {
         self.0.get_mut(index.0)
     }
 
     #[inline]
-    pub fn insert(&mut self, message: Message) -> MessageIndex {
+    pub(crate) fn insert(&mut self, message: Message) -> MessageIndex {
         MessageIndex(self.0.insert(message))
     }
 
     #[inline]
-    pub fn remove(&mut self, index: MessageIndex) -> Message {
+    pub(crate) fn remove(&mut self, index: MessageIndex) -> Message {
         self.0.remove(index.0)
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Message> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Message> {
         self.0.iter().map(|(_, message)| message)
     }
 }
@@ -138,12 +138,12 @@ const _: () =
 
 impl Message {
     /// Whether all bits are set.
-    pub fn has(&self, bits: u8) -> bool {
+    pub(crate) fn has(&self, bits: u8) -> bool {
         self.flags & bits == bits
     }
 
     /// Its body.
-    pub fn body(&self) -> Body {
+    pub(crate) fn body(&self) -> Body {
         Body { store: self.store, position: self.position, length: self.length, crc: self.crc }
     }
 }

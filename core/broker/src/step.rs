@@ -26,23 +26,23 @@ pub(crate) struct Work {
 impl Work {
     /// A command comes.
     #[inline]
-    pub fn begin_command(&mut self) {
+    pub(crate) fn begin_command(&mut self) {
         self.before = self.taken;
     }
 
     /// It takes so many.
     #[inline]
-    pub fn spend(&mut self, steps: usize) {
+    pub(crate) fn spend(&mut self, steps: usize) {
         self.taken += steps;
     }
 
     /// Whether the commands of this turn have taken as many as they may.
-    pub fn is_enough(&self) -> bool {
+    pub(crate) fn is_enough(&self) -> bool {
         self.taken >= COMMAND_STEPS
     }
 
     /// The turn ends.
-    pub fn end_turn(&mut self) {
+    pub(crate) fn end_turn(&mut self) {
         *self = Work::default();
     }
 

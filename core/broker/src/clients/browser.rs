@@ -22,7 +22,7 @@ pub(crate) struct Browse {
 
 impl Browse {
     /// A new membership of its consumer: whether that is the one that it looks at now.
-    pub fn begins_with(&mut self, membership: u32) -> bool {
+    pub(crate) fn begins_with(&mut self, membership: u32) -> bool {
         let now = self.membership == membership as usize;
         if now {
             // The number may have been that of a queue which is gone.
@@ -32,7 +32,7 @@ impl Browse {
         now
     }
 
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.done
     }
 }

@@ -49,19 +49,19 @@ impl Port {
         (generation == handle.generation).then_some(value)
     }
 
-    pub fn set_connection(&mut self, handle: ConnectionHandle, value: ConnectionIndex) {
+    pub(crate) fn set_connection(&mut self, handle: ConnectionHandle, value: ConnectionIndex) {
         Port::set(&mut self.connections, handle, value);
     }
 
-    pub fn clear_connection(&mut self, handle: ConnectionHandle) {
+    pub(crate) fn clear_connection(&mut self, handle: ConnectionHandle) {
         Port::clear(&mut self.connections, handle);
     }
 
-    pub fn set_consumer(&mut self, handle: ConsumerHandle, value: ConsumerIndex) {
+    pub(crate) fn set_consumer(&mut self, handle: ConsumerHandle, value: ConsumerIndex) {
         Port::set(&mut self.consumers, handle, value);
     }
 
-    pub fn clear_consumer(&mut self, handle: ConsumerHandle) {
+    pub(crate) fn clear_consumer(&mut self, handle: ConsumerHandle) {
         Port::clear(&mut self.consumers, handle);
     }
 }

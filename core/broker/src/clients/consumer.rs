@@ -110,7 +110,7 @@ pub(crate) struct Consumer {
 
 impl Consumer {
     /// Where it stands in a queue's rotation.
-    pub fn seat(&self) -> Seat {
+    pub(crate) fn seat(&self) -> Seat {
         Seat { priority: self.priority, local: if self.no_local { self.connection_serial } else { 0 } }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) enum Take {
 
 impl Consumer {
     /// Messages that it takes now, as far as it decides.
-    pub fn credit(&self) -> u32 {
+    pub(crate) fn credit(&self) -> u32 {
         if self.matching && !planted("refused-served") {
             return 0;
         }
@@ -60,13 +60,13 @@ impl Consumer {
     }
 
     /// The application has seen so many more, which leave the window. Whatever a client counts, it is not more than it has.
-    pub fn extend(&mut self, count: u32) {
+    pub(crate) fn extend(&mut self, count: u32) {
         let held = if planted("extension-unbounded") { u32::MAX } else { self.held() };
         self.extension = self.extension.saturating_add(count).min(held);
     }
 
     /// So many have been taken from what it has.
-    pub fn contract(&mut self, count: u32) {
+    pub(crate) fn contract(&mut self, count: u32) {
         self.extension = self.extension.saturating_sub(count).min(self.held());
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Range {
 
 impl Consumer {
     /// Where a sequence stands in dispatch order.
-    pub fn find(&self, sequence: Sequence) -> Option<Place> {
+    pub(crate) fn find(&self, sequence: Sequence) -> Option<Place> {
         if self.sorted {
             let place = self.in_flight.search(|entry| entry.sequence < sequence);
             return self.in_flight.at(place).is_some_and(|entry| entry.sequence == sequence).then_some(place);
@@ -33,7 +33,7 @@ impl Consumer {
     }
 
     /// The range that an acknowledgement names, if the consumer has it so.
-    pub fn range(&self, acknowledge: &Acknowledge) -> Option<Range> {
+    pub(crate) fn range(&self, acknowledge: &Acknowledge) -> Option<Range> {
         let front = self.in_flight.front()?.sequence;
         if front == acknowledge.last && (acknowledge.first == front || acknowledge.first == Sequence(0)) {
             return Some(Range { first: self.in_flight.first_place(), count: 1 });
@@ -50,7 +50,7 @@ impl Consumer {
     }
 
     /// Takes a range out.
-    pub fn take_entries(&mut self, range: &Range) -> Deque<InFlight> {
+    pub(crate) fn take_entries(&mut self, range: &Range) -> Deque<InFlight> {
         if range.first == self.in_flight.first_place() {
             return self.in_flight.take_prefix(range.count);
         }
@@ -67,7 +67,7 @@ impl Consumer {
     }
 
     /// Adds a message at the end of what is in flight.
-    pub fn hold(&mut self, entry: InFlight) {
+    pub(crate) fn hold(&mut self, entry: InFlight) {
         match self.in_flight.back() {
             None => self.sorted = true,
             Some(last) => self.sorted &= last.sequence < entry.sequence,

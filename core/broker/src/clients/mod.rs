@@ -40,7 +40,7 @@ pub(crate) struct Clients {
 
 #[expect(clippy::indexing_slicing, reason = "numbers in the broker's own tables: one that is not there is our mistake")]
 impl Clients {
-    pub fn new(hasher: &FixedState) -> Clients {
+    pub(crate) fn new(hasher: &FixedState) -> Clients {
         Clients {
             ports: Vec::new(),
             connections: Slab::default(),
@@ -53,75 +53,75 @@ impl Clients {
     }
 
     /// How many connections and consumers there are.
-    pub fn count(&self) -> (usize, usize) {
+    pub(crate) fn count(&self) -> (usize, usize) {
         (self.connections.len(), self.consumers.len())
     }
 
     #[inline]
-    pub fn connection(&self, index: ConnectionIndex) -> &Connection {
+    pub(crate) fn connection(&self, index: ConnectionIndex) -> &Connection {
         &self.connections[index.0]
     }
 
     #[inline]
-    pub fn connection_mut(&mut self, index: ConnectionIndex) -> &mut Connection {
+    pub(crate) fn connection_mut(&mut self, index: ConnectionIndex) -> &mut Connection {
         &mut self.connections[index.0]
     }
 
     /// The connection, if the number is taken.
     #[inline]
-    pub fn try_connection(&self, index: ConnectionIndex) -> Option<&Connection> {
+    pub(crate) fn try_connection(&self, index: ConnectionIndex) -> Option<&Connection> {
         self.connections.get(index.0)
     }
 
     #[inline]
-    pub fn try_connection_mut(&mut self, index: ConnectionIndex) -> Option<&mut Connection> {
+    pub(crate) fn try_connection_mut(&mut self, index: ConnectionIndex) -> Option<&mut Connection> {
         self.connections.get_mut(index.0)
     }
 
     #[inline]
-    pub fn consumer(&self, index: ConsumerIndex) -> &Consumer {
+    pub(crate) fn consumer(&self, index: ConsumerIndex) -> &Consumer {
         &self.consumers[index.0]
     }
 
     #[inline]
-    pub fn consumer_mut(&mut self, index: ConsumerIndex) -> &mut Consumer {
+    pub(crate) fn consumer_mut(&mut self, index: ConsumerIndex) -> &mut Consumer {
         &mut self.consumers[index.0]
     }
 
     /// The consumer, if the number is taken.
     #[inline]
-    pub fn try_consumer(&self, index: ConsumerIndex) -> Option<&Consumer> {
+    pub(crate) fn try_consumer(&self, index: ConsumerIndex) -> Option<&Consumer> {
         self.consumers.get(index.0)
     }
 
     #[inline]
-    pub fn try_consumer_mut(&mut self, index: ConsumerIndex) -> Option<&mut Consumer> {
+    pub(crate) fn try_consumer_mut(&mut self, index: ConsumerIndex) -> Option<&mut Consumer> {
         self.consumers.get_mut(index.0)
     }
 
     /// The connection of a consumer.
     #[inline]
-    pub fn owner_of(&self, consumer: &Consumer) -> &Connection {
+    pub(crate) fn owner_of(&self, consumer: &Consumer) -> &Connection {
         &self.connections[consumer.connection.0]
     }
 
     #[inline]
-    pub fn port_mut(&mut self, port: PortIndex) -> &mut Port {
+    pub(crate) fn port_mut(&mut self, port: PortIndex) -> &mut Port {
         &mut self.ports[usize::from(port.0)]
     }
 
     #[inline]
-    pub fn names(&self) -> &Names {
+    pub(crate) fn names(&self) -> &Names {
         &self.names
     }
 
     #[inline]
-    pub fn names_mut(&mut self) -> &mut Names {
+    pub(crate) fn names_mut(&mut self) -> &mut Names {
         &mut self.names
     }
 
     /// A connection comes: it is found by its handle and its names.
-    pub fn add_connection(&mut self, connection: Connection) {
+    pub(crate) fn add_connection(&mut self, connection: Connection) {
         let (port, handle) = (connection.port, connection.handle);
         let (id, client_id) = (connection.id.clone(), connection.client_id.clone());
         let index = ConnectionIndex(self.connections.insert(connection));
@@ -132,7 +132,7 @@ impl Clients {
 
     /// Nobody finds a connection any more, and nothing goes to it. Its port, its handle and its id, which it keeps: what tells of its
     /// temporary destinations names it, and comes later.
-    pub fn hide_connection(&mut self, index: ConnectionIndex) -> (PortIndex, ConnectionHandle, Box<[u8]>) {
+    pub(crate) fn hide_connection(&mut self, index: ConnectionIndex) -> (PortIndex, ConnectionHandle, Box<[u8]>) {
         let connection = &mut self.connections[index.0];
         (connection.leaving, connection.window) = (true, SendWindow::shut());
         let (port, handle, id) = (connection.port, connection.handle, connection.id.clone());
@@ -143,12 +143,12 @@ impl Clients {
     }
 
     /// A connection has gone.
-    pub fn remove_connection(&mut self, index: ConnectionIndex) {
+    pub(crate) fn remove_connection(&mut self, index: ConnectionIndex) {
         self.connections.remove(index.0);
     }
 
     /// A consumer comes: it is found by its handle, and among those of its connection.
-    pub fn add_consumer(&mut self, consumer: Consumer) -> ConsumerIndex {
+    pub(crate) fn add_consumer(&mut self, consumer: Consumer) -> ConsumerIndex {
         let (port, handle, owner) = (consumer.port, consumer.handle, consumer.connection);
         let index = ConsumerIndex(self.consumers.insert(consumer));
         self.connections[owner.0].consumers.insert(index);
@@ -157,13 +157,13 @@ impl Clients {
     }
 
     /// A consumer has gone.
-    pub fn remove_consumer(&mut self, index: ConsumerIndex) -> Consumer {
+    pub(crate) fn remove_consumer(&mut self, index: ConsumerIndex) -> Consumer {
         self.consumers.remove(index.0)
     }
 
     /// A message of this length has gone to a consumer: who that is.
     #[inline]
-    pub fn count_sent(&mut self, index: ConsumerIndex, length: u32, nanos: u64) -> Recipient {
+    pub(crate) fn count_sent(&mut self, index: ConsumerIndex, length: u32, nanos: u64) -> Recipient {
         let consumer = &mut self.consumers[index.0];
         consumer.grant = None;
         consumer.served = true;
@@ -174,7 +174,7 @@ impl Clients {
 
     /// The next consumer that can take again; none in it: it is gone.
     #[inline]
-    pub fn next_hungry(&mut self, rank: Rank) -> Option<(ConsumerIndex, Option<&mut Consumer>)> {
+    pub(crate) fn next_hungry(&mut self, rank: Rank) -> Option<(ConsumerIndex, Option<&mut Consumer>)> {
         let (index, mut known) = self.hungry.of(rank).next(&mut self.consumers)?;
         if let Some(known) = &mut known {
             known.hungry = false;
@@ -183,18 +183,18 @@ impl Clients {
     }
 
     /// Whether a consumer can take again.
-    pub fn has_hungry(&self) -> bool {
+    pub(crate) fn has_hungry(&self) -> bool {
         self.hungry.len() > 0
     }
 
     /// Whether a browser can take again, or may find that it can.
-    pub fn has_browsers_to_serve(&self) -> bool {
+    pub(crate) fn has_browsers_to_serve(&self) -> bool {
         let waits = |port: &Port| !port.blocked.browsers.is_empty();
         !self.hungry.browsers.is_empty() || !self.opened.browsers.is_empty() || self.ports.iter().any(waits)
     }
 
     /// Goes out of those that wait, who are looked through now and then. How many of them were looked at.
-    pub fn leave_waiting(&mut self, consumer: &Consumer) -> usize {
+    pub(crate) fn leave_waiting(&mut self, consumer: &Consumer) -> usize {
         let consumers = &self.consumers;
         let staying = |index: ConsumerIndex| {
             consumers.get(index.0).filter(|consumer| !consumer.closing).map(|consumer| consumer.serial)

@@ -14,7 +14,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub fn new(hasher: &FixedState) -> Names {
+    pub(crate) fn new(hasher: &FixedState) -> Names {
         Names {
             by_id: Map::with_hasher(hasher.clone()),
             by_client_id: Map::with_hasher(hasher.clone()),
@@ -24,7 +24,7 @@ impl Names {
     }
 
     /// A serial for a new consumer.
-    pub fn next_consumer(&mut self) -> u64 {
+    pub(crate) fn next_consumer(&mut self) -> u64 {
         self.consumers += 1;
         self.consumers
     }

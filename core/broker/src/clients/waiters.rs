@@ -18,7 +18,7 @@ pub(crate) enum Rank {
 
 impl Consumer {
     #[inline]
-    pub fn rank(&self) -> Rank {
+    pub(crate) fn rank(&self) -> Rank {
         if self.kind == ConsumerKind::Browser && !planted("browsers-among-takers") {
             Rank::Browser
         } else {
@@ -36,7 +36,7 @@ pub(crate) struct Ranked<T> {
 
 impl<T> Ranked<T> {
     #[inline]
-    pub fn of(&mut self, rank: Rank) -> &mut T {
+    pub(crate) fn of(&mut self, rank: Rank) -> &mut T {
         match rank {
             Rank::Taker => &mut self.takers,
             Rank::Browser => &mut self.browsers,
@@ -44,7 +44,7 @@ impl<T> Ranked<T> {
     }
 
     #[inline]
-    pub fn get(&self, rank: Rank) -> &T {
+    pub(crate) fn get(&self, rank: Rank) -> &T {
         match rank {
             Rank::Taker => &self.takers,
             Rank::Browser => &self.browsers,
@@ -53,7 +53,7 @@ impl<T> Ranked<T> {
 }
 
 impl Ranked<Waiters> {
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.takers.len() + self.browsers.len()
     }
 }
@@ -70,7 +70,7 @@ struct Waiter {
 
 impl Waiters {
     /// Puts a consumer at the end or, as it hears of temporary destinations, before others (R57).
-    pub fn line_up(&mut self, index: ConsumerIndex, serial: u64, first: bool) {
+    pub(crate) fn line_up(&mut self, index: ConsumerIndex, serial: u64, first: bool) {
         let waiter = Waiter { consumer: index, serial };
         match first {
             true => self.0.push_front(waiter),
@@ -79,23 +79,26 @@ impl Waiters {
     }
 
     /// Takes the first out: it waits no longer, unless it is gone. None: there is nobody.
-    pub fn next<'a>(&mut self, consumers: &'a mut Slab<Consumer>) -> Option<(ConsumerIndex, Option<&'a mut Consumer>)> {
+    pub(crate) fn next<'a>(
+        &mut self,
+        consumers: &'a mut Slab<Consumer>,
+    ) -> Option<(ConsumerIndex, Option<&'a mut Consumer>)> {
         let first = self.0.pop_front()?;
         Some((first.consumer, consumers.get_mut(first.consumer.0).filter(|consumer| consumer.serial == first.serial)))
     }
 
     /// With those that are gone.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// One that waited is gone, and so many are there that may wait: those that do not stay are taken out where they are more than these.
     /// The serial of who has an index and stays is asked for. How many were looked at.
-    pub fn forget(&mut self, there: usize, staying: impl Fn(ConsumerIndex) -> Option<u64>) -> usize {
+    pub(crate) fn forget(&mut self, there: usize, staying: impl Fn(ConsumerIndex) -> Option<u64>) -> usize {
         let length = self.0.len();
         if (FEW..=2 * there + FEW).contains(&length) {
             return 0;

@@ -26,23 +26,23 @@ pub(crate) struct SendWindow {
 
 impl SendWindow {
     /// An empty window.
-    pub fn new(sizes: WindowSizes) -> SendWindow {
+    pub(crate) fn new(sizes: WindowSizes) -> SendWindow {
         SendWindow { unwritten: 0, taken: 0, size: sizes.first, sizes, full_since: 0 }
     }
 
     /// A window that never opens.
-    pub fn shut() -> SendWindow {
+    pub(crate) fn shut() -> SendWindow {
         let sizes = WindowSizes { first: 0, largest: 0, proof: 0 };
         SendWindow::new(sizes)
     }
 
     /// Whether another message may go. The last one may go beyond the window.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.unwritten < self.size
     }
 
     /// A message of this length goes.
-    pub fn take(&mut self, length: u32, nanos: u64) {
+    pub(crate) fn take(&mut self, length: u32, nanos: u64) {
         let was_open = self.is_open();
         self.unwritten += u64::from(length);
         if was_open && !self.is_open() {
@@ -51,7 +51,7 @@ impl SendWindow {
     }
 
     /// The socket has taken bytes.
-    pub fn give_back(&mut self, bytes: u32, nanos: u64) {
+    pub(crate) fn give_back(&mut self, bytes: u32, nanos: u64) {
         let was_open = self.is_open();
         self.unwritten = self.unwritten.saturating_sub(u64::from(bytes));
         self.taken = self.taken.saturating_add(u64::from(bytes));

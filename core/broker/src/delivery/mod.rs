@@ -29,12 +29,12 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     /// A consumer goes, and its newest pull is not waited for any more.
-    pub fn forget_pull(&mut self, consumer: ConsumerIndex, timer: Option<(u64, u64)>) {
+    pub(crate) fn forget_pull(&mut self, consumer: ConsumerIndex, timer: Option<(u64, u64)>) {
         self.pulls.forget(consumer, timer);
     }
 
     /// When a pull is to be answered, in nanoseconds.
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         self.pulls.deadline()
     }
 }

@@ -42,13 +42,13 @@ pub(crate) struct Pulls {
 
 impl Pulls {
     /// The consumer's newest pull is not waited for any more. One that is due by now knows by its serial that it is an old one.
-    pub fn forget(&mut self, consumer: ConsumerIndex, timer: Option<(u64, u64)>) {
+    pub(crate) fn forget(&mut self, consumer: ConsumerIndex, timer: Option<(u64, u64)>) {
         if let Some((at, serial)) = timer {
             self.timed.remove(&(at, serial, consumer));
         }
     }
 
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         soonest([self.timed.first().map(|(at, _, _)| *at), self.look_at])
     }
 }

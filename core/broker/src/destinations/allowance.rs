@@ -31,7 +31,7 @@ pub(crate) struct Allowance {
 
 impl Allowance {
     /// Whether a message may go out.
-    pub fn covers(&mut self, sequence: Sequence, committed: Position) -> bool {
+    pub(crate) fn covers(&mut self, sequence: Sequence, committed: Position) -> bool {
         if self.pending.is_some_and(|(position, _)| position < committed) {
             self.pending = None;
         }
@@ -40,65 +40,65 @@ impl Allowance {
     }
 
     /// Whether the next one is due, so that nobody waits for it.
-    pub fn is_due(&self, chunk: usize) -> bool {
+    pub(crate) fn is_due(&self, chunk: usize) -> bool {
         self.pending.is_none() && self.stated != NO_END && self.left < chunk / 2
     }
 
     /// A persistent message goes out.
-    pub fn note_dispatched(&mut self, sequence: Sequence, offered: bool) {
+    pub(crate) fn note_dispatched(&mut self, sequence: Sequence, offered: bool) {
         self.highest_dispatched = self.highest_dispatched.max(sequence);
         self.left = self.left.saturating_sub(usize::from(!offered));
     }
 
     /// What the log says of it.
     #[cfg(feature = "plant")]
-    pub fn digest(&self) -> Option<(Sequence, postrider_journal::SegmentNumber, u32)> {
+    pub(crate) fn digest(&self) -> Option<(Sequence, postrider_journal::SegmentNumber, u32)> {
         self.home.map(|home| (self.stated, home.segment, home.ordinal))
     }
 
     /// Another queue's messages are this one's, and so is what of them may have been delivered.
-    pub fn take_in(&mut self, other: &Allowance) {
+    pub(crate) fn take_in(&mut self, other: &Allowance) {
         self.taken_in = self.taken_in.max(other.stated).max(other.taken_in);
     }
 
     /// A life begins: anything that was covered must stay so. If some of the log was damaged, that may be everything, and a later start
     /// finds no damage any more.
-    pub fn begin_life(&mut self, last: Sequence, damaged: bool) {
+    pub(crate) fn begin_life(&mut self, last: Sequence, damaged: bool) {
         self.unstated = (damaged || self.taken_in > self.stated) && self.stated < last;
         self.highest_dispatched = if damaged { last } else { self.stated.max(self.taken_in).min(last) };
         self.before = self.highest_dispatched;
     }
 
     /// Whether what was stated last waits for its commit.
-    pub fn is_pending(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
 
     /// As stated last.
-    pub fn stated(&self) -> Sequence {
+    pub(crate) fn stated(&self) -> Sequence {
         self.stated
     }
 
     /// It is stated anew, at this position, and is good for so many messages when that is committed.
-    pub fn state(&mut self, up_to: Sequence, position: Position, chunk: usize) {
+    pub(crate) fn state(&mut self, up_to: Sequence, position: Position, chunk: usize) {
         self.pending = Some((position, self.stated));
         self.stated = up_to;
         (self.left, self.unstated) = (chunk, false);
     }
 
     /// A record that is followed states it.
-    pub fn follow(&mut self, up_to: Sequence) {
+    pub(crate) fn follow(&mut self, up_to: Sequence) {
         self.stated = up_to;
     }
 
     /// Whether it is to be put among those that are drawn in, as so many messages wait under one without end, or stated anew.
-    pub fn is_to_be_listed(&mut self, waiting: usize, chunk: usize) -> bool {
+    pub(crate) fn is_to_be_listed(&mut self, waiting: usize, chunk: usize) -> bool {
         let is_wide = self.stated == NO_END && waiting >= 2 * chunk;
         (is_wide || self.unstated) && !std::mem::replace(&mut self.listed, true)
     }
 
     /// It has left that list.
-    pub fn unlist(&mut self) {
+    pub(crate) fn unlist(&mut self) {
         self.listed = false;
     }
 }

@@ -85,7 +85,7 @@ pub(crate) struct Destinations {
 }
 
 impl Destinations {
-    pub fn new(hasher: &FixedState) -> Destinations {
+    pub(crate) fn new(hasher: &FixedState) -> Destinations {
         Destinations {
             table: Slab::default(),
             by_name: table::Table::new(),
@@ -101,68 +101,68 @@ impl Destinations {
         }
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_name.len()
     }
 
-    pub fn get(&self, index: DestinationIndex) -> &DestinationState {
+    pub(crate) fn get(&self, index: DestinationIndex) -> &DestinationState {
         &self.table[index.0]
     }
 
-    pub fn get_mut(&mut self, index: DestinationIndex) -> &mut DestinationState {
+    pub(crate) fn get_mut(&mut self, index: DestinationIndex) -> &mut DestinationState {
         &mut self.table[index.0]
     }
 
     /// The destination, if the number is taken.
-    pub fn try_get(&self, index: DestinationIndex) -> Option<&DestinationState> {
+    pub(crate) fn try_get(&self, index: DestinationIndex) -> Option<&DestinationState> {
         self.table.get(index.0)
     }
 
     /// As [`Destinations::try_get`], to change it.
-    pub fn try_get_mut(&mut self, index: DestinationIndex) -> Option<&mut DestinationState> {
+    pub(crate) fn try_get_mut(&mut self, index: DestinationIndex) -> Option<&mut DestinationState> {
         self.table.get_mut(index.0)
     }
 
-    pub fn find(&self, destination: &Destination) -> Option<DestinationIndex> {
+    pub(crate) fn find(&self, destination: &Destination) -> Option<DestinationIndex> {
         let table = &self.table;
         let is_it = |index: &DestinationIndex| table[index.0].destination == *destination;
         self.by_name.find(self.hasher.hash_one(destination), is_it).copied()
     }
 
-    pub fn by_id(&self, id: DestinationId) -> Option<DestinationIndex> {
+    pub(crate) fn by_id(&self, id: DestinationId) -> Option<DestinationIndex> {
         self.by_id.get(&id).copied()
     }
 
     /// Whether the reference still means what it meant.
-    pub fn is_valid(&self, reference: Reference) -> bool {
+    pub(crate) fn is_valid(&self, reference: Reference) -> bool {
         self.table.get(reference.index.0).is_some_and(|state| state.serial == reference.serial && !state.dying)
     }
 
     /// As [`Ordered::page`].
-    pub fn page(&self, pattern: &Destination, place: &mut Place, most: usize, page: &mut Vec<Reference>) {
+    pub(crate) fn page(&self, pattern: &Destination, place: &mut Place, most: usize, page: &mut Vec<Reference>) {
         self.ordered.page(pattern, place, most, page);
     }
 
     /// All that can be found, by number.
-    pub fn iter(&self) -> impl Iterator<Item = (DestinationIndex, &DestinationState)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (DestinationIndex, &DestinationState)> {
         self.table.iter().filter(|(_, state)| !state.dying).map(|(index, state)| (DestinationIndex(index), state))
     }
 
     /// The first with this number or a higher one.
-    pub fn next_from(&self, index: DestinationIndex) -> Option<DestinationIndex> {
+    pub(crate) fn next_from(&self, index: DestinationIndex) -> Option<DestinationIndex> {
         self.table.next_taken(index.0).map(DestinationIndex)
     }
 
     /// A reference to a destination that is there.
-    pub fn reference(&self, index: DestinationIndex) -> Reference {
+    pub(crate) fn reference(&self, index: DestinationIndex) -> Reference {
         Reference { index, serial: self.table[index.0].serial }
     }
 
-    pub fn next_serial(&self) -> u64 {
+    pub(crate) fn next_serial(&self) -> u64 {
         self.next_serial
     }
 
-    pub fn add(&mut self, destination: Destination, id: Option<DestinationId>) -> DestinationIndex {
+    pub(crate) fn add(&mut self, destination: Destination, id: Option<DestinationId>) -> DestinationIndex {
         let content = match destination.kind.is_topic() {
             true => Content::Topic(Topic::default()),
             false => Content::Queue(Queue::default()),
@@ -191,27 +191,27 @@ impl Destinations {
     }
 
     /// A temporary destination has come.
-    pub fn list_temporary(&mut self, index: DestinationIndex) {
+    pub(crate) fn list_temporary(&mut self, index: DestinationIndex) {
         self.temporaries.insert(self.table[index.0].serial, index);
     }
 
     /// A temporary destination goes.
-    pub fn unlist_temporary(&mut self, index: DestinationIndex) {
+    pub(crate) fn unlist_temporary(&mut self, index: DestinationIndex) {
         self.temporaries.remove(&self.table[index.0].serial);
     }
 
     /// How many temporary destinations there are.
-    pub fn temporaries(&self) -> usize {
+    pub(crate) fn temporaries(&self) -> usize {
         self.temporaries.len()
     }
 
     /// The first of the temporary destinations with serials from `next` to before `end`.
-    pub fn next_temporary(&self, next: u64, end: u64) -> Option<(u64, DestinationIndex)> {
+    pub(crate) fn next_temporary(&self, next: u64, end: u64) -> Option<(u64, DestinationIndex)> {
         self.temporaries.range(next..end).next().map(|(serial, index)| (*serial, *index))
     }
 
     /// Recovery: a destination whose own record has not come yet. It holds messages, so it is a queue.
-    pub fn add_unnamed(&mut self, id: DestinationId) -> DestinationIndex {
+    pub(crate) fn add_unnamed(&mut self, id: DestinationId) -> DestinationIndex {
         let nameless = Destination::new(DestinationKind::Queue, b"");
         let index = self.add(nameless, Some(id));
         self.unlist(index);
@@ -240,12 +240,12 @@ impl Destinations {
     }
 
     /// Bytes of all names.
-    pub fn name_bytes(&self) -> u64 {
+    pub(crate) fn name_bytes(&self) -> u64 {
         self.name_bytes
     }
 
     /// Recovery: the name of a destination that was met before. If another has it, that one is found.
-    pub fn name(&mut self, index: DestinationIndex, destination: Destination) {
+    pub(crate) fn name(&mut self, index: DestinationIndex, destination: Destination) {
         self.unlist(index);
         let state = &mut self.table[index.0];
         if state.destination != destination {
@@ -256,22 +256,22 @@ impl Destinations {
     }
 
     /// Recovery: destinations whose record never came.
-    pub fn unnamed(&self) -> impl Iterator<Item = DestinationIndex> {
+    pub(crate) fn unnamed(&self) -> impl Iterator<Item = DestinationIndex> {
         self.iter().filter(|(_, state)| state.destination.name.is_empty()).map(|(index, _)| index)
     }
 
     /// Recovery: so many more numbers may have been used.
-    pub fn skip_ids(&mut self, count: u32) {
+    pub(crate) fn skip_ids(&mut self, count: u32) {
         self.next_id = self.next_id.saturating_add(count);
     }
 
     /// Recovery: a number that was used.
-    pub fn skip_id(&mut self, id: DestinationId) {
+    pub(crate) fn skip_id(&mut self, id: DestinationId) {
         self.next_id = self.next_id.max(id.0.saturating_add(1));
     }
 
     /// Nobody finds it any more; its number stays taken until [`Destinations::free`].
-    pub fn hide(&mut self, index: DestinationIndex) {
+    pub(crate) fn hide(&mut self, index: DestinationIndex) {
         self.unlist(index);
         let state = &mut self.table[index.0];
         state.dying = true;
@@ -282,19 +282,19 @@ impl Destinations {
 
     /// Recovery: messages and acknowledgements that say the number of one that is hidden belong to another. Its record stays, so that each
     /// start finds it so, for as long as the other is there.
-    pub fn know_as(&mut self, id: DestinationId, taken_in: DestinationIndex, of: DestinationIndex) {
+    pub(crate) fn know_as(&mut self, id: DestinationId, taken_in: DestinationIndex, of: DestinationIndex) {
         self.by_id.insert(id, of);
         self.aliases.push(Alias { id, of, taken_in });
     }
 
     /// All numbers of a destination.
-    pub fn ids(&self, index: DestinationIndex) -> impl Iterator<Item = DestinationId> {
+    pub(crate) fn ids(&self, index: DestinationIndex) -> impl Iterator<Item = DestinationId> {
         let aliases = self.aliases.iter().filter(move |alias| alias.of == index).map(|alias| alias.id);
         self.table[index.0].id.into_iter().chain(aliases)
     }
 
     /// It goes, and has no number but its own any more. What is left of those that it has taken in.
-    pub fn forget_aliases(&mut self, index: DestinationIndex) -> impl Iterator<Item = DestinationIndex> + use<> {
+    pub(crate) fn forget_aliases(&mut self, index: DestinationIndex) -> impl Iterator<Item = DestinationIndex> + use<> {
         let (gone, kept) = std::mem::take(&mut self.aliases).into_iter().partition(|alias| alias.of == index);
         self.aliases = kept;
         let gone: Vec<Alias> = gone;
@@ -302,17 +302,17 @@ impl Destinations {
         gone.into_iter().map(|alias| alias.taken_in)
     }
 
-    pub fn free(&mut self, index: DestinationIndex) {
+    pub(crate) fn free(&mut self, index: DestinationIndex) {
         self.table.remove(index.0);
     }
 
     /// Whether there is a number for one more: none is used twice in a directory's life.
-    pub fn has_ids(&self) -> bool {
+    pub(crate) fn has_ids(&self) -> bool {
         self.next_id < LAST_IDS
     }
 
     /// A number for a new one.
-    pub fn take_id(&mut self) -> DestinationId {
+    pub(crate) fn take_id(&mut self) -> DestinationId {
         let id = DestinationId(self.next_id);
         self.next_id = self.next_id.saturating_add(1);
         id
@@ -324,12 +324,12 @@ const LAST_IDS: u32 = records::DESTINATION_IDS - (1 << 16);
 
 impl DestinationState {
     /// Whether a connection may consume from it, or delete it: any, but of a temporary one only the connection that it lives with.
-    pub fn is_open_to(&self, connection: ConnectionIndex) -> bool {
+    pub(crate) fn is_open_to(&self, connection: ConnectionIndex) -> bool {
         self.owner.is_none_or(|owner| owner == connection)
     }
 
     /// As [`DestinationState::is_open_to`], with what to say if not.
-    pub fn check_owner(&self, connection: ConnectionIndex) -> Result<(), Refusal> {
+    pub(crate) fn check_owner(&self, connection: ConnectionIndex) -> Result<(), Refusal> {
         if self.is_open_to(connection) {
             return Ok(());
         }
@@ -342,7 +342,7 @@ impl DestinationState {
     }
 
     /// Whether a consumer has it: a destination is found once, however many patterns of a consumer fit it, or name it.
-    pub fn is_with(&self, index: ConsumerIndex, only_looks: bool) -> bool {
+    pub(crate) fn is_with(&self, index: ConsumerIndex, only_looks: bool) -> bool {
         let members = match &self.content {
             Content::Topic(topic) => &topic.members,
             Content::Queue(queue) if only_looks => &queue.browsers,
@@ -353,12 +353,12 @@ impl DestinationState {
     }
 
     /// What it holds, which is what its kind says.
-    pub fn is_topic(&self) -> bool {
+    pub(crate) fn is_topic(&self) -> bool {
         matches!(self.content, Content::Topic(_))
     }
 
     /// The queue that it is. Panics on topics.
-    pub fn queue(&mut self) -> &mut Queue {
+    pub(crate) fn queue(&mut self) -> &mut Queue {
         match &mut self.content {
             Content::Queue(queue) => queue,
             Content::Topic(_) => panic!("{} is no queue", self.destination),
@@ -366,7 +366,7 @@ impl DestinationState {
     }
 
     /// The topic that it is. Panics on queues.
-    pub fn topic(&mut self) -> &mut Topic {
+    pub(crate) fn topic(&mut self) -> &mut Topic {
         match &mut self.content {
             Content::Topic(topic) => topic,
             Content::Queue(_) => panic!("{} is no topic", self.destination),
@@ -374,7 +374,7 @@ impl DestinationState {
     }
 
     /// Takes any message out; none if there is none.
-    pub fn take_any(&mut self) -> Option<MessageIndex> {
+    pub(crate) fn take_any(&mut self) -> Option<MessageIndex> {
         match &mut self.content {
             Content::Topic(topic) => topic.take_any(),
             Content::Queue(queue) => {
@@ -385,17 +385,17 @@ impl DestinationState {
     }
 
     /// Whether messages are here, or on their way to be settled.
-    pub fn holds_messages(&self) -> bool {
+    pub(crate) fn holds_messages(&self) -> bool {
         matches!(&self.content, Content::Queue(queue) if queue.size > 0)
     }
 
     /// Whether messages of it may be with consumers.
-    pub fn has_in_flight(&self) -> bool {
+    pub(crate) fn has_in_flight(&self) -> bool {
         matches!(&self.content, Content::Queue(queue) if queue.size > queue.waiting() as u64)
     }
 
     /// Whether what is sent to it may be stored durably.
-    pub fn is_durable_queue(&self) -> bool {
+    pub(crate) fn is_durable_queue(&self) -> bool {
         self.destination.kind == DestinationKind::Queue
     }
 }

@@ -23,17 +23,17 @@ pub(crate) struct Line {
 
 impl Line {
     /// Whether one of them can be served.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.served.is_empty() && self.browsed.is_empty()
     }
 
     /// Whether queues have browsers to be shown more.
-    pub fn has_browsed(&self) -> bool {
+    pub(crate) fn has_browsed(&self) -> bool {
         !self.browsed.is_empty()
     }
 
     /// Whether something waits for a commit.
-    pub fn awaits_commit(&self) -> bool {
+    pub(crate) fn awaits_commit(&self) -> bool {
         !self.uncommitted.is_empty()
     }
 }
@@ -41,7 +41,7 @@ impl Line {
 impl Destinations {
     /// Puts a destination in the line of those that are served.
     #[inline]
-    pub fn line_up(&mut self, index: DestinationIndex) {
+    pub(crate) fn line_up(&mut self, index: DestinationIndex) {
         let state = self.get_mut(index);
         if !state.in_line {
             state.in_line = true;
@@ -51,7 +51,7 @@ impl Destinations {
 
     /// Takes the first out of the line, and whether it is there.
     #[inline]
-    pub fn next_in_line(&mut self) -> Option<(DestinationIndex, bool)> {
+    pub(crate) fn next_in_line(&mut self) -> Option<(DestinationIndex, bool)> {
         let index = self.line.served.pop_front()?;
         let is_there = self.try_get(index).is_some();
         if is_there {
@@ -61,19 +61,19 @@ impl Destinations {
     }
 
     /// The queue's browsers are shown more when it is its turn.
-    pub fn line_up_browsers(&mut self, index: DestinationIndex) {
+    pub(crate) fn line_up_browsers(&mut self, index: DestinationIndex) {
         if !std::mem::replace(&mut self.get_mut(index).queue().shows, true) {
             self.line.browsed.push_back(index);
         }
     }
 
     /// The first of the queues with browsers, which may be gone.
-    pub fn next_browsed(&mut self) -> Option<DestinationIndex> {
+    pub(crate) fn next_browsed(&mut self) -> Option<DestinationIndex> {
         self.line.browsed.pop_front()
     }
 
     /// The queue is looked at again when something was committed.
-    pub fn await_commit(&mut self, index: DestinationIndex) {
+    pub(crate) fn await_commit(&mut self, index: DestinationIndex) {
         let queue = self.get_mut(index).queue();
         if !queue.awaits_commit {
             queue.awaits_commit = true;
@@ -82,7 +82,7 @@ impl Destinations {
     }
 
     /// The destination is looked at again when bytes came.
-    pub fn await_bytes(&mut self, index: DestinationIndex) {
+    pub(crate) fn await_bytes(&mut self, index: DestinationIndex) {
         let state = self.get_mut(index);
         if !state.awaits_bytes && !planted("cold-forgotten") {
             state.awaits_bytes = true;
@@ -91,7 +91,7 @@ impl Destinations {
     }
 
     /// Whoever waits for a commit is looked at if there was one.
-    pub fn note_commit(&mut self, committed: Position) {
+    pub(crate) fn note_commit(&mut self, committed: Position) {
         if committed != self.line.seen_commit {
             self.line.seen_commit = committed;
             self.commit_came();
@@ -99,7 +99,7 @@ impl Destinations {
     }
 
     /// Whoever waits for a commit is looked at.
-    pub fn commit_came(&mut self) {
+    pub(crate) fn commit_came(&mut self) {
         let mut uncommitted = std::mem::take(&mut self.line.uncommitted);
         for index in uncommitted.drain(..) {
             if self.try_get(index).is_some() {
@@ -113,7 +113,7 @@ impl Destinations {
     }
 
     /// Bytes came, or it is known that they are damaged.
-    pub fn bytes_came(&mut self) {
+    pub(crate) fn bytes_came(&mut self) {
         for index in std::mem::take(&mut self.line.cold) {
             if self.try_get(index).is_some() {
                 self.get_mut(index).awaits_bytes = false;

@@ -50,7 +50,7 @@ pub(crate) fn find_in(list: &Deque<MessageIndex>, sequence: Sequence, messages: 
 
 impl Moved {
     /// A message comes that is older than one that came before it.
-    pub fn add(&mut self, number: MessageIndex, messages: &Messages) {
+    pub(crate) fn add(&mut self, number: MessageIndex, messages: &Messages) {
         let Some(message) = messages.get(number) else { return };
         let fitting = self.runs.iter_mut().filter(|run| run.last < message.sequence).max_by_key(|run| run.last);
         let run = match fitting {
@@ -79,13 +79,13 @@ impl Moved {
     }
 
     /// The message of this sequence, if it is here.
-    pub fn find(&self, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
+    pub(crate) fn find(&self, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
         let runs = self.runs.iter().filter(|run| sequence <= run.last);
         runs.filter_map(|run| find_in(&run.list, sequence, messages)).next()
     }
 
     /// Takes it out.
-    pub fn take(&mut self, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
+    pub(crate) fn take(&mut self, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
         let mut runs = self.runs.iter_mut().enumerate().filter(|(_, run)| sequence <= run.last);
         let (place, found) =
             runs.find_map(|(place, run)| Some((place, take_of(&mut run.list, sequence, messages)?)))?;
@@ -96,7 +96,7 @@ impl Moved {
     }
 
     /// Takes any out.
-    pub fn take_any(&mut self) -> Option<MessageIndex> {
+    pub(crate) fn take_any(&mut self) -> Option<MessageIndex> {
         while let Some(run) = self.runs.last_mut() {
             if let Some(number) = run.list.pop_front() {
                 return Some(number);
@@ -107,7 +107,7 @@ impl Moved {
     }
 
     /// All of them take their places in a list.
-    pub fn merge_into(&mut self, list: &mut Deque<MessageIndex>, messages: &Messages) {
+    pub(crate) fn merge_into(&mut self, list: &mut Deque<MessageIndex>, messages: &Messages) {
         let mut runs = std::mem::take(&mut self.runs);
         runs.sort_by_key(|run| run.list.len());
         let mut all = Deque::default();

@@ -48,11 +48,11 @@ fn beginning(pattern: &Destination) -> Vec<u8> {
 }
 
 impl Ordered {
-    pub fn add(&mut self, text: Arc<[u8]>, reference: Reference) {
+    pub(crate) fn add(&mut self, text: Arc<[u8]>, reference: Reference) {
         self.names(&text).insert(text, reference);
     }
 
-    pub fn remove(&mut self, text: &[u8]) {
+    pub(crate) fn remove(&mut self, text: &[u8]) {
         self.names(text).remove(text);
     }
 
@@ -65,7 +65,7 @@ impl Ordered {
     }
 
     /// Adds up to `most` of those that the pattern may fit, and comes to the place behind them.
-    pub fn page(&self, pattern: &Destination, place: &mut Place, most: usize, page: &mut Vec<Reference>) {
+    pub(crate) fn page(&self, pattern: &Destination, place: &mut Place, most: usize, page: &mut Vec<Reference>) {
         let mut text = beginning(pattern);
         match place {
             Place::Exact => {

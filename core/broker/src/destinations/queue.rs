@@ -61,7 +61,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// The message that goes out next, and whether it is one that came back.
-    pub fn front(&self, messages: &Messages) -> Option<(MessageIndex, bool)> {
+    pub(crate) fn front(&self, messages: &Messages) -> Option<(MessageIndex, bool)> {
         match (self.ready.front(), self.returned.first()) {
             (Some(ready), Some((sequence, returned))) => match messages.at(ready).sequence < *sequence {
                 true => Some((ready, false)),
@@ -74,7 +74,7 @@ impl Queue {
     }
 
     /// Takes a message out that waits here.
-    pub fn take(&mut self, number: MessageIndex, was_returned: bool, messages: &Messages) {
+    pub(crate) fn take(&mut self, number: MessageIndex, was_returned: bool, messages: &Messages) {
         let Message { sequence, expiration, .. } = *messages.at(number);
         if was_returned {
             self.leave_returned(sequence, number, expiration);
@@ -89,18 +89,18 @@ impl Queue {
     }
 
     /// A message comes back, which expires at this time.
-    pub fn give_back(&mut self, sequence: Sequence, number: MessageIndex, expiration: i64) {
+    pub(crate) fn give_back(&mut self, sequence: Sequence, number: MessageIndex, expiration: i64) {
         self.returns += 1;
         self.returned.insert((sequence, number), until(expiration));
     }
 
     /// Takes a message out that came back; false: it did not.
-    pub fn leave_returned(&mut self, sequence: Sequence, number: MessageIndex, expiration: i64) -> bool {
+    pub(crate) fn leave_returned(&mut self, sequence: Sequence, number: MessageIndex, expiration: i64) -> bool {
         self.returned.remove((sequence, number), until(expiration))
     }
 
     /// A message comes: newer than all others, or, out of the log, one that reclaim had moved behind them. Whether it is such a one.
-    pub fn add(&mut self, number: MessageIndex, messages: &Messages) -> bool {
+    pub(crate) fn add(&mut self, number: MessageIndex, messages: &Messages) -> bool {
         let Message { sequence, expiration, .. } = *messages.at(number);
         self.size += 1;
         if sequence > self.last {
@@ -113,7 +113,7 @@ impl Queue {
     }
 
     /// The message of this sequence, while the log is followed: nobody has any of them.
-    pub fn find(&self, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
+    pub(crate) fn find(&self, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
         if sequence > self.last {
             return None;
         }
@@ -121,7 +121,7 @@ impl Queue {
     }
 
     /// Takes it out, likewise.
-    pub fn take_out(&mut self, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
+    pub(crate) fn take_out(&mut self, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
         if sequence > self.last {
             return None;
         }
@@ -129,22 +129,22 @@ impl Queue {
     }
 
     /// What is followed is all there: the queue is in order from here on.
-    pub fn merge_moved(&mut self, messages: &Messages) {
+    pub(crate) fn merge_moved(&mut self, messages: &Messages) {
         self.moved.merge_into(&mut self.ready, messages);
     }
 
     /// A message comes, newer than all others.
-    pub fn push(&mut self, number: MessageIndex, expiration: i64) {
+    pub(crate) fn push(&mut self, number: MessageIndex, expiration: i64) {
         self.ready.push_back_until(number, until(expiration));
     }
 
     /// Whether a message that waits here may have expired by now.
-    pub fn may_expire(&self, now: i64) -> bool {
+    pub(crate) fn may_expire(&self, now: i64) -> bool {
         self.ready.may_expire(now) || self.returned.may_expire(now)
     }
 
     /// Messages that wait here.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.ready.len() + self.returned.len()
     }
 }

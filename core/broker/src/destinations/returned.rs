@@ -18,22 +18,22 @@ pub(crate) struct Returned {
 
 impl Returned {
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.all.len()
     }
 
     /// The oldest.
-    pub fn first(&self) -> Option<&Entry> {
+    pub(crate) fn first(&self) -> Option<&Entry> {
         self.all.first()
     }
 
     /// Those from this sequence on.
-    pub fn from(&self, sequence: Sequence) -> Range<'_, Entry> {
+    pub(crate) fn from(&self, sequence: Sequence) -> Range<'_, Entry> {
         self.all.range((sequence, MessageIndex(0))..)
     }
 
     /// Adds a message that expires at this time.
-    pub fn insert(&mut self, entry: Entry, expiration: i64) {
+    pub(crate) fn insert(&mut self, entry: Entry, expiration: i64) {
         self.all.insert(entry);
         if expiration != NEVER {
             self.expiring.insert((expiration, entry));
@@ -41,7 +41,7 @@ impl Returned {
     }
 
     /// Takes it out; false: it was not there.
-    pub fn remove(&mut self, entry: Entry, expiration: i64) -> bool {
+    pub(crate) fn remove(&mut self, entry: Entry, expiration: i64) -> bool {
         if expiration != NEVER {
             self.expiring.remove(&(expiration, entry));
         }
@@ -49,18 +49,18 @@ impl Returned {
     }
 
     /// Takes the oldest out, whenever it expires: for a queue that goes.
-    pub fn take_any(&mut self) -> Option<MessageIndex> {
+    pub(crate) fn take_any(&mut self) -> Option<MessageIndex> {
         self.expiring.clear();
         self.all.pop_first().map(|(_, message)| message)
     }
 
     /// Whether one has expired by now.
-    pub fn may_expire(&self, now: i64) -> bool {
+    pub(crate) fn may_expire(&self, now: i64) -> bool {
         self.expiring.first().is_some_and(|(expiration, _)| *expiration <= now)
     }
 
     /// Takes one out that has expired by now.
-    pub fn take_expired(&mut self, now: i64) -> Option<Entry> {
+    pub(crate) fn take_expired(&mut self, now: i64) -> Option<Entry> {
         if !self.may_expire(now) {
             return None;
         }

@@ -60,12 +60,12 @@ pub(crate) struct Rotation {
 
 impl Rotation {
     /// Whether nobody ever came.
-    pub fn is_unused(&self) -> bool {
+    pub(crate) fn is_unused(&self) -> bool {
         self.levels.is_empty()
     }
 
     /// Puts a consumer at the end of its equals; its node.
-    pub fn enter(&mut self, member: Member, seat: Seat) -> u32 {
+    pub(crate) fn enter(&mut self, member: Member, seat: Seat) -> u32 {
         let node = self.add(Turn::Member(member));
         if seat.local == 0 {
             let level = self.level(seat.priority);
@@ -85,7 +85,7 @@ impl Rotation {
     }
 
     /// Takes a consumer out.
-    pub fn leave(&mut self, node: u32, seat: Seat) {
+    pub(crate) fn leave(&mut self, node: u32, seat: Seat) {
         self.free.push(node);
         if seat.local == 0 {
             return self.leave_level(node, seat.priority);
@@ -109,7 +109,7 @@ impl Rotation {
     }
 
     /// The consumer has had its turn: it goes behind its equals.
-    pub fn rotate(&mut self, node: u32, seat: Seat) {
+    pub(crate) fn rotate(&mut self, node: u32, seat: Seat) {
         let node = match self.groups.get_mut(&seat) {
             Some(group) if seat.local != 0 => {
                 pass(&mut self.nodes, &mut group.head, node);
@@ -123,7 +123,7 @@ impl Rotation {
     }
 
     /// The consumer whose turn it is for a message of this publisher.
-    pub fn next(&self, publisher: u32) -> Option<Member> {
+    pub(crate) fn next(&self, publisher: u32) -> Option<Member> {
         self.levels.iter().find_map(|level| {
             let head = self.nodes.get(level.head as usize)?;
             self.member(head, publisher).or_else(|| self.member(self.nodes.get(head.next as usize)?, publisher))
@@ -142,7 +142,7 @@ impl Rotation {
     }
 
     /// A group that does not want this publisher's messages.
-    pub fn unwilling(&self, publisher: u32) -> Option<Seat> {
+    pub(crate) fn unwilling(&self, publisher: u32) -> Option<Seat> {
         if self.groups.is_empty() {
             return None;
         }
@@ -151,7 +151,7 @@ impl Rotation {
     }
 
     /// What a group has tried.
-    pub fn view(&mut self, seat: Seat) -> Option<&mut View> {
+    pub(crate) fn view(&mut self, seat: Seat) -> Option<&mut View> {
         self.groups.get_mut(&seat).map(|group| &mut group.view)
     }
 

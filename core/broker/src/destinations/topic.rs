@@ -72,13 +72,13 @@ pub(crate) struct Topic {
 
 impl Topic {
     /// Adds a message.
-    pub fn push(&mut self, message: MessageIndex) {
+    pub(crate) fn push(&mut self, message: MessageIndex) {
         let standing = std::mem::take(&mut self.at_end);
         self.list.push_back(Entry { message, standing });
     }
 
     /// A consumer gets what comes from now on, or what is there from this message on. Its ticket.
-    pub fn join(&mut self, port: PortIndex, member: Member, from: Option<u64>) -> u64 {
+    pub(crate) fn join(&mut self, port: PortIndex, member: Member, from: Option<u64>) -> u64 {
         self.members.insert(member);
         let from = from.unwrap_or_else(|| self.end()).max(self.first);
         self.walk(port, member, from)
@@ -86,14 +86,14 @@ impl Topic {
 
     /// Groups that there are, or were.
     #[inline]
-    pub fn groups(&self) -> usize {
+    pub(crate) fn groups(&self) -> usize {
         self.groups.len()
     }
 
     /// The message that a group has before it, if somebody walks there.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "a group that is not there is our mistake")]
-    pub fn next_of(&self, group: usize) -> Option<MessageIndex> {
+    pub(crate) fn next_of(&self, group: usize) -> Option<MessageIndex> {
         let group = &self.groups[group];
         self.message_at(group.cursor).filter(|_| !group.walkers.is_empty())
     }
@@ -101,54 +101,54 @@ impl Topic {
     /// The group has had it.
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "a group that is not there is our mistake")]
-    pub fn pass(&mut self, group: usize) {
+    pub(crate) fn pass(&mut self, group: usize) {
         self.groups[group].cursor += 1;
     }
 
     /// The group's port has no room. Whether it had when it was looked at last.
-    pub fn block(&mut self, port: PortIndex) -> bool {
+    pub(crate) fn block(&mut self, port: PortIndex) -> bool {
         !std::mem::replace(&mut self.group(port).blocked, true)
     }
 
     /// Those who walk there, to be given back, and where they are.
     #[inline]
-    pub fn take_walkers(&mut self, port: PortIndex) -> (Vec<Walker>, u64) {
+    pub(crate) fn take_walkers(&mut self, port: PortIndex) -> (Vec<Walker>, u64) {
         let group = self.group(port);
         (std::mem::take(&mut group.walkers), group.cursor)
     }
 
     /// Those of them who go on walking.
     #[inline]
-    pub fn put_walkers(&mut self, port: PortIndex, walkers: Vec<Walker>) {
+    pub(crate) fn put_walkers(&mut self, port: PortIndex, walkers: Vec<Walker>) {
         self.group(port).walkers = walkers;
     }
 
     /// One that has stayed behind goes on from here, where it has lost nothing. Where that is, and whether it has.
-    pub fn resume(&mut self, cursor: u64) -> (u64, bool) {
+    pub(crate) fn resume(&mut self, cursor: u64) -> (u64, bool) {
         self.stand(cursor, -1);
         (cursor.max(self.first), cursor < self.first)
     }
 
     /// Whether one that goes on has come as far as its group. Of nobody it is told what is said then.
-    pub fn has_caught_up(&self, port: PortIndex, cursor: u64, with_nobody: bool) -> bool {
+    pub(crate) fn has_caught_up(&self, port: PortIndex, cursor: u64, with_nobody: bool) -> bool {
         let group = self.groups.get(usize::from(port.0));
         group.is_none_or(|group| if group.walkers.is_empty() { with_nobody } else { group.cursor <= cursor })
     }
 
     /// A port's ring has room again.
-    pub fn unblock(&mut self, port: usize) {
+    pub(crate) fn unblock(&mut self, port: usize) {
         if let Some(group) = self.groups.get_mut(port) {
             group.blocked = false;
         }
     }
 
     /// Whether somebody gets what comes.
-    pub fn is_heard(&self) -> bool {
+    pub(crate) fn is_heard(&self) -> bool {
         self.joining || !self.members.is_empty()
     }
 
     /// A consumer goes that has stayed behind with this cursor, or walks with this ticket.
-    pub fn leave(&mut self, port: PortIndex, member: Member, (cursor, is_behind): (u64, bool)) {
+    pub(crate) fn leave(&mut self, port: PortIndex, member: Member, (cursor, is_behind): (u64, bool)) {
         self.members.remove(&member);
         if is_behind {
             self.stand(cursor, -1);
@@ -158,19 +158,19 @@ impl Topic {
     }
 
     /// Those that have left are not in the way of others.
-    pub fn drop_gone(&mut self) {
+    pub(crate) fn drop_gone(&mut self) {
         self.groups.iter_mut().for_each(Group::drop_gone);
     }
 
     /// Takes the first message out, whoever still wants it.
-    pub fn take_any(&mut self) -> Option<MessageIndex> {
+    pub(crate) fn take_any(&mut self) -> Option<MessageIndex> {
         self.first += u64::from(!self.list.is_empty());
         self.list.pop_front().map(|entry| entry.message)
     }
 
     /// Takes the first message out though some want it: they lose it. Gives it, and how many these are. Those who walk may be
     /// spared: they pass it by themselves, as soon as their port has room.
-    pub fn shed(&mut self, spares_walkers: bool) -> Option<(MessageIndex, u64)> {
+    pub(crate) fn shed(&mut self, spares_walkers: bool) -> Option<(MessageIndex, u64)> {
         self.drop_gone();
         if spares_walkers && !self.is_passed(self.first + 1, None) {
             return None;
@@ -187,17 +187,17 @@ impl Topic {
     }
 
     /// Messages that somebody may not have had.
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.list.len()
     }
 
     /// Whether somebody who has stayed behind waits for what comes.
-    pub fn is_behind(&self) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         self.lost > 0 || !self.list.is_empty()
     }
 
     /// Takes the first message out if nobody wants it any more.
-    pub fn take_passed(&mut self) -> Option<MessageIndex> {
+    pub(crate) fn take_passed(&mut self) -> Option<MessageIndex> {
         let entry = self.list.front()?;
         let wanted = |group: &Group| !group.walkers.is_empty() && group.cursor <= self.first;
         if entry.standing > 0 || self.lost > 0 || self.groups.iter().any(wanted) {
@@ -207,7 +207,7 @@ impl Topic {
     }
 
     /// Whether those who walk, of one port or of all, have come so far.
-    pub fn is_passed(&self, end: u64, port: Option<PortIndex>) -> bool {
+    pub(crate) fn is_passed(&self, end: u64, port: Option<PortIndex>) -> bool {
         let is_behind = |group: &Group| !group.walkers.is_empty() && group.cursor < end;
         match port {
             Some(port) => !self.groups.get(usize::from(port.0)).is_some_and(is_behind),
@@ -216,20 +216,20 @@ impl Topic {
     }
 
     /// Number of the message that comes next.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.first + self.list.len() as u64
     }
 
     /// The message with this number.
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "it is compared with the length of a list")]
-    pub fn message_at(&self, number: u64) -> Option<MessageIndex> {
+    pub(crate) fn message_at(&self, number: u64) -> Option<MessageIndex> {
         self.list.get(number.checked_sub(self.first)? as usize).map(|entry| entry.message)
     }
 
     /// More or fewer cursors stand before a message; before one that was shed, they stand before the first that is left.
     #[allow(clippy::cast_possible_truncation, reason = "it is compared with the length of a list")]
-    pub fn stand(&mut self, number: u64, change: i32) {
+    pub(crate) fn stand(&mut self, number: u64, change: i32) {
         let Some(index) = number.checked_sub(self.first) else {
             self.lost = self.lost.checked_add_signed(change).expect("as many leave as have come");
             return;
@@ -242,7 +242,7 @@ impl Topic {
     }
 
     /// Takes a member that has just begun to walk out of its group; it is to stay behind there.
-    pub fn halt(&mut self, port: PortIndex, member: Member) -> u64 {
+    pub(crate) fn halt(&mut self, port: PortIndex, member: Member) -> u64 {
         let walkers = &mut self.group(port).walkers;
         if walkers.pop_if(|walker| walker.member == member).is_none() {
             walkers.retain(|walker| walker.member != member);
@@ -251,7 +251,7 @@ impl Topic {
     }
 
     /// A member walks with its group, from here on. Its ticket.
-    pub fn walk(&mut self, port: PortIndex, member: Member, from: u64) -> u64 {
+    pub(crate) fn walk(&mut self, port: PortIndex, member: Member, from: u64) -> u64 {
         let index = usize::from(port.0);
         if self.groups.len() <= index {
             self.groups.resize_with(index + 1, Group::default);

@@ -29,7 +29,7 @@ pub(crate) enum Found {
 
 impl Queue {
     /// The next message that this group wants.
-    pub fn next_foreign(&mut self, seat: Seat, messages: &Messages, budget: &mut Budget) -> Found {
+    pub(crate) fn next_foreign(&mut self, seat: Seat, messages: &Messages, budget: &mut Budget) -> Found {
         let Some(mut view) = self.rotation.view(seat).map(|view| *view) else { return Found::Nothing };
         if view.returns != self.returns {
             (view.returned, view.returns) = (Sequence(0), self.returns);

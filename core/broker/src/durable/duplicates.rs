@@ -83,7 +83,7 @@ pub(crate) struct Marks {
 
 impl Marks {
     /// For so many marks at most.
-    pub fn new(hasher: &FixedState, most: usize) -> Marks {
+    pub(crate) fn new(hasher: &FixedState, most: usize) -> Marks {
         Marks {
             table: Slab::default(),
             by_connection: Map::with_hasher(hasher.clone()),
@@ -100,13 +100,13 @@ impl Marks {
     }
 
     /// Bytes that all of them count for in the log.
-    pub fn counted(&self) -> u64 {
+    pub(crate) fn counted(&self) -> u64 {
         self.bytes
     }
 
     /// Who is remembered: whose runs and home differ where somebody has forgotten some for want of room.
     #[cfg(feature = "plant")]
-    pub fn digest(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         let stored = |mark: &&Mark| mark.segment.is_some();
         let known = self.table.iter().filter(|(index, _)| self.is_known(MarkIndex(*index))).map(|(_, mark)| mark);
         let hash = |mark: &Mark| FixedState::with_seed(7).hash_one((&mark.connection, mark.producer));
@@ -114,17 +114,17 @@ impl Marks {
     }
 
     /// First of the run that ends with this send.
-    pub fn run_to(&self, mark: MarkReference, number: i64) -> i64 {
+    pub(crate) fn run_to(&self, mark: MarkReference, number: i64) -> i64 {
         self.table[mark.index.0].runs.first_of_run_to(number)
     }
 
     /// Whether a send is known: it is stored already.
-    pub fn contains(&self, mark: MarkReference, number: i64) -> bool {
+    pub(crate) fn contains(&self, mark: MarkReference, number: i64) -> bool {
         self.table[mark.index.0].runs.contains(number)
     }
 
     /// A send that nobody looks for again: its number is no gap.
-    pub fn pass(&mut self, mark: MarkReference, number: i64) {
+    pub(crate) fn pass(&mut self, mark: MarkReference, number: i64) {
         if self.is_valid(mark) {
             self.table[mark.index.0].runs.pass(number);
         }
@@ -132,7 +132,7 @@ impl Marks {
 
     /// What is known of a producer, if anything is; nobody else's need forgets it as long as the producer has it. `kept` is what it has.
     #[inline]
-    pub fn known(
+    pub(crate) fn known(
         &mut self,
         connection: &[u8],
         producer: (i64, i64),
@@ -148,7 +148,7 @@ impl Marks {
     }
 
     /// The mark of a producer of which nothing is known; none if there are as many as may be.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         connection: &[u8],
         producer: (i64, i64),

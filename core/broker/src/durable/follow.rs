@@ -93,13 +93,13 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    pub fn new(hasher: &FixedState) -> Following {
+    pub(crate) fn new(hasher: &FixedState) -> Following {
         let names = Naming::new(hasher);
         Following { names, moved: Vec::new(), emptying: VecDeque::new(), mark: None, parts: Vec::new() }
     }
 
     /// A message was placed in a queue: one that reclaim had moved, or one that was met where it had been stored.
-    pub fn placed(&mut self, queue: DestinationIndex, moved: bool) {
+    pub(crate) fn placed(&mut self, queue: DestinationIndex, moved: bool) {
         if moved && self.moved.last() != Some(&queue) {
             self.moved.push(queue);
         }

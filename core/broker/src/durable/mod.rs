@@ -33,12 +33,12 @@ pub(crate) struct Durable {
 
 impl Durable {
     /// Whether a message came in this turn: its bytes cannot be read before the turn's end.
-    pub fn is_of_this_turn(&self, sequence: Sequence) -> bool {
+    pub(crate) fn is_of_this_turn(&self, sequence: Sequence) -> bool {
         sequence >= self.turn_start
     }
 
     /// The turn ends; the next one begins with this sequence.
-    pub fn end_turn(&mut self, next: Sequence) {
+    pub(crate) fn end_turn(&mut self, next: Sequence) {
         self.turn_start = next;
     }
 }

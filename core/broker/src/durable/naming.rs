@@ -37,17 +37,17 @@ pub(crate) struct Naming {
 }
 
 impl Naming {
-    pub fn new(hasher: &FixedState) -> Naming {
+    pub(crate) fn new(hasher: &FixedState) -> Naming {
         Naming { said: HashMap::with_hasher(hasher.clone()), merged: Vec::new() }
     }
 
     /// The destination is deleted.
-    pub fn forget(&mut self, index: DestinationIndex) {
+    pub(crate) fn forget(&mut self, index: DestinationIndex) {
         self.said.remove(&index);
     }
 
     /// Destinations whose messages belong to another of the same name, and which that is.
-    pub fn merged(&self) -> impl Iterator<Item = (DestinationIndex, DestinationIndex)> {
+    pub(crate) fn merged(&self) -> impl Iterator<Item = (DestinationIndex, DestinationIndex)> {
         self.merged.iter().copied()
     }
 }
@@ -61,7 +61,7 @@ pub(crate) struct Strays {
 
 impl Strays {
     /// The message is no more.
-    pub fn remove(&mut self, sequence: Sequence) {
+    pub(crate) fn remove(&mut self, sequence: Sequence) {
         self.ids.remove(&sequence);
     }
 }

@@ -46,7 +46,7 @@ const _: () = assert!(2 * (HEADROOM + BATCH_MOST) < limits::SEQUENCE_RESERVATION
 
 impl Sequences {
     /// Gives consecutive sequences; the first of them.
-    pub fn take(&mut self, count: u64) -> Sequence {
+    pub(crate) fn take(&mut self, count: u64) -> Sequence {
         let first = self.next.max(1);
         self.next = first + count;
         assert!(self.next <= self.usable, "sequence {} is beyond the committed reservation {}", self.next, self.usable);
@@ -54,23 +54,23 @@ impl Sequences {
     }
 
     /// Whether so many may be used.
-    pub fn has(&self, count: u64) -> bool {
+    pub(crate) fn has(&self, count: u64) -> bool {
         self.next.max(1).saturating_add(count) <= self.usable
     }
 
     /// The next that will be given.
-    pub fn next(&self) -> Sequence {
+    pub(crate) fn next(&self) -> Sequence {
         Sequence(self.next.max(1))
     }
 
     /// The log says that a message has this one.
-    pub fn saw(&mut self, sequence: Sequence) {
+    pub(crate) fn saw(&mut self, sequence: Sequence) {
         self.seen = self.seen.max(sequence.0);
     }
 
     /// A life begins: nothing below the last reservation is used again, nor what the log has. After damage so many more may have been
     /// used, and all below the others.
-    pub fn begin_life(&mut self, skipped: Option<(u64, u64)>) {
+    pub(crate) fn begin_life(&mut self, skipped: Option<(u64, u64)>) {
         let behind = self.seen.saturating_add(1);
         self.next = if planted("reuse-sequence") { behind } else { self.reserved.max(behind) };
         if let Some((count, others)) = skipped {
@@ -80,34 +80,34 @@ impl Sequences {
     }
 
     /// Whether it was given out before this life.
-    pub fn is_of_an_earlier_life(&self, sequence: Sequence) -> bool {
+    pub(crate) fn is_of_an_earlier_life(&self, sequence: Sequence) -> bool {
         sequence.0 < self.life
     }
 
     /// A reservation as found in the log, and the home that it had.
-    pub fn apply(&mut self, up_to: Sequence, home: ItemHome) -> Option<ItemHome> {
+    pub(crate) fn apply(&mut self, up_to: Sequence, home: ItemHome) -> Option<ItemHome> {
         self.reserved = self.reserved.max(up_to.0);
         self.home.replace(home)
     }
 
     /// What the log says of them.
     #[cfg(feature = "plant")]
-    pub fn digest(&self) -> (u64, Option<(SegmentNumber, u32)>) {
+    pub(crate) fn digest(&self) -> (u64, Option<(SegmentNumber, u32)>) {
         (self.reserved, self.home.map(|home| (home.segment, home.ordinal)))
     }
 
     /// The home of the reservation.
-    pub fn home(&self) -> Option<ItemHome> {
+    pub(crate) fn home(&self) -> Option<ItemHome> {
         self.home
     }
 
     /// Whether this life has reserved some.
-    pub fn is_stated(&self) -> bool {
+    pub(crate) fn is_stated(&self) -> bool {
         self.pending.is_some() || self.usable > 0
     }
 
     /// Whether a reservation waits for its commit.
-    pub fn is_pending(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         self.pending.is_some()
     }
 

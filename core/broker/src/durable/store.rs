@@ -48,7 +48,7 @@ impl Acknowledged {
     }
 
     /// The turn ends, and what it has acknowledged is to be written.
-    pub fn end_turn(&mut self) {
+    pub(crate) fn end_turn(&mut self) {
         self.is_held_back = planted("ack-after-other-record") && !self.is_held_back;
     }
 }

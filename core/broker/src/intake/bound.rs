@@ -23,7 +23,7 @@ struct Definition<'a> {
 }
 
 impl<'a> Defined<'a> {
-    pub fn add(&mut self, connection: ConnectionHandle, number: u32, names: &'a [Destination]) {
+    pub(crate) fn add(&mut self, connection: ConnectionHandle, number: u32, names: &'a [Destination]) {
         self.0.push(Definition { whose: (connection, number), names, created: false });
     }
 

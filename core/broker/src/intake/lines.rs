@@ -58,16 +58,16 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         !self.waits_for(LogKind::Journal) && !self.waits_for(LogKind::Spool)
     }
 
     /// Whether somebody waits for room in this log.
-    pub fn waits_for(&self, store: LogKind) -> bool {
+    pub(crate) fn waits_for(&self, store: LogKind) -> bool {
         !self.line(store).by_turn.is_empty()
     }
 
-    pub fn join(&mut self, index: ConnectionIndex, need: Need) -> Place {
+    pub(crate) fn join(&mut self, index: ConnectionIndex, need: Need) -> Place {
         self.next_turn += 1;
         let turn = self.next_turn;
         let line = self.line_mut(need.store);
@@ -76,33 +76,33 @@ impl Lines {
         Place { need, turn }
     }
 
-    pub fn leave(&mut self, place: Place) {
+    pub(crate) fn leave(&mut self, place: Place) {
         let line = self.line_mut(place.need.store);
         line.by_turn.remove(&place.turn);
         line.by_need.remove(&(place.need.bytes, place.turn));
     }
 
     /// The journal takes so much of somebody while others wait.
-    pub fn pass(&mut self, bytes: u64) {
+    pub(crate) fn pass(&mut self, bytes: u64) {
         let Some((first, ..)) = self.journal.first() else { return };
         let (turn, passed) = self.passed;
         self.passed = (first, if turn == first { passed + bytes } else { bytes });
     }
 
     /// Whether this is the first of the journal's line, and many times what it needs has passed it.
-    pub fn is_passed(&self, index: ConnectionIndex) -> bool {
+    pub(crate) fn is_passed(&self, index: ConnectionIndex) -> bool {
         let (turn, passed) = self.passed;
         let is_passed = |(first, of, bytes)| (turn, of) == (first, index) && passed >= PATIENCE * bytes;
         !self.waits && self.journal.first().is_some_and(is_passed)
     }
 
     /// Whether the first of the journal's line, which many have passed, has to wait for a place until the next turn.
-    pub fn set_waits(&mut self, waits: bool) {
+    pub(crate) fn set_waits(&mut self, waits: bool) {
         self.waits = waits;
     }
 
     /// Who is to be looked at: the first `most` of each line, or of that for the spool only, in turn, and those who need least.
-    pub fn next(&self, most: usize, all: bool) -> Vec<ConnectionIndex> {
+    pub(crate) fn next(&self, most: usize, all: bool) -> Vec<ConnectionIndex> {
         let journal = self.journal.next(most).filter(|_| all);
         let mut next: Vec<(u64, ConnectionIndex)> = journal.chain(self.spool.next(most)).collect();
         next.sort_by_key(|(turn, _)| *turn);

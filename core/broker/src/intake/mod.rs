@@ -44,17 +44,17 @@ static NOTHING: VecDeque<Parked> = VecDeque::new();
 
 impl Intake {
     /// Bytes of all that is parked.
-    pub fn parked_bytes(&self) -> u64 {
+    pub(crate) fn parked_bytes(&self) -> u64 {
         self.parked_bytes
     }
 
     /// Whether a send waits for room in the spool.
-    pub fn waits_for_spool(&self) -> bool {
+    pub(crate) fn waits_for_spool(&self) -> bool {
         self.lines.waits_for(crate::log::LogKind::Spool)
     }
 
     /// The turn ends: who has to wait until the next one has done so.
-    pub fn end_turn(&mut self) {
+    pub(crate) fn end_turn(&mut self) {
         self.lines.set_waits(false);
     }
 

@@ -5,19 +5,19 @@ pub(crate) struct Budget(pub usize);
 
 impl Budget {
     /// Takes a step, if there is one left.
-    pub fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         let left = self.0 > 0;
         self.0 = self.0.saturating_sub(1);
         left
     }
 
     /// Takes so many more, as far as they are there.
-    pub fn spend(&mut self, steps: usize) {
+    pub(crate) fn spend(&mut self, steps: usize) {
         self.0 = self.0.saturating_sub(steps);
     }
 
     /// So much of it for one of them.
-    pub fn slice<T>(&mut self, given: usize, work: impl FnOnce(&mut Budget) -> T) -> T {
+    pub(crate) fn slice<T>(&mut self, given: usize, work: impl FnOnce(&mut Budget) -> T) -> T {
         let mut slice = Budget(given);
         let done = work(&mut slice);
         self.spend(given - slice.0);

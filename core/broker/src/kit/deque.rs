@@ -16,7 +16,7 @@ pub(super) struct Chunk<T> {
 }
 
 impl<T> Chunk<T> {
-    pub fn live(&self) -> &[T] {
+    pub(super) fn live(&self) -> &[T] {
         self.items.get(self.start..).unwrap_or_default()
     }
 }
@@ -46,22 +46,22 @@ impl<T> Default for Deque<T> {
 
 impl<T: Copy> Deque<T> {
     /// Number of items.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
     }
 
     /// Adds at the end.
-    pub fn push_back(&mut self, item: T) {
+    pub(crate) fn push_back(&mut self, item: T) {
         self.push_back_until(item, NEVER);
     }
 
     /// Adds something at the end that expires at this time.
-    pub fn push_back_until(&mut self, item: T, expiration: i64) {
+    pub(crate) fn push_back_until(&mut self, item: T, expiration: i64) {
         self.length += 1;
         self.soonest.add(expiration);
         if let Some(last) = self.chunks.back_mut()
@@ -77,17 +77,17 @@ impl<T: Copy> Deque<T> {
     }
 
     /// The first.
-    pub fn front(&self) -> Option<T> {
+    pub(crate) fn front(&self) -> Option<T> {
         self.chunks.front().and_then(|chunk| chunk.live().first()).copied()
     }
 
     /// The last.
-    pub fn back(&self) -> Option<T> {
+    pub(crate) fn back(&self) -> Option<T> {
         self.chunks.back().and_then(|chunk| chunk.live().last()).copied()
     }
 
     /// Takes the first.
-    pub fn pop_front(&mut self) -> Option<T> {
+    pub(crate) fn pop_front(&mut self) -> Option<T> {
         let chunk = self.chunks.front_mut()?;
         let item = *chunk.items.get(chunk.start)?;
         chunk.start += 1;
@@ -99,12 +99,12 @@ impl<T: Copy> Deque<T> {
     }
 
     /// The item with this many before it; walks chunks if something was taken from the middle.
-    pub fn get(&self, index: usize) -> Option<T> {
+    pub(crate) fn get(&self, index: usize) -> Option<T> {
         self.place_of(index).and_then(|place| self.at(place))
     }
 
     /// As [`Deque::get`], to change it.
-    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         let place = self.place_of(index)?;
         self.chunks.get_mut(place.chunk).and_then(|chunk| chunk.items.get_mut(place.item))
     }
@@ -125,24 +125,24 @@ impl<T: Copy> Deque<T> {
 
     /// All items in order.
     #[cfg(test)]
-    pub fn iter(&self) -> impl Iterator<Item = T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = T> {
         self.chunks.iter().flat_map(|chunk| chunk.live().iter().copied())
     }
 
     /// The place of the first item.
-    pub fn first_place(&self) -> Place {
+    pub(crate) fn first_place(&self) -> Place {
         Place { chunk: 0, item: self.chunks.front().map_or(0, |chunk| chunk.start) }
     }
 
     /// The place of the first item that `before` does not hold for, given that those for which it holds come first.
-    pub fn search(&self, before: impl Fn(T) -> bool) -> Place {
+    pub(crate) fn search(&self, before: impl Fn(T) -> bool) -> Place {
         let chunk = self.chunks.partition_point(|chunk| chunk.live().last().is_some_and(|item| before(*item)));
         let within = |chunk: &Chunk<T>| chunk.start + chunk.live().partition_point(|item| before(*item));
         Place { chunk, item: self.chunks.get(chunk).map_or(0, within) }
     }
 
     /// As [`Deque::search`], for a place that is near the front as a rule.
-    pub fn search_from_front(&self, before: impl Fn(T) -> bool) -> Place {
+    pub(crate) fn search_from_front(&self, before: impl Fn(T) -> bool) -> Place {
         let is_before = |chunk: usize| {
             self.chunks.get(chunk).and_then(|chunk| chunk.live().last()).is_some_and(|item| before(*item))
         };
@@ -160,12 +160,12 @@ impl<T: Copy> Deque<T> {
     }
 
     /// The item there; none at the end.
-    pub fn at(&self, place: Place) -> Option<T> {
+    pub(crate) fn at(&self, place: Place) -> Option<T> {
         self.chunks.get(place.chunk).and_then(|chunk| chunk.items.get(place.item)).copied()
     }
 
     /// The place after this one.
-    pub fn after(&self, place: Place) -> Place {
+    pub(crate) fn after(&self, place: Place) -> Place {
         match self.chunks.get(place.chunk) {
             Some(chunk) if place.item + 1 < chunk.items.len() => Place { item: place.item + 1, ..place },
             _ => self.start_of(place.chunk + 1),
@@ -173,7 +173,7 @@ impl<T: Copy> Deque<T> {
     }
 
     /// Takes the item there out, and returns the place of the one after it.
-    pub fn remove(&mut self, place: Place) -> Place {
+    pub(crate) fn remove(&mut self, place: Place) -> Place {
         let Some(chunk) = self.chunks.get_mut(place.chunk).filter(|chunk| place.item < chunk.items.len()) else {
             return place;
         };
@@ -197,7 +197,7 @@ impl<T: Copy> Deque<T> {
     }
 
     /// Takes the first `count` items out as a list of their own; whole chunks go without being copied.
-    pub fn take_prefix(&mut self, count: usize) -> Deque<T> {
+    pub(crate) fn take_prefix(&mut self, count: usize) -> Deque<T> {
         let mut taken = Deque { regular: false, ..Deque::default() };
         while let Some(chunk) = self.chunks.front() {
             let live = chunk.live().len();
@@ -217,7 +217,7 @@ impl<T: Copy> Deque<T> {
     }
 
     /// Takes `count` items out from this place on, likewise.
-    pub fn take_from(&mut self, place: Place, count: usize) -> Deque<T> {
+    pub(crate) fn take_from(&mut self, place: Place, count: usize) -> Deque<T> {
         let mut all = self.take_prefix(self.count_before(place));
         let taken = self.take_prefix(count);
         let rest = std::mem::take(self);
@@ -229,7 +229,7 @@ impl<T: Copy> Deque<T> {
     }
 
     /// Takes in another list, both in the order of this key. Chunks between which none of the other's items belongs stay as they are.
-    pub fn merge(&mut self, other: Deque<T>, key: impl Fn(T) -> u64) {
+    pub(crate) fn merge(&mut self, other: Deque<T>, key: impl Fn(T) -> u64) {
         let Deque { chunks, spare, soonest, .. } = std::mem::take(self);
         (self.spare, self.soonest) = (spare, soonest);
         let items = |chunk: Chunk<T>| {
@@ -256,7 +256,7 @@ impl<T: Copy> Deque<T> {
     }
 
     /// Items before this place.
-    pub fn count_before(&self, place: Place) -> usize {
+    pub(crate) fn count_before(&self, place: Place) -> usize {
         let whole: usize = self.chunks.iter().take(place.chunk).map(|chunk| chunk.live().len()).sum();
         whole + self.chunks.get(place.chunk).map_or(0, |chunk| place.item - chunk.start)
     }

@@ -13,20 +13,20 @@ pub(crate) const RUNS_OF_ONE: usize = 1_024;
 pub(crate) struct Runs(VecDeque<(i64, i64)>);
 
 impl Runs {
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub fn is_only(&self, run: (i64, i64)) -> bool {
+    pub(crate) fn is_only(&self, run: (i64, i64)) -> bool {
         self.0 == [run]
     }
 
-    pub fn as_slice(&mut self) -> &[(i64, i64)] {
+    pub(crate) fn as_slice(&mut self) -> &[(i64, i64)] {
         self.0.make_contiguous()
     }
 
     /// The number behind the newest run is no gap.
-    pub fn pass(&mut self, number: i64) {
+    pub(crate) fn pass(&mut self, number: i64) {
         if let Some(newest) = self.0.back_mut().filter(|newest| newest.1.checked_add(1) == Some(number)) {
             newest.1 = number;
         }
@@ -40,18 +40,18 @@ impl Runs {
         }
     }
 
-    pub fn contains(&self, number: i64) -> bool {
+    pub(crate) fn contains(&self, number: i64) -> bool {
         self.0.get(self.at(number)).is_some_and(|(first, _)| *first <= number)
     }
 
     /// First of the run that would end with this number.
-    pub fn first_of_run_to(&self, number: i64) -> i64 {
+    pub(crate) fn first_of_run_to(&self, number: i64) -> i64 {
         let joins = self.0.get(self.at(number.saturating_sub(1))).filter(|(first, _)| *first < number);
         joins.map_or(number, |(first, _)| *first)
     }
 
     /// Takes in a run, and keeps the newest `most`.
-    pub fn insert(&mut self, first: i64, last: i64, most: usize) {
+    pub(crate) fn insert(&mut self, first: i64, last: i64, most: usize) {
         if let Some(newest) = self.0.back_mut()
             && newest.0 <= first
             && first <= newest.1.saturating_add(1)
@@ -78,7 +78,7 @@ impl Runs {
     }
 
     /// Keeps the newest `most`; how many are gone.
-    pub fn keep(&mut self, most: usize) -> usize {
+    pub(crate) fn keep(&mut self, most: usize) -> usize {
         let gone = self.0.len().saturating_sub(most);
         self.0.drain(..gone);
         self.give_back();

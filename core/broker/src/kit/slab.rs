@@ -55,12 +55,12 @@ impl<T> Default for Slab<T> {
 
 impl<T> Slab<T> {
     /// Number of entries.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
     /// Puts a value in and gives its number.
-    pub fn insert(&mut self, value: T) -> u32 {
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
         let number = match self.open.last() {
             Some(number) => *number,
             None => self.add_chunk(),
@@ -82,7 +82,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes an entry out; its number may be given again.
-    pub fn remove(&mut self, index: u32) -> T {
+    pub(crate) fn remove(&mut self, index: u32) -> T {
         let number = index >> CHUNK_BITS;
         let chunk = self.chunks[number as usize].as_mut().expect("the entry's chunk has memory");
         let slot = &mut chunk.slots[index as usize & (CHUNK - 1)];
@@ -103,7 +103,7 @@ impl<T> Slab<T> {
     }
 
     /// The entry, if the number is taken.
-    pub fn get(&self, index: u32) -> Option<&T> {
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
         match self.chunks.get((index >> CHUNK_BITS) as usize)?.as_ref()?.slots[index as usize & (CHUNK - 1)] {
             Slot::Taken(ref value) => Some(value),
             Slot::Free { .. } => None,
@@ -111,7 +111,7 @@ impl<T> Slab<T> {
     }
 
     /// The entry, if the number is taken.
-    pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         match self.chunks.get_mut((index >> CHUNK_BITS) as usize)?.as_mut()?.slots[index as usize & (CHUNK - 1)] {
             Slot::Taken(ref mut value) => Some(value),
             Slot::Free { .. } => None,
@@ -119,7 +119,7 @@ impl<T> Slab<T> {
     }
 
     /// The smallest taken number at or above this one.
-    pub fn next_taken(&self, from: u32) -> Option<u32> {
+    pub(crate) fn next_taken(&self, from: u32) -> Option<u32> {
         let mut index = from;
         while ((index >> CHUNK_BITS) as usize) < self.chunks.len() {
             if self.chunks[(index >> CHUNK_BITS) as usize].is_none() {
@@ -134,7 +134,7 @@ impl<T> Slab<T> {
     }
 
     /// All entries by number.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let taken = |(slot, entry): (usize, &'_ Slot<T>)| matches!(entry, Slot::Taken(_)).then_some(slot as u32);
         let numbers =
             self.chunks.iter().enumerate().filter_map(|(number, chunk)| Some((number as u32, chunk.as_ref()?)));

@@ -17,22 +17,22 @@ pub(crate) struct Soonest {
 }
 
 impl Soonest {
-    pub const NONE: Soonest = Soonest { swept: NEVER, added: NEVER, left: NEVER };
+    pub(crate) const NONE: Soonest = Soonest { swept: NEVER, added: NEVER, left: NEVER };
 
     /// Something is added that expires at this time.
-    pub fn add(&mut self, expiration: i64) {
+    pub(crate) fn add(&mut self, expiration: i64) {
         self.added = self.added.min(expiration);
     }
 }
 
 impl<T: Copy> Deque<T> {
     /// Whether something may have expired by now.
-    pub fn may_expire(&self, now: i64) -> bool {
+    pub(crate) fn may_expire(&self, now: i64) -> bool {
         self.soonest.swept.min(self.soonest.added) <= now
     }
 
     /// A sweep over all of the list begins.
-    pub fn begin_sweep(&mut self) {
+    pub(crate) fn begin_sweep(&mut self) {
         let Soonest { swept, added, .. } = self.soonest;
         self.soonest = Soonest { swept: swept.min(added), added: NEVER, left: NEVER };
     }
@@ -40,7 +40,7 @@ impl<T: Copy> Deque<T> {
     /// Goes on with a sweep at the first item that `before` does not hold for. `look` says when an item expires, or that it is to go. Of
     /// chunks of which none is due only that is looked at. About `steps` chunks and items are; the last of them is returned if there
     /// are more, and how many they were.
-    pub fn sweep(
+    pub(crate) fn sweep(
         &mut self,
         before: impl Fn(T) -> bool,
         (steps, now): (usize, i64),

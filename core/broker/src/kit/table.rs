@@ -36,12 +36,12 @@ pub(crate) struct Table<T> {
 }
 
 impl<T> Table<T> {
-    pub fn new() -> Table<T> {
+    pub(crate) fn new() -> Table<T> {
         Table { parts: vec![Part { entries: HashTable::new(), bits: 0 }], directory: vec![0], length: 0 }
     }
 
     /// Number of entries.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
@@ -57,18 +57,18 @@ impl<T> Table<T> {
 
     /// The entry with this hash that is meant.
     #[inline]
-    pub fn find(&self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<&T> {
+    pub(crate) fn find(&self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<&T> {
         self.parts[self.part(hash)].entries.find(hash, is_it)
     }
 
     /// As [`Table::find`], to change it.
-    pub fn find_mut(&mut self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<&mut T> {
+    pub(crate) fn find_mut(&mut self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<&mut T> {
         let part = self.part(hash);
         self.parts[part].entries.find_mut(hash, is_it)
     }
 
     /// Puts in what is not there. `hash_of` gives the hashes of others.
-    pub fn insert(&mut self, hash: u64, value: T, hash_of: impl Fn(&T) -> u64) {
+    pub(crate) fn insert(&mut self, hash: u64, value: T, hash_of: impl Fn(&T) -> u64) {
         if self.parts[self.part(hash)].entries.len() >= FULL {
             self.split(hash, &hash_of);
         }
@@ -78,7 +78,7 @@ impl<T> Table<T> {
     }
 
     /// Takes an entry out.
-    pub fn remove(&mut self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<T> {
+    pub(crate) fn remove(&mut self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<T> {
         let part = self.part(hash);
         let entries = &mut self.parts[part].entries;
         let (value, _) = entries.find_entry(hash, is_it).ok()?.remove();
@@ -118,22 +118,22 @@ pub(crate) struct Map<K, V> {
 }
 
 impl<K: Hash + Eq, V> Map<K, V> {
-    pub fn with_hasher(hasher: FixedState) -> Map<K, V> {
+    pub(crate) fn with_hasher(hasher: FixedState) -> Map<K, V> {
         Map { table: Table::new(), hasher }
     }
 
     /// The value of a key.
-    pub fn get<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<&V> {
+    pub(crate) fn get<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<&V> {
         self.table.find(self.hasher.hash_one(key), |(known, _)| key.equivalent(known)).map(|(_, value)| value)
     }
 
     /// As [`Map::get`], to change it.
-    pub fn get_mut<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> Option<&mut V> {
+    pub(crate) fn get_mut<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> Option<&mut V> {
         self.table.find_mut(self.hasher.hash_one(key), |(known, _)| key.equivalent(known)).map(|(_, value)| value)
     }
 
     /// Puts a value in the place of the one that the key had.
-    pub fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         if let Some(known) = self.get_mut(&key) {
             *known = value;
         } else {
@@ -143,7 +143,7 @@ impl<K: Hash + Eq, V> Map<K, V> {
     }
 
     /// Takes a key and its value out.
-    pub fn remove<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> Option<V> {
+    pub(crate) fn remove<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) -> Option<V> {
         self.table.remove(self.hasher.hash_one(key), |(known, _)| key.equivalent(known)).map(|(_, value)| value)
     }
 }

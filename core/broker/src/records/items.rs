@@ -37,7 +37,7 @@ pub(crate) struct ItemHome {
 
 impl ItemHome {
     /// The home of a record with this much meta.
-    pub fn new(home: Home, meta: usize) -> ItemHome {
+    pub(crate) fn new(home: Home, meta: usize) -> ItemHome {
         let meta = u32::try_from(meta).unwrap_or(u32::MAX);
         ItemHome { segment: home.segment, ordinal: home.ordinal, bytes: home.len.saturating_add(meta) }
     }
@@ -72,13 +72,13 @@ pub(crate) struct Table {
 
 impl Table {
     /// The item of the record with this number.
-    pub fn item(&self, ordinal: u32) -> Item {
+    pub(crate) fn item(&self, ordinal: u32) -> Item {
         let chunk = self.items.get(ordinal as usize / CHUNK).and_then(Option::as_deref);
         chunk.and_then(|chunk| chunk.get(ordinal as usize % CHUNK)).copied().unwrap_or(Item::None)
     }
 
     /// Records seen.
-    pub fn records(&self) -> u32 {
+    pub(crate) fn records(&self) -> u32 {
         self.records
     }
 
@@ -105,22 +105,22 @@ impl Table {
     }
 
     /// Items that live here, without marks.
-    pub fn live(&self) -> u32 {
+    pub(crate) fn live(&self) -> u32 {
         self.live
     }
 
     /// Bytes of the items and marks that live here.
-    pub fn live_bytes(&self) -> u64 {
+    pub(crate) fn live_bytes(&self) -> u64 {
         self.live_bytes + self.mark_bytes
     }
 
     /// What moving marks takes.
-    pub fn mark_bytes(&self) -> u64 {
+    pub(crate) fn mark_bytes(&self) -> u64 {
         self.mark_bytes
     }
 
     /// Marks that live here.
-    pub fn marks(&self) -> u32 {
+    pub(crate) fn marks(&self) -> u32 {
         self.marks
     }
 }
@@ -137,49 +137,49 @@ pub(crate) struct Segments {
 
 impl Segments {
     /// Bytes of records that live.
-    pub fn live_bytes(&self) -> u64 {
+    pub(crate) fn live_bytes(&self) -> u64 {
         self.live_bytes
     }
 
     /// The newest segment that holds a record.
-    pub fn newest(&self) -> Option<SegmentNumber> {
+    pub(crate) fn newest(&self) -> Option<SegmentNumber> {
         (!self.tables.is_empty()).then(|| SegmentNumber(self.first + self.tables.len() as u64 - 1))
     }
 
     /// The oldest segment that holds a record and was not forgotten.
-    pub fn oldest(&self) -> Option<SegmentNumber> {
+    pub(crate) fn oldest(&self) -> Option<SegmentNumber> {
         let first = self.tables.iter().position(Option::is_some)?;
         Some(SegmentNumber(self.first + first as u64))
     }
 
     /// The oldest segment, if it is no longer written.
-    pub fn front(&self) -> Option<SegmentNumber> {
+    pub(crate) fn front(&self) -> Option<SegmentNumber> {
         self.oldest().filter(|front| Some(*front) != self.newest())
     }
 
     /// Segments that are known.
-    pub fn numbers(&self) -> impl Iterator<Item = SegmentNumber> {
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = SegmentNumber> {
         let numbers = (self.first..).zip(&self.tables).filter(|(_, table)| table.is_some());
         numbers.map(|(number, _)| SegmentNumber(number))
     }
 
     /// What lives in a segment.
-    pub fn table(&self, segment: SegmentNumber) -> Option<&Table> {
+    pub(crate) fn table(&self, segment: SegmentNumber) -> Option<&Table> {
         self.tables.get(self.index_of(segment)?)?.as_deref()
     }
 
     /// The segment that records of a generation are added to.
-    pub fn written(&self, generation: Generation) -> Option<SegmentNumber> {
+    pub(crate) fn written(&self, generation: Generation) -> Option<SegmentNumber> {
         self.written.get(generation as usize).copied().flatten()
     }
 
     /// Whether records are added to the segment.
-    pub fn is_written(&self, segment: SegmentNumber) -> bool {
+    pub(crate) fn is_written(&self, segment: SegmentNumber) -> bool {
         self.written.contains(&Some(segment))
     }
 
     /// Notes that there is a record, whatever it is.
-    pub fn note(&mut self, segment: SegmentNumber, ordinal: u32, generation: Generation) {
+    pub(crate) fn note(&mut self, segment: SegmentNumber, ordinal: u32, generation: Generation) {
         if let Some(written) = self.written.get_mut(generation as usize) {
             *written = Some(segment);
         }
@@ -188,12 +188,12 @@ impl Segments {
     }
 
     /// Whether an earlier record is the home of an item under the same number.
-    pub fn is_taken(&self, segment: SegmentNumber, ordinal: u32) -> bool {
+    pub(crate) fn is_taken(&self, segment: SegmentNumber, ordinal: u32) -> bool {
         self.table(segment).is_some_and(|table| table.item(ordinal) != Item::None)
     }
 
     /// A record is the home of an item.
-    pub fn place(&mut self, home: ItemHome, item: Item) {
+    pub(crate) fn place(&mut self, home: ItemHome, item: Item) {
         let table = self.table_mut(home.segment);
         *table.reach(home.ordinal) = item;
         table.live += 1;
@@ -202,12 +202,12 @@ impl Segments {
     }
 
     /// Another item stands for the same record.
-    pub fn replace(&mut self, segment: SegmentNumber, ordinal: u32, item: Item) {
+    pub(crate) fn replace(&mut self, segment: SegmentNumber, ordinal: u32, item: Item) {
         self.table_mut(segment).put(ordinal, item);
     }
 
     /// The record is the home of nothing any more. True: nothing but marks lives in its segment.
-    pub fn clear(&mut self, home: ItemHome) -> bool {
+    pub(crate) fn clear(&mut self, home: ItemHome) -> bool {
         self.live_bytes -= home.log_bytes();
         let written = self.is_written(home.segment);
         let table = self.table_mut(home.segment);
@@ -222,19 +222,19 @@ impl Segments {
     }
 
     /// A record there has so many places more that are alive.
-    pub fn add_places(&mut self, segment: SegmentNumber, places: u64) {
+    pub(crate) fn add_places(&mut self, segment: SegmentNumber, places: u64) {
         self.table_mut(segment).live_bytes += places * PLACE_BYTES;
         self.live_bytes += places * PLACE_BYTES;
     }
 
     /// So many places of a record there are no more, or elsewhere.
-    pub fn remove_places(&mut self, segment: SegmentNumber, places: u64) {
+    pub(crate) fn remove_places(&mut self, segment: SegmentNumber, places: u64) {
         self.table_mut(segment).live_bytes -= places * PLACE_BYTES;
         self.live_bytes -= places * PLACE_BYTES;
     }
 
     /// A mark of so many bytes has its home there.
-    pub fn add_mark(&mut self, segment: SegmentNumber, bytes: u64) {
+    pub(crate) fn add_mark(&mut self, segment: SegmentNumber, bytes: u64) {
         let table = self.table_mut(segment);
         table.marks += 1;
         table.mark_bytes += bytes;
@@ -242,7 +242,7 @@ impl Segments {
     }
 
     /// A mark has its home elsewhere, or is gone.
-    pub fn remove_mark(&mut self, segment: SegmentNumber, bytes: u64) {
+    pub(crate) fn remove_mark(&mut self, segment: SegmentNumber, bytes: u64) {
         let table = self.table_mut(segment);
         table.marks -= 1;
         table.mark_bytes = table.mark_bytes.saturating_sub(bytes);
@@ -250,12 +250,12 @@ impl Segments {
     }
 
     /// Whether nothing lives in the segment.
-    pub fn is_dead(&self, segment: SegmentNumber) -> bool {
+    pub(crate) fn is_dead(&self, segment: SegmentNumber) -> bool {
         self.table(segment).is_none_or(|table| table.live == 0 && table.marks == 0)
     }
 
     /// Forgets a segment.
-    pub fn drop_segment(&mut self, segment: SegmentNumber) {
+    pub(crate) fn drop_segment(&mut self, segment: SegmentNumber) {
         if let Some(table) = self.index_of(segment).and_then(|index| self.tables.get_mut(index)) {
             *table = None;
         }

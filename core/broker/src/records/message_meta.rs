@@ -7,17 +7,17 @@ use postrider_model::{DestinationId, Sequence, limits};
 
 /// What a record's bits say of it as a whole. Those that are not here are of a newer version (R38).
 mod bit {
-    pub const MARK: u8 = 1;
-    pub const ELSEWHERE: u8 = 2;
-    pub const INSTEAD: u8 = 8;
-    pub const KNOWN: u8 = MARK | ELSEWHERE | INSTEAD;
+    pub(super) const MARK: u8 = 1;
+    pub(super) const ELSEWHERE: u8 = 2;
+    pub(super) const INSTEAD: u8 = 8;
+    pub(super) const KNOWN: u8 = MARK | ELSEWHERE | INSTEAD;
 }
 
 /// What a place's bits say.
 mod place_bit {
-    pub const OFFERED: u8 = 1;
-    pub const COPIED: u8 = 4;
-    pub const KNOWN: u8 = OFFERED | COPIED;
+    pub(super) const OFFERED: u8 = 1;
+    pub(super) const COPIED: u8 = 4;
+    pub(super) const KNOWN: u8 = OFFERED | COPIED;
 }
 
 /// Sequences from here on are tags of transactions.

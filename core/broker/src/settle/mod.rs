@@ -32,7 +32,7 @@ pub(crate) struct Settlements {
 
 impl Settlements {
     /// When there is something to do though nothing happens, in nanoseconds.
-    pub fn deadline(&self) -> Option<u64> {
+    pub(crate) fn deadline(&self) -> Option<u64> {
         (self.next_sweep > 0).then_some(self.next_sweep)
     }
 }

@@ -45,11 +45,11 @@ pub(crate) struct Settling {
 }
 
 impl Settling {
-    pub fn new(entries: Deque<InFlight>, fate: Fate) -> Settling {
+    pub(crate) fn new(entries: Deque<InFlight>, fate: Fate) -> Settling {
         Settling { entries, fate, passed: 0, waits_since: None, rests_until: 0 }
     }
 
-    pub fn add(&mut self, entry: InFlight) {
+    pub(crate) fn add(&mut self, entry: InFlight) {
         self.entries.push_back(entry);
         self.passed = 0;
     }

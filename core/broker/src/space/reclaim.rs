@@ -43,7 +43,7 @@ pub(crate) struct Reclaim {
 
 impl Reclaim {
     /// A life begins: nothing waits for the walk.
-    pub fn begin(&mut self, now: Now) {
+    pub(crate) fn begin(&mut self, now: Now) {
         self.moved_at = now.nanos;
     }
 }

@@ -48,67 +48,67 @@ pub(super) struct Walk {
 impl Spooling {
     /// There is no room, or not enough for those who wait for it.
     #[inline]
-    pub fn is_scarce(&self) -> bool {
+    pub(crate) fn is_scarce(&self) -> bool {
         self.is_scarce
     }
 
     /// A topic has messages that somebody has not had.
-    pub fn lags(&mut self, topic: DestinationIndex) {
+    pub(crate) fn lags(&mut self, topic: DestinationIndex) {
         self.lagging.insert(topic);
     }
 
     /// A destination goes.
-    pub fn forget(&mut self, index: DestinationIndex) {
+    pub(crate) fn forget(&mut self, index: DestinationIndex) {
         self.lagging.remove(&index);
     }
 
     /// How full it was when it was looked at last.
-    pub fn usage(&self) -> SpoolUse {
+    pub(crate) fn usage(&self) -> SpoolUse {
         self.usage
     }
 
     /// Looks how full the spool is.
-    pub fn look<L: Log>(&mut self, log: &L) {
+    pub(crate) fn look<L: Log>(&mut self, log: &L) {
         self.usage = log.spool_use();
     }
 
     /// What was asked for came from the disk.
-    pub fn bytes_came(&mut self) {
+    pub(crate) fn bytes_came(&mut self) {
         self.survivors.waits = false;
     }
 
     /// There is no room, or not enough, and the disk makes none by itself.
-    pub fn stays_scarce(&self) -> bool {
+    pub(crate) fn stays_scarce(&self) -> bool {
         self.is_scarce && !self.usage.leaves
     }
 
     /// No topic has something to lose: where the spool is full whoever waits for an answer is refused.
-    pub fn topics_have_lost_all(&self) -> bool {
+    pub(crate) fn topics_have_lost_all(&self) -> bool {
         self.is_shed || self.lagging.is_empty()
     }
 }
 
 impl Walk {
     /// On to the next segment.
-    pub fn pass(&mut self) {
+    pub(super) fn pass(&mut self) {
         let segment = SegmentNumber(self.segment.0 + 1);
         *self = Walk { segment, ordinal: 0, waits: false, fruitless: self.fruitless + 1 };
     }
 
     /// There was something: there may be more.
-    pub fn found(&mut self) {
+    pub(super) fn found(&mut self) {
         self.fruitless = 0;
     }
 
     /// Puts it on a segment from `oldest` to `newest`.
-    pub fn stay_within(&mut self, oldest: SegmentNumber, newest: SegmentNumber) {
+    pub(super) fn stay_within(&mut self, oldest: SegmentNumber, newest: SegmentNumber) {
         if self.segment < oldest || self.segment > newest {
             *self = Walk { segment: oldest, ordinal: 0, ..*self };
         }
     }
 
     /// A whole round has found nothing.
-    pub fn is_done(&self, oldest: SegmentNumber, newest: SegmentNumber) -> bool {
+    pub(super) fn is_done(&self, oldest: SegmentNumber, newest: SegmentNumber) -> bool {
         self.fruitless > newest.0 - oldest.0 + 1
     }
 }

@@ -60,12 +60,12 @@ pub(crate) struct Join {
 
 impl Match {
     /// The consumer, if it cannot have all: it goes again.
-    pub fn refused(&self) -> Option<ConsumerIndex> {
+    pub(crate) fn refused(&self) -> Option<ConsumerIndex> {
         self.refusal.as_ref().map(|_| self.consumer)
     }
 
     /// What is to be said of a consumer that cannot have all, in place of the answer.
-    pub fn failure(self) -> Option<(PortIndex, Event)> {
+    pub(crate) fn failure(self) -> Option<(PortIndex, Event)> {
         let Match { port, connection, handle, request, refusal, .. } = self;
         refusal.map(|refusal| (port, refused(connection, handle, request, refusal)))
     }

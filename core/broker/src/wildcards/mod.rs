@@ -21,12 +21,12 @@ pub(crate) struct Wildcards {
 
 impl Wildcards {
     /// A consumer leaves one of its patterns.
-    pub fn unfile(&mut self, pattern: &Destination, filed: Filed) {
+    pub(crate) fn unfile(&mut self, pattern: &Destination, filed: Filed) {
         self.patterns.remove(pattern, filed);
     }
 
     /// A consumer is gone of which so much counted when it was closed.
-    pub fn left(&mut self, bytes: u64) {
+    pub(crate) fn left(&mut self, bytes: u64) {
         self.pairs.left(bytes);
     }
 }

@@ -48,17 +48,17 @@ impl Pairs {
     }
 
     /// A destination will find its consumers later.
-    pub fn promise(&mut self, bytes: u64) {
+    pub(crate) fn promise(&mut self, bytes: u64) {
         self.promised += bytes;
     }
 
     /// It has found them.
-    pub fn fulfil(&mut self, bytes: u64) {
+    pub(crate) fn fulfil(&mut self, bytes: u64) {
         self.promised -= bytes;
     }
 
     /// A consumer is gone of which so much counted when it was closed.
-    pub fn left(&mut self, bytes: u64) {
+    pub(crate) fn left(&mut self, bytes: u64) {
         self.leaving -= bytes;
     }
 }

@@ -52,11 +52,11 @@ fn path(pattern: &Destination) -> impl Iterator<Item = &[u8]> {
 }
 
 impl Patterns {
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    pub fn add(&mut self, pattern: &Destination, filed: Filed) {
+    pub(crate) fn add(&mut self, pattern: &Destination, filed: Filed) {
         let mut at = self.roots[pattern.kind as usize];
         for element in path(pattern) {
             at = match self.nodes[at].children.get(element) {
@@ -73,7 +73,7 @@ impl Patterns {
         child
     }
 
-    pub fn remove(&mut self, pattern: &Destination, filed: Filed) {
+    pub(crate) fn remove(&mut self, pattern: &Destination, filed: Filed) {
         let mut at = self.roots[pattern.kind as usize];
         for element in path(pattern) {
             let Some(child) = self.nodes[at].children.get(element) else { return };
@@ -88,7 +88,7 @@ impl Patterns {
     }
 
     /// A search for those that the destination may fit.
-    pub fn search(&self, destination: &Destination) -> Search {
+    pub(crate) fn search(&self, destination: &Destination) -> Search {
         Search { ahead: vec![Ahead::Node(self.roots[destination.kind as usize], 0)], at: None }
     }
 }
@@ -117,7 +117,7 @@ pub(crate) enum Met {
 
 impl Search {
     /// One step further.
-    pub fn step(&mut self, patterns: &Patterns, destination: &Destination) -> Met {
+    pub(crate) fn step(&mut self, patterns: &Patterns, destination: &Destination) -> Met {
         if let Some((node, last)) = self.at {
             let from = last.map_or(Bound::Unbounded, Bound::Excluded);
             let filed = patterns.nodes.get(node).and_then(|node| node.filed.range((from, Bound::Unbounded)).next());

@@ -79,12 +79,12 @@ impl Marks {
     }
 
     /// A producer is closed by its client, which does not open it again: it goes before those that may come back.
-    pub fn retire(&mut self, kept: Option<MarkReference>, now: Now) {
+    pub(crate) fn retire(&mut self, kept: Option<MarkReference>, now: Now) {
         self.let_go(kept, now.nanos);
     }
 
     /// A producer ends; what it sent is remembered for a while.
-    pub fn release(&mut self, kept: Option<MarkReference>, now: Now) {
+    pub(crate) fn release(&mut self, kept: Option<MarkReference>, now: Now) {
         self.let_go(kept, now.nanos.saturating_add(RETURN_NANOS));
     }
 
