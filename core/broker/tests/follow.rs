@@ -337,7 +337,8 @@ fn consume(world: &mut World, names: &[String]) -> BTreeMap<String, Vec<(u64, u3
     got
 }
 
-fn check(seed: u64, losses: bool) -> (usize, bool) {
+/// One history; its messages, and whether queues became one.
+pub fn check(seed: u64, losses: bool) -> (usize, bool) {
     let mut random = Random(seed);
     let mut writer = Writer::default();
     let steps = 20 + random.below(600);

@@ -1,11 +1,27 @@
 //! Each planted bug turns something red.
 
+use crate::world::record;
 use crate::{
-    acknowledge, browsing, connection, damage, dead_letters, marks, members, model, names, pairs, parking, queue,
-    rotten, slices, space, spooling, topic, waiting,
+    acknowledge, browsing, connection, damage, dead_letters, follow, marks, members, model, names, pairs, parking,
+    queue, rotten, slices, space, spooling, topic, waiting,
 };
-use postrider_broker::plant;
+use postrider_broker::{Broker, Config, plant};
+use postrider_journal::{Home, Position, Record, SegmentNumber};
 use std::panic::catch_unwind;
+
+/// A record says the same to brokers of different settings (R12).
+fn settings_change_nothing() {
+    let body = record(&[crate::world::queue("q")], b"x", true, 1, 99);
+    let home = Home { position: Position(4_096), segment: SegmentNumber(1), ordinal: 0, len: body.len() as u32 };
+    let meta = [0, 1, 7, 0, 0, 0, 0, 0, 0];
+    let told = |dead_letter_expired| {
+        let mut broker = Broker::new(Config { dead_letter_expired, ..Config::default() });
+        let record = Record { kind: 9, flags: 0, sequence: 5, meta: &meta, body: &body, body_crc: 0 };
+        broker.follow(&record, home).unwrap();
+        broker.digest()
+    };
+    assert_eq!(told(true), told(false));
+}
 
 fn is_seen() -> Option<&'static str> {
     let checks: &[(&'static str, fn())] = &[
@@ -49,6 +65,8 @@ fn is_seen() -> Option<&'static str> {
         ("names", damage::a_queue_whose_record_is_lost_is_named_by_its_messages),
         ("numbers", damage::after_damage_no_number_is_used_again),
         ("front", rotten::damaged_messages_do_not_hold_the_front),
+        ("settings", settings_change_nothing),
+        ("histories", || (0..40).for_each(|seed| assert!(follow::check(seed, false).0 < 1_000))),
         ("model", || (100..130).for_each(|seed| drop(model::run(seed, 1_500)))),
     ];
     checks.iter().find(|(_, check)| catch_unwind(check).is_err()).map(|(name, _)| *name)

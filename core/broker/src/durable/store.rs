@@ -322,13 +322,15 @@ impl Broker {
             let message = self.messages.at_mut(index);
             while placements.next_if(|placement| placement.sequence < message.sequence).is_some() {}
             if let Some(placement) = placements.next_if(|placement| placement.sequence == message.sequence) {
-                message.redeliveries = placement.redeliveries;
+                if !planted("follow-forgets-counter") || self.following.is_none() {
+                    message.redeliveries = placement.redeliveries;
+                    #[cfg(feature = "plant")]
+                    {
+                        message.stated = placement.redeliveries;
+                    }
+                }
                 message.flags |= if placement.offered { flag::OFFERED } else { 0 };
                 message.flags |= if placement.copied { flag::COPIED } else { 0 };
-                #[cfg(feature = "plant")]
-                if !planted("follow-forgets-counter") || self.following.is_none() {
-                    message.stated = placement.redeliveries;
-                }
             }
             index = message.sibling;
         }
