@@ -132,6 +132,9 @@ fn every_planted_bug_has_its_test() {
         "damage-unnamed",
         "damage-ends-all",
         "sound-named",
+        "create-takes-all",
+        "settle-takes-all",
+        "oversize-unkept",
         // In tests/contradictions.rs, losses.rs and cuts.rs, damage.rs and giving_back.rs.
         "losses-forgotten",
         "stand-in-unwritten",
