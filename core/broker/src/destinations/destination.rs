@@ -118,11 +118,6 @@ impl Destinations {
         self.table.get(index.0)
     }
 
-    /// As [`Destinations::try_get`], to change it.
-    pub(crate) fn try_get_mut(&mut self, index: DestinationIndex) -> Option<&mut DestinationState> {
-        self.table.get_mut(index.0)
-    }
-
     pub(crate) fn find(&self, destination: &Destination) -> Option<DestinationIndex> {
         let table = &self.table;
         let is_it = |index: &DestinationIndex| table[index.0].destination == *destination;

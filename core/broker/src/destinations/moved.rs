@@ -2,7 +2,7 @@
 //! and merged into it when all has been met.
 
 use crate::destinations::queue::until;
-use crate::kit::deque::Deque;
+use crate::kit::deque::{Deque, Place};
 use crate::messages::{MessageIndex, Messages};
 use postrider_model::Sequence;
 
@@ -30,22 +30,24 @@ fn key(messages: &Messages) -> impl Fn(MessageIndex) -> u64 + '_ {
 
 /// Takes the message of this sequence out of a list.
 pub(crate) fn take_of(list: &mut Deque<MessageIndex>, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
-    let key = key(messages);
-    let front = list.front()?;
-    if key(front) == sequence.0 {
+    if key(messages)(list.front()?) == sequence.0 {
         return list.pop_front();
     }
-    let place = list.search_from_front(|number| key(number) < sequence.0);
-    let found = list.at(place).filter(|number| key(*number) == sequence.0)?;
+    let (place, found) = place_of(list, sequence, messages)?;
     list.remove(place);
     Some(found)
 }
 
 /// The message of this sequence in a list.
 pub(crate) fn find_in(list: &Deque<MessageIndex>, sequence: Sequence, messages: &Messages) -> Option<MessageIndex> {
+    place_of(list, sequence, messages).map(|(_, found)| found)
+}
+
+fn place_of(list: &Deque<MessageIndex>, sequence: Sequence, messages: &Messages) -> Option<(Place, MessageIndex)> {
     let key = key(messages);
     let place = list.search_from_front(|number| key(number) < sequence.0);
-    list.at(place).filter(|number| key(*number) == sequence.0)
+    let found = list.at(place).filter(|number| key(*number) == sequence.0)?;
+    Some((place, found))
 }
 
 impl Moved {

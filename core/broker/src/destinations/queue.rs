@@ -99,17 +99,16 @@ impl Queue {
         self.returned.remove((sequence, number), until(expiration))
     }
 
-    /// A message comes: newer than all others, or, out of the log, one that reclaim had moved behind them. Whether it is such a one.
-    pub(crate) fn add(&mut self, number: MessageIndex, messages: &Messages) -> bool {
+    /// A message comes: newer than all others, or, out of the log, one that reclaim had moved behind them.
+    pub(crate) fn add(&mut self, number: MessageIndex, messages: &Messages) {
         let Message { sequence, expiration, .. } = *messages.at(number);
         self.size += 1;
         if sequence > self.last {
             self.last = sequence;
             self.push(number, expiration);
-            return false;
+        } else {
+            self.moved.add(number, messages);
         }
-        self.moved.add(number, messages);
-        true
     }
 
     /// The message of this sequence, while the log is followed: nobody has any of them.

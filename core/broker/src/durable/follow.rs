@@ -82,8 +82,6 @@ impl std::error::Error for RecoverError {}
 /// What only a broker has that follows a log.
 pub(crate) struct Following {
     pub names: Naming,
-    /// Queues with messages that reclaim had moved. Some may be gone, and some named twice.
-    pub moved: Vec<DestinationIndex>,
     /// Deleted queues that are not empty yet.
     pub emptying: VecDeque<DestinationIndex>,
     /// The mark that was found last.
@@ -95,14 +93,7 @@ pub(crate) struct Following {
 impl Following {
     pub(crate) fn new(hasher: &FixedState) -> Following {
         let names = Naming::new(hasher);
-        Following { names, moved: Vec::new(), emptying: VecDeque::new(), mark: None, parts: Vec::new() }
-    }
-
-    /// A message was placed in a queue: one that reclaim had moved, or one that was met where it had been stored.
-    pub(crate) fn placed(&mut self, queue: DestinationIndex, moved: bool) {
-        if moved && self.moved.last() != Some(&queue) {
-            self.moved.push(queue);
-        }
+        Following { names, emptying: VecDeque::new(), mark: None, parts: Vec::new() }
     }
 }
 

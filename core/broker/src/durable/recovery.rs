@@ -30,11 +30,7 @@ impl Broker {
         damages: u64,
         life: u32,
     ) -> (Vec<Mended>, VecDeque<DestinationIndex>) {
-        for index in following.moved {
-            if let Some(Content::Queue(queue)) = self.destinations.try_get_mut(index).map(|state| &mut state.content) {
-                queue.merge_moved(&self.messages);
-            }
-        }
+        self.merge_moved();
         let mended = self.mend_names(&mut following.names);
         let unnamed: Vec<DestinationIndex> = self.destinations.unnamed().collect();
         for index in unnamed {
@@ -57,9 +53,21 @@ impl Broker {
         (mended, following.emptying)
     }
 
+    /// All destinations.
+    fn indices(&self) -> Vec<DestinationIndex> {
+        self.destinations.iter().map(|(index, _)| index).collect()
+    }
+
+    fn merge_moved(&mut self) {
+        for index in self.indices() {
+            if let Content::Queue(queue) = &mut self.destinations.get_mut(index).content {
+                queue.merge_moved(&self.messages);
+            }
+        }
+    }
+
     fn begin_allowances(&mut self, damaged: bool) {
-        let all: Vec<DestinationIndex> = self.destinations.iter().map(|(index, _)| index).collect();
-        for index in all {
+        for index in self.indices() {
             if let Content::Queue(queue) = &mut self.destinations.get_mut(index).content {
                 queue.allowance.begin_life(queue.last, damaged);
                 self.watch_allowance(index);

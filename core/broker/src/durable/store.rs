@@ -151,9 +151,9 @@ impl Broker {
         match &mut self.destinations.get_mut(destination).content {
             Content::Topic(topic) => topic.push(index),
             Content::Queue(queue) => {
-                let moved = queue.add(index, &self.messages);
-                if let Some(following) = &mut self.following {
-                    return following.placed(destination, moved);
+                queue.add(index, &self.messages);
+                if self.following.is_some() {
+                    return;
                 }
                 if store == LogKind::Journal {
                     self.watch_allowance(destination);
