@@ -89,7 +89,7 @@ impl Node {
             min_free: 0,
         };
         let (storage, workers) = FileStorage::open(options).unwrap();
-        let (spill, spiller) = FileSpill::beside(&storage, waker).unwrap();
+        let (spill, spiller) = FileSpill::beside(&storage, waker);
         workers.spawn().unwrap();
         std::thread::spawn(move || spiller.run());
         let mut broker = Broker::new(Config::default());

@@ -54,7 +54,7 @@ pub(crate) fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now
     };
     warn_of_readers(&config.data_dir);
     let (storage, workers) = FileStorage::open(options).map_err(Fatal::with(Exit::DataDirectory))?;
-    let (spill, spiller) = FileSpill::beside(&storage, waker).map_err(Fatal::with(Exit::DataDirectory))?;
+    let (spill, spiller) = FileSpill::beside(&storage, waker);
     let mut workers = workers.spawn().map_err(Fatal::with(Exit::Failure))?;
     let spiller = std::thread::Builder::new().name("spiller".into()).spawn(move || spiller.run());
     workers.push(spiller.map_err(Fatal::with(Exit::Failure))?);

@@ -29,7 +29,7 @@ fn live_until(directory: &Path, operations: u64) -> bool {
     let options =
         OpenOptions { directory: directory.to_owned(), medium: Medium::Direct, waker: Arc::new(|| {}), min_free: 0 };
     let (storage, mut workers) = FileStorage::open(options).unwrap();
-    FileSpill::beside(&storage, Arc::new(|| {})).unwrap();
+    drop(FileSpill::beside(&storage, Arc::new(|| {})));
     let config =
         Config { segment_bytes: SEGMENT, disk_budget: Some(64 << 20), spool_budget: Some(0), ..Config::default() };
     let mut journal = testing::recover(storage, config, &mut |_, _| {}).unwrap();

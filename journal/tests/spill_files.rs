@@ -32,7 +32,7 @@ fn spool() -> Files {
     let path = directory.path().to_owned();
     let options = OpenOptions { directory: path, medium: Medium::Direct, waker: waker.clone(), min_free: 0 };
     let (storage, _) = FileStorage::open(options).unwrap();
-    let (spill, worker) = FileSpill::beside(&storage, waker).unwrap();
+    let (spill, worker) = FileSpill::beside(&storage, waker);
     let config = SpoolConfig {
         segment_bytes: SEGMENT,
         memory_bytes: 0,

@@ -165,7 +165,6 @@ fn without_a_spill_there_is_no_room_beyond_the_limit() {
 #[test]
 fn beyond_the_limit_segments_are_written_out_and_read_back() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("spill-0000000000000007"), "of an earlier life").unwrap();
     let options = OpenOptions {
         directory: directory.path().to_owned(),
         medium: Medium::Direct,
@@ -173,7 +172,7 @@ fn beyond_the_limit_segments_are_written_out_and_read_back() {
         min_free: 0,
     };
     let (storage, _workers) = FileStorage::open(options).unwrap();
-    let (spill, mut worker) = FileSpill::beside(&storage, Arc::new(|| {})).unwrap();
+    let (spill, mut worker) = FileSpill::beside(&storage, Arc::new(|| {}));
     let mut spool = Spool::new(spill, config());
     let mut homes: Vec<(u64, Home)> = (1..1500)
         .map(|sequence| {

@@ -11,6 +11,7 @@ use groups::{SEGMENT, append, config, recover, stage, write_group};
 use postrider_journal::epoch::EpochTable;
 use postrider_journal::segment::SegmentHeader;
 use postrider_journal::storage::file::OpenOptions;
+use postrider_journal::storage::spill::FileSpill;
 use postrider_journal::storage::worker::Step;
 use postrider_journal::testing::{FakeStorage, Fate, SECTOR};
 use postrider_journal::{
@@ -279,6 +280,7 @@ fn an_owner_that_refuses_a_record_leaves_a_torn_end_and_all_else_as_it_was() {
         let options =
             OpenOptions { directory: directory.path().to_owned(), medium: Medium::Direct, waker, min_free: 0 };
         let (storage, workers) = FileStorage::open(options).unwrap();
+        drop(FileSpill::beside(&storage, Arc::new(|| {})));
         let visit = &mut |record: &Record<'_>, _| match refused {
             Some(sequence) if sequence == record.sequence => Err(sequence),
             _ => Ok(()),
@@ -307,6 +309,8 @@ fn an_owner_that_refuses_a_record_leaves_a_torn_end_and_all_else_as_it_was() {
     bytes[(end.0 % SEGMENT) as usize - 10_000] ^= 1;
     std::fs::write(&path, bytes).unwrap();
 
+    let spilled = directory.path().join("spill-0000000000000007");
+    std::fs::write(&spilled, "of an earlier life").unwrap();
     let before = files(directory.path());
     for refused in [0, 3] {
         match start(Some(refused)) {
@@ -317,6 +321,7 @@ fn an_owner_that_refuses_a_record_leaves_a_torn_end_and_all_else_as_it_was() {
     }
     let (journal, _workers) = start(None).unwrap();
     assert!(journal.recovery().cut.is_some(), "the end is torn");
+    assert!(!spilled.exists(), "what an earlier life spilled is nobody's");
 }
 
 #[test]

@@ -131,6 +131,9 @@ fn a_contradiction_is_code_3_and_nothing_is_touched() {
     let segment = segment.filter(|path| path.to_string_lossy().contains("segment-")).min().expect("a segment");
     let file = fs::OpenOptions::new().write(true).open(&segment).unwrap();
     file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    for others in ["spill-0000000000000007", "new-3", "new-file", "spare-9"] {
+        fs::write(data.join(others), "of an earlier life").unwrap();
+    }
     let before = files(&data);
     let (code, log) = Broker::start(directory.path(), &ANY_PORT).end();
     assert_eq!(code, Some(3), "{log}");

@@ -49,6 +49,8 @@ impl<S: Storage> Visited<S> {
             return Err(OpenError::OldLife { life: life.epoch.0, known: known.0 });
         }
         let Visited { mut log, mut kept } = self;
+        let place = log.storage.place();
+        log.storage.begin().map_err(OpenError::io(format!("cleared ({place})")))?;
         log.keep_old_table()?;
         let replaced = std::mem::take(&mut kept.replaced);
         log.own_up(!replaced.is_empty())?;

@@ -340,6 +340,10 @@ impl Storage for FileStorage {
         self.open.len()
     }
 
+    fn begin(&mut self) -> io::Result<()> {
+        self.files.remove_spilled()
+    }
+
     fn segments(&mut self) -> io::Result<Vec<SegmentFile>> {
         let mut segments = Vec::new();
         for number in self.files.segments()? {

@@ -157,6 +157,13 @@ pub trait Storage {
 
     // At the start only; these block.
 
+    /// A life begins, and the start is not refused any more: what earlier lives wrote for themselves alone can go.
+    ///
+    /// # Errors
+    /// The medium's.
+    fn begin(&mut self) -> io::Result<()> {
+        Ok(())
+    }
     /// All segments there are, in any order. Changes nothing.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! Spool segments as files beside the journal's.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 
 use crossbeam_queue::ArrayQueue;
@@ -24,17 +23,13 @@ pub struct FileSpill {
 }
 
 impl FileSpill {
-    /// A spill in a storage's directory, and its worker. Deletes what an earlier life spilled.
-    ///
-    /// # Errors
-    /// The directory cannot be read.
-    pub fn beside(storage: &FileStorage, waker: Waker) -> io::Result<(FileSpill, Worker)> {
-        let files = storage.files();
-        files.remove_spilled()?;
+    /// A spill in a storage's directory, and its worker. What an earlier life spilled is there until the journal's next life begins.
+    #[must_use]
+    pub fn beside(storage: &FileStorage, waker: Waker) -> (FileSpill, Worker) {
         let (lane, requests) = Lane::new(LANE);
         let answers = Arc::new(ArrayQueue::new(2 * LANE));
-        let worker = Worker::new(requests, Arc::clone(&answers), waker, Performer::new(files));
-        Ok((FileSpill { lane, answers, waiting: VecDeque::new() }, worker))
+        let worker = Worker::new(requests, Arc::clone(&answers), waker, Performer::new(storage.files()));
+        (FileSpill { lane, answers, waiting: VecDeque::new() }, worker)
     }
 
     fn ask(&mut self, request: Request) {

@@ -60,7 +60,7 @@ impl Life {
             min_free: 0,
         };
         let (storage, workers) = FileStorage::open(options).map_err(|error| error.to_string())?;
-        let (spill, spiller) = FileSpill::beside(&storage, Arc::new(|| ())).map_err(|error| error.to_string())?;
+        let (spill, spiller) = FileSpill::beside(&storage, Arc::new(|| ()));
         let (broker, journal) = recover(storage, &clock)?;
         let spool = Spool::new(
             spill,
