@@ -68,6 +68,8 @@ pub struct SpoolUse {
     pub disk_limit: u64,
     /// Whether there is room for more.
     pub pressure: Pressure,
+    /// Whether it takes so much memory beyond its limit that nothing more is to come, whatever the pressure.
+    pub is_crowded: bool,
     /// Whether memory is written out, or could be: there will be room by itself.
     pub leaves: bool,
     /// Whether there is so much that those who wait may go on.
@@ -212,10 +214,11 @@ impl<P: Spill> Spool<P> {
         let beyond = |segments: u64| self.memory_bytes > memory_bytes + segments * segment_bytes;
         let leaves =
             !self.pause.has_failed() && (self.leaving > 0 || (self.has_disk_for(segment_bytes) && !self.fits_none));
+        let is_crowded = beyond(CROWDED_SEGMENTS) && !planted("spool-without-bound");
         let pressure = match beyond(BUSY_SEGMENTS) && !planted("spool-without-bound") {
             false => Pressure::None,
             true if !leaves => Pressure::Full,
-            true if beyond(CROWDED_SEGMENTS) => Pressure::Crowded,
+            true if is_crowded => Pressure::Crowded,
             true => Pressure::Busy,
         };
         SpoolUse {
@@ -224,6 +227,7 @@ impl<P: Spill> Spool<P> {
             disk_bytes: self.spilled_bytes,
             disk_limit: disk_bytes,
             pressure,
+            is_crowded,
             leaves,
             eased: pressure == Pressure::None && !beyond(EASED_SEGMENTS),
         }

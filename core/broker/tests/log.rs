@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Bytes of a segment of either log, unless said otherwise.
 pub const SEGMENT: u64 = 32 * 1024;
 
+/// Segments beyond its limit from which on the spool is crowded.
+pub const CROWDED_SEGMENTS: usize = 16;
+
 /// A record's own bytes besides meta and body.
 const OVERHEAD: u64 = 64;
 
@@ -319,6 +322,7 @@ impl Log for TestLog {
             memory_bytes: segments as u64 * self.segment(),
             memory_limit: self.spool_limit.map_or(u64::MAX, |(limit, _)| limit as u64 * self.segment()),
             pressure: beyond.map_or(Pressure::None, |(_, pressure)| pressure),
+            is_crowded: beyond.is_some_and(|(limit, _)| segments > limit + CROWDED_SEGMENTS),
             leaves: beyond.is_some_and(|(_, pressure)| matches!(pressure, Pressure::Busy | Pressure::Crowded)),
             eased: beyond.is_none(),
             ..SpoolUse::default()

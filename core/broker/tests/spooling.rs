@@ -461,3 +461,31 @@ fn topics_that_hold_few_give_room_though_another_is_flooded() {
     });
     assert!(has_room, "of {pinned} segments {} are there", world.log.spool_segments());
 }
+
+/// What comes in every turn is not kept for many turns: memory is as good as full, and nothing makes room by itself.
+#[test]
+fn a_flood_to_a_slow_subscriber_takes_little_beyond_what_the_spool_may() {
+    const TURNS: u64 = 40;
+    for (each, length) in [(300, 2_000), (6_000, 1)] {
+        let mut world = World::new();
+        world.connect(0, 1, "a");
+        world.consume(0, 1, 5, &topic("flooded"), 1);
+        world.log.spool_limit = Some((2, Pressure::Full));
+        let to = [topic("flooded")];
+        let bytes = record(&to, &vec![b'x'; length], false, 0, 0);
+        let mut most = 0;
+        for _ in 0..TURNS {
+            for _ in 0..each {
+                let batch = world.publish(0, handle(1), &to, false, (&bytes, 0), Request::default());
+                world.handle(0, &batch);
+            }
+            most = most.max(world.log.spool_segments() as u64);
+            world.go_on();
+        }
+        let turn = (each * bytes.len()) as u64 / world.log.segment() + 1;
+        assert!(most <= 2 + 16 + 2 * turn, "{most} segments where a turn's messages take {turn}");
+        world.settle();
+        let came = world.got(0).len() as u64 + world.broker.statistics().shed + world.broker.statistics().messages;
+        assert_eq!(came, TURNS * each as u64, "who waited meanwhile goes on");
+    }
+}

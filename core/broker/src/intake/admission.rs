@@ -142,6 +142,7 @@ impl Broker {
         match pressure {
             Pressure::Crowded => return Ok(Admission::Later(LogKind::Spool)),
             Pressure::None => return Ok(Admission::Now),
+            _ if !for_queues && self.spooling.sheds_first() => return Ok(Admission::Later(LogKind::Spool)),
             _ if !for_queues => return Ok(Admission::Now),
             Pressure::Full if !self.may_wait(publish) && self.spooling.topics_have_lost_all() => {}
             _ => return Ok(Admission::Later(LogKind::Spool)),

@@ -308,7 +308,8 @@ impl Broker {
     ) -> bool {
         let SpoolUse { eased, leaves, pressure, .. } = log.spool_use();
         let is_refused = || self.wants_answer(parked) && self.spooling.topics_have_lost_all();
-        eased || (!leaves && (pressure == Pressure::None || self.is_for_topics(port, parked, defined) || is_refused()))
+        let mut is_for_topics = || !self.spooling.sheds_first() && self.is_for_topics(port, parked, defined);
+        eased || (!leaves && (pressure == Pressure::None || is_for_topics() || is_refused()))
     }
 
     /// Whether it is a send that is refused rather than kept waiting.

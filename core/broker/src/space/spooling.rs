@@ -2,7 +2,7 @@
 //!
 //! Whoever sends to a queue waits or is refused, as at the journal's limit. Senders to topics wait only while the disk catches up with a
 //! crowded spool, or others wait for it; where there will be no room by itself topics take what comes, and their slow subscribers lose the
-//! oldest messages that they have not had.
+//! oldest messages that they have not had. What they lose in a turn has its bound: while memory is crowded nevertheless, that comes first.
 
 use crate::bounds::{SHED_MESSAGES, SHED_PASSES, SHED_SHARE};
 use crate::broker::Broker;
@@ -80,6 +80,11 @@ impl Spooling {
     /// There is no room, or not enough, and the disk makes none by itself.
     pub(crate) fn stays_scarce(&self) -> bool {
         self.is_scarce && !self.usage.leaves
+    }
+
+    /// Topics lose messages before more comes to them: there is no room, and they would take a turn's messages each turn.
+    pub(crate) fn sheds_first(&self) -> bool {
+        self.usage.is_crowded && !self.usage.leaves && !self.topics_have_lost_all()
     }
 
     /// No topic has something to lose: where the spool is full whoever waits for an answer is refused.
