@@ -8,11 +8,10 @@ use crate::broker::Broker;
 use crate::clients::consumer::{ConsumerKind, Membership, Standing};
 use crate::clients::credit::Take;
 use crate::destinations::destination::Content;
-use crate::destinations::queue::Member;
+use crate::destinations::members::Member;
 use crate::destinations::rotation::{self, Seat};
 use crate::messages::{ConsumerIndex, DestinationIndex};
 use postrider_model::PortIndex;
-use std::cmp::Reverse;
 
 /// What a consumer's places are known by.
 #[derive(Clone, Copy)]
@@ -53,16 +52,10 @@ impl Broker {
                 consumer.memberships[number as usize].cursor = ticket;
             }
             (Content::Queue(queue), ConsumerKind::Browser) => {
-                queue.browsers.insert(member);
-                if looks {
-                    queue.looking.push_back(member);
-                }
+                queue.add_browser(member, looks);
             }
             (Content::Queue(queue), _) => {
-                queue.takers.insert(member);
-                if exclusive {
-                    queue.exclusive.insert((Reverse(priority), serial), member);
-                }
+                queue.add_taker(member, exclusive.then_some((priority, serial)));
                 self.enter_turn(destination, member);
             }
         }
@@ -77,14 +70,11 @@ impl Broker {
                 let is_behind = membership.standing == Standing::Starved;
                 topic.leave(consumer.port, member, (membership.cursor, is_behind));
             }
-            Content::Queue(queue) if consumer.kind == ConsumerKind::Browser => drop(queue.browsers.remove(&member)),
+            Content::Queue(queue) if consumer.kind == ConsumerKind::Browser => queue.remove_browser(member),
             Content::Queue(queue) => {
-                queue.takers.remove(&member);
+                queue.remove_taker(member, consumer.exclusive.then_some((consumer.seat.priority, consumer.serial)));
                 if membership.standing == Standing::Served {
                     queue.rotation.leave(membership.turn, consumer.seat);
-                }
-                if consumer.exclusive {
-                    queue.exclusive.remove(&(Reverse(consumer.seat.priority), consumer.serial));
                 }
             }
         }
@@ -94,10 +84,10 @@ impl Broker {
     /// The consumer whose turn it is for a message of this publisher, whether it can take one or not.
     pub(crate) fn next_taker(&self, index: DestinationIndex, publisher: u32) -> Option<Member> {
         let Content::Queue(queue) = &self.destinations.get(index).content else { return None };
-        let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.next(publisher) };
+        let Some(sole) = queue.sole() else { return queue.rotation.next(publisher) };
         let consumer = &self.clients.consumers[sole.consumer.0];
         let served = consumer.memberships[sole.membership as usize].standing == Standing::Served;
-        (served && (consumer.seat().local == 0 || consumer.seat().local != publisher)).then_some(*sole)
+        (served && (consumer.seat().local == 0 || consumer.seat().local != publisher)).then_some(sole)
     }
 
     /// Whether a message that comes now will be taken at once: then its own record says that it may have been delivered (R15).
@@ -110,7 +100,7 @@ impl Broker {
     /// Where those stand that could take, but do not want what this connection sends.
     pub(crate) fn unwilling(&mut self, index: DestinationIndex, publisher: u32) -> Option<Seat> {
         let queue = self.destinations.get_mut(index).queue();
-        let Some((_, sole)) = queue.exclusive.first_key_value() else { return queue.rotation.unwilling(publisher) };
+        let Some(sole) = queue.sole() else { return queue.rotation.unwilling(publisher) };
         let consumer = &self.clients.consumers[sole.consumer.0];
         let served = consumer.memberships[sole.membership as usize].standing == Standing::Served;
         (served && consumer.seat().local == publisher).then(|| consumer.seat())

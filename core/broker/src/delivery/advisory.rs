@@ -15,7 +15,7 @@ use crate::clients::consumer::{ConsumerKind, Replay, Standing};
 use crate::clients::credit::Take;
 use crate::destinations::advisories::{TEMPORARY, advisory_topic, told_by};
 use crate::destinations::destination::Reference;
-use crate::destinations::queue::Member;
+use crate::destinations::members::Member;
 use crate::durable::store::Arrival;
 use crate::kit::budget::Budget;
 use crate::log::{Log, LogKind};
@@ -77,7 +77,7 @@ impl Broker {
         let topic = self.destinations.find(&advisory_topic(kind))?;
         let slot = usize::from(kind == DestinationKind::TemporaryTopic);
         self.delivery.advisory_topics[slot] = Some(self.destinations.reference(topic));
-        (!self.destinations.get_mut(topic).topic().members.is_empty()).then_some(topic)
+        self.destinations.get_mut(topic).topic().has_members().then_some(topic)
     }
 
     /// The topics of advisories come into being with the first consumer whose pattern they fit. It gets them before others (R57).
@@ -102,7 +102,7 @@ impl Broker {
         for topic in self.delivery.advisory_topics {
             let Some(topic) = topic else { continue };
             if self.destinations.is_valid(topic)
-                && self.destinations.get(topic.index).in_line
+                && self.destinations.get(topic.index).is_in_line()
                 && !planted("advisory-overtaken")
             {
                 self.serve(topic.index, budget, step);

@@ -6,7 +6,7 @@ use crate::clients::consumer::{InFlight, Standing};
 use crate::clients::credit::Take;
 use crate::clients::waiters::Rank;
 use crate::destinations::destination::Content;
-use crate::destinations::queue::Member;
+use crate::destinations::members::Member;
 use crate::kit::budget::Budget;
 use crate::log::{Log, LogKind};
 use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex};
@@ -41,8 +41,7 @@ enum Shown {
 impl Broker {
     /// The queue is looked at: what some of its browsers wait for may be there.
     pub(crate) fn show_stalled(&mut self, index: DestinationIndex) {
-        let queue = self.destinations.get_mut(index).queue();
-        queue.looking.append(&mut queue.stalled);
+        self.destinations.get_mut(index).queue().look_on();
         self.destinations.line_up_browsers(index);
     }
 
@@ -87,25 +86,28 @@ impl Broker {
     /// One queue's turn. The number may be another's by now.
     fn serve_queue_browsers<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) {
         budget.spend(1);
-        let Some(dying) = self.destinations.try_get(index).map(|state| state.dying) else { return };
+        let Some(dying) = self.destinations.try_get(index).map(|state| state.is_dying()) else { return };
         let Content::Queue(queue) = &mut self.destinations.get_mut(index).content else { return };
-        queue.shows = false;
-        if !dying && self.serve_browsers(index, budget, step) {
+        let looking = queue.begin_to_show();
+        if !dying && self.serve_browsers(index, looking, budget, step) {
             self.destinations.line_up_browsers(index);
         }
     }
 
     /// Shows some browsers of a queue what they take. True: the budget has left some out. One that it has stopped goes on at the queue that
     /// it has come to. Those that wait for something of their own are not looked at again before they have it, however many they are.
-    fn serve_browsers<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
-        for _ in 0..self.destinations.get_mut(index).queue().looking.len() {
+    fn serve_browsers<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        looking: usize,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        for _ in 0..looking {
             if !budget.step() {
                 return true;
             }
-            let queue = self.destinations.get_mut(index).queue();
-            let Some(member) = queue.looking.pop_front().filter(|member| queue.browsers.contains(member)) else {
-                continue;
-            };
+            let Some(member) = self.destinations.get_mut(index).queue().next_looking() else { continue };
             let Some(browse) = &mut self.clients.consumer_mut(member.consumer).browse else { continue };
             // It looks at another queue of its consumer's, and comes by itself.
             if browse.membership != member.membership as usize {
@@ -144,12 +146,7 @@ impl Broker {
         browse.listed = true;
         #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
         let member = Member { consumer: index, membership: browse.membership as u32 };
-        let queue = self.destinations.get_mut(destination).queue();
-        if waits {
-            queue.stalled.push_back(member);
-        } else {
-            queue.looking.push_back(member);
-        }
+        self.destinations.get_mut(destination).queue().list_browser(member, waits);
         Some(destination)
     }
 
@@ -170,7 +167,7 @@ impl Broker {
                 return Shown::WaitsItself;
             };
             let destination = membership.destination;
-            let gone = membership.standing == Standing::Gone || self.destinations.get(destination).dying;
+            let gone = membership.standing == Standing::Gone || self.destinations.get(destination).is_dying();
             if budget.0 == 0 && !gone {
                 return Shown::More;
             }
@@ -236,28 +233,17 @@ impl Broker {
     ) -> bool {
         let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
         if browse.end.is_none() {
-            browse.end = Some(queue.last);
+            browse.end = Some(queue.last());
             browse.last = Sequence(0);
         }
-        if !browse.page.is_empty() || queue.holds > 0 {
+        if !browse.page.is_empty() || queue.is_held() {
             return true;
         }
         let last = browse.last;
         let mut page = Page { found: Vec::new(), end: browse.end.unwrap_or_default(), most };
-        let sequence = |number: MessageIndex| self.messages.at(number).sequence;
-        let mut place = queue.ready.search(|number| sequence(number) <= last);
-        while let Some(number) = queue.ready.at(place)
-            && page.add(sequence(number), number)
-        {
-            place = queue.ready.after(place);
-        }
-        for (sequence, number) in queue.returned.from(last.next()) {
-            if !page.add(*sequence, *number) {
-                break;
-            }
-        }
-        let mut looked_at = queue.takers.len();
-        for member in &queue.takers {
+        queue.visit_behind(last, &self.messages, |sequence, number| page.add(sequence, number));
+        let mut looked_at = queue.takers().len();
+        for member in queue.takers() {
             looked_at += self.look_at_in_flight(member.consumer, destination, last, &mut page);
         }
         let page = page.finish();

@@ -8,7 +8,7 @@ use crate::broker::Broker;
 use crate::clients::consumer::{InFlight, Standing};
 use crate::clients::credit::Take;
 use crate::destinations::destination::Content;
-use crate::destinations::queue::Member;
+use crate::destinations::members::Member;
 use crate::destinations::view::Found;
 use crate::kit::budget::Budget;
 use crate::log::{Log, LogKind};
@@ -55,10 +55,10 @@ impl Broker {
         budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> bool {
-        let Some(state) = self.destinations.try_get(index).filter(|state| !state.dying) else { return false };
+        let Some(state) = self.destinations.try_get(index).filter(|state| !state.is_dying()) else { return false };
         match &state.content {
             Content::Queue(queue) => {
-                if !queue.looking.is_empty() || !queue.stalled.is_empty() {
+                if queue.has_browsers_to_show() {
                     self.show_stalled(index);
                 }
                 self.serve_queue(index, budget, step)
@@ -70,7 +70,7 @@ impl Broker {
     fn serve_queue<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         loop {
             let queue = self.destinations.get_mut(index).queue();
-            if queue.holds > 0 {
+            if queue.is_held() {
                 return false;
             }
             let Some((message, was_returned)) = queue.front(&self.messages) else { return false };
@@ -251,7 +251,7 @@ impl Broker {
         }
         let (sequence, offered) = (message.sequence, message.has(flag::OFFERED));
         queue.allowance.note_dispatched(sequence, offered);
-        if !offered && queue.allowance.is_due(chunk) && !queue.ready.is_empty() {
+        if !offered && queue.is_allowance_due(chunk) {
             self.extend_allowance(index, Sequence(0), step);
         }
     }
@@ -284,7 +284,7 @@ impl Broker {
                 Standing::Served => continue,
             }
             let destination = entry.destination;
-            if self.destinations.get(destination).dying {
+            if self.destinations.get(destination).is_dying() {
                 self.drop_member(destination, member);
                 continue;
             }

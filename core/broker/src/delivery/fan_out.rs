@@ -7,7 +7,7 @@
 use crate::broker::Broker;
 use crate::clients::credit::Take;
 use crate::destinations::advisories::is_told_again;
-use crate::destinations::queue::Member;
+use crate::destinations::members::Member;
 use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
@@ -32,7 +32,7 @@ impl Broker {
     ) -> bool {
         let topic = self.destinations.get_mut(index).topic();
         topic.drop_gone();
-        if topic.joining {
+        if topic.is_joining() {
             return false;
         }
         for port in 0..self.destinations.get_mut(index).topic().groups() {
@@ -150,9 +150,7 @@ impl Broker {
     }
 
     fn note_lag(&mut self, index: DestinationIndex) {
-        let topic = self.destinations.get_mut(index).topic();
-        if !topic.lagging {
-            topic.lagging = true;
+        if self.destinations.get_mut(index).topic().begin_to_lag() {
             self.spooling.lags(index);
         }
     }

@@ -4,10 +4,9 @@ use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, Standing};
 use crate::clients::credit::Take;
 use crate::clients::grant::{Grant, Patience};
-use crate::destinations::destination::Content;
 use crate::kit::budget::Budget;
 use crate::log::Log;
-use crate::messages::{ConsumerIndex, DestinationIndex};
+use crate::messages::ConsumerIndex;
 use crate::step::Step;
 use postrider_journal::soonest;
 use postrider_model::command::Request;
@@ -158,22 +157,12 @@ impl Broker {
         }
         while let Some(known) = consumer.memberships.get(due.seen) {
             let is_there = matches!(known.standing, Standing::Served | Standing::Starved);
-            if budget.0 == 0 || (is_there && self.may_still_send(known.destination)) {
+            if budget.0 == 0 || (is_there && self.destinations.get(known.destination).may_still_send()) {
                 return true;
             }
             budget.spend(1);
             due.seen += 1;
         }
         false
-    }
-
-    /// Whether a destination has something for its consumers that is only on its way.
-    fn may_still_send(&self, destination: DestinationIndex) -> bool {
-        let state = self.destinations.get(destination);
-        let waits = match &state.content {
-            Content::Queue(queue) => queue.holds > 0 || (queue.awaits_commit && queue.waiting() > 0),
-            Content::Topic(_) => false,
-        };
-        !state.dying && (waits || state.in_line || state.awaits_bytes)
     }
 }

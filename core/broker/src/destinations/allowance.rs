@@ -16,9 +16,9 @@ pub(crate) struct Allowance {
     pending: Option<(Position, Sequence)>,
     pub home: Option<ItemHome>,
     /// Newest persistent message that went out, in this life or perhaps in an earlier one.
-    pub highest_dispatched: Sequence,
+    pub(super) highest_dispatched: Sequence,
     /// What may have been delivered in an earlier life: messages of one up to this.
-    pub before: Sequence,
+    before: Sequence,
     /// Messages that may go out until the next allowance is due.
     left: usize,
     /// It stands in the list of those to be drawn in, or stated anew.
@@ -37,6 +37,12 @@ impl Allowance {
         }
         let before = self.pending.map_or(NO_END, |(_, before)| before);
         sequence <= self.stated.min(before)
+    }
+
+    /// Whether a message may have been delivered in an earlier life.
+    #[inline]
+    pub(crate) fn covered(&self, sequence: Sequence) -> bool {
+        sequence <= self.before
     }
 
     /// Whether the next one is due, so that nobody waits for it.

@@ -6,16 +6,16 @@
 
 use crate::destinations::line::Line;
 use crate::destinations::ordered::{Ordered, Place, text};
-use crate::destinations::queue::{Member, Queue};
+use crate::destinations::queue::Queue;
 use crate::destinations::topic::Topic;
 use crate::kit::slab::Slab;
 use crate::kit::table;
-use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex};
+use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
 use crate::records::items::ItemHome;
 use crate::records::{self};
 use foldhash::fast::FixedState;
 use postrider_model::event::Failure;
-use postrider_model::{Destination, DestinationId, DestinationKind};
+use postrider_model::{Destination, DestinationId, DestinationKind, Sequence, limits};
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -43,13 +43,13 @@ pub(crate) struct DestinationState {
     pub owner: Option<ConnectionIndex>,
     pub content: Content,
     /// Sequences acknowledged in this turn.
-    pub acknowledged: Vec<u64>,
+    pub(super) acknowledged: Vec<u64>,
     /// It stands in the line of those with something to send.
-    pub in_line: bool,
+    pub(super) in_line: bool,
     /// It stands in the list of those that wait for cold bytes.
-    pub awaits_bytes: bool,
+    pub(super) awaits_bytes: bool,
     /// It goes; nobody finds it any more.
-    pub dying: bool,
+    pub(super) dying: bool,
 }
 
 /// A destination that was found, and can be told from another that has its number later.
@@ -185,9 +185,13 @@ impl Destinations {
         index
     }
 
-    /// A temporary destination has come.
-    pub(crate) fn list_temporary(&mut self, index: DestinationIndex) {
-        self.temporaries.insert(self.table[index.0].serial, index);
+    /// A temporary destination comes, which lives with a connection.
+    pub(crate) fn add_temporary(&mut self, destination: Destination, owner: ConnectionIndex) -> DestinationIndex {
+        let index = self.add(destination, None);
+        let state = &mut self.table[index.0];
+        state.owner = Some(owner);
+        self.temporaries.insert(state.serial, index);
+        index
     }
 
     /// A temporary destination goes.
@@ -336,17 +340,6 @@ impl DestinationState {
         Err((Failure::InvalidDestination, text.into()))
     }
 
-    /// Whether a consumer has it: a destination is found once, however many patterns of a consumer fit it, or name it.
-    pub(crate) fn is_with(&self, index: ConsumerIndex, only_looks: bool) -> bool {
-        let members = match &self.content {
-            Content::Topic(topic) => &topic.members,
-            Content::Queue(queue) if only_looks => &queue.browsers,
-            Content::Queue(queue) => &queue.takers,
-        };
-        let first = Member { consumer: index, membership: 0 };
-        members.range(first..).next().is_some_and(|member| member.consumer == index)
-    }
-
     /// What it holds, which is what its kind says.
     pub(crate) fn is_topic(&self) -> bool {
         matches!(self.content, Content::Topic(_))
@@ -387,6 +380,62 @@ impl DestinationState {
     /// Whether messages of it may be with consumers.
     pub(crate) fn has_in_flight(&self) -> bool {
         matches!(&self.content, Content::Queue(queue) if queue.size > queue.waiting() as u64)
+    }
+
+    /// Whether it goes; nobody finds it any more.
+    #[inline]
+    pub(crate) fn is_dying(&self) -> bool {
+        self.dying
+    }
+
+    /// Whether it stands in the line of those with something to send.
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.in_line
+    }
+
+    /// Whether it has something for its consumers that is only on its way.
+    pub(crate) fn may_still_send(&self) -> bool {
+        let waits = match &self.content {
+            Content::Queue(queue) => queue.is_held() || (queue.awaits_commit && queue.waiting() > 0),
+            Content::Topic(_) => false,
+        };
+        !self.dying && (waits || self.in_line || self.awaits_bytes)
+    }
+
+    /// It is new, and not all who are to get it do: nothing goes out so far.
+    pub(crate) fn begin_joining(&mut self) {
+        match &mut self.content {
+            Content::Queue(queue) => queue.hold(),
+            Content::Topic(topic) => topic.joining = true,
+        }
+    }
+
+    /// All who were to get it do.
+    pub(crate) fn end_joining(&mut self) {
+        match &mut self.content {
+            Content::Queue(queue) => queue.release(),
+            Content::Topic(topic) => topic.joining = false,
+        }
+    }
+
+    /// A sequence is acknowledged, as its record says at the end of the turn. True: it is the first in this turn.
+    #[inline]
+    pub(crate) fn note_acknowledged(&mut self, sequence: Sequence) -> bool {
+        let is_first = self.acknowledged.is_empty();
+        self.acknowledged.push(sequence.0);
+        is_first
+    }
+
+    /// Sequences acknowledged in this turn, to be written.
+    pub(crate) fn take_acknowledged(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.acknowledged)
+    }
+
+    /// They are written; the buffer is used again.
+    pub(crate) fn acknowledged_written(&mut self, mut buffer: Vec<u64>) {
+        buffer.clear();
+        buffer.shrink_to(limits::HANDLE_STEPS);
+        self.acknowledged = buffer;
     }
 
     /// Whether what is sent to it may be stored durably.

@@ -3,7 +3,9 @@
 pub(crate) mod advisories;
 pub(crate) mod allowance;
 pub(crate) mod destination;
+pub(crate) mod expired;
 pub(crate) mod line;
+pub(crate) mod members;
 pub(crate) mod moved;
 pub(crate) mod ordered;
 pub(crate) mod queue;

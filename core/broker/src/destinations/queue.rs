@@ -1,22 +1,16 @@
 //! A queue: its messages in order, and its consumers in turn.
 
-use crate::destinations::allowance::Allowance;
+use crate::destinations::allowance::{Allowance, NO_END};
+use crate::destinations::members::Member;
 use crate::destinations::moved::{self, Moved};
 use crate::destinations::returned::Returned;
 use crate::destinations::rotation::Rotation;
 use crate::kit::deque::Deque;
 use crate::kit::soonest::NEVER;
-use crate::messages::{ConsumerIndex, Message, MessageIndex, Messages};
+use crate::messages::{Message, MessageIndex, Messages};
 use postrider_model::Sequence;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// A consumer of a queue, and which of its memberships this is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Member {
-    pub consumer: ConsumerIndex,
-    pub membership: u32,
-}
 
 /// Until when a message is good that says so, in milliseconds since 1970.
 pub(crate) fn until(expiration: i64) -> i64 {
@@ -27,36 +21,36 @@ pub(crate) fn until(expiration: i64) -> i64 {
 #[derive(Default)]
 pub(crate) struct Queue {
     /// Messages that nobody has had, by sequence.
-    pub ready: Deque<MessageIndex>,
+    pub(super) ready: Deque<MessageIndex>,
     /// Messages that reclaim had moved, while the log is followed: they are to be among the others.
-    pub moved: Moved,
+    pub(super) moved: Moved,
     /// Messages that came back; they go out by sequence with the others.
-    pub returned: Returned,
+    pub(super) returned: Returned,
     /// Messages that have come back, ever.
-    pub returns: u64,
+    pub(super) returns: u64,
     /// All consumers that take.
-    pub takers: BTreeSet<Member>,
+    pub(super) takers: BTreeSet<Member>,
     /// Those of them that can take now.
     pub rotation: Rotation,
     /// Consumers that only look.
-    pub browsers: BTreeSet<Member>,
+    pub(super) browsers: BTreeSet<Member>,
     /// Those of them that have not seen all.
-    pub looking: VecDeque<Member>,
+    pub(super) looking: VecDeque<Member>,
     /// Those that have seen what it can show now: they look on when it is looked at itself.
-    pub stalled: VecDeque<Member>,
+    pub(super) stalled: VecDeque<Member>,
     /// It is among those whose browsers are to be shown more.
-    pub shows: bool,
+    pub(super) shows: bool,
     /// Exclusive ones among the takers, by priority, then as they came. The first of them alone is served.
-    pub exclusive: BTreeMap<(Reverse<i8>, u64), Member>,
+    pub(super) exclusive: BTreeMap<(Reverse<i8>, u64), Member>,
     /// While messages are on their way back, nothing goes out: the order is kept.
-    pub holds: u32,
+    pub(super) holds: u32,
     pub allowance: Allowance,
     /// Newest sequence that was placed here.
-    pub last: Sequence,
+    pub(super) last: Sequence,
     /// Messages here, those in flight included.
-    pub size: u64,
+    pub(super) size: u64,
     /// It stands in the list of those that wait for a commit.
-    pub awaits_commit: bool,
+    pub(super) awaits_commit: bool,
 }
 
 impl Queue {
@@ -81,11 +75,18 @@ impl Queue {
         } else if self.ready.front() == Some(number) {
             self.ready.pop_front();
         } else {
-            let place = self.ready.search(|other| messages.at(other).sequence < sequence);
-            if self.ready.at(place) == Some(number) {
-                self.ready.remove(place);
-            }
+            self.leave_ready(sequence, number, messages);
         }
+    }
+
+    /// Takes a message out that nobody has had; false: it is not among those.
+    pub(crate) fn leave_ready(&mut self, sequence: Sequence, number: MessageIndex, messages: &Messages) -> bool {
+        let place = self.ready.search(|other| messages.at(other).sequence < sequence);
+        let is_there = self.ready.at(place) == Some(number);
+        if is_there {
+            self.ready.remove(place);
+        }
+        is_there
     }
 
     /// A message comes back, which expires at this time.
@@ -102,7 +103,7 @@ impl Queue {
     /// A message comes: newer than all others, or, out of the log, one that reclaim had moved behind them.
     pub(crate) fn add(&mut self, number: MessageIndex, messages: &Messages) {
         let Message { sequence, expiration, .. } = *messages.at(number);
-        self.size += 1;
+        self.come();
         if sequence > self.last {
             self.last = sequence;
             self.push(number, expiration);
@@ -137,13 +138,104 @@ impl Queue {
         self.ready.push_back_until(number, until(expiration));
     }
 
-    /// Whether a message that waits here may have expired by now.
-    pub(crate) fn may_expire(&self, now: i64) -> bool {
-        self.ready.may_expire(now) || self.returned.may_expire(now)
-    }
-
     /// Messages that wait here.
     pub(crate) fn waiting(&self) -> usize {
         self.ready.len() + self.returned.len()
+    }
+
+    /// A message of the table is this queue's from here on.
+    #[inline]
+    pub(crate) fn come(&mut self) {
+        self.size += 1;
+    }
+
+    /// A message of this queue has left the table.
+    #[inline]
+    pub(crate) fn gone(&mut self) {
+        self.size -= 1;
+    }
+
+    /// Messages here, those in flight included.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Newest sequence that was placed here.
+    pub(crate) fn last(&self) -> Sequence {
+        self.last
+    }
+
+    /// Messages are on their way to it: nothing goes out before all of them are there.
+    pub(crate) fn hold(&mut self) {
+        self.holds += 1;
+    }
+
+    /// Some that it has waited for are there.
+    pub(crate) fn release(&mut self) {
+        self.holds = self.holds.saturating_sub(1);
+    }
+
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        self.holds > 0
+    }
+
+    /// All that waits here, to be another queue's, and the newest sequence of it.
+    pub(crate) fn hand_over(&mut self) -> (Deque<MessageIndex>, Sequence) {
+        self.size = 0;
+        (std::mem::take(&mut self.ready), self.last)
+    }
+
+    /// Messages of another queue are this one's, by sequence among its own.
+    pub(crate) fn take_in(&mut self, list: Deque<MessageIndex>, last: Sequence, messages: &Messages) {
+        self.last = self.last.max(last);
+        self.ready.merge(list, |number| messages.get(number).map_or(0, |message| message.sequence.0));
+    }
+
+    /// What waits here behind a sequence, of either list as long as more of it is wanted.
+    pub(crate) fn visit_behind(
+        &self,
+        last: Sequence,
+        messages: &Messages,
+        mut is_wanted: impl FnMut(Sequence, MessageIndex) -> bool,
+    ) {
+        let sequence = |number: MessageIndex| messages.at(number).sequence;
+        let mut place = self.ready.search(|number| sequence(number) <= last);
+        while let Some(number) = self.ready.at(place)
+            && is_wanted(sequence(number), number)
+        {
+            place = self.ready.after(place);
+        }
+        for (sequence, number) in self.returned.from(last.next()) {
+            if !is_wanted(*sequence, *number) {
+                break;
+            }
+        }
+    }
+
+    /// Up to where an allowance goes for a chunk of messages, from the one with this sequence on.
+    pub(crate) fn end_of_allowance(&self, from: Sequence, chunk: usize, messages: &Messages) -> Sequence {
+        let before = self.ready.count_before(self.ready.search(|number| messages.at(number).sequence < from));
+        match self.ready.get(before + chunk - 1) {
+            Some(last) => messages.at(last).sequence.max(self.allowance.highest_dispatched),
+            None => NO_END,
+        }
+    }
+
+    /// Whether the next allowance is due for those that wait.
+    #[inline]
+    pub(crate) fn is_allowance_due(&self, chunk: usize) -> bool {
+        self.allowance.is_due(chunk) && !self.ready.is_empty()
+    }
+
+    /// Whether its allowance is to be put among those that are drawn in or stated anew.
+    #[inline]
+    pub(crate) fn is_allowance_to_be_listed(&mut self, chunk: usize) -> bool {
+        self.allowance.is_to_be_listed(self.ready.len(), chunk)
+    }
+
+    /// A life begins: see [`Allowance::begin_life`].
+    pub(crate) fn begin_life(&mut self, damaged: bool) {
+        self.allowance.begin_life(self.last, damaged);
     }
 }

@@ -4,7 +4,7 @@
 //! a message there is at most one such group in a ring that does not want it.
 #![expect(clippy::indexing_slicing, reason = "nodes are numbered by the list that holds them")]
 
-use crate::destinations::queue::Member;
+use crate::destinations::members::Member;
 use crate::destinations::view::View;
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@
 //! goes when no cursor is before it.
 #![expect(clippy::expect_used, reason = "as many leave as have come")]
 
-use crate::destinations::queue::Member;
+use crate::destinations::members::Member;
 use crate::kit::deque::Deque;
 use crate::messages::MessageIndex;
 use postrider_model::PortIndex;
@@ -58,16 +58,16 @@ pub(crate) struct Topic {
     /// Number of the first message of the list.
     first: u64,
     groups: Vec<Group>,
-    pub members: BTreeSet<Member>,
+    pub(super) members: BTreeSet<Member>,
     tickets: u64,
     /// Cursors of those that stay behind and have the next message that comes before them.
     at_end: u32,
     /// It is listed among those that hold messages which somebody has not had.
-    pub lagging: bool,
+    pub(super) lagging: bool,
     /// Of those that stay behind: how many have lost what their cursors stand before, and go on with the first of the list.
     lost: u32,
     /// It is new, and not all who are to get it do: nothing goes out so far.
-    pub joining: bool,
+    pub(super) joining: bool,
 }
 
 impl Topic {
@@ -140,6 +140,28 @@ impl Topic {
         if let Some(group) = self.groups.get_mut(port) {
             group.blocked = false;
         }
+    }
+
+    /// Whether not all who are to get it do: nothing goes out so far.
+    #[inline]
+    pub(crate) fn is_joining(&self) -> bool {
+        self.joining
+    }
+
+    /// Somebody has not had all. True: that was not known.
+    #[inline]
+    pub(crate) fn begin_to_lag(&mut self) -> bool {
+        !std::mem::replace(&mut self.lagging, true)
+    }
+
+    /// It is not listed any more among those that hold messages which somebody has not had.
+    pub(crate) fn end_lag(&mut self) {
+        self.lagging = false;
+    }
+
+    /// Whether it has consumers.
+    pub(crate) fn has_members(&self) -> bool {
+        !self.members.is_empty()
     }
 
     /// Whether somebody gets what comes.

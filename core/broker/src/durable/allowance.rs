@@ -7,9 +7,7 @@
 #![expect(clippy::expect_used, reason = "only stored queues have allowances")]
 
 use crate::broker::Broker;
-use crate::destinations::allowance::NO_END;
 use crate::destinations::destination::Content;
-use crate::destinations::queue::Queue;
 use crate::durable::sequences::small;
 use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, flag};
@@ -29,7 +27,7 @@ impl Broker {
             return redeliveries;
         }
         let covered = match &self.destinations.get(message.destination).content {
-            Content::Queue(queue) => sequence <= queue.allowance.before,
+            Content::Queue(queue) => queue.allowance.covered(sequence),
             Content::Topic(_) => false,
         };
         u16::from(covered || message.has(flag::OFFERED) || planted("over-marked"))
@@ -51,12 +49,7 @@ impl Broker {
         if !step.log.reserve(Purpose::Settle, Bound { records: 2, bytes: 12 }) {
             return false;
         }
-        let queue = self.destinations.get_mut(index).queue();
-        let before = queue.ready.count_before(queue.ready.search(|number| self.messages.at(number).sequence < from));
-        let up_to = match queue.ready.get(before + chunk - 1) {
-            Some(last) => self.messages.at(last).sequence.max(queue.allowance.highest_dispatched),
-            None => NO_END,
-        };
+        let up_to = self.destinations.get_mut(index).queue().end_of_allowance(from, chunk, &self.messages);
         self.write_allowance(index, up_to, step);
         true
     }
@@ -65,8 +58,7 @@ impl Broker {
     /// is stated anew.
     pub(crate) fn watch_allowance(&mut self, index: DestinationIndex) {
         let chunk = self.config.allowance_chunk;
-        let Queue { ready, allowance, .. } = self.destinations.get_mut(index).queue();
-        if allowance.is_to_be_listed(ready.len(), chunk) {
+        if self.destinations.get_mut(index).queue().is_allowance_to_be_listed(chunk) {
             self.durable.allowances_without_end.push(index);
         }
     }
@@ -74,7 +66,11 @@ impl Broker {
     /// Draws allowances in.
     pub(crate) fn draw_in_allowances<L: Log>(&mut self, step: &mut Step<'_, L>) {
         for index in std::mem::take(&mut self.durable.allowances_without_end) {
-            if self.destinations.try_get(index).is_none_or(|state| state.dying || state.destination.kind.is_topic()) {
+            if self
+                .destinations
+                .try_get(index)
+                .is_none_or(|state| state.is_dying() || state.destination.kind.is_topic())
+            {
                 continue;
             }
             let allowance = &mut self.destinations.get_mut(index).queue().allowance;

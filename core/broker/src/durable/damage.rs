@@ -102,14 +102,9 @@ impl Broker {
     fn leave_queue(&mut self, index: MessageIndex) -> bool {
         let message = self.messages.at(index);
         let (sequence, destination, expiration) = (message.sequence, message.destination, message.expiration);
-        let messages = &self.messages;
         let queue = self.destinations.get_mut(destination).queue();
-        let place = queue.ready.search(|number| messages.at(number).sequence < sequence);
-        if queue.ready.at(place) == Some(index) {
-            queue.ready.remove(place);
-            return true;
-        }
-        !planted("damaged-pins") && queue.leave_returned(sequence, index, expiration)
+        queue.leave_ready(sequence, index, &self.messages)
+            || (!planted("damaged-pins") && queue.leave_returned(sequence, index, expiration))
     }
 
     /// A message whose record is gone gets a home without bytes, for as long as somebody has it.

@@ -36,7 +36,7 @@ impl Broker {
             Digest { marks: self.marks.digest(), sequences: hash(self.sequences.digest()), ..Digest::default() };
         for message in self.messages.iter().filter(|message| message.store == LogKind::Journal) {
             let state = self.destinations.get(message.destination);
-            if state.dying {
+            if state.is_dying() {
                 continue;
             }
             let known = message.flags & (flag::OFFERED | flag::ELSEWHERE | flag::COPIED);

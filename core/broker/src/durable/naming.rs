@@ -90,8 +90,7 @@ impl Broker {
 
     fn merge_queues(&mut self, index: DestinationIndex, id: DestinationId, target: DestinationIndex) {
         let queue = self.destinations.get_mut(index).queue();
-        let (mut list, last) = (std::mem::take(&mut queue.ready), queue.last);
-        queue.size = 0;
+        let (mut list, last) = queue.hand_over();
         let allowance = std::mem::take(&mut queue.allowance);
         let mut strays = Deque::<MessageIndex>::default();
         while let Some(number) = list.pop_front() {
@@ -101,17 +100,15 @@ impl Broker {
             let (sequence, expiration) = (message.sequence, message.expiration);
             self.strays.ids.insert(sequence, id);
             let queue = self.destinations.get_mut(target).queue();
-            queue.size += 1;
+            queue.come();
             // No log says a sequence of two queues, unless somebody has made it up.
             match queue.find(sequence, &self.messages) {
                 Some(_) => drop(self.remove_message(number)),
                 None => strays.push_back_until(number, until(expiration)),
             }
         }
-        let messages = &self.messages;
         let taker = self.destinations.get_mut(target).queue();
-        taker.last = taker.last.max(last);
-        taker.ready.merge(strays, |number| messages.get(number).map_or(0, |message| message.sequence.0));
+        taker.take_in(strays, last, &self.messages);
         taker.allowance.take_in(&allowance);
         self.destinations.get_mut(index).queue().allowance = allowance;
     }
@@ -142,7 +139,7 @@ impl Broker {
             }
             let destination = names.said.get(&index).cloned().unwrap_or_else(|| recovered_queue(id));
             self.destinations.name(index, destination.clone());
-            mended.push(Mended { id, destination, messages: self.destinations.get_mut(index).queue().size });
+            mended.push(Mended { id, destination, messages: self.destinations.get_mut(index).queue().size() });
         }
         let shadowed = |(index, of): (DestinationIndex, &Destination)| {
             self.destinations.find(of).filter(|found| *found != index).map(|found| (index, found))

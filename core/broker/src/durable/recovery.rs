@@ -69,7 +69,7 @@ impl Broker {
     fn begin_allowances(&mut self, damaged: bool) {
         for index in self.indices() {
             if let Content::Queue(queue) = &mut self.destinations.get_mut(index).content {
-                queue.allowance.begin_life(queue.last, damaged);
+                queue.begin_life(damaged);
                 self.watch_allowance(index);
             }
         }

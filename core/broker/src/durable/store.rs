@@ -11,7 +11,7 @@ use crate::records::items::{Item, ItemHome, Segments};
 use crate::records::{self, Instead, META_BYTES, MessageMeta, Placement, kind};
 use crate::step::Step;
 use postrider_journal::{Home, Record};
-use postrider_model::{DestinationId, Sequence, limits};
+use postrider_model::{DestinationId, Sequence};
 
 /// A record that is to be stored, or is being followed.
 #[derive(Clone, Copy)]
@@ -181,11 +181,8 @@ impl Broker {
         let state = self.destinations.get_mut(destination);
         // Of a destination that is deleted the record of the deletion has said it all.
         let is_unsaid = planted("ack-without-record") && sequence.0.is_multiple_of(8);
-        if store == LogKind::Journal && !state.dying && !is_unsaid {
-            if state.acknowledged.is_empty() {
-                self.acknowledged.destinations.push(destination);
-            }
-            state.acknowledged.push(sequence.0);
+        if store == LogKind::Journal && !state.is_dying() && !is_unsaid && state.note_acknowledged(sequence) {
+            self.acknowledged.destinations.push(destination);
         }
     }
 
@@ -200,7 +197,7 @@ impl Broker {
         bytes.clear();
         for index in destinations.drain(..) {
             let state = self.destinations.get_mut(index);
-            let sequences = std::mem::take(&mut state.acknowledged);
+            let sequences = state.take_acknowledged();
             let id = state.id.expect("only stored destinations are acknowledged durably");
             for run in sequences.chunks(2_000) {
                 if bytes.len() + run.len() * records::ACKNOWLEDGED_BYTES as usize + records::RUN_BYTES as usize
@@ -211,10 +208,7 @@ impl Broker {
                 }
                 records::write_acknowledged(&mut bytes, id, run);
             }
-            let state = self.destinations.get_mut(index);
-            state.acknowledged = sequences;
-            state.acknowledged.clear();
-            state.acknowledged.shrink_to(limits::HANDLE_STEPS);
+            self.destinations.get_mut(index).acknowledged_written(sequences);
         }
         for (id, sequence) in std::mem::take(&mut self.acknowledged.strays) {
             if bytes.len() + (records::ACKNOWLEDGED_BYTES + records::RUN_BYTES) as usize > META_BYTES {
@@ -245,7 +239,7 @@ impl Broker {
                 (message.store == LogKind::Journal).then(|| message.clone()).or(self.acknowledged.newest.take());
         }
         if let Content::Queue(queue) = &mut self.destinations.get_mut(message.destination).content {
-            queue.size -= 1;
+            queue.gone();
         }
         if message.has(flag::STRAY) {
             self.strays.remove(message.sequence);
@@ -389,7 +383,7 @@ impl Broker {
         while index != MessageIndex::NONE {
             let message = self.messages.at(index);
             let state = self.destinations.get(message.destination);
-            places += u64::from(state.id.is_some() && !state.dying);
+            places += u64::from(state.id.is_some() && !state.is_dying());
             index = message.sibling;
         }
         places
@@ -402,7 +396,7 @@ impl Broker {
         while index != MessageIndex::NONE {
             let message = self.messages.at(index);
             let state = self.destinations.get(message.destination);
-            if let Some(destination) = self.recorded_id(message).filter(|_| !state.dying) {
+            if let Some(destination) = self.recorded_id(message).filter(|_| !state.is_dying()) {
                 placements.push(Placement {
                     destination,
                     sequence: message.sequence,

@@ -4,7 +4,7 @@ use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, Standing};
 use crate::clients::members::Seated;
 use crate::destinations::destination::{Content, Reference};
-use crate::destinations::queue::Member;
+use crate::destinations::members::Member;
 use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::messages::ConsumerIndex;
@@ -126,7 +126,7 @@ impl Broker {
         if let Content::Queue(queue) = &mut self.destinations.get_mut(membership.destination).content
             && is_long
         {
-            queue.holds += 1;
+            queue.hold();
             closing.held.push(self.destinations.reference(membership.destination));
         }
         true

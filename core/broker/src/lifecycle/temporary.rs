@@ -1,7 +1,7 @@
 //! Temporary destinations, and the deletion of any.
 
 use crate::broker::Broker;
-use crate::destinations::destination::{Content, Refusal};
+use crate::destinations::destination::Refusal;
 use crate::durable::sequences::small;
 use crate::log::{Log, LogKind};
 use crate::messages::DestinationIndex;
@@ -37,11 +37,9 @@ impl Broker {
             if let Err(refusal) = self.admit_name(&create.destination, Some(connection)) {
                 return self.refuse(port, create.connection, create.request, refusal, step);
             }
-            let index = self.destinations.add(create.destination.clone(), None);
-            self.destinations.get_mut(index).owner = Some(connection);
+            let index = self.destinations.add_temporary(create.destination.clone(), connection);
             self.join_patterns(index);
             self.clients.connection_mut(connection).temporaries.insert(index);
-            self.destinations.list_temporary(index);
             self.advise(index, true, step);
         }
         self.reply_after_jobs(port, create.connection, create.request, before, step);
@@ -78,11 +76,7 @@ impl Broker {
 
     fn check_unused(&self, index: DestinationIndex) -> Result<(), Refusal> {
         let state = self.destinations.get(index);
-        let used = match &state.content {
-            Content::Queue(queue) => !queue.takers.is_empty() || !queue.browsers.is_empty(),
-            Content::Topic(topic) => !topic.members.is_empty(),
-        };
-        if !used || state.destination.kind.is_temporary() {
+        if state.first_member().is_none() || state.destination.kind.is_temporary() {
             return Ok(());
         }
         let text =

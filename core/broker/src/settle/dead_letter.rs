@@ -164,7 +164,7 @@ impl Broker {
     fn instead_of(&self, index: MessageIndex) -> Option<Instead> {
         let message = self.messages.at(index);
         let Message { destination, sequence, store, .. } = *message;
-        let dying = self.destinations.get(destination).dying;
+        let dying = self.destinations.get(destination).is_dying();
         let destination = self.recorded_id(message).filter(|_| store == LogKind::Journal && !dying)?;
         (!planted("copy-before-ack")).then_some(Instead { destination, sequence })
     }

@@ -6,8 +6,7 @@
 
 use crate::broker::Broker;
 use crate::clients::consumer::Standing;
-use crate::destinations::destination::Content;
-use crate::destinations::queue::Member;
+use crate::destinations::members::Member;
 use crate::jobs::Slice;
 use crate::kit::budget::Budget;
 use crate::log::Log;
@@ -51,11 +50,7 @@ impl Broker {
 
     /// The next consumer of a destination that goes stays without it; what it has of it is gone. False: there is none.
     fn drop_next_member(&mut self, index: DestinationIndex, budget: &mut Budget) -> bool {
-        let first = match &self.destinations.get(index).content {
-            Content::Queue(queue) => queue.takers.first().or(queue.browsers.first()),
-            Content::Topic(topic) => topic.members.first(),
-        };
-        let Some(member) = first.copied() else { return false };
+        let Some(member) = self.destinations.get(index).first_member() else { return false };
         budget.spend(MEMBER_STEPS + self.drop_member(index, member));
         true
     }
@@ -63,10 +58,7 @@ impl Broker {
     /// As [`Broker::drop_next_member`], for a consumer that meets the destination before its turn. How many of its messages were looked
     /// at: no more once all that were in flight from there are found.
     pub(crate) fn drop_member(&mut self, index: DestinationIndex, member: Member) -> usize {
-        match &mut self.destinations.get_mut(index).content {
-            Content::Queue(queue) => drop((queue.takers.remove(&member), queue.browsers.remove(&member))),
-            Content::Topic(topic) => drop(topic.members.remove(&member)),
-        }
+        self.destinations.get_mut(index).forget_member(member);
         self.unmatch(member);
         let consumer = self.clients.consumer_mut(member.consumer);
         let membership = &mut consumer.memberships[member.membership as usize];

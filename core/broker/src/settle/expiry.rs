@@ -7,7 +7,6 @@ use crate::durable::damage::Wait;
 use crate::jobs::Slice;
 use crate::kit::budget::Budget;
 use crate::kit::deque::Deque;
-use crate::kit::soonest::NEVER;
 use crate::log::Log;
 use crate::messages::{DestinationIndex, Message, MessageIndex};
 use crate::plant::planted;
@@ -102,40 +101,28 @@ impl Broker {
     /// Up to where it looked, if there is more.
     fn sweep_list(&mut self, sweep: Sweep, budget: &mut Budget, now: Now) -> Option<Sequence> {
         let state = self.destinations.get_mut(sweep.destination);
-        let Content::Queue(queue) = &mut state.content else { return None };
-        if state.dying {
+        if state.is_dying() {
             return None;
         }
+        let Content::Queue(queue) = &mut state.content else { return None };
         let now = now.unix_millis;
         if !queue.may_expire(now) {
             return None;
         }
-        let messages = &self.messages;
         let mut expired = Deque::default();
+        let take = |sequence, index| expired.push_back(InFlight { sequence, index });
         let steps = budget.0.clamp(1, limits::HANDLE_STEPS);
         let last = match sweep.list {
             List::Ready => {
-                if sweep.after == Sequence(0) {
-                    queue.ready.begin_sweep();
-                }
-                let is_seen = |number: MessageIndex| messages.at(number).sequence <= sweep.after;
-                let (last, looked) = queue.ready.sweep(is_seen, (steps, now), |number| {
-                    let Message { sequence, expiration, .. } = *messages.at(number);
-                    let stays = expiration <= 0 || expiration > now;
-                    if !stays {
-                        expired.push_back(InFlight { sequence, index: number });
-                    }
-                    stays.then_some(if expiration > 0 { expiration } else { NEVER })
-                });
+                let (last, looked) = queue.take_expired(sweep.after, (steps, now), &self.messages, take);
                 budget.spend(looked);
-                last.map(|number| messages.get(number).map_or(sweep.after, |message| message.sequence))
+                last
             }
             List::Returned if planted("returned-never-expires") => None,
             List::Returned => {
-                let page = std::iter::from_fn(|| queue.returned.take_expired(now)).take(steps);
-                page.for_each(|(sequence, index)| expired.push_back(InFlight { sequence, index }));
+                let more = queue.take_expired_returned(steps, now, take);
                 budget.spend(expired.len());
-                queue.returned.may_expire(now).then_some(sweep.after)
+                more.then_some(sweep.after)
             }
         };
         while let Some(entry) = expired.pop_front() {

@@ -82,7 +82,7 @@ impl Broker {
             if self.destinations.is_valid(*reference)
                 && let Content::Queue(queue) = &mut self.destinations.get_mut(reference.index).content
             {
-                queue.holds += 1;
+                queue.hold();
             }
         }
         self.jobs.push(Returning { entries, delivered, held: held.into() });
@@ -94,7 +94,7 @@ impl Broker {
             if self.destinations.is_valid(*reference)
                 && let Content::Queue(queue) = &mut self.destinations.get_mut(reference.index).content
             {
-                queue.holds = queue.holds.saturating_sub(1);
+                queue.release();
                 self.destinations.line_up(reference.index);
             }
         }

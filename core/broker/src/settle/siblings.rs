@@ -15,7 +15,7 @@ impl Broker {
     pub(crate) fn tell_siblings<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> Result<(), Wait> {
         let message = self.messages.at(index);
         let (sequence, length) = (message.sequence, message.length);
-        if message.store != LogKind::Journal || !self.destinations.get(message.destination).dying {
+        if message.store != LogKind::Journal || !self.destinations.get(message.destination).is_dying() {
             return Ok(());
         }
         let (places, untold) = self.untold_siblings(index);
@@ -35,7 +35,7 @@ impl Broker {
         let mut other = self.head_of(index);
         while other != MessageIndex::NONE {
             let place = self.messages.at(other);
-            let counts = other != index && !self.destinations.get(place.destination).dying;
+            let counts = other != index && !self.destinations.get(place.destination).is_dying();
             (places, untold) = (places + 1, untold || (counts && !place.has(flag::COPIED)));
             other = place.sibling;
         }

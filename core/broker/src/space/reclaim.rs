@@ -203,7 +203,7 @@ impl Broker {
 
     fn move_message<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> bool {
         let message = self.messages.at(head).clone();
-        if self.destinations.get(message.destination).dying && message.sibling == MessageIndex::NONE {
+        if self.destinations.get(message.destination).is_dying() && message.sibling == MessageIndex::NONE {
             return true;
         }
         let extent = match step.log.extent(LogKind::Journal, message.position, message.length, message.crc) {

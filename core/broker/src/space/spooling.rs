@@ -182,7 +182,7 @@ impl Broker {
             let is_told_again = is_told_again(&self.destinations.get(index).destination);
             let topic = self.destinations.get_mut(index).topic();
             if !topic.is_behind() {
-                topic.lagging = false;
+                topic.end_lag();
                 self.spooling.lagging.remove(&index);
                 continue;
             }

@@ -3,7 +3,7 @@
 
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, ConsumerKind, refused};
-use crate::destinations::destination::{Content, Reference, Refusal};
+use crate::destinations::destination::{Reference, Refusal};
 use crate::destinations::ordered::Place;
 use crate::kit::budget::Budget;
 use crate::messages::{ConsumerIndex, DestinationIndex};
@@ -191,10 +191,7 @@ impl Broker {
         if self.at_once(|broker, budget| broker.join_some(&mut join, budget)) {
             return self.wildcards.pairs.fulfil(join.promised);
         }
-        match &mut self.destinations.get_mut(index).content {
-            Content::Queue(queue) => queue.holds += 1,
-            Content::Topic(topic) => topic.joining = true,
-        }
+        self.destinations.get_mut(index).begin_joining();
         self.jobs.push(join);
     }
 
@@ -244,10 +241,7 @@ impl Broker {
         if !self.destinations.is_valid(join.destination) {
             return;
         }
-        match &mut self.destinations.get_mut(join.destination.index).content {
-            Content::Queue(queue) => queue.holds = queue.holds.saturating_sub(1),
-            Content::Topic(topic) => topic.joining = false,
-        }
+        self.destinations.get_mut(join.destination.index).end_joining();
         self.destinations.line_up(join.destination.index);
     }
 }

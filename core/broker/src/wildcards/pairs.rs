@@ -9,7 +9,7 @@ use crate::broker::Broker;
 use crate::clients::connection::Connection;
 use crate::clients::consumer::Consumer;
 use crate::destinations::destination::{Refusal, brief};
-use crate::destinations::queue::Member;
+use crate::destinations::members::Member;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::wildcards::matching::name_steps;
 use crate::wildcards::patterns::Met;
