@@ -6,13 +6,18 @@ use crate::kit::deque::{Deque, Place};
 use crate::messages::{MessageIndex, Messages};
 use postrider_model::Sequence;
 
-/// Runs of one queue; when they are more, the shorter half of them become one.
+/// Runs of one queue; when they are more, those become one that are about as long as each other. A message is in a run half as long again
+/// each time, so that it is not carried often, in whatever order they come: a queue that is never empty has as many rising sequences,
+/// one between the other, as the log has been walked times. *Without: a start takes the square of what waits.*
 const RUNS: usize = 16;
 
 /// The moved messages of a queue.
 #[derive(Default)]
 pub(crate) struct Moved {
     runs: Vec<Run>,
+    /// Messages that were carried from one run into another.
+    #[cfg(test)]
+    carried: usize,
 }
 
 /// Messages in the order of their sequences.
@@ -66,18 +71,25 @@ impl Moved {
         run.last = message.sequence;
         run.list.push_back_until(number, until(message.expiration));
         if self.runs.len() > RUNS {
-            self.join_shorter(messages);
+            self.join_alike(messages);
         }
     }
 
-    fn join_shorter(&mut self, messages: &Messages) {
-        self.runs.sort_by_key(|run| std::cmp::Reverse(run.list.len()));
-        let mut joined = Run::default();
-        for run in self.runs.drain(RUNS / 2..).rev() {
-            joined.last = joined.last.max(run.last);
-            joined.list.merge(run.list, key(messages));
+    /// From the shortest on; each is more than twice as long as the one before it then.
+    fn join_alike(&mut self, messages: &Messages) {
+        let mut runs = std::mem::take(&mut self.runs);
+        runs.sort_by_key(|run| run.list.len());
+        for mut run in runs {
+            if let Some(shorter) = self.runs.pop_if(|shorter| run.list.len() <= 2 * shorter.list.len()) {
+                run.last = run.last.max(shorter.last);
+                run.list.merge(shorter.list, key(messages));
+                #[cfg(test)]
+                {
+                    self.carried += run.list.len();
+                }
+            }
+            self.runs.push(run);
         }
-        self.runs.push(joined);
     }
 
     /// The message of this sequence, if it is here.
@@ -116,6 +128,66 @@ impl Moved {
         runs.into_iter().for_each(|run| all.merge(run.list, key(messages)));
         if !all.is_empty() {
             list.merge(all, key(messages));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::LogKind;
+    use crate::messages::{DestinationIndex, Message};
+    use postrider_journal::{Position, SegmentNumber};
+
+    fn message(sequence: u64) -> Message {
+        Message {
+            sequence: Sequence(sequence),
+            position: Position(0),
+            expiration: 0,
+            segment: SegmentNumber(0),
+            ordinal: 0,
+            length: 0,
+            crc: 0,
+            destination: DestinationIndex(0),
+            sibling: MessageIndex::NONE,
+            publisher: 0,
+            redeliveries: 0,
+            flags: 0,
+            store: LogKind::Journal,
+            #[cfg(feature = "plant")]
+            stated: 0,
+        }
+    }
+
+    /// Rising sequences, one between the other, in stretches of so many.
+    fn between_each_other(sequences: u64, stretch: u64) -> Vec<u64> {
+        let each = 40_000 / sequences;
+        let rising = |from: u64| (0..sequences).rev().map(move |sequence| sequence * each + from);
+        let stretches = (0..each).step_by(stretch as usize).flat_map(rising);
+        stretches.flat_map(|from| (from..from + stretch).map(|sequence| 1 + sequence)).collect()
+    }
+
+    #[test]
+    fn messages_in_any_order_are_carried_a_few_times_each() {
+        for (sequences, stretch) in [(1, 1), (2, 1), (20, 1), (50, 1), (200, 20), (1_000, 4), (10_000, 4), (40_000, 1)]
+        {
+            let order = between_each_other(sequences, stretch);
+            let (mut messages, mut moved) = (Messages::default(), Moved::default());
+            for sequence in &order {
+                let number = messages.insert(message(*sequence));
+                moved.add(number, &messages);
+                assert!(moved.runs.len() <= 2 * RUNS, "{} runs", moved.runs.len());
+            }
+            assert!(moved.carried <= 30 * order.len(), "{sequences}: {} for {}", moved.carried, order.len());
+            for sequence in order.iter().map(|sequence| Sequence(*sequence)).filter(|sequence| sequence.0 % 3 == 0) {
+                assert_eq!(moved.find(sequence, &messages), moved.take(sequence, &messages));
+                assert_eq!(moved.find(sequence, &messages), None);
+            }
+            let mut list = Deque::default();
+            moved.merge_into(&mut list, &messages);
+            let mut rest: Vec<u64> = order.into_iter().filter(|sequence| sequence % 3 != 0).collect();
+            rest.sort_unstable();
+            assert!(list.iter().map(|number| messages.at(number).sequence.0).eq(rest));
         }
     }
 }
