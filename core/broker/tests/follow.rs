@@ -461,6 +461,14 @@ fn what_a_queue_has_taken_in_stays_there_when_nothing_else_of_the_other_lives() 
 }
 
 #[test]
+fn a_queue_is_found_when_only_the_other_of_its_name_is_deleted() {
+    // A start had taken both for one's, which was deleted, and of the two records that said so the first is left.
+    let said = [Said::Named(1, 0), Said::Named(2, 0), message(&[(2, 2)], 0), Said::Deleted(1)];
+    let got = consume(&mut merged(&said), &[name_of(Ok(0))]);
+    assert_eq!(got.get(&name_of(Ok(0))).map(Vec::len), Some(1));
+}
+
+#[test]
 fn what_may_have_been_delivered_counts_so_in_the_queue_that_has_taken_it_in() {
     let said = [Said::Named(1, 0), Said::Named(2, 0), message(&[(2, 2)], 0), Said::Allowed(2, u64::MAX)];
     let mut world = merged(&said);

@@ -254,6 +254,14 @@ impl Destinations {
         self.list(index);
     }
 
+    /// Recovery: the one that was found by a name is deleted, and another that has it, too, is found by it from here on.
+    pub(crate) fn list_those_behind(&mut self) {
+        let named = self.iter().filter(|(_, state)| !state.destination.name.is_empty());
+        let behind = named.filter(|(_, state)| self.find(&state.destination).is_none());
+        let behind: Vec<DestinationIndex> = behind.map(|(index, _)| index).collect();
+        behind.into_iter().for_each(|index| self.list(index));
+    }
+
     /// Recovery: destinations whose record never came.
     pub(crate) fn unnamed(&self) -> impl Iterator<Item = DestinationIndex> {
         self.iter().filter(|(_, state)| state.destination.name.is_empty()).map(|(index, _)| index)

@@ -141,6 +141,7 @@ impl Broker {
             self.destinations.name(index, destination.clone());
             mended.push(Mended { id, destination, messages: self.destinations.get_mut(index).queue().size() });
         }
+        self.destinations.list_those_behind();
         let shadowed = |(index, of): (DestinationIndex, &Destination)| {
             self.destinations.find(of).filter(|found| *found != index).map(|found| (index, found))
         };
