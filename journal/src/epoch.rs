@@ -231,6 +231,13 @@ impl EpochTable {
         self.lives.drain(..self.over_before(keep_from));
     }
 
+    /// Lives that are kept of a log which ends at `end`, and of which nothing before `keep_from` is.
+    #[must_use]
+    pub fn kept(&self, end: Position, keep_from: Position) -> usize {
+        let kept = self.lives.partition_point(|life| life.first < end);
+        kept.saturating_sub(self.over_before(keep_from))
+    }
+
     /// Lives whose part of the log ended before a position.
     #[must_use]
     pub fn over_before(&self, position: Position) -> usize {

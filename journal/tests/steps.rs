@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use groups::{SEGMENT, append, config, recover, stage, write_group};
-use postrider_journal::epoch::EpochTable;
+use postrider_journal::epoch::{EpochTable, LifeEntry, MAX_LIVES};
 use postrider_journal::segment::SegmentHeader;
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::spill::FileSpill;
@@ -140,6 +140,85 @@ fn a_log_is_not_cut_where_it_needs_what_it_has_given_back() {
             Err(OpenError::GivenBack { head: SegmentNumber(2), .. }) => {}
             other => panic!("{to}: {:?}", other.err()),
         }
+    }
+}
+
+#[test]
+fn a_log_is_not_cut_below_a_head_that_it_has_come_to_since_its_life_began() {
+    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
+    let ends: Vec<Position> = (0..60)
+        .map(|group| {
+            append(&mut journal, group * 5..group * 5 + 5);
+            journal.appended()
+        })
+        .collect();
+    journal.set_head(SegmentNumber(2));
+    (0..3).for_each(|_| write_group(&mut journal));
+    append(&mut journal, 400..405);
+    let (behind, storage) = (journal.appended(), killed(journal));
+    assert_eq!(storage.numbers().first(), Some(&SegmentNumber(2)), "they are given back, and the table does not know");
+    for to in ends {
+        match open(&storage).cut(to) {
+            Err(OpenError::GivenBack { head: SegmentNumber(2), .. }) => {}
+            other => panic!("{to}: {:?}", other.err()),
+        }
+    }
+    open(&storage).cut(behind).unwrap();
+}
+
+#[test]
+fn what_was_cut_off_does_not_come_again_when_the_table_is_made_anew() {
+    let (storage, records) = two_lives();
+    for to in ends(&records) {
+        let visited = open(&storage).cut(to).unwrap().visit(&mut taking(&mut Vec::new())).unwrap();
+        let mut journal = visited.begin(Life { epoch: Epoch(40), nonce: 4 }).unwrap();
+        // It comes to rest.
+        for _ in 0..2 {
+            journal.storage_mut().settle();
+            journal.poll().unwrap();
+            journal.prove();
+        }
+        let mut storage = killed(journal);
+        storage.put_tables([None, None]);
+        let config = postrider_journal::Config { give_up: vec!["epochs-0".into()], ..config() };
+        let mut seen = Vec::new();
+        Journal::recover(storage, config, &mut taking(&mut seen)).unwrap();
+        assert_eq!(seen, below(&records, to), "behind a cut at {to}");
+    }
+}
+
+#[test]
+fn a_table_that_a_cut_makes_shorter_is_not_full() {
+    let (storage, records) = two_lives();
+    let tables = storage.tables();
+    let mut table = EpochTable::decode(tables[1].as_ref().unwrap()).unwrap();
+    assert_eq!(table.lives.len(), 2);
+    let [first, second] = table.lives[..] else { panic!("two lives") };
+    let to = ends(&records).into_iter().filter(|end| *end <= second.end).max().unwrap();
+    // What holds the table is behind the cut, or before it.
+    for (held_by, from, is_full) in [(second, 2, false), (first, 1, true)] {
+        let many = (from..MAX_LIVES).map(|_| LifeEntry { epoch: first.epoch, ..held_by });
+        let lives = [first].into_iter().chain(many).chain([second]).collect();
+        table.lives = lives;
+        let full = table.encode();
+        let mut storage = copy_of(&storage);
+        storage.put_tables([Some(full.clone()), Some(full)]);
+        let start = |to: Option<Position>| {
+            let opened = Journal::open(copy_of(&storage), config())?;
+            let end = opened.end();
+            opened.cut(to.unwrap_or(end))
+        };
+        assert!(matches!(start(None).err(), Some(OpenError::TooManyLives(_))));
+        let cut = start(Some(to));
+        if is_full {
+            assert!(matches!(cut.err(), Some(OpenError::TooManyLives(_))));
+            continue;
+        }
+        let visited = cut.unwrap().visit(&mut taking(&mut Vec::new())).unwrap();
+        let life = visited.next_life();
+        let storage = killed(visited.begin(life).unwrap());
+        let lives = EpochTable::decode(storage.tables()[0].as_ref().unwrap()).unwrap().lives;
+        assert_eq!(lives.len(), 2);
     }
 }
 

@@ -59,6 +59,10 @@ impl<S: Storage> Visited<S> {
         let first = log.begin_life(life)?;
         let OldLog { storage, config, table, directory, report, tail } = log;
         let mut journal = assemble(storage, config, table, report, (first, tail.head));
+        if tail.is_cut {
+            // Until the new life has said something, only the table tells that what was cut off does not count.
+            journal.proof.needed = first;
+        }
         journal.settle(&directory, kept, first)?;
         Ok(journal)
     }

@@ -1,5 +1,6 @@
 //! How much of a log counts: all that was found, or less of it, as far as another node has the same.
 
+use crate::epoch::{LIVES_TO_DRAIN, MAX_LIVES};
 use crate::error::OpenError;
 use crate::position::{Position, SegmentNumber};
 use crate::recovery::bounded::Reading;
@@ -45,6 +46,7 @@ impl<S: Storage> Opened<S> {
             log.shorten(to)?;
         }
         log.check_contiguous()?;
+        log.check_lives()?;
         let (head, end) = (log.tail.head, log.tail.end);
         let first = log.directory.found.partition_point(|found| found.number < head);
         let after = log.directory.found.partition_point(|found| found.data_start < end);
@@ -58,21 +60,36 @@ impl<S: Storage> OldLog<S> {
     /// An end before the one that was found. What had been given back is not there any more, and whoever needs it takes a whole copy (R31).
     fn shorten(&mut self, to: Position) -> Result<(), OpenError> {
         let no_end = OpenError::NoSuchEnd { to, end: self.tail.end };
-        let given_back = OpenError::GivenBack { to, head: self.table.head };
+        let gone_before = self.gone_before();
+        let given_back = OpenError::GivenBack { to, head: gone_before };
         if to > self.tail.end {
             return Err(no_end);
         }
-        if to <= Position(self.table.head.0 * self.table.segment_bytes) {
+        if to <= Position(gone_before.0 * self.table.segment_bytes) {
             return Err(given_back);
         }
         match self.before(to)? {
-            Some(Before { end, head }) if end == to && head < self.table.head => Err(given_back),
+            Some(Before { end, head }) if end == to && head < gone_before => Err(given_back),
             Some(Before { end, head }) if end == to => {
-                (self.tail.end, self.tail.head) = (to, head);
+                (self.tail.end, self.tail.head, self.tail.is_cut) = (to, head, true);
                 Ok(())
             }
             _ => Err(no_end),
         }
+    }
+
+    /// Before this segment nothing is there any more, or may not be at any time: the table's head, or one that its life has come to.
+    fn gone_before(&self) -> SegmentNumber {
+        let there = self.directory.found.iter().map(|found| found.number).find(|number| *number >= self.table.head);
+        there.map_or(self.table.head, |there| there.min(self.tail.head))
+    }
+
+    /// Whether the table has a place for one more life, besides those that have written something which is kept.
+    fn check_lives(&mut self) -> Result<(), OpenError> {
+        let most = if self.config.gives_up_table() { MAX_LIVES + LIVES_TO_DRAIN } else { MAX_LIVES };
+        let lives = self.table.kept(self.tail.end, Position(self.tail.head.0 * self.table.segment_bytes));
+        self.report.lives = lives;
+        if lives < most { Ok(()) } else { Err(OpenError::TooManyLives(lives)) }
     }
 
     /// What the frames before `to` say, in the segment that holds the last of them.

@@ -1,7 +1,7 @@
 //! Opens a log: its table, the headers of its segments, and where it ends. Changes nothing.
 
 use crate::config::Config;
-use crate::epoch::{EpochTable, LIVES_TO_DRAIN, MAX_LIVES};
+use crate::epoch::EpochTable;
 use crate::error::OpenError;
 use crate::journal::Journal;
 use crate::position::{Epoch, Position, SegmentNumber};
@@ -41,18 +41,12 @@ impl<S: Storage> Journal<S> {
             answer => answer?,
         };
         let FoundTable { table, intact, rebuilt, .. } = found;
-        let most = if config.gives_up_table() { MAX_LIVES + LIVES_TO_DRAIN } else { MAX_LIVES };
-        let lives = table.lives.len() - table.over_before(Position(tail.head.0 * table.segment_bytes));
-        if lives >= most {
-            return Err(OpenError::TooManyLives(lives));
-        }
         config.segment_bytes = table.segment_bytes;
         let report = Recovery {
             table_repaired: !intact,
             table_rebuilt: rebuilt,
             earlier_losses: table.losses,
             segment_bytes: table.segment_bytes,
-            lives,
             ..Recovery::default()
         };
         Ok(Opened(OldLog { storage, config, table, directory, report, tail }))
@@ -96,7 +90,7 @@ fn read_ends<S: Storage>(
     directory.check(config, table)?;
     let tail = if table.lives.is_empty() {
         let none = Position(0);
-        Tail { end: none, head: SegmentNumber(0), last_valid: none, loaded: Default::default() }
+        Tail { end: none, head: SegmentNumber(0), last_valid: none, is_cut: false, loaded: Default::default() }
     } else {
         tail::find(storage, config, &directory, table)?
     };

@@ -21,6 +21,8 @@ pub(crate) struct Tail {
     pub head: SegmentNumber,
     /// Where the last valid frame beyond the end ends, if there is one.
     pub last_valid: Position,
+    /// The log was cut there, though more of it was good.
+    pub is_cut: bool,
     /// Segments that were read on the way.
     pub loaded: BTreeMap<SegmentNumber, Contents>,
 }
@@ -64,7 +66,7 @@ pub(crate) fn find<S: Storage>(
     let end = end_of_log(directory, table, &loaded, headers.durable, first)?;
     let heads = headers.heads.iter().filter(|(position, _)| *position < end).map(|(_, head)| *head);
     let head = heads.max().unwrap_or_default().max(table.head);
-    Ok(Tail { end, head, last_valid: headers.last_valid, loaded })
+    Ok(Tail { end, head, last_valid: headers.last_valid, is_cut: false, loaded })
 }
 
 impl Headers {
