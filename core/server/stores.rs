@@ -158,14 +158,21 @@ fn report_given_up(recovery: &Recovery, config: &Config) {
     }
 }
 
+/// Destinations with lost records of which each has a line of the log.
+const MOST_MENDED: usize = 20;
+
 /// Destinations whose own record was hit.
 fn report_mended(mended: &[Mended]) {
-    for Mended { id, destination, messages } in mended.iter().take(20) {
+    for Mended { id, destination, messages } in mended.iter().take(MOST_MENDED) {
         tracing::error!(
             messages,
             "the record that names destination {} is lost: its messages are in {destination}",
             id.0
         );
+    }
+    if let Some(more) = mended.get(MOST_MENDED..).filter(|more| !more.is_empty()) {
+        let messages: u64 = more.iter().map(|mended| mended.messages).sum();
+        tracing::error!(messages, "records that name {} more destinations are lost", more.len());
     }
 }
 

@@ -55,7 +55,9 @@ pub fn a_message_that_a_start_loses_is_named_as_far_as_it_can_be_read() {
     let unread = "message whose id cannot be read of a destination that cannot be read";
     assert_eq!(lost(&[], &[0xFF; 90]).as_deref(), Some(unread));
     assert_eq!(lost(&stored.meta, &[0xFF; 90]).as_deref(), Some("message whose id cannot be read of queue://orders"));
-    assert_eq!(lost(&stored.meta, &[]), None, "nothing is known of it");
+    // Where the body's own header is hit as well the directory still says where it was.
+    assert_eq!(lost(&stored.meta, &[]).as_deref(), Some("message whose id cannot be read of queue://orders"));
+    assert_eq!(lost(&[], &[]), None, "nothing is known of it");
 }
 
 fn texts_of(world: &mut World, destination: &Destination) -> Vec<String> {

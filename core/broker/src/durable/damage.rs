@@ -144,10 +144,14 @@ impl Broker {
     /// records are recovered.
     #[must_use]
     pub fn lost(&self, damage: &Damage) -> Option<String> {
-        let view = MessageView::of_remains(&damage.head)?;
+        let view = MessageView::of_remains(&damage.head);
         let mut placements = Vec::new();
         let sequence = Sequence(damage.sequence.unwrap_or_default());
-        let placed = read_message(&damage.meta, sequence, &mut placements).is_ok();
+        let is_message = damage.record.is_none_or(|record| record == kind::MESSAGE);
+        let placed = is_message && read_message(&damage.meta, sequence, &mut placements).is_ok();
+        if view.is_none() && !placed {
+            return None;
+        }
         let known = |placement: &Placement| self.destinations.by_id(placement.destination);
         let mut destinations: Vec<String> = placements
             .iter()
@@ -156,7 +160,7 @@ impl Broker {
             .take(MOST_DESTINATIONS)
             .collect();
         if destinations.is_empty() {
-            let said = view.destination_field(Tag::Destination);
+            let said = view.as_ref().and_then(|view| view.destination_field(Tag::Destination));
             destinations.extend(said.map(|(kind, name)| told(&Destination::new(kind, name))));
         }
         let destinations =
