@@ -439,6 +439,29 @@ fn a_queue_goes_with_all_that_it_has_taken_in() {
 }
 
 #[test]
+fn a_destination_goes_with_others_of_its_name_that_hold_nothing() {
+    // Reclaim has moved the record of the first one, and the front goes.
+    let (named, sent) = ([1, 2, 1].map(|id| Said::Named(id, 0)), message(&[(2, 2)], 0));
+    let gone = [sent.clone(), Said::Acknowledged(vec![(2, 2)])];
+    for said in [named.to_vec(), [&named[..], &[sent]].concat(), [&named[..], &gone].concat()] {
+        let mut world = merged(&said);
+        world.connect(0, 1, "c");
+        let destination = Box::new(queue("queue 0"));
+        world.run(0, Command::DeleteDestination { connection: handle(1), destination, request: wanted(8) });
+        world.settle();
+        world.broker.recount().unwrap();
+        let front = world.log.records[0].home.position;
+        let (world, mended) = world.crash_without(|stored| stored.home.position == front);
+        world.broker.recount().unwrap();
+        assert_eq!(
+            (world.broker.statistics().destinations, mended.len()),
+            (0, 0),
+            "it comes again, with nothing in it"
+        );
+    }
+}
+
+#[test]
 fn what_a_queue_has_taken_in_stays_there_when_nothing_else_of_the_other_lives() {
     let places = [(1, 1), (3, 2)];
     let said = [Said::Named(1, 0), Said::Named(3, 1), message(&places, 0), Said::Named(2, 0), message(&[(2, 3)], 0)];
@@ -480,6 +503,13 @@ fn what_may_have_been_delivered_counts_so_in_the_queue_that_has_taken_it_in() {
 }
 
 #[test]
+fn what_may_have_been_delivered_of_a_queue_that_holds_nothing_says_nothing_of_another() {
+    let said = [Said::Named(1, 0), message(&[(1, 1)], 0), Said::Named(2, 0), Said::Allowed(2, u64::MAX)];
+    let got = consume(&mut merged(&said), &[name_of(Ok(0))]);
+    assert_eq!(got[&name_of(Ok(0))], [(1, 0)]);
+}
+
+#[test]
 fn where_nothing_is_left_of_a_damaged_log_no_sequence_comes_again() {
     let config = Config { reservation: 1_000_000, ..Config::default() };
     let mut broker = Broker::new(config.clone());
@@ -513,7 +543,7 @@ fn topics_of_one_name_become_one() {
     // Each was deleted but the last, and the records that said so are lost.
     let config = Config { reservation: 1_000_000, ..Config::default() };
     let mut log = TestLog::new(1 << 30, 64 << 10);
-    let named = [(1, topic("t")), (2, topic("other")), (3, topic("t")), (4, topic("t"))];
+    let named = [(1, topic("t")), (2, topic("other")), (3, topic("t")), (4, topic("t")), (1, topic("t"))];
     let mut broker = followed(&mut log, &config, &named);
     assert!(broker.recovered(NOW, 2, 1).is_empty());
     broker.recount().unwrap();
@@ -524,4 +554,14 @@ fn topics_of_one_name_become_one() {
     world.send(0, 1, &topic("t"), "x", true);
     world.settle();
     assert_eq!(world.got(0).len(), 1);
+    world.disconnect(0, handle(1), true);
+    world.connect(0, 2, "d");
+    let destination = Box::new(topic("t"));
+    world.run(0, Command::DeleteDestination { connection: handle(2), destination, request: wanted(8) });
+    world.settle();
+    world.broker.recount().unwrap();
+    assert_eq!(world.broker.statistics().destinations, 1);
+    let front = world.log.records[0].home.position;
+    let (world, _) = world.crash_without(|stored| stored.home.position == front);
+    assert_eq!(world.broker.statistics().destinations, 1, "the topic comes again");
 }

@@ -75,14 +75,14 @@ impl Broker {
         self.destinations.get(message.destination).id
     }
 
-    /// What is stored under a destination's number is another's of the same name from here on.
+    /// What is stored under a destination's number is another's of the same name from here on. So is the number of one that holds nothing:
+    /// its record may be in the log for longer than the other's, and would name a destination after that was deleted.
     pub(crate) fn take_in(&mut self, index: DestinationIndex, target: DestinationIndex) {
         let state = self.destinations.get(index);
-        let Some(id) = state.id.filter(|_| state.holds_messages()) else {
-            self.apply_delete(index);
-            return self.destinations.free(index);
-        };
-        self.merge_queues(index, id, target);
+        let Some(id) = state.id else { return };
+        if state.holds_messages() {
+            self.merge_queues(index, id, target);
+        }
         self.forget_allowance(index);
         self.destinations.hide(index);
         self.destinations.know_as(id, index, target);
