@@ -10,7 +10,7 @@ use crate::clients::window::SendWindow;
 use crate::destinations::destination::Reference;
 use crate::durable::duplicates::MarkReference;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
-use postrider_model::command::OpenProducer;
+use postrider_model::command::{OpenConnection, OpenProducer};
 use postrider_model::event::Refused;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Handle, PortIndex};
 use std::collections::BTreeSet;
@@ -21,9 +21,9 @@ pub(crate) struct Port {
     connections: Vec<Option<(u32, ConnectionIndex)>>,
     consumers: Vec<Option<(u32, ConsumerIndex)>>,
     /// Consumers that found the port's ring full.
-    pub blocked: Ranked<Waiters>,
+    pub(super) blocked: Ranked<Waiters>,
     /// Topics that did.
-    pub blocked_topics: Vec<DestinationIndex>,
+    pub(super) blocked_topics: Vec<DestinationIndex>,
 }
 
 impl Port {
@@ -64,6 +64,11 @@ impl Port {
     pub(crate) fn clear_consumer(&mut self, handle: ConsumerHandle) {
         Port::clear(&mut self.consumers, handle);
     }
+
+    /// A topic has found the port's ring full.
+    pub(crate) fn block_topic(&mut self, topic: DestinationIndex) {
+        self.blocked_topics.push(topic);
+    }
 }
 
 /// A producer of a connection.
@@ -89,27 +94,155 @@ pub(crate) struct Connection {
     /// The same for all connections with this id, never that of another.
     pub serial: u32,
     pub failover_reconnect: bool,
-    pub producers: Vec<Option<Producer>>,
-    pub definitions: Vec<Option<Definition>>,
+    pub(super) producers: Vec<Option<Producer>>,
+    pub(super) definitions: Vec<Option<Definition>>,
     pub consumers: BTreeSet<ConsumerIndex>,
     pub temporaries: BTreeSet<DestinationIndex>,
     /// Bytes that its consumers take with the destinations that their patterns fit.
     pub pair_bytes: u64,
     /// Bytes that a destination takes which all their patterns fit.
     pub most_pairs: u64,
-    pub window: SendWindow,
+    pub(super) window: SendWindow,
     /// Consumers that found the send window closed.
-    pub blocked: Ranked<Waiters>,
+    pub(super) blocked: Ranked<Waiters>,
     /// It is listed among those whose window is open again.
-    pub opened: Ranked<bool>,
+    pub(super) opened: Ranked<bool>,
     /// Bytes of commands that are settled, and what the shard knows of them.
-    pub settled: u64,
-    pub settled_reported: u64,
+    pub(super) settled: u64,
+    pub(super) settled_reported: u64,
     /// It is among those that have parked something.
-    pub is_parking: bool,
+    pub(super) is_parking: bool,
     /// It has ended, and goes in slices: it takes nothing any more, and nobody finds it.
-    pub leaving: bool,
+    pub(super) leaving: bool,
 }
+
+impl Connection {
+    pub(crate) fn new(port: PortIndex, open: &OpenConnection, serial: u32, window: SendWindow) -> Connection {
+        Connection {
+            handle: open.connection,
+            port,
+            id: open.id.clone(),
+            client_id: open.client_id.clone(),
+            peer: open.peer.clone(),
+            serial,
+            failover_reconnect: open.failover_reconnect,
+            producers: Vec::new(),
+            definitions: Vec::new(),
+            consumers: BTreeSet::new(),
+            temporaries: BTreeSet::new(),
+            pair_bytes: 0,
+            most_pairs: 0,
+            window,
+            blocked: Ranked::default(),
+            opened: Ranked::default(),
+            settled: 0,
+            settled_reported: 0,
+            is_parking: false,
+            leaving: false,
+        }
+    }
+
+    /// Whether it has ended: it takes nothing any more, and nobody finds it.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
+    #[inline]
+    pub(crate) fn producer(&self, number: u32) -> Option<&Producer> {
+        self.producers.get(number as usize)?.as_ref()
+    }
+
+    /// The mark of a producer: whose it is, and where it is noted.
+    #[inline]
+    pub(crate) fn mark(&mut self, producer: u32) -> Option<Marked<'_>> {
+        let producer = self.producers.get_mut(producer as usize)?.as_mut()?;
+        Some((&self.id, (producer.session, producer.value), &mut producer.mark))
+    }
+
+    /// A producer comes. The one that had its number.
+    pub(crate) fn add_producer(&mut self, open: &OpenProducer) -> Option<Producer> {
+        let number = open.producer as usize;
+        if self.producers.len() <= number {
+            self.producers.resize_with(number + 1, || None);
+        }
+        self.producers[number].replace(Producer { session: open.session, value: open.value, mark: None })
+    }
+
+    pub(crate) fn remove_producer(&mut self, number: u32) -> Option<Producer> {
+        self.producers.get_mut(number as usize)?.take()
+    }
+
+    /// It goes, and the last of its producers' numbers with it.
+    pub(crate) fn pop_producer(&mut self) -> Option<Option<Producer>> {
+        self.producers.pop()
+    }
+
+    /// What its number for a destination stands for.
+    #[inline]
+    pub(crate) fn definition(&self, number: u32) -> Option<&Definition> {
+        self.definitions.get(number as usize)?.as_ref()
+    }
+
+    /// The places of what a number stands for were found.
+    pub(crate) fn note_parts(&mut self, number: u32, parts: Vec<Reference>) {
+        if let Some(Some(definition)) = self.definitions.get_mut(number as usize) {
+            definition.parts = parts;
+        }
+    }
+
+    /// A number stands for these from here on. At 0 the shard gives its numbers out anew, and nothing refers to the old ones any more: how
+    /// many those are.
+    pub(crate) fn define(&mut self, number: u32, destinations: &[Destination]) -> usize {
+        let dropped = if number == 0 { self.definitions.drain(..).len() } else { 0 };
+        let number = number as usize;
+        if self.definitions.len() <= number {
+            self.definitions.resize_with(number + 1, || None);
+        }
+        self.definitions[number] = Some(Definition { names: destinations.into(), parts: Vec::new() });
+        dropped
+    }
+
+    /// It goes, and the last of its numbers with it.
+    pub(crate) fn pop_definition(&mut self) -> Option<Option<Definition>> {
+        self.definitions.pop()
+    }
+
+    /// Commands of so many bytes are settled.
+    #[inline]
+    pub(crate) fn settle(&mut self, bytes: u64) {
+        self.settled += bytes;
+    }
+
+    /// Bytes that are settled, and of which its shard does not know.
+    pub(crate) fn unreported(&self) -> u64 {
+        self.settled - self.settled_reported
+    }
+
+    /// Its shard is told how many bytes are settled: so many.
+    pub(crate) fn report(&mut self) -> u64 {
+        self.settled_reported = self.settled;
+        self.settled
+    }
+
+    /// Whether it is among those that have parked something.
+    #[inline]
+    pub(crate) fn is_parking(&self) -> bool {
+        self.is_parking
+    }
+
+    /// It parks something. True: it had not.
+    pub(crate) fn begin_parking(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_parking, true)
+    }
+
+    /// All is done with that it had parked. Whether it had.
+    pub(crate) fn end_parking(&mut self) -> bool {
+        std::mem::take(&mut self.is_parking)
+    }
+}
+
+/// A producer's mark: the id of its connection, its session and value, and where the mark is noted.
+type Marked<'a> = (&'a [u8], (i64, i64), &'a mut Option<MarkReference>);
 
 /// A producer that does not come into being.
 pub(crate) fn refused_producer(open: &OpenProducer) -> Refused {

@@ -1,14 +1,16 @@
 //! Consumers, and what they have.
 
 use crate::clients::browser::Browse;
+use crate::clients::connection::Connection;
 use crate::clients::grant::{Grant, Patience};
+use crate::destinations::advisories::is_watcher;
 use crate::destinations::destination::Refusal;
 use crate::destinations::rotation::Seat;
 use crate::kit::deque::Deque;
 use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
-use postrider_model::command::Request;
+use postrider_model::command::{OpenConsumer, Request};
 use postrider_model::event::Refused;
-use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, Sequence};
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, Sequence, limits};
 use std::collections::VecDeque;
 
 /// What kind of consumer it is.
@@ -59,56 +61,129 @@ pub(crate) struct Consumer {
     /// Rises from consumer to consumer.
     pub serial: u64,
     pub kind: ConsumerKind,
-    pub prefetch: u32,
-    pub extension: u32,
+    pub(super) prefetch: u32,
+    pub(super) extension: u32,
     pub priority: i8,
     pub exclusive: bool,
     pub no_local: bool,
-    pub patterns: Vec<Destination>,
+    pub(super) patterns: Vec<Destination>,
     /// How many of them can be found. All can before it looks for destinations.
-    pub filed: usize,
-    pub memberships: Vec<Membership>,
+    pub(super) filed: usize,
+    pub(super) memberships: Vec<Membership>,
     /// Bytes that those take which its patterns fit.
     pub pair_bytes: u64,
     /// Numbers of memberships that may be used again.
-    pub free_memberships: Vec<u32>,
+    pub(super) free_memberships: Vec<u32>,
     /// Subscriptions that wait for this consumer, the oldest first.
-    pub starved: VecDeque<u32>,
+    pub(super) starved: VecDeque<u32>,
     /// Subscriptions whose next message has no bytes here: they wait for this consumer again when there is news of them.
-    pub cold: Vec<u32>,
+    pub(super) cold: Vec<u32>,
     /// In dispatch order.
-    pub in_flight: Deque<InFlight>,
+    pub(super) in_flight: Deque<InFlight>,
     /// Sequences in flight rise.
-    pub sorted: bool,
+    pub(super) sorted: bool,
     /// Messages of topics or of a browse that are not acknowledged.
-    pub outstanding: u32,
-    pub grant: Option<Grant>,
+    pub(super) outstanding: u32,
+    pub(super) grant: Option<Grant>,
     /// When its newest pull wants to hear, and its serial.
-    pub pull_timer: Option<(u64, u64)>,
+    pub(super) pull_timer: Option<(u64, u64)>,
     /// Its newest pull, with what is left of its time.
-    pub pulled: Option<Patience>,
+    pub(super) pulled: Option<Patience>,
     /// Dead letters that cannot be sent to it: they go back with it.
-    pub aside: Vec<InFlight>,
+    pub(super) aside: Vec<InFlight>,
     /// Something was sent to it.
-    pub served: bool,
+    pub(super) served: bool,
     /// A destination went with messages in flight here: acknowledgements of them are not an error.
-    pub orphaned: bool,
+    pub(super) orphaned: bool,
     /// It hears of temporary destinations only: whatever its prefetch, it takes them as they come, and before others (R57).
     pub watches: bool,
     /// The temporary destinations that were there when it came, as far as it has not been told of them.
     pub replay: Option<Box<Replay>>,
     /// Not all destinations that its patterns fit have been found yet: it takes nothing so far, as it may be refused.
-    pub matching: bool,
+    pub(super) matching: bool,
     /// It goes, in slices: it takes nothing, and nobody finds it any more.
-    pub closing: bool,
-    pub hungry: bool,
-    pub waits_for_window: bool,
-    pub waits_for_room: bool,
-    pub waits_for_bytes: bool,
+    pub(super) closing: bool,
+    pub(super) hungry: bool,
+    pub(super) waits_for_window: bool,
+    pub(super) waits_for_room: bool,
+    pub(super) waits_for_bytes: bool,
     pub browse: Option<Box<Browse>>,
 }
 
 impl Consumer {
+    /// One that has nothing yet.
+    pub(super) fn new(
+        port: PortIndex,
+        owner: (ConnectionIndex, &Connection),
+        open: &OpenConsumer,
+        kind: ConsumerKind,
+        serial: u64,
+    ) -> Consumer {
+        let patterns = open.destinations.iter().filter(|destination| destination.is_wildcard()).cloned().collect();
+        Consumer {
+            handle: open.consumer,
+            port,
+            connection: owner.0,
+            connection_serial: owner.1.serial,
+            serial,
+            kind,
+            prefetch: open.prefetch.min(limits::MAX_PREFETCH),
+            extension: 0,
+            priority: open.priority,
+            exclusive: open.exclusive,
+            no_local: open.no_local,
+            patterns,
+            filed: 0,
+            memberships: Vec::new(),
+            pair_bytes: 0,
+            free_memberships: Vec::new(),
+            starved: VecDeque::new(),
+            cold: Vec::new(),
+            in_flight: Deque::default(),
+            sorted: true,
+            outstanding: 0,
+            grant: None,
+            pull_timer: None,
+            pulled: None,
+            aside: Vec::new(),
+            served: false,
+            orphaned: false,
+            watches: open.prefetch > 0 && is_watcher(&open.destinations),
+            replay: None,
+            matching: false,
+            closing: false,
+            hungry: false,
+            waits_for_window: false,
+            waits_for_room: false,
+            waits_for_bytes: false,
+            browse: (kind == ConsumerKind::Browser).then(Box::default),
+        }
+    }
+
+    /// It goes: it takes nothing from here on, and nobody finds it any more. When its newest pull wanted to hear.
+    pub(crate) fn begin_to_close(&mut self) -> Option<(u64, u64)> {
+        self.closing = true;
+        (self.prefetch, self.grant) = (0, None);
+        (self.browse, self.replay) = (None, None);
+        self.pull_timer
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Something was sent to it.
+    #[inline]
+    pub(crate) fn was_served(&self) -> bool {
+        self.served
+    }
+
+    /// Whether it is to be looked at by itself: what it has not got may be on its way to it.
+    pub(crate) fn is_to_be_fed(&self) -> bool {
+        let browses = self.browse.as_ref().is_some_and(|browse| !browse.is_done());
+        browses || self.matching || self.hungry || self.waits_for_bytes
+    }
+
     /// Where it stands in a queue's rotation.
     pub(crate) fn seat(&self) -> Seat {
         Seat { priority: self.priority, local: if self.no_local { self.connection_serial } else { 0 } }

@@ -75,4 +75,103 @@ impl Consumer {
         self.in_flight.push_back(entry);
         self.served = true;
     }
+
+    /// Messages of queues that it has.
+    #[inline]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// How many entries are compared to find one by its sequence, where they are not in order.
+    #[inline]
+    pub(crate) fn compared(&self) -> usize {
+        if self.sorted { 0 } else { self.in_flight.len() }
+    }
+
+    /// Takes one out that was found.
+    #[inline]
+    pub(crate) fn take_entry(&mut self, place: Place) -> InFlight {
+        let entry = self.in_flight.at(place).expect("the range was found");
+        self.in_flight.remove(place);
+        entry
+    }
+
+    /// So many stand up to the one with this sequence, if it has that.
+    pub(crate) fn count_through(&self, sequence: Sequence) -> Option<usize> {
+        self.find(sequence).map(|place| self.in_flight.count_before(place) + 1)
+    }
+
+    /// What it has behind a sequence, as long as more of it is wanted: where they are in order nothing stands behind one that is not. How
+    /// many were looked at.
+    pub(crate) fn visit_behind(&self, last: Sequence, mut is_wanted: impl FnMut(InFlight) -> bool) -> usize {
+        let mut looked_at = 0;
+        let mut place = self.in_flight.search(|entry| self.sorted && entry.sequence <= last);
+        while let Some(entry) = self.in_flight.at(place) {
+            looked_at += 1;
+            if entry.sequence > last && !is_wanted(entry) && self.sorted {
+                return looked_at;
+            }
+            place = self.in_flight.after(place);
+        }
+        for entry in self.aside.iter().filter(|entry| entry.sequence > last) {
+            is_wanted(*entry);
+        }
+        looked_at + self.aside.len()
+    }
+
+    /// Takes out what goes. How many were looked at.
+    pub(crate) fn sift(&mut self, mut fate: impl FnMut(InFlight) -> Sifted) -> usize {
+        let (mut place, mut looked_at) = (self.in_flight.first_place(), 0);
+        while let Some(entry) = self.in_flight.at(place) {
+            place = match fate(entry) {
+                Sifted::Stays => self.in_flight.after(place),
+                Sifted::Goes => self.in_flight.remove(place),
+                Sifted::End => break,
+            };
+            looked_at += 1;
+        }
+        looked_at
+    }
+
+    /// A message cannot be sent to it, and has nowhere else to go: it stays aside until this consumer is gone.
+    pub(crate) fn put_aside(&mut self, entry: InFlight) {
+        self.aside.push(entry);
+    }
+
+    /// Whether something stays so.
+    pub(crate) fn has_aside(&self) -> bool {
+        !self.aside.is_empty()
+    }
+
+    /// It goes: what has stayed aside.
+    pub(crate) fn take_aside(&mut self) -> Deque<InFlight> {
+        let mut entries = Deque::default();
+        self.aside.drain(..).for_each(|entry| entries.push_back(entry));
+        entries
+    }
+
+    /// It is gone: what it had.
+    pub(crate) fn into_in_flight(self) -> Deque<InFlight> {
+        self.in_flight
+    }
+
+    /// A message of a topic or of a browse has gone to it.
+    #[inline]
+    pub(crate) fn count_outstanding(&mut self) {
+        self.outstanding += 1;
+    }
+
+    /// It is done with so many of them.
+    pub(crate) fn settle_outstanding(&mut self, count: u32) {
+        self.outstanding = self.outstanding.saturating_sub(count);
+        self.contract(count);
+    }
+}
+
+/// What becomes of one that is looked at.
+pub(crate) enum Sifted {
+    Stays,
+    Goes,
+    /// It stays, and so do those behind it.
+    End,
 }

@@ -5,7 +5,7 @@
 )]
 
 use crate::broker::Broker;
-use crate::clients::consumer::{ConsumerKind, Membership, Standing};
+use crate::clients::consumer::{Consumer, ConsumerKind, Membership, Standing};
 use crate::clients::credit::Take;
 use crate::destinations::destination::Content;
 use crate::destinations::members::Member;
@@ -23,24 +23,21 @@ pub(crate) struct Seated {
     pub serial: u64,
 }
 
+impl Consumer {
+    pub(crate) fn seated(&self) -> Seated {
+        let Consumer { port, kind, exclusive, serial, .. } = *self;
+        Seated { port, kind, exclusive, serial, seat: self.seat() }
+    }
+}
+
 impl Broker {
     /// A consumer gets a destination; of a topic what comes from now on, or what is there from this message on. The number of the
     /// membership.
-    #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
     pub(crate) fn join(&mut self, index: ConsumerIndex, destination: DestinationIndex, from: Option<u64>) -> u32 {
         let consumer = &mut self.clients.consumers[index.0];
         let membership =
             Membership { destination, standing: Standing::Served, matched: false, cursor: 0, turn: rotation::NONE };
-        let number = match consumer.free_memberships.pop() {
-            Some(number) => {
-                consumer.memberships[number as usize] = membership;
-                number
-            }
-            None => {
-                consumer.memberships.push(membership);
-                consumer.memberships.len() as u32 - 1
-            }
-        };
+        let number = consumer.add_membership(membership);
         let member = Member { consumer: index, membership: number };
         let (kind, priority, exclusive, port) = (consumer.kind, consumer.priority, consumer.exclusive, consumer.port);
         let serial = consumer.serial;
@@ -49,7 +46,7 @@ impl Broker {
         match (&mut state.content, kind) {
             (Content::Topic(topic), _) => {
                 let ticket = topic.join(port, member, from);
-                consumer.memberships[number as usize].cursor = ticket;
+                consumer.set_cursor(number, ticket);
             }
             (Content::Queue(queue), ConsumerKind::Browser) => {
                 queue.add_browser(member, looks);

@@ -7,19 +7,22 @@ pub(crate) mod credit;
 pub(crate) mod grant;
 pub(crate) mod in_flight;
 pub(crate) mod members;
+pub(crate) mod memberships;
 pub(crate) mod names;
+pub(crate) mod patterns;
 pub(crate) mod replies;
 pub(crate) mod waiters;
 pub(crate) mod window;
 
 use self::connection::{Connection, Port};
-use self::consumer::Consumer;
+use self::consumer::{Consumer, ConsumerKind};
 use self::names::Names;
 use self::waiters::{Rank, Ranked, Waiters};
 use crate::clients::window::SendWindow;
 use crate::kit::slab::Slab;
 use crate::messages::{ConnectionIndex, ConsumerIndex};
 use foldhash::fast::FixedState;
+use postrider_model::command::OpenConsumer;
 use postrider_model::event::Recipient;
 use postrider_model::{ConnectionHandle, PortIndex};
 use std::collections::VecDeque;
@@ -148,11 +151,18 @@ impl Clients {
     }
 
     /// A consumer comes: it is found by its handle, and among those of its connection.
-    pub(crate) fn add_consumer(&mut self, consumer: Consumer) -> ConsumerIndex {
-        let (port, handle, owner) = (consumer.port, consumer.handle, consumer.connection);
-        let index = ConsumerIndex(self.consumers.insert(consumer));
-        self.connections[owner.0].consumers.insert(index);
-        self.port_mut(port).set_consumer(handle, index);
+    pub(crate) fn add_consumer(
+        &mut self,
+        port: PortIndex,
+        owner: ConnectionIndex,
+        open: &OpenConsumer,
+        kind: ConsumerKind,
+    ) -> ConsumerIndex {
+        let serial = self.names.next_consumer();
+        let connection = &mut self.connections[owner.0];
+        let index = ConsumerIndex(self.consumers.insert(Consumer::new(port, (owner, connection), open, kind, serial)));
+        connection.consumers.insert(index);
+        self.port_mut(port).set_consumer(open.consumer, index);
         index
     }
 

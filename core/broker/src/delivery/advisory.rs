@@ -82,15 +82,15 @@ impl Broker {
 
     /// The topics of advisories come into being with the first consumer whose pattern they fit. It gets them before others (R57).
     pub(crate) fn add_advisory_topics(&mut self, index: ConsumerIndex) {
-        if self.clients.consumer(index).patterns.is_empty() {
+        if self.clients.consumer(index).patterns().is_empty() {
             return;
         }
         for topic in TEMPORARY.map(advisory_topic) {
-            if !self.clients.consumer(index).patterns.iter().any(|pattern| pattern::matches(pattern, &topic)) {
+            if !self.clients.consumer(index).patterns().iter().any(|pattern| pattern::matches(pattern, &topic)) {
                 continue;
             }
             let found = self.destinations.find(&topic).unwrap_or_else(|| self.destinations.add(topic, None));
-            let named = self.clients.consumer(index).memberships.iter().any(|known| known.destination == found);
+            let named = self.clients.consumer(index).memberships().iter().any(|known| known.destination == found);
             if !named {
                 self.join(index, found, None);
             }
@@ -125,7 +125,7 @@ impl Broker {
             return false;
         }
         let port = known.port;
-        let memberships = known.memberships.iter().filter(|known| known.standing != Standing::Gone);
+        let memberships = known.memberships().iter().filter(|known| known.standing != Standing::Gone);
         if memberships.clone().any(|known| known.standing == Standing::Starved) {
             return false;
         }
@@ -188,10 +188,10 @@ impl Broker {
         }
         let (handle, watches) = (consumer.handle, consumer.watches);
         let mut replay = Replay { queues: false, topics: false, next: 0, end: self.destinations.next_serial() };
-        for number in 0..consumer.memberships.len() {
-            let member = Member { consumer: index, membership: number as u32 };
+        for number in 0..consumer.memberships().len() as u32 {
+            let member = Member { consumer: index, membership: number };
             let consumer = self.clients.consumer(index);
-            let (port, destination) = (consumer.port, consumer.memberships[number].destination);
+            let (port, destination) = (consumer.port, consumer.membership(number).destination);
             let Some(kind) = told_by(&self.destinations.get(destination).destination) else { continue };
             replay.queues |= kind == DestinationKind::TemporaryQueue;
             replay.topics |= kind == DestinationKind::TemporaryTopic;
@@ -278,7 +278,7 @@ impl Broker {
         let to = self.clients.count_sent(index, home.len, step.now.nanos);
         let dispatch = Dispatch { to, place, sequence, redeliveries: 0, destination: Span::default() };
         step.out.dispatch(port, dispatch, &[]);
-        self.clients.consumer_mut(index).outstanding += 1;
+        self.clients.consumer_mut(index).count_outstanding();
         self.statistics.dispatched += 1;
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::broker::Broker;
 use crate::clients::browser::Browse;
-use crate::clients::consumer::{InFlight, Standing};
+use crate::clients::consumer::Standing;
 use crate::clients::credit::Take;
 use crate::clients::waiters::Rank;
 use crate::destinations::destination::Content;
@@ -141,11 +141,11 @@ impl Broker {
     /// The queue that a browser looks at is to show it more, at once or when it is looked at itself: which that is, unless it knows.
     fn list(&mut self, index: ConsumerIndex, waits: bool) -> Option<DestinationIndex> {
         let consumer = self.clients.consumer_mut(index);
-        let browse = consumer.browse.as_mut().filter(|browse| !browse.listed)?;
-        let destination = consumer.memberships.get(browse.membership)?.destination;
-        browse.listed = true;
+        let membership = consumer.browse.as_ref().filter(|browse| !browse.listed)?.membership;
+        let destination = consumer.memberships().get(membership)?.destination;
+        consumer.browse.as_mut()?.listed = true;
         #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
-        let member = Member { consumer: index, membership: browse.membership as u32 };
+        let member = Member { consumer: index, membership: membership as u32 };
         self.destinations.get_mut(destination).queue().list_browser(member, waits);
         Some(destination)
     }
@@ -158,10 +158,10 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Shown {
         loop {
-            let memberships = &self.clients.consumer(index).memberships;
+            let memberships = self.clients.consumer(index).memberships();
             let Some(membership) = memberships.get(browse.membership).copied() else {
                 // Who brings it more queues, or ends the list, wakes it.
-                if !self.clients.consumer(index).matching {
+                if !self.clients.consumer(index).is_matching() {
                     self.end_browse(index, browse, step);
                 }
                 return Shown::WaitsItself;
@@ -200,7 +200,7 @@ impl Broker {
                 return Shown::WaitsItself;
             }
             match self.send(index, number, step) {
-                Ok(()) => self.clients.consumer_mut(index).outstanding += 1,
+                Ok(()) => self.clients.consumer_mut(index).count_outstanding(),
                 Err(Absent::Damaged) => {}
                 Err(Absent::Cold) => {
                     self.wait_for(index, Take::NoBytes);
@@ -216,10 +216,10 @@ impl Broker {
 
     fn end_browse<L: Log>(&mut self, index: ConsumerIndex, browse: &mut Browse, step: &mut Step<'_, L>) {
         let consumer = self.clients.consumer_mut(index);
-        if consumer.prefetch == 0 && consumer.grant.is_none() {
+        if consumer.pulls() && !consumer.has_grant() {
             return;
         }
-        consumer.grant = None;
+        consumer.end_grant();
         browse.done = true;
         step.out.reply(consumer.port, Event::EndOfMessages { consumer: consumer.handle });
     }
@@ -244,7 +244,10 @@ impl Broker {
         queue.visit_behind(last, &self.messages, |sequence, number| page.add(sequence, number));
         let mut looked_at = queue.takers().len();
         for member in queue.takers() {
-            looked_at += self.look_at_in_flight(member.consumer, destination, last, &mut page);
+            // What a consumer has of the queue is there, too.
+            looked_at += self.clients.consumer(member.consumer).visit_behind(last, |entry| {
+                self.messages.at(entry.index).destination != destination || page.add(entry.sequence, entry.index)
+            });
         }
         let page = page.finish();
         let steps = (page.len() + looked_at) / FOUND_A_STEP;
@@ -252,34 +255,6 @@ impl Broker {
         budget.spend(steps);
         browse.page.extend(page);
         !browse.page.is_empty()
-    }
-
-    /// What a consumer has of the queue is there, too. How many of its messages were looked at.
-    fn look_at_in_flight(
-        &self,
-        index: ConsumerIndex,
-        destination: DestinationIndex,
-        last: Sequence,
-        page: &mut Page,
-    ) -> usize {
-        let mut looked_at = 0;
-        let consumer = self.clients.consumer(index);
-        let is_seen = |entry: InFlight| consumer.sorted && entry.sequence <= last;
-        let mut place = consumer.in_flight.search(is_seen);
-        while let Some(entry) = consumer.in_flight.at(place) {
-            looked_at += 1;
-            let here = entry.sequence > last && self.messages.at(entry.index).destination == destination;
-            if here && !page.add(entry.sequence, entry.index) && consumer.sorted {
-                return looked_at;
-            }
-            place = consumer.in_flight.after(place);
-        }
-        for entry in &consumer.aside {
-            if entry.sequence > last && self.messages.at(entry.index).destination == destination {
-                page.add(entry.sequence, entry.index);
-            }
-        }
-        looked_at + consumer.aside.len()
     }
 }
 

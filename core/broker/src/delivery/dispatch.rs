@@ -1,11 +1,7 @@
 //! Dispatch: from queues to consumers with credit, in turn.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
-use crate::clients::consumer::{InFlight, Standing};
+use crate::clients::consumer::InFlight;
 use crate::clients::credit::Take;
 use crate::destinations::destination::Content;
 use crate::destinations::members::Member;
@@ -242,7 +238,7 @@ impl Broker {
         let queue = self.destinations.get_mut(index).queue();
         queue.take(number, was_returned, &self.messages);
         let consumer = self.clients.consumer_mut(member.consumer);
-        queue.rotation.rotate(consumer.memberships[member.membership as usize].turn, consumer.seat());
+        queue.rotation.rotate(consumer.membership(member.membership).turn, consumer.seat());
         let message = self.messages.at_mut(number);
         message.flags |= flag::IN_FLIGHT;
         consumer.hold(InFlight { sequence: message.sequence, index: number });
@@ -272,18 +268,9 @@ impl Broker {
                 return more;
             }
             let consumer = self.clients.consumer_mut(index);
-            let Some(membership) = consumer.starved.pop_front() else { return more };
+            let Some(starved) = consumer.next_starved() else { return more };
+            let Some((membership, destination)) = starved else { continue };
             let member = Member { consumer: index, membership };
-            let entry = &mut consumer.memberships[membership as usize];
-            match entry.standing {
-                Standing::Starved => entry.standing = Standing::Served,
-                Standing::Gone => {
-                    consumer.free_memberships.push(membership);
-                    continue;
-                }
-                Standing::Served => continue,
-            }
-            let destination = entry.destination;
             if self.destinations.get(destination).is_dying() {
                 self.drop_member(destination, member);
                 continue;

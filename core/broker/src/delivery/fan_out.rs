@@ -1,8 +1,4 @@
 //! A topic's fan-out: each message to the groups that walk, and to those that have stayed behind.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::clients::credit::Take;
@@ -80,7 +76,7 @@ impl Broker {
         }
         if !step.out.has_room(port) {
             if self.destinations.get_mut(index).topic().block(port) {
-                self.clients.port_mut(port).blocked_topics.push(index);
+                self.clients.port_mut(port).block_topic(index);
             }
             self.note_lag(index);
             return Progress::Stop;
@@ -128,7 +124,7 @@ impl Broker {
             let takes = self.takes(walker.member.consumer, step.out);
             if takes == Take::Yes {
                 recipients.push(self.clients.count_sent(walker.member.consumer, length, step.now.nanos));
-                self.clients.consumer_mut(walker.member.consumer).outstanding += 1;
+                self.clients.consumer_mut(walker.member.consumer).count_outstanding();
             } else {
                 self.stay_behind(index, walker.member, cursor, takes);
             }
@@ -143,7 +139,7 @@ impl Broker {
     }
 
     pub(crate) fn stay_behind(&mut self, index: DestinationIndex, member: Member, cursor: u64, lacking: Take) {
-        self.clients.consumer_mut(member.consumer).memberships[member.membership as usize].cursor = cursor;
+        self.clients.consumer_mut(member.consumer).set_cursor(member.membership, cursor);
         self.destinations.get_mut(index).topic().stand(cursor, 1);
         self.note_lag(index);
         self.starve(member, lacking);
@@ -170,7 +166,7 @@ impl Broker {
     ) -> bool {
         let consumer = self.clients.consumer(member.consumer);
         let port = consumer.port;
-        let cursor = consumer.memberships[member.membership as usize].cursor;
+        let cursor = consumer.membership(member.membership).cursor;
         let (mut cursor, has_lost) = self.destinations.get_mut(index).topic().resume(cursor);
         let is_told_again = is_told_again(&self.destinations.get(index).destination);
         if has_lost && is_told_again {
@@ -183,7 +179,7 @@ impl Broker {
             let caught_up = topic.has_caught_up(port, cursor, !is_told_again);
             let Some(number) = topic.message_at(cursor).filter(|_| !caught_up) else {
                 let ticket = topic.walk(port, member, cursor);
-                self.clients.consumer_mut(member.consumer).memberships[member.membership as usize].cursor = ticket;
+                self.clients.consumer_mut(member.consumer).set_cursor(member.membership, ticket);
                 self.destinations.line_up(index);
                 return false;
             };
@@ -194,7 +190,7 @@ impl Broker {
             let publisher = self.messages.at(number).publisher;
             if !self.is_passed_over(number, step) && self.is_for(member.consumer, publisher) {
                 match self.send(member.consumer, number, step) {
-                    Ok(()) => self.clients.consumer_mut(member.consumer).outstanding += 1,
+                    Ok(()) => self.clients.consumer_mut(member.consumer).count_outstanding(),
                     Err(_) if is_told_again => {
                         self.tell_again(index, member, budget, step);
                         return false;

@@ -3,7 +3,7 @@
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, Standing};
 use crate::clients::credit::Take;
-use crate::clients::grant::{Grant, Patience};
+use crate::clients::grant::Patience;
 use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::messages::ConsumerIndex;
@@ -77,25 +77,24 @@ impl Broker {
     /// What was sent for the newest pull did not reach the client, which still waits.
     pub(crate) fn grant_again(&mut self, index: ConsumerIndex, now: Now) {
         let consumer = self.clients.consumer(index);
-        if let Some(patience) = consumer.pulled.filter(|_| consumer.grant.is_none()) {
+        if let Some(patience) = consumer.answered_pull() {
             self.grant(index, patience, now);
         }
     }
 
     fn grant(&mut self, index: ConsumerIndex, patience: Patience, now: Now) {
         let consumer = self.clients.consumer_mut(index);
-        if consumer.prefetch > 0 {
+        if !consumer.pulls() {
             return;
         }
-        self.delivery.pulls.forget(index, consumer.pull_timer.take());
+        self.delivery.pulls.forget(index, consumer.take_pull_timer());
         self.delivery.pulls.serial += 1;
         let serial = self.delivery.pulls.serial;
-        consumer.grant = Some(Grant { serial });
-        consumer.pulled = Some(patience);
+        consumer.grant(serial, patience);
         match patience {
             Patience::Endless => {}
             Patience::Until(at) if at > now.nanos => {
-                consumer.pull_timer = Some((at, serial));
+                consumer.set_pull_timer((at, serial));
                 self.delivery.pulls.timed.insert((at, serial, index));
             }
             Patience::Until(_) => self.delivery.pulls.due.push_back(Due { serial, consumer: index, seen: 0 }),
@@ -131,7 +130,7 @@ impl Broker {
     fn answer_pull<L: Log>(&mut self, mut due: Due, budget: &mut Budget, step: &mut Step<'_, L>) {
         budget.spend(1);
         let Some(consumer) = self.clients.try_consumer(due.consumer) else { return };
-        if consumer.grant != Some(Grant { serial: due.serial }) {
+        if !consumer.is_granted(due.serial) {
             return;
         }
         if self.may_still_get(consumer, &mut due, budget, step) {
@@ -139,7 +138,7 @@ impl Broker {
             return;
         }
         let (port, handle) = (consumer.port, consumer.handle);
-        self.clients.consumer_mut(due.consumer).grant = None;
+        self.clients.consumer_mut(due.consumer).end_grant();
         step.out.reply(port, Event::EndOfMessages { consumer: handle });
     }
 
@@ -151,11 +150,10 @@ impl Broker {
         step: &Step<'_, L>,
     ) -> bool {
         let takes = self.takes(due.consumer, step.out) == Take::Yes;
-        let browses = consumer.browse.as_ref().is_some_and(|browse| !browse.is_done());
-        if !takes || browses || consumer.matching || consumer.hungry || consumer.waits_for_bytes {
+        if !takes || consumer.is_to_be_fed() {
             return true;
         }
-        while let Some(known) = consumer.memberships.get(due.seen) {
+        while let Some(known) = consumer.memberships().get(due.seen) {
             let is_there = matches!(known.standing, Standing::Served | Standing::Starved);
             if budget.0 == 0 || (is_there && self.destinations.get(known.destination).may_still_send()) {
                 return true;

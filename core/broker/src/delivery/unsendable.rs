@@ -24,9 +24,7 @@ impl Broker {
         if self.clients.consumer(index).kind == ConsumerKind::Queue {
             self.put_aside(index, sequence, cause);
         } else {
-            let consumer = self.clients.consumer_mut(index);
-            consumer.outstanding = consumer.outstanding.saturating_sub(1);
-            consumer.contract(1);
+            self.clients.consumer_mut(index).settle_outstanding(1);
         }
         self.grant_again(index, now);
         self.wake(index);
@@ -34,15 +32,12 @@ impl Broker {
 
     /// A dead letter has nowhere else to go: it stays aside until this consumer is gone.
     fn put_aside(&mut self, index: ConsumerIndex, sequence: Sequence, cause: &[u8]) {
-        let Some(place) = self.clients.consumer(index).find(sequence) else { return };
-        let Some(entry) = self.clients.consumer(index).in_flight.at(place) else { return };
-        let stays = self.is_dead_letter(entry.index);
         let consumer = self.clients.consumer_mut(index);
-        consumer.in_flight.remove(place);
+        let Some(place) = consumer.find(sequence) else { return };
+        let entry = consumer.take_entry(place);
         consumer.contract(1);
-        if stays {
-            consumer.aside.push(entry);
-            return;
+        if self.is_dead_letter(entry.index) {
+            return self.clients.consumer_mut(index).put_aside(entry);
         }
         let mut entries = Deque::default();
         entries.push_back(entry);

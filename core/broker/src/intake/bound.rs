@@ -247,7 +247,7 @@ impl Broker {
             Command::CreateTemporary(_) => 2,
             Command::DeleteDestination { .. } => 1,
             Command::CloseConnection { connection, .. } => ending(self.peek_connection(port, *connection)),
-            Command::OpenConnection(open) => ending(self.clients.names().by_id.get(&open.id).copied()),
+            Command::OpenConnection(open) => ending(self.clients.names().with_id(&open.id)),
             _ => 0,
         }
     }

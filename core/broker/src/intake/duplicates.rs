@@ -18,8 +18,8 @@ impl Broker {
     /// What is known of a connection's producer, if anything is.
     pub(crate) fn known_mark(&mut self, connection: ConnectionIndex, producer: u32) -> Option<MarkReference> {
         let owner = self.clients.connection_mut(connection);
-        let known = owner.producers.get_mut(producer as usize)?.as_mut()?;
-        self.marks.known(&owner.id, (known.session, known.value), &mut known.mark)
+        let (id, producer, mark) = owner.mark(producer)?;
+        self.marks.known(id, producer, mark)
     }
 
     /// The mark of a connection's producer that stores something; none if there are too many, or the message is another's.
@@ -28,15 +28,14 @@ impl Broker {
             return Some(known);
         }
         let owner = self.clients.connection_mut(connection);
-        let known = owner.producers.get_mut(producer as usize)?.as_mut()?;
-        self.marks.begin(&owner.id, (known.session, known.value), &mut known.mark, self.config.marks)
+        let (id, producer, mark) = owner.mark(producer)?;
+        self.marks.begin(id, producer, mark, self.config.marks)
     }
 
     /// A non-persistent send, taken or refused: its number is no gap, as it is never looked for.
     pub(crate) fn pass_mark(&mut self, connection: ConnectionIndex, publish: &Publish) {
-        let producers = &self.clients.connection(connection).producers;
-        let mark = producers.get(publish.producer as usize).and_then(|known| known.as_ref()?.mark);
-        if let Some(mark) = mark {
+        if let Some(mark) = self.clients.connection(connection).producer(publish.producer).and_then(|known| known.mark)
+        {
             self.marks.pass(mark, publish.producer_sequence);
         }
     }

@@ -87,13 +87,13 @@ impl Broker {
         if self.is_behind_parked(index) {
             return true;
         }
-        self.clients.connection_mut(index).settled += command.parked_bytes();
+        self.clients.connection_mut(index).settle(command.parked_bytes());
         false
     }
 
     /// Whether a send of this connection has others before it that wait.
     pub(crate) fn is_behind_parked(&self, index: ConnectionIndex) -> bool {
-        self.clients.connection(index).is_parking
+        self.clients.connection(index).is_parking()
             && !self.intake.parked_of(index).is_empty()
             && !planted("parked-overtaken")
     }
@@ -119,7 +119,7 @@ impl Broker {
     /// A send of a connection with parked ones is answered, and not parked itself.
     pub(crate) fn note_settled(&mut self, port: PortIndex, publish: &Publish) {
         if let Some(index) = self.peek_connection(port, publish.connection) {
-            self.clients.connection_mut(index).settled += publish.parked_bytes();
+            self.clients.connection_mut(index).settle(publish.parked_bytes());
         }
     }
 
@@ -139,7 +139,7 @@ impl Broker {
         self.intake.parked_bytes += command.parked_bytes();
         let connection = self.clients.connection_mut(index);
         self.intake.waiting.entry(index).or_default().commands.push_back(Parked::new(command, arena, lacking));
-        if !std::mem::replace(&mut connection.is_parking, true) {
+        if connection.begin_parking() {
             self.line_up(index, step.log);
             self.report_settled(index, step);
         }
@@ -399,7 +399,7 @@ impl Broker {
             parked.push_front(newer);
         }
         if parked.is_empty() {
-            self.clients.connection_mut(index).is_parking = false;
+            self.clients.connection_mut(index).end_parking();
             self.intake.answerable.remove(&index);
             self.intake.waiting.remove(&index);
             step.out.tell(port, Event::Unparked { connection: handle });
@@ -409,8 +409,7 @@ impl Broker {
         self.line_up(index, step.log);
         // What is the first now may be what is answered while nothing may be stored.
         self.intake.answerable.insert(index);
-        let connection = self.clients.connection(index);
-        if connection.settled - connection.settled_reported >= limits::SETTLED_REPORT_BYTES {
+        if self.clients.connection(index).unreported() >= limits::SETTLED_REPORT_BYTES {
             self.report_settled(index, step);
         }
     }
@@ -420,7 +419,7 @@ impl Broker {
         self.intake.answerable.remove(&index);
         self.intake.leave_line(index);
         let ended = self.clients.connection_mut(index);
-        if std::mem::take(&mut ended.is_parking) {
+        if ended.end_parking() {
             step.out.tell(ended.port, Event::Unparked { connection: ended.handle });
         }
         self.intake.waiting.remove(&index).unwrap_or_default().commands
@@ -447,7 +446,7 @@ impl Broker {
 
     fn report_settled<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
         let connection = self.clients.connection_mut(index);
-        connection.settled_reported = connection.settled;
-        step.out.tell(connection.port, Event::Parked { connection: connection.handle, settled: connection.settled });
+        let settled = connection.report();
+        step.out.tell(connection.port, Event::Parked { connection: connection.handle, settled });
     }
 }

@@ -21,7 +21,7 @@ use postrider_model::{Command, ConnectionHandle, Destination, Event, MessageView
 impl Broker {
     pub(crate) fn publish<L: Log>(&mut self, port: PortIndex, publish: &Publish, arena: &[u8], step: &mut Step<'_, L>) {
         let Some(connection) = self.connection(port, publish.connection) else { return };
-        if self.clients.connection(connection).is_parking && self.is_behind_parked(connection) {
+        if self.clients.connection(connection).is_parking() && self.is_behind_parked(connection) {
             return self.publish_behind_parked(port, publish, arena, step);
         }
         let record = publish.record.of(arena);
@@ -43,7 +43,7 @@ impl Broker {
             }
             _ => {}
         }
-        self.clients.connection_mut(connection).settled += publish.parked_bytes();
+        self.clients.connection_mut(connection).settle(publish.parked_bytes());
         match outcome {
             Ok(_) if publish.request.is_wanted() => self.reply(port, publish.connection, publish.request, step),
             Ok(_) if publish.windowed => self.give_credit(port, connection, publish, record, step),
@@ -106,7 +106,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) {
         self.statistics.duplicates += 1;
-        self.clients.connection_mut(connection).settled += publish.parked_bytes();
+        self.clients.connection_mut(connection).settle(publish.parked_bytes());
         self.reply(port, publish.connection, publish.request, step);
     }
 
@@ -119,8 +119,7 @@ impl Broker {
         record: &[u8],
         step: &mut Step<'_, L>,
     ) {
-        let producers = &self.clients.connection(connection).producers;
-        let Some(producer) = producers.get(publish.producer as usize).and_then(Option::as_ref) else { return };
+        let Some(producer) = self.clients.connection(connection).producer(publish.producer) else { return };
         let Ok(view) = MessageView::parse(record) else { return };
         let bytes = 1024 + view.properties().map_or(0, <[u8]>::len) + view.content().map_or(0, <[u8]>::len);
         let (session, value, connection) = (producer.session, producer.value, publish.connection);
@@ -139,8 +138,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Result<Admission, Refusal> {
         let number = publish.destination;
-        let definitions = &self.clients.connection(connection).definitions;
-        let Some(definition) = definitions.get(number as usize).and_then(Option::as_ref) else {
+        let Some(definition) = self.clients.connection(connection).definition(number) else {
             return Err((Failure::InvalidDestination, format!("destination number {number} is not defined").into()));
         };
         let valid = definition.parts.iter().all(|part| self.destinations.is_valid(*part));
@@ -158,9 +156,7 @@ impl Broker {
             found.push(self.destinations.reference(index));
             parts.push(index);
         }
-        if let Some(definition) = &mut self.clients.connection_mut(connection).definitions[number as usize] {
-            definition.parts = found;
-        }
+        self.clients.connection_mut(connection).note_parts(number, found);
         Ok(Admission::Now)
     }
 
@@ -239,7 +235,7 @@ impl Broker {
         number: u32,
     ) -> Option<(&[Destination], bool)> {
         let connection = self.clients.connection(self.peek_connection(port, handle)?);
-        let definition = connection.definitions.get(number as usize)?.as_ref()?;
+        let definition = connection.definition(number)?;
         let resolved = definition.parts.len() == definition.names.len();
         let there = resolved && definition.parts.iter().all(|part| self.destinations.is_valid(*part));
         Some((&definition.names, there))

@@ -1,8 +1,7 @@
 //! Consumers that go: out of all that they are in, in slices where that is much (R25).
 
 use crate::broker::Broker;
-use crate::clients::consumer::{Consumer, Standing};
-use crate::clients::members::Seated;
+use crate::clients::consumer::Standing;
 use crate::destinations::destination::{Content, Reference};
 use crate::destinations::members::Member;
 use crate::kit::budget::Budget;
@@ -17,9 +16,6 @@ use postrider_model::{ConnectionHandle, ConsumerHandle, PortIndex, limits};
 
 /// Steps that leaving a destination takes.
 const PLACE_STEPS: usize = 2;
-
-/// Patterns that are dropped at once, as they have not been filed.
-const DROPPED_AT_ONCE: usize = 8;
 
 /// Of those that wait, so many are looked at in a step.
 const LOOKED_OF_STEP: usize = 16;
@@ -55,10 +51,7 @@ impl Broker {
     pub(crate) fn close_consumer(&mut self, index: ConsumerIndex, last_delivered: LastDelivered) {
         self.leave_pairs(index);
         let consumer = self.clients.consumer_mut(index);
-        consumer.closing = true;
-        (consumer.prefetch, consumer.grant) = (0, None);
-        (consumer.browse, consumer.replay) = (None, None);
-        let (port, handle, timer) = (consumer.port, consumer.handle, consumer.pull_timer);
+        let (port, handle, timer) = (consumer.port, consumer.handle, consumer.begin_to_close());
         self.clients.port_mut(port).clear_consumer(handle);
         self.delivery.forget_pull(index, timer);
         let mut closing = Closing { consumer: index, last_delivered, held: Vec::new() };
@@ -85,7 +78,7 @@ impl Broker {
                     self.wildcards.left(consumer.pair_bytes);
                 }
                 let looked = self.clients.leave_waiting(&consumer);
-                budget.spend(looked / LOOKED_OF_STEP + consumer.in_flight.len().min(limits::HANDLE_STEPS));
+                budget.spend(looked / LOOKED_OF_STEP + consumer.in_flight().min(limits::HANDLE_STEPS));
                 self.return_in_flight(consumer, closing.last_delivered, std::mem::take(&mut closing.held));
                 return true;
             }
@@ -96,32 +89,27 @@ impl Broker {
     /// Leaves one of its patterns. False: it has none.
     fn leave_pattern(&mut self, index: ConsumerIndex, budget: &mut Budget) -> bool {
         let consumer = self.clients.consumer_mut(index);
-        if consumer.patterns.len() > consumer.filed {
-            let left = consumer.patterns.len().saturating_sub(DROPPED_AT_ONCE).max(consumer.filed);
-            consumer.patterns.truncate(left);
+        if consumer.drop_unfiled() {
             return true;
         }
-        let Some(pattern) = consumer.patterns.pop() else { return false };
-        consumer.filed = consumer.patterns.len();
+        let Some((number, pattern)) = consumer.pop_pattern() else { return false };
         budget.spend(FILING_STEPS + name_steps(&pattern));
-        let filed = Filed { serial: consumer.serial, number: consumer.patterns.len(), consumer: index };
+        let filed = Filed { serial: consumer.serial, number, consumer: index };
         self.wildcards.unfile(&pattern, filed);
         true
     }
 
     /// Leaves one of its destinations. False: it is in none.
-    #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
     fn leave_place(&mut self, closing: &mut Closing) -> bool {
         let index = closing.consumer;
         let consumer = self.clients.consumer_mut(index);
-        let Some(membership) = consumer.memberships.pop() else { return false };
+        let Some((number, membership)) = consumer.pop_membership() else { return false };
         if membership.standing == Standing::Gone {
             return true;
         }
-        let member = Member { consumer: index, membership: consumer.memberships.len() as u32 };
-        let is_long = consumer.in_flight.len() > limits::HANDLE_STEPS || !consumer.aside.is_empty();
-        let Consumer { port, kind, exclusive, serial, .. } = *consumer;
-        let seated = Seated { port, kind, exclusive, serial, seat: consumer.seat() };
+        let member = Member { consumer: index, membership: number };
+        let is_long = consumer.in_flight() > limits::HANDLE_STEPS || consumer.has_aside();
+        let seated = consumer.seated();
         self.end_membership(seated, member, membership);
         if let Content::Queue(queue) = &mut self.destinations.get_mut(membership.destination).content
             && is_long

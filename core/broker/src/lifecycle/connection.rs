@@ -1,12 +1,7 @@
 //! Connections that come, and the numbers that they give to destinations.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
-use crate::clients::connection::{Connection, Definition};
-use crate::clients::waiters::Ranked;
+use crate::clients::connection::Connection;
 use crate::clients::window::SendWindow;
 use crate::destinations::destination::Refusal;
 use crate::log::Log;
@@ -16,7 +11,6 @@ use crate::step::Step;
 use postrider_model::command::{LastDelivered, OpenConnection};
 use postrider_model::event::Failure;
 use postrider_model::{ConnectionHandle, Destination, Event, PortIndex};
-use std::collections::BTreeSet;
 
 /// Definitions that are dropped in the time of a step.
 const DROPPED_A_STEP: usize = 4;
@@ -28,7 +22,7 @@ impl Broker {
             // It has taken its leave and does not wait for what is parked.
             self.end_connection(left, (LastDelivered::Unknown, true), None, step);
         }
-        let old = self.clients.names().by_id.get(&open.id).copied();
+        let old = self.clients.names().with_id(&open.id);
         let serial = old.map(|old| self.clients.connection(old).serial);
         if let Some(old) = old {
             self.take_over(old, step);
@@ -45,32 +39,8 @@ impl Broker {
     }
 
     fn add_connection(&mut self, port: PortIndex, open: &OpenConnection, serial: Option<u32>) {
-        let serial = serial.unwrap_or_else(|| {
-            self.clients.names_mut().serial += 1;
-            self.clients.names_mut().serial
-        });
-        let connection = Connection {
-            handle: open.connection,
-            port,
-            id: open.id.clone(),
-            client_id: open.client_id.clone(),
-            peer: open.peer.clone(),
-            serial,
-            failover_reconnect: open.failover_reconnect,
-            producers: Vec::new(),
-            definitions: Vec::new(),
-            consumers: BTreeSet::new(),
-            temporaries: BTreeSet::new(),
-            pair_bytes: 0,
-            most_pairs: 0,
-            window: SendWindow::new(self.config.send_window),
-            blocked: Ranked::default(),
-            opened: Ranked::default(),
-            settled: 0,
-            settled_reported: 0,
-            is_parking: false,
-            leaving: false,
-        };
+        let serial = serial.unwrap_or_else(|| self.clients.names_mut().next_connection());
+        let connection = Connection::new(port, open, serial, SendWindow::new(self.config.send_window));
         self.clients.add_connection(connection);
     }
 
@@ -89,9 +59,9 @@ impl Broker {
         if open.client_id.is_empty() {
             return Err((Failure::InvalidClientId, "No clientID specified for connection request".into()));
         }
-        let Some(other) = self.clients.names().by_client_id.get(&open.client_id) else { return Ok(()) };
+        let Some(other) = self.clients.names().with_client_id(&open.client_id) else { return Ok(()) };
         let (broker, client) = (&self.config.broker_name, text(&open.client_id));
-        let peer = &self.clients.connection(*other).peer;
+        let peer = &self.clients.connection(other).peer;
         let message = format!("Broker: {broker} - Client: {client} already connected from {peer}");
         Err((Failure::InvalidClientId, message.into()))
     }
@@ -104,16 +74,7 @@ impl Broker {
         destinations: &[Destination],
     ) {
         let Some(index) = self.connection(port, handle) else { return };
-        let definitions = &mut self.clients.connection_mut(index).definitions;
-        let number = number as usize;
-        if number == 0 {
-            // The shard gives its numbers out anew: nothing refers to the old ones any more.
-            self.work.spend(definitions.len() / DROPPED_A_STEP);
-            definitions.clear();
-        }
-        if definitions.len() <= number {
-            definitions.resize_with(number + 1, || None);
-        }
-        definitions[number] = Some(Definition { names: destinations.into(), parts: Vec::new() });
+        let dropped = self.clients.connection_mut(index).define(number, destinations);
+        self.work.spend(dropped / DROPPED_A_STEP);
     }
 }

@@ -1,19 +1,16 @@
 //! Consumers that come.
 
 use crate::broker::Broker;
-use crate::clients::consumer::{Consumer, ConsumerKind, refused};
-use crate::destinations::advisories::is_watcher;
+use crate::clients::consumer::{ConsumerKind, refused};
 use crate::destinations::destination::Refusal;
 use crate::intake::admission::Named;
-use crate::kit::deque::Deque;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex};
 use crate::step::Step;
 use crate::wildcards::matching::name_steps;
+use postrider_model::PortIndex;
 use postrider_model::command::OpenConsumer;
 use postrider_model::event::Failure;
-use postrider_model::{Destination, PortIndex, limits};
-use std::collections::VecDeque;
 
 /// Steps that a destination takes that a consumer names.
 const DESTINATION_STEPS: usize = 4;
@@ -64,48 +61,7 @@ impl Broker {
         open: &OpenConsumer,
         kind: ConsumerKind,
     ) -> ConsumerIndex {
-        let patterns: Vec<Destination> =
-            open.destinations.iter().filter(|destination| destination.is_wildcard()).cloned().collect();
-        let serial = self.clients.names_mut().next_consumer();
-        let consumer = Consumer {
-            handle: open.consumer,
-            port,
-            connection,
-            connection_serial: self.clients.connection(connection).serial,
-            serial,
-            kind,
-            prefetch: open.prefetch.min(limits::MAX_PREFETCH),
-            extension: 0,
-            priority: open.priority,
-            exclusive: open.exclusive,
-            no_local: open.no_local,
-            patterns,
-            filed: 0,
-            memberships: Vec::new(),
-            pair_bytes: 0,
-            free_memberships: Vec::new(),
-            starved: VecDeque::new(),
-            cold: Vec::new(),
-            in_flight: Deque::default(),
-            sorted: true,
-            outstanding: 0,
-            grant: None,
-            pull_timer: None,
-            pulled: None,
-            aside: Vec::new(),
-            served: false,
-            orphaned: false,
-            watches: open.prefetch > 0 && is_watcher(&open.destinations),
-            replay: None,
-            matching: false,
-            closing: false,
-            hungry: false,
-            waits_for_window: false,
-            waits_for_room: false,
-            waits_for_bytes: false,
-            browse: (kind == ConsumerKind::Browser).then(Box::default),
-        };
-        let index = self.clients.add_consumer(consumer);
+        let index = self.clients.add_consumer(port, connection, open, kind);
         self.enter_pairs(index);
         index
     }

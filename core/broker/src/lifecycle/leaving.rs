@@ -1,7 +1,6 @@
 //! Connections that go: nobody finds them any more, and what they had follows in slices where that is much (R25).
 
 use crate::broker::Broker;
-use crate::clients::consumer::Consumer;
 use crate::durable::duplicates::ByProducer;
 use crate::intake::parking::Parked;
 use crate::kit::budget::Budget;
@@ -94,7 +93,7 @@ impl Broker {
     /// Whether what its consumers are in can be walked within one command (R25).
     fn leaves_at_once(&self, index: ConnectionIndex) -> bool {
         let consumers = &self.clients.connection(index).consumers;
-        let places = |consumer: &ConsumerIndex| self.clients.consumer(*consumer).memberships.len();
+        let places = |consumer: &ConsumerIndex| self.clients.consumer(*consumer).memberships().len();
         consumers.len() <= CONSUMERS_AT_ONCE && consumers.iter().map(places).sum::<usize>() <= limits::HANDLE_STEPS
     }
 
@@ -109,17 +108,18 @@ impl Broker {
             let connection = self.clients.connection_mut(leaving.connection);
             if let Some(parked) = leaving.parked.pop_front() {
                 self.drop_parked(&parked);
-            } else if let Some(definition) = connection.definitions.pop() {
+            } else if let Some(definition) = connection.pop_definition() {
                 budget.spend(definition.map_or(0, |definition| definition.names.len()));
             } else if let Some((_, mark)) = leaving.forgotten.pop_first() {
                 self.drop_mark(mark);
-            } else if let Some(producer) = connection.producers.pop() {
+            } else if let Some(producer) = connection.pop_producer() {
                 if let Some(producer) = producer {
                     self.marks.release(producer.mark, step.now);
                 }
             } else if let Some(consumer) = connection.consumers.pop_first() {
-                let Consumer { memberships, in_flight, .. } = self.clients.consumer(consumer);
-                budget.spend(MEMBER_STEPS + memberships.len() * 2 + in_flight.len().min(limits::HANDLE_STEPS));
+                let known = self.clients.consumer(consumer);
+                budget
+                    .spend(MEMBER_STEPS + known.memberships().len() * 2 + known.in_flight().min(limits::HANDLE_STEPS));
                 self.close_consumer(consumer, leaving.last_delivered);
             } else if let Some(temporary) = connection.temporaries.first().copied() {
                 if !self.sequences.has(1) {

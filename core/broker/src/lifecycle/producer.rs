@@ -1,11 +1,7 @@
 //! Producers that come and go.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
-use crate::clients::connection::{Producer, refused_producer};
+use crate::clients::connection::refused_producer;
 use crate::intake::admission::Named;
 use crate::log::Log;
 use crate::step::Step;
@@ -23,13 +19,7 @@ impl Broker {
                 return step.out.reply(port, failed);
             }
         }
-        let producers = &mut self.clients.connection_mut(index).producers;
-        let number = open.producer as usize;
-        if producers.len() <= number {
-            producers.resize_with(number + 1, || None);
-        }
-        let old = producers[number].replace(Producer { session: open.session, value: open.value, mark: None });
-        if let Some(old) = old {
+        if let Some(old) = self.clients.connection_mut(index).add_producer(open) {
             self.marks.release(old.mark, step.now);
         }
         self.known_mark(index, open.producer);
@@ -45,8 +35,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) {
         let Some(index) = self.connection(port, handle) else { return };
-        let slot = self.clients.connection_mut(index).producers.get_mut(producer as usize);
-        if let Some(producer) = slot.and_then(Option::take) {
+        if let Some(producer) = self.clients.connection_mut(index).remove_producer(producer) {
             self.marks.retire(producer.mark, step.now);
         }
         self.reply(port, handle, request, step);

@@ -71,7 +71,7 @@ impl Broker {
     /// as before.
     fn is_left(&self, index: DestinationIndex) -> bool {
         let owner = self.destinations.get(index).owner;
-        owner.is_some_and(|owner| self.clients.try_connection(owner).is_none_or(|owner| owner.leaving))
+        owner.is_some_and(|owner| self.clients.try_connection(owner).is_none_or(|owner| owner.is_leaving()))
     }
 
     fn check_unused(&self, index: DestinationIndex) -> Result<(), Refusal> {

@@ -1,5 +1,4 @@
 //! Acknowledgements: ranges in dispatch order, resolved by sequence, and their one record a turn.
-#![expect(clippy::expect_used, reason = "the range was found, and what is stored has its numbers")]
 
 use crate::broker::Broker;
 use crate::clients::consumer::ConsumerKind;
@@ -49,16 +48,15 @@ impl Broker {
         let consumer = self.clients.consumer_mut(index);
         let (kind, count) = (acknowledge.kind, acknowledge.count);
         // What is not in order is looked for one by one.
-        self.work.spend(if consumer.sorted { 0 } else { consumer.in_flight.len() / COMPARED });
+        self.work.spend(consumer.compared() / COMPARED);
         // A client that has come back may still acknowledge what its old connection had been sent.
-        if !consumer.served || kind == AcknowledgeKind::Redelivered {
+        if !consumer.was_served() || kind == AcknowledgeKind::Redelivered {
             return Ok(());
         }
         if kind == AcknowledgeKind::Delivered {
             consumer.extend(count);
         } else if consumer.kind != ConsumerKind::Queue {
-            consumer.outstanding = consumer.outstanding.saturating_sub(count);
-            consumer.contract(count);
+            consumer.settle_outstanding(count);
         } else if let Some(range) = consumer.range(acknowledge)
             && (kind != AcknowledgeKind::Standard || range.count == count as usize)
         {
@@ -84,8 +82,7 @@ impl Broker {
         let single = matches!(kind, AcknowledgeKind::Poison | AcknowledgeKind::Expired);
         let returned = if single { 1 } else { range.count as u32 };
         if !single && range.count == 1 {
-            let entry = consumer.in_flight.at(range.first).expect("the range was found");
-            consumer.in_flight.remove(range.first);
+            let entry = consumer.take_entry(range.first);
             consumer.contract(returned);
             self.consume(entry.index, step);
             return;
@@ -111,11 +108,11 @@ impl Broker {
     /// do they rely on being told.
     fn unmatched(&self, index: ConsumerIndex, acknowledge: &Acknowledge) -> Result<(), Refusal> {
         let consumer = self.clients.consumer(index);
-        if consumer.orphaned || acknowledge.kind != AcknowledgeKind::Standard {
+        if consumer.is_orphaned() || acknowledge.kind != AcknowledgeKind::Standard {
             return Ok(());
         }
         let (first, last, count) = (acknowledge.first, acknowledge.last, acknowledge.count);
-        let held = consumer.in_flight.len();
+        let held = consumer.in_flight();
         let text = format!(
             "Unmatched acknowledge: {count} messages from {first} to {last} are not in flight so for this consumer, \
              which has {held}; it may have been acknowledged already"

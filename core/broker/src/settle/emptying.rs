@@ -1,16 +1,12 @@
 //! A destination that goes: its consumers stay without it, and what it holds is settled.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
-use crate::clients::consumer::Standing;
+use crate::clients::in_flight::Sifted;
 use crate::destinations::members::Member;
 use crate::jobs::Slice;
 use crate::kit::budget::Budget;
 use crate::log::Log;
-use crate::messages::DestinationIndex;
+use crate::messages::{DestinationIndex, Message};
 use crate::step::Step;
 
 /// Steps that a consumer of a destination takes that goes, besides what it has in flight.
@@ -61,25 +57,18 @@ impl Broker {
         self.destinations.get_mut(index).forget_member(member);
         self.unmatch(member);
         let consumer = self.clients.consumer_mut(member.consumer);
-        let membership = &mut consumer.memberships[member.membership as usize];
-        if membership.standing != Standing::Starved {
-            consumer.free_memberships.push(member.membership);
-        }
-        membership.standing = Standing::Gone;
-        consumer.orphaned = true;
-        let (mut place, mut looked_at) = (consumer.in_flight.first_place(), 0);
-        while self.destinations.get(index).has_in_flight()
-            && let Some(entry) = consumer.in_flight.at(place)
-        {
-            looked_at += 1;
-            if self.messages.at(entry.index).destination != index {
-                place = consumer.in_flight.after(place);
-                continue;
+        consumer.lose_destination(member.membership);
+        let looked_at = consumer.sift(|entry| {
+            let Message { destination, expiration, .. } = *self.messages.at(entry.index);
+            match destination == index {
+                _ if !self.destinations.get(index).has_in_flight() => Sifted::End,
+                false => Sifted::Stays,
+                true => {
+                    self.destinations.get_mut(index).queue().push(entry.index, expiration);
+                    Sifted::Goes
+                }
             }
-            place = consumer.in_flight.remove(place);
-            let expiration = self.messages.at(entry.index).expiration;
-            self.destinations.get_mut(index).queue().push(entry.index, expiration);
-        }
+        });
         self.wake(member.consumer);
         looked_at
     }

@@ -27,8 +27,8 @@ impl Delivered {
         match last_delivered {
             LastDelivered::Unknown => first(usize::MAX),
             LastDelivered::None => first(0),
-            LastDelivered::UpTo(sequence) => match consumer.find(sequence) {
-                Some(place) => first(consumer.in_flight.count_before(place) + 1),
+            LastDelivered::UpTo(sequence) => match consumer.count_through(sequence) {
+                Some(count) => first(count),
                 None if planted("redelivered-by-match") => first(0),
                 None => Delivered { first: 0, up_to: sequence },
             },
@@ -61,22 +61,22 @@ impl Broker {
     ) {
         self.return_aside(&mut consumer, &held);
         let mut delivered = Delivered::of(&consumer, last_delivered);
-        if consumer.in_flight.len() <= limits::HANDLE_STEPS {
-            self.return_some(&mut consumer.in_flight, &mut delivered, usize::MAX);
+        let mut entries = consumer.into_in_flight();
+        if entries.len() <= limits::HANDLE_STEPS {
+            self.return_some(&mut entries, &mut delivered, usize::MAX);
         }
-        if consumer.in_flight.is_empty() {
+        if entries.is_empty() {
             return self.release_queues(&held);
         }
-        self.jobs.push(Returning { entries: consumer.in_flight, delivered, held });
+        self.jobs.push(Returning { entries, delivered, held });
     }
 
     /// What could not be sent to the consumer is there for others.
     fn return_aside(&mut self, consumer: &mut Consumer, held: &[Reference]) {
-        if consumer.aside.is_empty() {
+        let entries = consumer.take_aside();
+        if entries.is_empty() {
             return;
         }
-        let mut entries = Deque::default();
-        consumer.aside.drain(..).for_each(|entry| entries.push_back(entry));
         let delivered = Delivered { first: 0, up_to: Sequence(0) };
         for reference in held {
             if self.destinations.is_valid(*reference)

@@ -76,10 +76,10 @@ impl Broker {
     /// them.
     pub(crate) fn match_destinations(&mut self, index: ConsumerIndex, open: &OpenConsumer) -> Result<(), Refusal> {
         let consumer = self.clients.consumer_mut(index);
-        if consumer.patterns.is_empty() {
+        if consumer.patterns().is_empty() {
             return Ok(());
         }
-        consumer.matching = true;
+        consumer.begin_matching();
         let (serial, port) = (consumer.serial, consumer.port);
         let mut walk = Match {
             consumer: index,
@@ -107,10 +107,10 @@ impl Broker {
         }
         let mut page = std::mem::take(&mut self.wildcards.page);
         let done = loop {
-            let there = |consumer: &&Consumer| consumer.serial == walk.serial && !consumer.closing;
+            let there = |consumer: &&Consumer| consumer.serial == walk.serial && !consumer.is_closing();
             let Some(consumer) = self.clients.try_consumer(walk.consumer).filter(there) else { break true };
-            let Some(pattern) = consumer.patterns.get(walk.pattern) else {
-                self.clients.consumer_mut(walk.consumer).matching = false;
+            let Some(pattern) = consumer.patterns().get(walk.pattern) else {
+                self.clients.consumer_mut(walk.consumer).end_matching();
                 self.wake(walk.consumer);
                 break true;
             };
@@ -149,19 +149,19 @@ impl Broker {
 
     /// Files patterns of a consumer, until all can be found by destinations that come. True: there is nothing more to file.
     fn file_some(&mut self, walk: &mut Match, budget: &mut Budget) -> bool {
-        let there = |consumer: &&mut Consumer| consumer.serial == walk.serial && !consumer.closing;
+        let there = |consumer: &&mut Consumer| consumer.serial == walk.serial && !consumer.is_closing();
         let Some(consumer) = self.clients.try_consumer_mut(walk.consumer).filter(there) else { return true };
-        if consumer.filed == consumer.patterns.len() {
+        if consumer.next_to_file().is_none() {
             return true;
         }
-        while let Some(pattern) = consumer.patterns.get(consumer.filed) {
+        while let Some((number, pattern)) = consumer.next_to_file() {
             if budget.0 == 0 && !planted("unbounded-handle") {
                 return false;
             }
             budget.spend(FILING_STEPS + name_steps(pattern));
-            let filed = Filed { serial: walk.serial, number: consumer.filed, consumer: walk.consumer };
+            let filed = Filed { serial: walk.serial, number, consumer: walk.consumer };
             self.wildcards.patterns.add(pattern, filed);
-            consumer.filed += 1;
+            consumer.note_filed();
         }
         walk.end = self.destinations.next_serial();
         true
@@ -172,7 +172,7 @@ impl Broker {
         let state = self.destinations.get(found.index);
         let fits = |pattern: &Destination| pattern::matches(pattern, &state.destination);
         found.serial < walk.end
-            && consumer.patterns.get(walk.pattern).is_some_and(fits)
+            && consumer.patterns().get(walk.pattern).is_some_and(fits)
             && self.destinations.get(found.index).is_open_to(consumer.connection)
             && !state.is_with(walk.consumer, consumer.kind == ConsumerKind::Browser)
     }
@@ -230,9 +230,9 @@ impl Broker {
 
     /// The consumer whose pattern was met, if that fits the name.
     pub(crate) fn fitting(&self, filed: Filed, name: &Destination) -> Option<&Consumer> {
-        let there = |consumer: &&Consumer| consumer.serial == filed.serial && !consumer.closing;
+        let there = |consumer: &&Consumer| consumer.serial == filed.serial && !consumer.is_closing();
         let consumer = self.clients.try_consumer(filed.consumer).filter(there)?;
-        consumer.patterns.get(filed.number).is_some_and(|pattern| pattern::matches(pattern, name)).then_some(consumer)
+        consumer.patterns().get(filed.number).is_some_and(|pattern| pattern::matches(pattern, name)).then_some(consumer)
     }
 
     /// All that were to have the destination do.

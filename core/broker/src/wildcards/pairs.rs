@@ -1,9 +1,5 @@
 //! What patterns of consumers make the broker keep: each destination that one fits takes memory, in the consumer and in the
 //! destination. What consumers name takes as much, which is counted where they say it.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
 
 use crate::broker::Broker;
 use crate::clients::connection::Connection;
@@ -181,7 +177,7 @@ impl Broker {
     /// A consumer has come: so much more a destination takes that all patterns fit.
     pub(crate) fn enter_pairs(&mut self, index: ConsumerIndex) {
         let consumer = self.clients.consumer(index);
-        if !consumer.patterns.is_empty() {
+        if !consumer.patterns().is_empty() {
             let bytes = pair_of(consumer);
             self.wildcards.pairs.most += bytes;
             self.clients.connection_mut(consumer.connection).most_pairs += bytes;
@@ -195,11 +191,11 @@ impl Broker {
         destination: DestinationIndex,
         from: Option<u64>,
     ) -> u64 {
-        let slots = self.clients.consumer(index).memberships.len();
+        let slots = self.clients.consumer(index).memberships().len();
         let number = self.join(index, destination, from);
         let consumer = self.clients.consumer_mut(index);
-        consumer.memberships[number as usize].matched = true;
-        let bytes = (consumer.memberships.len() - slots) as u64 * SLOT_BYTES + place_bytes(consumer);
+        consumer.note_matched(number);
+        let bytes = (consumer.memberships().len() - slots) as u64 * SLOT_BYTES + place_bytes(consumer);
         consumer.pair_bytes += bytes;
         let connection = consumer.connection;
         self.set_pairs(connection, self.clients.connection(connection).pair_bytes + bytes);
@@ -209,8 +205,8 @@ impl Broker {
     /// A destination goes, and its consumer stays without it.
     pub(crate) fn unmatch(&mut self, member: Member) {
         let consumer = self.clients.consumer_mut(member.consumer);
-        let matched = std::mem::take(&mut consumer.memberships[member.membership as usize].matched);
-        if matched && !consumer.closing {
+        let matched = consumer.take_matched(member.membership);
+        if matched && !consumer.is_closing() {
             let bytes = place_bytes(consumer);
             consumer.pair_bytes -= bytes;
             self.give_back_pairs(member.consumer, bytes);
@@ -221,7 +217,7 @@ impl Broker {
     pub(crate) fn leave_pairs(&mut self, index: ConsumerIndex) {
         let consumer = self.clients.consumer(index);
         let (bytes, most) = (consumer.pair_bytes, pair_of(consumer));
-        if !consumer.patterns.is_empty() {
+        if !consumer.patterns().is_empty() {
             self.wildcards.pairs.most -= most;
             self.clients.connection_mut(consumer.connection).most_pairs -= most;
         }
@@ -245,7 +241,7 @@ impl Broker {
         let now = pairs_of(connection, 0, free);
         let counts = |counter: &mut u64| *counter = *counter - before + now;
         counts(&mut self.wildcards.pairs.taken);
-        if connection.leaving {
+        if connection.is_leaving() {
             counts(&mut self.wildcards.pairs.ending);
         }
         (before, now)
