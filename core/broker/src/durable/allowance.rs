@@ -8,7 +8,7 @@
 
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
-use crate::durable::sequences::small;
+use crate::durable::staging::small;
 use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, flag};
 use crate::plant::planted;

@@ -1,7 +1,7 @@
 //! Destinations in the log: where their records are, and that they go.
 
 use crate::broker::Broker;
-use crate::durable::sequences::small;
+use crate::durable::staging::small;
 use crate::log::{Log, LogKind};
 use crate::messages::DestinationIndex;
 use crate::records::items::{Item, ItemHome};

@@ -12,7 +12,7 @@
 mod room;
 
 use crate::broker::Broker;
-use crate::durable::sequences::small;
+use crate::durable::staging::small;
 use crate::kit::runs::Runs;
 use crate::kit::slab::Slab;
 use crate::kit::table::Map;

@@ -2,6 +2,7 @@
 
 use crate::bounds::{JOB_STEPS, TURN_STEPS, live_limit};
 use crate::broker::Broker;
+use crate::durable::staging::small;
 use crate::log::{Log, LogKind};
 use crate::outbox::Outbox;
 use crate::plant::planted;
@@ -10,7 +11,7 @@ use crate::records::kind;
 use crate::step::Step;
 #[cfg(feature = "plant")]
 use postrider_journal::SegmentNumber;
-use postrider_journal::{Bound, Generation, Home, Position, Purpose, Record};
+use postrider_journal::{Bound, Position, Purpose};
 use postrider_model::{Now, Sequence, limits};
 
 /// Sequences given out and reserved.
@@ -193,44 +194,4 @@ impl Broker {
             self.journal.clear(old);
         }
     }
-
-    /// Stages a record and remembers how far its log reaches. The spool's segment that is full goes at once if nothing lives in it:
-    /// nobody else would come to it.
-    pub(crate) fn stage<L: Log>(&mut self, store: LogKind, record: &Record<'_>, step: &mut Step<'_, L>) -> Home {
-        let home = step.log.stage(store, record);
-        let segments = self.segments(store);
-        let before = segments.written(Generation::Young);
-        segments.note(home.segment, home.ordinal, Generation::Young);
-        if store == LogKind::Spool && before != Some(home.segment) {
-            self.release_full(before, step);
-        }
-        home
-    }
-
-    /// A spool segment is written no more: it goes now if nothing lives in it.
-    pub(crate) fn release_full<L: Log>(
-        &mut self,
-        segment: Option<postrider_journal::SegmentNumber>,
-        step: &mut Step<'_, L>,
-    ) {
-        if let Some(full) = segment.filter(|full| self.spool.table(*full).is_some()) {
-            self.release_spool(full, step);
-        }
-    }
-
-    /// A spool segment without messages goes, unless it is still written (R21).
-    pub(crate) fn release_spool<L: Log>(&mut self, segment: postrider_journal::SegmentNumber, step: &mut Step<'_, L>) {
-        let early = planted("spool-freed-early") && self.spool.table(segment).is_some_and(|table| table.live() <= 1);
-        if !self.spool.is_written(segment) && (self.spool.is_dead(segment) || early) {
-            step.log.release(segment);
-            if !early {
-                self.segments(LogKind::Spool).drop_segment(segment);
-            }
-        }
-    }
-}
-
-/// A record that has no body.
-pub(crate) fn small(kind: u8, meta: &[u8]) -> Record<'_> {
-    Record { kind, flags: 0, sequence: 0, meta, body: &[], body_crc: 0 }
 }

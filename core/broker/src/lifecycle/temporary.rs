@@ -2,7 +2,7 @@
 
 use crate::broker::Broker;
 use crate::destinations::destination::Refusal;
-use crate::durable::sequences::small;
+use crate::durable::staging::small;
 use crate::log::{Log, LogKind};
 use crate::messages::DestinationIndex;
 use crate::records::kind;
