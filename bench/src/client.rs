@@ -120,7 +120,8 @@ impl Client {
     /// The session takes bytes; what it asks of the broker is in the batch that is returned.
     pub fn receive(&mut self, bytes: &[u8]) -> &CommandBatch {
         self.batch.0.clear();
-        let next = self.session.received(bytes, NOW, &mut self.handles, &mut self.batch, &mut self.output);
+        let next =
+            self.session.received(&mut &*bytes, u64::MAX, NOW, &mut self.handles, &mut self.batch, &mut self.output);
         assert_eq!(next.expect("frames of a real client"), Next::Continue);
         &self.batch.0
     }
@@ -158,7 +159,8 @@ impl Client {
 
     fn say(&mut self, structure: &Structure) {
         let frames = self.frames(std::iter::once(structure.clone()));
-        let next = self.session.received(&frames, NOW, &mut self.handles, &mut self.batch, &mut self.output);
+        let next =
+            self.session.received(&mut &*frames, u64::MAX, NOW, &mut self.handles, &mut self.batch, &mut self.output);
         assert_eq!(next.expect("a command of a real client"), Next::Continue);
     }
 

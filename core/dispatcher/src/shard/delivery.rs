@@ -123,9 +123,9 @@ impl<Socket> ShardState<Socket> {
             let message = message.identity();
             tracing::warn!(peer = &*link.peer, message, %error, left_out, "a message cannot be sent to a consumer");
         }
+        let cause = link.session.cause(&format!("the message cannot be sent to its consumer: {error}"));
         let batch = self.outgoing.batch();
-        let cause =
-            batch.store(format!("java.lang.Throwable: the message cannot be sent to its consumer: {error}").as_bytes());
+        let cause = batch.store(cause.as_bytes());
         batch.commands.push(Command::Unsendable {
             connection: to.connection,
             consumer: to.consumer,
@@ -137,15 +137,18 @@ impl<Socket> ShardState<Socket> {
     /// Bytes that are no message end no process: the broker keeps them aside.
     #[cold]
     fn give_back_unread(&mut self, to: Recipient, (sequence, length): (Sequence, u32), now: Now) {
+        let mut cause = None;
         self.tell(to.connection, now, |link, _| {
             link.encoded_record(length);
+            cause = Some(link.session.cause("the stored record is not a message"));
             Ok(())
         });
         if let Some(left_out) = self.complaints.allowed(now) {
             tracing::error!(%sequence, left_out, "a stored record is not a message, and is not delivered");
         }
+        let Some(cause) = cause else { return };
         let batch = self.outgoing.batch();
-        let cause = batch.store(b"java.lang.Throwable: the stored record is not a message");
+        let cause = batch.store(cause.as_bytes());
         let Recipient { connection, consumer } = to;
         batch.commands.push(Command::Unsendable { connection, consumer, sequence, cause });
     }

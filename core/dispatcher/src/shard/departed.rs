@@ -130,7 +130,7 @@ impl<Socket> ShardState<Socket> {
         let Link { backlog, session, output, .. } = link;
         let mut rest = backlog.rest();
         let whole = rest.len();
-        let outcome = session.received_some(&mut rest, TURN_FRAMES, now, &mut self.handles, &mut self.outgoing, output);
+        let outcome = session.received(&mut rest, TURN_FRAMES, now, &mut self.handles, &mut self.outgoing, output);
         output.clear();
         backlog.was_heard(whole - rest.len(), session.removes());
         // What it gets wrong is nobody's business any more.

@@ -99,7 +99,7 @@ impl Scene {
         let (mut handles, mut sink, mut output) = (Handles::default(), Sink::default(), Vec::new());
         let link = self.links.get(connection(slot)).unwrap();
         assert!(!link.holds.any(), "{slot} is not read");
-        let _ = link.session.received(bytes, self.now, &mut handles, &mut sink, &mut output).unwrap();
+        let _ = link.session.received(&mut &*bytes, u64::MAX, self.now, &mut handles, &mut sink, &mut output).unwrap();
         link.half.received(link.session.pending_bytes(), link.session.frames(), self.now);
         self.links.hold_for_half_frame(connection(slot), self.now, &mut self.net);
         self.links.release_half_frames(self.now, &mut self.net);

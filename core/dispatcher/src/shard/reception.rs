@@ -150,7 +150,7 @@ impl<Socket> ShardState<Socket> {
             return Heard::default();
         };
         let half_frame = link.session.half_frame_bytes();
-        let outcome = link.session.received_some(bytes, frames, now, handles, outgoing, &mut link.output);
+        let outcome = link.session.received(bytes, frames, now, handles, outgoing, &mut link.output);
         let kept = link.session.half_frame_bytes();
         link.half.received(link.session.pending_bytes(), link.session.frames(), now);
         let to_look_at = half_frame.max(kept) > SMALL_BYTES || link.settled.is_some();

@@ -1,6 +1,6 @@
 //! The contract between a shard and the protocols that its connections speak: what a session wants, and what it gives.
 //!
-//! A [`Session`] knows no socket and no clock. Bytes come in by [`Session::received_some`], in any pieces; what the broker has to do
+//! A [`Session`] knows no socket and no clock. Bytes come in by [`Session::received`], in any pieces; what the broker has to do
 //! goes into the shard's batch by a [`CommandSink`], and what is to be sent is appended to a buffer. Each kind of event that is a
 //! connection's has its method. What the broker answers it names by the [`Token`] that the session has given it with the request, and the
 //! consumers of a shard, which are in [`Handles`], without their connection.
@@ -48,7 +48,7 @@ pub trait CommandSink {
 pub enum Next {
     /// It does.
     Continue,
-    /// It does, when the members have gone that its client removes: [`Session::received_some`] is to be called again, when others have
+    /// It does, when the members have gone that its client removes: [`Session::received`] is to be called again, when others have
     /// been heard, with what is left of the bytes.
     Remove,
     /// The client has said goodbye: close the socket when all is sent.
@@ -90,27 +90,10 @@ impl Session {
         }
     }
 
-    /// Takes bytes from the client. Whole frames are read where they lie, the rest is kept. After an error the connection is to
-    /// be closed.
-    pub fn received(
-        &mut self,
-        mut bytes: &[u8],
-        now: Now,
-        handles: &mut Handles,
-        sink: &mut dyn CommandSink,
-        output: &mut Vec<u8>,
-    ) -> Result<Next, SessionError> {
-        loop {
-            match self.received_some(&mut bytes, u64::MAX, now, handles, sink, output)? {
-                Next::Remove => {}
-                next => return Ok(next),
-            }
-        }
-    }
-
-    /// The same for so many frames at most, and a few members that go: `bytes` is what is left then.
+    /// Takes bytes from the client: so many frames at most, and a few members that go; `bytes` is what is left then. Whole frames are read
+    /// where they lie, the rest is kept. After an error the connection is to be closed.
     #[inline]
-    pub fn received_some(
+    pub fn received(
         &mut self,
         bytes: &mut &[u8],
         frames: u64,
@@ -120,7 +103,7 @@ impl Session {
         output: &mut Vec<u8>,
     ) -> Result<Next, SessionError> {
         match self {
-            Session::OpenWire(session) => Ok(session.received_some(bytes, frames, now, handles, sink, output)?),
+            Session::OpenWire(session) => Ok(session.received(bytes, frames, now, handles, sink, output)?),
         }
     }
 
@@ -246,6 +229,14 @@ impl Session {
     ) -> Result<(), Unsendable> {
         match self {
             Session::OpenWire(session) => Ok(session.conversation.dispatch(consumer, message, handles, output)?),
+        }
+    }
+
+    /// What a dead letter says of why it became one, as this protocol's clients read it.
+    #[must_use]
+    pub fn cause(&self, why: &str) -> String {
+        match self {
+            Session::OpenWire(_) => openwire::cause(why),
         }
     }
 

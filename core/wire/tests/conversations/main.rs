@@ -47,8 +47,9 @@ fn play(recording: &Recording, step: usize) -> Played {
             let session = Session::new(Protocol::OpenWire, connection, "127.0.0.1:1", profile, now, &mut output);
             (session, Reader::default(), offer(&line.frame))
         });
-        for piece in line.frame.chunks(step) {
-            let next = session.received(piece, now, &mut played.handles, &mut played.broker.sink, &mut output);
+        for mut piece in line.frame.chunks(step) {
+            let next =
+                session.received(&mut piece, u64::MAX, now, &mut played.handles, &mut played.broker.sink, &mut output);
             if next.unwrap() == Next::Close {
                 session.closed(&mut played.broker.sink);
                 session.let_go(u64::MAX, &mut played.handles);

@@ -144,13 +144,19 @@ impl Client {
     }
 
     pub fn try_receive(&mut self, bytes: &[u8]) -> Result<Next, OpenWireError> {
-        self.session.received(bytes, self.now, &mut self.handles, &mut self.sink, &mut self.output).map_err(in_openwire)
+        let mut rest = bytes;
+        loop {
+            match self.try_receive_some(&mut rest)? {
+                Next::Remove => {}
+                next => return Ok(next),
+            }
+        }
     }
 
     /// One call, with any number of frames: `bytes` is what is left.
     pub fn try_receive_some(&mut self, bytes: &mut &[u8]) -> Result<Next, OpenWireError> {
         let Client { session, handles, sink, output, now, .. } = self;
-        session.received_some(bytes, u64::MAX, *now, handles, sink, output).map_err(in_openwire)
+        session.received(bytes, u64::MAX, *now, handles, sink, output).map_err(in_openwire)
     }
 
     /// The client sends no more.

@@ -151,3 +151,8 @@ fn shortened(text: &str, frame_bytes: usize) -> String {
         None => text.to_owned(),
     }
 }
+
+/// What a dead letter says of why it became one: an exception, as when a client gives a message up.
+pub(crate) fn cause(why: &str) -> String {
+    format!("java.lang.Throwable: {why}")
+}

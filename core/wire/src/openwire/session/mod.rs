@@ -21,6 +21,7 @@ use postrider_model::{ConnectionHandle, Now, limits};
 
 use super::FrameSplitter;
 use crate::session::{CommandSink, Handles, Next, Profile};
+pub(crate) use answer::cause;
 pub(crate) use consumer::NamedConsumer;
 use conversation::{Context, Conversation};
 pub use error::OpenWireError;
@@ -52,8 +53,8 @@ impl Session {
         Session { splitter, oversize: None, frames: 0, conversation }
     }
 
-    /// As [`crate::session::Session::received_some`].
-    pub(crate) fn received_some(
+    /// As [`crate::session::Session::received`].
+    pub(crate) fn received(
         &mut self,
         bytes: &mut &[u8],
         frames: u64,
