@@ -18,6 +18,8 @@ struct NoLog {
     ordinal: u32,
     committed: u64,
     length: u32,
+    /// How long it says that it is.
+    live: u64,
 }
 
 impl Log for NoLog {
@@ -79,7 +81,7 @@ impl Log for NoLog {
     fn set_head(&mut self, _segment: SegmentNumber) {}
 
     fn live_log_bytes(&self) -> u64 {
-        0
+        self.live
     }
 
     fn oversize(&self) -> &[(SegmentNumber, u64)] {
@@ -112,6 +114,84 @@ fn cost_of_a_message() {
     }
 }
 
+/// Turns in which the front is walked, and all of it lives, by the content of the messages.
+#[test]
+#[ignore = "measures, run it by itself"]
+fn cost_of_a_walk() {
+    for content in [0, 100, 1_000, 10_000] {
+        let (moved, nanos) = measure_walk(content);
+        println!("{content} bytes: {moved} messages move in a turn, {} us", nanos / 1_000);
+    }
+}
+
+fn measure_walk(content: usize) -> (u64, u128) {
+    let mut writer = ImageWriter::anonymous(1 << 30).unwrap();
+    writer.publish(1 << 30);
+    let extent = Extent { base: Position(0), image: writer.image().clone() };
+    let bytes = record(&[queue("q")], &vec![b'x'; content], true, 1, 0);
+    let mut log = NoLog { extent, end: 1 << 20, ordinal: 0, committed: 0, length: bytes.len() as u32, live: 0 };
+    let (mut broker, mut out) = (Broker::new(Config::default()), Outbox::new());
+    let (port, now) = (PortIndex(0), Now { nanos: 1, unix_millis: 1 });
+    broker.attach(port);
+    while !broker.is_ready(now, &mut log, &mut out) {
+        log.committed = log.end + 1;
+    }
+    let mut batch = CommandBatch::default();
+    let request = Request::default();
+    batch.commands.push(Command::OpenConnection(Box::new(OpenConnection {
+        connection: handle(1),
+        request,
+        id: b"c".as_slice().into(),
+        client_id: b"c".as_slice().into(),
+        failover_reconnect: false,
+        peer: "".into(),
+    })));
+    let (session, value, destinations) = (1, 1, Box::default());
+    let open = OpenProducer { connection: handle(1), request, producer: 0, session, value, destinations, window: 0 };
+    batch.commands.push(Command::OpenProducer(Box::new(open)));
+    let (connection, destinations) = (handle(1), Box::new([queue("q")]));
+    batch.commands.push(Command::DefineDestination { connection, number: 0, destinations });
+    let mut sent = 0;
+    while log.end < 4 << 26 {
+        for _ in 0..200 {
+            sent += 1;
+            let record = batch.store(&bytes);
+            batch.commands.push(Command::Publish(Publish {
+                connection: handle(1),
+                request,
+                producer: 0,
+                destination: 0,
+                record,
+                record_crc: 0,
+                persistent: true,
+                windowed: false,
+                producer_sequence: sent,
+            }));
+        }
+        for command in &batch.commands {
+            broker.handle(port, command, &batch.arena, now, &mut log, &mut out);
+        }
+        batch.clear();
+        broker.advance(now, &mut log, &mut out);
+        broker.end_turn(now, &mut log, &mut out);
+        log.committed = log.end + 1;
+        broker.is_ready(now, &mut log, &mut out);
+    }
+    log.live = 1 << 39;
+    let mut turns = Vec::new();
+    for _ in 0..40 {
+        let before = broker.statistics().moved;
+        let started = Instant::now();
+        broker.advance(now, &mut log, &mut out);
+        broker.end_turn(now, &mut log, &mut out);
+        turns.push((started.elapsed().as_nanos(), broker.statistics().moved - before));
+        log.committed = log.end + 1;
+    }
+    turns.sort_unstable();
+    let (nanos, moved) = turns[turns.len() / 2];
+    (moved, nanos)
+}
+
 fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
     const ROUNDS: u32 = 4_000;
     const BATCH: u32 = 120;
@@ -120,7 +200,7 @@ fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
     let extent = Extent { base: Position(0), image: writer.image().clone() };
     let name = |number: u32| if to_topic { crate::world::topic("t") } else { queue(&format!("q{number}")) };
     let bytes = record(&[name(0)], &[b'x'; 256], persistent, 1, 0);
-    let mut log = NoLog { extent, end: 1 << 20, ordinal: 0, committed: 0, length: bytes.len() as u32 };
+    let mut log = NoLog { extent, end: 1 << 20, ordinal: 0, committed: 0, length: bytes.len() as u32, live: 0 };
     let (mut broker, mut out) = (Broker::new(Config::default()), Outbox::new());
     let (port, now) = (PortIndex(0), Now { nanos: 1, unix_millis: 1 });
     broker.attach(port);
