@@ -40,6 +40,8 @@ pub use config::{Config, WhenFull, WindowSizes};
 #[cfg(feature = "plant")]
 #[doc(hidden)]
 pub use durable::digest::Digest;
+#[cfg(feature = "plant")]
+pub use durable::duplicates::{Producers, Sent};
 pub use durable::follow::RecoverError;
 pub use durable::naming::Mended;
 pub use intake::parking::ParkedSlice;

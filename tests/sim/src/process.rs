@@ -78,19 +78,25 @@ struct Thread {
 pub type Reason = String;
 
 impl Process {
-    /// Starts the process on what the disk holds.
+    /// Who has followed it, and lives on.
+    pub fn into_follower(self) -> Shadow {
+        self.shadow
+    }
+
+    /// Starts the process on what the disk holds. Who has followed an earlier life, and all of it, follows this one.
     pub fn start(
         plan: &SeedPlan,
         disk: &Disk,
         network: &Network,
         schedule: &Schedule,
         mut random: Random,
+        follower: Option<Shadow>,
     ) -> Result<Process, Reason> {
         let own_broker = plan.own_broker;
         let alarms: Vec<Arc<Alarm>> = (0..plan.shards + usize::from(own_broker)).map(|_| Alarm::new()).collect();
         let broker_alarm = &alarms[if own_broker { plan.shards } else { 0 }];
         let storage = disk.open(broker_alarm.clone());
-        let (broker, shadow, journal) = recover(plan, storage, schedule, &mut random)?;
+        let (broker, shadow, journal) = recover(plan, storage, schedule, &mut random, follower)?;
         let spool_plan = SpoolPlan::draw(&mut random, plan.scarce);
         let spool_config = spool_plan.config.clone();
         let files = Files::new(spool_plan, random.fork(), schedule, broker_alarm.clone());
@@ -289,10 +295,11 @@ fn recover(
     storage: SimStorage,
     schedule: &Schedule,
     random: &mut Random,
+    follower: Option<Shadow>,
 ) -> Result<(Broker, Shadow, Journal<SimStorage>), Reason> {
     let config = postrider_journal::Config { keys: random.next(), ..plan.journal.clone() };
     let mut broker = Broker::new(plan.broker.clone());
-    let mut shadow = Shadow::new(&plan.broker);
+    let mut shadow = follower.unwrap_or_else(|| Shadow::new(&plan.broker));
     let mut follow = |record: &Record<'_>, home| {
         broker.follow(record, home)?;
         shadow.found(record, home);

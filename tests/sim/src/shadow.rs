@@ -1,9 +1,10 @@
 //! A second broker that follows the log of the first, group by group, and must come to the same state (R12): by other settings, as what a
-//! record does depends on none.
+//! record does depends on none. As a follower outlives its leader, it goes on with the log that the next life finds, from where it was, and takes over
+//! as that life begins on what it has read.
 
 use std::collections::VecDeque;
 
-use postrider_broker::{Broker, Config, Digest};
+use postrider_broker::{Broker, Config, Digest, Producers};
 use postrider_journal::{Group, Home, Journal, Position, Record, Tail, TailStep};
 
 use crate::disk::SimStorage;
@@ -14,18 +15,32 @@ const LOOKED_AT_A_RECORD: usize = 8;
 /// So many may be looked at at any time.
 const FEW: usize = 64;
 
-/// The follower of a life.
+/// The follower.
 pub struct Shadow {
     broker: Broker,
+    /// It has followed the log so far.
+    followed: Position,
     tail: Tail,
     /// Groups that have not committed yet.
     groups: VecDeque<Group>,
     /// What the state was at these positions.
-    digests: VecDeque<(Position, Digest)>,
+    states: VecDeque<(Position, State)>,
     /// How many may be looked at before the next comparison.
     credit: usize,
     /// States that were compared.
     pub compared: u64,
+}
+
+/// What the log makes of it.
+struct State {
+    digest: Digest,
+    producers: Producers,
+}
+
+impl State {
+    fn of(broker: &Broker) -> State {
+        State { digest: broker.digest(), producers: broker.producers() }
+    }
 }
 
 impl Shadow {
@@ -40,20 +55,25 @@ impl Shadow {
             reservation: config.reservation * 2,
             ..config.clone()
         };
-        let (groups, digests) = (VecDeque::new(), VecDeque::new());
-        Shadow { broker: Broker::new(config), tail: Tail::at(Position(0)), groups, digests, credit: 0, compared: 0 }
+        let (groups, states) = (VecDeque::new(), VecDeque::new());
+        let (broker, followed) = (Broker::new(config), Position(0));
+        Shadow { broker, followed, tail: Tail::at(followed), groups, states, credit: 0, compared: 0 }
     }
 
     /// A record that a start finds.
     pub fn found(&mut self, record: &Record<'_>, home: Home) {
-        self.broker.follow(record, home).expect("a record that the broker has taken");
+        if home.position >= self.followed {
+            self.broker.follow(record, home).expect("a record that the broker has taken");
+        }
     }
 
     /// The life begins here.
     pub fn begin(&mut self, live: &Broker, at: Position, begun: impl FnOnce(&mut Broker)) {
         begun(&mut self.broker);
-        self.tail = Tail::at(at);
-        self.compare(live.digest(), at);
+        self.groups.clear();
+        self.states.clear();
+        (self.followed, self.tail) = (at, Tail::at(at));
+        self.compare(&State::of(live), at);
     }
 
     /// A turn has ended: its group, if it has written one, is in memory.
@@ -74,7 +94,7 @@ impl Shadow {
         let steps = live.digest_steps();
         if written && journal.unsubmitted_bytes() == 0 && steps <= self.credit.max(FEW) {
             self.credit = 0;
-            self.digests.push_back((journal.appended(), live.digest()));
+            self.states.push_back((journal.appended(), State::of(live)));
         }
         self.follow(journal);
     }
@@ -88,18 +108,26 @@ impl Shadow {
                 let taken = broker.follow(record, home);
                 taken.unwrap_or_else(|error| panic!("R12: who follows the log cannot take it: {error}"));
             });
-            while let Some((at, digest)) = self.digests.pop_front_if(|(at, _)| *at <= group.end) {
+            self.followed = group.end;
+            while let Some((at, state)) = self.states.pop_front_if(|(at, _)| *at <= group.end) {
                 if at == group.end {
-                    self.compare(digest, at);
+                    self.compare(&state, at);
                 }
             }
         }
     }
 
-    fn compare(&mut self, live: Digest, at: Position) {
+    fn compare(&mut self, live: &State, at: Position) {
         self.compared += 1;
-        let followed = self.broker.digest();
-        assert_eq!(live, followed, "R12: the state at {at} is not what the log makes of it");
+        let followed = State::of(&self.broker);
+        assert_eq!(live.digest, followed.digest, "R12: the state at {at} is not what the log makes of it");
+        for (producer, sent) in &live.producers {
+            let unknown = followed.producers.get(producer).map_or(Some(i64::MIN), |known| sent.unknown_to(known));
+            assert_eq!(
+                unknown, None,
+                "R17: who follows the log does not know at {at} what {producer:?} has sent: {sent:?}"
+            );
+        }
         if let Err(reason) = self.broker.recount() {
             panic!("R12: who follows the log counts otherwise at {at}: {reason}");
         }

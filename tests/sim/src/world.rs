@@ -14,6 +14,7 @@ use crate::plan::{SeedPlan, drainer};
 use crate::process::Process;
 use crate::random::Random;
 use crate::schedule::{Happening, MICRO, MILLI, SECOND, Schedule};
+use crate::shadow::Shadow;
 use crate::theme::Theme;
 
 /// Things that happen in one seed at most, besides arrivals and [`STEPS_OF_A_MESSAGE`]; more is a circle. What arrives was written by one of them, and is in as
@@ -52,6 +53,8 @@ struct World {
     disk: Disk,
     network: Network,
     process: Option<Process>,
+    /// Who has followed the last life.
+    follower: Option<Shadow>,
     clients: Vec<Client>,
     ledger: Ledger,
     temporaries: Vec<Place>,
@@ -123,6 +126,7 @@ impl World {
             disk,
             network,
             process: None,
+            follower: None,
             clients,
             ledger,
             plan,

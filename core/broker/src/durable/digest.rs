@@ -2,6 +2,7 @@
 
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
+use crate::durable::duplicates::Producers;
 use crate::log::LogKind;
 use crate::messages::flag;
 use foldhash::fast::FixedState;
@@ -58,10 +59,17 @@ impl Broker {
         digest
     }
 
-    /// How many messages there are to look at.
+    /// What producers are remembered by. Whoever has less room knows less.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn producers(&self) -> Producers {
+        self.marks.producers()
+    }
+
+    /// How much there is to look at.
     #[doc(hidden)]
     #[must_use]
     pub fn digest_steps(&self) -> usize {
-        self.messages.len() + self.destinations.len()
+        self.messages.len() + self.destinations.len() + self.marks.len()
     }
 }

@@ -47,6 +47,9 @@ struct Mark {
     /// From when on it may be forgotten for others, while it belongs to nobody.
     detached: Option<u64>,
     serial: u64,
+    /// Numbers that were passed: no record says so.
+    #[cfg(feature = "plant")]
+    passed: Vec<i64>,
 }
 
 /// A mark that was found, and can be told from another that has its number later.
@@ -54,6 +57,39 @@ struct Mark {
 pub(crate) struct MarkReference {
     index: MarkIndex,
     serial: u64,
+}
+
+/// Who is remembered, by connection and producer, and what of each.
+#[cfg(feature = "plant")]
+#[doc(hidden)]
+pub type Producers = BTreeMap<(Box<[u8]>, (i64, i64)), Sent>;
+
+/// What is known of a producer's sends.
+#[cfg(feature = "plant")]
+#[doc(hidden)]
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sent {
+    runs: Vec<(i64, i64)>,
+    passed: Vec<i64>,
+}
+
+#[cfg(feature = "plant")]
+impl Sent {
+    /// The first stored send of which another does not know.
+    #[must_use]
+    pub fn unknown_to(&self, other: &Sent) -> Option<i64> {
+        self.runs.iter().find_map(|(first, last)| {
+            let mut number = *first;
+            while number <= *last {
+                match other.runs.iter().find(|(first, last)| (first..=last).contains(&&number)) {
+                    Some((_, end)) => number = end.checked_add(1)?,
+                    None if self.passed.contains(&number) => number = number.checked_add(1)?,
+                    None => return Some(number),
+                }
+            }
+            None
+        })
+    }
 }
 
 /// The marks of a connection.
@@ -104,13 +140,28 @@ impl Marks {
         self.bytes
     }
 
-    /// Who is remembered: whose runs and home differ where somebody has forgotten some for want of room.
+    /// Who is remembered: runs and home differ where somebody has forgotten some for want of room.
     #[cfg(feature = "plant")]
     pub(crate) fn digest(&self) -> u64 {
         let stored = |mark: &&Mark| mark.segment.is_some();
         let known = self.table.iter().filter(|(index, _)| self.is_known(MarkIndex(*index))).map(|(_, mark)| mark);
         let hash = |mark: &Mark| FixedState::with_seed(7).hash_one((&mark.connection, mark.producer));
         known.filter(stored).fold(0, |sum, mark| sum.wrapping_add(hash(mark)))
+    }
+
+    /// What is known of all who are remembered.
+    #[cfg(feature = "plant")]
+    pub(crate) fn producers(&self) -> Producers {
+        let known =
+            self.table.iter().filter(|(index, mark)| mark.segment.is_some() && self.is_known(MarkIndex(*index)));
+        let sent = |mark: &Mark| Sent { runs: mark.runs.iter().collect(), passed: mark.passed.clone() };
+        known.map(|(_, mark)| ((mark.connection.clone(), mark.producer), sent(mark))).collect()
+    }
+
+    /// How many there are.
+    #[cfg(feature = "plant")]
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
     }
 
     /// First of the run that ends with this send.
@@ -127,6 +178,8 @@ impl Marks {
     pub(crate) fn pass(&mut self, mark: MarkReference, number: i64) {
         if self.is_valid(mark) {
             self.table[mark.index.0].runs.pass(number);
+            #[cfg(feature = "plant")]
+            self.table[mark.index.0].passed.push(number);
         }
     }
 
@@ -194,7 +247,18 @@ impl Marks {
         self.next_serial += 1;
         let (runs, segment, counted) = (Runs::default(), None, 0);
         let (connection_id, attached, detached) = (connection.into(), 0, None);
-        let mark = Mark { connection: connection_id, producer, runs, segment, counted, attached, detached, serial };
+        let mark = Mark {
+            connection: connection_id,
+            producer,
+            runs,
+            segment,
+            counted,
+            attached,
+            detached,
+            serial,
+            #[cfg(feature = "plant")]
+            passed: Vec::new(),
+        };
         let index = MarkIndex(self.table.insert(mark));
         match self.by_connection.get_mut(connection) {
             Some(others) => drop(others.insert(producer, index)),

@@ -25,6 +25,11 @@ impl Runs {
         self.0.make_contiguous()
     }
 
+    #[cfg(feature = "plant")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.0.iter().copied()
+    }
+
     /// The number behind the newest run is no gap.
     pub(crate) fn pass(&mut self, number: i64) {
         if let Some(newest) = self.0.back_mut().filter(|newest| newest.1.checked_add(1) == Some(number)) {

@@ -143,7 +143,7 @@ impl World {
         self.disk.crash(crash);
         self.schedule.forget_process();
         self.network.process_died();
-        self.process = None;
+        self.follower = self.process.take().map(Process::into_follower);
         self.ledger.crashed();
         self.temporaries.clear();
     }
@@ -155,7 +155,9 @@ impl World {
             let calls = dies.then(|| self.random.below(20) as u32);
             self.disk.die_after(calls);
             let random = self.random.fork();
-            match Process::start(&self.plan, &self.disk, &self.network, &self.schedule, random) {
+            // Of what a start that came to nothing has read nobody knows whether it lasts; what has rotted the follower still has.
+            let follower = self.follower.take().filter(|_| attempt == 0 && !self.damaged);
+            match Process::start(&self.plan, &self.disk, &self.network, &self.schedule, random, follower) {
                 Ok(process) => {
                     self.disk.die_after(None);
                     self.process = Some(process);
