@@ -1,14 +1,14 @@
-//! What a message costs the state machine: run with `--release -- --ignored --nocapture cost`.
+//! What a message, a walk and a begin cost the state machine: run with `--release -- --ignored --nocapture cost`.
 
 use crate::world::{handle, queue, record};
-use postrider_broker::{Broker, Config, Log, LogKind, Outbox};
+use postrider_broker::{Broker, Config, Log, LogKind, Outbox, records};
 use postrider_journal::{
     Bound, Extent, Home, ImageWriter, Kept, Lookup, Position, Purpose, Record, Remains, SegmentNumber, SpoolUse,
 };
 use postrider_model::command::{
     Acknowledge, AcknowledgeKind, OpenConnection, OpenConsumer, OpenProducer, Publish, Request,
 };
-use postrider_model::{Command, CommandBatch, Event, Now, PortIndex, Sequence, Token};
+use postrider_model::{Command, CommandBatch, DestinationId, Event, Now, PortIndex, Sequence, Token};
 use std::time::Instant;
 
 /// A log that copies nothing: every record lies in the same memory.
@@ -121,6 +121,31 @@ fn cost_of_a_walk() {
     for content in [0, 100, 1_000, 10_000] {
         let (moved, nanos) = measure_walk(content);
         println!("{content} bytes: {moved} messages move in a turn, {} us", nanos / 1_000);
+    }
+}
+
+/// A life begins on so many destinations and producers that are remembered.
+#[test]
+#[ignore = "measures, run it by itself"]
+fn cost_of_a_begin() {
+    for count in [1_000, 10_000, 100_000, 1_000_000] {
+        let mut broker = Broker::new(Config::default());
+        let mut meta = Vec::new();
+        let mut follow = |number: u32, kind: u8, meta: &[u8]| {
+            let record = Record { kind, flags: 0, sequence: 0, meta, body: &[], body_crc: 0 };
+            let position = Position(u64::from(number) * 200);
+            broker.follow(&record, Home { position, segment: SegmentNumber(0), ordinal: number, len: 0 }).unwrap();
+        };
+        for number in 0..count {
+            let name = queue(&format!("some.longer.name.of.a.queue.{number}"));
+            records::write_destination(&mut meta, DestinationId(number + 1), &name);
+            follow(2 * number, records::kind::DESTINATION, &meta);
+            records::write_mark(&mut meta, format!("ID:host-1-2-3:{number}").as_bytes(), (1, 1), &[(1, 5)]);
+            follow(2 * number + 1, records::kind::MARK, &meta);
+        }
+        let started = Instant::now();
+        broker.recovered(Now { nanos: 1, unix_millis: 1 }, 0, 1);
+        println!("{count} queues and producers: {} us", started.elapsed().as_micros());
     }
 }
 

@@ -180,11 +180,24 @@ impl Segments {
 
     /// Notes that there is a record, whatever it is.
     pub(crate) fn note(&mut self, segment: SegmentNumber, ordinal: u32, generation: Generation) {
-        if let Some(written) = self.written.get_mut(generation as usize) {
-            *written = Some(segment);
+        if self.written(generation) != Some(segment) {
+            self.write_on(segment, generation);
         }
         let table = self.table_mut(segment);
         table.records = table.records.max(ordinal.saturating_add(1));
+    }
+
+    /// The segment that was written before gives its memory back if nothing lives there: whoever follows a log does not forget segments.
+    #[cold]
+    fn write_on(&mut self, segment: SegmentNumber, generation: Generation) {
+        let Some(written) = self.written.get_mut(generation as usize) else { return };
+        let before = written.replace(segment);
+        if let Some(before) = before.filter(|before| !self.is_written(*before))
+            && let Some(table) = self.index_of(before).and_then(|index| self.tables.get_mut(index)?.as_mut())
+            && table.live == 0
+        {
+            table.items = Vec::new();
+        }
     }
 
     /// Whether an earlier record is the home of an item under the same number.
@@ -322,6 +335,22 @@ mod tests {
                 .eq([false, false, false, false, false, true])
         );
         assert!(segments.table(SegmentNumber(1)).unwrap().items.is_empty());
+    }
+
+    #[test]
+    fn a_segment_that_has_died_while_it_was_written_has_no_memory_behind_it() {
+        let mut segments = Segments::default();
+        for segment in 1..4 {
+            segments.note(SegmentNumber(segment), 0, Generation::Young);
+            segments.place(home(segment, 0), Item::Message(MessageIndex(0)));
+            segments.place(home(segment, 1), Item::Message(MessageIndex(1)));
+            segments.clear(home(segment, 0));
+            if segment != 2 {
+                segments.clear(home(segment, 1));
+            }
+        }
+        let has_memory = |segment| segments.table(SegmentNumber(segment)).is_some_and(|table| !table.items.is_empty());
+        assert_eq!([1, 2, 3].map(has_memory), [false, true, true]);
     }
 
     #[test]
