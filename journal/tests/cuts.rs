@@ -1,15 +1,16 @@
 //! Starts that end between any two operations on their files: what they leave starts, or is refused with a remedy that can be done.
 
+mod groups;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use groups::{SEGMENT, append_to_files};
 use postrider_journal::storage::file::OpenOptions;
-use postrider_journal::storage::worker::{Step, Workers};
+use postrider_journal::storage::worker::Workers;
 use postrider_journal::testing::{cut_after, with_links};
-use postrider_journal::{Bound, Config, FileStorage, Journal, Medium, OpenError, Purpose, Record, body_crc, testing};
-
-const SEGMENT: u64 = 64 << 10;
+use postrider_journal::{Config, FileStorage, Journal, Medium, OpenError, testing};
 
 type Opened = (Journal<FileStorage>, Workers, Vec<u64>);
 
@@ -32,20 +33,7 @@ fn open(directory: &Path, give_up: &[String]) -> Result<Opened, OpenError> {
 fn log(directory: &Path) {
     for life in 0..2 {
         let (mut journal, mut workers, _) = open(directory, &[]).unwrap();
-        let body = [7; 20_000];
-        for sequence in life * 10..life * 10 + 10 {
-            while journal.reserve(Purpose::Create, Bound { records: 1, bytes: 20_000 }).is_err() {
-                workers.step();
-                journal.poll().unwrap();
-            }
-            let body_crc = body_crc(&body);
-            journal.stage(&Record { kind: 1, flags: 0, sequence, meta: &[], body: &body, body_crc });
-            journal.seal();
-            journal.submit();
-            while workers.step() == Step::Work {
-                journal.poll().unwrap();
-            }
-        }
+        append_to_files(&mut journal, &mut workers, life * 10..life * 10 + 10);
     }
 }
 

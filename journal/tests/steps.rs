@@ -7,16 +7,14 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
-use groups::{SEGMENT, append, config, recover, stage, write_group};
+use groups::{SEGMENT, append, append_to_files, config, recover, stage, write_group};
 use postrider_journal::epoch::{EpochTable, LifeEntry, MAX_LIVES};
 use postrider_journal::segment::SegmentHeader;
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::spill::FileSpill;
-use postrider_journal::storage::worker::Step;
 use postrider_journal::testing::{FakeStorage, Fate, SECTOR};
 use postrider_journal::{
-    Bound, Epoch, FileStorage, Home, Journal, Life, Medium, OpenError, Opened, Position, Record, Refusal,
-    SegmentNumber, body_crc,
+    Epoch, FileStorage, Home, Journal, Life, Medium, OpenError, Opened, Position, Record, Refusal, SegmentNumber,
 };
 
 /// Groups of a life.
@@ -367,20 +365,7 @@ fn an_owner_that_refuses_a_record_leaves_a_torn_end_and_all_else_as_it_was() {
         Journal::recover(storage, config(), visit).map(|journal| (journal, workers))
     };
     let (mut journal, mut workers) = start(None).unwrap();
-    for sequence in 0..5 {
-        let body = [7; 20_000];
-        while journal.reserve(postrider_journal::Purpose::Create, Bound { records: 1, bytes: 20_000 }).is_err() {
-            workers.step();
-            journal.poll().unwrap();
-        }
-        let body_crc = body_crc(&body);
-        journal.stage(&Record { kind: 1, flags: 0, sequence, meta: &[], body: &body, body_crc });
-        journal.seal();
-        journal.submit();
-        while workers.step() == Step::Work {
-            journal.poll().unwrap();
-        }
-    }
+    append_to_files(&mut journal, &mut workers, 0..5);
     let end = journal.durable();
     drop((journal, workers));
     let path = directory.path().join(SegmentNumber(end.0 / SEGMENT).file_name());

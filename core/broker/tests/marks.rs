@@ -19,10 +19,33 @@ fn world(client: Client) -> World {
     let config = Config { reservation: 1_000_000, ..Config::default() };
     let mut world = World::over(config, TestLog::new(BUDGET, SEGMENT));
     client.connect(&mut world);
-    world.connect(1, 2, "consumer");
-    world.consume(1, 2, 5, &queue("q"), 10_000);
+    consume(&mut world);
     world.settle();
     world
+}
+
+/// A consumer of all that is sent.
+fn consume(world: &mut World) {
+    world.connect(1, 2, "consumer");
+    world.consume(1, 2, 5, &queue("q"), 10_000);
+}
+
+/// A start on all that is durable.
+fn restarted(world: World) -> World {
+    let keep = world.log.committed();
+    world.crash(keep)
+}
+
+/// The disk is so small for some seconds, and is measured again and again.
+fn pressed(world: &mut World, budget: u64, seconds: u64) {
+    let whole = std::mem::replace(&mut world.log.budget, budget);
+    world.log.measured_again = true;
+    (0..seconds).for_each(|_| {
+        world.idle();
+        world.now.nanos += 1_000_000_000;
+    });
+    world.idle();
+    (world.log.budget, world.log.measured_again) = (whole, false);
 }
 
 /// A client that comes back, by the number of its connection and its id.
@@ -133,10 +156,8 @@ fn who_may_come_back_is_not_forgotten_for_others() {
     let mut world = world(first);
     let all = (ROOM / (MARK + 5)) as i64;
     crowd(&mut world, first, 0..all, &[1]);
-    let keep = world.log.committed();
-    let mut world = world.crash(keep);
-    world.connect(1, 2, "consumer");
-    world.consume(1, 2, 5, &queue("q"), 10_000);
+    let mut world = restarted(world);
+    consume(&mut world);
     second.connect(&mut world);
     crowd(&mut world, second, 0..200, &[1]);
     assert!(second.is_known(&mut world, 0), "there was room for a few more");
@@ -161,8 +182,7 @@ fn the_log_becomes_shorter_at_rest_though_a_mark_is_the_last_of_many() {
     let (many, last) = (Client(1, "many"), Client(3, "last"));
     many.connect(&mut world);
     last.connect(&mut world);
-    world.connect(1, 2, "consumer");
-    world.consume(1, 2, 5, &queue("q"), 10_000);
+    consume(&mut world);
     crowd(&mut world, many, 0..12_500, &[1]);
     last.open(&mut world, 1);
     last.send(&mut world, 1, 1);
@@ -189,8 +209,7 @@ fn who_came_back_and_is_parked_is_not_forgotten() {
         world.send(0, 6, &queue("kept"), &"x".repeat(1_000), true);
     }
     world.settle();
-    let keep = world.log.committed();
-    let mut world = world.crash(keep);
+    let mut world = restarted(world);
     back.connect(&mut world);
     for (producer, value) in [(0, 0), (1, 1)] {
         let (connection, request, destinations) = (handle(back.0), Request::default(), Box::default());
@@ -244,8 +263,7 @@ fn marks_of_long_names_that_grow_old_are_no_long_turn() {
     let mut world =
         World::over(Config { reservation: 1_000_000, ..Config::default() }, TestLog::new(160 << 20, 4 << 20));
     client.connect(&mut world);
-    world.connect(1, 2, "consumer");
-    world.consume(1, 2, 5, &queue("q"), 10_000);
+    consume(&mut world);
     crowd(&mut world, client, 0..400, &[1, 3, 5]);
     world.disconnect(0, handle(1), false);
     world.settle();
@@ -302,8 +320,7 @@ fn nothing_new_is_taken_for_a_duplicate() {
                 4 if below(4) == 0 => {
                     acknowledge(&mut world);
                     let live = world.broker.statistics().live_bytes;
-                    let keep = world.log.committed();
-                    world = world.crash(keep);
+                    world = restarted(world);
                     let after = world.broker.statistics().live_bytes;
                     if seed % 2 == 1 {
                         assert_eq!(after, live, "seed {seed}");
@@ -393,13 +410,12 @@ fn a_start_keeps_within_the_room() {
         (1..100).for_each(|number| client.send(&mut world, value, number * 2 + 1));
     }
     world.settle();
-    let (live, keep) = (world.broker.statistics().live_bytes, world.log.committed());
-    let mut world = world.crash(keep);
+    let live = world.broker.statistics().live_bytes;
+    let mut world = restarted(world);
     world.settle();
     let after = world.broker.statistics().live_bytes;
     assert!(after <= live, "{live} bytes live before the start, {after} after it");
-    world.connect(1, 2, "consumer");
-    world.consume(1, 2, 5, &queue("q"), 10_000);
+    consume(&mut world);
     assert_eq!(acknowledge(&mut world), 990);
     client.connect(&mut world);
     assert!((0..10).all(|value| client.is_known_to(&mut world, value, 199)), "the newest are known");
@@ -413,8 +429,7 @@ fn a_start_with_less_room_gives_up_producers_that_are_here() {
     let mut world = world(client);
     let all = (ROOM / (MARK + 5)) as i64;
     crowd(&mut world, client, 0..all, &[1]);
-    let keep = world.log.committed();
-    let mut world = world.crash(keep);
+    let mut world = restarted(world);
     // An eighth of what marks have may live.
     world.log.budget = 8 * SEGMENT + ROOM / 4;
     client.connect(&mut world);
@@ -424,8 +439,7 @@ fn a_start_with_less_room_gives_up_producers_that_are_here() {
     world.settle();
     let (live, room) = (world.broker.statistics().live_bytes, ROOM / 8 / 8);
     assert!(live <= room * 3 / 2 + 1_000, "{live} bytes live, {room} of marks may");
-    world.connect(1, 2, "consumer");
-    world.consume(1, 2, 5, &queue("q"), 10_000);
+    consume(&mut world);
     world.settle();
     let other = Client(9, "other");
     other.connect(&mut world);
@@ -442,16 +456,9 @@ fn who_comes_back_after_a_start_that_found_no_room_is_known() {
     let (first, back) = (Client(1, "first"), Client(4, "first"));
     let mut world = world(first);
     crowd(&mut world, first, 0..5, &[1]);
-    let keep = world.log.committed();
-    let mut world = world.crash(keep);
-    let budget = std::mem::replace(&mut world.log.budget, 8 * SEGMENT);
-    world.log.measured_again = true;
-    world.idle();
-    world.now.nanos += 1_000_000_000;
-    world.log.budget = budget;
-    world.log.measured_again = false;
-    world.connect(1, 2, "consumer");
-    world.consume(1, 2, 5, &queue("q"), 10_000);
+    let mut world = restarted(world);
+    pressed(&mut world, 8 * SEGMENT, 1);
+    consume(&mut world);
     back.connect(&mut world);
     assert!((0..5).all(|value| back.is_known(&mut world, value)));
 }
@@ -465,20 +472,11 @@ fn a_start_keeps_runs_while_the_disk_is_measured_again() {
         let mut world = world(first);
         let sent: Vec<i64> = (0..20).map(|number| number * 2 + 1).collect();
         crowd(&mut world, first, 0..40, &sent);
-        let keep = world.log.committed();
-        let mut world = world.crash(keep);
-        let budget = std::mem::replace(&mut world.log.budget, 11 * SEGMENT);
-        world.log.measured_again = true;
-        assert!(world.log.live_log_bytes() + 8 * SEGMENT <= world.log.budget, "{} bytes", world.log.live_log_bytes());
-        (0..seconds).for_each(|_| {
-            world.idle();
-            world.now.nanos += 1_000_000_000;
-        });
-        world.idle();
-        world.log.budget = budget;
-        world.log.measured_again = false;
-        world.connect(1, 2, "consumer");
-        world.consume(1, 2, 5, &queue("q"), 10_000);
+        let mut world = restarted(world);
+        let (budget, length) = (11 * SEGMENT, world.log.live_log_bytes());
+        assert!(length + 8 * SEGMENT <= budget, "{length} bytes");
+        pressed(&mut world, budget, seconds);
+        consume(&mut world);
         back.connect(&mut world);
         let again = (0..40).filter(|value| back.is_known(&mut world, *value)).count();
         assert_eq!(again, known * 40, "after {seconds} seconds");

@@ -1,9 +1,10 @@
-//! Groups of records on a simulated disk.
+//! Groups of records, on a simulated disk or in files.
 #![allow(dead_code)]
 
+use postrider_journal::storage::worker::{Step, Workers};
 use postrider_journal::testing::{FakeStorage, Fate};
 use postrider_journal::{
-    Bound, Config, Home, Journal, OpenError, Position, Purpose, Record, SegmentNumber, body_crc, testing,
+    Bound, Config, FileStorage, Home, Journal, OpenError, Position, Purpose, Record, SegmentNumber, body_crc, testing,
 };
 
 pub const SEGMENT: u64 = 64 << 10;
@@ -61,6 +62,24 @@ pub fn stage(journal: &mut Journal<FakeStorage>, sequences: std::ops::Range<u64>
 pub fn stage_one(journal: &mut Journal<FakeStorage>, sequence: u64) -> Home {
     let body = body(sequence);
     journal.stage(&Record { kind: 1, flags: 0, sequence, meta: b"some meta", body: &body, body_crc: body_crc(&body) })
+}
+
+/// Appends records of 20,000 bytes to files, each a group of its own.
+pub fn append_to_files(journal: &mut Journal<FileStorage>, workers: &mut Workers, sequences: std::ops::Range<u64>) {
+    let body = [7; 20_000];
+    for sequence in sequences {
+        while journal.reserve(Purpose::Create, Bound { records: 1, bytes: body.len() as u64 }).is_err() {
+            workers.step();
+            journal.poll().unwrap();
+        }
+        let body_crc = body_crc(&body);
+        journal.stage(&Record { kind: 1, flags: 0, sequence, meta: &[], body: &body, body_crc });
+        journal.seal();
+        journal.submit();
+        while workers.step() == Step::Work {
+            journal.poll().unwrap();
+        }
+    }
 }
 
 /// Three groups of five records each.
