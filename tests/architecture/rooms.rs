@@ -1,7 +1,8 @@
 //! The rooms of core/broker: each names those below it that it uses, and what it says of the state in [`Broker`] stands in its own types.
 //!
-//! An arrow is a name that is imported, a method of the broker that is called, or a field of it that is touched, where that belongs to
-//! another room. Whatever points elsewhere than the table says fails here, and so does a table with a circle.
+//! An arrow is a name that is imported, a method that is called, the broker's or that of a type, or a field of the broker that is touched,
+//! where that belongs to another room. Whatever points elsewhere than the table says fails here, and so does a table with a circle. Fields
+//! of other types are the compiler's to hold: what is not to be touched from above is private to its room.
 
 use super::{code, files, relative, root};
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,10 +143,27 @@ fn blocks<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
     starts.map(|(at, _)| text[at + begin.len()..].split("\n}").next().unwrap_or_default()).collect()
 }
 
+/// What stands in `impl` blocks of any type, but for traits.
+fn all_blocks(text: &str) -> Vec<&str> {
+    let is_head = |line: &str| line.starts_with("impl") && !line.contains(" for ") && line.ends_with('{');
+    let heads = text.match_indices("impl").filter(|(at, _)| *at == 0 || text[..*at].ends_with('\n'));
+    let found = heads.filter_map(|(at, _)| text[at..].split_once('\n').filter(|(head, _)| is_head(head)));
+    found.map(|(_, block)| block.split("\n}").next().unwrap_or_default()).collect()
+}
+
 /// Methods that stand in such a block.
 fn methods(block: &str) -> Vec<&str> {
     let heads = block.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
     heads.filter_map(|line| Some(first_name(line.split_once("fn ")?.1))).collect()
+}
+
+/// Names behind a dot that are called.
+fn calls(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('.').filter_map(|(at, _)| {
+        let name = first_name(&text[at + 1..]);
+        let behind = &text[at + 1 + name.len()..];
+        (!name.is_empty() && (behind.starts_with('(') || behind.starts_with("::<"))).then_some(name)
+    })
 }
 
 /// Names behind `self.` and the like: those that are called, and those that are not.
@@ -195,9 +213,26 @@ fn owners(rooms: &[Room], sources: &Sources) -> (BTreeMap<String, &'static str>,
     (of_method, of_field)
 }
 
+/// Methods that one room alone has, of whatever type: who calls one of them uses that room, however it came by the value.
+fn of_one_room(rooms: &[Room], sources: &Sources) -> BTreeMap<String, &'static str> {
+    let mut having: BTreeMap<&str, BTreeSet<&'static str>> = BTreeMap::new();
+    for (path, text) in sources {
+        let Some(room) = room_of(rooms, path) else { continue };
+        for method in all_blocks(text).into_iter().flat_map(methods).filter(|name| !STANDARD.contains(name)) {
+            having.entry(method).or_default().insert(room);
+        }
+    }
+    let alone = having.into_iter().filter(|(_, rooms)| rooms.len() == 1);
+    alone.filter_map(|(name, rooms)| Some((name.to_owned(), rooms.into_iter().next()?))).collect()
+}
+
+/// Methods that types of the standard library have as well.
+const STANDARD: &[&str] = &["all", "count", "extend", "last", "range", "replace"];
+
 /// All arrows between rooms, each with what draws it.
 fn arrows(rooms: &[Room], sources: &Sources) -> BTreeMap<(&'static str, &'static str), BTreeSet<String>> {
     let (of_method, of_field) = owners(rooms, sources);
+    let of_one_room = of_one_room(rooms, sources);
     let mut found: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
     for (file, text) in sources {
         let Some(from) = room_of(rooms, file) else { continue };
@@ -210,6 +245,7 @@ fn arrows(rooms: &[Room], sources: &Sources) -> BTreeMap<(&'static str, &'static
             let room = (1..=path.len()).find_map(|parts| room_of(rooms, &path[..parts].join("/")));
             draw(room.as_ref(), format!("{file} names {}", path.join("::")));
         }
+        calls(text).for_each(|name| draw(of_one_room.get(name), format!("{file} calls {name}()")));
         for block in blocks(text, STATE) {
             let (called, touched) = used(block);
             called.iter().for_each(|name| draw(of_method.get(*name), format!("{file} calls {name}()")));
@@ -321,7 +357,8 @@ fn sample(low: &str) -> (Vec<Room>, Sources) {
     let rooms =
         vec![room("low", &["low"], &[]), room("high", &["high"], &["low"]), room("top", &["broker"], &["low", "high"])];
     let broker = "use crate::low::list::List;\nuse crate::high::Desk;\npub struct Broker {\n    list: List,\n    desk: Vec<Desk>,\n}\n";
-    let high = "use crate::broker::Broker;\nuse crate::low::{self, list::List};\npub struct Desk;\nimpl Broker {\n    \
+    let high = "use crate::broker::Broker;\nuse crate::low::{self, list::List};\npub struct Desk;\nimpl Desk {\n    pub fn \
+                polish(&self) {}\n    pub fn last(&self) {}\n}\nimpl Broker {\n    \
                 pub fn sit(&mut self) {\n        self.add();\n        self.list.len();\n    }\n}\n";
     let sources = [("broker", broker), ("high", high), ("low/list", low)];
     (rooms, sources.into_iter().map(|(path, text)| (path.to_owned(), code_of(text))).collect())
@@ -351,7 +388,11 @@ fn a_wrong_arrow_between_rooms_is_seen() {
         drawn("fn a(broker: &mut Broker) {}\nimpl Broker {\n    fn add() {\n        Broker::sit();\n    }\n}\n").len(),
         1
     );
-    assert!(drawn("impl Lower {\n    fn add(&self) {\n        self.sit();\n    }\n}\n").is_empty());
+    let own = "impl Lower {\n    fn sit(&self) {}\n    fn add(&self) {\n        self.sit();\n    }\n}\n";
+    assert!(drawn(own).is_empty(), "it has a method of that name itself");
+    let handed = |call: &str| drawn(&format!("fn add(given: impl Given) {{\n    given.value().{call}();\n}}\n"));
+    assert_eq!(handed("polish"), ["low/list calls polish()"]);
+    assert!(handed("last").is_empty(), "anybody's");
     assert!(drawn("#[cfg(test)]\nmod tests {\n    use crate::high::Desk;\n}\n").is_empty());
     assert_eq!(
         drawn("use crate::high::Desk;\nimpl Desk {\n    fn stand(&self) {}\n}\n"),
