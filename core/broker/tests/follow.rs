@@ -565,3 +565,145 @@ fn topics_of_one_name_become_one() {
     let (world, _) = world.crash_without(|stored| stored.home.position == front);
     assert_eq!(world.broker.statistics().destinations, 1, "the topic comes again");
 }
+
+/// A record that nobody has written so, though its checks hold: numbers and sequences out of a few, so that they meet. A sequence is one
+/// queue's alone.
+fn senseless(random: &mut Random) -> (u8, u64, Vec<u8>, Vec<u8>) {
+    let id = |random: &mut Random| DestinationId(1 + random.below(4) as u32);
+    let sequence = |random: &mut Random| 1 + random.below(10);
+    let mut meta = Vec::new();
+    let mut body = Vec::new();
+    let mut first = 0;
+    let kind = match random.below(12) {
+        0..4 => {
+            first = sequence(random);
+            let mut next = first;
+            let mut placements = Vec::new();
+            for _ in 0..=random.below(3) {
+                placements.push(Placement {
+                    destination: DestinationId(1 + (next * 7 % 4) as u32),
+                    sequence: Sequence(next),
+                    offered: random.below(4) == 0,
+                    copied: random.below(4) == 0,
+                    redeliveries: random.below(3) as u16,
+                });
+                next += 1 + random.below(3);
+            }
+            let instead = Instead { destination: id(random), sequence: Sequence(sequence(random)) };
+            let message = MessageMeta {
+                elsewhere: random.below(2) == 0,
+                run_from: (random.below(4) == 0).then(|| random.below(5) as i64 - 2),
+                instead: (random.below(4) == 0).then_some(instead),
+            };
+            records::write_message(&mut meta, message, &placements);
+            body = record(&[queue(&name_of(Ok(random.below(3))))], b"x", true, 1, 0);
+            kind::MESSAGE
+        }
+        4..6 => {
+            for _ in 0..=random.below(2) {
+                let sequences: Vec<u64> = (0..=random.below(3)).map(|_| sequence(random)).collect();
+                records::write_acknowledged(&mut meta, id(random), &sequences);
+            }
+            kind::ACKNOWLEDGE
+        }
+        6..8 => {
+            let name = name_of(Ok(random.below(3)));
+            let named = match random.below(6) {
+                0 => topic(&name),
+                1 => queue(""),
+                _ => queue(&name),
+            };
+            records::write_destination(&mut meta, id(random), &named);
+            kind::DESTINATION
+        }
+        8 => {
+            meta.extend_from_slice(&id(random).0.to_le_bytes());
+            kind::DELETE
+        }
+        9 => {
+            let up_to = if random.below(2) == 0 { u64::MAX } else { sequence(random) };
+            records::write_allow(&mut meta, id(random), Sequence(up_to));
+            kind::ALLOW
+        }
+        10 => {
+            let runs: Vec<(i64, i64)> =
+                (0..random.below(4)).map(|_| (random.below(9) as i64 - 2, random.below(9) as i64 - 2)).collect();
+            records::write_mark(&mut meta, b"c", (1, random.below(2) as i64), &runs);
+            kind::MARK
+        }
+        _ if random.below(2) == 0 => {
+            meta.extend_from_slice(&random.below(40).to_le_bytes());
+            kind::RESERVE
+        }
+        _ => {
+            meta.extend_from_slice(if random.below(2) == 0 { b"c" } else { b"d" });
+            kind::FORGET
+        }
+    };
+    (kind, first, meta, body)
+}
+
+/// A log of such records, as far as it is not refused: what is found of it stays, goes and comes as of any log.
+fn check_senseless(seed: u64) -> usize {
+    let mut random = Random(seed);
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let (mut log, mut broker) = (TestLog::new(1 << 30, 64 << 10), Broker::new(config.clone()));
+    let mut taken = 0;
+    for _ in 0..random.below(40) {
+        let (kind, sequence, meta, body) = senseless(&mut random);
+        log.begin(Bound { records: 2, bytes: (meta.len() + body.len()) as u64 + 200 });
+        let record = Record { kind, flags: 0, sequence, meta: &meta, body: &body, body_crc: body_crc(&body) };
+        let home = log.stage(LogKind::Journal, &record);
+        if broker.follow(&record, home).is_err() {
+            return taken;
+        }
+        taken += 1;
+        log.seal();
+        log.commit();
+    }
+    broker.recount().unwrap();
+    broker.recovered(NOW, random.below(2), 1);
+    broker.recount().unwrap();
+    let names: Vec<String> = (0..3).map(|name| name_of(Ok(name))).collect();
+    let mut world = World::recovered(config, NOW, broker, log);
+    let got = consume(&mut world, &names);
+    let mut rest: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (number, name) in names.iter().enumerate() {
+        for (sequence, _) in got.get(name).into_iter().flatten() {
+            if random.below(2) == 0 {
+                world.acknowledge(0, 1, number as u32, AcknowledgeKind::Individual, (*sequence, *sequence), 1);
+            } else {
+                rest.entry(name.clone()).or_default().push(*sequence);
+            }
+        }
+    }
+    world.settle();
+    world.disconnect(0, handle(1), true);
+    world.connect(0, 2, "d");
+    let any = |random: &mut Random| names[random.below(3) as usize].clone();
+    if random.below(2) == 0 {
+        let name = any(&mut random);
+        let destination = Box::new(queue(&name));
+        world.run(0, Command::DeleteDestination { connection: handle(2), destination, request: wanted(8) });
+        rest.remove(&name);
+    }
+    let sent: Vec<String> = (0..random.below(3)).map(|_| any(&mut random)).collect();
+    sent.iter().for_each(|name| world.send(0, 2, &queue(name), "x", true));
+    world.settle();
+    world.broker.recount().unwrap();
+    let end = world.log.committed();
+    let again = consume(&mut world.crash(end), &names);
+    for name in names {
+        let new = sent.iter().filter(|sent| **sent == name).count();
+        let found: Vec<u64> = again.get(&name).into_iter().flatten().map(|(sequence, _)| *sequence).collect();
+        let rest = rest.get(&name).map_or(&[][..], Vec::as_slice);
+        assert!(found.len() == rest.len() + new && found.starts_with(rest), "seed {seed}, {name}: {found:?}, {rest:?}");
+    }
+    taken
+}
+
+#[test]
+fn a_log_that_nobody_wrote_so_is_refused_or_found_again() {
+    let taken: usize = (0..6_000).map(check_senseless).sum();
+    assert!(taken > 40_000, "{taken} records");
+}
