@@ -406,3 +406,120 @@ fn starts_that_come_to_nothing_take_no_place_in_the_table() {
     assert_eq!((seen.len(), journal.recovery().damages), (records.len() + 5, 0));
     assert_eq!(entries(&killed(journal)), before + 2, "who wrote something has one");
 }
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+/// A group that is in the log: its records and their segments, its end, and the head that it says.
+struct Written {
+    sequences: Vec<(u64, SegmentNumber)>,
+    end: Position,
+    head: SegmentNumber,
+}
+
+/// A few lives, some of which cut the log that they find anywhere. How many did, and how many found that it needs what is gone.
+fn any_lives(seed: u64) -> (usize, usize) {
+    let mut random = Random(seed);
+    let mut storage = FakeStorage::new(1 << 30);
+    let mut log: Vec<Written> = Vec::new();
+    // What was written last, and is there or not.
+    let mut torn: Option<Written> = None;
+    let (mut next, mut epoch, mut cuts, mut given_back) = (0, 0, 0, 0);
+    for _ in 0..3 + random.below(8) {
+        let opened = open(&storage);
+        let found = opened.end();
+        // The pad that closes the segment before may be there without it, and says the head.
+        let mut said_by_pad = None;
+        match torn.take() {
+            Some(group) if group.end <= found => log.push(group),
+            group => said_by_pad = group.map(|group| group.head),
+        }
+        let end = log.last().map_or(Position(0), |group| group.end);
+        assert!(found >= end, "seed {seed}: what was durable is not there any more");
+        let is_kept = log.is_empty() || random.below(2) == 0;
+        let mut to = if is_kept { found } else { log[random.below(log.len() as u64) as usize].end };
+        let mut bounded = match opened.cut(to) {
+            Ok(bounded) => {
+                cuts += usize::from(to < end);
+                log.retain(|group| group.end <= to);
+                bounded
+            }
+            Err(OpenError::GivenBack { head, .. }) => {
+                let needed = log.iter().filter(|group| group.end <= to).map(|group| group.head).max();
+                assert!(to < end && needed.is_some_and(|needed| needed < head), "seed {seed}: a cut at {to} of {end}");
+                given_back += 1;
+                to = found;
+                open(&storage).keep_all().unwrap()
+            }
+            Err(error) => panic!("seed {seed}: a cut at {to} of {end}: {error}"),
+        };
+        let mut seen = Vec::new();
+        for _ in 0..random.below(4) {
+            let up_to = Position(random.below(end.0 + 10_000));
+            bounded = bounded.visit_to(up_to, &mut taking(&mut seen)).unwrap();
+        }
+        let visited = bounded.visit(&mut taking(&mut seen)).unwrap();
+        assert_eq!(visited.recovery().damages, 0, "seed {seed}");
+        let live = |head| {
+            let all = log.iter().flat_map(|group| &group.sequences).filter(move |(_, segment)| *segment >= head);
+            all.map(|(sequence, _)| *sequence).collect::<Vec<u64>>()
+        };
+        let mut head = log.iter().map(|group| group.head).max().unwrap_or(SegmentNumber(0));
+        if let Some(said) = said_by_pad.filter(|said| to == found && live(head) != seen && live(*said) == seen) {
+            head = said;
+            log.push(Written { sequences: Vec::new(), end: found, head });
+        } else {
+            assert_eq!(seen, live(head), "seed {seed}");
+        }
+        epoch += 1 + random.below(3) as u32;
+        let mut journal = visited.begin(Life { epoch: Epoch(epoch), nonce: u64::from(epoch) }).unwrap();
+        for _ in 0..random.below(12) {
+            let count = 1 + random.below(60);
+            let homes = stage(&mut journal, next..next + count);
+            let sequences = (next..next + count).zip(homes.iter().map(|home| home.segment)).collect();
+            next += count;
+            let end = journal.appended();
+            let group = Written { sequences, end, head };
+            if random.below(14) == 0 {
+                journal.submit();
+                torn = Some(group);
+                break;
+            }
+            while journal.durable() < end {
+                write_group(&mut journal);
+            }
+            log.push(group);
+            if random.below(6) == 0 {
+                head.0 += random.below((end.0 - 1) / SEGMENT - head.0 + 1);
+                journal.set_head(head);
+                if random.below(2) == 0 {
+                    (0..3).for_each(|_| write_group(&mut journal));
+                    let stated = Written { sequences: Vec::new(), end: journal.durable(), head };
+                    log.extend(Some(stated).filter(|stated| stated.end > end));
+                }
+            }
+        }
+        if torn.is_none() && random.below(4) == 0 {
+            journal.end().unwrap();
+        }
+        storage = journal.into_storage();
+        match torn {
+            Some(_) => storage.crash(&mut |_, _| if random.below(2) == 0 { Fate::Kept } else { Fate::Lost }),
+            None => storage.kill(&mut |_| true),
+        }
+    }
+    (cuts, given_back)
+}
+
+#[test]
+fn lives_that_cut_the_log_anywhere_find_what_is_left() {
+    let (cuts, given_back) =
+        (0..300).map(any_lives).fold((0, 0), |(cuts, gone), (cut, back)| (cuts + cut, gone + back));
+    assert!(cuts > 400 && given_back > 100, "{cuts} cuts, {given_back} where something is given back");
+}
