@@ -4,4 +4,5 @@ mod client;
 mod ends;
 mod floods;
 mod process;
+mod ramp;
 mod start;

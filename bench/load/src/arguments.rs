@@ -5,6 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::body::STAMP_LENGTH;
+use crate::ramp::RampOptions;
 
 /// The largest text; ActiveMQ takes frames of up to 100 MiB.
 const SIZE_LIMIT: usize = 64 << 20;
@@ -38,7 +39,8 @@ pub struct Arguments {
     /// Send non-persistent messages
     #[arg(long)]
     pub non_persistent: bool,
-    /// Sends of a producer that may wait for their receipts; 0 asks for no receipts [default: 1, non-persistent 0]
+    /// Sends of a producer that may wait for their receipts; 0 asks for no receipts [default: 1, non-persistent or with
+    /// --ramp 0]
     #[arg(long)]
     pub window: Option<u32>,
     /// Messages that a consumer may have in flight [default: 1000, topics 32767]
@@ -96,6 +98,9 @@ pub struct Arguments {
     /// Print the result as one line of JSON
     #[arg(long)]
     pub json: bool,
+    /// Load that goes up and down instead
+    #[command(flatten)]
+    pub ramp: RampOptions,
 }
 
 impl Arguments {
@@ -128,7 +133,7 @@ impl Arguments {
             ensure!((0.0..1e9).contains(&seconds), "--{name} is 0 or more seconds");
         }
         ensure!(self.seconds > 0.0 && self.seconds < 1e9, "--seconds is more than 0");
-        Ok(())
+        self.ramp.check(self)
     }
 
     /// Whether messages are persistent.
@@ -146,9 +151,10 @@ impl Arguments {
         self.hold_seconds == 0.0 && !self.first_delivery
     }
 
-    /// Sends in flight per producer, 0 for sends without receipts. The default is what a JMS client does.
+    /// Sends in flight per producer, 0 for sends without receipts. The default is what a JMS client does; but a ramp waits
+    /// for nothing.
     pub fn window(&self) -> u32 {
-        self.window.unwrap_or(u32::from(self.persistent()))
+        self.window.unwrap_or(u32::from(self.persistent() && self.ramp.ramp.is_none()))
     }
 
     /// Messages in flight per subscription. The default is the JMS client's.

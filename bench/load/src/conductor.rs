@@ -9,13 +9,14 @@ use anyhow::Result;
 use crate::Arguments;
 use crate::meter::{Board, Clock, Counts, Phase};
 use crate::process::cpu_seconds;
+use crate::ramp::Stairs;
 
 /// How often the end of a phase is looked for.
 const LOOK: Duration = Duration::from_millis(5);
 const NANOS: f64 = 1e9;
 
 /// What happened while it was measured.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Interval {
     /// Messages.
     pub counts: Counts,
@@ -25,6 +26,37 @@ pub(crate) struct Interval {
     pub broker_cpu: Option<f64>,
     /// CPU seconds of the generator.
     pub generator_cpu: f64,
+}
+
+impl Interval {
+    /// So many in a second.
+    pub(crate) fn rate(&self, count: u64) -> f64 {
+        count as f64 / self.seconds
+    }
+}
+
+/// What happened in a step of a ramp.
+#[derive(Debug)]
+pub(crate) struct Ascent {
+    /// Its measured part.
+    pub interval: Interval,
+    /// The part before that, if it has one.
+    pub warm_up: Option<Interval>,
+    /// Deliveries under way when it ended.
+    pub backlog: u64,
+}
+
+/// What happened after the last send.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drained {
+    /// Deliveries that were under way then.
+    pub backlog: u64,
+    /// Those that were still missing when it was over.
+    pub left: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// When it was over, in nanoseconds.
+    pub end: u64,
 }
 
 /// One end of the interval.
@@ -69,6 +101,40 @@ impl<'a> Conductor<'a> {
         interval
     }
 
+    /// Leads a ramp to its end: measures its steps, which the threads go through by themselves.
+    pub(crate) fn climb(mut self, stairs: &Stairs) -> Result<(Vec<Ascent>, Drained)> {
+        let steps = (0..stairs.steps().len()).map(|step| self.ascend(stairs, step)).collect::<Result<Vec<_>>>();
+        self.board.enter(Phase::Drain);
+        let (begin, backlog) = (self.clock.now(), self.backlog());
+        if steps.is_ok() {
+            self.drain();
+        }
+        let end = self.clock.now();
+        let (left, seconds) = (self.backlog(), (end - begin) as f64 / NANOS);
+        self.board.enter(Phase::Stop);
+        self.progress.end();
+        Ok((steps?, Drained { backlog, left, seconds, end }))
+    }
+
+    fn ascend(&mut self, stairs: &Stairs, step: usize) -> Result<Ascent> {
+        self.watch_to(stairs.begin(step));
+        let begin = self.snapshot()?;
+        self.watch_to(stairs.measured(step));
+        let measured = self.snapshot()?;
+        self.watch_to(stairs.end(step));
+        let end = self.snapshot()?;
+        Ok(Ascent {
+            warm_up: (stairs.measured(step) > stairs.begin(step)).then(|| self.interval(&begin, &measured)),
+            interval: self.interval(&measured, &end),
+            backlog: end.counts.owed.saturating_sub(end.counts.delivered),
+        })
+    }
+
+    fn backlog(&self) -> u64 {
+        let counts = self.board.total(None);
+        counts.owed.saturating_sub(counts.delivered)
+    }
+
     fn measure(&mut self) -> Result<Interval> {
         let mut begin = self.snapshot()?;
         if self.arguments.warm_up > 0.0 {
@@ -105,6 +171,7 @@ impl<'a> Conductor<'a> {
                 receipted: end.counts.receipted - begin.counts.receipted,
                 owed: end.counts.owed - begin.counts.owed,
                 delivered: end.counts.delivered - begin.counts.delivered,
+                blocked: end.counts.blocked - begin.counts.blocked,
                 ..end.counts
             },
             seconds: (last - begin.time) as f64 / NANOS,
@@ -114,7 +181,10 @@ impl<'a> Conductor<'a> {
     }
 
     fn watch_until(&mut self, begin: u64, seconds: f64) {
-        let end = begin + (seconds * NANOS) as u64;
+        self.watch_to(begin + (seconds * NANOS) as u64);
+    }
+
+    fn watch_to(&mut self, end: u64) {
         while self.clock.now() < end && self.look(Duration::from_nanos(end.saturating_sub(self.clock.now()))) {}
     }
 

@@ -24,6 +24,7 @@ mod party;
 mod plan;
 mod process;
 mod producer;
+mod ramp;
 mod report;
 mod run;
 mod timer;
@@ -31,5 +32,7 @@ mod worker;
 
 pub use arguments::Arguments;
 pub use ledger::Verdict;
+pub use ramp::measure as measure_ramp;
+pub use ramp::{Bearing, Direction, Drain, Outcome, RampOptions, RampReport, Range, StepReport, WarmUp};
 pub use report::{Broker, Cpu, Latency, Messages, Report};
 pub use run::{measure, run};

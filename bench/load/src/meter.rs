@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use hdrhistogram::Histogram;
 
+use crate::ramp::StepMeter;
+
 /// The longest latency that is told apart, in nanoseconds: ten minutes.
 const LONGEST: u64 = 600_000_000_000;
 /// Significant decimal digits of latencies.
@@ -57,6 +59,8 @@ pub struct Counts {
     pub delivered: u64,
     /// When the last message or receipt came.
     pub last: u64,
+    /// Nanoseconds for which producers stood before sockets that took no more.
+    pub blocked: u64,
     /// Producers that have not used up their quota.
     pub unfinished: u64,
 }
@@ -70,6 +74,7 @@ impl Counts {
             owed: self.owed + other.owed,
             delivered: self.delivered + other.delivered,
             last: self.last.max(other.last),
+            blocked: self.blocked + other.blocked,
             unfinished: self.unfinished.saturating_add(other.unfinished),
         }
     }
@@ -86,13 +91,20 @@ pub(crate) struct Meter {
     pub deliveries: Histogram<u64>,
     /// Whether latencies are recorded.
     pub is_measuring: bool,
+    /// Deliveries by the steps of a ramp, which take the place of `deliveries`.
+    pub steps: Option<StepMeter>,
 }
 
 impl Default for Meter {
     fn default() -> Meter {
-        let histogram = || Histogram::new_with_bounds(1, LONGEST, DIGITS).expect("valid bounds");
-        Meter { counts: Counts::default(), receipts: histogram(), deliveries: histogram(), is_measuring: false }
+        let (receipts, deliveries) = (histogram(), histogram());
+        Meter { counts: Counts::default(), receipts, deliveries, is_measuring: false, steps: None }
     }
+}
+
+/// For latencies.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST, DIGITS).expect("valid bounds")
 }
 
 impl Meter {
@@ -111,7 +123,9 @@ impl Meter {
     pub(crate) fn delivered(&mut self, sent: u64, now: u64) {
         self.counts.delivered += 1;
         self.counts.last = now;
-        if self.is_measuring {
+        if let Some(steps) = &mut self.steps {
+            steps.delivered(sent, now);
+        } else if self.is_measuring {
             self.deliveries.saturating_record(now.saturating_sub(sent));
         }
     }
@@ -133,6 +147,7 @@ struct Tally {
     owed: AtomicU64,
     delivered: AtomicU64,
     last: AtomicU64,
+    blocked: AtomicU64,
     /// Stored after all others and read before them: with 0 here, what was sent is final.
     unfinished: AtomicU64,
     /// The phase in which the thread was when it counted; stored and read like `unfinished`.
@@ -166,6 +181,7 @@ impl Board {
         tally.owed.store(counts.owed, Relaxed);
         tally.delivered.store(counts.delivered, Relaxed);
         tally.last.store(counts.last, Relaxed);
+        tally.blocked.store(counts.blocked, Relaxed);
         tally.unfinished.store(counts.unfinished, Release);
         tally.phase.store(phase as u8, Release);
     }
@@ -185,6 +201,7 @@ impl Board {
             owed: tally.owed.load(Relaxed),
             delivered: tally.delivered.load(Relaxed),
             last: tally.last.load(Relaxed),
+            blocked: tally.blocked.load(Relaxed),
         });
         counts.fold(Counts::default(), Counts::plus)
     }
@@ -198,12 +215,12 @@ mod tests {
     fn the_board_adds_up_what_the_threads_publish() {
         let board = Board::new(2, Phase::Measure);
         assert_eq!(board.total(None).unfinished, u64::MAX, "nothing is published yet");
-        let one = Counts { sent: 5, receipted: 4, owed: 10, delivered: 3, last: 7, unfinished: 1 };
+        let one = Counts { sent: 5, receipted: 4, owed: 10, delivered: 3, last: 7, blocked: 9, unfinished: 1 };
         board.publish(0, &one, Phase::Drain);
         assert!(!board.has_reached(Phase::Drain));
         board.publish(1, &Counts { last: 6, ..one }, Phase::Drain);
         assert!(board.has_reached(Phase::Drain) && !board.has_reached(Phase::Stop));
-        let both = Counts { sent: 10, receipted: 8, owed: 20, delivered: 6, last: 7, unfinished: 2 };
+        let both = Counts { sent: 10, receipted: 8, owed: 20, delivered: 6, last: 7, blocked: 18, unfinished: 2 };
         assert_eq!(board.total(None), both);
         assert_eq!(board.total(Some(1)), one);
     }

@@ -35,6 +35,8 @@ pub(crate) struct Party {
     has_hung_up: bool,
     /// How many of the bytes to be sent are sent.
     written: usize,
+    /// Since when the socket takes no more; what was counted before is left out.
+    blocked: Option<u64>,
 }
 
 /// What a producer needs to know at its turn.
@@ -68,7 +70,16 @@ impl Party {
     pub(crate) fn new(link: Link, role: Role, registry: &Registry, token: Token) -> Result<Party> {
         let mut socket = TcpStream::from_std(link.socket()?);
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Party { link, socket, role, is_readable: true, is_writable: true, has_hung_up: false, written: 0 })
+        Ok(Party {
+            link,
+            socket,
+            role,
+            is_readable: true,
+            is_writable: true,
+            has_hung_up: false,
+            written: 0,
+            blocked: None,
+        })
     }
 
     /// Takes what came while the connection was set up.
@@ -100,9 +111,12 @@ impl Party {
         if self.is_writable && !self.link.codec.out.is_empty() {
             self.send()?;
         }
+        self.count_blocked(turn.clock, meter);
         Ok(match pause {
             _ if self.is_readable => Next::Nothing,
             Some(Pause::Full) if self.is_writable => Next::Nothing,
+            // Another schedule begins when this one ends.
+            Some(Pause::Over) => Next::Time(0),
             Some(Pause::Until(time)) => Next::Time(time),
             Some(Pause::Backlog) => Next::Others,
             _ => Next::Socket,
@@ -181,6 +195,17 @@ impl Party {
         out.clear();
         self.written = 0;
         Ok(())
+    }
+
+    /// Adds up how long a producer stands before a socket that takes no more.
+    fn count_blocked(&mut self, clock: Clock, meter: &mut Meter) {
+        let is_blocked = !self.is_writable && self.written < self.link.codec.out.len();
+        if !is_blocked && self.blocked.is_none() || matches!(self.role, Role::Consumer(_)) {
+            return;
+        }
+        let now = clock.now();
+        meter.counts.blocked += self.blocked.map_or(0, |since| now - since);
+        self.blocked = is_blocked.then_some(now);
     }
 
     /// Its producer, if it is one.

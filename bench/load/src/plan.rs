@@ -32,6 +32,15 @@ impl Plan {
         let consumers = self.consumers.iter().filter(|destinations| destinations.contains(&destination)).count() as u64;
         if self.topic { consumers } else { consumers.min(1) }
     }
+
+    /// How many deliveries follow from a message, over all that producers send.
+    pub(crate) fn fan_out(&self) -> f64 {
+        let mean = |destinations: &Vec<u16>| {
+            let deliveries: u64 = destinations.iter().map(|&destination| self.deliveries(destination)).sum();
+            deliveries as f64 / destinations.len() as f64
+        };
+        self.producers.iter().map(mean).sum::<f64>() / self.producers.len() as f64
+    }
 }
 
 fn dealt(party: u16, parties: u16, destinations: u16) -> Vec<u16> {
@@ -64,5 +73,7 @@ mod tests {
         };
         assert_eq!([0, 1, 2].map(|destination| plan(true).deliveries(destination)), [2, 1, 0]);
         assert_eq!([0, 1, 2].map(|destination| plan(false).deliveries(destination)), [1, 1, 0]);
+        let producers = vec![vec![0], vec![0, 1]];
+        assert_eq!(Plan { producers, ..plan(true) }.fan_out(), 1.75);
     }
 }

@@ -12,6 +12,7 @@ use crate::link::{Codec, Link};
 use crate::meter::Meter;
 use crate::pace::Pace;
 use crate::plan::Plan;
+use crate::ramp::StepMeter;
 use crate::{Arguments, names};
 
 /// Bytes that are made before they are sent.
@@ -55,6 +56,8 @@ pub(crate) enum Pause {
     Window,
     /// The next send is due at that time.
     Until(u64),
+    /// Its schedule is over; another one may follow.
+    Over,
     /// Deliveries are missing.
     Backlog,
     /// Its quota is used up.
@@ -116,7 +119,11 @@ impl Producer {
             if codec.out.len() >= FILL_LIMIT {
                 return Ok(Pause::Full);
             }
-            let due = self.pace.map_or(now, |pace| pace.next());
+            let due = match self.pace {
+                Some(pace) if pace.is_over() => return Ok(Pause::Over),
+                Some(pace) => pace.next(),
+                None => now,
+            };
             if due > now {
                 return Ok(Pause::Until(due));
             }
@@ -174,6 +181,18 @@ impl Producer {
         ensure!(sent.is_some(), "the broker answered command {command}, which waits for no answer");
         sent.into_iter().for_each(|sent| meter.receipted(sent, now));
         Ok(())
+    }
+
+    /// Whether its schedule has nothing left.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.pace.is_none_or(|pace| pace.is_over())
+    }
+
+    /// The end of a step of a ramp: what its schedule still had is not sent.
+    pub(crate) fn give_up(&self, step: usize, meter: &mut StepMeter) {
+        let Some(pace) = &self.pace else { return };
+        let deliveries = self.streams.iter().map(|stream| stream.deliveries).sum::<u64>();
+        meter.gave_up(step, pace, deliveries.div_ceil(self.streams.len() as u64));
     }
 
     /// Sends without a receipt so far.

@@ -65,7 +65,7 @@ pub struct Messages {
 }
 
 /// Percentiles in microseconds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Latency {
     /// How many were measured.
     pub count: u64,
@@ -82,7 +82,7 @@ pub struct Latency {
 }
 
 /// CPU seconds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Cpu {
     /// What a million is a million of: `deliveries`, or without consumers `sends`.
     pub per: &'static str,
@@ -145,9 +145,7 @@ impl Cpu {
 
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Broker { provider, version, openwire, tight, cache } = &self.broker;
-        let encoding = if *tight { "tight" } else { "loose" };
-        writeln!(out, "broker      {provider} {version}, OpenWire {openwire}, {encoding}, cache {cache}")?;
+        writeln!(out, "broker      {}", self.broker)?;
         if let Some(seconds) = self.first_delivery_seconds {
             writeln!(out, "first       delivery {seconds:.3} s after the start")?;
         }
@@ -170,15 +168,22 @@ impl fmt::Display for Report {
         }
         let (seconds, per_million) = (self.cpu.generator_seconds, self.cpu.generator_seconds_per_million);
         writeln!(out, "own CPU     {seconds:.2} s, {per_million:.3} s per million {per}")?;
-        self.write_verdict(out)
+        write!(out, "check       {}", self.verification)
     }
 }
 
-impl Report {
-    fn write_verdict(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { lost, duplicated, out_of_order, altered, unanswered, redelivered, foreign } = self.verification;
-        write!(out, "check       ")?;
-        if self.verification.is_clean() {
+impl fmt::Display for Broker {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Broker { provider, version, openwire, tight, cache } = self;
+        let encoding = if *tight { "tight" } else { "loose" };
+        write!(out, "{provider} {version}, OpenWire {openwire}, {encoding}, cache {cache}")
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verdict { lost, duplicated, out_of_order, altered, unanswered, redelivered, foreign } = *self;
+        if self.is_clean() {
             write!(out, "0 lost, 0 duplicated, 0 out of order")?;
         } else {
             write!(out, "FAILED: {lost} lost, {duplicated} duplicated, {out_of_order} out of order, ")?;

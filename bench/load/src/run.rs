@@ -16,12 +16,16 @@ use crate::party::Role;
 use crate::plan::Plan;
 use crate::process::cpu_seconds;
 use crate::producer::Producer;
+use crate::ramp::{self, Stairs};
 use crate::report::{Broker, Cpu, Latency, Messages, Report};
 use crate::worker::{Remains, Worker};
 use crate::{Arguments, names};
 
 /// Runs the load and prints the result. The exit code is 1 if messages were lost, duplicated, out of order or altered.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.ramp.ramp.is_some() {
+        return ramp::run(arguments);
+    }
     let report = measure(arguments)?;
     if arguments.json {
         println!("{}", serde_json::to_string(&report)?);
@@ -39,7 +43,8 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
     let plan = Plan::new(arguments);
     let links = connect(arguments, &plan, run_number())?;
     let broker = describe(&links[0].0);
-    let (interval, remains) = perform(arguments, &plan, links, clock)?;
+    let conduct = |conductor: Conductor<'_>| conductor.conduct();
+    let (interval, remains) = perform(arguments, &plan, links, clock, None, conduct)?;
     let mut meter = Meter::default();
     for part in &remains {
         meter.receipts.add(&part.meter.receipts)?;
@@ -73,13 +78,13 @@ fn first_delivery(arguments: &Arguments, counts: &Counts) -> Result<Option<f64>>
 }
 
 /// Tells runs apart: seconds and process.
-fn run_number() -> u32 {
+pub(crate) fn run_number() -> u32 {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     (seconds as u32).rotate_left(12) ^ std::process::id()
 }
 
 /// All connections, the consumers first, so that no topic message is published before they are there.
-fn connect(arguments: &Arguments, plan: &Plan, run: u32) -> Result<Vec<(Link, Role)>> {
+pub(crate) fn connect(arguments: &Arguments, plan: &Plan, run: u32) -> Result<Vec<(Link, Role)>> {
     let mut links = Vec::new();
     for number in 0..arguments.consumers {
         let name = names::consumer_connection(run, number);
@@ -100,7 +105,7 @@ fn connect(arguments: &Arguments, plan: &Plan, run: u32) -> Result<Vec<(Link, Ro
     Ok(links)
 }
 
-fn describe(link: &Link) -> Broker {
+pub(crate) fn describe(link: &Link) -> Broker {
     let text = |bytes: &Option<Box<[u8]>>| modified_utf8::decode_lossy(bytes.as_deref().unwrap_or(b"?")).into_owned();
     let settings = link.codec.format.settings();
     Broker {
@@ -112,12 +117,15 @@ fn describe(link: &Link) -> Broker {
     }
 }
 
-fn perform(
+/// Lets the threads of the generator work while `conduct` leads them; what it made of it, and what the threads leave.
+pub(crate) fn perform<T>(
     arguments: &Arguments,
     plan: &Plan,
     links: Vec<(Link, Role)>,
     clock: Clock,
-) -> Result<(Interval, Vec<Remains>)> {
+    stairs: Option<&Stairs>,
+    conduct: impl FnOnce(Conductor<'_>) -> Result<T>,
+) -> Result<(T, Vec<Remains>)> {
     let threads = usize::from(arguments.threads).min(links.len());
     let board = Board::new(threads, Conductor::first_phase(arguments));
     let mut shares: Vec<Vec<(Link, Role)>> = (0..threads).map(|_| Vec::new()).collect();
@@ -125,22 +133,22 @@ fn perform(
         shares[index % threads].push(link);
     }
     let workers = shares.into_iter().enumerate();
-    let workers = workers.map(|(thread, links)| Worker::new(thread, arguments, plan, &board, clock, links));
+    let workers = workers.map(|(thread, links)| Worker::new(thread, arguments, plan, &board, clock, stairs, links));
     let workers = workers.collect::<Result<Vec<_>>>()?;
     thread::scope(|scope| {
         let threads: Vec<_> = workers.into_iter().map(|worker| scope.spawn(|| worker.run())).collect();
-        let interval = Conductor::new(arguments, &board, clock).conduct();
+        let outcome = conduct(Conductor::new(arguments, &board, clock));
         let join = |thread: thread::ScopedJoinHandle<'_, Result<Remains>>| {
             thread.join().map_err(|_| anyhow!("a thread of the generator has panicked"))?
         };
         // What stopped a thread explains more than what the conductor made of it.
         let remains = threads.into_iter().map(join).collect::<Result<Vec<_>>>()?;
-        Ok((interval.context("the run could not be measured")?, remains))
+        Ok((outcome.context("the run could not be measured")?, remains))
     })
 }
 
 /// Takes leave of the broker and compares what was sent with what arrived.
-fn judge(arguments: &Arguments, remains: Vec<Remains>) -> Verdict {
+pub(crate) fn judge(arguments: &Arguments, remains: Vec<Remains>) -> Verdict {
     let destinations = usize::from(arguments.destinations);
     let mut sent = vec![vec![0; usize::from(arguments.producers)]; destinations];
     let mut ledgers: Vec<Vec<Ledger>> = (0..destinations).map(|_| Vec::new()).collect();

@@ -12,6 +12,7 @@ use crate::meter::{Board, Clock, Meter, Phase};
 use crate::pace::Pace;
 use crate::party::{Next, Party, Role, Turn};
 use crate::plan::Plan;
+use crate::ramp::{Stairs, StepMeter};
 use crate::timer::Timer;
 
 /// Bytes that one read takes.
@@ -22,6 +23,8 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(10);
 const BACKLOG_SLEEP: Duration = Duration::from_micros(500);
 /// Sends that are due within this of each other are made together.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(50);
+/// Nanoseconds after a step of a ramp in which what was due at its very end may still be sent.
+const GRACE: u64 = 20_000_000;
 /// Stands for the timer among the parties.
 const TIMER: Token = Token(usize::MAX);
 
@@ -40,6 +43,10 @@ pub(crate) struct Worker<'a> {
     parties: Vec<Party>,
     meter: Meter,
     phase: Phase,
+    /// The schedule of a ramp.
+    stairs: Option<&'a Stairs>,
+    /// The step that its producers are at.
+    step: usize,
 }
 
 /// What is left when a thread has ended.
@@ -59,6 +66,7 @@ impl<'a> Worker<'a> {
         plan: &Plan,
         board: &'a Board,
         clock: Clock,
+        stairs: Option<&'a Stairs>,
         links: Vec<(Link, Role)>,
     ) -> Result<Worker<'a>> {
         let poll = Poll::new()?;
@@ -68,8 +76,9 @@ impl<'a> Worker<'a> {
         let parties = parties.collect::<Result<_>>()?;
         let fan_out = (0..arguments.destinations).map(|destination| plan.deliveries(destination)).max().unwrap_or(0);
         let backlog = arguments.backlog.map(|messages| messages.saturating_mul(fan_out));
-        let (meter, phase) = (Meter::default(), Phase::WarmUp);
-        Ok(Worker { thread, arguments, board, clock, backlog, poll, timer, parties, meter, phase })
+        let meter = Meter { steps: stairs.cloned().map(StepMeter::new), ..Meter::default() };
+        let (phase, step) = (Phase::WarmUp, 0);
+        Ok(Worker { thread, arguments, board, clock, backlog, poll, timer, parties, meter, phase, stairs, step })
     }
 
     /// Works until the run is over. If something fails the others stop as well.
@@ -91,6 +100,10 @@ impl<'a> Worker<'a> {
             self.enter(self.board.phase());
             self.wait(&mut events, sleep)?;
         }
+        // The run may be stopped before the last step is noticed to be over.
+        while self.stairs.is_some_and(|stairs| self.step < stairs.steps().len()) {
+            self.finish_step();
+        }
         Ok(())
     }
 
@@ -102,12 +115,46 @@ impl<'a> Worker<'a> {
                 producer.pace = Some(Pace::new(rate, producer.number(), self.arguments.producers, now));
             }
         }
+        self.pace();
         self.enter(self.board.phase());
         Ok(())
     }
 
+    /// Goes on to the step of the ramp whose time has come. What a step's schedule has left is given up: the next rate is
+    /// to be seen by itself, not with the arrears of a higher one.
+    fn climb(&mut self) {
+        let Some(stairs) = self.stairs else { return };
+        let now = self.clock.now();
+        while self.step < stairs.steps().len() && now >= stairs.end(self.step) {
+            let mut producers = self.parties.iter_mut().filter_map(Party::producer);
+            if now < stairs.end(self.step) + GRACE && producers.any(|producer| !producer.has_sent_all()) {
+                return;
+            }
+            self.finish_step();
+        }
+    }
+
+    fn finish_step(&mut self) {
+        let Some(meter) = &mut self.meter.steps else { return };
+        self.parties.iter_mut().filter_map(Party::producer).for_each(|producer| producer.give_up(self.step, meter));
+        self.step += 1;
+        self.pace();
+    }
+
+    /// Gives the producers the schedule of the present step of the ramp; after the last they keep that, which is over.
+    fn pace(&mut self) {
+        let Some(stairs) = self.stairs else { return };
+        let Some(step) = stairs.steps().get(self.step) else { return };
+        let (begin, end) = (stairs.begin(self.step), stairs.end(self.step));
+        for producer in self.parties.iter_mut().filter_map(Party::producer) {
+            let pace = Pace::new(step.rate, producer.number(), self.arguments.producers, begin);
+            producer.pace = Some(pace.until(end));
+        }
+    }
+
     /// One turn of each party; says how long to sleep after it.
     fn turn(&mut self, buffer: &mut [u8]) -> Result<Duration> {
+        self.climb();
         let turn = Turn {
             clock: self.clock,
             wall: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as i64),
