@@ -511,15 +511,22 @@ fn what_may_have_been_delivered_of_a_queue_that_holds_nothing_says_nothing_of_an
 
 #[test]
 fn where_nothing_is_left_of_a_damaged_log_no_sequence_comes_again() {
-    let config = Config { reservation: 1_000_000, ..Config::default() };
-    let mut broker = Broker::new(config.clone());
-    broker.recovered(NOW, 1, 3);
-    let mut world = World::recovered(config, NOW, broker, TestLog::new(1 << 30, 64 << 10));
-    world.connect(0, 1, "c");
-    world.consume(0, 1, 0, &queue("q"), 10);
-    world.send(0, 1, &queue("q"), "x", true);
-    world.settle();
-    assert!(world.got(0)[0].sequence.0 >= 3 << 44);
+    let begins = |life: u32| {
+        let config = Config { reservation: 1_000_000, ..Config::default() };
+        let mut broker = Broker::new(config.clone());
+        broker.recovered(NOW, 1, life);
+        let mut world = World::recovered(config, NOW, broker, TestLog::new(1 << 30, 64 << 10));
+        world.connect(0, 1, "c");
+        world.consume(0, 1, 0, &queue("q"), 10);
+        world.send(0, 1, &queue("q"), "x", true);
+        world.settle();
+        world.got(0)[0].sequence.0
+    };
+    assert!(begins(3) >= 3 << 44);
+    let lives = [1, 2, 3, 1 << 16, (1 << 17) - 1, 1 << 17, (1 << 17) + 1, 200_000, u32::MAX - 1, u32::MAX];
+    let begun = lives.map(begins);
+    assert!(begun.windows(2).all(|lives| lives[1] - lives[0] > 1 << 28), "{begun:?}");
+    assert!(begun[9] < 1 << 62, "{begun:?}");
 }
 
 /// A broker that follows a log of these destinations.

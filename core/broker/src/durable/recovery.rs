@@ -17,8 +17,22 @@ const SKIPPED_SEQUENCES: u64 = 1 << 40;
 /// lost, too, and what is found would lead to where that one began.
 const SEQUENCES_OF_A_LIFE: u64 = 1 << 44;
 
+/// That many lives begin so far from each other, and others ...
+const FAR_APART: u32 = 1 << 17;
+
+/// ... nearer, as sequences have 62 bits: still more than most lives give out.
+const SEQUENCES_OF_A_LATER_LIFE: u64 = 1 << 29;
+
+const _: () = assert!(FAR_APART as u64 * SEQUENCES_OF_A_LIFE + (SEQUENCES_OF_A_LATER_LIFE << 32) <= 1 << 62);
+
 /// Likewise numbers of destinations.
 const SKIPPED_IDS: u32 = 1 << 16;
+
+/// Where a life begins at the least that follows on damage.
+fn first_of(life: u32) -> u64 {
+    let far = life.min(FAR_APART);
+    u64::from(far) * SEQUENCES_OF_A_LIFE + u64::from(life - far) * SEQUENCES_OF_A_LATER_LIFE
+}
 
 impl Broker {
     /// Moved messages take their places, and what may have been delivered counts so (R15). What the log named otherwise than by its own record,
@@ -43,8 +57,7 @@ impl Broker {
         self.begin_allowances(damages > 0);
         self.durable.losses_unstated = damages > 0;
         let passed_over = damages > 0 && !planted("numbers-used-twice");
-        let others = u64::from(life).saturating_mul(SEQUENCES_OF_A_LIFE);
-        self.sequences.begin_life(passed_over.then_some((SKIPPED_SEQUENCES, others)));
+        self.sequences.begin_life(passed_over.then(|| (SKIPPED_SEQUENCES, first_of(life))));
         if passed_over {
             self.destinations.skip_ids(SKIPPED_IDS);
         }

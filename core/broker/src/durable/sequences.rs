@@ -38,9 +38,6 @@ pub(crate) struct Sequences {
 const HEADROOM: u64 = 65_536;
 const _: () = assert!(HEADROOM >= 2 * (TURN_STEPS + JOB_STEPS) as u64);
 
-/// Sequences have 62 bits: lives beyond leave no more free than they find used.
-const MOST_SKIPPED: u64 = 1 << 61;
-
 /// What a batch uses at most, but for the temporary destinations that end with it.
 const BATCH_MOST: u64 = (limits::BATCH_COMMANDS * limits::PLACES) as u64;
 const _: () = assert!(2 * (HEADROOM + BATCH_MOST) < limits::SEQUENCE_RESERVATION);
@@ -75,7 +72,7 @@ impl Sequences {
         let behind = self.seen.saturating_add(1);
         self.next = if planted("reuse-sequence") { behind } else { self.reserved.max(behind) };
         if let Some((count, others)) = skipped {
-            self.next = self.next.saturating_add(count).max(others.min(MOST_SKIPPED));
+            self.next = self.next.saturating_add(count).max(others);
         }
         self.life = self.next;
     }
