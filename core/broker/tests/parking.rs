@@ -443,6 +443,20 @@ fn a_send_that_comes_again_and_is_stored_is_not_refused() {
     }
 }
 
+/// What it takes in its queues counts as well: who waits for an answer does not wait behind others to hear that there is no room.
+#[test]
+fn a_send_to_many_that_finds_no_room_for_its_places_is_refused_at_once() {
+    let mut world = full(WhenFull::Refuse);
+    let to: Vec<Destination> = (0..4).map(|number| queue(&format!("m{number}"))).collect();
+    let room = 20_000 - world.broker.statistics().live_bytes as usize;
+    let bare = record(&to, b"", true, 0, 0).len();
+    let bytes = record(&to, "m".repeat(room.checked_sub(bare).unwrap()).as_bytes(), true, 0, 0);
+    assert_eq!(bytes.len(), room, "there is room for it in one queue");
+    world.send_as(0, handle(2), &to, true, (&bytes, 0), wanted(31));
+    world.settle();
+    assert_eq!(failures(&mut world), 1);
+}
+
 /// Acknowledges all of these.
 fn acknowledging(connection: u32, consumer: u32, got: &[Got]) -> CommandBatch {
     let mut batch = CommandBatch::default();

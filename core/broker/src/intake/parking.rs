@@ -5,7 +5,7 @@
 use crate::bounds::{BEYOND, live_limit};
 use crate::broker::Broker;
 use crate::clients::connection::Connection;
-use crate::intake::bound::{Defined, has_durable, stores};
+use crate::intake::bound::{Defined, durable_places, stores};
 use crate::intake::lines::Need;
 use crate::kit::budget::Budget;
 use crate::log::{Log, LogKind};
@@ -98,8 +98,8 @@ impl Broker {
             && !planted("parked-overtaken")
     }
 
-    /// Whether a send behind parked commands will have a place that stores it: one of these may define where it goes.
-    pub(crate) fn will_have_durable_place(&mut self, index: ConnectionIndex, publish: &Publish) -> bool {
+    /// How many places that store it a send behind parked commands will have: one of these may define where it goes.
+    pub(crate) fn durable_places_behind(&mut self, index: ConnectionIndex, publish: &Publish) -> usize {
         let (port, parked) = (self.clients.connection(index).port, self.intake.parked_of(index));
         let newest = parked.iter().rev().take(limits::HANDLE_STEPS);
         let names = newest.enumerate().find_map(|(looked, parked)| match &parked.command {
@@ -111,9 +111,9 @@ impl Broker {
         let looked = names.map_or(parked.len().min(limits::HANDLE_STEPS), |(looked, _)| looked);
         let names = names.map(|(_, names)| names);
         let names = names.or_else(|| Some(self.places_of(port, publish.connection, publish.destination)?.0));
-        let stored = names.is_none_or(has_durable);
+        let places = names.map_or(1, durable_places);
         self.work.spend(looked / LOOKS_A_STEP);
-        stored
+        places
     }
 
     /// A send of a connection with parked ones is answered, and not parked itself.

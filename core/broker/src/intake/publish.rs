@@ -82,16 +82,16 @@ impl Broker {
     ) {
         let Some(connection) = self.peek_connection(port, publish.connection) else { return };
         let room = live_limit(step.log).saturating_sub(self.journal.live_bytes());
-        let length = publish.record.length;
-        let stored = publish.persistent && self.will_have_durable_place(connection, publish);
-        if !stored || self.may_wait(publish) || u64::from(length) <= room {
+        let places = if publish.persistent { self.durable_places_behind(connection, publish) } else { 0 };
+        let needed = records::live_bytes(publish.record.length as usize, places);
+        if places == 0 || self.may_wait(publish) || needed <= room {
             self.park(port, (&Command::Publish(*publish), arena), (LogKind::Journal, false), step);
             return;
         }
         if self.is_duplicate(connection, publish) {
             return self.answer_duplicate(port, connection, publish, step);
         }
-        let refusal = self.full(u64::from(length), step);
+        let refusal = self.full(needed, step);
         self.note_settled(port, publish);
         self.refuse(port, publish.connection, publish.request, refusal, step);
     }
