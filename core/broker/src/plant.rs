@@ -10,6 +10,7 @@ postrider_journal::planted_bugs! {
     ("damaged-pins", "R62: of damaged messages only those that nobody has had leave the front"),
     ("dispatch-before-commit", "R14: a persistent message goes out before its commit"),
     ("one-check-a-window", "R5: of a window from the disk the first record alone is checked"),
+    ("deletion-unsaid", "R10: a destination goes without a record that says so"),
     ("long-name-taken", "a destination comes into being whose name is longer than it may be"),
     ("over-marked", "R15: after a crash everything counts as delivered"),
     ("apply-reads-configuration", "R12: what a record does depends on the settings"),

@@ -422,7 +422,7 @@ fn merged(said: &[Said]) -> World {
 }
 
 #[test]
-fn a_queue_goes_with_all_that_it_has_taken_in() {
+pub fn a_queue_goes_with_all_that_it_has_taken_in() {
     let said = [Said::Named(1, 0), message(&[(1, 1)], 0), Said::Named(2, 0), message(&[(2, 2)], 0)];
     let mut world = merged(&said);
     world.connect(0, 1, "c");

@@ -49,6 +49,7 @@ fn is_seen() -> Option<&'static str> {
         ("pairs", pairs::patterns_over_very_many_queues_stay_within_their_bound_and_give_it_back),
         ("refused", pairs::a_refused_consumer_has_got_nothing),
         ("views", members::what_consumers_do_not_want_does_not_stop_them),
+        ("deletions", follow::a_queue_goes_with_all_that_it_has_taken_in),
         ("long names", names::a_name_that_is_too_long_is_refused_and_not_repeated),
         ("slices", slices::very_many_temporary_destinations_go_in_slices_and_all_are_told_of),
         ("answers", waiting::an_answer_waits_for_its_own_jobs_only),

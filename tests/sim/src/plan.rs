@@ -381,6 +381,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         halting: None,
         returning: None,
         naming: None,
+        deleting: None,
         throng: None,
         drain: false,
     }

@@ -1,8 +1,8 @@
 //! Situations that a part of the seeds has: from draws that shift no others.
 
 use crate::client::{
-    ClientPlan, HalfClosingPlan, HaltingPlan, NamingPlan, OversizePlan, ReturningPlan, ThrongPlan, all_of_many,
-    odd_places,
+    ClientPlan, DeletingPlan, HalfClosingPlan, HaltingPlan, NamingPlan, OversizePlan, ReturningPlan, ThrongPlan,
+    all_of_many, deleted_places, odd_places,
 };
 use crate::ledger::{Place, Sizes};
 use crate::plan::{FRAME_LIMIT, Listener, SeedPlan};
@@ -23,6 +23,7 @@ impl SeedPlan {
         self.draw_oversize(&mut oversize);
         self.draw_names(random.fork());
         self.draw_throng(random.fork());
+        self.draw_deletions(random.fork());
     }
 
     /// Clients that send no more and read on in one seed of five, where frames need not end where a block does.
@@ -116,6 +117,19 @@ impl SeedPlan {
             client.places.extend((0..3).map(|_| random.pick(&self.odd_places).clone()));
         }
         self.odd_places.push(all_of_many());
+    }
+
+    /// Clients that delete what they have sent, in one seed of four where the disk is not small. What a failover client says again would be of
+    /// the queue before.
+    fn draw_deletions(&mut self, mut random: Random) {
+        if self.theme == Theme::ExactEnds || self.scarce || self.few_pairs || !random.one_in(4) {
+            return;
+        }
+        for (index, client) in self.clients.iter_mut().enumerate().filter(|(_, client)| !client.failover) {
+            let (percent, sends) = (*random.pick(&[5, 15, 30]), *random.pick(&[10, 30, 60]));
+            client.deleting = Some(DeletingPlan { seed: random.next(), percent, sends });
+            self.odd_places.extend(deleted_places(index));
+        }
     }
 
     /// A failover client has hundreds of producers on a small disk, of which the marks would come to as much as the budget and more (R17), in

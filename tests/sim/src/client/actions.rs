@@ -30,6 +30,7 @@ impl Client {
             || self.exceeds(around)
             || self.gives_back(around)
             || self.misnames(around)
+            || self.deletes(around)
             || self.throngs(around)
         {
             return;
@@ -371,6 +372,9 @@ impl Client {
             return place;
         }
         if let Some(place) = self.naming.one_of_many(self.plan.naming.as_ref()) {
+            return place;
+        }
+        if let Some(place) = self.deleting.one_of_its_own(self.plan.deleting.as_ref(), self.index) {
             return place;
         }
         if !around.graves.is_empty() && self.random.percent(self.plan.odd) {

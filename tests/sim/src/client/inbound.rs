@@ -75,7 +75,10 @@ impl Client {
         };
         // Where sends may be parked, only what waits behind them tells that they are taken.
         if !around.scarce
-            || matches!(request.asked, Asked::Send(..) | Asked::Producer(_) | Asked::Deletion | Asked::Goodbye)
+            || matches!(
+                request.asked,
+                Asked::Send(..) | Asked::Producer(_) | Asked::Deletion | Asked::Removal(_) | Asked::Goodbye
+            )
         {
             self.make_certain(request.before, around.ledger);
         } else {
@@ -111,6 +114,10 @@ impl Client {
             Asked::Watch => self.watches = true,
             Asked::Nowhere => panic!("client {}: what cannot be named is taken", self.index),
             Asked::Oversize => panic!("client {}: what is too large was taken", self.index),
+            Asked::Removal(place) => {
+                self.deleting.is_answered();
+                around.ledger.has_deleted(&place);
+            }
             Asked::Deletion | Asked::Nothing => {}
         }
     }
@@ -143,6 +150,7 @@ impl Client {
                 around.ledger.answered(id, Send::Refused);
             }
             Asked::Deletion => {}
+            Asked::Removal(_) => self.deleting.is_answered(),
             Asked::Nowhere => {
                 assert!(is_impossible(exception), "client {}: what cannot be named is refused: {text}", self.index);
             }

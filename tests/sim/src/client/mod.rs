@@ -5,6 +5,7 @@ mod actions;
 mod browser;
 mod consumer;
 mod crowd;
+mod deleting;
 mod ending;
 mod halting;
 mod inbound;
@@ -33,6 +34,8 @@ pub use browser::BrowsingPlan;
 use consumer::Consumer;
 use crowd::Crowd;
 pub use crowd::CrowdPlan;
+use deleting::Deleting;
+pub use deleting::{DeletingPlan, deleted_places};
 use ending::Ending;
 pub use ending::HalfClosingPlan;
 use halting::Halt;
@@ -114,6 +117,8 @@ pub struct ClientPlan {
     pub returning: Option<ReturningPlan>,
     /// It names hundreds of queues, and what cannot be.
     pub naming: Option<NamingPlan>,
+    /// It deletes queues and a topic to which it alone sends.
+    pub deleting: Option<DeletingPlan>,
     /// It has hundreds of producers that are remembered.
     pub throng: Option<ThrongPlan>,
     /// It takes all that is in its places, and sends nothing.
@@ -179,6 +184,7 @@ enum Asked {
     Send(MessageId, Box<Structure>),
     Temporary(Place),
     Deletion,
+    Removal(Place),
     Oversize,
     Nowhere,
     Goodbye,
@@ -245,6 +251,7 @@ pub struct Client {
     halt: Halt,
     returning: Returning,
     naming: Naming,
+    deleting: Deleting,
     throng: Throng,
     temporaries: Vec<Place>,
     /// It hears of temporary destinations, and these it has heard of.
@@ -269,6 +276,7 @@ impl Client {
         let halt = Halt::new(plan.halting.as_ref());
         let returning = Returning::new(plan.returning.as_ref());
         let naming = Naming::new(plan.naming.as_ref());
+        let deleting = Deleting::new(plan.deleting.as_ref());
         let throng = Throng::new(plan.throng.as_ref());
         let mut client = Client {
             plan,
@@ -303,6 +311,7 @@ impl Client {
             halt,
             returning,
             naming,
+            deleting,
             throng,
             temporaries: Vec::new(),
             watches: false,
@@ -405,6 +414,7 @@ impl Client {
         self.oversize.begin();
         self.halt.begin();
         self.naming.begin();
+        self.deleting.begin();
         self.throng.begin();
         self.stage = Stage::Greeting;
         self.splitter = FrameSplitter::new(FRAME_LIMIT);

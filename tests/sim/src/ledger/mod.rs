@@ -341,6 +341,22 @@ impl Ledger {
         }
     }
 
+    /// Who alone sends there deletes a queue: what is in it goes, sooner or later.
+    pub fn deletes(&mut self, place: &Place) {
+        self.parts_at(place).for_each(Part::is_to_be_deleted);
+    }
+
+    /// The broker has deleted it.
+    pub fn has_deleted(&mut self, place: &Place) {
+        self.moment += 1;
+        let moment = self.moment;
+        self.parts_at(place).for_each(|part| part.has_been_deleted(moment));
+    }
+
+    fn parts_at(&mut self, place: &Place) -> impl Iterator<Item = &mut Part> {
+        self.messages.values_mut().flat_map(|message| &mut message.parts).filter(move |part| part.place == *place)
+    }
+
     /// A consumer that had the message has been closed by its client. `marked`: it counts as delivered.
     pub fn returned(&mut self, id: MessageId, place: &Place, consumer: u64, marked: bool) {
         if let Some(part) = self.part(id, place) {

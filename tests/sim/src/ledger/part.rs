@@ -46,6 +46,8 @@ pub struct Part {
     /// It was in memory when the process ended.
     forgiven: bool,
     overmarked: bool,
+    /// Somebody has deleted its queue: it may be gone.
+    deleted: bool,
     /// Sent twice, which only leaves a mark in queues that last.
     sent_again: bool,
 }
@@ -67,6 +69,7 @@ impl Part {
             seen: false,
             forgiven: false,
             overmarked: false,
+            deleted: false,
             sent_again: false,
         }
     }
@@ -138,6 +141,25 @@ impl Part {
         }
     }
 
+    /// Its queue is to be deleted.
+    pub fn is_to_be_deleted(&mut self) {
+        self.deleted = true;
+    }
+
+    /// Its queue is deleted, as the broker says. What had expired, or was given up, may have gone elsewhere before.
+    pub fn has_been_deleted(&mut self, moment: u64) {
+        if self.deleted && !self.moved && !self.mortal && !self.poisoned {
+            (self.state, self.gone_at) = (State::Gone, moment);
+        }
+    }
+
+    /// Rot may have taken the record of that.
+    pub fn rotten_deletion(&mut self) {
+        if self.deleted && self.state == State::Gone {
+            self.state = State::Acknowledged;
+        }
+    }
+
     /// A browser sees it that let the broker send one more message at the moment `since`, or later.
     pub fn check_shown(&self, id: MessageId, place: &Place, since: u64) {
         let gone = self.state == State::Gone && self.gone_at <= since;
@@ -196,7 +218,7 @@ impl Part {
     /// Whether somebody must get it still.
     pub fn is_owed(&self) -> bool {
         // A temporary queue goes with its connection, whenever the broker notices that.
-        self.state == State::Stored && !self.forgiven && !self.place.is_temporary()
+        self.state == State::Stored && !self.forgiven && !self.deleted && !self.place.is_temporary()
     }
 
     /// Its first delivery was marked as a further one.

@@ -6,7 +6,7 @@ use postrider_broker::records::{self, Placement, kind};
 use postrider_model::record::Tag;
 use postrider_model::{DestinationKind, MessageView, Sequence, modified_utf8};
 
-use super::{Ledger, MessageId, Place};
+use super::{Ledger, MessageId, Part, Place};
 use crate::disk::FoundRecord;
 
 /// A producer as the wire names it: connection, session, value.
@@ -97,6 +97,10 @@ impl Ledger {
                     self.rotten.revived.insert(sequence.0);
                 });
                 ends.expect("an intact acknowledgement");
+            }
+            kind::DELETE => {
+                let parts = self.messages.values_mut().flat_map(|message| &mut message.parts);
+                parts.for_each(Part::rotten_deletion);
             }
             kind::MARK => {
                 let (connection, (session, value), _) = records::read_mark(&record.meta).expect("an intact mark");
