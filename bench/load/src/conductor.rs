@@ -171,7 +171,7 @@ impl<'a> Conductor<'a> {
                 receipted: end.counts.receipted - begin.counts.receipted,
                 owed: end.counts.owed - begin.counts.owed,
                 delivered: end.counts.delivered - begin.counts.delivered,
-                blocked: end.counts.blocked - begin.counts.blocked,
+                held: end.counts.held - begin.counts.held,
                 ..end.counts
             },
             seconds: (last - begin.time) as f64 / NANOS,

@@ -59,8 +59,9 @@ pub struct Counts {
     pub delivered: u64,
     /// When the last message or receipt came.
     pub last: u64,
-    /// Nanoseconds for which producers stood before sockets that took no more.
-    pub blocked: u64,
+    /// Nanoseconds for which producers were kept from sending what was due: by sockets that took no more, or for want of
+    /// receipts.
+    pub held: u64,
     /// Producers that have not used up their quota.
     pub unfinished: u64,
 }
@@ -74,7 +75,7 @@ impl Counts {
             owed: self.owed + other.owed,
             delivered: self.delivered + other.delivered,
             last: self.last.max(other.last),
-            blocked: self.blocked + other.blocked,
+            held: self.held + other.held,
             unfinished: self.unfinished.saturating_add(other.unfinished),
         }
     }
@@ -147,7 +148,7 @@ struct Tally {
     owed: AtomicU64,
     delivered: AtomicU64,
     last: AtomicU64,
-    blocked: AtomicU64,
+    held: AtomicU64,
     /// Stored after all others and read before them: with 0 here, what was sent is final.
     unfinished: AtomicU64,
     /// The phase in which the thread was when it counted; stored and read like `unfinished`.
@@ -181,7 +182,7 @@ impl Board {
         tally.owed.store(counts.owed, Relaxed);
         tally.delivered.store(counts.delivered, Relaxed);
         tally.last.store(counts.last, Relaxed);
-        tally.blocked.store(counts.blocked, Relaxed);
+        tally.held.store(counts.held, Relaxed);
         tally.unfinished.store(counts.unfinished, Release);
         tally.phase.store(phase as u8, Release);
     }
@@ -201,7 +202,7 @@ impl Board {
             owed: tally.owed.load(Relaxed),
             delivered: tally.delivered.load(Relaxed),
             last: tally.last.load(Relaxed),
-            blocked: tally.blocked.load(Relaxed),
+            held: tally.held.load(Relaxed),
         });
         counts.fold(Counts::default(), Counts::plus)
     }
@@ -215,12 +216,12 @@ mod tests {
     fn the_board_adds_up_what_the_threads_publish() {
         let board = Board::new(2, Phase::Measure);
         assert_eq!(board.total(None).unfinished, u64::MAX, "nothing is published yet");
-        let one = Counts { sent: 5, receipted: 4, owed: 10, delivered: 3, last: 7, blocked: 9, unfinished: 1 };
+        let one = Counts { sent: 5, receipted: 4, owed: 10, delivered: 3, last: 7, held: 9, unfinished: 1 };
         board.publish(0, &one, Phase::Drain);
         assert!(!board.has_reached(Phase::Drain));
         board.publish(1, &Counts { last: 6, ..one }, Phase::Drain);
         assert!(board.has_reached(Phase::Drain) && !board.has_reached(Phase::Stop));
-        let both = Counts { sent: 10, receipted: 8, owed: 20, delivered: 6, last: 7, blocked: 18, unfinished: 2 };
+        let both = Counts { sent: 10, receipted: 8, owed: 20, delivered: 6, last: 7, held: 18, unfinished: 2 };
         assert_eq!(board.total(None), both);
         assert_eq!(board.total(Some(1)), one);
     }

@@ -35,8 +35,8 @@ pub(crate) struct Party {
     has_hung_up: bool,
     /// How many of the bytes to be sent are sent.
     written: usize,
-    /// Since when the socket takes no more; what was counted before is left out.
-    blocked: Option<u64>,
+    /// Since when a producer cannot send what is due; what was counted before is left out.
+    held: Option<u64>,
 }
 
 /// What a producer needs to know at its turn.
@@ -78,7 +78,7 @@ impl Party {
             is_writable: true,
             has_hung_up: false,
             written: 0,
-            blocked: None,
+            held: None,
         })
     }
 
@@ -111,7 +111,7 @@ impl Party {
         if self.is_writable && !self.link.codec.out.is_empty() {
             self.send()?;
         }
-        self.count_blocked(turn.clock, meter);
+        self.count_held(pause, turn.clock, meter);
         Ok(match pause {
             _ if self.is_readable => Next::Nothing,
             Some(Pause::Full) if self.is_writable => Next::Nothing,
@@ -197,15 +197,17 @@ impl Party {
         Ok(())
     }
 
-    /// Adds up how long a producer stands before a socket that takes no more.
-    fn count_blocked(&mut self, clock: Clock, meter: &mut Meter) {
-        let is_blocked = !self.is_writable && self.written < self.link.codec.out.len();
-        if !is_blocked && self.blocked.is_none() || matches!(self.role, Role::Consumer(_)) {
+    /// Adds up how long a producer is kept from sending what is due: its socket takes no more, or receipts are missing.
+    fn count_held(&mut self, pause: Option<Pause>, clock: Clock, meter: &mut Meter) {
+        let Role::Producer(producer) = &self.role else { return };
+        let is_full = !self.is_writable && self.written < self.link.codec.out.len();
+        let is_waiting = pause == Some(Pause::Window);
+        if !is_full && !is_waiting && self.held.is_none() {
             return;
         }
         let now = clock.now();
-        meter.counts.blocked += self.blocked.map_or(0, |since| now - since);
-        self.blocked = is_blocked.then_some(now);
+        meter.counts.held += self.held.map_or(0, |since| now - since);
+        self.held = (is_full || is_waiting && producer.is_late(now)).then_some(now);
     }
 
     /// Its producer, if it is one.

@@ -183,6 +183,11 @@ impl Producer {
         Ok(())
     }
 
+    /// Whether a send is due.
+    pub(crate) fn is_late(&self, now: u64) -> bool {
+        self.pace.is_none_or(|pace| pace.next() <= now)
+    }
+
     /// Whether its schedule has nothing left.
     pub(crate) fn has_sent_all(&self) -> bool {
         self.pace.is_none_or(|pace| pace.is_over())

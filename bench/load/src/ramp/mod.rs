@@ -103,10 +103,20 @@ pub fn measure(arguments: &Arguments) -> Result<RampReport> {
         closed,
         steps,
         drain: Drain::new(&drained),
-        sentence: outcome.to_string(),
+        sentence: sentence(&outcome, &drained),
         outcome,
         verification,
     })
+}
+
+/// What the ramp says, and when a backlog that outlived it was gone.
+fn sentence(outcome: &Outcome, drained: &Drained) -> String {
+    let Drained { left, seconds, .. } = *drained;
+    match outcome.recovers {
+        true => outcome.to_string(),
+        false if left > 0 => format!("{outcome} Its backlog was not gone {seconds:.0} s after the last step."),
+        false => format!("{outcome} Its backlog was gone {seconds:.1} s after the last step."),
+    }
 }
 
 /// Says to who waits at a terminal how long it will take.

@@ -21,7 +21,9 @@ pub struct Outcome {
     pub stumbles_at: Vec<f64>,
     /// The lowest rate above it that the broker did not deliver.
     pub tips_over_at: Option<f64>,
-    /// Deliveries a second there.
+    /// Deliveries a second that were due there.
+    pub tipped_due_rate: Option<f64>,
+    /// Those that came.
     pub tipped_rate: Option<f64>,
     /// The lowest rate above it that the generator did not send.
     pub generator_ends_at: Option<f64>,
@@ -70,7 +72,8 @@ impl Outcome {
         self.stumbles_at = stumbles.map(|step| step.offered).collect();
         let first = |bearing| above.iter().find(|step| step.bearing == bearing);
         if let Some(tip) = first(Bearing::FallsBehind) {
-            (self.tips_over_at, self.tipped_rate) = (Some(tip.offered), Some(tip.delivery_rate));
+            self.tips_over_at = Some(tip.offered);
+            (self.tipped_due_rate, self.tipped_rate) = (Some(tip.due_rate), Some(tip.delivery_rate));
         }
         if let Some(end) = first(Bearing::GeneratorFallsBehind) {
             (self.generator_ends_at, self.generator_rate) = (Some(end.offered), Some(end.send_rate));
@@ -119,11 +122,12 @@ impl fmt::Display for Outcome {
 impl Outcome {
     fn write_the_tip(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((tip, delivered)) = self.tips_over_at.zip(self.tipped_rate) {
-            write!(out, "; tips over at {}/s, where it delivers {}/s", grouped(tip), grouped(delivered))?;
+            let due = grouped(self.tipped_due_rate.unwrap_or(tip));
+            write!(out, "; tips over at {}/s, where {} of {due} deliveries/s come", grouped(tip), grouped(delivered))?;
             let least = self.least_rate.unwrap_or(delivered);
             let of = if self.has_closed { "the closed rate" } else { "its best" };
             let percent = 100.0 * least / self.full_rate.max(1.0);
-            write!(out, ", and never less than {}/s beyond ({percent:.0} % of {of})", grouped(least))?;
+            write!(out, ", and never fewer than {} beyond ({percent:.0} % of {of})", grouped(least))?;
         } else if self.generator_ends_at.is_none() {
             write!(out, ", all that was offered")?;
         }
@@ -191,8 +195,8 @@ mod tests {
         let found = outcome(&up, &[(FallsBehind, 200.0, 4e3), (KeepsUp, 2e3, 800.0), (KeepsUp, 1e3, 0.7)]);
         assert_eq!((found.tips_over_at, found.least_rate), (Some(3_000.0), Some(200.0)));
         assert_eq!((found.recovers_at, found.not_yet_at), (Some(1_000.0), Some(2_000.0)));
-        let expected = "Keeps up to 2,000/s; tips over at 3,000/s, where it delivers 500/s, and never less than 200/s \
-                        beyond (10 % of its best). Recovers at 1,000/s on the way down (p99 700 us; 500 us on the way \
+        let expected = "Keeps up to 2,000/s; tips over at 3,000/s, where 500 of 3,000 deliveries/s come, and never fewer \
+                        than 200 beyond (10 % of its best). Recovers at 1,000/s on the way down (p99 700 us; 500 us on the way \
                         up), but not yet at 2,000/s.";
         assert_eq!(found.to_string(), expected);
     }
@@ -243,6 +247,6 @@ mod tests {
     fn the_closed_rate_is_the_measure_if_there_is_one() {
         let steps = [step(Direction::Up, 1_000.0, FallsBehind, 250.0, None)];
         let found = Outcome::new(&steps, Some(500.0));
-        assert!(found.to_string().contains("250/s beyond (50 % of the closed rate)"), "{found}");
+        assert!(found.to_string().contains("250 beyond (50 % of the closed rate)"), "{found}");
     }
 }

@@ -74,7 +74,7 @@ const HEADER: [&str; 12] = [
     "(warm-up)",
     "backlog",
     "unsent",
-    "full",
+    "held",
     "CPU s/M",
 ];
 
@@ -125,7 +125,7 @@ impl RampReport {
             writeln!(out, "!  less than 95 % of what was due was delivered")?;
         }
         if has(Bearing::GeneratorFallsBehind) {
-            writeln!(out, "g  the generator sent less than 95 % of what was due, though sockets had room")?;
+            writeln!(out, "g  the generator sent less than 95 % of what was due, though nothing held it")?;
         }
         if steps.iter().all(|step| step.cpu.broker_seconds.is_none()) {
             writeln!(out, "no CPU time without --broker-pid")?;
@@ -167,7 +167,7 @@ fn row(step: &StepReport) -> [String; HEADER.len()] {
         warm_up.map_or_else(none, |latency| time(latency.p99)),
         grouped(step.backlog as f64),
         grouped(step.unsent as f64),
-        format!("{:.0} %", 100.0 * step.blocked),
+        format!("{:.0} %", 100.0 * step.held),
         step.cpu.broker_seconds_per_million.map_or_else(none, |seconds| format!("{seconds:.2}")),
     ]
 }

@@ -9,8 +9,8 @@ use crate::report::{Cpu, Latency};
 
 /// The part of what is due that has to be delivered. The rest is for a measurement that ends amid a batch.
 const ENOUGH: f64 = 0.95;
-/// The part of the time for which sockets may be full while the generator is still taken for what is slow.
-const HARDLY_BLOCKED: f64 = 0.1;
+/// The part of the time for which producers may be held while the generator is still taken for what is slow.
+const HARDLY_HELD: f64 = 0.1;
 
 /// The figures of a step, of its measured part where nothing else is said.
 #[derive(Debug, Clone, Serialize)]
@@ -38,8 +38,9 @@ pub struct StepReport {
     /// Messages of the whole step that were due and that no socket took before it ended. They are never sent, and are
     /// among the latencies with what they were late by then.
     pub unsent: u64,
-    /// The part of the time for which producers stood before sockets that took no more.
-    pub blocked: f64,
+    /// The part of the time for which producers were kept from sending what was due: by sockets that took no more, or for
+    /// want of receipts, where they wait for such (`--window`).
+    pub held: f64,
     /// CPU time.
     pub cpu: Cpu,
 }
@@ -63,7 +64,7 @@ pub enum Bearing {
     KeepsUp,
     /// It did not.
     FallsBehind,
-    /// It delivered what it got, but the generator sent less than was due, and not because sockets were full.
+    /// It delivered what it got, but the generator sent less than was due, and nothing of the broker's kept it from that.
     GeneratorFallsBehind,
 }
 
@@ -72,14 +73,14 @@ impl StepReport {
     pub(crate) fn new(step: &Step, ascent: &Ascent, lateness: &Lateness, fan_out: f64, producers: u16) -> StepReport {
         let (interval, counts) = (&ascent.interval, &ascent.interval.counts);
         let (send_rate, delivery_rate) = (interval.rate(counts.sent), interval.rate(counts.delivered));
-        let blocked = counts.blocked as f64 / 1e9 / interval.seconds / f64::from(producers);
+        let held = counts.held as f64 / 1e9 / interval.seconds / f64::from(producers);
         StepReport {
             direction: step.direction,
             offered: step.rate,
             due_rate: step.rate * fan_out,
             send_rate,
             delivery_rate,
-            bearing: Bearing::new(step.rate, send_rate, fan_out, delivery_rate, blocked),
+            bearing: Bearing::new(step.rate, send_rate, fan_out, delivery_rate, held),
             seconds: interval.seconds,
             latency_us: Latency::new(&lateness.measured),
             warm_up: ascent.warm_up.as_ref().map(|interval| WarmUp {
@@ -89,7 +90,7 @@ impl StepReport {
             }),
             backlog: ascent.backlog,
             unsent: lateness.unsent,
-            blocked: blocked.min(1.0),
+            held: held.min(1.0),
             cpu: Cpu::new(counts, true, interval.broker_cpu, interval.generator_cpu),
         }
     }
@@ -101,10 +102,10 @@ impl StepReport {
 }
 
 impl Bearing {
-    fn new(offered: f64, sent: f64, fan_out: f64, delivered: f64, blocked: f64) -> Bearing {
+    fn new(offered: f64, sent: f64, fan_out: f64, delivered: f64, held: f64) -> Bearing {
         if delivered >= ENOUGH * offered * fan_out {
             Bearing::KeepsUp
-        } else if sent < ENOUGH * offered && delivered >= ENOUGH * sent * fan_out && blocked < HARDLY_BLOCKED {
+        } else if sent < ENOUGH * offered && delivered >= ENOUGH * sent * fan_out && held < HARDLY_HELD {
             Bearing::GeneratorFallsBehind
         } else {
             Bearing::FallsBehind
@@ -138,14 +139,14 @@ pub(crate) mod tests {
             warm_up: Some(WarmUp { seconds: 0.2, delivery_rate: delivered, latency_us: p99.map(latency) }),
             backlog: (offered - delivered).max(0.0) as u64,
             unsent: 0,
-            blocked: 0.0,
+            held: 0.0,
             cpu: Cpu::new(&Counts { delivered: delivered as u64, ..Counts::default() }, true, Some(0.01), 0.01),
         }
     }
 
     #[test]
     fn who_falls_behind_is_told_apart() {
-        for (sent, delivered, blocked, expected) in [
+        for (sent, delivered, held, expected) in [
             (1_000.0, 1_000.0, 0.0, Bearing::KeepsUp),
             (1_000.0, 951.0, 0.5, Bearing::KeepsUp),
             (100.0, 1_600.0, 0.0, Bearing::KeepsUp),
@@ -154,7 +155,7 @@ pub(crate) mod tests {
             (600.0, 300.0, 0.0, Bearing::FallsBehind),
             (600.0, 590.0, 0.05, Bearing::GeneratorFallsBehind),
         ] {
-            assert_eq!(Bearing::new(1_000.0, sent, 1.0, delivered, blocked), expected, "{sent} {delivered} {blocked}");
+            assert_eq!(Bearing::new(1_000.0, sent, 1.0, delivered, held), expected, "{sent} {delivered} {held}");
         }
         assert_eq!(Bearing::new(1_000.0, 1_000.0, 4.0, 3_000.0, 0.0), Bearing::FallsBehind, "of four subscribers");
     }
