@@ -118,10 +118,10 @@ fn a_log_is_not_cut_where_no_frame_ends() {
     }
 }
 
-#[test]
-fn a_log_is_not_cut_where_it_needs_what_it_has_given_back() {
+/// A log that has come to need no more than what is from segment 2 on, and where its groups end.
+fn given_back() -> (Journal<FakeStorage>, Vec<Position>) {
     let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
-    let ends: Vec<Position> = (0..60)
+    let ends = (0..60)
         .map(|group| {
             append(&mut journal, group * 5..group * 5 + 5);
             journal.appended()
@@ -129,6 +129,12 @@ fn a_log_is_not_cut_where_it_needs_what_it_has_given_back() {
         .collect();
     journal.set_head(SegmentNumber(2));
     (0..3).for_each(|_| write_group(&mut journal));
+    (journal, ends)
+}
+
+#[test]
+fn a_log_is_not_cut_where_it_needs_what_it_has_given_back() {
+    let (journal, ends) = given_back();
     let (journal, _) = recover(killed(journal)).unwrap();
     let storage = killed(journal);
     let stated = ends.iter().filter(|end| **end > Position(2 * SEGMENT));
@@ -143,15 +149,7 @@ fn a_log_is_not_cut_where_it_needs_what_it_has_given_back() {
 
 #[test]
 fn a_log_is_not_cut_below_a_head_that_it_has_come_to_since_its_life_began() {
-    let (mut journal, _) = recover(FakeStorage::new(1 << 30)).unwrap();
-    let ends: Vec<Position> = (0..60)
-        .map(|group| {
-            append(&mut journal, group * 5..group * 5 + 5);
-            journal.appended()
-        })
-        .collect();
-    journal.set_head(SegmentNumber(2));
-    (0..3).for_each(|_| write_group(&mut journal));
+    let (mut journal, ends) = given_back();
     append(&mut journal, 400..405);
     let (behind, storage) = (journal.appended(), killed(journal));
     assert_eq!(storage.numbers().first(), Some(&SegmentNumber(2)), "they are given back, and the table does not know");

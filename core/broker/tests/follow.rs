@@ -421,15 +421,21 @@ fn merged(said: &[Said]) -> World {
     World::recovered(config, NOW, broker, log)
 }
 
-#[test]
-pub fn a_queue_goes_with_all_that_it_has_taken_in() {
-    let said = [Said::Named(1, 0), message(&[(1, 1)], 0), Said::Named(2, 0), message(&[(2, 2)], 0)];
-    let mut world = merged(&said);
+/// The same, deleted then.
+fn merged_and_deleted(said: &[Said]) -> World {
+    let mut world = merged(said);
     world.connect(0, 1, "c");
     let destination = Box::new(queue("queue 0"));
     world.run(0, Command::DeleteDestination { connection: handle(1), destination, request: wanted(8) });
     world.settle();
     world.broker.recount().unwrap();
+    world
+}
+
+#[test]
+pub fn a_queue_goes_with_all_that_it_has_taken_in() {
+    let said = [Said::Named(1, 0), message(&[(1, 1)], 0), Said::Named(2, 0), message(&[(2, 2)], 0)];
+    let world = merged_and_deleted(&said);
     assert_eq!(world.broker.statistics().messages, 0);
     let end = world.log.committed();
     let mut world = world.crash(end);
@@ -444,12 +450,7 @@ fn a_destination_goes_with_others_of_its_name_that_hold_nothing() {
     let (named, sent) = ([1, 2, 1].map(|id| Said::Named(id, 0)), message(&[(2, 2)], 0));
     let gone = [sent.clone(), Said::Acknowledged(vec![(2, 2)])];
     for said in [named.to_vec(), [&named[..], &[sent]].concat(), [&named[..], &gone].concat()] {
-        let mut world = merged(&said);
-        world.connect(0, 1, "c");
-        let destination = Box::new(queue("queue 0"));
-        world.run(0, Command::DeleteDestination { connection: handle(1), destination, request: wanted(8) });
-        world.settle();
-        world.broker.recount().unwrap();
+        let world = merged_and_deleted(&said);
         let front = world.log.records[0].home.position;
         let (world, mended) = world.crash_without(|stored| stored.home.position == front);
         world.broker.recount().unwrap();

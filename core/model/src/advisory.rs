@@ -7,7 +7,7 @@
 //! ```
 
 use crate::destination::DestinationKind;
-use crate::record::{MessageView, MessageWriter, Tag};
+use crate::record::{BodyKind, Header, MessageView, MessageWriter, Tag};
 
 /// What has happened; the numbers are stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +51,24 @@ impl<'a> Advisory<'a> {
         Some(Advisory { happening, told_again: flags & TOLD_AGAIN != 0, connection, destination })
     }
 
+    /// The fixed part of an advisory's record, the producer's with this number.
+    #[must_use]
+    pub fn header(number: i64) -> Header {
+        Header {
+            body: BodyKind::Message,
+            priority: 0,
+            flags: 0,
+            expiration: 0,
+            timestamp: 0,
+            broker_in_time: 0,
+            producer_sequence: number,
+            producer_session: 0,
+            producer_value: 0,
+            group_sequence: 0,
+            redelivery_counter: 0,
+        }
+    }
+
     /// Adds the field.
     #[expect(clippy::cast_possible_truncation, reason = "an id was part of a frame, whose length has 31 bits")]
     pub fn write(&self, writer: &mut MessageWriter<'_>) {
@@ -65,25 +83,12 @@ impl<'a> Advisory<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{BodyKind, Header};
 
     fn record(field: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
         let mut record = Vec::new();
         let mut writer = MessageWriter::new(&mut record);
         field(&mut writer);
-        writer.finish(&Header {
-            body: BodyKind::Message,
-            priority: 0,
-            flags: 0,
-            expiration: 0,
-            timestamp: 0,
-            broker_in_time: 0,
-            producer_sequence: 1,
-            producer_session: 0,
-            producer_value: 0,
-            group_sequence: 0,
-            redelivery_counter: 0,
-        });
+        writer.finish(&Advisory::header(1));
         record
     }
 

@@ -27,7 +27,7 @@ use crate::step::Step;
 use postrider_journal::{Record, body_crc};
 use postrider_model::advisory::{Advisory, Happening};
 use postrider_model::event::Dispatch;
-use postrider_model::record::{BodyKind, Header, Tag};
+use postrider_model::record::Tag;
 use postrider_model::{ConsumerHandle, DestinationKind, MessageWriter, Span, pattern};
 
 /// Steps of a turn that the making of a record costs besides.
@@ -164,19 +164,7 @@ impl Broker {
         if !self.config.advisory_properties.is_empty() {
             writer.properties(&self.config.advisory_properties);
         }
-        writer.finish(&Header {
-            body: BodyKind::Message,
-            priority: 0,
-            flags: 0,
-            expiration: 0,
-            timestamp: 0,
-            broker_in_time: 0,
-            producer_sequence: self.delivery.advisories,
-            producer_session: 0,
-            producer_value: 0,
-            group_sequence: 0,
-            redelivery_counter: 0,
-        });
+        writer.finish(&Advisory::header(self.delivery.advisories));
     }
 
     /// A new consumer of these topics hears of all temporary destinations that there are, before it hears of those that come and go.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use postrider_model::advisory::{Advisory, Happening};
 use postrider_model::command::*;
 use postrider_model::event::{Failure, Refused};
-use postrider_model::record::{BodyKind, Header, Tag};
+use postrider_model::record::Tag;
 use postrider_model::{
     CommandBatch, ConnectionHandle, ConsumerHandle, Destination, DestinationKind, MessageView, MessageWriter, Now,
     Sequence, pattern,
@@ -226,19 +226,7 @@ impl Broker {
         writer.destination_field(Tag::Destination, topic.kind, &topic.name);
         writer.field(Tag::Type, &[b"Advisory"]);
         advisory.write(&mut writer);
-        writer.finish(&Header {
-            body: BodyKind::Message,
-            priority: 0,
-            flags: 0,
-            expiration: 0,
-            timestamp: 0,
-            broker_in_time: 0,
-            producer_sequence: 1,
-            producer_session: 0,
-            producer_value: 0,
-            group_sequence: 0,
-            redelivery_counter: 0,
-        });
+        writer.finish(&Advisory::header(1));
         let sequence = self.next_sequence("");
         // The broker's own: also those hear of it who want nothing of their own connection.
         let sender = ConnectionHandle { slot: u32::MAX, generation: 0 };

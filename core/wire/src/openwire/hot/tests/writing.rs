@@ -15,7 +15,7 @@ use crate::openwire::{EncodeError, Value};
 use crate::session::Delivery;
 use postrider_model::advisory::{Advisory, Happening};
 use postrider_model::properties::{self, PropertiesWriter};
-use postrider_model::record::{BodyKind, Header, Tag};
+use postrider_model::record::Tag;
 use postrider_model::{DestinationKind, MessageView, MessageWriter, Sequence};
 
 const CONSUMER: ConsumerName<'static> = ConsumerName { connection: b"ID:consumer-1", session: 1, value: -7 };
@@ -138,19 +138,7 @@ fn advisory(tell: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
     let mut properties = Vec::new();
     PropertiesWriter::new(&mut properties).entry(b"originBrokerName", properties::Value::String(b"broker"));
     writer.properties(&properties);
-    writer.finish(&Header {
-        body: BodyKind::Message,
-        priority: 0,
-        flags: 0,
-        expiration: 0,
-        timestamp: 0,
-        broker_in_time: 0,
-        producer_sequence: 9,
-        producer_session: 0,
-        producer_value: 0,
-        group_sequence: 0,
-        redelivery_counter: 0,
-    });
+    writer.finish(&Advisory::header(9));
     record
 }
 
