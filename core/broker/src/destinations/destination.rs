@@ -5,7 +5,7 @@
 )]
 
 use crate::destinations::line::Line;
-use crate::destinations::ordered::{Ordered, Place, text};
+use crate::destinations::ordered::{NameCursor, Ordered, text};
 use crate::destinations::queue::Queue;
 use crate::destinations::topic::Topic;
 use crate::kit::slab::Slab;
@@ -134,8 +134,8 @@ impl Destinations {
     }
 
     /// As [`Ordered::page`].
-    pub(crate) fn page(&self, pattern: &Destination, place: &mut Place, most: usize, page: &mut Vec<Reference>) {
-        self.ordered.page(pattern, place, most, page);
+    pub(crate) fn page(&self, pattern: &Destination, cursor: &mut NameCursor, most: usize, page: &mut Vec<Reference>) {
+        self.ordered.page(pattern, cursor, most, page);
     }
 
     /// All that can be found, by number.

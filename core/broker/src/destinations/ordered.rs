@@ -18,7 +18,7 @@ pub(crate) struct Ordered {
 
 /// How far a look at those that a pattern may fit is.
 #[derive(Clone, Default, Debug)]
-pub(crate) enum Place {
+pub(crate) enum NameCursor {
     /// At the one that is called like what the pattern begins with.
     #[default]
     Exact,
@@ -65,27 +65,27 @@ impl Ordered {
     }
 
     /// Adds up to `most` of those that the pattern may fit, and comes to the place behind them.
-    pub(crate) fn page(&self, pattern: &Destination, place: &mut Place, most: usize, page: &mut Vec<Reference>) {
+    pub(crate) fn page(&self, pattern: &Destination, cursor: &mut NameCursor, most: usize, page: &mut Vec<Reference>) {
         let mut text = beginning(pattern);
-        match place {
-            Place::Exact => {
+        match cursor {
+            NameCursor::Exact => {
                 page.extend(self.plain.get(text.as_slice()).filter(|_| text.len() > 1));
-                *place = Place::Within(None);
+                *cursor = NameCursor::Within(None);
             }
-            Place::Within(last) => {
+            NameCursor::Within(last) => {
                 if text.len() > 1 {
                     text.push(b'.');
                 }
                 if !scan(&self.plain, &text, last, most, page) {
-                    *place = Place::Starred(None);
+                    *cursor = NameCursor::Starred(None);
                 }
             }
-            Place::Starred(last) => {
+            NameCursor::Starred(last) => {
                 if !scan(&self.starred, &[pattern.kind as u8], last, most, page) {
-                    *place = Place::End;
+                    *cursor = NameCursor::End;
                 }
             }
-            Place::End => {}
+            NameCursor::End => {}
         }
     }
 }
@@ -140,10 +140,10 @@ mod tests {
                 [(DestinationKind::Queue, 1), (DestinationKind::Topic, 3), (DestinationKind::Queue, 100)]
             {
                 let fitting = Destination::new(kind, name.as_bytes());
-                let (mut place, mut met) = (Place::default(), Vec::new());
-                while !matches!(place, Place::End) {
+                let (mut cursor, mut met) = (NameCursor::default(), Vec::new());
+                while !matches!(cursor, NameCursor::End) {
                     let before = met.len();
-                    ordered.page(&fitting, &mut place, most, &mut met);
+                    ordered.page(&fitting, &mut cursor, most, &mut met);
                     assert!(met.len() - before <= most);
                 }
                 for (destination, reference) in &all {
@@ -168,9 +168,9 @@ mod tests {
             let reference = Reference { index: DestinationIndex(number), serial: 0 };
             ordered.add(text(&queue(format!("some.{}.{number}", number % 1_000))), reference);
         }
-        let (mut place, mut met) = (Place::default(), Vec::new());
-        while !matches!(place, Place::End) {
-            ordered.page(&queue("some.1.>".into()), &mut place, 100, &mut met);
+        let (mut cursor, mut met) = (NameCursor::default(), Vec::new());
+        while !matches!(cursor, NameCursor::End) {
+            ordered.page(&queue("some.1.>".into()), &mut cursor, 100, &mut met);
         }
         assert_eq!(met.len(), 10, "not those of some.10 or some.100");
     }

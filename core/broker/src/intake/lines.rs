@@ -19,19 +19,19 @@ pub(crate) struct Need {
 
 /// A connection's place in its line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Ticket {
     need: Need,
     turn: u64,
 }
 
 #[derive(Default)]
-struct Line {
+struct LogLine {
     by_turn: BTreeMap<u64, (ConnectionIndex, u64)>,
     /// Bytes and turn: whoever needs least can go on if anybody can.
     by_need: BTreeSet<(u64, u64)>,
 }
 
-impl Line {
+impl LogLine {
     /// The first of the line, and behind them who needs least.
     fn next(&self, most: usize) -> impl Iterator<Item = (u64, ConnectionIndex)> {
         let least = self.by_need.first().and_then(|(_, turn)| Some((*turn, self.by_turn.get(turn)?.0)));
@@ -48,8 +48,8 @@ impl Line {
 /// The lines. Whoever is taken out and comes again is the last of its line.
 #[derive(Default)]
 pub(crate) struct Lines {
-    journal: Line,
-    spool: Line,
+    journal: LogLine,
+    spool: LogLine,
     next_turn: u64,
     /// The first of the journal's line, and bytes of others that the journal has taken since it is.
     passed: (u64, u64),
@@ -67,19 +67,19 @@ impl Lines {
         !self.line(store).by_turn.is_empty()
     }
 
-    pub(crate) fn join(&mut self, index: ConnectionIndex, need: Need) -> Place {
+    pub(crate) fn join(&mut self, index: ConnectionIndex, need: Need) -> Ticket {
         self.next_turn += 1;
         let turn = self.next_turn;
         let line = self.line_mut(need.store);
         line.by_turn.insert(turn, (index, need.bytes));
         line.by_need.insert((need.bytes, turn));
-        Place { need, turn }
+        Ticket { need, turn }
     }
 
-    pub(crate) fn leave(&mut self, place: Place) {
-        let line = self.line_mut(place.need.store);
-        line.by_turn.remove(&place.turn);
-        line.by_need.remove(&(place.need.bytes, place.turn));
+    pub(crate) fn leave(&mut self, ticket: Ticket) {
+        let line = self.line_mut(ticket.need.store);
+        line.by_turn.remove(&ticket.turn);
+        line.by_need.remove(&(ticket.need.bytes, ticket.turn));
     }
 
     /// The journal takes so much of somebody while others wait.
@@ -110,14 +110,14 @@ impl Lines {
         next.into_iter().map(|(_, index)| index).collect()
     }
 
-    fn line(&self, store: LogKind) -> &Line {
+    fn line(&self, store: LogKind) -> &LogLine {
         match store {
             LogKind::Journal => &self.journal,
             LogKind::Spool => &self.spool,
         }
     }
 
-    fn line_mut(&mut self, store: LogKind) -> &mut Line {
+    fn line_mut(&mut self, store: LogKind) -> &mut LogLine {
         match store {
             LogKind::Journal => &mut self.journal,
             LogKind::Spool => &mut self.spool,
@@ -138,7 +138,7 @@ mod tests {
         let mut lines = Lines::default();
         assert!(lines.is_empty() && lines.next(2, true).is_empty());
         let need = |store, bytes| Need { store, bytes };
-        let places: Vec<Place> = (0..8)
+        let tickets: Vec<Ticket> = (0..8)
             .map(|number| {
                 let store = if number % 2 == 0 { LogKind::Journal } else { LogKind::Spool };
                 lines.join(ConnectionIndex(number), need(store, u64::from(100 - number)))
@@ -147,13 +147,13 @@ mod tests {
         assert_eq!(indices(lines.next(1, true)), [0, 1, 6, 7]);
         assert_eq!(indices(lines.next(3, true)), [0, 1, 2, 3, 4, 5, 6, 7]);
         for place in [0, 6] {
-            lines.leave(places[place]);
+            lines.leave(tickets[place]);
         }
         assert_eq!(indices(lines.next(1, true)), [1, 2, 4, 7]);
         lines.join(ConnectionIndex(0), need(LogKind::Journal, 1));
         assert_eq!(indices(lines.next(1, true)), [1, 2, 7, 0], "the last of its line, but with the least need");
         for place in [2, 4] {
-            lines.leave(places[place]);
+            lines.leave(tickets[place]);
         }
         assert_eq!(indices(lines.next(5, true)), [1, 3, 5, 7, 0]);
         assert_eq!(indices(lines.next(2, false)), [1, 3, 7], "those who wait for the spool");

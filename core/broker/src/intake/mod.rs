@@ -7,7 +7,7 @@ pub(crate) mod lines;
 pub(crate) mod parking;
 pub(crate) mod publish;
 
-use self::lines::{Lines, Place};
+use self::lines::{Lines, Ticket};
 use self::parking::Parked;
 use crate::messages::{ConnectionIndex, DestinationIndex};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,7 +36,7 @@ pub(crate) struct Intake {
 struct Waiting {
     commands: VecDeque<Parked>,
     /// Where it stands in its line, unless what it has parked goes on just then.
-    place: Option<Place>,
+    ticket: Option<Ticket>,
 }
 
 /// Of a connection that has parked nothing.
@@ -64,10 +64,10 @@ impl Intake {
 
     /// A connection leaves its line. False: it stood in none.
     fn leave_line(&mut self, index: ConnectionIndex) -> bool {
-        let place = self.waiting.get_mut(&index).and_then(|waiting| waiting.place.take());
-        if let Some(place) = place {
-            self.lines.leave(place);
+        let ticket = self.waiting.get_mut(&index).and_then(|waiting| waiting.ticket.take());
+        if let Some(ticket) = ticket {
+            self.lines.leave(ticket);
         }
-        place.is_some()
+        ticket.is_some()
     }
 }

@@ -338,9 +338,9 @@ impl Broker {
             let never = bytes > live_limit(log);
             Need { store: parked.store, bytes: if never { 0 } else { bytes } }
         });
-        let place = need.map(|need| self.intake.lines.join(index, need));
+        let ticket = need.map(|need| self.intake.lines.join(index, need));
         if let Some(waiting) = self.intake.waiting.get_mut(&index) {
-            waiting.place = place;
+            waiting.ticket = ticket;
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, ConsumerKind, refused};
 use crate::destinations::destination::{Reference, Refusal};
-use crate::destinations::ordered::Place;
+use crate::destinations::ordered::NameCursor;
 use crate::kit::budget::Budget;
 use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
@@ -36,7 +36,7 @@ pub(crate) struct Match {
     serial: u64,
     /// Which of its patterns it is at, and where.
     pattern: usize,
-    place: Place,
+    cursor: NameCursor,
     /// Destinations from this serial on come to it by themselves, as those did that found it while its patterns were filed.
     end: u64,
     /// Who asked for it.
@@ -85,7 +85,7 @@ impl Broker {
             consumer: index,
             serial,
             pattern: 0,
-            place: Place::default(),
+            cursor: NameCursor::default(),
             end: 0,
             port,
             connection: open.connection,
@@ -121,7 +121,7 @@ impl Broker {
                 break false;
             }
             page.clear();
-            self.destinations.page(pattern, &mut walk.place, most, &mut page);
+            self.destinations.page(pattern, &mut walk.cursor, most, &mut page);
             budget.spend(look - 1 + PAGE_STEPS + page.len() * look);
             for found in &page {
                 if !self.is_matched(walk, *found) {
@@ -139,8 +139,8 @@ impl Broker {
             if walk.refusal.is_some() {
                 break true;
             }
-            if matches!(walk.place, Place::End) {
-                (walk.pattern, walk.place) = (walk.pattern + 1, Place::default());
+            if matches!(walk.cursor, NameCursor::End) {
+                (walk.pattern, walk.cursor) = (walk.pattern + 1, NameCursor::default());
             }
         };
         self.wildcards.page = page;
