@@ -21,7 +21,7 @@ enum Slot<T> {
 }
 
 struct Chunk<T> {
-    slots: Box<[Slot<T>]>,
+    slots: Box<[Slot<T>; CHUNK]>,
     free: u32,
     live: u32,
     /// Where it stands in `Slab::open`; [`NONE`] if it is full.
@@ -31,7 +31,8 @@ struct Chunk<T> {
 impl<T> Chunk<T> {
     fn new(open_at: u32) -> Box<Chunk<T>> {
         let next = |slot: usize| if slot + 1 == CHUNK { NONE } else { slot as u32 + 1 };
-        let slots = (0..CHUNK).map(|slot| Slot::Free { next: next(slot) }).collect();
+        let slots: Box<[Slot<T>]> = (0..CHUNK).map(|slot| Slot::Free { next: next(slot) }).collect();
+        let slots = slots.try_into().ok().expect("a slot for each number");
         Box::new(Chunk { slots, free: 0, live: 0, open_at })
     }
 }
