@@ -9,7 +9,7 @@ use postrider_wire::openwire::{Decoder, Settings, Structure, WireFormat, WriterP
 use crate::body::{self, STAMP_LENGTH, Stamp};
 use crate::frames::{Acknowledge, Delivered, Dispatch, Identity, is_handmade};
 use crate::ledger::Ledger;
-use crate::link::{Codec, Incoming, Link};
+use crate::link::{BrokerLink, Codec, Incoming};
 use crate::meter::Meter;
 use crate::plan::Plan;
 use crate::{Arguments, names};
@@ -52,7 +52,13 @@ struct Subscription {
 
 impl Consumer {
     /// Subscribes the consumer of that number on its connection.
-    pub(crate) fn open(arguments: &Arguments, plan: &Plan, run: u32, number: u16, link: &mut Link) -> Result<Consumer> {
+    pub(crate) fn open(
+        arguments: &Arguments,
+        plan: &Plan,
+        run: u32,
+        number: u16,
+        link: &mut BrokerLink,
+    ) -> Result<Consumer> {
         let connection = names::consumer_connection(run, number);
         let mut subscriptions = Vec::new();
         for &number in &plan.consumers[usize::from(number)] {

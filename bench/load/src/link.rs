@@ -42,7 +42,7 @@ pub(crate) struct Codec {
 
 /// A connection, by itself blocking.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct BrokerLink {
     stream: TcpStream,
     /// Cuts what comes in into frames.
     pub splitter: FrameSplitter,
@@ -152,10 +152,10 @@ fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
     }
 }
 
-impl Link {
+impl BrokerLink {
     /// Connects, agrees on a format, and announces connection `name` and its session. `cached_values` is how many ids and
     /// destinations will go over it at most.
-    pub(crate) fn open(arguments: &Arguments, name: &str, label: String, cached_values: u16) -> Result<Link> {
+    pub(crate) fn open(arguments: &Arguments, name: &str, label: String, cached_values: u16) -> Result<BrokerLink> {
         let address = arguments.address()?;
         let patience = Duration::from_secs_f64(arguments.connect_seconds);
         let stream = connect(address, patience).with_context(|| format!("no broker answers at {address}"))?;
@@ -165,7 +165,7 @@ impl Link {
         let initial = Settings::initial(FRAME_LIMIT as usize);
         let ours = offer(arguments, cached_values);
         let format = WireFormat::new(initial, WriterPolicy::JavaOrder);
-        let mut link = Link {
+        let mut link = BrokerLink {
             stream,
             splitter: FrameSplitter::new(FRAME_LIMIT as usize),
             codec: Codec { format, out: Vec::new(), command: 0 },

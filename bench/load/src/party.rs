@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use crate::consumer::Consumer;
-use crate::link::{Incoming, Link};
+use crate::link::{BrokerLink, Incoming};
 use crate::meter::{Clock, Meter};
 use crate::producer::{Pause, Producer};
 
@@ -27,7 +27,7 @@ pub(crate) enum Role {
 /// A connection that does not block, and what it is for.
 #[derive(Debug)]
 pub(crate) struct Party {
-    link: Link,
+    link: BrokerLink,
     socket: TcpStream,
     role: Role,
     is_readable: bool,
@@ -67,7 +67,7 @@ pub(crate) enum Next {
 
 impl Party {
     /// Takes over a connection that was set up, and registers it.
-    pub(crate) fn new(link: Link, role: Role, registry: &Registry, token: Token) -> Result<Party> {
+    pub(crate) fn new(link: BrokerLink, role: Role, registry: &Registry, token: Token) -> Result<Party> {
         let mut socket = TcpStream::from_std(link.socket()?);
         registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Party {
@@ -146,7 +146,7 @@ impl Party {
     }
 
     fn take(&mut self, mut input: &[u8], now: u64, meter: &mut Meter) -> Result<()> {
-        let Link { splitter, codec, .. } = &mut self.link;
+        let BrokerLink { splitter, codec, .. } = &mut self.link;
         match &mut self.role {
             Role::Consumer(consumer) => {
                 while let Some(frame) = splitter.split(&mut input)? {
@@ -216,7 +216,7 @@ impl Party {
     }
 
     /// The connection, for taking leave, and the role. Bytes that the socket did not take go with the leave.
-    pub(crate) fn into_parts(mut self) -> (Link, Role) {
+    pub(crate) fn into_parts(mut self) -> (BrokerLink, Role) {
         self.link.codec.out.drain(..self.written);
         (self.link, self.role)
     }

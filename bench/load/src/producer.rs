@@ -8,7 +8,7 @@ use postrider_wire::openwire::{EncodeError, Structure};
 
 use crate::body::{self, Stamp};
 use crate::frames::{Fixed, SendTemplate, Variable, is_handmade, message};
-use crate::link::{Codec, Link};
+use crate::link::{BrokerLink, Codec};
 use crate::meter::Meter;
 use crate::pace::Pace;
 use crate::plan::Plan;
@@ -66,7 +66,13 @@ pub(crate) enum Pause {
 
 impl Producer {
     /// Announces the producer of that number on its connection.
-    pub(crate) fn open(arguments: &Arguments, plan: &Plan, run: u32, number: u16, link: &mut Link) -> Result<Producer> {
+    pub(crate) fn open(
+        arguments: &Arguments,
+        plan: &Plan,
+        run: u32,
+        number: u16,
+        link: &mut BrokerLink,
+    ) -> Result<Producer> {
         let stream = |&destination: &u16| Stream {
             number: destination,
             producer: names::producer_id(run, number, destination),

@@ -10,7 +10,7 @@ use postrider_model::modified_utf8;
 use crate::conductor::{Conductor, Interval};
 use crate::consumer::Consumer;
 use crate::ledger::{Ledger, Verdict};
-use crate::link::Link;
+use crate::link::BrokerLink;
 use crate::meter::{Board, Clock, Counts, Meter};
 use crate::party::Role;
 use crate::plan::Plan;
@@ -84,28 +84,28 @@ pub(crate) fn run_number() -> u32 {
 }
 
 /// All connections, the consumers first, so that no topic message is published before they are there.
-pub(crate) fn connect(arguments: &Arguments, plan: &Plan, run: u32) -> Result<Vec<(Link, Role)>> {
+pub(crate) fn connect(arguments: &Arguments, plan: &Plan, run: u32) -> Result<Vec<(BrokerLink, Role)>> {
     let mut links = Vec::new();
     for number in 0..arguments.consumers {
         let name = names::consumer_connection(run, number);
         // A consumer's acknowledgements name every producer, by one id for each destination.
         let streams = plan.consumers[usize::from(number)].len().saturating_mul(usize::from(arguments.producers));
         let cached = u16::try_from(streams).unwrap_or(u16::MAX);
-        let mut link = Link::open(arguments, &name, format!("consumer {number}"), cached)?;
+        let mut link = BrokerLink::open(arguments, &name, format!("consumer {number}"), cached)?;
         let consumer = Consumer::open(arguments, plan, run, number, &mut link)?;
         links.push((link, Role::Consumer(consumer)));
     }
     for number in 0..arguments.producers {
         let name = names::producer_connection(run, number);
         let cached = u16::try_from(2 * plan.producers[usize::from(number)].len()).unwrap_or(u16::MAX);
-        let mut link = Link::open(arguments, &name, format!("producer {number}"), cached)?;
+        let mut link = BrokerLink::open(arguments, &name, format!("producer {number}"), cached)?;
         let producer = Producer::open(arguments, plan, run, number, &mut link)?;
         links.push((link, Role::Producer(producer)));
     }
     Ok(links)
 }
 
-pub(crate) fn describe(link: &Link) -> Broker {
+pub(crate) fn describe(link: &BrokerLink) -> Broker {
     let text = |bytes: &Option<Box<[u8]>>| modified_utf8::decode_lossy(bytes.as_deref().unwrap_or(b"?")).into_owned();
     let settings = link.codec.format.settings();
     Broker {
@@ -121,14 +121,14 @@ pub(crate) fn describe(link: &Link) -> Broker {
 pub(crate) fn perform<T>(
     arguments: &Arguments,
     plan: &Plan,
-    links: Vec<(Link, Role)>,
+    links: Vec<(BrokerLink, Role)>,
     clock: Clock,
     stairs: Option<&Stairs>,
     conduct: impl FnOnce(Conductor<'_>) -> Result<T>,
 ) -> Result<(T, Vec<Remains>)> {
     let threads = usize::from(arguments.threads).min(links.len());
     let board = Board::new(threads, Conductor::first_phase(arguments));
-    let mut shares: Vec<Vec<(Link, Role)>> = (0..threads).map(|_| Vec::new()).collect();
+    let mut shares: Vec<Vec<(BrokerLink, Role)>> = (0..threads).map(|_| Vec::new()).collect();
     for (index, link) in links.into_iter().enumerate() {
         shares[index % threads].push(link);
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use mio::{Events, Poll, Token};
 
 use crate::Arguments;
-use crate::link::Link;
+use crate::link::BrokerLink;
 use crate::meter::{Board, Clock, Meter, Phase};
 use crate::pace::Pace;
 use crate::party::{Next, Party, Role, Turn};
@@ -53,7 +53,7 @@ pub(crate) struct Worker<'a> {
 #[derive(Debug)]
 pub(crate) struct Remains {
     /// Connections and roles, for leave and verdict.
-    pub parties: Vec<(Link, Role)>,
+    pub parties: Vec<(BrokerLink, Role)>,
     /// Latencies.
     pub meter: Meter,
 }
@@ -67,7 +67,7 @@ impl<'a> Worker<'a> {
         board: &'a Board,
         clock: Clock,
         stairs: Option<&'a Stairs>,
-        links: Vec<(Link, Role)>,
+        links: Vec<(BrokerLink, Role)>,
     ) -> Result<Worker<'a>> {
         let poll = Poll::new()?;
         let timer = Timer::new(poll.registry(), TIMER)?;

@@ -7,7 +7,7 @@ use postrider_model::limits;
 
 use crate::client::{BrowsingPlan, ClientPlan, CrowdPlan};
 use crate::disk::DiskPlan;
-use crate::ledger::{Place, Sizes, dead_letters};
+use crate::ledger::{Address, Sizes, dead_letters};
 use crate::network::NetworkPlan;
 use crate::random::Random;
 use crate::schedule::{MICRO, MILLI, SECOND};
@@ -61,7 +61,7 @@ pub struct SeedPlan {
     /// Largest frame that the broker takes.
     pub frame_limit: usize,
     /// Strange names of destinations that some use.
-    pub odd_places: Vec<Place>,
+    pub odd_addresses: Vec<Address>,
     /// Room of a shard for half frames.
     pub half_frame_bytes: usize,
     /// Nanoseconds that a step of a thread takes, typically.
@@ -132,7 +132,7 @@ impl SeedPlan {
             clients,
             way_up: WayUp::default(),
             frame_limit: FRAME_LIMIT,
-            odd_places: Vec::new(),
+            odd_addresses: Vec::new(),
             half_frame_bytes: limits::HALF_FRAME_BUDGET_BYTES,
             step_nanos: *random.pick(&[2 * MICRO, 20 * MICRO, 100 * MICRO]),
         };
@@ -153,8 +153,8 @@ impl SeedPlan {
 
 impl SeedPlan {
     /// The queue that few listen to, or none.
-    pub fn unheard() -> Place {
-        Place::queue("queue.c")
+    pub fn unheard() -> Address {
+        Address::queue("queue.c")
     }
 
     /// Whether a client has hundreds of producers that are remembered.
@@ -262,13 +262,13 @@ impl SeedPlan {
             return;
         }
         for client in &mut self.clients {
-            client.places.push(SeedPlan::unheard());
+            client.addresses.push(SeedPlan::unheard());
             client.unheard = Some((SeedPlan::unheard(), Listener::Nobody));
         }
         let client = &mut self.clients[0];
         // Who is restored wants everything.
         (client.failover, client.breaks) = (false, 0);
-        client.places = vec![SeedPlan::unheard()];
+        client.addresses = vec![SeedPlan::unheard()];
         client.unheard = Some((SeedPlan::unheard(), Listener::Sender));
     }
 }
@@ -329,20 +329,20 @@ fn window(random: &mut Random) -> WindowSizes {
 }
 
 /// Where clients send and listen.
-pub fn places() -> Vec<Place> {
-    let queues = ["queue.a", "queue.b", "queue.c"].map(Place::queue);
-    let topics = ["topic.x", "topic.y"].map(Place::topic);
+pub fn addresses() -> Vec<Address> {
+    let queues = ["queue.a", "queue.b", "queue.c"].map(Address::queue);
+    let topics = ["topic.x", "topic.y"].map(Address::topic);
     queues.into_iter().chain(topics).collect()
 }
 
 /// All queues that may hold something.
-pub fn queues() -> Vec<Place> {
-    places().into_iter().filter(|place| !place.is_topic()).chain([dead_letters()]).collect()
+pub fn queues() -> Vec<Address> {
+    addresses().into_iter().filter(|address| !address.is_topic()).chain([dead_letters()]).collect()
 }
 
 fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
-    let all = places();
-    let mut chosen: Vec<Place> = all.iter().filter(|_| random.percent(50)).cloned().collect();
+    let all = addresses();
+    let mut chosen: Vec<Address> = all.iter().filter(|_| random.percent(50)).cloned().collect();
     if chosen.is_empty() {
         chosen.push(random.pick(&all).clone());
     }
@@ -357,7 +357,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         think_nanos,
         sends: *random.pick(&[20, 40, 70]),
         breaks: *random.pick(&[0, 2, 10]),
-        places: chosen,
+        addresses: chosen,
         consumers: 1 + random.index(4),
         producers: 4,
         persistent: *random.pick(&[50, 80, 100]),
@@ -393,7 +393,7 @@ pub fn drainer(random: &mut Random) -> ClientPlan {
         failover: false,
         sends: 0,
         breaks: 0,
-        places: queues(),
+        addresses: queues(),
         extras: true,
         drain: true,
         think_nanos: 100 * MICRO,

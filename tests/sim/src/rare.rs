@@ -2,9 +2,9 @@
 
 use crate::client::{
     ClientPlan, DeletingPlan, HalfClosingPlan, HaltingPlan, NamingPlan, OversizePlan, ReturningPlan, ThrongPlan,
-    all_of_many, deleted_places, odd_places,
+    all_of_many, deleted_places, odd_addresses,
 };
-use crate::ledger::{Place, Sizes};
+use crate::ledger::{Address, Sizes};
 use crate::plan::{FRAME_LIMIT, Listener, SeedPlan};
 use crate::random::Random;
 use crate::schedule::{MICRO, MILLI};
@@ -83,14 +83,14 @@ impl SeedPlan {
         // Thousands are taken one by one at the end, perhaps.
         self.network.delay_nanos = self.network.delay_nanos.min(50 * MICRO);
         let (enough, percent) = (*random.pick(&[30, 100, 400]), *random.pick(&[5, 20]));
-        let places = [Place::queue("queue.a"), Place::queue("queue.b")];
-        let places = if random.percent(50) { &places[..1] } else { &places[..] };
+        let addresses = [Address::queue("queue.a"), Address::queue("queue.b")];
+        let addresses = if random.percent(50) { &addresses[..1] } else { &addresses[..] };
         for (index, client) in self.clients.iter_mut().enumerate() {
             let sends = index % 2 == 0;
             let prefetch = *random.pick(&[500, 1_500, 3_000]);
             let burst = if sends { *random.pick(&[20, 60, 200]) } else { 1 };
             client.returning = Some(ReturningPlan { seed: random.next(), percent, enough, prefetch, burst });
-            client.places = places.to_vec();
+            client.addresses = addresses.to_vec();
             client.think_nanos = client.think_nanos.min(MILLI);
             (client.sends, client.consumers) = if sends { (70, 1) } else { (5, 2) };
             (client.hoards, client.answered, client.breaks) = (95, 3, client.breaks.min(2));
@@ -107,16 +107,16 @@ impl SeedPlan {
         }
         let limit = *random.pick(&[48, 200, 1_000]);
         self.broker.name_bytes = limit;
-        let all = odd_places(limit);
-        self.odd_places = (0..6).map(|_| random.pick(&all).clone()).collect();
-        self.odd_places.sort();
-        self.odd_places.dedup();
+        let all = odd_addresses(limit);
+        self.odd_addresses = (0..6).map(|_| random.pick(&all).clone()).collect();
+        self.odd_addresses.sort();
+        self.odd_addresses.dedup();
         for client in &mut self.clients {
             let (percent, many) = (*random.pick(&[2, 5]), *random.pick(&[0, 10, 50]));
             client.naming = Some(NamingPlan { seed: random.next(), percent, many, limit });
-            client.places.extend((0..3).map(|_| random.pick(&self.odd_places).clone()));
+            client.addresses.extend((0..3).map(|_| random.pick(&self.odd_addresses).clone()));
         }
-        self.odd_places.push(all_of_many());
+        self.odd_addresses.push(all_of_many());
     }
 
     /// Clients that delete what they have sent, in one seed of four where the disk is not small. What a failover client says again would be of
@@ -128,7 +128,7 @@ impl SeedPlan {
         for (index, client) in self.clients.iter_mut().enumerate().filter(|(_, client)| !client.failover) {
             let (percent, sends) = (*random.pick(&[5, 15, 30]), *random.pick(&[10, 30, 60]));
             client.deleting = Some(DeletingPlan { seed: random.next(), percent, sends });
-            self.odd_places.extend(deleted_places(index));
+            self.odd_addresses.extend(deleted_places(index));
         }
     }
 
@@ -155,7 +155,7 @@ impl SeedPlan {
         self.clients.truncate(4);
         for client in &mut self.clients {
             client.think_nanos = client.think_nanos.min(MILLI);
-            client.places = vec![Place::queue("queue.a"), Place::queue("queue.b")];
+            client.addresses = vec![Address::queue("queue.a"), Address::queue("queue.b")];
             // What comes is taken soon, so that more of the throng can come, and is followed in the plain case.
             (client.hoards, client.sends, client.deep, client.unheard) = (10, client.sends.min(40), true, None);
             client.consumers = client.consumers.max(2);

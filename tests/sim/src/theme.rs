@@ -3,7 +3,7 @@
 use postrider_broker::WindowSizes;
 use postrider_journal::Medium;
 
-use crate::ledger::{Place, Sizes};
+use crate::ledger::{Address, Sizes};
 use crate::plan::SeedPlan;
 use crate::random::Random;
 use crate::schedule::{MICRO, MILLI};
@@ -103,7 +103,7 @@ fn exact_ends(plan: &mut SeedPlan, random: &mut Random) {
         // What else stands in a frame makes it longer.
         (client.extras, client.odd) = (false, 0);
         client.consumers = 1;
-        client.places.truncate(1);
+        client.addresses.truncate(1);
     }
 }
 
@@ -121,7 +121,7 @@ fn small_spool(plan: &mut SeedPlan, random: &mut Random) {
     plan.network.buffer_bytes = 4_000;
     for (index, client) in plan.clients.iter_mut().enumerate() {
         client.persistent = *random.pick(&[0, 50]);
-        client.places = [Place::topic("topic.x"), Place::topic("topic.y"), Place::queue("queue.a")].to_vec();
+        client.addresses = [Address::topic("topic.x"), Address::topic("topic.y"), Address::queue("queue.a")].to_vec();
         client.extras = true;
         client.breaks = 0;
         if index % 2 == 0 {

@@ -8,7 +8,7 @@ use amplification::Begin;
 
 use crate::client::{Client, Surroundings};
 use crate::disk::{Crash, Disk};
-use crate::ledger::{Ledger, Place};
+use crate::ledger::{Address, Ledger};
 use crate::network::Network;
 use crate::plan::{SeedPlan, drainer};
 use crate::process::Process;
@@ -57,8 +57,8 @@ struct World {
     follower: Option<Shadow>,
     clients: Vec<Client>,
     ledger: Ledger,
-    temporaries: Vec<Place>,
-    graves: Vec<Place>,
+    temporaries: Vec<Address>,
+    graves: Vec<Address>,
     numbers: u64,
     calm: bool,
     /// Something has rotted.
@@ -222,14 +222,14 @@ impl World {
                     process.spilled(operation);
                 }
             }
-            Happening::Network(link) => self.network.arrive(link),
+            Happening::Network(circuit) => self.network.arrive(circuit),
             Happening::Client(client, life) => self.with_client(client, |client, around| client.act(life, around)),
         }
     }
 
     fn tell_clients(&mut self) {
-        while let Some(link) = self.network.client_news() {
-            if let Some(client) = self.clients.iter().position(|client| client.has_link(link)) {
+        while let Some(circuit) = self.network.client_news() {
+            if let Some(client) = self.clients.iter().position(|client| client.has_circuit(circuit)) {
                 self.with_client(client, Client::news);
             }
         }
@@ -291,8 +291,8 @@ impl World {
 
     fn add_drainer(&mut self) {
         let mut plan = drainer(&mut self.random);
-        plan.places.extend(self.ledger.rotten.queues());
-        plan.places.extend(self.plan.odd_places.iter().filter(|place| !place.is_topic()).cloned());
+        plan.addresses.extend(self.ledger.rotten.queues());
+        plan.addresses.extend(self.plan.odd_addresses.iter().filter(|address| !address.is_topic()).cloned());
         let random = self.random.fork();
         self.drains += 1;
         let client = Client::new(self.clients.len(), plan, random, &self.schedule);

@@ -4,7 +4,7 @@ use super::consumer::{Consumer, Mode};
 use super::producer::Producer;
 use super::protocol::{self, Member, Sending};
 use super::{Asked, Certainty, Client, Stage, Surroundings};
-use crate::ledger::{Ledger, Place, correlation, dead_letters};
+use crate::ledger::{Address, Ledger, correlation, dead_letters};
 use crate::plan::Listener;
 use postrider_model::Clock;
 use postrider_wire::openwire::schema::consumer_info;
@@ -97,24 +97,24 @@ impl Client {
         self.ask(again, Asked::Producer((-1, 99)), around);
     }
 
-    /// A consumer for each place.
+    /// A consumer for each address.
     fn open_everything(&mut self, around: &mut Surroundings<'_>) {
         let session = self.open_session(around);
-        for place in self.plan.places.clone() {
+        for address in self.plan.addresses.clone() {
             let prefetch = *self.random.pick(&[0, 1, 10, 1_000]);
             // Who has pulled and found nothing seldom asks again, and dead letters may come until the end.
-            let prefetch = if place == dead_letters() { prefetch.max(1) } else { prefetch };
+            let prefetch = if address == dead_letters() { prefetch.max(1) } else { prefetch };
             let mode = *self.random.pick(&[Mode::Auto, Mode::Client, Mode::Individual]);
-            self.add_consumer(session, place, mode, prefetch, around);
+            self.add_consumer(session, address, mode, prefetch, around);
         }
     }
 
     /// A consumer for each temporary queue of its own that has none: what nobody takes fills a small spool.
     fn open_temporaries(&mut self, around: &mut Surroundings<'_>) {
-        for place in self.temporaries.clone() {
-            if self.consumers.values().all(|consumer| consumer.place != place) {
+        for address in self.temporaries.clone() {
+            if self.consumers.values().all(|consumer| consumer.address != address) {
                 let session = self.sessions.first().copied().unwrap_or_else(|| self.open_session(around));
-                self.add_consumer(session, place, Mode::Auto, 10, around);
+                self.add_consumer(session, address, Mode::Auto, 10, around);
             }
         }
     }
@@ -163,14 +163,14 @@ impl Client {
         assert!(told, "client {} has not heard that what it sent was refused", self.index);
         let foreign = self.consumers.values().filter(|consumer| consumer.foreign && consumer.prefetch > 0);
         for consumer in foreign.filter(|consumer| consumer.is_open && !consumer.is_held) {
-            ledger.check_foreign(&consumer.place, &self.connection_id);
+            ledger.check_foreign(&consumer.address, &self.connection_id);
         }
     }
 
     /// As the Java client does: hears of all temporary destinations.
     pub(super) fn watch_temporaries(&mut self, around: &mut Surroundings<'_>) {
         if self.plan.extras {
-            let advisories = Place::topic("ActiveMQ.Advisory.TempQueue,ActiveMQ.Advisory.TempTopic");
+            let advisories = Address::topic("ActiveMQ.Advisory.TempQueue,ActiveMQ.Advisory.TempTopic");
             let info = protocol::open_consumer(&self.connection_id, (-1, 1), &advisories, 1_000);
             self.ask(info, Asked::Watch, around);
         }
@@ -181,13 +181,13 @@ impl Client {
     }
 
     fn change_reading(&mut self, around: &mut Surroundings<'_>) {
-        let Some(link) = self.link else { return };
+        let Some(circuit) = self.circuit else { return };
         if self.reads || around.calm || self.random.one_in(self.plan.stays_stalled) {
             self.reads = !self.reads;
             if self.reads {
                 self.last_sign = around.schedule.nanos();
             }
-            around.network.set_reading(link, self.reads);
+            around.network.set_reading(circuit, self.reads);
         }
     }
 
@@ -206,7 +206,7 @@ impl Client {
             let consumer = self.consumers.get_mut(&member).expect("just listed");
             (consumer.is_held, consumer.allowed) = (false, consumer.prefetch);
             let control =
-                protocol::set_prefetch(&self.connection_id, member, &consumer.place, consumer.prefetch as i32);
+                protocol::set_prefetch(&self.connection_id, member, &consumer.address, consumer.prefetch as i32);
             self.write(&control, around);
         }
     }
@@ -232,32 +232,32 @@ impl Client {
     }
 
     fn open_consumer(&mut self, session: i64, around: &mut Surroundings<'_>) {
-        let mut place = self.random.pick(&self.plan.places).clone();
-        if place.kind == 100 && self.random.one_in(if around.few_pairs { 2 } else { 8 }) {
-            place = self.random.pick(&[Place::queue("queue.*"), Place::queue("queue.a,queue.b")]).clone();
+        let mut address = self.random.pick(&self.plan.addresses).clone();
+        if address.kind == 100 && self.random.one_in(if around.few_pairs { 2 } else { 8 }) {
+            address = self.random.pick(&[Address::queue("queue.*"), Address::queue("queue.a,queue.b")]).clone();
         }
         let own = self.temporaries.last().filter(|_| self.random.one_in(2)).cloned();
-        let place = own.unwrap_or(place);
+        let address = own.unwrap_or(address);
         let prefetch =
-            if place.is_topic() || self.plan.deep { 1_000 } else { *self.random.pick(&[1, 2, 5, 20, 100, 1_000, 0]) };
+            if address.is_topic() || self.plan.deep { 1_000 } else { *self.random.pick(&[1, 2, 5, 20, 100, 1_000, 0]) };
         let prefetch = if prefetch == 0 && !self.plan.extras { 1 } else { prefetch };
         let prefetch = self.plan.returning.as_ref().map_or(prefetch, |plan| plan.prefetch);
         let prefetch = match &self.plan.unheard {
-            Some((queue, Listener::Nobody)) if place.takes(queue) => return,
-            Some((queue, Listener::Slow)) if place.takes(queue) => 1,
-            Some((queue, Listener::Sender)) if place.takes(queue) => prefetch.max(1),
+            Some((queue, Listener::Nobody)) if address.takes(queue) => return,
+            Some((queue, Listener::Slow)) if address.takes(queue) => 1,
+            Some((queue, Listener::Sender)) if address.takes(queue) => prefetch.max(1),
             _ => prefetch,
         };
         let modes = [Mode::Client, Mode::Individual, Mode::Auto, Mode::Auto];
         let mode = *self.random.pick(if self.plan.hoards > 50 { &modes[..1] } else { &modes });
-        self.add_consumer(session, place, mode, prefetch, around);
+        self.add_consumer(session, address, mode, prefetch, around);
     }
 
     /// Opens a consumer.
     pub(super) fn add_consumer(
         &mut self,
         session: i64,
-        place: Place,
+        address: Address,
         mode: Mode,
         prefetch: u32,
         around: &mut Surroundings<'_>,
@@ -265,32 +265,32 @@ impl Client {
         let member = (session, self.next_member);
         self.next_member += 1;
         let number = around.number();
-        *around.ledger.listeners.entry(place.clone()).or_default() += 1;
-        if place.is_topic() {
-            around.ledger.subscriptions.open(number, place.clone());
+        *around.ledger.listeners.entry(address.clone()).or_default() += 1;
+        if address.is_topic() {
+            around.ledger.subscriptions.open(number, address.clone());
         }
         self.say(around, || {
-            format!("opens consumer {member:?} (number {number}) of {} prefetch {prefetch} {mode:?}", place.name)
+            format!("opens consumer {member:?} (number {number}) of {} prefetch {prefetch} {mode:?}", address.name)
         });
         // At the end somebody takes what the client had sent to itself.
         let foreign =
-            !place.is_topic() && !place.is_temporary() && !self.plan.drain && self.random.percent(self.plan.odd);
-        let foreign = foreign || self.plan.unheard == Some((place.clone(), Listener::Sender));
-        let info = protocol::open_consumer(&self.connection_id, member, &place, prefetch as i32);
+            !address.is_topic() && !address.is_temporary() && !self.plan.drain && self.random.percent(self.plan.odd);
+        let foreign = foreign || self.plan.unheard == Some((address.clone(), Listener::Sender));
+        let info = protocol::open_consumer(&self.connection_id, member, &address, prefetch as i32);
         let info = info.with(consumer_info::NO_LOCAL, foreign);
-        self.consumers.insert(member, Consumer { foreign, ..Consumer::new(number, place, mode, prefetch) });
+        self.consumers.insert(member, Consumer { foreign, ..Consumer::new(number, address, mode, prefetch) });
         self.ask(info, Asked::Consumer(member), around);
     }
 
     fn open_producer(&mut self, session: i64, around: &mut Surroundings<'_>) {
         let member = (session, self.next_member);
         self.next_member += 1;
-        let place = self.random.percent(60).then(|| self.random.pick(&self.plan.places).clone());
+        let address = self.random.percent(60).then(|| self.random.pick(&self.plan.addresses).clone());
         let window = if self.random.one_in(4) { 8_000 } else { 0 };
-        let info = protocol::open_producer(&self.connection_id, member, place.as_ref(), window);
+        let info = protocol::open_producer(&self.connection_id, member, address.as_ref(), window);
         let number = around.number();
         around.ledger.names_producer((self.connection_id.clone(), member.0, member.1), number);
-        self.producers.insert(member, Producer::new(number, place, window));
+        self.producers.insert(member, Producer::new(number, address, window));
         self.ask(info, Asked::Producer(member), around);
     }
 
@@ -301,7 +301,7 @@ impl Client {
             return if self.producers.is_empty() { self.open_something(around) } else { self.consume(around) };
         }
         let member = *self.random.pick(&open);
-        let place = self.target(member, around);
+        let address = self.target(member, around);
         let persistent = self.random.percent(self.plan.persistent);
         // A failover client's repeated sends are recognized only if they are persistent.
         let sync = if persistent {
@@ -309,14 +309,14 @@ impl Client {
         } else {
             !self.plan.failover && self.random.one_in(4)
         };
-        let expiration = self.expiration(&place, persistent, around);
+        let expiration = self.expiration(&address, persistent, around);
         let producer = self.producers.get_mut(&member).expect("one of those listed");
         if !sync && producer.is_shut() {
             return;
         }
         producer.last += 1;
         let (number, sequence) = (producer.number, producer.last);
-        let id = around.ledger.send(number, sequence, &place, persistent);
+        let id = around.ledger.send(number, sequence, &address, persistent);
         if expiration > 0 {
             around.ledger.may_expire(id);
         }
@@ -326,15 +326,15 @@ impl Client {
         if !sync {
             producer.lets_out(content.len());
         }
-        self.say(around, || format!("sends message {id} to {} persistent {persistent} sync {sync}", place.name));
+        self.say(around, || format!("sends message {id} to {} persistent {persistent} sync {sync}", address.name));
         let sending = Sending {
             connection: &self.connection_id,
             producer: member,
             sequence,
-            place: &place,
+            address: &address,
             persistent,
             // Who goes without a word takes it away before anybody here knows.
-            reply_to: self.temporaries.last().filter(|place| place.kind == 102 && self.plan.inactivity_millis == 0),
+            reply_to: self.temporaries.last().filter(|address| address.kind == 102 && self.plan.inactivity_millis == 0),
             expiration,
             content: &content,
             correlation: &correlation(id),
@@ -346,7 +346,7 @@ impl Client {
                 self.run_off(around);
             }
         } else {
-            if place.is_temporary() || around.few_pairs {
+            if address.is_temporary() || around.few_pairs {
                 // Nobody says whether it was refused.
                 self.may_complain = true;
                 around.ledger.answered(id, crate::ledger::Send::Unknown);
@@ -358,8 +358,8 @@ impl Client {
     }
 
     /// When a message expires, by the clock of this client; 0: never. The oracle follows what becomes of it in the plain case.
-    fn expiration(&mut self, place: &Place, persistent: bool, around: &Surroundings<'_>) -> i64 {
-        let plain = persistent && place.kind == 100 && place.parts().len() == 1 && *place != dead_letters();
+    fn expiration(&mut self, address: &Address, persistent: bool, around: &Surroundings<'_>) -> i64 {
+        let plain = persistent && address.kind == 100 && address.parts().len() == 1 && *address != dead_letters();
         if self.plan.mortal == 0 || !plain || !self.random.percent(self.plan.mortal) {
             return 0;
         }
@@ -367,15 +367,15 @@ impl Client {
         around.schedule.now().unix_millis + self.plan.skew_millis + lifetime
     }
 
-    fn target(&mut self, member: Member, around: &Surroundings<'_>) -> Place {
-        if let Some(place) = self.producers[&member].place.clone() {
-            return place;
+    fn target(&mut self, member: Member, around: &Surroundings<'_>) -> Address {
+        if let Some(address) = self.producers[&member].address.clone() {
+            return address;
         }
-        if let Some(place) = self.naming.one_of_many(self.plan.naming.as_ref()) {
-            return place;
+        if let Some(address) = self.naming.one_of_many(self.plan.naming.as_ref()) {
+            return address;
         }
-        if let Some(place) = self.deleting.one_of_its_own(self.plan.deleting.as_ref(), self.index) {
-            return place;
+        if let Some(address) = self.deleting.one_of_its_own(self.plan.deleting.as_ref(), self.index) {
+            return address;
         }
         if !around.graves.is_empty() && self.random.percent(self.plan.odd) {
             return self.random.pick(around.graves).clone();
@@ -386,10 +386,10 @@ impl Client {
         if self.random.one_in(8) {
             return self
                 .random
-                .pick(&[Place::queue("queue.a,queue.b"), Place::queue("queue.b,topic://topic.x")])
+                .pick(&[Address::queue("queue.a,queue.b"), Address::queue("queue.b,topic://topic.x")])
                 .clone();
         }
-        self.random.pick(&self.plan.places).clone()
+        self.random.pick(&self.plan.addresses).clone()
     }
 
     fn close_something(&mut self, around: &mut Surroundings<'_>) {
@@ -418,8 +418,8 @@ impl Client {
         let last = if unknown { -2 } else { consumer.last_delivered };
         self.say(around, || format!("closes consumer {member:?} (number {}) last {last}", consumer.number));
         if last == -2 {
-            for (id, place) in consumer.forget_in_flight() {
-                around.ledger.returned(id, &place, consumer.number, true);
+            for (id, address) in consumer.forget_in_flight() {
+                around.ledger.returned(id, &address, consumer.number, true);
             }
         }
         consumer.close(last, around.ledger);
@@ -467,7 +467,7 @@ impl Client {
 
     fn change_prefetch(&mut self, around: &mut Surroundings<'_>) {
         let fit = |consumer: &Consumer| {
-            consumer.is_open && !consumer.is_held && consumer.prefetch > 0 && !consumer.place.is_topic()
+            consumer.is_open && !consumer.is_held && consumer.prefetch > 0 && !consumer.address.is_topic()
         };
         if self.plan.returning.is_some() {
             return;
@@ -479,13 +479,13 @@ impl Client {
         }
         let member = *self.random.pick(&open);
         let prefetch = *self.random.pick(&[1u32, 3, 10, 50]);
-        if self.plan.unheard.as_ref().is_some_and(|(queue, _)| self.consumers[&member].place.takes(queue)) {
+        if self.plan.unheard.as_ref().is_some_and(|(queue, _)| self.consumers[&member].address.takes(queue)) {
             return;
         }
         let consumer = self.consumers.get_mut(&member).expect("one of those listed");
         consumer.prefetch = prefetch;
         consumer.allowed = consumer.allowed.max(prefetch);
-        let control = protocol::set_prefetch(&self.connection_id, member, &consumer.place.clone(), prefetch as i32);
+        let control = protocol::set_prefetch(&self.connection_id, member, &consumer.address.clone(), prefetch as i32);
         self.tell(control, around);
     }
 
@@ -497,7 +497,7 @@ impl Client {
                 && !consumer.is_held
                 && consumer.prefetch == 0
                 && consumer.allowed == 0
-                && !consumer.place.is_topic();
+                && !consumer.address.is_topic();
             // Who waits for ever asks again, so as to hear that there is nothing.
             let waits = consumer.pull_waits.is_some_and(|earlier| earlier != 0 || !around.calm);
             // What somebody else had, or what was parked, may have come since.
@@ -506,7 +506,7 @@ impl Client {
                 consumer.pulls += 1;
                 consumer.pull_waits = Some(timeout);
                 consumer.found_empty = false;
-                let pull = protocol::pull(&self.connection_id, member, &consumer.place.clone(), timeout);
+                let pull = protocol::pull(&self.connection_id, member, &consumer.address.clone(), timeout);
                 self.tell(pull, around);
             }
         }
@@ -515,17 +515,17 @@ impl Client {
     fn use_temporary(&mut self, around: &mut Surroundings<'_>) {
         // Where space is scarce a deletion may wait behind sends that wait for the room of what is to be deleted.
         let deletes = !around.scarce && self.random.percent(50);
-        if let Some(place) = self.temporaries.first().cloned().filter(|_| deletes) {
-            if self.consumers.values().any(|consumer| consumer.place == place) {
+        if let Some(address) = self.temporaries.first().cloned().filter(|_| deletes) {
+            if self.consumers.values().any(|consumer| consumer.address == address) {
                 return;
             }
-            self.temporaries.retain(|other| *other != place);
-            around.temporaries.retain(|other| *other != place);
-            around.graves.push(place.clone());
-            return self.ask(protocol::temporary(&self.connection_id, &place, 1), Asked::Deletion, around);
+            self.temporaries.retain(|other| *other != address);
+            around.temporaries.retain(|other| *other != address);
+            around.graves.push(address.clone());
+            return self.ask(protocol::temporary(&self.connection_id, &address, 1), Asked::Deletion, around);
         }
-        let place = Place { kind: 102, name: format!("{}:{}", self.connection_id, self.next_member) };
+        let address = Address { kind: 102, name: format!("{}:{}", self.connection_id, self.next_member) };
         self.next_member += 1;
-        self.ask(protocol::temporary(&self.connection_id, &place, 0), Asked::Temporary(place), around);
+        self.ask(protocol::temporary(&self.connection_id, &address, 0), Asked::Temporary(address), around);
     }
 }

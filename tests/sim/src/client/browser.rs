@@ -8,7 +8,7 @@ use postrider_wire::openwire::schema::consumer_info;
 
 use super::protocol::{self, Member, acknowledge};
 use super::{Asked, Client, Surroundings};
-use crate::ledger::{Browse, Delivery, Place, dead_letters};
+use crate::ledger::{Address, Browse, Delivery, dead_letters};
 
 /// The session of a client's browsers.
 const SESSION: i64 = 1_000_000;
@@ -39,14 +39,14 @@ enum Style {
 
 /// A browser.
 pub struct Browser {
-    place: Place,
+    address: Address,
     prefetch: u32,
     style: Style,
     browse: Browse,
     /// The ledger's moment of each message that the broker may send.
     credits: VecDeque<u64>,
     /// Seen and not acknowledged; the first `told` of them are acknowledged as delivered.
-    seen: VecDeque<(Place, Arc<Structure>)>,
+    seen: VecDeque<(Address, Arc<Structure>)>,
     told: usize,
     is_open: bool,
     pull_waits: bool,
@@ -119,11 +119,11 @@ impl Client {
     /// What they wait for, for people.
     pub(super) fn browsers_wait_for(&self) -> Vec<String> {
         let waits = |(member, browser): (&Member, &Browser)| {
-            let Browser { place, prefetch, style, credits, seen, done, .. } = browser;
+            let Browser { address, prefetch, style, credits, seen, done, .. } = browser;
             let (credits, seen) = (credits.len(), seen.len());
             format!(
                 "browser {member:?} of {} prefetch {prefetch} {style:?}: {credits} more, {seen} seen, {done}",
-                place.name
+                address.name
             )
         };
         self.browsers.iter().take(5).map(waits).collect()
@@ -134,7 +134,7 @@ impl Client {
         let waits =
             |(_, browser): &(&Member, &Browser)| browser.is_due() && now > browser.since.max(self.last_sign) + patience;
         if let Some((member, browser)) = self.browsers.iter().find(waits) {
-            panic!("R26: stuck: browser {member:?} of {:?} of client {} waits in vain", browser.place, self.index);
+            panic!("R26: stuck: browser {member:?} of {:?} of client {} waits in vain", browser.address, self.index);
         }
     }
 
@@ -145,21 +145,21 @@ impl Client {
         }
         self.next_browser += 1;
         let member = (SESSION, self.next_browser);
-        let several = ["queue.*", "queue.a,queue.b", "queue.c,queue.a,queue.b", ">"].map(Place::queue);
-        let single: Vec<_> = self.plan.places.iter().filter(|place| place.kind == 100).collect();
-        let place = match self.chance.index(8) {
+        let several = ["queue.*", "queue.a,queue.b", "queue.c,queue.a,queue.b", ">"].map(Address::queue);
+        let single: Vec<_> = self.plan.addresses.iter().filter(|address| address.kind == 100).collect();
+        let address = match self.chance.index(8) {
             0..2 => self.chance.pick(&several).clone(),
             2 => dead_letters(),
-            _ if single.is_empty() => Place::queue("queue.a"),
+            _ if single.is_empty() => Address::queue("queue.a"),
             _ => (*self.chance.pick(&single)).clone(),
         };
         let prefetch = *self.chance.pick(&[0u32, 1, 1, 2, 5, 20, 100, 300]);
         let style =
             *self.chance.pick(&[Style::All, Style::All, Style::Pieces, Style::Pieces, Style::Delivered, Style::Never]);
-        self.say(around, || format!("opens browser {member:?} of {} prefetch {prefetch} {style:?}", place.name));
-        let info = protocol::open_consumer(&self.connection_id, member, &place, prefetch as i32);
+        self.say(around, || format!("opens browser {member:?} of {} prefetch {prefetch} {style:?}", address.name));
+        let info = protocol::open_consumer(&self.connection_id, member, &address, prefetch as i32);
         let browser = Browser {
-            browse: around.ledger.browse(&place),
+            browse: around.ledger.browse(&address),
             credits: (0..prefetch).map(|_| around.ledger.moment()).collect(),
             seen: VecDeque::new(),
             told: 0,
@@ -168,7 +168,7 @@ impl Client {
             done: false,
             stays: None,
             since: around.schedule.nanos(),
-            place,
+            address,
             prefetch,
             style,
         };
@@ -192,7 +192,7 @@ impl Client {
             // Who has heard of the end hears it again, unless it waits for ever.
             let timeouts: &[i64] = if browser.done { &[-1, 20] } else { &[-1, 20, 0] };
             let timeout = *self.chance.pick(timeouts);
-            let pull = protocol::pull(&self.connection_id, member, &browser.place, timeout);
+            let pull = protocol::pull(&self.connection_id, member, &browser.address, timeout);
             self.tell(pull, around);
         }
         self.acknowledge_seen(member, around);
@@ -270,7 +270,7 @@ impl Client {
     }
 
     /// Where a browser looks; none: it is closed.
-    pub(super) fn looks_at(&self, member: Member) -> Option<&Place> {
-        self.browsers.get(&member).map(|browser| &browser.place)
+    pub(super) fn looks_at(&self, member: Member) -> Option<&Address> {
+        self.browsers.get(&member).map(|browser| &browser.address)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use postrider_wire::openwire::Structure;
 
-use crate::ledger::{Ledger, MessageId, Place};
+use crate::ledger::{Address, Ledger, MessageId};
 
 /// How it acknowledges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,9 +21,9 @@ pub enum Mode {
 /// A message that is in flight here.
 pub struct InFlight {
     pub id: MessageId,
-    pub place: Place,
-    /// What the broker calls that place: another name where the record of its own has rotted.
-    pub wire: Place,
+    pub address: Address,
+    /// What the broker calls that address: another name where the record of its own has rotted.
+    pub wire: Address,
     pub sequence: u64,
     pub message_id: Arc<Structure>,
     /// The application has it.
@@ -34,7 +34,7 @@ pub struct InFlight {
 pub struct Consumer {
     /// Never used twice, a restored consumer has another than before.
     pub number: u64,
-    pub place: Place,
+    pub address: Address,
     pub mode: Mode,
     pub prefetch: u32,
     /// The larger one, as long as a change may not have arrived.
@@ -67,10 +67,10 @@ pub struct Consumer {
 
 impl Consumer {
     /// A consumer that was not answered yet.
-    pub fn new(number: u64, place: Place, mode: Mode, prefetch: u32) -> Consumer {
+    pub fn new(number: u64, address: Address, mode: Mode, prefetch: u32) -> Consumer {
         Consumer {
             number,
-            place,
+            address,
             mode,
             prefetch,
             allowed: prefetch,
@@ -101,11 +101,11 @@ impl Consumer {
     }
 
     /// Nothing is in flight here any more.
-    pub fn forget_in_flight(&mut self) -> Vec<(MessageId, Place)> {
+    pub fn forget_in_flight(&mut self) -> Vec<(MessageId, Address)> {
         self.extension = 0;
         self.given_since = 0;
         self.unacknowledged = 0;
-        self.in_flight.drain(..).map(|message| (message.id, message.place)).collect()
+        self.in_flight.drain(..).map(|message| (message.id, message.address)).collect()
     }
 
     /// Takes a delivery, which must be within the credit (10.3 of the protocol).
@@ -146,7 +146,7 @@ impl Consumer {
 
     /// Whether it waits for nothing, and nothing waits for it.
     pub fn is_idle(&self) -> bool {
-        let emptied = self.prefetch > 0 || self.place.is_topic() || self.found_empty;
+        let emptied = self.prefetch > 0 || self.address.is_topic() || self.found_empty;
         self.is_open && !self.is_held && self.in_flight.is_empty() && self.pull_waits.is_none() && emptied
     }
 
@@ -155,7 +155,7 @@ impl Consumer {
         format!(
             "number {} of {} prefetch {} {:?}: open {} held {} in flight {} pull {:?} found empty {}",
             self.number,
-            self.place.name,
+            self.address.name,
             self.prefetch,
             self.mode,
             self.is_open,
@@ -173,7 +173,7 @@ impl Consumer {
             if last > 0 { self.in_flight.iter().position(|message| message.sequence as i64 == last) } else { None };
         for (position, message) in self.in_flight.drain(..).enumerate() {
             let delivered = upto.map_or(message.sequence as i64 <= last, |upto| position <= upto);
-            ledger.returned(message.id, &message.place, self.number, delivered);
+            ledger.returned(message.id, &message.address, self.number, delivered);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::protocol::{self, Member};
 use super::{Asked, Client, Surroundings};
-use crate::ledger::Place;
+use crate::ledger::Address;
 use crate::random::Random;
 
 /// The session of a client's crowd.
@@ -46,8 +46,8 @@ impl Crowd {
 }
 
 /// Where a crowd listens: nobody sends there.
-fn nowhere() -> Place {
-    Place::queue("queue.nobody")
+fn nowhere() -> Address {
+    Address::queue("queue.nobody")
 }
 
 impl Client {

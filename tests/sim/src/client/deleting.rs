@@ -3,7 +3,7 @@
 use super::protocol;
 use super::{Asked, Client, Surroundings};
 use crate::client::actions::REQUESTS;
-use crate::ledger::Place;
+use crate::ledger::Address;
 use crate::random::Random;
 
 /// Queues of one client.
@@ -16,7 +16,7 @@ pub struct DeletingPlan {
     pub seed: u64,
     /// Of a hundred things it could do, so often it deletes.
     pub percent: u64,
-    /// Of a hundred messages without a producer's place so many go where it deletes.
+    /// Of a hundred messages without a producer's address so many go where it deletes.
     pub sends: u64,
 }
 
@@ -43,21 +43,21 @@ impl Deleting {
         self.waits = false;
     }
 
-    /// One of its places, now and then.
-    pub fn one_of_its_own(&mut self, plan: Option<&DeletingPlan>, client: usize) -> Option<Place> {
+    /// One of its addresses, now and then.
+    pub fn one_of_its_own(&mut self, plan: Option<&DeletingPlan>, client: usize) -> Option<Address> {
         self.chance.percent(plan?.sends).then(|| self.any(client))
     }
 
-    fn any(&mut self, client: usize) -> Place {
-        let places = deleted_places(client);
-        self.chance.pick(&places).clone()
+    fn any(&mut self, client: usize) -> Address {
+        let addresses = deleted_places(client);
+        self.chance.pick(&addresses).clone()
     }
 }
 
 /// What a client deletes again and again.
-pub fn deleted_places(client: usize) -> Vec<Place> {
-    let queues = (0..QUEUES).map(|number| Place::queue(&format!("gone.{client}.{number}")));
-    queues.chain([Place::topic(&format!("gone.{client}.topic"))]).collect()
+pub fn deleted_places(client: usize) -> Vec<Address> {
+    let queues = (0..QUEUES).map(|number| Address::queue(&format!("gone.{client}.{number}")));
+    queues.chain([Address::topic(&format!("gone.{client}.topic"))]).collect()
 }
 
 impl Client {
@@ -68,11 +68,11 @@ impl Client {
         if !may || !self.deleting.chance.percent(percent) {
             return false;
         }
-        let place = self.deleting.any(self.index);
-        self.say(around, || format!("deletes {}", place.name));
-        around.ledger.deletes(&place);
+        let address = self.deleting.any(self.index);
+        self.say(around, || format!("deletes {}", address.name));
+        around.ledger.deletes(&address);
         self.deleting.waits = true;
-        self.ask(protocol::temporary(&self.connection_id, &place, 1), Asked::Removal(place), around);
+        self.ask(protocol::temporary(&self.connection_id, &address, 1), Asked::Removal(address), around);
         true
     }
 }

@@ -45,9 +45,11 @@ impl Client {
     /// Sends no more, and reads on. True: it does.
     pub(super) fn falls_silent(&mut self, around: &mut Surroundings<'_>) -> bool {
         let Some(HalfClosingPlan { percent, .. }) = self.plan.half_closing else { return false };
-        let Some(link) = self.link.filter(|_| self.reads && self.ending.chance.percent(percent)) else { return false };
+        let Some(circuit) = self.circuit.filter(|_| self.reads && self.ending.chance.percent(percent)) else {
+            return false;
+        };
         self.say(around, || format!("sends no more, and waits for {} answers", self.requests.len()));
-        around.network.end(link);
+        around.network.end(circuit);
         self.waits_for_the_end(Last::Answers, around);
         true
     }
@@ -55,7 +57,7 @@ impl Client {
     /// Says nothing more. What it had may be with others before it knows.
     pub(super) fn waits_for_the_end(&mut self, last: Last, around: &mut Surroundings<'_>) {
         self.in_flight_returns(around);
-        around.temporaries.retain(|place| !self.temporaries.contains(place));
+        around.temporaries.retain(|address| !self.temporaries.contains(address));
         self.stage = Stage::Listening;
         self.ending.waits = Some((last, around.schedule.nanos()));
     }

@@ -60,10 +60,10 @@ impl Halt {
 impl Client {
     /// In the middle of a frame. True: it does nothing else.
     pub(super) fn stands_within(&mut self, around: &mut Surroundings<'_>) -> bool {
-        let Some(link) = self.link.filter(|_| self.halt.is_within()) else { return false };
+        let Some(circuit) = self.circuit.filter(|_| self.halt.is_within()) else { return false };
         if self.halt.stays {
             // The broker takes what it has for itself away before it knows, and gives to others what it had.
-            around.temporaries.retain(|place| !self.temporaries.contains(place));
+            around.temporaries.retain(|address| !self.temporaries.contains(address));
             self.others_may_have_all(around);
             return true;
         }
@@ -72,7 +72,7 @@ impl Client {
         } else if around.calm || self.halt.chance.one_in(8) {
             let rest = self.halt.rest.take().unwrap_or_default();
             self.say(around, || format!("goes on with {} bytes", rest.len()));
-            around.network.write(link, &rest);
+            around.network.write(circuit, &rest);
             // From now on it has said all that is to be answered.
             let now = around.schedule.nanos();
             self.requests.values_mut().for_each(|request| request.since = now);
@@ -87,7 +87,7 @@ impl Client {
         }
         for consumer in self.consumers.values() {
             for message in &consumer.in_flight {
-                around.ledger.returned(message.id, &message.place, consumer.number, true);
+                around.ledger.returned(message.id, &message.address, consumer.number, true);
             }
         }
     }

@@ -17,8 +17,8 @@ impl Client {
         let mut rest = bytes;
         let mut splitter =
             std::mem::replace(&mut self.splitter, postrider_wire::openwire::FrameSplitter::new(super::FRAME_LIMIT));
-        let link = self.link;
-        while self.link == link
+        let circuit = self.circuit;
+        while self.circuit == circuit
             && let Some(frame) =
                 splitter.split(&mut rest).unwrap_or_else(|fault| panic!("the broker sends a broken frame: {fault:?}"))
         {
@@ -30,7 +30,7 @@ impl Client {
                 self.hear(&structure, around);
             }
         }
-        if self.link == link {
+        if self.circuit == circuit {
             self.splitter = splitter;
         }
     }
@@ -103,20 +103,20 @@ impl Client {
             }
             Asked::Browser(member) => self.browser_is_open(member, around),
             Asked::Send(id, _) => around.ledger.answered(id, Send::Certain),
-            Asked::Temporary(place) => {
+            Asked::Temporary(address) => {
                 // Of one that sends no more they go at once.
                 if self.stage != Stage::Listening {
-                    around.temporaries.push(place.clone());
+                    around.temporaries.push(address.clone());
                 }
-                self.temporaries.push(place);
+                self.temporaries.push(address);
             }
             Asked::Goodbye => self.part(around),
             Asked::Watch => self.watches = true,
             Asked::Nowhere => panic!("client {}: what cannot be named is taken", self.index),
             Asked::Oversize => panic!("client {}: what is too large was taken", self.index),
-            Asked::Removal(place) => {
+            Asked::Removal(address) => {
                 self.deleting.is_answered();
-                around.ledger.has_deleted(&place);
+                around.ledger.has_deleted(&address);
             }
             Asked::Deletion | Asked::Nothing => {}
         }
@@ -134,7 +134,8 @@ impl Client {
         let class = exception.class.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
         match request.asked {
             Asked::Send(id, structure) => {
-                let to = protocol::place(structure.object(message::DESTINATION).expect("a message has a destination"));
+                let to =
+                    protocol::address(structure.object(message::DESTINATION).expect("a message has a destination"));
                 let missing = ["DestinationDoesNotExist", "InvalidDestination"].iter().any(|name| class.contains(name));
                 let gone = to.is_temporary() && missing;
                 let said = text_of(exception);
@@ -202,11 +203,11 @@ impl Client {
             return self.hear_of_temporary(&message);
         }
         // A consumer that is being closed here drops what still comes.
-        let consumer = self.consumers.get(&member).map(|consumer| (consumer.number, &consumer.place));
-        let Some((number, listens)) = consumer.or(self.looks_at(member).map(|place| (0, place))) else { return };
+        let consumer = self.consumers.get(&member).map(|consumer| (consumer.number, &consumer.address));
+        let Some((number, listens)) = consumer.or(self.looks_at(member).map(|address| (0, address))) else { return };
         let wire =
-            protocol::place(said.object(message_dispatch::DESTINATION).expect("a dispatch names its destination"));
-        let reply_to = message.object(message::REPLY_TO).map(|place| protocol::place(place));
+            protocol::address(said.object(message_dispatch::DESTINATION).expect("a dispatch names its destination"));
+        let reply_to = message.object(message::REPLY_TO).map(|address| protocol::address(address));
         if let Some(asked) = reply_to.filter(|asked| self.watches && around.temporaries.contains(asked)) {
             // It could not answer.
             assert!(self.known.contains(&asked), "R57: client {} has not heard of {}", self.index, asked.name);
@@ -217,10 +218,10 @@ impl Client {
         let persistent = message.bool(message::PERSISTENT);
         let redeliveries = said.int(message_dispatch::REDELIVERY_COUNTER);
         assert!(listens.takes(&wire), "a message of {wire:?} for a consumer of {listens:?}");
-        let place = around.ledger.true_place(&wire);
+        let address = around.ledger.true_address(&wire);
         let delivery = Delivery {
             consumer: number,
-            place: &place,
+            address: &address,
             wire: &wire,
             sequence,
             redeliveries: u32::try_from(redeliveries).expect("a counter is not negative"),
@@ -237,24 +238,24 @@ impl Client {
                 "{:>14} client {} consumer {member:?} (number {number}) gets message {id} of {} sequence {sequence} counter {redeliveries}",
                 around.schedule.nanos(),
                 self.connection_id,
-                place.name
+                address.name
             );
         }
         let consumer = self.consumers.get_mut(&member).expect("an own consumer");
-        if place.is_topic() {
+        if address.is_topic() {
             consumer.unacknowledged += 1;
             consumer.last_message = Some(message_id);
             let beyond = consumer.unacknowledged.saturating_sub(consumer.extension);
             return consumer.check_credit(beyond);
         }
-        consumer.take(InFlight { id, place, wire, sequence, message_id, given: false });
+        consumer.take(InFlight { id, address, wire, sequence, message_id, given: false });
         self.others_may_have_all(around);
     }
 
     fn hear_of_temporary(&mut self, advisory: &Structure) {
         let about = advisory.object(message::DATA_STRUCTURE).expect("an advisory says what it is about");
         if let Some(destination) = about.object(destination_info::DESTINATION) {
-            self.known.insert(protocol::place(destination));
+            self.known.insert(protocol::address(destination));
         }
     }
 

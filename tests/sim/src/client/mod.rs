@@ -24,8 +24,8 @@ use std::fmt;
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::{FrameSplitter, Offer, Settings, Structure, WireFormat, WriterPolicy};
 
-use crate::ledger::{Ledger, MessageId, Place, Send};
-use crate::network::{Arrival, LinkId, Network};
+use crate::ledger::{Address, Ledger, MessageId, Send};
+use crate::network::{Arrival, CircuitId, Network};
 use crate::plan::{FRAME_LIMIT, Listener};
 use crate::random::Random;
 use crate::schedule::{Happening, MILLI, Schedule};
@@ -41,7 +41,7 @@ pub use ending::HalfClosingPlan;
 use halting::Halt;
 pub use halting::HaltingPlan;
 use naming::Naming;
-pub use naming::{NamingPlan, all_of_many, odd_places};
+pub use naming::{NamingPlan, all_of_many, odd_addresses};
 use oversize::Oversize;
 pub use oversize::OversizePlan;
 use producer::Producer;
@@ -69,7 +69,7 @@ pub struct ClientPlan {
     /// Of a thousand things it does, so many break its connection.
     pub breaks: u64,
     /// Destinations it sends to and listens to.
-    pub places: Vec<Place>,
+    pub addresses: Vec<Address>,
     /// Consumers it has at most.
     pub consumers: usize,
     /// Producers it has at most.
@@ -99,7 +99,7 @@ pub struct ClientPlan {
     /// Percent of the times when it could acknowledge and leaves that for later.
     pub hoards: u64,
     /// A queue that it listens to with a prefetch of one, or not at all.
-    pub unheard: Option<(Place, Listener)>,
+    pub unheard: Option<(Address, Listener)>,
     /// Percent of the times when it does what no usual client does: counts what it has not seen as delivered, wants nothing of its own,
     /// sends to temporary queues that are gone.
     pub odd: u64,
@@ -121,7 +121,7 @@ pub struct ClientPlan {
     pub deleting: Option<DeletingPlan>,
     /// It has hundreds of producers that are remembered.
     pub throng: Option<ThrongPlan>,
-    /// It takes all that is in its places, and sends nothing.
+    /// It takes all that is in its addresses, and sends nothing.
     pub drain: bool,
 }
 
@@ -134,9 +134,9 @@ pub struct Surroundings<'a> {
     /// The clock.
     pub schedule: &'a Schedule,
     /// Temporary queues that exist, for all to send to.
-    pub temporaries: &'a mut Vec<Place>,
+    pub temporaries: &'a mut Vec<Address>,
     /// Those that have gone.
-    pub graves: &'a mut Vec<Place>,
+    pub graves: &'a mut Vec<Address>,
     /// Numbers for consumers and producers, never used twice.
     pub numbers: &'a mut u64,
     /// Sends may fail for want of room.
@@ -182,9 +182,9 @@ enum Asked {
     Consumer(Member),
     Browser(Member),
     Send(MessageId, Box<Structure>),
-    Temporary(Place),
+    Temporary(Address),
     Deletion,
-    Removal(Place),
+    Removal(Address),
     Oversize,
     Nowhere,
     Goodbye,
@@ -210,7 +210,7 @@ struct Request {
 
 /// What the broker has for sure once it answers something sent later.
 enum Certainty {
-    Acknowledged(MessageId, Place, u64),
+    Acknowledged(MessageId, Address, u64),
     Sent(MessageId),
 }
 
@@ -222,7 +222,7 @@ pub struct Client {
     /// Of its present connection; tells late happenings apart.
     life: u64,
     stage: Stage,
-    link: Option<LinkId>,
+    circuit: Option<CircuitId>,
     is_cut: bool,
     reads: bool,
     connection_id: String,
@@ -253,10 +253,10 @@ pub struct Client {
     naming: Naming,
     deleting: Deleting,
     throng: Throng,
-    temporaries: Vec<Place>,
+    temporaries: Vec<Address>,
     /// It hears of temporary destinations, and these it has heard of.
     watches: bool,
-    known: BTreeSet<Place>,
+    known: BTreeSet<Address>,
     may_complain: bool,
     last_sign: u64,
     last_keep_alive: u64,
@@ -284,7 +284,7 @@ impl Client {
             random,
             life: 1,
             stage: Stage::Away,
-            link: None,
+            circuit: None,
             is_cut: false,
             reads: true,
             connection_id: String::new(),
@@ -335,9 +335,9 @@ impl Client {
         self
     }
 
-    /// Whether the link is this client's.
-    pub fn has_link(&self, link: LinkId) -> bool {
-        self.link == Some(link)
+    /// Whether the circuit is this client's.
+    pub fn has_circuit(&self, circuit: CircuitId) -> bool {
+        self.circuit == Some(circuit)
     }
 
     /// What it still waits for.
@@ -372,8 +372,8 @@ impl Client {
 
     /// Something has come on its connection.
     pub fn news(&mut self, around: &mut Surroundings<'_>) {
-        while let Some(link) = self.link {
-            match around.network.read(link) {
+        while let Some(circuit) = self.circuit {
+            match around.network.read(circuit) {
                 Some(Arrival::Bytes(bytes)) => self.received(&bytes, around),
                 Some(Arrival::Closed(end)) => {
                     self.check_end(end, around);
@@ -407,8 +407,8 @@ impl Client {
             self.finished = true;
             return;
         }
-        let Some(link) = around.network.connect() else { return };
-        self.link = Some(link);
+        let Some(circuit) = around.network.connect() else { return };
+        self.circuit = Some(circuit);
         (self.is_cut, self.reads) = (false, true);
         self.ending.begin();
         self.oversize.begin();
@@ -445,11 +445,11 @@ impl Client {
     }
 
     fn write(&mut self, structure: &Structure, around: &Surroundings<'_>) {
-        let Some(link) = self.link else { return };
+        let Some(circuit) = self.circuit else { return };
         let mut bytes = Vec::new();
         self.format.encode(structure, &mut bytes).expect("what a client says can be encoded");
         let bytes = self.halt.let_out(self.plan.halting.as_ref(), &bytes);
-        around.network.write(link, bytes);
+        around.network.write(circuit, bytes);
     }
 
     /// Sends a command that wants an answer.
@@ -479,7 +479,7 @@ impl Client {
             let Some(certainty) = self.certainties.pop_front() else { return };
             self.certainties_before += 1;
             match certainty {
-                Certainty::Acknowledged(id, place, _) => ledger.confirmed(id, &place),
+                Certainty::Acknowledged(id, address, _) => ledger.confirmed(id, &address),
                 Certainty::Sent(id) => ledger.answered(id, Send::Certain),
             }
         }
@@ -489,15 +489,15 @@ impl Client {
     fn make_acknowledgements_certain(&mut self, before: u64, ledger: &mut Ledger) {
         let count = before.saturating_sub(self.certainties_before) as usize;
         for certainty in self.certainties.iter().take(count) {
-            if let Certainty::Acknowledged(id, place, _) = certainty {
-                ledger.confirmed(*id, place);
+            if let Certainty::Acknowledged(id, address, _) = certainty {
+                ledger.confirmed(*id, address);
             }
         }
     }
 
     /// A healthy broker answers in time.
     fn check_patience(&self, around: &Surroundings<'_>) {
-        if self.is_cut || !self.reads || self.halt.is_within() || around.scarce || self.link.is_none() {
+        if self.is_cut || !self.reads || self.halt.is_within() || around.scarce || self.circuit.is_none() {
             return;
         }
         let now = around.schedule.nanos();

@@ -7,7 +7,7 @@ use super::actions::REQUESTS;
 use super::inbound::text_of;
 use super::protocol::{self, Member, Sending};
 use super::{Asked, Client, Surroundings};
-use crate::ledger::Place;
+use crate::ledger::Address;
 use crate::random::Random;
 
 /// The session of those that are never opened.
@@ -23,7 +23,7 @@ pub struct NamingPlan {
     pub seed: u64,
     /// Of a hundred things it could do it so often names what cannot be.
     pub percent: u64,
-    /// Of a hundred messages without a producer's place so many go to one of hundreds of queues.
+    /// Of a hundred messages without a producer's address so many go to one of hundreds of queues.
     pub many: u64,
     /// Bytes of the longest name.
     pub limit: usize,
@@ -54,19 +54,19 @@ impl Naming {
     }
 
     /// One of hundreds of queues, now and then.
-    pub fn one_of_many(&mut self, plan: Option<&NamingPlan>) -> Option<Place> {
+    pub fn one_of_many(&mut self, plan: Option<&NamingPlan>) -> Option<Address> {
         let many = self.chance.percent(plan?.many);
-        many.then(|| Place::queue(&format!("odd.many.{}", self.chance.below(MANY))))
+        many.then(|| Address::queue(&format!("odd.many.{}", self.chance.below(MANY))))
     }
 }
 
 /// Takes from all of the hundreds of queues.
-pub fn all_of_many() -> Place {
-    Place::queue("odd.many.*")
+pub fn all_of_many() -> Address {
+    Address::queue("odd.many.*")
 }
 
 /// Names that can be, some just so, where none may have more bytes than this.
-pub fn odd_places(limit: usize) -> Vec<Place> {
+pub fn odd_addresses(limit: usize) -> Vec<Address> {
     let longest = |begin: &str, with: &str| {
         let rest = limit - begin.len();
         let bytes = postrider_model::modified_utf8::encode(with).len();
@@ -91,10 +91,10 @@ pub fn odd_places(limit: usize) -> Vec<Place> {
         "postrider.recovered.4000000",
         "temp-queue:odd",
     ];
-    let queues = queues.iter().map(|name| Place::queue(name));
-    let long = ["q", "é", "日", "😀", "\0"].map(|with| Place::queue(&longest("odd.long.", with)));
+    let queues = queues.iter().map(|name| Address::queue(name));
+    let long = ["q", "é", "日", "😀", "\0"].map(|with| Address::queue(&longest("odd.long.", with)));
     let topics = [longest("odd.topic.", "t"), "ActiveMQ.Advisory.Odd.Topic".into(), "odd.😀.topic".into()];
-    queues.chain(long).chain(topics.iter().map(|name| Place::topic(name))).collect()
+    queues.chain(long).chain(topics.iter().map(|name| Address::topic(name))).collect()
 }
 
 impl Client {
@@ -106,12 +106,12 @@ impl Client {
         }
         let kind = *self.naming.chance.pick(&[100, 100, 101]);
         let name = self.impossible_name(limit);
-        let place = Place { kind, name };
+        let address = Address { kind, name };
         let open = self.producers.iter().filter(|(_, producer)| producer.is_open);
         let open: Vec<_> = open.map(|(member, _)| *member).collect();
         match open.first().copied().filter(|_| self.naming.chance.percent(60)) {
-            Some(member) => self.send_nowhere(member, &place, around),
-            None => self.listen_nowhere(&place, around),
+            Some(member) => self.send_nowhere(member, &address, around),
+            None => self.listen_nowhere(&address, around),
         }
         true
     }
@@ -128,7 +128,7 @@ impl Client {
         }
     }
 
-    fn send_nowhere(&mut self, member: Member, place: &Place, around: &mut Surroundings<'_>) {
+    fn send_nowhere(&mut self, member: Member, address: &Address, around: &mut Surroundings<'_>) {
         let content = b"to nowhere";
         let producer = self.producers.get_mut(&member).expect("one of those listed");
         let sync = self.naming.chance.percent(50) || producer.is_shut();
@@ -141,7 +141,7 @@ impl Client {
             connection: &self.connection_id,
             producer: member,
             sequence: producer.last,
-            place,
+            address,
             persistent: self.naming.chance.percent(50),
             reply_to: None,
             expiration: 0,
@@ -149,7 +149,7 @@ impl Client {
             correlation: "nowhere",
         };
         let message = protocol::message(&sending);
-        let (bytes, brief) = (place.name.len(), place.name.chars().take(10).collect::<String>());
+        let (bytes, brief) = (address.name.len(), address.name.chars().take(10).collect::<String>());
         self.say(around, || format!("sends to {brief:?} of {bytes} bytes, sync {sync}"));
         if sync {
             self.ask(message, Asked::Nowhere, around);
@@ -158,13 +158,13 @@ impl Client {
         }
     }
 
-    fn listen_nowhere(&mut self, place: &Place, around: &mut Surroundings<'_>) {
+    fn listen_nowhere(&mut self, address: &Address, around: &mut Surroundings<'_>) {
         self.naming.next += 1;
         let member = (SESSION, self.naming.next);
         if self.naming.next == 1 {
             self.tell(protocol::open_session(&self.connection_id, SESSION), around);
         }
-        let info = protocol::open_consumer(&self.connection_id, member, place, 10);
+        let info = protocol::open_consumer(&self.connection_id, member, address, 10);
         let info = info.with(consumer_info::BROWSER, self.naming.chance.one_in(3));
         self.ask(info, Asked::Nowhere, around);
     }

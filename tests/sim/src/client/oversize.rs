@@ -64,13 +64,13 @@ impl Client {
 
     /// What is no message is for nobody who could be told.
     fn send_oversize_frame(&mut self, limit: usize, around: &mut Surroundings<'_>) {
-        let Some(link) = self.link else { return };
+        let Some(circuit) = self.circuit else { return };
         let size = limit + 1 + self.oversize.chance.index(100);
         self.say(around, || format!("sends {size} bytes that are no message, and ends by that"));
         let mut bytes = (size as u32).to_be_bytes().to_vec();
         bytes.push(consumer_info::DEFINITION.code);
         bytes.resize(4 + size, 0);
-        around.network.write(link, &bytes);
+        around.network.write(circuit, &bytes);
         self.waits_for_the_end(Last::Nothing, around);
     }
 
@@ -85,7 +85,7 @@ impl Client {
         let content = vec![0; limit + chance.index(1 + limit / 4)];
         let producer = self.producers.get_mut(&member).expect("one of those listed");
         let sync = producer.is_shut() || chance.percent(50);
-        let place = producer.place.clone().unwrap_or_else(|| chance.pick(&self.plan.places).clone());
+        let address = producer.address.clone().unwrap_or_else(|| chance.pick(&self.plan.addresses).clone());
         producer.last += 1;
         if !sync {
             *due += 1;
@@ -95,7 +95,7 @@ impl Client {
             connection: &self.connection_id,
             producer: member,
             sequence: producer.last,
-            place: &place,
+            address: &address,
             persistent: chance.percent(50),
             reply_to: None,
             expiration: 0,
@@ -104,7 +104,7 @@ impl Client {
         };
         let message = protocol::message(&sending);
         self.say(around, || {
-            format!("sends {} bytes to {}, which are too many, sync {sync}", content.len(), place.name)
+            format!("sends {} bytes to {}, which are too many, sync {sync}", content.len(), address.name)
         });
         if sync {
             self.ask(message, Asked::Oversize, around);

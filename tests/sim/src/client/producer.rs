@@ -1,6 +1,6 @@
 //! A producer of a client.
 
-use crate::ledger::Place;
+use crate::ledger::Address;
 
 /// What ActiveMQ's clients add to a message's bytes when they count.
 const MESSAGE_OVERHEAD: i64 = 1024;
@@ -10,7 +10,7 @@ pub struct Producer {
     /// Never used twice, and the same after a reconnect.
     pub number: u64,
     /// Where it sends; none: each message says so.
-    pub place: Option<Place>,
+    pub address: Option<Address>,
     /// Bytes of asynchronous sends that it lets out; 0: it does not wait.
     pub window: i32,
     /// Of them, in use.
@@ -22,8 +22,8 @@ pub struct Producer {
 
 impl Producer {
     /// A producer that was not answered yet.
-    pub fn new(number: u64, place: Option<Place>, window: i32) -> Producer {
-        Producer { number, place, window, credit_used: 0, last: 0, is_open: false }
+    pub fn new(number: u64, address: Option<Address>, window: i32) -> Producer {
+        Producer { number, address, window, credit_used: 0, last: 0, is_open: false }
     }
 
     /// Whether its window is used up: it lets out nothing more that asks for no answer.

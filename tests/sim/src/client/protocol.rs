@@ -6,7 +6,7 @@ use postrider_model::modified_utf8;
 use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::{Structure, Value};
 
-use crate::ledger::Place;
+use crate::ledger::Address;
 
 /// Kinds of acknowledgement, as numbered on the wire.
 pub mod acknowledge {
@@ -50,20 +50,20 @@ pub fn producer(id: &str, (session, value): Member) -> Structure {
 }
 
 /// A destination.
-pub fn destination(place: &Place) -> Structure {
-    let (definition, field) = match place.kind {
+pub fn destination(address: &Address) -> Structure {
+    let (definition, field) = match address.kind {
         100 => (&active_mq_queue::DEFINITION, active_mq_queue::PHYSICAL_NAME),
         101 => (&active_mq_topic::DEFINITION, active_mq_topic::PHYSICAL_NAME),
         102 => (&active_mq_temp_queue::DEFINITION, active_mq_temp_queue::PHYSICAL_NAME),
         _ => (&active_mq_temp_topic::DEFINITION, active_mq_temp_topic::PHYSICAL_NAME),
     };
-    Structure::new(definition).with(field, place.name.as_str())
+    Structure::new(definition).with(field, address.name.as_str())
 }
 
-/// The place that a destination names.
-pub fn place(destination: &Structure) -> Place {
+/// The address that a destination names.
+pub fn address(destination: &Structure) -> Address {
     let name = destination.string(active_mq_queue::PHYSICAL_NAME).unwrap_or_default();
-    Place { kind: destination.code(), name: modified_utf8::decode_lossy(name).into_owned() }
+    Address { kind: destination.code(), name: modified_utf8::decode_lossy(name).into_owned() }
 }
 
 /// A ConnectionInfo.
@@ -83,21 +83,21 @@ pub fn open_session(id: &str, number: i64) -> Structure {
 }
 
 /// A ProducerInfo.
-pub fn open_producer(id: &str, member: Member, place: Option<&Place>, window: i32) -> Structure {
+pub fn open_producer(id: &str, member: Member, address: Option<&Address>, window: i32) -> Structure {
     let info = Structure::new(&producer_info::DEFINITION)
         .with(producer_info::PRODUCER_ID, producer(id, member))
         .with(producer_info::WINDOW_SIZE, window);
-    match place {
-        Some(place) => info.with(producer_info::DESTINATION, destination(place)),
+    match address {
+        Some(address) => info.with(producer_info::DESTINATION, destination(address)),
         None => info,
     }
 }
 
 /// A ConsumerInfo.
-pub fn open_consumer(id: &str, member: Member, place: &Place, prefetch: i32) -> Structure {
+pub fn open_consumer(id: &str, member: Member, address: &Address, prefetch: i32) -> Structure {
     Structure::new(&consumer_info::DEFINITION)
         .with(consumer_info::CONSUMER_ID, consumer(id, member))
-        .with(consumer_info::DESTINATION, destination(place))
+        .with(consumer_info::DESTINATION, destination(address))
         .with(consumer_info::PREFETCH_SIZE, prefetch)
         .with(consumer_info::DISPATCH_ASYNC, true)
 }
@@ -110,26 +110,26 @@ pub fn remove(what: Structure, last_delivered: i64) -> Structure {
 }
 
 /// A ConsumerControl that changes the prefetch.
-pub fn set_prefetch(id: &str, member: Member, place: &Place, prefetch: i32) -> Structure {
+pub fn set_prefetch(id: &str, member: Member, address: &Address, prefetch: i32) -> Structure {
     Structure::new(&consumer_control::DEFINITION)
         .with(consumer_control::CONSUMER_ID, consumer(id, member))
-        .with(consumer_control::DESTINATION, destination(place))
+        .with(consumer_control::DESTINATION, destination(address))
         .with(consumer_control::PREFETCH, prefetch)
 }
 
 /// A MessagePull.
-pub fn pull(id: &str, member: Member, place: &Place, timeout: i64) -> Structure {
+pub fn pull(id: &str, member: Member, address: &Address, timeout: i64) -> Structure {
     Structure::new(&message_pull::DEFINITION)
         .with(message_pull::CONSUMER_ID, consumer(id, member))
-        .with(message_pull::DESTINATION, destination(place))
+        .with(message_pull::DESTINATION, destination(address))
         .with(message_pull::TIMEOUT, timeout)
 }
 
 /// A DestinationInfo: 0 adds, 1 removes.
-pub fn temporary(id: &str, place: &Place, operation: i8) -> Structure {
+pub fn temporary(id: &str, address: &Address, operation: i8) -> Structure {
     Structure::new(&destination_info::DEFINITION)
         .with(destination_info::CONNECTION_ID, connection(id))
-        .with(destination_info::DESTINATION, destination(place))
+        .with(destination_info::DESTINATION, destination(address))
         .with(destination_info::OPERATION_TYPE, operation)
 }
 
@@ -142,11 +142,11 @@ pub struct Sending<'a> {
     /// Number within the producer.
     pub sequence: i64,
     /// Where to, composites included.
-    pub place: &'a Place,
+    pub address: &'a Address,
     /// Survives a restart.
     pub persistent: bool,
     /// Where answers are to go.
-    pub reply_to: Option<&'a Place>,
+    pub reply_to: Option<&'a Address>,
     /// Milliseconds since 1970 after which nobody wants it; 0: never.
     pub expiration: i64,
     /// What it carries.
@@ -161,12 +161,12 @@ pub fn message(sending: &Sending<'_>) -> Structure {
     let id = Structure::new(&message_id::DEFINITION)
         .with(message_id::PRODUCER_ID, producer.clone())
         .with(message_id::PRODUCER_SEQUENCE_ID, sending.sequence);
-    let reply_to = sending.reply_to.map(|place| destination(place).shared());
+    let reply_to = sending.reply_to.map(|address| destination(address).shared());
     Structure::new(&active_mq_bytes_message::DEFINITION)
         .with(message::REPLY_TO, reply_to)
         .with(message::EXPIRATION, sending.expiration)
         .with(message::PRODUCER_ID, producer)
-        .with(message::DESTINATION, destination(sending.place))
+        .with(message::DESTINATION, destination(sending.address))
         .with(message::MESSAGE_ID, id)
         .with(message::PERSISTENT, sending.persistent)
         .with(message::PRIORITY, 4i8)
@@ -178,7 +178,7 @@ pub fn message(sending: &Sending<'_>) -> Structure {
 /// A MessageAck of a range; its ends are MessageIds as dispatched.
 pub fn acknowledge(
     consumer: Structure,
-    place: &Place,
+    address: &Address,
     kind: i8,
     first: Option<Arc<Structure>>,
     last: Option<Arc<Structure>>,
@@ -186,7 +186,7 @@ pub fn acknowledge(
 ) -> Structure {
     Structure::new(&message_ack::DEFINITION)
         .with(message_ack::CONSUMER_ID, consumer)
-        .with(message_ack::DESTINATION, destination(place))
+        .with(message_ack::DESTINATION, destination(address))
         .with(message_ack::ACK_TYPE, kind)
         .with(message_ack::FIRST_MESSAGE_ID, first)
         .with(message_ack::LAST_MESSAGE_ID, last)

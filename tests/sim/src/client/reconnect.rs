@@ -18,17 +18,17 @@ impl Client {
         self.in_flight_returns(around);
         self.forget_browsers();
         self.forget_crowd();
-        self.link = None;
+        self.circuit = None;
         self.life += 1;
         // They go with the connection, even if it comes back.
-        around.temporaries.retain(|place| !self.temporaries.contains(place));
+        around.temporaries.retain(|address| !self.temporaries.contains(address));
         let leaving = self.stage == Stage::Closing;
         self.stage = Stage::Away;
         for certainty in self.certainties.drain(..) {
             match certainty {
                 Certainty::Sent(id) => around.ledger.answered(id, Send::Unknown),
                 // The broker may not have got it; then it is as if it had never been sent.
-                Certainty::Acknowledged(id, place, consumer) => around.ledger.returned(id, &place, consumer, true),
+                Certainty::Acknowledged(id, address, consumer) => around.ledger.returned(id, &address, consumer, true),
             }
         }
         if self.plan.failover && !leaving && !around.calm && !self.connection_never_opened() {
@@ -47,8 +47,8 @@ impl Client {
     /// Whatever it had in flight counts as delivered.
     pub(super) fn in_flight_returns(&mut self, around: &mut Surroundings<'_>) {
         for consumer in self.consumers.values_mut() {
-            for (id, place) in consumer.forget_in_flight() {
-                around.ledger.returned(id, &place, consumer.number, true);
+            for (id, address) in consumer.forget_in_flight() {
+                around.ledger.returned(id, &address, consumer.number, true);
             }
             around.ledger.subscriptions.close(consumer.number);
         }
@@ -65,8 +65,8 @@ impl Client {
                 around.ledger.answered(*id, Send::Unknown);
             }
         }
-        for place in std::mem::take(&mut self.temporaries) {
-            around.temporaries.retain(|other| *other != place);
+        for address in std::mem::take(&mut self.temporaries) {
+            around.temporaries.retain(|other| *other != address);
         }
         self.new_identity();
         self.stage = Stage::Away;
@@ -96,8 +96,8 @@ impl Client {
 
     fn replay_state(&mut self, around: &mut Surroundings<'_>) {
         let id = self.connection_id.clone();
-        for place in self.temporaries.clone() {
-            self.ask(protocol::temporary(&id, &place, 0), Asked::Nothing, around);
+        for address in self.temporaries.clone() {
+            self.ask(protocol::temporary(&id, &address, 0), Asked::Nothing, around);
         }
         for session in self.sessions.clone() {
             self.tell(protocol::open_session(&id, session), around);
@@ -105,23 +105,23 @@ impl Client {
         let producers: Vec<_> = self
             .producers
             .iter()
-            .map(|(member, producer)| (*member, producer.place.clone(), producer.window))
+            .map(|(member, producer)| (*member, producer.address.clone(), producer.window))
             .collect();
-        for (member, place, window) in producers {
-            self.ask(protocol::open_producer(&id, member, place.as_ref(), window), Asked::Producer(member), around);
+        for (member, address, window) in producers {
+            self.ask(protocol::open_producer(&id, member, address.as_ref(), window), Asked::Producer(member), around);
         }
         let consumers: Vec<_> =
-            self.consumers.iter().map(|(member, consumer)| (*member, consumer.place.clone())).collect();
-        for (member, place) in consumers {
+            self.consumers.iter().map(|(member, consumer)| (*member, consumer.address.clone())).collect();
+        for (member, address) in consumers {
             // Nothing flows until the client has sorted out its buffers.
-            self.ask(protocol::open_consumer(&id, member, &place, 0), Asked::Consumer(member), around);
+            self.ask(protocol::open_consumer(&id, member, &address, 0), Asked::Consumer(member), around);
             let number = around.number();
-            *around.ledger.listeners.entry(place.clone()).or_default() += 1;
+            *around.ledger.listeners.entry(address.clone()).or_default() += 1;
             self.consumers.get_mut(&member).expect("just listed").foreign = false;
             let consumer = self.consumers.get_mut(&member).expect("just listed");
             consumer.restored(number);
-            if place.is_topic() {
-                around.ledger.subscriptions.open(number, place);
+            if address.is_topic() {
+                around.ledger.subscriptions.open(number, address);
             }
         }
     }
@@ -139,10 +139,10 @@ impl Client {
 
     /// Goes, with a word or without.
     pub(super) fn break_off(&mut self, around: &mut Surroundings<'_>) {
-        let Some(link) = self.link else { return };
+        let Some(circuit) = self.circuit else { return };
         if self.random.percent(25) {
             self.say(around, || "is cut off".into());
-            around.network.cut(link);
+            around.network.cut(circuit);
             self.is_cut = true;
             // The broker may notice before the client does.
             self.in_flight_returns(around);
@@ -150,15 +150,15 @@ impl Client {
         }
         self.say(around, || "breaks its connection".into());
         let in_order = self.random.percent(30);
-        around.network.close(link, in_order);
+        around.network.close(circuit, in_order);
         self.lost(around);
     }
 
     /// Goes before the answers come; the broker hears all that was said.
     pub(super) fn run_off(&mut self, around: &mut Surroundings<'_>) {
-        let Some(link) = self.link else { return };
+        let Some(circuit) = self.circuit else { return };
         self.say(around, || "runs off".into());
-        around.network.close(link, true);
+        around.network.close(circuit, true);
         self.lost(around);
     }
 
@@ -173,7 +173,7 @@ impl Client {
         self.forget_browsers();
         self.forget_crowd();
         // What it had for itself goes when the broker hears that, which may be long before the answer.
-        around.temporaries.retain(|place| !self.temporaries.contains(place));
+        around.temporaries.retain(|address| !self.temporaries.contains(address));
         self.stage = Stage::Closing;
         let goodbye = protocol::remove(protocol::connection(&self.connection_id), last);
         self.ask(goodbye, Asked::Goodbye, around);
@@ -182,8 +182,8 @@ impl Client {
     /// The goodbye was answered.
     pub(super) fn part(&mut self, around: &mut Surroundings<'_>) {
         self.write(&Structure::new(&shutdown_info::DEFINITION), around);
-        if let Some(link) = self.link.take() {
-            around.network.close(link, true);
+        if let Some(circuit) = self.circuit.take() {
+            around.network.close(circuit, true);
         }
         self.life += 1;
         self.give_up(around);

@@ -20,15 +20,15 @@ impl Client {
         let lazy = !around.calm && self.random.percent(self.plan.hoards);
         let gives_up = !around.calm && self.random.one_in(self.plan.gives_up);
         let consumer = self.consumers.get_mut(&member).expect("one of those listed");
-        if consumer.place.is_topic() {
+        if consumer.address.is_topic() {
             return self.acknowledge_topic(member, around);
         }
         if let Some(next) = consumer.in_flight.iter_mut().find(|message| !message.given) {
             next.given = true;
             consumer.last_delivered = next.sequence as i64;
             consumer.given_since += 1;
-            let (id, place) = (next.id, next.place.clone());
-            if gives_up && around.ledger.may_give_up(id, &place) {
+            let (id, address) = (next.id, next.address.clone());
+            if gives_up && around.ledger.may_give_up(id, &address) {
                 return self.give_message_up(member, around);
             }
         }
@@ -58,9 +58,9 @@ impl Client {
         consumer.given_since = consumer.given_since.saturating_sub(taken.len() as u32);
         let how = if kind == acknowledge::POISON { Acknowledged::Poisoned } else { Acknowledged::Consumed };
         for message in taken {
-            around.ledger.acknowledged(message.id, &message.place, how);
-            self.say(around, || format!("acknowledges message {} of {} kind {kind}", message.id, message.place.name));
-            self.certainties.push_back(Certainty::Acknowledged(message.id, message.place, number));
+            around.ledger.acknowledged(message.id, &message.address, how);
+            self.say(around, || format!("acknowledges message {} of {} kind {kind}", message.id, message.address.name));
+            self.certainties.push_back(Certainty::Acknowledged(message.id, message.address, number));
         }
         self.tell(ack, around);
     }
@@ -116,7 +116,7 @@ impl Client {
         let count = std::mem::take(&mut consumer.unacknowledged);
         let id = protocol::consumer(&self.connection_id, member);
         let ack =
-            protocol::acknowledge(id, &consumer.place.clone(), acknowledge::STANDARD, None, Some(last), count as i32);
+            protocol::acknowledge(id, &consumer.address.clone(), acknowledge::STANDARD, None, Some(last), count as i32);
         self.tell(ack, around);
     }
 
@@ -124,7 +124,7 @@ impl Client {
     /// of one turn go over the end of a segment.
     fn give_message_up(&mut self, member: Member, around: &mut Surroundings<'_>) {
         let most = if self.random.one_in(2) { usize::MAX } else { 1 };
-        let failed = |message: &InFlight| message.given && around.ledger.may_give_up(message.id, &message.place);
+        let failed = |message: &InFlight| message.given && around.ledger.may_give_up(message.id, &message.address);
         let in_flight = self.consumers[&member].in_flight.iter().enumerate().rev();
         let positions: Vec<usize> =
             in_flight.filter(|(_, message)| failed(message)).map(|(position, _)| position).take(most).collect();

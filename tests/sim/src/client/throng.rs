@@ -5,7 +5,7 @@
 use super::actions::REQUESTS;
 use super::protocol::{self, Member, Sending};
 use super::{Asked, Certainty, Client, Surroundings};
-use crate::ledger::{MessageId, Place, correlation};
+use crate::ledger::{Address, MessageId, correlation};
 use crate::random::Random;
 use postrider_wire::openwire::Structure;
 
@@ -64,8 +64,8 @@ impl Throng {
 }
 
 /// Where a throng sends.
-fn target() -> Place {
-    Place::queue("queue.a")
+fn target() -> Address {
+    Address::queue("queue.a")
 }
 
 impl Client {
@@ -156,7 +156,7 @@ impl Client {
             connection: &self.connection_id,
             producer,
             sequence,
-            place: &target(),
+            address: &target(),
             persistent: true,
             reply_to: None,
             expiration: 0,

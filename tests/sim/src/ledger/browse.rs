@@ -2,20 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::{Delivery, Ledger, MessageId, Place, Send, dead_letters};
+use super::{Address, Delivery, Ledger, MessageId, Send, dead_letters};
 
 /// What one browser has seen, and has to see.
 pub struct Browse {
     /// Stored for sure when it was opened.
-    expected: BTreeSet<(MessageId, Place)>,
-    shown: BTreeSet<(MessageId, Place)>,
+    expected: BTreeSet<(MessageId, Address)>,
+    shown: BTreeSet<(MessageId, Address)>,
     /// The queues that it has come to, as the broker calls them, each with the last sequence that it has seen there.
-    queues: Vec<(Place, u64)>,
+    queues: Vec<(Address, u64)>,
 }
 
 impl Browse {
     /// Another message of a queue: behind those that it has seen there, and no queue but the last is looked at.
-    fn goes_on(&mut self, queue: &Place, sequence: u64) {
+    fn goes_on(&mut self, queue: &Address, sequence: u64) {
         let known = self.queues.iter().position(|(known, _)| known == queue);
         let Some(known) = known else { return self.queues.push((queue.clone(), sequence)) };
         assert_eq!(known + 1, self.queues.len(), "a browser comes back to {queue:?}: {:?}", self.queues);
@@ -26,10 +26,10 @@ impl Browse {
 
 impl Ledger {
     /// A browser is about to be opened.
-    pub fn browse(&self, place: &Place) -> Browse {
+    pub fn browse(&self, address: &Address) -> Browse {
         let certain = self.messages.iter().filter(|(_, message)| message.send == Send::Certain);
         let queues = certain.flat_map(|(id, message)| message.parts.iter().map(|part| (*id, part.stays_at())));
-        let expected = queues.filter_map(|(id, queue)| Some((id, queue?))).filter(|(_, queue)| place.takes(queue));
+        let expected = queues.filter_map(|(id, queue)| Some((id, queue?))).filter(|(_, queue)| address.takes(queue));
         Browse { expected: expected.collect(), shown: BTreeSet::new(), queues: Vec::new() }
     }
 
@@ -38,30 +38,30 @@ impl Ledger {
         let id = self.recognize(delivery);
         self.counts.shown += 1;
         browse.goes_on(delivery.wire, delivery.sequence);
-        let what = (id, delivery.place.clone());
+        let what = (id, delivery.address.clone());
         if let Some(known) = self.sequences.get(&delivery.sequence) {
             assert_eq!(*known, what, "R9: sequence {} is used twice", delivery.sequence);
         }
         let revived = self.is_revived(id, delivery);
         let message = self.messages.get_mut(&id).expect("a message that was sent");
         let stored_twice = revived || (message.repeated && self.rotten.has_forgotten(message.producer, message.number));
-        let part = message.parts.iter().find(|part| part.is_at(delivery.place));
-        let part = part.unwrap_or_else(|| panic!("message {id} at {:?}, where it was not sent", delivery.place));
+        let part = message.parts.iter().find(|part| part.is_at(delivery.address));
+        let part = part.unwrap_or_else(|| panic!("message {id} at {:?}, where it was not sent", delivery.address));
         if !stored_twice {
-            part.check_shown(id, delivery.place, since);
+            part.check_shown(id, delivery.address, since);
         }
         if message.persistent {
             // It is shown when it is committed (R14).
             message.send = Send::Certain;
         }
         let first = browse.shown.insert(what);
-        assert!(first || stored_twice, "message {id} of {:?} is shown twice to a browser", delivery.place);
+        assert!(first || stored_twice, "message {id} of {:?} is shown twice to a browser", delivery.address);
         id
     }
 
     /// A browser hears that there is no more: has it seen all that stayed?
     pub fn browsed(&self, browse: &Browse) {
-        let stays = |(id, queue): &&(MessageId, Place)| {
+        let stays = |(id, queue): &&(MessageId, Address)| {
             let message = &self.messages[id];
             let stays = |part: &super::Part| part.stays_at().as_ref() == Some(queue);
             let lost = self.rotten.has_taken(*id) || self.rotten.has_renamed(queue);
@@ -79,7 +79,7 @@ impl Ledger {
     /// What is back for want of a record of its end; it may have expired at once, and is a dead letter with a sequence of its own.
     pub(super) fn is_revived(&self, id: MessageId, delivery: &Delivery<'_>) -> bool {
         self.rotten.has_revived(delivery.sequence)
-            || (*delivery.place == dead_letters()
+            || (*delivery.address == dead_letters()
                 && (self.rotten.has_lost_dead_letter(id) || self.revived().any(|revived| revived == id)))
     }
 }

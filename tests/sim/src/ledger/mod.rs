@@ -24,22 +24,22 @@ pub use topics::Subscriptions;
 
 /// A destination: the code of its structure, and its name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
-pub struct Place {
+pub struct Address {
     /// 100 queue, 101 topic, 102 and 103 temporary ones.
     pub kind: u8,
     /// Its name.
     pub name: String,
 }
 
-impl Place {
+impl Address {
     /// A queue.
-    pub fn queue(name: &str) -> Place {
-        Place { kind: 100, name: name.to_owned() }
+    pub fn queue(name: &str) -> Address {
+        Address { kind: 100, name: name.to_owned() }
     }
 
     /// A topic.
-    pub fn topic(name: &str) -> Place {
-        Place { kind: 101, name: name.to_owned() }
+    pub fn topic(name: &str) -> Address {
+        Address { kind: 101, name: name.to_owned() }
     }
 
     /// Whether each message goes to every subscriber.
@@ -53,18 +53,18 @@ impl Place {
     }
 
     /// The parts of a composite, or itself.
-    pub fn parts(&self) -> Vec<Place> {
+    pub fn parts(&self) -> Vec<Address> {
         self.name
             .split(',')
             .map(|part| {
                 part.strip_prefix("topic://")
-                    .map_or_else(|| Place { kind: self.kind, name: part.to_owned() }, Place::topic)
+                    .map_or_else(|| Address { kind: self.kind, name: part.to_owned() }, Address::topic)
             })
             .collect()
     }
 
     /// Whether a consumer here gets what is sent there.
-    pub fn takes(&self, other: &Place) -> bool {
+    pub fn takes(&self, other: &Address) -> bool {
         self.parts()
             .iter()
             .any(|part| part.kind == other.kind && name_matches(part.name.as_bytes(), other.name.as_bytes()))
@@ -72,8 +72,8 @@ impl Place {
 }
 
 /// The queue of messages that were given up.
-pub fn dead_letters() -> Place {
-    Place::queue("ActiveMQ.DLQ")
+pub fn dead_letters() -> Address {
+    Address::queue("ActiveMQ.DLQ")
 }
 
 /// Times that the id of its connection stands in a record: its own, its producer's, and the mark's.
@@ -107,9 +107,9 @@ pub struct Delivery<'a> {
     /// Number of the consumer, never used twice.
     pub consumer: u64,
     /// Where the message is.
-    pub place: &'a Place,
+    pub address: &'a Address,
     /// What the broker calls that.
-    pub wire: &'a Place,
+    pub wire: &'a Address,
     /// The broker's sequence.
     pub sequence: u64,
     /// The dispatch's redelivery counter.
@@ -127,8 +127,8 @@ pub struct Delivery<'a> {
 pub struct Ledger {
     messages: BTreeMap<MessageId, Message>,
     next_message: MessageId,
-    /// Which message and place each sequence belongs to.
-    sequences: BTreeMap<u64, (MessageId, Place)>,
+    /// Which message and address each sequence belongs to.
+    sequences: BTreeMap<u64, (MessageId, Address)>,
     /// Bytes of the long ids of connections, by their producers.
     long_names: BTreeMap<u64, u64>,
     /// Bytes of marks that live in the log at most.
@@ -136,16 +136,16 @@ pub struct Ledger {
     /// The disk is small: messages are refused.
     scarce: bool,
     sizes: Sizes,
-    /// Sequences by producer, place, whether they may be out of order, and number within the producer.
-    orders: BTreeMap<(u64, Place, bool), BTreeMap<i64, u64>>,
-    /// Consumers of each place, ever.
-    pub listeners: BTreeMap<Place, u64>,
+    /// Sequences by producer, address, whether they may be out of order, and number within the producer.
+    orders: BTreeMap<(u64, Address, bool), BTreeMap<i64, u64>>,
+    /// Consumers of each address, ever.
+    pub listeners: BTreeMap<Address, u64>,
     /// Plain topic consumers.
     pub subscriptions: Subscriptions,
     /// What rot may have taken.
     pub rotten: Rotten,
     /// One consumer takes all that is left: in the order of the sequences, and this one was the last.
-    pub draining: Option<BTreeMap<Place, u64>>,
+    pub draining: Option<BTreeMap<Address, u64>>,
     /// Counts what is known of ends of messages, so that it can be told what was known when.
     moment: u64,
     /// What was counted, for people.
@@ -183,13 +183,13 @@ impl Ledger {
     }
 
     /// A new message is about to be sent.
-    pub fn send(&mut self, producer: u64, number: i64, place: &Place, persistent: bool) -> MessageId {
+    pub fn send(&mut self, producer: u64, number: i64, address: &Address, persistent: bool) -> MessageId {
         self.next_message += 1;
         self.counts.sent += 1;
         let id = self.next_message;
-        let parts: Vec<Part> = place.parts().into_iter().map(Part::new).collect();
-        for part in parts.iter().filter(|part| part.place.is_topic()) {
-            self.subscriptions.sent(id, &part.place);
+        let parts: Vec<Part> = address.parts().into_iter().map(Part::new).collect();
+        for part in parts.iter().filter(|part| part.address.is_topic()) {
+            self.subscriptions.sent(id, &part.address);
         }
         self.messages.insert(id, Message { producer, number, persistent, repeated: false, send: Send::Sent, parts });
         self.brings(id);
@@ -249,7 +249,7 @@ impl Ledger {
         self.counts.redelivered += u64::from(delivery.redeliveries > 0);
         let known = self.sequences.contains_key(&delivery.sequence);
         self.check_sequence(id, delivery);
-        if delivery.place.is_topic() {
+        if delivery.address.is_topic() {
             let message = &self.messages[&id];
             if !message.repeated {
                 self.subscriptions.delivered(id, delivery, message.producer, message.number);
@@ -263,37 +263,37 @@ impl Ledger {
         }
         let revived = self.is_revived(id, delivery);
         let message = self.messages.get_mut(&id).expect("just found");
-        if message.persistent && !delivery.place.is_temporary() {
+        if message.persistent && !delivery.address.is_temporary() {
             // Dispatch waits for the commit (R14): what was seen stays.
             message.send = Send::Certain;
         }
-        let part = message.parts.iter_mut().find(|part| part.is_at(delivery.place));
-        let part = part.unwrap_or_else(|| panic!("message {id} at {:?}, where it was not sent", delivery.place));
+        let part = message.parts.iter_mut().find(|part| part.is_at(delivery.address));
+        let part = part.unwrap_or_else(|| panic!("message {id} at {:?}, where it was not sent", delivery.address));
         if revived {
-            part.rotten_acknowledgement(delivery.place);
-            if !known && *delivery.place == dead_letters() {
+            part.rotten_acknowledgement(delivery.address);
+            if !known && *delivery.address == dead_letters() {
                 // It has become a dead letter once more, which nobody has had.
-                part.stored_again(delivery.place);
+                part.stored_again(delivery.address);
             }
         }
         if message.repeated && self.rotten.has_forgotten(message.producer, message.number) {
-            part.stored_again(delivery.place);
+            part.stored_again(delivery.address);
         }
         self.moment += 1;
         part.delivered(id, delivery, self.moment);
         id
     }
 
-    /// Each sequence is one message's at one place, and grows with the sends of a producer to a place (R9).
+    /// Each sequence is one message's at one address, and grows with the sends of a producer to an address (R9).
     fn check_sequence(&mut self, id: MessageId, delivery: &Delivery<'_>) {
         assert!(delivery.sequence > 0, "a message without a sequence");
-        let what = (id, delivery.place.clone());
+        let what = (id, delivery.address.clone());
         let known = self.sequences.entry(delivery.sequence).or_insert_with(|| what.clone());
         assert_eq!(*known, what, "R9: sequence {} is used twice", delivery.sequence);
         let message = &self.messages[&id];
         // What a topic or a temporary queue had leaves nothing by which a repetition could be known.
-        let passes = delivery.place.is_topic() || delivery.place.is_temporary();
-        if *delivery.place == dead_letters() || (passes && message.repeated) {
+        let passes = delivery.address.is_topic() || delivery.address.is_temporary();
+        if *delivery.address == dead_letters() || (passes && message.repeated) {
             return;
         }
         if message.repeated && self.rotten.has_forgotten(message.producer, message.number) {
@@ -302,9 +302,9 @@ impl Ledger {
         // It was refused for want of space, perhaps, and its answer lost: when it comes again there is space, behind what did not wait
         // for an answer and was let in.
         let late = message.repeated && self.scarce;
-        let order = self.orders.entry((message.producer, delivery.place.clone(), late)).or_default();
+        let order = self.orders.entry((message.producer, delivery.address.clone(), late)).or_default();
         let first = *order.entry(message.number).or_insert(delivery.sequence);
-        assert_eq!(first, delivery.sequence, "R17: message {id} is stored twice at {:?}", delivery.place);
+        assert_eq!(first, delivery.sequence, "R17: message {id} is stored twice at {:?}", delivery.address);
         if late {
             return;
         }
@@ -315,59 +315,59 @@ impl Ledger {
         assert!(
             ordered,
             "order of producer {} at {:?} around message {id}: {before:?} {first} {after:?}",
-            message.producer, delivery.place
+            message.producer, delivery.address
         );
     }
 
-    fn part(&mut self, id: MessageId, place: &Place) -> Option<&mut Part> {
+    fn part(&mut self, id: MessageId, address: &Address) -> Option<&mut Part> {
         let message = self.messages.get_mut(&id)?;
-        message.parts.iter_mut().find(|part| !part.place.is_topic() && part.is_at(place))
+        message.parts.iter_mut().find(|part| !part.address.is_topic() && part.is_at(address))
     }
 
     /// A client acknowledges; `confirmed` later, when an answer to a later request shows that the broker has it.
-    pub fn acknowledged(&mut self, id: MessageId, place: &Place, how: Acknowledged) {
+    pub fn acknowledged(&mut self, id: MessageId, address: &Address, how: Acknowledged) {
         self.counts.acknowledged += 1;
-        if let Some(part) = self.part(id, place) {
+        if let Some(part) = self.part(id, address) {
             part.acknowledge(how);
         }
     }
 
     /// The broker has an acknowledgement for sure.
-    pub fn confirmed(&mut self, id: MessageId, place: &Place) {
+    pub fn confirmed(&mut self, id: MessageId, address: &Address) {
         self.moment += 1;
         let moment = self.moment;
-        if let Some(part) = self.part(id, place) {
-            part.confirm(place, moment);
+        if let Some(part) = self.part(id, address) {
+            part.confirm(address, moment);
         }
     }
 
     /// Who alone sends there deletes a queue: what is in it goes, sooner or later.
-    pub fn deletes(&mut self, place: &Place) {
-        self.parts_at(place).for_each(Part::is_to_be_deleted);
+    pub fn deletes(&mut self, address: &Address) {
+        self.parts_at(address).for_each(Part::is_to_be_deleted);
     }
 
     /// The broker has deleted it.
-    pub fn has_deleted(&mut self, place: &Place) {
+    pub fn has_deleted(&mut self, address: &Address) {
         self.moment += 1;
         let moment = self.moment;
-        self.parts_at(place).for_each(|part| part.has_been_deleted(moment));
+        self.parts_at(address).for_each(|part| part.has_been_deleted(moment));
     }
 
-    fn parts_at(&mut self, place: &Place) -> impl Iterator<Item = &mut Part> {
-        self.messages.values_mut().flat_map(|message| &mut message.parts).filter(move |part| part.place == *place)
+    fn parts_at(&mut self, address: &Address) -> impl Iterator<Item = &mut Part> {
+        self.messages.values_mut().flat_map(|message| &mut message.parts).filter(move |part| part.address == *address)
     }
 
     /// A consumer that had the message has been closed by its client. `marked`: it counts as delivered.
-    pub fn returned(&mut self, id: MessageId, place: &Place, consumer: u64, marked: bool) {
-        if let Some(part) = self.part(id, place) {
+    pub fn returned(&mut self, id: MessageId, address: &Address, consumer: u64, marked: bool) {
+        if let Some(part) = self.part(id, address) {
             part.returned(consumer, marked);
         }
     }
 
     /// Whether a client may give the message up: what becomes of the copy is only followed in the plain case.
-    pub fn may_give_up(&self, id: MessageId, place: &Place) -> bool {
+    pub fn may_give_up(&self, id: MessageId, address: &Address) -> bool {
         let message = &self.messages[&id];
-        message.persistent && message.parts.len() == 1 && !place.is_temporary() && *place != dead_letters()
+        message.persistent && message.parts.len() == 1 && !address.is_temporary() && *address != dead_letters()
     }
 
     /// The process of the broker has ended.
@@ -377,7 +377,7 @@ impl Ledger {
             if !message.persistent && message.send != Send::Refused {
                 message.send = Send::Unknown;
             }
-            let survives = |part: &Part| message.persistent && !part.place.is_temporary();
+            let survives = |part: &Part| message.persistent && !part.address.is_temporary();
             for part in &mut message.parts {
                 let survives = survives(part);
                 part.crashed(survives);
@@ -396,16 +396,16 @@ impl Ledger {
             message.persistent && message.send == Send::Certain && !self.rotten.has_taken(**id)
         };
         let parts = self.messages.iter().filter(certain).flat_map(|(_, message)| &message.parts);
-        parts.filter(|part| !part.place.is_topic() && part.is_owed()).count() as u64
+        parts.filter(|part| !part.address.is_topic() && part.is_owed()).count() as u64
     }
 
     /// All queues are empty, says the broker. What is missing?
     pub fn check_drained(&self) {
         let mut missing = Vec::new();
         for (id, message) in self.messages.iter().filter(|(id, _)| !self.rotten.has_taken(**id)) {
-            for part in message.parts.iter().filter(|part| !part.place.is_topic()) {
+            for part in message.parts.iter().filter(|part| !part.address.is_topic()) {
                 if message.send == Send::Certain && part.is_owed() {
-                    missing.push((*id, part.place.name.clone(), message.persistent));
+                    missing.push((*id, part.address.name.clone(), message.persistent));
                 }
             }
         }
@@ -413,9 +413,9 @@ impl Ledger {
     }
 
     /// A consumer that wants nothing of its own connection waits at this queue: whatever others have sent there has been served.
-    pub fn check_foreign(&self, place: &Place, connection: &str) {
+    pub fn check_foreign(&self, address: &Address, connection: &str) {
         let own = self.rotten.producers_of(connection);
-        let is_renamed = self.rotten.has_renamed(place);
+        let is_renamed = self.rotten.has_renamed(address);
         let foreign = self.messages.iter().filter(|(id, message)| {
             // What was sent to several does not say which of them has lost its name: it is in the queue that goes by the number.
             let is_elsewhere = is_renamed && message.parts.len() > 1;
@@ -424,21 +424,26 @@ impl Ledger {
                 && !self.rotten.has_taken(**id)
                 && !is_elsewhere
         });
-        let waits = |part: &&Part| part.place == *place && part.is_owed() && part.waits();
+        let waits = |part: &&Part| part.address == *address && part.is_owed() && part.waits();
         let missed: Vec<_> =
             foreign.filter(|(_, message)| message.parts.iter().any(|part| waits(&part))).map(|(id, _)| *id).collect();
-        assert!(missed.is_empty(), "R42: {} messages of others wait at {place:?}: {:?}", missed.len(), missed.first());
+        assert!(
+            missed.is_empty(),
+            "R42: {} messages of others wait at {address:?}: {:?}",
+            missed.len(),
+            missed.first()
+        );
     }
 
-    /// Consumers that a place has had.
-    pub fn listeners(&self, place: &Place) -> u64 {
-        self.listeners.iter().filter(|(of, _)| of.takes(place)).map(|(_, count)| count).sum()
+    /// Consumers that an address has had.
+    pub fn listeners(&self, address: &Address) -> u64 {
+        self.listeners.iter().filter(|(of, _)| of.takes(address)).map(|(_, count)| count).sum()
     }
 
     /// Messages of a queue that no client had had before it was drained, and that were marked as delivered all the same.
-    pub fn overmarked(&self, place: &Place) -> u64 {
+    pub fn overmarked(&self, address: &Address) -> u64 {
         let parts = self.messages.values().flat_map(|message| &message.parts);
-        parts.filter(|part| part.place == *place && part.was_overmarked()).count() as u64
+        parts.filter(|part| part.address == *address && part.was_overmarked()).count() as u64
     }
 
     /// All topic consumers have read what there is.
@@ -458,7 +463,7 @@ impl Ledger {
         let live = |message: &&(MessageId, &Message)| {
             message.1.persistent
                 && message.1.send != Send::Refused
-                && message.1.parts.iter().any(|part| !part.place.is_topic() && part.may_be_stored())
+                && message.1.parts.iter().any(|part| !part.address.is_topic() && part.may_be_stored())
         };
         self.messages
             .iter()
@@ -479,7 +484,7 @@ impl Ledger {
     /// A message goes to the broker, which may have to store it.
     fn brings(&mut self, id: MessageId) {
         let message = &self.messages[&id];
-        let stored = message.persistent && message.parts.iter().any(|part| part.place.kind == 100);
+        let stored = message.persistent && message.parts.iter().any(|part| part.address.kind == 100);
         if stored {
             self.counts.bytes += self.stored_bytes(id, message.producer);
         }

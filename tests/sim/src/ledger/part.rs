@@ -1,6 +1,6 @@
 //! A message at one queue.
 
-use super::{Delivery, MessageId, Place, dead_letters};
+use super::{Address, Delivery, MessageId, dead_letters};
 
 /// What an acknowledgement did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +23,7 @@ enum State {
 
 /// A message at one queue.
 pub struct Part {
-    pub place: Place,
+    pub address: Address,
     state: State,
     /// A client has given it up: it is in its queue or with the dead letters, and owed from there. The broker may take its
     /// time, so no answer shows that it has moved.
@@ -53,9 +53,9 @@ pub struct Part {
 }
 
 impl Part {
-    pub fn new(place: Place) -> Part {
+    pub fn new(address: Address) -> Part {
         Part {
-            place,
+            address,
             state: State::Stored,
             poisoned: false,
             mortal: false,
@@ -75,8 +75,8 @@ impl Part {
     }
 
     /// Whether it may be delivered from there.
-    pub fn is_at(&self, place: &Place) -> bool {
-        self.place == *place || ((self.poisoned || self.mortal) && *place == dead_letters())
+    pub fn is_at(&self, address: &Address) -> bool {
+        self.address == *address || ((self.poisoned || self.mortal) && *address == dead_letters())
     }
 
     pub fn may_expire(&mut self) {
@@ -84,37 +84,40 @@ impl Part {
     }
 
     pub fn delivered(&mut self, id: MessageId, delivery: &Delivery<'_>, moment: u64) {
-        let there = *delivery.place != self.place;
+        let there = *delivery.address != self.address;
         if there && !self.moved {
             assert!(
                 self.poisoned || self.state != State::Gone,
                 "R10: message {id} at {:?} was acknowledged and has expired",
-                self.place
+                self.address
             );
             (self.moved, self.state, self.holder) = (true, State::Stored, None);
             self.moved_at = moment;
             (self.required, self.last_counter, self.seen) = (0, 0, false);
         }
-        assert!(there || !self.moved, "R10: message {id} came back to {:?} from the dead letters", self.place);
-        let loose = self.sent_again && self.place.is_temporary();
+        assert!(there || !self.moved, "R10: message {id} came back to {:?} from the dead letters", self.address);
+        let loose = self.sent_again && self.address.is_temporary();
         assert!(
             self.state != State::Gone || loose,
             "R10: message {id} at {:?} was acknowledged and is back",
-            delivery.place
+            delivery.address
         );
         if self.state == State::Acknowledged {
             // What comes again was not settled after all, and is owed again.
             self.state = State::Stored;
         }
         self.poisoned &= there;
-        assert!(!self.forgiven, "message {id} at {:?} is not persistent and outlived its time", delivery.place);
+        assert!(!self.forgiven, "message {id} at {:?} is not persistent and outlived its time", delivery.address);
         if let Some(holder) = self.holder.filter(|_| !loose) {
-            panic!("message {id} at {:?} is with consumer {holder} and goes to {}", delivery.place, delivery.consumer);
+            panic!(
+                "message {id} at {:?} is with consumer {holder} and goes to {}",
+                delivery.address, delivery.consumer
+            );
         }
         assert!(
             loose || delivery.redeliveries >= self.required,
             "R15: message {id} at {:?} comes with counter {}, {} at least is due",
-            delivery.place,
+            delivery.address,
             delivery.redeliveries,
             self.required
         );
@@ -133,9 +136,9 @@ impl Part {
         }
     }
 
-    /// The broker has the acknowledgement of a delivery from `place`.
-    pub fn confirm(&mut self, place: &Place, moment: u64) {
-        let there = *place != self.place;
+    /// The broker has the acknowledgement of a delivery from `address`.
+    pub fn confirm(&mut self, address: &Address, moment: u64) {
+        let there = *address != self.address;
         if self.state == State::Acknowledged && there == self.moved {
             (self.state, self.gone_at) = (State::Gone, moment);
         }
@@ -161,19 +164,19 @@ impl Part {
     }
 
     /// A browser sees it that let the broker send one more message at the moment `since`, or later.
-    pub fn check_shown(&self, id: MessageId, place: &Place, since: u64) {
+    pub fn check_shown(&self, id: MessageId, address: &Address, since: u64) {
         let gone = self.state == State::Gone && self.gone_at <= since;
-        let moved = self.moved && *place == self.place && self.moved_at <= since;
-        assert!(!gone && !moved, "R10: message {id} had left {place:?} before a browser is shown it: {gone} {moved}");
-        assert!(!self.forgiven, "message {id} at {place:?} is not persistent and outlived its time");
+        let moved = self.moved && *address == self.address && self.moved_at <= since;
+        assert!(!gone && !moved, "R10: message {id} had left {address:?} before a browser is shown it: {gone} {moved}");
+        assert!(!self.forgiven, "message {id} at {address:?} is not persistent and outlived its time");
     }
 
     /// The queue that it is in, and does not leave unless a client takes it.
-    pub fn stays_at(&self) -> Option<Place> {
-        let stays = self.is_owed() && !self.place.is_topic();
+    pub fn stays_at(&self) -> Option<Address> {
+        let stays = self.is_owed() && !self.address.is_topic();
         match self.moved {
             true => stays.then(dead_letters),
-            false => (stays && !self.poisoned && !self.mortal).then(|| self.place.clone()),
+            false => (stays && !self.poisoned && !self.mortal).then(|| self.address.clone()),
         }
     }
 
@@ -196,16 +199,16 @@ impl Part {
     }
 
     /// Rot may have taken the record of an acknowledgement: the message is back, as a repetition.
-    pub fn rotten_acknowledgement(&mut self, place: &Place) {
+    pub fn rotten_acknowledgement(&mut self, address: &Address) {
         if self.state == State::Gone {
             self.state = State::Acknowledged;
         }
-        self.moved &= *place != self.place;
+        self.moved &= *address != self.address;
     }
 
     /// Rot may have taken what tells a repeated send from a new one: this may be another than was delivered before.
-    pub fn stored_again(&mut self, place: &Place) {
-        self.rotten_acknowledgement(place);
+    pub fn stored_again(&mut self, address: &Address) {
+        self.rotten_acknowledgement(address);
         (self.holder, self.required) = (None, 0);
     }
 
@@ -218,7 +221,7 @@ impl Part {
     /// Whether somebody must get it still.
     pub fn is_owed(&self) -> bool {
         // A temporary queue goes with its connection, whenever the broker notices that.
-        self.state == State::Stored && !self.forgiven && !self.deleted && !self.place.is_temporary()
+        self.state == State::Stored && !self.forgiven && !self.deleted && !self.address.is_temporary()
     }
 
     /// Its first delivery was marked as a further one.

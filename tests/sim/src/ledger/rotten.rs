@@ -6,7 +6,7 @@ use postrider_broker::records::{self, Placement, kind};
 use postrider_model::record::Tag;
 use postrider_model::{DestinationKind, MessageView, Sequence, modified_utf8};
 
-use super::{Ledger, MessageId, Part, Place};
+use super::{Address, Ledger, MessageId, Part};
 use crate::disk::FoundRecord;
 
 /// A producer as the wire names it: connection, session, value.
@@ -32,7 +32,7 @@ pub struct Rotten {
     /// Any producer may be forgotten, for want of room for what it is remembered by.
     pub forgets_any: bool,
     /// Queues that may have lost their names, by what they are called then.
-    queues: BTreeMap<Place, Place>,
+    queues: BTreeMap<Address, Address>,
     /// Numbers of all producers.
     names: BTreeMap<WireProducer, u64>,
 }
@@ -69,12 +69,12 @@ impl Rotten {
     }
 
     /// Whether a queue may have lost its name.
-    pub fn has_renamed(&self, queue: &Place) -> bool {
+    pub fn has_renamed(&self, queue: &Address) -> bool {
         self.queues.values().any(|known| known == queue)
     }
 
     /// What queues are called whose names are lost.
-    pub fn queues(&self) -> impl Iterator<Item = Place> {
+    pub fn queues(&self) -> impl Iterator<Item = Address> {
         self.queues.keys().cloned()
     }
 }
@@ -113,8 +113,8 @@ impl Ledger {
                 let (id, destination) = records::read_destination(&record.meta).expect("an intact destination");
                 if destination.kind == DestinationKind::Queue {
                     let name = modified_utf8::decode_lossy(&destination.name).into_owned();
-                    let recovered = Place::queue(&format!("{RECOVERED_PREFIX}{}", id.0));
-                    self.rotten.queues.insert(recovered, Place::queue(&name));
+                    let recovered = Address::queue(&format!("{RECOVERED_PREFIX}{}", id.0));
+                    self.rotten.queues.insert(recovered, Address::queue(&name));
                 }
             }
             _ => {}
@@ -145,8 +145,8 @@ impl Ledger {
         self.rotten.producers.insert(producer, last);
     }
 
-    /// The place that the broker calls so.
-    pub fn true_place(&self, wire: &Place) -> Place {
+    /// The address that the broker calls so.
+    pub fn true_address(&self, wire: &Address) -> Address {
         self.rotten.queues.get(wire).unwrap_or(wire).clone()
     }
 }

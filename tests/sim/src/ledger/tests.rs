@@ -4,50 +4,50 @@ use super::*;
 
 struct Scene {
     ledger: Ledger,
-    place: Place,
+    address: Address,
 }
 
 impl Scene {
     fn new() -> Scene {
-        Scene { ledger: Ledger::default(), place: Place::queue("q") }
+        Scene { ledger: Ledger::default(), address: Address::queue("q") }
     }
 
     fn sent(&mut self, number: i64) -> MessageId {
-        let id = self.ledger.send(1, number, &self.place, true);
+        let id = self.ledger.send(1, number, &self.address, true);
         self.ledger.answered(id, Send::Certain);
         id
     }
 
     fn delivered(&mut self, id: MessageId, consumer: u64, sequence: u64, redeliveries: u32) {
         let (content, correlation) = (self.ledger.body(id), correlation(id));
-        let delivery = delivery(&self.place, consumer, sequence, redeliveries, (&content, &correlation));
+        let delivery = delivery(&self.address, consumer, sequence, redeliveries, (&content, &correlation));
         self.ledger.delivered(&delivery);
     }
 
     fn browse(&self) -> Browse {
-        self.ledger.browse(&self.place)
+        self.ledger.browse(&self.address)
     }
 
     /// To a browser that has had its credit from the beginning on.
     fn shown(&mut self, browse: &mut Browse, id: MessageId, sequence: u64) {
         let (content, correlation) = (self.ledger.body(id), correlation(id));
-        let delivery = delivery(&self.place, 0, sequence, 0, (&content, &correlation));
+        let delivery = delivery(&self.address, 0, sequence, 0, (&content, &correlation));
         self.ledger.shown(browse, &delivery, 0);
     }
 
     fn acknowledged(&mut self, id: MessageId) {
-        self.ledger.acknowledged(id, &self.place, Acknowledged::Consumed);
+        self.ledger.acknowledged(id, &self.address, Acknowledged::Consumed);
     }
 }
 
 fn delivery<'a>(
-    place: &'a Place,
+    address: &'a Address,
     consumer: u64,
     sequence: u64,
     redeliveries: u32,
     (content, correlation): (&'a [u8], &'a str),
 ) -> Delivery<'a> {
-    Delivery { consumer, place, wire: place, sequence, redeliveries, persistent: true, correlation, content }
+    Delivery { consumer, address, wire: address, sequence, redeliveries, persistent: true, correlation, content }
 }
 
 #[test]
@@ -55,13 +55,13 @@ fn an_orderly_message_is_no_failure() {
     let mut scene = Scene::new();
     let id = scene.sent(1);
     scene.delivered(id, 7, 10, 0);
-    scene.ledger.returned(id, &scene.place, 7, true);
+    scene.ledger.returned(id, &scene.address, 7, true);
     scene.delivered(id, 8, 10, 1);
     scene.acknowledged(id);
     scene.ledger.crashed();
     scene.delivered(id, 9, 10, 1);
     scene.acknowledged(id);
-    scene.ledger.confirmed(id, &scene.place);
+    scene.ledger.confirmed(id, &scene.address);
     scene.ledger.check_drained();
 }
 
@@ -81,7 +81,7 @@ fn what_was_acknowledged_for_sure_does_not_come_back() {
     let id = scene.sent(1);
     scene.delivered(id, 7, 10, 0);
     scene.acknowledged(id);
-    scene.ledger.confirmed(id, &scene.place);
+    scene.ledger.confirmed(id, &scene.address);
     scene.ledger.crashed();
     scene.delivered(id, 8, 10, 1);
 }
@@ -111,7 +111,7 @@ fn a_message_is_stored_once() {
     let mut scene = Scene::new();
     let id = scene.sent(1);
     scene.delivered(id, 7, 10, 0);
-    scene.ledger.returned(id, &scene.place, 7, false);
+    scene.ledger.returned(id, &scene.address, 7, false);
     scene.delivered(id, 8, 11, 0);
 }
 
@@ -141,11 +141,11 @@ fn an_orderly_browse_is_no_failure_and_takes_nothing() {
     scene.delivered(first, 7, 10, 0);
     scene.delivered(second, 7, 11, 0);
     scene.acknowledged(second);
-    scene.ledger.confirmed(second, &scene.place);
+    scene.ledger.confirmed(second, &scene.address);
     // It was on its way to the browser when it was acknowledged.
     scene.shown(&mut browse, first, 10);
     scene.acknowledged(first);
-    scene.ledger.confirmed(first, &scene.place);
+    scene.ledger.confirmed(first, &scene.address);
     scene.shown(&mut browse, third, 12);
     scene.ledger.browsed(&browse);
     assert_eq!(scene.ledger.owed(), 1);
@@ -194,32 +194,32 @@ fn a_browser_sees_nothing_that_had_gone_before() {
     let id = scene.sent(1);
     scene.delivered(id, 7, 10, 0);
     scene.acknowledged(id);
-    scene.ledger.confirmed(id, &scene.place);
+    scene.ledger.confirmed(id, &scene.address);
     let mut browse = scene.browse();
     let since = scene.ledger.moment();
     let (content, correlation) = (scene.ledger.body(id), correlation(id));
-    scene.ledger.shown(&mut browse, &delivery(&scene.place, 0, 10, 0, (&content, &correlation)), since);
+    scene.ledger.shown(&mut browse, &delivery(&scene.address, 0, 10, 0, (&content, &correlation)), since);
 }
 
 #[test]
 #[should_panic(expected = "a browser comes back to")]
 fn a_browser_looks_at_one_queue_after_the_other() {
-    let (places, both) = ([Place::queue("a"), Place::queue("b")], Place::queue("a,b"));
+    let (addresses, both) = ([Address::queue("a"), Address::queue("b")], Address::queue("a,b"));
     let mut ledger = Ledger::default();
     let mut browse = ledger.browse(&both);
     let ids = [1, 2].map(|number| ledger.send(1, number, &both, true));
     for (queue, id, sequence) in [(0, 0, 10), (1, 0, 11), (0, 1, 12)] {
         let (content, correlation) = (ledger.body(ids[id]), correlation(ids[id]));
-        let delivery = delivery(&places[queue], 0, sequence, 0, (&content, &correlation));
+        let delivery = delivery(&addresses[queue], 0, sequence, 0, (&content, &correlation));
         ledger.shown(&mut browse, &delivery, 0);
     }
 }
 
 #[test]
 fn places_match_as_destinations_do() {
-    let takes = |pattern: &str, name: &str| Place::queue(pattern).takes(&Place::queue(name));
+    let takes = |pattern: &str, name: &str| Address::queue(pattern).takes(&Address::queue(name));
     assert!(takes("queue.*", "queue.a") && takes("queue.a,queue.b", "queue.b") && takes("q", "q"));
     assert!(!takes("queue.*", "ActiveMQ.DLQ") && !takes("queue.a", "queue.b"));
-    assert!(!Place::topic("q").takes(&Place::queue("q")));
-    assert_eq!(Place::queue("a,topic://b").parts(), [Place::queue("a"), Place::topic("b")]);
+    assert!(!Address::topic("q").takes(&Address::queue("q")));
+    assert_eq!(Address::queue("a,topic://b").parts(), [Address::queue("a"), Address::topic("b")]);
 }

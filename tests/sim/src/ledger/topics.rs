@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Delivery, MessageId, Place};
+use super::{Address, Delivery, MessageId};
 
 /// All plain topic consumers that are open.
 #[derive(Default)]
@@ -11,19 +11,19 @@ pub struct Subscriptions {
 }
 
 struct Subscription {
-    place: Place,
+    address: Address,
     /// Sent since the broker had answered the ConsumerInfo, not delivered yet.
     expected: BTreeSet<MessageId>,
-    received: BTreeSet<(MessageId, Place)>,
-    /// Last number of each producer at each place.
-    last: BTreeMap<(u64, Place), i64>,
+    received: BTreeSet<(MessageId, Address)>,
+    /// Last number of each producer at each address.
+    last: BTreeMap<(u64, Address), i64>,
 }
 
 impl Subscriptions {
     /// A consumer asks to be opened.
-    pub fn open(&mut self, consumer: u64, place: Place) {
+    pub fn open(&mut self, consumer: u64, address: Address) {
         let subscription =
-            Subscription { place, expected: BTreeSet::new(), received: BTreeSet::new(), last: BTreeMap::new() };
+            Subscription { address, expected: BTreeSet::new(), received: BTreeSet::new(), last: BTreeMap::new() };
         self.open.insert(consumer, subscription);
     }
 
@@ -38,8 +38,8 @@ impl Subscriptions {
     }
 
     /// A message is sent to a topic, to these consumers that were there before.
-    pub fn sent(&mut self, id: MessageId, place: &Place) {
-        for subscription in self.open.values_mut().filter(|subscription| subscription.place.takes(place)) {
+    pub fn sent(&mut self, id: MessageId, address: &Address) {
+        for subscription in self.open.values_mut().filter(|subscription| subscription.address.takes(address)) {
             subscription.expected.insert(id);
         }
     }
@@ -55,15 +55,15 @@ impl Subscriptions {
     pub fn delivered(&mut self, id: MessageId, delivery: &Delivery<'_>, producer: u64, number: i64) {
         let Some(subscription) = self.open.get_mut(&delivery.consumer) else { return };
         assert!(
-            subscription.place.takes(delivery.place),
+            subscription.address.takes(delivery.address),
             "message {id} of {:?} to a consumer of {:?}",
-            delivery.place,
-            subscription.place
+            delivery.address,
+            subscription.address
         );
         subscription.expected.remove(&id);
-        let first = subscription.received.insert((id, delivery.place.clone()));
+        let first = subscription.received.insert((id, delivery.address.clone()));
         assert!(first, "message {id} comes twice to topic consumer {}", delivery.consumer);
-        let last = subscription.last.entry((producer, delivery.place.clone())).or_insert(i64::MIN);
+        let last = subscription.last.entry((producer, delivery.address.clone())).or_insert(i64::MIN);
         assert!(
             *last < number,
             "order of producer {producer} at topic consumer {}: {last}, then {number}",
@@ -76,7 +76,7 @@ impl Subscriptions {
     pub fn check(&self, certain: impl Fn(MessageId) -> bool) {
         for (consumer, subscription) in &self.open {
             let missed: Vec<_> = subscription.expected.iter().filter(|id| certain(**id)).take(5).collect();
-            assert!(missed.is_empty(), "topic consumer {consumer} of {:?} missed {missed:?}", subscription.place);
+            assert!(missed.is_empty(), "topic consumer {consumer} of {:?} missed {missed:?}", subscription.address);
         }
     }
 }

@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 
 use postrider_dispatcher::net::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
 
-use super::{LinkId, Network};
+use super::{CircuitId, Network};
 
 /// An accepted connection that no driver has yet.
 #[derive(Debug)]
-pub struct SimSocket(LinkId);
+pub struct SimSocket(CircuitId);
 
 /// One shard's driver.
 pub struct SimNet {
@@ -32,37 +32,37 @@ impl SimNet {
         SimNet { network, shard, statistics: NetStatistics::default() }
     }
 
-    fn link(&self, connection: Connection) -> Option<LinkId> {
+    fn circuit(&self, connection: Connection) -> Option<CircuitId> {
         let state = self.network.state.borrow();
         let slot = state.shards.get(self.shard)?.slots.get(connection.slot as usize)?;
-        slot.link.filter(|_| slot.generation == connection.generation)
+        slot.circuit.filter(|_| slot.generation == connection.generation)
     }
 
-    /// The next call for a link; None when there is no more at present.
-    fn next_call(&mut self, id: LinkId) -> Option<(Connection, Call)> {
+    /// The next call for a circuit; None when there is no more at present.
+    fn next_call(&mut self, id: CircuitId) -> Option<(Connection, Call)> {
         let mut state = self.network.state.borrow_mut();
         let state = &mut *state;
-        let link = state.links.get_mut(&id)?;
-        let (shard, connection) = link.server?;
-        let broken = link.reset || link.closing == Some(true);
-        if broken && let Some((buffer, _)) = link.sending.take() {
-            link.finished = Some((buffer, false));
+        let circuit = state.circuits.get_mut(&id)?;
+        let (shard, connection) = circuit.server?;
+        let broken = circuit.reset || circuit.closing == Some(true);
+        if broken && let Some((buffer, _)) = circuit.sending.take() {
+            circuit.finished = Some((buffer, false));
         }
-        if let Some((buffer, whole)) = link.finished.take() {
+        if let Some((buffer, whole)) = circuit.finished.take() {
             let result = if whole { Ok(()) } else { Err(io::Error::from(io::ErrorKind::ConnectionReset)) };
             return Some((connection, Call::Sent(buffer, result)));
         }
-        let drained = link.closing == Some(false) && link.sending.is_none();
+        let drained = circuit.closing == Some(false) && circuit.sending.is_none();
         if broken || drained {
-            if link.reset || broken {
-                link.reset = true;
+            if circuit.reset || broken {
+                circuit.reset = true;
             } else {
-                link.down.end();
+                circuit.down.end();
             }
-            let by_us = link.closing.is_some();
-            link.server = None;
+            let by_us = circuit.closing.is_some();
+            circuit.server = None;
             let slot = &mut state.shards[shard].slots[connection.slot as usize];
-            slot.link = None;
+            slot.circuit = None;
             slot.is_kept = true;
             slot.generation += 1;
             state.send_down(id, &self.network.schedule);
@@ -71,16 +71,16 @@ impl SimNet {
             let result = if by_us { Ok(()) } else { Err(io::Error::from(io::ErrorKind::ConnectionReset)) };
             return Some((connection, Call::Closed(result)));
         }
-        if link.closing.is_some() || link.paused {
+        if circuit.closing.is_some() || circuit.paused {
             return None;
         }
         let most = if state.random.one_in(10) { 1 + state.random.index(64) } else { 64 * 1024 };
-        if let Some(bytes) = link.up.take(most) {
+        if let Some(bytes) = circuit.up.take(most) {
             self.statistics.bytes_in += bytes.len() as u64;
             return Some((connection, Call::Received(bytes)));
         }
-        if link.up.is_over() && !link.end_told {
-            link.end_told = true;
+        if circuit.up.is_over() && !circuit.end_told {
+            circuit.end_told = true;
             return Some((connection, Call::Ended));
         }
         None
@@ -108,19 +108,19 @@ impl SimNet {
         calls
     }
 
-    fn take_ready(&mut self) -> Option<LinkId> {
+    fn take_ready(&mut self) -> Option<CircuitId> {
         let mut state = self.network.state.borrow_mut();
         let state = &mut *state;
         let side = &mut state.shards[self.shard];
         let chosen = state.random.index(side.ready.len().max(1));
         let id = side.ready.swap_remove_back(chosen)?;
-        if let Some(link) = state.links.get_mut(&id) {
-            link.queued = false;
+        if let Some(circuit) = state.circuits.get_mut(&id) {
+            circuit.queued = false;
         }
         Some(id)
     }
 
-    fn serve_link<H: Handler<SimSocket>>(&mut self, id: LinkId, handler: &mut H) -> usize {
+    fn serve_link<H: Handler<SimSocket>>(&mut self, id: CircuitId, handler: &mut H) -> usize {
         let mut calls = 0;
         while calls < 4 {
             let Some((connection, call)) = self.next_call(id) else { return calls };
@@ -152,68 +152,68 @@ impl Net for SimNet {
     fn adopt(&mut self, socket: SimSocket) -> io::Result<Connection> {
         let mut state = self.network.state.borrow_mut();
         let id = socket.0;
-        if !state.links.contains_key(&id) {
+        if !state.circuits.contains_key(&id) {
             return Err(io::ErrorKind::NotConnected.into());
         }
         let side = &mut state.shards[self.shard];
-        let free = side.slots.iter().position(|slot| slot.link.is_none() && !slot.is_kept);
+        let free = side.slots.iter().position(|slot| slot.circuit.is_none() && !slot.is_kept);
         let slot = free.unwrap_or_else(|| {
             side.slots.push(super::Slot::default());
             side.slots.len() - 1
         });
-        side.slots[slot].link = Some(id);
+        side.slots[slot].circuit = Some(id);
         let connection = Connection { slot: slot as u32, generation: side.slots[slot].generation };
-        let link = state.links.get_mut(&id).expect("just looked at");
-        link.server = Some((self.shard, connection));
+        let circuit = state.circuits.get_mut(&id).expect("just looked at");
+        circuit.server = Some((self.shard, connection));
         state.mark_ready(id);
         Ok(connection)
     }
 
     fn send(&mut self, connection: Connection, bytes: Vec<u8>) -> Sent {
-        let Some(id) = self.link(connection) else { return Sent::Refused(bytes) };
+        let Some(id) = self.circuit(connection) else { return Sent::Refused(bytes) };
         let mut state = self.network.state.borrow_mut();
         let state = &mut *state;
-        let link = state.links.get_mut(&id).expect("a connection has its link");
-        if link.closing.is_some() {
+        let circuit = state.circuits.get_mut(&id).expect("a connection has its circuit");
+        if circuit.closing.is_some() {
             return Sent::Refused(bytes);
         }
-        assert!(link.sending.is_none() && link.finished.is_none(), "a send is pending already");
+        assert!(circuit.sending.is_none() && circuit.finished.is_none(), "a send is pending already");
         self.statistics.bytes_out += bytes.len() as u64;
-        let pending = bytes.len() + link.down.pending().saturating_sub(state.plan.buffer_bytes);
+        let pending = bytes.len() + circuit.down.pending().saturating_sub(state.plan.buffer_bytes);
         assert!(pending <= state.plan.most_pending, "R23: {pending} bytes for one client that does not read");
-        let room = state.plan.buffer_bytes.saturating_sub(link.down.pending());
-        let answer = if !link.reset && bytes.len() <= room && state.random.percent(50) {
-            link.down.write(&bytes);
+        let room = state.plan.buffer_bytes.saturating_sub(circuit.down.pending());
+        let answer = if !circuit.reset && bytes.len() <= room && state.random.percent(50) {
+            circuit.down.write(&bytes);
             Sent::Done(bytes)
         } else {
-            link.sending = Some((bytes, 0));
+            circuit.sending = Some((bytes, 0));
             Sent::Pending
         };
         state.send_down(id, &self.network.schedule);
-        if state.links[&id].reset {
+        if state.circuits[&id].reset {
             state.mark_ready(id);
         }
         answer
     }
 
     fn pause(&mut self, connection: Connection) {
-        let Some(id) = self.link(connection) else { return };
-        self.network.state.borrow_mut().links.get_mut(&id).expect("a connection has its link").paused = true;
+        let Some(id) = self.circuit(connection) else { return };
+        self.network.state.borrow_mut().circuits.get_mut(&id).expect("a connection has its circuit").paused = true;
     }
 
     fn resume(&mut self, connection: Connection) {
-        let Some(id) = self.link(connection) else { return };
+        let Some(id) = self.circuit(connection) else { return };
         let mut state = self.network.state.borrow_mut();
-        state.links.get_mut(&id).expect("a connection has its link").paused = false;
+        state.circuits.get_mut(&id).expect("a connection has its circuit").paused = false;
         state.mark_ready(id);
     }
 
     fn close(&mut self, connection: Connection, closing: Closing) {
-        let Some(id) = self.link(connection) else { return };
+        let Some(id) = self.circuit(connection) else { return };
         let mut state = self.network.state.borrow_mut();
-        let link = state.links.get_mut(&id).expect("a connection has its link");
-        let at_once = closing == Closing::AtOnce || link.closing == Some(true);
-        link.closing = Some(at_once);
+        let circuit = state.circuits.get_mut(&id).expect("a connection has its circuit");
+        let at_once = closing == Closing::AtOnce || circuit.closing == Some(true);
+        circuit.closing = Some(at_once);
         state.mark_ready(id);
     }
 

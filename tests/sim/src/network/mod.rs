@@ -31,7 +31,7 @@ pub struct NetworkPlan {
 }
 
 /// A client's name of its connection.
-pub type LinkId = u64;
+pub type CircuitId = u64;
 
 /// The network. Handles share it.
 #[derive(Clone)]
@@ -43,12 +43,12 @@ pub struct Network {
 struct State {
     plan: NetworkPlan,
     random: Random,
-    links: BTreeMap<LinkId, Link>,
-    next_link: LinkId,
+    circuits: BTreeMap<CircuitId, Circuit>,
+    next_link: CircuitId,
     listening: bool,
     shards: Vec<ShardSide>,
     /// Links with something for their client.
-    client_news: VecDeque<LinkId>,
+    client_news: VecDeque<CircuitId>,
 }
 
 /// What the drivers of one shard share with the network.
@@ -56,21 +56,21 @@ struct ShardSide {
     /// Set by the waker, from "another thread".
     woken: Arc<AtomicBool>,
     /// Links with something for the driver, each once.
-    ready: VecDeque<LinkId>,
+    ready: VecDeque<CircuitId>,
     /// Links that wait to be accepted.
-    arrivals: VecDeque<LinkId>,
+    arrivals: VecDeque<CircuitId>,
     slots: Vec<Slot>,
 }
 
 #[derive(Default)]
 struct Slot {
     generation: u32,
-    link: Option<LinkId>,
-    /// The link is gone, and its shard has not said that the slot may be used again.
+    circuit: Option<CircuitId>,
+    /// The circuit is gone, and its shard has not said that the slot may be used again.
     is_kept: bool,
 }
 
-struct Link {
+struct Circuit {
     up: Pipe,
     down: Pipe,
     /// Shard and connection, once a shard has it.
@@ -118,7 +118,7 @@ impl Network {
         let state = State {
             plan,
             random,
-            links: BTreeMap::new(),
+            circuits: BTreeMap::new(),
             next_link: 1,
             listening: false,
             shards: Vec::new(),
@@ -146,122 +146,125 @@ impl Network {
         let mut state = self.state.borrow_mut();
         state.listening = false;
         state.shards.clear();
-        let links: Vec<LinkId> = state.links.keys().copied().collect();
-        for id in links {
-            let link = state.links.get_mut(&id).expect("just listed");
-            (link.reset, link.orphaned) = (true, true);
+        let circuits: Vec<CircuitId> = state.circuits.keys().copied().collect();
+        for id in circuits {
+            let circuit = state.circuits.get_mut(&id).expect("just listed");
+            (circuit.reset, circuit.orphaned) = (true, true);
             // What the clients have not read goes with the reset.
-            link.down = Pipe::default();
-            link.server = None;
-            link.sending = None;
-            link.queued = true;
+            circuit.down = Pipe::default();
+            circuit.server = None;
+            circuit.sending = None;
+            circuit.queued = true;
             let delay = state.delay();
             self.schedule.after(delay, Happening::Network(id));
         }
     }
 
     /// A client connects. None: nobody listens.
-    pub fn connect(&self) -> Option<LinkId> {
+    pub fn connect(&self) -> Option<CircuitId> {
         let mut state = self.state.borrow_mut();
         if !state.listening {
             return None;
         }
         let id = state.next_link;
         state.next_link += 1;
-        state.links.insert(id, Link::new());
+        state.circuits.insert(id, Circuit::new());
         state.shards[0].arrivals.push_back(id);
         Some(id)
     }
 
     /// A client writes.
-    pub fn write(&self, id: LinkId, bytes: &[u8]) {
+    pub fn write(&self, id: CircuitId, bytes: &[u8]) {
         let mut state = self.state.borrow_mut();
-        let Some(link) = state.links.get_mut(&id) else { return };
-        link.up.write(bytes);
+        let Some(circuit) = state.circuits.get_mut(&id) else { return };
+        circuit.up.write(bytes);
         state.send_up(id, &self.schedule);
     }
 
     /// A client closes: in order, behind what it wrote, or by a reset.
-    pub fn close(&self, id: LinkId, in_order: bool) {
+    pub fn close(&self, id: CircuitId, in_order: bool) {
         let mut state = self.state.borrow_mut();
-        let Some(link) = state.links.get_mut(&id) else { return };
-        link.client_gone = true;
+        let Some(circuit) = state.circuits.get_mut(&id) else { return };
+        circuit.client_gone = true;
         if in_order {
-            link.up.end();
+            circuit.up.end();
             state.send_up(id, &self.schedule);
         } else {
             let delay = state.delay();
-            let link = state.links.get_mut(&id).expect("just there");
-            link.reset = true;
+            let circuit = state.circuits.get_mut(&id).expect("just there");
+            circuit.reset = true;
             self.schedule.after(delay, Happening::Network(id));
         }
     }
 
     /// A client sends no more behind what it wrote, and reads on.
-    pub fn end(&self, id: LinkId) {
+    pub fn end(&self, id: CircuitId) {
         let mut state = self.state.borrow_mut();
-        let Some(link) = state.links.get_mut(&id) else { return };
-        link.up.end();
+        let Some(circuit) = state.circuits.get_mut(&id) else { return };
+        circuit.up.end();
         state.send_up(id, &self.schedule);
     }
 
     /// The line dies: nothing arrives at either end, and nobody is told.
-    pub fn cut(&self, id: LinkId) {
-        if let Some(link) = self.state.borrow_mut().links.get_mut(&id) {
-            link.dead = true;
+    pub fn cut(&self, id: CircuitId) {
+        if let Some(circuit) = self.state.borrow_mut().circuits.get_mut(&id) {
+            circuit.dead = true;
         }
     }
 
     /// Whether the client reads what comes.
-    pub fn set_reading(&self, id: LinkId, reads: bool) {
+    pub fn set_reading(&self, id: CircuitId, reads: bool) {
         let mut state = self.state.borrow_mut();
-        let Some(link) = state.links.get_mut(&id) else { return };
-        link.client_reads = reads;
-        if reads && (link.down.has_arrived() || link.reset) {
+        let Some(circuit) = state.circuits.get_mut(&id) else { return };
+        circuit.client_reads = reads;
+        if reads && (circuit.down.has_arrived() || circuit.reset) {
             state.client_news.push_back(id);
         }
     }
 
     /// The next client connection with news.
-    pub fn client_news(&self) -> Option<LinkId> {
+    pub fn client_news(&self) -> Option<CircuitId> {
         self.state.borrow_mut().client_news.pop_front()
     }
 
     /// What has come for a client.
-    pub fn read(&self, id: LinkId) -> Option<Arrival> {
+    pub fn read(&self, id: CircuitId) -> Option<Arrival> {
         let mut state = self.state.borrow_mut();
-        let link = state.links.get_mut(&id)?;
-        if link.client_gone || link.client_told || !link.client_reads {
+        let circuit = state.circuits.get_mut(&id)?;
+        if circuit.client_gone || circuit.client_told || !circuit.client_reads {
             return None;
         }
-        if let Some(bytes) = link.down.take(usize::MAX) {
+        if let Some(bytes) = circuit.down.take(usize::MAX) {
             state.send_down(id, &self.schedule);
             return Some(Arrival::Bytes(bytes));
         }
-        let over = link.down.is_over() || (link.reset && !link.dead);
+        let over = circuit.down.is_over() || (circuit.reset && !circuit.dead);
         over.then(|| {
-            link.client_told = true;
-            Arrival::Closed(if link.orphaned { End::Process } else { End::Broker })
+            circuit.client_told = true;
+            Arrival::Closed(if circuit.orphaned { End::Process } else { End::Broker })
         })
     }
 
     /// Something has travelled as far as it goes: both ends look.
-    pub fn arrive(&self, id: LinkId) {
+    pub fn arrive(&self, id: CircuitId) {
         let mut state = self.state.borrow_mut();
         let now = self.schedule.nanos();
-        let Some(link) = state.links.get_mut(&id) else { return };
-        if link.dead {
+        let Some(circuit) = state.circuits.get_mut(&id) else { return };
+        if circuit.dead {
             state.forget_if_over(id);
             return;
         }
-        link.up.arrive(now);
-        link.down.arrive(now);
+        circuit.up.arrive(now);
+        circuit.down.arrive(now);
         // The kernel of a client that has closed answers data by a reset.
-        link.reset |= link.client_gone && link.down.has_arrived();
+        circuit.reset |= circuit.client_gone && circuit.down.has_arrived();
         state.send_down(id, &self.schedule);
         state.mark_ready(id);
-        let link = state.links.get_mut(&id).expect("just there");
-        if link.client_reads && !link.client_gone && (link.down.has_arrived() || link.down.is_over() || link.reset) {
+        let circuit = state.circuits.get_mut(&id).expect("just there");
+        if circuit.client_reads
+            && !circuit.client_gone
+            && (circuit.down.has_arrived() || circuit.down.is_over() || circuit.reset)
+        {
             state.client_news.push_back(id);
         }
         state.forget_if_over(id);
@@ -277,13 +280,13 @@ impl Network {
     /// Bytes on their way in either direction, or not read at its end.
     pub fn bytes_under_way(&self) -> usize {
         let state = self.state.borrow();
-        let is_over = |link: &Link| link.reset || link.client_gone || link.client_told;
-        let alive = state.links.values().filter(|link| !link.dead && !is_over(link));
+        let is_over = |circuit: &Circuit| circuit.reset || circuit.client_gone || circuit.client_told;
+        let alive = state.circuits.values().filter(|circuit| !circuit.dead && !is_over(circuit));
         alive
-            .map(|link| {
-                link.up.pending()
-                    + link.down.pending()
-                    + link.sending.as_ref().map_or(0, |(buffer, done)| buffer.len() - done)
+            .map(|circuit| {
+                circuit.up.pending()
+                    + circuit.down.pending()
+                    + circuit.sending.as_ref().map_or(0, |(buffer, done)| buffer.len() - done)
             })
             .sum()
     }
@@ -291,10 +294,11 @@ impl Network {
     /// Lines that had died, and whose clients are gone, are reset at last. Whether there were any.
     pub fn bury_the_dead(&self) -> bool {
         let mut state = self.state.borrow_mut();
-        let dead: Vec<LinkId> = state.links.iter().filter(|(_, link)| link.dead).map(|(id, _)| *id).collect();
+        let dead: Vec<CircuitId> =
+            state.circuits.iter().filter(|(_, circuit)| circuit.dead).map(|(id, _)| *id).collect();
         for id in &dead {
-            let link = state.links.get_mut(id).expect("just listed");
-            (link.dead, link.reset) = (false, true);
+            let circuit = state.circuits.get_mut(id).expect("just listed");
+            (circuit.dead, circuit.reset) = (false, true);
             let delay = state.delay();
             self.schedule.after(delay, Happening::Network(*id));
         }
@@ -312,54 +316,54 @@ impl State {
         1 + self.random.delay(self.plan.delay_nanos)
     }
 
-    fn mark_ready(&mut self, id: LinkId) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let Some((shard, _)) = link.server else { return };
-        if !std::mem::replace(&mut link.queued, true) {
+    fn mark_ready(&mut self, id: CircuitId) {
+        let Some(circuit) = self.circuits.get_mut(&id) else { return };
+        let Some((shard, _)) = circuit.server else { return };
+        if !std::mem::replace(&mut circuit.queued, true) {
             self.shards[shard].ready.push_back(id);
         }
     }
 
-    fn send_up(&mut self, id: LinkId, schedule: &Schedule) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        for at in link.up.send(&self.plan, usize::MAX, &mut self.random, schedule.nanos()) {
+    fn send_up(&mut self, id: CircuitId, schedule: &Schedule) {
+        let Some(circuit) = self.circuits.get_mut(&id) else { return };
+        for at in circuit.up.send(&self.plan, usize::MAX, &mut self.random, schedule.nanos()) {
             schedule.at(at, Happening::Network(id));
         }
     }
 
     /// Moves bytes of a pending send into the kernel, as far as it takes them, and on.
-    fn send_down(&mut self, id: LinkId, schedule: &Schedule) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        if let Some((buffer, done)) = &mut link.sending {
-            let room = self.plan.buffer_bytes.saturating_sub(link.down.pending());
+    fn send_down(&mut self, id: CircuitId, schedule: &Schedule) {
+        let Some(circuit) = self.circuits.get_mut(&id) else { return };
+        if let Some((buffer, done)) = &mut circuit.sending {
+            let room = self.plan.buffer_bytes.saturating_sub(circuit.down.pending());
             let taken = room.min(buffer.len() - *done);
-            link.down.write(&buffer[*done..*done + taken]);
+            circuit.down.write(&buffer[*done..*done + taken]);
             *done += taken;
             if *done == buffer.len() {
-                let (buffer, _) = link.sending.take().expect("just looked at");
-                link.finished = Some((buffer, true));
+                let (buffer, _) = circuit.sending.take().expect("just looked at");
+                circuit.finished = Some((buffer, true));
                 self.mark_ready(id);
             }
         }
-        let Some(link) = self.links.get_mut(&id) else { return };
+        let Some(circuit) = self.circuits.get_mut(&id) else { return };
         let window = self.plan.buffer_bytes;
-        for at in link.down.send(&self.plan, window, &mut self.random, schedule.nanos()) {
+        for at in circuit.down.send(&self.plan, window, &mut self.random, schedule.nanos()) {
             schedule.at(at, Happening::Network(id));
         }
     }
 
-    fn forget_if_over(&mut self, id: LinkId) {
-        let Some(link) = self.links.get(&id) else { return };
-        let server_done = link.server.is_none() && (link.reset || link.down.is_ended());
-        if server_done && (link.client_gone || link.client_told) {
-            self.links.remove(&id);
+    fn forget_if_over(&mut self, id: CircuitId) {
+        let Some(circuit) = self.circuits.get(&id) else { return };
+        let server_done = circuit.server.is_none() && (circuit.reset || circuit.down.is_ended());
+        if server_done && (circuit.client_gone || circuit.client_told) {
+            self.circuits.remove(&id);
         }
     }
 }
 
-impl Link {
-    fn new() -> Link {
-        Link {
+impl Circuit {
+    fn new() -> Circuit {
+        Circuit {
             up: Pipe::default(),
             down: Pipe::default(),
             server: None,

@@ -34,15 +34,15 @@ impl World {
         if self.damaged || self.drains > 1 {
             return;
         }
-        let place = SeedPlan::unheard();
+        let address = SeedPlan::unheard();
         let of_a_crash = 2 * self.plan.broker.allowance_chunk as u64 + MARKS_OF_A_TURN;
         let most = match self.plan.listener {
             Listener::Nobody => 0,
             // What was sent to a consumer that was gone counts, too.
-            Listener::Slow => self.crashes * of_a_crash + self.ledger.listeners(&place),
+            Listener::Slow => self.crashes * of_a_crash + self.ledger.listeners(&address),
             Listener::Everybody | Listener::Sender => return,
         };
-        let marked = self.ledger.overmarked(&place);
+        let marked = self.ledger.overmarked(&address);
         assert!(marked <= most, "R15: {marked} messages that nobody has had are marked as delivered, {most} may be");
     }
 
