@@ -35,8 +35,11 @@ pub(crate) struct Reclaim {
     reads: bool,
     /// When it did last, or nothing waited for it, in nanoseconds.
     moved_at: u64,
-    /// The log is longer than it may be for what is alive, and segments are left of those that were there when something died last.
+    /// The log is longer than it may be for what is alive, and segments are left of those that were there when something died last, or
+    /// when it fell behind.
     behind: bool,
+    /// It has fallen behind where room is kept for a large move.
+    lacks_room: bool,
     /// The newest of those: what the walk moves is not walked again at rest.
     newest: SegmentNumber,
 }
@@ -68,11 +71,12 @@ impl Broker {
         let factor = amplification(ratio);
         let slack = (START_SEGMENTS * step.log.segment_bytes()) as f64;
         let allowed = live as f64 * factor / (factor - 1.0) + slack;
-        if live < self.reclaim.live_bytes || self.reclaim.log_bytes == 0 {
-            self.reclaim.newest = self.journal.newest().unwrap_or_default();
-        }
         // Where room is kept for a large move it falls behind though it is no longer than the law says.
         let is_behind = !step.log.oversize().is_empty() && step.log.has_fallen_behind();
+        let falls_behind = !std::mem::replace(&mut self.reclaim.lacks_room, is_behind) && is_behind;
+        if live < self.reclaim.live_bytes || self.reclaim.log_bytes == 0 || falls_behind {
+            self.reclaim.newest = self.journal.newest().unwrap_or_default();
+        }
         let long =
             total as f64 > live as f64 * ratio + 2.0 * slack || (is_behind && total > live + step.log.segment_bytes());
         self.reclaim.behind = long && self.journal.front().is_some_and(|front| front < self.reclaim.newest);

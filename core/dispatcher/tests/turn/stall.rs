@@ -128,6 +128,27 @@ fn a_front_that_is_longer_than_a_segment_goes_as_well() {
     }
 }
 
+/// A message that takes nearly all that may live comes when the log is no longer than its law says, and needs as much to move: the walk makes
+/// room for what may live besides, though nothing dies any more.
+#[test]
+fn what_needs_much_to_move_leaves_room_for_what_may_live_besides() {
+    let mut node = Node::within(1 << 40, 48 * SEGMENT, 64 << 20);
+    node.consume();
+    // The small one lies behind it, in the same segment.
+    for bytes in [12 * SEGMENT as usize - 40_000, 10_600] {
+        let batch = node.sending(bytes, true, true);
+        node.push(batch);
+        node.turns(200);
+    }
+    let dead = node.got.remove(0);
+    node.acknowledge_one(dead);
+    let large = node.sending(20 * SEGMENT as usize - 22_000, true, true);
+    node.push(large);
+    node.turns(200);
+    assert_eq!((node.stored, node.got.len()), (4, 2), "the acknowledgement has an answer, too");
+    assert!(stores(&mut node), "{:?}", node.refused);
+}
+
 /// Its first messages are delivered and cannot be read once they have left the memory, and many small ones behind them are acknowledged one
 /// by one, in groups that are padded to a block, until there is no room for one more. The front, and small ones that are left.
 fn exhausted() -> (Node, SegmentNumber, Vec<Sequence>) {
