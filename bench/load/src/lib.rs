@@ -1,7 +1,8 @@
 //! A native OpenWire load generator for any OpenWire broker, and a check that every message arrives once and in order.
 //!
 //! [`run`] connects producers and consumers, each on a connection of its own, lets them work for a time or a number of
-//! messages, waits for what is still under way, and prints rates, latencies, CPU time and the outcome of the check.
+//! messages, waits for what is still under way, and prints rates, latencies, CPU time and the outcome of the check. Or it
+//! offers more and more, and less again, and says where the broker tips over ([`measure_ramp`]).
 //!
 //! The generator shares the machine with the broker that it measures, so it has to cost little beside it: few threads on
 //! non-blocking sockets, and hand-made frames for what passes by the million (`frames`); all else goes through the

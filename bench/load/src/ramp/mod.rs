@@ -42,6 +42,8 @@ pub use step::{Bearing, StepReport, WarmUp};
 
 /// Nanoseconds from the making of the schedule to its first step, for threads to start.
 const LEAD: u64 = 20_000_000;
+/// Seconds after which what is always under way has come.
+const SOON: f64 = 0.1;
 /// Tells the messages of the ramp from those of the closed run before it.
 const RAMP: u32 = 1 << 31;
 
@@ -109,13 +111,17 @@ pub fn measure(arguments: &Arguments) -> Result<RampReport> {
     })
 }
 
-/// What the ramp says, and when a backlog that outlived it was gone.
+/// What the ramp says, and what became of a backlog that kept it from coming back.
 fn sentence(outcome: &Outcome, drained: &Drained) -> String {
     let Drained { left, seconds, .. } = *drained;
-    match outcome.recovers {
-        true => outcome.to_string(),
-        false if left > 0 => format!("{outcome} Its backlog was not gone {seconds:.0} s after the last step."),
-        false => format!("{outcome} Its backlog was gone {seconds:.1} s after the last step."),
+    if outcome.recovers {
+        outcome.to_string()
+    } else if left > 0 {
+        format!("{outcome} Its backlog was not gone {seconds:.0} s after the last step.")
+    } else if seconds >= SOON {
+        format!("{outcome} Its backlog was gone {seconds:.1} s after the last step.")
+    } else {
+        format!("{outcome} Its backlog was gone by the end of the last step.")
     }
 }
 
@@ -148,4 +154,36 @@ fn lateness(stairs: &Stairs, remains: &[Remains], drained: &Drained, fan_out: f6
         }
     }
     Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_tells_what_became_of_the_backlog() {
+        let told = |recovers, left, seconds| {
+            let mut outcome = Outcome::new(&[], None);
+            outcome.recovers = recovers;
+            sentence(&outcome, &Drained { backlog: 9, left, seconds, end: 1 })
+        };
+        assert!(!told(true, 0, 3.0).contains("backlog"));
+        assert!(told(false, 4, 30.0).ends_with("Its backlog was not gone 30 s after the last step."));
+        assert!(told(false, 0, 1.26).ends_with("Its backlog was gone 1.3 s after the last step."));
+        assert!(told(false, 0, 0.01).ends_with("Its backlog was gone by the end of the last step."));
+    }
+
+    #[test]
+    fn what_never_arrived_counts_as_late_as_it_is() {
+        // Up and down: 10 messages in the measured half of each outer step, 20 in the middle one.
+        let stairs = Stairs::new(&[20.0, 40.0], 0, 1.0, 0.5);
+        let drained = Drained { backlog: 40, left: 40, seconds: 1.0, end: 4_000_000_000 };
+        let steps = lateness(&stairs, &[], &drained, 1.0).unwrap();
+        let found = steps.iter().map(|step| (step.measured.len(), step.measured.min() / 1_000_000));
+        let counts: Vec<(u64, u64)> = found.collect();
+        assert_eq!(counts.iter().map(|(count, _)| count).collect::<Vec<_>>(), [&10, &20, &10]);
+        for ((_, millis), expected) in counts.iter().zip([3_000, 2_000, 1_000]) {
+            assert!(millis.abs_diff(expected) <= 3, "{millis} for {expected}");
+        }
+    }
 }
