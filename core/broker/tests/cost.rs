@@ -144,23 +144,29 @@ fn cost_of_a_begin() {
             follow(2 * number + 1, records::kind::MARK, &meta);
         }
         let started = Instant::now();
-        broker.recovered(Now { nanos: 1, unix_millis: 1 }, 0, 1);
+        broker.recovered(NOW, 0, 1);
         println!("{count} queues and producers: {} us", started.elapsed().as_micros());
     }
 }
 
-fn measure_walk(content: usize) -> (u64, u128) {
+const NOW: Now = Now { nanos: 1, unix_millis: 1 };
+
+/// A broker that takes commands, and a log in which each message has these bytes.
+fn ready(bytes: &[u8]) -> (Broker, NoLog, Outbox) {
     let mut writer = ImageWriter::anonymous(1 << 30).unwrap();
     writer.publish(1 << 30);
     let extent = Extent { base: Position(0), image: writer.image().clone() };
-    let bytes = record(&[queue("q")], &vec![b'x'; content], true, 1, 0);
     let mut log = NoLog { extent, end: 1 << 20, ordinal: 0, committed: 0, length: bytes.len() as u32, live: 0 };
     let (mut broker, mut out) = (Broker::new(Config::default()), Outbox::new());
-    let (port, now) = (PortIndex(0), Now { nanos: 1, unix_millis: 1 });
-    broker.attach(port);
-    while !broker.is_ready(now, &mut log, &mut out) {
+    broker.attach(PortIndex(0));
+    while !broker.is_ready(NOW, &mut log, &mut out) {
         log.committed = log.end + 1;
     }
+    (broker, log, out)
+}
+
+/// What opens a connection with a producer.
+fn connected() -> CommandBatch {
     let mut batch = CommandBatch::default();
     let request = Request::default();
     batch.commands.push(Command::OpenConnection(Box::new(OpenConnection {
@@ -174,6 +180,14 @@ fn measure_walk(content: usize) -> (u64, u128) {
     let (session, value, destinations) = (1, 1, Box::default());
     let open = OpenProducer { connection: handle(1), request, producer: 0, session, value, destinations, window: 0 };
     batch.commands.push(Command::OpenProducer(Box::new(open)));
+    batch
+}
+
+fn measure_walk(content: usize) -> (u64, u128) {
+    let bytes = record(&[queue("q")], &vec![b'x'; content], true, 1, 0);
+    let (mut broker, mut log, mut out) = ready(&bytes);
+    let (port, now) = (PortIndex(0), NOW);
+    let (mut batch, request) = (connected(), Request::default());
     let (connection, destinations) = (handle(1), Box::new([queue("q")]));
     batch.commands.push(Command::DefineDestination { connection, number: 0, destinations });
     let mut sent = 0;
@@ -220,31 +234,11 @@ fn measure_walk(content: usize) -> (u64, u128) {
 fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
     const ROUNDS: u32 = 4_000;
     const BATCH: u32 = 120;
-    let mut writer = ImageWriter::anonymous(1 << 30).unwrap();
-    writer.publish(1 << 30);
-    let extent = Extent { base: Position(0), image: writer.image().clone() };
     let name = |number: u32| if to_topic { crate::world::topic("t") } else { queue(&format!("q{number}")) };
     let bytes = record(&[name(0)], &[b'x'; 256], persistent, 1, 0);
-    let mut log = NoLog { extent, end: 1 << 20, ordinal: 0, committed: 0, length: bytes.len() as u32, live: 0 };
-    let (mut broker, mut out) = (Broker::new(Config::default()), Outbox::new());
-    let (port, now) = (PortIndex(0), Now { nanos: 1, unix_millis: 1 });
-    broker.attach(port);
-    while !broker.is_ready(now, &mut log, &mut out) {
-        log.committed = log.end + 1;
-    }
-    let mut setup = CommandBatch::default();
-    let request = Request::default();
-    setup.commands.push(Command::OpenConnection(Box::new(OpenConnection {
-        connection: handle(1),
-        request,
-        id: b"c".as_slice().into(),
-        client_id: b"c".as_slice().into(),
-        failover_reconnect: false,
-        peer: "".into(),
-    })));
-    let (session, value, destinations) = (1, 1, Box::default());
-    let open = OpenProducer { connection: handle(1), request, producer: 0, session, value, destinations, window: 0 };
-    setup.commands.push(Command::OpenProducer(Box::new(open)));
+    let (mut broker, mut log, mut out) = ready(&bytes);
+    let (port, now) = (PortIndex(0), NOW);
+    let (mut setup, request) = (connected(), Request::default());
     for number in 0..4 {
         let (connection, consumer, destinations) = (handle(1), handle(number), Box::new([name(number % queues)]));
         let open = OpenConsumer {

@@ -32,6 +32,20 @@ impl Browse {
         now
     }
 
+    /// It has seen all of its queue, and comes to the next of its consumer's.
+    pub(crate) fn leave_queue(&mut self) {
+        self.membership += 1;
+        (self.end, self.listed) = (None, false);
+        self.page.clear();
+    }
+
+    /// It comes to a queue, whose newest sequence is this one, unless it has before.
+    pub(crate) fn come_to(&mut self, newest: Sequence) {
+        if self.end.is_none() {
+            (self.end, self.last) = (Some(newest), Sequence(0));
+        }
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         self.done
     }

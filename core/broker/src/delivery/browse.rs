@@ -176,9 +176,7 @@ impl Broker {
                 .clamp(WAITING_PAGE, limits::HANDLE_STEPS);
             if gone || !self.turn_page(destination, browse, (most, budget)) {
                 budget.spend(1);
-                browse.membership += 1;
-                (browse.end, browse.listed) = (None, false);
-                browse.page.clear();
+                browse.leave_queue();
                 continue;
             }
             let Some((sequence, number)) = browse.page.front().copied() else { return Shown::WaitsForQueue };
@@ -232,10 +230,7 @@ impl Broker {
         (most, budget): (usize, &mut Budget),
     ) -> bool {
         let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
-        if browse.end.is_none() {
-            browse.end = Some(queue.last());
-            browse.last = Sequence(0);
-        }
+        browse.come_to(queue.last());
         if !browse.page.is_empty() || queue.is_held() {
             return true;
         }
