@@ -38,8 +38,12 @@ pub(crate) struct Reclaim {
     /// The log is longer than it may be for what is alive, and segments are left of those that were there when something died last, or
     /// when it fell behind.
     behind: bool,
-    /// It has fallen behind where room is kept for a large move.
+    /// It has fallen behind where room is kept for a large move, or a large send waits for room.
     lacks_room: bool,
+    /// A large send waits for room that the walk would make.
+    wanted: bool,
+    /// The walk has come through for one that waits, and nothing has died since.
+    tried: bool,
     /// The newest of those: what the walk moves is not walked again at rest.
     newest: SegmentNumber,
 }
@@ -72,7 +76,9 @@ impl Broker {
         let slack = (START_SEGMENTS * step.log.segment_bytes()) as f64;
         let allowed = live as f64 * factor / (factor - 1.0) + slack;
         // Where room is kept for a large move it falls behind though it is no longer than the law says.
-        let is_behind = !step.log.oversize().is_empty() && step.log.has_fallen_behind();
+        let wanted = std::mem::take(&mut self.reclaim.wanted);
+        let is_behind = wanted || (!step.log.oversize().is_empty() && step.log.has_fallen_behind());
+        self.reclaim.tried &= live >= self.reclaim.live_bytes;
         let falls_behind = !std::mem::replace(&mut self.reclaim.lacks_room, is_behind) && is_behind;
         if live < self.reclaim.live_bytes || self.reclaim.log_bytes == 0 || falls_behind {
             self.reclaim.newest = self.journal.newest().unwrap_or_default();
@@ -115,6 +121,19 @@ impl Broker {
         let lives = |segment| self.journal.table(segment).is_some_and(|table| table.live_bytes() > half);
         let needed = log.oversize().iter().filter(|(segment, _)| lives(*segment)).map(|(_, bytes)| *bytes).max();
         Some(needed.unwrap_or(0))
+    }
+
+    /// A send within what may live waits for a segment of its own, for which the budget has no room: the log is walked, once until something
+    /// dies, if it is so much longer than what lives. *Without: it waits for others to acknowledge what is in nobody's way.*
+    pub fn walk_for<L: Log>(&mut self, bound: Bound, log: &L) {
+        let segment = log.segment_bytes();
+        let Some(kept) = self.needed_for_large_moves(log) else { return };
+        let needed = bound.frame_bytes().next_multiple_of(segment) + segment;
+        let shortest = self.journal.live_bytes() + START_SEGMENTS * segment;
+        let gains = log.live_log_bytes() > shortest && shortest + needed + kept.max(2 * segment) <= log.disk_budget();
+        let is_through = self.journal.front().is_none_or(|front| front >= self.reclaim.newest);
+        self.reclaim.tried |= self.reclaim.lacks_room && is_through;
+        self.reclaim.wanted |= gains && !self.reclaim.tried;
     }
 
     /// Whether nothing makes the log shorter for now: it has fallen behind, and its walk stands still.

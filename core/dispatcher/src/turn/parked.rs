@@ -1,6 +1,6 @@
 //! Parked sends: when they go on, and how many in one turn.
 
-use postrider_journal::{Bound, Purpose, Spill, Storage};
+use postrider_journal::{Bound, NoRoom, Purpose, Spill, Storage};
 use postrider_model::{Now, limits};
 
 use super::BrokerTurn;
@@ -38,7 +38,11 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
     }
 
     fn begin_slice(&mut self, bound: Bound, behind: bool) -> bool {
-        self.logs.journal.reserve(if behind { Purpose::Settle } else { Purpose::Create }, bound).is_ok()
+        let begun = self.logs.journal.reserve(if behind { Purpose::Settle } else { Purpose::Create }, bound);
+        if begun == Err(NoRoom::Full) && !behind {
+            self.broker.walk_for(bound, &self.logs);
+        }
+        begun.is_ok()
     }
 
     /// Whether what is parked waits for reclaim to make room.

@@ -149,6 +149,29 @@ fn what_needs_much_to_move_leaves_room_for_what_may_live_besides() {
     assert!(stores(&mut node), "{:?}", node.refused);
 }
 
+/// A large message is parked, as the log has no room for a segment of its length, and would have it when its front had moved.
+#[test]
+fn a_large_send_that_waits_for_room_has_the_front_walked() {
+    let mut node = Node::within(1 << 40, 49 * SEGMENT, 64 << 20);
+    node.consume();
+    for bytes in [14 * SEGMENT as usize - 3_000, 10_600] {
+        let batch = node.sending(bytes, true, true);
+        node.push(batch);
+        node.turns(200);
+    }
+    let dead = node.got.remove(0);
+    node.acknowledge_one(dead);
+    let large = node.sending(14 * SEGMENT as usize - 3_000, true, true);
+    node.push(large);
+    node.turns(200);
+    let large = node.sending(5 * SEGMENT as usize - 3_000, true, false);
+    node.push(large);
+    node.wait(2 * SECOND);
+    let journal = node.turn.journal();
+    let log = (journal.live_log_bytes() / SEGMENT, node.turn.broker().statistics().live_bytes / SEGMENT);
+    assert_eq!((node.got.len(), node.turn.broker().statistics().parked_bytes), (3, 0), "{log:?}");
+}
+
 /// Its first messages are delivered and cannot be read once they have left the memory, and many small ones behind them are acknowledged one
 /// by one, in groups that are padded to a block, until there is no room for one more. The front, and small ones that are left.
 fn exhausted() -> (Node, SegmentNumber, Vec<Sequence>) {
