@@ -9,6 +9,7 @@ use crate::plan::{FRAME_LIMIT, Listener, SeedPlan};
 use crate::random::Random;
 use crate::schedule::{MICRO, MILLI};
 use crate::theme::Theme;
+use postrider_journal::Medium;
 
 /// Bytes of a frame beside the body, its envelope on the way to a consumer included.
 const ROOM_IN_FRAMES: usize = 6 * 1024;
@@ -24,6 +25,7 @@ impl SeedPlan {
         self.draw_names(random.fork());
         self.draw_throng(random.fork());
         self.draw_deletions(random.fork());
+        self.draw_unreadable(random.fork());
     }
 
     /// Clients that send no more and read on in one seed of five, where frames need not end where a block does.
@@ -129,6 +131,25 @@ impl SeedPlan {
             let (percent, sends) = (*random.pick(&[5, 15, 30]), *random.pick(&[10, 30, 60]));
             client.deleting = Some(DeletingPlan { seed: random.next(), percent, sends });
             self.odd_addresses.extend(deleted_places(index));
+        }
+    }
+
+    /// The front of a full log cannot be read until the end, while what is in memory is taken, one by one, in one seed of four where the disk
+    /// is small: what settles comes to what moves have (R6).
+    fn draw_unreadable(&mut self, mut random: Random) {
+        let plain = matches!(self.theme, Theme::SmallDisk | Theme::Mixture) && self.scarce && !self.has_throng();
+        if !plain || !random.one_in(4) {
+            return;
+        }
+        (self.disk.failing_reads, self.disk.medium) = (1, Medium::Direct);
+        (self.disk.failing_preparations, self.disk.failing_syncs) = (0, 0);
+        self.journal.hot_bytes = self.journal.segment_bytes * random.within(4..8);
+        (self.sizes, self.lives) = (Sizes::Small, self.lives.min(1));
+        self.life_nanos *= 6;
+        for client in &mut self.clients {
+            (client.persistent, client.breaks, client.deep) = (100, 0, true);
+            (client.sends, client.hoards, client.gives_up) = (60, *random.pick(&[0, 90]), u64::MAX);
+            (client.consumers, client.answered) = (client.consumers.max(3), 20);
         }
     }
 
