@@ -266,3 +266,72 @@ fn what_waits_for_the_spool_does_not_wait_for_the_walk() {
     node.wait(SECOND / 10);
     assert_eq!((node.got.len(), node.turn.broker().statistics().parked_bytes), (sent - taken, 0));
 }
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+/// Messages of a few bytes and of up to two dozen segments come and go, as many as may live. Each is stored; one that is longer than a segment
+/// may be refused while there is no room for it, if it wants an answer. How many were.
+fn any_sizes(seed: u64) -> usize {
+    let mut random = Random(seed);
+    let budget = 20 + random.below(44);
+    let hot_bytes = if random.below(2) == 0 { 64 << 20 } else { 2 * SEGMENT };
+    let mut node = Node::within(1 << 40, budget * SEGMENT, hot_bytes);
+    node.consume();
+    let limit = (budget - 8) * SEGMENT / 2;
+    let (rest, one_in) = ([20_000, 3_000, SEGMENT - 10_000][random.below(3) as usize], 1 + random.below(30));
+    let (mut there, mut live, mut refused): (Vec<(Sequence, u64)>, u64, usize) = (Vec::new(), 0, 0);
+    for step in 0..500 {
+        let bytes = match random.below(one_in) {
+            0 => (1 + random.below((limit / SEGMENT).min(24))) * SEGMENT - rest,
+            _ => 10 + random.below(16_000),
+        };
+        // What a record has besides.
+        let length = bytes + 500;
+        if length > limit {
+            continue;
+        }
+        while live + length > limit {
+            let (sequence, length) = there.swap_remove(random.below(there.len() as u64) as usize);
+            live -= length;
+            node.acknowledge_one(sequence);
+        }
+        let wanted = random.below(2) == 0;
+        let batch = node.sending(bytes as usize, true, wanted);
+        node.push(batch);
+        for _ in 0..40 {
+            if node.got.is_empty() && node.refused.is_empty() {
+                node.turns(100);
+            }
+        }
+        match node.got.pop() {
+            Some(sequence) => {
+                live += length;
+                there.push((sequence, length));
+            }
+            None if wanted && bytes + 30_000 > SEGMENT && node.refused.pop().is_some() => refused += 1,
+            None => panic!("seed {seed}, {step}: {bytes} beside {live} of {limit}, {:?}", node.refused),
+        }
+        for _ in 0..random.below(4) {
+            let at = random.below(there.len().max(1) as u64) as usize;
+            if there.get(at).is_some_and(|(_, length)| *length < SEGMENT || random.below(6) == 0) {
+                let (sequence, length) = there.swap_remove(at);
+                live -= length;
+                node.acknowledge_one(sequence);
+            }
+        }
+    }
+    refused
+}
+
+#[test]
+fn messages_of_any_size_find_room_within_what_may_live() {
+    let refused: usize = (0..16).map(any_sizes).sum();
+    assert!(refused <= 2, "{refused}");
+}
