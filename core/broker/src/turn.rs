@@ -27,6 +27,7 @@ impl Broker {
         self.answer_pulls(step);
         more |= self.age_marks(step);
         more |= self.make_spool_room(self.intake.waits_for_spool(), step);
+        more |= self.has_jobs_to_do();
         more || !self.destinations.line.is_empty() || self.clients.has_hungry() || self.may_wake(step.out)
     }
 

@@ -3,7 +3,7 @@
 use crate::world::{Told, World, handle, queue, record, topic, wanted};
 use postrider_broker::Config;
 use postrider_model::command::{
-    AcknowledgeKind, CreateTemporary, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Request,
+    Acknowledge, AcknowledgeKind, CreateTemporary, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Request,
 };
 use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event};
 
@@ -534,4 +534,74 @@ pub fn marks_of_many_bytes_move_in_slices() {
     assert!(moved.iter().sum::<usize>() > 2_000_000, "{moved:?}");
     let most = moved.iter().max();
     assert!(most.is_some_and(|most| *most <= (1 << 20) + 20_000), "{most:?} bytes in one turn");
+}
+
+/// The most dead letters that one of the next turns writes, until there is nothing to do.
+fn most_letters_of_a_turn(world: &mut World) -> u64 {
+    let (mut most, mut known) = (0, world.broker.statistics().dead_lettered);
+    for _ in 0..100_000 {
+        let more = world.go_on();
+        world.log.commit();
+        world.release_replies();
+        let now = world.broker.statistics().dead_lettered;
+        (most, known) = (most.max(now - known), now);
+        if !more && !world.broker.wants_sync() {
+            return most;
+        }
+    }
+    panic!("the broker does not come to rest");
+}
+
+/// Each takes about a microsecond, and more where it or its cause is long: of as many as a slice has steps a turn takes milliseconds.
+#[test]
+pub fn very_many_dead_letters_are_written_in_slices() {
+    for (cause, most) in [(&b"no"[..], 200), (&[b'x'; 4_096], 70)] {
+        let mut world = world();
+        world.consume(0, 1, 5, &queue("q"), 4_000);
+        for _ in 0..3_000 {
+            world.send(0, 1, &queue("q"), "x", true);
+        }
+        world.settle();
+        let got = world.got(0);
+        let mut batch = CommandBatch::default();
+        let cause = batch.store(cause);
+        let (first, last) = (got[0].sequence, got[2_999].sequence);
+        let (connection, consumer, kind, count) = (handle(1), handle(5), AcknowledgeKind::Poison, 3_000);
+        let request = wanted(9);
+        batch.commands.push(Command::Acknowledge(Acknowledge {
+            connection,
+            request,
+            consumer,
+            kind,
+            first,
+            last,
+            count,
+            cause,
+        }));
+        world.handle(0, &batch);
+        let letters = most_letters_of_a_turn(&mut world);
+        assert!(letters <= most, "{letters} dead letters in one turn");
+        assert_eq!(world.broker.statistics().dead_lettered, 3_000);
+    }
+}
+
+/// As many as a turn looks at, were each given up where a consumer comes upon it.
+#[test]
+pub fn very_many_expired_messages_of_a_consumer_go_in_slices() {
+    let mut world = world();
+    let (to, soon) = ([queue("q")], world.now.unix_millis + 100);
+    for number in 0..3_000 {
+        let bytes = record(&to, b"x", true, number, if number == 2_999 { 0 } else { soon });
+        world.send_as(0, handle(1), &to, true, (&bytes, number), wanted(1));
+    }
+    world.settle();
+    world.heard(0);
+    world.now.unix_millis += 100;
+    let open = OpenConsumer { request: Request::default(), ..world.open(1, 5, &to, 10) };
+    world.connections_of.insert((0, handle(5)), handle(1));
+    world.handle(0, &alone(Command::OpenConsumer(Box::new(open))));
+    let letters = most_letters_of_a_turn(&mut world);
+    assert!(letters <= 200, "{letters} dead letters in one turn");
+    assert_eq!(world.broker.statistics().dead_lettered, 2_999);
+    assert_eq!(world.got(0).len(), 1, "what is behind them does not wait for them");
 }

@@ -123,8 +123,10 @@ impl Broker {
     ) -> Offer {
         match self.readiness(index, message, step) {
             Readiness::NotYet => return Offer::Waits,
-            Readiness::Expired if self.expire(index, message, was_returned, step) => return Offer::Gone,
-            Readiness::Expired => return Offer::Waits,
+            Readiness::Expired => {
+                self.expire(index, message, was_returned);
+                return Offer::Gone;
+            }
             Readiness::Ready => {}
         }
         let member = match self.choose(index, message, budget, step) {

@@ -3,14 +3,12 @@
 use crate::broker::Broker;
 use crate::clients::consumer::InFlight;
 use crate::destinations::destination::Content;
-use crate::durable::damage::Wait;
 use crate::jobs::Slice;
 use crate::kit::budget::Budget;
 use crate::kit::deque::Deque;
 use crate::log::Log;
-use crate::messages::{DestinationIndex, Message, MessageIndex};
+use crate::messages::{DestinationIndex, MessageIndex};
 use crate::plant::planted;
-use crate::settle::dead_letter::Cause;
 use crate::settle::settling::{Fate, Settling};
 use crate::step::Step;
 use postrider_model::{Now, Sequence, limits};
@@ -40,30 +38,12 @@ impl Sweep {
 pub(crate) struct Expiring(Settling);
 
 impl Broker {
-    /// A message that waits has expired. False: it has to wait.
-    pub(crate) fn expire<L: Log>(
-        &mut self,
-        index: DestinationIndex,
-        message: MessageIndex,
-        was_returned: bool,
-        step: &mut Step<'_, L>,
-    ) -> bool {
-        // A dead letter's own queue may be this one: the message leaves before its copy comes.
+    /// A message that waits has expired: it leaves its queue, and what becomes of it is a job's, in slices, with the others (R25). A turn
+    /// that gave up as many as it looks at would take milliseconds.
+    pub(crate) fn expire(&mut self, index: DestinationIndex, message: MessageIndex, was_returned: bool) {
         self.destinations.get_mut(index).queue().take(message, was_returned, &self.messages);
-        let Message { sequence, expiration, .. } = *self.messages.at(message);
-        match self.give_up(message, Cause::Expired, step) {
-            Ok(()) => return true,
-            // What is behind it makes room perhaps, or is to go at once.
-            Err(Wait::Room | Wait::TurnEnd) if !planted("settled-in-line") => {
-                self.settle_expired(InFlight { sequence, index: message });
-                return true;
-            }
-            Err(_) => {}
-        }
-        self.destinations.get_mut(index).queue().give_back(sequence, message, expiration);
-        self.destinations.await_commit(index);
-        self.destinations.await_bytes(index);
-        false
+        let sequence = self.messages.at(message).sequence;
+        self.settle_expired(InFlight { sequence, index: message });
     }
 
     /// Begins a sweep when it is time.

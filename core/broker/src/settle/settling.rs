@@ -17,6 +17,9 @@ use postrider_journal::Purpose;
 /// Messages without room that are looked at in one slice: each is written anew before it is known how much it takes.
 const LOOKED_AT: usize = 8;
 
+/// Steps that a dead letter takes besides one for each 256 bytes of it and of its cause: it is read, written anew and stored.
+const LETTER_STEPS: usize = 12;
+
 /// For so long others wait behind one whose bytes are asked for, in nanoseconds: as long as a disk may take that is only busy. They keep
 /// their order as long as it does.
 const BEHIND_BYTES_NANOS: u64 = 1_000_000_000;
@@ -30,6 +33,17 @@ pub(crate) enum Fate {
     /// The consumer gave them up, for this cause.
     DeadLetter(Box<[u8]>),
     Expired,
+}
+
+impl Fate {
+    /// Why they become dead letters, if they do; of those that have expired it is made from their own fields.
+    fn cause(&self) -> Option<&[u8]> {
+        match self {
+            Fate::Consumed => None,
+            Fate::DeadLetter(cause) => Some(cause),
+            Fate::Expired => Some(&[]),
+        }
+    }
 }
 
 /// Messages with one fate. One that has to wait lets the others pass.
@@ -86,8 +100,9 @@ impl Broker {
             if !budget.step() {
                 return Slice::More;
             }
-            if !matches!(settling.fate, Fate::Consumed) {
-                budget.spend(self.messages.at(entry.index).length as usize / STEP_BYTES);
+            if let Some(cause) = settling.fate.cause() {
+                let bytes = self.messages.at(entry.index).length as usize + cause.len();
+                budget.spend(LETTER_STEPS + bytes / STEP_BYTES);
             }
             match self.settle_one(entry, &settling.fate, step) {
                 Ok(()) => settling.settled(),
