@@ -348,7 +348,15 @@ impl Storage for FileStorage {
         let mut segments = Vec::new();
         for number in self.files.segments()? {
             let path = self.files.segment(number);
-            let bytes = std::fs::metadata(&path)?.len();
+            let bytes = match std::fs::metadata(&path) {
+                Ok(metadata) if metadata.is_file() => metadata.len(),
+                // A pipe would be waited for.
+                other => {
+                    let why = other.map_or_else(|error| error.to_string(), |_| "it is no regular file".to_string());
+                    segments.push(SegmentFile { number, bytes: 0, header: Vec::new(), unreadable: Some(why) });
+                    continue;
+                }
+            };
             let first_block = || {
                 let mut header = Vec::new();
                 File::open(&path)?.take(4096).read_to_end(&mut header)?;

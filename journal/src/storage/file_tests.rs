@@ -32,3 +32,19 @@ fn a_start_whose_life_begins_with_a_new_segment_keeps_no_memory_either() {
     let journal = testing::recover(storage, config, &mut |_, _| {}).unwrap();
     assert!(journal.active.is_none() && journal.storage.pool.is_empty());
 }
+
+/// Opening a pipe waits for whoever writes to it, and a start would for ever.
+#[test]
+fn what_has_a_segments_name_and_is_no_file_cannot_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut storage, _workers) = opened(directory.path());
+    let path = |number: u64| directory.path().join(SegmentNumber(number).file_name());
+    rustix::fs::mkfifoat(rustix::fs::CWD, path(1), rustix::fs::Mode::RUSR).unwrap();
+    std::os::unix::fs::symlink("nowhere", path(2)).unwrap();
+    std::fs::create_dir(path(3)).unwrap();
+    let mut found = storage.segments().unwrap();
+    found.sort_by_key(|segment| segment.number);
+    let said: Vec<_> = found.into_iter().map(|segment| segment.unreadable.unwrap()).collect();
+    assert_eq!(said.len(), 3);
+    assert!(said[0].contains("no regular file") && said[2].contains("no regular file"), "{said:?}");
+}

@@ -65,7 +65,8 @@ impl Files {
     /// Deletes what the spool of an earlier life left.
     pub(crate) fn remove_spilled(&self) -> io::Result<()> {
         for name in self.names()?.iter().filter(|name| hexadecimal(name, "spill-").is_some()) {
-            std::fs::remove_file(self.directory.join(name))?;
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{name} cannot be removed: {error}"));
+            std::fs::remove_file(self.directory.join(name)).map_err(named)?;
         }
         Ok(())
     }
@@ -278,16 +279,16 @@ impl SpareFiles {
         let mut spares = Vec::new();
         for name in files.names()? {
             let path = files.directory.join(&name);
-            if let Some(number) = decimal(&name, "spare-") {
-                self.next = self.next.max(number);
-                let metadata = std::fs::metadata(&path)?;
-                if has_one_name(&metadata) {
+            let (spare, unfinished) = (decimal(&name, "spare-"), decimal(&name, "new-"));
+            self.next = self.next.max(spare.or(unfinished).unwrap_or(0));
+            if spare.is_some() || unfinished.is_some() || name == NEW_FILE {
+                let metadata = std::fs::symlink_metadata(&path)?;
+                if spare.is_some() && metadata.is_file() && has_one_name(&metadata) {
                     spares.push((path, metadata.len()));
-                } else {
-                    std::fs::remove_file(path)?;
+                } else if !metadata.is_dir() {
+                    std::fs::remove_file(&path)?;
                 }
-            } else if decimal(&name, "new-").is_some() || name == NEW_FILE {
-                std::fs::remove_file(&path)?;
+                // A directory is nobody's of ours: only its name is taken.
             }
         }
         for (path, _) in spares.drain(SPARES.min(spares.len())..) {

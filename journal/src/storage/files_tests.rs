@@ -50,6 +50,20 @@ impl Place {
 }
 
 #[test]
+fn what_is_no_file_takes_a_name_and_stops_nothing() {
+    let mut place = Place::new();
+    for name in ["spare-1", "new-2", "new-3"] {
+        std::fs::create_dir(place.directory.path().join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("nowhere", place.directory.path().join("spare-4")).unwrap();
+    (0..3).for_each(|number| place.prepare(number, BYTES));
+    (0..3).for_each(|number| place.give_back(number));
+    (3..5).for_each(|number| place.prepare(number, BYTES));
+    assert!(place.directory.path().join("spare-1").is_dir(), "it is somebody else's");
+    assert!(!place.directory.path().join("spare-4").is_symlink());
+}
+
+#[test]
 fn files_of_the_usual_size_alone_are_used_again() {
     let mut place = Place::new();
     place.prepare(0, BYTES);
