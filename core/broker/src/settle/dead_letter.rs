@@ -11,7 +11,7 @@ use crate::records::{Instead, acknowledgement_bound};
 use crate::step::Step;
 use postrider_journal::{Bound, Lookup, Purpose, body_crc};
 use postrider_model::properties::{Properties, PropertiesWriter, Value};
-use postrider_model::record::{Header, RecordError, Tag, flag};
+use postrider_model::record::{Header, Tag, flag};
 use postrider_model::{Destination, DestinationKind, MessageView, MessageWriter, Sequence, limits, modified_utf8};
 
 /// Why a message is given up.
@@ -101,11 +101,8 @@ impl Broker {
         let identity = self.has_copy(index, view).then(|| self.config.advisory_connection.clone());
         let identity = identity.map(|connection| Identity { connection, number: self.sequences.next() });
         let letter = Letter { source: self.source(index), queue: &queue, cause, identity };
-        let written = letter.write(&mut record, view);
-        let outcome = match written {
-            Ok(()) => self.store_dead_letter(index, &record, &queue, cause, step),
-            Err(_) => self.drop_message(index, matches!(cause, Cause::Expired), step),
-        };
+        letter.write(&mut record, view);
+        let outcome = self.store_dead_letter(index, &record, &queue, cause, step);
         self.settlements.record = record;
         outcome
     }
@@ -189,7 +186,7 @@ struct Letter<'a> {
 const SESSION: i64 = 1;
 
 impl Letter<'_> {
-    fn write(&self, record: &mut Vec<u8>, view: &MessageView<'_>) -> Result<(), RecordError> {
+    fn write(&self, record: &mut Vec<u8>, view: &MessageView<'_>) {
         let header = view.header();
         let properties = dead_letter_properties(view, self);
         let mut writer = MessageWriter::new(record);
@@ -216,7 +213,6 @@ impl Letter<'_> {
             (header.producer_session, header.producer_value) = (SESSION, 0);
         }
         writer.finish(&header);
-        Ok(())
     }
 
     /// The first two fields, and what belongs to them. Who has sent it stays known also where the message id is another's.

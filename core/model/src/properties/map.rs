@@ -30,7 +30,7 @@ pub struct Whole<'a> {
 }
 
 impl<'a> Properties<'a> {
-    /// The map that these bytes begin with. None at all, and a count below zero, read as an empty one.
+    /// The map that these bytes begin with. A count below zero, which says that there is none, reads as an empty one.
     pub fn new(bytes: &'a [u8]) -> Result<Properties<'a>, PropertyError> {
         let mut cursor = Cursor::new(bytes);
         let count = cursor.map_count()?;
