@@ -21,7 +21,7 @@ use crate::descriptors;
 use crate::exit::{Exit, Fatal};
 use crate::identity::Identity;
 use crate::shutdown::Shutdown;
-use crate::start::{Plan, Running};
+use crate::start::{self, Plan, Running};
 use crate::stores::{self, Stores};
 use crate::threads;
 
@@ -45,6 +45,7 @@ pub(crate) fn serve(config: &Config) -> Result<(), Fatal> {
     let identity = Identity::new(config);
     let counters = Arc::new(Counters::new(cores.len()));
 
+    start::try_addresses(&config.listeners().map_err(Fatal::with(Exit::Usage))?)?;
     let Stores { broker, journal, spool, workers } = stores::open(config, &identity, &broker_alarm, clock.now())?;
     let (clients, brokers) = alarms[..shards].iter().map(|alarm| port(alarm, &broker_alarm)).unzip();
     let plan = Plan {

@@ -9,10 +9,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use postrider_dispatcher::net::Net;
 use postrider_dispatcher::net::epoll::Epoll;
 use postrider_dispatcher::net::tokio_uring::TokioUring;
 use postrider_dispatcher::net::uring::Uring;
+use postrider_dispatcher::net::{Net, try_address};
 use postrider_dispatcher::port::ClientPort;
 use postrider_dispatcher::shard::{Dealer, Inbox, Shard};
 use postrider_dispatcher::wake::Alarm;
@@ -211,16 +211,24 @@ fn why_it_ended(outcomes: &Receiver<Result<(), Fatal>>) -> Fatal {
     first.unwrap_or_else(|| Fatal { exit: Exit::Failure, error: anyhow!("the listening shard ended") })
 }
 
+/// Asks before the journal is opened, so that a start that cannot listen leaves the data directory as it is. Nobody is answered yet:
+/// who takes an address after that is found by [`listen`].
+pub(crate) fn try_addresses(listeners: &[Listen]) -> Result<(), Fatal> {
+    listeners.iter().try_for_each(|listener| try_address(listener.address).map_err(|error| refused(listener, error)))
+}
+
 /// Listens everywhere; answers with the addresses in fact bound.
 fn listen<N: Net>(net: &mut N, listeners: Vec<Listen>) -> Result<Vec<Listen>, Fatal> {
     let bind = |listen: Listen| match net.listen(listen.address) {
         Ok(address) => Ok(Listen { address, ..listen }),
-        Err(error) => Err(Fatal {
-            exit: Exit::Listen,
-            error: anyhow!("cannot listen on {}: {error}; choose another address with --listen", listen.address),
-        }),
+        Err(error) => Err(refused(&listen, error)),
     };
     listeners.into_iter().map(bind).collect()
+}
+
+fn refused(listen: &Listen, error: io::Error) -> Fatal {
+    let error = anyhow!("cannot listen on {}: {error}; choose another address with --listen", listen.address);
+    Fatal { exit: Exit::Listen, error }
 }
 
 fn spawn(name: String, ended: Sender<Result<(), Fatal>>, run: Run) -> Result<JoinHandle<()>, Fatal> {

@@ -117,6 +117,7 @@ fn an_address_in_use_is_named_and_code_4() {
     let (code, log) = Broker::start(directory.path(), &["--listen", &url]).end();
     assert_eq!(code, Some(4), "{log}");
     assert!(log.contains("cannot listen on"), "{log}");
+    assert!(!directory.path().join("postrider-data").exists(), "nothing was touched");
 }
 
 #[test]

@@ -24,14 +24,24 @@ const LIVENESS: TcpKeepalive =
 
 /// A listening socket, not blocking where `nonblocking`.
 pub(super) fn bind(address: SocketAddr, nonblocking: bool) -> io::Result<TcpListener> {
+    let socket = bound(address)?;
+    socket.set_tcp_keepalive(&LIVENESS)?;
+    socket.set_nonblocking(nonblocking)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Whether an address can be listened on, as far as that is known before anybody does.
+pub fn try_address(address: SocketAddr) -> io::Result<()> {
+    bound(address).map(drop)
+}
+
+fn bound(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted broker gets its port back while old connections are still in TIME_WAIT.
     socket.set_reuse_address(true)?;
-    socket.set_tcp_keepalive(&LIVENESS)?;
-    socket.set_nonblocking(nonblocking)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Whether a failed accept concerns only the one connection that would have been accepted.

@@ -23,6 +23,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use crate::wake::Waker;
+#[cfg(not(loom))]
+pub use listener::try_address;
 
 /// While more connections than this are paused, each read takes little: bytes that come before their connection is paused, and those
 /// that are on their way then, are kept until it goes on.
