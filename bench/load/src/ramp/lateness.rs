@@ -20,8 +20,19 @@ pub(crate) struct Lateness {
     pub measured: Histogram<u64>,
     /// Of those before.
     pub warm_up: Histogram<u64>,
-    /// Messages that were due and that no socket took before the step was over.
-    pub unsent: u64,
+    /// When the last of them was delivered.
+    last: u64,
+    given_up: Vec<GivenUp>,
+}
+
+/// What a producer should have sent by the end of a step, and has not.
+#[derive(Debug, Clone, Copy)]
+struct GivenUp {
+    pace: Pace,
+    /// Behind the number of the last one.
+    end: u64,
+    /// How many follow from a message.
+    deliveries: u64,
 }
 
 /// What one thread knows of all steps.
@@ -34,14 +45,40 @@ pub(crate) struct StepMeter {
 impl Lateness {
     /// None yet.
     pub(crate) fn new() -> Lateness {
-        Lateness { measured: meter::histogram(), warm_up: meter::histogram(), unsent: 0 }
+        Lateness { measured: meter::histogram(), warm_up: meter::histogram(), last: 0, given_up: Vec::new() }
     }
 
     /// Adds another thread's.
     pub(crate) fn add(&mut self, other: &Lateness) -> Result<(), AdditionError> {
-        self.unsent += other.unsent;
+        self.last = self.last.max(other.last);
+        self.given_up.extend(&other.given_up);
         self.measured.add(&other.measured)?;
         self.warm_up.add(&other.warm_up)
+    }
+
+    /// Messages that were due and that no socket took before the step was over.
+    pub(crate) fn unsent(&self) -> u64 {
+        self.given_up.iter().map(|part| part.end - part.pace.sent()).sum()
+    }
+
+    /// Counts what was given up in step number `step`, once all deliveries are known: as if it had come with the last that did, and
+    /// not before the step was over. It would have stood behind that one, so that it would not have come earlier.
+    pub(crate) fn settle(&mut self, stairs: &Stairs, step: usize) {
+        let when = self.last.max(stairs.end(step));
+        for GivenUp { pace, end, deliveries } in self.given_up.clone() {
+            let first = pace.sent();
+            let stride = (end - first).div_ceil(SAMPLES).max(1);
+            for number in (first..end).step_by(stride as usize) {
+                let due = pace.due(number);
+                self.count(due, when, stride.min(end - number) * deliveries, due < stairs.measured(step));
+            }
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, due: u64, now: u64, deliveries: u64, is_warm_up: bool) {
+        let histogram = if is_warm_up { &mut self.warm_up } else { &mut self.measured };
+        histogram.saturating_record_n(now.saturating_sub(due), deliveries);
     }
 }
 
@@ -55,28 +92,18 @@ impl StepMeter {
     /// A delivery of what was due at that time.
     #[inline]
     pub(crate) fn delivered(&mut self, due: u64, now: u64) {
-        self.count(due, now, 1);
-    }
-
-    /// What a producer should have sent by the end of a step, and has not. It is not sent any more; it counts as
-    /// `deliveries` each that are as late as they were when the step ended, which is less than they would have been.
-    pub(crate) fn gave_up(&mut self, step: usize, pace: &Pace, deliveries: u64) {
-        let end = self.stairs.end(step);
-        let (first, last) = (pace.sent(), pace.due_before(end));
-        let unsent = last.saturating_sub(first);
-        self.steps[step].unsent += unsent;
-        let stride = unsent.div_ceil(SAMPLES).max(1);
-        for number in (first..last).step_by(stride as usize) {
-            self.count(pace.due(number), end, stride.min(last - number) * deliveries);
-        }
-    }
-
-    #[inline]
-    fn count(&mut self, due: u64, now: u64, deliveries: u64) {
         let Some((step, is_warm_up)) = self.stairs.at(due) else { return };
         let lateness = &mut self.steps[step];
-        let histogram = if is_warm_up { &mut lateness.warm_up } else { &mut lateness.measured };
-        histogram.saturating_record_n(now.saturating_sub(due), deliveries);
+        lateness.last = now;
+        lateness.count(due, now, 1, is_warm_up);
+    }
+
+    /// What a producer's schedule still has at the end of a step is not sent any more.
+    pub(crate) fn gave_up(&mut self, step: usize, pace: &Pace, deliveries: u64) {
+        let end = pace.due_before(self.stairs.end(step));
+        if end > pace.sent() {
+            self.steps[step].given_up.push(GivenUp { pace: *pace, end, deliveries });
+        }
     }
 
     /// By step.
@@ -107,21 +134,39 @@ mod tests {
         assert_eq!(meter.steps().iter().map(|step| step.measured.len()).sum::<u64>(), 2, "that was due in no step");
     }
 
-    #[test]
-    fn what_was_never_sent_counts_as_late_as_it_was() {
+    /// Of 10,000 messages of the second step 4,000 were sent, at once.
+    fn given_up() -> StepMeter {
         let mut meter = meter();
         let mut pace = Pace::new(10_000.0, 0, 1, 1_000_000_000).until(2_000_000_000);
         (0..4_000).for_each(|_| pace.advance());
         meter.gave_up(1, &pace, 2);
-        let step = &meter.steps()[1];
-        assert_eq!((step.unsent, step.measured.len(), step.warm_up.len()), (6_000, 12_000, 0));
+        meter
+    }
+
+    #[test]
+    fn what_was_never_sent_counts_as_late_as_it_was() {
+        let meter = given_up();
+        let mut step = meter.steps()[1].clone();
+        assert_eq!((step.unsent(), step.measured.len()), (6_000, 0));
+        step.settle(&meter.stairs, 1);
+        assert_eq!((step.measured.len(), step.warm_up.len()), (12_000, 0));
         for (quantile, expected) in [(0.5, 0.3), (0.99, 0.594), (1.0, 0.6)] {
             let found = step.measured.value_at_quantile(quantile) as f64 / 1e9;
             assert!((found - expected).abs() < 0.002, "{found} for {expected}");
         }
-        let mut all = step.clone();
-        all.add(step).unwrap();
-        assert_eq!((all.unsent, all.measured.len()), (12_000, 24_000));
+    }
+
+    #[test]
+    fn what_was_never_sent_would_not_have_come_before_what_was() {
+        let mut meter = given_up();
+        meter.delivered(1_399_000_000, 9_000_000_000);
+        let mut step = meter.steps()[1].clone();
+        step.add(&given_up().steps()[1]).unwrap();
+        assert_eq!(step.unsent(), 12_000);
+        step.settle(&meter.stairs, 1);
+        assert_eq!(step.measured.len(), 24_001);
+        let (least, most) = (step.measured.min() as f64 / 1e9, step.measured.max() as f64 / 1e9);
+        assert!((6.99..7.01).contains(&least) && (7.59..7.61).contains(&most), "{least} {most}");
     }
 
     #[test]
@@ -130,6 +175,6 @@ mod tests {
         let mut pace = Pace::new(1_000.0, 0, 1, 0).until(1_000_000_000);
         (0..1_000).for_each(|_| pace.advance());
         meter.gave_up(0, &pace, 1);
-        assert_eq!((meter.steps()[0].unsent, meter.steps()[0].measured.len()), (0, 0));
+        assert_eq!(meter.steps()[0].unsent(), 0);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The schedule is fixed before the first message ([`stairs`]). Producers send what is due as far as their sockets take
 //! it; how late a delivery is counts from the time its message was due, in the step in which it was due ([`lateness`]).
-//! What no socket has taken when a step ends is given up, and counts as late as it was.
+//! What no socket has taken when a step ends is given up, and counts as if it had come with the last message of the step.
 
 mod figure;
 mod lateness;
@@ -145,6 +145,7 @@ fn lateness(stairs: &Stairs, remains: &[Remains], drained: &Drained, fan_out: f6
             all.add(own)?;
         }
     }
+    steps.iter_mut().enumerate().for_each(|(index, lateness)| lateness.settle(stairs, index));
     if drained.left > 0 {
         for (index, (lateness, step)) in steps.iter_mut().zip(stairs.steps()).enumerate() {
             let seconds = (stairs.end(index) - stairs.measured(index)) as f64 / 1e9;

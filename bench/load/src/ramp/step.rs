@@ -36,7 +36,7 @@ pub struct StepReport {
     /// Deliveries that followed from what was sent and were missing when the step ended.
     pub backlog: u64,
     /// Messages of the whole step that were due and that no socket took before it ended. They are never sent, and are
-    /// among the latencies with what they were late by then.
+    /// among the latencies as if they had come with the last message of the step.
     pub unsent: u64,
     /// The part of the time for which producers were kept from sending what was due: by sockets that took no more, or for
     /// want of receipts, where they wait for such (`--window`).
@@ -89,7 +89,7 @@ impl StepReport {
                 latency_us: Latency::new(&lateness.warm_up),
             }),
             backlog: ascent.backlog,
-            unsent: lateness.unsent,
+            unsent: lateness.unsent(),
             held: held.min(1.0),
             cpu: Cpu::new(counts, true, interval.broker_cpu, interval.generator_cpu),
         }
