@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use postrider_dispatcher::net::epoll::Epoll;
@@ -211,10 +211,23 @@ fn why_it_ended(outcomes: &Receiver<Result<(), Fatal>>) -> Fatal {
     first.unwrap_or_else(|| Fatal { exit: Exit::Failure, error: anyhow!("the listening shard ended") })
 }
 
+/// How long an address may be in use before a start gives up: of a process that was killed the kernel ends the ring, and with it the
+/// listening socket, a little after it is gone.
+const ADDRESS_WITHIN: Duration = Duration::from_secs(1);
+
 /// Asks before the journal is opened, so that a start that cannot listen leaves the data directory as it is. Nobody is answered yet:
 /// who takes an address after that is found by [`listen`].
 pub(crate) fn try_addresses(listeners: &[Listen]) -> Result<(), Fatal> {
-    listeners.iter().try_for_each(|listener| try_address(listener.address).map_err(|error| refused(listener, error)))
+    let until = Instant::now() + ADDRESS_WITHIN;
+    for listener in listeners {
+        while let Err(error) = try_address(listener.address) {
+            if error.kind() != io::ErrorKind::AddrInUse || Instant::now() >= until {
+                return Err(refused(listener, error));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    Ok(())
 }
 
 /// Listens everywhere; answers with the addresses in fact bound.
@@ -249,6 +262,18 @@ fn unpark_this_thread() -> postrider_dispatcher::wake::Waker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_becomes_free_is_waited_for() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen: Listen = format!("openwire://{}", taken.local_addr().unwrap()).parse().unwrap();
+        let other = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(taken);
+        });
+        assert!(try_addresses(&[listen]).is_ok());
+        other.join().unwrap();
+    }
 
     #[test]
     fn a_failure_is_told_while_another_thread_does_not_end() {
