@@ -435,7 +435,13 @@ impl Storage for FileStorage {
     }
 
     fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {
-        match whole::asked_again(|| std::fs::read(self.files.table(slot)), &self.patience) {
+        let path = self.files.table(slot);
+        let read = || match std::fs::metadata(&path)?.is_file() {
+            true => std::fs::read(&path),
+            // A pipe would be waited for.
+            false => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is no regular file")),
+        };
+        match whole::asked_again(read, &self.patience) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             answer => answer.map(Some),
         }

@@ -47,4 +47,6 @@ fn what_has_a_segments_name_and_is_no_file_cannot_be_read() {
     let said: Vec<_> = found.into_iter().map(|segment| segment.unreadable.unwrap()).collect();
     assert_eq!(said.len(), 3);
     assert!(said[0].contains("no regular file") && said[2].contains("no regular file"), "{said:?}");
+    rustix::fs::mkfifoat(rustix::fs::CWD, directory.path().join("epochs-1"), rustix::fs::Mode::RUSR).unwrap();
+    assert!(storage.read_table(1).unwrap_err().to_string().contains("no regular file"));
 }
