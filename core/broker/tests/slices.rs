@@ -605,3 +605,23 @@ pub fn very_many_expired_messages_of_a_consumer_go_in_slices() {
     assert_eq!(world.broker.statistics().dead_lettered, 2_999);
     assert_eq!(world.got(0).len(), 1, "what is behind them does not wait for them");
 }
+
+/// Of what is not persistent no letter is written: it goes as fast as it may come, or what has expired would fill the spool.
+#[test]
+pub fn expired_messages_that_become_no_letters_go_as_fast_as_they_come() {
+    let mut world = world();
+    let (to, soon) = ([queue("q")], world.now.unix_millis + 100);
+    for number in 0..3_000 {
+        let bytes = record(&to, &[b'x'; 1_000], false, number, soon);
+        world.send_as(0, handle(1), &to, false, (&bytes, number), wanted(1));
+    }
+    world.settle();
+    world.now.unix_millis += 100;
+    let open = OpenConsumer { request: Request::default(), ..world.open(1, 5, &to, 10) };
+    world.connections_of.insert((0, handle(5)), handle(1));
+    world.handle(0, &alone(Command::OpenConsumer(Box::new(open))));
+    for _ in 0..4 {
+        world.go_on();
+    }
+    assert_eq!((world.broker.statistics().expired, world.broker.statistics().dead_lettered), (3_000, 0));
+}

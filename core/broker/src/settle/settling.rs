@@ -20,6 +20,10 @@ const LOOKED_AT: usize = 8;
 /// Steps that a dead letter takes besides one for each 256 bytes of it and of its cause: it is read, written anew and stored.
 const LETTER_STEPS: usize = 12;
 
+/// And one that only goes, as it is not persistent or nobody wants letters of what has expired: a look at it. *Without: what expires
+/// comes faster than it goes, and fills the spool.*
+const DROP_STEPS: usize = 1;
+
 /// For so long others wait behind one whose bytes are asked for, in nanoseconds: as long as a disk may take that is only busy. They keep
 /// their order as long as it does.
 const BEHIND_BYTES_NANOS: u64 = 1_000_000_000;
@@ -100,11 +104,15 @@ impl Broker {
             if !budget.step() {
                 return Slice::More;
             }
+            let bytes = self.messages.at(entry.index).length as usize;
+            let letters = self.statistics.dead_lettered;
+            let outcome = self.settle_one(entry, &settling.fate, step);
             if let Some(cause) = settling.fate.cause() {
-                let bytes = self.messages.at(entry.index).length as usize + cause.len();
-                budget.spend(LETTER_STEPS + bytes / STEP_BYTES);
+                // One without room may have been written, too.
+                let is_letter = outcome.is_err() || self.statistics.dead_lettered > letters;
+                budget.spend(if is_letter { LETTER_STEPS + (bytes + cause.len()) / STEP_BYTES } else { DROP_STEPS });
             }
-            match self.settle_one(entry, &settling.fate, step) {
+            match outcome {
                 Ok(()) => settling.settled(),
                 Err(Wait::TurnEnd) => return Slice::NextTurn,
                 Err(Wait::Room) if planted("settled-in-line") => return Slice::Waits,
