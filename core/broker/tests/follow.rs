@@ -510,24 +510,45 @@ fn what_may_have_been_delivered_of_a_queue_that_holds_nothing_says_nothing_of_an
     assert_eq!(got[&name_of(Ok(0))], [(1, 0)]);
 }
 
+/// The first sequence that a life gives out which follows on damage, and has found this reservation.
+fn begins(life: u32, reserved: Option<u64>) -> u64 {
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let (mut broker, mut log) = (Broker::new(config.clone()), TestLog::new(1 << 30, 64 << 10));
+    if let Some(reserved) = reserved {
+        let meta = reserved.to_le_bytes();
+        log.begin(Bound { records: 1, bytes: meta.len() as u64 });
+        let record = Record { kind: kind::RESERVE, flags: 0, sequence: 0, meta: &meta, body: &[], body_crc: 0 };
+        let home = log.stage(LogKind::Journal, &record);
+        broker.follow(&record, home).unwrap();
+        log.seal();
+        log.commit();
+    }
+    broker.recovered(NOW, 1, life);
+    let mut world = World::recovered(config, NOW, broker, log);
+    world.connect(0, 1, "c");
+    world.consume(0, 1, 0, &queue("q"), 10);
+    world.send(0, 1, &queue("q"), "x", true);
+    world.settle();
+    world.got(0)[0].sequence.0
+}
+
 #[test]
 fn where_nothing_is_left_of_a_damaged_log_no_sequence_comes_again() {
-    let begins = |life: u32| {
-        let config = Config { reservation: 1_000_000, ..Config::default() };
-        let mut broker = Broker::new(config.clone());
-        broker.recovered(NOW, 1, life);
-        let mut world = World::recovered(config, NOW, broker, TestLog::new(1 << 30, 64 << 10));
-        world.connect(0, 1, "c");
-        world.consume(0, 1, 0, &queue("q"), 10);
-        world.send(0, 1, &queue("q"), "x", true);
-        world.settle();
-        world.got(0)[0].sequence.0
-    };
-    assert!(begins(3) >= 3 << 44);
+    assert!(begins(3, None) >= 3 << 44);
     let lives = [1, 2, 3, 1 << 16, (1 << 17) - 1, 1 << 17, (1 << 17) + 1, 200_000, u32::MAX - 1, u32::MAX];
-    let begun = lives.map(begins);
+    let begun = lives.map(|life| begins(life, None));
     assert!(begun.windows(2).all(|lives| lives[1] - lives[0] > 1 << 28), "{begun:?}");
     assert!(begun[9] < 1 << 62, "{begun:?}");
+}
+
+/// Nothing is left of a life that had found an earlier one's reservation, and so the next finds the same.
+#[test]
+fn lives_that_find_the_same_reservation_give_no_sequence_twice() {
+    for life in [1, (1 << 17) - 1, 1 << 17, 200_000, u32::MAX - 2] {
+        let reserved = begins(life, None) + 1_000_000;
+        let begun = [1, 2].map(|later| begins(life + later, Some(reserved)));
+        assert!(begun[0] > reserved + (1 << 24) && begun[1] > begun[0] + (1 << 28), "{life}: {reserved}, {begun:?}");
+    }
 }
 
 /// A broker that follows a log of these destinations.

@@ -25,8 +25,20 @@ const SEQUENCES_OF_A_LATER_LIFE: u64 = 1 << 29;
 
 const _: () = assert!(FAR_APART as u64 * SEQUENCES_OF_A_LIFE + (SEQUENCES_OF_A_LATER_LIFE << 32) <= 1 << 62);
 
+/// What is passed over where lives are near. *Without being less than what lies between them: two that find the same reservation begin at
+/// the same sequence behind it.*
+const SKIPPED_IN_A_LATER_LIFE: u64 = 1 << 27;
+
+const _: () =
+    assert!(2 * SKIPPED_SEQUENCES <= SEQUENCES_OF_A_LIFE && 2 * SKIPPED_IN_A_LATER_LIFE <= SEQUENCES_OF_A_LATER_LIFE);
+
 /// Likewise numbers of destinations.
 const SKIPPED_IDS: u32 = 1 << 16;
+
+/// Sequences that a life passes over which follows on damage.
+fn skipped_by(life: u32) -> u64 {
+    if life < FAR_APART { SKIPPED_SEQUENCES } else { SKIPPED_IN_A_LATER_LIFE }
+}
 
 /// Where a life begins at the least that follows on damage.
 fn first_of(life: u32) -> u64 {
@@ -57,7 +69,7 @@ impl Broker {
         self.begin_allowances(damages > 0);
         self.durable.losses_unstated = damages > 0;
         let passed_over = damages > 0 && !planted("numbers-used-twice");
-        self.sequences.begin_life(passed_over.then(|| (SKIPPED_SEQUENCES, first_of(life))));
+        self.sequences.begin_life(passed_over.then(|| (skipped_by(life), first_of(life))));
         if passed_over {
             self.destinations.skip_ids(SKIPPED_IDS);
         }
