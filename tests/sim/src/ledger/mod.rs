@@ -102,6 +102,10 @@ struct Message {
     parts: Vec<Part>,
 }
 
+fn parts_at<'m>(message: &'m mut Message, address: &Address) -> impl Iterator<Item = &'m mut Part> {
+    message.parts.iter_mut().filter(move |part| part.address == *address)
+}
+
 /// One delivery, as a client decoded it.
 pub struct Delivery<'a> {
     /// Number of the consumer, never used twice.
@@ -343,18 +347,17 @@ impl Ledger {
 
     /// Who alone sends there deletes a queue: what is in it goes, sooner or later.
     pub fn deletes(&mut self, address: &Address) {
-        self.parts_at(address).for_each(Part::is_to_be_deleted);
+        self.messages.values_mut().flat_map(|message| parts_at(message, address)).for_each(Part::is_to_be_deleted);
     }
 
-    /// The broker has deleted it.
+    /// The broker has deleted it. What came over a connection that broke may come to the broker after that: who is there again does not
+    /// wait for what its last connection has left on the way.
     pub fn has_deleted(&mut self, address: &Address) {
         self.moment += 1;
         let moment = self.moment;
-        self.parts_at(address).for_each(|part| part.has_been_deleted(moment));
-    }
-
-    fn parts_at(&mut self, address: &Address) -> impl Iterator<Item = &mut Part> {
-        self.messages.values_mut().flat_map(|message| &mut message.parts).filter(move |part| part.address == *address)
+        for message in self.messages.values_mut().filter(|message| message.send != Send::Unknown) {
+            parts_at(message, address).for_each(|part| part.has_been_deleted(moment));
+        }
     }
 
     /// A consumer that had the message has been closed by its client. `marked`: it counts as delivered.
