@@ -164,8 +164,13 @@ impl SeedPlan {
 
     /// Bytes of what producers are remembered by that live in the log of a small disk at most: an eighth of what may live (R17).
     pub fn mark_bytes(&self) -> u64 {
+        self.live_limit() / 8
+    }
+
+    /// Bytes that may live in a small journal.
+    pub fn live_limit(&self) -> u64 {
         let budget = self.journal.disk_budget.unwrap_or_default();
-        budget.saturating_sub(RESERVED_SEGMENTS * self.journal.segment_bytes) / 2 / 8
+        budget.saturating_sub(RESERVED_SEGMENTS * self.journal.segment_bytes) / 2
     }
 
     /// In how many nanoseconds a healthy broker answers. Who says something large waits behind two who stop in the middle of what they say,

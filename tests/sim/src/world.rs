@@ -306,7 +306,9 @@ impl World {
         self.with_client(drainer, |client, around| sent = client.send_last(around));
         self.run_until_quiet("a last send");
         if let Some(id) = sent {
-            assert!(self.ledger.is_certain(id), "R24: nothing is alive, and a message is not stored");
+            // What lives besides has its room as well: names, and what producers are remembered by.
+            let fits = self.ledger.body(id).len() as u64 <= self.plan.live_limit() / 2;
+            assert!(!fits || self.ledger.is_certain(id), "R24: nothing is alive, and a message is not stored");
         }
     }
 
