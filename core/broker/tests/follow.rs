@@ -554,6 +554,12 @@ fn lives_that_find_the_same_reservation_give_no_sequence_twice() {
 /// A broker that follows a log of these destinations.
 fn followed(log: &mut TestLog, config: &Config, named: &[(u32, Destination)]) -> Broker {
     let mut broker = Broker::new(config.clone());
+    follow(log, &mut broker, named);
+    broker
+}
+
+/// Their records come.
+fn follow(log: &mut TestLog, broker: &mut Broker, named: &[(u32, Destination)]) {
     for (id, destination) in named {
         let mut meta = Vec::new();
         records::write_destination(&mut meta, DestinationId(*id), destination);
@@ -564,7 +570,27 @@ fn followed(log: &mut TestLog, config: &Config, named: &[(u32, Destination)]) ->
         log.seal();
         log.commit();
     }
-    broker
+}
+
+/// Reclaim of a leader moves the records of both: who follows on knows each by its number, as a start does that finds all of them.
+#[cfg(feature = "plant")]
+#[test]
+fn records_of_a_destination_and_of_what_it_has_taken_in_move_by_themselves() {
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    for to in [queue("q"), topic("t")] {
+        for moved in [[1].as_slice(), &[2], &[1, 2], &[2, 1]] {
+            let named = |ids: &[u32]| ids.iter().map(|id| (*id, to.clone())).collect::<Vec<_>>();
+            let mut log = TestLog::new(1 << 30, 64 << 10);
+            let mut follower = followed(&mut log, &config, &named(&[1, 2]));
+            assert!(follower.recovered(NOW, 2, 1).is_empty());
+            follow(&mut log, &mut follower, &named(moved));
+            follower.recount().unwrap();
+            let mut log = TestLog::new(1 << 30, 64 << 10);
+            let mut started = followed(&mut log, &config, &named(&[&[1, 2], moved].concat()));
+            assert!(started.recovered(NOW, 2, 1).is_empty());
+            assert_eq!(follower.digest(), started.digest(), "{to}, {moved:?} moved");
+        }
+    }
 }
 
 #[test]

@@ -294,6 +294,14 @@ impl Destinations {
         self.aliases.push(Alias { id, of, taken_in });
     }
 
+    /// What is left of the destination that had this number, if the one that is found by it is another.
+    pub(crate) fn taken_in(&self, id: DestinationId, found: DestinationIndex) -> Option<DestinationIndex> {
+        if self.table[found.0].id == Some(id) {
+            return None;
+        }
+        self.aliases.iter().find(|alias| alias.id == id).map(|alias| alias.taken_in)
+    }
+
     /// All numbers of a destination.
     pub(crate) fn ids(&self, index: DestinationIndex) -> impl Iterator<Item = DestinationId> {
         let aliases = self.aliases.iter().filter(move |alias| alias.of == index).map(|alias| alias.id);

@@ -251,10 +251,14 @@ impl Broker {
             Some(index) if self.destinations.get(index).is_topic() != destination.kind.is_topic() => {
                 return Err(MetaError::Malformed);
             }
-            Some(index) => {
-                self.destinations.name(index, destination);
-                index
-            }
+            Some(index) => match self.destinations.taken_in(id, index) {
+                // Reclaim goes on to move the record of one that another has taken in.
+                Some(taken_in) => taken_in,
+                None => {
+                    self.destinations.name(index, destination);
+                    index
+                }
+            },
             None => self.destinations.add(destination, Some(id)),
         };
         self.apply_destination(index, home);
