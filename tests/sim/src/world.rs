@@ -30,8 +30,17 @@ const LONGEST_LIFE: u64 = 20;
 /// Tenths of a second that a small disk takes to be at rest before the system notices which lines are dead.
 const DEAD_LINES_NOTICED: u32 = 300;
 
-/// Messages that one client takes, or looks at, in a minute at the least.
+/// Messages that one client takes, or looks at, in a minute at the least, while its queue waits for no commits.
 const TAKEN_IN_A_MINUTE: u64 = 20_000;
+
+/// Steps of threads from one commit to the next.
+const STEPS_OF_A_COMMIT: u64 = 4;
+
+/// A commit takes at most so many times what is typical for it, on the whole: now and then one takes much longer.
+const SLOW_COMMITS: u64 = 3;
+
+/// Tenths of a second in a minute.
+const MINUTE: u32 = 600;
 
 /// What a seed was like, for people.
 #[derive(Clone, Copy, Default, Debug)]
@@ -328,8 +337,8 @@ impl World {
     }
 
     fn run_until_quiet(&mut self, what: &str) {
-        let mut quiet = 0;
-        for round in 0..600 * self.minutes_to_rest() {
+        let (mut quiet, mut stood) = (0, 0);
+        for round in 0..MINUTE * (self.minutes_that_may_stand() + self.minutes_of_the_stored()) {
             let before = self.ledger.counts;
             if round == DEAD_LINES_NOTICED && self.plan.scarce {
                 // What their clients had holds the room that others wait for.
@@ -341,6 +350,10 @@ impl World {
             if quiet == 4 {
                 return;
             }
+            stood = if before == self.ledger.counts { stood + 1 } else { 0 };
+            if stood == MINUTE * self.minutes_that_may_stand() {
+                break;
+            }
         }
         let waiting: Vec<_> = self.clients.iter().filter(|client| !client.is_idle()).map(Client::waits_for).collect();
         let state = |process: &Process| {
@@ -351,12 +364,19 @@ impl World {
         panic!("R26: stuck, {what} do not come to an end in time: {waiting:#?}; {spool:?}");
     }
 
-    /// In which everything comes to rest. A half frame that was held has its half minute twice before its connection ends; and there is
-    /// a minute for each so many messages that are there when it begins: they may be taken, or looked at, one after the other.
-    fn minutes_to_rest(&self) -> u32 {
-        let halts = self.plan.clients.iter().any(|client| client.halting.is_some());
+    /// In which everything comes to rest, or goes on at least. A half frame that was held has its half minute twice before its connection
+    /// ends.
+    fn minutes_that_may_stand(&self) -> u32 {
+        1 + u32::from(self.plan.clients.iter().any(|client| client.halting.is_some()))
+    }
+
+    /// More of them for what is there when it begins: messages may be taken, or looked at, one after the other. And where allowances are
+    /// small, a queue lets out no more between two commits.
+    fn minutes_of_the_stored(&self) -> u32 {
         let stored = self.process.as_ref().map_or(0, |process| process.broker().broker().statistics().messages);
-        1 + u32::from(halts) + u32::try_from(stored / TAKEN_IN_A_MINUTE).expect("few minutes")
+        let commit = SLOW_COMMITS * (self.plan.disk.sync_nanos + STEPS_OF_A_COMMIT * self.plan.step_nanos);
+        let allowed = self.plan.broker.allowance_chunk as u64 * (60 * SECOND / commit);
+        u32::try_from(stored / allowed.min(TAKEN_IN_A_MINUTE)).expect("few minutes")
     }
 
     fn say(&self, what: impl FnOnce() -> String) {
