@@ -5,6 +5,7 @@ mod checks;
 mod ends;
 
 use amplification::Begin;
+use checks::LONGEST_PAUSE;
 
 use crate::client::{Client, Surroundings};
 use crate::disk::{Crash, Disk};
@@ -72,8 +73,8 @@ struct World {
     calm: bool,
     /// Something has rotted.
     damaged: bool,
-    /// What had failed does so no longer.
-    healed: bool,
+    /// When what had failed did so no longer.
+    healed_at: Option<u64>,
     trace: bool,
     crashes: u64,
     drains: u64,
@@ -144,7 +145,7 @@ impl World {
             numbers: 0,
             calm: false,
             damaged: false,
-            healed: false,
+            healed_at: None,
             trace,
             crashes: 0,
             drains: 0,
@@ -264,7 +265,7 @@ impl World {
     /// Clients finish what they have begun, faults end.
     fn calm_down(&mut self) {
         self.say(|| "calm".into());
-        self.healed = self.disk.holds_up_reclaim();
+        self.healed_at = self.disk.holds_up_reclaim().then(|| self.schedule.nanos());
         self.disk.heal();
         self.calm = true;
         if self.plan.scarce {
@@ -345,7 +346,7 @@ impl World {
                 self.network.bury_the_dead();
             }
             self.run_for(100 * MILLI);
-            let same = before == self.ledger.counts && self.network.bytes_under_way() == 0;
+            let same = before == self.ledger.counts && self.network.bytes_under_way() == 0 && !self.pauses();
             quiet = if same && self.clients.iter().all(Client::is_idle) { quiet + 1 } else { 0 };
             if quiet == 4 {
                 return;
@@ -362,6 +363,11 @@ impl World {
         };
         let spool = self.process.as_ref().map(state);
         panic!("R26: stuck, {what} do not come to an end in time: {waiting:#?}; {spool:?}");
+    }
+
+    /// What failed until the disk was healed is tried again after its pause: until then who waits for it stands still, and is not at rest.
+    fn pauses(&self) -> bool {
+        self.healed_at.is_some_and(|healed_at| self.schedule.nanos() < healed_at + LONGEST_PAUSE + SECOND)
     }
 
     /// In which everything comes to rest, or goes on at least. A half frame that was held has its half minute twice before its connection

@@ -9,7 +9,7 @@ use postrider_journal::SegmentNumber;
 const SPARE_SEGMENTS: u64 = 8;
 
 /// Nanoseconds after which a read or a preparation that has failed is tried again, at the longest.
-const LONGEST_PAUSE: u64 = 5 * SECOND;
+pub(super) const LONGEST_PAUSE: u64 = 5 * SECOND;
 
 /// Messages of one turn that may be marked because the power goes before their queue's allowance is drawn in.
 const MARKS_OF_A_TURN: u64 = 32;
@@ -53,7 +53,7 @@ impl World {
         if self.disk.holds_up_reclaim() {
             return;
         }
-        let patience = if self.healed { LONGEST_PAUSE + SECOND } else { SECOND };
+        let patience = if self.healed_at.is_some() { LONGEST_PAUSE + SECOND } else { SECOND };
         let end = self.schedule.nanos() + 60 * SECOND;
         let (mut seen, mut until) = (self.walked(), self.schedule.nanos() + patience);
         while self.log_is_too_long().is_some() && self.schedule.nanos() < until.min(end) {
