@@ -348,12 +348,11 @@ impl Storage for FileStorage {
         let mut segments = Vec::new();
         for number in self.files.segments()? {
             let path = self.files.segment(number);
-            let bytes = match std::fs::metadata(&path) {
-                Ok(metadata) if metadata.is_file() => metadata.len(),
-                // A pipe would be waited for.
-                other => {
-                    let why = other.map_or_else(|error| error.to_string(), |_| "it is no regular file".to_string());
-                    segments.push(SegmentFile { number, bytes: 0, header: Vec::new(), unreadable: Some(why) });
+            let bytes = match regular_length(&path) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    let unreadable = Some(error.to_string());
+                    segments.push(SegmentFile { number, bytes: 0, header: Vec::new(), unreadable });
                     continue;
                 }
             };
@@ -436,12 +435,7 @@ impl Storage for FileStorage {
 
     fn read_table(&mut self, slot: usize) -> io::Result<Option<Vec<u8>>> {
         let path = self.files.table(slot);
-        let read = || match std::fs::metadata(&path)?.is_file() {
-            true => std::fs::read(&path),
-            // A pipe would be waited for.
-            false => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is no regular file")),
-        };
-        match whole::asked_again(read, &self.patience) {
+        match whole::asked_again(|| regular_length(&path).and_then(|_| std::fs::read(&path)), &self.patience) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             answer => answer.map(Some),
         }
@@ -463,6 +457,14 @@ impl Storage for FileStorage {
         }
         self.files.replace(&self.files.directory.join(&other), bytes).map(|()| other)
     }
+}
+
+/// The length of a file. What has its name and is something else is not opened: a pipe would be waited for.
+fn regular_length(path: &Path) -> io::Result<u64> {
+    let metadata = std::fs::metadata(path)?;
+    // As of a directory, nothing is tried again.
+    let other = || io::Error::new(io::ErrorKind::IsADirectory, "it is no regular file");
+    if metadata.is_file() { Ok(metadata.len()) } else { Err(other()) }
 }
 
 fn read_whole(path: &Path, image: ImageWriter, patience: &Patience) -> io::Result<Opened> {
