@@ -254,12 +254,18 @@ impl Destinations {
         self.list(index);
     }
 
-    /// Recovery: the one that was found by a name is deleted, and another that has it, too, is found by it from here on.
-    pub(crate) fn list_those_behind(&mut self) {
+    /// Recovery: those that are not found by their names, and which are instead. One whose name nobody is found by any more is so from here
+    /// on: the one that was is deleted.
+    pub(crate) fn shadowed(&mut self) -> Vec<(DestinationIndex, DestinationIndex)> {
         let named = self.iter().filter(|(_, state)| !state.destination.name.is_empty());
-        let behind = named.filter(|(_, state)| self.find(&state.destination).is_none());
+        let behind = named.filter(|(index, state)| self.find(&state.destination) != Some(*index));
         let behind: Vec<DestinationIndex> = behind.map(|(index, _)| index).collect();
-        behind.into_iter().for_each(|index| self.list(index));
+        let found_instead = |index: DestinationIndex| {
+            self.list(index);
+            let found = self.find(&self.table[index.0].destination)?;
+            (found != index).then_some((index, found))
+        };
+        behind.into_iter().filter_map(found_instead).collect()
     }
 
     /// Recovery: destinations whose record never came.

@@ -141,13 +141,7 @@ impl Broker {
             self.destinations.name(index, destination.clone());
             mended.push(Mended { id, destination, messages: self.destinations.get_mut(index).queue().size() });
         }
-        self.destinations.list_those_behind();
-        let shadowed = |(index, of): (DestinationIndex, &Destination)| {
-            self.destinations.find(of).filter(|found| *found != index).map(|found| (index, found))
-        };
-        let all = self.destinations.iter().filter(|(_, state)| !state.destination.name.is_empty());
-        let merged: Vec<_> = all.map(|(index, state)| (index, &state.destination)).filter_map(shadowed).collect();
-        names.merged.extend(merged);
+        names.merged.extend(self.destinations.shadowed());
         mended
     }
 }
