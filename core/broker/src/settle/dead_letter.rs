@@ -25,6 +25,14 @@ pub(crate) enum Cause<'a> {
 /// What a dead letter has more than the message had.
 const ADDED_BYTES: u64 = 1_024;
 
+/// What has become of a message.
+pub(crate) enum Settled {
+    /// It is gone.
+    Gone,
+    /// It is a dead letter.
+    Letter,
+}
+
 impl Broker {
     /// The message leaves its queue for the dead letter queue, or for nowhere.
     pub(crate) fn give_up<L: Log>(
@@ -32,7 +40,7 @@ impl Broker {
         index: MessageIndex,
         cause: Cause<'_>,
         step: &mut Step<'_, L>,
-    ) -> Result<(), Wait> {
+    ) -> Result<Settled, Wait> {
         let expired = matches!(cause, Cause::Expired);
         if (expired && !self.config.dead_letter_expired) || self.is_dead_letter(index) {
             return self.drop_message(index, expired, step);
@@ -67,11 +75,9 @@ impl Broker {
         index: MessageIndex,
         expired: bool,
         step: &mut Step<'_, L>,
-    ) -> Result<(), Wait> {
+    ) -> Result<Settled, Wait> {
         self.set_aside(index, step)?;
-        self.statistics.expired += u64::from(expired);
-        self.consume(index, step);
-        Ok(())
+        Ok(self.let_go(index, expired, step))
     }
 
     pub(crate) fn is_dead_letter(&self, index: MessageIndex) -> bool {
@@ -79,13 +85,22 @@ impl Broker {
         destination.name == self.config.dead_letter_queue && destination.kind == DestinationKind::Queue
     }
 
-    fn drop_message<L: Log>(&mut self, index: MessageIndex, expired: bool, step: &mut Step<'_, L>) -> Result<(), Wait> {
+    fn drop_message<L: Log>(
+        &mut self,
+        index: MessageIndex,
+        expired: bool,
+        step: &mut Step<'_, L>,
+    ) -> Result<Settled, Wait> {
         if !step.log.reserve(Purpose::Settle, acknowledgement_bound(1)) {
             return Err(Wait::Room);
         }
+        Ok(self.let_go(index, expired, step))
+    }
+
+    fn let_go<L: Log>(&mut self, index: MessageIndex, expired: bool, step: &mut Step<'_, L>) -> Settled {
         self.statistics.expired += u64::from(expired);
         self.consume(index, step);
-        Ok(())
+        Settled::Gone
     }
 
     fn move_to_dead_letters<L: Log>(
@@ -94,7 +109,7 @@ impl Broker {
         view: &MessageView<'_>,
         cause: Cause<'_>,
         step: &mut Step<'_, L>,
-    ) -> Result<(), Wait> {
+    ) -> Result<Settled, Wait> {
         let mut record = std::mem::take(&mut self.settlements.record);
         record.clear();
         let queue = Destination::new(DestinationKind::Queue, &self.config.dead_letter_queue);
@@ -126,7 +141,7 @@ impl Broker {
         queue: &Destination,
         cause: Cause<'_>,
         step: &mut Step<'_, L>,
-    ) -> Result<(), Wait> {
+    ) -> Result<Settled, Wait> {
         // What lies at the front of the log holds it until it has moved, to the dead letters or otherwise.
         let moves = self.messages.at(index).store == LogKind::Journal
             && self.journal.front() == Some(self.messages.at(index).segment);
@@ -147,14 +162,14 @@ impl Broker {
         self.statistics.dead_lettered += 1;
         if planted("copy-before-ack") {
             self.consume(index, step);
-            return Ok(());
+            return Ok(Settled::Letter);
         }
         self.statistics.acknowledged += 1;
         let (store, segment) = (self.messages.at(index).store, self.messages.at(index).segment);
         if self.apply_instead(index) && store == LogKind::Spool {
             self.release_spool(segment, step);
         }
-        Ok(())
+        Ok(Settled::Letter)
     }
 
     /// The place that a record is to take, as far as the log knows of it: not of a deleted destination.

@@ -10,7 +10,7 @@ use crate::kit::deque::Deque;
 use crate::log::Log;
 use crate::plant::planted;
 use crate::records::acknowledgement_bound;
-use crate::settle::dead_letter::Cause;
+use crate::settle::dead_letter::{Cause, Settled};
 use crate::step::Step;
 use postrider_journal::Purpose;
 
@@ -105,15 +105,14 @@ impl Broker {
                 return Slice::More;
             }
             let bytes = self.messages.at(entry.index).length as usize;
-            let letters = self.statistics.dead_lettered;
             let outcome = self.settle_one(entry, &settling.fate, step);
             if let Some(cause) = settling.fate.cause() {
                 // One without room may have been written, too.
-                let is_letter = outcome.is_err() || self.statistics.dead_lettered > letters;
+                let is_letter = !matches!(outcome, Ok(Settled::Gone));
                 budget.spend(if is_letter { LETTER_STEPS + (bytes + cause.len()) / STEP_BYTES } else { DROP_STEPS });
             }
             match outcome {
-                Ok(()) => settling.settled(),
+                Ok(_) => settling.settled(),
                 Err(Wait::TurnEnd) => return Slice::NextTurn,
                 Err(Wait::Room) if planted("settled-in-line") => return Slice::Waits,
                 Err(Wait::Room) if step.now.nanos < settling.rests_until => {
@@ -147,12 +146,12 @@ impl Broker {
         Slice::Done
     }
 
-    fn settle_one<L: Log>(&mut self, entry: InFlight, fate: &Fate, step: &mut Step<'_, L>) -> Result<(), Wait> {
+    fn settle_one<L: Log>(&mut self, entry: InFlight, fate: &Fate, step: &mut Step<'_, L>) -> Result<Settled, Wait> {
         match fate {
             Fate::Consumed if !step.log.reserve(Purpose::Settle, acknowledgement_bound(1)) => Err(Wait::Room),
             Fate::Consumed => {
                 self.consume(entry.index, step);
-                Ok(())
+                Ok(Settled::Gone)
             }
             Fate::DeadLetter(cause) => self.give_up(entry.index, Cause::Poison(cause), step),
             Fate::Expired => self.give_up(entry.index, Cause::Expired, step),
