@@ -172,19 +172,25 @@ impl Arguments {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use clap::Parser;
 
     use super::*;
 
-    #[derive(Parser)]
+    #[derive(Debug, Parser)]
     struct Program {
         #[command(flatten)]
         arguments: Arguments,
     }
 
-    fn parsed(line: &str) -> Arguments {
-        Program::parse_from(std::iter::once("load").chain(line.split_whitespace())).arguments
+    /// What a command line asks for, unchecked, or why it is none.
+    pub(crate) fn try_parsed(line: &str) -> Result<Arguments, clap::Error> {
+        let words = std::iter::once("load").chain(line.split_whitespace());
+        Program::try_parse_from(words).map(|program| program.arguments)
+    }
+
+    pub(crate) fn parsed(line: &str) -> Arguments {
+        try_parsed(line).unwrap()
     }
 
     #[test]

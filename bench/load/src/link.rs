@@ -269,6 +269,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::arguments::tests::parsed;
 
     fn codec() -> Codec {
         let format = WireFormat::new(Settings::initial(1 << 20), WriterPolicy::JavaOrder);
@@ -338,13 +339,7 @@ mod tests {
 
     #[test]
     fn many_ids_go_without_the_cache() {
-        use clap::Parser;
-        #[derive(Parser)]
-        struct Program {
-            #[command(flatten)]
-            arguments: Arguments,
-        }
-        let Program { arguments } = Program::parse_from(["load"]);
+        let arguments = parsed("");
         assert!(offer(&arguments, CACHED_LIMIT).cache_enabled);
         assert!(!offer(&arguments, CACHED_LIMIT + 1).cache_enabled);
     }

@@ -133,19 +133,11 @@ fn rounded(rate: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Program {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::arguments::tests::try_parsed;
 
     fn parsed(line: &str) -> Result<Arguments> {
-        let words = std::iter::once("load").chain(line.split_whitespace());
-        let Program { arguments } = Program::try_parse_from(words)?;
+        let arguments = try_parsed(line)?;
         arguments.check()?;
         Ok(arguments)
     }

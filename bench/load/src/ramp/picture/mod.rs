@@ -306,28 +306,19 @@ fn wrapped(text: &str, letters: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::Arguments;
+    use crate::arguments::tests::parsed;
     use crate::ledger::Verdict;
     use crate::ramp::outcome::Outcome;
     use crate::ramp::report::Drain;
     use crate::ramp::step::tests::step;
     use crate::report::Broker;
 
-    #[derive(Parser)]
-    struct Program {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
-
     fn report(steps: Vec<StepReport>) -> RampReport {
-        let Program { arguments } = Program::parse_from(["load", "--ramp"]);
         let (provider, version) = ("A<b> & \"c\" \u{1}".to_owned(), "0.1".to_owned());
         let outcome = Outcome::new(&steps, None);
         RampReport {
-            arguments,
+            arguments: parsed("--ramp"),
             broker: Broker { provider, version, openwire: 12, tight: false, cache: 1024 },
             closed: None,
             steps,
