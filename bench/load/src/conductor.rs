@@ -218,7 +218,8 @@ impl<'a> Conductor<'a> {
     fn watch_while_it_moves(&mut self, patience: f64) {
         let (mut counts, mut since) = (Counts::default(), self.clock.now());
         while self.look(LOOK) {
-            let new = self.board.total(None);
+            // The time for which producers are held grows while nothing moves.
+            let new = Counts { held: 0, ..self.board.total(None) };
             if new != counts {
                 (counts, since) = (new, self.clock.now());
             }
@@ -285,5 +286,38 @@ impl Progress {
         if self.is_shown {
             eprintln!();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+    use crate::arguments::tests::parsed;
+
+    #[test]
+    fn producers_that_are_held_do_not_move() {
+        let arguments = parsed("--count 9 --drain-seconds 0.05");
+        let (board, clock) = (Board::new(1, Phase::Measure), Clock::start());
+        let is_over = AtomicBool::new(false);
+        let counts = |held| Counts { sent: 5, owed: 5, held, unfinished: 1, ..Counts::default() };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // A socket that takes nothing for two seconds.
+                for held in 1..1_000 {
+                    board.publish(0, &counts(held), Phase::Measure);
+                    thread::sleep(Duration::from_millis(2));
+                    if is_over.load(Relaxed) {
+                        return;
+                    }
+                }
+                board.enter(Phase::Stop);
+            });
+            Conductor::new(&arguments, &board, clock).watch_until_all_is_done();
+            is_over.store(true, Relaxed);
+        });
+        assert_eq!(board.phase(), Phase::Measure, "it was given up before all was over");
     }
 }
