@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(5);
 const NANOS: f64 = 1e9;
 
 /// What happened while it was measured.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Interval {
     /// Messages.
     pub counts: Counts,
@@ -105,12 +105,12 @@ impl<'a> Conductor<'a> {
     pub(crate) fn climb(mut self, stairs: &Stairs) -> Result<(Vec<Ascent>, Drained)> {
         let steps = (0..stairs.steps().len()).map(|step| self.ascend(stairs, step)).collect::<Result<Vec<_>>>();
         self.board.enter(Phase::Drain);
-        let (begin, backlog) = (self.clock.now(), self.backlog());
+        let (begin, backlog) = (self.clock.now(), self.board.total(None).backlog());
         if steps.is_ok() {
             self.drain();
         }
         let end = self.clock.now();
-        let (left, seconds) = (self.backlog(), (end - begin) as f64 / NANOS);
+        let (left, seconds) = (self.board.total(None).backlog(), (end - begin) as f64 / NANOS);
         self.board.enter(Phase::Stop);
         self.progress.end();
         Ok((steps?, Drained { backlog, left, seconds, end }))
@@ -126,13 +126,8 @@ impl<'a> Conductor<'a> {
         Ok(Ascent {
             warm_up: (stairs.measured(step) > stairs.begin(step)).then(|| self.interval(&begin, &measured)),
             interval: self.interval(&measured, &end),
-            backlog: end.counts.owed.saturating_sub(end.counts.delivered),
+            backlog: end.counts.backlog(),
         })
-    }
-
-    fn backlog(&self) -> u64 {
-        let counts = self.board.total(None);
-        counts.owed.saturating_sub(counts.delivered)
     }
 
     fn measure(&mut self) -> Result<Interval> {
@@ -272,7 +267,7 @@ impl Progress {
         let rate = |new: u64, old: u64| (new - old) as f64 / seconds;
         let sent = rate(counts.sent, self.counts.sent);
         let delivered = rate(counts.delivered, self.counts.delivered);
-        let outstanding = counts.owed.saturating_sub(counts.delivered);
+        let outstanding = counts.backlog();
         let phase = format!("{:?}", board.phase());
         eprint!(
             "\r{phase:8} {:5.0} s  sent {sent:9.0}/s  delivered {delivered:9.0}/s  outstanding {outstanding:9}",

@@ -79,6 +79,11 @@ impl Counts {
             unfinished: self.unfinished.saturating_add(other.unfinished),
         }
     }
+
+    /// Deliveries under way; none where those of one thread are seen before the sends of another.
+    pub(crate) fn backlog(&self) -> u64 {
+        self.owed.saturating_sub(self.delivered)
+    }
 }
 
 /// What one thread measures.
