@@ -1,11 +1,13 @@
 //! A run from the first connection to the report.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use postrider_model::modified_utf8;
+use serde::Serialize;
 
 use crate::conductor::{Conductor, Interval};
 use crate::consumer::Consumer;
@@ -27,12 +29,17 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         return ramp::run(arguments);
     }
     let report = measure(arguments)?;
+    tell(arguments, &report, report.verification.is_clean())
+}
+
+/// Prints a result; the exit code that says whether the check found nothing.
+pub(crate) fn tell(arguments: &Arguments, report: &(impl Display + Serialize), is_clean: bool) -> Result<ExitCode> {
     if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
+        println!("{}", serde_json::to_string(report)?);
     } else {
         println!("{report}");
     }
-    Ok(if report.verification.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// Runs the load and returns all figures. An error is what kept it from being carried through, such as a lost connection.

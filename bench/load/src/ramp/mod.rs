@@ -28,7 +28,7 @@ use crate::plan::Plan;
 use crate::process::cpu_seconds;
 use crate::ramp::lateness::Lateness;
 use crate::report::Report;
-use crate::run::{self, connect, describe, judge, perform, run_number};
+use crate::run::{self, connect, describe, judge, perform, run_number, tell};
 use crate::worker::Remains;
 
 pub(crate) use lateness::StepMeter;
@@ -57,15 +57,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         file.with_context(|| cannot_write(path))?;
     }
     let report = measure(arguments)?;
-    if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
+    let code = tell(arguments, &report, report.is_clean())?;
     if let Some(path) = &arguments.ramp.picture {
         fs::write(path, picture::draw(&report)).with_context(|| cannot_write(path))?;
     }
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(code)
 }
 
 fn cannot_write(path: &Path) -> String {
