@@ -65,10 +65,10 @@ impl Outcome {
     }
 
     fn find_the_tip(&mut self, up: &[&StepReport]) {
-        let kept = up.iter().rposition(|step| step.bearing == Bearing::KeepsUp);
+        let kept = up.iter().rposition(|step| keeps_up(step));
         let (below, above) = up.split_at(kept.map_or(0, |kept| kept + 1));
         self.keeps_up_to = below.last().map(|step| step.offered);
-        let stumbles = below.iter().filter(|step| step.bearing != Bearing::KeepsUp);
+        let stumbles = below.iter().filter(|step| !keeps_up(step));
         self.stumbles_at = stumbles.map(|step| step.offered).collect();
         let first = |bearing| above.iter().find(|step| step.bearing == bearing);
         if let Some(tip) = first(Bearing::FallsBehind) {

@@ -9,7 +9,6 @@ use crate::conductor::Drained;
 use crate::ledger::Verdict;
 use crate::ramp::figure::{grouped, time};
 use crate::ramp::outcome::Outcome;
-use crate::ramp::stairs::Direction;
 use crate::ramp::step::{Bearing, StepReport};
 use crate::report::{Broker, Report};
 
@@ -144,7 +143,6 @@ fn write_row(out: &mut fmt::Formatter<'_>, cells: &[String; HEADER.len()]) -> fm
 }
 
 fn row(step: &StepReport) -> [String; HEADER.len()] {
-    let way = if step.direction == Direction::Up { "up" } else { "down" };
     let mark = match step.bearing {
         Bearing::KeepsUp => "",
         Bearing::FallsBehind => " !",
@@ -157,7 +155,7 @@ fn row(step: &StepReport) -> [String; HEADER.len()] {
         .map_or_else(|| [none(), none(), none()], |latency| [latency.p50, latency.p99, latency.p99_9].map(time));
     let warm_up = step.warm_up.as_ref().and_then(|warm_up| warm_up.latency_us.as_ref());
     [
-        format!("{way}{mark}"),
+        format!("{}{mark}", step.direction),
         grouped(step.offered),
         grouped(step.send_rate),
         grouped(step.delivery_rate),

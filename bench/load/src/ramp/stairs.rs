@@ -1,5 +1,7 @@
 //! The schedule of a ramp: which rate is offered when.
 
+use std::fmt;
+
 use serde::Serialize;
 
 const NANOS: f64 = 1e9;
@@ -12,6 +14,12 @@ pub enum Direction {
     Up,
     /// To less.
     Down,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if *self == Direction::Up { "up" } else { "down" })
+    }
 }
 
 /// One rate that is offered for a while.

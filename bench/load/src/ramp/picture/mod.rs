@@ -273,10 +273,10 @@ fn described(report: &RampReport) -> String {
 
 /// A step in words.
 fn told(step: &StepReport) -> String {
-    let way = if step.direction == Direction::Up { "up" } else { "down" };
     let (due, sent, delivered) = (grouped(step.due_rate), grouped(step.send_rate), grouped(step.delivery_rate));
     let mut text = format!(
-        "{way}: {} messages/s offered, {sent} sent\n{due} deliveries/s due, {delivered} came",
+        "{}: {} messages/s offered, {sent} sent\n{due} deliveries/s due, {delivered} came",
+        step.direction,
         grouped(step.offered)
     );
     if let Some(Latency { p50, p99, p99_9, .. }) = step.latency_us {
