@@ -88,8 +88,7 @@ impl Client {
                     self.open_crowd(members, around);
                 }
                 // Its answer shows that the broker has heard all of them: no backlog lets those that go on.
-                let again = protocol::open_producer(&self.connection_id, (-1, 99), None, 0);
-                self.ask(again, Asked::Producer((-1, 99)), around);
+                self.prove(around);
             }
             Some(false) if *stands && self.requests.is_empty() => {
                 self.crowd.is_silent = chance.percent(75);
