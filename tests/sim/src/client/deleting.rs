@@ -1,8 +1,8 @@
 //! Queues and a topic to which one client alone sends, and which it deletes: with the next send they are there again.
 
+use super::actions::REQUESTS;
 use super::protocol;
 use super::{Asked, Client, Surroundings};
-use crate::client::actions::REQUESTS;
 use crate::ledger::Address;
 use crate::random::Random;
 
@@ -21,36 +21,22 @@ pub struct DeletingPlan {
 }
 
 /// Its chance.
-pub struct Deleting {
-    chance: Random,
-    /// It waits for the answer to a deletion.
-    waits: bool,
-}
+pub struct Deleting(Random);
 
 impl Deleting {
     /// Nothing was deleted yet.
     pub fn new(plan: Option<&DeletingPlan>) -> Deleting {
-        Deleting { chance: Random::new(plan.map_or(0, |plan| plan.seed)), waits: false }
-    }
-
-    /// Another connection.
-    pub fn begin(&mut self) {
-        self.waits = false;
-    }
-
-    /// A deletion is answered.
-    pub fn is_answered(&mut self) {
-        self.waits = false;
+        Deleting(Random::new(plan.map_or(0, |plan| plan.seed)))
     }
 
     /// One of its addresses, now and then.
     pub fn one_of_its_own(&mut self, plan: Option<&DeletingPlan>, client: usize) -> Option<Address> {
-        self.chance.percent(plan?.sends).then(|| self.any(client))
+        self.0.percent(plan?.sends).then(|| self.any(client))
     }
 
     fn any(&mut self, client: usize) -> Address {
         let addresses = deleted_places(client);
-        self.chance.pick(&addresses).clone()
+        self.0.pick(&addresses).clone()
     }
 }
 
@@ -64,14 +50,14 @@ impl Client {
     /// Deletes a queue of its own with all that is in it, or the topic. True: it is done for this time.
     pub(super) fn deletes(&mut self, around: &mut Surroundings<'_>) -> bool {
         let Some(DeletingPlan { percent, .. }) = self.plan.deleting else { return false };
-        let may = self.reads && self.requests.len() < REQUESTS && !self.deleting.waits;
-        if !may || !self.deleting.chance.percent(percent) {
+        let waits = self.requests.values().any(|request| matches!(request.asked, Asked::Removal(_)));
+        let may = self.reads && self.requests.len() < REQUESTS && !waits;
+        if !may || !self.deleting.0.percent(percent) {
             return false;
         }
         let address = self.deleting.any(self.index);
         self.say(around, || format!("deletes {}", address.name));
         around.ledger.deletes(&address);
-        self.deleting.waits = true;
         self.ask(protocol::temporary(&self.connection_id, &address, 1), Asked::Removal(address), around);
         true
     }

@@ -114,10 +114,7 @@ impl Client {
             Asked::Watch => self.watches = true,
             Asked::Nowhere => panic!("client {}: what cannot be named is taken", self.index),
             Asked::Oversize => panic!("client {}: what is too large was taken", self.index),
-            Asked::Removal(address) => {
-                self.deleting.is_answered();
-                around.ledger.has_deleted(&address);
-            }
+            Asked::Removal(address) => around.ledger.has_deleted(&address),
             Asked::Deletion | Asked::Nothing => {}
         }
     }
@@ -150,8 +147,7 @@ impl Client {
                 }
                 around.ledger.answered(id, Send::Refused);
             }
-            Asked::Deletion => {}
-            Asked::Removal(_) => self.deleting.is_answered(),
+            Asked::Deletion | Asked::Removal(_) => {}
             Asked::Nowhere => {
                 assert!(is_impossible(exception), "client {}: what cannot be named is refused: {text}", self.index);
             }

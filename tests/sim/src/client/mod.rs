@@ -414,7 +414,6 @@ impl Client {
         self.oversize.begin();
         self.halt.begin();
         self.naming.begin();
-        self.deleting.begin();
         self.throng.begin();
         self.stage = Stage::Greeting;
         self.splitter = FrameSplitter::new(FRAME_LIMIT);
