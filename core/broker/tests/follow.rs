@@ -3,8 +3,7 @@
 use crate::log::{Stored, TestLog};
 use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::records::{self, Instead, MessageMeta, Placement, kind};
-use postrider_broker::{Broker, Config, Log as _, LogKind};
-use postrider_journal::{Bound, Record, body_crc};
+use postrider_broker::{Broker, Config, Log as _};
 use postrider_model::command::AcknowledgeKind;
 use postrider_model::{Command, Destination, DestinationId, Now, Sequence};
 use std::collections::{BTreeMap, BTreeSet};
@@ -314,12 +313,7 @@ fn write(log: &mut TestLog, broker: &mut Broker, said: &Said) {
             kind::ALLOW
         }
     };
-    log.begin(Bound { records: 2, bytes: (meta.len() + body.len()) as u64 + 200 });
-    let record = Record { kind, flags: 0, sequence, meta: &meta, body: &body, body_crc: body_crc(&body) };
-    let home = log.stage(LogKind::Journal, &record);
-    broker.follow(&record, home).unwrap();
-    log.seal();
-    log.commit();
+    log.append(broker, (kind, sequence), &meta, &body).unwrap();
 }
 
 /// Everything that is in the queues, by name: sequences in the order in which they come, and how often they may have been delivered.
@@ -515,13 +509,7 @@ fn begins(life: u32, reserved: Option<u64>) -> u64 {
     let config = Config { reservation: 1_000_000, ..Config::default() };
     let (mut broker, mut log) = (Broker::new(config.clone()), TestLog::new(1 << 30, 64 << 10));
     if let Some(reserved) = reserved {
-        let meta = reserved.to_le_bytes();
-        log.begin(Bound { records: 1, bytes: meta.len() as u64 });
-        let record = Record { kind: kind::RESERVE, flags: 0, sequence: 0, meta: &meta, body: &[], body_crc: 0 };
-        let home = log.stage(LogKind::Journal, &record);
-        broker.follow(&record, home).unwrap();
-        log.seal();
-        log.commit();
+        log.append(&mut broker, (kind::RESERVE, 0), &reserved.to_le_bytes(), &[]).unwrap();
     }
     broker.recovered(NOW, 1, life);
     let mut world = World::recovered(config, NOW, broker, log);
@@ -563,12 +551,7 @@ fn follow(log: &mut TestLog, broker: &mut Broker, named: &[(u32, Destination)]) 
     for (id, destination) in named {
         let mut meta = Vec::new();
         records::write_destination(&mut meta, DestinationId(*id), destination);
-        log.begin(Bound { records: 1, bytes: meta.len() as u64 });
-        let record = Record { kind: kind::DESTINATION, flags: 0, sequence: 0, meta: &meta, body: &[], body_crc: 0 };
-        let home = log.stage(LogKind::Journal, &record);
-        broker.follow(&record, home).unwrap();
-        log.seal();
-        log.commit();
+        log.append(broker, (kind::DESTINATION, 0), &meta, &[]).unwrap();
     }
 }
 
@@ -706,15 +689,10 @@ fn check_senseless(seed: u64) -> usize {
     let mut taken = 0;
     for _ in 0..random.below(40) {
         let (kind, sequence, meta, body) = senseless(&mut random);
-        log.begin(Bound { records: 2, bytes: (meta.len() + body.len()) as u64 + 200 });
-        let record = Record { kind, flags: 0, sequence, meta: &meta, body: &body, body_crc: body_crc(&body) };
-        let home = log.stage(LogKind::Journal, &record);
-        if broker.follow(&record, home).is_err() {
+        if log.append(&mut broker, (kind, sequence), &meta, &body).is_err() {
             return taken;
         }
         taken += 1;
-        log.seal();
-        log.commit();
     }
     broker.recount().unwrap();
     broker.recovered(NOW, random.below(2), 1);

@@ -1,10 +1,10 @@
 //! The two logs in memory: segments, a frontier, a commit, and crashes. It checks that what is staged was reserved.
 
-use postrider_broker::{Log, LogKind};
+use postrider_broker::{Broker, Log, LogKind, RecoverError};
 use postrider_journal::room::KEPT_FROM_CREATES;
 use postrider_journal::{
     Bound, Extent, Home, ImageWriter, Kept, Lookup, Position, Pressure, Purpose, Record, Remains, SegmentNumber,
-    SpoolUse,
+    SpoolUse, body_crc,
 };
 use postrider_model::Sequence;
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,6 +181,23 @@ impl TestLog {
     pub fn begin(&mut self, bound: Bound) {
         self.reserved.records += bound.records;
         self.reserved.bytes += bound.bytes;
+    }
+
+    /// A record as somebody wrote it, in a turn of its own; a broker that follows takes or refuses it.
+    pub fn append(
+        &mut self,
+        broker: &mut Broker,
+        (kind, sequence): (u8, u64),
+        meta: &[u8],
+        body: &[u8],
+    ) -> Result<(), RecoverError> {
+        self.begin(Bound { records: 1, bytes: (meta.len() + body.len()) as u64 });
+        let record = Record { kind, flags: 0, sequence, meta, body, body_crc: body_crc(body) };
+        let home = self.stage(LogKind::Journal, &record);
+        let taken = broker.follow(&record, home);
+        self.seal();
+        self.commit();
+        taken
     }
 
     /// The end of a turn.

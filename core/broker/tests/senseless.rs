@@ -3,8 +3,8 @@
 use crate::log::TestLog;
 use crate::world::{World, queue, record};
 use postrider_broker::records::{self, Instead, MessageMeta, Placement, kind};
-use postrider_broker::{Broker, Config, Log as _, LogKind, RecoverError};
-use postrider_journal::{Bound, Home, Position, Record, SegmentNumber, body_crc};
+use postrider_broker::{Broker, Config, Log as _, RecoverError};
+use postrider_journal::{Home, Position, Record, SegmentNumber, body_crc};
 use postrider_model::command::AcknowledgeKind;
 use postrider_model::{Destination, DestinationId, DestinationKind, Now, Sequence};
 
@@ -122,12 +122,7 @@ fn journal(chance: &mut Chance) -> (TestLog, Broker, Result<(), RecoverError>) {
     let mut outcome = Ok(());
     for _ in 0..1 + chance.below(12) {
         let (kind, sequence, meta, body) = any(chance);
-        log.begin(Bound { records: 2, bytes: (meta.len() + body.len()) as u64 + 200 });
-        let record = Record { kind, flags: 0, sequence, meta: &meta, body: &body, body_crc: body_crc(&body) };
-        let home = log.stage(LogKind::Journal, &record);
-        outcome = outcome.and(broker.follow(&record, home));
-        log.seal();
-        log.commit();
+        outcome = outcome.and(log.append(&mut broker, (kind, sequence), &meta, &body));
     }
     (log, broker, outcome)
 }
