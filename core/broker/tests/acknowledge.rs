@@ -151,8 +151,7 @@ pub fn a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash() {
     world.acknowledge(0, 1, 8, Poison, (0, dead[0].sequence.0), 1);
     world.settle();
     assert_eq!(world.broker.statistics().messages, 8);
-    let end = postrider_broker::Log::committed(&world.log);
-    let mut world = world.crash(end);
+    let mut world = world.restarted();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &queue("q"), 100);
     world.consume(0, 1, 6, &queue("ActiveMQ.DLQ"), 100);
@@ -211,6 +210,5 @@ pub fn a_long_range_is_taken_in_slices() {
     world.acknowledge(0, 1, 5, Standard, (0, got[3_999].sequence.0), 4_000);
     assert_eq!(outcome(&mut world), Ok(()));
     assert_eq!(world.broker.statistics().messages, 0);
-    let end = postrider_broker::Log::committed(&world.log);
-    assert_eq!(world.crash(end).broker.statistics().messages, 0);
+    assert_eq!(world.restarted().broker.statistics().messages, 0);
 }

@@ -111,8 +111,7 @@ pub fn a_producer_is_remembered_when_its_records_are_gone() {
     world.consume(1, 2, 5, &queue("q"), 10);
     others_send(&mut world, 2..400);
     assert!(world.log.front().unwrap().0 > 0, "the front was reclaimed");
-    let end = postrider_broker::Log::committed(&world.log);
-    let mut world = world.crash(end);
+    let mut world = world.restarted();
     world.connect_as(0, generation(2), "ID:client:1", true);
     send(&mut world, generation(2), 1, true);
     assert_eq!(world.broker.statistics().duplicates, 1);
@@ -141,8 +140,7 @@ pub fn a_gap_in_what_a_producer_sent_hides_nothing_before_it() {
         others_send(&mut world, number..number + 1);
         number += 1;
     }
-    let end = postrider_broker::Log::committed(&world.log);
-    let mut world = world.crash(end);
+    let mut world = world.restarted();
     world.connect_as(0, generation(2), "ID:client:1", true);
     for (number, duplicates) in [(1, 1), (2, 1), (3, 2)] {
         send(&mut world, generation(2), number, true);
@@ -168,8 +166,7 @@ pub fn refused_sends_that_nobody_repeats_are_no_gap_in_what_a_producer_sent() {
     send(&mut world, generation(2), 1, true);
     assert_eq!(world.broker.statistics().duplicates, 1, "the first one is known");
     world.settle();
-    let end = postrider_broker::Log::committed(&world.log);
-    let mut world = world.crash(end);
+    let mut world = world.restarted();
     world.connect_as(0, generation(3), "ID:client:1", true);
     send(&mut world, generation(3), 1, true);
     assert_eq!(world.broker.statistics().duplicates, 1, "after a restart, too");
@@ -197,8 +194,7 @@ pub fn marks_end_with_a_clean_goodbye_and_never_hold_for_others() {
         world.settle();
         world.disconnect(0, generation(1), clean);
         world.settle();
-        let end = postrider_broker::Log::committed(&world.log);
-        let mut world = world.crash(end);
+        let mut world = world.restarted();
         world.connect_as(0, generation(2), "ID:client:1", failover);
         send(&mut world, generation(2), 1, true);
         assert_eq!(world.broker.statistics().duplicates, expected, "clean {clean}, failover {failover}");

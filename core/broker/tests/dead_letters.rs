@@ -1,7 +1,6 @@
 //! Dead letters: one record with what they take the place of, and a message id that nobody else there has.
 
 use crate::world::{Got, World, handle, queue, record, topic, wanted};
-use postrider_broker::Log;
 use postrider_journal::Position;
 use postrider_model::command::{AcknowledgeKind, LastDelivered};
 use postrider_model::record::Tag;
@@ -302,8 +301,7 @@ pub fn a_dead_letter_out_of_a_deleted_queue_is_known_to_the_others_also_after_a_
     for restarts in 0..3 {
         let mut world = given_up_out_of_a_deleted_queue(&parts);
         for _ in 0..restarts {
-            let end = world.log.committed();
-            world = world.crash(end);
+            world = world.restarted();
             world.connect(0, 1, "a");
         }
         world.settle();
@@ -323,8 +321,7 @@ pub fn a_dead_letter_out_of_a_deleted_queue_is_known_to_the_others_also_after_a_
 #[test]
 fn a_dead_letter_out_of_a_deleted_queue_is_the_only_one() {
     let world = given_up_out_of_a_deleted_queue(&[queue("q1")]);
-    let end = world.log.committed();
-    let mut world = world.crash(end);
+    let mut world = world.restarted();
     world.connect(0, 1, "a");
     assert_eq!(id(&dead(&mut world)[0]), (b"ID:client:1".to_vec(), 1, 1, 7));
     assert_eq!(world.broker.statistics().messages, 1);

@@ -3,7 +3,7 @@
 use crate::log::{Stored, TestLog};
 use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::records::{self, Instead, MessageMeta, Placement, kind};
-use postrider_broker::{Broker, Config, Log as _};
+use postrider_broker::{Broker, Config};
 use postrider_model::command::AcknowledgeKind;
 use postrider_model::{Command, Destination, DestinationId, Now, Sequence};
 use std::collections::{BTreeMap, BTreeSet};
@@ -369,8 +369,7 @@ pub fn check(seed: u64, losses: bool) -> (usize, bool) {
     }
     world.settle();
     world.broker.recount().unwrap();
-    let end = world.log.committed();
-    let mut world = world.crash(end);
+    let mut world = world.restarted();
     let again = consume(&mut world, &names);
     let sequences = |got: &[(u64, u32)]| got.iter().map(|(sequence, _)| *sequence).collect::<BTreeSet<u64>>();
     let again: BTreeMap<String, BTreeSet<u64>> =
@@ -431,8 +430,7 @@ pub fn a_queue_goes_with_all_that_it_has_taken_in() {
     let said = [Said::Named(1, 0), message(&[(1, 1)], 0), Said::Named(2, 0), message(&[(2, 2)], 0)];
     let world = merged_and_deleted(&said);
     assert_eq!(world.broker.statistics().messages, 0);
-    let end = world.log.committed();
-    let mut world = world.crash(end);
+    let mut world = world.restarted();
     world.broker.recount().unwrap();
     assert_eq!(world.broker.statistics().messages, 0, "its messages come again");
     assert!(consume(&mut world, &[name_of(Ok(0))]).is_empty());
@@ -492,8 +490,7 @@ fn what_may_have_been_delivered_counts_so_in_the_queue_that_has_taken_it_in() {
     let mut world = merged(&said);
     let got = consume(&mut world, &[name_of(Ok(0))]);
     assert_eq!(got[&name_of(Ok(0))], [(2, 1)]);
-    let end = world.log.committed();
-    let again = consume(&mut world.crash(end), &[name_of(Ok(0))]);
+    let again = consume(&mut world.restarted(), &[name_of(Ok(0))]);
     assert_eq!(again[&name_of(Ok(0))], [(2, 1)]);
 }
 
@@ -724,8 +721,7 @@ fn check_senseless(seed: u64) -> usize {
     sent.iter().for_each(|name| world.send(0, 2, &queue(name), "x", true));
     world.settle();
     world.broker.recount().unwrap();
-    let end = world.log.committed();
-    let again = consume(&mut world.crash(end), &names);
+    let again = consume(&mut world.restarted(), &names);
     for name in names {
         let new = sent.iter().filter(|sent| **sent == name).count();
         let found: Vec<u64> = again.get(&name).into_iter().flatten().map(|(sequence, _)| *sequence).collect();

@@ -30,12 +30,6 @@ fn consume(world: &mut World) {
     world.consume(1, 2, 5, &queue("q"), 10_000);
 }
 
-/// A start on all that is durable.
-fn restarted(world: World) -> World {
-    let keep = world.log.committed();
-    world.crash(keep)
-}
-
 /// The disk is so small for some seconds, and is measured again and again.
 fn pressed(world: &mut World, budget: u64, seconds: u64) {
     let whole = std::mem::replace(&mut world.log.budget, budget);
@@ -156,7 +150,7 @@ fn who_may_come_back_is_not_forgotten_for_others() {
     let mut world = world(first);
     let all = (ROOM / (MARK + 5)) as i64;
     crowd(&mut world, first, 0..all, &[1]);
-    let mut world = restarted(world);
+    let mut world = world.restarted();
     consume(&mut world);
     second.connect(&mut world);
     crowd(&mut world, second, 0..200, &[1]);
@@ -209,7 +203,7 @@ fn who_came_back_and_is_parked_is_not_forgotten() {
         world.send(0, 6, &queue("kept"), &"x".repeat(1_000), true);
     }
     world.settle();
-    let mut world = restarted(world);
+    let mut world = world.restarted();
     back.connect(&mut world);
     for (producer, value) in [(0, 0), (1, 1)] {
         let (connection, request, destinations) = (handle(back.0), Request::default(), Box::default());
@@ -320,7 +314,7 @@ fn nothing_new_is_taken_for_a_duplicate() {
                 4 if below(4) == 0 => {
                     acknowledge(&mut world);
                     let live = world.broker.statistics().live_bytes;
-                    world = restarted(world);
+                    world = world.restarted();
                     let after = world.broker.statistics().live_bytes;
                     if seed % 2 == 1 {
                         assert_eq!(after, live, "seed {seed}");
@@ -411,7 +405,7 @@ fn a_start_keeps_within_the_room() {
     }
     world.settle();
     let live = world.broker.statistics().live_bytes;
-    let mut world = restarted(world);
+    let mut world = world.restarted();
     world.settle();
     let after = world.broker.statistics().live_bytes;
     assert!(after <= live, "{live} bytes live before the start, {after} after it");
@@ -429,7 +423,7 @@ fn a_start_with_less_room_gives_up_producers_that_are_here() {
     let mut world = world(client);
     let all = (ROOM / (MARK + 5)) as i64;
     crowd(&mut world, client, 0..all, &[1]);
-    let mut world = restarted(world);
+    let mut world = world.restarted();
     // An eighth of what marks have may live.
     world.log.budget = 8 * SEGMENT + ROOM / 4;
     client.connect(&mut world);
@@ -456,7 +450,7 @@ fn who_comes_back_after_a_start_that_found_no_room_is_known() {
     let (first, back) = (Client(1, "first"), Client(4, "first"));
     let mut world = world(first);
     crowd(&mut world, first, 0..5, &[1]);
-    let mut world = restarted(world);
+    let mut world = world.restarted();
     pressed(&mut world, 8 * SEGMENT, 1);
     consume(&mut world);
     back.connect(&mut world);
@@ -472,7 +466,7 @@ fn a_start_keeps_runs_while_the_disk_is_measured_again() {
         let mut world = world(first);
         let sent: Vec<i64> = (0..20).map(|number| number * 2 + 1).collect();
         crowd(&mut world, first, 0..40, &sent);
-        let mut world = restarted(world);
+        let mut world = world.restarted();
         let (budget, length) = (11 * SEGMENT, world.log.live_log_bytes());
         assert!(length + 8 * SEGMENT <= budget, "{length} bytes");
         pressed(&mut world, budget, seconds);

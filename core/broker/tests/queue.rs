@@ -53,8 +53,7 @@ pub fn messages_survive_a_restart_and_keep_their_order() {
     }
     world.send(0, 1, &queue("q"), "lost", false);
     world.settle();
-    let end = postrider_broker::Log::committed(&world.log);
-    let mut world = world.crash(end);
+    let mut world = world.restarted();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &queue("q"), 10_000);
     world.settle();
@@ -208,8 +207,7 @@ pub fn a_composite_send_is_one_record_with_a_place_for_each() {
     }
     world.settle();
     assert_eq!(world.broker.statistics().messages, 1);
-    let end = postrider_broker::Log::committed(&world.log);
-    let mut world = world.crash(end);
+    let mut world = world.restarted();
     world.connect(0, 1, "a");
     for (consumer, name) in [(5, "a"), (6, "b"), (7, "c")] {
         world.consume(0, 1, consumer, &queue(name), 10);

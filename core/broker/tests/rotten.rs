@@ -66,8 +66,7 @@ pub fn a_damaged_message_is_kept_aside_before_it_is_acknowledged() {
     let (head, raw) = text.split_once("\n\n").unwrap();
     assert!(head.contains("\nsequence: ") && head.contains("\nposition: ") && raw.ends_with('1'), "{text}");
     // Its file was not written before the crash: the message is still there.
-    let end = world.log.committed();
-    let mut world = world.crash(end);
+    let mut world = world.restarted();
     assert_eq!(world.broker.statistics().messages, 3);
     world.connect(0, 1, "a");
     world.log.windows = true;
@@ -77,8 +76,7 @@ pub fn a_damaged_message_is_kept_aside_before_it_is_acknowledged() {
     kept(&mut world);
     assert_eq!(world.texts(0), ["0", "2"]);
     assert_eq!(world.log.aside.len(), 1);
-    let end = world.log.committed();
-    let world = world.crash(end);
+    let world = world.restarted();
     assert_eq!(world.broker.statistics().messages, 2, "it is acknowledged, and does not come again");
 }
 
@@ -129,8 +127,7 @@ pub fn damaged_messages_do_not_hold_the_front() {
     world.acknowledge(1, 2, 5, AcknowledgeKind::Standard, (0, held), 1);
     world.settle();
     assert_eq!(world.broker.statistics().messages, 0);
-    let end = world.log.committed();
-    let world = world.crash(end);
+    let world = world.restarted();
     assert_eq!(world.broker.statistics().messages, 0);
 }
 

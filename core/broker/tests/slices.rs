@@ -387,8 +387,7 @@ pub fn very_many_marks_are_forgotten_in_slices_and_stay_so() {
     assert!(turns > 1, "{turns}");
     world.settle();
     // The same client is somebody new, also after a crash: what it sends is no repetition.
-    let committed = postrider_broker::Log::committed(&world.log);
-    let mut world = world.crash(committed);
+    let mut world = world.restarted();
     world.connect_as(0, handle(6), "a", true);
     let open = OpenProducer {
         connection: handle(6),

@@ -447,8 +447,7 @@ pub fn a_deleted_destination_is_gone_with_its_messages_also_after_a_crash() {
     assert_eq!(world.broker.statistics().messages, 0);
     world.send(0, 1, &queue("q"), "new", true);
     world.settle();
-    let end = postrider_broker::Log::committed(&world.log);
-    let mut world = world.crash(end);
+    let mut world = world.restarted();
     world.connect(0, 1, "a");
     world.consume(0, 1, 5, &queue("q"), 10);
     world.settle();

@@ -144,19 +144,23 @@ impl World {
 
     /// The process ends and starts again; the log keeps what was appended up to `keep`.
     pub fn crash(self, keep: Position) -> World {
-        let mut broker = Broker::new(self.config.clone());
-        let log = self.log.crash(keep);
-        for stored in &log.records {
-            broker.follow(&stored.record(), stored.home).unwrap();
-        }
-        broker.recovered(self.now, 0, log.life);
-        World::recovered(self.config, self.now, broker, log)
+        self.crash_losing(keep, |_| false).0
     }
 
-    /// The same with records that the disk has lost: those of which `lost` says so.
-    pub fn crash_without(self, lost: impl Fn(&Stored) -> bool) -> (World, Vec<Mended>) {
-        let mut broker = Broker::new(self.config.clone());
+    /// The process ends and starts again on all that is durable.
+    pub fn restarted(self) -> World {
         let keep = self.log.committed();
+        self.crash(keep)
+    }
+
+    /// The same, but for records that the disk has lost: those of which `lost` says so.
+    pub fn crash_without(self, lost: impl Fn(&Stored) -> bool) -> (World, Vec<Mended>) {
+        let keep = self.log.committed();
+        self.crash_losing(keep, lost)
+    }
+
+    fn crash_losing(self, keep: Position, lost: impl Fn(&Stored) -> bool) -> (World, Vec<Mended>) {
+        let mut broker = Broker::new(self.config.clone());
         let mut log = self.log.crash(keep);
         let before = log.records.len();
         log.records.retain(|stored| !lost(stored));
