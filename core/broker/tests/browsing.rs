@@ -176,8 +176,7 @@ pub fn a_browser_whose_queue_goes_while_it_waits_goes_on_with_its_next() {
         browse(&mut world, 1, 5, &[gone.clone(), next], prefetch);
         world.settle();
         assert_eq!(seen(&world.heard(0), 5), (numbers(1..prefetch + 1), false), "it waits");
-        let (connection, destination, request) = (handle(1), Box::new(gone.clone()), wanted(8));
-        world.run(0, Command::DeleteDestination { connection, destination, request });
+        world.delete(0, 1, &gone);
         world.settle();
         let mut after = Vec::new();
         let ended = (0..10).any(|_| {

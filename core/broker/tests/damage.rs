@@ -4,7 +4,7 @@ use crate::log::Stored;
 use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::records::kind;
 use postrider_journal::{Damage, DamageKind, Position, SegmentNumber};
-use postrider_model::{Command, Destination};
+use postrider_model::Destination;
 
 /// Two queues with messages, the first of which was sent to alone.
 fn two_queues() -> World {
@@ -98,8 +98,7 @@ pub fn what_nothing_names_goes_to_a_queue_with_its_number() {
 #[test]
 pub fn a_lost_deletion_brings_messages_back_into_the_queue_that_has_the_name_now() {
     let mut world = two_queues();
-    let (connection, destination) = (handle(1), Box::new(queue("orders")));
-    world.run(0, Command::DeleteDestination { connection, destination, request: wanted(8) });
+    world.delete(0, 1, &queue("orders"));
     world.settle();
     world.send(0, 1, &queue("orders"), "new", true);
     world.settle();

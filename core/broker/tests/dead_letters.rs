@@ -4,7 +4,7 @@ use crate::world::{Got, World, handle, queue, record, topic, wanted};
 use postrider_journal::Position;
 use postrider_model::command::{AcknowledgeKind, LastDelivered};
 use postrider_model::record::Tag;
-use postrider_model::{Command, Destination, DestinationKind, MessageView};
+use postrider_model::{Destination, DestinationKind, MessageView};
 use std::collections::BTreeMap;
 
 fn dead_letters() -> Destination {
@@ -284,8 +284,7 @@ fn given_up_out_of_a_deleted_queue(parts: &[Destination]) -> World {
     world.log.cold.insert(segment);
     world.acknowledge(0, 1, 5, AcknowledgeKind::Poison, (0, sequence), 1);
     world.close_consumer(0, 1, 5, LastDelivered::None);
-    let (connection, destination, request) = (handle(1), Box::new(parts[0].clone()), wanted(8));
-    world.run(0, Command::DeleteDestination { connection, destination, request });
+    world.delete(0, 1, &parts[0]);
     world.settle();
     assert_eq!(world.broker.statistics().dead_lettered, 0, "its bytes are not there");
     world.log.cold.clear();

@@ -1,11 +1,11 @@
 //! Logs of any history, with records lost or not, against maps that take the same records.
 
 use crate::log::{Stored, TestLog};
-use crate::world::{World, handle, queue, record, topic, wanted};
+use crate::world::{World, handle, queue, record, topic};
 use postrider_broker::records::{self, Instead, MessageMeta, Placement, kind};
 use postrider_broker::{Broker, Config};
 use postrider_model::command::AcknowledgeKind;
-use postrider_model::{Command, Destination, DestinationId, Now, Sequence};
+use postrider_model::{Destination, DestinationId, Now, Sequence};
 use std::collections::{BTreeMap, BTreeSet};
 
 const NOW: Now = Now { nanos: 1, unix_millis: 1_700_000_000_000 };
@@ -418,8 +418,7 @@ fn merged(said: &[Said]) -> World {
 fn merged_and_deleted(said: &[Said]) -> World {
     let mut world = merged(said);
     world.connect(0, 1, "c");
-    let destination = Box::new(queue("queue 0"));
-    world.run(0, Command::DeleteDestination { connection: handle(1), destination, request: wanted(8) });
+    world.delete(0, 1, &queue("queue 0"));
     world.settle();
     world.broker.recount().unwrap();
     world
@@ -591,8 +590,7 @@ fn topics_of_one_name_become_one() {
     assert_eq!(world.got(0).len(), 1);
     world.disconnect(0, handle(1), true);
     world.connect(0, 2, "d");
-    let destination = Box::new(topic("t"));
-    world.run(0, Command::DeleteDestination { connection: handle(2), destination, request: wanted(8) });
+    world.delete(0, 2, &topic("t"));
     world.settle();
     world.broker.recount().unwrap();
     assert_eq!(world.broker.statistics().destinations, 1);
@@ -713,8 +711,7 @@ fn check_senseless(seed: u64) -> usize {
     let any = |random: &mut Random| names[random.below(3) as usize].clone();
     if random.below(2) == 0 {
         let name = any(&mut random);
-        let destination = Box::new(queue(&name));
-        world.run(0, Command::DeleteDestination { connection: handle(2), destination, request: wanted(8) });
+        world.delete(0, 2, &queue(&name));
         rest.remove(&name);
     }
     let sent: Vec<String> = (0..random.below(3)).map(|_| any(&mut random)).collect();

@@ -195,8 +195,7 @@ fn a_log_that_has_no_room_to_become_shorter_names_its_budget() {
     world.log.cold = (0..30).collect();
     for _ in 0..4 {
         (0..15).for_each(|_| world.send(0, 1, &queue("q"), &"x".repeat(1_000), true));
-        let (connection, destination, request) = (handle(1), Box::new(queue("q")), wanted(8));
-        world.run(0, Command::DeleteDestination { connection, destination, request });
+        world.delete(0, 1, &queue("q"));
         world.settle();
     }
     let to = [queue("q")];
@@ -338,9 +337,7 @@ fn what_was_poisoned_in_a_deleted_queue_is_moved_all_the_same() {
     world.log.full = true;
     world.acknowledge(0, 1, 5, AcknowledgeKind::Poison, (0, got[0].sequence.0), 1);
     world.close_consumer(0, 1, 5, postrider_model::command::LastDelivered::Unknown);
-    let destination = Box::new(queue("q"));
-    let connection = handle(1);
-    world.run(0, postrider_model::Command::DeleteDestination { connection, destination, request: wanted(8) });
+    world.delete(0, 1, &queue("q"));
     world.log.full = false;
     world.settle();
     assert_eq!(world.broker.statistics().dead_lettered, 1);

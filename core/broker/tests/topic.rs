@@ -351,8 +351,7 @@ pub fn what_new_consumers_are_to_hear_is_made_when_they_take_it() {
     assert_eq!((world.broker.statistics().messages, world.log.spool_segments()), (0, 1));
     // What comes and goes meanwhile is one record for all, behind what each was to hear before.
     world.create_temporary(0, 1, &temporary("ID:a:new"));
-    let destination = Box::new(temporary("ID:a:002"));
-    world.run(0, Command::DeleteDestination { connection: handle(1), destination, request: wanted(8) });
+    world.delete(0, 1, &temporary("ID:a:002"));
     assert_eq!(world.broker.statistics().messages, 2);
     let mut heard = Vec::new();
     for _ in 0..510 {
@@ -435,8 +434,7 @@ pub fn a_deleted_destination_is_gone_with_its_messages_also_after_a_crash() {
     }
     world.consume(0, 1, 5, &queue("q"), 1);
     let delete = |world: &mut World| {
-        let destination = Box::new(queue("q"));
-        world.run(0, Command::DeleteDestination { connection: handle(1), destination, request: wanted(8) });
+        world.delete(0, 1, &queue("q"));
         world.settle();
     };
     delete(&mut world);

@@ -486,6 +486,11 @@ impl World {
         self.run(port, Command::CreateTemporary(Box::new(create)));
     }
 
+    pub fn delete(&mut self, port: usize, connection: u32, destination: &Destination) {
+        let (connection, destination) = (handle(connection), Box::new(destination.clone()));
+        self.run(port, Command::DeleteDestination { connection, destination, request: wanted(8) });
+    }
+
     /// Takes what a port was told.
     pub fn heard(&mut self, port: usize) -> Vec<Told> {
         std::mem::take(&mut self.told[port])
