@@ -331,6 +331,27 @@ fn consume(world: &mut World, names: &[String]) -> BTreeMap<String, Vec<(u64, u3
     got
 }
 
+/// About half of what a consumer of each name has got is acknowledged. The sequences of the rest.
+fn take_some(
+    world: &mut World,
+    names: &[String],
+    got: &BTreeMap<String, Vec<(u64, u32)>>,
+    random: &mut Random,
+) -> BTreeMap<String, Vec<u64>> {
+    let mut rest: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (number, name) in names.iter().enumerate() {
+        for (sequence, _) in got.get(name).into_iter().flatten() {
+            if random.below(2) == 0 {
+                world.acknowledge(0, 1, number as u32, AcknowledgeKind::Individual, (*sequence, *sequence), 1);
+            } else {
+                rest.entry(name.clone()).or_default().push(*sequence);
+            }
+        }
+    }
+    world.settle();
+    rest
+}
+
 /// One history; its messages, and whether queues became one.
 pub fn check(seed: u64, losses: bool) -> (usize, bool) {
     let mut random = Random(seed);
@@ -357,23 +378,12 @@ pub fn check(seed: u64, losses: bool) -> (usize, bool) {
     let got = consume(&mut world, &names);
     assert_eq!(got, expected, "seed {seed}");
     // Some of it is taken. Another start finds the rest, in the same places.
-    let mut rest: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-    for (number, name) in names.iter().enumerate() {
-        for (sequence, _) in &got[name] {
-            if random.below(2) == 0 {
-                world.acknowledge(0, 1, number as u32, AcknowledgeKind::Individual, (*sequence, *sequence), 1);
-            } else {
-                rest.entry(name.clone()).or_default().insert(*sequence);
-            }
-        }
-    }
-    world.settle();
+    let rest = take_some(&mut world, &names, &got, &mut random);
     world.broker.recount().unwrap();
     let mut world = world.restarted();
     let again = consume(&mut world, &names);
-    let sequences = |got: &[(u64, u32)]| got.iter().map(|(sequence, _)| *sequence).collect::<BTreeSet<u64>>();
-    let again: BTreeMap<String, BTreeSet<u64>> =
-        again.iter().map(|(name, got)| (name.clone(), sequences(got))).collect();
+    let sequences = |got: &[(u64, u32)]| got.iter().map(|(sequence, _)| *sequence).collect::<Vec<u64>>();
+    let again: BTreeMap<String, Vec<u64>> = again.iter().map(|(name, got)| (name.clone(), sequences(got))).collect();
     assert_eq!(again, rest, "seed {seed}, another start");
     let merged = names.iter().any(|name| {
         let ids: BTreeSet<u32> =
@@ -695,17 +705,7 @@ fn check_senseless(seed: u64) -> usize {
     let names: Vec<String> = (0..3).map(|name| name_of(Ok(name))).collect();
     let mut world = World::recovered(config, NOW, broker, log);
     let got = consume(&mut world, &names);
-    let mut rest: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for (number, name) in names.iter().enumerate() {
-        for (sequence, _) in got.get(name).into_iter().flatten() {
-            if random.below(2) == 0 {
-                world.acknowledge(0, 1, number as u32, AcknowledgeKind::Individual, (*sequence, *sequence), 1);
-            } else {
-                rest.entry(name.clone()).or_default().push(*sequence);
-            }
-        }
-    }
-    world.settle();
+    let mut rest = take_some(&mut world, &names, &got, &mut random);
     world.disconnect(0, handle(1), true);
     world.connect(0, 2, "d");
     let any = |random: &mut Random| names[random.below(3) as usize].clone();
