@@ -1,9 +1,9 @@
 //! What one command makes is done in slices where it is much (R25): turns are counted, and nothing of it is lost, doubled or out of order.
 
-use crate::world::{Told, World, handle, queue, record, topic, wanted};
+use crate::world::{Told, World, acknowledging, handle, queue, record, topic, wanted};
 use postrider_broker::Config;
 use postrider_model::command::{
-    Acknowledge, AcknowledgeKind, CreateTemporary, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Request,
+    AcknowledgeKind, CreateTemporary, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Request,
 };
 use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event};
 
@@ -52,6 +52,12 @@ fn open(world: &mut World, consumers: std::ops::Range<u32>, names: &[Destination
         })
         .collect();
     in_batches(world, 0, opens.into_iter().map(|open| Command::OpenConsumer(Box::new(open))));
+}
+
+/// Opens a consumer: what follows from that is left to [`World::go_on`].
+fn begin_to_open(world: &mut World, open: OpenConsumer) {
+    world.connections_of.insert((0, open.consumer), open.connection);
+    world.handle(0, &alone(Command::OpenConsumer(Box::new(open))));
 }
 
 /// Turns until the command is answered, with what was heard of messages until then.
@@ -116,8 +122,7 @@ pub fn long_names_and_patterns_are_held_against_each_other_in_slices() {
     assert!(!world.broker.has_worked_enough());
     let patterns: Vec<Destination> = (0..LONG).map(|number| long(&format!("{number}.*"))).collect();
     let open = world.open(1, 6, &patterns, 10);
-    world.connections_of.insert((0, handle(6)), handle(1));
-    world.handle(0, &alone(Command::OpenConsumer(Box::new(open))));
+    begin_to_open(&mut world, open);
     assert!(world.broker.has_worked_enough(), "half a megabyte of names");
     let turns_of = |world: &mut World| (0..).take_while(|_| world.go_on()).count();
     let opening = turns_of(&mut world);
@@ -143,8 +148,7 @@ pub fn a_consumer_of_very_many_patterns_comes_and_goes_in_slices() {
     let mut world = world();
     let patterns: Vec<Destination> = (0..PATTERNS).map(|number| queue(&format!("w.{number}.>"))).collect();
     let opened = world.open(1, 5, &patterns, 1_000);
-    world.connections_of.insert((0, handle(5)), handle(1));
-    world.handle(0, &alone(Command::OpenConsumer(Box::new(opened))));
+    begin_to_open(&mut world, opened);
     assert!(world.broker.has_worked_enough(), "so many names");
     let (mut sent, mut turns) = (Vec::new(), 0);
     while world.go_on() {
@@ -210,8 +214,7 @@ pub fn a_topic_that_very_many_patterns_fit_is_theirs_in_slices() {
     let batch = world.publish(1, handle(1), &to, false, (&bytes, 0), wanted(7));
     world.handle(1, &batch);
     let between = world.open(1, 5, &to, 100);
-    world.connections_of.insert((0, handle(5)), handle(1));
-    world.handle(0, &alone(Command::OpenConsumer(Box::new(between))));
+    begin_to_open(&mut world, between);
     let mut turns = 1;
     while world.go_on() {
         turns += 1;
@@ -562,43 +565,34 @@ pub fn very_many_dead_letters_are_written_in_slices() {
         }
         world.settle();
         let got = world.got(0);
-        let mut batch = CommandBatch::default();
-        let cause = batch.store(cause);
-        let (first, last) = (got[0].sequence, got[2_999].sequence);
-        let (connection, consumer, kind, count) = (handle(1), handle(5), AcknowledgeKind::Poison, 3_000);
-        let request = wanted(9);
-        batch.commands.push(Command::Acknowledge(Acknowledge {
-            connection,
-            request,
-            consumer,
-            kind,
-            first,
-            last,
-            count,
-            cause,
-        }));
-        world.handle(0, &batch);
+        let range = (got[0].sequence.0, got[2_999].sequence.0);
+        world.handle(0, &acknowledging(1, 5, AcknowledgeKind::Poison, range, 3_000, cause));
         let letters = most_letters_of_a_turn(&mut world);
         assert!(letters <= most, "{letters} dead letters in one turn");
         assert_eq!(world.broker.statistics().dead_lettered, 3_000);
     }
 }
 
-/// As many as a turn looks at, were each given up where a consumer comes upon it.
-#[test]
-pub fn very_many_expired_messages_of_a_consumer_go_in_slices() {
-    let mut world = world();
+/// A consumer comes upon 3,000 messages, of which so many have expired.
+fn come_upon_expired(world: &mut World, content: &[u8], persistent: bool, expired: i64) {
     let (to, soon) = ([queue("q")], world.now.unix_millis + 100);
     for number in 0..3_000 {
-        let bytes = record(&to, b"x", true, number, if number == 2_999 { 0 } else { soon });
-        world.send_as(0, handle(1), &to, true, (&bytes, number), wanted(1));
+        let expiration = if number < expired { soon } else { 0 };
+        let bytes = record(&to, content, persistent, number, expiration);
+        world.send_as(0, handle(1), &to, persistent, (&bytes, number), wanted(1));
     }
     world.settle();
     world.heard(0);
     world.now.unix_millis += 100;
     let open = OpenConsumer { request: Request::default(), ..world.open(1, 5, &to, 10) };
-    world.connections_of.insert((0, handle(5)), handle(1));
-    world.handle(0, &alone(Command::OpenConsumer(Box::new(open))));
+    begin_to_open(world, open);
+}
+
+/// As many as a turn looks at, were each given up where a consumer comes upon it.
+#[test]
+pub fn very_many_expired_messages_of_a_consumer_go_in_slices() {
+    let mut world = world();
+    come_upon_expired(&mut world, b"x", true, 2_999);
     let letters = most_letters_of_a_turn(&mut world);
     assert!(letters <= 200, "{letters} dead letters in one turn");
     assert_eq!(world.broker.statistics().dead_lettered, 2_999);
@@ -609,16 +603,7 @@ pub fn very_many_expired_messages_of_a_consumer_go_in_slices() {
 #[test]
 pub fn expired_messages_that_become_no_letters_go_as_fast_as_they_come() {
     let mut world = world();
-    let (to, soon) = ([queue("q")], world.now.unix_millis + 100);
-    for number in 0..3_000 {
-        let bytes = record(&to, &[b'x'; 1_000], false, number, soon);
-        world.send_as(0, handle(1), &to, false, (&bytes, number), wanted(1));
-    }
-    world.settle();
-    world.now.unix_millis += 100;
-    let open = OpenConsumer { request: Request::default(), ..world.open(1, 5, &to, 10) };
-    world.connections_of.insert((0, handle(5)), handle(1));
-    world.handle(0, &alone(Command::OpenConsumer(Box::new(open))));
+    come_upon_expired(&mut world, &[b'x'; 1_000], false, 3_000);
     for _ in 0..4 {
         world.go_on();
     }

@@ -455,19 +455,7 @@ impl World {
         range: (u64, u64),
         count: u32,
     ) {
-        let mut batch = CommandBatch::default();
-        let cause = batch.store(b"java.lang.Exception: no");
-        batch.commands.push(Command::Acknowledge(Acknowledge {
-            connection: handle(connection),
-            request: wanted(9),
-            consumer: handle(consumer),
-            kind,
-            first: Sequence(range.0),
-            last: Sequence(range.1),
-            count,
-            cause,
-        }));
-        self.turn(port, &batch);
+        self.turn(port, &acknowledging(connection, consumer, kind, range, count, b"java.lang.Exception: no"));
     }
 
     pub fn close_consumer(&mut self, port: usize, connection: u32, consumer: u32, last_delivered: LastDelivered) {
@@ -512,6 +500,30 @@ impl World {
         let told = self.heard(port).into_iter();
         told.filter_map(|told| if let Told::Event(event) = told { Some(event) } else { None }).collect()
     }
+}
+
+/// A command that acknowledges, in a batch of its own.
+pub fn acknowledging(
+    connection: u32,
+    consumer: u32,
+    kind: AcknowledgeKind,
+    (first, last): (u64, u64),
+    count: u32,
+    cause: &[u8],
+) -> CommandBatch {
+    let mut batch = CommandBatch::default();
+    let cause = batch.store(cause);
+    batch.commands.push(Command::Acknowledge(Acknowledge {
+        connection: handle(connection),
+        request: wanted(9),
+        consumer: handle(consumer),
+        kind,
+        first: Sequence(first),
+        last: Sequence(last),
+        count,
+        cause,
+    }));
+    batch
 }
 
 pub fn wanted(number: u64) -> Request {
