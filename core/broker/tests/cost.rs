@@ -183,48 +183,61 @@ fn connected() -> CommandBatch {
     batch
 }
 
+/// One more message to the destination of this number.
+fn publish(
+    batch: &mut CommandBatch,
+    bytes: &[u8],
+    (request, persistent): (Request, bool),
+    destination: u32,
+    sent: i64,
+) {
+    let record = batch.store(bytes);
+    batch.commands.push(Command::Publish(Publish {
+        connection: handle(1),
+        request,
+        producer: 0,
+        destination,
+        record,
+        record_crc: 0,
+        persistent,
+        windowed: false,
+        producer_sequence: sent,
+    }));
+}
+
+/// A turn with these commands, after which all is committed.
+fn turn(broker: &mut Broker, log: &mut NoLog, out: &mut Outbox, batch: &CommandBatch) {
+    for command in &batch.commands {
+        broker.handle(PortIndex(0), command, &batch.arena, NOW, log, out);
+    }
+    broker.advance(NOW, log, out);
+    broker.end_turn(NOW, log, out);
+    log.committed = log.end + 1;
+}
+
 fn measure_walk(content: usize) -> (u64, u128) {
     let bytes = record(&[queue("q")], &vec![b'x'; content], true, 1, 0);
     let (mut broker, mut log, mut out) = ready(&bytes);
-    let (port, now) = (PortIndex(0), NOW);
-    let (mut batch, request) = (connected(), Request::default());
+    let mut batch = connected();
     let (connection, destinations) = (handle(1), Box::new([queue("q")]));
     batch.commands.push(Command::DefineDestination { connection, number: 0, destinations });
     let mut sent = 0;
     while log.end < 4 << 26 {
         for _ in 0..200 {
             sent += 1;
-            let record = batch.store(&bytes);
-            batch.commands.push(Command::Publish(Publish {
-                connection: handle(1),
-                request,
-                producer: 0,
-                destination: 0,
-                record,
-                record_crc: 0,
-                persistent: true,
-                windowed: false,
-                producer_sequence: sent,
-            }));
+            publish(&mut batch, &bytes, (Request::default(), true), 0, sent);
         }
-        for command in &batch.commands {
-            broker.handle(port, command, &batch.arena, now, &mut log, &mut out);
-        }
+        turn(&mut broker, &mut log, &mut out, &batch);
         batch.clear();
-        broker.advance(now, &mut log, &mut out);
-        broker.end_turn(now, &mut log, &mut out);
-        log.committed = log.end + 1;
-        broker.is_ready(now, &mut log, &mut out);
+        broker.is_ready(NOW, &mut log, &mut out);
     }
     log.live = 1 << 39;
     let mut turns = Vec::new();
     for _ in 0..40 {
         let before = broker.statistics().moved;
         let started = Instant::now();
-        broker.advance(now, &mut log, &mut out);
-        broker.end_turn(now, &mut log, &mut out);
+        turn(&mut broker, &mut log, &mut out, &batch);
         turns.push((started.elapsed().as_nanos(), broker.statistics().moved - before));
-        log.committed = log.end + 1;
     }
     turns.sort_unstable();
     let (nanos, moved) = turns[turns.len() / 2];
@@ -237,7 +250,7 @@ fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
     let name = |number: u32| if to_topic { crate::world::topic("t") } else { queue(&format!("q{number}")) };
     let bytes = record(&[name(0)], &[b'x'; 256], persistent, 1, 0);
     let (mut broker, mut log, mut out) = ready(&bytes);
-    let (port, now) = (PortIndex(0), NOW);
+    let port = PortIndex(0);
     let (mut setup, request) = (connected(), Request::default());
     for number in 0..4 {
         let (connection, consumer, destinations) = (handle(1), handle(number), Box::new([name(number % queues)]));
@@ -259,7 +272,7 @@ fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
         setup.commands.push(Command::DefineDestination { connection, number, destinations });
     }
     for command in &setup.commands {
-        broker.handle(port, command, &setup.arena, now, &mut log, &mut out);
+        broker.handle(port, command, &setup.arena, NOW, &mut log, &mut out);
     }
     let mut batch = CommandBatch::default();
     let started = Instant::now();
@@ -271,28 +284,12 @@ fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
         batch.clear();
         for number in 0..BATCH {
             sent += 1;
-            let record = batch.store(&bytes);
-            batch.commands.push(Command::Publish(Publish {
-                connection: handle(1),
-                request,
-                producer: 0,
-                destination: number % queues,
-                record,
-                record_crc: 0,
-                persistent,
-                windowed: false,
-                producer_sequence: sent,
-            }));
+            publish(&mut batch, &bytes, (request, persistent), number % queues, sent);
         }
         batch.commands.append(&mut acknowledgements);
         out.set_room(port, 64);
         std::hint::black_box(broker.bound(port, &batch));
-        for command in &batch.commands {
-            broker.handle(port, command, &batch.arena, now, &mut log, &mut out);
-        }
-        broker.advance(now, &mut log, &mut out);
-        broker.end_turn(now, &mut log, &mut out);
-        log.committed = log.end + 1;
+        turn(&mut broker, &mut log, &mut out, &batch);
         while let Some(batch) = out.take_deliveries(port) {
             for event in &batch.events {
                 let (consumer, sequence, count) = match event {
