@@ -136,19 +136,22 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     found
 }
 
+/// What stands in `impl` blocks with such a first line.
+fn blocks_of(text: &str, is_head: impl Fn(&str) -> bool) -> Vec<&str> {
+    let heads = text.match_indices("impl").filter(|(at, _)| *at == 0 || text[..*at].ends_with('\n'));
+    let found = heads.filter_map(|(at, _)| text[at..].split_once('\n').filter(|(head, _)| is_head(head)));
+    found.map(|(_, block)| block.split("\n}").next().unwrap_or_default()).collect()
+}
+
 /// What stands in `impl` blocks of a type.
 fn blocks<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
-    let begin = format!("impl {name} {{\n");
-    let starts = text.match_indices(&begin).filter(|(at, _)| *at == 0 || text[..*at].ends_with('\n'));
-    starts.map(|(at, _)| text[at + begin.len()..].split("\n}").next().unwrap_or_default()).collect()
+    let begin = format!("impl {name} {{");
+    blocks_of(text, |head| head == begin)
 }
 
 /// What stands in `impl` blocks of any type, but for traits.
 fn all_blocks(text: &str) -> Vec<&str> {
-    let is_head = |line: &str| line.starts_with("impl") && !line.contains(" for ") && line.ends_with('{');
-    let heads = text.match_indices("impl").filter(|(at, _)| *at == 0 || text[..*at].ends_with('\n'));
-    let found = heads.filter_map(|(at, _)| text[at..].split_once('\n').filter(|(head, _)| is_head(head)));
-    found.map(|(_, block)| block.split("\n}").next().unwrap_or_default()).collect()
+    blocks_of(text, |head| !head.contains(" for ") && head.ends_with('{'))
 }
 
 /// Methods that stand in such a block.
@@ -157,12 +160,16 @@ fn methods(block: &str) -> Vec<&str> {
     heads.filter_map(|line| Some(first_name(line.split_once("fn ")?.1))).collect()
 }
 
+/// Whether a name is called behind which this stands.
+fn is_called(behind: &str) -> bool {
+    behind.starts_with('(') || behind.starts_with("::<")
+}
+
 /// Names behind a dot that are called.
 fn calls(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices('.').filter_map(|(at, _)| {
         let name = first_name(&text[at + 1..]);
-        let behind = &text[at + 1 + name.len()..];
-        (!name.is_empty() && (behind.starts_with('(') || behind.starts_with("::<"))).then_some(name)
+        (!name.is_empty() && is_called(&text[at + 1 + name.len()..])).then_some(name)
     })
 }
 
@@ -175,8 +182,7 @@ fn used(block: &str) -> (Vec<&str>, Vec<&str>) {
                 continue;
             }
             let name = first_name(&block[at + owner.len()..]);
-            let behind = &block[at + owner.len() + name.len()..];
-            match behind.starts_with('(') || behind.starts_with("::<") {
+            match is_called(&block[at + owner.len() + name.len()..]) {
                 true => called.push(name),
                 false => touched.push(name),
             }
