@@ -128,23 +128,30 @@ fn a_front_that_is_longer_than_a_segment_goes_as_well() {
     }
 }
 
-/// A message that takes nearly all that may live comes when the log is no longer than its law says, and needs as much to move: the walk makes
-/// room for what may live besides, though nothing dies any more.
-#[test]
-fn what_needs_much_to_move_leaves_room_for_what_may_live_besides() {
-    let mut node = Node::within(1 << 40, 48 * SEGMENT, 64 << 20);
+/// A message of so many bytes has died, with a small one behind it in the same segment, and a large one has come, within a budget of so many
+/// segments.
+fn behind_what_died(segments: u64, died: usize, large: usize) -> Node {
+    let mut node = Node::within(1 << 40, segments * SEGMENT, 64 << 20);
     node.consume();
-    // The small one lies behind it, in the same segment.
-    for bytes in [12 * SEGMENT as usize - 40_000, 10_600] {
+    for bytes in [died, 10_600] {
         let batch = node.sending(bytes, true, true);
         node.push(batch);
         node.turns(200);
     }
     let dead = node.got.remove(0);
     node.acknowledge_one(dead);
-    let large = node.sending(20 * SEGMENT as usize - 22_000, true, true);
-    node.push(large);
+    let batch = node.sending(large, true, true);
+    node.push(batch);
     node.turns(200);
+    node
+}
+
+/// A message that takes nearly all that may live comes when the log is no longer than its law says, and needs as much to move: the walk makes
+/// room for what may live besides, though nothing dies any more.
+#[test]
+fn what_needs_much_to_move_leaves_room_for_what_may_live_besides() {
+    let segment = SEGMENT as usize;
+    let mut node = behind_what_died(48, 12 * segment - 40_000, 20 * segment - 22_000);
     assert_eq!((node.stored, node.got.len()), (4, 2), "the acknowledgement has an answer, too");
     assert!(stores(&mut node), "{:?}", node.refused);
 }
@@ -152,19 +159,9 @@ fn what_needs_much_to_move_leaves_room_for_what_may_live_besides() {
 /// A large message is parked, as the log has no room for a segment of its length, and would have it when its front had moved.
 #[test]
 fn a_large_send_that_waits_for_room_has_the_front_walked() {
-    let mut node = Node::within(1 << 40, 49 * SEGMENT, 64 << 20);
-    node.consume();
-    for bytes in [14 * SEGMENT as usize - 3_000, 10_600] {
-        let batch = node.sending(bytes, true, true);
-        node.push(batch);
-        node.turns(200);
-    }
-    let dead = node.got.remove(0);
-    node.acknowledge_one(dead);
-    let large = node.sending(14 * SEGMENT as usize - 3_000, true, true);
-    node.push(large);
-    node.turns(200);
-    let large = node.sending(5 * SEGMENT as usize - 3_000, true, false);
+    let segment = SEGMENT as usize;
+    let mut node = behind_what_died(49, 14 * segment - 3_000, 14 * segment - 3_000);
+    let large = node.sending(5 * segment - 3_000, true, false);
     node.push(large);
     node.wait(2 * SECOND);
     let journal = node.turn.journal();
