@@ -60,7 +60,7 @@ pub struct SeedPlan {
     pub way_up: WayUp,
     /// Largest frame that the broker takes.
     pub frame_limit: usize,
-    /// Strange names of destinations that some use.
+    /// Destinations beside the usual ones, of which all queues are drained as well: strange names, and what is deleted and comes again.
     pub odd_addresses: Vec<Address>,
     /// Room of a shard for half frames.
     pub half_frame_bytes: usize,
