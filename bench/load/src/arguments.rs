@@ -55,6 +55,9 @@ pub struct Arguments {
     /// Most messages that are sent but not yet delivered; producers wait at that [default: no limit]
     #[arg(long)]
     pub backlog: Option<u64>,
+    /// Messages that consumers leave waiting: until the load ends they take only what is beyond that (topics: deliveries)
+    #[arg(long, conflicts_with = "count")]
+    pub waiting: Option<u64>,
     /// Seconds to measure
     #[arg(long, default_value_t = 10.0, conflicts_with = "count")]
     pub seconds: f64,
@@ -118,6 +121,16 @@ impl Arguments {
         ensure!(self.rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()), "--rate is more than 0");
         ensure!(self.backlog != Some(0), "--backlog is at least 1");
         ensure!(self.backlog.is_none() || self.consumers > 0, "--backlog needs consumers: nothing would shrink it");
+        let has_both = self.producers > 0 && self.consumers > 0;
+        ensure!(
+            self.waiting.is_none() || has_both,
+            "--waiting needs producers and consumers: it counts what is between"
+        );
+        ensure!(self.waiting.is_none() || self.ramp.ramp.is_none(), "--waiting would be all that a --ramp measures");
+        ensure!(
+            self.waiting.is_none() || self.backlog.is_none_or(|backlog| Some(backlog) > self.waiting),
+            "--backlog is more than --waiting: nothing would ever be taken"
+        );
         ensure!(
             self.hold_seconds == 0.0 || self.consumers > 0,
             "--hold-seconds needs consumers: they hold the messages"
@@ -225,6 +238,10 @@ pub(crate) mod tests {
             "--rate 0",
             "--backlog 0",
             "--backlog 5 -c 0",
+            "--waiting 5 -c 0",
+            "--waiting 5 -p 0",
+            "--waiting 5 --backlog 5",
+            "--waiting 5 --ramp",
             "--warm-up -1",
             "--seconds 0",
             "--prefetch 0",

@@ -89,31 +89,26 @@ impl<'a> Conductor<'a> {
     }
 
     /// Leads the run to its end. Returns early if a thread has stopped it.
-    pub(crate) fn conduct(mut self) -> Result<Interval> {
-        let interval = self.measure();
-        if interval.is_ok() {
-            self.board.enter(Phase::Drain);
-            self.drain();
+    pub(crate) fn conduct(mut self) -> Result<(Interval, Drained)> {
+        let outcome = self.measure().map(|interval| (interval, self.drain()));
+        if outcome.is_ok() {
             self.hold();
         }
-        self.board.enter(Phase::Stop);
-        self.progress.end();
-        interval
+        self.end();
+        outcome
     }
 
     /// Leads a ramp to its end: measures its steps, which the threads go through by themselves.
     pub(crate) fn climb(mut self, stairs: &Stairs) -> Result<(Vec<Ascent>, Drained)> {
         let steps = (0..stairs.steps().len()).map(|step| self.ascend(stairs, step)).collect::<Result<Vec<_>>>();
-        self.board.enter(Phase::Drain);
-        let (begin, backlog) = (self.clock.now(), self.board.total(None).backlog());
-        if steps.is_ok() {
-            self.drain();
-        }
-        let end = self.clock.now();
-        let (left, seconds) = (self.board.total(None).backlog(), (end - begin) as f64 / NANOS);
+        let outcome = steps.map(|steps| (steps, self.drain()));
+        self.end();
+        outcome
+    }
+
+    fn end(&self) {
         self.board.enter(Phase::Stop);
         self.progress.end();
-        Ok((steps?, Drained { backlog, left, seconds, end }))
     }
 
     fn ascend(&mut self, stairs: &Stairs, step: usize) -> Result<Ascent> {
@@ -158,8 +153,10 @@ impl<'a> Conductor<'a> {
     }
 
     fn interval(&self, begin: &Snapshot, end: &Snapshot) -> Interval {
-        // With a count the interval ends with the last message, not when that was noticed.
-        let last = if self.arguments.count().is_some() { end.counts.last.max(begin.time + 1) } else { end.time };
+        // With a count the interval ends with the last message, not when that was noticed; if any came: there may be no
+        // consumers and no receipts.
+        let ends_with_last = self.arguments.count().is_some() && end.counts.last > 0;
+        let last = if ends_with_last { end.counts.last.max(begin.time + 1) } else { end.time };
         Interval {
             counts: Counts {
                 sent: end.counts.sent - begin.counts.sent,
@@ -189,10 +186,13 @@ impl<'a> Conductor<'a> {
         self.watch_while_it_moves(patience);
     }
 
-    fn drain(&mut self) {
-        let begin = self.clock.now();
-        let end = begin + (self.arguments.drain_seconds * NANOS) as u64;
-        while self.clock.now() < end && !self.is_drained() && self.look(LOOK) {}
+    fn drain(&mut self) -> Drained {
+        self.board.enter(Phase::Drain);
+        let (begin, backlog) = (self.clock.now(), self.board.total(None).backlog());
+        let latest = begin + (self.arguments.drain_seconds * NANOS) as u64;
+        while self.clock.now() < latest && !self.is_drained() && self.look(LOOK) {}
+        let end = self.clock.now();
+        Drained { backlog, left: self.board.total(None).backlog(), seconds: (end - begin) as f64 / NANOS, end }
     }
 
     /// Says so on standard error, for scripts that wait for it.
@@ -291,6 +291,20 @@ mod tests {
 
     use super::*;
     use crate::arguments::tests::parsed;
+
+    #[test]
+    fn a_count_of_messages_ends_with_the_last_that_came() {
+        let arguments = parsed("--count 9");
+        let (board, clock) = (Board::new(1, Phase::Measure), Clock::start());
+        let conductor = Conductor::new(&arguments, &board, clock);
+        let at = |time, last| {
+            let counts = Counts { last, ..Counts::default() };
+            Snapshot { time, counts, broker_cpu: None, generator_cpu: 0.0 }
+        };
+        let seconds = |last| conductor.interval(&at(1_000_000_000, 0), &at(4_000_000_000, last)).seconds;
+        assert_eq!(seconds(3_000_000_000), 2.0);
+        assert_eq!(seconds(0), 3.0, "nothing comes where nobody consumes and nobody asks for receipts");
+    }
 
     #[test]
     fn producers_that_are_held_do_not_move() {

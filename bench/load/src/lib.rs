@@ -34,6 +34,6 @@ mod worker;
 pub use arguments::Arguments;
 pub use ledger::Verdict;
 pub use ramp::measure as measure_ramp;
-pub use ramp::{Bearing, Direction, Drain, Outcome, RampOptions, RampReport, Range, StepReport, WarmUp};
-pub use report::{Broker, Cpu, Latency, Messages, Report};
+pub use ramp::{Bearing, Direction, Outcome, RampOptions, RampReport, Range, StepReport, WarmUp};
+pub use report::{Broker, Cpu, Drain, Latency, Messages, Report};
 pub use run::{measure, run};

@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 
 use crate::consumer::Consumer;
 use crate::link::{BrokerLink, Incoming};
-use crate::meter::{Clock, Meter};
+use crate::meter::{Clock, Counts, Meter};
 use crate::producer::{Pause, Producer};
 
 /// Full buffers that one party reads before the others have their turn.
@@ -50,6 +50,20 @@ pub(crate) struct Turn {
     pub is_sending: bool,
     /// Deliveries that may be added to the backlog, and those of other threads that are under way.
     pub backlog: Option<(u64, i64)>,
+    /// Deliveries that consumers leave waiting, and those of other threads that are under way.
+    pub waiting: Option<(u64, i64)>,
+}
+
+impl Turn {
+    /// Whether consumers leave alone what there is.
+    fn is_waiting(&self, counts: &Counts) -> bool {
+        self.waiting.is_some_and(|(limit, others)| under_way(counts, others) <= limit as i64)
+    }
+}
+
+/// Deliveries of all threads that are missing.
+fn under_way(counts: &Counts, others: i64) -> i64 {
+    others + counts.owed as i64 - counts.delivered as i64
 }
 
 /// What a party waits for after its turn.
@@ -104,7 +118,8 @@ impl Party {
     }
 
     fn try_turn(&mut self, turn: &Turn, buffer: &mut [u8], meter: &mut Meter) -> Result<Next> {
-        if self.is_readable {
+        let is_waiting = matches!(self.role, Role::Consumer(_)) && turn.is_waiting(&meter.counts);
+        if self.is_readable && !is_waiting {
             self.receive(turn.clock, buffer, meter)?;
         }
         let pause = self.fill(turn, meter)?;
@@ -113,6 +128,7 @@ impl Party {
         }
         self.count_held(pause, turn.clock, meter);
         Ok(match pause {
+            _ if self.is_readable && is_waiting => Next::Others,
             _ if self.is_readable => Next::Nothing,
             Some(Pause::Full) if self.is_writable => Next::Nothing,
             // Another schedule begins when this one ends.
@@ -173,9 +189,7 @@ impl Party {
         if !turn.is_sending || self.written > 0 {
             return Ok(None);
         }
-        let room = turn.backlog.map_or(i64::MAX, |(limit, others)| {
-            limit as i64 - others - (meter.counts.owed as i64 - meter.counts.delivered as i64)
-        });
+        let room = turn.backlog.map_or(i64::MAX, |(limit, others)| limit as i64 - under_way(&meter.counts, others));
         producer.fill(&mut self.link.codec, meter, turn.clock.now(), turn.wall, room).map(Some)
     }
 
@@ -219,5 +233,21 @@ impl Party {
     pub(crate) fn into_parts(mut self) -> (BrokerLink, Role) {
         self.link.codec.out.drain(..self.written);
         (self.link, self.role)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consumers_take_what_is_beyond_that_which_waits() {
+        let turn = |waiting| Turn { clock: Clock::start(), wall: 0, is_sending: true, backlog: None, waiting };
+        let counts = |owed, delivered| Counts { owed, delivered, ..Counts::default() };
+        assert!(!turn(None).is_waiting(&counts(0, 0)), "there is nothing to leave");
+        assert!(turn(Some((10, 0))).is_waiting(&counts(15, 5)));
+        assert!(!turn(Some((10, 0))).is_waiting(&counts(16, 5)));
+        assert!(!turn(Some((10, 6))).is_waiting(&counts(15, 10)), "other threads' count");
+        assert!(turn(Some((10, -30))).is_waiting(&counts(40, 0)), "other threads have taken them");
     }
 }

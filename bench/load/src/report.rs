@@ -6,8 +6,12 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::Arguments;
+use crate::conductor::Drained;
 use crate::ledger::Verdict;
 use crate::meter::Counts;
+
+/// Seconds after which what is always under way has come.
+pub(crate) const SOON: f64 = 0.1;
 
 /// All figures of a run.
 #[derive(Debug, Serialize)]
@@ -22,13 +26,19 @@ pub struct Report {
     pub first_delivery_seconds: Option<f64>,
     /// In the measured interval.
     pub messages: Messages,
+    /// The part of the interval for which producers were kept from sending what was due: by sockets that took no more, or
+    /// for want of receipts.
+    pub held: f64,
     /// Microseconds from send to receipt; with a rate, from the time the send was due.
     pub receipt_latency_us: Option<Latency>,
     /// Microseconds from send to delivery; with a rate, from the time the send was due.
     pub delivery_latency_us: Option<Latency>,
     /// CPU time in the measured interval.
     pub cpu: Cpu,
-    /// The check of all messages, those outside of the measured interval included.
+    /// What came after the interval.
+    pub drain: Drain,
+    /// The check of all messages, those outside of the measured interval included; what was still missing when the wait
+    /// for it was over is lost.
     pub verification: Verdict,
 }
 
@@ -81,6 +91,27 @@ pub struct Latency {
     pub max: f64,
 }
 
+/// How what was under way after the last send came to an end.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Drain {
+    /// Deliveries that were missing when nothing was sent any more.
+    pub backlog: u64,
+    /// Those that were still missing in the end.
+    pub left: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Deliveries a second.
+    pub delivery_rate: f64,
+}
+
+impl Drain {
+    pub(crate) fn new(drained: &Drained) -> Drain {
+        let Drained { backlog, left, seconds, .. } = *drained;
+        // A short drain has ended when that was noticed, and says nothing about a rate then.
+        Drain { backlog, left, seconds, delivery_rate: backlog.saturating_sub(left) as f64 / seconds.max(0.005) }
+    }
+}
+
 /// CPU seconds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cpu {
@@ -109,6 +140,11 @@ impl Messages {
             delivery_rate: rate(counts.delivered),
         }
     }
+}
+
+/// The part of the time for which that many producers were kept from sending what was due.
+pub(crate) fn held(counts: &Counts, seconds: f64, producers: u16) -> f64 {
+    (counts.held as f64 / 1e9 / seconds / f64::from(producers.max(1))).min(1.0)
 }
 
 impl Latency {
@@ -161,6 +197,14 @@ impl fmt::Display for Report {
             let Some(Latency { p50, p90, p99, p99_9, max, .. }) = latency else { continue };
             let percentiles = format!("p50 {p50:.0}  p90 {p90:.0}  p99 {p99:.0}  p99.9 {p99_9:.0}  max {max:.0}");
             writeln!(out, "{name:11} {percentiles} us")?;
+        }
+        if self.drain.seconds >= SOON {
+            let Drain { backlog, left, seconds, delivery_rate } = self.drain;
+            writeln!(
+                out,
+                "drained     {:>12} in {seconds:.2} s {delivery_rate:>12.0}/s",
+                backlog.saturating_sub(left)
+            )?;
         }
         let Cpu { per, broker_seconds, broker_seconds_per_million, .. } = &self.cpu;
         if let (Some(seconds), Some(per_million)) = (broker_seconds, broker_seconds_per_million) {

@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::process::cpu_seconds;
 use crate::producer::Producer;
 use crate::ramp::{self, Stairs};
-use crate::report::{Broker, Cpu, Latency, Messages, Report};
+use crate::report::{Broker, Cpu, Drain, Latency, Messages, Report, held};
 use crate::worker::{Remains, Worker};
 use crate::{Arguments, names};
 
@@ -51,7 +51,7 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
     let links = connect(arguments, &plan, run_number())?;
     let broker = describe(&links[0].0);
     let conduct = |conductor: Conductor<'_>| conductor.conduct();
-    let (interval, remains) = perform(arguments, &plan, links, clock, None, conduct)?;
+    let ((interval, drained), remains) = perform(arguments, &plan, links, clock, None, conduct)?;
     let mut meter = Meter::default();
     for part in &remains {
         meter.receipts.add(&part.meter.receipts)?;
@@ -68,9 +68,11 @@ pub fn measure(arguments: &Arguments) -> Result<Report> {
         seconds,
         first_delivery_seconds: first_delivery,
         messages: Messages::new(&counts, seconds),
+        held: held(&counts, seconds, arguments.producers),
         receipt_latency_us: Latency::new(&meter.receipts),
         delivery_latency_us: deliveries,
         cpu: Cpu::new(&counts, arguments.consumers > 0, broker_cpu, generator_cpu),
+        drain: Drain::new(&drained),
         verification,
     })
 }

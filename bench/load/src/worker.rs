@@ -160,6 +160,7 @@ impl<'a> Worker<'a> {
             wall: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as i64),
             is_sending: self.phase <= Phase::Measure,
             backlog: self.backlog.map(|limit| (limit, self.others_backlog())),
+            waiting: self.waiting().map(|limit| (limit, self.others_backlog())),
         };
         let mut sleep = LONGEST_SLEEP;
         for party in &mut self.parties {
@@ -175,6 +176,11 @@ impl<'a> Worker<'a> {
         let producers = self.parties.iter_mut().filter_map(Party::producer);
         self.meter.counts.unfinished = producers.filter(|producer| producer.quota > 0).count() as u64;
         Ok(sleep)
+    }
+
+    /// Deliveries that consumers leave to the broker, as long as more are sent.
+    fn waiting(&self) -> Option<u64> {
+        self.arguments.waiting.filter(|_| self.phase <= Phase::Measure)
     }
 
     fn others_backlog(&self) -> i64 {

@@ -27,7 +27,7 @@ use crate::meter::Clock;
 use crate::plan::Plan;
 use crate::process::cpu_seconds;
 use crate::ramp::lateness::Lateness;
-use crate::report::Report;
+use crate::report::{Drain, Report, SOON};
 use crate::run::{self, connect, describe, judge, perform, run_number, tell};
 use crate::worker::Remains;
 
@@ -35,15 +35,13 @@ pub(crate) use lateness::StepMeter;
 pub use options::RampOptions;
 pub use outcome::Outcome;
 pub use range::Range;
-pub use report::{Drain, RampReport};
+pub use report::RampReport;
 pub use stairs::Direction;
 pub(crate) use stairs::Stairs;
 pub use step::{Bearing, StepReport, WarmUp};
 
 /// Nanoseconds from the making of the schedule to its first step, for threads to start.
 const LEAD: u64 = 20_000_000;
-/// Seconds after which what is always under way has come.
-const SOON: f64 = 0.1;
 /// Tells the messages of the ramp from those of the closed run before it.
 const RAMP: u32 = 1 << 31;
 

@@ -5,12 +5,11 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::Arguments;
-use crate::conductor::Drained;
 use crate::ledger::Verdict;
 use crate::ramp::figure::{grouped, time};
 use crate::ramp::outcome::Outcome;
 use crate::ramp::step::{Bearing, StepReport};
-use crate::report::{Broker, Report};
+use crate::report::{Broker, Drain, Report};
 
 /// The result of a ramp.
 #[derive(Debug, Serialize)]
@@ -31,27 +30,6 @@ pub struct RampReport {
     pub sentence: String,
     /// The check of all messages; those that had not arrived when the wait for them was over are not among the lost.
     pub verification: Verdict,
-}
-
-/// How what was under way after the last step came to an end.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Drain {
-    /// Deliveries that were missing when the last step was over.
-    pub backlog: u64,
-    /// Those that were still missing in the end.
-    pub left: u64,
-    /// How long it took.
-    pub seconds: f64,
-    /// Deliveries a second.
-    pub delivery_rate: f64,
-}
-
-impl Drain {
-    pub(crate) fn new(drained: &Drained) -> Drain {
-        let Drained { backlog, left, seconds, .. } = *drained;
-        // A short drain has ended when that was noticed, and says nothing about a rate then.
-        Drain { backlog, left, seconds, delivery_rate: backlog.saturating_sub(left) as f64 / seconds.max(0.005) }
-    }
 }
 
 impl RampReport {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::conductor::Ascent;
 use crate::ramp::lateness::Lateness;
 use crate::ramp::stairs::{Direction, Step};
-use crate::report::{Cpu, Latency};
+use crate::report::{Cpu, Latency, held};
 
 /// The part of what is due that has to be delivered. The rest is for a measurement that ends amid a batch.
 const ENOUGH: f64 = 0.95;
@@ -73,7 +73,7 @@ impl StepReport {
     pub(crate) fn new(step: &Step, ascent: &Ascent, lateness: &Lateness, fan_out: f64, producers: u16) -> StepReport {
         let (interval, counts) = (&ascent.interval, &ascent.interval.counts);
         let (send_rate, delivery_rate) = (interval.rate(counts.sent), interval.rate(counts.delivered));
-        let held = counts.held as f64 / 1e9 / interval.seconds / f64::from(producers);
+        let held = held(counts, interval.seconds, producers);
         StepReport {
             direction: step.direction,
             offered: step.rate,
@@ -90,7 +90,7 @@ impl StepReport {
             }),
             backlog: ascent.backlog,
             unsent: lateness.unsent(),
-            held: held.min(1.0),
+            held,
             cpu: Cpu::new(counts, true, interval.broker_cpu, interval.generator_cpu),
         }
     }

@@ -310,9 +310,9 @@ mod tests {
     use crate::arguments::tests::parsed;
     use crate::ledger::Verdict;
     use crate::ramp::outcome::Outcome;
-    use crate::ramp::report::Drain;
     use crate::ramp::step::tests::step;
     use crate::report::Broker;
+    use crate::report::Drain;
 
     fn report(steps: Vec<StepReport>) -> RampReport {
         let (provider, version) = ("A<b> & \"c\" \u{1}".to_owned(), "0.1".to_owned());
