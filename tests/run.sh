@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Passes all tests on a fresh machine: installs what is missing, then runs every suite at its small size.
-#   tests/run.sh [SUITE...]      suites: rust plants loom sim instructions interop kills hostile fuzz   (default: all, in this order)
+#   tests/run.sh [SUITE...]      suites: rust plants loom sim instructions compare interop kills hostile fuzz   (default: all, in this order)
 # Larger sizes by environment: SIM_SEEDS (300), KILLS (30), VOLUME (4000), FUZZ_SECONDS (20, for each of four targets).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 : "${SIM_SEEDS:=300}" "${KILLS:=30}" "${VOLUME:=4000}" "${FUZZ_SECONDS:=20}"
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(rust plants loom sim instructions interop kills hostile fuzz)
+[ ${#suites[@]} -gt 0 ] || suites=(rust plants loom sim instructions compare interop kills hostile fuzz)
 
 say() { printf '\n=== %s (%s)\n' "$1" "$(date +%T)"; }
 
@@ -36,6 +36,11 @@ sim() {
 instructions() {
     need valgrind valgrind
     bench/instructions.sh
+}
+
+compare() { # what the comparison with other brokers computes; it is not measured here
+    need python3 python3
+    python3 -B -m unittest discover -q -s bench/compare/tests -t bench/compare
 }
 
 interop() {

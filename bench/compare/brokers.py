@@ -14,6 +14,10 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 
 
+class NotStarted(SystemExit):
+    """A broker does not listen."""
+
+
 class Broker:
     """A running broker; `pid` is the process whose CPU time counts."""
 
@@ -38,7 +42,7 @@ class Broker:
             time.sleep(0.1)
         self.__exit__()
         with open(self.log_path, errors="replace") as log:
-            raise SystemExit(f"{self.name} does not listen on port {self.port}; its log ends:\n{log.read()[-2000:]}")
+            raise NotStarted(f"{self.name} does not listen on port {self.port}; its log ends:\n{log.read()[-2000:]}")
 
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
@@ -55,14 +59,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def postrider(program, extra, work):
+def postrider(program, extra, work, prefix=()):
     port, directory = free_port(), os.path.join(work, "postrider")
     listen = f"openwire://127.0.0.1:{port}"
-    command = [program, "serve", "--data-dir", os.path.join(directory, "data"), "--listen", listen, *extra]
+    command = [*prefix, program, "serve", "--data-dir", os.path.join(directory, "data"), "--listen", listen, *extra]
     return Broker("postrider", command, directory, port)
 
 
-def activemq(work):
+def activemq(work, prefix=()):
     port, directory = free_port(), os.path.join(work, "activemq")
     properties = {
         "activemq.home": ACTIVEMQ_HOME,
@@ -72,9 +76,36 @@ def activemq(work):
         "java.io.tmpdir": os.path.join(directory, "tmp"),
         "compare.port": port,
     }
-    command = ["java", *debian_options(), *(f"-D{name}={value}" for name, value in properties.items())]
+    command = [*prefix, "java", *debian_options(), *definitions(properties)]
     command += ["-jar", f"{ACTIVEMQ_HOME}/bin/activemq.jar", "start", f"xbean:file:{HERE}/activemq.xml"]
     return Broker("activemq", command, directory, port)
+
+
+# What `artemis create` writes for the JVM, but for the console, which is not started.
+ARTEMIS_OPTIONS = (
+    "-XX:AutoBoxCacheMax=20000 -XX:+PrintClassHistogram -XX:+UseG1GC -XX:+UseStringDeduplication -Xms512M -Xmx2G "
+    "-Dlog4j2.disableJmx=true --add-opens java.base/jdk.internal.misc=ALL-UNNAMED"
+)
+
+
+def artemis(home, work, prefix=()):
+    port, directory = free_port(), os.path.join(work, "artemis")
+    properties = {
+        "artemis.home": home,
+        "artemis.instance": directory,
+        "artemis.instance.etc": os.path.join(HERE, "artemis"),
+        "data.dir": os.path.join(directory, "data"),
+        "java.library.path": f"{home}/bin/lib/linux-{os.uname().machine}",
+        "java.io.tmpdir": os.path.join(directory, "tmp"),
+        "compare.port": port,
+    }
+    command = [*prefix, "java", *ARTEMIS_OPTIONS.split(), *definitions(properties)]
+    command += ["-classpath", f"{home}/lib/artemis-boot.jar", "org.apache.activemq.artemis.boot.Artemis", "run"]
+    return Broker("artemis", command, directory, port)
+
+
+def definitions(properties):
+    return [f"-D{name}={value}" for name, value in properties.items()]
 
 
 def debian_options():
