@@ -10,6 +10,7 @@ use crate::plant::planted;
 use super::ShardState;
 use super::line::{Backlog, TURN_FRAMES, TURNS};
 use super::link::Link;
+use super::outgoing::Sent;
 use crate::net::Connection;
 
 /// Members that are forgotten until the shard looks at all else, and as how many a connection itself counts: it has caches.
@@ -107,13 +108,14 @@ impl<Socket> ShardState<Socket> {
 
     /// Whether one of them could go on.
     pub(super) fn can_serve_departed(&self) -> bool {
-        !self.departed.heard.is_empty() || (!self.departed.are_heard() && !self.outgoing.is_blocked())
+        !self.departed.heard.is_empty()
+            || (!self.departed.are_heard() && !self.outgoing.is_blocked() && self.outgoing.may_take_sent())
     }
 
     /// Hears what they had sent, in turns as those in the line, and tells the broker of those who are heard to the end.
     pub(super) fn hear_departed(&mut self, now: Now) {
         for _ in 0..TURNS {
-            if !self.outgoing.hand_over_full() {
+            if !self.outgoing.hand_over_full() || self.outgoing.takes_sent() == 0 {
                 return;
             }
             let Some(mut link) = self.departed.unheard.pop_front() else { return };
@@ -129,8 +131,9 @@ impl<Socket> ShardState<Socket> {
     fn hear_some_of(&mut self, link: &mut Link, now: Now) -> bool {
         let Link { backlog, session, output, .. } = link;
         let mut rest = backlog.rest();
-        let whole = rest.len();
+        let (whole, before) = (rest.len(), Sent::by(session));
         let outcome = session.received(&mut rest, TURN_FRAMES, now, &mut self.handles, &mut self.outgoing, output);
+        self.outgoing.has_sent(Sent::by(session).since(before));
         output.clear();
         backlog.was_heard(whole - rest.len(), session.removes());
         // What it gets wrong is nobody's business any more.

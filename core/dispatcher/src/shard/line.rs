@@ -19,11 +19,17 @@ pub(super) const TURN_BYTES: usize = 16 * 1024;
 /// Turns of connections until the shard looks at all else: at what comes from others, above all (R25).
 pub(super) const TURNS: usize = 32;
 
+/// Who has no more than this to say is received from all the same: most say one thing at a time, and a pause costs more than hearing it.
+const LITTLE_BYTES: usize = 4 * 1024;
+
+/// One turn of so many is of those that send, also while others wait: who floods with anything else does not stop them.
+const SENDING_EVERY: usize = 4;
+
 /// Buffers of backlogs that are kept for the next ones, and how long each may be: a few receives.
 const SPARE_BUFFERS: usize = 4;
 const SPARE_BYTES: usize = 512 * 1024;
 
-/// What a connection has sent and waits to be heard: no more than a driver hands on until it knows that it is to pause.
+/// What a connection has sent and waits to be heard: little, or no more than a driver hands on until it knows that it is to pause.
 #[derive(Default)]
 pub(super) struct Backlog {
     bytes: Vec<u8>,
@@ -60,8 +66,13 @@ impl Backlog {
 /// The connections with a backlog, and those that are not read on before it would be their turn, each once.
 #[derive(Default)]
 pub(super) struct Line {
-    waiting: VecDeque<Connection>,
-    /// Those of them that have come to it since the driver was told of the others.
+    /// Those that have not sent anything of late: acknowledgements, mostly, which free.
+    freeing: VecDeque<Connection>,
+    /// Those that send.
+    sending: VecDeque<Connection>,
+    /// Turns that there were.
+    turns: usize,
+    /// Those of them that have come to have more than a little to say since the driver was told of the others.
     joined: Vec<Connection>,
     /// Bytes of others that were heard at once since somebody in it had a turn.
     passed: usize,
@@ -77,31 +88,56 @@ impl Line {
                 return;
             }
             self.queue(link);
-            self.joined.push(link.connection);
             if link.backlog.bytes.capacity() == 0 {
                 link.backlog.bytes = self.spare.pop().unwrap_or_default();
             }
         }
+        let before = link.backlog.rest().len();
         link.backlog.add(bytes);
         link.backlog.removes = link.session.removes();
+        if before <= LITTLE_BYTES && link.backlog.rest().len() > LITTLE_BYTES {
+            self.joined.push(link.connection);
+        }
     }
 
-    /// Whether so many bytes of somebody who is not in it have to wait for those who are: between their turns a little is heard at once.
-    pub(super) fn comes_first(&mut self, bytes: usize) -> bool {
-        if self.waiting.is_empty() {
-            return false;
+    /// Whether so many bytes of somebody who is not in it have to wait for those who are, or, though nobody is, for the broker: between
+    /// their turns a little is heard at once.
+    pub(super) fn comes_first(&mut self, bytes: usize, sends: bool, enough: bool) -> bool {
+        let before = if sends { enough || !self.is_empty() } else { !self.freeing.is_empty() };
+        if before {
+            self.passed += bytes;
         }
-        self.passed += bytes;
-        self.passed > TURN_BYTES
+        before && self.passed > TURN_BYTES
     }
 
     /// A connection goes to the end of the line. False: it has a place there.
     pub(super) fn queue(&mut self, link: &Link) -> bool {
         let comes = !link.backlog.waits() && !link.holds.ring;
         if comes {
-            self.waiting.push_back(link.connection);
+            self.queue_again(link.connection, link.sends);
         }
         comes
+    }
+
+    fn queue_again(&mut self, connection: Connection, sends: bool) {
+        let line = if sends { &mut self.sending } else { &mut self.freeing };
+        match planted("flood-starves") {
+            true => line.push_front(connection),
+            false => line.push_back(connection),
+        }
+    }
+
+    /// Whose turn it is. Those that send have none while enough of it is on its way.
+    fn next(&mut self, takes_sent: impl FnOnce() -> u64) -> Option<(Connection, u64)> {
+        self.turns = self.turns.wrapping_add(1);
+        let frames = match self.freeing.is_empty() || self.turns.is_multiple_of(SENDING_EVERY) {
+            true if !self.sending.is_empty() => takes_sent().min(TURN_FRAMES),
+            _ => 0,
+        };
+        if frames > 0 {
+            return self.sending.pop_front().map(|connection| (connection, frames));
+        }
+        self.freeing.pop_front().map(|connection| (connection, TURN_FRAMES))
     }
 
     /// A backlog is heard to its end.
@@ -115,7 +151,7 @@ impl Line {
 
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.freeing.is_empty() && self.sending.is_empty()
     }
 }
 
@@ -125,12 +161,12 @@ impl<Socket> ShardState<Socket> {
         let mut turns = TURNS;
         while turns > 0 && self.outgoing.hand_over_full() {
             self.links.line.passed = 0;
-            let Some(connection) = self.links.line.waiting.pop_front() else { break };
-            turns -= usize::from(self.hear_in_turn(connection, now, net));
+            let Some((connection, frames)) = self.links.line.next(|| self.outgoing.takes_sent()) else { break };
+            turns -= usize::from(self.hear_in_turn(connection, frames, now, net));
         }
         while let Some(connection) = self.links.line.joined.pop() {
             let Some(link) = self.links.get(connection) else { continue };
-            if link.backlog.waits() && !link.holds.turn {
+            if link.backlog.rest().len() > LITTLE_BYTES && !link.holds.turn {
                 self.links.hold(connection, net, |holds| holds.turn = true);
             }
         }
@@ -138,18 +174,19 @@ impl<Socket> ShardState<Socket> {
 
     /// Whether somebody in the line could be heard, or read on.
     pub(super) fn can_serve_line(&self) -> bool {
-        !self.links.line.is_empty() && !self.outgoing.is_blocked()
+        let line = &self.links.line;
+        !line.is_empty() && !self.outgoing.is_blocked() && (!line.freeing.is_empty() || self.outgoing.may_take_sent())
     }
 
     /// One connection's turn. It goes to the end of the line, unless it has been heard to the end. False: it had nothing to say.
-    fn hear_in_turn<N: Net>(&mut self, connection: Connection, now: Now, net: &mut N) -> bool {
+    fn hear_in_turn<N: Net>(&mut self, connection: Connection, frames: u64, now: Now, net: &mut N) -> bool {
         self.read_on(connection, net);
         let Some(link) = self.links.get(connection).filter(|link| link.backlog.waits()) else { return false };
         let mut backlog = std::mem::take(&mut link.backlog);
         let rest = backlog.rest();
         let mut piece = rest.get(..TURN_BYTES).unwrap_or(rest);
         let whole = piece.len();
-        let Heard { to_look_at, removes } = self.hear(connection, &mut piece, TURN_FRAMES, now);
+        let Heard { to_look_at, removes, sends } = self.hear(connection, &mut piece, frames, now);
         backlog.was_heard(whole - piece.len(), removes);
         if self.links.get(connection).is_none_or(|link| link.closing) {
             return true;
@@ -161,7 +198,7 @@ impl<Socket> ShardState<Socket> {
         }
         if backlog.waits() {
             if !planted("line-forgotten") {
-                self.links.line.waiting.push_back(connection);
+                self.links.line.queue_again(connection, sends);
             }
         } else {
             if backlog.bytes.len() > TURN_BYTES && self.outgoing.is_blocked() {

@@ -16,6 +16,9 @@ pub(super) struct Link {
     pub peer: Box<str>,
     /// Its protocol.
     pub session: Session,
+    /// It may send: there were sends in what was heard of it last, or it has never been given a message to acknowledge.
+    pub sends: bool,
+    is_given: bool,
     /// Bytes for the next send.
     pub output: Vec<u8>,
     /// Why nothing is received, if so.
@@ -106,6 +109,8 @@ impl Link {
             connection,
             peer: peer.into(),
             session,
+            sends: true,
+            is_given: false,
             output,
             holds: Holds::default(),
             dirty: false,
@@ -147,6 +152,12 @@ impl Link {
     /// Notes that a record of this length was encoded into the output.
     pub(super) fn encoded_record(&mut self, length: u32) {
         self.records.encoded += u64::from(length);
+        self.is_given = true;
+    }
+
+    /// There were sends in what was heard of it, or there were not.
+    pub(super) fn was_heard(&mut self, sends: bool) {
+        self.sends = sends || !self.is_given;
     }
 
     /// Sends the output, unless a send is on its way.

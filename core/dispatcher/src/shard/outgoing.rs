@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use postrider_model::{Command, CommandBatch, Destination, limits};
-use postrider_wire::session::CommandSink;
+use postrider_wire::session::{CommandSink, Session};
 
 use super::pace::Pace;
+use crate::plant::planted;
 use crate::ring::Sender;
 
 /// Bytes that the ring takes: its batches' arenas, of which one large record may make each many times as long.
@@ -20,6 +21,11 @@ const LONG_BYTES: usize = 4 * 1024;
 
 /// Full batches that wait for the ring, at most, but for those of what is heard anyway.
 const MOST_FULL: usize = 32;
+
+/// What connections that send may have on its way up together: a batch's frames and bytes. What frees, an acknowledgement above all, waits
+/// behind no more of it (decision 0015).
+const SENT_FRAMES: u64 = limits::BATCH_COMMANDS as u64;
+const SENT_BYTES: u64 = limits::BATCH_BYTES as u64;
 
 /// How much of what clients say is on its way up at a time: less than there is room for makes connections wait for their turns sooner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,16 +42,46 @@ impl Default for WayUp {
     }
 }
 
+/// What connections that send have said.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sent {
+    /// Frames.
+    pub frames: u64,
+    /// Bytes, as [`Session::handed_up`] counts them.
+    pub bytes: u64,
+}
+
+impl Sent {
+    /// What there has been of a connection.
+    pub(super) fn by(session: &Session) -> Sent {
+        Sent { frames: session.frames(), bytes: session.handed_up() }
+    }
+
+    /// What has come since; what counts anew has begun again.
+    pub(super) fn since(self, before: Sent) -> Sent {
+        Sent { frames: self.frames.saturating_sub(before.frames), bytes: self.bytes.saturating_sub(before.bytes) }
+    }
+}
+
+/// A batch, and what of it is of connections that send.
+#[derive(Default)]
+struct Filled {
+    batch: CommandBatch,
+    sent: Sent,
+}
+
 /// Batches for the broker, in order.
 pub(super) struct Outgoing {
     ring: Sender<CommandBatch>,
-    open: CommandBatch,
-    full: VecDeque<CommandBatch>,
+    open: Filled,
+    full: VecDeque<Filled>,
     /// Bytes of these.
     full_bytes: usize,
-    /// Bytes of the batches in the ring, as far as is known, the oldest first, and of all of them.
-    in_ring: VecDeque<usize>,
+    /// Bytes of the batches in the ring, as far as is known, the oldest first, and what was sent of each; and the bytes of all of them.
+    in_ring: VecDeque<(usize, Sent)>,
     ring_bytes: usize,
+    /// What is on its way of connections that send: in all batches.
+    sent: Sent,
     /// What these may come to.
     limit: usize,
     pace: Pace,
@@ -58,14 +94,14 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// Nothing to say yet.
     pub(super) fn new(ring: Sender<CommandBatch>) -> Outgoing {
-        let (open, full) = (CommandBatch::default(), VecDeque::new());
         Outgoing {
             ring,
-            open,
-            full,
+            open: Filled::default(),
+            full: VecDeque::new(),
             full_bytes: 0,
             in_ring: VecDeque::new(),
             ring_bytes: 0,
+            sent: Sent::default(),
             limit: RING_BYTES,
             was_blocked: false,
             pace: Pace::new(limits::RING_BATCHES),
@@ -97,7 +133,7 @@ impl Outgoing {
         if !self.hand_over_full() {
             return false;
         }
-        if !self.open.is_empty() {
+        if !self.open.batch.is_empty() || self.open.sent.frames > 0 {
             self.close();
         }
         self.hand_over_full()
@@ -108,18 +144,18 @@ impl Outgoing {
         if self.is_full() {
             self.close();
         }
-        while let Some(batch) = self.full.pop_front() {
+        while let Some(Filled { batch, sent }) = self.full.pop_front() {
             let bytes = bytes_of(&batch);
             if !self.has_room_for(bytes) {
-                self.full.push_front(batch);
+                self.full.push_front(Filled { batch, sent });
                 return false;
             }
             if let Err(batch) = self.ring.push(batch) {
-                self.full.push_front(batch);
+                self.full.push_front(Filled { batch, sent });
                 return false;
             }
             self.full_bytes -= bytes;
-            self.in_ring.push_back(bytes);
+            self.in_ring.push_back((bytes, sent));
             self.ring_bytes += bytes;
         }
         true
@@ -144,8 +180,44 @@ impl Outgoing {
         let left = self.ring.len();
         self.pace.took(self.in_ring.len().saturating_sub(left));
         while self.in_ring.len() > left {
-            self.ring_bytes -= self.in_ring.pop_front().unwrap_or_default();
+            let (bytes, sent) = self.in_ring.pop_front().unwrap_or_default();
+            self.ring_bytes -= bytes;
+            self.sent.frames -= sent.frames;
+            self.sent.bytes -= sent.bytes;
         }
+    }
+
+    /// A connection that sends has said so much, which is in the open batch, or in those that became full by it.
+    /// False: it has said other things.
+    pub(super) fn has_sent(&mut self, sent: Sent) -> bool {
+        if sent.bytes == 0 {
+            return false;
+        }
+        for all in [&mut self.sent, &mut self.open.sent] {
+            all.frames += sent.frames;
+            all.bytes += sent.bytes;
+        }
+        true
+    }
+
+    /// How many frames may be heard now of connections that send: none as long as a batch's worth of them is on its way.
+    pub(super) fn takes_sent(&mut self) -> u64 {
+        loop {
+            self.forget_popped();
+            let left = SENT_FRAMES.saturating_sub(self.sent.frames);
+            if (left > 0 && self.sent.bytes < SENT_BYTES) || planted("acks-behind-sends") {
+                return left.max(1);
+            }
+            if self.in_ring.is_empty() || !self.ring.has_fewer_than(self.in_ring.len()) {
+                return 0;
+            }
+        }
+    }
+
+    /// Whether [`takes_sent`](Self::takes_sent) has become more than nothing: what is not in the ring will be.
+    pub(super) fn may_take_sent(&self) -> bool {
+        let some = planted("acks-behind-sends") || self.sent.frames < SENT_FRAMES && self.sent.bytes < SENT_BYTES;
+        some || (!self.in_ring.is_empty() && self.ring.has_fewer_than(self.in_ring.len()))
     }
 
     /// Whether batches wait for room: the sockets must wait, too (R24).
@@ -174,14 +246,15 @@ impl Outgoing {
 
     /// Whether the open batch is handed over before more is added to it (R23).
     fn is_full(&self) -> bool {
-        self.open.commands.len() >= self.commands
-            || self.open.arena.len() >= limits::BATCH_BYTES
-            || self.open.commands.last().is_some_and(|last| bytes_besides(last) > LONG_BYTES)
+        let open = &self.open.batch;
+        open.commands.len() >= self.commands
+            || open.arena.len() >= limits::BATCH_BYTES
+            || open.commands.last().is_some_and(|last| bytes_besides(last) > LONG_BYTES)
     }
 
     fn close(&mut self) {
-        let blank = self.ring.blank();
-        self.full_bytes += bytes_of(&self.open);
+        let blank = Filled { batch: self.ring.blank(), sent: Sent::default() };
+        self.full_bytes += bytes_of(&self.open.batch);
         self.full.push_back(std::mem::replace(&mut self.open, blank));
     }
 }
@@ -213,7 +286,7 @@ impl CommandSink for Outgoing {
         if self.is_full() {
             self.close();
         }
-        &mut self.open
+        &mut self.open.batch
     }
 }
 

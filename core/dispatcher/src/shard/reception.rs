@@ -11,7 +11,8 @@ use postrider_wire::session::{Missing, Next};
 use crate::net::{Connection, Handler, ListenerIndex, Net};
 
 use super::halves::SMALL_BYTES;
-use super::line::TURN_BYTES;
+use super::line::{TURN_BYTES, TURN_FRAMES};
+use super::outgoing::Sent;
 use super::{Arrival, ShardState};
 
 /// The handler of one poll. The clock is read when the first call comes, that is after the wait.
@@ -86,15 +87,20 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
     fn received(&mut self, connection: Connection, mut bytes: &[u8]) {
         let now = self.now();
         let Some(link) = self.state.links.get(connection).filter(|link| !link.closing) else { return };
-        let waits = link.backlog.waits() || self.state.links.line.comes_first(bytes.len());
+        let (mut sends, waits) = (link.sends, link.backlog.waits());
+        let mut frames = self.state.may_say(sends);
+        let waits = waits || self.state.links.line.comes_first(bytes.len(), sends, frames == 0);
+        frames = frames.max(TURN_FRAMES);
         let (much, mut to_look_at) = (bytes.len() > TURN_BYTES, false);
         while !bytes.is_empty() {
-            if waits || self.state.outgoing.is_far_behind() {
+            if waits || frames == 0 || self.state.outgoing.is_far_behind() {
                 self.state.links.wait_in_line(connection, bytes);
                 break;
             }
-            let heard = self.state.hear(connection, &mut bytes, limits::BATCH_COMMANDS as u64, now);
+            let heard = self.state.hear(connection, &mut bytes, frames, now);
             to_look_at |= heard.to_look_at;
+            sends = heard.sends;
+            frames = self.state.may_say(sends);
             if heard.removes {
                 self.state.links.wait_in_line(connection, bytes);
                 break;
@@ -139,9 +145,16 @@ pub(super) struct Heard {
     pub to_look_at: bool,
     /// Members of it go, behind which the rest waits.
     pub removes: bool,
+    /// It may send more.
+    pub sends: bool,
 }
 
 impl<Socket> ShardState<Socket> {
+    /// Frames that a connection may say at once, which has sent something of late or has not.
+    fn may_say(&mut self, sends: bool) -> u64 {
+        if sends { self.outgoing.takes_sent() } else { limits::BATCH_COMMANDS as u64 }
+    }
+
     /// Gives so many frames of a connection's bytes to its session. Of one that ends nothing is left.
     pub(super) fn hear(&mut self, connection: Connection, bytes: &mut &[u8], frames: u64, now: Now) -> Heard {
         let ShardState { links, handles, outgoing, .. } = self;
@@ -150,10 +163,14 @@ impl<Socket> ShardState<Socket> {
             return Heard::default();
         };
         let half_frame = link.session.half_frame_bytes();
+        let before = Sent::by(&link.session);
         let outcome = link.session.received(bytes, frames, now, handles, outgoing, &mut link.output);
         let kept = link.session.half_frame_bytes();
         link.half.received(link.session.pending_bytes(), link.session.frames(), now);
         let to_look_at = half_frame.max(kept) > SMALL_BYTES || link.settled.is_some();
+        let has_sent = outgoing.has_sent(Sent::by(&link.session).since(before));
+        link.was_heard(has_sent);
+        let sends = link.sends;
         if !link.output.is_empty() {
             links.mark_dirty(connection);
         }
@@ -163,7 +180,7 @@ impl<Socket> ShardState<Socket> {
             Ok(Next::Close) => self.take_leave(connection, now),
             Err(error) => self.refuse(connection, &error, now),
         }
-        Heard { to_look_at, removes }
+        Heard { to_look_at, removes, sends }
     }
 
     /// Ends a connection because of what it sent. The others go on.

@@ -32,6 +32,9 @@ const REST_NANOS: u64 = 100_000_000;
 /// The same while the medium gives no further segment: each sync takes a block of what is left.
 const UNHURRIED_NANOS_WHEN_SHORT: u64 = 1_000_000_000;
 
+/// Batches of commands that one turn takes of a port at most: of connections that send there is no more than one batch's worth in them.
+const COMMAND_BATCHES: usize = 4;
+
 /// Batches of deliveries that one turn makes for a port at most.
 const DELIVERY_BATCHES: usize = 2;
 
@@ -250,44 +253,57 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
     }
 
-    /// One batch of each port, another port first each time (R23), as far as their commands' work is for one turn (R53).
+    /// A few batches of each port, in turns and another port first each time (R23), as far as their commands' work is for one turn (R53).
+    fn handle_batches(&mut self, now: Now) -> usize {
+        let (ports, first) = (self.ports.len(), self.first_port);
+        let mut commands = 0;
+        for round in 0..COMMAND_BATCHES {
+            let before = commands;
+            for port in (0..ports).map(|step| (first + step) % ports) {
+                if self.broker.has_worked_enough() {
+                    break;
+                }
+                commands += self.handle_next_batch(port, round == 0, now);
+            }
+            if commands == before {
+                break;
+            }
+        }
+        self.first_port = (first + 1) % ports.max(1);
+        commands
+    }
+
+    /// The next batch of a port, or, if that is due, what is left of one. How many commands were handled.
     #[expect(
         clippy::indexing_slicing,
         reason = "ports are counted by their own lists, which are as long as each other"
     )]
-    fn handle_batches(&mut self, now: Now) -> usize {
-        let (ports, first) = (self.ports.len(), self.first_port);
-        let mut commands = 0;
-        for port in (0..ports).map(|step| (first + step) % ports) {
-            if self.broker.has_worked_enough() {
-                break;
-            }
-            let Some(mut batch) = self.postponed[port].take().or_else(|| self.ports[port].commands.pop()) else {
-                continue;
-            };
-            let index = PortIndex::at(port);
-            let mut rest = Vec::new();
-            let begun =
-                self.begin(index, &batch, now).or_else(|_| self.begin_some(index, (&mut batch, &mut rest), now));
-            let Ok(unstored) = begun else {
-                self.statistics.postponed += 1;
-                batch.commands.append(&mut rest);
-                self.postponed[port] = Some(batch);
-                continue;
-            };
-            let handled = self.handle_batch(index, &batch, &unstored, now);
-            commands += handled;
-            if handled < batch.commands.len() || !rest.is_empty() {
-                batch.commands.drain(..handled);
-                batch.commands.append(&mut rest);
-                self.postponed[port] = Some(batch);
-                self.has_rest = true;
-                continue;
-            }
+    fn handle_next_batch(&mut self, port: usize, again: bool, now: Now) -> usize {
+        if !again && self.postponed[port].is_some() {
+            return 0;
+        }
+        let Some(mut batch) = self.postponed[port].take().or_else(|| self.ports[port].commands.pop()) else {
+            return 0;
+        };
+        let index = PortIndex::at(port);
+        let mut rest = Vec::new();
+        let begun = self.begin(index, &batch, now).or_else(|_| self.begin_some(index, (&mut batch, &mut rest), now));
+        let Ok(unstored) = begun else {
+            self.statistics.postponed += 1;
+            batch.commands.append(&mut rest);
+            self.postponed[port] = Some(batch);
+            return 0;
+        };
+        let handled = self.handle_batch(index, &batch, &unstored, now);
+        if handled < batch.commands.len() || !rest.is_empty() {
+            batch.commands.drain(..handled);
+            batch.commands.append(&mut rest);
+            self.postponed[port] = Some(batch);
+            self.has_rest = true;
+        } else {
             self.ports[port].commands.recycle(batch);
         }
-        self.first_port = (self.first_port + 1) % ports.max(1);
-        commands
+        handled
     }
 
     /// Handles a batch's commands, as far as their work is for one turn (R53): how many.

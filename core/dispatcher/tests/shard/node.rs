@@ -13,7 +13,8 @@ use postrider_dispatcher::port::port;
 use postrider_dispatcher::ring::{Receiver, Sender};
 use postrider_dispatcher::shard::{Arrival, Dealer, Inbox, Shard};
 use postrider_dispatcher::wake::Alarm;
-use postrider_model::{Clock, Command, CommandBatch, Event, Handle, Now, Token};
+use postrider_model::event::{Dispatch, Place, Recipient};
+use postrider_model::{Clock, Command, CommandBatch, ConsumerHandle, Event, Handle, Now, Sequence, Span, Token};
 use postrider_wire::testing::{Frames, PROTOCOL};
 
 /// The token of the request by which a shard asks for the end of a connection whose client sends no more.
@@ -215,6 +216,21 @@ impl Node {
         let connection = Handle { slot, generation: 0 };
         let mut batch = self.events.blank();
         batch.events.push(Event::Reply { connection, token: Token(token) });
+        assert!(self.events.push(batch).is_ok());
+    }
+
+    /// A consumer of a connection is given a message. It is one that cannot be read, which makes no difference to whose turn it is.
+    pub fn give(&mut self, slot: u32, consumer: ConsumerHandle) {
+        let to = Recipient { connection: Handle { slot, generation: 0 }, consumer };
+        let (place, sequence) = (Place { extent: 0, offset: 0, length: 0 }, Sequence(1));
+        let mut batch = self.events.blank();
+        batch.events.push(Event::Dispatch(Dispatch {
+            to,
+            place,
+            sequence,
+            redeliveries: 0,
+            destination: Span::default(),
+        }));
         assert!(self.events.push(batch).is_ok());
     }
 
