@@ -26,7 +26,9 @@ def parse():
     parser.add_argument("--postrider", metavar="PROGRAM", help="the binary, which is the generator as well")
     parser.add_argument("--serve", default="", metavar="OPTIONS", help="more options for `postrider serve`")
     parser.add_argument("--size", choices=sizes.ALL, default="small", help="small: within 20 minutes [default]")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these scenarios, or those whose names begin like this")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="these scenarios, or those whose names begin like this"
+    )
     parser.add_argument("--list", action="store_true", help="list the scenarios")
     parser.add_argument("--brokers", default=",".join(tables.NAMES), help="separated by commas [default: %(default)s]")
     parser.add_argument("--repetitions", type=int, default=1, help="runs of each broker in each scenario [default: 1]")
@@ -34,7 +36,9 @@ def parse():
     parser.add_argument("--minutes", type=float, help="what has not begun by then is left out [default: the size's]")
     parser.add_argument("--work", default="target/compare", help="directory for data, on the disk to be measured")
     parser.add_argument("--no-docs", action="store_true", help="write to the directory of --work alone")
-    parser.add_argument("--draw", action="store_true", help="measure nothing: write page and pictures from bench/matrix.json")
+    parser.add_argument(
+        "--draw", action="store_true", help="measure nothing: write page and pictures from bench/matrix.json"
+    )
     arguments = parser.parse_args()
     arguments.brokers = arguments.brokers.split(",")
     unknown = [name for name in arguments.brokers if name not in tables.NAMES]
@@ -74,7 +78,9 @@ class Matrix:
         self.pinned, load = prefix(broker_cores), prefix(load_cores)
         self.program = os.path.abspath(arguments.postrider)
         self.generator = [*load, self.program, "bench"]
-        self.client = [*load, *fetch.client(self.work)] if any(one.group == scenarios.JAVA for one in arguments.chosen) else None
+        self.client = (
+            [*load, *fetch.client(self.work)] if any(one.group == scenarios.JAVA for one in arguments.chosen) else None
+        )
         self.artemis = fetch.artemis() if "artemis" in arguments.brokers else None
         self.rows = []
 
@@ -171,13 +177,19 @@ def settings(arguments, artemis):
     if "postrider" in arguments.brokers:
         said.append(f"postrider: its defaults {arguments.serve}".strip() + ".")
     if "activemq" in arguments.brokers:
-        said.append(f"ActiveMQ 5.17.2: Debian's JVM options (`{' '.join(brokers.debian_options())}`), KahaDB, journalDiskSyncStrategy ALWAYS.")
+        said.append(
+            f"ActiveMQ 5.17.2: Debian's JVM options (`{' '.join(brokers.debian_options())}`), KahaDB, journalDiskSyncStrategy ALWAYS."
+        )
     if artemis:
         said.append(
             f"Artemis {fetch.ARTEMIS_VERSION}: what `artemis create` writes, with the journal's default buffer timeout "
             "(bench/compare/artemis/broker.xml), journal-datasync, and its JVM options (`-Xms512M -Xmx2G`, G1)."
         )
-    pinned = f"The broker had {arguments.cores} core(s), the load the others." if arguments.cores else "Broker and load share all cores."
+    pinned = (
+        f"The broker had {arguments.cores} core(s), the load the others."
+        if arguments.cores
+        else "Broker and load share all cores."
+    )
     return " ".join([*said, pinned])
 
 

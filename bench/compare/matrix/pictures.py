@@ -12,8 +12,18 @@ LIGHT = ("#ffffff", "#1f2328", "#59636e", "#d8dee4", "#cf222e", ["#0969da", "#bc
 DARK = ("#0d1117", "#e6edf3", "#9198a1", "#30363d", "#f85149", ["#58a6ff", "#f0883e", "#bc8cff", "#3fb950"])
 
 RATES = ("Deliveries a second", "logarithmic; more is better", tables.rate_of, words.number)
-CPU = ("CPU seconds of the broker per million deliveries", "logarithmic; less is better", lambda median: median["cpu_per_million"], words.number)
-LATENCY = ("99th percentile of latency, from when a message was due", "logarithmic; less is better", lambda median: median["p99_us"], words.time)
+CPU = (
+    "CPU seconds of the broker per million deliveries",
+    "logarithmic; less is better",
+    lambda median: median["cpu_per_million"],
+    words.number,
+)
+LATENCY = (
+    "99th percentile of latency, from when a message was due",
+    "logarithmic; less is better",
+    lambda median: median["p99_us"],
+    words.time,
+)
 
 
 def draw(kept, what):
@@ -35,10 +45,16 @@ def draw(kept, what):
     ]
     for index, broker in enumerate(brokers):
         x = LEFT + index * 110
-        parts += [f'<rect class="{CLASSES[index]}" x="{x}" y="38" width="10" height="10"/>', text("", x + 15, 47, tables.NAMES[broker])]
+        parts += [
+            f'<rect class="{CLASSES[index]}" x="{x}" y="38" width="10" height="10"/>',
+            text("", x + 15, 47, tables.NAMES[broker]),
+        ]
     for tick in ticks(low, high):
         x = place(tick, low, high)
-        parts += [f'<line class="grid" x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{height - 24}"/>', text("faint", x, height - 8, words.time(tick) if written is words.time else words.short(tick), "middle")]
+        parts += [
+            f'<line class="grid" x1="{x:.1f}" y1="{TOP - 8}" x2="{x:.1f}" y2="{height - 24}"/>',
+            text("faint", x, height - 8, words.time(tick) if written is words.time else words.short(tick), "middle"),
+        ]
     for y, label, bars in lines:
         if bars == []:
             parts.append(text("heading", 16, y + 14, label))
@@ -52,7 +68,9 @@ def draw(kept, what):
                 parts.append(text("failed", LEFT + 3, foot + BAR - 1, "failed"))
                 continue
             end = place(value, low, high)
-            parts.append(f'<rect class="{CLASSES[index]}" x="{LEFT}" y="{foot}" width="{max(end - LEFT, 1):.1f}" height="{BAR - 1}"/>')
+            parts.append(
+                f'<rect class="{CLASSES[index]}" x="{LEFT}" y="{foot}" width="{max(end - LEFT, 1):.1f}" height="{BAR - 1}"/>'
+            )
             parts.append(text("value", max(end, LEFT + 1) + 4, foot + BAR - 1, written(value)))
     return "\n".join([*parts, "</svg>", ""])
 

@@ -17,6 +17,7 @@ FIGURES = [
     "backlog",
     "held",
     "cpu_per_million",
+    "memory_mib",
 ]
 # Shorter drains say nothing about a rate.
 SHORTEST_DRAIN = 0.1

@@ -57,7 +57,9 @@ class Rate:
 
     def perform(self, stage):
         rate = self.rate or CROWD * stage.size.each
-        stage.load("", self.load, rate=rate, warm_up=stage.size.warm_up, seconds=stage.size.rate, drain=stage.size.drain)
+        stage.load(
+            "", self.load, rate=rate, warm_up=stage.size.warm_up, seconds=stage.size.rate, drain=stage.size.drain
+        )
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,10 @@ class Quiet:
 
     def perform(self, stage):
         size = stage.size
-        quiet = f"--non-persistent --name quiet -p {QUIET} -c {QUIET} -d {QUIET} --rate {QUIET}"
-        begun = stage.begin(quiet, warm_up=size.warm_up + 1, seconds=size.flood, drain=size.drain, cpu=False)
+        quiet = f"--non-persistent --name quiet -p {QUIET} -c {QUIET} -d {QUIET}"
+        begun = stage.begin(
+            quiet, rate=QUIET, warm_up=size.warm_up + 1, seconds=size.flood, drain=size.drain, cpu=False
+        )
         stage.wait(1)
         stage.load("flood", "--non-persistent --name flood", warm_up=size.warm_up, seconds=size.flood, drain=size.drain)
         stage.end("quiet", begun)
@@ -149,7 +153,9 @@ ALL = [
     Burst("burst", "a burst into an idle queue"),
     Standing("standing", f"{STEADY_RATE:,}/s through what waits"),
     Quiet("quiet", f"a flood beside {QUIET} queues of 1/s"),
-    Rate("pairs-1000", "1,000 queues with a pair each", f"--non-persistent -p {CROWD} -c {CROWD} -d {CROWD}", group=FAIR),
+    Rate(
+        "pairs-1000", "1,000 queues with a pair each", f"--non-persistent -p {CROWD} -c {CROWD} -d {CROWD}", group=FAIR
+    ),
     Rate("producers-1000", "1,000 producers into one queue", f"--non-persistent -p {CROWD}", group=FAIR),
     Closed("size-64", "64 B", 64),
     Closed("size-1k", "1 KiB", 1 << 10),

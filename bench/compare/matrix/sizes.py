@@ -26,6 +26,6 @@ class Size:
     minutes: float | None
 
 
-SMALL = Size("small", 2, 2, 3, 3, 2, 6, burst=200_000, waiting=100_000, each=1, minutes=18.5)
+SMALL = Size("small", 5, 2, 3, 3, 2, 6, burst=200_000, waiting=100_000, each=1, minutes=18.5)
 WHOLE = Size("whole", 15, 10, 60, 20, 10, 300, burst=1_000_000, waiting=1_000_000, each=100, minutes=None)
 ALL = {size.name: size for size in (SMALL, WHOLE)}

@@ -51,7 +51,8 @@ class Stage:
     def end(self, step, begun):
         program, rate, closed = begun
         try:
-            return self.keep(step, rows.row(program.report(), rate, closed))
+            row = rows.row(program.report(), rate, closed)
+            return self.keep(step, {**row, "memory_mib": anonymous_memory(self.broker.pid)})
         except Failed as failed:
             return self.fail(step, failed)
 
@@ -89,3 +90,12 @@ class Stage:
         code = self.broker.process.poll()
         ended = "" if code is None else f"; the broker has ended with {code}"
         self.keep(step, rows.failure(f"{reason}{ended}"))
+
+
+def anonymous_memory(pid):
+    """MiB of a process that are no file's; none if it has ended."""
+    try:
+        with open(f"/proc/{pid}/status") as lines:
+            return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("RssAnon:")), None)
+    except OSError:
+        return None

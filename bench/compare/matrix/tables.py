@@ -17,7 +17,10 @@ def page(kept):
             parts.append(f"#### {group}")
             if group == scenarios.OVERLOAD:
                 parts.append(table(overload(medians, chosen)))
-            parts += [table(beside(medians, chosen)), f"<details><summary>All figures</summary>\n\n{table(all_figures(medians, chosen))}\n\n</details>"]
+            parts += [
+                table(beside(medians, chosen)),
+                f"<details><summary>All figures</summary>\n\n{table(all_figures(medians, chosen))}\n\n</details>",
+            ]
     failures = list(told_failures(medians))
     if failures:
         parts += ["#### What did not come to an end", "\n".join(failures)]
@@ -55,7 +58,14 @@ def beside(medians, chosen):
     """A row for each step, with the brokers side by side."""
     brokers = brokers_of(medians)
     names = [NAMES[broker] for broker in brokers]
-    yield ["", "offered/s", f"delivered/s: {' / '.join(names)}", "p99", "broker CPU s per million", *(f"beside {NAMES[broker]}" for broker in brokers if broker != OURS)]
+    yield [
+        "",
+        "offered/s",
+        f"delivered/s: {' / '.join(names)}",
+        "p99",
+        "broker CPU s per million",
+        *(f"beside {NAMES[broker]}" for broker in brokers if broker != OURS),
+    ]
     for scenario in chosen:
         for step in steps_of(medians, scenario.name):
             of = {broker: medians.get((scenario.name, step, broker)) for broker in brokers}
@@ -64,17 +74,32 @@ def beside(medians, chosen):
                 " / ".join(dict.fromkeys(offered(median) for median in of.values() if median is not None)),
                 " / ".join(cell(median, rate_of, words.number) for median in of.values()),
                 " / ".join(cell(median, lambda median: median["p99_us"], words.time) for median in of.values()),
-                " / ".join(cell(median, lambda median: median["cpu_per_million"], words.number) for median in of.values()),
+                " / ".join(
+                    cell(median, lambda median: median["cpu_per_million"], words.number) for median in of.values()
+                ),
                 *(versus(of.get(OURS), median) for broker, median in of.items() if broker != OURS),
             ]
 
 
 def overload(medians, chosen):
     """A row for each load and broker: whether what is too much takes anything from what it can do, and whether it comes back."""
-    yield ["", "broker", "closed/s", "offered/s", "delivered/s", "backlog", "drained/s", "p99 at two thirds", "the same, of the closed run"]
+    yield [
+        "",
+        "broker",
+        "closed/s",
+        "offered/s",
+        "sent/s",
+        "delivered/s",
+        "backlog",
+        "drained/s",
+        "p99 at two thirds",
+        "the same, of the closed run",
+    ]
     for scenario in chosen:
         for broker in brokers_of(medians):
-            closed, opened, after = (medians.get((scenario.name, step, broker)) for step in ("closed", "open", "two thirds"))
+            closed, opened, after = (
+                medians.get((scenario.name, step, broker)) for step in ("closed", "open", "two thirds")
+            )
             if closed is None or opened is None:
                 continue
             yield [
@@ -82,6 +107,7 @@ def overload(medians, chosen):
                 NAMES[broker],
                 words.number(closed["delivered_rate"]),
                 offered(opened),
+                words.number(opened["sent_rate"]),
                 part(opened["delivered_rate"], closed["delivered_rate"]),
                 words.number(opened["backlog"]),
                 part(opened["drain_rate"], closed["delivered_rate"]),
@@ -92,13 +118,15 @@ def overload(medians, chosen):
 
 def part(rate, whole):
     """A rate, and how much of another one that is."""
-    return "-" if rate is None else f"{words.number(rate)} ({100 * rate / whole:.0f} %)" if whole else words.number(rate)
+    return (
+        "-" if rate is None else f"{words.number(rate)} ({100 * rate / whole:.0f} %)" if whole else words.number(rate)
+    )
 
 
 def offered(median):
     """Messages a second that were due; else whether the load waited for what was under way, or for nothing."""
     if median["offered_rate"] is None:
-        return "-" if median["sent_rate"] is None else "closed" if median["closed"] else "all it can"
+        return "-" if not median["sent_rate"] else "closed" if median["closed"] else "all it can"
     return words.number(rounded(median["offered_rate"]))
 
 
@@ -123,13 +151,32 @@ def versus(ours, other):
     """Rate and CPU a message beside another broker's."""
     if ours is None or other is None:
         return "-"
-    rate, cpu = (None if not of(ours) or not of(other) else of(ours) / of(other) for of in (rate_of, lambda median: median["cpu_per_million"]))
+    rate, cpu = (
+        None if not of(ours) or not of(other) else of(ours) / of(other)
+        for of in (rate_of, lambda median: median["cpu_per_million"])
+    )
     return "-" if rate is None and cpu is None else f"{words.times(rate)}, CPU {words.times(cpu)}"
 
 
 def all_figures(medians, chosen):
     """A row for each step and broker."""
-    yield ["", "broker", "offered/s", "sent/s", "delivered/s", "drained/s", "in", "p50", "p99", "backlog", "receipt p50, p99", "held", "CPU s/M", "check"]
+    yield [
+        "",
+        "broker",
+        "offered/s",
+        "sent/s",
+        "delivered/s",
+        "drained/s",
+        "in",
+        "p50",
+        "p99",
+        "backlog",
+        "receipt p50, p99",
+        "held",
+        "CPU s/M",
+        "MiB",
+        "check",
+    ]
     for scenario in chosen:
         for (name, step, broker), median in medians.items():
             if name == scenario.name:
@@ -138,7 +185,7 @@ def all_figures(medians, chosen):
 
 def figures(median):
     if median["sent_rate"] is None:
-        return ["-"] * 11 + ["failed"]
+        return ["-"] * 12 + ["failed"]
     held = median["held"]
     return [
         offered(median),
@@ -149,9 +196,14 @@ def figures(median):
         words.time(median["p50_us"]),
         words.time(median["p99_us"]),
         words.number(median["backlog"]),
-        "-" if median["receipt_p50_us"] is None else f"{words.time(median['receipt_p50_us'])}, {words.time(median['receipt_p99_us'])}",
+        (
+            "-"
+            if median["receipt_p50_us"] is None
+            else f"{words.time(median['receipt_p50_us'])}, {words.time(median['receipt_p99_us'])}"
+        ),
         f"{100 * held:.0f} %",
         words.number(median["cpu_per_million"]),
+        words.number(median["memory_mib"]),
         words.check(median),
     ]
 

@@ -5,6 +5,8 @@ def number(value):
     """With commas; small ones with as many digits as say something."""
     if value is None:
         return "-"
+    if not value:
+        return "0"
     return f"{value:,.0f}" if isinstance(value, int) or value >= 100 else digits(value)
 
 
@@ -39,7 +41,11 @@ def times(ratio):
 
 def check(median):
     """What went wrong, over all runs."""
-    faults = [f"{median[name]:,} {name.replace('_', ' ')}" for name in ("lost", "duplicated", "out_of_order", "altered") if median[name]]
+    faults = [
+        f"{median[name]:,} {name.replace('_', ' ')}"
+        for name in ("lost", "duplicated", "out_of_order", "altered")
+        if median[name]
+    ]
     if median["left"]:
         faults.append(f"{median['left']:,} not there when the wait was over")
     return ", ".join(faults) or "clean"

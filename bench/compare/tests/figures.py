@@ -30,7 +30,14 @@ def row(scenario="queue-1", step="closed", broker="postrider", **figures):
 
 def failed(reason="it broke", **labels):
     labels = {"scenario": "queue-1", "step": "closed", "broker": "artemis", **labels}
-    return {**labels, "repetition": 0, "size": "small", "at": "2026-01-02T03:04:05", "load_average": 0.5, "failed": reason}
+    return {
+        **labels,
+        "repetition": 0,
+        "size": "small",
+        "at": "2026-01-02T03:04:05",
+        "load_average": 0.5,
+        "failed": reason,
+    }
 
 
 def kept(*rows):

@@ -9,10 +9,16 @@ class Pictures(unittest.TestCase):
     def bars(self, *found, what=pictures.RATES):
         root = ElementTree.fromstring(pictures.draw(figures.kept(*found), what))
         name = "{http://www.w3.org/2000/svg}"
-        return [float(one.get("width")) for one in root.iter(f"{name}rect") if one.get("x") == str(pictures.LEFT) and one.get("y") != "38"], root
+        return [
+            float(one.get("width"))
+            for one in root.iter(f"{name}rect")
+            if one.get("x") == str(pictures.LEFT) and one.get("y") != "38"
+        ], root
 
     def test_more_is_longer_and_decades_are_even(self):
-        found = [figures.row(step=step, delivered_rate=rate) for step, rate in (("a", 10.0), ("b", 100.0), ("c", 1_000.0))]
+        found = [
+            figures.row(step=step, delivered_rate=rate) for step, rate in (("a", 10.0), ("b", 100.0), ("c", 1_000.0))
+        ]
         (one, two, three), _ = self.bars(*found)
         self.assertAlmostEqual(two - one, three - two, delta=0.2)
         self.assertGreater(one, 0)

@@ -6,7 +6,7 @@ from tests import figures
 
 class Words(unittest.TestCase):
     def test_figures_have_the_digits_that_count(self):
-        found = [words.number(value) for value in (None, 0, 7, 0.031, 4.567, 45.67, 456.7, 1234567.0)]
+        found = [words.number(value) for value in (None, 0.0, 7, 0.031, 4.567, 45.67, 456.7, 1234567.0)]
         self.assertEqual(found, ["-", "0", "7", "0.03", "4.57", "45.7", "457", "1,234,567"])
         self.assertEqual([words.time(value) for value in (12.3, 1_234, 12_345_678)], ["12.3 us", "1.23 ms", "12.3 s"])
         self.assertEqual([words.times(value) for value in (12.34, 0.75, 0.05)], ["12.3 x", "0.75 x", "1/20.0"])
@@ -24,7 +24,8 @@ class Tables(unittest.TestCase):
 
     def test_brokers_stand_side_by_side_in_one_order(self):
         header, line = self.beside(
-            figures.row(broker="activemq", delivered_rate=100.0, cpu_per_million=20.0), figures.row(delivered_rate=1_000.0)
+            figures.row(broker="activemq", delivered_rate=100.0, cpu_per_million=20.0),
+            figures.row(delivered_rate=1_000.0),
         )
         self.assertIn("postrider / ActiveMQ", header[2])
         self.assertEqual(line[1:3], ["closed", "1,000 / 100"])
@@ -45,7 +46,7 @@ class Tables(unittest.TestCase):
             figures.row(step="open", offered_rate=2_000.0, delivered_rate=50.0, drain_rate=900.0),
         ]
         line = list(tables.overload(rows.medians(found), [scenarios.BY_NAME["queue-1"]]))[1]
-        self.assertEqual(line[2:8], ["1,000", "2,000", "50.0 (5 %)", "10", "900 (90 %)", "-"])
+        self.assertEqual(line[2:9], ["1,000", "2,000", "1,000", "50.0 (5 %)", "10", "900 (90 %)", "-"])
 
     def test_the_page_tells_of_failures_and_of_all_figures(self):
         page = tables.page(figures.kept(figures.row(), figures.failed("no | answer")))
