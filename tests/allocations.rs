@@ -89,9 +89,9 @@ impl Node {
             min_free: 0,
         };
         let (storage, workers) = FileStorage::open(options).unwrap();
-        let (spill, spiller) = FileSpill::beside(&storage, waker);
+        let (spill, spillers) = FileSpill::beside(&storage, waker);
         workers.spawn().unwrap();
-        std::thread::spawn(move || spiller.run());
+        spillers.spawn().unwrap();
         let mut broker = Broker::new(Config::default());
         let settings = postrider_journal::Config { keys: 1, ..postrider_journal::Config::default() };
         let journal = Journal::recover(storage, settings, &mut |record, home| broker.follow(record, home)).unwrap();

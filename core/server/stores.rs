@@ -25,7 +25,7 @@ pub(crate) struct Stores {
     pub journal: Journal<FileStorage>,
     /// Where non-persistent messages go.
     pub spool: Spool<FileSpill>,
-    /// Flusher, helper and reader; they end with the journal.
+    /// Flusher, helper, readers and spiller; they end with the journal.
     pub workers: Vec<JoinHandle<()>>,
 }
 
@@ -54,10 +54,9 @@ pub(crate) fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now
     };
     warn_of_readers(&config.data_dir);
     let (storage, workers) = FileStorage::open(options).map_err(Fatal::with(Exit::DataDirectory))?;
-    let (spill, spiller) = FileSpill::beside(&storage, waker);
+    let (spill, spillers) = FileSpill::beside(&storage, waker);
     let mut workers = workers.spawn().map_err(Fatal::with(Exit::Failure))?;
-    let spiller = std::thread::Builder::new().name("spiller".into()).spawn(move || spiller.run());
-    workers.push(spiller.map_err(Fatal::with(Exit::Failure))?);
+    workers.extend(spillers.spawn().map_err(Fatal::with(Exit::Failure))?);
 
     let mut broker = Broker::new(broker_settings(config, identity));
     let journal = recover(storage, config, &mut broker)?;

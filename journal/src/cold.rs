@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use crate::ahead::{Begun, HANDED_OVER};
 use crate::frame::{BODY_HEADER, body_crc};
 use crate::image::{Extent, Image};
 use crate::pause::Pause;
@@ -44,21 +45,27 @@ impl Lookup {
 
 /// A part of a segment that was asked for.
 #[derive(Clone, Copy)]
-struct Pending {
-    read: Read,
-    base: Position,
+pub(crate) struct Pending {
+    pub read: Read,
+    pub base: Position,
     /// Where the record that was wanted ends.
     needed_end: Position,
     unit: u64,
     pause: Pause,
     /// Somebody has asked for it since all were told to look again.
     wanted: bool,
+    /// How far the reader was ahead for whom it was asked for before anybody waited for it; 0: somebody did.
+    pub depth: u32,
 }
 
-struct Window {
-    segment: SegmentNumber,
-    base: Position,
+pub(crate) struct Window {
+    pub segment: SegmentNumber,
+    pub base: Position,
     image: Arc<Image>,
+    /// As of what was asked for.
+    pub depth: u32,
+    /// Somebody has read of it.
+    pub is_begun: bool,
 }
 
 /// A body that is wanted in memory.
@@ -84,19 +91,30 @@ pub(crate) struct Arrival {
 
 /// The windows there are, the ones under way, those that wait, and those that could not be read so far.
 pub(crate) struct Cold {
-    windows: VecDeque<Window>,
+    pub(crate) windows: VecDeque<Window>,
     bytes: u64,
-    limit: u64,
-    pending: Vec<Pending>,
-    waiting: VecDeque<Pending>,
+    pub(crate) limit: u64,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) waiting: VecDeque<Pending>,
+    /// What is read ahead when nobody waits for something else.
+    pub(crate) ahead: VecDeque<Pending>,
+    /// Where readers are expected to go on.
+    pub(crate) expected: VecDeque<Position>,
+    begun: Option<Begun>,
     /// They are tried again, each after its own pause; the others do not wait for them.
     failed: Vec<Pending>,
     look_again_at: u64,
-    next_ticket: u64,
+    pub(crate) next_ticket: u64,
 }
 
 impl Pending {
-    fn end(&self) -> Position {
+    /// Asked for before anybody waits for it.
+    pub(crate) fn ahead(read: Read, base: Position, unit: u64, depth: u32) -> Pending {
+        let (needed_end, pause) = (base + u64::from(read.len), Pause::default());
+        Pending { read, base, needed_end, unit, pause, wanted: false, depth }
+    }
+
+    pub(crate) fn end(&self) -> Position {
         self.base + u64::from(self.read.len)
     }
 
@@ -124,6 +142,9 @@ impl Cold {
             limit,
             pending: Vec::new(),
             waiting: VecDeque::new(),
+            ahead: VecDeque::new(),
+            expected: VecDeque::new(),
+            begun: None,
             failed: Vec::new(),
             look_again_at: 0,
             next_ticket: 0,
@@ -132,11 +153,21 @@ impl Cold {
 
     /// The body at `position`, of `len` bytes, checked: bytes from a disk are never passed on unchecked. Its owner knows its checksum;
     /// the header before it may be damaged.
-    pub(crate) fn lookup(&self, segment: SegmentNumber, (position, len): (Position, u32), crc: u32) -> Lookup {
-        match self.holding(segment, position, len) {
-            Some(window) => check(&window.image, window.base, (position, len), crc),
-            None => Lookup::Cold,
+    pub(crate) fn lookup(&mut self, segment: SegmentNumber, (position, len): (Position, u32), crc: u32) -> Lookup {
+        let Some(window) = self.holding(segment, position, len).and_then(|index| self.windows.get_mut(index)) else {
+            return Lookup::Cold;
+        };
+        if !std::mem::replace(&mut window.is_begun, true) {
+            let (base, end, depth) = (window.base, window.end(), window.depth);
+            self.begun = Some(Begun { base, end, len, depth });
         }
+        check(&window.image, window.base, (position, len), crc)
+    }
+
+    /// The window that somebody has just begun to read.
+    #[inline]
+    pub(crate) fn take_begun(&mut self) -> Option<Begun> {
+        self.begun.take()
     }
 
     /// Where the record of `len` bytes at `position` begins, its header included, and its bytes as they came.
@@ -144,16 +175,16 @@ impl Cold {
         let start = Position(position.0.saturating_sub(BODY_HEADER as u64));
         let bytes = self
             .holding(segment, position, len)
+            .and_then(|index| self.windows.get(index))
             .map(|window| window.image.bytes(size(start - window.base), BODY_HEADER + len as usize).to_vec());
         (start, bytes.unwrap_or_default())
     }
 
     /// The newest window that holds a record.
-    fn holding(&self, segment: SegmentNumber, position: Position, len: u32) -> Option<&Window> {
+    fn holding(&self, segment: SegmentNumber, position: Position, len: u32) -> Option<usize> {
         let start = Position(position.0.saturating_sub(BODY_HEADER as u64));
-        self.windows.iter().rev().find(|window| {
-            let end = window.base + window.len();
-            window.segment == segment && window.base <= start && position + u64::from(len) <= end
+        self.windows.iter().rposition(|window| {
+            window.segment == segment && window.base <= start && position + u64::from(len) <= window.end()
         })
     }
 
@@ -169,15 +200,27 @@ impl Cold {
             pending.wanted = true;
             return false;
         }
+        if let Some(index) = self.ahead.iter().position(|pending| pending.serves(segment, base, needed_end)) {
+            let pending = self.ahead.remove(index).map(|pending| Pending { wanted: true, ..pending });
+            self.waiting.extend(pending);
+            return false;
+        }
         let least = needed_end.align_up(wanted.unit);
-        let end = self.before_failed(segment, least, base + u64::from(wanted.read_ahead));
+        let end = match self.known_end(segment, least) {
+            // What stands across the end of a window, while the next one is there.
+            Some(_) => least,
+            None => self.before_failed(segment, least, base + u64::from(wanted.read_ahead)),
+        };
         let end = end.max(least).align_up(wanted.unit).min(segment_end);
-        self.next_ticket += 1;
-        let offset = base - segment_start;
-        let read = Read { ticket: self.next_ticket, segment, offset, len: len32(end - base) };
+        let read = self.numbered(segment, base - segment_start, len32(end - base));
         let (unit, pause) = (wanted.unit, Pause::default());
-        self.waiting.push_back(Pending { read, base, needed_end, unit, pause, wanted: true });
+        self.waiting.push_back(Pending { read, base, needed_end, unit, pause, wanted: true, depth: 0 });
         true
+    }
+
+    /// Whether something of the segment could not be read so far.
+    pub(crate) fn has_failed_in(&self, segment: SegmentNumber) -> bool {
+        self.failed.iter().any(|failed| failed.read.segment == segment)
     }
 
     /// `end`, or where something begins before it, behind `least`, that could not be read.
@@ -200,7 +243,8 @@ impl Cold {
         if self.pending.len() >= MAX_PENDING {
             return None;
         }
-        let next = self.waiting.pop_front()?;
+        let reads_ahead = || self.pending.len() < HANDED_OVER;
+        let next = self.waiting.pop_front().or_else(|| reads_ahead().then(|| self.ahead.pop_front()).flatten())?;
         self.pending.push(next);
         Some(next.read)
     }
@@ -209,9 +253,13 @@ impl Cold {
     pub(crate) fn arrived(&mut self, ticket: u64, result: io::Result<Arc<Image>>) -> Option<Arrival> {
         let index = self.pending.iter().position(|pending| pending.read.ticket == ticket)?;
         let mut pending = self.pending.swap_remove(index);
-        let read = pending.read;
+        let Pending { read, wanted, depth, .. } = pending;
         let image = match result {
             Ok(image) => image,
+            // Who wants it by now asks for what it needs.
+            Err(error) if depth > 0 => {
+                return Some(Arrival { read, error: Some(error), is_told: false, look_again: wanted });
+            }
             Err(error) => {
                 let is_told = pending.pause.failed(&error);
                 let look_again = pending.narrow();
@@ -219,13 +267,13 @@ impl Cold {
                 return Some(Arrival { read, error: Some(error), is_told, look_again });
             }
         };
-        let window = Window { segment: read.segment, base: pending.base, image };
+        let window = Window { segment: read.segment, base: pending.base, image, depth, is_begun: false };
         self.bytes += window.len();
         self.windows.push_back(window);
         while self.bytes > self.limit && self.windows.len() > 1 {
             self.bytes -= self.windows.pop_front().map_or(0, |window| window.len());
         }
-        Some(Arrival { read, error: None, is_told: false, look_again: true })
+        Some(Arrival { read, error: None, is_told: false, look_again: wanted || depth == 0 })
     }
 
     /// What could not be read is asked for again when its pause is over, unless nobody wants it any more. True: whoever waits for
@@ -271,18 +319,27 @@ impl Cold {
     pub(crate) fn forget(&mut self, segment: SegmentNumber) -> bool {
         self.windows.retain(|window| window.segment != segment);
         self.bytes = self.windows.iter().map(Window::len).sum();
-        let asked = |cold: &Cold| cold.pending.len() + cold.waiting.len() + cold.failed.len();
+        let is_wanted = |pending: &&Pending| pending.depth == 0 || pending.wanted;
+        let asked = |cold: &Cold| {
+            let wanted = cold.pending.iter().chain(&cold.waiting).filter(is_wanted).count();
+            wanted + cold.failed.len()
+        };
         let before = asked(self);
         self.pending.retain(|pending| pending.read.segment != segment);
         self.waiting.retain(|pending| pending.read.segment != segment);
+        self.ahead.retain(|pending| pending.read.segment != segment);
         self.failed.retain(|pending| pending.read.segment != segment);
         before > asked(self)
     }
 }
 
 impl Window {
-    fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.image.len() as u64
+    }
+
+    pub(crate) fn end(&self) -> Position {
+        self.base + self.len()
     }
 }
 

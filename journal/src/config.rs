@@ -55,7 +55,7 @@ impl Default for Config {
             block: 4096,
             hot_bytes: 256 << 20,
             cold_bytes: 64 << 20,
-            read_ahead: 1 << 20,
+            read_ahead: 2 << 20,
             disk_budget: None,
             spool_budget: Some(0),
             prepared: 1,

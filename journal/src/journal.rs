@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use crate::ahead::{Begun, Stretch};
 use crate::append::{Active, Standing};
 use crate::aside::Aside;
 use crate::cold::{Arrival, Cold, Lookup, Wanted};
@@ -222,6 +223,9 @@ impl<S: Storage> Journal<S> {
             return Lookup::Memory(Extent { base: segment.start, image: Arc::clone(image) });
         }
         let answer = self.cold.lookup(segment.number, (position, len), crc);
+        if let Some(begun) = self.cold.take_begun() {
+            self.read_ahead(begun);
+        }
         if matches!(answer, Lookup::Damaged) {
             self.statistics.damaged += 1;
             self.note_damage(position);
@@ -236,6 +240,18 @@ impl<S: Storage> Journal<S> {
         let (number, bounds) = (segment.number, (segment.start, segment.bytes));
         let (read_ahead, unit) = (self.config.read_ahead, u64::from(self.table.block));
         self.cold.fetch(number, bounds, Wanted { position, len, read_ahead, unit });
+        self.read();
+    }
+
+    /// The next windows, for who reads on.
+    fn read_ahead(&mut self, begun: Begun) {
+        let segments = &self.segments;
+        let at = |from: Position| {
+            let next = segments.get(segments.partition_point(|segment| segment.end() <= from))?;
+            let stretch = Stretch { segment: next.number, start: next.start, bytes: next.bytes, is_whole: false };
+            next.image.is_none().then_some(stretch)
+        };
+        self.cold.read_ahead(begun, (u64::from(self.config.read_ahead), u64::from(self.table.block)), at);
         self.read();
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use crate::ahead::{Begun, Stretch};
 use crate::aside::Remains;
 use crate::cold::{Arrival, Cold, Lookup, Wanted};
 use crate::frame::{BODY_HEADER, BodyHeader, Record, Seed};
@@ -26,6 +27,8 @@ const BUSY_SEGMENTS: u64 = 4;
 const EASED_SEGMENTS: u64 = 2;
 /// The same, before something has to go: what senders had under way when they were told to wait is less.
 const CROWDED_SEGMENTS: u64 = 16;
+/// Numbers without a segment that are passed to find the next one.
+const MOST_PASSED: usize = 64;
 /// Segments on their way out at a time: more would only hold memory.
 const LEAVING: usize = 16;
 
@@ -157,7 +160,8 @@ impl Default for SpoolConfig {
             memory_bytes: 512 << 20,
             disk_bytes: 4 << 30,
             cold_bytes: 64 << 20,
-            read_ahead: 1 << 20,
+            // A whole segment.
+            read_ahead: 2 << 20,
             keys: 0,
         }
     }
@@ -293,8 +297,31 @@ impl<P: Spill> Spool<P> {
         match self.segment(number) {
             None => Lookup::Damaged,
             Some(SpoolSegment { image: Some(image), .. }) => Lookup::Memory(Extent { base, image: Arc::clone(image) }),
-            Some(_) => self.cold.lookup(number, (position, len), crc),
+            Some(_) => {
+                let answer = self.cold.lookup(number, (position, len), crc);
+                if let Some(begun) = self.cold.take_begun() {
+                    self.read_ahead(begun);
+                }
+                answer
+            }
         }
+    }
+
+    /// The next segments that were written out, for who reads on.
+    fn read_ahead(&mut self, begun: Begun) {
+        let (segments, base, segment_bytes) = (&self.segments, self.base, self.config.segment_bytes);
+        let at = |from: Position| {
+            let first = (from.0 / segment_bytes).max(base);
+            let there = segments.iter().zip(base..).skip(size(first - base)).take(MOST_PASSED);
+            let mut there = there.filter_map(|(segment, number)| Some((segment.as_ref()?, number)));
+            let (segment, number) =
+                there.find(|(segment, number)| Position(number * segment_bytes) + segment.used > from)?;
+            let (start, bytes, is_whole) =
+                (Position(number * segment_bytes), segment.used, segment.bytes > segment_bytes);
+            (segment.state == State::Out).then_some(Stretch { segment: SegmentNumber(number), start, bytes, is_whole })
+        };
+        self.cold.read_ahead(begun, (u64::from(self.config.read_ahead), UNIT), at);
+        self.read();
     }
 
     /// Asks for a window that holds the body at `position`; a poll tells when one arrived.

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use postrider_journal::storage::file::OpenOptions;
-use postrider_journal::storage::worker::{Step, Worker};
+use postrider_journal::storage::spill::Spillers;
+use postrider_journal::storage::worker::Step;
 use postrider_journal::{
     FileSpill, FileStorage, Generation, Home, Lookup, Medium, Record, Spool, SpoolConfig, body_crc,
 };
@@ -16,7 +17,7 @@ const BODY: usize = 1000;
 struct Files {
     directory: tempfile::TempDir,
     _storage: FileStorage,
-    worker: Worker,
+    workers: Spillers,
     spool: Spool<FileSpill>,
     homes: Vec<Home>,
 }
@@ -32,7 +33,7 @@ fn spool() -> Files {
     let path = directory.path().to_owned();
     let options = OpenOptions { directory: path, medium: Medium::Direct, waker: waker.clone(), min_free: 0 };
     let (storage, _) = FileStorage::open(options).unwrap();
-    let (spill, worker) = FileSpill::beside(&storage, waker);
+    let (spill, workers) = FileSpill::beside(&storage, waker);
     let config = SpoolConfig {
         segment_bytes: SEGMENT,
         memory_bytes: 0,
@@ -41,7 +42,7 @@ fn spool() -> Files {
         read_ahead: 8192,
         keys: 77,
     };
-    Files { directory, _storage: storage, worker, spool: Spool::new(spill, config), homes: Vec::new() }
+    Files { directory, _storage: storage, workers, spool: Spool::new(spill, config), homes: Vec::new() }
 }
 
 impl Files {
@@ -58,7 +59,7 @@ impl Files {
     }
 
     fn settle(&mut self) {
-        while self.worker.step() == Step::Work || self.spool.has_completed() {
+        while self.workers.step() == Step::Work || self.spool.has_completed() {
             self.spool.poll();
         }
     }

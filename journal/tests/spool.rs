@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use postrider_journal::storage::file::OpenOptions;
+use postrider_journal::storage::spill::Spillers;
 use postrider_journal::storage::worker::Step;
 use postrider_journal::testing::Chance;
 use postrider_journal::{
@@ -172,12 +173,12 @@ fn beyond_the_limit_segments_are_written_out_and_read_back() {
         min_free: 0,
     };
     let (storage, _workers) = FileStorage::open(options).unwrap();
-    let (spill, mut worker) = FileSpill::beside(&storage, Arc::new(|| {}));
+    let (spill, mut workers) = FileSpill::beside(&storage, Arc::new(|| {}));
     let mut spool = Spool::new(spill, config());
     let mut homes: Vec<(u64, Home)> = (1..1500)
         .map(|sequence| {
             let home = stage(&mut spool, sequence, Generation::Young);
-            while worker.step() == Step::Work {}
+            while workers.step() == Step::Work {}
             spool.poll();
             assert!(spool.memory_bytes() <= 7 * SEGMENT, "{}", spool.memory_bytes());
             (sequence, home)
@@ -194,7 +195,7 @@ fn beyond_the_limit_segments_are_written_out_and_read_back() {
                 Lookup::Cold => {
                     cold += 1;
                     spool.fetch(home.position, home.len);
-                    while worker.step() == Step::Work {}
+                    while workers.step() == Step::Work {}
                     assert_eq!(spool.poll().fetched, 1);
                 }
                 Lookup::Damaged => panic!("{sequence} is damaged"),
@@ -205,7 +206,7 @@ fn beyond_the_limit_segments_are_written_out_and_read_back() {
             spool.release(home.segment);
         }
     }
-    while worker.step() == Step::Work {}
+    while workers.step() == Step::Work {}
     assert!(cold > 100, "{cold} cold reads");
     assert_eq!(spool.spilled_bytes(), 0);
     let left = std::fs::read_dir(directory.path())
@@ -317,4 +318,92 @@ fn large_segments_that_do_not_fit_what_is_left_of_the_disk_are_no_sign_of_room()
     assert_eq!((answer(&mut spool, None, 0), spool.usage().pressure), (1, Pressure::Full));
     spool.release(small.segment);
     assert_eq!((spool.spilled_bytes(), spool.usage().pressure), (0, Pressure::Busy));
+}
+
+/// A spool of which only the newest segment is in memory, and its files.
+fn written_out(records: u64, config: SpoolConfig) -> (tempfile::TempDir, Spool<FileSpill>, Spillers, Vec<(u64, Home)>) {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, waker) = (directory.path().to_owned(), Arc::new(|| {}));
+    let options = OpenOptions { directory: path, medium: Medium::Direct, waker: waker.clone(), min_free: 0 };
+    let (storage, _workers) = FileStorage::open(options).unwrap();
+    let (spill, mut workers) = FileSpill::beside(&storage, waker);
+    let mut spool = Spool::new(spill, SpoolConfig { memory_bytes: 0, ..config });
+    let homes = (1..records).map(|sequence| (sequence, stage(&mut spool, sequence, Generation::Young))).collect();
+    while workers.step() == Step::Work || spool.has_completed() {
+        spool.poll();
+    }
+    (directory, spool, workers, homes)
+}
+
+/// Reads records one after the other, and lets the disk work between two of them. How many were waited for.
+fn waits(spool: &mut Spool<FileSpill>, workers: &mut Spillers, homes: &[(u64, Home)]) -> usize {
+    let mut waits = 0;
+    for (sequence, home) in homes {
+        let extent = loop {
+            match spool.extent(home.position, home.len, crc(*sequence)) {
+                Lookup::Memory(extent) | Lookup::Checked(extent) => break extent,
+                Lookup::Cold => {
+                    waits += 1;
+                    spool.fetch(home.position, home.len);
+                    while workers.reader.step() == Step::Idle {}
+                }
+                Lookup::Damaged => panic!("{sequence} is damaged"),
+            }
+            spool.poll();
+        };
+        assert_eq!(extent.bytes(home.position, home.len as usize), body(*sequence));
+        workers.reader.step();
+        spool.poll();
+    }
+    waits
+}
+
+#[test]
+fn who_reads_on_waits_for_no_more_than_the_first_windows() {
+    let config = SpoolConfig { cold_bytes: 16 * SEGMENT, read_ahead: SEGMENT as u32, ..config() };
+    let (_directory, mut spool, mut workers, homes) = written_out(1500, config);
+    let segments = spool.spilled_bytes() / SEGMENT;
+    let waits = waits(&mut spool, &mut workers, &homes);
+    assert!(segments > 30 && waits <= 3, "{waits} waits for {segments} segments");
+}
+
+#[test]
+fn windows_within_a_segment_are_read_ahead_with_what_stands_across_their_ends() {
+    let config = SpoolConfig { cold_bytes: 16 * SEGMENT, read_ahead: 16384, ..config() };
+    let (_directory, mut spool, mut workers, homes) = written_out(1500, config);
+    let windows = spool.spilled_bytes() / 16384;
+    let waits = waits(&mut spool, &mut workers, &homes);
+    assert!(windows > 120 && waits <= windows as usize / 10, "{waits} waits for {windows} windows");
+}
+
+#[test]
+fn who_jumps_about_gets_what_it_asks_for_alone() {
+    let config = SpoolConfig { cold_bytes: 16 * SEGMENT, read_ahead: SEGMENT as u32, ..config() };
+    let (_directory, mut spool, mut workers, homes) = written_out(1500, config);
+    let mut last = u64::MAX;
+    let scattered = homes.iter().rev().filter(|(_, home)| {
+        let is_far = home.segment.0 + 1 < last;
+        last = if is_far { home.segment.0 } else { last };
+        is_far
+    });
+    let scattered: Vec<(u64, Home)> = scattered.copied().collect();
+    let waits = waits(&mut spool, &mut workers, &scattered);
+    assert!(scattered.len() > 15 && waits + 2 >= scattered.len(), "{waits} waits for {}", scattered.len());
+    assert_eq!(workers.reader.step(), Step::Idle);
+}
+
+/// Of many readers together no more is read ahead than half of the memory of windows: none loses what it has begun to another's.
+#[test]
+fn what_is_read_ahead_has_its_share_of_memory() {
+    let config = SpoolConfig { cold_bytes: 8 * SEGMENT, read_ahead: SEGMENT as u32, ..config() };
+    let (_directory, mut spool, mut workers, homes) = written_out(3000, config);
+    let quarter = homes.len() / 4;
+    let mut count = 0;
+    for place in 0..quarter {
+        for reader in 0..4 {
+            count += waits(&mut spool, &mut workers, &homes[reader * quarter + place..][..1]);
+        }
+    }
+    let segments = spool.spilled_bytes() / SEGMENT;
+    assert!(segments > 60 && count <= 2 * segments as usize, "{count} waits for {segments} segments");
 }

@@ -94,7 +94,14 @@ type Opened = (Loaded, File);
 pub(crate) struct Performer {
     files: Arc<Files>,
     spares: SpareFiles,
+    /// The windows that it has read last, to be filled again when nobody holds them any more.
+    windows: VecDeque<Arc<Image>>,
 }
+
+/// Windows that a worker remembers: those of a reader and what is read ahead for it.
+const WINDOWS: usize = 8;
+/// Larger ones are not remembered.
+const LARGEST_KEPT: usize = 2 << 20;
 
 impl FileStorage {
     /// Locks a directory and looks at it; changes nothing but its lock.
@@ -182,7 +189,12 @@ impl Drop for FileStorage {
 
 impl Performer {
     pub(crate) fn new(files: Arc<Files>) -> Performer {
-        Performer { files, spares: SpareFiles::default() }
+        Performer { files, spares: SpareFiles::default(), windows: VecDeque::new() }
+    }
+
+    /// There is nothing to do: memory that was kept for more goes.
+    pub(crate) fn rest(&mut self) {
+        self.windows = VecDeque::new();
     }
 
     pub(crate) fn perform(&mut self, request: Request) -> Option<Answer> {
@@ -204,9 +216,9 @@ impl Performer {
                 drop(table);
                 Some(Answer::Stated(self.files.replace(&self.files.table(slot), &bytes)))
             }
-            Request::Read(read, Some(file)) => Some(Answer::Read(read, window(&file, &read), None)),
-            Request::Read(read, None) => Some(self.open_and_read(&self.files.segment(read.segment), read)),
-            Request::ReadSpilled(read) => Some(self.open_and_read(&self.files.spilled(read.segment), read)),
+            Request::Read(read, Some(file)) => Some(Answer::Read(read, self.window(&file, &read), None)),
+            Request::Read(read, None) => Some(self.open_and_read(self.files.segment(read.segment), read)),
+            Request::ReadSpilled(read) => Some(self.open_and_read(self.files.spilled(read.segment), read)),
             Request::Spill(segment, image, len) => {
                 let result = self.spill(segment, image.bytes(0, len));
                 Some(Answer::Spilled(segment, if planted("spill-failure-unseen") { Ok(()) } else { result }))
@@ -240,22 +252,38 @@ impl Performer {
         })
     }
 
-    fn open_and_read(&self, path: &Path, read: Read) -> Answer {
-        match self.files.open(path, false, false) {
-            Ok(file) => Answer::Read(read, window(&file, &read), Some(file)),
+    fn open_and_read(&mut self, path: PathBuf, read: Read) -> Answer {
+        match self.files.open(&path, false, false) {
+            Ok(file) => Answer::Read(read, self.window(&file, &read), Some(file)),
             Err(error) => Answer::Read(read, Err(error), None),
         }
     }
-}
 
-fn window(file: &File, read: &Read) -> io::Result<Arc<Image>> {
-    let mut image = ImageWriter::anonymous(read.len as usize)?;
-    let read = direct::read(file, &mut image, read.offset);
-    if !planted("unreadable-is-zeros") {
-        read?;
+    fn window(&mut self, file: &File, read: &Read) -> io::Result<Arc<Image>> {
+        let mut image = self.image(read.len as usize)?;
+        let read = direct::read(file, &mut image, read.offset);
+        if !planted("unreadable-is-zeros") {
+            read?;
+        }
+        image.publish(image.len());
+        if image.len() <= LARGEST_KEPT {
+            if self.windows.len() == WINDOWS {
+                self.windows.pop_front();
+            }
+            self.windows.push_back(Arc::clone(image.image()));
+        }
+        Ok(Arc::clone(image.image()))
     }
-    image.publish(image.len());
-    Ok(Arc::clone(image.image()))
+
+    /// Memory for a window: of one that nobody holds any more, or new.
+    fn image(&mut self, bytes: usize) -> io::Result<ImageWriter> {
+        let is_free = |image: &Arc<Image>| Arc::strong_count(image) == 1 && image.len() == bytes;
+        let free = self.windows.iter().rposition(is_free).and_then(|index| self.windows.remove(index));
+        match free.map(ImageWriter::reuse) {
+            Some(Ok(writer)) => Ok(writer),
+            _ => ImageWriter::anonymous(bytes),
+        }
+    }
 }
 
 impl Storage for FileStorage {

@@ -1,7 +1,9 @@
 //! Spool segments as files beside the journal's.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use crossbeam_queue::ArrayQueue;
 
@@ -10,28 +12,33 @@ use crate::position::SegmentNumber;
 use crate::spill::{Spill, Spilled};
 use crate::storage::Read;
 use crate::storage::file::{Answer, FileStorage, Performer, Request};
-use crate::storage::worker::{Lane, Waker, Worker};
+use crate::storage::worker::{Lane, Step, Waker, Worker, spawn};
 
 /// Requests the lane holds; more wait here.
 const LANE: usize = 256;
 
 /// Writes spool segments into the journal's directory. Nothing is synced.
 pub struct FileSpill {
-    lane: Lane,
+    writer: Queue,
+    reader: Queue,
     answers: Arc<ArrayQueue<Answer>>,
+}
+
+/// The workers of a [`FileSpill`]. Each can be stepped, or run on a thread.
+pub struct Spillers {
+    /// Writes segments out, and removes those that went.
+    pub writer: Worker,
+    /// Reads windows of them: who waits for one does not wait for all that is written meanwhile.
+    pub reader: Worker,
+}
+
+/// Requests to a worker, and those that did not fit its lane.
+struct Queue {
+    lane: Lane,
     waiting: VecDeque<Request>,
 }
 
-impl FileSpill {
-    /// A spill in a storage's directory, and its worker. What an earlier life spilled is there until the journal's next life begins.
-    #[must_use]
-    pub fn beside(storage: &FileStorage, waker: Waker) -> (FileSpill, Worker) {
-        let (lane, requests) = Lane::new(LANE);
-        let answers = Arc::new(ArrayQueue::new(2 * LANE));
-        let worker = Worker::new(requests, Arc::clone(&answers), waker, Performer::new(storage.files()));
-        (FileSpill { lane, answers, waiting: VecDeque::new() }, worker)
-    }
-
+impl Queue {
     fn ask(&mut self, request: Request) {
         self.waiting.push_back(request);
         self.pass_on();
@@ -47,17 +54,49 @@ impl FileSpill {
     }
 }
 
+impl Spillers {
+    /// Steps both once.
+    pub fn step(&mut self) -> Step {
+        let steps = [self.writer.step(), self.reader.step()];
+        if steps.contains(&Step::Work) { Step::Work } else { Step::Idle }
+    }
+
+    /// Puts each on a thread of its own; they end with the spill.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn spawn(self) -> io::Result<Vec<JoinHandle<()>>> {
+        spawn([("spiller", self.writer), ("spool-reader", self.reader)])
+    }
+}
+
+impl FileSpill {
+    /// A spill in a storage's directory, and its workers. What an earlier life spilled is there until the journal's next life begins.
+    #[must_use]
+    pub fn beside(storage: &FileStorage, waker: Waker) -> (FileSpill, Spillers) {
+        let answers = Arc::new(ArrayQueue::new(2 * LANE));
+        let ends = || {
+            let (lane, requests) = Lane::new(LANE);
+            let performer = Performer::new(storage.files());
+            let worker = Worker::new(requests, Arc::clone(&answers), Arc::clone(&waker), performer);
+            (Queue { lane, waiting: VecDeque::new() }, worker)
+        };
+        let ((to_writer, writer), (to_reader, reader)) = (ends(), ends());
+        (FileSpill { writer: to_writer, reader: to_reader, answers }, Spillers { writer, reader })
+    }
+}
+
 impl Spill for FileSpill {
     fn spill(&mut self, segment: SegmentNumber, image: Arc<Image>, len: usize) {
-        self.ask(Request::Spill(segment, image, len));
+        self.writer.ask(Request::Spill(segment, image, len));
     }
 
     fn read(&mut self, read: Read) {
-        self.ask(Request::ReadSpilled(read));
+        self.reader.ask(Request::ReadSpilled(read));
     }
 
     fn discard(&mut self, segment: SegmentNumber) {
-        self.ask(Request::Discard(segment));
+        self.writer.ask(Request::Discard(segment));
     }
 
     fn has_completed(&self) -> bool {
@@ -65,7 +104,8 @@ impl Spill for FileSpill {
     }
 
     fn completed(&mut self) -> Option<Spilled> {
-        self.pass_on();
+        self.writer.pass_on();
+        self.reader.pass_on();
         match self.answers.pop()? {
             Answer::Spilled(segment, result) => Some(Spilled::Out { segment, result }),
             Answer::Read(read, result, _) => Some(Spilled::Read { ticket: read.ticket, result }),

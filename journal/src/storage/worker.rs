@@ -1,11 +1,15 @@
 //! What blocks runs here: workers that the server puts on threads of their own.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 
 use crate::storage::file::{Answer, Performer, Request};
+
+/// Without a request for so long a worker has nothing to do.
+const REST: Duration = Duration::from_secs(1);
 
 /// Called when an answer is there.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -74,8 +78,20 @@ impl Worker {
 
     /// Works until the storage is gone.
     pub fn run(mut self) {
-        while let Ok(request) = self.requests.recv() {
+        while let Some(request) = self.next() {
             self.perform(request);
+        }
+    }
+
+    /// The next request; memory that is kept for it goes when it is long in coming.
+    fn next(&mut self) -> Option<Request> {
+        match self.requests.recv_timeout(REST) {
+            Ok(request) => Some(request),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                self.performer.rest();
+                self.requests.recv().ok()
+            }
         }
     }
 
@@ -100,10 +116,13 @@ impl Workers {
     /// # Errors
     /// No thread can be made.
     pub fn spawn(self) -> std::io::Result<Vec<std::thread::JoinHandle<()>>> {
-        let named = [("flusher", self.flusher), ("helper", self.helper), ("reader", self.reader)];
-        let spawn = |(name, worker): (&str, Worker)| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(move || worker.run())
-        };
-        named.into_iter().map(spawn).collect()
+        spawn([("flusher", self.flusher), ("helper", self.helper), ("reader", self.reader)])
     }
+}
+
+/// Puts each on a thread of this name.
+pub(crate) fn spawn<const N: usize>(workers: [(&str, Worker); N]) -> std::io::Result<Vec<std::thread::JoinHandle<()>>> {
+    let spawn =
+        |(name, worker): (&str, Worker)| std::thread::Builder::new().name(name.to_owned()).spawn(move || worker.run());
+    workers.into_iter().map(spawn).collect()
 }

@@ -13,7 +13,8 @@ use postrider_dispatcher::shard::{Dealer, Inbox, Shard};
 use postrider_dispatcher::turn::BrokerTurn;
 use postrider_dispatcher::wake::Alarm;
 use postrider_journal::storage::file::OpenOptions;
-use postrider_journal::storage::worker::{Step, Worker, Workers};
+use postrider_journal::storage::spill::Spillers;
+use postrider_journal::storage::worker::{Step, Workers};
 use postrider_journal::{Config, FileSpill, FileStorage, Journal, Medium, Spool, SpoolConfig};
 use postrider_model::{Clock, Now};
 use postrider_wire::openwire::Offer;
@@ -45,7 +46,7 @@ pub struct Life {
     shard: Shard<PipeNet>,
     turn: BrokerTurn<FileStorage, FileSpill>,
     workers: Workers,
-    spiller: Worker,
+    spillers: Spillers,
     clock: FuzzClock,
 }
 
@@ -60,7 +61,7 @@ impl Life {
             min_free: 0,
         };
         let (storage, workers) = FileStorage::open(options).map_err(|error| error.to_string())?;
-        let (spill, spiller) = FileSpill::beside(&storage, Arc::new(|| ()));
+        let (spill, spillers) = FileSpill::beside(&storage, Arc::new(|| ()));
         let (broker, journal) = recover(storage, &clock)?;
         let spool = Spool::new(
             spill,
@@ -81,7 +82,7 @@ impl Life {
         let inbox = Inbox::new(alarm);
         let dealer = Dealer::new(vec![inbox.clone()], vec![Protocol::OpenWire]);
         let shard = Shard::new(net, client_port, Rc::new(profile()), inbox, Some(dealer));
-        Ok(Life { pipes, shard, turn, workers, spiller, clock })
+        Ok(Life { pipes, shard, turn, workers, spillers, clock })
     }
 
     /// A turn of everything. Whether something was done.
@@ -91,7 +92,7 @@ impl Life {
         let turned = self.turn.turn(now).expect("the directory is there");
         busy |= turned.busy || turned.more;
         busy |= self.shard.turn(now, false);
-        while self.workers.step() == Step::Work || self.spiller.step() == Step::Work {
+        while self.workers.step() == Step::Work || self.spillers.step() == Step::Work {
             busy = true;
         }
         busy || self.turn.has_work() || self.shard.has_work()
