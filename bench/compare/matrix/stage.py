@@ -58,8 +58,6 @@ class Stage:
 
     def client(self, step, mode, clients):
         """A run of the Java client."""
-        if self.java is None:
-            return self.fail(step, "no Java client")
         size = self.size
         url = f"tcp://127.0.0.1:{self.broker.port}?{CLIENT_OPTIONS.get(self.broker.name, '')}"
         command = [*self.java, url, mode, str(clients)]
