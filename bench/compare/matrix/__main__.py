@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 RECORD = os.path.join(ROOT, "bench", "matrix.json")
 PAGE = os.path.join(ROOT, "docs", "benchmarks.md")
+ACTIVEMQ_VERSION = "5.17.2"
 PICTURES = {"matrix-rates.svg": pictures.RATES, "matrix-cpu.svg": pictures.CPU, "matrix-p99.svg": pictures.LATENCY}
 
 
@@ -111,6 +112,7 @@ class Matrix:
             "size": self.size.name,
             "at": datetime.datetime.now().isoformat(timespec="seconds"),
             "load_average": round(os.getloadavg()[0], 2),
+            "cores": self.arguments.cores,
         }
         try:
             with Stage(self.size, self.start(broker), self.generator, self.client, labels) as stage:
@@ -127,7 +129,7 @@ class Matrix:
         keep(os.path.join(self.work, "matrix.json"), self.kept(self.rows))
 
     def kept(self, found):
-        return {"machine": machine(), "settings": settings(self.arguments, self.artemis), "rows": found}
+        return {"machine": machine(), "brokers": described(self.arguments), "rows": found}
 
     def finish(self):
         if not self.rows:
@@ -139,16 +141,9 @@ class Matrix:
                 file.write(f"{begin}\n{end}\n")
             write(self.kept(self.rows), page, self.work)
             return
-        record = read(RECORD)["rows"] if os.path.exists(RECORD) else []
-        merged = self.kept(replaced(record, self.rows))
+        merged = rows.merged(read(RECORD) if os.path.exists(RECORD) else None, self.kept(self.rows))
         keep(RECORD, merged)
         write(merged, PAGE, os.path.join(ROOT, "docs", "pictures"))
-
-
-def replaced(old, new):
-    """What was measured before, but for the scenarios that were measured again on the same brokers."""
-    again = {(row["scenario"], row["broker"]) for row in new}
-    return [row for row in old if (row["scenario"], row["broker"]) not in again] + new
 
 
 def cores():
@@ -172,25 +167,16 @@ def machine():
     return f"{os.uname().sysname} {os.uname().release}, {os.cpu_count()} cores ({model})"
 
 
-def settings(arguments, artemis):
-    said = []
-    if "postrider" in arguments.brokers:
-        said.append(f"postrider: its defaults {arguments.serve}".strip() + ".")
-    if "activemq" in arguments.brokers:
-        said.append(
-            f"ActiveMQ 5.17.2: Debian's JVM options (`{' '.join(brokers.debian_options())}`), KahaDB, journalDiskSyncStrategy ALWAYS."
-        )
-    if artemis:
-        said.append(
-            f"Artemis {fetch.ARTEMIS_VERSION}: what `artemis create` writes, with the journal's default buffer timeout "
-            "(bench/compare/artemis/broker.xml), journal-datasync, and its JVM options (`-Xms512M -Xmx2G`, G1)."
-        )
-    pinned = (
-        f"The broker had {arguments.cores} core(s), the load the others."
-        if arguments.cores
-        else "Broker and load share all cores."
-    )
-    return " ".join([*said, pinned])
+def described(arguments):
+    """How each of the brokers was set up."""
+    said = {
+        "postrider": f"postrider: its defaults {arguments.serve}".strip() + ".",
+        "activemq": f"ActiveMQ {ACTIVEMQ_VERSION}: Debian's JVM options (`{' '.join(brokers.debian_options())}`), KahaDB, "
+        "journalDiskSyncStrategy ALWAYS.",
+        "artemis": f"Artemis {fetch.ARTEMIS_VERSION}: what `artemis create` writes, with the journal's default buffer timeout "
+        "(bench/compare/artemis/broker.xml), journal-datasync, and its JVM options (`-Xms512M -Xmx2G`, G1).",
+    }
+    return {name: said[name] for name in arguments.brokers}
 
 
 def told(scenario, row):

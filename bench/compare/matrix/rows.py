@@ -57,6 +57,15 @@ def failure(reason):
     return {"failed": reason}
 
 
+def merged(old, new):
+    """What was kept before, but for scenarios that were measured again on the same brokers, and what is kept newly."""
+    if old is None:
+        return new
+    again = {(row["scenario"], row["broker"]) for row in new["rows"]}
+    rows = [row for row in old["rows"] if (row["scenario"], row["broker"]) not in again]
+    return {**new, "brokers": {**old["brokers"], **new["brokers"]}, "rows": rows + new["rows"]}
+
+
 def medians(rows):
     """By scenario, step and broker, in the order of their first appearance: medians, and the sums of what went wrong."""
     found = {}

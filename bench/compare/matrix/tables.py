@@ -31,14 +31,31 @@ def described(kept):
     """What the reader has to know."""
     found = kept["rows"]
     loads = [one["load_average"] for one in found]
-    days = sorted({one["at"][:10] for one in found})
-    sizes = " and ".join(sorted({one["size"] for one in found}))
+    days = " to ".join(ends([one["at"][:10] for one in found]))
     runs = max(one["repetition"] for one in found) + 1
-    return (
-        f"{kept['machine']}; {days[0] if len(days) == 1 else f'{days[0]} to {days[-1]}'}; `--size {sizes}`, {runs} "
-        f"run{'s' if runs > 1 else ''} of each broker in turns; load average before a run {min(loads):.1f} to {max(loads):.1f} "
-        f"(what is above 0 is the run before and other work on the machine). {kept['settings']}"
+    said = " and ".join(sorted({one["size"] for one in found}))
+    return " ".join(
+        [
+            f"{kept['machine']}; {days}; `--size {said}`, {runs} run{'s' if runs > 1 else ''} of each broker in turns.",
+            *shared(found),
+            f"Load average before a run {min(loads):.1f} to {max(loads):.1f}: of the run before, and of other work on the machine.",
+            *(kept["brokers"][name] for name in NAMES if name in kept["brokers"]),
+        ]
     )
+
+
+def ends(days):
+    """The first and the last, which may be one."""
+    return list(dict.fromkeys([min(days), max(days)]))
+
+
+def shared(found):
+    """Who had which cores."""
+    for cores in dict.fromkeys(one["cores"] for one in found):
+        if cores is None:
+            yield "Broker and load share all cores."
+        else:
+            yield f"The broker has {cores} core{'s' if cores > 1 else ''}, the load the others."
 
 
 def brokers_of(medians):

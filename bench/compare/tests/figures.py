@@ -19,7 +19,7 @@ def report(**parts):
 def row(scenario="queue-1", step="closed", broker="postrider", **figures):
     return {
         **{"scenario": scenario, "step": step, "broker": broker, "repetition": 0, "size": "small"},
-        **{"at": "2026-01-02T03:04:05", "load_average": 0.5, "offered_rate": None, "closed": True},
+        **{"at": "2026-01-02T03:04:05", "load_average": 0.5, "cores": None, "offered_rate": None, "closed": True},
         **{"sent_rate": 1000.0, "delivered_rate": 1000.0, "drain_rate": None, "drain_seconds": 0.01},
         **{"p50_us": 100.0, "p99_us": 500.0, "receipt_p50_us": None, "receipt_p99_us": None},
         **{"backlog": 10, "left": 0, "held": 0.0, "cpu_per_million": 2.0},
@@ -36,9 +36,10 @@ def failed(reason="it broke", **labels):
         "size": "small",
         "at": "2026-01-02T03:04:05",
         "load_average": 0.5,
+        "cores": None,
         "failed": reason,
     }
 
 
 def kept(*rows):
-    return {"machine": "a machine", "settings": "As they come.", "rows": list(rows)}
+    return {"machine": "a machine", "brokers": {"postrider": "postrider: as it comes."}, "rows": list(rows)}

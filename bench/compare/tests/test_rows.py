@@ -20,6 +20,18 @@ class Rows(unittest.TestCase):
         self.assertEqual((row["sent_rate"], row["delivered_rate"], row["backlog"]), (900.0, None, None))
 
 
+class Merged(unittest.TestCase):
+    def test_what_is_measured_again_takes_the_place_of_what_was(self):
+        old = figures.kept(figures.row(), figures.row(step="open"), figures.row(broker="artemis"), figures.row("burst"))
+        old["brokers"] = {"artemis": "Artemis."}
+        merged = rows.merged(old, figures.kept(figures.row(delivered_rate=5.0)))
+        found = [(row["scenario"], row["broker"], row["delivered_rate"]) for row in merged["rows"]]
+        kept = [("queue-1", "artemis", 1000.0), ("burst", "postrider", 1000.0)]
+        self.assertEqual(found, [*kept, ("queue-1", "postrider", 5.0)])
+        self.assertEqual(sorted(merged["brokers"]), ["artemis", "postrider"])
+        self.assertEqual(rows.merged(None, old), old)
+
+
 class Medians(unittest.TestCase):
     def test_runs_are_put_together_and_faults_added(self):
         own = [figures.row(delivered_rate=rate, lost=1) for rate in (30.0, 10.0, 20.0)]

@@ -51,7 +51,10 @@ class Tables(unittest.TestCase):
     def test_the_page_tells_of_failures_and_of_all_figures(self):
         page = tables.page(figures.kept(figures.row(), figures.failed("no | answer")))
         self.assertIn("- non-persistent 1:1: closed, Artemis: no | answer", page)
-        self.assertIn("load average before a run 0.5 to 0.5", page)
+        self.assertIn(
+            "2026-01-02; `--size small`, 1 run of each broker in turns. Broker and load share all cores.", page
+        )
+        self.assertIn("postrider: as it comes.", page)
         widths = {line.count("|") for line in page.splitlines() if line.startswith("| non-persistent 1:1: closed | ")}
         self.assertEqual(len(widths), 2, "all lines of a table have its columns")
         self.assertNotIn("Sizes, closed", page)
