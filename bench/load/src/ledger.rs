@@ -94,6 +94,8 @@ pub struct Verdict {
     pub altered: u64,
     /// Sends that were never answered.
     pub unanswered: u64,
+    /// Answers to sends that had theirs: clients pass over them.
+    pub answered_again: u64,
     /// Delivered again and marked as such, which is allowed.
     pub redelivered: u64,
     /// Messages of other runs or other senders, acknowledged and otherwise ignored.
@@ -103,7 +105,8 @@ pub struct Verdict {
 impl Verdict {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
-        [self.lost, self.duplicated, self.out_of_order, self.altered, self.unanswered] == [0; 5]
+        let Verdict { lost, duplicated, out_of_order, altered, unanswered, answered_again, .. } = *self;
+        [lost, duplicated, out_of_order, altered, unanswered, answered_again] == [0; 6]
     }
 
     /// Adds what the consumers of one destination got. `sent` has the number of messages by producer. The consumers of a

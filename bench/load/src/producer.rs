@@ -34,6 +34,8 @@ pub(crate) struct Producer {
     pub pace: Option<Pace>,
     /// Messages that may still be sent.
     pub quota: u64,
+    /// Answers to sends that had theirs.
+    pub answered_again: u64,
 }
 
 /// What goes to one destination.
@@ -99,6 +101,7 @@ impl Producer {
             text: body::blank(arguments.size),
             pace: None,
             quota: u64::MAX,
+            answered_again: 0,
         })
     }
 
@@ -183,9 +186,13 @@ impl Producer {
     /// The broker answered a command.
     #[inline]
     pub(crate) fn receipt(&mut self, command: i32, now: u64, meter: &mut Meter) -> Result<()> {
-        let sent = self.window.receipted(command);
-        ensure!(sent.is_some(), "the broker answered command {command}, which waits for no answer");
-        sent.into_iter().for_each(|sent| meter.receipted(sent, now));
+        match self.window.receipted(command) {
+            Some(sent) => meter.receipted(sent, now),
+            None => {
+                ensure!(self.window.has(command), "the broker answered command {command}, which waits for no answer");
+                self.answered_again += 1;
+            }
+        }
         Ok(())
     }
 
@@ -230,6 +237,8 @@ const ANSWERED: u64 = 0;
 struct Window {
     size: u32,
     times: Vec<u64>,
+    /// The command of the first send of all.
+    first: i32,
     /// The command of the oldest send without a receipt, or the next one to be sent.
     oldest: i32,
     next: i32,
@@ -239,7 +248,8 @@ impl Window {
     /// A window for the commands after `last`; of size 0 if no receipts are asked for.
     fn new(size: u32, last: i32) -> Window {
         let times = vec![ANSWERED; if size == 0 { 0 } else { size.next_power_of_two() as usize }];
-        Window { size, times, oldest: last.wrapping_add(1), next: last.wrapping_add(1) }
+        let first = last.wrapping_add(1);
+        Window { size, times, first, oldest: first, next: first }
     }
 
     #[inline]
@@ -270,6 +280,11 @@ impl Window {
         (time != ANSWERED).then_some(time)
     }
 
+    /// Whether the command is one of the sends, with its receipt or without.
+    fn has(&self, command: i32) -> bool {
+        (command.wrapping_sub(self.first) as u32) < self.next.wrapping_sub(self.first) as u32
+    }
+
     #[inline]
     fn slot(&self, command: i32) -> usize {
         command as u32 as usize & (self.times.len() - 1)
@@ -297,6 +312,8 @@ mod tests {
         assert!(window.has_room());
         assert_eq!(window.oldest, commands[2]);
         assert_eq!(window.receipted(commands[0]), None, "long answered");
+        let had = [commands[0] - 1, commands[0], commands[2], commands[3]].map(|command| window.has(command));
+        assert_eq!(had, [false, true, true, false], "only what was sent");
     }
 
     #[test]
@@ -305,5 +322,6 @@ mod tests {
         (8..100).for_each(|command| window.sent(command, 1));
         assert!(window.has_room());
         assert_eq!(window.receipted(8), None);
+        assert!(!window.has(8), "nothing waits for an answer");
     }
 }

@@ -226,14 +226,16 @@ impl fmt::Display for Broker {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { lost, duplicated, out_of_order, altered, unanswered, redelivered, foreign } = *self;
+        let Verdict { lost, duplicated, out_of_order, altered, unanswered, answered_again, redelivered, foreign } =
+            *self;
         if self.is_clean() {
             write!(out, "0 lost, 0 duplicated, 0 out of order")?;
         } else {
             write!(out, "FAILED: {lost} lost, {duplicated} duplicated, {out_of_order} out of order, ")?;
             write!(out, "{altered} altered, {unanswered} sends unanswered")?;
         }
-        for (count, name) in [(redelivered, "redelivered"), (foreign, "of others")] {
+        let others = [(answered_again, "answered again"), (redelivered, "redelivered"), (foreign, "of others")];
+        for (count, name) in others {
             if count > 0 {
                 write!(out, ", {count} {name}")?;
             }

@@ -167,6 +167,7 @@ pub(crate) fn judge(arguments: &Arguments, remains: Vec<Remains>) -> Verdict {
         match role {
             Role::Producer(producer) => {
                 verdict.unanswered += producer.unanswered();
+                verdict.answered_again += producer.answered_again;
                 let number = usize::from(producer.number());
                 producer.sent().for_each(|(destination, count)| sent[usize::from(destination)][number] = count);
             }
