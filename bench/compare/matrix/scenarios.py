@@ -109,7 +109,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Quiet:
-    """Queues of one message a second, beside a producer that sends all that it can into another."""
+    """Queues of one message a second: alone, and beside a producer that sends all that it can into another queue."""
 
     name: str
     title: str
@@ -118,12 +118,14 @@ class Quiet:
     def perform(self, stage):
         size = stage.size
         quiet = f"--non-persistent --name quiet -p {QUIET} -c {QUIET} -d {QUIET}"
+        flood = "--non-persistent --name flood"
+        stage.load("the quiet alone", quiet, rate=QUIET, warm_up=1, seconds=size.rate, cpu=False)
         begun = stage.begin(
             quiet, rate=QUIET, warm_up=size.warm_up + 1, seconds=size.flood, drain=size.drain, cpu=False
         )
         stage.wait(1)
-        stage.load("flood", "--non-persistent --name flood", warm_up=size.warm_up, seconds=size.flood, drain=size.drain)
-        stage.end("quiet", begun)
+        stage.load("the flood", flood, warm_up=size.warm_up, seconds=size.flood, drain=size.drain)
+        stage.end("the quiet beside it", begun)
 
 
 @dataclass(frozen=True)
