@@ -35,6 +35,8 @@ pub struct Config {
     pub reservation: u64,
     /// Messages that an allowance covers (R15).
     pub allowance_chunk: usize,
+    /// How often that may double for a queue whose dispatch has waited for the next one.
+    pub allowance_doublings: u32,
     /// Producers whose sends are remembered (R17).
     pub marks: usize,
     /// Milliseconds after which a producer of a connection that is gone is forgotten (R17).
@@ -66,6 +68,7 @@ impl Default for Config {
             expiry_sweep_millis: 30_000,
             reservation: limits::SEQUENCE_RESERVATION,
             allowance_chunk: 1_000,
+            allowance_doublings: 5,
             marks: 65_536,
             mark_millis: 3_600_000,
             destinations: 1_000_000,

@@ -1,6 +1,8 @@
 //! Queues: order, turns, credit, commit.
 
+use crate::log::TestLog;
 use crate::world::{World, handle, queue, record, wanted};
+use postrider_broker::Config;
 use postrider_model::command::{AcknowledgeKind, LastDelivered};
 use postrider_model::{Event, Sequence, Token};
 
@@ -277,4 +279,49 @@ pub fn what_nobody_had_is_not_marked_after_a_crash() {
     let got = world.got(0);
     assert_eq!(got.len(), 3);
     assert!(got.iter().all(|got| got.redeliveries == 0));
+}
+
+/// Commits after which all of a backlog is with its consumer, and how many of another such backlog are marked when they come back after
+/// a crash though nobody had them.
+fn drained(allowance_doublings: u32) -> (usize, usize) {
+    const BACKLOG: usize = 5_000;
+    let config = Config { allowance_chunk: 10, allowance_doublings, reservation: 200_000, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(64 << 20, 1 << 20));
+    world.connect(0, 1, "a");
+    for name in ["drained", "begun"] {
+        for number in 0..BACKLOG {
+            world.send(0, 1, &queue(name), &number.to_string(), true);
+        }
+    }
+    world.settle();
+    world.consume(0, 1, 5, &queue("drained"), 2 * BACKLOG as u32);
+    let (mut commits, mut got) = (0, world.got(0).len());
+    while got < BACKLOG {
+        world.log.commit();
+        world.idle();
+        commits += 1;
+        got += world.got(0).len();
+    }
+    world.consume(0, 1, 6, &queue("begun"), BACKLOG as u32 / 2);
+    let mut had = world.got(0).len();
+    while had < BACKLOG / 2 {
+        world.log.commit();
+        world.idle();
+        had += world.got(0).len();
+    }
+    world.settle();
+    let mut world = world.restarted();
+    world.connect(0, 1, "a");
+    world.consume(0, 1, 5, &queue("begun"), 2 * BACKLOG as u32);
+    world.settle();
+    let marked = world.got(0).iter().filter(|got| got.redeliveries > 0).count();
+    (commits, marked - had)
+}
+
+#[test]
+pub fn dispatch_that_waits_for_allowances_gets_longer_ones() {
+    let (commits, overmarked) = drained(5);
+    assert!(commits < 50 && overmarked <= 2 * (10 << 5), "{commits} commits, {overmarked} marked");
+    let (commits, overmarked) = drained(0);
+    assert!(commits > 400 && overmarked <= 2 * 10, "the control: {commits} commits, {overmarked} marked");
 }

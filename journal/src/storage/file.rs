@@ -98,8 +98,8 @@ pub(crate) struct Performer {
     windows: VecDeque<Arc<Image>>,
 }
 
-/// Windows that a worker remembers: those of a reader and what is read ahead for it.
-const WINDOWS: usize = 8;
+/// Windows that a worker remembers: those that are kept when all are of the usual size, and a few that are free.
+const WINDOWS: usize = 40;
 /// Larger ones are not remembered.
 const LARGEST_KEPT: usize = 2 << 20;
 

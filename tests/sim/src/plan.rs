@@ -323,6 +323,7 @@ fn broker(random: &mut Random, scarce: bool) -> postrider_broker::Config {
         reservation: *random.pick(&[512, 2_000, 1 << 24]),
         send_window: window(random),
         allowance_chunk: *random.pick(&[1, 8, 1_000]),
+        allowance_doublings: *random.pick(&[0, 2, 5]),
         when_full: if scarce && random.percent(50) { WhenFull::Wait } else { WhenFull::Refuse },
         ..postrider_broker::Config::default()
     }

@@ -167,6 +167,7 @@ impl Broker {
                 return Readiness::NotYet;
             }
             if !offered && !queue.allowance.covers(sequence, step.log.committed()) {
+                queue.allowance.note_wait();
                 self.extend_allowance(index, sequence, step);
                 self.destinations.await_commit(index);
                 return Readiness::NotYet;

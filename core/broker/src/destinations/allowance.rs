@@ -4,6 +4,9 @@ use crate::records::items::ItemHome;
 use postrider_journal::Position;
 use postrider_model::Sequence;
 
+/// After so many allowances for which nobody has waited the next one covers half as many messages.
+const CALM: u8 = 16;
+
 /// Covers all.
 pub(crate) const NO_END: Sequence = Sequence(u64::MAX);
 
@@ -21,6 +24,12 @@ pub(crate) struct Allowance {
     before: Sequence,
     /// Messages that may go out until the next allowance is due.
     left: usize,
+    /// How often what one covers has doubled, as dispatch goes faster than commits are made.
+    doublings: u32,
+    /// Dispatch waits, or has waited, for the commit of what was stated last, which was stated in time.
+    was_waited_for: bool,
+    /// Allowances since one was waited for.
+    calm: u8,
     /// It stands in the list of those to be drawn in, or stated anew.
     listed: bool,
     /// Damage may have taken the record of it: all that was there is covered, and the log does not say so yet.
@@ -45,9 +54,32 @@ impl Allowance {
         sequence <= self.before
     }
 
+    /// Messages that one covers at present, of so many at first.
+    #[inline]
+    pub(super) fn size(&self, chunk: usize) -> usize {
+        chunk << self.doublings
+    }
+
     /// Whether the next one is due, so that nobody waits for it.
     pub(crate) fn is_due(&self, chunk: usize) -> bool {
-        self.pending.is_none() && self.stated != NO_END && self.left < chunk / 2
+        self.pending.is_none() && self.stated != NO_END && self.left < self.size(chunk) / 2
+    }
+
+    /// A message that it does not cover waits.
+    pub(crate) fn note_wait(&mut self) {
+        self.was_waited_for |= self.is_pending();
+    }
+
+    /// Before the next one is stated: it covers more, as often as that may double, where the last one was waited for, and less where long
+    /// none was.
+    pub(crate) fn fit(&mut self, most_doublings: u32) {
+        if std::mem::take(&mut self.was_waited_for) {
+            (self.doublings, self.calm) = (most_doublings.min(self.doublings + 1), 0);
+        } else if self.calm < CALM {
+            self.calm += 1;
+        } else {
+            (self.doublings, self.calm) = (self.doublings.saturating_sub(1), 0);
+        }
     }
 
     /// A persistent message goes out.
@@ -89,7 +121,7 @@ impl Allowance {
     pub(crate) fn state(&mut self, up_to: Sequence, position: Position, chunk: usize) {
         self.pending = Some((position, self.stated));
         self.stated = up_to;
-        (self.left, self.unstated) = (chunk, false);
+        (self.left, self.unstated) = (self.size(chunk), false);
     }
 
     /// A record that is followed states it.
@@ -99,7 +131,7 @@ impl Allowance {
 
     /// Whether it is to be put among those that are drawn in, as so many messages wait under one without end, or stated anew.
     pub(crate) fn is_to_be_listed(&mut self, waiting: usize, chunk: usize) -> bool {
-        let is_wide = self.stated == NO_END && waiting >= 2 * chunk;
+        let is_wide = self.stated == NO_END && waiting >= 2 * self.size(chunk);
         (is_wide || self.unstated) && !std::mem::replace(&mut self.listed, true)
     }
 

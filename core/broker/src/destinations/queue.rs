@@ -216,7 +216,7 @@ impl Queue {
     /// Up to where an allowance goes for a chunk of messages, from the one with this sequence on.
     pub(crate) fn end_of_allowance(&self, from: Sequence, chunk: usize, messages: &Messages) -> Sequence {
         let before = self.ready.count_before(self.ready.search(|number| messages.at(number).sequence < from));
-        match self.ready.get(before + chunk - 1) {
+        match self.ready.get(before + self.allowance.size(chunk) - 1) {
             Some(last) => messages.at(last).sequence.max(self.allowance.highest_dispatched),
             None => NO_END,
         }

@@ -49,6 +49,7 @@ impl Broker {
         if !step.log.reserve(Purpose::Settle, Bound { records: 2, bytes: 12 }) {
             return false;
         }
+        self.destinations.get_mut(index).queue().allowance.fit(self.config.allowance_doublings);
         let up_to = self.destinations.get_mut(index).queue().end_of_allowance(from, chunk, &self.messages);
         self.write_allowance(index, up_to, step);
         true

@@ -35,7 +35,8 @@ impl World {
             return;
         }
         let address = SeedPlan::unheard();
-        let of_a_crash = 2 * self.plan.broker.allowance_chunk as u64 + MARKS_OF_A_TURN;
+        let of_a_crash =
+            2 * ((self.plan.broker.allowance_chunk as u64) << self.plan.broker.allowance_doublings) + MARKS_OF_A_TURN;
         let most = match self.plan.listener {
             Listener::Nobody => 0,
             // What was sent to a consumer that was gone counts, too.
