@@ -11,6 +11,17 @@ class Failed(Exception):
     """A program did not bring a report; the text says why."""
 
 
+def cores():
+    return sorted(os.sched_getaffinity(0))
+
+
+def split(count):
+    """The broker's cores and those of the load; where none are left, it shares the broker's."""
+    if count is None:
+        return [], []
+    return cores()[:count], cores()[count:] or cores()
+
+
 def prefix(cores):
     """What starts a program on these cores (all, if there are none given), to end with the script, however that ends."""
     pinned = ["taskset", "-c", ",".join(map(str, cores))] if cores else []
