@@ -20,10 +20,11 @@ use std::time::Duration;
 
 use io_uring::cqueue;
 use rustix::event::EventfdFlags;
+use rustix::net::SendFlags;
 
 use self::buffers::Buffers;
 use self::endpoint::{End, Endpoint, Receive, Sending, State};
-use self::kernel::Kernel;
+use self::kernel::{Kernel, SEND_BYTES};
 use self::operation::Operation;
 pub use self::probe::probe;
 use self::receiving::OWN_BYTES;
@@ -35,6 +36,10 @@ use super::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sen
 /// How long a driver that is dropped waits for the kernel to let go of its buffers: so many times so long.
 const FAREWELLS: usize = 100;
 const FAREWELL: Duration = Duration::from_millis(50);
+
+/// So many sends between two polls are made at once: handed over by the ring, they would end the wait that they are handed over with. More
+/// go together.
+const SENDS_AT_ONCE: usize = 2;
 
 /// The driver; see [`Net`]. The thread that makes it must be the one that polls it.
 pub struct Uring {
@@ -55,6 +60,8 @@ pub struct Uring {
     own: Box<[u8]>,
     /// The number of the poll.
     polls: u64,
+    /// Sends that were made without the ring since then.
+    sent_at_once: usize,
     statistics: NetStatistics,
 }
 
@@ -83,6 +90,7 @@ impl Uring {
             batch: Vec::new(),
             own: vec![0; OWN_BYTES].into(),
             polls: 0,
+            sent_at_once: 0,
             statistics: NetStatistics::default(),
         })
     }
@@ -259,6 +267,12 @@ impl Uring {
     }
 }
 
+/// Sends what the socket takes without waiting; what is left, or was refused, is the ring's. Says how much that was.
+fn send_at_once(socket: &Socket, bytes: &[u8]) -> usize {
+    let most = bytes.get(..SEND_BYTES).unwrap_or(bytes);
+    rustix::net::send(socket, most, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).unwrap_or(0)
+}
+
 impl Net for Uring {
     type Socket = Socket;
 
@@ -290,7 +304,17 @@ impl Net for Uring {
         if bytes.is_empty() {
             return Sent::Done(bytes);
         }
-        endpoint.sending = Some(Sending { bytes, sent: 0 });
+        let mut sending = Sending { bytes, sent: 0 };
+        if self.sent_at_once < SENDS_AT_ONCE {
+            self.sent_at_once += 1;
+            self.statistics.system_calls += 1;
+            sending.sent = send_at_once(&endpoint.socket, &sending.bytes);
+            self.statistics.bytes_out += sending.sent as u64;
+            if sending.sent == sending.bytes.len() {
+                return Sent::Done(sending.bytes);
+            }
+        }
+        endpoint.sending = Some(sending);
         self.send_rest(connection);
         Sent::Pending
     }
@@ -332,6 +356,7 @@ impl Net for Uring {
 
     fn poll<H: Handler<Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {
         self.polls += 1;
+        self.sent_at_once = 0;
         let mut calls = self.release_held(handler);
         let relief = !self.closing.is_empty();
         for connection in std::mem::take(&mut self.closing) {

@@ -15,11 +15,7 @@ use crate::net::Wait;
 const SUBMISSIONS: u32 = 1024;
 const COMPLETIONS: u32 = 4096;
 /// What one request sends at most: the kernel does it in one go where the socket has room.
-const SEND_BYTES: usize = 1 << 20;
-
-/// How long a wait may let a receive lie because sends that were handed over with it have not completed. They do at once, unless
-/// their peer does not read.
-const SENDS_COMPLETE_WITHIN_MICROS: u32 = 40;
+pub(super) const SEND_BYTES: usize = 1 << 20;
 
 /// Ways to set a ring up, the fastest first. The kernel answers EINVAL to flags it does not know.
 const LADDER: [fn(&mut Builder); 4] = [
@@ -47,8 +43,8 @@ pub(super) struct Kernel {
     wait_flags: EnterFlags,
     /// The kernel can wait for several completions and still return for fewer after a while (since 6.12).
     can_wait_for_several: bool,
-    /// Sends queued since the last wait.
-    sends: usize,
+    /// Sends were queued since the last call.
+    sends: bool,
     pub(super) system_calls: u64,
 }
 
@@ -64,7 +60,7 @@ impl Kernel {
         let no_iowait = ring.params().is_feature_no_iowait();
         let wait_flags = if no_iowait { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
         let can_wait_for_several = ring.params().is_feature_min_timeout();
-        Ok(Self { ring, waiting: VecDeque::new(), wait_flags, can_wait_for_several, sends: 0, system_calls: 0 })
+        Ok(Self { ring, waiting: VecDeque::new(), wait_flags, can_wait_for_several, sends: false, system_calls: 0 })
     }
 
     pub(super) fn submitter(&self) -> io_uring::Submitter<'_> {
@@ -102,7 +98,7 @@ impl Kernel {
     /// The bytes must stay where they are, unchanged, until the request has completed.
     #[allow(clippy::cast_possible_truncation, reason = "it is at most a constant")]
     pub(super) unsafe fn send(&mut self, socket: BorrowedFd, bytes: &[u8], operation: Operation) {
-        self.sends += 1;
+        self.sends = true;
         let length = bytes.len().min(SEND_BYTES) as u32;
         let send = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), length);
         self.queue(send.flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL).build(), operation);
@@ -127,7 +123,8 @@ impl Kernel {
     }
 
     /// Hands the queued requests over and waits for a completion; usually by one system call, or by none if there is nothing
-    /// to hand over, to wait for or to fetch.
+    /// to hand over, to wait for or to fetch. With sends it does not wait: as a rule they complete at once, and a wait that has to look
+    /// past them needs a timer, which costs more than another call.
     pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         while !self.waiting.is_empty() {
             let before = self.waiting.len();
@@ -139,13 +136,11 @@ impl Kernel {
             }
         }
         let something = !self.ring.completion().is_empty();
+        let sends = std::mem::take(&mut self.sends);
         match wait {
             Wait::None if self.is_quiet() => Ok(()),
-            Wait::None => {
-                self.sends = 0;
-                self.submit(0, SubmitArgs::new())
-            }
-            _ if something => self.enter(Wait::None),
+            Wait::None => self.submit(0, SubmitArgs::new()),
+            _ if something || sends => self.enter(Wait::None),
             Wait::Several { count, within, limit } => {
                 self.wait(count, u32::try_from(within.as_micros()).unwrap_or(u32::MAX), limit)
             }
@@ -153,22 +148,17 @@ impl Kernel {
         }
     }
 
-    /// Waits for `count` things, or for one when `micros` have passed. The completion of sends that are handed over by the same
-    /// call does not count: it would end each wait at once, and a second call would have to follow.
-    fn wait(&mut self, count: usize, mut micros: u32, limit: Option<Duration>) -> io::Result<()> {
+    /// Waits for `count` things, or for one when `micros` have passed.
+    fn wait(&mut self, count: usize, micros: u32, limit: Option<Duration>) -> io::Result<()> {
         let limit = limit.map(Timespec::from);
         let mut arguments = SubmitArgs::new();
         if let Some(limit) = &limit {
             arguments = arguments.timespec(limit);
         }
-        let sends = std::mem::take(&mut self.sends);
-        if sends > 0 {
-            micros = micros.max(SENDS_COMPLETE_WITHIN_MICROS);
-        }
         if micros == 0 || !self.can_wait_for_several {
             return self.submit(1, arguments);
         }
-        self.submit(count + sends, arguments.min_wait_usec(micros))
+        self.submit(count, arguments.min_wait_usec(micros))
     }
 
     /// Whether the kernel has nothing from us and says that it has nothing for us. Without deferred work completions appear by
