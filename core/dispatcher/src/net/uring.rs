@@ -5,6 +5,7 @@
 
 mod buffers;
 mod endpoint;
+mod gathering;
 mod kernel;
 mod operation;
 mod probe;
@@ -24,6 +25,7 @@ use rustix::net::SendFlags;
 
 use self::buffers::Buffers;
 use self::endpoint::{End, Endpoint, Receive, Sending, State};
+use self::gathering::Gathered;
 use self::kernel::{Kernel, SEND_BYTES};
 use self::operation::Operation;
 pub use self::probe::probe;
@@ -55,6 +57,7 @@ pub struct Uring {
     /// Connections with bytes held back during a pause that is over.
     resumed: Vec<Connection>,
     paused: usize,
+    gathered: Gathered,
     batch: Vec<cqueue::Entry>,
     /// For who finds the pool empty.
     own: Box<[u8]>,
@@ -87,6 +90,7 @@ impl Uring {
             closing: Vec::new(),
             resumed: Vec::new(),
             paused: 0,
+            gathered: Gathered::default(),
             batch: Vec::new(),
             own: vec![0; OWN_BYTES].into(),
             polls: 0,
@@ -103,6 +107,7 @@ impl Uring {
             Operation::Watch(connection) => self.complete_watch(connection, result, handler),
             Operation::Cancel(connection) => self.complete_cancel(connection, result),
             Operation::Accept(index) => self.complete_accept(ListenerIndex(index as usize), result, flags, handler),
+            Operation::Moment => self.end_gathering(),
             Operation::Wake => {
                 if !cqueue::more(flags) {
                     self.kernel.watch_wakes(self.eventfd.as_fd(), Operation::Wake);
@@ -317,6 +322,10 @@ impl Net for Uring {
         endpoint.sending = Some(sending);
         self.send_rest(connection);
         Sent::Pending
+    }
+
+    fn gather(&mut self, connection: Connection, bytes: usize) {
+        self.begin_gathering(connection, bytes);
     }
 
     fn pause(&mut self, connection: Connection) {

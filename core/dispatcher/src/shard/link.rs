@@ -5,6 +5,7 @@ use postrider_wire::session::Session;
 
 use crate::net::{Connection, Net, Sent};
 
+use super::acknowledgements::Acknowledgements;
 use super::halves::HalfFrame;
 use super::line::Backlog;
 
@@ -39,6 +40,8 @@ pub(super) struct Link {
     pub waits_for_parking: bool,
     /// What it has sent and waits to be heard.
     pub backlog: Backlog,
+    /// How it acknowledges.
+    pub acknowledgements: Acknowledgements,
     /// When its timer comes up, in nanoseconds.
     pub timer: u64,
     /// When it is looked at whether it is at rest and keeps memory all the same, in nanoseconds.
@@ -121,6 +124,7 @@ impl Link {
             parked: 0,
             waits_for_parking: false,
             backlog: Backlog::default(),
+            acknowledgements: Acknowledgements::default(),
             timer: u64::MAX,
             rest: u64::MAX,
             active: false,

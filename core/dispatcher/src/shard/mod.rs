@@ -4,6 +4,7 @@
 //! [`Shard::poll`] asks the network what happened, waiting for it if the owner of the thread says so, and hands the commands
 //! over. The owner calls them in this order, so that nothing lies around while the thread sleeps.
 
+mod acknowledgements;
 pub(crate) mod complaints;
 mod dealer;
 mod delivery;
@@ -91,6 +92,8 @@ struct ShardState<Socket> {
     ending: bool,
     /// Connections heard of during one poll that may have to be held back; empty in between.
     heard_from: Vec<Connection>,
+    /// The same of those of which so many bytes are worth a wake-up from here on.
+    gathers: Vec<(Connection, usize)>,
     complaints: Complaints,
     statistics: ShardStatistics,
 }
@@ -116,6 +119,7 @@ impl<N: Net> Shard<N> {
             dealer,
             ending: false,
             heard_from: Vec::new(),
+            gathers: Vec::new(),
             complaints: Complaints::default(),
             statistics: ShardStatistics::default(),
         };

@@ -42,6 +42,9 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
             self.state.watch(connection);
             self.state.links.hold_for_parking(connection, net);
         }
+        for (connection, bytes) in self.state.gathers.drain(..) {
+            net.gather(connection, bytes);
+        }
         self.warn_of_missing();
         self.state.heard_from = self.heard_from;
         self.now
@@ -91,7 +94,7 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         let mut frames = self.state.may_say(sends);
         let waits = waits || self.state.links.line.comes_first(bytes.len(), sends, frames == 0);
         frames = frames.max(TURN_FRAMES);
-        let (much, mut to_look_at) = (bytes.len() > TURN_BYTES, false);
+        let (came, much, mut to_look_at) = (bytes.len(), bytes.len() > TURN_BYTES, false);
         while !bytes.is_empty() {
             if waits || frames == 0 || self.state.outgoing.is_far_behind() {
                 self.state.links.wait_in_line(connection, bytes);
@@ -108,6 +111,11 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         }
         if to_look_at || (much && self.state.outgoing.is_blocked()) {
             self.heard_from.push(connection);
+        }
+        let Some(link) = self.state.links.get(connection) else { return };
+        let (row, prefetch) = (link.session.lone_acknowledgements(), link.session.least_prefetch());
+        if let Some(bytes) = link.acknowledgements.heard(came, row, prefetch, now.nanos) {
+            self.state.gathers.push((connection, bytes));
         }
     }
 

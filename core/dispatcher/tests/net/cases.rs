@@ -216,6 +216,37 @@ pub fn a_wait_for_several_ends_by_its_bounds<N: Net<Socket = TcpStream>>(make: f
     }
 }
 
+pub fn what_is_gathered_comes_after_a_moment<N: Net<Socket = TcpStream>>(make: fn() -> N) {
+    let mut server = Server::new(make());
+    for round in 0..3 {
+        // More than there are timers for at a time.
+        let mut pairs: Vec<_> = (0..20).map(|_| server.pair()).collect();
+        for (client, connection) in &mut pairs {
+            server.net.gather(*connection, 1000);
+            client.write_all(b"a little").unwrap();
+        }
+        for (_, connection) in &pairs {
+            server.until_received(*connection, 8);
+        }
+        for (client, connection) in &mut pairs {
+            server.net.gather(*connection, 1000);
+            client.write_all(&[round; 1000]).unwrap();
+            server.until_received(*connection, 1008);
+            server.net.gather(*connection, 1000);
+        }
+        // Who goes in the middle of it goes.
+        for (index, (client, connection)) in pairs.into_iter().enumerate() {
+            drop(client);
+            if index % 2 == 0 {
+                server.until(|server| server.link(connection).ended);
+            }
+            server.close(connection, Closing::Drained);
+            server.until_closed(connection).unwrap();
+        }
+        server.release();
+    }
+}
+
 pub fn sockets_are_dealt_to_another_driver<N: Net<Socket = TcpStream> + 'static>(make: fn() -> N) {
     let mut acceptor = Server::new(make());
     let address = acceptor.address;

@@ -14,7 +14,7 @@ macro_rules! suite {
             suite!(@cases $available, $make, cases: echo_of_random_sizes_over_many_connections, who_comes_in_is_named_with_its_listener,
                 thousands_of_short_connections, large_sends_to_a_slow_reader, pause_holds_bytes_back_and_resume_brings_them,
                 pausing_in_a_flood_loses_nothing, beside_many_paused_ones_a_poll_receives_little, wake_from_another_thread, a_wait_ends_by_its_bound,
-                a_wait_for_several_ends_by_its_bounds, sockets_are_dealt_to_another_driver, a_full_driver_refuses_and_takes_again, statistics_count_bytes,
+                a_wait_for_several_ends_by_its_bounds, what_is_gathered_comes_after_a_moment, sockets_are_dealt_to_another_driver, a_full_driver_refuses_and_takes_again, statistics_count_bytes,
                 a_flood_does_not_starve_others, beside_many_that_send_much_who_sends_little_is_heard_soon);
             suite!(@cases $available, $make, endings: half_close_still_gets_its_answers, a_reset_is_reported_once,
                 a_reset_is_noticed_while_paused, a_send_to_a_vanished_peer_fails, close_lets_the_pending_send_finish,

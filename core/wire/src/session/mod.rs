@@ -152,6 +152,24 @@ impl Session {
         }
     }
 
+    /// Frames in a row, up to the last one, that acknowledged one message each and wanted no answer.
+    #[must_use]
+    #[inline]
+    pub fn lone_acknowledgements(&self) -> u64 {
+        match self {
+            Session::OpenWire(session) => session.conversation.lone_acknowledgements,
+        }
+    }
+
+    /// The smallest number of messages that a consumer of it may have had in flight.
+    #[must_use]
+    #[inline]
+    pub fn least_prefetch(&self) -> u32 {
+        match self {
+            Session::OpenWire(session) => session.conversation.least_prefetch,
+        }
+    }
+
     /// Gives back memory that a connection at rest needs not.
     pub fn trim(&mut self) {
         match self {

@@ -13,6 +13,8 @@ pub(super) struct Endpoint {
     /// A request for the news of a reset is with the kernel.
     pub(super) watched: bool,
     pub(super) paused: bool,
+    /// Few bytes do not count as news.
+    pub(super) gathers: bool,
     /// The poll in which a buffer of the pool brought something last.
     pub(super) fed: u64,
     /// What had been taken from the socket when it was paused.
@@ -62,6 +64,7 @@ impl Endpoint {
             sending: None,
             watched: false,
             paused: false,
+            gathers: false,
             fed: 0,
             held: Vec::new(),
             end: End::Ahead,

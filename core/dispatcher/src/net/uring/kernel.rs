@@ -17,6 +17,9 @@ const COMPLETIONS: u32 = 4096;
 /// What one request sends at most: the kernel does it in one go where the socket has room.
 pub(super) const SEND_BYTES: usize = 1 << 20;
 
+/// How long few bytes may lie of who is [gathered](crate::net::Net::gather).
+static MOMENT: Timespec = Timespec::new().nsec(1_000_000);
+
 /// Ways to set a ring up, the fastest first. The kernel answers EINVAL to flags it does not know.
 const LADDER: [fn(&mut Builder); 4] = [
     // Since 6.1: completions are made in this thread's own wait, and in batches.
@@ -88,6 +91,11 @@ impl Kernel {
         self.queue(opcode::PollAdd::new(Fd(eventfd.as_raw_fd()), events).multi(true).build(), operation);
     }
 
+    /// Completes after a moment. One such timer for many waits: a wait with one of its own has it set and taken back each time.
+    pub(super) fn moment(&mut self, operation: Operation) {
+        self.queue(opcode::Timeout::new(&raw const MOMENT).build(), operation);
+    }
+
     pub(super) fn cancel(&mut self, target: Operation, operation: Operation) {
         self.queue(opcode::AsyncCancel::new(target.into_word()).build(), operation);
     }
@@ -113,7 +121,7 @@ impl Kernel {
     fn fill(&mut self) {
         let mut submissions = self.ring.submission();
         while let Some(entry) = self.waiting.front() {
-            // SAFETY: of all requests only `send` names memory of ours, and its caller keeps that alive; registered buffers
+            // SAFETY: of all requests only `send` names memory that does not live for ever, and its caller keeps that alive; registered buffers
             // stay until the ring is gone. A descriptor that were closed early would be an error, not a fault.
             if unsafe { submissions.push(entry) }.is_err() {
                 return;

@@ -14,6 +14,8 @@ pub(super) enum Operation {
     /// On the listener of this index.
     Accept(u32),
     Wake,
+    /// What was gathered has lain for long enough.
+    Moment,
 }
 
 /// Four bits of kind, 28 of generation, 32 of slot.
@@ -34,6 +36,7 @@ impl Operation {
             Self::Cancel(connection) => (3, of(connection)),
             Self::Accept(listener) => (4, u64::from(listener)),
             Self::Wake => (5, 0),
+            Self::Moment => (6, 0),
         };
         kind << KIND_SHIFT | rest
     }
@@ -51,6 +54,7 @@ impl Operation {
             3 => Self::Cancel(connection),
             4 => Self::Accept(word as u32),
             5 => Self::Wake,
+            6 => Self::Moment,
             _ => panic!("the kernel completes a request that was never made: {word:#x}"),
         }
     }
@@ -74,6 +78,7 @@ mod tests {
                 Operation::Cancel(connection),
                 Operation::Accept(connection.slot),
                 Operation::Wake,
+                Operation::Moment,
             ] {
                 assert_eq!(Operation::from_word(operation.into_word()), operation);
             }

@@ -32,3 +32,41 @@ fn a_pause_stops_a_receive_whose_last_cancel_failed_after_the_pause_was_over() {
     poll(&mut driver);
     assert_eq!(driver.statistics().bytes_in, 1000);
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a busy machine takes longer than the moment")]
+fn a_little_of_who_is_gathered_is_no_news_for_a_moment() {
+    if probe().is_err() {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = Socket::connect(listener.local_addr().unwrap()).unwrap();
+    let mut driver = Uring::new(1).unwrap();
+    let connection = driver.adopt(listener.accept().unwrap().0).unwrap();
+    poll(&mut driver);
+    let mut looked = false;
+    for round in 1..=1000 {
+        let begin = std::time::Instant::now();
+        driver.gather(connection, 100);
+        peer.write_all(&[7; 10]).unwrap();
+        driver.poll(Wait::None, &mut crate::net::Nobody).unwrap();
+        let came = driver.statistics().bytes_in == 10 * round;
+        // On a busy machine the moment may be over by now.
+        if begin.elapsed() < Duration::from_micros(900) {
+            assert!(!came, "a little came at once");
+            looked = true;
+        }
+        while driver.statistics().bytes_in < 10 * round {
+            poll(&mut driver);
+        }
+        if looked {
+            break;
+        }
+    }
+    driver.gather(connection, 100);
+    let before = driver.statistics().bytes_in;
+    peer.write_all(&[7; 100]).unwrap();
+    while driver.statistics().bytes_in < before + 100 {
+        poll(&mut driver);
+    }
+}

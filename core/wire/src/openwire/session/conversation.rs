@@ -80,6 +80,10 @@ pub(crate) struct Conversation {
     pub(super) leaves_unasked: bool,
     /// Bytes of commands since the ConnectionInfo that the broker may park.
     pub handed_up: u64,
+    /// As [`lone_acknowledgements`](crate::session::Session::lone_acknowledgements).
+    pub lone_acknowledgements: u64,
+    /// The smallest prefetch that a consumer of it has had.
+    pub least_prefetch: u32,
 }
 
 impl Conversation {
@@ -112,6 +116,8 @@ impl Conversation {
             leaving: None,
             leaves_unasked: false,
             handed_up: 0,
+            lone_acknowledgements: 0,
+            least_prefetch: u32::MAX,
         }
     }
 
@@ -147,11 +153,17 @@ impl Conversation {
         let before = context.output.len();
         let Some(&code) = frame.first() else { return Ok(Next::Continue) };
         let next = match code {
-            code if MESSAGES.contains(&code) => self.message(frame, context).map(|()| Next::Continue),
+            code if MESSAGES.contains(&code) => {
+                self.lone_acknowledgements = 0;
+                self.message(frame, context).map(|()| Next::Continue)
+            }
             code if code == message_ack::DEFINITION.code => {
                 self.acknowledgement(frame, context).map(|()| Next::Continue)
             }
-            _ => self.other(frame, context),
+            _ => {
+                self.lone_acknowledgements = 0;
+                self.other(frame, context)
+            }
         };
         if context.output.len() != before {
             self.liveness.sent();

@@ -105,6 +105,7 @@ impl Conversation {
             context.handles.asked.note(Missing::Advisories);
         }
         tables.add_consumer(member, open.consumer);
+        self.least_prefetch = self.least_prefetch.min(open.prefetch);
         context.command(Command::OpenConsumer(Box::new(open)));
         Ok(())
     }
@@ -219,12 +220,11 @@ impl Conversation {
     pub(super) fn consumer_control(&mut self, control: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
         let request = request(control);
         match self.named_consumer(control, consumer_control::CONSUMER_ID)? {
-            Some(consumer) => context.command(Command::SetPrefetch {
-                connection: self.connection,
-                consumer,
-                prefetch: prefetch(control.int(consumer_control::PREFETCH)),
-                request,
-            }),
+            Some(consumer) => {
+                let prefetch = prefetch(control.int(consumer_control::PREFETCH));
+                self.least_prefetch = self.least_prefetch.min(prefetch);
+                context.command(Command::SetPrefetch { connection: self.connection, consumer, prefetch, request });
+            }
             None => self.synchronize(request, context),
         }
         Ok(())
