@@ -58,6 +58,10 @@ pub(crate) struct Flow {
     pub when_full: WhenFull,
     /// Sends kept in memory until the journal has room for them.
     pub park_bytes: u64,
+    /// Messages that may wait in a queue whose consumers wait for the broker, before its senders are read no faster than it drains.
+    pub backlog_messages: u64,
+    /// The same in bytes.
+    pub backlog_bytes: u64,
 }
 
 /// What becomes of sends that wait for an answer.
@@ -171,7 +175,9 @@ impl Default for Journal {
 
 impl Default for Flow {
     fn default() -> Flow {
-        Flow { when_full: WhenFull::Refuse, park_bytes: postrider_model::limits::PARK_BYTES }
+        let postrider_broker::Backlog { messages, bytes } = postrider_broker::Backlog::default();
+        let park_bytes = limits::PARK_BYTES;
+        Flow { when_full: WhenFull::Refuse, park_bytes, backlog_messages: messages, backlog_bytes: bytes }
     }
 }
 
@@ -339,7 +345,7 @@ mod tests {
             [journal]\nsegment_bytes=1\nhot_bytes=1\ndisk_budget_bytes=1\nspool_bytes=1\nspool_disk_bytes=1\n\
             [dead_letters]\nexpired=false\nnon_persistent=true\n\
             [destinations]\nmax_count=1\nmax_name_bytes=1\n\
-            [flow]\nwhen_full='wait'\npark_bytes=1\n\
+            [flow]\nwhen_full='wait'\npark_bytes=1\nbacklog_messages=1\nbacklog_bytes=1\n\
             [clients]\nmemory_bytes=1\n";
         let config = Config::from_text(text).unwrap();
         assert_eq!((config.io, config.storage, config.openwire.cache_size), (Io::Epoll, StorageWay::Mapped, 0));

@@ -67,6 +67,7 @@ pub(crate) enum Counter {
     SpoolDisk,
     /// Deliveries to slow subscribers of topics that were given up.
     Shed,
+    HeldBack,
     /// Bytes that clients make the shards keep.
     ClientBytes,
     /// Bytes that patterns of consumers take with the destinations that they fit.
@@ -101,6 +102,7 @@ impl Counter {
         Counter::SpoolMemory,
         Counter::SpoolDisk,
         Counter::Shed,
+        Counter::HeldBack,
         Counter::ClientBytes,
         Counter::PatternBytes,
     ];
@@ -132,6 +134,7 @@ impl Counter {
             Counter::SpoolMemory => "spool_memory_bytes",
             Counter::SpoolDisk => "spool_disk_bytes",
             Counter::Shed => "shed",
+            Counter::HeldBack => "held_back",
             Counter::ClientBytes => "client_bytes",
             Counter::PatternBytes => "pattern_bytes",
         }
@@ -180,6 +183,7 @@ impl ThreadCounters {
         self.set(Counter::SpoolMemory, spool.memory_bytes);
         self.set(Counter::SpoolDisk, spool.disk_bytes);
         self.set(Counter::Shed, broker.shed);
+        self.set(Counter::HeldBack, broker.held_back);
         self.set(Counter::PatternBytes, turn.broker().pair_bytes());
     }
 }

@@ -190,6 +190,7 @@ fn broker_settings(config: &Config, identity: &Identity) -> postrider_broker::Co
             WhenFull::Refuse => postrider_broker::WhenFull::Refuse,
             WhenFull::Wait => postrider_broker::WhenFull::Wait,
         },
+        backlog: postrider_broker::Backlog { messages: config.flow.backlog_messages, bytes: config.flow.backlog_bytes },
         ..postrider_broker::Config::default()
     }
 }

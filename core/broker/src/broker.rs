@@ -123,6 +123,11 @@ impl Broker {
         self.statistics.shed
     }
 
+    /// What a port says from here on has come with this look at the network, as its shard counts them.
+    pub fn heard(&mut self, port: PortIndex, look: u32) {
+        self.clients.note_look(port, look);
+    }
+
     /// Does what one command asks. The command's batch was within [`Broker::bound`], which the log has reserved.
     pub fn handle<L: Log>(
         &mut self,

@@ -12,6 +12,21 @@ pub enum WhenFull {
     Wait,
 }
 
+/// What may wait in one queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Backlog {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes, as many as there were if all were as long as the last that has come.
+    pub bytes: u64,
+}
+
+impl Default for Backlog {
+    fn default() -> Backlog {
+        Backlog { messages: 10_000, bytes: 16 << 20 }
+    }
+}
+
 /// What can be set.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -53,6 +68,8 @@ pub struct Config {
     pub send_window: WindowSizes,
     /// What becomes of sends that find the journal full.
     pub when_full: WhenFull,
+    /// What may wait in a queue whose consumers wait for the broker, before those who send to it are read no faster than it drains.
+    pub backlog: Backlog,
 }
 
 impl Default for Config {
@@ -77,6 +94,7 @@ impl Default for Config {
             free_pair_bytes: limits::CLIENT_FREE_BYTES,
             send_window: WindowSizes::default(),
             when_full: WhenFull::default(),
+            backlog: Backlog::default(),
         }
     }
 }

@@ -36,7 +36,7 @@ mod turn;
 mod wildcards;
 
 pub use broker::Broker;
-pub use config::{Config, WhenFull, WindowSizes};
+pub use config::{Backlog, Config, WhenFull, WindowSizes};
 #[cfg(feature = "plant")]
 #[doc(hidden)]
 pub use durable::digest::Digest;

@@ -34,6 +34,8 @@ postrider_journal::planted_bugs! {
     ("parked-line-sticks", "R24: who needs little does not pass the many before it for whom there is no room"),
     ("parked-uncounted", "R39: what goes on of the parked sends does not count the sequences that it takes"),
     ("limit-stops-ports", "R24: nothing is taken from the ports while much is alive in the journal"),
+    ("slow-consumer-slows", "R24: who sends to a queue that holds much waits, though its consumers are what is slow"),
+    ("held-back-forgotten", "R24: who was held back because of a queue does not go on"),
     ("unbounded-handle", "R25: commands and jobs run to their end at once"),
     ("browser-forgotten", "R26: a browser that waits for credit is not found again"),
     ("browsers-among-takers", "R25: browsers take their turns among consumers that take messages"),

@@ -21,6 +21,8 @@ pub struct Statistics {
     pub damaged: u64,
     /// Deliveries to slow subscribers of topics that were given up, because the spool was full (R21).
     pub shed: u64,
+    /// Times that a connection was held back because of a queue that holds much and whose consumers wait for the broker.
+    pub held_back: u64,
     /// Deliveries that their consumers' connections could not carry.
     pub unsendable: u64,
     /// Sends refused at a limit.

@@ -27,6 +27,7 @@ impl Broker {
         self.answer_pulls(step);
         more |= self.age_marks(step);
         more |= self.make_spool_room(self.intake.waits_for_spool(), step);
+        more |= self.let_go_on(step);
         more |= self.has_jobs_to_do();
         more || !self.destinations.line.is_empty() || self.clients.has_hungry() || self.may_wake(step.out)
     }
@@ -93,7 +94,7 @@ impl Broker {
     /// When the next timer is due, in nanoseconds of the clock of [`Now`].
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        soonest([self.delivery.deadline(), self.jobs.deadline(), self.settlements.deadline()])
+        soonest([self.delivery.deadline(), self.jobs.deadline(), self.settlements.deadline(), self.intake.deadline()])
     }
 
     /// Whether deliveries wait for a commit. Whether answers do is the turn's own knowledge.

@@ -264,7 +264,7 @@ pub fn a_browser_passes_very_many_empty_queues_in_slices() {
     world.heard(0);
     let open = OpenConsumer { browser: true, ..world.open(1, 5, &[queue("q.>")], 10) };
     world.connections_of.insert((0, handle(5)), handle(1));
-    world.handle(0, &CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], arena: Vec::new() });
+    world.handle(0, &CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], ..CommandBatch::default() });
     let mut told = Vec::new();
     let mut goes_on = |world: &mut World, ends: fn(&Told) -> bool| {
         let turns = (1..1_000).find(|_| {
@@ -300,7 +300,10 @@ pub fn looks_for_pages_that_take_long_come_in_turns() {
     for consumer in 10..10 + BROWSERS {
         world.connections_of.insert((0, handle(consumer)), handle(1));
         let open = OpenConsumer { browser: true, ..world.open(1, consumer, &[queue("q")], 10) };
-        world.handle(0, &CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], arena: Vec::new() });
+        world.handle(
+            0,
+            &CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], ..CommandBatch::default() },
+        );
     }
     let turns = 1 + (0..1_000).take_while(|_| world.go_on()).count() as u32;
     let told = world.heard(0);
@@ -321,7 +324,10 @@ pub fn browsers_that_wait_for_a_commit_are_not_looked_at_before_it() {
         world.connections_of.insert((0, handle(consumer)), handle(1));
         let open = world.open(1, consumer, &[queue("q")], 10);
         let open = OpenConsumer { browser: true, request: Request::default(), ..open };
-        world.handle(0, &CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], arena: Vec::new() });
+        world.handle(
+            0,
+            &CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], ..CommandBatch::default() },
+        );
     }
     assert!((0..20).any(|_| !world.go_on()), "those that wait are looked at for ever");
     assert!(world.texts(0).is_empty());

@@ -13,6 +13,7 @@ mod marks;
 mod members;
 mod model;
 mod names;
+mod pacing;
 mod page;
 mod pairs;
 mod panics;

@@ -85,7 +85,7 @@ fn leave(world: &mut World) -> (Duration, Duration) {
     let (connection, last_delivered, clean) = (handle(1), LastDelivered::Unknown, true);
     let close = Command::CloseConnection { connection, request: wanted(99), last_delivered, clean };
     let (now, port) = (world.now, postrider_model::PortIndex(0));
-    let batch = CommandBatch { commands: vec![close.clone()], arena: Vec::new() };
+    let batch = CommandBatch { commands: vec![close.clone()], ..CommandBatch::default() };
     world.log.begin(world.broker.bound(port, &batch));
     let start = Instant::now();
     world.broker.handle(port, &close, &[], now, &mut world.log, &mut world.out);
@@ -120,7 +120,7 @@ pub fn a_connection_with_many_consumers_leaves_in_slices() {
     assert_eq!(world.got(0).len(), 2_000);
     let (connection, last_delivered, clean) = (handle(1), LastDelivered::None, true);
     let close = Command::CloseConnection { connection, request: wanted(99), last_delivered, clean };
-    let batch = CommandBatch { commands: vec![close.clone()], arena: Vec::new() };
+    let batch = CommandBatch { commands: vec![close.clone()], ..CommandBatch::default() };
     let (now, port) = (world.now, postrider_model::PortIndex(0));
     world.log.begin(world.broker.bound(port, &batch));
     world.broker.handle(port, &close, &[], now, &mut world.log, &mut world.out);
@@ -162,7 +162,7 @@ pub fn the_answer_to_a_goodbye_is_the_last_one() {
     let mut commands: Vec<Command> = [(1, "0"), (2, "q"), (3, "1")].map(delete).into();
     commands.push(Command::Synchronize { connection, request: wanted(4) });
     commands.push(Command::CloseConnection { connection, request: wanted(5), last_delivered, clean });
-    world.handle(0, &CommandBatch { commands, arena: Vec::new() });
+    world.handle(0, &CommandBatch { commands, ..CommandBatch::default() });
     world.settle();
     let answers: Vec<Event> = world.events(0);
     assert_eq!(answers.len(), 5, "{answers:?}");

@@ -350,7 +350,7 @@ pub fn a_consumer_that_finds_very_many_gets_their_messages_when_it_has_all() {
 }
 
 pub fn one(command: Command) -> CommandBatch {
-    CommandBatch { commands: vec![command], arena: Vec::new() }
+    CommandBatch { commands: vec![command], ..CommandBatch::default() }
 }
 
 /// What the one before has goes: its consumers wait for that instead of being refused.

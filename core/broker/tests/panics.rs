@@ -121,7 +121,7 @@ fn a_connection_with_many_temporary_queues_waits_for_its_sequences() {
     let last_delivered = postrider_model::command::LastDelivered::Unknown;
     let close =
         Command::CloseConnection { connection: handle(1), request: Request::default(), last_delivered, clean: true };
-    let batch = CommandBatch { commands: vec![close], arena: Vec::new() };
+    let batch = CommandBatch { commands: vec![close], ..CommandBatch::default() };
     for _ in 0..10 {
         if world.broker.has_sequences(PortIndex(0), &batch) {
             break;

@@ -2,8 +2,8 @@
 
 use crate::world::record;
 use crate::{
-    acknowledge, browsing, connection, damage, dead_letters, follow, marks, members, model, names, pairs, parking,
-    queue, rotten, slices, space, spooling, topic, waiting,
+    acknowledge, browsing, connection, damage, dead_letters, follow, marks, members, model, names, pacing, pairs,
+    parking, queue, rotten, slices, space, spooling, topic, waiting,
 };
 use postrider_broker::{Broker, Config, plant};
 use postrider_journal::{Home, Position, Record, SegmentNumber};
@@ -33,6 +33,7 @@ fn is_seen() -> Option<&'static str> {
         ("takeover", connection::a_client_that_comes_back_takes_its_connection_over),
         ("duplicates", connection::a_producer_is_remembered_when_its_records_are_gone),
         ("gaps", connection::refused_sends_that_nobody_repeats_are_no_gap_in_what_a_producer_sent),
+        ("pace", pacing::a_slow_consumer_and_none_at_all_slow_nobody),
         ("order", queue::what_a_closed_consumer_had_comes_back_first_and_in_order),
         ("marks", queue::what_nobody_had_is_not_marked_after_a_crash),
         ("room of dead letters", dead_letters::a_dead_letter_without_room_holds_nobody_back),

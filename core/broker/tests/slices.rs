@@ -75,7 +75,7 @@ fn turns(world: &mut World, command: &Command) -> usize {
 }
 
 fn alone(command: Command) -> CommandBatch {
-    CommandBatch { commands: vec![command], arena: Vec::new() }
+    CommandBatch { commands: vec![command], ..CommandBatch::default() }
 }
 
 fn close(consumer: u32, last_delivered: LastDelivered) -> Command {

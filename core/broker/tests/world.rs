@@ -339,7 +339,7 @@ impl World {
     }
 
     pub fn run(&mut self, port: usize, command: Command) {
-        self.turn(port, &CommandBatch { commands: vec![command], arena: Vec::new() });
+        self.turn(port, &CommandBatch { commands: vec![command], ..CommandBatch::default() });
     }
 
     pub fn connect(&mut self, port: usize, slot: u32, id: &str) {

@@ -37,6 +37,8 @@ pub struct CommandBatch {
     pub commands: Vec<Command>,
     /// Records and names; spans in the commands are pieces of it.
     pub arena: Vec<u8>,
+    /// The look at the network that has brought the last of it, as its shard counts them.
+    pub look: u32,
 }
 
 impl CommandBatch {

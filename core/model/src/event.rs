@@ -149,6 +149,17 @@ pub enum Event {
         /// Bytes of its commands that are settled since it began, as [`crate::Command::parked_bytes`] counts them.
         settled: u64,
     },
+    /// The connection sends to a queue faster than it drains, though its consumers wait for nothing but the broker: nothing is read from it
+    /// until [`Event::GoesOn`] (R24).
+    HeldBack {
+        /// Which.
+        connection: ConnectionHandle,
+    },
+    /// The connection is read again.
+    GoesOn {
+        /// Which.
+        connection: ConnectionHandle,
+    },
     /// Nothing of the connection is parked any more.
     Unparked {
         /// Which.

@@ -1,6 +1,6 @@
 //! What a seed is like: sizes, speeds, faults and clients, all drawn from its number.
 
-use postrider_broker::{WhenFull, WindowSizes};
+use postrider_broker::{Backlog, WhenFull, WindowSizes};
 use postrider_dispatcher::shard::WayUp;
 use postrider_journal::Medium;
 use postrider_model::limits;
@@ -143,6 +143,7 @@ impl SeedPlan {
         plan.draw_crowds(random.clone().fork().fork().fork());
         plan.draw_seldom(random.clone().fork().fork().fork().fork());
         plan.draw_rare(random.clone().fork().fork().fork().fork().fork());
+        plan.draw_backlog(random.clone().fork().fork().fork().fork().fork().fork());
         // The window counts records, and the frames of clients with long ids have these several times.
         if !plan.has_throng() {
             plan.network.most_pending = plan.broker.send_window.largest as usize + BEYOND_THE_WINDOW;
@@ -221,6 +222,16 @@ impl SeedPlan {
                 opens: *random.pick(&[5, 20, 80]),
             };
             client.browsing = random.percent(60).then_some(browsing);
+        }
+    }
+}
+
+impl SeedPlan {
+    /// In half of the seeds little may wait in a queue whose consumers wait for the broker.
+    fn draw_backlog(&mut self, mut random: Random) {
+        if random.percent(50) {
+            let bytes = *random.pick(&[3_000, 100_000, u64::MAX]);
+            self.broker.backlog = Backlog { messages: *random.pick(&[1, 4, 20]), bytes };
         }
     }
 }

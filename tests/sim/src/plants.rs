@@ -38,6 +38,7 @@ const ELSEWHERE: &[&str] = &[
     "advisory-lost",
     "creation-drops-async",
     "refused-is-a-gap",
+    "slow-consumer-slows",
     "siblings-untold",
     "slow-subscriber-pins",
     "parked-uncounted",

@@ -24,6 +24,8 @@ pub(crate) struct Port {
     pub(super) blocked: Ranked<Waiters>,
     /// Topics that did.
     pub(super) blocked_topics: Vec<DestinationIndex>,
+    /// Which look at the network has brought what it said last.
+    pub(super) look: u32,
 }
 
 impl Port {
@@ -112,6 +114,8 @@ pub(crate) struct Connection {
     pub(super) settled_reported: u64,
     /// It is among those that have parked something.
     pub(super) is_parking: bool,
+    /// It is not read because of a queue to which it sends.
+    is_held_back: bool,
     /// It has ended, and goes in slices: it takes nothing any more, and nobody finds it.
     pub(super) leaving: bool,
 }
@@ -138,6 +142,7 @@ impl Connection {
             settled: 0,
             settled_reported: 0,
             is_parking: false,
+            is_held_back: false,
             leaving: false,
         }
     }
@@ -233,6 +238,16 @@ impl Connection {
     /// It parks something. True: it had not.
     pub(crate) fn begin_parking(&mut self) -> bool {
         !std::mem::replace(&mut self.is_parking, true)
+    }
+
+    /// It is not to be read because of a queue to which it sends. False: it is not read already.
+    pub(crate) fn hold_back(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_held_back, true)
+    }
+
+    /// It is read again. False: it was all the time.
+    pub(crate) fn go_on(&mut self) -> bool {
+        std::mem::take(&mut self.is_held_back)
     }
 
     /// All is done with that it had parked. Whether it had.

@@ -52,6 +52,22 @@ pub(crate) struct InFlight {
     pub index: MessageIndex,
 }
 
+/// A message whose way to its consumer and back is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    sequence: Sequence,
+    /// The look at the network before it went out, and when that was, in nanoseconds.
+    look: u32,
+    nanos: u64,
+}
+
+/// Looks at the network, from the one before a message goes out to the one that brings its acknowledgement, within which the consumer has waited
+/// for the broker longer than the broker for it: it goes out with the first, and nobody could answer before the second.
+const EAGER_LOOKS: u32 = 3;
+
+/// Where nothing happens the looks are far between: who needs longer than this has something to do, in nanoseconds.
+const EAGER_NANOS: u64 = 50_000_000;
+
 /// A consumer.
 pub(crate) struct Consumer {
     pub handle: ConsumerHandle,
@@ -103,6 +119,7 @@ pub(crate) struct Consumer {
     pub(super) matching: bool,
     /// It goes, in slices: it takes nothing, and nobody finds it any more.
     pub(super) closing: bool,
+    pub(super) probe: Option<Probe>,
     pub(super) hungry: bool,
     pub(super) waits_for_window: bool,
     pub(super) waits_for_room: bool,
@@ -152,6 +169,7 @@ impl Consumer {
             replay: None,
             matching: false,
             closing: false,
+            probe: None,
             hungry: false,
             waits_for_window: false,
             waits_for_room: false,
@@ -182,6 +200,30 @@ impl Consumer {
     pub(crate) fn is_to_be_fed(&self) -> bool {
         let browses = self.browse.as_ref().is_some_and(|browse| !browse.is_done());
         browses || self.matching || self.hungry || self.waits_for_bytes
+    }
+
+    /// Whether it is one of queues that takes.
+    pub(crate) fn is_of_queues(&self) -> bool {
+        self.kind == ConsumerKind::Queue
+    }
+
+    /// A message goes out to it, behind this look of its shard at the network.
+    #[inline]
+    pub(super) fn probe(&mut self, sequence: Sequence, look: u32, nanos: u64) {
+        if self.probe.is_none() {
+            self.probe = Some(Probe { sequence, look, nanos });
+        }
+    }
+
+    /// It has acknowledged a range, as this look has brought. True: it has hardly done anything but wait for the broker.
+    #[inline]
+    pub(crate) fn is_eager(&mut self, first: Sequence, last: Sequence, look: u32, nanos: u64) -> bool {
+        let Some(probe) = self.probe.filter(|probe| probe.sequence <= last) else { return false };
+        self.probe = None;
+        // What was to be followed may be gone: the next is.
+        first <= probe.sequence
+            && look.wrapping_sub(probe.look) <= EAGER_LOOKS
+            && nanos.saturating_sub(probe.nanos) <= EAGER_NANOS
     }
 
     /// Where it stands in a queue's rotation.

@@ -15,7 +15,7 @@ pub(crate) mod waiters;
 pub(crate) mod window;
 
 use self::connection::{Connection, Port};
-use self::consumer::{Consumer, ConsumerKind};
+use self::consumer::{Consumer, ConsumerKind, InFlight};
 use self::names::Names;
 use self::waiters::{Rank, Ranked, Waiters};
 use crate::clients::window::SendWindow;
@@ -169,6 +169,25 @@ impl Clients {
     /// A consumer has gone.
     pub(crate) fn remove_consumer(&mut self, index: ConsumerIndex) -> Consumer {
         self.consumers.remove(index.0)
+    }
+
+    /// Which look at the network has brought what a port said last.
+    #[inline]
+    pub(crate) fn look_of(&self, port: PortIndex) -> u32 {
+        self.ports[usize::from(port.0)].look
+    }
+
+    /// What a port says now has come with this look at the network.
+    pub(crate) fn note_look(&mut self, port: PortIndex, look: u32) {
+        self.port_mut(port).look = look;
+    }
+
+    /// A queue's message has gone to a consumer.
+    #[inline]
+    pub(crate) fn hold(&mut self, index: ConsumerIndex, entry: InFlight, nanos: u64) {
+        let consumer = &mut self.consumers[index.0];
+        consumer.hold(entry);
+        consumer.probe(entry.sequence, self.ports[usize::from(consumer.port.0)].look, nanos);
     }
 
     /// A message of this length has gone to a consumer: who that is.

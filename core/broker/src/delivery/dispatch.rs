@@ -244,7 +244,7 @@ impl Broker {
         queue.rotation.rotate(consumer.membership(member.membership).turn, consumer.seat());
         let message = self.messages.at_mut(number);
         message.flags |= flag::IN_FLIGHT;
-        consumer.hold(InFlight { sequence: message.sequence, index: number });
+        self.clients.hold(member.consumer, InFlight { sequence: message.sequence, index: number }, step.now.nanos);
         if message.store == LogKind::Spool {
             return;
         }

@@ -8,6 +8,7 @@ pub(crate) mod line;
 pub(crate) mod members;
 pub(crate) mod moved;
 pub(crate) mod ordered;
+pub(crate) mod pace;
 pub(crate) mod queue;
 pub(crate) mod returned;
 pub(crate) mod rotation;

@@ -3,6 +3,7 @@
 use crate::destinations::allowance::{Allowance, NO_END};
 use crate::destinations::members::Member;
 use crate::destinations::moved::{self, Moved};
+use crate::destinations::pace::Pace;
 use crate::destinations::returned::Returned;
 use crate::destinations::rotation::Rotation;
 use crate::kit::deque::Deque;
@@ -45,6 +46,7 @@ pub(crate) struct Queue {
     /// While messages are on their way back, nothing goes out: the order is kept.
     pub(super) holds: u32,
     pub allowance: Allowance,
+    pub pace: Pace,
     /// Newest sequence that was placed here.
     pub(super) last: Sequence,
     /// Messages here, those in flight included.
@@ -69,6 +71,7 @@ impl Queue {
 
     /// Takes a message out that waits here.
     pub(crate) fn take(&mut self, number: MessageIndex, was_returned: bool, messages: &Messages) {
+        self.pace.leaves();
         let Message { sequence, expiration, .. } = *messages.at(number);
         if was_returned {
             self.leave_returned(sequence, number, expiration);
@@ -135,6 +138,7 @@ impl Queue {
 
     /// A message comes, newer than all others.
     pub(crate) fn push(&mut self, number: MessageIndex, expiration: i64) {
+        self.pace.comes();
         self.ready.push_back_until(number, until(expiration));
     }
 

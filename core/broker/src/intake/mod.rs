@@ -4,10 +4,12 @@ pub(crate) mod admission;
 pub(crate) mod bound;
 pub(crate) mod duplicates;
 pub(crate) mod lines;
+pub(crate) mod pacing;
 pub(crate) mod parking;
 pub(crate) mod publish;
 
 use self::lines::{Lines, Ticket};
+use self::pacing::Pacing;
 use self::parking::Parked;
 use crate::messages::{ConnectionIndex, DestinationIndex};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,6 +29,8 @@ pub(crate) struct Intake {
     goes_beyond: bool,
     /// Bytes of names that came with consumers though the log was full, since it was last not.
     created_beyond: u64,
+    /// Who is not read because of a queue that holds much.
+    pacing: Pacing,
     /// The places of a send: a buffer that is used again.
     parts: Vec<DestinationIndex>,
 }
@@ -51,6 +55,11 @@ impl Intake {
     /// Whether a send waits for room in the spool.
     pub(crate) fn waits_for_spool(&self) -> bool {
         self.lines.waits_for(crate::log::LogKind::Spool)
+    }
+
+    /// When those who are not read because of a queue are looked at, in nanoseconds.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        self.pacing.deadline()
     }
 
     /// The turn ends: who has to wait until the next one has done so.

@@ -204,6 +204,7 @@ impl Broker {
             self.pass_mark(connection, publish);
         }
         self.store_passing(passing, Arrival { run_from: None, ..arrival }, step);
+        self.pace(connection, parts, record.len(), step);
         Ok(Admission::Now)
     }
 

@@ -58,6 +58,11 @@ impl<Socket> ShardState<Socket> {
                 });
             }
             Event::Parked { connection, settled } => self.links.parked(connection_of(*connection), Some(*settled), net),
+            Event::HeldBack { connection } if !self.ending => {
+                self.links.hold(connection_of(*connection), net, |holds| holds.queue = true);
+            }
+            Event::HeldBack { .. } => {}
+            Event::GoesOn { connection } => self.links.goes_on(connection_of(*connection), net),
             Event::Unparked { connection } => self.links.parked(connection_of(*connection), None, net),
             Event::Close { connection, reason } => self.end(*connection, reason, now),
         }

@@ -119,7 +119,7 @@ impl Line {
         comes
     }
 
-    fn queue_again(&mut self, connection: Connection, sends: bool) {
+    pub(super) fn queue_again(&mut self, connection: Connection, sends: bool) {
         let line = if sends { &mut self.sending } else { &mut self.freeing };
         match planted("flood-starves") {
             true => line.push_front(connection),
@@ -180,6 +180,10 @@ impl<Socket> ShardState<Socket> {
 
     /// One connection's turn. It goes to the end of the line, unless it has been heard to the end. False: it had nothing to say.
     fn hear_in_turn<N: Net>(&mut self, connection: Connection, frames: u64, now: Now, net: &mut N) -> bool {
+        if let Some(link) = self.links.get(connection).filter(|link| link.holds.queue && !link.closing) {
+            link.stands_aside = true;
+            return false;
+        }
         self.read_on(connection, net);
         let Some(link) = self.links.get(connection).filter(|link| link.backlog.waits()) else { return false };
         let mut backlog = std::mem::take(&mut link.backlog);

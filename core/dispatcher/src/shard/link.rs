@@ -42,6 +42,8 @@ pub(super) struct Link {
     pub backlog: Backlog,
     /// How it acknowledges.
     pub acknowledgements: Acknowledgements,
+    /// It would be its turn, was it not held back because of a queue.
+    pub stands_aside: bool,
     /// When its timer comes up, in nanoseconds.
     pub timer: u64,
     /// When it is looked at whether it is at rest and keeps memory all the same, in nanoseconds.
@@ -60,6 +62,8 @@ pub(super) struct Holds {
     pub parking: bool,
     /// The process is to end.
     pub ending: bool,
+    /// A queue to which it sends holds much, and it is the broker that the queue's consumers wait for (R24).
+    pub queue: bool,
     /// The ring to the broker is full.
     pub ring: bool,
     /// What it has sent waits for its turn.
@@ -80,7 +84,7 @@ impl Holds {
     /// Whether it may be long until it goes on, whatever room there is for its half frame.
     #[must_use]
     pub(super) fn stands_still(self) -> bool {
-        self.parking || self.unsent
+        self.parking || self.queue || self.unsent
     }
 
     /// Whether nothing is received, and not by the client's fault.
@@ -125,6 +129,7 @@ impl Link {
             waits_for_parking: false,
             backlog: Backlog::default(),
             acknowledgements: Acknowledgements::default(),
+            stands_aside: false,
             timer: u64::MAX,
             rest: u64::MAX,
             active: false,

@@ -113,6 +113,21 @@ impl Links {
         self.release_parking_holds(net);
     }
 
+    /// A connection that was held back because of a queue is heard again.
+    pub(super) fn goes_on<N: Net>(&mut self, connection: Connection, net: &mut N) {
+        let Some(link) = find(&mut self.slots, connection) else { return };
+        if std::mem::take(&mut link.stands_aside) {
+            self.line.queue_again(connection, link.sends);
+        }
+        self.hold(connection, net, |holds| holds.queue = false);
+    }
+
+    /// All that were held back because of a queue are heard to the end.
+    pub(super) fn all_go_on<N: Net>(&mut self, net: &mut N) {
+        let aside: Vec<Connection> = self.iter().filter(|link| link.holds.queue).map(|link| link.connection).collect();
+        aside.into_iter().for_each(|connection| self.goes_on(connection, net));
+    }
+
     /// Looks whether a connection with parked sends may be read on.
     pub(super) fn hold_for_parking<N: Net>(&mut self, connection: Connection, net: &mut N) {
         let Some(link) = find(&mut self.slots, connection) else { return };

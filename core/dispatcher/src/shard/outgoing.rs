@@ -89,6 +89,8 @@ pub(super) struct Outgoing {
     was_blocked: bool,
     /// Commands of a full batch.
     commands: usize,
+    /// Looks at the network.
+    look: u32,
 }
 
 impl Outgoing {
@@ -106,7 +108,13 @@ impl Outgoing {
             was_blocked: false,
             pace: Pace::new(limits::RING_BATCHES),
             commands: limits::BATCH_COMMANDS,
+            look: 0,
         }
+    }
+
+    /// The network is looked at.
+    pub(super) fn looks(&mut self) {
+        self.look = self.look.wrapping_add(1);
     }
 
     /// The broker parks sends of this shard, or does not any more.
@@ -253,6 +261,7 @@ impl Outgoing {
     }
 
     fn close(&mut self) {
+        self.open.batch.look = self.look;
         let blank = Filled { batch: self.ring.blank(), sent: Sent::default() };
         self.full_bytes += bytes_of(&self.open.batch);
         self.full.push_back(std::mem::replace(&mut self.open, blank));

@@ -90,7 +90,7 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
     fn received(&mut self, connection: Connection, mut bytes: &[u8]) {
         let now = self.now();
         let Some(link) = self.state.links.get(connection).filter(|link| !link.closing) else { return };
-        let (mut sends, waits) = (link.sends, link.backlog.waits());
+        let (mut sends, waits) = (link.sends, link.backlog.waits() || link.holds.queue);
         let mut frames = self.state.may_say(sends);
         let waits = waits || self.state.links.line.comes_first(bytes.len(), sends, frames == 0);
         frames = frames.max(TURN_FRAMES);

@@ -294,6 +294,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             self.postponed[port] = Some(batch);
             return 0;
         };
+        self.broker.heard(index, batch.look);
         let handled = self.handle_batch(index, &batch, &unstored, now);
         if handled < batch.commands.len() || !rest.is_empty() {
             batch.commands.drain(..handled);

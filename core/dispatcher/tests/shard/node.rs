@@ -213,38 +213,40 @@ impl Node {
 
     /// The broker answers a request of a connection.
     pub fn answer(&mut self, slot: u32, token: u64) {
-        let connection = Handle { slot, generation: 0 };
-        let mut batch = self.events.blank();
-        batch.events.push(Event::Reply { connection, token: Token(token) });
-        assert!(self.events.push(batch).is_ok());
+        self.tell(Event::Reply { connection: Handle { slot, generation: 0 }, token: Token(token) });
     }
 
     /// A consumer of a connection is given a message. It is one that cannot be read, which makes no difference to whose turn it is.
     pub fn give(&mut self, slot: u32, consumer: ConsumerHandle) {
         let to = Recipient { connection: Handle { slot, generation: 0 }, consumer };
         let (place, sequence) = (Place { extent: 0, offset: 0, length: 0 }, Sequence(1));
-        let mut batch = self.events.blank();
-        batch.events.push(Event::Dispatch(Dispatch {
-            to,
-            place,
-            sequence,
-            redeliveries: 0,
-            destination: Span::default(),
-        }));
-        assert!(self.events.push(batch).is_ok());
+        let (redeliveries, destination) = (0, Span::default());
+        self.tell(Event::Dispatch(Dispatch { to, place, sequence, redeliveries, destination }));
     }
 
     /// The broker parks what a connection has sent.
     pub fn park(&mut self, slot: u32) {
-        let mut batch = self.events.blank();
-        batch.events.push(Event::Parked { connection: Handle { slot, generation: 0 }, settled: 0 });
-        assert!(self.events.push(batch).is_ok());
+        self.tell(Event::Parked { connection: Handle { slot, generation: 0 }, settled: 0 });
     }
 
     /// Nothing of a connection is parked any more.
     pub fn unpark(&mut self, slot: u32) {
+        self.tell(Event::Unparked { connection: Handle { slot, generation: 0 } });
+    }
+
+    /// A connection is held back because of a queue.
+    pub fn hold_back(&mut self, slot: u32) {
+        self.tell(Event::HeldBack { connection: Handle { slot, generation: 0 } });
+    }
+
+    /// It goes on.
+    pub fn goes_on(&mut self, slot: u32) {
+        self.tell(Event::GoesOn { connection: Handle { slot, generation: 0 } });
+    }
+
+    fn tell(&mut self, event: Event) {
         let mut batch = self.events.blank();
-        batch.events.push(Event::Unparked { connection: Handle { slot, generation: 0 } });
+        batch.events.push(event);
         assert!(self.events.push(batch).is_ok());
     }
 
