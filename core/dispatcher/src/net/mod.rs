@@ -147,8 +147,8 @@ pub trait Net {
     /// When a send of this connection is pending: at most one is.
     fn send(&mut self, connection: Connection, bytes: Vec<u8>) -> Sent;
 
-    /// What comes from a connection need not end a wait before it is so many bytes, or has lain for a moment of about a millisecond, after
-    /// which this is over. A driver that cannot do that tells of it at once.
+    /// What comes from a connection need not end a wait before it is so many bytes, or has lain for a moment of about two milliseconds,
+    /// after which this is over. A driver that cannot do that tells of it at once.
     fn gather(&mut self, connection: Connection, bytes: usize) {
         let _ = (connection, bytes);
     }

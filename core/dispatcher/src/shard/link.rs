@@ -5,7 +5,7 @@ use postrider_wire::session::Session;
 
 use crate::net::{Connection, Net, Sent};
 
-use super::acknowledgements::Acknowledgements;
+use super::gathering::Gathering;
 use super::halves::HalfFrame;
 use super::line::Backlog;
 
@@ -40,10 +40,10 @@ pub(super) struct Link {
     pub waits_for_parking: bool,
     /// What it has sent and waits to be heard.
     pub backlog: Backlog,
-    /// How it acknowledges.
-    pub acknowledgements: Acknowledgements,
     /// It would be its turn, was it not held back because of a queue.
     pub stands_aside: bool,
+    /// How much of what it says is worth a wake-up.
+    pub gathering: Gathering,
     /// When its timer comes up, in nanoseconds.
     pub timer: u64,
     /// When it is looked at whether it is at rest and keeps memory all the same, in nanoseconds.
@@ -128,8 +128,8 @@ impl Link {
             parked: 0,
             waits_for_parking: false,
             backlog: Backlog::default(),
-            acknowledgements: Acknowledgements::default(),
             stands_aside: false,
+            gathering: Gathering::default(),
             timer: u64::MAX,
             rest: u64::MAX,
             active: false,

@@ -4,11 +4,11 @@
 //! [`Shard::poll`] asks the network what happened, waiting for it if the owner of the thread says so, and hands the commands
 //! over. The owner calls them in this order, so that nothing lies around while the thread sleeps.
 
-mod acknowledgements;
 pub(crate) mod complaints;
 mod dealer;
 mod delivery;
 mod departed;
+mod gathering;
 mod halves;
 mod line;
 mod link;

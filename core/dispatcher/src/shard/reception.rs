@@ -10,6 +10,7 @@ use postrider_wire::session::{Missing, Next};
 
 use crate::net::{Connection, Handler, ListenerIndex, Net};
 
+use super::gathering::Said;
 use super::halves::SMALL_BYTES;
 use super::line::{TURN_BYTES, TURN_FRAMES};
 use super::outgoing::Sent;
@@ -113,8 +114,8 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
             self.heard_from.push(connection);
         }
         let Some(link) = self.state.links.get(connection) else { return };
-        let (row, prefetch) = (link.session.lone_acknowledgements(), link.session.least_prefetch());
-        if let Some(bytes) = link.acknowledgements.heard(came, row, prefetch, now.nanos) {
+        let (said, prefetch) = (Said::by(&link.session), link.session.least_prefetch());
+        if let Some(bytes) = link.gathering.heard(came, said, prefetch, now.nanos) {
             self.state.gathers.push((connection, bytes));
         }
     }

@@ -55,6 +55,15 @@ pub enum Next {
     Close,
 }
 
+/// Frames for whose effect their client does not wait.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Unhurried {
+    /// Each acknowledged one message and wanted no answer.
+    pub acknowledgements: u64,
+    /// Each was a message that wanted no answer and has no window.
+    pub sends: u64,
+}
+
 /// A request has failed, or, without a token, something that wanted no answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Failed<'a> {
@@ -152,12 +161,12 @@ impl Session {
         }
     }
 
-    /// Frames in a row, up to the last one, that acknowledged one message each and wanted no answer.
+    /// Which of the [frames](Session::frames) so far were such that their client does not wait for their effect.
     #[must_use]
     #[inline]
-    pub fn lone_acknowledgements(&self) -> u64 {
+    pub fn unhurried(&self) -> Unhurried {
         match self {
-            Session::OpenWire(session) => session.conversation.lone_acknowledgements,
+            Session::OpenWire(session) => session.conversation.unhurried,
         }
     }
 

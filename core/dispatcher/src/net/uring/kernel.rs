@@ -18,7 +18,7 @@ const COMPLETIONS: u32 = 4096;
 pub(super) const SEND_BYTES: usize = 1 << 20;
 
 /// How long few bytes may lie of who is [gathered](crate::net::Net::gather).
-static MOMENT: Timespec = Timespec::new().nsec(1_000_000);
+static MOMENT: Timespec = Timespec::new().nsec(2_000_000);
 
 /// Ways to set a ring up, the fastest first. The kernel answers EINVAL to flags it does not know.
 const LADDER: [fn(&mut Builder); 4] = [

@@ -13,7 +13,7 @@ use super::tables::Tables;
 use crate::openwire::hot::outgoing::Outgoing;
 use crate::openwire::schema::*;
 use crate::openwire::{Decoder, Settings, Structure};
-use crate::session::{CommandSink, Handles, Kept, Next, Profile};
+use crate::session::{CommandSink, Handles, Kept, Next, Profile, Unhurried};
 
 /// What the shard lends for a while.
 pub(super) struct Context<'a> {
@@ -80,8 +80,8 @@ pub(crate) struct Conversation {
     pub(super) leaves_unasked: bool,
     /// Bytes of commands since the ConnectionInfo that the broker may park.
     pub handed_up: u64,
-    /// As [`lone_acknowledgements`](crate::session::Session::lone_acknowledgements).
-    pub lone_acknowledgements: u64,
+    /// Messages and acknowledgements for which the client does not wait.
+    pub unhurried: Unhurried,
     /// The smallest prefetch that a consumer of it has had.
     pub least_prefetch: u32,
 }
@@ -116,7 +116,7 @@ impl Conversation {
             leaving: None,
             leaves_unasked: false,
             handed_up: 0,
-            lone_acknowledgements: 0,
+            unhurried: Unhurried::default(),
             least_prefetch: u32::MAX,
         }
     }
@@ -153,17 +153,11 @@ impl Conversation {
         let before = context.output.len();
         let Some(&code) = frame.first() else { return Ok(Next::Continue) };
         let next = match code {
-            code if MESSAGES.contains(&code) => {
-                self.lone_acknowledgements = 0;
-                self.message(frame, context).map(|()| Next::Continue)
-            }
+            code if MESSAGES.contains(&code) => self.message(frame, context).map(|()| Next::Continue),
             code if code == message_ack::DEFINITION.code => {
                 self.acknowledgement(frame, context).map(|()| Next::Continue)
             }
-            _ => {
-                self.lone_acknowledgements = 0;
-                self.other(frame, context)
-            }
+            _ => self.other(frame, context),
         };
         if context.output.len() != before {
             self.liveness.sent();

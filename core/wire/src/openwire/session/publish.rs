@@ -120,6 +120,7 @@ impl Conversation {
             windowed: producer.windowed && !request.is_wanted(),
             producer_sequence: sent.producer_sequence,
         };
+        self.unhurried.sends += u64::from(!request.is_wanted() && !publish.windowed);
         context.parkable += publish.parked_bytes();
         batch.commands.push(Command::Publish(publish));
         Ok(())
@@ -157,7 +158,6 @@ impl Conversation {
         request: Request,
         context: &mut Context<'_>,
     ) -> Result<(), Trouble> {
-        let before = std::mem::take(&mut self.lone_acknowledgements);
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let consumer = consumer_of(tables, self.decoder.cache(), sent.consumer)?;
         // A consumer that is gone, or comes back after a reconnect, has nothing in flight that could be acknowledged.
@@ -166,7 +166,7 @@ impl Conversation {
             return Ok(());
         };
         let lone = sent.count == 1 && matches!(kind, AcknowledgeKind::Standard | AcknowledgeKind::Individual);
-        self.lone_acknowledgements = if lone && !request.is_wanted() { before + 1 } else { 0 };
+        self.unhurried.acknowledgements += u64::from(lone && !request.is_wanted());
         let batch = context.sink.batch();
         let cause = sent.cause.map_or(Span::default(), |cause| batch.store(cause_text(cause).as_bytes()));
         batch.commands.push(Command::Acknowledge(Acknowledge {
