@@ -31,6 +31,8 @@ def row(report, offered, closed):
     latency, receipt = report["delivery_latency_us"] or {}, report["receipt_latency_us"] or {}
     # What was still missing when the wait was over is not lost yet.
     left = drain["left"] if has_consumers else 0
+    # A broker that did nothing of it has no cost of it.
+    has_done = messages["delivery_rate"] if has_consumers else messages["send_rate"]
     return {
         "offered_rate": offered,
         "closed": closed,
@@ -45,7 +47,7 @@ def row(report, offered, closed):
         "backlog": drain["backlog"] if has_consumers else None,
         "left": left,
         "held": report["held"],
-        "cpu_per_million": report["cpu"]["broker_seconds_per_million"],
+        "cpu_per_million": report["cpu"]["broker_seconds_per_million"] if has_done else None,
         "lost": max(verdict["lost"] - left, 0),
         "duplicated": verdict["duplicated"],
         "out_of_order": verdict["out_of_order"],

@@ -19,6 +19,10 @@ class Rows(unittest.TestCase):
         row = rows.row(report, None, False)
         self.assertEqual((row["sent_rate"], row["delivered_rate"], row["backlog"]), (900.0, None, None))
 
+    def test_nothing_done_has_no_cost(self):
+        self.assertEqual(rows.row(figures.report(), None, True)["cpu_per_million"], 4.0)
+        self.assertIsNone(rows.row(figures.report(messages={"delivery_rate": 0.0}), None, True)["cpu_per_million"])
+
 
 class Merged(unittest.TestCase):
     def test_what_is_measured_again_takes_the_place_of_what_was(self):
