@@ -123,8 +123,9 @@ impl Broker {
                     waiting.pop_front_if(|first| gone_on < going_on || less <= first.messages / 2)
             {
                 gone_on += 1;
-                let Some(index) = self.peek_connection(port, connection) else { continue };
-                if self.clients.connection_mut(index).go_on() {
+                // Of one that has said goodbye its shard has not found the end.
+                let index = self.peek_connection(port, connection);
+                if index.is_none_or(|index| self.clients.connection_mut(index).go_on()) {
                     step.out.tell(port, Event::GoesOn { connection });
                 }
             }
