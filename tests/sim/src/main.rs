@@ -2,6 +2,8 @@
 
 mod client;
 mod disk;
+mod fairness;
+mod flood;
 mod ledger;
 mod network;
 mod plan;

@@ -5,7 +5,7 @@ use postrider_dispatcher::shard::WayUp;
 use postrider_journal::Medium;
 use postrider_model::limits;
 
-use crate::client::{BrowsingPlan, ClientPlan, CrowdPlan};
+use crate::client::{BrowsingPlan, ClientPlan, CrowdPlan, FloodRole};
 use crate::disk::DiskPlan;
 use crate::ledger::{Address, Sizes, dead_letters};
 use crate::network::NetworkPlan;
@@ -144,6 +144,7 @@ impl SeedPlan {
         plan.draw_seldom(random.clone().fork().fork().fork().fork());
         plan.draw_rare(random.clone().fork().fork().fork().fork().fork());
         plan.draw_backlog(random.clone().fork().fork().fork().fork().fork().fork());
+        plan.draw_flood(random.clone().fork().fork().fork().fork().fork().fork().fork());
         // The window counts records, and the frames of clients with long ids have these several times.
         if !plan.has_throng() {
             plan.network.most_pending = plan.broker.send_window.largest as usize + BEYOND_THE_WINDOW;
@@ -156,6 +157,13 @@ impl SeedPlan {
     /// The queue that few listen to, or none.
     pub fn unheard() -> Address {
         Address::queue("queue.c")
+    }
+
+    /// Connections of an open loop that send.
+    pub fn senders(&self) -> u64 {
+        let sends = |role: &FloodRole| !matches!(role, FloodRole::Acknowledges { .. });
+        let sends = |client: &&ClientPlan| client.flood.as_ref().is_some_and(|flood| sends(&flood.role));
+        self.clients.iter().filter(sends).count() as u64
     }
 
     /// Whether a client has hundreds of producers that are remembered.
@@ -357,7 +365,8 @@ pub fn queues() -> Vec<Address> {
     addresses().into_iter().filter(|address| !address.is_topic()).chain([dead_letters()]).collect()
 }
 
-fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
+/// A client of the mixture.
+pub fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
     let all = addresses();
     let mut chosen: Vec<Address> = all.iter().filter(|_| random.percent(50)).cloned().collect();
     if chosen.is_empty() {
@@ -400,6 +409,7 @@ fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         naming: None,
         deleting: None,
         throng: None,
+        flood: None,
         drain: false,
     }
 }

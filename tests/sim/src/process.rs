@@ -153,6 +153,7 @@ impl Process {
             Next::Turn => self.turn(thread),
             Next::Look | Next::Waking => {
                 if thread < self.shards.len() {
+                    self.network.fairness().looks(&self.broker.broker().statistics());
                     self.shards[thread].poll(Wait::None, &self.schedule, || ()).map_err(|error| error.to_string())?;
                 }
                 if self.threads[thread].next == Next::Waking {
@@ -216,6 +217,7 @@ impl Process {
         if has_broker {
             self.shadow.turned(self.broker.broker(), self.broker.journal());
             self.check_marks();
+            self.network.fairness().turned(&self.broker.broker().statistics());
         }
         let Process { shards, broker, threads, .. } = self;
         let broker = has_broker.then_some(&*broker);

@@ -155,6 +155,9 @@ impl World {
             found: 0,
             may_be_found: 0,
         };
+        if world.plan.senders() > 0 && world.plan.shards == 1 {
+            world.network.fairness().follow(world.plan.senders());
+        }
         world.start();
         world
     }
@@ -265,6 +268,7 @@ impl World {
     /// Clients finish what they have begun, faults end.
     fn calm_down(&mut self) {
         self.say(|| "calm".into());
+        self.network.fairness().stop();
         self.healed_at = self.disk.holds_up_reclaim().then(|| self.schedule.nanos());
         self.disk.heal();
         self.calm = true;

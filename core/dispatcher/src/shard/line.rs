@@ -121,10 +121,7 @@ impl Line {
 
     pub(super) fn queue_again(&mut self, connection: Connection, sends: bool) {
         let line = if sends { &mut self.sending } else { &mut self.freeing };
-        match planted("flood-starves") {
-            true => line.push_front(connection),
-            false => line.push_back(connection),
-        }
+        line.push_back(connection);
     }
 
     /// Whose turn it is. Those that send have none while enough of it is on its way.
@@ -201,7 +198,9 @@ impl<Socket> ShardState<Socket> {
             self.links.hold_for_parking(connection, net);
         }
         if backlog.waits() {
-            if !planted("line-forgotten") {
+            if sends && planted("flood-starves") {
+                self.links.line.sending.push_front(connection);
+            } else if !planted("line-forgotten") {
                 self.links.line.queue_again(connection, sends);
             }
         } else {

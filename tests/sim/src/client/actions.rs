@@ -24,6 +24,9 @@ impl Client {
         if around.calm {
             return self.finish_up(around);
         }
+        if self.floods(around) {
+            return;
+        }
         self.browse(around);
         if !self.gather(around)
             || self.falls_silent(around)
@@ -223,7 +226,7 @@ impl Client {
         }
     }
 
-    fn open_session(&mut self, around: &mut Surroundings<'_>) -> i64 {
+    pub(super) fn open_session(&mut self, around: &mut Surroundings<'_>) -> i64 {
         let session = self.next_session;
         self.next_session += 1;
         self.sessions.push(session);

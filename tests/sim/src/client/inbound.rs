@@ -237,6 +237,7 @@ impl Client {
                 address.name
             );
         }
+        around.network.fairness().delivered(id, sequence);
         let consumer = self.consumers.get_mut(&member).expect("an own consumer");
         if address.is_topic() {
             consumer.unacknowledged += 1;

@@ -7,6 +7,7 @@ mod consumer;
 mod crowd;
 mod deleting;
 mod ending;
+mod flooding;
 mod halting;
 mod inbound;
 mod naming;
@@ -31,13 +32,15 @@ use crate::random::Random;
 use crate::schedule::{Happening, MILLI, Schedule};
 use browser::Browser;
 pub use browser::BrowsingPlan;
-use consumer::Consumer;
+use consumer::{Consumer, Mode};
 use crowd::Crowd;
 pub use crowd::CrowdPlan;
 use deleting::Deleting;
 pub use deleting::{DeletingPlan, deleted_places};
 use ending::Ending;
 pub use ending::HalfClosingPlan;
+use flooding::Flooding;
+pub use flooding::{FloodPlan, FloodRole};
 use halting::Halt;
 pub use halting::HaltingPlan;
 use naming::Naming;
@@ -121,6 +124,8 @@ pub struct ClientPlan {
     pub deleting: Option<DeletingPlan>,
     /// It has hundreds of producers that are remembered.
     pub throng: Option<ThrongPlan>,
+    /// It does one thing only, as fast as it likes.
+    pub flood: Option<FloodPlan>,
     /// It takes all that is in its addresses, and sends nothing.
     pub drain: bool,
 }
@@ -253,6 +258,7 @@ pub struct Client {
     naming: Naming,
     deleting: Deleting,
     throng: Throng,
+    flooding: Flooding,
     temporaries: Vec<Address>,
     /// It hears of temporary destinations, and these it has heard of.
     watches: bool,
@@ -278,6 +284,7 @@ impl Client {
         let naming = Naming::new(plan.naming.as_ref());
         let deleting = Deleting::new(plan.deleting.as_ref());
         let throng = Throng::new(plan.throng.as_ref());
+        let flooding = Flooding::new(plan.flood.as_ref());
         let mut client = Client {
             plan,
             index,
@@ -313,6 +320,7 @@ impl Client {
             naming,
             deleting,
             throng,
+            flooding,
             temporaries: Vec::new(),
             watches: false,
             known: BTreeSet::new(),
@@ -391,6 +399,7 @@ impl Client {
             self.connection_id = format!("{:x<id_bytes$}", self.connection_id);
         }
         self.throng.forget();
+        self.flooding.forget();
         self.came_back = false;
         self.next_command = 1;
         self.sessions.clear();

@@ -3,6 +3,7 @@
 use super::consumer::{InFlight, Mode};
 use super::protocol::{self, Member, acknowledge};
 use super::{Certainty, Client, Surroundings};
+use crate::fairness::Mark;
 use crate::ledger::Acknowledged;
 
 impl Client {
@@ -54,7 +55,7 @@ impl Client {
         let ack =
             protocol::acknowledge(id, &last.wire, kind, first_id, Some(last.message_id.clone()), taken.len() as i32);
         consumer.settled(taken.len() as u32);
-        let number = consumer.number;
+        let (number, messages) = (consumer.number, taken.len() as u64);
         consumer.given_since = consumer.given_since.saturating_sub(taken.len() as u32);
         let how = if kind == acknowledge::POISON { Acknowledged::Poisoned } else { Acknowledged::Consumed };
         for message in taken {
@@ -63,6 +64,7 @@ impl Client {
             self.certainties.push_back(Certainty::Acknowledged(message.id, message.address, number));
         }
         self.tell(ack, around);
+        self.mark(Mark::Acknowledged(messages), around);
     }
 
     /// All that the application has, which are the oldest unless some were acknowledged out of order.

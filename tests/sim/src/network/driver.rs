@@ -77,6 +77,10 @@ impl SimNet {
         let most = if state.random.one_in(10) { 1 + state.random.index(64) } else { 64 * 1024 };
         if let Some(bytes) = circuit.up.take(most) {
             self.statistics.bytes_in += bytes.len() as u64;
+            circuit.handed += bytes.len() as u64;
+            while let Some((_, mark)) = circuit.marks.pop_front_if(|(end, _)| *end <= circuit.handed) {
+                state.fairness.handed(id, mark);
+            }
             return Some((connection, Call::Received(bytes)));
         }
         if circuit.up.is_over() && !circuit.end_told {

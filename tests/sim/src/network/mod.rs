@@ -4,7 +4,7 @@
 mod driver;
 mod pipe;
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use postrider_dispatcher::net::{Connection, Waker};
 
+use crate::fairness::{Fairness, Mark};
 use crate::random::Random;
 use crate::schedule::{Happening, Schedule};
 pub use driver::SimNet;
@@ -49,6 +50,7 @@ struct State {
     shards: Vec<ShardSide>,
     /// Links with something for their client.
     client_news: VecDeque<CircuitId>,
+    fairness: Fairness,
 }
 
 /// What the drivers of one shard share with the network.
@@ -93,6 +95,11 @@ struct Circuit {
     client_gone: bool,
     client_told: bool,
     client_reads: bool,
+    /// Bytes that the client has written, and that its shard has been handed.
+    written: u64,
+    handed: u64,
+    /// Where what is followed ends among them.
+    marks: VecDeque<(u64, Mark)>,
 }
 
 /// What a client finds on its connection.
@@ -123,6 +130,7 @@ impl Network {
             listening: false,
             shards: Vec::new(),
             client_news: VecDeque::new(),
+            fairness: Fairness::default(),
         };
         Network { state: Rc::new(RefCell::new(state)), schedule }
     }
@@ -136,6 +144,7 @@ impl Network {
             arrivals: VecDeque::new(),
             slots: Vec::new(),
         };
+        state.fairness.begin_life();
         state.shards = (0..shards).map(side).collect();
         drop(state);
         (0..shards).map(|shard| SimNet::new(self.clone(), shard)).collect()
@@ -178,7 +187,20 @@ impl Network {
         let mut state = self.state.borrow_mut();
         let Some(circuit) = state.circuits.get_mut(&id) else { return };
         circuit.up.write(bytes);
+        circuit.written += bytes.len() as u64;
         state.send_up(id, &self.schedule);
+    }
+
+    /// What a client has written last is followed.
+    pub fn mark(&self, id: CircuitId, mark: Mark) {
+        if let Some(circuit) = self.state.borrow_mut().circuits.get_mut(&id) {
+            circuit.marks.push_back((circuit.written, mark));
+        }
+    }
+
+    /// Who waits for whom.
+    pub fn fairness(&self) -> RefMut<'_, Fairness> {
+        RefMut::map(self.state.borrow_mut(), |state| &mut state.fairness)
     }
 
     /// A client closes: in order, behind what it wrote, or by a reset.
@@ -379,6 +401,9 @@ impl Circuit {
             client_gone: false,
             client_told: false,
             client_reads: true,
+            written: 0,
+            handed: 0,
+            marks: VecDeque::new(),
         }
     }
 }
