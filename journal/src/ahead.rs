@@ -7,25 +7,24 @@ use crate::cold::{Cold, Pending};
 use crate::position::{Position, SegmentNumber};
 use crate::size::len32;
 use crate::storage::Read;
+use crate::windows::Key;
 
 /// Windows that one reader is ahead when it is known to go on, and at most: they come while it is at one.
 const FIRST_DEPTH: u32 = 2;
 const DEEPEST: u32 = 4;
 /// Of the windows' memory so much, as one of so many parts, holds what nobody has wanted yet, of all readers together.
-const SHARE: u64 = 2;
+const SHARE: u64 = 4;
 /// A window for large records is larger, up to one of so many parts of that memory.
 const LARGEST: u64 = 8;
 /// Of these so many are handed over at a time: what somebody waits for stands behind no more.
 pub(crate) const HANDED_OVER: usize = 2;
-/// Places where readers are expected.
-const EXPECTED: usize = 64;
 /// A window begins so many bytes before the end of the one before it, at least: the record that stands across is in the later one.
 const OVERLAP: u64 = 16 << 10;
 
 /// A window that somebody has begun to read.
 #[derive(Clone, Copy)]
 pub(crate) struct Begun {
-    pub base: Position,
+    pub key: Key,
     pub end: Position,
     /// Bytes of the record that was read there.
     pub len: u32,
@@ -52,7 +51,7 @@ impl Cold {
         (window, unit): (u64, u64),
         at: impl Fn(Position) -> Option<Stretch>,
     ) {
-        let was_expected = self.was_expected(&begun);
+        let was_expected = self.windows.was_expected(begun.key.1, begun.end);
         let depth = match begun.depth {
             0 if was_expected => FIRST_DEPTH,
             0 => 0,
@@ -62,7 +61,7 @@ impl Cold {
         for ahead in 0..depth.max(1) {
             let Some(Stretch { segment, start, bytes, is_whole }) = at(from) else { return };
             if ahead == 0 {
-                self.expect(from.max(start));
+                self.windows.expect(begun.key, from.max(start));
             }
             if depth == 0 || self.has_failed_in(segment) {
                 return;
@@ -71,11 +70,15 @@ impl Cold {
                 from = end;
                 continue;
             }
-            let window = if is_whole { bytes } else { window.max((4 * len).min(self.limit / LARGEST)) };
+            let window = match is_whole {
+                true => bytes,
+                false => self.windows.fitting(window).max((4 * len).min(self.windows.limit() / LARGEST)),
+            };
+            let window = window.next_multiple_of(unit);
             let overlap = OVERLAP.max(2 * len).min(window / 2);
             let base = Position(from.0.saturating_sub(overlap - overlap % unit)).max(start);
             let end = (base + window).align_up(unit).min(start + bytes);
-            if end <= from || self.unread_bytes() + (end - base) > self.limit / SHARE {
+            if end <= from || self.unread_bytes() + (end - base) > self.windows.limit() / SHARE {
                 return;
             }
             let read = self.numbered(segment, base - start, len32(end - base));
@@ -84,33 +87,18 @@ impl Cold {
         }
     }
 
-    /// Whether a reader was expected where this window is.
-    fn was_expected(&mut self, begun: &Begun) -> bool {
-        let found = self.expected.iter().position(|place| begun.base <= *place && *place < begun.end);
-        found.and_then(|index| self.expected.remove(index)).is_some()
-    }
-
-    fn expect(&mut self, place: Position) {
-        if self.expected.len() == EXPECTED {
-            self.expected.pop_front();
-        }
-        self.expected.push_back(place);
-    }
-
     /// Up to where what is there or asked for goes on from here.
     pub(crate) fn known_end(&self, segment: SegmentNumber, from: Position) -> Option<Position> {
         let asked = self.pending.iter().chain(&self.waiting).chain(&self.ahead);
-        let asked = asked.filter(|asked| asked.read.segment == segment).map(|asked| (asked.base, asked.end()));
-        let there =
-            self.windows.iter().filter(|window| window.segment == segment).map(|window| (window.base, window.end()));
-        asked.chain(there).filter(|(base, end)| *base <= from && from < *end).map(|(_, end)| end).max()
+        let asked = asked.filter(|asked| asked.read.segment == segment && asked.base <= from && from < asked.end());
+        let there = self.windows.furthest(segment, from).map(|(_, _, end)| end);
+        asked.map(Pending::end).chain(there).max()
     }
 
     /// Bytes that were read, or are to be read, though nobody has wanted them so far.
     fn unread_bytes(&self) -> u64 {
         let asked = self.pending.iter().chain(&self.waiting).chain(&self.ahead).filter(|asked| asked.depth > 0);
-        let there = self.windows.iter().filter(|window| window.depth > 0 && !window.is_begun);
-        asked.map(|asked| u64::from(asked.read.len)).sum::<u64>() + there.map(|window| window.len()).sum::<u64>()
+        asked.map(|asked| u64::from(asked.read.len)).sum::<u64>() + self.windows.unread()
     }
 
     pub(crate) fn numbered(&mut self, segment: SegmentNumber, offset: u64, len: u32) -> Read {

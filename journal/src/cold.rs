@@ -12,6 +12,7 @@ use crate::plant::planted;
 use crate::position::{Position, SegmentNumber};
 use crate::size::{len32, size};
 use crate::storage::Read;
+use crate::windows::{Key, Window, Windows};
 
 /// Windows being read at one time.
 const MAX_PENDING: usize = 64;
@@ -58,16 +59,6 @@ pub(crate) struct Pending {
     pub depth: u32,
 }
 
-pub(crate) struct Window {
-    pub segment: SegmentNumber,
-    pub base: Position,
-    image: Arc<Image>,
-    /// As of what was asked for.
-    pub depth: u32,
-    /// Somebody has read of it.
-    pub is_begun: bool,
-}
-
 /// A body that is wanted in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted {
@@ -91,15 +82,11 @@ pub(crate) struct Arrival {
 
 /// The windows there are, the ones under way, those that wait, and those that could not be read so far.
 pub(crate) struct Cold {
-    pub(crate) windows: VecDeque<Window>,
-    bytes: u64,
-    pub(crate) limit: u64,
+    pub(crate) windows: Windows,
     pub(crate) pending: Vec<Pending>,
     pub(crate) waiting: VecDeque<Pending>,
     /// What is read ahead when nobody waits for something else.
     pub(crate) ahead: VecDeque<Pending>,
-    /// Where readers are expected to go on.
-    pub(crate) expected: VecDeque<Position>,
     begun: Option<Begun>,
     /// They are tried again, each after its own pause; the others do not wait for them.
     failed: Vec<Pending>,
@@ -137,13 +124,10 @@ impl Pending {
 impl Cold {
     pub(crate) fn new(limit: u64) -> Cold {
         Cold {
-            windows: VecDeque::new(),
-            bytes: 0,
-            limit,
+            windows: Windows::new(limit),
             pending: Vec::new(),
             waiting: VecDeque::new(),
             ahead: VecDeque::new(),
-            expected: VecDeque::new(),
             begun: None,
             failed: Vec::new(),
             look_again_at: 0,
@@ -154,14 +138,13 @@ impl Cold {
     /// The body at `position`, of `len` bytes, checked: bytes from a disk are never passed on unchecked. Its owner knows its checksum;
     /// the header before it may be damaged.
     pub(crate) fn lookup(&mut self, segment: SegmentNumber, (position, len): (Position, u32), crc: u32) -> Lookup {
-        let Some(window) = self.holding(segment, position, len).and_then(|index| self.windows.get_mut(index)) else {
-            return Lookup::Cold;
-        };
-        if !std::mem::replace(&mut window.is_begun, true) {
-            let (base, end, depth) = (window.base, window.end(), window.depth);
-            self.begun = Some(Begun { base, end, len, depth });
+        let Some((key, window)) = self.holding(segment, position, len) else { return Lookup::Cold };
+        let answer = check(&window.image, key.1, (position, len), crc);
+        let (end, depth) = (key.1 + window.image.len() as u64, window.depth);
+        if self.windows.begin(key) {
+            self.begun = Some(Begun { key, end, len, depth });
         }
-        check(&window.image, window.base, (position, len), crc)
+        answer
     }
 
     /// The window that somebody has just begun to read.
@@ -175,17 +158,14 @@ impl Cold {
         let start = Position(position.0.saturating_sub(BODY_HEADER as u64));
         let bytes = self
             .holding(segment, position, len)
-            .and_then(|index| self.windows.get(index))
-            .map(|window| window.image.bytes(size(start - window.base), BODY_HEADER + len as usize).to_vec());
+            .map(|((_, base), window)| window.image.bytes(size(start - base), BODY_HEADER + len as usize).to_vec());
         (start, bytes.unwrap_or_default())
     }
 
-    /// The newest window that holds a record.
-    fn holding(&self, segment: SegmentNumber, position: Position, len: u32) -> Option<usize> {
+    /// The window that holds a record.
+    fn holding(&self, segment: SegmentNumber, position: Position, len: u32) -> Option<(Key, &Window)> {
         let start = Position(position.0.saturating_sub(BODY_HEADER as u64));
-        self.windows.iter().rposition(|window| {
-            window.segment == segment && window.base <= start && position + u64::from(len) <= window.end()
-        })
+        self.windows.holding(segment, start, position + u64::from(len))
     }
 
     /// Asks for a window of the segment at `bounds` (its start and bytes) that holds the body at `position`, and `read_ahead`
@@ -209,7 +189,7 @@ impl Cold {
         let end = match self.known_end(segment, least) {
             // What stands across the end of a window, while the next one is there.
             Some(_) => least,
-            None => self.before_failed(segment, least, base + u64::from(wanted.read_ahead)),
+            None => self.before_failed(segment, least, base + self.windows.fitting(u64::from(wanted.read_ahead))),
         };
         let end = end.max(least).align_up(wanted.unit).min(segment_end);
         let read = self.numbered(segment, base - segment_start, len32(end - base));
@@ -231,11 +211,8 @@ impl Cold {
 
     /// The longest known stretch of a segment from `position` on, unchecked: for who checks whole frames.
     pub(crate) fn stretch(&self, segment: SegmentNumber, position: Position) -> Option<Extent> {
-        let holds = |window: &&Window| {
-            window.segment == segment && window.base <= position && position.0 < window.base.0 + window.len()
-        };
-        let window = self.windows.iter().filter(holds).max_by_key(|window| window.base.0 + window.len())?;
-        Some(Extent { base: window.base, image: Arc::clone(&window.image) })
+        let (base, window, _) = self.windows.furthest(segment, position)?;
+        Some(Extent { base, image: Arc::clone(&window.image) })
     }
 
     /// The next read to hand over.
@@ -267,12 +244,7 @@ impl Cold {
                 return Some(Arrival { read, error: Some(error), is_told, look_again });
             }
         };
-        let window = Window { segment: read.segment, base: pending.base, image, depth, is_begun: false };
-        self.bytes += window.len();
-        self.windows.push_back(window);
-        while self.bytes > self.limit && self.windows.len() > 1 {
-            self.bytes -= self.windows.pop_front().map_or(0, |window| window.len());
-        }
+        self.windows.add((read.segment, pending.base), image, depth);
         Some(Arrival { read, error: None, is_told: false, look_again: wanted || depth == 0 })
     }
 
@@ -317,8 +289,7 @@ impl Cold {
 
     /// Drops the windows of a segment that goes, and what was asked for: whoever waited for that has to look again.
     pub(crate) fn forget(&mut self, segment: SegmentNumber) -> bool {
-        self.windows.retain(|window| window.segment != segment);
-        self.bytes = self.windows.iter().map(Window::len).sum();
+        self.windows.forget(segment);
         let is_wanted = |pending: &&Pending| pending.depth == 0 || pending.wanted;
         let asked = |cold: &Cold| {
             let wanted = cold.pending.iter().chain(&cold.waiting).filter(is_wanted).count();
@@ -330,16 +301,6 @@ impl Cold {
         self.ahead.retain(|pending| pending.read.segment != segment);
         self.failed.retain(|pending| pending.read.segment != segment);
         before > asked(self)
-    }
-}
-
-impl Window {
-    pub(crate) fn len(&self) -> u64 {
-        self.image.len() as u64
-    }
-
-    pub(crate) fn end(&self) -> Position {
-        self.base + self.len()
     }
 }
 

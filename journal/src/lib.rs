@@ -51,6 +51,7 @@ pub mod testing;
 mod trouble;
 mod version;
 mod watermark;
+mod windows;
 
 pub use append::Bound;
 pub use aside::{Kept, Remains};

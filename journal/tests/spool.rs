@@ -392,6 +392,22 @@ fn who_jumps_about_gets_what_it_asks_for_alone() {
     assert_eq!(workers.reader.step(), Step::Idle);
 }
 
+/// Each of many readers has its window, however many there are: windows become smaller instead of making room for one another before
+/// they are read.
+#[test]
+fn readers_that_are_many_keep_their_windows() {
+    let config = SpoolConfig { cold_bytes: 8 * SEGMENT, read_ahead: SEGMENT as u32, ..config() };
+    let (_directory, mut spool, mut workers, homes) = written_out(4000, config);
+    const READERS: usize = 24;
+    let (each, mut count) = (homes.len() / READERS, 0);
+    for place in 0..each {
+        for reader in 0..READERS {
+            count += waits(&mut spool, &mut workers, &homes[reader * each + place..][..1]);
+        }
+    }
+    assert!(count <= homes.len() / 3, "{count} waits for {} records", homes.len());
+}
+
 /// Of many readers together no more is read ahead than half of the memory of windows: none loses what it has begun to another's.
 #[test]
 fn what_is_read_ahead_has_its_share_of_memory() {

@@ -96,10 +96,11 @@ pub(crate) struct Performer {
     spares: SpareFiles,
     /// The windows that it has read last, to be filled again when nobody holds them any more.
     windows: VecDeque<Arc<Image>>,
+    remembered: usize,
 }
 
-/// Windows that a worker remembers: those that are kept when all are of the usual size, and a few that are free.
-const WINDOWS: usize = 40;
+/// Bytes of windows that a worker remembers: of those that are kept, and a few that are free.
+const REMEMBERED: usize = 80 << 20;
 /// Larger ones are not remembered.
 const LARGEST_KEPT: usize = 2 << 20;
 
@@ -189,12 +190,12 @@ impl Drop for FileStorage {
 
 impl Performer {
     pub(crate) fn new(files: Arc<Files>) -> Performer {
-        Performer { files, spares: SpareFiles::default(), windows: VecDeque::new() }
+        Performer { files, spares: SpareFiles::default(), windows: VecDeque::new(), remembered: 0 }
     }
 
     /// There is nothing to do: memory that was kept for more goes.
     pub(crate) fn rest(&mut self) {
-        self.windows = VecDeque::new();
+        (self.windows, self.remembered) = (VecDeque::new(), 0);
     }
 
     pub(crate) fn perform(&mut self, request: Request) -> Option<Answer> {
@@ -267,10 +268,11 @@ impl Performer {
         }
         image.publish(image.len());
         if image.len() <= LARGEST_KEPT {
-            if self.windows.len() == WINDOWS {
-                self.windows.pop_front();
-            }
+            self.remembered += image.len();
             self.windows.push_back(Arc::clone(image.image()));
+            while self.remembered > REMEMBERED {
+                self.remembered -= self.windows.pop_front().map_or(self.remembered, |image| image.len());
+            }
         }
         Ok(Arc::clone(image.image()))
     }
@@ -279,6 +281,7 @@ impl Performer {
     fn image(&mut self, bytes: usize) -> io::Result<ImageWriter> {
         let is_free = |image: &Arc<Image>| Arc::strong_count(image) == 1 && image.len() == bytes;
         let free = self.windows.iter().rposition(is_free).and_then(|index| self.windows.remove(index));
+        self.remembered -= free.as_ref().map_or(0, |image| image.len());
         match free.map(ImageWriter::reuse) {
             Some(Ok(writer)) => Ok(writer),
             _ => ImageWriter::anonymous(bytes),
