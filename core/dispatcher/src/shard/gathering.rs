@@ -1,5 +1,5 @@
 //! Whose bytes need no wake-up of their own (decision 0017): acknowledgements that come often and whose credit can wait, and sends that come so
-//! fast that several come within a tenth of a millisecond. Nobody gathers who waits for an answer, or says other things in between.
+//! fast that several come within a fraction of a millisecond. Nobody gathers who waits for an answer, or says other things in between.
 
 use postrider_wire::session::{Session, Unhurried};
 
@@ -16,13 +16,13 @@ const PART: u64 = 8;
 const OFTEN_NANOS: u64 = 250_000;
 
 /// Sends: as many as come in this time, in nanoseconds,
-const GATHERS_NANOS: u64 = 100_000;
+const GATHERS_NANOS: u64 = 150_000;
 
 /// but no more than so many, and no fewer.
-const SENDS: std::ops::RangeInclusive<u64> = 4..=64;
+const SENDS: std::ops::RangeInclusive<u64> = 6..=64;
 
 /// If what was to come together has not in this time, in nanoseconds, the client has paused and the moment brought it.
-const PAUSE_NANOS: u64 = 4 * GATHERS_NANOS;
+const PAUSE_NANOS: u64 = 3 * GATHERS_NANOS;
 
 /// After that its sends do not gather for so many nanoseconds, twice as many after each one that follows soon, and so many times at most.
 const BACK_OFF_NANOS: u64 = 2_000_000;
@@ -209,13 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_fast_gathers_for_a_tenth_of_a_millisecond_unless_each_waits_for_the_one_before() {
+    fn what_is_sent_fast_gathers_for_a_fraction_of_a_millisecond_unless_each_waits_for_the_one_before() {
         let gathers = |pieces, nanos| after(&mut Gathering::default(), sends, (1..200, pieces), 1000, nanos);
-        assert_eq!(gathers(2, 10_000), Some(10 * BYTES));
+        assert_eq!(gathers(2, 10_000), Some(15 * BYTES));
         assert_eq!(gathers(2, 1_000), Some(64 * BYTES));
         assert_eq!(gathers(2, 30_000), None, "too few within the time");
         assert_eq!(gathers(1, 10_000), None, "one at a time");
-        assert_eq!(gathers(50, 10_000), None, "many at a time");
+        assert_eq!(gathers(70, 10_000), None, "many at a time");
     }
 
     #[test]
