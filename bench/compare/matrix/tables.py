@@ -31,12 +31,13 @@ def described(kept):
     """What the reader has to know."""
     found = kept["rows"]
     loads = [one["load_average"] for one in found]
-    days = " to ".join(ends([one["at"][:10] for one in found]))
-    runs = max(one["repetition"] for one in found) + 1
+    days = " to ".join(ends(one["at"][:10] for one in found))
+    runs = ends(median["runs"] for median in rows.medians(found).values())
+    counted = f"{' to '.join(map(str, runs))} run{'s' if runs != [1] else ''}"
     said = " and ".join(sorted({one["size"] for one in found}))
     return " ".join(
         [
-            f"{kept['machine']}; {days}; `--size {said}`, {runs} run{'s' if runs > 1 else ''} of each broker in turns.",
+            f"{kept['machine']}; {days}; `--size {said}`, {counted} of each broker in turns.",
             *shared(found),
             f"Load average before a run {min(loads):.1f} to {max(loads):.1f}: of the run before, and of other work on the machine.",
             *(kept["brokers"][name] for name in NAMES if name in kept["brokers"]),
@@ -44,9 +45,10 @@ def described(kept):
     )
 
 
-def ends(days):
-    """The first and the last, which may be one."""
-    return list(dict.fromkeys([min(days), max(days)]))
+def ends(values):
+    """The least and the greatest, which may be one."""
+    ordered = sorted(values)
+    return list(dict.fromkeys([ordered[0], ordered[-1]]))
 
 
 def shared(found):

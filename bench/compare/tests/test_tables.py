@@ -55,6 +55,8 @@ class Tables(unittest.TestCase):
             "2026-01-02; `--size small`, 1 run of each broker in turns. Broker and load share all cores.", page
         )
         self.assertIn("postrider: as it comes.", page)
+        again = tables.described(figures.kept(figures.row(), figures.row(), figures.row("burst")))
+        self.assertIn("1 to 2 runs of each broker", again)
         widths = {line.count("|") for line in page.splitlines() if line.startswith("| non-persistent 1:1: closed | ")}
         self.assertEqual(len(widths), 2, "all lines of a table have its columns")
         self.assertNotIn("Sizes, closed", page)
