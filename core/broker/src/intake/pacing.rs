@@ -46,6 +46,16 @@ impl Pacing {
         self.look
     }
 
+    /// The first that waits because of a queue, if it is to go on.
+    fn take_if(&mut self, queue: DestinationIndex, goes_on: impl FnOnce(&Waiting) -> bool) -> Option<Waiting> {
+        let line = self.waiting.get_mut(&queue)?;
+        let first = line.pop_front_if(|first| goes_on(first));
+        if line.is_empty() {
+            self.waiting.remove(&queue);
+        }
+        first
+    }
+
     fn next(&mut self) -> Option<DestinationIndex> {
         let after = self.last.and_then(|last| self.waiting.range(last..).find(|(index, _)| **index != last));
         let next = after.or_else(|| self.waiting.iter().next()).map(|(index, _)| *index);
@@ -116,11 +126,10 @@ impl Broker {
                 }
                 _ => (GOING_ON, 0),
             };
-            let Some(mut waiting) = self.intake.pacing.waiting.remove(&queue) else { continue };
             let mut gone_on = 0;
             while gone_on < GOING_ON
                 && let Some(Waiting { port, connection, .. }) =
-                    waiting.pop_front_if(|first| gone_on < going_on || less <= first.messages / 2)
+                    self.intake.pacing.take_if(queue, |first| gone_on < going_on || less <= first.messages / 2)
             {
                 gone_on += 1;
                 // Of one that has said goodbye its shard has not found the end.
@@ -129,10 +138,7 @@ impl Broker {
                     step.out.tell(port, Event::GoesOn { connection });
                 }
             }
-            if !waiting.is_empty() {
-                self.intake.pacing.waiting.insert(queue, waiting);
-                more |= gone_on == GOING_ON;
-            }
+            more |= gone_on == GOING_ON;
         }
         let waits = !self.intake.pacing.waiting.is_empty();
         self.intake.pacing.look = waits.then_some(step.now.nanos + LOOK_NANOS);

@@ -46,8 +46,12 @@ impl Backlog {
         self.heard < self.bytes.len() || self.removes
     }
 
-    /// Adds bytes.
+    /// Adds bytes. Who is received from meanwhile may always have some left: what was heard of it takes no room for ever.
     pub(super) fn add(&mut self, bytes: &[u8]) {
+        if self.heard > TURN_BYTES {
+            self.bytes.drain(..self.heard);
+            self.heard = 0;
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -74,7 +78,7 @@ pub(super) struct Line {
     turns: usize,
     /// Those of them that have come to have more than a little to say since the driver was told of the others.
     joined: Vec<Connection>,
-    /// Bytes of others that were heard at once since somebody in it had a turn.
+    /// Bytes of others that were heard at once since it was somebody's turn, or would have been.
     passed: usize,
     /// Empty buffers.
     spare: Vec<Vec<u8>>,
@@ -224,5 +228,23 @@ impl<Socket> ShardState<Socket> {
         if self.links.get(connection).is_some_and(|link| link.holds.ring) && !planted("ring-hold-stays") {
             self.links.hold(connection, net, |holds| holds.ring = false);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_heard_takes_no_room_though_there_is_always_more() {
+        let mut backlog = Backlog::default();
+        backlog.add(&[0; 100]);
+        for round in 1..=10_000_u32 {
+            let piece = round.to_le_bytes().repeat(25);
+            backlog.add(&piece);
+            backlog.was_heard(100, false);
+            assert!(backlog.waits() && backlog.rest() == piece);
+        }
+        assert!(backlog.bytes.capacity() < 4 * TURN_BYTES, "{} bytes", backlog.bytes.capacity());
     }
 }
