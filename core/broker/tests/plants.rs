@@ -34,6 +34,7 @@ fn is_seen() -> Option<&'static str> {
         ("duplicates", connection::a_producer_is_remembered_when_its_records_are_gone),
         ("gaps", connection::refused_sends_that_nobody_repeats_are_no_gap_in_what_a_producer_sent),
         ("pace", pacing::a_slow_consumer_and_none_at_all_slow_nobody),
+        ("going on", pacing::who_is_held_back_by_few_goes_on_when_half_of_them_have_left),
         ("order", queue::what_a_closed_consumer_had_comes_back_first_and_in_order),
         ("marks", queue::what_nobody_had_is_not_marked_after_a_crash),
         ("room of dead letters", dead_letters::a_dead_letter_without_room_holds_nobody_back),
