@@ -37,7 +37,7 @@ def unreadable(size):
         broker, producer, _ = begin(folder)
         answered = put_until_refused(producer, 1, 2 * MEMORY)
         check(answered == 2 * MEMORY, f"{answered} of {2 * MEMORY} were taken")
-        with Injected(broker, READS, "error=EIO", "spiller"):
+        with Injected(broker, READS, "error=EIO", "spool-reader"):
             taken = drain(broker.port, "SPILLED", quiet=2)
             check(len(taken) < answered, "the reads did not fail")
             broker.must_live()
