@@ -22,7 +22,7 @@ use crate::size::size;
 use crate::storage::descriptors::OpenFiles;
 use crate::storage::files::{Files, Leaving, SpareFiles};
 use crate::storage::whole::{self, Patience};
-use crate::storage::worker::{Lane, Waker, Worker, Workers};
+use crate::storage::worker::{Lane, Queue, Waker, Worker, Workers};
 use crate::storage::{Completion, Loaded, Prepare, Read, SegmentFile, Storage, Write, direct, mapped};
 
 /// Requests a lane holds; more wait with the storage.
@@ -45,11 +45,8 @@ pub struct OpenOptions {
 pub struct FileStorage {
     files: Arc<Files>,
     flusher: Lane,
-    helper: Lane,
-    reader: Lane,
-    /// What did not fit the helper's or the reader's lane.
-    helper_waiting: VecDeque<Request>,
-    reader_waiting: VecDeque<Request>,
+    helper: Queue,
+    reader: Queue,
     answers: Arc<ArrayQueue<Answer>>,
     /// Files of segments, from their preparation or the start on.
     open: OpenFiles,
@@ -113,7 +110,8 @@ impl FileStorage {
         let lock = DirectoryLock::acquire(&options.directory)?;
         let files = Arc::new(Files { directory: options.directory, medium: options.medium, replacing: Mutex::new(()) });
         files.check_room(options.min_free)?;
-        let [(flusher, writes), (helper, preparations), (reader, reads)] = [LANE; 3].map(Lane::new);
+        let ((flusher, writes), (helper, preparations), (reader, reads)) =
+            (Lane::new(LANE), Queue::new(LANE), Queue::new(LANE));
         let answers = Arc::new(ArrayQueue::new(2 * LANE));
         let worker = |requests| {
             let performer = Performer::new(Arc::clone(&files));
@@ -125,8 +123,6 @@ impl FileStorage {
             flusher,
             helper,
             reader,
-            helper_waiting: VecDeque::new(),
-            reader_waiting: VecDeque::new(),
             answers,
             open: OpenFiles::within_limit(),
             ahead: None,
@@ -139,17 +135,6 @@ impl FileStorage {
 
     pub(crate) fn files(&self) -> Arc<Files> {
         Arc::clone(&self.files)
-    }
-
-    fn pass_on(&mut self) {
-        for (lane, waiting) in [(&self.helper, &mut self.helper_waiting), (&self.reader, &mut self.reader_waiting)] {
-            while let Some(request) = waiting.pop_front() {
-                if let Err(request) = lane.push(request) {
-                    waiting.push_front(request);
-                    break;
-                }
-            }
-        }
     }
 
     /// A file that was opened to be read stays open; where no descriptor was left, one of our own is given up for the next try.
@@ -293,8 +278,7 @@ impl Storage for FileStorage {
     fn prepare(&mut self, prepare: Prepare) {
         // The start is over.
         self.pool.clear();
-        self.helper_waiting.push_back(Request::Prepare(prepare));
-        self.pass_on();
+        self.helper.ask(Request::Prepare(prepare));
     }
 
     #[expect(clippy::expect_used, reason = "a file that is written stays open from its preparation on")]
@@ -307,30 +291,25 @@ impl Storage for FileStorage {
 
     fn read(&mut self, read: Read) {
         let file = self.open.get(read.segment);
-        self.reader_waiting.push_back(Request::Read(read, file));
-        self.pass_on();
+        self.reader.ask(Request::Read(read, file));
     }
 
     fn keep(&mut self, name: String, bytes: Arc<[u8]>) {
-        self.helper_waiting.push_back(Request::Keep(name, bytes));
-        self.pass_on();
+        self.helper.ask(Request::Keep(name, bytes));
     }
 
     fn state(&mut self, slot: usize, table: Arc<EpochTable>) {
-        self.helper_waiting.push_back(Request::State(slot, table));
-        self.pass_on();
+        self.helper.ask(Request::State(slot, table));
     }
 
     fn recycle(&mut self, segment: SegmentNumber) {
         self.open.close(segment);
-        self.helper_waiting.push_back(Request::GiveBack(Leaving { segment, damaged: false }));
-        self.pass_on();
+        self.helper.ask(Request::GiveBack(Leaving { segment, damaged: false }));
     }
 
     fn set_aside(&mut self, segment: SegmentNumber) {
         self.open.close(segment);
-        self.helper_waiting.push_back(Request::GiveBack(Leaving { segment, damaged: true }));
-        self.pass_on();
+        self.helper.ask(Request::GiveBack(Leaving { segment, damaged: true }));
     }
 
     fn has_completed(&self) -> bool {
@@ -338,7 +317,8 @@ impl Storage for FileStorage {
     }
 
     fn completed(&mut self) -> Option<Completion> {
-        self.pass_on();
+        self.helper.pass_on();
+        self.reader.pass_on();
         Some(match self.answers.pop()? {
             Answer::Written(result) => Completion::Written(result),
             Answer::Kept(result) => Completion::Kept(result),

@@ -1,6 +1,5 @@
 //! Spool segments as files beside the journal's.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,7 +11,7 @@ use crate::position::SegmentNumber;
 use crate::spill::{Spill, Spilled};
 use crate::storage::Read;
 use crate::storage::file::{Answer, FileStorage, Performer, Request};
-use crate::storage::worker::{Lane, Step, Waker, Worker, spawn};
+use crate::storage::worker::{Queue, Step, Waker, Worker, spawn};
 
 /// Requests the lane holds; more wait here.
 const LANE: usize = 256;
@@ -30,28 +29,6 @@ pub struct Spillers {
     pub writer: Worker,
     /// Reads windows of them: who waits for one does not wait for all that is written meanwhile.
     pub reader: Worker,
-}
-
-/// Requests to a worker, and those that did not fit its lane.
-struct Queue {
-    lane: Lane,
-    waiting: VecDeque<Request>,
-}
-
-impl Queue {
-    fn ask(&mut self, request: Request) {
-        self.waiting.push_back(request);
-        self.pass_on();
-    }
-
-    fn pass_on(&mut self) {
-        while let Some(request) = self.waiting.pop_front() {
-            if let Err(request) = self.lane.push(request) {
-                self.waiting.push_front(request);
-                return;
-            }
-        }
-    }
 }
 
 impl Spillers {
@@ -76,10 +53,10 @@ impl FileSpill {
     pub fn beside(storage: &FileStorage, waker: Waker) -> (FileSpill, Spillers) {
         let answers = Arc::new(ArrayQueue::new(2 * LANE));
         let ends = || {
-            let (lane, requests) = Lane::new(LANE);
+            let (queue, requests) = Queue::new(LANE);
             let performer = Performer::new(storage.files());
             let worker = Worker::new(requests, Arc::clone(&answers), Arc::clone(&waker), performer);
-            (Queue { lane, waiting: VecDeque::new() }, worker)
+            (queue, worker)
         };
         let ((to_writer, writer), (to_reader, reader)) = (ends(), ends());
         (FileSpill { writer: to_writer, reader: to_reader, answers }, Spillers { writer, reader })

@@ -1,5 +1,6 @@
 //! What blocks runs here: workers that the server puts on threads of their own.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
@@ -42,6 +43,36 @@ pub struct Workers {
     pub helper: Worker,
     /// Reads windows of cold segments.
     pub reader: Worker,
+}
+
+/// Requests to one worker, however many: those that do not fit its lane wait here.
+pub(crate) struct Queue {
+    lane: Lane,
+    waiting: VecDeque<Request>,
+}
+
+impl Queue {
+    /// One whose lane holds so many requests, and its worker's end.
+    pub(crate) fn new(capacity: usize) -> (Queue, Receiver<Request>) {
+        let (lane, requests) = Lane::new(capacity);
+        (Queue { lane, waiting: VecDeque::new() }, requests)
+    }
+
+    /// Hands a request over, behind those that wait.
+    pub(crate) fn ask(&mut self, request: Request) {
+        self.waiting.push_back(request);
+        self.pass_on();
+    }
+
+    /// Hands over what waits, as far as there is room.
+    pub(crate) fn pass_on(&mut self) {
+        while let Some(request) = self.waiting.pop_front() {
+            if let Err(request) = self.lane.push(request) {
+                self.waiting.push_front(request);
+                return;
+            }
+        }
+    }
 }
 
 impl Lane {
