@@ -87,7 +87,6 @@ pub(crate) struct Cold {
     pub(crate) waiting: VecDeque<Pending>,
     /// What is read ahead when nobody waits for something else.
     pub(crate) ahead: VecDeque<Pending>,
-    begun: Option<Begun>,
     /// They are tried again, each after its own pause; the others do not wait for them.
     failed: Vec<Pending>,
     look_again_at: u64,
@@ -128,7 +127,6 @@ impl Cold {
             pending: Vec::new(),
             waiting: VecDeque::new(),
             ahead: VecDeque::new(),
-            begun: None,
             failed: Vec::new(),
             look_again_at: 0,
             next_ticket: 0,
@@ -136,21 +134,17 @@ impl Cold {
     }
 
     /// The body at `position`, of `len` bytes, checked: bytes from a disk are never passed on unchecked. Its owner knows its checksum;
-    /// the header before it may be damaged.
-    pub(crate) fn lookup(&mut self, segment: SegmentNumber, (position, len): (Position, u32), crc: u32) -> Lookup {
-        let Some((key, window)) = self.holding(segment, position, len) else { return Lookup::Cold };
+    /// the header before it may be damaged. And the window that holds it, if nobody has read of it before.
+    pub(crate) fn lookup(
+        &mut self,
+        segment: SegmentNumber,
+        (position, len): (Position, u32),
+        crc: u32,
+    ) -> (Lookup, Option<Begun>) {
+        let Some((key, window)) = self.holding(segment, position, len) else { return (Lookup::Cold, None) };
         let answer = check(&window.image, key.1, (position, len), crc);
-        let (end, depth) = (key.1 + window.image.len() as u64, window.depth);
-        if self.windows.begin(key) {
-            self.begun = Some(Begun { key, end, len, depth });
-        }
-        answer
-    }
-
-    /// The window that somebody has just begun to read.
-    #[inline]
-    pub(crate) fn take_begun(&mut self) -> Option<Begun> {
-        self.begun.take()
+        let begun = Begun { key, end: key.1 + window.image.len() as u64, len, depth: window.depth };
+        (answer, self.windows.begin(key).then_some(begun))
     }
 
     /// Where the record of `len` bytes at `position` begins, its header included, and its bytes as they came.

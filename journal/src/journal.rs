@@ -222,10 +222,8 @@ impl<S: Storage> Journal<S> {
         if let Some(image) = &segment.image {
             return Lookup::Memory(Extent { base: segment.start, image: Arc::clone(image) });
         }
-        let answer = self.cold.lookup(segment.number, (position, len), crc);
-        if let Some(begun) = self.cold.take_begun() {
-            self.read_ahead(begun);
-        }
+        let (answer, begun) = self.cold.lookup(segment.number, (position, len), crc);
+        begun.into_iter().for_each(|begun| self.read_ahead(begun));
         if matches!(answer, Lookup::Damaged) {
             self.statistics.damaged += 1;
             self.note_damage(position);

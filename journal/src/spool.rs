@@ -298,10 +298,8 @@ impl<P: Spill> Spool<P> {
             None => Lookup::Damaged,
             Some(SpoolSegment { image: Some(image), .. }) => Lookup::Memory(Extent { base, image: Arc::clone(image) }),
             Some(_) => {
-                let answer = self.cold.lookup(number, (position, len), crc);
-                if let Some(begun) = self.cold.take_begun() {
-                    self.read_ahead(begun);
-                }
+                let (answer, begun) = self.cold.lookup(number, (position, len), crc);
+                begun.into_iter().for_each(|begun| self.read_ahead(begun));
                 answer
             }
         }
