@@ -123,6 +123,7 @@ impl Line {
         comes
     }
 
+    /// The same of one that has no place in it.
     pub(super) fn queue_again(&mut self, connection: Connection, sends: bool) {
         let line = if sends { &mut self.sending } else { &mut self.freeing };
         line.push_back(connection);
@@ -131,10 +132,8 @@ impl Line {
     /// Whose turn it is. Those that send have none while enough of it is on its way.
     fn next(&mut self, takes_sent: impl FnOnce() -> u64) -> Option<(Connection, u64)> {
         self.turns = self.turns.wrapping_add(1);
-        let frames = match self.freeing.is_empty() || self.turns.is_multiple_of(SENDING_EVERY) {
-            true if !self.sending.is_empty() => takes_sent().min(TURN_FRAMES),
-            _ => 0,
-        };
+        let is_theirs = self.freeing.is_empty() || self.turns.is_multiple_of(SENDING_EVERY);
+        let frames = if is_theirs && !self.sending.is_empty() { takes_sent().min(TURN_FRAMES) } else { 0 };
         if frames > 0 {
             return self.sending.pop_front().map(|connection| (connection, frames));
         }

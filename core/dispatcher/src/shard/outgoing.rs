@@ -212,20 +212,31 @@ impl Outgoing {
     pub(super) fn takes_sent(&mut self) -> u64 {
         loop {
             self.forget_popped();
-            let left = SENT_FRAMES.saturating_sub(self.sent.frames);
-            if (left > 0 && self.sent.bytes < SENT_BYTES) || planted("acks-behind-sends") {
-                return left.max(1);
-            }
-            if self.in_ring.is_empty() || !self.ring.has_fewer_than(self.in_ring.len()) {
-                return 0;
+            let left = self.left_to_send();
+            if left > 0 || !self.has_popped() {
+                return left;
             }
         }
     }
 
     /// Whether [`takes_sent`](Self::takes_sent) has become more than nothing: what is not in the ring will be.
     pub(super) fn may_take_sent(&self) -> bool {
-        let some = planted("acks-behind-sends") || self.sent.frames < SENT_FRAMES && self.sent.bytes < SENT_BYTES;
-        some || (!self.in_ring.is_empty() && self.ring.has_fewer_than(self.in_ring.len()))
+        self.left_to_send() > 0 || self.has_popped()
+    }
+
+    /// The same as far as it is known what the broker has taken.
+    fn left_to_send(&self) -> u64 {
+        let left = SENT_FRAMES.saturating_sub(self.sent.frames);
+        match planted("acks-behind-sends") {
+            true => left.max(1),
+            false if self.sent.bytes < SENT_BYTES => left,
+            false => 0,
+        }
+    }
+
+    /// Whether the broker has taken some of what is known to be in the ring. After a no its next batch wakes this side.
+    fn has_popped(&self) -> bool {
+        !self.in_ring.is_empty() && self.ring.has_fewer_than(self.in_ring.len())
     }
 
     /// Whether batches wait for room: the sockets must wait, too (R24).
@@ -244,7 +255,7 @@ impl Outgoing {
 
     /// Whether waiting batches could go on: the broker has taken one since they could not.
     pub(super) fn can_go_on(&self) -> bool {
-        self.is_blocked() && (self.in_ring.is_empty() || self.ring.has_fewer_than(self.in_ring.len()))
+        self.is_blocked() && (self.in_ring.is_empty() || self.has_popped())
     }
 
     /// Lets go of the empty batches.
