@@ -63,10 +63,10 @@ pub(crate) struct Probe {
 
 /// Looks at the network, from the one before a message goes out to the one that brings its acknowledgement, within which the consumer has waited
 /// for the broker longer than the broker for it: it goes out with the first, and nobody could answer before the second.
-const EAGER_LOOKS: u32 = 3;
+const AT_ONCE_LOOKS: u32 = 3;
 
 /// Where nothing happens the looks are far between: who needs longer than this has something to do, in nanoseconds.
-const EAGER_NANOS: u64 = 50_000_000;
+const AT_ONCE_NANOS: u64 = 50_000_000;
 
 /// A consumer.
 pub(crate) struct Consumer {
@@ -217,13 +217,13 @@ impl Consumer {
 
     /// It has acknowledged a range, as this look has brought. True: it has hardly done anything but wait for the broker.
     #[inline]
-    pub(crate) fn is_eager(&mut self, first: Sequence, last: Sequence, look: u32, nanos: u64) -> bool {
+    pub(super) fn answers_at_once(&mut self, first: Sequence, last: Sequence, look: u32, nanos: u64) -> bool {
         let Some(probe) = self.probe.filter(|probe| probe.sequence <= last) else { return false };
         self.probe = None;
         // What was to be followed may be gone: the next is.
         first <= probe.sequence
-            && look.wrapping_sub(probe.look) <= EAGER_LOOKS
-            && nanos.saturating_sub(probe.nanos) <= EAGER_NANOS
+            && look.wrapping_sub(probe.look) <= AT_ONCE_LOOKS
+            && nanos.saturating_sub(probe.nanos) <= AT_ONCE_NANOS
     }
 
     /// Where it stands in a queue's rotation.

@@ -88,6 +88,11 @@ impl Consumer {
         if self.sorted { 0 } else { self.in_flight.len() }
     }
 
+    /// One that was found.
+    pub(crate) fn held_at(&self, place: Place) -> Option<InFlight> {
+        self.in_flight.at(place)
+    }
+
     /// Takes one out that was found.
     #[inline]
     pub(crate) fn take_entry(&mut self, place: Place) -> InFlight {

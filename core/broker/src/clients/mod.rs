@@ -24,7 +24,7 @@ use crate::messages::{ConnectionIndex, ConsumerIndex};
 use foldhash::fast::FixedState;
 use postrider_model::command::OpenConsumer;
 use postrider_model::event::Recipient;
-use postrider_model::{ConnectionHandle, PortIndex};
+use postrider_model::{ConnectionHandle, PortIndex, Sequence};
 use std::collections::VecDeque;
 
 /// Who is there, and who waits for what.
@@ -171,12 +171,6 @@ impl Clients {
         self.consumers.remove(index.0)
     }
 
-    /// Which look at the network has brought what a port said last.
-    #[inline]
-    pub(crate) fn look_of(&self, port: PortIndex) -> u32 {
-        self.ports[usize::from(port.0)].look
-    }
-
     /// What a port says now has come with this look at the network.
     pub(crate) fn note_look(&mut self, port: PortIndex, look: u32) {
         self.port_mut(port).look = look;
@@ -188,6 +182,18 @@ impl Clients {
         let consumer = &mut self.consumers[index.0];
         consumer.hold(entry);
         consumer.probe(entry.sequence, self.ports[usize::from(consumer.port.0)].look, nanos);
+    }
+
+    /// A consumer acknowledges from one sequence to another. True: it has hardly done anything but wait for the broker.
+    #[inline]
+    pub(crate) fn answers_at_once(
+        &mut self,
+        index: ConsumerIndex,
+        (first, last): (Sequence, Sequence),
+        nanos: u64,
+    ) -> bool {
+        let consumer = &mut self.consumers[index.0];
+        consumer.answers_at_once(first, last, self.ports[usize::from(consumer.port.0)].look, nanos)
     }
 
     /// A message of this length has gone to a consumer: who that is.

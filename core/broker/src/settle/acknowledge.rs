@@ -1,7 +1,7 @@
 //! Acknowledgements: ranges in dispatch order, resolved by sequence, and their one record a turn.
 
 use crate::broker::Broker;
-use crate::clients::consumer::{ConsumerKind, InFlight};
+use crate::clients::consumer::ConsumerKind;
 use crate::clients::in_flight::Range;
 use crate::destinations::destination::Refusal;
 use crate::log::Log;
@@ -10,7 +10,7 @@ use crate::settle::settling::{Fate, Settling};
 use crate::step::Step;
 use postrider_model::command::{Acknowledge, AcknowledgeKind};
 use postrider_model::event::Failure;
-use postrider_model::{Now, PortIndex, limits};
+use postrider_model::{PortIndex, limits};
 
 /// Entries that are compared in the time of a step.
 const COMPARED: usize = 32;
@@ -78,26 +78,23 @@ impl Broker {
         arena: &[u8],
         step: &mut Step<'_, L>,
     ) {
-        let look = self.clients.look_of(self.clients.consumer(index).port);
+        let first = if range.count == 1 { acknowledge.last } else { acknowledge.first };
+        let at_once = self.clients.answers_at_once(index, (first, acknowledge.last), step.now.nanos);
         let consumer = self.clients.consumer_mut(index);
+        if at_once && let Some(entry) = consumer.held_at(range.first) {
+            let destination = self.messages.at(entry.index).destination;
+            self.destinations.get_mut(destination).queue().pace.is_answered(step.now);
+        }
         let single = matches!(kind, AcknowledgeKind::Poison | AcknowledgeKind::Expired);
         let returned = if single { 1 } else { range.count as u32 };
         if !single && range.count == 1 {
             let entry = consumer.take_entry(range.first);
             consumer.contract(returned);
-            if consumer.is_eager(entry.sequence, entry.sequence, look, step.now.nanos) {
-                self.is_answered_at_once(entry, step.now);
-            }
             self.consume(entry.index, step);
             return;
         }
         let mut entries = consumer.take_entries(&range);
         consumer.contract(returned);
-        if consumer.is_eager(acknowledge.first, acknowledge.last, look, step.now.nanos)
-            && let Some(entry) = entries.front()
-        {
-            self.is_answered_at_once(entry, step.now);
-        }
         if !single && range.count <= limits::HANDLE_STEPS {
             self.work.spend(range.count);
             while let Some(entry) = entries.pop_front() {
@@ -111,12 +108,6 @@ impl Broker {
             _ => Fate::Consumed,
         };
         self.jobs.push(Settling::new(entries, fate));
-    }
-
-    /// The consumer of a message's queue waits for the broker.
-    fn is_answered_at_once(&mut self, entry: InFlight, now: Now) {
-        let destination = self.messages.at(entry.index).destination;
-        self.destinations.get_mut(destination).queue().pace.is_answered(now);
     }
 
     /// It names what is not in flight so. Clients say things twice, and late; only of a range that was to be consumed as a whole
