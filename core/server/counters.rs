@@ -67,6 +67,7 @@ pub(crate) enum Counter {
     SpoolDisk,
     /// Deliveries to slow subscribers of topics that were given up.
     Shed,
+    /// Times that a connection was not read because of a queue that holds much.
     HeldBack,
     /// Bytes that clients make the shards keep.
     ClientBytes,

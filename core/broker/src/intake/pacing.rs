@@ -65,7 +65,7 @@ impl Pacing {
 }
 
 impl Broker {
-    /// A connection has sent a message of so many bytes to these: whether it is to wait.
+    /// A connection has sent a message of so many bytes to these: it is held back if one of them holds much.
     #[inline]
     pub(crate) fn pace<L: Log>(
         &mut self,

@@ -10,16 +10,20 @@ fn poll(driver: &mut Uring) {
     }
 }
 
-#[test]
-fn a_pause_stops_a_receive_whose_last_cancel_failed_after_the_pause_was_over() {
-    if probe().is_err() {
-        return;
-    }
+/// A driver, its only connection, and the peer of that; nothing where there is no io_uring.
+fn connected() -> Option<(Uring, Connection, Socket)> {
+    probe().ok()?;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut peer = Socket::connect(listener.local_addr().unwrap()).unwrap();
+    let peer = Socket::connect(listener.local_addr().unwrap()).unwrap();
     let mut driver = Uring::new(1).unwrap();
     let connection = driver.adopt(listener.accept().unwrap().0).unwrap();
     poll(&mut driver);
+    Some((driver, connection, peer))
+}
+
+#[test]
+fn a_pause_stops_a_receive_whose_last_cancel_failed_after_the_pause_was_over() {
+    let Some((mut driver, connection, mut peer)) = connected() else { return };
     // Paused and resumed, and the kernel, which was at work on the receive, did not cancel it.
     driver.endpoints.get_mut(connection).unwrap().receive = Receive::Cancelling;
     driver.complete_cancel(connection, -libc::EALREADY);
@@ -36,14 +40,7 @@ fn a_pause_stops_a_receive_whose_last_cancel_failed_after_the_pause_was_over() {
 #[test]
 #[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a busy machine takes longer than the moment")]
 fn a_little_of_who_is_gathered_is_no_news_for_a_moment() {
-    if probe().is_err() {
-        return;
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut peer = Socket::connect(listener.local_addr().unwrap()).unwrap();
-    let mut driver = Uring::new(1).unwrap();
-    let connection = driver.adopt(listener.accept().unwrap().0).unwrap();
-    poll(&mut driver);
+    let Some((mut driver, connection, mut peer)) = connected() else { return };
     let mut looked = false;
     for round in 1..=1000 {
         let begin = std::time::Instant::now();
