@@ -1,16 +1,16 @@
 //! Who sends to a queue that holds much is read as fast as it drains, while its consumers wait for nothing but the broker.
 
-use crate::world::{World, handle, queue};
+use crate::world::{World, handle, queue, record, wanted};
 use postrider_broker::{Backlog, Config};
 use postrider_model::command::{AcknowledgeKind, LastDelivered};
-use postrider_model::{Event, PortIndex};
+use postrider_model::{Event, Handle, PortIndex, limits};
 
 /// Messages that may wait.
 const BACKLOG: u64 = 10;
 
 /// Looks at the network between a message and its acknowledgement, of one who does nothing but wait, and of one who has something to do.
 const AT_ONCE: u32 = 2;
-const LATER: u32 = 4;
+const LATER: u32 = limits::LOOKS_OF_A_REST;
 
 /// A producer that sends, and a consumer of another connection that has one message at a time and has had some.
 struct Scene {
@@ -82,7 +82,7 @@ pub fn a_slow_consumer_and_none_at_all_slow_nobody() {
     for _ in 0..20 {
         scene.world.now.nanos += 100_000_000;
         scene.take(1, AT_ONCE);
-        assert!(!scene.send(5), "nobody looks where nothing happens");
+        assert!(!scene.send(5), "however few looks that took");
     }
     assert_eq!(scene.world.broker.statistics().held_back, 0);
 }
@@ -171,4 +171,49 @@ pub fn who_leaves_while_it_is_held_back_goes_on_and_is_in_nobodys_way() {
     scene.world.settle();
     let told = scene.world.events(0);
     assert!(told.contains(&goes_on(3)) && told.contains(&goes_on(1)), "{told:?}");
+}
+
+/// Who has consumers of queues itself is not held back, and may send as much as leaves.
+#[test]
+pub fn nobody_waits_for_long_because_of_what_others_send() {
+    let mut scene = Scene::of_messages();
+    scene.world.connect(0, 3, "both");
+    scene.world.consume(0, 3, 6, &queue("another"), 1);
+    scene.send(9_000);
+    scene.take(1, AT_ONCE);
+    assert!(scene.send(2));
+    let goes_on_after = (1..1_000).find(|_| {
+        scene.world.now.nanos += 1_000_000;
+        scene.world.send(0, 3, &queue("q"), "x", false);
+        scene.world.settle();
+        scene.take(1, AT_ONCE);
+        scene.world.events(0).contains(&goes_on(1))
+    });
+    assert!(goes_on_after.is_some_and(|millis| millis <= 110), "{goes_on_after:?} ms");
+}
+
+#[test]
+pub fn those_who_come_send_and_go_do_not_stand_in_the_line_for_long() {
+    let mut scene = Scene::of_messages();
+    scene.send(9_000);
+    scene.take(1, AT_ONCE);
+    assert!(scene.send(2));
+    let (mut waiting, mut most) = (1_i32, 0);
+    for round in 0..2_000 {
+        scene.world.now.nanos += 1_000_000;
+        let who = Handle { slot: 10, generation: round };
+        scene.world.connect_as(0, who, &format!("client {round}"), false);
+        let to = [queue("q")];
+        let bytes = record(&to, b"x", false, 0, 0);
+        scene.world.send_as(0, who, &to, false, (&bytes, 0), wanted(7));
+        scene.world.disconnect(0, who, true);
+        scene.world.settle();
+        for event in scene.world.events(0) {
+            waiting +=
+                i32::from(matches!(event, Event::HeldBack { .. })) - i32::from(matches!(event, Event::GoesOn { .. }));
+        }
+        most = most.max(waiting);
+        scene.take(1, AT_ONCE);
+    }
+    assert!((50..150).contains(&most), "{most} stood in it");
 }

@@ -65,7 +65,9 @@ pub(crate) struct Probe {
 /// for the broker longer than the broker for it: it goes out with the first, and nobody could answer before the second.
 const AT_ONCE_LOOKS: u32 = 3;
 
-/// Where nothing happens the looks are far between: who needs longer than this has something to do, in nanoseconds.
+const _: () = assert!(AT_ONCE_LOOKS < limits::LOOKS_OF_A_REST, "who slept meanwhile was not waited for");
+
+/// However long a look takes: who needs longer than this has something to do, in nanoseconds.
 const AT_ONCE_NANOS: u64 = 50_000_000;
 
 /// A consumer.

@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// How long those who wait do so before it is looked at anew, in nanoseconds.
 const LOOK_NANOS: u64 = 5_000_000;
 
+/// Nobody waits longer than this: others, who are not held back, may send as much as leaves, and who comes and goes stands in the line.
+const LONGEST_NANOS: u64 = 100_000_000;
+
 /// Queues that are looked at in one turn.
 const LOOKED_AT: usize = 64;
 
@@ -28,6 +31,8 @@ struct Waiting {
     connection: ConnectionHandle,
     /// Messages that waited in the queue then.
     messages: usize,
+    /// When it goes on, whatever leaves the queue, in nanoseconds.
+    latest: u64,
 }
 
 /// All of them.
@@ -106,7 +111,12 @@ impl Broker {
         }
         let (port, connection) = (connection.port, connection.handle);
         let messages = self.destinations.get_mut(queue).queue().waiting();
-        self.intake.pacing.waiting.entry(queue).or_default().push_back(Waiting { port, connection, messages });
+        self.intake.pacing.waiting.entry(queue).or_default().push_back(Waiting {
+            port,
+            connection,
+            messages,
+            latest: step.now.nanos + LONGEST_NANOS,
+        });
         self.intake.pacing.look.get_or_insert(step.now.nanos + LOOK_NANOS);
         self.statistics.held_back += 1;
         step.out.tell(port, Event::HeldBack { connection });
@@ -128,8 +138,9 @@ impl Broker {
             };
             let mut gone_on = 0;
             while gone_on < GOING_ON
-                && let Some(Waiting { port, connection, .. }) =
-                    self.intake.pacing.take_if(queue, |first| gone_on < going_on || less <= first.messages / 2)
+                && let Some(Waiting { port, connection, .. }) = self.intake.pacing.take_if(queue, |first| {
+                    gone_on < going_on || less <= first.messages / 2 || step.now.nanos >= first.latest
+                })
             {
                 gone_on += 1;
                 // Of one that has said goodbye its shard has not found the end.

@@ -180,7 +180,7 @@ impl<N: Net> Shard<N> {
     /// Second half: what happened on the network becomes commands, handed over at the end, after `awake`: a broker on the same thread
     /// is awake then and needs no wake-up. Blocks as long as `wait` says when nothing happened.
     pub fn poll(&mut self, wait: Wait, clock: &impl Clock, awake: impl FnOnce()) -> io::Result<usize> {
-        self.state.outgoing.looks();
+        self.state.outgoing.looks(wait != Wait::None);
         let mut reception = Reception::new(&mut self.state, clock);
         let calls = self.net.poll(wait, &mut reception)?;
         let now = reception.finish(&mut self.net);

@@ -112,9 +112,9 @@ impl Outgoing {
         }
     }
 
-    /// The network is looked at.
-    pub(super) fn looks(&mut self) {
-        self.look = self.look.wrapping_add(1);
+    /// The network is looked at, by a thread that may sleep for it or does not.
+    pub(super) fn looks(&mut self, rests: bool) {
+        self.look = self.look.wrapping_add(if rests { limits::LOOKS_OF_A_REST } else { 1 });
     }
 
     /// The broker parks sends of this shard, or does not any more.

@@ -1,7 +1,8 @@
 //! When a shard looks at the network, and whom it hears no more until the broker has what it has heard.
 
 use crate::node::{Node, numbered, requests};
-use postrider_model::limits;
+use postrider_dispatcher::net::Wait;
+use postrider_model::{Clock as _, limits};
 
 /// The longest time without a look, in nanoseconds.
 const EVERY: u64 = 200_000;
@@ -130,6 +131,22 @@ fn what_a_connection_says_keeps_its_order_whichever_way_it_takes() {
     assert!((10..turns - 10).contains(&all_wait), "all waited in {all_wait} of {turns} turns");
     node.turn();
     assert_eq!((node.paused(), node.shard.has_work()), (vec![], false));
+}
+
+/// What was said while the thread slept says nothing of how busy the broker is.
+#[test]
+fn a_look_for_which_the_thread_has_slept_counts_as_several() {
+    let mut node = Node::new(1);
+    let mut look_after = |wait| {
+        node.comes(0, requests(1));
+        node.shard.turn(node.clock.now(), false);
+        assert!(node.shard.poll(wait, &node.clock, || ()).is_ok());
+        let batch = node.commands.borrow_mut().pop().unwrap();
+        batch.look
+    };
+    let first = look_after(Wait::None);
+    assert_eq!(look_after(Wait::None), first + 1);
+    assert_eq!(look_after(Wait::Forever), first + 1 + limits::LOOKS_OF_A_REST);
 }
 
 /// Each number is the next of its connection.
