@@ -580,8 +580,11 @@ impl<P: Spill> Spool<P> {
         }
     }
 
+    /// An image may take a next segment; what is kept counts as what is held, or both together would be far beyond the limit.
     fn keep(&mut self, image: Option<Arc<Image>>) {
-        if self.pool.len() < POOL {
+        let kept: u64 = self.pool.iter().chain(&image).map(|image| image.len() as u64).sum();
+        let most = self.config.memory_bytes + BUSY_SEGMENTS * self.config.segment_bytes;
+        if self.pool.len() < POOL && self.memory_bytes + kept <= most {
             self.pool.extend(image);
         }
     }

@@ -113,6 +113,24 @@ fn segments_are_freed_out_of_order_and_reused() {
     assert!(matches!(spool.extent(kept.position, kept.len, crc(1)), Lookup::Damaged), "its segment is gone");
 }
 
+/// Images of segments that have gone are kept for the next ones, and are memory as well.
+#[test]
+fn what_is_kept_for_the_next_segments_stays_within_the_limit_too() {
+    let mut spool = Spool::new(Scripted::default(), config());
+    let homes = fill(&mut spool, 20, 0);
+    let images: Vec<_> = homes
+        .iter()
+        .map(|home| {
+            let Lookup::Memory(extent) = spool.extent(home.position, home.len, 0) else { panic!("in memory") };
+            Arc::downgrade(&extent.image)
+        })
+        .collect();
+    while answer(&mut spool, None, 0) > 0 {}
+    let in_memory = spool.memory_bytes() / SEGMENT;
+    let there = images.iter().filter(|image| image.strong_count() > 0).count() as u64;
+    assert!(in_memory <= 4 && there > in_memory && there <= 4 + 4, "{in_memory} in memory, {there} images");
+}
+
 #[test]
 fn whoever_waits_for_bytes_of_a_segment_that_goes_looks_again() {
     let mut spool = Spool::new(Scripted::default(), config());
