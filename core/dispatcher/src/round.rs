@@ -44,7 +44,7 @@ impl Round {
         broker: Option<&BrokerTurn<S, P>>,
         now: Now,
     ) {
-        shard.turn(now, self.more || broker.is_some_and(BrokerTurn::has_work));
+        shard.turn(now, || self.more || broker.is_some_and(BrokerTurn::has_work));
         self.collects = !shard.poll_is_due();
         self.deadline = self.deadline.into_iter().chain(shard.deadline()).min();
     }

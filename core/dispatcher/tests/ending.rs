@@ -64,12 +64,12 @@ fn who_waits_in_the_inbox_when_the_end_begins_is_closed() {
     let mut shard = Shard::new(Adopting::default(), client, Rc::new(Frames::default().profile()), inbox, None);
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
     assert!(dealer.deal(Arrival { socket: (), peer, protocol: PROTOCOL }).is_ok());
-    shard.turn(NOW, false);
+    shard.turn(NOW, || false);
     assert_eq!(shard.statistics().open, 1);
 
     assert!(dealer.deal(Arrival { socket: (), peer, protocol: PROTOCOL }).is_ok());
     shard.stop_receiving();
-    shard.turn(NOW, false);
+    shard.turn(NOW, || false);
     assert_eq!((shard.statistics().open, shard.has_work()), (1, false), "nobody is let in any more");
     assert!(
         dealer.deal(Arrival { socket: (), peer, protocol: PROTOCOL }).is_ok(),

@@ -91,7 +91,7 @@ impl Life {
         let mut busy = self.shard.poll(Wait::None, &self.clock, || ()).expect("pipes do not fail") > 0;
         let turned = self.turn.turn(now).expect("the directory is there");
         busy |= turned.busy || turned.more;
-        busy |= self.shard.turn(now, false);
+        busy |= self.shard.turn(now, || false);
         while self.workers.step() == Step::Work || self.spillers.step() == Step::Work {
             busy = true;
         }

@@ -22,7 +22,7 @@ use super::{CAREFUL_BYTES, PAUSED_FEW};
 use super::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
 
 /// One receive buffer serves all connections: each read is handed on before the next.
-const RECEIVE_BYTES: usize = 128 << 10;
+const RECEIVE_BYTES: usize = 512 << 10;
 /// What one poll receives before it returns; who still has bytes comes first in the next.
 const RECEIVE_BYTES_PER_POLL: usize = 1 << 20;
 /// Likewise, in reads: many connections with a few bytes each.

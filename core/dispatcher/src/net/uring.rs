@@ -33,7 +33,7 @@ use self::receiving::OWN_BYTES;
 use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
-use super::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
+use super::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, PAUSED_FEW, Sent, Wait, Waker};
 
 /// How long a driver that is dropped waits for the kernel to let go of its buffers: so many times so long.
 const FAREWELLS: usize = 100;
@@ -54,12 +54,12 @@ pub struct Uring {
     eventfd: Arc<OwnedFd>,
     /// Connections that began to close; looked at again with each of their completions.
     closing: Vec<Connection>,
-    /// Connections with bytes held back during a pause that is over.
+    /// Connections whose pause is over, that have bytes held back or no receive with the kernel.
     resumed: Vec<Connection>,
     paused: usize,
     gathered: Gathered,
     batch: Vec<cqueue::Entry>,
-    /// For who finds the pool empty.
+    /// For who finds the pool empty, or comes back from a pause (decision 0019).
     own: Box<[u8]>,
     /// The number of the poll.
     polls: u64,
@@ -343,10 +343,13 @@ impl Net for Uring {
     fn resume(&mut self, connection: Connection) {
         let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
         self.paused -= usize::from(std::mem::replace(&mut endpoint.paused, false));
-        if !endpoint.held.is_empty() || endpoint.end == End::Held {
+        let reads_at_once = endpoint.receive == Receive::Idle && endpoint.receives() && self.paused <= PAUSED_FEW;
+        if !endpoint.held.is_empty() || endpoint.end == End::Held || reads_at_once {
             self.resumed.push(connection);
         }
-        self.after_receive(connection);
+        if !reads_at_once {
+            self.after_receive(connection);
+        }
     }
 
     fn close(&mut self, connection: Connection, closing: Closing) {
@@ -366,7 +369,7 @@ impl Net for Uring {
     fn poll<H: Handler<Socket>>(&mut self, wait: Wait, handler: &mut H) -> io::Result<usize> {
         self.polls += 1;
         self.sent_at_once = 0;
-        let mut calls = self.release_held(handler);
+        let mut calls = self.go_on(handler);
         let relief = !self.closing.is_empty();
         for connection in std::mem::take(&mut self.closing) {
             calls += self.finish(connection, handler);

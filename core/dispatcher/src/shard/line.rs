@@ -27,7 +27,7 @@ const SENDING_EVERY: usize = 4;
 
 /// Buffers of backlogs that are kept for the next ones, and how long each may be: a few receives.
 const SPARE_BUFFERS: usize = 4;
-const SPARE_BYTES: usize = 512 * 1024;
+const SPARE_BYTES: usize = 1024 * 1024;
 
 /// What a connection has sent and waits to be heard: little, or no more than a driver hands on until it knows that it is to pause.
 #[derive(Default)]

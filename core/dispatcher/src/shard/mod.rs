@@ -146,9 +146,10 @@ impl<N: Net> Shard<N> {
         self.state.handles.memory.set_budget(bytes);
     }
 
-    /// First half: events to bytes, timers, sends. True: something was said to clients. As long as the broker is `busy` with what it has,
-    /// the network need not be looked at in each turn: sends are collected for [`poll_is_due`](Self::poll_is_due).
-    pub fn turn(&mut self, now: Now, busy: bool) -> bool {
+    /// First half: events to bytes, timers, sends. True: something was said to clients. As long as a broker on the same thread is `busy` with
+    /// what it has, and has been handed by this turn, the network need not be looked at in each: sends are collected for
+    /// [`poll_is_due`](Self::poll_is_due).
+    pub fn turn(&mut self, now: Now, busy: impl FnOnce() -> bool) -> bool {
         self.state.outgoing.look(now.nanos);
         let delivered = self.state.take_events(now, &mut self.net);
         self.state.run_timers(now, &mut self.net);
@@ -161,7 +162,8 @@ impl<N: Net> Shard<N> {
         self.state.links.release_parking_holds(&mut self.net);
         self.state.serve_line(now, &mut self.net);
         self.state.hear_departed(now);
-        let idle = !busy && self.state.events.is_empty();
+        self.state.outgoing.push();
+        let idle = self.state.events.is_empty() && !busy();
         self.poll_is_due = idle || now.nanos >= self.polled + POLL_EVERY_NANOS;
         if self.poll_is_due {
             self.polled = now.nanos;

@@ -147,7 +147,7 @@ impl Node {
         let mut node = Node { world, shard, dealer, commands, events, clock: TestClock(1), turn_nanos: 0 };
         for slot in 0..connections {
             node.arrives();
-            node.shard.turn(node.clock.now(), false);
+            node.shard.turn(node.clock.now(), || false);
             node.comes(slot, says().introduction(slot));
             node.turn();
         }
@@ -167,7 +167,7 @@ impl Node {
 
     /// The shard's turn. Whether it has looked at the network then.
     pub fn look(&mut self, busy: bool) -> bool {
-        self.shard.turn(self.clock.now(), busy);
+        self.shard.turn(self.clock.now(), || busy);
         let is_due = self.shard.poll_is_due();
         if is_due {
             assert!(self.shard.poll(Wait::None, &self.clock, || ()).is_ok());

@@ -48,6 +48,22 @@ fn what_the_broker_has_said_and_was_not_taken_yet_is_collected_with_the_rest() {
     assert_eq!(node.sent(), [20 * length]);
 }
 
+/// Those in the line would be heard batch by batch otherwise, with a look and a send for each.
+#[test]
+fn what_a_turn_hands_over_is_work_of_a_broker_on_the_same_thread() {
+    let mut node = Node::new(1);
+    node.comes(0, requests(MUCH));
+    node.look(false);
+    while !node.take().is_empty() {}
+    assert!(node.shard.has_work(), "not all was handed over");
+    let commands = node.commands.clone();
+    let has_work = || !commands.borrow().is_empty();
+    assert!(!has_work());
+    node.clock.0 += 1;
+    node.shard.turn(node.clock.now(), has_work);
+    assert!(has_work() && !node.shard.poll_is_due());
+}
+
 #[test]
 fn who_is_heard_while_the_ring_is_full_waits_until_the_broker_has_it() {
     let mut node = Node::new(3);
@@ -139,7 +155,7 @@ fn a_look_for_which_the_thread_has_slept_counts_as_several() {
     let mut node = Node::new(1);
     let mut look_after = |wait| {
         node.comes(0, requests(1));
-        node.shard.turn(node.clock.now(), false);
+        node.shard.turn(node.clock.now(), || false);
         assert!(node.shard.poll(wait, &node.clock, || ()).is_ok());
         let batch = node.commands.borrow_mut().pop().unwrap();
         batch.look

@@ -14,7 +14,11 @@ use super::{Uring, buffers};
 use crate::net::{CAREFUL_BYTES, Connection, Handler, PAUSED_FEW};
 
 /// What a connection receives at a time for which the pool has no buffer.
-pub(super) const OWN_BYTES: usize = 16 << 10;
+const LITTLE_BYTES: usize = 16 << 10;
+
+/// What one receives at once that goes on, and all that do together until the others are looked at.
+pub(super) const OWN_BYTES: usize = 512 << 10;
+const MOST_AT_ONCE: usize = 1 << 20;
 
 impl Uring {
     pub(super) fn complete_receive<H: Handler<Socket>>(
@@ -53,9 +57,12 @@ impl Uring {
         calls + self.finish(connection, handler)
     }
 
-    /// What was held back comes before what the kernel has.
-    pub(super) fn release_held<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
+    /// Connections that are paused no more: what was held back of one comes before what the kernel has. Who was paused has said much and
+    /// may have more to say: it comes in one call, as each makes the peer's kernel send more, on our time (decision 0019). Who has even
+    /// more is read again in the next poll, if it is not paused by then: a receive until then would have to be cancelled.
+    pub(super) fn go_on<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
         let mut calls = 0;
+        let enough = self.statistics.bytes_in + MOST_AT_ONCE as u64;
         for connection in std::mem::take(&mut self.resumed) {
             let Some(endpoint) = self.endpoints.get_mut(connection) else { continue };
             if endpoint.paused || !endpoint.is_open() {
@@ -67,6 +74,15 @@ impl Uring {
             }
             if endpoint.end == End::Held {
                 calls += end_of_stream(connection, endpoint, handler);
+            }
+            if endpoint.receive == Receive::Idle && endpoint.receives() {
+                let most = if self.statistics.bytes_in < enough { self.own.len() } else { 0 };
+                let (called, came) = self.receive_at_once(connection, most, handler);
+                calls += called;
+                match most > 0 && came == most {
+                    true => self.resumed.push(connection),
+                    false => self.after_receive(connection),
+                }
             }
         }
         calls
@@ -104,22 +120,36 @@ impl Uring {
     /// Others had taken all buffers of the pool, and would again before this one's next receive: it gets what is there at once, as far as
     /// a buffer of our own holds it. Who had some of them in this poll waits for the next.
     fn receive_a_little<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
-        let unfed = |endpoint: &&mut Endpoint| endpoint.receives() && endpoint.fed != self.polls;
-        let Some(endpoint) = self.endpoints.get_mut(connection).filter(unfed) else { return 0 };
+        let polls = self.polls;
+        let unfed = |endpoint: &mut Endpoint| endpoint.receives() && endpoint.fed != polls;
+        if !self.endpoints.get_mut(connection).is_some_and(unfed) {
+            return 0;
+        }
+        self.receive_at_once(connection, LITTLE_BYTES.min(receive_bytes(self.paused)), handler).0
+    }
+
+    /// Hands on what is there, as far as so much of a buffer of our own holds it. Says how many calls of the handler and how many bytes
+    /// that was.
+    fn receive_at_once<H: Handler<Socket>>(
+        &mut self,
+        connection: Connection,
+        most: usize,
+        handler: &mut H,
+    ) -> (usize, usize) {
+        let Some(endpoint) = self.endpoints.get_mut(connection).filter(|_| most > 0) else { return (0, 0) };
         self.statistics.system_calls += 1;
-        let most = OWN_BYTES.min(receive_bytes(self.paused));
         let own = self.own.get_mut(..most).unwrap_or_default();
         match rustix::net::recv(&endpoint.socket, own, RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => end_of_stream(connection, endpoint, handler),
+            Ok((_, 0)) => (end_of_stream(connection, endpoint, handler), 0),
             Ok((_, length)) => {
                 self.statistics.bytes_in += length as u64;
                 let bytes = self.own.get(..length).unwrap_or_default();
-                hand_on(connection, endpoint, bytes, handler)
+                (hand_on(connection, endpoint, bytes, handler), length)
             }
-            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(Errno::AGAIN | Errno::INTR) => (0, 0),
             Err(error) => {
                 self.fail_receive(connection, error.into());
-                0
+                (0, 0)
             }
         }
     }
