@@ -12,6 +12,8 @@ from matrix.processes import Failed, Program
 CONNECTING = 60
 # Artemis as `create` sets it up tells nobody of temporary destinations; its manual has clients not wait for that.
 CLIENT_OPTIONS = {"artemis": "jms.watchTopicAdvisories=false"}
+# Bytes of the generator's socket buffers: what the ActiveMQ client asks for (its socketBufferSize). The kernel's own grow to megabytes.
+CLIENT_BUFFER = 64 << 10
 # Seconds until a subscriber is there.
 SUBSCRIBED = 1.5
 
@@ -41,6 +43,7 @@ class Stage:
         """Starts the generator. `patience` is how long runs of a number of messages may take; without `cpu` the broker's work
         is not taken for what this load alone costs."""
         command = [*self.generator, f"127.0.0.1:{self.broker.port}", *shlex.split(options), "--json"]
+        command += ["--socket-buffer", str(CLIENT_BUFFER)]
         command += ["--broker-pid", str(self.broker.pid)] if cpu else []
         command += ["--warm-up", str(warm_up), "--drain-seconds", str(drain)]
         command += ["--rate", str(rate)] if rate else []

@@ -61,6 +61,12 @@ class Stages(unittest.TestCase):
             self.assertIsNone(stage.load("open", ""))
         self.assertEqual(stage.rows[0]["failed"], "producer 1: gone; the broker has ended with 137")
 
+    def test_the_load_has_the_sockets_of_the_client(self):
+        with self.stage(says("")) as stage:
+            stage.begin("-p 2")
+        arguments = stage.programs[0].process.args
+        self.assertEqual(arguments[arguments.index("--socket-buffer") + 1], "65536")
+
     def test_a_client_is_asked_for_what_its_broker_needs(self):
         with self.stage(None, says(json.dumps(figures.REPORT))) as stage:
             row = stage.client("", "async", 1)

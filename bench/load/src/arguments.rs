@@ -88,6 +88,9 @@ pub struct Arguments {
     /// Ask for no cache
     #[arg(long)]
     pub no_cache: bool,
+    /// Bytes of each socket's buffers, which are the kernel's own and grow otherwise; the ActiveMQ client asks for 65536
+    #[arg(long, value_name = "BYTES")]
+    pub socket_buffer: Option<usize>,
     /// User name for the broker
     #[arg(long)]
     pub user: Option<String>,
@@ -120,6 +123,8 @@ impl Arguments {
         ensure!(self.ack_every <= self.prefetch(), "--ack-every is more than --prefetch");
         ensure!(self.rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()), "--rate is more than 0");
         ensure!(self.backlog != Some(0), "--backlog is at least 1");
+        let buffers = 1..=1 << 30;
+        ensure!(self.socket_buffer.is_none_or(|bytes| buffers.contains(&bytes)), "--socket-buffer is 1 to {}", 1 << 30);
         ensure!(self.backlog.is_none() || self.consumers > 0, "--backlog needs consumers: nothing would shrink it");
         let has_both = self.producers > 0 && self.consumers > 0;
         ensure!(
@@ -232,6 +237,7 @@ pub(crate) mod tests {
             "-p 0 -c 0",
             "-d 0",
             "--threads 0",
+            "--socket-buffer 0",
             "--size 47",
             "--ack-every 0",
             "--ack-every 11 --prefetch 10",

@@ -13,6 +13,7 @@ use postrider_wire::openwire::schema::{
     message_dispatch, remove_info, response, session_info, shutdown_info,
 };
 use postrider_wire::openwire::{FrameSplitter, Offer, Settings, Structure, Throwable, Value, WireFormat, WriterPolicy};
+use rustix::net::sockopt;
 
 use crate::{Arguments, frames, names};
 
@@ -152,6 +153,13 @@ fn connect(address: &str, patience: Duration) -> io::Result<TcpStream> {
     }
 }
 
+/// Gives both of a socket's buffers so many bytes.
+fn set_buffers(stream: &TcpStream, bytes: usize) -> io::Result<()> {
+    sockopt::set_socket_send_buffer_size(stream, bytes)?;
+    sockopt::set_socket_recv_buffer_size(stream, bytes)?;
+    Ok(())
+}
+
 impl BrokerLink {
     /// Connects, agrees on a format, and announces connection `name` and its session. `cached_values` is how many ids and
     /// destinations will go over it at most.
@@ -159,6 +167,9 @@ impl BrokerLink {
         let address = arguments.address()?;
         let patience = Duration::from_secs_f64(arguments.connect_seconds);
         let stream = connect(address, patience).with_context(|| format!("no broker answers at {address}"))?;
+        if let Some(bytes) = arguments.socket_buffer {
+            set_buffers(&stream, bytes).with_context(|| format!("the socket refuses buffers of {bytes} bytes"))?;
+        }
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -299,6 +310,16 @@ mod tests {
             assert_eq!(decoded(&mut codec(), &structure).unwrap_err().to_string(), expected);
         }
         assert!(codec().decode(&[255]).unwrap_err().to_string().contains("cannot be decoded"));
+    }
+
+    #[test]
+    fn a_socket_has_the_buffers_that_were_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        set_buffers(&stream, 65_536).unwrap();
+        // The kernel takes its own administration into account: tcp(7).
+        assert_eq!(sockopt::socket_send_buffer_size(&stream).unwrap(), 131_072);
+        assert_eq!(sockopt::socket_recv_buffer_size(&stream).unwrap(), 131_072);
     }
 
     #[test]

@@ -79,6 +79,20 @@ pub(crate) enum Next {
     Others,
 }
 
+/// What a party waits for that has nothing to read, if it stopped filling for this reason, or did not fill as something `was_left` of the last time.
+fn next(pause: Option<Pause>, was_left: bool, is_writable: bool) -> Next {
+    match pause {
+        Some(Pause::Full) if is_writable => Next::Nothing,
+        // All that was left is sent: no socket tells that there may be more to fill in.
+        None if was_left && is_writable => Next::Nothing,
+        // Another schedule begins when this one ends.
+        Some(Pause::Over) => Next::Time(0),
+        Some(Pause::Until(time)) => Next::Time(time),
+        Some(Pause::Backlog) => Next::Others,
+        _ => Next::Socket,
+    }
+}
+
 impl Party {
     /// Takes over a connection that was set up, and registers it.
     pub(crate) fn new(link: BrokerLink, role: Role, registry: &Registry, token: Token) -> Result<Party> {
@@ -122,20 +136,16 @@ impl Party {
         if self.is_readable && !is_waiting {
             self.receive(turn.clock, buffer, meter)?;
         }
+        let was_left = self.written > 0;
         let pause = self.fill(turn, meter)?;
         if self.is_writable && !self.link.codec.out.is_empty() {
             self.send()?;
         }
         self.count_held(pause, turn.clock, meter);
-        Ok(match pause {
-            _ if self.is_readable && is_waiting => Next::Others,
-            _ if self.is_readable => Next::Nothing,
-            Some(Pause::Full) if self.is_writable => Next::Nothing,
-            // Another schedule begins when this one ends.
-            Some(Pause::Over) => Next::Time(0),
-            Some(Pause::Until(time)) => Next::Time(time),
-            Some(Pause::Backlog) => Next::Others,
-            _ => Next::Socket,
+        Ok(match self.is_readable {
+            true if is_waiting => Next::Others,
+            true => Next::Nothing,
+            false => next(pause, was_left, self.is_writable),
         })
     }
 
@@ -239,6 +249,15 @@ impl Party {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_sent_what_was_left_fills_again_at_once() {
+        assert_eq!(next(None, true, true), Next::Nothing);
+        assert_eq!(next(None, true, false), Next::Socket, "not all of it");
+        assert_eq!(next(None, false, true), Next::Socket, "a consumer");
+        assert_eq!(next(Some(Pause::Full), false, true), Next::Nothing);
+        assert_eq!(next(Some(Pause::Full), false, false), Next::Socket);
+    }
 
     #[test]
     fn consumers_take_what_is_beyond_that_which_waits() {
