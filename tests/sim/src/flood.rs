@@ -34,10 +34,12 @@ impl SeedPlan {
         let (floods, quiet) = ([Address::queue("queue.a"), Address::queue("queue.b")], Address::queue("queue.c"));
         let persistent = *random.pick(&[0, 0, 50, 100]);
         self.clients.clear();
+        let mut chance_of_breaks = random.clone().fork();
         let (flooding, burst) = (random.within(2..5) as usize, *random.pick(&[300, 1_000, 2_000]));
         for index in 0..flooding {
             let (to, percent) = (floods[index % floods.len()].clone(), *random.pick(&[5, 20, 100]));
-            let role = FloodRole::Floods { to, burst, percent, messages: MESSAGES / flooding };
+            let breaks = chance_of_breaks.index(3);
+            let role = FloodRole::Floods { to, burst, percent, messages: MESSAGES / flooding, breaks };
             self.clients.push(of_flood(role, &[], persistent, &mut random));
         }
         for _ in 0..random.within(1..4) {

@@ -159,11 +159,14 @@ impl SeedPlan {
         Address::queue("queue.c")
     }
 
-    /// Connections of an open loop that send.
+    /// Connections of an open loop that send, with those that are gone and not heard to the end.
     pub fn senders(&self) -> u64 {
-        let sends = |role: &FloodRole| !matches!(role, FloodRole::Acknowledges { .. });
-        let sends = |client: &&ClientPlan| client.flood.as_ref().is_some_and(|flood| sends(&flood.role));
-        self.clients.iter().filter(sends).count() as u64
+        let senders = |role: &FloodRole| match role {
+            FloodRole::Acknowledges { .. } => 0,
+            FloodRole::Says { .. } => 1,
+            FloodRole::Floods { breaks, .. } => 1 + *breaks as u64,
+        };
+        self.clients.iter().filter_map(|client| client.flood.as_ref()).map(|flood| senders(&flood.role)).sum()
     }
 
     /// Whether a client has hundreds of producers that are remembered.

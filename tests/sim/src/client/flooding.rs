@@ -33,6 +33,8 @@ pub enum FloodRole {
         percent: u64,
         /// Messages in all.
         messages: usize,
+        /// How often it goes in the middle of it, at most, and comes as another one.
+        breaks: usize,
     },
     /// Takes what others send, and only acknowledges.
     Acknowledges {
@@ -57,17 +59,18 @@ pub struct Flooding {
     producer: Option<(u64, i64)>,
     has_consumers: bool,
     left: usize,
+    breaks: usize,
 }
 
 impl Flooding {
     /// It has not begun.
     pub fn new(plan: Option<&FloodPlan>) -> Flooding {
-        let left = match plan.map(|plan| &plan.role) {
-            Some(FloodRole::Floods { messages, .. }) => *messages,
-            _ => 0,
+        let (left, breaks) = match plan.map(|plan| &plan.role) {
+            Some(FloodRole::Floods { messages, breaks, .. }) => (*messages, *breaks),
+            _ => (0, 0),
         };
         let chance = Random::new(plan.map_or(0, |plan| plan.seed));
-        Flooding { chance, producer: None, has_consumers: false, left }
+        Flooding { chance, producer: None, has_consumers: false, left, breaks }
     }
 
     /// Another client.
@@ -88,6 +91,11 @@ impl Client {
                     self.say(around, || format!("floods {} with {burst} messages", to.name));
                     (0..burst).for_each(|_| self.send_of_flood(&to, false, around));
                 }
+                let may_break = self.flooding.breaks > 0 && self.flooding.producer.is_some();
+                if may_break && self.flooding.chance.percent(20) {
+                    self.flooding.breaks -= 1;
+                    self.breaks_off_flooding(around);
+                }
             }
             FloodRole::Acknowledges { prefetches, pace } => {
                 if !std::mem::replace(&mut self.flooding.has_consumers, true) {
@@ -102,6 +110,23 @@ impl Client {
             }
         }
         true
+    }
+
+    /// It goes, while much of what it has said may wait to be heard.
+    fn breaks_off_flooding(&mut self, around: &mut Surroundings<'_>) {
+        match self.flooding.chance.below(3) {
+            0 => {
+                let sends = self.certainties.iter().filter_map(|certainty| match certainty {
+                    Certainty::Sent(id) => Some(*id),
+                    Certainty::Acknowledged(..) => None,
+                });
+                let heard: Vec<_> = sends.collect();
+                self.run_off(around);
+                heard.into_iter().for_each(|id| around.ledger.is_heard(id));
+            }
+            1 => self.say_goodbye(around),
+            _ => self.break_off(around),
+        }
     }
 
     fn open_takers(&mut self, prefetches: &[u32], around: &mut Surroundings<'_>) {

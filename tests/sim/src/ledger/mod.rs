@@ -10,7 +10,7 @@ mod rotten;
 mod tests;
 mod topics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postrider_model::pattern::name_matches;
 
@@ -131,6 +131,8 @@ pub struct Delivery<'a> {
 pub struct Ledger {
     messages: BTreeMap<MessageId, Message>,
     next_message: MessageId,
+    /// Sent on connections that ended in order: taken, as long as the process lives.
+    heard: BTreeSet<MessageId>,
     /// Which message and address each sequence belongs to.
     sequences: BTreeMap<u64, (MessageId, Address)>,
     /// Bytes of the long ids of connections, by their producers.
@@ -220,6 +222,11 @@ impl Ledger {
         );
         self.counts.receipts += u64::from(send == Send::Certain);
         message.send = send;
+    }
+
+    /// The connection on which it was sent has ended in order, behind it: the broker hears it, if this process of it lives so long.
+    pub fn is_heard(&mut self, id: MessageId) {
+        self.heard.insert(id);
     }
 
     /// A failover client sends a message again, for it was not answered.
@@ -376,6 +383,7 @@ impl Ledger {
     /// The process of the broker has ended.
     pub fn crashed(&mut self) {
         self.subscriptions.crashed();
+        self.heard.clear();
         for message in self.messages.values_mut() {
             if !message.persistent && message.send != Send::Refused {
                 message.send = Send::Unknown;
@@ -407,7 +415,7 @@ impl Ledger {
         let mut missing = Vec::new();
         for (id, message) in self.messages.iter().filter(|(id, _)| !self.rotten.has_taken(**id)) {
             for part in message.parts.iter().filter(|part| !part.address.is_topic()) {
-                if message.send == Send::Certain && part.is_owed() {
+                if (message.send == Send::Certain || self.heard.contains(id)) && part.is_owed() {
                     missing.push((*id, part.address.name.clone(), message.persistent));
                 }
             }
