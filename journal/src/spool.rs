@@ -435,6 +435,7 @@ impl<P: Spill> Spool<P> {
         let writer = self.image(bytes);
         let image = Some(Arc::clone(writer.image()));
         self.memory_bytes += bytes;
+        self.let_go();
         self.segments.push_back(Some(SpoolSegment {
             bytes,
             used: 0,
@@ -580,13 +581,25 @@ impl<P: Spill> Spool<P> {
         }
     }
 
-    /// An image may take a next segment; what is kept counts as what is held, or both together would be far beyond the limit.
+    /// An image may take a next segment.
     fn keep(&mut self, image: Option<Arc<Image>>) {
-        let kept: u64 = self.pool.iter().chain(&image).map(|image| image.len() as u64).sum();
-        let most = self.config.memory_bytes + BUSY_SEGMENTS * self.config.segment_bytes;
-        if self.pool.len() < POOL && self.memory_bytes + kept <= most {
+        if self.pool.len() < POOL {
             self.pool.extend(image);
         }
+        self.let_go();
+    }
+
+    /// What is kept counts as what is held, or both together would be far beyond the limit: the oldest go.
+    fn let_go(&mut self) {
+        let most = self.config.memory_bytes + BUSY_SEGMENTS * self.config.segment_bytes;
+        let mut kept: u64 = self.pool.iter().map(|image| image.len() as u64).sum();
+        let goes = self.pool.iter().take_while(|image| {
+            let goes = self.memory_bytes + kept > most;
+            kept -= image.len() as u64;
+            goes
+        });
+        let goes = goes.count();
+        self.pool.drain(..goes);
     }
 
     /// Memory for a segment: one that nobody holds any more, or new.

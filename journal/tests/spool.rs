@@ -131,6 +131,32 @@ fn what_is_kept_for_the_next_segments_stays_within_the_limit_too() {
     assert!(in_memory <= 4 && there > in_memory && there <= 4 + 4, "{in_memory} in memory, {there} images");
 }
 
+/// Images of large messages are of no use to a usual segment.
+#[test]
+fn what_is_kept_of_large_messages_stays_within_the_limit_when_small_ones_fill_the_memory() {
+    let mut spool = Spool::new(Scripted::default(), config());
+    let large = vec![1; 2 * SEGMENT as usize - 64];
+    let mut images = Vec::new();
+    let mut homes = Vec::new();
+    for sequence in 0..4 {
+        let record = Record { kind: 1, flags: 0, sequence, meta: &[], body: &large, body_crc: body_crc(&large) };
+        let home = spool.stage(&record, Generation::Young);
+        let Lookup::Memory(extent) = spool.extent(home.position, home.len, 0) else { panic!("in memory") };
+        images.push((2, Arc::downgrade(&extent.image)));
+        homes.push(home);
+    }
+    homes.iter().for_each(|home| spool.release(home.segment));
+    let small = fill(&mut spool, 20, 10);
+    for home in &small {
+        let Lookup::Memory(extent) = spool.extent(home.position, home.len, 0) else { panic!("in memory") };
+        images.push((1, Arc::downgrade(&extent.image)));
+    }
+    while answer(&mut spool, None, 0) > 0 {}
+    let in_memory = spool.memory_bytes() / SEGMENT;
+    let there: u64 = images.iter().filter(|(_, image)| image.strong_count() > 0).map(|(segments, _)| segments).sum();
+    assert!(there <= 4 + 4, "{in_memory} segments in memory, images of {there}");
+}
+
 #[test]
 fn whoever_waits_for_bytes_of_a_segment_that_goes_looks_again() {
     let mut spool = Spool::new(Scripted::default(), config());

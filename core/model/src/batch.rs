@@ -37,7 +37,7 @@ pub struct CommandBatch {
     pub commands: Vec<Command>,
     /// Records and names; spans in the commands are pieces of it.
     pub arena: Vec<u8>,
-    /// The look at the network that has brought the last of it, as its shard counts them: one for which it has slept is
+    /// The look at the network that has brought the last of it, as its shard counts them: one for which it may sleep is
     /// [`LOOKS_OF_A_REST`](crate::limits::LOOKS_OF_A_REST).
     pub look: u32,
 }

@@ -21,8 +21,8 @@ pub const LARGEST_SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 /// Bytes that the sockets at both ends take for a client that does not read, with the kernel's own limits: 4 MiB here, 6 MiB there.
 pub const SOCKET_BYTES: u64 = 16 * 1024 * 1024;
 
-/// As how many looks at the network one counts for which a shard's thread has slept: whoever answered then had taken its own time, and the
-/// broker had nothing to do.
+/// As how many looks at the network one counts for which a shard's thread may sleep: neither it nor the broker has anything to do, and
+/// whoever answers then takes its own time.
 pub const LOOKS_OF_A_REST: u32 = 4;
 
 /// Written bytes that a shard collects for a connection before it tells the broker.

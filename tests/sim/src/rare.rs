@@ -113,9 +113,10 @@ impl SeedPlan {
         self.odd_addresses = (0..6).map(|_| random.pick(&all).clone()).collect();
         self.odd_addresses.sort();
         self.odd_addresses.dedup();
+        let frame_limit = self.frame_limit;
         for client in &mut self.clients {
             let (percent, many) = (*random.pick(&[2, 5]), *random.pick(&[0, 10, 50]));
-            client.naming = Some(NamingPlan { seed: random.next(), percent, many, limit });
+            client.naming = Some(NamingPlan { seed: random.next(), percent, many, limit, frame_limit });
             client.addresses.extend((0..3).map(|_| random.pick(&self.odd_addresses).clone()));
         }
         self.odd_addresses.push(all_of_many());

@@ -18,14 +18,10 @@ use self::timer::Timer;
 use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
-use super::{CAREFUL_BYTES, PAUSED_FEW};
+use super::{AT_ONCE_BYTES, BYTES_PER_POLL, CAREFUL_BYTES, PAUSED_FEW};
 use super::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
 
-/// One receive buffer serves all connections: each read is handed on before the next.
-const RECEIVE_BYTES: usize = 512 << 10;
-/// What one poll receives before it returns; who still has bytes comes first in the next.
-const RECEIVE_BYTES_PER_POLL: usize = 1 << 20;
-/// Likewise, in reads: many connections with a few bytes each.
+/// What one poll receives before it returns, in reads; who still has bytes comes first in the next: many connections with a few bytes each.
 const READS_PER_POLL: usize = 512;
 const ACCEPTS_PER_POLL: usize = 64;
 const EVENTS_PER_POLL: usize = 1024;
@@ -78,7 +74,7 @@ impl Epoll {
             readable: VecDeque::new(),
             finished: Vec::new(),
             paused: 0,
-            buffer: vec![0; RECEIVE_BYTES].into_boxed_slice(),
+            buffer: vec![0; AT_ONCE_BYTES].into_boxed_slice(),
             statistics: NetStatistics::default(),
         })
     }
@@ -197,26 +193,28 @@ impl Epoll {
 
     fn receive<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
         let mut calls = 0;
-        let enough = self.statistics.bytes_in + RECEIVE_BYTES_PER_POLL as u64;
+        let before = self.statistics.bytes_in;
         for _ in 0..self.readable.len().min(READS_PER_POLL) {
-            if self.statistics.bytes_in >= enough {
+            let brought = usize::try_from(self.statistics.bytes_in - before).unwrap_or(usize::MAX);
+            let left = BYTES_PER_POLL.saturating_sub(brought);
+            if left == 0 {
                 break;
             }
             let Some(connection) = self.readable.pop_front() else { break };
-            calls += self.receive_from(connection, handler);
+            calls += self.receive_from(connection, left, handler);
         }
         calls
     }
 
     /// One read of one connection; it goes to the end of the line if it may have more.
-    fn receive_from<H: Handler<Socket>>(&mut self, connection: Connection, handler: &mut H) -> usize {
+    fn receive_from<H: Handler<Socket>>(&mut self, connection: Connection, left: usize, handler: &mut H) -> usize {
         let Some(endpoint) = self.endpoints.get_mut(connection) else { return 0 };
         endpoint.queued = false;
         if !endpoint.receives() || !endpoint.readable {
             return 0;
         }
         self.statistics.system_calls += 1;
-        let most = if self.paused > PAUSED_FEW { CAREFUL_BYTES } else { RECEIVE_BYTES };
+        let most = if self.paused > PAUSED_FEW { CAREFUL_BYTES } else { AT_ONCE_BYTES }.min(left);
         let buffer = self.buffer.get_mut(..most).unwrap_or_default();
         match endpoint.stream.read(buffer) {
             Ok(0) => return self.end_of_stream(connection, handler),

@@ -26,6 +26,12 @@ pub use crate::wake::Waker;
 #[cfg(not(loom))]
 pub use listener::try_address;
 
+/// What one connection brings at once that has much to say, and all together before the others are looked at (decision 0019).
+#[cfg(not(loom))]
+const AT_ONCE_BYTES: usize = 512 << 10;
+#[cfg(not(loom))]
+const BYTES_PER_POLL: usize = 1 << 20;
+
 /// While more connections than this are paused, each read takes little: bytes that come before their connection is paused, and those
 /// that are on their way then, are kept until it goes on.
 #[cfg(not(loom))]

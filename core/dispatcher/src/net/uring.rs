@@ -1,4 +1,5 @@
-//! The driver over io_uring: requests that complete many times, buffers lent from one pool, one system call a poll.
+//! The driver over io_uring: requests that complete many times, buffers lent from one pool, one system call a poll, and one more for each
+//! connection that has come back from a pause.
 //!
 //! A connection is over only when the kernel has none of its requests: shutting the socket down completes them all, so that
 //! no late completion meets another connection in the same slot.
@@ -6,6 +7,8 @@
 mod buffers;
 mod endpoint;
 mod gathering;
+#[cfg(test)]
+mod going_on_tests;
 mod kernel;
 mod operation;
 mod probe;
@@ -29,11 +32,10 @@ use self::gathering::Gathered;
 use self::kernel::{Kernel, SEND_BYTES};
 use self::operation::Operation;
 pub use self::probe::probe;
-use self::receiving::OWN_BYTES;
 use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
-use super::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, PAUSED_FEW, Sent, Wait, Waker};
+use super::{AT_ONCE_BYTES, Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
 
 /// How long a driver that is dropped waits for the kernel to let go of its buffers: so many times so long.
 const FAREWELLS: usize = 100;
@@ -54,7 +56,7 @@ pub struct Uring {
     eventfd: Arc<OwnedFd>,
     /// Connections that began to close; looked at again with each of their completions.
     closing: Vec<Connection>,
-    /// Connections whose pause is over, that have bytes held back or no receive with the kernel.
+    /// Connections that are not paused any more, or had more to say, and have bytes held back or no receive with the kernel; each once.
     resumed: Vec<Connection>,
     paused: usize,
     gathered: Gathered,
@@ -92,7 +94,7 @@ impl Uring {
             paused: 0,
             gathered: Gathered::default(),
             batch: Vec::new(),
-            own: vec![0; OWN_BYTES].into(),
+            own: vec![0; AT_ONCE_BYTES].into(),
             polls: 0,
             sent_at_once: 0,
             statistics: NetStatistics::default(),
@@ -343,12 +345,10 @@ impl Net for Uring {
     fn resume(&mut self, connection: Connection) {
         let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
         self.paused -= usize::from(std::mem::replace(&mut endpoint.paused, false));
-        let reads_at_once = endpoint.receive == Receive::Idle && endpoint.receives() && self.paused <= PAUSED_FEW;
-        if !endpoint.held.is_empty() || endpoint.end == End::Held || reads_at_once {
+        let reads_at_once = endpoint.receive == Receive::Idle && endpoint.receives();
+        let goes_on = reads_at_once || !endpoint.held.is_empty() || endpoint.end == End::Held;
+        if goes_on && !std::mem::replace(&mut endpoint.goes_on, true) {
             self.resumed.push(connection);
-        }
-        if !reads_at_once {
-            self.after_receive(connection);
         }
     }
 

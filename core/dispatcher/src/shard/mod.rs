@@ -162,15 +162,15 @@ impl<N: Net> Shard<N> {
         self.state.links.release_parking_holds(&mut self.net);
         self.state.serve_line(now, &mut self.net);
         self.state.hear_departed(now);
+        self.state.outgoing.set_strained(self.state.links.is_strained());
         self.state.outgoing.push();
         let idle = self.state.events.is_empty() && !busy();
         self.poll_is_due = idle || now.nanos >= self.polled + POLL_EVERY_NANOS;
         if self.poll_is_due {
             self.polled = now.nanos;
             self.flush(now);
+            self.state.outgoing.push();
         }
-        self.state.outgoing.set_strained(self.state.links.is_strained());
-        self.state.outgoing.push();
         delivered
     }
 

@@ -151,7 +151,7 @@ fn what_a_connection_says_keeps_its_order_whichever_way_it_takes() {
 
 /// What was said while the thread slept says nothing of how busy the broker is.
 #[test]
-fn a_look_for_which_the_thread_has_slept_counts_as_several() {
+fn a_look_for_which_the_thread_may_sleep_counts_as_several() {
     let mut node = Node::new(1);
     let mut look_after = |wait| {
         node.comes(0, requests(1));

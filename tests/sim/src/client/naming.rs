@@ -27,6 +27,8 @@ pub struct NamingPlan {
     pub many: u64,
     /// Bytes of the longest name.
     pub limit: usize,
+    /// Bytes of the largest frame.
+    pub frame_limit: usize,
 }
 
 /// Of its present connection.
@@ -100,12 +102,12 @@ pub fn odd_addresses(limit: usize) -> Vec<Address> {
 impl Client {
     /// Names what cannot be. True: it is done for this time.
     pub(super) fn misnames(&mut self, around: &mut Surroundings<'_>) -> bool {
-        let Some(NamingPlan { percent, limit, .. }) = self.plan.naming else { return false };
+        let Some(NamingPlan { percent, limit, frame_limit, .. }) = self.plan.naming else { return false };
         if !self.reads || self.requests.len() >= REQUESTS || !self.naming.chance.percent(percent) {
             return false;
         }
         let kind = *self.naming.chance.pick(&[100, 100, 101]);
-        let name = self.impossible_name(limit);
+        let name = self.impossible_name(limit, frame_limit);
         let address = Address { kind, name };
         let open = self.producers.iter().filter(|(_, producer)| producer.is_open);
         let open: Vec<_> = open.map(|(member, _)| *member).collect();
@@ -116,7 +118,7 @@ impl Client {
         true
     }
 
-    fn impossible_name(&mut self, limit: usize) -> String {
+    fn impossible_name(&mut self, limit: usize, frame_limit: usize) -> String {
         let chance = &mut self.naming.chance;
         match chance.below(6) {
             0 => String::new(),
@@ -124,7 +126,9 @@ impl Client {
             2 => "x".repeat(limit + 1),
             3 => format!("{}\0", "x".repeat(limit - 1)),
             4 => format!("{}😀", "x".repeat(limit - 5)),
-            _ => "y".repeat(16 * 1024 + 1),
+            // A frame beyond the limit, here or on its way to a consumer, is another fault.
+            _ if frame_limit > 64 * 1024 => "y".repeat(16 * 1024 + 1),
+            _ => "y".repeat(limit + 2),
         }
     }
 

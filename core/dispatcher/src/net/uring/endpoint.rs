@@ -13,6 +13,8 @@ pub(super) struct Endpoint {
     /// A request for the news of a reset is with the kernel.
     pub(super) watched: bool,
     pub(super) paused: bool,
+    /// It is among those that go on in the next poll.
+    pub(super) goes_on: bool,
     /// Few bytes do not count as news.
     pub(super) gathers: bool,
     /// The poll in which a buffer of the pool brought something last.
@@ -64,6 +66,7 @@ impl Endpoint {
             sending: None,
             watched: false,
             paused: false,
+            goes_on: false,
             gathers: false,
             fed: 0,
             held: Vec::new(),

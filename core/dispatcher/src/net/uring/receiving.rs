@@ -1,4 +1,5 @@
-//! What connections receive: bytes in buffers of the pool, or a little without one, their end, and pauses in between.
+//! What connections receive: bytes in buffers of the pool; without one a little, or all that there is when a pause is over; their end, and
+//! pauses in between.
 
 use std::io;
 use std::net::TcpStream as Socket;
@@ -11,14 +12,13 @@ use rustix::net::RecvFlags;
 use super::endpoint::{End, Endpoint, Receive, end_of_stream, hand_on};
 use super::operation::Operation;
 use super::{Uring, buffers};
-use crate::net::{CAREFUL_BYTES, Connection, Handler, PAUSED_FEW};
+use crate::net::{AT_ONCE_BYTES, BYTES_PER_POLL, CAREFUL_BYTES, Connection, Handler, PAUSED_FEW};
 
 /// What a connection receives at a time for which the pool has no buffer.
 const LITTLE_BYTES: usize = 16 << 10;
 
-/// What one receives at once that goes on, and all that do together until the others are looked at.
-pub(super) const OWN_BYTES: usize = 512 << 10;
-const MOST_AT_ONCE: usize = 1 << 20;
+/// Who says more than this is paused, as a rule, until it was heard.
+const PAUSED_BYTES: usize = 4 << 10;
 
 impl Uring {
     pub(super) fn complete_receive<H: Handler<Socket>>(
@@ -58,34 +58,44 @@ impl Uring {
     }
 
     /// Connections that are paused no more: what was held back of one comes before what the kernel has. Who was paused has said much and
-    /// may have more to say: it comes in one call, as each makes the peer's kernel send more, on our time (decision 0019). Who has even
-    /// more is read again in the next poll, if it is not paused by then: a receive until then would have to be cancelled.
+    /// may have more to say: it comes in one call, as each makes the peer's kernel send more, on our time (decision 0019). Who had more than
+    /// a little is read again in the next poll, if it is not paused by then: a receive until then would have to be cancelled.
     pub(super) fn go_on<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
-        let mut calls = 0;
-        let enough = self.statistics.bytes_in + MOST_AT_ONCE as u64;
+        let (mut calls, mut left) = (0, BYTES_PER_POLL);
         for connection in std::mem::take(&mut self.resumed) {
             let Some(endpoint) = self.endpoints.get_mut(connection) else { continue };
+            endpoint.goes_on = false;
             if endpoint.paused || !endpoint.is_open() {
                 continue;
             }
             let held = std::mem::take(&mut endpoint.held);
             if !held.is_empty() {
+                left = left.saturating_sub(held.len());
                 calls += hand_on(connection, endpoint, &held, handler);
             }
             if endpoint.end == End::Held {
                 calls += end_of_stream(connection, endpoint, handler);
             }
-            if endpoint.receive == Receive::Idle && endpoint.receives() {
-                let most = if self.statistics.bytes_in < enough { self.own.len() } else { 0 };
+            let most = if self.paused > PAUSED_FEW { 0 } else { AT_ONCE_BYTES.saturating_sub(held.len()).min(left) };
+            if most > 0 && endpoint.receive == Receive::Idle && endpoint.receives() {
                 let (called, came) = self.receive_at_once(connection, most, handler);
-                calls += called;
-                match most > 0 && came == most {
-                    true => self.resumed.push(connection),
-                    false => self.after_receive(connection),
+                (calls, left) = (calls + called, left - came);
+                if came > PAUSED_BYTES.min(most - 1) {
+                    self.go_on_next(connection);
+                    continue;
                 }
             }
+            self.after_receive(connection);
         }
         calls
+    }
+
+    /// It is read again in the next poll.
+    fn go_on_next(&mut self, connection: Connection) {
+        if let Some(endpoint) = self.endpoints.get_mut(connection) {
+            endpoint.goes_on = true;
+            self.resumed.push(connection);
+        }
     }
 
     /// A receive that was at work when it was to be cancelled goes on: it is cancelled anew, now or with the next pause.
@@ -136,7 +146,7 @@ impl Uring {
         most: usize,
         handler: &mut H,
     ) -> (usize, usize) {
-        let Some(endpoint) = self.endpoints.get_mut(connection).filter(|_| most > 0) else { return (0, 0) };
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return (0, 0) };
         self.statistics.system_calls += 1;
         let own = self.own.get_mut(..most).unwrap_or_default();
         match rustix::net::recv(&endpoint.socket, own, RecvFlags::DONTWAIT) {

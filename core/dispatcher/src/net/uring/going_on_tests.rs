@@ -1,0 +1,261 @@
+//! What connections bring whose pause is over (decision 0019).
+
+use std::io::{self, ErrorKind, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream as Socket};
+use std::time::Duration;
+
+use rustix::net::sockopt;
+
+use super::endpoint::{Receive, Sending};
+use super::{Uring, probe};
+use crate::net::socket::reset_at_close;
+use crate::net::{AT_ONCE_BYTES, CAREFUL_BYTES, Closing, Connection, Handler, ListenerIndex, Net as _, Nobody, Wait};
+
+/// Bytes that the sockets take without a reader.
+const MUCH: usize = 16 << 20;
+
+fn poll(driver: &mut Uring) {
+    driver.poll(Wait::For(Duration::from_millis(20)), &mut Nobody).unwrap();
+}
+
+/// A driver and so many connections with their peers, of which the sockets take much.
+fn many(count: usize) -> Option<(Uring, Vec<(Connection, Socket)>)> {
+    probe().ok()?;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Whoever may not ask for that has a smaller kernel, and nothing to see here.
+    sockopt::set_socket_recv_buffer_size_force(&listener, MUCH).ok()?;
+    let mut driver = Uring::new(count).unwrap();
+    let pairs = (0..count)
+        .map(|_| {
+            let peer = Socket::connect(listener.local_addr().unwrap()).unwrap();
+            sockopt::set_socket_send_buffer_size_force(&peer, MUCH).unwrap();
+            (driver.adopt(listener.accept().unwrap().0).unwrap(), peer)
+        })
+        .collect();
+    poll(&mut driver);
+    Some((driver, pairs))
+}
+
+fn idle(driver: &mut Uring, connection: Connection) {
+    driver.pause(connection);
+    poll(driver);
+    assert_eq!(driver.endpoints.get_mut(connection).unwrap().receive, Receive::Idle);
+}
+
+fn brought(driver: &mut Uring) -> usize {
+    let before = driver.statistics().bytes_in;
+    driver.go_on(&mut Nobody);
+    (driver.statistics().bytes_in - before) as usize
+}
+
+#[test]
+fn who_is_paused_and_resumed_between_two_polls_is_read_once() {
+    let Some((mut driver, mut pairs)) = many(1) else { return };
+    let connection = pairs[0].0;
+    idle(&mut driver, connection);
+    pairs[0].1.write_all(&vec![7; 4 << 20]).unwrap();
+    driver.resume(connection);
+    assert_eq!(brought(&mut driver), AT_ONCE_BYTES, "it has more: read again in the next poll");
+    // It stands in the line, and is heard to the end of what it said before the next poll.
+    driver.pause(connection);
+    driver.resume(connection);
+    assert_eq!(brought(&mut driver), AT_ONCE_BYTES, "512 KiB of one connection a poll");
+}
+
+#[test]
+fn nobody_takes_the_turn_of_another_by_being_paused_often() {
+    let Some((mut driver, mut pairs)) = many(2) else { return };
+    for (connection, peer) in &mut pairs {
+        idle(&mut driver, *connection);
+        peer.write_all(&vec![7; 4 << 20]).unwrap();
+    }
+    let (first, second) = (pairs[0].0, pairs[1].0);
+    driver.resume(first);
+    brought(&mut driver);
+    for _ in 0..3 {
+        driver.pause(first);
+        driver.resume(first);
+    }
+    driver.resume(second);
+    brought(&mut driver);
+    let second = driver.endpoints.get_mut(second).unwrap().receive;
+    let first = driver.endpoints.get_mut(first).unwrap().receive;
+    assert_eq!((first, second), (Receive::Idle, Receive::Idle), "nobody needs a receive to be cancelled");
+}
+
+#[test]
+fn all_together_bring_no_more_than_a_mebibyte() {
+    let Some((mut driver, mut pairs)) = many(3) else { return };
+    for ((connection, peer), bytes) in pairs.iter_mut().zip([500 << 10, 500 << 10, 4 << 20]) {
+        idle(&mut driver, *connection);
+        peer.write_all(&vec![7; bytes]).unwrap();
+    }
+    for (connection, _) in &pairs {
+        driver.resume(*connection);
+    }
+    let brought = brought(&mut driver);
+    assert!(brought <= 1 << 20, "{brought} bytes");
+}
+
+#[test]
+fn beside_many_paused_ones_nobody_is_read_in_large_pieces() {
+    let Some((mut driver, mut pairs)) = many(18) else { return };
+    let connection = pairs[0].0;
+    idle(&mut driver, connection);
+    pairs[0].1.write_all(&vec![7; 4 << 20]).unwrap();
+    driver.resume(connection);
+    assert_eq!(brought(&mut driver), AT_ONCE_BYTES);
+    for (other, _) in pairs.iter().skip(1) {
+        driver.pause(*other);
+    }
+    assert_eq!(driver.paused, 17);
+    let brought = brought(&mut driver);
+    assert!(brought <= CAREFUL_BYTES, "{brought} bytes");
+}
+
+/// Writes on whenever something is received, as the window opens then.
+struct Flood<'a>(&'a mut Socket, usize);
+
+impl Handler<Socket> for Flood<'_> {
+    fn accepted(&mut self, _: ListenerIndex, _: Socket, _: SocketAddr) {}
+    fn received(&mut self, _: Connection, bytes: &[u8]) {
+        self.1 += bytes.len();
+        if self.1 == bytes.len() {
+            self.0.write_all(&vec![7; 2 << 20]).unwrap();
+        }
+    }
+    fn sent(&mut self, _: Connection, _: Vec<u8>, _: io::Result<()>) {}
+    fn ended(&mut self, _: Connection) {}
+    fn closed(&mut self, _: Connection, _: io::Result<()>) {}
+}
+
+#[test]
+fn who_was_read_at_once_has_no_more_than_that_with_the_shard_after_the_poll() {
+    let Some((mut driver, mut pairs)) = many(1) else { return };
+    let (connection, peer) = &mut pairs[0];
+    idle(&mut driver, *connection);
+    peer.write_all(&vec![7; AT_ONCE_BYTES - 1]).unwrap();
+    driver.resume(*connection);
+    let mut flood = Flood(peer, 0);
+    driver.poll(Wait::None, &mut flood).unwrap();
+    let brought = flood.1;
+    assert!(brought <= AT_ONCE_BYTES, "{brought} bytes of one connection in one poll");
+}
+
+#[test]
+fn what_was_held_back_counts_as_well() {
+    let Some((mut driver, mut pairs)) = many(1) else { return };
+    let (connection, peer) = &mut pairs[0];
+    let connection = *connection;
+    peer.write_all(&vec![7; 4 << 20]).unwrap();
+    driver.pause(connection);
+    poll(&mut driver);
+    let endpoint = driver.endpoints.get_mut(connection).unwrap();
+    assert_eq!(endpoint.receive, Receive::Idle);
+    let held = endpoint.held.len();
+    driver.resume(connection);
+    let brought = held + brought(&mut driver);
+    assert!(brought <= 1 << 20, "{held} were held, {brought} bytes of one connection in one call of go_on");
+}
+
+/// What the driver told.
+#[derive(Default)]
+struct Told(usize, usize, Vec<bool>);
+
+impl Handler<Socket> for Told {
+    fn accepted(&mut self, _: ListenerIndex, _: Socket, _: SocketAddr) {}
+    fn received(&mut self, _: Connection, bytes: &[u8]) {
+        assert!(self.1 == 0 && self.2.is_empty());
+        self.0 += bytes.len();
+    }
+    fn sent(&mut self, _: Connection, _: Vec<u8>, _: io::Result<()>) {}
+    fn ended(&mut self, _: Connection) {
+        self.1 += 1;
+    }
+    fn closed(&mut self, _: Connection, reason: io::Result<()>) {
+        self.2.push(reason.is_ok());
+    }
+}
+
+fn until(driver: &mut Uring, told: &mut Told, done: impl Fn(&Told) -> bool) {
+    for _ in 0..50 {
+        if done(told) {
+            return;
+        }
+        driver.poll(Wait::For(Duration::from_millis(20)), told).unwrap();
+    }
+    panic!("nothing happens any more");
+}
+
+#[test]
+fn who_has_more_than_is_read_at_once_is_read_again_without_a_wait() {
+    let Some((mut driver, mut pairs)) = many(1) else { return };
+    let connection = pairs[0].0;
+    idle(&mut driver, connection);
+    pairs[0].1.write_all(&vec![7; 3 * AT_ONCE_BYTES]).unwrap();
+    driver.resume(connection);
+    let mut told = Told::default();
+    for round in 1..=3 {
+        assert!(driver.poll(Wait::Forever, &mut told).unwrap() > 0);
+        assert_eq!(told.0, round * AT_ONCE_BYTES);
+    }
+    // Nothing is left: a receive is with the kernel, and a poll sleeps.
+    let begin = driver.statistics().system_calls;
+    assert_eq!(driver.poll(Wait::For(Duration::from_millis(30)), &mut told).unwrap(), 0);
+    assert_eq!(driver.statistics().system_calls - begin, 2);
+    pairs[0].1.write_all(b"x").unwrap();
+    until(&mut driver, &mut told, |told| told.0 == 3 * AT_ONCE_BYTES + 1);
+}
+
+#[test]
+fn an_end_and_a_reset_are_noticed_once_without_a_receive() {
+    for reset in [false, true] {
+        for length in [0, 1000, AT_ONCE_BYTES, AT_ONCE_BYTES + 1] {
+            let Some((mut driver, mut pairs)) = many(1) else { return };
+            let (connection, mut peer) = pairs.pop().unwrap();
+            idle(&mut driver, connection);
+            peer.write_all(&vec![7; length]).unwrap();
+            driver.resume(connection);
+            let mut told = Told::default();
+            if reset {
+                reset_at_close(&peer);
+                drop(peer);
+                until(&mut driver, &mut told, |told| !told.2.is_empty());
+                assert_eq!((told.1, &told.2[..]), (0, &[false][..]));
+            } else {
+                peer.shutdown(Shutdown::Write).unwrap();
+                until(&mut driver, &mut told, |told| told.1 > 0);
+                assert_eq!(told.0, length);
+                driver.close(connection, Closing::Drained);
+                until(&mut driver, &mut told, |told| !told.2.is_empty());
+                assert_eq!((told.1, &told.2[..]), (1, &[true][..]));
+            }
+            poll(&mut driver);
+            assert_eq!(told.2.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_failed_send_of_who_has_no_receive_is_reported() {
+    for pauses in [false, true] {
+        let Some((mut driver, mut pairs)) = many(1) else { return };
+        let (connection, mut peer) = pairs.pop().unwrap();
+        idle(&mut driver, connection);
+        peer.write_all(&vec![7; 3 * AT_ONCE_BYTES]).unwrap();
+        driver.resume(connection);
+        let mut told = Told::default();
+        driver.poll(Wait::None, &mut told).unwrap();
+        assert_eq!(told.0, AT_ONCE_BYTES);
+        driver.endpoints.get_mut(connection).unwrap().sending = Some(Sending { bytes: vec![1; 10], sent: 0 });
+        driver.fail_send(connection, ErrorKind::BrokenPipe.into(), &mut told);
+        if pauses {
+            driver.pause(connection);
+        }
+        until(&mut driver, &mut told, |told| !told.2.is_empty());
+        assert_eq!((told.1, &told.2[..]), (0, &[false][..]));
+        if !pauses {
+            assert_eq!(told.0, 3 * AT_ONCE_BYTES, "what had come is read");
+        }
+    }
+}
