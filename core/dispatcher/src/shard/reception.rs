@@ -16,6 +16,10 @@ use super::line::{TURN_BYTES, TURN_FRAMES};
 use super::outgoing::Sent;
 use super::{Arrival, ShardState};
 
+/// Times that a connection is heard in one piece that the driver brings: what is beyond waits for its turn, also of frames that bring nothing
+/// up, as keep-alives, of which a piece holds thousands.
+const TIMES: usize = 4;
+
 /// The handler of one poll. The clock is read when the first call comes, that is after the wait.
 pub(super) struct Reception<'a, Socket, C> {
     state: &'a mut ShardState<Socket>,
@@ -96,11 +100,13 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         let waits = waits || self.state.links.line.comes_first(bytes.len(), sends, frames == 0);
         frames = frames.max(TURN_FRAMES);
         let (came, much, mut to_look_at) = (bytes.len(), bytes.len() > TURN_BYTES, false);
+        let mut times = if waits { 0 } else { TIMES };
         while !bytes.is_empty() {
-            if waits || frames == 0 || self.state.outgoing.is_far_behind() {
+            if times == 0 || frames == 0 || self.state.outgoing.is_far_behind() {
                 self.state.links.wait_in_line(connection, bytes);
                 break;
             }
+            times -= 1;
             let heard = self.state.hear(connection, &mut bytes, frames, now);
             to_look_at |= heard.to_look_at;
             sends = heard.sends;

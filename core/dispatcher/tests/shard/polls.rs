@@ -92,6 +92,23 @@ fn who_is_heard_while_the_ring_is_full_waits_until_the_broker_has_it() {
     assert_eq!((node.paused(), node.shard.has_work()), (vec![], false));
 }
 
+/// They fill no batch, so nothing that counts what is on its way up bounds them.
+#[test]
+fn who_says_only_what_brings_nothing_up_is_heard_in_its_turn_as_well() {
+    let mut node = Node::new(2);
+    // A KeepAliveInfo that wants no answer, in loose frames: type, command id, response required.
+    let keep_alive = [0, 0, 0, 6, 10, 0, 0, 0, 0, 0];
+    let mut bytes = keep_alive.repeat(10_000);
+    bytes.extend(requests(1));
+    node.comes(0, bytes);
+    node.comes(1, requests(1));
+    node.look(false);
+    assert_eq!((node.paused(), node.take()), (vec![0], vec![(1, 1)]));
+    let turns = (1..1_000).find(|_| !node.turn().is_empty());
+    assert!(turns.is_some_and(|turns| turns > 10), "heard to its end after {turns:?} turns");
+    assert_eq!((node.paused(), node.shard.has_work()), (vec![], false));
+}
+
 /// A broker of another thread wakes who has found its ring full, but not who is awake: that looks once more before it sleeps (R26).
 #[test]
 fn a_shard_whose_ring_was_emptied_meanwhile_does_not_sleep_before_all_go_on() {
