@@ -593,13 +593,9 @@ impl<P: Spill> Spool<P> {
     fn let_go(&mut self) {
         let most = self.config.memory_bytes + BUSY_SEGMENTS * self.config.segment_bytes;
         let mut kept: u64 = self.pool.iter().map(|image| image.len() as u64).sum();
-        let goes = self.pool.iter().take_while(|image| {
-            let goes = self.memory_bytes + kept > most;
-            kept -= image.len() as u64;
-            goes
-        });
-        let goes = goes.count();
-        self.pool.drain(..goes);
+        while self.memory_bytes + kept > most && !self.pool.is_empty() {
+            kept -= self.pool.remove(0).len() as u64;
+        }
     }
 
     /// Memory for a segment: one that nobody holds any more, or new.

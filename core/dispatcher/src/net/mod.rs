@@ -26,6 +26,11 @@ pub use crate::wake::Waker;
 #[cfg(not(loom))]
 pub use listener::try_address;
 
+/// Who has no more than this to say is received from while it waits to be heard: most say one thing at a time, and a pause costs more than
+/// hearing it. Who has more is paused.
+#[cfg(not(loom))]
+pub(crate) const LITTLE_BYTES: usize = 4 << 10;
+
 /// What one connection brings at once that has much to say, and all together before the others are looked at (decision 0019).
 #[cfg(not(loom))]
 const AT_ONCE_BYTES: usize = 512 << 10;

@@ -347,8 +347,8 @@ impl Net for Uring {
         self.paused -= usize::from(std::mem::replace(&mut endpoint.paused, false));
         let reads_at_once = endpoint.receive == Receive::Idle && endpoint.receives();
         let goes_on = reads_at_once || !endpoint.held.is_empty() || endpoint.end == End::Held;
-        if goes_on && !std::mem::replace(&mut endpoint.goes_on, true) {
-            self.resumed.push(connection);
+        if goes_on {
+            self.go_on_next(connection);
         }
     }
 

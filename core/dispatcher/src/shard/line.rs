@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use postrider_model::Now;
 
-use crate::net::{Connection, Net};
+use crate::net::{Connection, LITTLE_BYTES, Net};
 use crate::plant::planted;
 
 use super::ShardState;
@@ -18,9 +18,6 @@ pub(super) const TURN_BYTES: usize = 16 * 1024;
 
 /// Turns of connections until the shard looks at all else: at what comes from others, above all (R25).
 pub(super) const TURNS: usize = 32;
-
-/// Who has no more than this to say is received from all the same: most say one thing at a time, and a pause costs more than hearing it.
-const LITTLE_BYTES: usize = 4 * 1024;
 
 /// One turn of so many is of those that send, also while others wait: who floods with anything else does not stop them.
 const SENDING_EVERY: usize = 4;

@@ -42,6 +42,14 @@ fn idle(driver: &mut Uring, connection: Connection) {
     assert_eq!(driver.endpoints.get_mut(connection).unwrap().receive, Receive::Idle);
 }
 
+/// Its pause is over, when so much has come.
+fn goes_on(driver: &mut Uring, (connection, peer): &mut (Connection, Socket), bytes: usize) -> Connection {
+    idle(driver, *connection);
+    peer.write_all(&vec![7; bytes]).unwrap();
+    driver.resume(*connection);
+    *connection
+}
+
 fn brought(driver: &mut Uring) -> usize {
     let before = driver.statistics().bytes_in;
     driver.go_on(&mut Nobody);
@@ -51,10 +59,7 @@ fn brought(driver: &mut Uring) -> usize {
 #[test]
 fn who_is_paused_and_resumed_between_two_polls_is_read_once() {
     let Some((mut driver, mut pairs)) = many(1) else { return };
-    let connection = pairs[0].0;
-    idle(&mut driver, connection);
-    pairs[0].1.write_all(&vec![7; 4 << 20]).unwrap();
-    driver.resume(connection);
+    let connection = goes_on(&mut driver, &mut pairs[0], 4 << 20);
     assert_eq!(brought(&mut driver), AT_ONCE_BYTES, "it has more: read again in the next poll");
     // It stands in the line, and is heard to the end of what it said before the next poll.
     driver.pause(connection);
@@ -100,10 +105,7 @@ fn all_together_bring_no_more_than_a_mebibyte() {
 #[test]
 fn beside_many_paused_ones_nobody_is_read_in_large_pieces() {
     let Some((mut driver, mut pairs)) = many(18) else { return };
-    let connection = pairs[0].0;
-    idle(&mut driver, connection);
-    pairs[0].1.write_all(&vec![7; 4 << 20]).unwrap();
-    driver.resume(connection);
+    goes_on(&mut driver, &mut pairs[0], 4 << 20);
     assert_eq!(brought(&mut driver), AT_ONCE_BYTES);
     for (other, _) in pairs.iter().skip(1) {
         driver.pause(*other);
@@ -132,11 +134,8 @@ impl Handler<Socket> for Flood<'_> {
 #[test]
 fn who_was_read_at_once_has_no_more_than_that_with_the_shard_after_the_poll() {
     let Some((mut driver, mut pairs)) = many(1) else { return };
-    let (connection, peer) = &mut pairs[0];
-    idle(&mut driver, *connection);
-    peer.write_all(&vec![7; AT_ONCE_BYTES - 1]).unwrap();
-    driver.resume(*connection);
-    let mut flood = Flood(peer, 0);
+    goes_on(&mut driver, &mut pairs[0], AT_ONCE_BYTES - 1);
+    let mut flood = Flood(&mut pairs[0].1, 0);
     driver.poll(Wait::None, &mut flood).unwrap();
     let brought = flood.1;
     assert!(brought <= AT_ONCE_BYTES, "{brought} bytes of one connection in one poll");
@@ -158,22 +157,26 @@ fn what_was_held_back_counts_as_well() {
     assert!(brought <= 1 << 20, "{held} were held, {brought} bytes of one connection in one call of go_on");
 }
 
-/// What the driver told.
+/// What the driver told: bytes, ends, and of each close whether it was in order.
 #[derive(Default)]
-struct Told(usize, usize, Vec<bool>);
+struct Told {
+    bytes: usize,
+    ends: usize,
+    closes: Vec<bool>,
+}
 
 impl Handler<Socket> for Told {
     fn accepted(&mut self, _: ListenerIndex, _: Socket, _: SocketAddr) {}
     fn received(&mut self, _: Connection, bytes: &[u8]) {
-        assert!(self.1 == 0 && self.2.is_empty());
-        self.0 += bytes.len();
+        assert!(self.ends == 0 && self.closes.is_empty());
+        self.bytes += bytes.len();
     }
     fn sent(&mut self, _: Connection, _: Vec<u8>, _: io::Result<()>) {}
     fn ended(&mut self, _: Connection) {
-        self.1 += 1;
+        self.ends += 1;
     }
     fn closed(&mut self, _: Connection, reason: io::Result<()>) {
-        self.2.push(reason.is_ok());
+        self.closes.push(reason.is_ok());
     }
 }
 
@@ -190,21 +193,18 @@ fn until(driver: &mut Uring, told: &mut Told, done: impl Fn(&Told) -> bool) {
 #[test]
 fn who_has_more_than_is_read_at_once_is_read_again_without_a_wait() {
     let Some((mut driver, mut pairs)) = many(1) else { return };
-    let connection = pairs[0].0;
-    idle(&mut driver, connection);
-    pairs[0].1.write_all(&vec![7; 3 * AT_ONCE_BYTES]).unwrap();
-    driver.resume(connection);
+    goes_on(&mut driver, &mut pairs[0], 3 * AT_ONCE_BYTES);
     let mut told = Told::default();
     for round in 1..=3 {
         assert!(driver.poll(Wait::Forever, &mut told).unwrap() > 0);
-        assert_eq!(told.0, round * AT_ONCE_BYTES);
+        assert_eq!(told.bytes, round * AT_ONCE_BYTES);
     }
     // Nothing is left: a receive is with the kernel, and a poll sleeps.
     let begin = driver.statistics().system_calls;
     assert_eq!(driver.poll(Wait::For(Duration::from_millis(30)), &mut told).unwrap(), 0);
     assert_eq!(driver.statistics().system_calls - begin, 2);
     pairs[0].1.write_all(b"x").unwrap();
-    until(&mut driver, &mut told, |told| told.0 == 3 * AT_ONCE_BYTES + 1);
+    until(&mut driver, &mut told, |told| told.bytes == 3 * AT_ONCE_BYTES + 1);
 }
 
 #[test]
@@ -212,26 +212,24 @@ fn an_end_and_a_reset_are_noticed_once_without_a_receive() {
     for reset in [false, true] {
         for length in [0, 1000, AT_ONCE_BYTES, AT_ONCE_BYTES + 1] {
             let Some((mut driver, mut pairs)) = many(1) else { return };
-            let (connection, mut peer) = pairs.pop().unwrap();
-            idle(&mut driver, connection);
-            peer.write_all(&vec![7; length]).unwrap();
-            driver.resume(connection);
+            let connection = goes_on(&mut driver, &mut pairs[0], length);
+            let peer = pairs.remove(0).1;
             let mut told = Told::default();
             if reset {
                 reset_at_close(&peer);
                 drop(peer);
-                until(&mut driver, &mut told, |told| !told.2.is_empty());
-                assert_eq!((told.1, &told.2[..]), (0, &[false][..]));
+                until(&mut driver, &mut told, |told| !told.closes.is_empty());
+                assert_eq!((told.ends, &told.closes[..]), (0, &[false][..]));
             } else {
                 peer.shutdown(Shutdown::Write).unwrap();
-                until(&mut driver, &mut told, |told| told.1 > 0);
-                assert_eq!(told.0, length);
+                until(&mut driver, &mut told, |told| told.ends > 0);
+                assert_eq!(told.bytes, length);
                 driver.close(connection, Closing::Drained);
-                until(&mut driver, &mut told, |told| !told.2.is_empty());
-                assert_eq!((told.1, &told.2[..]), (1, &[true][..]));
+                until(&mut driver, &mut told, |told| !told.closes.is_empty());
+                assert_eq!((told.ends, &told.closes[..]), (1, &[true][..]));
             }
             poll(&mut driver);
-            assert_eq!(told.2.len(), 1);
+            assert_eq!(told.closes.len(), 1);
         }
     }
 }
@@ -240,22 +238,19 @@ fn an_end_and_a_reset_are_noticed_once_without_a_receive() {
 fn a_failed_send_of_who_has_no_receive_is_reported() {
     for pauses in [false, true] {
         let Some((mut driver, mut pairs)) = many(1) else { return };
-        let (connection, mut peer) = pairs.pop().unwrap();
-        idle(&mut driver, connection);
-        peer.write_all(&vec![7; 3 * AT_ONCE_BYTES]).unwrap();
-        driver.resume(connection);
+        let connection = goes_on(&mut driver, &mut pairs[0], 3 * AT_ONCE_BYTES);
         let mut told = Told::default();
         driver.poll(Wait::None, &mut told).unwrap();
-        assert_eq!(told.0, AT_ONCE_BYTES);
+        assert_eq!(told.bytes, AT_ONCE_BYTES);
         driver.endpoints.get_mut(connection).unwrap().sending = Some(Sending { bytes: vec![1; 10], sent: 0 });
         driver.fail_send(connection, ErrorKind::BrokenPipe.into(), &mut told);
         if pauses {
             driver.pause(connection);
         }
-        until(&mut driver, &mut told, |told| !told.2.is_empty());
-        assert_eq!((told.1, &told.2[..]), (0, &[false][..]));
+        until(&mut driver, &mut told, |told| !told.closes.is_empty());
+        assert_eq!((told.ends, &told.closes[..]), (0, &[false][..]));
         if !pauses {
-            assert_eq!(told.0, 3 * AT_ONCE_BYTES, "what had come is read");
+            assert_eq!(told.bytes, 3 * AT_ONCE_BYTES, "what had come is read");
         }
     }
 }

@@ -12,13 +12,10 @@ use rustix::net::RecvFlags;
 use super::endpoint::{End, Endpoint, Receive, end_of_stream, hand_on};
 use super::operation::Operation;
 use super::{Uring, buffers};
-use crate::net::{AT_ONCE_BYTES, BYTES_PER_POLL, CAREFUL_BYTES, Connection, Handler, PAUSED_FEW};
+use crate::net::{AT_ONCE_BYTES, BYTES_PER_POLL, CAREFUL_BYTES, Connection, Handler, LITTLE_BYTES, PAUSED_FEW};
 
 /// What a connection receives at a time for which the pool has no buffer.
-const LITTLE_BYTES: usize = 16 << 10;
-
-/// Who says more than this is paused, as a rule, until it was heard.
-const PAUSED_BYTES: usize = 4 << 10;
+const UNPOOLED_BYTES: usize = 16 << 10;
 
 impl Uring {
     pub(super) fn complete_receive<H: Handler<Socket>>(
@@ -80,7 +77,7 @@ impl Uring {
             if most > 0 && endpoint.receive == Receive::Idle && endpoint.receives() {
                 let (called, came) = self.receive_at_once(connection, most, handler);
                 (calls, left) = (calls + called, left - came);
-                if came > PAUSED_BYTES.min(most - 1) {
+                if came > LITTLE_BYTES.min(most - 1) {
                     self.go_on_next(connection);
                     continue;
                 }
@@ -90,10 +87,10 @@ impl Uring {
         calls
     }
 
-    /// It is read again in the next poll.
-    fn go_on_next(&mut self, connection: Connection) {
-        if let Some(endpoint) = self.endpoints.get_mut(connection) {
-            endpoint.goes_on = true;
+    /// It goes on in the next poll.
+    pub(super) fn go_on_next(&mut self, connection: Connection) {
+        let Some(endpoint) = self.endpoints.get_mut(connection) else { return };
+        if !std::mem::replace(&mut endpoint.goes_on, true) {
             self.resumed.push(connection);
         }
     }
@@ -135,7 +132,7 @@ impl Uring {
         if !self.endpoints.get_mut(connection).is_some_and(unfed) {
             return 0;
         }
-        self.receive_at_once(connection, LITTLE_BYTES.min(receive_bytes(self.paused)), handler).0
+        self.receive_at_once(connection, UNPOOLED_BYTES.min(receive_bytes(self.paused)), handler).0
     }
 
     /// Hands on what is there, as far as so much of a buffer of our own holds it. Says how many calls of the handler and how many bytes
