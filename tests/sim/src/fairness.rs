@@ -48,8 +48,10 @@ pub struct Fairness {
     newcomers: BTreeSet<CircuitId>,
     /// Messages of the quiet, and how many the broker had taken when they were handed over.
     quiet: BTreeMap<MessageId, u64>,
-    /// By how much the sequence of such a message is above that: the least and the most.
-    places: Option<(u64, u64)>,
+    /// Of those that have come to a consumer the sequences.
+    quiet_places: BTreeSet<u64>,
+    /// By how much the sequence of such a message is above what had been taken, at least.
+    least: Option<u64>,
 }
 
 impl Fairness {
@@ -112,14 +114,16 @@ impl Fairness {
 
     /// A message of the quiet has come to a consumer. In a life each message that is taken has the next sequence, so the sequences tell how many
     /// were taken between it and what had been taken when it was handed over, but for where they begin; one that is said before all floods
-    /// tells that. It waits for one turn of each other connection.
+    /// tells that. It waits for one turn of each other connection, and for another one with each turn's worth of the quiet before it.
     pub fn delivered(&mut self, id: MessageId, sequence: u64) {
         let (Some(senders), Some(published)) = (self.senders, self.quiet.get(&id)) else { return };
         let place = sequence - published;
-        let (least, most) = self.places.unwrap_or((place, place));
-        let (least, most) = (least.min(place), most.max(place));
-        self.places = Some((least, most));
-        let (waited, may) = (most - least, BEGUN + ON_ITS_WAY + senders * TURN_FRAMES);
+        let least = self.least.map_or(place, |least| least.min(place));
+        self.least = Some(least);
+        let before = self.quiet_places.range(published + least..sequence).count() as u64;
+        self.quiet_places.insert(sequence);
+        let waited = place - least - before;
+        let may = BEGUN + ON_ITS_WAY + (1 + before / TURN_FRAMES) * senders * TURN_FRAMES;
         assert!(waited <= may, "R24: {waited} sends were handled before that of one who says little, {may} may be");
     }
 }
