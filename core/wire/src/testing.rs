@@ -91,6 +91,14 @@ impl Frames {
         self.encoded(&info.with(consumer_info::DESTINATION, queue))
     }
 
+    /// A consumer of the session is done with a message.
+    #[must_use]
+    pub fn acknowledge(self, connection: u32, value: i64) -> Vec<u8> {
+        let ack =
+            Structure::new(&message_ack::DEFINITION).with(message_ack::CONSUMER_ID, consumer_id(connection, value));
+        self.encoded(&ack.with(message_ack::ACK_TYPE, STANDARD).with(message_ack::MESSAGE_COUNT, 1))
+    }
+
     /// A producer of the session begins.
     #[must_use]
     pub fn open_producer(self, connection: u32, value: i64) -> Vec<u8> {
@@ -136,6 +144,9 @@ impl Frames {
 
 /// Number of the one session of each connection.
 const SESSION: i64 = 1;
+
+/// The kind of acknowledgement of who is done with a message.
+const STANDARD: i8 = 2;
 
 fn name(connection: u32) -> String {
     format!("ID:{connection}")

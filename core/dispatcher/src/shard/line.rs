@@ -19,8 +19,13 @@ pub(super) const TURN_BYTES: usize = 16 * 1024;
 /// Turns of connections until the shard looks at all else: at what comes from others, above all (R25).
 pub(super) const TURNS: usize = 32;
 
-/// One turn of so many is of those that send, also while others wait: who floods with anything else does not stop them.
-const SENDING_EVERY: usize = 4;
+/// A turn of those that send is due behind so many turns of others, also while more of these wait: who floods with anything else does not
+/// stop them.
+const OTHERS: u64 = 3;
+
+/// So it is behind so many frames of those who answer what they were given, and there it is seldom. A message to a topic brings as many
+/// answers as there are subscribers: if they fell behind what is sent, credit would end, and each subscriber would be served by itself.
+const ANSWERS: u64 = 8192;
 
 /// Buffers of backlogs that are kept for the next ones, and how long each may be: a few receives.
 const SPARE_BUFFERS: usize = 4;
@@ -71,8 +76,9 @@ pub(super) struct Line {
     freeing: VecDeque<Connection>,
     /// Those that send.
     sending: VecDeque<Connection>,
-    /// Turns that there were.
-    turns: usize,
+    /// Turns of those that have not, and frames of those of them who only answered, since it was the turn of one who sends.
+    others: u64,
+    answers: u64,
     /// Those of them that have come to have more than a little to say since the driver was told of the others.
     joined: Vec<Connection>,
     /// Bytes of others that were heard at once since it was somebody's turn, or would have been.
@@ -128,13 +134,22 @@ impl Line {
 
     /// Whose turn it is. Those that send have none while enough of it is on its way.
     fn next(&mut self, takes_sent: impl FnOnce() -> u64) -> Option<(Connection, u64)> {
-        self.turns = self.turns.wrapping_add(1);
-        let is_theirs = self.freeing.is_empty() || self.turns.is_multiple_of(SENDING_EVERY);
+        let is_theirs = self.freeing.is_empty() || self.others >= OTHERS || self.answers >= ANSWERS;
         let frames = if is_theirs && !self.sending.is_empty() { takes_sent().min(TURN_FRAMES) } else { 0 };
         if frames > 0 {
+            (self.others, self.answers) = (0, 0);
             return self.sending.pop_front().map(|connection| (connection, frames));
         }
         self.freeing.pop_front().map(|connection| (connection, TURN_FRAMES))
+    }
+
+    /// It was the turn of one who sends nothing.
+    fn was_heard(&mut self, frames: u64, answers: bool) {
+        if answers {
+            self.answers += frames;
+        } else {
+            self.others += 1;
+        }
     }
 
     /// A backlog is heard to its end.
@@ -187,8 +202,11 @@ impl<Socket> ShardState<Socket> {
         let rest = backlog.rest();
         let mut piece = rest.get(..TURN_BYTES).unwrap_or(rest);
         let whole = piece.len();
-        let Heard { to_look_at, removes, sends } = self.hear(connection, &mut piece, frames, now);
+        let Heard { to_look_at, removes, sends, frames, answers } = self.hear(connection, &mut piece, frames, now);
         backlog.was_heard(whole - piece.len(), removes);
+        if !sends {
+            self.links.line.was_heard(frames, answers);
+        }
         if self.links.get(connection).is_none_or(|link| link.closing) {
             return true;
         }

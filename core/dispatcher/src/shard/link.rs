@@ -20,6 +20,8 @@ pub(super) struct Link {
     /// It may send: there were sends in what was heard of it last, or it has never been given a message to acknowledge.
     pub sends: bool,
     is_given: bool,
+    /// Messages that it was given, less the frames that it has said meanwhile: so many may answer one of them.
+    unanswered: u64,
     /// Bytes for the next send.
     pub output: Vec<u8>,
     /// Why nothing is received, if so.
@@ -118,6 +120,7 @@ impl Link {
             session,
             sends: true,
             is_given: false,
+            unanswered: 0,
             output,
             holds: Holds::default(),
             dirty: false,
@@ -162,11 +165,15 @@ impl Link {
     pub(super) fn encoded_record(&mut self, length: u32) {
         self.records.encoded += u64::from(length);
         self.is_given = true;
+        self.unanswered += 1;
     }
 
-    /// There were sends in what was heard of it, or there were not.
-    pub(super) fn was_heard(&mut self, sends: bool) {
+    /// So many frames were heard of it, with sends among them, or with none. Whether each of them may answer a message that it was given.
+    pub(super) fn was_heard(&mut self, frames: u64, sends: bool) -> bool {
         self.sends = sends || !self.is_given;
+        let answers = (1..=self.unanswered).contains(&frames);
+        self.unanswered = self.unanswered.saturating_sub(frames);
+        answers
     }
 
     /// Sends the output, unless a send is on its way.

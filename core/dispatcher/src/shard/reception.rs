@@ -162,6 +162,9 @@ pub(super) struct Heard {
     pub removes: bool,
     /// It may send more.
     pub sends: bool,
+    /// Frames that were heard of it, and whether all of them may answer messages that it was given.
+    pub frames: u64,
+    pub answers: bool,
 }
 
 impl<Socket> ShardState<Socket> {
@@ -178,13 +181,14 @@ impl<Socket> ShardState<Socket> {
             return Heard::default();
         };
         let half_frame = link.session.half_frame_bytes();
-        let before = Sent::by(&link.session);
+        let (before, frames_before) = (Sent::by(&link.session), link.session.frames());
         let outcome = link.session.received(bytes, frames, now, handles, outgoing, &mut link.output);
         let kept = link.session.half_frame_bytes();
         link.half.received(link.session.pending_bytes(), link.session.frames(), now);
         let to_look_at = half_frame.max(kept) > SMALL_BYTES || link.settled.is_some();
         let has_sent = outgoing.has_sent(Sent::by(&link.session).since(before));
-        link.was_heard(has_sent);
+        let frames = link.session.frames() - frames_before;
+        let answers = link.was_heard(frames, has_sent);
         let sends = link.sends;
         if !link.output.is_empty() {
             links.mark_dirty(connection);
@@ -195,7 +199,7 @@ impl<Socket> ShardState<Socket> {
             Ok(Next::Close) => self.take_leave(connection, now),
             Err(error) => self.refuse(connection, &error, now),
         }
-        Heard { to_look_at, removes, sends }
+        Heard { to_look_at, removes, sends, frames, answers }
     }
 
     /// Ends a connection because of what it sent. The others go on.

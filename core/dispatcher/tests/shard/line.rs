@@ -93,6 +93,54 @@ fn what_frees_waits_for_one_batch_of_what_others_send() {
     }
 }
 
+/// Of those who send, what is heard while consumers which were given so many messages each say `EACH` times that they are done with one.
+fn sent_beside(given: i32) -> usize {
+    const CONSUMERS: u32 = 4;
+    let mut node = Node::new(NOISY + CONSUMERS);
+    node.turn_nanos = 100_000;
+    for slot in NOISY..NOISY + CONSUMERS {
+        node.comes(slot, [says().open_session(slot), says().open_consumer(slot, 1)].concat());
+        node.look(false);
+        let opened = node.take_all().into_iter().find_map(|command| match command {
+            Command::OpenConsumer(open) => Some(open.consumer),
+            _ => None,
+        });
+        for _ in 0..given {
+            node.give(slot, opened.unwrap());
+            node.look(false);
+            node.take_all();
+        }
+    }
+    for slot in 0..NOISY {
+        node.comes(slot, requests(MANY));
+    }
+    for slot in NOISY..NOISY + CONSUMERS {
+        node.comes(slot, says().acknowledge(slot, 1).repeat(EACH as usize));
+    }
+    let (mut sent, mut left) = (0, CONSUMERS as usize * EACH as usize);
+    while left > 0 {
+        let batch = node.turn();
+        assert!(!batch.is_empty(), "{left} are not heard");
+        let answers = batch.iter().filter(|(slot, _)| *slot >= NOISY).count();
+        (sent, left) = (sent + batch.len() - answers, left - answers);
+    }
+    sent
+}
+
+#[test]
+fn answers_of_many_consumers_do_not_wait_for_what_is_sent() {
+    let (sent, answers) = (sent_beside(EACH), 4 * EACH as usize);
+    // What is on its way when they come, and the turns that are due.
+    let most = 3 * limits::BATCH_COMMANDS + answers / 100;
+    assert!(sent <= most, "{sent} of others beside {answers} answers, {most} may be");
+}
+
+#[test]
+fn who_says_more_than_answers_does_not_stop_those_who_send() {
+    let (sent, others) = (sent_beside(1), 4 * EACH as usize);
+    assert!(sent >= others / 4, "{sent} of those who send beside {others} of others");
+}
+
 #[test]
 fn whoever_ends_is_heard_to_the_end() {
     let mut node = Node::new(3);

@@ -188,6 +188,7 @@ impl Node {
         let Some(batch) = commands.pop() else { return Vec::new() };
         let told = batch.commands.iter().map(|command| match command {
             Command::Synchronize { connection, request } => (connection.slot, request.token().0 as i32),
+            Command::Acknowledge(acknowledge) => (acknowledge.connection.slot, 0),
             Command::OpenConnection(open) => (open.connection.slot, 0),
             Command::CloseConnection { connection, .. } => (connection.slot, -1),
             other => panic!("{other:?}"),
