@@ -196,6 +196,11 @@ pub trait Handler<Socket> {
     /// Bytes came; the memory is the driver's.
     fn received(&mut self, connection: Connection, bytes: &[u8]);
 
+    /// The same of many, in a buffer that may be kept, if another is left in its place.
+    fn received_much(&mut self, connection: Connection, buffer: &mut Vec<u8>) {
+        self.received(connection, buffer);
+    }
+
     /// A pending send is over: all of the buffer is with the kernel, or the error.
     fn sent(&mut self, connection: Connection, buffer: Vec<u8>, result: io::Result<()>);
 

@@ -32,10 +32,11 @@ use self::gathering::Gathered;
 use self::kernel::{Kernel, SEND_BYTES};
 use self::operation::Operation;
 pub use self::probe::probe;
+use self::receiving::UNPOOLED_BYTES;
 use super::listener::{self, Stall};
 use super::slots::Slots;
 use super::socket::{copy_error, discard_unread, reset_at_close};
-use super::{AT_ONCE_BYTES, Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
+use super::{Closing, Connection, Handler, ListenerIndex, Net, NetStatistics, Sent, Wait, Waker};
 
 /// How long a driver that is dropped waits for the kernel to let go of its buffers: so many times so long.
 const FAREWELLS: usize = 100;
@@ -61,8 +62,10 @@ pub struct Uring {
     paused: usize,
     gathered: Gathered,
     batch: Vec<cqueue::Entry>,
-    /// For who finds the pool empty, or comes back from a pause (decision 0019).
+    /// For who finds the pool empty.
     own: Box<[u8]>,
+    /// For who comes back from a pause (decision 0019).
+    much: Vec<u8>,
     /// The number of the poll.
     polls: u64,
     /// Sends that were made without the ring since then.
@@ -94,7 +97,8 @@ impl Uring {
             paused: 0,
             gathered: Gathered::default(),
             batch: Vec::new(),
-            own: vec![0; AT_ONCE_BYTES].into(),
+            own: vec![0; UNPOOLED_BYTES].into(),
+            much: Vec::new(),
             polls: 0,
             sent_at_once: 0,
             statistics: NetStatistics::default(),

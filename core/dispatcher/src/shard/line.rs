@@ -27,6 +27,9 @@ const OTHERS: u64 = 3;
 /// answers as there are subscribers: if they fell behind what is sent, credit would end, and each subscriber would be served by itself.
 const ANSWERS: u64 = 8192;
 
+/// If so much of a received buffer waits it is not copied.
+const KEPT_BYTES: usize = 64 * 1024;
+
 /// Buffers of backlogs that are kept for the next ones, and how long each may be: a few receives.
 const SPARE_BUFFERS: usize = 4;
 const SPARE_BYTES: usize = 1024 * 1024;
@@ -105,6 +108,20 @@ impl Line {
         if before <= LITTLE_BYTES && link.backlog.rest().len() > LITTLE_BYTES {
             self.joined.push(link.connection);
         }
+    }
+
+    /// The same of what was not heard of a buffer. Where that is much, and nothing else of the link waits, the buffer itself is kept, and
+    /// another as long left in its place, if there is one.
+    pub(super) fn keep(&mut self, link: &mut Link, buffer: &mut Vec<u8>, heard: usize) {
+        let rest = buffer.get(heard..).unwrap_or_default();
+        if rest.len() < KEPT_BYTES || link.backlog.waits() || link.session.removes() {
+            return self.add(link, rest);
+        }
+        self.queue(link);
+        let other = self.spare.pop().filter(|spare| spare.capacity() == buffer.capacity()).unwrap_or_default();
+        let (bytes, removes, ended) = (std::mem::replace(buffer, other), false, link.backlog.ended);
+        link.backlog = Backlog { bytes, heard, removes, ended };
+        self.joined.push(link.connection);
     }
 
     /// Whether so many bytes of somebody who is not in it have to wait for those who are, or, though nobody is, for the broker: between

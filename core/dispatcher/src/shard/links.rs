@@ -102,6 +102,13 @@ impl Links {
         }
     }
 
+    /// The same of what was not heard of a buffer, which may be kept for it.
+    pub(super) fn keep_in_line(&mut self, connection: Connection, buffer: &mut Vec<u8>, heard: usize) {
+        if let Some(link) = find(&mut self.slots, connection) {
+            self.line.keep(link, buffer, heard);
+        }
+    }
+
     /// The broker has parked sends of this connection, of which so much is settled; None: nothing is parked any more (R24). It
     /// may be gone by now: others wait for the room that it had.
     pub(super) fn parked<N: Net>(&mut self, connection: Connection, settled: Option<u64>, net: &mut N) {

@@ -78,6 +78,48 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
     fn now(&mut self) -> Now {
         *self.now.get_or_insert_with(|| self.clock.now())
     }
+
+    /// Hears what has come of a connection as far as others let it. What has to wait for its turn is what is behind so many bytes, if any.
+    fn hear(&mut self, connection: Connection, mut bytes: &[u8]) -> Option<usize> {
+        let now = self.now();
+        let link = self.state.links.get(connection).filter(|link| !link.closing)?;
+        let (mut sends, waits) = (link.sends, link.backlog.waits() || link.holds.queue);
+        let mut frames = self.state.may_say(sends);
+        let waits = waits || self.state.links.line.comes_first(bytes.len(), sends, frames == 0);
+        frames = frames.max(TURN_FRAMES);
+        let (came, much, mut to_look_at) = (bytes.len(), bytes.len() > TURN_BYTES, false);
+        let mut times = if waits { 0 } else { TIMES };
+        let mut rest = None;
+        while !bytes.is_empty() {
+            if times == 0 || frames == 0 || self.state.outgoing.is_far_behind() {
+                rest = Some(came - bytes.len());
+                break;
+            }
+            times -= 1;
+            let heard = self.state.hear(connection, &mut bytes, frames, now);
+            to_look_at |= heard.to_look_at;
+            sends = heard.sends;
+            frames = self.state.may_say(sends);
+            if heard.removes {
+                rest = Some(came - bytes.len());
+                break;
+            }
+        }
+        if to_look_at || (much && self.state.outgoing.is_blocked()) {
+            self.heard_from.push(connection);
+        }
+        rest
+    }
+
+    /// So many bytes of a connection have come: how much of what comes next is worth a wake-up.
+    fn gather(&mut self, connection: Connection, came: usize) {
+        let now = self.now();
+        let Some(link) = self.state.links.get(connection).filter(|link| !link.closing) else { return };
+        let (said, prefetch) = (Said::by(&link.session), link.session.least_prefetch());
+        if let Some(bytes) = link.gathering.heard(came, said, prefetch, now.nanos) {
+            self.state.gathers.push((connection, bytes));
+        }
+    }
 }
 
 impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
@@ -92,38 +134,19 @@ impl<Socket, C: Clock> Handler<Socket> for Reception<'_, Socket, C> {
         }
     }
 
-    fn received(&mut self, connection: Connection, mut bytes: &[u8]) {
-        let now = self.now();
-        let Some(link) = self.state.links.get(connection).filter(|link| !link.closing) else { return };
-        let (mut sends, waits) = (link.sends, link.backlog.waits() || link.holds.queue);
-        let mut frames = self.state.may_say(sends);
-        let waits = waits || self.state.links.line.comes_first(bytes.len(), sends, frames == 0);
-        frames = frames.max(TURN_FRAMES);
-        let (came, much, mut to_look_at) = (bytes.len(), bytes.len() > TURN_BYTES, false);
-        let mut times = if waits { 0 } else { TIMES };
-        while !bytes.is_empty() {
-            if times == 0 || frames == 0 || self.state.outgoing.is_far_behind() {
-                self.state.links.wait_in_line(connection, bytes);
-                break;
-            }
-            times -= 1;
-            let heard = self.state.hear(connection, &mut bytes, frames, now);
-            to_look_at |= heard.to_look_at;
-            sends = heard.sends;
-            frames = self.state.may_say(sends);
-            if heard.removes {
-                self.state.links.wait_in_line(connection, bytes);
-                break;
-            }
+    fn received(&mut self, connection: Connection, bytes: &[u8]) {
+        if let Some(heard) = self.hear(connection, bytes) {
+            self.state.links.wait_in_line(connection, bytes.get(heard..).unwrap_or_default());
         }
-        if to_look_at || (much && self.state.outgoing.is_blocked()) {
-            self.heard_from.push(connection);
+        self.gather(connection, bytes.len());
+    }
+
+    fn received_much(&mut self, connection: Connection, buffer: &mut Vec<u8>) {
+        let came = buffer.len();
+        if let Some(heard) = self.hear(connection, buffer) {
+            self.state.links.keep_in_line(connection, buffer, heard);
         }
-        let Some(link) = self.state.links.get(connection) else { return };
-        let (said, prefetch) = (Said::by(&link.session), link.session.least_prefetch());
-        if let Some(bytes) = link.gathering.heard(came, said, prefetch, now.nanos) {
-            self.state.gathers.push((connection, bytes));
-        }
+        self.gather(connection, came);
     }
 
     fn sent(&mut self, connection: Connection, buffer: Vec<u8>, _result: io::Result<()>) {

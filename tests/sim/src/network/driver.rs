@@ -8,6 +8,9 @@ use postrider_dispatcher::net::{Closing, Connection, Handler, ListenerIndex, Net
 
 use super::{CircuitId, Network};
 
+/// So many bytes come in a buffer that may be kept.
+const MUCH: usize = 64 * 1024;
+
 /// An accepted connection that no driver has yet.
 #[derive(Debug)]
 pub struct SimSocket(CircuitId);
@@ -74,7 +77,11 @@ impl SimNet {
         if circuit.closing.is_some() || circuit.paused {
             return None;
         }
-        let most = if state.random.one_in(10) { 1 + state.random.index(64) } else { 64 * 1024 };
+        let most = match state.random.one_in(10) {
+            true => 1 + state.random.index(64),
+            false if circuit.up.arrived() > MUCH && state.random.one_in(2) => 8 * MUCH,
+            false => MUCH - 1,
+        };
         if let Some(bytes) = circuit.up.take(most) {
             self.statistics.bytes_in += bytes.len() as u64;
             circuit.handed += bytes.len() as u64;
@@ -131,7 +138,8 @@ impl SimNet {
             calls += 1;
             match call {
                 Call::Sent(buffer, result) => handler.sent(connection, buffer, result),
-                Call::Received(bytes) => handler.received(connection, &bytes),
+                Call::Received(bytes) if bytes.len() < MUCH => handler.received(connection, &bytes),
+                Call::Received(mut bytes) => handler.received_much(connection, &mut bytes),
                 Call::Ended => handler.ended(connection),
                 Call::Closed(result) => {
                     handler.closed(connection, result);

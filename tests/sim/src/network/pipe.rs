@@ -78,6 +78,11 @@ impl Pipe {
         (length > 0).then(|| self.arrived.drain(..length).collect())
     }
 
+    /// Bytes that have arrived, and are not read.
+    pub fn arrived(&self) -> usize {
+        self.arrived.len()
+    }
+
     /// Whether bytes wait for the reader.
     pub fn has_arrived(&self) -> bool {
         !self.arrived.is_empty()

@@ -6,6 +6,7 @@ use std::net::TcpStream as Socket;
 use std::os::fd::AsFd;
 
 use io_uring::cqueue;
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
@@ -15,7 +16,7 @@ use super::{Uring, buffers};
 use crate::net::{AT_ONCE_BYTES, BYTES_PER_POLL, CAREFUL_BYTES, Connection, Handler, LITTLE_BYTES, PAUSED_FEW};
 
 /// What a connection receives at a time for which the pool has no buffer.
-const UNPOOLED_BYTES: usize = 16 << 10;
+pub(super) const UNPOOLED_BYTES: usize = 16 << 10;
 
 impl Uring {
     pub(super) fn complete_receive<H: Handler<Socket>>(
@@ -73,7 +74,12 @@ impl Uring {
             if endpoint.end == End::Held {
                 calls += end_of_stream(connection, endpoint, handler);
             }
-            let most = if self.paused > PAUSED_FEW { 0 } else { AT_ONCE_BYTES.saturating_sub(held.len()).min(left) };
+            // Who has had some, or comes when others have, gets the rest in the next poll.
+            let most = match left {
+                _ if self.paused > PAUSED_FEW => 0,
+                AT_ONCE_BYTES.. if held.is_empty() => AT_ONCE_BYTES,
+                left => left.min(UNPOOLED_BYTES),
+            };
             if most > 0 && endpoint.receive == Receive::Idle && endpoint.receives() {
                 let (called, came) = self.receive_at_once(connection, most, handler);
                 (calls, left) = (calls + called, left - came);
@@ -135,8 +141,7 @@ impl Uring {
         self.receive_at_once(connection, UNPOOLED_BYTES.min(receive_bytes(self.paused)), handler).0
     }
 
-    /// Hands on what is there, as far as so much of a buffer of our own holds it. Says how many calls of the handler and how many bytes
-    /// that was.
+    /// Hands on what is there, up to so much. Says how many calls of the handler and how many bytes that was.
     fn receive_at_once<H: Handler<Socket>>(
         &mut self,
         connection: Connection,
@@ -145,13 +150,27 @@ impl Uring {
     ) -> (usize, usize) {
         let Some(endpoint) = self.endpoints.get_mut(connection) else { return (0, 0) };
         self.statistics.system_calls += 1;
-        let own = self.own.get_mut(..most).unwrap_or_default();
-        match rustix::net::recv(&endpoint.socket, own, RecvFlags::DONTWAIT) {
+        let is_much = most == AT_ONCE_BYTES;
+        let received = if is_much {
+            self.much.clear();
+            if self.much.capacity() != most {
+                self.much = Vec::with_capacity(most);
+            }
+            rustix::net::recv(&endpoint.socket, spare_capacity(&mut self.much), RecvFlags::DONTWAIT)
+        } else {
+            let own = self.own.get_mut(..most).unwrap_or_default();
+            rustix::net::recv(&endpoint.socket, own, RecvFlags::DONTWAIT)
+        };
+        match received {
             Ok((_, 0)) => (end_of_stream(connection, endpoint, handler), 0),
             Ok((_, length)) => {
                 self.statistics.bytes_in += length as u64;
-                let bytes = self.own.get(..length).unwrap_or_default();
-                (hand_on(connection, endpoint, bytes, handler), length)
+                if is_much {
+                    handler.received_much(connection, &mut self.much);
+                } else {
+                    handler.received(connection, self.own.get(..length).unwrap_or_default());
+                }
+                (1, length)
             }
             Err(Errno::AGAIN | Errno::INTR) => (0, 0),
             Err(error) => {
