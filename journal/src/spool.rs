@@ -583,9 +583,7 @@ impl<P: Spill> Spool<P> {
 
     /// An image may take a next segment.
     fn keep(&mut self, image: Option<Arc<Image>>) {
-        if self.pool.len() < POOL {
-            self.pool.extend(image);
-        }
+        self.pool.extend(image);
         self.let_go();
     }
 
@@ -593,7 +591,7 @@ impl<P: Spill> Spool<P> {
     fn let_go(&mut self) {
         let most = self.config.memory_bytes + BUSY_SEGMENTS * self.config.segment_bytes;
         let mut kept: u64 = self.pool.iter().map(|image| image.len() as u64).sum();
-        while self.memory_bytes + kept > most && !self.pool.is_empty() {
+        while self.pool.len() > POOL || (self.memory_bytes + kept > most && !self.pool.is_empty()) {
             kept -= self.pool.remove(0).len() as u64;
         }
     }
@@ -602,7 +600,7 @@ impl<P: Spill> Spool<P> {
     #[expect(clippy::expect_used, reason = "without memory the process cannot go on")]
     fn image(&mut self, bytes: u64) -> ImageWriter {
         let free = |image: &Arc<Image>| Arc::strong_count(image) == 1 && image.len() as u64 == bytes;
-        let found = self.pool.iter().position(free).map(|index| self.pool.swap_remove(index));
+        let found = self.pool.iter().position(free).map(|index| self.pool.remove(index));
         let reused = found.and_then(|image| ImageWriter::reuse(image).ok());
         reused.unwrap_or_else(|| ImageWriter::anonymous(size(bytes)).expect("memory for a spool segment"))
     }

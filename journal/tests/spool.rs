@@ -467,3 +467,21 @@ fn what_is_read_ahead_has_its_share_of_memory() {
     let segments = spool.spilled_bytes() / SEGMENT;
     assert!(segments > 60 && count <= 2 * segments as usize, "{count} waits for {segments} segments");
 }
+
+#[test]
+fn images_of_large_messages_do_not_keep_usual_ones_from_being_kept() {
+    let mut spool = Spool::new(Scripted::default(), SpoolConfig { memory_bytes: 64 * SEGMENT, ..config() });
+    let large = vec![1; 2 * SEGMENT as usize - 64];
+    let record = Record { kind: 1, flags: 0, sequence: 1, meta: &[], body: &large, body_crc: body_crc(&large) };
+    let homes: Vec<_> = (0..18).map(|_| spool.stage(&record, Generation::Young)).collect();
+    homes.iter().for_each(|home| spool.release(home.segment));
+    let small = fill(&mut spool, 10, 20);
+    let images = small.iter().map(|home| {
+        let Lookup::Memory(extent) = spool.extent(home.position, home.len, 0) else { panic!("in memory") };
+        Arc::downgrade(&extent.image)
+    });
+    let images: Vec<_> = images.collect();
+    small.iter().take(9).for_each(|home| spool.release(home.segment));
+    let kept = images.iter().take(9).filter(|image| image.strong_count() > 0).count();
+    assert_eq!(kept, 9, "the next segments take what fits");
+}

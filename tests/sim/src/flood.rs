@@ -15,11 +15,11 @@ use postrider_model::limits;
 const MESSAGES: usize = 6_000;
 
 impl SeedPlan {
-    /// In one mixed seed of four where the disk is not small and nothing rots, instead of all other clients: what is checked there counts
+    /// In one mixed seed of two where the disk is not small and nothing rots, instead of all other clients: what is checked there counts
     /// what these send and acknowledge (R24). From a draw that shifts no others.
     pub fn draw_flood(&mut self, mut random: Random) {
         let plain = self.theme == Theme::Mixture && !self.scarce && !self.few_pairs && self.rot == 0;
-        if !plain || !random.one_in(4) {
+        if !plain || !random.one_in(2) {
             return;
         }
         (self.listener, self.half_frame_bytes) = (Listener::Everybody, limits::HALF_FRAME_BUDGET_BYTES);

@@ -56,12 +56,18 @@ impl Said {
         Said { frames: session.frames(), unhurried: session.unhurried() }
     }
 
+    /// Acknowledgements that came since, and whether nothing else did.
+    pub(super) fn acknowledgements_since(self, before: Said) -> (u64, bool) {
+        let acknowledgements = self.unhurried.acknowledgements - before.unhurried.acknowledgements;
+        (acknowledgements, acknowledgements == self.frames - before.frames)
+    }
+
     /// What came since, if it is of one kind.
     fn since(self, before: Said) -> Kind {
         let frames = self.frames - before.frames;
         if self.unhurried.sends - before.unhurried.sends == frames {
             Kind::Sends
-        } else if self.unhurried.acknowledgements - before.unhurried.acknowledgements == frames {
+        } else if self.acknowledgements_since(before).1 {
             Kind::Acknowledgements
         } else {
             Kind::Other

@@ -72,6 +72,13 @@ impl Backlog {
     }
 }
 
+/// The turn of a connection, of the line of those that send or of the other: so many frames.
+struct Turn {
+    connection: Connection,
+    frames: u64,
+    of_senders: bool,
+}
+
 /// The connections with a backlog, and those that are not read on before it would be their turn, each once.
 #[derive(Default)]
 pub(super) struct Line {
@@ -79,12 +86,13 @@ pub(super) struct Line {
     freeing: VecDeque<Connection>,
     /// Those that send.
     sending: VecDeque<Connection>,
-    /// Turns of those that have not, and frames of those of them who only answered, since it was the turn of one who sends.
+    /// Turns of those that have not, and frames of those of them who only answered, since one who sends was heard in its turn.
     others: u64,
     answers: u64,
     /// Those of them that have come to have more than a little to say since the driver was told of the others.
     joined: Vec<Connection>,
-    /// Bytes of others that were heard at once since it was somebody's turn, or would have been.
+    /// Bytes of others that were heard at once since it was somebody's turn, or would have been: of those that send, and of the rest.
+    senders_passed: usize,
     passed: usize,
     /// Empty buffers.
     spare: Vec<Vec<u8>>,
@@ -128,10 +136,13 @@ impl Line {
     /// their turns a little is heard at once.
     pub(super) fn comes_first(&mut self, bytes: usize, sends: bool, enough: bool) -> bool {
         let before = if sends { enough || !self.is_empty() } else { !self.freeing.is_empty() };
-        if before {
-            self.passed += bytes;
+        if !before {
+            return false;
         }
-        before && self.passed > TURN_BYTES
+        let passed = if sends { &mut self.senders_passed } else { &mut self.passed };
+        let waits = *passed + bytes > TURN_BYTES;
+        *passed += if waits { 0 } else { bytes };
+        waits
     }
 
     /// A connection goes to the end of the line. False: it has a place there.
@@ -150,22 +161,19 @@ impl Line {
     }
 
     /// Whose turn it is. Those that send have none while enough of it is on its way.
-    fn next(&mut self, takes_sent: impl FnOnce() -> u64) -> Option<(Connection, u64)> {
+    fn next(&mut self, takes_sent: impl FnOnce() -> u64) -> Option<Turn> {
         let is_theirs = self.freeing.is_empty() || self.others >= OTHERS || self.answers >= ANSWERS;
         let frames = if is_theirs && !self.sending.is_empty() { takes_sent().min(TURN_FRAMES) } else { 0 };
-        if frames > 0 {
-            (self.others, self.answers) = (0, 0);
-            return self.sending.pop_front().map(|connection| (connection, frames));
-        }
-        self.freeing.pop_front().map(|connection| (connection, TURN_FRAMES))
+        let of_senders = frames > 0;
+        let (line, frames) = if of_senders { (&mut self.sending, frames) } else { (&mut self.freeing, TURN_FRAMES) };
+        line.pop_front().map(|connection| Turn { connection, frames, of_senders })
     }
 
-    /// It was the turn of one who sends nothing.
-    fn was_heard(&mut self, frames: u64, answers: bool) {
-        if answers {
-            self.answers += frames;
-        } else {
-            self.others += 1;
+    /// Somebody was heard who sends nothing, in its turn or not.
+    pub(super) fn was_heard(&mut self, heard: &Heard) {
+        match heard.answers {
+            0 => self.others += 1,
+            answers => self.answers += answers,
         }
     }
 
@@ -189,9 +197,9 @@ impl<Socket> ShardState<Socket> {
     pub(super) fn serve_line<N: Net>(&mut self, now: Now, net: &mut N) {
         let mut turns = TURNS;
         while turns > 0 && self.outgoing.hand_over_full() {
-            self.links.line.passed = 0;
-            let Some((connection, frames)) = self.links.line.next(|| self.outgoing.takes_sent()) else { break };
-            turns -= usize::from(self.hear_in_turn(connection, frames, now, net));
+            (self.links.line.senders_passed, self.links.line.passed) = (0, 0);
+            let Some(turn) = self.links.line.next(|| self.outgoing.takes_sent()) else { break };
+            turns -= usize::from(self.hear_in_turn(&turn, now, net));
         }
         while let Some(connection) = self.links.line.joined.pop() {
             let Some(link) = self.links.get(connection) else { continue };
@@ -208,7 +216,8 @@ impl<Socket> ShardState<Socket> {
     }
 
     /// One connection's turn. It goes to the end of the line, unless it has been heard to the end. False: it had nothing to say.
-    fn hear_in_turn<N: Net>(&mut self, connection: Connection, frames: u64, now: Now, net: &mut N) -> bool {
+    fn hear_in_turn<N: Net>(&mut self, turn: &Turn, now: Now, net: &mut N) -> bool {
+        let connection = turn.connection;
         if let Some(link) = self.links.get(connection).filter(|link| link.holds.queue && !link.closing) {
             link.stands_aside = true;
             return false;
@@ -219,11 +228,14 @@ impl<Socket> ShardState<Socket> {
         let rest = backlog.rest();
         let mut piece = rest.get(..TURN_BYTES).unwrap_or(rest);
         let whole = piece.len();
-        let Heard { to_look_at, removes, sends, frames, answers } = self.hear(connection, &mut piece, frames, now);
-        backlog.was_heard(whole - piece.len(), removes);
-        if !sends {
-            self.links.line.was_heard(frames, answers);
+        let heard = self.hear(connection, &mut piece, turn.frames, now);
+        let line = &mut self.links.line;
+        match turn.of_senders {
+            true => (line.others, line.answers) = (0, 0),
+            false => line.was_heard(&heard),
         }
+        let Heard { to_look_at, removes, sends, .. } = heard;
+        backlog.was_heard(whole - piece.len(), removes);
         if self.links.get(connection).is_none_or(|link| link.closing) {
             return true;
         }

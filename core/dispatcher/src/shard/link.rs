@@ -20,7 +20,7 @@ pub(super) struct Link {
     /// It may send: there were sends in what was heard of it last, or it has never been given a message to acknowledge.
     pub sends: bool,
     is_given: bool,
-    /// Messages that it was given, less the frames that it has said meanwhile: so many may answer one of them.
+    /// Messages that it was given, less the acknowledgements of one that it has said meanwhile: so many more may answer something.
     unanswered: u64,
     /// Bytes for the next send.
     pub output: Vec<u8>,
@@ -108,6 +108,9 @@ struct RecordBytes {
 #[allow(clippy::cast_possible_truncation, reason = "a constant")]
 const KEPT_BUFFER_BYTES: usize = 2 * limits::LARGEST_SEND_WINDOW_BYTES as usize;
 
+/// Who acknowledges many messages at once has no more than so many to answer one by one.
+const MOST_UNANSWERED: u64 = 65_536;
+
 /// Who has sent nothing for this long gives its buffers back.
 const REST_NANOS: u64 = 10_000_000_000;
 
@@ -164,15 +167,18 @@ impl Link {
     /// Notes that a record of this length was encoded into the output.
     pub(super) fn encoded_record(&mut self, length: u32) {
         self.records.encoded += u64::from(length);
-        self.is_given = true;
-        self.unanswered += 1;
+        if !std::mem::replace(&mut self.is_given, true) {
+            self.sends = false;
+        }
+        self.unanswered = (self.unanswered + 1).min(MOST_UNANSWERED);
     }
 
-    /// So many frames were heard of it, with sends among them, or with none. Whether each of them may answer a message that it was given.
-    pub(super) fn was_heard(&mut self, frames: u64, sends: bool) -> bool {
+    /// Frames were heard of it, with sends among them, or with none, and so many acknowledgements, or nothing but these. How many answers
+    /// that were to messages that it was given, if nothing else.
+    pub(super) fn was_heard(&mut self, sends: bool, (acknowledgements, nothing_else): (u64, bool)) -> u64 {
         self.sends = sends || !self.is_given;
-        let answers = (1..=self.unanswered).contains(&frames);
-        self.unanswered = self.unanswered.saturating_sub(frames);
+        let answers = if nothing_else && acknowledgements <= self.unanswered { acknowledgements } else { 0 };
+        self.unanswered = self.unanswered.saturating_sub(acknowledgements);
         answers
     }
 

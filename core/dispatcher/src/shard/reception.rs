@@ -99,6 +99,9 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
             let heard = self.state.hear(connection, &mut bytes, frames, now);
             to_look_at |= heard.to_look_at;
             sends = heard.sends;
+            if !sends {
+                self.state.links.line.was_heard(&heard);
+            }
             frames = self.state.may_say(sends);
             if heard.removes {
                 rest = Some(came - bytes.len());
@@ -185,9 +188,8 @@ pub(super) struct Heard {
     pub removes: bool,
     /// It may send more.
     pub sends: bool,
-    /// Frames that were heard of it, and whether all of them may answer messages that it was given.
-    pub frames: u64,
-    pub answers: bool,
+    /// Frames that were heard of it, if each of them may answer a message that it was given; otherwise none.
+    pub answers: u64,
 }
 
 impl<Socket> ShardState<Socket> {
@@ -204,14 +206,13 @@ impl<Socket> ShardState<Socket> {
             return Heard::default();
         };
         let half_frame = link.session.half_frame_bytes();
-        let (before, frames_before) = (Sent::by(&link.session), link.session.frames());
+        let (before, said) = (Sent::by(&link.session), Said::by(&link.session));
         let outcome = link.session.received(bytes, frames, now, handles, outgoing, &mut link.output);
         let kept = link.session.half_frame_bytes();
         link.half.received(link.session.pending_bytes(), link.session.frames(), now);
         let to_look_at = half_frame.max(kept) > SMALL_BYTES || link.settled.is_some();
         let has_sent = outgoing.has_sent(Sent::by(&link.session).since(before));
-        let frames = link.session.frames() - frames_before;
-        let answers = link.was_heard(frames, has_sent);
+        let answers = link.was_heard(has_sent, Said::by(&link.session).acknowledgements_since(said));
         let sends = link.sends;
         if !link.output.is_empty() {
             links.mark_dirty(connection);
@@ -222,7 +223,7 @@ impl<Socket> ShardState<Socket> {
             Ok(Next::Close) => self.take_leave(connection, now),
             Err(error) => self.refuse(connection, &error, now),
         }
-        Heard { to_look_at, removes, sends, frames, answers }
+        Heard { to_look_at, removes, sends, answers }
     }
 
     /// Ends a connection because of what it sent. The others go on.

@@ -1,7 +1,7 @@
 //! More comes than the broker takes: each connection is heard in its turn.
 
 use crate::node::{LEAVE, Node, numbered, requests, says};
-use postrider_model::{Command, limits};
+use postrider_model::{Clock as _, Command, limits};
 
 const NOISY: u32 = 40;
 const EACH: i32 = 2_000;
@@ -93,52 +93,175 @@ fn what_frees_waits_for_one_batch_of_what_others_send() {
     }
 }
 
-/// Of those who send, what is heard while consumers which were given so many messages each say `EACH` times that they are done with one.
-fn sent_beside(given: i32) -> usize {
-    const CONSUMERS: u32 = 4;
-    let mut node = Node::new(NOISY + CONSUMERS);
+/// Consumers, of which each is the only one of a connection.
+const CONSUMERS: u32 = 4;
+
+/// More than a turn of those who send is due behind.
+const GIVEN: usize = 10_000;
+
+/// Connections of so many senders, then of consumers which were given so many messages each, and said that they are done with one.
+fn given(senders: u32, given: usize) -> Node {
+    let mut node = Node::new(senders + CONSUMERS);
     node.turn_nanos = 100_000;
-    for slot in NOISY..NOISY + CONSUMERS {
-        node.comes(slot, [says().open_session(slot), says().open_consumer(slot, 1)].concat());
+    for slot in consumers(senders) {
+        gives(&mut node, slot, given);
+        says_that_it_is_done(&mut node, slot);
+    }
+    node
+}
+
+fn consumers(senders: u32) -> std::ops::Range<u32> {
+    senders..senders + CONSUMERS
+}
+
+/// A connection opens a consumer, which is given so many messages.
+fn gives(node: &mut Node, slot: u32, messages: usize) {
+    node.comes(slot, [says().open_session(slot), says().open_consumer(slot, 1)].concat());
+    node.look(false);
+    let opened = node.take_all().into_iter().find_map(|command| match command {
+        Command::OpenConsumer(open) => Some(open.consumer),
+        _ => None,
+    });
+    for _ in 0..messages {
+        node.give(slot, opened.unwrap());
         node.look(false);
-        let opened = node.take_all().into_iter().find_map(|command| match command {
-            Command::OpenConsumer(open) => Some(open.consumer),
-            _ => None,
-        });
-        for _ in 0..given {
-            node.give(slot, opened.unwrap());
-            node.look(false);
-            node.take_all();
+        node.take_all();
+    }
+}
+
+fn says_that_it_is_done(node: &mut Node, slot: u32) {
+    node.comes(slot, says().acknowledge(slot, 1));
+    node.look(false);
+    node.take_all();
+}
+
+/// What all consumers have to answer comes.
+fn all_answer(node: &mut Node, senders: u32) {
+    for slot in consumers(senders) {
+        node.comes(slot, says().acknowledge(slot, 1).repeat(GIVEN));
+    }
+}
+
+/// How many answers are heard before the first word of a connection.
+fn answers_before(node: &mut Node, senders: u32, slot: u32) -> usize {
+    let mut answers = 0;
+    for _ in 0..1_000 {
+        let batch = node.turn();
+        let reached = batch.iter().position(|(of, _)| *of == slot);
+        let before = batch.iter().take(reached.unwrap_or(batch.len()));
+        answers += before.filter(|(slot, _)| consumers(senders).contains(slot)).count();
+        if reached.is_some() {
+            return answers;
         }
     }
+    panic!("never heard, beside {answers} answers")
+}
+
+/// What is heard of those who send while consumers that were given so many messages say such things, which are so many commands.
+fn sent_beside(messages: usize, say: impl Fn(u32) -> Vec<u8>, commands: usize) -> usize {
+    let mut node = given(NOISY, messages);
     for slot in 0..NOISY {
         node.comes(slot, requests(MANY));
     }
-    for slot in NOISY..NOISY + CONSUMERS {
-        node.comes(slot, says().acknowledge(slot, 1).repeat(EACH as usize));
+    for slot in consumers(NOISY) {
+        node.comes(slot, say(slot));
     }
-    let (mut sent, mut left) = (0, CONSUMERS as usize * EACH as usize);
+    let (mut sent, mut left) = (0, CONSUMERS as usize * commands);
     while left > 0 {
-        let batch = node.turn();
+        node.clock.0 += node.turn_nanos;
+        node.look(false);
+        let batch = node.take_one().unwrap_or_default();
         assert!(!batch.is_empty(), "{left} are not heard");
-        let answers = batch.iter().filter(|(slot, _)| *slot >= NOISY).count();
-        (sent, left) = (sent + batch.len() - answers, left - answers);
+        let is_sent = |command: &&Command| matches!(command, Command::Synchronize { .. });
+        let of_senders = batch.iter().filter(is_sent).count();
+        (sent, left) = (sent + of_senders, left - (batch.len() - of_senders));
     }
     sent
 }
 
 #[test]
 fn answers_of_many_consumers_do_not_wait_for_what_is_sent() {
-    let (sent, answers) = (sent_beside(EACH), 4 * EACH as usize);
+    let each = EACH as usize;
+    let sent = sent_beside(each + 1, |slot| says().acknowledge(slot, 1).repeat(each), each);
     // What is on its way when they come, and the turns that are due.
-    let most = 3 * limits::BATCH_COMMANDS + answers / 100;
-    assert!(sent <= most, "{sent} of others beside {answers} answers, {most} may be");
+    let most = 3 * limits::BATCH_COMMANDS + 4 * each / 100;
+    assert!(sent <= most, "{sent} of others beside {} answers, {most} may be", 4 * each);
+}
+
+/// Neither who answers more than it was given, nor who was given much and says other things.
+#[test]
+fn who_says_more_than_answers_does_not_stop_those_who_send() {
+    let each = EACH as usize;
+    let answers = |slot| says().acknowledge(slot, 1).repeat(each);
+    let open = |slot, value| says().open_consumer(slot, value);
+    let opens = |slot| (2..i64::from(EACH) + 2).flat_map(|value| open(slot, value)).collect();
+    let both = |slot| {
+        let one = |value: i64| if value % 8 == 0 { says().acknowledge(slot, 1) } else { open(slot, value) };
+        (2..i64::from(EACH) + 2).flat_map(one).collect()
+    };
+    // What comes first is heard a thousand frames at once.
+    let least = CONSUMERS as usize * (each - 4 * limits::BATCH_COMMANDS) / 4;
+    let much = each + 1;
+    for sent in [sent_beside(1, answers, each), sent_beside(much, opens, each), sent_beside(much, both, each)] {
+        assert!(sent >= least, "{sent} of those who send beside {} of others, {least} have to be", 4 * each);
+    }
+}
+
+/// What goes up beside, a few thousand frames at once, and the answers behind which a turn of theirs is due.
+const DUE: usize = 3 * 8_192;
+
+#[test]
+fn a_turn_of_those_who_send_is_due_and_not_spent_on_who_is_held_back() {
+    for held in [0, 3] {
+        let (senders, last) = (held + 2, held + 1);
+        let mut node = given(senders, GIVEN);
+        for slot in 0..senders {
+            node.comes(slot, requests(MANY));
+        }
+        node.look(false);
+        (0..last).for_each(|slot| node.hold_back(slot));
+        all_answer(&mut node, senders);
+        let before = answers_before(&mut node, senders, last);
+        assert!(before < DUE, "{before} answers before a sender behind {held} that are held back");
+    }
 }
 
 #[test]
-fn who_says_more_than_answers_does_not_stop_those_who_send() {
-    let (sent, others) = (sent_beside(1), 4 * EACH as usize);
-    assert!(sent >= others / 4, "{sent} of those who send beside {others} of others");
+fn a_turn_of_those_who_send_is_not_spent_on_who_is_gone() {
+    const GONE: u32 = 3;
+    let (senders, last) = (GONE + 2, GONE + 1);
+    let mut node = given(senders, GIVEN);
+    node.comes(0, requests(MANY));
+    (1..=GONE).for_each(|slot| node.comes(slot, requests(300)));
+    node.comes(last, requests(MANY));
+    node.look(false);
+    node.world.borrow_mut().broken.extend(1..=GONE);
+    all_answer(&mut node, senders);
+    let before = answers_before(&mut node, senders, last);
+    assert!(before < DUE, "{before} answers before a sender behind {GONE} that are gone");
+}
+
+#[test]
+fn a_newcomers_first_answer_does_not_stand_in_the_line_of_those_who_send() {
+    const SENDERS: u32 = 4;
+    const BURST: u32 = SENDERS + CONSUMERS;
+    const NEWCOMER: u32 = BURST + 1;
+    let mut node = given(SENDERS, GIVEN);
+    for slot in [BURST, NEWCOMER] {
+        node.arrives();
+        node.shard.turn(node.clock.now(), || false);
+        node.comes(slot, says().introduction(slot));
+        gives(&mut node, slot, 1_000);
+    }
+    says_that_it_is_done(&mut node, BURST);
+    (0..SENDERS).for_each(|slot| node.comes(slot, requests(MANY)));
+    all_answer(&mut node, SENDERS);
+    node.look(false);
+    // More than may pass the line.
+    node.comes(BURST, says().acknowledge(BURST, 1).repeat(900));
+    node.comes(NEWCOMER, says().acknowledge(NEWCOMER, 1).repeat(900));
+    let before = answers_before(&mut node, SENDERS, NEWCOMER);
+    assert!(before < 4_096, "{before} answers of others before a newcomer's first");
 }
 
 #[test]

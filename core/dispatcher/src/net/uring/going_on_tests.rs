@@ -1,5 +1,6 @@
 //! What connections bring whose pause is over (decision 0019).
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream as Socket};
 use std::time::Duration;
@@ -89,17 +90,25 @@ fn nobody_takes_the_turn_of_another_by_being_paused_often() {
 }
 
 #[test]
-fn all_together_bring_no_more_than_a_mebibyte() {
-    let Some((mut driver, mut pairs)) = many(3) else { return };
-    for ((connection, peer), bytes) in pairs.iter_mut().zip([500 << 10, 500 << 10, 4 << 20]) {
-        idle(&mut driver, *connection);
-        peer.write_all(&vec![7; bytes]).unwrap();
+fn all_together_bring_no_more_than_a_mebibyte_a_poll_and_each_its_part() {
+    for first in [500 << 10, 4 << 20] {
+        let Some((mut driver, mut pairs)) = many(3) else { return };
+        let mut wait = Vec::new();
+        for ((connection, peer), bytes) in pairs.iter_mut().zip([first, 4 << 20, 4 << 20]) {
+            idle(&mut driver, *connection);
+            peer.write_all(&vec![7; bytes]).unwrap();
+            wait.push(*connection);
+        }
+        wait.iter().for_each(|connection| driver.resume(*connection));
+        for _ in 0..3 {
+            let mut sums = Sums::default();
+            driver.poll(Wait::None, &mut sums).unwrap();
+            wait.retain(|connection| !sums.0.contains_key(connection));
+            let brought: usize = sums.0.values().sum();
+            assert!(brought <= 1 << 20, "{brought} bytes in a poll");
+        }
+        assert!(wait.is_empty(), "three polls of two");
     }
-    for (connection, _) in &pairs {
-        driver.resume(*connection);
-    }
-    let brought = brought(&mut driver);
-    assert!(brought <= 1 << 20, "{brought} bytes");
 }
 
 #[test]
@@ -143,18 +152,92 @@ fn who_was_read_at_once_has_no_more_than_that_with_the_shard_after_the_poll() {
 
 #[test]
 fn what_was_held_back_counts_as_well() {
-    let Some((mut driver, mut pairs)) = many(1) else { return };
-    let (connection, peer) = &mut pairs[0];
-    let connection = *connection;
-    peer.write_all(&vec![7; 4 << 20]).unwrap();
-    driver.pause(connection);
-    poll(&mut driver);
-    let endpoint = driver.endpoints.get_mut(connection).unwrap();
-    assert_eq!(endpoint.receive, Receive::Idle);
-    let held = endpoint.held.len();
-    driver.resume(connection);
-    let brought = held + brought(&mut driver);
-    assert!(brought <= 1 << 20, "{held} were held, {brought} bytes of one connection in one call of go_on");
+    for held in [100 << 10, 600 << 10] {
+        let Some((mut driver, mut pairs)) = many(1) else { return };
+        let connection = pairs[0].0;
+        idle(&mut driver, connection);
+        pairs[0].1.write_all(&vec![7; 4 << 20]).unwrap();
+        driver.endpoints.get_mut(connection).unwrap().held = vec![7; held];
+        driver.resume(connection);
+        let mut told = Told::default();
+        driver.poll(Wait::None, &mut told).unwrap();
+        assert_eq!(told.bytes, held, "more comes with the next poll");
+        driver.poll(Wait::None, &mut told).unwrap();
+        assert_eq!(told.bytes, held + AT_ONCE_BYTES);
+    }
+}
+
+/// How many bytes each connection brought.
+#[derive(Default)]
+struct Sums(BTreeMap<Connection, usize>);
+
+impl Handler<Socket> for Sums {
+    fn accepted(&mut self, _: ListenerIndex, _: Socket, _: SocketAddr) {}
+    fn received(&mut self, connection: Connection, bytes: &[u8]) {
+        *self.0.entry(connection).or_default() += bytes.len();
+    }
+    fn sent(&mut self, _: Connection, _: Vec<u8>, _: io::Result<()>) {}
+    fn ended(&mut self, _: Connection) {}
+    fn closed(&mut self, _: Connection, reason: io::Result<()>) {
+        panic!("{reason:?}")
+    }
+}
+
+/// Numbers for schedules, by the linear congruential generator of Knuth's MMIX.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+#[test]
+fn nobody_is_forgotten_however_pauses_and_bytes_come() {
+    for seed in 1..40_u64 {
+        let count = if seed.is_multiple_of(2) { 4 } else { 24 };
+        let Some((mut driver, mut pairs)) = many(count) else { return };
+        let (mut chance, mut wrote, mut sums) = (Chance(seed), vec![0; count], Sums::default());
+        let came = |sums: &Sums, connection: Connection| sums.0.get(&connection).copied().unwrap_or(0);
+        for _ in 0..400 {
+            let at = chance.below(count);
+            let (connection, peer) = &mut pairs[at];
+            match chance.below(6) {
+                0 => driver.pause(*connection),
+                1 | 2 => driver.resume(*connection),
+                3 if wrote[at] - came(&sums, *connection) < 4 << 20 => {
+                    let length = [1, 100, 5_000, 300_000, 700_000][chance.below(5)];
+                    peer.write_all(&vec![1; length]).unwrap();
+                    wrote[at] += length;
+                }
+                _ => _ = driver.poll(Wait::None, &mut sums).unwrap(),
+            }
+            for (connection, _) in &pairs {
+                let endpoint = driver.endpoints.get_mut(*connection).unwrap();
+                let (goes_on, is_idle) = (endpoint.goes_on, endpoint.receive == Receive::Idle);
+                assert!(goes_on || !is_idle || !endpoint.receives(), "seed {seed}: who is received from no more");
+                let times = driver.resumed.iter().filter(|resumed| *resumed == connection).count();
+                assert_eq!(times, usize::from(goes_on), "seed {seed}");
+            }
+        }
+        pairs.iter().for_each(|(connection, _)| driver.resume(*connection));
+        let all: BTreeMap<_, _> = pairs
+            .iter()
+            .zip(&wrote)
+            .filter(|(_, bytes)| **bytes > 0)
+            .map(|((connection, _), bytes)| (*connection, *bytes))
+            .collect();
+        for _ in 0..2000 {
+            if sums.0 == all {
+                break;
+            }
+            driver.poll(Wait::For(Duration::from_millis(5)), &mut sums).unwrap();
+        }
+        assert_eq!(sums.0, all, "seed {seed}");
+        let calls: usize = (0..4).map(|_| driver.poll(Wait::For(Duration::from_millis(5)), &mut sums).unwrap()).sum();
+        assert_eq!(calls, 0, "seed {seed}: nothing happens any more");
+    }
 }
 
 /// What the driver told: bytes, ends, and of each close whether it was in order.

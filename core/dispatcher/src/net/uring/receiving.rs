@@ -60,8 +60,13 @@ impl Uring {
     /// a little is read again in the next poll, if it is not paused by then: a receive until then would have to be cancelled.
     pub(super) fn go_on<H: Handler<Socket>>(&mut self, handler: &mut H) -> usize {
         let (mut calls, mut left) = (0, BYTES_PER_POLL);
+        let mut later = Vec::new();
         for connection in std::mem::take(&mut self.resumed) {
             let Some(endpoint) = self.endpoints.get_mut(connection) else { continue };
+            if left == 0 {
+                later.push(connection);
+                continue;
+            }
             endpoint.goes_on = false;
             if endpoint.paused || !endpoint.is_open() {
                 continue;
@@ -74,22 +79,24 @@ impl Uring {
             if endpoint.end == End::Held {
                 calls += end_of_stream(connection, endpoint, handler);
             }
-            // Who has had some, or comes when others have, gets the rest in the next poll.
-            let most = match left {
-                _ if self.paused > PAUSED_FEW => 0,
-                AT_ONCE_BYTES.. if held.is_empty() => AT_ONCE_BYTES,
-                left => left.min(UNPOOLED_BYTES),
-            };
-            if most > 0 && endpoint.receive == Receive::Idle && endpoint.receives() {
-                let (called, came) = self.receive_at_once(connection, most, handler);
+            if self.paused <= PAUSED_FEW && endpoint.receive == Receive::Idle && endpoint.receives() {
+                // Who has had some, or comes when the others have, is read in the next poll, before those who have more to say then.
+                if left < AT_ONCE_BYTES || !held.is_empty() {
+                    endpoint.goes_on = true;
+                    later.push(connection);
+                    continue;
+                }
+                let (called, came) = self.receive_at_once(connection, AT_ONCE_BYTES, handler);
                 (calls, left) = (calls + called, left - came);
-                if came > LITTLE_BYTES.min(most - 1) {
+                if came > LITTLE_BYTES {
                     self.go_on_next(connection);
                     continue;
                 }
             }
             self.after_receive(connection);
         }
+        later.append(&mut self.resumed);
+        self.resumed = later;
         calls
     }
 
