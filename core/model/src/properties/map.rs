@@ -72,6 +72,23 @@ impl<'a> Properties<'a> {
         Ok(found)
     }
 
+    /// Puts the values of some names into their places, in one pass: `place_of` says which place a name has, if any. Of several of a
+    /// name the last counts.
+    pub fn pick(
+        &self,
+        places: &mut [Value<'a>],
+        place_of: impl Fn(&[u8]) -> Option<usize>,
+    ) -> Result<(), PropertyError> {
+        let mut cursor = Cursor::new(self.entries);
+        for _ in 0..self.count {
+            match place_of(cursor.name()?).and_then(|place| places.get_mut(place)) {
+                Some(place) => *place = cursor.value()?,
+                None => cursor.skip()?,
+            }
+        }
+        Ok(())
+    }
+
     /// Looks through all entries, for no more than so many values, nested ones included.
     pub fn whole(&self, most: u32) -> Result<Whole<'a>, PropertyError> {
         let mut cursor = Cursor::within(self.entries, most);

@@ -38,6 +38,28 @@ fn every_type_comes_back() {
     assert_eq!(copy, out);
 }
 
+#[test]
+fn named_values_are_picked_in_one_pass() {
+    let mut bytes = Vec::new();
+    let inner = [0, 0, 0, 1, 0, 1, b'a', tag::NULL];
+    PropertiesWriter::new(&mut bytes)
+        .entry(b"a", Value::Int(1))
+        .entry(b"m", Value::Map(Properties::new(&inner).unwrap()))
+        .entry(b"b", Value::Int(2))
+        .entry(b"a", Value::Int(3));
+    let pick = |bytes: &[u8]| {
+        let mut places = [Value::Null; 2];
+        Properties::new(bytes)?
+            .pick(&mut places, |name| [&b"b"[..], b"a", b"m"].iter().position(|known| *known == name))?;
+        let int = |value| if let Value::Int(value) = value { value } else { 0 };
+        Ok::<_, PropertyError>(places.map(int))
+    };
+    assert_eq!(pick(&bytes), Ok([2, 3]), "the last of a name, and nothing of what is nested");
+    for length in 0..bytes.len() {
+        assert!(pick(&bytes[..length]).is_err(), "{length} bytes");
+    }
+}
+
 /// These bytes lie in data directories.
 #[test]
 fn the_form_is_held_by_its_bytes() {
