@@ -27,6 +27,7 @@ const fn room(name: &'static str, places: &'static [&'static str], uses: &'stati
 /// From the bottom to the top. The same table stands in docs/ARCHITECTURE.md.
 const ROOMS: &[Room] = &[
     room("kit", &["kit"], &[]),
+    room("selector", &["selector"], &[]),
     room("ground", &["messages", "log", "outbox", "config", "plant", "statistics", "step", "bounds", "jobs"], &["kit"]),
     room("records", &["records"], &["kit", "ground"]),
     room("destinations", &["destinations"], &["kit", "ground", "records"]),
@@ -233,7 +234,7 @@ fn of_one_room(rooms: &[Room], sources: &Sources) -> BTreeMap<String, &'static s
 }
 
 /// Methods that types of the standard library have as well.
-const STANDARD: &[&str] = &["all", "count", "extend", "last", "range", "replace"];
+const STANDARD: &[&str] = &["all", "as_slice", "count", "extend", "last", "range", "replace", "set"];
 
 /// All arrows between rooms, each with what draws it.
 fn arrows(rooms: &[Room], sources: &Sources) -> BTreeMap<(&'static str, &'static str), BTreeSet<String>> {

@@ -27,6 +27,7 @@ mod messages;
 pub mod outbox;
 pub mod plant;
 pub mod records;
+pub mod selector;
 mod settle;
 mod slices;
 mod space;
