@@ -171,7 +171,7 @@ impl Selector {
             }
             Expression::Like(..) => searches += 1,
             Expression::Regex(pattern, _) | Expression::Split(pattern, ..) | Expression::Replace(pattern, ..) => {
-                searches += pattern.weight();
+                searches += pattern.searches();
             }
             _ => {}
         });

@@ -11,6 +11,12 @@ use super::work::Work;
 /// Bytes of a compiled pattern.
 const COMPILED_LIMIT: usize = 64 * 1024;
 
+/// Up to how many bytes all patterns count as the same.
+const LEAST_COMPILED: usize = 1024;
+
+/// So many bytes of a compiled pattern are looked at in the time of one of a text, where its tables do not fit.
+const COMPILED_BYTES: usize = 64;
+
 /// Bytes of the tables that searching makes of it.
 const TABLES_LIMIT: usize = 256 * 1024;
 
@@ -19,7 +25,7 @@ const TABLES_LIMIT: usize = 256 * 1024;
 pub(super) struct Pattern {
     pub(super) source: Vec<u8>,
     regex: Regex,
-    /// What a byte searched costs: patterns take up to their own length for it.
+    /// What a byte searched may cost.
     weight: usize,
 }
 
@@ -29,14 +35,21 @@ impl Pattern {
         let java = utf8(source);
         let translated = translate(&java)?;
         let mut builder = RegexBuilder::new(&translated);
-        builder.crlf(true).size_limit(COMPILED_LIMIT).dfa_size_limit(TABLES_LIMIT).nest_limit(64);
-        let regex = builder.build().map_err(|error| reason(&error))?;
-        Ok(Pattern { source: source.to_vec(), regex, weight: 1 + source.len() / 16 })
+        builder.crlf(true).dfa_size_limit(TABLES_LIMIT).nest_limit(64);
+        // The crate does not say how large a pattern is, but whether it is larger than this.
+        let mut limit = LEAST_COMPILED;
+        loop {
+            match builder.size_limit(limit).build() {
+                Ok(regex) => return Ok(Pattern { source: source.to_vec(), regex, weight: limit / COMPILED_BYTES }),
+                Err(regex::Error::CompiledTooBig(_)) if limit < COMPILED_LIMIT => limit *= 2,
+                Err(error) => return Err(reason(&error)),
+            }
+        }
     }
 
-    /// What a search costs, beside one for a text as it is.
-    pub(super) fn weight(&self) -> usize {
-        self.weight
+    /// What a search mostly costs, beside one for a text as it is.
+    pub(super) fn searches(&self) -> usize {
+        1 + self.weight / COMPILED_BYTES
     }
 
     fn charge(&self, text: &str, work: &Work) -> Result<(), Fault> {
@@ -218,6 +231,15 @@ mod tests {
         }
         assert!(!Pattern::new(b"(a{999}){999}").unwrap_err().contains('\n'));
         assert!(!Pattern::new(b"a(b").unwrap_err().contains('\n'));
+    }
+
+    #[test]
+    fn the_longer_a_pattern_the_shorter_the_text() {
+        let search = |source: &str, length: usize| pattern(source).is_found(&"ab".repeat(length / 2), &Work::default());
+        assert_eq!(search("x[0-9]+", 128 * 1024), Ok(false));
+        let large = "(a|b)*a(a|b){300}[ab]*c";
+        assert_eq!(search(large, 4096), Ok(false));
+        assert_eq!(search(large, 128 * 1024), Err(Fault::TooMuchWork));
     }
 
     #[test]
