@@ -108,8 +108,8 @@ struct RecordBytes {
 #[allow(clippy::cast_possible_truncation, reason = "a constant")]
 const KEPT_BUFFER_BYTES: usize = 2 * limits::LARGEST_SEND_WINDOW_BYTES as usize;
 
-/// Who acknowledges many messages at once has no more than so many to answer one by one.
-const MOST_UNANSWERED: u64 = 65_536;
+/// Who acknowledges many messages at once, or none, has saved up no more answers than these.
+const MOST_UNANSWERED: u64 = 4_096;
 
 /// Who has sent nothing for this long gives its buffers back.
 const REST_NANOS: u64 = 10_000_000_000;
