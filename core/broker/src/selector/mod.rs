@@ -251,7 +251,7 @@ impl Selector {
     /// What an evaluation for this message costs, in steps of one expression each (R53).
     #[must_use]
     pub fn steps(&self, message: &MessageView<'_>) -> usize {
-        let passed = if self.names.is_empty() { 0 } else { 1 };
+        let passed = usize::from(!self.names.is_empty());
         let bytes = message.properties().map_or(0, <[u8]>::len) / BYTES_OF_A_STEP;
         self.steps + bytes * (passed + self.searches)
     }

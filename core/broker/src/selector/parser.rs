@@ -282,30 +282,26 @@ impl Parser {
     }
 
     fn addition(&mut self) -> Result<Part> {
-        let mut left = self.multiplication()?;
-        loop {
-            let operator = match () {
-                () if self.take_symbol("+") => Arithmetic::Plus,
-                () if self.take_symbol("-") => Arithmetic::Minus,
-                () => return Ok(left),
-            };
-            let right = self.multiplication()?;
-            left = self.calculate(operator, left, right)?;
-        }
+        self.calculation(Parser::multiplication, &[("+", Arithmetic::Plus), ("-", Arithmetic::Minus)])
     }
 
     fn multiplication(&mut self) -> Result<Part> {
-        let mut left = self.unary()?;
-        loop {
-            let operator = match () {
-                () if self.take_symbol("*") => Arithmetic::Times,
-                () if self.take_symbol("/") => Arithmetic::Divide,
-                () if self.take_symbol("%") => Arithmetic::Modulo,
-                () => return Ok(left),
-            };
-            let right = self.unary()?;
-            left = self.calculate(operator, left, right)?;
+        let operators = [("*", Arithmetic::Times), ("/", Arithmetic::Divide), ("%", Arithmetic::Modulo)];
+        self.calculation(Parser::unary, &operators)
+    }
+
+    /// Operands with some of these operators between them, from the left.
+    fn calculation(
+        &mut self,
+        operand: fn(&mut Self) -> Result<Part>,
+        operators: &[(&'static str, Arithmetic)],
+    ) -> Result<Part> {
+        let mut left = operand(self)?;
+        while let Some((_, operator)) = operators.iter().find(|(symbol, _)| self.take_symbol(symbol)) {
+            let right = operand(self)?;
+            left = self.calculate(*operator, left, right)?;
         }
+        Ok(left)
     }
 
     fn calculate(&mut self, operator: Arithmetic, left: Part, right: Part) -> Result<Part> {

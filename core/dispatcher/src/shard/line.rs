@@ -126,9 +126,9 @@ impl Line {
             return self.add(link, rest);
         }
         self.queue(link);
-        let other = self.spare.pop().filter(|spare| spare.capacity() == buffer.capacity()).unwrap_or_default();
-        let (bytes, removes, ended) = (std::mem::replace(buffer, other), false, link.backlog.ended);
-        link.backlog = Backlog { bytes, heard, removes, ended };
+        let other = self.spare.pop_if(|spare| spare.capacity() == buffer.capacity()).unwrap_or_default();
+        let bytes = std::mem::replace(buffer, other);
+        link.backlog = Backlog { bytes, heard, ..std::mem::take(&mut link.backlog) };
         self.joined.push(link.connection);
     }
 

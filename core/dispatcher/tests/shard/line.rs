@@ -1,7 +1,7 @@
 //! More comes than the broker takes: each connection is heard in its turn.
 
 use crate::node::{LEAVE, Node, numbered, requests, says};
-use postrider_model::{Clock as _, Command, limits};
+use postrider_model::{Clock as _, Command, ConsumerHandle, limits};
 
 const NOISY: u32 = 40;
 const EACH: i32 = 2_000;
@@ -62,11 +62,8 @@ fn what_frees_waits_for_one_batch_of_what_others_send() {
     let opens = (1..=CONSUMERS).flat_map(|value| says().open_consumer(NOISY, value));
     node.comes(NOISY, says().open_session(NOISY).into_iter().chain(opens).collect());
     node.look(false);
-    let opened = node.take_all().into_iter().find_map(|command| match command {
-        Command::OpenConsumer(open) => Some(open.consumer),
-        _ => None,
-    });
-    node.give(NOISY, opened.unwrap());
+    let opened = opened(&mut node);
+    node.give(NOISY, opened);
     node.look(false);
     node.take_all();
     for slot in 0..NOISY {
@@ -114,16 +111,22 @@ fn consumers(senders: u32) -> std::ops::Range<u32> {
     senders..senders + CONSUMERS
 }
 
-/// A connection opens a consumer, which is given so many messages.
-fn gives(node: &mut Node, slot: u32, messages: usize) {
-    node.comes(slot, [says().open_session(slot), says().open_consumer(slot, 1)].concat());
-    node.look(false);
+/// The first consumer that is opened in what the broker takes now.
+fn opened(node: &mut Node) -> ConsumerHandle {
     let opened = node.take_all().into_iter().find_map(|command| match command {
         Command::OpenConsumer(open) => Some(open.consumer),
         _ => None,
     });
+    opened.unwrap()
+}
+
+/// A connection opens a consumer, which is given so many messages.
+fn gives(node: &mut Node, slot: u32, messages: usize) {
+    node.comes(slot, [says().open_session(slot), says().open_consumer(slot, 1)].concat());
+    node.look(false);
+    let opened = opened(node);
     for _ in 0..messages {
-        node.give(slot, opened.unwrap());
+        node.give(slot, opened);
         node.look(false);
         node.take_all();
     }
@@ -218,6 +221,13 @@ fn answers_are_not_saved_up_for_ever() {
 /// What goes up beside, a few thousand frames at once, and the answers behind which a turn of theirs is due.
 const DUE: usize = 3 * 8_192;
 
+/// All consumers answer, and a sender is heard in time.
+fn comes_to_its_turn(mut node: Node, senders: u32, slot: u32, where_it_is: &str) {
+    all_answer(&mut node, senders);
+    let before = answers_before(&mut node, senders, slot);
+    assert!(before < DUE, "{before} answers before a sender {where_it_is}");
+}
+
 #[test]
 fn a_turn_of_those_who_send_is_due_and_not_spent_on_who_is_held_back() {
     for held in [0, 3] {
@@ -228,9 +238,7 @@ fn a_turn_of_those_who_send_is_due_and_not_spent_on_who_is_held_back() {
         }
         node.look(false);
         (0..last).for_each(|slot| node.hold_back(slot));
-        all_answer(&mut node, senders);
-        let before = answers_before(&mut node, senders, last);
-        assert!(before < DUE, "{before} answers before a sender behind {held} that are held back");
+        comes_to_its_turn(node, senders, last, &format!("behind {held} that are held back"));
     }
 }
 
@@ -244,9 +252,7 @@ fn a_turn_of_those_who_send_is_not_spent_on_who_is_gone() {
     node.comes(last, requests(MANY));
     node.look(false);
     node.world.borrow_mut().broken.extend(1..=GONE);
-    all_answer(&mut node, senders);
-    let before = answers_before(&mut node, senders, last);
-    assert!(before < DUE, "{before} answers before a sender behind {GONE} that are gone");
+    comes_to_its_turn(node, senders, last, &format!("behind {GONE} that are gone"));
 }
 
 #[test]

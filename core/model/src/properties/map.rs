@@ -60,15 +60,8 @@ impl<'a> Properties<'a> {
 
     /// The value of this name, if there is one. Of several the last counts, as for everybody who makes a table of them.
     pub fn get(&self, name: &[u8]) -> Result<Option<Value<'a>>, PropertyError> {
-        let mut cursor = Cursor::new(self.entries);
         let mut found = None;
-        for _ in 0..self.count {
-            if cursor.name()? == name {
-                found = Some(cursor.value()?);
-            } else {
-                cursor.skip()?;
-            }
-        }
+        self.find(|known| (known == name).then_some(()), |(), value| found = Some(value))?;
         Ok(found)
     }
 
@@ -79,10 +72,23 @@ impl<'a> Properties<'a> {
         places: &mut [Value<'a>],
         place_of: impl Fn(&[u8]) -> Option<usize>,
     ) -> Result<(), PropertyError> {
+        self.find(place_of, |place, value| {
+            if let Some(place) = places.get_mut(place) {
+                *place = value;
+            }
+        })
+    }
+
+    /// Shows the values of those names that are known as something, in their order, and passes over all others.
+    fn find<T>(
+        &self,
+        known_as: impl Fn(&[u8]) -> Option<T>,
+        mut show: impl FnMut(T, Value<'a>),
+    ) -> Result<(), PropertyError> {
         let mut cursor = Cursor::new(self.entries);
         for _ in 0..self.count {
-            match place_of(cursor.name()?).and_then(|place| places.get_mut(place)) {
-                Some(place) => *place = cursor.value()?,
+            match known_as(cursor.name()?) {
+                Some(known) => show(known, cursor.value()?),
                 None => cursor.skip()?,
             }
         }
