@@ -128,7 +128,7 @@ impl Line {
         self.queue(link);
         let other = self.spare.pop_if(|spare| spare.capacity() == buffer.capacity()).unwrap_or_default();
         let bytes = std::mem::replace(buffer, other);
-        link.backlog = Backlog { bytes, heard, ..std::mem::take(&mut link.backlog) };
+        link.backlog = Backlog { bytes, heard, ..Backlog::default() };
         self.joined.push(link.connection);
     }
 
@@ -169,7 +169,7 @@ impl Line {
         line.pop_front().map(|connection| Turn { connection, frames, of_senders })
     }
 
-    /// Somebody was heard who sends nothing, in its turn or not.
+    /// Somebody was heard in a turn of those who send nothing, or out of turn and has not sent anything.
     pub(super) fn was_heard(&mut self, heard: &Heard) {
         match heard.answers {
             0 => self.others += 1,

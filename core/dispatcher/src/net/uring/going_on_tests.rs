@@ -96,16 +96,17 @@ fn all_together_bring_no_more_than_a_mebibyte_a_poll_and_each_its_part() {
         let mut wait = Vec::new();
         for ((connection, peer), bytes) in pairs.iter_mut().zip([first, 4 << 20, 4 << 20]) {
             idle(&mut driver, *connection);
-            peer.write_all(&vec![7; bytes]).unwrap();
+            peer.write_all(&numbered(0, bytes)).unwrap();
             wait.push(*connection);
         }
         wait.iter().for_each(|connection| driver.resume(*connection));
+        let (mut sums, mut before) = (Sums::default(), 0);
         for _ in 0..3 {
-            let mut sums = Sums::default();
             driver.poll(Wait::None, &mut sums).unwrap();
             wait.retain(|connection| !sums.0.contains_key(connection));
             let brought: usize = sums.0.values().sum();
-            assert!(brought <= 1 << 20, "{brought} bytes in a poll");
+            assert!(brought - before <= 1 << 20, "{} bytes in a poll", brought - before);
+            before = brought;
         }
         assert!(wait.is_empty(), "three polls of two");
     }
@@ -167,19 +168,63 @@ fn what_was_held_back_counts_as_well() {
     }
 }
 
-/// How many bytes each connection brought.
+/// So many bytes of a stream, from one on.
+fn numbered(from: usize, length: usize) -> Vec<u8> {
+    (from..from + length).map(|at| (at % 251) as u8).collect()
+}
+
+/// How many bytes each connection brought, in their order.
 #[derive(Default)]
 struct Sums(BTreeMap<Connection, usize>);
 
 impl Handler<Socket> for Sums {
     fn accepted(&mut self, _: ListenerIndex, _: Socket, _: SocketAddr) {}
     fn received(&mut self, connection: Connection, bytes: &[u8]) {
-        *self.0.entry(connection).or_default() += bytes.len();
+        let came = self.0.entry(connection).or_default();
+        assert!(bytes == numbered(*came, bytes.len()), "{connection:?}: others than those from {came} on");
+        *came += bytes.len();
     }
     fn sent(&mut self, _: Connection, _: Vec<u8>, _: io::Result<()>) {}
     fn ended(&mut self, _: Connection) {}
     fn closed(&mut self, _: Connection, reason: io::Result<()>) {
         panic!("{reason:?}")
+    }
+}
+
+/// Its cancel came too late, say, so that the receive goes on.
+#[test]
+fn what_was_held_back_comes_before_what_a_receive_brings() {
+    let Some((mut driver, mut pairs)) = many(3) else { return };
+    for (connection, peer) in &mut pairs[..2] {
+        idle(&mut driver, *connection);
+        peer.write_all(&vec![7; 4 << 20]).unwrap();
+    }
+    pairs[..2].iter().for_each(|(connection, _)| driver.resume(*connection));
+    let (last, peer) = &mut pairs[2];
+    driver.endpoints.get_mut(*last).unwrap().held = numbered(0, 100);
+    driver.go_on_next(*last);
+    peer.write_all(&numbered(100, 100)).unwrap();
+    let mut sums = Sums::default();
+    for _ in 0..3 {
+        driver.poll(Wait::None, &mut Of(*last, &mut sums)).unwrap();
+    }
+    assert_eq!(sums.0.get(last), Some(&200));
+}
+
+/// Only what one connection brings.
+struct Of<'a>(Connection, &'a mut Sums);
+
+impl Handler<Socket> for Of<'_> {
+    fn accepted(&mut self, _: ListenerIndex, _: Socket, _: SocketAddr) {}
+    fn received(&mut self, connection: Connection, bytes: &[u8]) {
+        if connection == self.0 {
+            self.1.received(connection, bytes);
+        }
+    }
+    fn sent(&mut self, _: Connection, _: Vec<u8>, _: io::Result<()>) {}
+    fn ended(&mut self, _: Connection) {}
+    fn closed(&mut self, connection: Connection, reason: io::Result<()>) {
+        self.1.closed(connection, reason);
     }
 }
 
@@ -208,7 +253,7 @@ fn nobody_is_forgotten_however_pauses_and_bytes_come() {
                 1 | 2 => driver.resume(*connection),
                 3 if wrote[at] - came(&sums, *connection) < 4 << 20 => {
                     let length = [1, 100, 5_000, 300_000, 700_000][chance.below(5)];
-                    peer.write_all(&vec![1; length]).unwrap();
+                    peer.write_all(&numbered(wrote[at], length)).unwrap();
                     wrote[at] += length;
                 }
                 _ => _ = driver.poll(Wait::None, &mut sums).unwrap(),

@@ -63,10 +63,6 @@ impl Uring {
         let mut later = Vec::new();
         for connection in std::mem::take(&mut self.resumed) {
             let Some(endpoint) = self.endpoints.get_mut(connection) else { continue };
-            if left == 0 {
-                later.push(connection);
-                continue;
-            }
             endpoint.goes_on = false;
             if endpoint.paused || !endpoint.is_open() {
                 continue;
@@ -87,7 +83,7 @@ impl Uring {
                     continue;
                 }
                 let (called, came) = self.receive_at_once(connection, AT_ONCE_BYTES, handler);
-                (calls, left) = (calls + called, left - came);
+                (calls, left) = (calls + called, left.saturating_sub(came));
                 if came > LITTLE_BYTES {
                     self.go_on_next(connection);
                     continue;
@@ -160,7 +156,7 @@ impl Uring {
         let is_much = most == AT_ONCE_BYTES;
         let received = if is_much {
             self.much.clear();
-            if self.much.capacity() != most {
+            if self.much.capacity() < most {
                 self.much = Vec::with_capacity(most);
             }
             rustix::net::recv(&endpoint.socket, spare_capacity(&mut self.much), RecvFlags::DONTWAIT)
