@@ -67,6 +67,7 @@ impl Turns {
             first: Sequence(0),
             last: Sequence(0),
             count: 1,
+            transaction: None,
             cause: Default::default(),
         };
         let request = Request::new(publish.request.token(), persistent);

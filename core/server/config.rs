@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub dead_letters: DeadLetters,
     /// Destinations.
     pub destinations: Destinations,
+    /// Transactions.
+    pub transactions: Transactions,
     /// What becomes of senders when there is no room.
     pub flow: Flow,
     /// What clients make the broker keep.
@@ -40,6 +42,20 @@ pub(crate) struct Config {
     /// Names of files that are given up; on the command line only: it is for one start.
     #[serde(skip)]
     pub give_up: Vec<String>,
+}
+
+/// Transactions.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(crate) struct Transactions {
+    /// Messages that one may have, sent and received.
+    pub max_messages: u64,
+}
+
+impl Default for Transactions {
+    fn default() -> Transactions {
+        Transactions { max_messages: 1_000_000 }
+    }
 }
 
 /// What clients make the broker keep.
@@ -143,6 +159,7 @@ impl Default for Config {
             journal: Journal::default(),
             dead_letters: DeadLetters::default(),
             destinations: Destinations::default(),
+            transactions: Transactions::default(),
             flow: Flow::default(),
             clients: Clients::default(),
             give_up: Vec::new(),
@@ -198,6 +215,9 @@ const NAME_BYTES: usize = 255;
 
 /// Each client listens to advisory topics, and what cannot be delivered needs a queue.
 const FEWEST_DESTINATIONS: usize = 16;
+
+/// Most messages of a transaction that can be set: they are decided in one step.
+const MOST_OF_TRANSACTION: u64 = 1_000_000;
 
 impl Config {
     /// The settings that these arguments ask for.
@@ -277,6 +297,11 @@ impl Config {
             "destinations.max_name_bytes: {name} is not from 1 to {}",
             limits::DESTINATION_NAME_BYTES
         );
+        let messages = self.transactions.max_messages;
+        anyhow::ensure!(
+            (1..=MOST_OF_TRANSACTION).contains(&messages),
+            "transactions.max_messages: {messages} is not from 1 to {MOST_OF_TRANSACTION}"
+        );
         let frame = self.openwire.max_frame_bytes;
         anyhow::ensure!(
             (limits::MAX_FRAME_BYTES_BEFORE_CONNECT as u64..=i32::MAX as u64).contains(&frame),
@@ -345,14 +370,15 @@ mod tests {
             [journal]\nsegment_bytes=1\nhot_bytes=1\ndisk_budget_bytes=1\nspool_bytes=1\nspool_disk_bytes=1\n\
             [dead_letters]\nexpired=false\nnon_persistent=true\n\
             [destinations]\nmax_count=1\nmax_name_bytes=1\n\
+            [transactions]\nmax_messages=1\n\
             [flow]\nwhen_full='wait'\npark_bytes=1\nbacklog_messages=1\nbacklog_bytes=1\n\
             [clients]\nmemory_bytes=1\n";
         let config = Config::from_text(text).unwrap();
         assert_eq!((config.io, config.storage, config.openwire.cache_size), (Io::Epoll, StorageWay::Mapped, 0));
         assert_eq!(config.flow.when_full, WhenFull::Wait);
         let listed: usize = tables().iter().map(|(_, keys)| keys.len()).sum();
-        assert_eq!(listed, text.matches('=').count() + 6, "the six tables are keys, too");
-        assert_eq!(tables()[6], ("clients", &["memory_bytes"][..]));
+        assert_eq!(listed, text.matches('=').count() + 7, "the seven tables are keys, too");
+        assert_eq!(tables()[7], ("clients", &["memory_bytes"][..]));
     }
 
     #[test]

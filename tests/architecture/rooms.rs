@@ -51,6 +51,11 @@ const ROOMS: &[Room] = &[
         &["kit", "ground", "records", "destinations", "durable", "space", "clients", "wildcards"],
     ),
     room(
+        "transaction",
+        &["transaction"],
+        &["ground", "records", "destinations", "durable", "space", "clients", "settle", "intake"],
+    ),
+    room(
         "lifecycle",
         &["lifecycle"],
         &[
@@ -64,6 +69,7 @@ const ROOMS: &[Room] = &[
             "settle",
             "delivery",
             "intake",
+            "transaction",
         ],
     ),
     room(
@@ -81,6 +87,7 @@ const ROOMS: &[Room] = &[
             "settle",
             "delivery",
             "intake",
+            "transaction",
             "lifecycle",
         ],
     ),

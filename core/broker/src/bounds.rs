@@ -48,6 +48,10 @@ pub(crate) const MARKS_OF_WHAT_LIVES: u64 = 8;
 
 const _: () = assert!(NAMES_OF_WHAT_LIVES >= 8 && MARKS_OF_WHAT_LIVES >= 8, "messages have three quarters at least");
 
+/// And this one for what transactions have sent that are not decided (R35). *Without: they fill the log, and nobody can make room by what is
+/// committed.*
+pub(crate) const UNDECIDED_OF_WHAT_LIVES: u64 = 4;
+
 /// Bytes of the log that marks may take, however long it may be: twice what as many as may be by default take that have names of
 /// 60 characters and their part of the runs.
 pub(crate) const MARKS_BYTES: u64 = 32 << 20;

@@ -10,6 +10,7 @@ use crate::durable::follow::Following;
 use crate::durable::naming::{Mended, Strays};
 use crate::durable::sequences::Sequences;
 use crate::durable::store::Acknowledged;
+use crate::durable::undecided::Undecided;
 use crate::intake::Intake;
 use crate::intake::parking::ParkedSlice;
 use crate::jobs::Jobs;
@@ -44,6 +45,7 @@ pub struct Broker {
     pub(crate) marks: Marks,
     pub(crate) durable: Durable,
     pub(crate) acknowledged: Acknowledged,
+    pub(crate) undecided: Undecided,
     pub(crate) strays: Strays,
     pub(crate) jobs: Jobs<Job>,
     pub(crate) reclaim: Reclaim,
@@ -73,6 +75,7 @@ impl Broker {
             marks: Marks::new(&hasher, config.marks),
             durable: Durable::default(),
             acknowledged: Acknowledged::default(),
+            undecided: Undecided::default(),
             strays: Strays::default(),
             jobs: Jobs::default(),
             reclaim: Reclaim::default(),
@@ -141,8 +144,15 @@ impl Broker {
         let step = &mut Step { now, log, out };
         self.work.begin_command();
         match command {
-            Command::Publish(publish) => self.publish(port, publish, arena, step),
-            Command::Acknowledge(acknowledge) => self.acknowledge(port, acknowledge, arena, step),
+            Command::Publish(publish) => match publish.transaction {
+                None => self.publish(port, publish, arena, step),
+                Some(number) => self.publish_in_transaction(port, publish, number, arena, step),
+            },
+            Command::Acknowledge(acknowledge) => match acknowledge.transaction {
+                None => self.acknowledge(port, acknowledge, arena, step),
+                Some(number) => self.acknowledge_in_transaction(port, acknowledge, number, arena, step),
+            },
+            Command::Transact(transact) => self.transact(port, transact, step),
             Command::Written { connection, bytes } => self.written(port, *connection, *bytes, step.now.nanos),
             Command::Unsendable { connection, consumer, sequence, cause } => {
                 self.unsendable(port, *connection, *consumer, (*sequence, cause.of(arena)), step.now);
@@ -210,6 +220,27 @@ impl Broker {
             self.note_answerable(index);
             self.park_behind(port, command, arena, &mut Step { now, log, out });
         }
+    }
+
+    /// A command for which the journal has no place, now or ever: a message is refused, or parked until there is, and so is what
+    /// creates destinations.
+    pub fn refuse_command<L: Log>(
+        &mut self,
+        port: PortIndex,
+        command: &Command,
+        arena: &[u8],
+        now: Now,
+        log: &mut L,
+        out: &mut Outbox,
+    ) {
+        if let Command::Publish(publish) = command
+            && let Some(number) = publish.transaction
+        {
+            let step = &mut Step { now, log, out };
+            let refusal = self.no_place_for(publish, step);
+            return self.refuse_in_transaction(port, publish, number, arena, refusal, step);
+        }
+        self.refuse_storing(port, command, arena, now, log, out);
     }
 
     /// Handles what was parked, for the bound of which the log has made room. The connection goes to the end of the line.

@@ -54,6 +54,8 @@ pub struct Config {
     pub allowance_doublings: u32,
     /// Producers whose sends are remembered (R17).
     pub marks: usize,
+    /// Messages that a transaction may have, sent and acknowledged.
+    pub transaction_messages: u64,
     /// Milliseconds after which a producer of a connection that is gone is forgotten (R17).
     pub mark_millis: u64,
     /// Destinations that may exist, temporary ones included.
@@ -87,6 +89,7 @@ impl Default for Config {
             allowance_chunk: 1_000,
             allowance_doublings: 5,
             marks: 65_536,
+            transaction_messages: 1_000_000,
             mark_millis: 3_600_000,
             destinations: 1_000_000,
             name_bytes: 8 * 1024,

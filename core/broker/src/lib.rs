@@ -33,6 +33,7 @@ mod slices;
 mod space;
 mod statistics;
 mod step;
+mod transaction;
 mod turn;
 mod wildcards;
 

@@ -34,6 +34,10 @@ index!(
     /// Number of an entry of the table of producers' marks.
     MarkIndex
 );
+index!(
+    /// Number of an entry of the table of what transactions have sent that are not decided.
+    TransactionIndex
+);
 
 impl MessageIndex {
     /// No entry.
@@ -55,6 +59,10 @@ pub(crate) mod flag {
     pub(crate) const COPIED: u8 = 8;
     /// Its record names another destination than the one that holds it.
     pub(crate) const STRAY: u8 = 16;
+    /// Its transaction is undecided: its sequence is a number within that, its publisher which that is.
+    pub(crate) const STAGED: u8 = 32;
+    /// It came by a transaction whose decision may not be durable yet (R33).
+    pub(crate) const DECIDED: u8 = 64;
 }
 
 /// A message in one place. 64 bytes: one cache line, and not parts of two.

@@ -4,6 +4,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
 )]
 
+pub(crate) mod commit;
 pub(crate) mod items;
 mod message_meta;
 
@@ -30,14 +31,19 @@ pub mod kind {
     pub const MARK: u8 = 7;
     /// A client said goodbye: its marks go (R17).
     pub const FORGET: u8 = 8;
+    /// A transaction is done, and what it acknowledges (R32).
+    pub const COMMIT: u8 = 10;
+    /// Nothing of a transaction is done: for who follows the log, as a start takes what is undecided for that.
+    pub const ROLLED_BACK: u8 = 129;
 }
 
 /// Bytes of a meta that the journal takes.
 pub const META_BYTES: usize = 60_000;
 
+pub use self::commit::{CommitMeta, read_commit, write_commit};
 pub use self::message_meta::{
-    Instead, MESSAGE_BYTES, MessageMeta, MetaError, PLACE_BYTES, Placement, live_bytes, message_bytes, read_message,
-    write_message,
+    Instead, MESSAGE_BYTES, MessageMeta, MetaError, PLACE_BYTES, Placement, TransactionTag, live_bytes, message_bytes,
+    read_message, write_message,
 };
 
 /// Numbers of destinations are smaller: what is above is left to those that are passed over after damage.

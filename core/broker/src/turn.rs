@@ -73,6 +73,7 @@ impl Broker {
         self.acknowledged.end_turn();
         self.flush_acknowledged(step);
         self.restate_untold(step);
+        self.tell_rolled_back(step);
         self.reclaim(step);
         // What reclaim found damaged is acknowledged in the frame that it took the room in.
         self.flush_acknowledged(step);

@@ -201,6 +201,7 @@ fn publish(
         record_crc: 0,
         persistent,
         windowed: false,
+        transaction: None,
         producer_sequence: sent,
     }));
 }
@@ -308,6 +309,7 @@ fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
                         first: sequence,
                         last: sequence,
                         count: 1,
+                        transaction: None,
                         cause: Default::default(),
                     }));
                 }

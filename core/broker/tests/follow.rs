@@ -289,7 +289,7 @@ fn write(log: &mut TestLog, broker: &mut Broker, said: &Said) {
             let placements: Vec<Placement> = places.iter().map(placement).collect();
             let instead =
                 instead.map(|(id, sequence)| Instead { destination: DestinationId(id), sequence: Sequence(sequence) });
-            let message = MessageMeta { elsewhere: places.len() > 1, run_from: None, instead };
+            let message = MessageMeta { elsewhere: places.len() > 1, run_from: None, instead, tag: None };
             sequence = records::write_message(&mut meta, message, &placements).0;
             body = record(&[queue(&name_of(Ok(*name)))], b"x", true, 1, 0);
             kind::MESSAGE
@@ -637,6 +637,7 @@ fn senseless(random: &mut Random) -> (u8, u64, Vec<u8>, Vec<u8>) {
                 elsewhere: random.below(2) == 0,
                 run_from: (random.below(4) == 0).then(|| random.below(5) as i64 - 2),
                 instead: (random.below(4) == 0).then_some(instead),
+                tag: None,
             };
             records::write_message(&mut meta, message, &placements);
             body = record(&[queue(&name_of(Ok(random.below(3))))], b"x", true, 1, 0);

@@ -30,6 +30,7 @@ mod slices;
 mod space;
 mod spooling;
 mod topic;
+mod transactions;
 mod unsendable;
 mod waiting;
 mod walks;

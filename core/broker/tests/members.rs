@@ -285,6 +285,7 @@ fn producers(count: u32) {
             record_crc,
             persistent: true,
             windowed: false,
+            transaction: None,
             producer_sequence: 1,
         }));
         batch.commands.push(Command::CloseProducer { connection, producer: 9, request });

@@ -209,6 +209,7 @@ impl Model {
             record_crc: body_crc(&self.records[&id]),
             persistent,
             windowed: false,
+            transaction: None,
             producer_sequence: sequence,
         }));
         self.next_order += 1;
@@ -286,6 +287,7 @@ impl Model {
             first: Sequence(first),
             last: Sequence(range[range.len() - 1].0),
             count,
+            transaction: None,
             cause,
         }));
         self.world.turn(key.0, &batch);

@@ -1,6 +1,6 @@
 //! docs/records.md against what writes and reads the records.
 
-use postrider_broker::records::{self, Instead, MessageMeta, Placement, kind};
+use postrider_broker::records::{self, CommitMeta, Instead, MessageMeta, Placement, TransactionTag, kind};
 use postrider_model::{Destination, DestinationId, DestinationKind, Sequence};
 use std::collections::BTreeMap;
 
@@ -42,12 +42,19 @@ fn each_record_has_the_bytes_that_the_page_shows() {
         ..Placement::default()
     };
     let instead = Some(Instead { destination: DestinationId(6), sequence: Sequence(8) });
-    let many = MessageMeta { elsewhere: true, run_from: Some(9), instead };
+    let many = MessageMeta { elsewhere: true, run_from: Some(9), instead, tag: None };
+    let tagged = MessageMeta { tag: Some(TransactionTag(900)), ..MessageMeta::default() };
     let message = |meta, places: &[Placement]| {
         written(|bytes| {
             records::write_message(bytes, meta, places);
         })
     };
+    let mut acknowledged = Vec::new();
+    records::write_acknowledged(&mut acknowledged, DestinationId(1), &[300]);
+    let decision = CommitMeta { first: Sequence(1000), places: 300, unix_millis: 2 };
+    let commit = written(|bytes| {
+        records::write_commit(bytes, decision, &acknowledged);
+    });
     let queue = Destination::new(DestinationKind::Queue, b"q");
     let expected = BTreeMap::from([
         (
@@ -55,6 +62,7 @@ fn each_record_has_the_bytes_that_the_page_shows() {
             vec![
                 message(MessageMeta::default(), &[place(7, 1000, 0)]),
                 message(many, &[place(7, 1000, 0), place(5, 1200, 300)]),
+                message(tagged, &[place(7, 300, 0)]),
             ],
         ),
         (
@@ -67,6 +75,7 @@ fn each_record_has_the_bytes_that_the_page_shows() {
         (kind::RESERVE, vec![vec![0, 1, 0, 0, 0, 0, 0, 0]]),
         (kind::MARK, vec![written(|bytes| records::write_mark(bytes, b"id", (1, 4), &[(2, 3)]))]),
         (kind::FORGET, vec![b"id".to_vec()]),
+        (kind::COMMIT, vec![commit]),
     ]);
     assert_eq!(examples_of_the_page(), expected);
     assert_eq!(records::read_delete(&[5, 0, 0, 0]), Some(DestinationId(5)));

@@ -86,6 +86,7 @@ fn sequences_are_reserved_before_they_are_used() {
             record_crc: postrider_journal::body_crc(&bytes),
             persistent: false,
             windowed: false,
+            transaction: None,
             producer_sequence: number,
         }));
     }

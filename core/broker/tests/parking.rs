@@ -242,6 +242,7 @@ pub fn parked_sends_count_the_places_that_are_defined_behind_others() {
             record_crc,
             persistent: true,
             windowed: false,
+            transaction: None,
             producer_sequence: 0,
         };
         batch.commands.push(Command::Publish(send));
@@ -425,6 +426,7 @@ fn a_send_that_comes_again_and_is_stored_is_not_refused() {
                 record_crc,
                 persistent: true,
                 windowed: false,
+                transaction: None,
                 producer_sequence: sequence,
             })
         };
@@ -468,6 +470,7 @@ fn acknowledging(connection: u32, consumer: u32, got: &[Got]) -> CommandBatch {
         first: Sequence(0),
         last: got[got.len() - 1].sequence,
         count: got.len() as u32,
+        transaction: None,
         cause: Span::default(),
     }));
     batch

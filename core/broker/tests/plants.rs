@@ -3,7 +3,7 @@
 use crate::world::record;
 use crate::{
     acknowledge, browsing, connection, damage, dead_letters, follow, marks, members, model, names, pacing, pairs,
-    parking, queue, rotten, slices, space, spooling, topic, waiting,
+    parking, queue, rotten, slices, space, spooling, topic, transactions, waiting,
 };
 use postrider_broker::{Broker, Config, plant};
 use postrider_journal::{Home, Position, Record, SegmentNumber};
@@ -69,6 +69,12 @@ fn is_seen() -> Option<&'static str> {
         ("numbers", damage::after_damage_no_number_is_used_again),
         ("front", rotten::damaged_messages_do_not_hold_the_front),
         ("settings", settings_change_nothing),
+        ("decisions", transactions::what_is_sent_shows_with_the_durable_commit_in_order_and_wherever_it_lies),
+        ("claims", transactions::a_closing_consumer_leaves_what_its_transaction_has),
+        ("ranges", transactions::a_range_that_its_client_has_counted_for_less_is_whole_all_the_same),
+        ("queues in use", transactions::a_queue_is_in_use_that_something_undecided_names),
+        ("orphans", transactions::nothing_is_done_under_one_that_has_not_begun),
+        ("moves", || assert!(transactions::check_moves(1..=6) > 0)),
         ("histories", || (0..40).for_each(|seed| assert!(follow::check(seed, false).0 < 1_000))),
         ("model", || (100..130).for_each(|seed| drop(model::run(seed, 1_500)))),
     ];

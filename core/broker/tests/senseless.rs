@@ -107,7 +107,7 @@ fn any_message(chance: &mut Chance) -> (u8, u64, Vec<u8>, Vec<u8>) {
     let instead = chance.one_in(4).then(|| Instead { destination: chance.id(), sequence: Sequence(chance.sequence()) });
     let run_from = chance.one_in(4).then(|| chance.below(9) as i64 - 3);
     let mut meta = Vec::new();
-    let message = MessageMeta { elsewhere: chance.one_in(4), run_from, instead };
+    let message = MessageMeta { elsewhere: chance.one_in(4), run_from, instead, tag: None };
     let sequence = records::write_message(&mut meta, message, &placements);
     let sequence = if chance.one_in(9) { chance.sequence() } else { sequence.0 };
     let to = queue(NAMES[chance.below(4) as usize]);
@@ -146,7 +146,7 @@ fn a_record_under_the_number_of_one_that_lives_is_refused() {
             copied: false,
             redeliveries: 0,
         };
-        let of_message = MessageMeta { elsewhere: false, run_from: None, instead: None };
+        let of_message = MessageMeta { elsewhere: false, run_from: None, instead: None, tag: None };
         records::write_message(&mut meta, of_message, &[place]);
         (kind::MESSAGE, sequence, meta, record(&[queue("a")], b"x", true, 1, 0))
     };

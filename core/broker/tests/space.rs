@@ -156,6 +156,7 @@ fn sends_beyond_a_frame_are_refused_and_what_comes_with_them_is_not() {
             record_crc,
             persistent: true,
             windowed: false,
+            transaction: None,
             producer_sequence: 0,
         }));
     }
@@ -243,6 +244,7 @@ pub fn a_refused_send_gives_its_part_of_the_window_back() {
             record_crc,
             persistent: true,
             windowed: true,
+            transaction: None,
             producer_sequence,
         }));
         world.turn(0, &batch);

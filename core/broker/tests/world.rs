@@ -422,6 +422,7 @@ impl World {
             record_crc: body_crc(record),
             persistent,
             windowed: false,
+            transaction: None,
             producer_sequence: sequence,
         }));
         batch
@@ -521,6 +522,7 @@ pub fn acknowledging(
         first: Sequence(first),
         last: Sequence(last),
         count,
+        transaction: None,
         cause,
     }));
     batch

@@ -5,7 +5,7 @@
 
 use crate::batch::Span;
 use crate::destination::Destination;
-use crate::ids::{ConnectionHandle, ConsumerHandle, Sequence, Token};
+use crate::ids::{ConnectionHandle, ConsumerHandle, Sequence, Token, TransactionNumber};
 use crate::limits;
 
 /// Where the answer goes, and whether one is wanted: in one word, as every command has it.
@@ -159,6 +159,8 @@ pub struct Publish {
     pub persistent: bool,
     /// The producer counts bytes and waits for [`crate::Event::ProducerCredit`].
     pub windowed: bool,
+    /// It is not to be seen before this one's commit.
+    pub transaction: Option<TransactionNumber>,
     /// Number of the message within its producer.
     pub producer_sequence: i64,
 }
@@ -191,8 +193,36 @@ pub struct Acknowledge {
     pub last: Sequence,
     /// Messages in the range.
     pub count: u32,
+    /// It counts from this one's commit on.
+    pub transaction: Option<TransactionNumber>,
     /// Why, with [`AcknowledgeKind::Poison`]: class and message, for people.
     pub cause: Span,
+}
+
+/// What becomes of a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TransactionAct {
+    /// It begins; its number may have been another's.
+    Begin,
+    /// All of it, or, if it cannot be, nothing. The number is free.
+    Commit,
+    /// Nothing of it. The number is free.
+    RollBack,
+    /// Something that belongs to it was refused: it cannot be committed.
+    Doom,
+}
+
+/// The beginning or the end of a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transact {
+    /// Its connection.
+    pub connection: ConnectionHandle,
+    /// Where the answer goes.
+    pub request: Request,
+    /// Which.
+    pub transaction: TransactionNumber,
+    /// What becomes of it.
+    pub act: TransactionAct,
 }
 
 /// One command. The large and rare ones are boxed, so that a batch stays small.
@@ -248,6 +278,8 @@ pub enum Command {
     Publish(Publish),
     /// An acknowledgement.
     Acknowledge(Acknowledge),
+    /// A transaction begins or ends.
+    Transact(Transact),
     /// A consumer with prefetch 0 wants one message.
     Pull {
         /// Its connection.
@@ -310,11 +342,12 @@ pub enum Command {
 
 impl Command {
     /// The connection whose parked sends this command waits behind, if it is of a kind that does: what depends on the order of the
-    /// sends. Acknowledgements, pulls and removals of consumers pass them, for they make room.
+    /// sends. Acknowledgements, pulls and removals of consumers pass them, for they make room. What belongs to a transaction is not parked
+    /// (R35).
     #[must_use]
     pub fn waits_behind_sends(&self) -> Option<ConnectionHandle> {
         match self {
-            Command::Publish(publish) => Some(publish.connection),
+            Command::Publish(publish) => publish.transaction.is_none().then_some(publish.connection),
             Command::DefineDestination { connection, .. }
             | Command::CloseProducer { connection, .. }
             | Command::DeleteDestination { connection, .. }
@@ -344,4 +377,8 @@ impl Command {
     }
 }
 
+const _: () = assert!(
+    size_of::<Publish>() == 48 && size_of::<Acknowledge>() == 56,
+    "transactions cost those nothing that are in none"
+);
 const _: () = assert!(size_of::<Command>() <= 64, "commands are copied by the hundred");

@@ -1,6 +1,7 @@
 //! Identifiers that the parts of the broker give each other. None of them is stored but [`Sequence`] and [`DestinationId`].
 
 use std::fmt;
+use std::num::NonZeroU16;
 
 /// A slot of a table, with the number of times it has been given out, so that a late use of an old handle is told apart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
@@ -43,6 +44,11 @@ pub struct DestinationId(pub u32);
 /// What a session knows a request of its client by: the broker gives it back with the answer and looks at nothing in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]
 pub struct Token(pub u64);
+
+/// Number of an open transaction within its connection, which the session gives it: of 16 bits, so that what is sent and acknowledged
+/// in one takes no more than what is not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct TransactionNumber(pub NonZeroU16);
 
 /// Number of a port of the broker. Never stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, PartialOrd, Ord)]

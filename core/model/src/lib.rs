@@ -28,6 +28,6 @@ pub use batch::{CommandBatch, Span};
 pub use command::Command;
 pub use destination::{Destination, DestinationKind};
 pub use event::Event;
-pub use ids::{ConnectionHandle, ConsumerHandle, DestinationId, Handle, PortIndex, Sequence, Token};
+pub use ids::{ConnectionHandle, ConsumerHandle, DestinationId, Handle, PortIndex, Sequence, Token, TransactionNumber};
 pub use record::{MessageView, MessageWriter};
 pub use time::{Clock, Now};

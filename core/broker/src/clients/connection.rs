@@ -5,6 +5,7 @@
 )]
 
 use crate::broker::Broker;
+use crate::clients::transaction::Transaction;
 use crate::clients::waiters::{Ranked, Waiters};
 use crate::clients::window::SendWindow;
 use crate::destinations::destination::Reference;
@@ -12,8 +13,8 @@ use crate::durable::duplicates::MarkReference;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use postrider_model::command::{OpenConnection, OpenProducer};
 use postrider_model::event::Refused;
-use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Handle, PortIndex};
-use std::collections::BTreeSet;
+use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Handle, PortIndex, TransactionNumber};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a port's handles mean.
 #[derive(Default)]
@@ -63,6 +64,10 @@ impl Port {
         Port::set(&mut self.consumers, handle, value);
     }
 
+    pub(super) fn consumer(&self, handle: ConsumerHandle) -> Option<ConsumerIndex> {
+        Port::get(&self.consumers, handle)
+    }
+
     pub(crate) fn clear_consumer(&mut self, handle: ConsumerHandle) {
         Port::clear(&mut self.consumers, handle);
     }
@@ -99,6 +104,7 @@ pub(crate) struct Connection {
     pub(super) producers: Vec<Option<Producer>>,
     pub(super) definitions: Vec<Option<Definition>>,
     pub consumers: BTreeSet<ConsumerIndex>,
+    pub(super) transactions: BTreeMap<TransactionNumber, Transaction>,
     pub temporaries: BTreeSet<DestinationIndex>,
     /// Bytes that its consumers take with the destinations that their patterns fit.
     pub pair_bytes: u64,
@@ -133,6 +139,7 @@ impl Connection {
             producers: Vec::new(),
             definitions: Vec::new(),
             consumers: BTreeSet::new(),
+            transactions: BTreeMap::new(),
             temporaries: BTreeSet::new(),
             pair_bytes: 0,
             most_pairs: 0,

@@ -50,6 +50,15 @@ pub(crate) struct Membership {
 pub(crate) struct InFlight {
     pub sequence: Sequence,
     pub index: MessageIndex,
+    /// Rises as they go out to one consumer, and begins again beyond the last.
+    pub order: u32,
+}
+
+impl InFlight {
+    /// One that nobody has.
+    pub(crate) fn new(sequence: Sequence, index: MessageIndex) -> InFlight {
+        InFlight { sequence, index, order: 0 }
+    }
 }
 
 /// A message whose way to its consumer and back is looked at.
@@ -98,6 +107,10 @@ pub(crate) struct Consumer {
     pub(super) cold: Vec<u32>,
     /// In dispatch order.
     pub(super) in_flight: Deque<InFlight>,
+    /// The order of the next one.
+    pub(super) next_order: u32,
+    /// Messages that transactions have acknowledged which are not decided: they are in its window (R37).
+    pub(super) claimed: u32,
     /// Sequences in flight rise.
     pub(super) sorted: bool,
     /// Messages of topics or of a browse that are not acknowledged.
@@ -159,6 +172,8 @@ impl Consumer {
             starved: VecDeque::new(),
             cold: Vec::new(),
             in_flight: Deque::default(),
+            next_order: 0,
+            claimed: 0,
             sorted: true,
             outstanding: 0,
             grant: None,

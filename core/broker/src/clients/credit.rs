@@ -54,7 +54,7 @@ impl Consumer {
     #[allow(clippy::cast_possible_truncation, reason = "one consumer has fewer in flight")]
     fn held(&self) -> u32 {
         match self.kind {
-            ConsumerKind::Queue => self.in_flight.len() as u32,
+            ConsumerKind::Queue => self.in_flight.len() as u32 + self.claimed,
             ConsumerKind::Topic | ConsumerKind::Browser => self.outstanding,
         }
     }

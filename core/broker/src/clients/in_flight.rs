@@ -3,6 +3,7 @@
 
 use crate::clients::consumer::{Consumer, InFlight};
 use crate::kit::deque::{Deque, Place};
+use crate::plant::planted;
 use postrider_model::Sequence;
 use postrider_model::command::{Acknowledge, AcknowledgeKind};
 
@@ -33,6 +34,7 @@ impl Consumer {
     }
 
     /// The range that an acknowledgement names, if the consumer has it so.
+    #[inline(always)]
     pub(crate) fn range(&self, acknowledge: &Acknowledge) -> Option<Range> {
         let front = self.in_flight.front()?.sequence;
         if front == acknowledge.last && (acknowledge.first == front || acknowledge.first == Sequence(0)) {
@@ -50,6 +52,7 @@ impl Consumer {
     }
 
     /// Takes a range out.
+    #[inline]
     pub(crate) fn take_entries(&mut self, range: &Range) -> Deque<InFlight> {
         if range.first == self.in_flight.first_place() {
             return self.in_flight.take_prefix(range.count);
@@ -66,8 +69,62 @@ impl Consumer {
         entries
     }
 
+    /// Takes a range out for a transaction: it stays in the window.
+    #[allow(clippy::cast_possible_truncation, reason = "one consumer has fewer in flight")]
+    pub(crate) fn claim_entries(&mut self, range: &Range) -> Vec<InFlight> {
+        self.claimed += range.count as u32;
+        if planted("claims-returned") {
+            let mut place = range.first;
+            let next = |place: &mut Place| {
+                let entry = self.in_flight.at(*place);
+                *place = self.in_flight.after(*place);
+                entry
+            };
+            return (0..range.count).filter_map(|_| next(&mut place)).collect();
+        }
+        let mut taken = self.take_entries(range);
+        std::iter::from_fn(|| taken.pop_front()).collect()
+    }
+
+    /// What a transaction has acknowledged is done with.
+    #[allow(clippy::cast_possible_truncation, reason = "one consumer has fewer in flight")]
+    pub(crate) fn settle_claimed(&mut self, claimed: usize, outstanding: u32) {
+        self.claimed = self.claimed.saturating_sub(claimed as u32);
+        self.outstanding = self.outstanding.saturating_sub(outstanding);
+        self.contract((claimed as u32).saturating_add(outstanding));
+    }
+
+    fn is_sorted(&self) -> bool {
+        let (mut place, mut before) = (self.in_flight.first_place(), Sequence(0));
+        while let Some(entry) = self.in_flight.at(place) {
+            if entry.sequence < before {
+                return false;
+            }
+            (place, before) = (self.in_flight.after(place), entry.sequence);
+        }
+        true
+    }
+
+    /// A transaction is rolled back: what it had of this consumer's is in flight again, in the order in which it went out.
+    #[allow(clippy::cast_possible_truncation, reason = "one consumer has fewer in flight")]
+    pub(crate) fn take_back(&mut self, mut entries: Vec<InFlight>) {
+        let oldest = self.next_order.wrapping_sub(1 << 31);
+        let age = |entry: InFlight| u64::from(entry.order.wrapping_sub(oldest));
+        entries.sort_unstable_by_key(|entry| age(*entry));
+        let count = entries.len() as u32;
+        let mut back = Deque::default();
+        entries.into_iter().for_each(|entry| back.push_back(entry));
+        back.merge(std::mem::take(&mut self.in_flight), age);
+        self.in_flight = back;
+        self.sorted = self.is_sorted();
+        self.claimed = self.claimed.saturating_sub(count);
+        self.contract(count);
+    }
+
     /// Adds a message at the end of what is in flight.
     pub(crate) fn hold(&mut self, entry: InFlight) {
+        let entry = InFlight { order: self.next_order, ..entry };
+        self.next_order = self.next_order.wrapping_add(1);
         match self.in_flight.back() {
             None => self.sorted = true,
             Some(last) => self.sorted &= last.sequence < entry.sequence,

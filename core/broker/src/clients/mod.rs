@@ -11,6 +11,7 @@ pub(crate) mod memberships;
 pub(crate) mod names;
 pub(crate) mod patterns;
 pub(crate) mod replies;
+pub(crate) mod transaction;
 pub(crate) mod waiters;
 pub(crate) mod window;
 

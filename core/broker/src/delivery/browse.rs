@@ -9,7 +9,7 @@ use crate::destinations::destination::Content;
 use crate::destinations::members::Member;
 use crate::kit::budget::Budget;
 use crate::log::{Log, LogKind};
-use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex};
+use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
 use crate::outbox::Absent;
 use crate::plant::planted;
 use crate::step::Step;
@@ -188,7 +188,8 @@ impl Broker {
                 browse.page.pop_front();
                 continue;
             };
-            if message.store == LogKind::Journal && message.position >= step.log.committed() {
+            let is_uncommitted = message.store == LogKind::Journal && message.position >= step.log.committed();
+            if is_uncommitted || (message.has(flag::DECIDED) && !self.is_decision_durable(number, step)) {
                 self.destinations.await_commit(destination);
                 return Shown::WaitsForQueue;
             }

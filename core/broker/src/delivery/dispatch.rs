@@ -146,6 +146,7 @@ impl Broker {
         Offer::Gone
     }
 
+    #[inline(always)]
     fn readiness<L: Log>(
         &mut self,
         index: DestinationIndex,
@@ -153,13 +154,18 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Readiness {
         let message = self.messages.at(number);
-        let (sequence, offered) = (message.sequence, message.has(flag::OFFERED));
-        if message.store == LogKind::Journal {
-            if message.position >= step.log.committed() && !planted("dispatch-before-commit") {
+        let (sequence, offered, store) = (message.sequence, message.has(flag::OFFERED), message.store);
+        let (position, expiration) = (message.position, message.expiration);
+        if message.has(flag::DECIDED) && !self.is_decision_durable(number, step) {
+            self.destinations.await_commit(index);
+            return Readiness::NotYet;
+        }
+        if store == LogKind::Journal {
+            if position >= step.log.committed() && !planted("dispatch-before-commit") {
                 self.destinations.await_commit(index);
                 return Readiness::NotYet;
             }
-            if message.expiration > 0 && message.expiration <= step.now.unix_millis {
+            if expiration > 0 && expiration <= step.now.unix_millis {
                 return Readiness::Expired;
             }
             let queue = self.destinations.get_mut(index).queue();
@@ -172,7 +178,7 @@ impl Broker {
                 self.destinations.await_commit(index);
                 return Readiness::NotYet;
             }
-        } else if message.expiration > 0 && message.expiration <= step.now.unix_millis {
+        } else if expiration > 0 && expiration <= step.now.unix_millis {
             return Readiness::Expired;
         }
         Readiness::Ready
@@ -244,7 +250,7 @@ impl Broker {
         queue.rotation.rotate(consumer.membership(member.membership).turn, consumer.seat());
         let message = self.messages.at_mut(number);
         message.flags |= flag::IN_FLIGHT;
-        self.clients.hold(member.consumer, InFlight { sequence: message.sequence, index: number }, step.now.nanos);
+        self.clients.hold(member.consumer, InFlight::new(message.sequence, number), step.now.nanos);
         if message.store == LogKind::Spool {
             return;
         }

@@ -38,6 +38,10 @@ impl Broker {
                 if !budget.step() {
                     return true;
                 }
+                if self.messages.at(message).has(flag::DECIDED) && !self.is_decision_durable(message, step) {
+                    self.destinations.await_commit(index);
+                    break;
+                }
                 match self.walk_on(index, PortIndex::at(port), message, budget, step) {
                     Progress::On => self.destinations.get_mut(index).topic().pass(port),
                     Progress::Stop => break,

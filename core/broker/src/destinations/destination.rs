@@ -42,6 +42,8 @@ pub(crate) struct DestinationState {
     /// The connection that a temporary destination lives with.
     pub owner: Option<ConnectionIndex>,
     pub content: Content,
+    /// Messages of it that transactions have sent or acknowledged which are not decided: it is in use (R44).
+    pub undecided: u32,
     /// Sequences acknowledged in this turn.
     pub(super) acknowledged: Vec<u64>,
     /// It stands in the line of those with something to send.
@@ -170,6 +172,7 @@ impl Destinations {
             serial: self.next_serial,
             owner: None,
             content,
+            undecided: 0,
             acknowledged: Vec::new(),
             in_line: false,
             awaits_bytes: false,
@@ -394,9 +397,9 @@ impl DestinationState {
         }
     }
 
-    /// Whether messages are here, or on their way to be settled.
+    /// Whether messages are here, on their way to be settled, or undecided.
     pub(crate) fn holds_messages(&self) -> bool {
-        matches!(&self.content, Content::Queue(queue) if queue.size > 0)
+        self.undecided > 0 || matches!(&self.content, Content::Queue(queue) if queue.size > 0)
     }
 
     /// Whether messages of it may be with consumers.

@@ -72,11 +72,14 @@ impl Destinations {
         self.line.browsed.pop_front()
     }
 
-    /// The queue is looked at again when something was committed.
+    /// The destination is looked at again when something was committed.
     pub(crate) fn await_commit(&mut self, index: DestinationIndex) {
-        let queue = self.get_mut(index).queue();
-        if !queue.awaits_commit {
-            queue.awaits_commit = true;
+        let waits = match &mut self.get_mut(index).content {
+            Content::Queue(queue) => std::mem::replace(&mut queue.awaits_commit, true),
+            // Nothing but a transaction makes a topic wait.
+            Content::Topic(_) => false,
+        };
+        if !waits {
             self.line.uncommitted.push(index);
         }
     }

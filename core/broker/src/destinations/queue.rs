@@ -104,6 +104,7 @@ impl Queue {
     }
 
     /// A message comes: newer than all others, or, out of the log, one that reclaim had moved behind them.
+    #[inline(always)]
     pub(crate) fn add(&mut self, number: MessageIndex, messages: &Messages) {
         let Message { sequence, expiration, .. } = *messages.at(number);
         self.come();

@@ -3,7 +3,7 @@
 use crate::broker::Broker;
 use crate::durable::store::message_home;
 use crate::log::{Log, LogKind};
-use crate::messages::{MessageIndex, NOWHERE};
+use crate::messages::{MessageIndex, NOWHERE, flag};
 use crate::plant::planted;
 use crate::records::items::Item;
 use crate::records::{Placement, acknowledgement_bound, kind, read_message};
@@ -82,6 +82,10 @@ impl Broker {
     /// consumer has, or a job works on, stands for itself until that is done with it: it moves, and has the room of what moves. False: it
     /// has to wait.
     pub(crate) fn leave_damaged<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> bool {
+        if self.messages.at(head).has(flag::STAGED) {
+            self.lose_damaged(head, step);
+            return true;
+        }
         let mut index = head;
         while index != MessageIndex::NONE {
             let next = self.messages.at(index).sibling;

@@ -36,6 +36,10 @@ impl Broker {
         let mut digest =
             Digest { marks: self.marks.digest(), sequences: hash(self.sequences.digest()), ..Digest::default() };
         for message in self.messages.iter().filter(|message| message.store == LogKind::Journal) {
+            // The log says that it is over when there is room.
+            if message.has(flag::STAGED) {
+                continue;
+            }
             let state = self.destinations.get(message.destination);
             if state.is_dying() {
                 continue;

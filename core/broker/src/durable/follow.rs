@@ -133,6 +133,11 @@ impl Broker {
                     read.map(|(connection, producer, runs)| self.follow_mark(connection, producer, &runs, segment));
                 mark.ok_or(MetaError::Malformed)
             }
+            kind::COMMIT => self.follow_commit(record),
+            kind::ROLLED_BACK => {
+                self.follow_rolled_back(record.sequence);
+                Ok(())
+            }
             kind::FORGET => {
                 self.apply_forget(record.meta);
                 Ok(())
@@ -173,12 +178,20 @@ impl Broker {
             RecordError::NewerFormat(_) => MetaError::Newer,
             RecordError::Malformed => MetaError::Malformed,
         })?;
-        let mut known = None;
         for placement in &*placements {
-            let part = self.queue_by_id(placement.destination).ok_or(MetaError::Malformed)?;
-            known = known.or(self.find_in(part, placement.sequence));
-            parts.push(part);
+            parts.push(self.queue_by_id(placement.destination).ok_or(MetaError::Malformed)?);
         }
+        if let Some(tag) = meta.tag {
+            let (body, crc, expiration, elsewhere) = (record.body, record.body_crc, view.expiration(), meta.elsewhere);
+            let arrival =
+                Arrival { record: body, crc, expiration, publisher: 0, elsewhere, run_from: None, instead: None };
+            if let ([part], false) = (&parts[..], elsewhere) {
+                self.note_name(*part, &view);
+            }
+            return self.follow_undecided(tag, home, arrival, parts, placements);
+        }
+        let known =
+            parts.iter().zip(&*placements).find_map(|(part, placement)| self.find_in(*part, placement.sequence));
         match known {
             Some(index) => {
                 let message = self.messages.at(index);
@@ -189,7 +202,7 @@ impl Broker {
                 self.apply_move(self.head_of(index), placements, home);
             }
             None => {
-                let MessageMeta { elsewhere, run_from, instead } = meta;
+                let MessageMeta { elsewhere, run_from, instead, .. } = meta;
                 let (record, crc, expiration) = (record.body, record.body_crc, view.expiration());
                 let arrival = Arrival { record, crc, expiration, publisher: 0, elsewhere, run_from, instead };
                 if let ([part], false) = (&parts[..], elsewhere) {
@@ -216,7 +229,7 @@ impl Broker {
     }
 
     /// The message of this sequence in a queue.
-    fn find_in(&self, queue: DestinationIndex, sequence: Sequence) -> Option<MessageIndex> {
+    pub(super) fn find_in(&self, queue: DestinationIndex, sequence: Sequence) -> Option<MessageIndex> {
         match &self.destinations.get(queue).content {
             Content::Queue(queue) => queue.find(sequence, &self.messages),
             Content::Topic(_) => None,
@@ -232,7 +245,7 @@ impl Broker {
         }
     }
 
-    fn follow_acknowledged(&mut self, meta: &[u8]) -> Option<()> {
+    pub(super) fn follow_acknowledged(&mut self, meta: &[u8]) -> Option<()> {
         records::read_acknowledged(meta, |destination, sequence| {
             if let Some(index) = self.take_out(destination, sequence) {
                 self.remove_message(index);
@@ -298,6 +311,8 @@ impl Broker {
             let Some(index) = following.emptying.front().copied() else { return };
             match self.destinations.get_mut(index).take_any() {
                 Some(message) => drop(self.remove_message(message)),
+                // What is undecided of it is not in it, and means it all the same.
+                None if self.destinations.get(index).undecided > 0 => following.emptying.rotate_left(1),
                 None => {
                     following.emptying.pop_front();
                     self.destinations.free(index);

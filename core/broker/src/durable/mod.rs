@@ -13,6 +13,7 @@ pub(crate) mod recovery;
 pub(crate) mod sequences;
 pub(crate) mod staging;
 pub(crate) mod store;
+pub(crate) mod undecided;
 
 use crate::messages::DestinationIndex;
 use crate::records::Placement;

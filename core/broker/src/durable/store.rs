@@ -84,7 +84,7 @@ impl Broker {
         }
         if store == LogKind::Journal {
             let Arrival { elsewhere, run_from, instead, .. } = arrival;
-            let message = MessageMeta { elsewhere, run_from, instead };
+            let message = MessageMeta { elsewhere, run_from, instead, tag: None };
             records::write_message(&mut meta, message, &placements);
         }
         let Arrival { record: body, crc: body_crc, .. } = arrival;
@@ -105,6 +105,24 @@ impl Broker {
         parts: &[DestinationIndex],
         placements: &[Placement],
     ) {
+        let mut index = self.place_message(store, home, arrival, parts, placements, 0);
+        while index != MessageIndex::NONE {
+            self.enqueue(index);
+            index = self.messages.at(index).sibling;
+        }
+    }
+
+    /// Its places come into the table, with these bits, and into none of the destinations. The first of them.
+    #[inline(always)]
+    pub(super) fn place_message(
+        &mut self,
+        store: LogKind,
+        home: Home,
+        arrival: Arrival<'_>,
+        parts: &[DestinationIndex],
+        placements: &[Placement],
+        bits: u8,
+    ) -> MessageIndex {
         let (mut sibling, mut item) = (MessageIndex::NONE, None);
         let is_told = planted("apply-reads-configuration") && !self.config.dead_letter_expired;
         let expiration = if is_told { 0 } else { arrival.expiration };
@@ -122,7 +140,8 @@ impl Broker {
                 sibling,
                 publisher: arrival.publisher,
                 redeliveries: placement.redeliveries,
-                flags: bit(placement.offered, flag::OFFERED)
+                flags: bits
+                    | bit(placement.offered, flag::OFFERED)
                     | bit(placement.copied, flag::COPIED)
                     | bit(arrival.elsewhere, flag::ELSEWHERE),
                 store,
@@ -138,14 +157,11 @@ impl Broker {
         if parts.len() > 1 && store == LogKind::Journal {
             self.journal.add_places(home.segment, parts.len() as u64 - 1);
         }
-        let mut index = sibling;
-        while index != MessageIndex::NONE {
-            self.enqueue(index);
-            index = self.messages.at(index).sibling;
-        }
+        sibling
     }
 
     /// Puts a message at the end of its destination.
+    #[inline(always)]
     pub(crate) fn enqueue(&mut self, index: MessageIndex) {
         let Message { destination, store, .. } = *self.messages.at(index);
         match &mut self.destinations.get_mut(destination).content {
@@ -266,7 +282,8 @@ impl Broker {
     }
 
     /// One place of a record is no more. True: its segment holds no message any more.
-    fn leave_record(&mut self, index: MessageIndex, message: &Message) -> bool {
+    #[inline(always)]
+    pub(super) fn leave_record(&mut self, index: MessageIndex, message: &Message) -> bool {
         let head = self.head_at(message);
         let is_last = head == index && message.sibling == MessageIndex::NONE;
         if !is_last && message.store == LogKind::Journal {
@@ -364,8 +381,9 @@ impl Broker {
         if !placements.is_empty() {
             let message = self.messages.at(head);
             let elsewhere = message.has(flag::ELSEWHERE);
-            let sequence =
-                records::write_message(&mut meta, MessageMeta { elsewhere, ..MessageMeta::default() }, &placements);
+            let tag = self.tag_of_message(message);
+            let about = MessageMeta { elsewhere, tag, ..MessageMeta::default() };
+            let sequence = records::write_message(&mut meta, about, &placements);
             let (length, body_crc) = (message.length, message.crc);
             let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
             let home = self.stage(LogKind::Journal, &record, step);

@@ -204,14 +204,14 @@ impl Broker {
         self.admit_joining(destination, owner)
     }
 
-    /// Whether a send without room waits for it.
+    /// Whether a send without room waits for it. One of a transaction never does (R35).
     pub(crate) fn may_wait(&self, publish: &Publish) -> bool {
-        !publish.request.is_wanted() || self.config.when_full == WhenFull::Wait
+        publish.transaction.is_none() && (!publish.request.is_wanted() || self.config.when_full == WhenFull::Wait)
     }
 
     /// A command for which the journal has no place, now or ever: a message is refused, or parked until there is, and so is what
     /// creates destinations.
-    pub fn refuse_command<L: Log>(
+    pub(crate) fn refuse_storing<L: Log>(
         &mut self,
         port: PortIndex,
         command: &Command,
@@ -261,9 +261,14 @@ impl Broker {
             return self.answer_duplicate(port, connection, publish, step);
         }
         self.note_settled(port, publish);
-        self.statistics.refused += 1;
-        let refusal = (Failure::ResourceAllocation, self.no_place(publish.record.length, step).into());
+        let refusal = self.no_place_for(publish, step);
         self.refuse_publish(port, connection, publish, publish.record.of(arena), refusal, step);
+    }
+
+    /// The refusal of a message for which the journal has no place.
+    pub(crate) fn no_place_for<L: Log>(&mut self, publish: &Publish, step: &Step<'_, L>) -> Refusal {
+        self.statistics.refused += 1;
+        (Failure::ResourceAllocation, self.no_place(publish.record.length, step).into())
     }
 
     /// Why the journal has no place for new destinations.

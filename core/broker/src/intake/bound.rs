@@ -1,11 +1,13 @@
 //! What commands stage at most, and how many sequences they take (R6, R9).
 
 use crate::broker::Broker;
+use crate::clients::transaction::Transaction;
 use crate::destinations::advisories::is_advisory;
 use crate::messages::ConnectionIndex;
+use crate::records::commit::commit_bound;
 use crate::records::{acknowledgement_bound, message_bytes};
 use postrider_journal::Bound;
-use postrider_model::command::Publish;
+use postrider_model::command::{Publish, Transact, TransactionAct};
 use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, DestinationKind, PortIndex, limits};
 
 /// Bytes of a small record's meta, at most, but for names.
@@ -147,6 +149,16 @@ impl Broker {
                 let created = |name: &&Destination| !name.is_wildcard() && !name.kind.is_temporary();
                 self.missing_bound(open.destinations.iter().filter(created))
             }
+            // What it names, whatever it counts; the decision says it, in one record.
+            Command::Acknowledge(acknowledge) if acknowledge.transaction.is_some() => {
+                let most = self.clients.in_flight_of(port, acknowledge.consumer).max(1) as u64;
+                acknowledgement_bound(u64::from(acknowledge.count).clamp(1, most))
+            }
+            Command::Transact(Transact { connection, transaction, act: TransactionAct::Commit, .. }) => {
+                let index = self.peek_connection(port, *connection);
+                let known = index.and_then(|index| self.clients.connection(index).transaction(*transaction));
+                commit_bound(known.map_or(0, Transaction::claimed))
+            }
             Command::Acknowledge(acknowledge) => {
                 // One that counts nothing may name a message all the same.
                 acknowledgement_bound(u64::from(acknowledge.count.clamp(1, limits::HANDLE_STEPS as u32)))
@@ -219,7 +231,8 @@ impl Broker {
     /// Whether there are sequences for all that the batch places and ends. If not, more are reserved than usual.
     pub fn has_sequences(&mut self, port: PortIndex, batch: &CommandBatch) -> bool {
         let headroom = self.headroom();
-        let quick = (batch.commands.len() * limits::PLACES + self.destinations.temporaries()) as u64;
+        let quick = (batch.commands.len() * (limits::PLACES + 1) + self.destinations.temporaries()) as u64
+            + self.undecided.all_places();
         if self.sequences.has(headroom + quick) {
             return true;
         }
@@ -238,7 +251,15 @@ impl Broker {
             index.map_or(0, |index| self.clients.connection(index).temporaries.len().min(limits::HANDLE_STEPS) as u64)
         };
         match command {
-            Command::Publish(publish) => self.places_bound(port, publish, defined).0.len() as u64,
+            Command::Publish(publish) => {
+                // And a tag.
+                self.places_bound(port, publish, defined).0.len() as u64 + u64::from(publish.transaction.is_some())
+            }
+            Command::Transact(Transact { connection, transaction, act: TransactionAct::Commit, .. }) => {
+                let index = self.peek_connection(port, *connection);
+                let known = index.and_then(|index| self.clients.connection(index).transaction(*transaction));
+                1 + known.and_then(|known| known.staged).map_or(0, |staged| self.undecided.places(staged))
+            }
             Command::DefineDestination { connection, number, destinations } => {
                 defined.add(*connection, *number, destinations);
                 0

@@ -111,7 +111,7 @@ impl Broker {
     }
 
     /// Bytes of the window of a producer that waits for no answers come back, as its client counts them.
-    fn give_credit<L: Log>(
+    pub(crate) fn give_credit<L: Log>(
         &mut self,
         port: PortIndex,
         connection: ConnectionIndex,
@@ -130,7 +130,8 @@ impl Broker {
     }
 
     /// The destinations that a connection's number stands for; those that have gone meanwhile come again.
-    fn find_parts<L: Log>(
+    #[inline(always)]
+    pub(crate) fn find_parts<L: Log>(
         &mut self,
         connection: ConnectionIndex,
         publish: &Publish,

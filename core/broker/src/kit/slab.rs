@@ -61,6 +61,7 @@ impl<T> Slab<T> {
     }
 
     /// Puts a value in and gives its number.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         let number = match self.open.last() {
             Some(number) => *number,
@@ -83,6 +84,7 @@ impl<T> Slab<T> {
     }
 
     /// Takes an entry out; its number may be given again.
+    #[inline(always)]
     pub(crate) fn remove(&mut self, index: u32) -> T {
         let number = index >> CHUNK_BITS;
         let chunk = self.chunks[number as usize].as_mut().expect("the entry's chunk has memory");

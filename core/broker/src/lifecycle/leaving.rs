@@ -106,7 +106,10 @@ impl Broker {
     ) -> bool {
         while budget.step() {
             let connection = self.clients.connection_mut(leaving.connection);
-            if let Some(parked) = leaving.parked.pop_front() {
+            if let Some(transaction) = connection.pop_transaction() {
+                budget.spend(MEMBER_STEPS);
+                self.roll_back(transaction, step);
+            } else if let Some(parked) = leaving.parked.pop_front() {
                 self.drop_parked(&parked);
             } else if let Some(definition) = connection.pop_definition() {
                 budget.spend(definition.map_or(0, |definition| definition.names.len()));

@@ -77,6 +77,14 @@ impl Broker {
 
     fn check_unused(&self, index: DestinationIndex) -> Result<(), Refusal> {
         let state = self.destinations.get(index);
+        let is_in_use = state.undecided > 0 && !planted("collected-under-transaction");
+        if is_in_use && !state.destination.kind.is_temporary() {
+            let text = format!(
+                "{} has messages of transactions that are not decided: commit them or roll them back first",
+                state.destination
+            );
+            return Err((Failure::General, text.into()));
+        }
         if state.first_member().is_none() || state.destination.kind.is_temporary() {
             return Ok(());
         }

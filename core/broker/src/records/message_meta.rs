@@ -9,8 +9,9 @@ use postrider_model::{DestinationId, Sequence, limits};
 mod bit {
     pub(super) const MARK: u8 = 1;
     pub(super) const ELSEWHERE: u8 = 2;
+    pub(super) const TAG: u8 = 4;
     pub(super) const INSTEAD: u8 = 8;
-    pub(super) const KNOWN: u8 = MARK | ELSEWHERE | INSTEAD;
+    pub(super) const KNOWN: u8 = MARK | ELSEWHERE | TAG | INSTEAD;
 }
 
 /// What a place's bits say.
@@ -23,8 +24,30 @@ mod place_bit {
 /// Sequences from here on are tags of transactions.
 pub(crate) const TAGS: u64 = 1 << 63;
 
-/// Bytes of a meta besides its places, at most: bits, count, mark, instead.
-pub const MESSAGE_BYTES: u64 = 1 + 2 + 8 + 12;
+/// What the records of one transaction are known by: a sequence of the broker's own, so that none is used twice (R48).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TransactionTag(pub u64);
+
+impl TransactionTag {
+    /// The sequence of its records.
+    #[must_use]
+    pub fn sequence(self) -> Sequence {
+        Sequence(self.0 | TAGS)
+    }
+
+    /// The tag that a record's sequence is, if it is one.
+    #[must_use]
+    pub fn of(sequence: u64) -> Option<TransactionTag> {
+        (TAGS..TAGS | (1 << 62)).contains(&sequence).then_some(TransactionTag(sequence & !TAGS))
+    }
+}
+
+/// Numbers of places within a transaction are below.
+const NUMBERS: u64 = 1 << 32;
+
+/// Bytes of a meta besides its places, at most: bits, count, mark, instead, and what the number of a tagged message's first place has more
+/// than a distance.
+pub const MESSAGE_BYTES: u64 = 1 + 2 + 8 + 12 + 3;
 
 /// Bytes of a place, at most: destination, distance to the one before, bits, redeliveries. All places of a record are numbered
 /// together, so the distance is below [`limits::PLACES`].
@@ -66,6 +89,8 @@ pub struct MessageMeta {
     pub run_from: Option<i64>,
     /// The place that it takes.
     pub instead: Option<Instead>,
+    /// The transaction that it belongs to: sequences of its places are numbers within that.
+    pub tag: Option<TransactionTag>,
 }
 
 /// Why a meta cannot be taken.
@@ -88,8 +113,12 @@ pub fn live_bytes(length: usize, places: usize) -> u64 {
     length as u64 + PLACE_BYTES * (places as u64).saturating_sub(1)
 }
 
-/// Writes a message's meta and returns the sequence of its record: the first placement's.
+/// Writes a message's meta and returns the sequence of its record: the first placement's, or the tag.
 pub fn write_message(buffer: &mut Vec<u8>, meta: MessageMeta, placements: &[Placement]) -> Sequence {
+    if let Some(tag) = meta.tag {
+        write_tagged(buffer, meta, placements);
+        return tag.sequence();
+    }
     let first = placements.first().map_or(Sequence(0), |placement| placement.sequence);
     let bits = choose(meta.run_from.is_some(), bit::MARK)
         | choose(meta.elsewhere, bit::ELSEWHERE)
@@ -112,6 +141,12 @@ pub fn write_message(buffer: &mut Vec<u8>, meta: MessageMeta, placements: &[Plac
         buffer.extend_from_slice(&instead.sequence.0.to_le_bytes());
     }
     first
+}
+
+/// A message that is undecided has neither mark nor the place of another.
+fn write_tagged(buffer: &mut Vec<u8>, meta: MessageMeta, placements: &[Placement]) {
+    buffer.clear();
+    write_places(buffer, bit::TAG | choose(meta.elsewhere, bit::ELSEWHERE), placements, Sequence(0));
 }
 
 fn write_places(buffer: &mut Vec<u8>, bits: u8, placements: &[Placement], first: Sequence) {
@@ -153,6 +188,9 @@ pub fn read_message(
     if count == 0 || count > limits::PLACES as u64 {
         return Err(MetaError::Malformed);
     }
+    if bits & bit::TAG != 0 {
+        return read_tagged(&mut reader, bits, sequence, count, placements);
+    }
     if sequence.0 >= TAGS {
         return Err(MetaError::Newer);
     }
@@ -167,6 +205,30 @@ pub fn read_message(
         placements.push(placement);
     }
     read_rest(&mut reader, bits).ok_or(MetaError::Malformed)
+}
+
+fn read_tagged(
+    reader: &mut Reader<'_>,
+    bits: u8,
+    sequence: Sequence,
+    count: u64,
+    placements: &mut Vec<Placement>,
+) -> Result<MessageMeta, MetaError> {
+    let tag = TransactionTag::of(sequence.0).ok_or(MetaError::Malformed)?;
+    if bits & (bit::MARK | bit::INSTEAD) != 0 {
+        return Err(MetaError::Newer);
+    }
+    let mut before = Sequence(0);
+    for number in 0..count {
+        let placement = read_placement(reader, before)?;
+        if (number > 0 && placement.sequence == before) || placement.sequence.0 >= NUMBERS {
+            return Err(MetaError::Malformed);
+        }
+        before = placement.sequence;
+        placements.push(placement);
+    }
+    let meta = MessageMeta { elsewhere: bits & bit::ELSEWHERE != 0, tag: Some(tag), ..MessageMeta::default() };
+    reader.end(meta).ok_or(MetaError::Malformed)
 }
 
 fn read_placement(reader: &mut Reader<'_>, before: Sequence) -> Result<Placement, MetaError> {
@@ -197,7 +259,7 @@ fn read_rest(reader: &mut Reader<'_>, bits: u8) -> Option<MessageMeta> {
     } else {
         None
     };
-    reader.end(MessageMeta { elsewhere: bits & bit::ELSEWHERE != 0, run_from, instead })
+    reader.end(MessageMeta { elsewhere: bits & bit::ELSEWHERE != 0, run_from, instead, tag: None })
 }
 
 #[cfg(test)]
@@ -221,7 +283,7 @@ mod tests {
             Placement { copied: true, redeliveries: 300, ..placement(0x0102_0304, 1200) },
         ];
         let instead = Instead { destination: DestinationId(5), sequence: Sequence(8) };
-        let meta = MessageMeta { elsewhere: true, run_from: Some(9), instead: Some(instead) };
+        let meta = MessageMeta { elsewhere: true, run_from: Some(9), instead: Some(instead), tag: None };
         let mut bytes = Vec::new();
         assert_eq!(write_message(&mut bytes, meta, &placements), Sequence(1000));
         let golden = [
@@ -286,7 +348,7 @@ mod tests {
         let placements: Vec<Placement> = (0..limits::PLACES as u64).map(largest).collect();
         let instead = Some(Instead { destination: DestinationId(u32::MAX), sequence: Sequence(u64::MAX) });
         let mut bytes = Vec::new();
-        write_message(&mut bytes, MessageMeta { elsewhere: true, run_from: Some(-1), instead }, &placements);
+        write_message(&mut bytes, MessageMeta { elsewhere: true, run_from: Some(-1), instead, tag: None }, &placements);
         assert!(bytes.len() as u64 <= message_bytes(limits::PLACES as u64), "{}", bytes.len());
     }
 
@@ -299,7 +361,7 @@ mod tests {
             bytes[at] = byte;
             read(&bytes, 1000)
         };
-        for bit in [4, 16, 32, 64, 128] {
+        for bit in [16, 32, 64, 128] {
             assert_eq!(with(0, bit), Err(MetaError::Newer), "bit {bit} of the record");
         }
         for bit in [2, 8, 16, 32, 64, 128] {
@@ -311,5 +373,31 @@ mod tests {
         assert_eq!(read(&[0, 0x81, 0x20], 1), Err(MetaError::Malformed), "4,097 places");
         assert_eq!(read(&[0, 1, 7, 0, 0, 0, 1, 0, 0], TAGS - 1), Err(MetaError::Malformed), "beyond the last sequence");
         assert_eq!(read(&ordinary, TAGS), Err(MetaError::Newer), "a tag");
+        assert_eq!(with(0, 4), Err(MetaError::Malformed), "tagged, without a tag");
+    }
+
+    #[test]
+    fn an_undecided_message_has_its_transactions_tag_and_numbers_within_it() {
+        let placements = [placement(7, 300), placement(8, 301)];
+        let meta = MessageMeta { tag: Some(TransactionTag(5)), ..MessageMeta::default() };
+        let mut bytes = Vec::new();
+        let sequence = write_message(&mut bytes, meta, &placements);
+        assert_eq!(sequence, Sequence(5 | TAGS));
+        assert_eq!(bytes, [4, 2, 7, 0, 0, 0, 0xAC, 2, 0, 0, 8, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(read(&bytes, sequence.0), Ok((meta, placements.to_vec())));
+        assert_eq!(read(&bytes, 5), Err(MetaError::Malformed), "no tag");
+        assert_eq!(read(&bytes, 5 | TAGS | 1 << 62), Err(MetaError::Malformed), "no sequence of the broker's");
+        for bits in [4 | 1, 4 | 8] {
+            bytes[0] = bits;
+            assert_eq!(read(&bytes, sequence.0), Err(MetaError::Newer), "with a mark, or instead of another");
+        }
+        let first = [placement(7, 0)];
+        write_message(&mut bytes, meta, &first);
+        assert_eq!(read(&bytes, sequence.0), Ok((meta, first.to_vec())));
+        let far: Vec<Placement> =
+            (0..limits::PLACES as u64).map(|number| placement(7, NUMBERS - 5_000 + number)).collect();
+        write_message(&mut bytes, meta, &far);
+        assert!(bytes.len() as u64 <= message_bytes(limits::PLACES as u64));
+        assert_eq!(read(&bytes, sequence.0), Ok((meta, far)));
     }
 }

@@ -16,6 +16,7 @@ use postrider_model::{PortIndex, limits};
 const COMPARED: usize = 32;
 
 impl Broker {
+    #[inline(always)]
     pub(crate) fn acknowledge<L: Log>(
         &mut self,
         port: PortIndex,
@@ -38,6 +39,7 @@ impl Broker {
         }
     }
 
+    #[inline(always)]
     fn apply_to_window<L: Log>(
         &mut self,
         index: ConsumerIndex,
@@ -68,6 +70,7 @@ impl Broker {
         Ok(())
     }
 
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "one consumer has fewer in flight")]
     fn take_range<L: Log>(
         &mut self,
@@ -112,7 +115,7 @@ impl Broker {
 
     /// It names what is not in flight so. Clients say things twice, and late; only of a range that was to be consumed as a whole
     /// do they rely on being told.
-    fn unmatched(&self, index: ConsumerIndex, acknowledge: &Acknowledge) -> Result<(), Refusal> {
+    pub(crate) fn unmatched(&self, index: ConsumerIndex, acknowledge: &Acknowledge) -> Result<(), Refusal> {
         let consumer = self.clients.consumer(index);
         if consumer.is_orphaned() || acknowledge.kind != AcknowledgeKind::Standard {
             return Ok(());

@@ -43,7 +43,7 @@ impl Broker {
     pub(crate) fn expire(&mut self, index: DestinationIndex, message: MessageIndex, was_returned: bool) {
         self.destinations.get_mut(index).queue().take(message, was_returned, &self.messages);
         let sequence = self.messages.at(message).sequence;
-        self.settle_expired(InFlight { sequence, index: message });
+        self.settle_expired(InFlight::new(sequence, message));
     }
 
     /// Begins a sweep when it is time.
@@ -90,7 +90,7 @@ impl Broker {
             return None;
         }
         let mut expired = Deque::default();
-        let take = |sequence, index| expired.push_back(InFlight { sequence, index });
+        let take = |sequence, index| expired.push_back(InFlight::new(sequence, index));
         let steps = budget.0.clamp(1, limits::HANDLE_STEPS);
         let last = match sweep.list {
             List::Ready => {

@@ -124,7 +124,8 @@ impl Broker {
         }
     }
 
-    fn return_one(&mut self, entry: InFlight, delivered: bool) {
+    /// It is its queue's again.
+    pub(crate) fn return_one(&mut self, entry: InFlight, delivered: bool) {
         let before = if delivered { self.redeliveries(self.messages.at(entry.index)) } else { 0 };
         let message = self.messages.at_mut(entry.index);
         message.flags &= !flag::IN_FLIGHT;

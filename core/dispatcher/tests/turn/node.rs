@@ -324,6 +324,7 @@ impl Node {
             record_crc,
             persistent,
             windowed: false,
+            transaction: None,
             producer_sequence: self.sent,
         }));
     }
@@ -364,6 +365,7 @@ pub fn acknowledgement_of(consumer: Handle, got: &[Sequence], count: u32) -> Com
         first: got[0],
         last: *got.last().unwrap(),
         count,
+        transaction: None,
         cause: Default::default(),
     })
 }

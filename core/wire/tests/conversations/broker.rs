@@ -8,7 +8,7 @@ use postrider_model::event::{Failure, Refused};
 use postrider_model::record::Tag;
 use postrider_model::{
     CommandBatch, ConnectionHandle, ConsumerHandle, Destination, DestinationKind, MessageView, MessageWriter, Now,
-    Sequence, pattern,
+    Sequence, TransactionNumber, pattern,
 };
 use postrider_wire::session::{CommandSink, Delivery, Failed, Handles, Session};
 
@@ -45,6 +45,9 @@ struct Stored {
     sender: ConnectionHandle,
 }
 
+/// A send or an acknowledgement, with the arena of its batch.
+type Undecided = (Command, Vec<u8>);
+
 /// A connection's number, and a selector.
 type Selector = (u64, Option<Box<[u8]>>);
 
@@ -71,6 +74,8 @@ pub struct Broker {
     destinations: HashMap<(ConnectionHandle, u32), Vec<Destination>>,
     messages: std::collections::BTreeMap<u64, Stored>,
     consumers: Vec<(ConsumerHandle, Consumer)>,
+    /// What transactions have sent and acknowledged.
+    undecided: HashMap<(ConnectionHandle, TransactionNumber), Vec<Undecided>>,
     ids: HashMap<ConnectionHandle, Vec<u8>>,
     clients: HashMap<Vec<u8>, ConnectionHandle>,
 }
@@ -161,6 +166,24 @@ impl Broker {
             Command::CloseConsumer { connection, consumer, last_delivered, request } => {
                 self.close_consumer(*consumer, *last_delivered);
                 port.answer(*connection, *request);
+            }
+            Command::Publish(Publish { connection, transaction: Some(number), .. })
+            | Command::Acknowledge(Acknowledge { connection, transaction: Some(number), .. }) => {
+                let (mut command, arena) = (command.clone(), arena.to_vec());
+                match &mut command {
+                    Command::Publish(publish) => publish.transaction = None,
+                    Command::Acknowledge(acknowledge) => acknowledge.transaction = None,
+                    _ => {}
+                }
+                self.undecided.entry((*connection, *number)).or_default().push((command, arena));
+            }
+            Command::Transact(transact) => {
+                let key = (transact.connection, transact.transaction);
+                let undecided = self.undecided.remove(&key).unwrap_or_default();
+                if transact.act == TransactionAct::Commit {
+                    undecided.into_iter().for_each(|(command, arena)| self.handle(&command, &arena, port));
+                }
+                port.answer(transact.connection, transact.request);
             }
             Command::Publish(publish) => self.publish(publish, arena, port),
             Command::Acknowledge(acknowledge) => {

@@ -6,3 +6,4 @@ mod memory;
 mod oversize;
 mod refusals;
 mod removals;
+mod transactions;

@@ -219,12 +219,10 @@ fn clients_of_old_versions_are_told_of_a_missing_destination_by_a_class_that_the
 }
 
 #[test]
-fn transactions_are_refused() {
+fn branches_of_xa_are_refused() {
     let mut client = Client::opened();
-    let id = Structure::new(&local_transaction_id::DEFINITION)
-        .with(local_transaction_id::CONNECTION_ID, connection("ID:c"))
-        .shared();
-    let refused = "transactions are not available in this version of postrider";
+    let id = Structure::new(&xa_transaction_id::DEFINITION).shared();
+    let refused = "XA transactions are not available in this version of postrider";
     let info = Structure::new(&transaction_info::DEFINITION).with(transaction_info::TRANSACTION_ID, id.clone());
     client.send(&info);
     assert!(client.expect_exception("javax.jms.JMSException", refused).is(&connection_error::DEFINITION));
@@ -239,6 +237,9 @@ fn transactions_are_refused() {
         client.expect_exception("javax.jms.JMSException", refused);
     }
     client.send(&info.with(transaction_info::TYPE, 2i8).with(base_command::RESPONSE_REQUIRED, true));
+    client.expect_exception("javax.jms.JMSException", refused);
+    let recover = Structure::new(&transaction_info::DEFINITION).with(transaction_info::TYPE, 5i8);
+    client.send(&recover.with(base_command::RESPONSE_REQUIRED, true));
     client.expect_exception("javax.jms.JMSException", refused);
     assert!(client.commands().is_empty());
 }

@@ -1,7 +1,7 @@
 //! MessageAck.
 
 use super::dispatch::ConsumerName;
-use super::input::{self, Cached, Encoding, Loose, Tight, cached, cached_null};
+use super::input::{self, Cached, Encoding, Loose, Tight, TransactionName, cached};
 use crate::openwire::schema::{message_ack, message_id};
 use crate::openwire::{Reader, ReaderCache, Settings, Throwable};
 
@@ -18,7 +18,9 @@ pub(crate) struct Acknowledged<'a> {
     pub last: Option<i64>,
     pub count: i32,
     pub cause: Option<&'a Throwable>,
-    pub in_transaction: bool,
+    pub transaction: Cached<TransactionName<'a>>,
+    /// It belongs to a branch of XA.
+    pub in_branch: bool,
 }
 
 /// Reads an acknowledgement from a frame without its prefix, if it is an ordinary one.
@@ -43,7 +45,7 @@ fn read_fields<'a, E: Encoding>(
     let command = reader.int().ok()?;
     let response_required = E::bool(reader)?;
     cached::<E, _>(reader, cache, input::destination::<E>)?;
-    cached_null::<E>(reader, cache)?;
+    let transaction = cached::<E, _>(reader, cache, input::transaction::<E>)?;
     let consumer = cached::<E, _>(reader, cache, input::consumer::<E>)?;
     let kind = reader.byte().ok()?;
     let first = broker_sequence::<E>(reader, version, cache)?;
@@ -62,7 +64,8 @@ fn read_fields<'a, E: Encoding>(
         last,
         count,
         cause: None,
-        in_transaction: false,
+        transaction,
+        in_branch: false,
     })
 }
 

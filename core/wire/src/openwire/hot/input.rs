@@ -5,7 +5,9 @@
 use postrider_model::{DestinationKind, modified_utf8};
 
 use super::dispatch::ConsumerName;
-use crate::openwire::schema::{active_mq_queue, active_mq_temp_topic, consumer_id, producer_id};
+use crate::openwire::schema::{
+    active_mq_queue, active_mq_temp_topic, connection_id, consumer_id, local_transaction_id, producer_id,
+};
 use crate::openwire::{Reader, ReaderCache};
 use crate::session::{DestinationName, ProducerName};
 
@@ -18,6 +20,13 @@ pub(crate) enum Cached<T> {
     Slot(i16),
     /// The value itself.
     Inline(T),
+}
+
+/// A LocalTransactionId, by its parts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TransactionName<'a> {
+    pub connection: &'a [u8],
+    pub value: i64,
 }
 
 /// What differs between loose and tight.
@@ -139,6 +148,15 @@ pub(super) fn consumer<'a, E: Encoding>(reader: &mut Reader<'a>, code: u8) -> Op
 pub(super) fn destination<'a, E: Encoding>(reader: &mut Reader<'a>, code: u8) -> Option<DestinationName<'a>> {
     let kind = destination_kind(code)?;
     Some((kind, E::string(reader)??))
+}
+
+/// A branch of XA is left to the tables.
+#[inline(never)]
+pub(super) fn transaction<'a, E: Encoding>(reader: &mut Reader<'a>, code: u8) -> Option<TransactionName<'a>> {
+    (code == local_transaction_id::DEFINITION.code).then_some(())?;
+    let value = E::long(reader)?;
+    (E::object(reader)? == Some(connection_id::DEFINITION.code)).then_some(())?;
+    Some(TransactionName { connection: E::string(reader)??, value })
 }
 
 /// The kind of destination that a class stands for.

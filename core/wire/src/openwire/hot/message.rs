@@ -2,7 +2,7 @@
 
 use postrider_model::record::{BodyKind, Header, MessageWriter, Tag, flag};
 
-use super::input::{self, Cached, Encoding, Loose, Tight, cached, cached_null};
+use super::input::{self, Cached, Encoding, Loose, Tight, TransactionName, cached, cached_null};
 use crate::openwire::schema::{active_mq_blob_message, active_mq_message, message_id};
 use crate::openwire::{Reader, ReaderCache, Settings};
 use crate::session::{DestinationName, ProducerName};
@@ -38,7 +38,9 @@ pub(crate) struct Sent<'a> {
     pub flags: u32,
     /// Structures that are rarely there, as they are stored.
     pub rare: Vec<(Tag, Vec<u8>)>,
-    pub in_transaction: bool,
+    pub transaction: Cached<TransactionName<'a>>,
+    /// It belongs to a branch of XA.
+    pub in_branch: bool,
 }
 
 impl Sent<'_> {
@@ -68,7 +70,8 @@ impl Sent<'_> {
         blob: None,
         flags: 0,
         rare: Vec::new(),
-        in_transaction: false,
+        transaction: Cached::Null,
+        in_branch: false,
     };
 }
 
@@ -138,7 +141,7 @@ fn read_identity<'a, E: Encoding>(
     sent.response_required = E::bool(reader)?;
     sent.sender = cached::<E, _>(reader, cache, input::producer::<E>)?;
     sent.destination = cached::<E, _>(reader, cache, input::destination::<E>)?;
-    cached_null::<E>(reader, cache)?;
+    sent.transaction = cached::<E, _>(reader, cache, input::transaction::<E>)?;
     sent.original_destination = cached::<E, _>(reader, cache, input::destination::<E>)?;
     (E::object(reader)? == Some(message_id::DEFINITION.code)).then_some(())?;
     if version >= 10 {

@@ -10,12 +10,12 @@ use postrider_model::record::{BodyKind, Tag, flag};
 
 use super::acknowledge::Acknowledged;
 use super::dispatch::ConsumerName;
-use super::input::{Cached, destination_kind};
+use super::input::{Cached, TransactionName, destination_kind};
 use super::message::{Blob, Sent, bit, body};
 use super::outbound::destination_code;
 use crate::openwire::schema::{
     active_mq_blob_message, active_mq_message, active_mq_queue, broker_id, connection_id, consumer_id, definition,
-    destination_info, message, message_ack, message_dispatch, message_id, producer_id,
+    destination_info, local_transaction_id, message, message_ack, message_dispatch, message_id, producer_id,
 };
 use crate::openwire::{
     Decoder, EncodeError, Encoder, NEWEST_VERSION, Reader, Settings, Structure, Value, WriterPolicy, writer,
@@ -94,7 +94,8 @@ pub(crate) fn sent(structure: &Structure, frame_bytes: usize) -> Result<Sent<'_>
         }),
         flags: flags(structure, is_blob),
         rare: rare_fields(structure, frame_bytes.saturating_add(UNCACHED_BYTES))?,
-        in_transaction: structure.object(message::TRANSACTION_ID).is_some(),
+        transaction: transaction(structure, message::TRANSACTION_ID),
+        in_branch: is_branch(structure, message::TRANSACTION_ID),
     };
     check_strings(&sent)?;
     Ok(sent)
@@ -125,7 +126,8 @@ fn flags(structure: &Structure, is_blob: bool) -> u32 {
 fn rare_fields(structure: &Structure, most: usize) -> Result<Vec<(Tag, Vec<u8>)>, EncodeError> {
     let mut fields = Vec::new();
     for (tag, field) in NESTED {
-        if let Some(nested) = structure.object(field) {
+        // Of the transaction nothing is left when it is decided.
+        if let Some(nested) = structure.object(field).filter(|_| tag != Tag::Transaction) {
             fields.push((tag, stored(nested, most)?));
         }
     }
@@ -179,7 +181,8 @@ pub(crate) fn acknowledged(structure: &Structure) -> Acknowledged<'_> {
         last: broker_sequence(message_ack::LAST_MESSAGE_ID),
         count: structure.int(message_ack::MESSAGE_COUNT),
         cause: structure.throwable(message_ack::POISON_CAUSE),
-        in_transaction: structure.object(message_ack::TRANSACTION_ID).is_some(),
+        transaction: transaction(structure, message_ack::TRANSACTION_ID),
+        in_branch: is_branch(structure, message_ack::TRANSACTION_ID),
     }
 }
 
@@ -299,6 +302,25 @@ pub(crate) fn consumer_name(id: &Structure) -> Option<ConsumerName<'_>> {
         session: id.long(consumer_id::SESSION_ID),
         value: id.long(consumer_id::VALUE),
     })
+}
+
+/// The parts of a LocalTransactionId.
+pub(crate) fn transaction_name(id: &Structure) -> Option<TransactionName<'_>> {
+    id.is(&local_transaction_id::DEFINITION).then(|| TransactionName {
+        connection: id
+            .object(local_transaction_id::CONNECTION_ID)
+            .and_then(|connection| connection.string(connection_id::VALUE))
+            .unwrap_or_default(),
+        value: id.long(local_transaction_id::VALUE),
+    })
+}
+
+fn transaction(structure: &Structure, field: usize) -> Cached<TransactionName<'_>> {
+    inline(structure.object(field).and_then(|id| transaction_name(id)))
+}
+
+fn is_branch(structure: &Structure, field: usize) -> bool {
+    structure.object(field).is_some_and(|id| !id.is(&local_transaction_id::DEFINITION))
 }
 
 /// The kind and name of a destination.

@@ -232,7 +232,7 @@ impl Conversation {
             code if code == destination_info::DEFINITION.code => self.destination_info(structure, context),
             code if code == message_pull::DEFINITION.code => self.message_pull(structure, context),
             code if code == consumer_control::DEFINITION.code => self.consumer_control(structure, context),
-            code if code == transaction_info::DEFINITION.code => Err(Refusal::transaction().into()),
+            code if code == transaction_info::DEFINITION.code => self.transaction_info(structure, context),
             code if code == remove_subscription_info::DEFINITION.code => Err(Refusal::subscription().into()),
             code if code == keep_alive_info::DEFINITION.code => self.keep_alive_info(structure, context),
             code if IGNORED.contains(&code) => self.ignore(structure, context),

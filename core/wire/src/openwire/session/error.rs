@@ -76,8 +76,10 @@ impl Refusal {
         Refusal::new(Failure::IllegalState, "there is no connection: send a ConnectionInfo first")
     }
 
-    pub(super) fn transaction() -> Refusal {
-        Refusal::new(Failure::General, "transactions are not available in this version of postrider")
+    pub(super) fn branches() -> Refusal {
+        let message =
+            "XA transactions are not available in this version of postrider: use local ones, of a transacted session";
+        Refusal::new(Failure::General, message)
     }
 
     pub(super) fn subscription() -> Refusal {

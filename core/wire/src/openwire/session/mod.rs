@@ -14,6 +14,7 @@ mod profile;
 mod publish;
 mod removal;
 mod tables;
+mod transaction;
 
 use std::rc::Rc;
 

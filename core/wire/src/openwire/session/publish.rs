@@ -26,7 +26,7 @@ impl Conversation {
             match self.publish(&sent, frame.len(), request, context) {
                 Ok(()) => return Ok(()),
                 Err(Trouble::WrongClass) => {}
-                Err(Trouble::Refused(refusal)) => return self.refuse_sent(&sent, request, refusal, context.output),
+                Err(Trouble::Refused(refusal)) => return self.refuse_sent(&sent, request, refusal, context),
                 result => return self.settle(request, result, context.output),
             }
         }
@@ -38,9 +38,9 @@ impl Conversation {
         let Some(structure) = self.decoder.decode(frame)? else { return Ok(()) };
         let request = request(&structure);
         let result = match rare::sent(&structure, frame.len()) {
-            Ok(sent) if sent.in_transaction => refuse_in_transaction(request),
+            Ok(sent) if sent.in_branch => refuse_in_branch(request),
             Ok(sent) => match self.publish(&sent, frame.len(), request, context) {
-                Err(Trouble::Refused(refusal)) => return self.refuse_sent(&sent, request, refusal, context.output),
+                Err(Trouble::Refused(refusal)) => return self.refuse_sent(&sent, request, refusal, context),
                 result => result,
             },
             Err(error) => Err(too_long(error).into()),
@@ -54,12 +54,15 @@ impl Conversation {
         sent: &Sent<'_>,
         request: Request,
         refusal: Refusal,
-        output: &mut Vec<u8>,
+        context: &mut Context<'_>,
     ) -> Result<(), OpenWireError> {
+        if sent.transaction != Cached::Null {
+            self.doom(sent.transaction, context);
+        }
         let producer = producer_name(sent.producer, self.decoder.cache().map(|cache| &*cache)).ok().flatten();
         let waits = windowed(self.tables.as_ref(), producer);
         let body = sent.content.map_or(0, <[u8]>::len) + sent.properties.map_or(0, <[u8]>::len);
-        self.refuse_send(request, refusal, (waits, body), output)
+        self.refuse_send(request, refusal, (waits, body), context.output)
     }
 
     /// Answers a send that is not taken. A producer that waits for its window gets its bytes back, as the client counts them.
@@ -88,6 +91,8 @@ impl Conversation {
         request: Request,
         context: &mut Context<'_>,
     ) -> Result<(), Trouble> {
+        let transaction =
+            if matches!(sent.transaction, Cached::Null) { None } else { self.transaction_of(sent.transaction)? };
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let mut cache = self.decoder.cache();
         let destination = destination_number(
@@ -118,9 +123,11 @@ impl Conversation {
             record_crc: crc32fast::hash(batch.arena.get(offset..).unwrap_or_default()),
             persistent: sent.flags & flag::PERSISTENT != 0,
             windowed: producer.windowed && !request.is_wanted(),
+            transaction,
             producer_sequence: sent.producer_sequence,
         };
-        self.unhurried.sends += u64::from(!request.is_wanted() && !publish.windowed);
+        // Who sends within a transaction waits for its end.
+        self.unhurried.sends += u64::from(!request.is_wanted() && !publish.windowed && transaction.is_none());
         context.parkable += publish.parked_bytes();
         batch.commands.push(Command::Publish(publish));
         Ok(())
@@ -133,7 +140,7 @@ impl Conversation {
             match self.acknowledge(&sent, request, context) {
                 Ok(()) => return Ok(()),
                 Err(Trouble::WrongClass) => {}
-                result => return self.settle(request, result, context.output),
+                result => return self.settle_acknowledged(&sent, request, result, context),
             }
         }
         self.acknowledgement_by_table(frame, context)
@@ -144,11 +151,21 @@ impl Conversation {
         let Some(structure) = self.decoder.decode(frame)? else { return Ok(()) };
         let sent = rare::acknowledged(&structure);
         let request = request(&structure);
-        let result = if sent.in_transaction {
-            refuse_in_transaction(request)
-        } else {
-            self.acknowledge(&sent, request, context)
-        };
+        let result = if sent.in_branch { refuse_in_branch(request) } else { self.acknowledge(&sent, request, context) };
+        self.settle_acknowledged(&sent, request, result, context)
+    }
+
+    #[cold]
+    fn settle_acknowledged(
+        &mut self,
+        sent: &Acknowledged<'_>,
+        request: Request,
+        result: Result<(), Trouble>,
+        context: &mut Context<'_>,
+    ) -> Result<(), OpenWireError> {
+        if sent.transaction != Cached::Null && matches!(result, Err(Trouble::Refused(_))) {
+            self.doom(sent.transaction, context);
+        }
         self.settle(request, result, context.output)
     }
 
@@ -158,6 +175,8 @@ impl Conversation {
         request: Request,
         context: &mut Context<'_>,
     ) -> Result<(), Trouble> {
+        let transaction =
+            if matches!(sent.transaction, Cached::Null) { None } else { self.transaction_of(sent.transaction)? };
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let consumer = consumer_of(tables, self.decoder.cache(), sent.consumer)?;
         // A consumer that is gone, or comes back after a reconnect, has nothing in flight that could be acknowledged.
@@ -166,7 +185,7 @@ impl Conversation {
             return Ok(());
         };
         let lone = sent.count == 1 && matches!(kind, AcknowledgeKind::Standard | AcknowledgeKind::Individual);
-        self.unhurried.acknowledgements += u64::from(lone && !request.is_wanted());
+        self.unhurried.acknowledgements += u64::from(lone && !request.is_wanted() && transaction.is_none());
         let batch = context.sink.batch();
         let cause = sent.cause.map_or(Span::default(), |cause| batch.store(cause_text(cause).as_bytes()));
         batch.commands.push(Command::Acknowledge(Acknowledge {
@@ -177,6 +196,7 @@ impl Conversation {
             first: sequence(sent.first),
             last: sequence(sent.last),
             count: sent.count.max(0).unsigned_abs(),
+            transaction,
             cause,
         }));
         Ok(())
@@ -189,9 +209,9 @@ pub(super) fn windowed(tables: Option<&Tables>, name: Option<ProducerName<'_>>) 
     tables?.producer(name).windowed.then_some((name.session, name.value))
 }
 
-/// What wants no answer fails with its transaction, whose end is refused.
-fn refuse_in_transaction(request: Request) -> Result<(), Trouble> {
-    if request.is_wanted() { Err(Refusal::transaction().into()) } else { Ok(()) }
+/// What wants no answer fails with its branch, whose end is refused.
+fn refuse_in_branch(request: Request) -> Result<(), Trouble> {
+    if request.is_wanted() { Err(Refusal::branches().into()) } else { Ok(()) }
 }
 
 /// The acknowledgement's kind; None for one that has nothing to say here.

@@ -77,7 +77,7 @@ impl Conversation {
                 handles.memory.give_back(&mut self.kept, bytes);
             } else if tables.producers.pop_first().is_some() {
                 handles.memory.give_back(&mut self.kept, PRODUCER_BYTES);
-            } else if tables.sessions.pop_first().is_none() {
+            } else if !tables.transactions.forget_one() && tables.sessions.pop_first().is_none() {
                 handles.memory.forget_members(&mut self.kept);
                 return forgotten;
             }

@@ -9,6 +9,7 @@ use postrider_model::command::Publish;
 use postrider_model::{ConsumerHandle, Destination, DestinationKind, Token, limits};
 
 use super::error::Refusal;
+use super::transaction::Transactions;
 use crate::openwire::ReaderCache;
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::rare;
@@ -45,6 +46,8 @@ enum Meaning {
     Producer(Producer),
     Destination(u32),
     Consumer(Option<ConsumerHandle>),
+    /// A transaction of this connection, by the value of its id.
+    Transaction(i64),
 }
 
 /// One accepted connection's members.
@@ -55,6 +58,7 @@ pub(super) struct Tables {
     /// With the token of the command that opened each.
     pub producers: BTreeMap<MemberId, (Producer, Token)>,
     pub consumers: BTreeMap<MemberId, ConsumerHandle>,
+    pub transactions: Transactions,
     /// Producer numbers that were ever given out.
     numbers: u32,
     free_numbers: Vec<u32>,
@@ -84,6 +88,7 @@ impl Tables {
             sessions: BTreeSet::from([OWN_SESSION]),
             producers: BTreeMap::new(),
             consumers: BTreeMap::new(),
+            transactions: Transactions::default(),
             numbers: 0,
             free_numbers: Vec::new(),
             destinations: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
@@ -203,6 +208,18 @@ impl Tables {
         let consumer = self.consumer(rare::consumer_name(cache.get(index).ok()??)?);
         self.note(cache, index, Meaning::Consumer(consumer));
         Some(consumer)
+    }
+
+    /// The value of the id of this connection's transaction that is at this index of the cache; None if something else is there.
+    #[inline]
+    pub(super) fn cached_transaction(&mut self, cache: &mut ReaderCache, index: i16) -> Option<i64> {
+        if let Meaning::Transaction(value) = self.meaning(cache, index) {
+            return Some(value);
+        }
+        let name = rare::transaction_name(cache.get(index).ok()??).filter(|name| *name.connection == *self.id)?;
+        let value = name.value;
+        self.note(cache, index, Meaning::Transaction(value));
+        Some(value)
     }
 
     /// The number of the destination at this index of the cache, if it is known.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::openwire::hot::acknowledge::{self, Acknowledged};
 use crate::openwire::hot::dispatch::ConsumerName;
-use crate::openwire::hot::input::Cached;
+use crate::openwire::hot::input::{Cached, TransactionName};
 use crate::openwire::hot::message::{self, Sent};
 use crate::openwire::hot::rare;
 use crate::openwire::schema;
@@ -15,6 +15,7 @@ fn resolved<'a>(mut sent: Sent<'a>, cache: Option<&'a ReaderCache>) -> Option<Se
     sent.producer = producer(sent.producer, cache)?;
     sent.destination = destination(sent.destination, cache)?;
     sent.original_destination = destination(sent.original_destination, cache)?;
+    sent.transaction = transaction(sent.transaction, cache)?;
     Some(sent)
 }
 
@@ -31,21 +32,38 @@ fn destination<'a>(
     rare::destination_name(cache?.get(index).ok()??).map(Cached::Inline)
 }
 
+fn transaction<'a>(
+    field: Cached<TransactionName<'a>>,
+    cache: Option<&'a ReaderCache>,
+) -> Option<Cached<TransactionName<'a>>> {
+    let Cached::Slot(index) = field else { return Some(field) };
+    rare::transaction_name(cache?.get(index).ok()??).map(Cached::Inline)
+}
+
+fn is_branch(structure: &Structure, field: usize) -> bool {
+    structure.object(field).is_some_and(|id| !id.is(&schema::local_transaction_id::DEFINITION))
+}
+
 fn acknowledged<'a>(mut sent: Acknowledged<'a>, cache: Option<&'a ReaderCache>) -> Option<Acknowledged<'a>> {
     if let Cached::Slot(index) = sent.consumer {
         let name: ConsumerName<'a> = rare::consumer_name(cache?.get(index).ok()??)?;
         sent.consumer = Cached::Inline(name);
     }
+    sent.transaction = transaction(sent.transaction, cache)?;
     Some(sent)
 }
 
 /// Whether a message has what is left to the tables.
 fn is_rare(structure: &Structure) -> bool {
     use schema::message::*;
-    let nested = [TRANSACTION_ID, ORIGINAL_TRANSACTION_ID, DATA_STRUCTURE, TARGET_CONSUMER_ID];
+    let nested = [ORIGINAL_TRANSACTION_ID, DATA_STRUCTURE, TARGET_CONSUMER_ID];
     let missing_id = structure.object(MESSAGE_ID).is_none();
     let path = |field| structure.array(field).is_some();
-    missing_id || nested.iter().any(|field| structure.object(*field).is_some()) || path(BROKER_PATH) || path(CLUSTER)
+    missing_id
+        || is_branch(structure, TRANSACTION_ID)
+        || nested.iter().any(|field| structure.object(*field).is_some())
+        || path(BROKER_PATH)
+        || path(CLUSTER)
 }
 
 fn has_null_text(structure: &Structure) -> bool {
@@ -72,9 +90,13 @@ fn messages_are_read_as_the_tables_read_them() {
             let cache = cache_of(&mut decoder);
             match message::read(&frame, &settings, cache) {
                 Some(sent) => {
+                    let Some(sent) = resolved(sent, cache) else {
+                        assert!(is_rare(&structure) && cache.is_some());
+                        continue;
+                    };
                     by_hand += 1;
                     assert!(!is_rare(&structure), "{settings:?} {structure:?}");
-                    assert_eq!(resolved(sent, cache), rare::sent(&structure, 0).ok(), "{settings:?} {structure:?}");
+                    assert_eq!(Some(sent), rare::sent(&structure, 0).ok(), "{settings:?} {structure:?}");
                 }
                 None => assert!(is_rare(&structure) || has_null_text(&structure), "{settings:?} {structure:?}"),
             }
@@ -87,7 +109,7 @@ fn messages_are_read_as_the_tables_read_them() {
 fn acknowledgements_are_read_as_the_tables_read_them() {
     let mut by_hand = 0;
     for (version, structure) in vectors(|name| name == "MessageAck") {
-        let is_rare = structure.object(schema::message_ack::TRANSACTION_ID).is_some()
+        let is_rare = is_branch(&structure, schema::message_ack::TRANSACTION_ID)
             || structure.throwable(schema::message_ack::POISON_CAUSE).is_some();
         for (tight, cache_size) in FORMATS {
             let settings = settings(version, tight, cache_size);
@@ -95,13 +117,14 @@ fn acknowledgements_are_read_as_the_tables_read_them() {
             let cache = cache_of(&mut decoder);
             match acknowledge::read(&frame, &settings, cache) {
                 Some(sent) => {
+                    // A branch of XA that is in the cache only shows when it is looked at.
+                    let Some(sent) = acknowledged(sent, cache) else {
+                        assert!(is_rare && cache.is_some());
+                        continue;
+                    };
                     by_hand += 1;
                     assert!(!is_rare);
-                    assert_eq!(
-                        acknowledged(sent, cache),
-                        Some(rare::acknowledged(&structure)),
-                        "{settings:?} {structure:?}"
-                    );
+                    assert_eq!(sent, rare::acknowledged(&structure), "{settings:?} {structure:?}");
                 }
                 None => assert!(is_rare || has_null_text(&structure), "{settings:?} {structure:?}"),
             }
@@ -134,7 +157,10 @@ fn check_any(frame: &[u8], settings: &Settings, decoder: &mut Decoder) {
         }
     } else if let Some(sent) = acknowledge::read(frame, settings, cache_of(decoder)) {
         if let Some(sent) = acknowledged(sent, decoder.cache().map(|cache| &*cache)).map(|sent| format!("{sent:?}")) {
-            assert_eq!(sent, format!("{:?}", rare::acknowledged(&expected(decoder))));
+            // The destination is not looked at by hand.
+            if let Ok(Some(structure)) = decoder.decode(frame) {
+                assert_eq!(sent, format!("{:?}", rare::acknowledged(&structure)));
+            }
         }
     } else {
         _ = decoder.decode(frame);

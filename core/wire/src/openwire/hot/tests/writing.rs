@@ -50,6 +50,8 @@ fn expected(structure: &Structure, version: u8, redeliveries: i32) -> Structure 
         .with(message::COMMAND_ID, 0)
         .with(message::RESPONSE_REQUIRED, false)
         .with(message::MESSAGE_ID, id)
+        // Of the transaction nothing is left when it is decided.
+        .with(message::TRANSACTION_ID, None)
         .with(message::PRIORITY, structure.byte(message::PRIORITY).clamp(0, 9))
         .with(message::REDELIVERY_COUNTER, redeliveries)
         .with(message::BROKER_IN_TIME, ARRIVED)

@@ -1,0 +1,432 @@
+//! What is sent within transactions that are not decided, and how a decision takes effect: the same when it is made and when it is
+//! followed (R12). Such a message is in the table of messages and in the log, and in no queue: its sequence is its number within the
+//! transaction, and its publisher the transaction.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers in the broker's own tables: one that is not there is our mistake"
+)]
+
+use crate::broker::Broker;
+use crate::durable::staging::small;
+use crate::durable::store::Arrival;
+use crate::kit::slab::Slab;
+use crate::log::{Log, LogKind};
+use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
+use crate::plant::planted;
+use crate::records::commit::{CommitMeta, read_commit, write_commit};
+use crate::records::{self, MessageMeta, MetaError, Placement, TransactionTag, kind};
+use crate::step::Step;
+use postrider_journal::{Bound, Home, Position, Purpose, Record, body_crc};
+use postrider_model::Sequence;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What one transaction has sent.
+#[derive(Default)]
+pub(crate) struct Staged {
+    /// None: nothing of it is in the journal.
+    tag: Option<TransactionTag>,
+    /// First places of its records, by their numbers.
+    records: Vec<(u64, MessageIndex)>,
+    /// Those that came out of their order, as reclaim had moved them, while the log is followed.
+    late: BTreeMap<u64, MessageIndex>,
+    /// Places, which is the number of the next one.
+    places: u64,
+    bytes: u64,
+    /// Bytes of it are damaged: it cannot be committed, and what it has sent is gone.
+    lost: bool,
+}
+
+impl Staged {
+    fn find(&self, number: u64) -> Option<MessageIndex> {
+        let found = self.records.binary_search_by_key(&number, |(number, _)| *number);
+        found.ok().map(|place| self.records[place].1).or_else(|| self.late.get(&number).copied())
+    }
+
+    fn add(&mut self, number: u64, head: MessageIndex) {
+        if self.records.last().is_none_or(|(last, _)| *last < number) {
+            self.records.push((number, head));
+        } else {
+            self.late.insert(number, head);
+        }
+    }
+
+    /// All records by their numbers.
+    fn take_records(&mut self) -> Vec<MessageIndex> {
+        let mut records = std::mem::take(&mut self.records);
+        if !self.late.is_empty() {
+            records.extend(std::mem::take(&mut self.late));
+            records.sort_unstable_by_key(|(number, _)| *number);
+        }
+        records.into_iter().map(|(_, head)| head).collect()
+    }
+}
+
+/// A decision that may not be durable yet: the sequences that it has given.
+#[derive(Clone, Copy)]
+struct Decision {
+    first: u64,
+    end: u64,
+    position: Position,
+}
+
+/// What no transaction has decided.
+#[derive(Default)]
+pub(crate) struct Undecided {
+    table: Slab<Staged>,
+    by_tag: BTreeMap<TransactionTag, TransactionIndex>,
+    /// Places and bytes of all of them.
+    places: u64,
+    bytes: u64,
+    /// Those of whose sequences some may not go out yet, the oldest first.
+    decisions: VecDeque<Decision>,
+    /// Transactions of which nothing is done, and of which the log is to say so.
+    untold: Vec<TransactionTag>,
+}
+
+impl Undecided {
+    /// A transaction begins to send.
+    pub(crate) fn begin(&mut self) -> TransactionIndex {
+        TransactionIndex(self.table.insert(Staged::default()))
+    }
+
+    /// Places of all transactions.
+    pub(crate) fn all_places(&self) -> u64 {
+        self.places
+    }
+
+    /// Bytes of what all transactions have sent.
+    pub(crate) fn all_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Places of what a transaction has sent.
+    pub(crate) fn places(&self, of: TransactionIndex) -> u64 {
+        self.table[of.0].places
+    }
+
+    /// Whether bytes of it are damaged.
+    pub(crate) fn is_lost(&self, of: TransactionIndex) -> bool {
+        self.table[of.0].lost
+    }
+
+    fn is_durable(&self, of: TransactionIndex) -> bool {
+        self.table[of.0].tag.is_some()
+    }
+
+    fn find_or_begin(&mut self, tag: TransactionTag) -> TransactionIndex {
+        if let Some(known) = self.by_tag.get(&tag) {
+            return *known;
+        }
+        let of = self.begin();
+        self.table[of.0].tag = Some(tag);
+        self.by_tag.insert(tag, of);
+        of
+    }
+
+    /// Bytes of the messages of a record with so many places.
+    fn count(&mut self, of: TransactionIndex, places: u64, bytes: u64) {
+        let staged = &mut self.table[of.0];
+        (staged.bytes, self.bytes, self.places) = (staged.bytes + bytes, self.bytes + bytes, self.places + places);
+    }
+
+    /// What it has sent is not undecided any more.
+    fn uncount(&mut self, of: TransactionIndex) -> Vec<MessageIndex> {
+        let staged = &mut self.table[of.0];
+        let (places, bytes) = (std::mem::take(&mut staged.places), std::mem::take(&mut staged.bytes));
+        (self.places, self.bytes) = (self.places.saturating_sub(places), self.bytes.saturating_sub(bytes));
+        staged.take_records()
+    }
+
+    fn end(&mut self, of: TransactionIndex) {
+        if let Some(tag) = self.table.remove(of.0).tag {
+            self.by_tag.remove(&tag);
+        }
+    }
+
+    /// Whether the decision that has given a sequence may not be durable yet.
+    fn is_decision_pending(&mut self, sequence: Sequence, committed: Position) -> bool {
+        while self.decisions.pop_front_if(|decision| decision.position < committed).is_some() {}
+        let after = self.decisions.partition_point(|decision| decision.end <= sequence.0);
+        self.decisions.get(after).is_some_and(|decision| decision.first <= sequence.0)
+    }
+}
+
+impl Broker {
+    /// Whether what a transaction has sent may be seen: not before its decision is committed, wherever its own bytes are (R33).
+    #[cold]
+    pub(crate) fn is_decision_durable<L: Log>(&mut self, number: MessageIndex, step: &Step<'_, L>) -> bool {
+        let sequence = self.messages.at(number).sequence;
+        if self.undecided.is_decision_pending(sequence, step.log.committed()) && !planted("dispatch-before-decision") {
+            return false;
+        }
+        self.messages.at_mut(number).flags &= !flag::DECIDED;
+        true
+    }
+
+    /// Writes one record for these places of a send, which nobody is to see.
+    pub(crate) fn stage_send<L: Log>(
+        &mut self,
+        of: TransactionIndex,
+        store: LogKind,
+        parts: &[DestinationIndex],
+        arrival: Arrival<'_>,
+        step: &mut Step<'_, L>,
+    ) {
+        let number = self.undecided.places(of);
+        let mut placements = std::mem::take(&mut self.durable.placements);
+        let mut meta = std::mem::take(&mut self.durable.meta);
+        placements.clear();
+        meta.clear();
+        for (place, part) in (number..).zip(parts) {
+            let destination = self.destinations.get(*part).id.unwrap_or_default();
+            placements.push(Placement { destination, sequence: Sequence(place), ..Placement::default() });
+        }
+        let mut sequence = Sequence(number);
+        if store == LogKind::Journal {
+            let message =
+                MessageMeta { elsewhere: arrival.elsewhere, tag: Some(self.tag_of(of)), ..MessageMeta::default() };
+            sequence = records::write_message(&mut meta, message, &placements);
+        }
+        let Arrival { record: body, crc: body_crc, .. } = arrival;
+        let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
+        let home = self.stage(store, &record, step);
+        self.apply_undecided(of, (store, home), arrival, parts, &placements);
+        self.durable.meta = meta;
+        self.durable.placements = placements;
+    }
+
+    /// The tag of a transaction, which it has from its first record on.
+    fn tag_of(&mut self, of: TransactionIndex) -> TransactionTag {
+        if let Some(tag) = self.undecided.table[of.0].tag {
+            return tag;
+        }
+        let tag = TransactionTag(self.sequences.take(1).0);
+        self.undecided.table[of.0].tag = Some(tag);
+        self.undecided.by_tag.insert(tag, of);
+        tag
+    }
+
+    /// The transaction of a message that is undecided, as its record names it.
+    pub(crate) fn tag_of_message(&self, message: &Message) -> Option<TransactionTag> {
+        let staged = message.has(flag::STAGED).then(|| self.undecided.table.get(message.publisher))??;
+        staged.tag
+    }
+
+    /// A message of a transaction takes effect: it is there, and in no queue.
+    fn apply_undecided(
+        &mut self,
+        of: TransactionIndex,
+        (store, home): (LogKind, Home),
+        arrival: Arrival<'_>,
+        parts: &[DestinationIndex],
+        placements: &[Placement],
+    ) {
+        let Some((first, last)) = placements.first().zip(placements.last()) else { return };
+        let arrival = Arrival { publisher: of.0, ..arrival };
+        let head = self.place_message(store, home, arrival, parts, placements, flag::STAGED);
+        for part in parts {
+            self.destinations.get_mut(*part).undecided += 1;
+        }
+        self.undecided.table[of.0].add(first.sequence.0, head);
+        let places = (last.sequence.0 + 1).saturating_sub(self.undecided.table[of.0].places);
+        self.undecided.table[of.0].places += places;
+        self.undecided.count(of, places, records::live_bytes(arrival.record.len(), parts.len()));
+    }
+
+    /// A record of an undecided message that is followed: one that came, or one that has moved.
+    pub(crate) fn follow_undecided(
+        &mut self,
+        tag: TransactionTag,
+        home: Home,
+        arrival: Arrival<'_>,
+        parts: &[DestinationIndex],
+        placements: &[Placement],
+    ) -> Result<(), MetaError> {
+        self.sequences.saw(Sequence(tag.0));
+        let of = self.undecided.find_or_begin(tag);
+        let known = placements.iter().find_map(|place| self.undecided.table[of.0].find(place.sequence.0));
+        let Some(head) = known else {
+            self.apply_undecided(of, (LogKind::Journal, home), arrival, parts, placements);
+            return Ok(());
+        };
+        let message = self.messages.at(head);
+        if (message.length, message.crc) != (home.len, arrival.crc) {
+            return Err(MetaError::Malformed);
+        }
+        self.apply_move(head, placements, home);
+        Ok(())
+    }
+
+    /// Decides that all of a transaction is done: what it acknowledges stands in the record, and what it has sent gets its sequences. There
+    /// is room for the record, if it needs one, and there are sequences.
+    pub(crate) fn commit_staged<L: Log>(
+        &mut self,
+        of: TransactionIndex,
+        acknowledged: &[u8],
+        publisher: u32,
+        step: &mut Step<'_, L>,
+    ) {
+        let places = self.undecided.places(of);
+        let is_said = self.undecided.is_durable(of) || !acknowledged.is_empty();
+        let tag = is_said.then(|| self.tag_of(of));
+        let first = self.sequences.take(places);
+        if let Some(tag) = tag {
+            let acknowledged = if planted("commit-without-acks") { &[] } else { acknowledged };
+            let position = self.write_decision(tag, (first, places), acknowledged, step);
+            if places > 0 {
+                let (first, end) = (first.0, first.0 + places);
+                self.undecided.decisions.push_back(Decision { first, end, position });
+            }
+        }
+        let decided = if tag.is_some() { flag::DECIDED } else { 0 };
+        self.apply_decision(of, first, publisher, decided);
+        self.undecided.end(of);
+        self.jobs.stir();
+    }
+
+    fn write_decision<L: Log>(
+        &mut self,
+        tag: TransactionTag,
+        (first, places): (Sequence, u64),
+        acknowledged: &[u8],
+        step: &mut Step<'_, L>,
+    ) -> Position {
+        self.flush_acknowledged(step);
+        let mut meta = std::mem::take(&mut self.durable.meta);
+        let commit = CommitMeta { first, places, unix_millis: step.now.unix_millis };
+        let body = if write_commit(&mut meta, commit, acknowledged) { acknowledged } else { &[] };
+        let (sequence, body_crc) = (tag.sequence().0, body_crc(body));
+        let record = Record { kind: kind::COMMIT, flags: 0, sequence, meta: &meta, body, body_crc };
+        let home = self.stage(LogKind::Journal, &record, step);
+        self.durable.meta = meta;
+        home.position
+    }
+
+    /// What a transaction has sent is there for those who consume.
+    fn apply_decision(&mut self, of: TransactionIndex, first: Sequence, publisher: u32, decided: u8) {
+        for head in self.undecided.uncount(of) {
+            let mut index = head;
+            while index != MessageIndex::NONE {
+                let message = self.messages.at_mut(index);
+                message.sequence = Sequence(first.0 + message.sequence.0);
+                message.publisher = publisher;
+                message.flags = message.flags & !flag::STAGED | decided;
+                let (destination, next) = (message.destination, message.sibling);
+                self.destinations.get_mut(destination).undecided -= 1;
+                self.enqueue(index);
+                index = next;
+            }
+        }
+    }
+
+    /// A commit that is followed.
+    pub(crate) fn follow_commit(&mut self, record: &Record<'_>) -> Result<(), MetaError> {
+        let tag = TransactionTag::of(record.sequence).ok_or(MetaError::Malformed)?;
+        let (commit, acknowledged) = read_commit(record.meta, record.body)?;
+        self.follow_acknowledged(acknowledged).ok_or(MetaError::Malformed)?;
+        self.sequences.saw(Sequence(tag.0));
+        self.sequences.saw(Sequence((commit.first.0 + commit.places).saturating_sub(1)));
+        let Some(of) = self.undecided.by_tag.get(&tag).copied() else { return Ok(()) };
+        self.check_decision(of, commit)?;
+        self.apply_decision(of, commit.first, 0, 0);
+        self.undecided.end(of);
+        Ok(())
+    }
+
+    /// Whether the sequences of a decision that is followed are its messages' own.
+    fn check_decision(&self, of: TransactionIndex, commit: CommitMeta) -> Result<(), MetaError> {
+        let staged = &self.undecided.table[of.0];
+        let heads = staged.records.iter().map(|(_, head)| *head).chain(staged.late.values().copied());
+        if staged.places > commit.places {
+            return Err(MetaError::Malformed);
+        }
+        let mut taken = std::collections::BTreeSet::new();
+        for head in heads {
+            let mut index = head;
+            while index != MessageIndex::NONE {
+                let message = self.messages.at(index);
+                let sequence = Sequence(commit.first.0 + message.sequence.0);
+                if self.find_in(message.destination, sequence).is_some() || !taken.insert(message.sequence) {
+                    return Err(MetaError::Malformed);
+                }
+                index = message.sibling;
+            }
+        }
+        Ok(())
+    }
+
+    /// A transaction that is over without effect, as the log says.
+    pub(crate) fn follow_rolled_back(&mut self, sequence: u64) {
+        let found = TransactionTag::of(sequence).and_then(|tag| self.undecided.by_tag.get(&tag).copied());
+        if let Some(of) = found {
+            self.drop_staged(of);
+            self.undecided.end(of);
+        }
+    }
+
+    /// What no decision was found for is dead: none will come (R48).
+    pub(crate) fn drop_undecided(&mut self) {
+        let all: Vec<u32> = self.undecided.table.iter().map(|(index, _)| index).collect();
+        for of in all.into_iter().map(TransactionIndex) {
+            self.drop_staged(of);
+            self.undecided.end(of);
+        }
+    }
+
+    /// What a transaction has sent goes, from the logs as well. Segments of the spool that may be empty.
+    fn drop_staged(&mut self, of: TransactionIndex) -> Vec<postrider_journal::SegmentNumber> {
+        let mut emptied = Vec::new();
+        for head in self.undecided.uncount(of) {
+            let mut index = head;
+            while index != MessageIndex::NONE {
+                let message = self.messages.remove(index);
+                self.destinations.get_mut(message.destination).undecided -= 1;
+                if self.leave_record(index, &message) && message.store == LogKind::Spool {
+                    emptied.push(message.segment);
+                }
+                index = message.sibling;
+            }
+        }
+        emptied
+    }
+
+    /// What a transaction has sent goes at once, though it is not over: it cannot be committed any more.
+    pub(crate) fn lose_staged<L: Log>(&mut self, of: TransactionIndex, step: &mut Step<'_, L>) {
+        for segment in self.drop_staged(of) {
+            self.release_spool(segment, step);
+        }
+        let staged = &mut self.undecided.table[of.0];
+        staged.lost = true;
+        if let Some(tag) = staged.tag.take() {
+            self.undecided.by_tag.remove(&tag);
+            self.undecided.untold.push(tag);
+        }
+        self.jobs.stir();
+    }
+
+    /// A transaction is over without effect.
+    pub(crate) fn roll_back_staged<L: Log>(&mut self, of: TransactionIndex, step: &mut Step<'_, L>) {
+        self.lose_staged(of, step);
+        self.undecided.end(of);
+    }
+
+    /// The bytes of a message are damaged whose transaction is undecided: that cannot be committed, and holds its segment no longer.
+    pub(crate) fn lose_damaged(&mut self, head: MessageIndex, step: &mut Step<'_, impl Log>) {
+        let of = TransactionIndex(self.messages.at(head).publisher);
+        self.statistics.damaged += 1;
+        self.lose_staged(of, step);
+    }
+
+    /// The end of a turn: the log says of which transactions nothing is done, as far as it has room.
+    pub(crate) fn tell_rolled_back<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        while let Some(tag) = self.undecided.untold.last().copied() {
+            if !step.log.reserve(Purpose::Settle, Bound { records: 1, bytes: 0 }) {
+                return;
+            }
+            self.undecided.untold.pop();
+            self.flush_acknowledged(step);
+            let record = Record { sequence: tag.sequence().0, ..small(kind::ROLLED_BACK, &[]) };
+            self.stage(LogKind::Journal, &record, step);
+        }
+    }
+}

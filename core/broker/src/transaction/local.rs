@@ -1,0 +1,197 @@
+//! How transactions begin and end, what they acknowledge, and what dooms them.
+
+use crate::broker::Broker;
+use crate::clients::consumer::ConsumerKind;
+use crate::clients::transaction::{Claims, Transaction};
+use crate::destinations::destination::Refusal;
+use crate::log::Log;
+use crate::messages::{ConnectionIndex, ConsumerIndex};
+use crate::plant::planted;
+use crate::step::Step;
+use postrider_model::command::{Acknowledge, AcknowledgeKind, Transact, TransactionAct};
+use postrider_model::event::Failure;
+use postrider_model::{PortIndex, TransactionNumber};
+
+/// Entries that are compared in the time of a step.
+const COMPARED: usize = 32;
+
+/// Nothing is done within a transaction that is not there (R47).
+pub(super) fn not_begun() -> Refusal {
+    (Failure::General, "the transaction has not been started: begin it first".into())
+}
+
+impl Broker {
+    pub(crate) fn transact<L: Log>(&mut self, port: PortIndex, transact: &Transact, step: &mut Step<'_, L>) {
+        let Some(connection) = self.connection(port, transact.connection) else { return };
+        let number = transact.transaction;
+        let outcome = match transact.act {
+            TransactionAct::Begin => {
+                let before = self.clients.connection_mut(connection).begin_transaction(number);
+                before.into_iter().for_each(|before| self.roll_back(before, step));
+                Ok(())
+            }
+            TransactionAct::Doom => {
+                let why = "something that belongs to it was refused".into();
+                self.doom(connection, number, (Failure::TransactionRolledBack, why), step);
+                Ok(())
+            }
+            TransactionAct::RollBack => {
+                let transaction = self.clients.connection_mut(connection).take_transaction(number);
+                transaction.map(|transaction| self.roll_back(transaction, step)).ok_or_else(not_begun)
+            }
+            TransactionAct::Commit => self.commit(connection, number, step),
+        };
+        match outcome {
+            Ok(()) => self.reply(port, transact.connection, transact.request, step),
+            Err(refusal) => self.refuse(port, transact.connection, transact.request, refusal, step),
+        }
+    }
+
+    /// It cannot be committed any more, and what it has sent goes at once: it makes no room for anything (R35).
+    pub(super) fn doom<L: Log>(
+        &mut self,
+        connection: ConnectionIndex,
+        number: TransactionNumber,
+        why: Refusal,
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(transaction) = self.clients.connection_mut(connection).transaction_mut(number) else { return };
+        transaction.doomed.get_or_insert(why);
+        if let Some(staged) = transaction.staged.take() {
+            self.roll_back_staged(staged, step);
+        }
+    }
+
+    /// It is over without effect: what it has acknowledged is its consumers' again, or, where they are gone, the queues'.
+    pub(crate) fn roll_back<L: Log>(&mut self, mut transaction: Transaction, step: &mut Step<'_, L>) {
+        if let Some(staged) = transaction.staged.take() {
+            self.roll_back_staged(staged, step);
+        }
+        for (serial, claims) in transaction.take_claims() {
+            let Claims { consumer, entries, .. } = claims;
+            self.work.spend(entries.len());
+            for entry in &entries {
+                let destination = self.messages.at(entry.index).destination;
+                self.destinations.get_mut(destination).undecided -= 1;
+            }
+            if self.clients.is_alive(consumer, serial) {
+                self.clients.consumer_mut(consumer).take_back(entries);
+                self.wake(consumer);
+            } else {
+                entries.into_iter().for_each(|entry| self.return_one(entry, true));
+            }
+        }
+        self.jobs.stir();
+    }
+
+    pub(crate) fn acknowledge_in_transaction<L: Log>(
+        &mut self,
+        port: PortIndex,
+        acknowledge: &Acknowledge,
+        number: TransactionNumber,
+        arena: &[u8],
+        step: &mut Step<'_, L>,
+    ) {
+        let outside = match acknowledge.kind {
+            // What the client has only seen, or what has expired there, does not wait for a decision.
+            AcknowledgeKind::Delivered | AcknowledgeKind::Redelivered | AcknowledgeKind::Expired => true,
+            AcknowledgeKind::Poison | AcknowledgeKind::Standard | AcknowledgeKind::Individual => false,
+        };
+        if outside {
+            return self.acknowledge(port, &Acknowledge { transaction: None, ..*acknowledge }, arena, step);
+        }
+        let Some(connection) = self.connection(port, acknowledge.connection) else { return };
+        match self.claim(port, connection, acknowledge, number) {
+            Ok(()) => self.reply(port, acknowledge.connection, acknowledge.request, step),
+            Err(refusal) => {
+                self.doom(connection, number, refusal.clone(), step);
+                self.refuse(port, acknowledge.connection, acknowledge.request, refusal, step);
+            }
+        }
+    }
+
+    /// What it acknowledges is the transaction's: out of its consumer's list, and in its window.
+    fn claim(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionIndex,
+        acknowledge: &Acknowledge,
+        number: TransactionNumber,
+    ) -> Result<(), Refusal> {
+        let transaction = self.clients.connection(connection).transaction(number).ok_or_else(not_begun)?;
+        if transaction.doomed.is_some() {
+            // It is given back anyway, and is where it would be then.
+            return Ok(());
+        }
+        if acknowledge.kind == AcknowledgeKind::Poison {
+            return Err((Failure::General, "a message cannot be given up within a transaction".into()));
+        }
+        let Some(index) = self.consumer_of(port, connection, acknowledge.consumer) else {
+            self.statistics.stale_commands += 1;
+            return Ok(());
+        };
+        let consumer = self.clients.consumer_mut(index);
+        self.work.spend(consumer.compared() / COMPARED);
+        if !consumer.was_served() {
+            return Ok(());
+        }
+        if consumer.kind != ConsumerKind::Queue {
+            let serial = consumer.serial;
+            let outstanding = acknowledge.count;
+            let transaction = self.clients.connection_mut(connection).transaction_mut(number).ok_or_else(not_begun)?;
+            transaction.claim((index, serial), std::iter::empty(), outstanding);
+            return Ok(());
+        }
+        let Some(range) = consumer.range(acknowledge) else { return self.unmatched(index, acknowledge) };
+        let (count, counted) = (range.count as u64, u64::from(acknowledge.count.max(1)));
+        self.check_size(connection, number, count)?;
+        self.claim_range(connection, number, index, &range);
+        if let Some(transaction) = self.clients.connection_mut(connection).transaction_mut(number) {
+            transaction.uncounted += if planted("commit-bound-by-count") { 0 } else { count.saturating_sub(counted) };
+        }
+        if acknowledge.kind == AcknowledgeKind::Individual {
+            self.clients.consumer_mut(index).extend(1);
+            self.wake(index);
+        }
+        Ok(())
+    }
+
+    fn claim_range(
+        &mut self,
+        connection: ConnectionIndex,
+        number: TransactionNumber,
+        index: ConsumerIndex,
+        range: &crate::clients::in_flight::Range,
+    ) {
+        self.work.spend(range.count);
+        let consumer = self.clients.consumer_mut(index);
+        let (serial, entries) = (consumer.serial, consumer.claim_entries(range));
+        for entry in &entries {
+            let destination = self.messages.at(entry.index).destination;
+            self.destinations.get_mut(destination).undecided += 1;
+        }
+        if let Some(transaction) = self.clients.connection_mut(connection).transaction_mut(number) {
+            transaction.claim((index, serial), entries.into_iter(), 0);
+        }
+    }
+
+    /// Whether a transaction may have so many messages more, of those that it sends and those that it acknowledges.
+    pub(super) fn check_size(
+        &self,
+        connection: ConnectionIndex,
+        number: TransactionNumber,
+        more: u64,
+    ) -> Result<(), Refusal> {
+        let transaction = self.clients.connection(connection).transaction(number).ok_or_else(not_begun)?;
+        let sent = transaction.staged.map_or(0, |staged| self.undecided.places(staged));
+        let most = self.config.transaction_messages;
+        if transaction.claimed() + sent + more <= most {
+            return Ok(());
+        }
+        let text = format!(
+            "a transaction has {most} messages at most, sent and received: commit more often, or raise the setting \
+             `transactions.max_messages`"
+        );
+        Err((Failure::ResourceAllocation, text.into()))
+    }
+}

@@ -1,0 +1,5 @@
+//! Transactions of one connection: all of it shows with COMMIT, durably, or nothing ever does (decision 0020).
+
+mod commit;
+mod local;
+mod staged;

@@ -1,0 +1,127 @@
+//! Sends within a transaction: they are stored as they come, and refused where there is no room; nobody waits for any (R35).
+
+use crate::bounds::{UNDECIDED_OF_WHAT_LIVES, live_limit};
+use crate::broker::Broker;
+use crate::destinations::destination::Refusal;
+use crate::durable::store::Arrival;
+use crate::intake::admission::Admission;
+use crate::log::{Log, LogKind};
+use crate::messages::{ConnectionIndex, DestinationIndex};
+use crate::plant::planted;
+use crate::records;
+use crate::step::Step;
+use crate::transaction::local::not_begun;
+use postrider_model::command::Publish;
+use postrider_model::event::Failure;
+use postrider_model::{MessageView, PortIndex, TransactionNumber};
+
+impl Broker {
+    pub(crate) fn publish_in_transaction<L: Log>(
+        &mut self,
+        port: PortIndex,
+        publish: &Publish,
+        number: TransactionNumber,
+        arena: &[u8],
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(connection) = self.connection(port, publish.connection) else { return };
+        if planted("orphan-send-lands") && self.clients.connection(connection).transaction(number).is_none() {
+            return self.publish(port, &Publish { transaction: None, ..*publish }, arena, step);
+        }
+        self.clients.connection_mut(connection).settle(publish.parked_bytes());
+        let record = publish.record.of(arena);
+        match self.send_in_transaction(connection, publish, number, record, step) {
+            Ok(()) if publish.request.is_wanted() => self.reply(port, publish.connection, publish.request, step),
+            Ok(()) if publish.windowed => self.give_credit(port, connection, publish, record, step),
+            Ok(()) => {}
+            Err(refusal) => self.refuse_in_transaction(port, publish, number, arena, refusal, step),
+        }
+    }
+
+    /// A send is refused, and with it all of its transaction.
+    pub(crate) fn refuse_in_transaction<L: Log>(
+        &mut self,
+        port: PortIndex,
+        publish: &Publish,
+        number: TransactionNumber,
+        arena: &[u8],
+        refusal: Refusal,
+        step: &mut Step<'_, L>,
+    ) {
+        let Some(connection) = self.connection(port, publish.connection) else { return };
+        self.doom(connection, number, refusal.clone(), step);
+        self.refuse_publish(port, connection, publish, publish.record.of(arena), refusal, step);
+    }
+
+    fn send_in_transaction<L: Log>(
+        &mut self,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        number: TransactionNumber,
+        record: &[u8],
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        let transaction = self.clients.connection(connection).transaction(number).ok_or_else(not_begun)?;
+        if let Some(why) = &transaction.doomed {
+            // Who does not ask has been told once.
+            return if publish.request.is_wanted() { Err(why.clone()) } else { Ok(()) };
+        }
+        if self.is_behind_parked(connection) {
+            let text = "other sends of the connection wait for room in the journal: consume messages, or use a connection of its own";
+            return Err((Failure::ResourceAllocation, text.into()));
+        }
+        let mut parts = Vec::new();
+        self.find_parts(connection, publish, &mut parts, step)?;
+        let durable = |broker: &Broker, part: DestinationIndex| {
+            publish.persistent && broker.destinations.get(part).is_durable_queue()
+        };
+        parts.sort_by_key(|part| !durable(self, *part));
+        let (stored, passing) = parts.split_at(parts.iter().take_while(|part| durable(self, **part)).count());
+        self.check_size(connection, number, parts.len() as u64)?;
+        self.admit_undecided(publish, (stored, passing), record.len(), step)?;
+        let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
+        let (crc, expiration, elsewhere) = (publish.record_crc, view.expiration(), parts.len() > 1);
+        let arrival = Arrival { record, crc, expiration, publisher: 0, elsewhere, run_from: None, instead: None };
+        let owner = self.clients.connection_mut(connection).transaction_mut(number).ok_or_else(not_begun)?;
+        let of = *owner.staged.get_or_insert_with(|| self.undecided.begin());
+        self.statistics.published += 1;
+        for (store, parts) in [(LogKind::Journal, stored), (LogKind::Spool, passing)] {
+            if !parts.is_empty() {
+                self.stage_send(of, store, parts, arrival, step);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a send may come to these places in the journal and in the spool.
+    fn admit_undecided<L: Log>(
+        &mut self,
+        publish: &Publish,
+        (stored, passing): (&[DestinationIndex], &[DestinationIndex]),
+        length: usize,
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        let limit = live_limit(step.log);
+        let bytes = records::live_bytes(length, stored.len());
+        if !stored.is_empty() && self.journal.live_bytes() + bytes > limit {
+            return Err(self.full(bytes, step));
+        }
+        let all = self.undecided.all_bytes() + records::live_bytes(length, stored.len() + passing.len());
+        let most = limit / UNDECIDED_OF_WHAT_LIVES;
+        if all > most {
+            self.statistics.refused += 1;
+            let text = format!(
+                "transactions that are not committed hold {all} of {most} bytes: commit more often, or raise the setting \
+                 `journal.disk_budget_bytes`, of which they may use an eighth"
+            );
+            return Err((Failure::ResourceAllocation, text.into()));
+        }
+        if !self.spooling.is_scarce() || self.admit_passing(publish, passing, step)? == Admission::Now {
+            return Ok(());
+        }
+        self.statistics.refused += 1;
+        let text = "the spool has no room now for what is sent within transactions: consume messages, or raise the setting \
+                    `journal.spool_disk_bytes`";
+        Err((Failure::ResourceAllocation, text.into()))
+    }
+}

@@ -1,0 +1,182 @@
+//! Transactions: TransactionInfo, and what names one.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+
+use postrider_model::TransactionNumber;
+use postrider_model::command::{Command, Request, Transact, TransactionAct};
+use postrider_model::event::Failure;
+
+use super::conversation::{Context, Conversation, request};
+use super::error::{Refusal, Trouble};
+use crate::openwire::Structure;
+use crate::openwire::hot::input::{Cached, TransactionName};
+use crate::openwire::hot::rare;
+use crate::openwire::schema::transaction_info;
+
+/// Bytes that an open transaction takes, here and at the broker, besides what it has sent and acknowledged.
+const TRANSACTION_BYTES: u64 = 512;
+
+/// Open transactions of one connection.
+pub(super) const TRANSACTIONS: usize = u16::MAX as usize;
+
+/// Types of TransactionInfo.
+mod act {
+    pub(super) const BEGIN: i8 = 0;
+    pub(super) const PREPARE: i8 = 1;
+    pub(super) const COMMIT_ONE_PHASE: i8 = 2;
+    pub(super) const COMMIT_TWO_PHASE: i8 = 3;
+    pub(super) const ROLLBACK: i8 = 4;
+    pub(super) const RECOVER: i8 = 5;
+    pub(super) const FORGET: i8 = 6;
+    pub(super) const END: i8 = 7;
+}
+
+/// The open transactions of a connection, by the values of their ids.
+#[derive(Default)]
+pub(super) struct Transactions {
+    open: BTreeMap<i64, TransactionNumber>,
+    /// Numbers that were ever given out.
+    numbers: u16,
+    free: Vec<TransactionNumber>,
+}
+
+impl Transactions {
+    /// None: all numbers are taken.
+    fn begin(&mut self, value: i64) -> Option<TransactionNumber> {
+        let number = self.free.pop().or_else(|| {
+            self.numbers = self.numbers.checked_add(1)?;
+            NonZeroU16::new(self.numbers).map(TransactionNumber)
+        })?;
+        self.open.insert(value, number);
+        Some(number)
+    }
+
+    fn end(&mut self, value: i64) -> Option<TransactionNumber> {
+        let number = self.open.remove(&value)?;
+        self.free.push(number);
+        Some(number)
+    }
+
+    /// The number of one that is open.
+    pub(super) fn find(&self, value: i64) -> Option<TransactionNumber> {
+        self.open.get(&value).copied()
+    }
+
+    /// Forgets one. False: there is none.
+    pub(super) fn forget_one(&mut self) -> bool {
+        self.open.pop_first().is_some()
+    }
+}
+
+fn text(connection: &[u8], value: i64) -> String {
+    format!("TX:{}:{value}", String::from_utf8_lossy(connection))
+}
+
+fn not_started(connection: &[u8], value: i64) -> Refusal {
+    Refusal::new(Failure::General, format!("Transaction '{}' has not been started.", text(connection, value)))
+}
+
+impl Conversation {
+    /// The transaction that a message or an acknowledgement names; one that is not there is refused (R47).
+    #[inline(never)]
+    pub(super) fn transaction_of(
+        &mut self,
+        field: Cached<TransactionName<'_>>,
+    ) -> Result<Option<TransactionNumber>, Trouble> {
+        let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
+        let value = match (field, self.decoder.cache()) {
+            (Cached::Inline(name), _) if *name.connection == *tables.id => name.value,
+            (Cached::Inline(name), _) => return Err(not_started(name.connection, name.value).into()),
+            (Cached::Slot(index), Some(cache)) => tables.cached_transaction(cache, index).ok_or(Trouble::WrongClass)?,
+            _ => return Ok(None),
+        };
+        match tables.transactions.find(value) {
+            Some(number) => Ok(Some(number)),
+            None => Err(not_started(&tables.id, value).into()),
+        }
+    }
+
+    pub(super) fn transaction_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
+        let (kind, request) = (info.byte(transaction_info::TYPE), request(info));
+        let name = match info.object(transaction_info::TRANSACTION_ID) {
+            Some(id) => rare::transaction_name(id).ok_or_else(Refusal::branches)?,
+            None if kind == act::RECOVER => return Err(Refusal::branches().into()),
+            None => {
+                let message = "the TransactionInfo has no transaction id: give it one";
+                return Err(Refusal::new(Failure::IllegalState, message).into());
+            }
+        };
+        if *name.connection != *tables.id {
+            return Err(not_started(name.connection, name.value).into());
+        }
+        match kind {
+            act::BEGIN => self.begin_transaction(name.value, request, context),
+            act::COMMIT_ONE_PHASE => self.end_transaction(name.value, TransactionAct::Commit, request, context),
+            act::ROLLBACK => self.end_transaction(name.value, TransactionAct::RollBack, request, context),
+            act::PREPARE | act::COMMIT_TWO_PHASE | act::RECOVER | act::FORGET | act::END => {
+                let message = format!(
+                    "TransactionInfo of type {kind} for {}: a local transaction begins (0), and is committed (2) or rolled back (4)",
+                    text(name.connection, name.value)
+                );
+                Err(Refusal::new(Failure::General, message).into())
+            }
+            other => {
+                let message = format!("TransactionInfo of type {other}: use 0 to 7");
+                Err(Refusal::new(Failure::General, message).into())
+            }
+        }
+    }
+
+    fn begin_transaction(&mut self, value: i64, request: Request, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
+        if tables.transactions.find(value).is_some() {
+            let message = format!("Transaction '{}' has already been started.", text(&tables.id, value));
+            return Err(Refusal::new(Failure::General, message).into());
+        }
+        if !context.handles.memory.take(&mut self.kept, TRANSACTION_BYTES) {
+            return Err(Refusal::no_memory(self.kept.bytes()).into());
+        }
+        let Some(transaction) = tables.transactions.begin(value) else {
+            context.handles.memory.give_back(&mut self.kept, TRANSACTION_BYTES);
+            return Err(Refusal::too_many("open transactions", TRANSACTIONS).into());
+        };
+        self.transact(transaction, TransactionAct::Begin, request, context);
+        Ok(())
+    }
+
+    fn end_transaction(
+        &mut self,
+        value: i64,
+        act: TransactionAct,
+        request: Request,
+        context: &mut Context<'_>,
+    ) -> Result<(), Trouble> {
+        let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
+        let Some(transaction) = tables.transactions.end(value) else {
+            return Err(not_started(&tables.id, value).into());
+        };
+        context.handles.memory.give_back(&mut self.kept, TRANSACTION_BYTES);
+        self.transact(transaction, act, request, context);
+        Ok(())
+    }
+
+    /// Something is refused here that belongs to a transaction: that cannot be committed then.
+    #[cold]
+    pub(super) fn doom(&mut self, field: Cached<TransactionName<'_>>, context: &mut Context<'_>) {
+        if let Ok(Some(transaction)) = self.transaction_of(field) {
+            self.transact(transaction, TransactionAct::Doom, Request::default(), context);
+        }
+    }
+
+    fn transact(
+        &mut self,
+        transaction: TransactionNumber,
+        act: TransactionAct,
+        request: Request,
+        context: &mut Context<'_>,
+    ) {
+        context.command(Command::Transact(Transact { connection: self.connection, request, transaction, act }));
+    }
+}
