@@ -405,6 +405,7 @@ pub fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         odd: *random.pick(&[0, 0, 10, 70]),
         browsing: None,
         crowd: None,
+        moving: None,
         half_closing: None,
         oversize: None,
         halting: None,

@@ -46,6 +46,10 @@ const ELSEWHERE: &[&str] = &[
     "settled-in-line",
     "refused-served",
     "browsers-among-takers",
+    "commit-bound-by-count",
+    "claims-returned",
+    "collected-under-transaction",
+    "orphan-send-lands",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.

@@ -1,8 +1,8 @@
 //! Situations that a part of the seeds has: from draws that shift no others.
 
 use crate::client::{
-    ClientPlan, DeletingPlan, HalfClosingPlan, HaltingPlan, NamingPlan, OversizePlan, ReturningPlan, ThrongPlan,
-    all_of_many, deleted_places, odd_addresses,
+    ClientPlan, DeletingPlan, HalfClosingPlan, HaltingPlan, MovingPlan, NamingPlan, OversizePlan, ReturningPlan,
+    ThrongPlan, all_of_many, deleted_places, odd_addresses,
 };
 use crate::ledger::{Address, Sizes};
 use crate::plan::{FRAME_LIMIT, Listener, SeedPlan};
@@ -26,6 +26,7 @@ impl SeedPlan {
         self.draw_throng(random.fork());
         self.draw_deletions(random.fork());
         self.draw_unreadable(random.fork());
+        self.draw_moves(random.fork());
     }
 
     /// Clients that send no more and read on in one seed of five, where frames need not end where a block does.
@@ -132,6 +133,19 @@ impl SeedPlan {
             let (percent, sends) = (*random.pick(&[5, 15, 30]), *random.pick(&[10, 30, 60]));
             client.deleting = Some(DeletingPlan { seed: random.next(), percent, sends });
             self.odd_addresses.extend(deleted_places(index));
+        }
+    }
+
+    /// Messages that move within transactions, in one seed of two where nothing rots and there is room for all.
+    fn draw_moves(&mut self, mut random: Random) {
+        let rots = self.rot > 0 || self.rot_while_running > 0;
+        if self.theme == Theme::ExactEnds || self.scarce || self.few_pairs || rots || !random.one_in(2) {
+            return;
+        }
+        for client in self.clients.iter_mut().take(2) {
+            let (percent, tokens) = (*random.pick(&[20, 50, 80]), *random.pick(&[3, 10, 30]));
+            let bytes = *random.pick(&[50, 500, 4_000]);
+            client.moving = Some(MovingPlan { seed: random.next(), percent, tokens, bytes });
         }
     }
 

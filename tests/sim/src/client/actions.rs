@@ -35,6 +35,7 @@ impl Client {
             || self.misnames(around)
             || self.deletes(around)
             || self.throngs(around)
+            || self.moves(around)
         {
             return;
         }
@@ -79,6 +80,7 @@ impl Client {
         self.release_held(around);
         self.finish_browsers(around);
         self.finish_crowd(around);
+        self.finish_moving(around);
         if self.is_silent() {
             return;
         }
@@ -147,6 +149,7 @@ impl Client {
                 && !self.halt.is_within()
                 && self.browsers.is_empty()
                 && self.crowd.is_idle()
+                && self.has_moved()
                 && self.consumers.values().all(idle)
                 && self.certainties.is_empty())
     }

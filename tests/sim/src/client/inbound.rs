@@ -111,6 +111,7 @@ impl Client {
                 self.temporaries.push(address);
             }
             Asked::Goodbye => self.part(around),
+            Asked::Decision => self.is_decided(around),
             Asked::Watch => self.watches = true,
             Asked::Nowhere => panic!("client {}: what cannot be named is taken", self.index),
             Asked::Oversize => panic!("client {}: what is too large was taken", self.index),
@@ -197,6 +198,10 @@ impl Client {
         };
         if member.0 == -1 {
             return self.hear_of_temporary(&message);
+        }
+        if Client::is_of_moving(member) {
+            let message_id = message.object(message::MESSAGE_ID).expect("a message has an id").clone();
+            return self.gets_token(member, &message, message_id, around);
         }
         // A consumer that is being closed here drops what still comes.
         let consumer = self.consumers.get(&member).map(|consumer| (consumer.number, &consumer.address));

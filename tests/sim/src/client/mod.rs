@@ -10,6 +10,7 @@ mod ending;
 mod flooding;
 mod halting;
 mod inbound;
+mod moving;
 mod naming;
 mod oversize;
 mod producer;
@@ -43,6 +44,8 @@ use flooding::Flooding;
 pub use flooding::{FloodPlan, FloodRole};
 use halting::Halt;
 pub use halting::HaltingPlan;
+use moving::Moving;
+pub use moving::MovingPlan;
 use naming::Naming;
 pub use naming::{NamingPlan, all_of_many, odd_addresses};
 use oversize::Oversize;
@@ -122,6 +125,8 @@ pub struct ClientPlan {
     pub naming: Option<NamingPlan>,
     /// It deletes queues and a topic to which it alone sends.
     pub deleting: Option<DeletingPlan>,
+    /// It moves messages from queue to queue within transactions.
+    pub moving: Option<MovingPlan>,
     /// It has hundreds of producers that are remembered.
     pub throng: Option<ThrongPlan>,
     /// It does one thing only, as fast as it likes.
@@ -193,6 +198,7 @@ enum Asked {
     Oversize,
     Nowhere,
     Goodbye,
+    Decision,
     Watch,
     Nothing,
 }
@@ -258,6 +264,7 @@ pub struct Client {
     naming: Naming,
     deleting: Deleting,
     throng: Throng,
+    moving: Moving,
     flooding: Flooding,
     temporaries: Vec<Address>,
     /// It hears of temporary destinations, and these it has heard of.
@@ -284,6 +291,7 @@ impl Client {
         let naming = Naming::new(plan.naming.as_ref());
         let deleting = Deleting::new(plan.deleting.as_ref());
         let throng = Throng::new(plan.throng.as_ref());
+        let moving = Moving::new(plan.moving.as_ref());
         let flooding = Flooding::new(plan.flood.as_ref());
         let mut client = Client {
             plan,
@@ -320,6 +328,7 @@ impl Client {
             naming,
             deleting,
             throng,
+            moving,
             flooding,
             temporaries: Vec::new(),
             watches: false,
@@ -356,7 +365,8 @@ impl Client {
         let busy: Vec<_> = busy.map(|(member, consumer)| (member, consumer.waits_for())).collect();
         let browsers = self.browsers_wait_for();
         let id = self.connection_id.get(..40).unwrap_or(&self.connection_id);
-        format!("client {} ({id}) {:?}: {asked:?}, {busy:?}, {browsers:?}", self.index, self.stage)
+        let misses = self.misses();
+        format!("client {} ({id}) {:?}: {asked:?}, {busy:?}, {browsers:?}, tokens {misses:?}", self.index, self.stage)
     }
 
     /// Its turn.

@@ -18,6 +18,7 @@ impl Client {
         self.in_flight_returns(around);
         self.forget_browsers();
         self.forget_crowd();
+        self.forget_moving();
         self.circuit = None;
         self.life += 1;
         // They go with the connection, even if it comes back.
@@ -172,6 +173,7 @@ impl Client {
         self.consumers.clear();
         self.forget_browsers();
         self.forget_crowd();
+        self.forget_moving();
         // What it had for itself goes when the broker hears that, which may be long before the answer.
         around.temporaries.retain(|address| !self.temporaries.contains(address));
         self.stage = Stage::Closing;

@@ -76,6 +76,9 @@ pub fn dead_letters() -> Address {
     Address::queue("ActiveMQ.DLQ")
 }
 
+/// How the queues begin between which tokens move: who moves them follows them.
+pub const MOVED: &str = "moving.";
+
 /// Times that the id of its connection stands in a record: its own, its producer's, and the mark's.
 const NAMES_OF_A_MESSAGE: u64 = 3;
 
