@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Passes all tests on a fresh machine: installs what is missing, then runs every suite at its small size.
-#   tests/run.sh [SUITE...]      suites: rust plants loom sim instructions compare interop kills hostile fuzz   (default: all, in this order)
+#   tests/run.sh [SUITE...]      suites: rust plants loom sim instructions compare interop joram kills hostile fuzz   (default: all, in this order)
 # Larger sizes by environment: SIM_SEEDS (300), KILLS (30), VOLUME (4000), FUZZ_SECONDS (20, for each of four targets).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 : "${SIM_SEEDS:=300}" "${KILLS:=30}" "${VOLUME:=4000}" "${FUZZ_SECONDS:=20}"
 suites=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=(rust plants loom sim instructions compare interop kills hostile fuzz)
+[ ${#suites[@]} -gt 0 ] || suites=(rust plants loom sim instructions compare interop joram kills hostile fuzz)
 
 say() { printf '\n=== %s (%s)\n' "$1" "$(date +%T)"; }
 
@@ -49,6 +49,15 @@ interop() {
     cargo build --release
     tests/interop/run.sh --binary target/release/postrider --volume "$VOLUME" --tests '!KillTest' --args "--cores 2"
     tests/interop/clients.sh --binary target/release/postrider --args "--cores 2"
+}
+
+joram() {
+    need javac openjdk-17-jdk-headless
+    need mvn maven
+    need python3 python3
+    cargo build --release
+    tests/joram/run.sh --binary target/release/postrider --client 5 --runs 3 --args "--cores 2"
+    tests/joram/run.sh --binary target/release/postrider --client 6 --runs 3 --args "--cores 2"
 }
 
 kills() {
