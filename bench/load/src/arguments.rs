@@ -5,6 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::body::STAMP_LENGTH;
+use crate::properties::{self, Property};
 use crate::ramp::RampOptions;
 
 /// The largest text; ActiveMQ takes frames of up to 100 MiB.
@@ -43,12 +44,24 @@ pub struct Arguments {
     /// --ramp 0]
     #[arg(long)]
     pub window: Option<u32>,
-    /// Messages that a consumer may have in flight [default: 1000, topics 32767]
+    /// Messages that a consumer may have in flight [default: 1000, topics 32767, durable 100]
     #[arg(long)]
     pub prefetch: Option<u32>,
     /// Acknowledge up to that many messages at once, if they were received at once
     #[arg(long, default_value_t = 1)]
     pub ack_every: u32,
+    /// Send and acknowledge in local transactions of that many messages; a --window is of commits then
+    #[arg(long, value_name = "MESSAGES")]
+    pub transaction: Option<u32>,
+    /// Consume with that selector; all messages of the run are to match it
+    #[arg(long, value_name = "TEXT")]
+    pub selector: Option<String>,
+    /// Give each message a property, an integer where VALUE reads as one; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = properties::parse)]
+    pub property: Vec<Property>,
+    /// Consume topics by durable subscriptions, which end with the run
+    #[arg(long, requires = "topic")]
+    pub durable: bool,
     /// Messages a second over all producers; without it as fast as possible
     #[arg(long)]
     pub rate: Option<f64>,
@@ -121,6 +134,19 @@ impl Arguments {
         ensure!(sizes.contains(&self.size), "--size is {STAMP_LENGTH} (what the check needs) to {SIZE_LIMIT}");
         ensure!(self.prefetch() > 0, "--prefetch is at least 1: the generator does not pull");
         ensure!(self.ack_every <= self.prefetch(), "--ack-every is more than --prefetch");
+        ensure!(self.transaction != Some(0), "--transaction is at least 1");
+        let transaction = u64::from(self.transaction.unwrap_or(0));
+        ensure!(
+            transaction <= u64::from(self.prefetch()),
+            "--transaction is more than --prefetch: it would never be full"
+        );
+        ensure!(transaction == 0 || self.ack_every == 1, "--transaction acknowledges all of its messages at once");
+        ensure!(transaction == 0 || self.window() > 0, "--transaction waits for its commits: --window is at least 1");
+        ensure!(
+            self.backlog.is_none_or(|backlog| backlog >= transaction * u64::from(self.producers)),
+            "--backlog is less than the open transactions have: nothing would ever be committed"
+        );
+        ensure!(transaction == 0 || self.waiting.is_none(), "--waiting would count what is not committed yet");
         ensure!(self.rate.is_none_or(|rate| rate > 0.0 && rate.is_finite()), "--rate is more than 0");
         ensure!(self.backlog != Some(0), "--backlog is at least 1");
         let buffers = 1..=1 << 30;
@@ -172,12 +198,17 @@ impl Arguments {
     /// Sends in flight per producer, 0 for sends without receipts. The default is what a JMS client does; but a ramp waits
     /// for nothing.
     pub fn window(&self) -> u32 {
-        self.window.unwrap_or(u32::from(self.persistent() && self.ramp.ramp.is_none()))
+        let waits = self.transaction.is_some() || self.persistent() && self.ramp.ramp.is_none();
+        self.window.unwrap_or(u32::from(waits))
     }
 
     /// Messages in flight per subscription. The default is the JMS client's.
     pub fn prefetch(&self) -> u32 {
-        self.prefetch.unwrap_or(if self.topic { 32_767 } else { 1_000 })
+        self.prefetch.unwrap_or(match (self.topic, self.durable) {
+            (true, true) => 100,
+            (true, false) => 32_767,
+            _ => 1_000,
+        })
     }
 
     /// Host and port of the broker.
@@ -218,6 +249,8 @@ pub(crate) mod tests {
         let topic = parsed("--topic --non-persistent");
         assert_eq!((topic.window(), topic.prefetch()), (0, 32_767));
         assert_eq!(parsed("--non-persistent --window 5 --prefetch 7").window(), 5);
+        assert_eq!(parsed("--non-persistent --transaction 5").window(), 1, "a commit is waited for");
+        assert_eq!(parsed("--topic --durable").prefetch(), 100);
         persistent.check().unwrap();
     }
 
@@ -244,6 +277,12 @@ pub(crate) mod tests {
             "--rate 0",
             "--backlog 0",
             "--backlog 5 -c 0",
+            "--transaction 0",
+            "--transaction 1001",
+            "--transaction 5 --ack-every 2",
+            "--transaction 5 --window 0",
+            "--transaction 5 --backlog 9 -p 2",
+            "--transaction 5 --waiting 9",
             "--waiting 5 -c 0",
             "--waiting 5 -p 0",
             "--waiting 5 --backlog 5",

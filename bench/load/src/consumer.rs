@@ -1,10 +1,13 @@
 //! A consumer: checks and acknowledges what it gets.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use postrider_wire::openwire::schema::{consumer_info, message, message_dispatch};
-use postrider_wire::openwire::{Decoder, Settings, Structure, WireFormat, WriterPolicy};
+use postrider_wire::openwire::schema::{
+    connection_id, consumer_info, message, message_dispatch, remove_info, remove_subscription_info,
+};
+use postrider_wire::openwire::{Decoder, Settings, Structure, Value, WireFormat, WriterPolicy};
 
 use crate::body::{self, STAMP_LENGTH, Stamp};
 use crate::frames::{Acknowledge, Delivered, Dispatch, Identity, is_handmade};
@@ -12,6 +15,7 @@ use crate::ledger::Ledger;
 use crate::link::{BrokerLink, Codec, Incoming};
 use crate::meter::Meter;
 use crate::plan::Plan;
+use crate::transaction::Transactions;
 use crate::{Arguments, names};
 
 /// One consumer with its subscriptions.
@@ -21,12 +25,23 @@ pub(crate) struct Consumer {
     subscriptions: Vec<Subscription>,
     ack_every: u32,
     acknowledges: bool,
+    transacted: Option<Transacted>,
+    /// Its connection, whose subscriptions end with it, if they are durable.
+    durable: Option<Arc<Structure>>,
     /// What a text looks like behind its stamp.
     text: Vec<u8>,
     /// Whether the fields of a dispatch are cached; none if the codec has to read all of them.
     by_hand: Option<bool>,
     /// Messages of others.
     pub foreign: u64,
+}
+
+/// Acknowledgements in transactions. While the broker decides one, nothing is taken into the next.
+#[derive(Debug)]
+struct Transacted {
+    transactions: Transactions,
+    /// Messages that came meanwhile, with their subscriptions.
+    waiting: VecDeque<(usize, Delivered)>,
 }
 
 /// Whose messages are checked.
@@ -43,6 +58,8 @@ enum Run {
 #[derive(Debug)]
 struct Subscription {
     destination: u16,
+    /// The destination's, and that of a durable subscription.
+    name: String,
     id: Arc<Structure>,
     /// The ConsumerId as it stands in an uncached frame.
     inline: Vec<u8>,
@@ -64,12 +81,16 @@ impl Consumer {
         for &number in &plan.consumers[usize::from(number)] {
             let name = &plan.names[usize::from(number)];
             let destination = names::destination(name, plan.topic);
-            let subscription = Subscription::new(run, number, names::consumer_id(&connection, number), &destination);
+            let subscription =
+                Subscription::new(run, number, name, names::consumer_id(&connection, number), &destination);
+            let text = |text: Option<&str>| text.map_or(Value::String(None), Value::from);
             let info = Structure::new(&consumer_info::DEFINITION)
                 .with(consumer_info::CONSUMER_ID, subscription.id.clone())
                 .with(consumer_info::DESTINATION, destination)
                 .with(consumer_info::PREFETCH_SIZE, arguments.prefetch() as i32)
                 .with(consumer_info::DISPATCH_ASYNC, true)
+                .with(consumer_info::SELECTOR, text(arguments.selector.as_deref()))
+                .with(consumer_info::SUBSCRIPTION_NAME, text(arguments.durable.then_some(name)))
                 .with(consumer_info::OPTIMIZED_ACKNOWLEDGE, arguments.ack_every > 1);
             link.request(info).with_context(|| format!("{} cannot subscribe to {name}", link.label))?;
             subscriptions.push(subscription);
@@ -80,6 +101,11 @@ impl Consumer {
             subscriptions,
             ack_every: arguments.ack_every,
             acknowledges: arguments.acknowledges(),
+            transacted: arguments.transaction.map(|size| Transacted {
+                transactions: Transactions::new(link.connection(), size),
+                waiting: VecDeque::new(),
+            }),
+            durable: arguments.durable.then(|| link.connection().clone()),
             text: body::blank(arguments.size),
             by_hand: is_handmade(settings).then_some(settings.cache_size.is_some()),
             foreign: 0,
@@ -97,7 +123,8 @@ impl Consumer {
         }
         match codec.decode(frame)? {
             Incoming::Dispatch(dispatch) => self.dispatch(&dispatch, codec, meter, now),
-            _ => Ok(()),
+            Incoming::Receipt(command) => self.committed(command, codec, now),
+            Incoming::Ignored => Ok(()),
         }
     }
 
@@ -123,6 +150,7 @@ impl Consumer {
         }
         let message = structure.object(message_dispatch::MESSAGE);
         let id = message.and_then(|message| message.object(message::MESSAGE_ID)).context("a message without an id")?;
+        self.commit_all(codec, now)?;
         let acknowledge = &mut self.subscriptions[index].acknowledge;
         acknowledge.flush(&mut codec.format, &mut codec.command, &mut codec.out)?;
         acknowledge.push_other(id.clone(), &mut codec.format, &mut codec.command, &mut codec.out)?;
@@ -132,6 +160,9 @@ impl Consumer {
     /// Acknowledges what is not acknowledged yet; to be called when all that was received at once is through.
     #[inline]
     pub(crate) fn flush(&mut self, codec: &mut Codec) -> Result<()> {
+        if self.transacted.is_some() {
+            return Ok(());
+        }
         for subscription in &mut self.subscriptions {
             subscription.acknowledge.flush(&mut codec.format, &mut codec.command, &mut codec.out)?;
         }
@@ -191,8 +222,72 @@ impl Consumer {
             return Ok(());
         }
         let (producer, sequence, broker_sequence) = (stamp.producer, dispatch.sequence, dispatch.broker_sequence);
-        if subscription.acknowledge.add(Delivered { producer, sequence, broker_sequence }) >= self.ack_every {
+        let delivered = Delivered { producer, sequence, broker_sequence };
+        if self.transacted.is_some() {
+            return self.acknowledge_within(index, delivered, codec, now);
+        }
+        if subscription.acknowledge.add(delivered) >= self.ack_every {
             subscription.acknowledge.flush(&mut codec.format, &mut codec.command, &mut codec.out)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a message into the open transaction, or has it wait for the next one.
+    fn acknowledge_within(&mut self, index: usize, delivered: Delivered, codec: &mut Codec, now: u64) -> Result<()> {
+        let Some(Transacted { transactions, waiting }) = &mut self.transacted else { return Ok(()) };
+        if transactions.pending() > 0 {
+            waiting.push_back((index, delivered));
+            return Ok(());
+        }
+        transactions.enter(codec)?;
+        self.subscriptions[index].acknowledge.add(delivered);
+        if transactions.add() { self.commit(codec, now) } else { Ok(()) }
+    }
+
+    fn commit(&mut self, codec: &mut Codec, now: u64) -> Result<()> {
+        let Some(Transacted { transactions, .. }) = &mut self.transacted else { return Ok(()) };
+        let id = transactions.enter(codec)?;
+        for subscription in &mut self.subscriptions {
+            subscription.acknowledge.flush_within(&id, &mut codec.format, &mut codec.command, &mut codec.out)?;
+        }
+        transactions.commit(codec, now)
+    }
+
+    /// The broker answered a command; what waited for that goes on.
+    fn committed(&mut self, command: i32, codec: &mut Codec, now: u64) -> Result<()> {
+        if let Some(transacted) = &mut self.transacted {
+            transacted.transactions.committed(command);
+        }
+        while let Some((index, delivered)) = self.transacted.as_mut().and_then(Transacted::next) {
+            self.acknowledge_within(index, delivered, codec, now)?;
+        }
+        Ok(())
+    }
+
+    /// Commits all that came, however much that is, without waiting for an answer.
+    fn commit_all(&mut self, codec: &mut Codec, now: u64) -> Result<()> {
+        let Some(Transacted { transactions, waiting }) = &mut self.transacted else { return Ok(()) };
+        for (index, delivered) in std::mem::take(waiting) {
+            transactions.enter(codec)?;
+            transactions.add();
+            self.subscriptions[index].acknowledge.add(delivered);
+        }
+        if transactions.is_open() { self.commit(codec, now) } else { Ok(()) }
+    }
+
+    /// The end: what is open is committed, and durable subscriptions are given up.
+    pub(crate) fn leave(&mut self, codec: &mut Codec) -> Result<()> {
+        self.commit_all(codec, 0)?;
+        let Some(connection) = &self.durable else { return Ok(()) };
+        let client = connection.fields()[connection_id::VALUE].clone();
+        for subscription in &self.subscriptions {
+            codec
+                .push(Structure::new(&remove_info::DEFINITION).with(remove_info::OBJECT_ID, subscription.id.clone()))?;
+            let info = Structure::new(&remove_subscription_info::DEFINITION)
+                .with(remove_subscription_info::CONNECTION_ID, connection.clone())
+                .with(remove_subscription_info::CLIENT_ID, client.clone())
+                .with(remove_subscription_info::SUBSCRIPTION_NAME, &*subscription.name);
+            codec.push(info)?;
         }
         Ok(())
     }
@@ -203,20 +298,30 @@ impl Consumer {
     }
 }
 
+impl Transacted {
+    /// What goes into the open transaction next, unless the broker still decides the one before.
+    fn next(&mut self) -> Option<(usize, Delivered)> {
+        if self.transactions.pending() > 0 { None } else { self.waiting.pop_front() }
+    }
+}
+
 impl Subscription {
-    fn new(run: u32, number: u16, id: Arc<Structure>, destination: &Arc<Structure>) -> Subscription {
+    fn new(run: u32, number: u16, name: &str, id: Arc<Structure>, destination: &Arc<Structure>) -> Subscription {
         let mut plain = WireFormat::new(Settings::initial(1 << 20), WriterPolicy::JavaOrder);
         let mut inline = Vec::new();
         plain.encode(&id, &mut inline).expect("short strings can be encoded");
         let acknowledge = Acknowledge::new(run, number, id.clone(), destination.clone());
         let inline = inline.split_off(size_of::<u32>());
-        Subscription { destination: number, id, inline, acknowledge, ledger: Ledger::default() }
+        let (name, ledger) = (name.to_owned(), Ledger::default());
+        Subscription { destination: number, name, id, inline, acknowledge, ledger }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use postrider_wire::openwire::schema::{active_mq_bytes_message, message_ack, message_id};
+    use postrider_wire::openwire::schema::{
+        active_mq_bytes_message, message_ack, message_id, response, transaction_info,
+    };
 
     use super::*;
     use crate::frames::{Fixed, Variable, message as text_message};
@@ -239,9 +344,11 @@ mod tests {
             let (id, destination) = (names::consumer_id("ID:c", DESTINATION), names::destination("bench-1", false));
             let consumer = Consumer {
                 run,
-                subscriptions: vec![Subscription::new(RUN, DESTINATION, id, &destination)],
+                subscriptions: vec![Subscription::new(RUN, DESTINATION, "bench-1", id, &destination)],
                 ack_every: 1,
                 acknowledges: true,
+                transacted: None,
+                durable: None,
                 text: body::blank(SIZE),
                 by_hand: is_handmade(&settings).then_some(settings.cache_size.is_some()),
                 foreign: 0,
@@ -260,17 +367,43 @@ mod tests {
         /// Numbers and broker's numbers of the acknowledged messages.
         fn acknowledged(&mut self) -> Vec<(i64, i64)> {
             self.consumer.flush(&mut self.codec).unwrap();
-            let mut acknowledged = Vec::new();
-            let mut bytes = &self.codec.out[..];
+            let said = self.said();
+            let acknowledged = said.iter().map(|ack| {
+                let id = ack.object(message_ack::LAST_MESSAGE_ID).unwrap();
+                (id.long(message_id::PRODUCER_SEQUENCE_ID), id.long(message_id::BROKER_SEQUENCE_ID))
+            });
+            acknowledged.collect()
+        }
+
+        /// What the consumer has said since the last time.
+        fn said(&mut self) -> Vec<Structure> {
+            let (mut said, out) = (Vec::new(), std::mem::take(&mut self.codec.out));
+            let mut bytes = &out[..];
             while let Some((size, rest)) = bytes.split_first_chunk() {
                 let (frame, rest) = rest.split_at(u32::from_be_bytes(*size) as usize);
-                let ack = self.broker.decode(frame).unwrap().unwrap();
-                let id = ack.object(message_ack::LAST_MESSAGE_ID).unwrap();
-                let long = |field| id.long(field);
-                acknowledged.push((long(message_id::PRODUCER_SEQUENCE_ID), long(message_id::BROKER_SEQUENCE_ID)));
+                said.push(self.broker.decode(frame).unwrap().unwrap());
                 bytes = rest;
             }
-            acknowledged
+            said
+        }
+
+        /// The same in words: a begin, a commit, or how many messages are acknowledged.
+        fn transactions(&mut self) -> Vec<String> {
+            let word = |said: &Structure| match said.code() {
+                code if code == transaction_info::DEFINITION.code => {
+                    if said.byte(transaction_info::TYPE) == 0 {
+                        "begin".to_owned()
+                    } else {
+                        "commit".to_owned()
+                    }
+                }
+                code if code == message_ack::DEFINITION.code => {
+                    let within = said.object(message_ack::TRANSACTION_ID).map_or("outside", |_| "within");
+                    format!("{} {within}", said.int(message_ack::MESSAGE_COUNT))
+                }
+                _ => "other".to_owned(),
+            };
+            self.said().iter().map(word).collect()
         }
 
         fn verdict(self, sent: u64) -> Verdict {
@@ -288,7 +421,14 @@ mod tests {
     fn dispatch(stamp: Stamp, spoil: impl FnOnce(&mut Vec<u8>)) -> Structure {
         let (producer, destination) =
             (names::producer_id(stamp.run, 3, DESTINATION), names::destination("bench-1", false));
-        let fixed = Fixed { producer: &producer, destination: &destination, persistent: true, response_required: true };
+        let fixed = Fixed {
+            producer: &producer,
+            destination: &destination,
+            persistent: true,
+            response_required: true,
+            transaction: None,
+            properties: None,
+        };
         let mut text = body::blank(SIZE);
         stamp.write(&mut text);
         spoil(&mut text);
@@ -351,6 +491,26 @@ mod tests {
                 bench.receive(&dispatch(stamp(1), spoil));
                 assert_eq!(bench.verdict(2), Verdict { altered: 1, lost: 1, ..Verdict::default() });
             }
+        }
+    }
+
+    #[test]
+    fn a_transaction_waits_for_the_decision_of_the_one_before() {
+        for settings in all_settings() {
+            let mut bench = Bench::new(settings, Run::Own(RUN));
+            let transactions = Transactions::new(&names::connection("ID:c"), 2);
+            bench.consumer.transacted = Some(Transacted { transactions, waiting: VecDeque::new() });
+            (0..5).for_each(|counter| bench.receive(&whole(counter)));
+            assert_eq!(bench.transactions(), ["begin", "2 within", "commit"]);
+            let answer = Structure::new(&response::DEFINITION).with(response::CORRELATION_ID, 3);
+            bench.receive(&answer);
+            assert_eq!(bench.transactions(), ["begin", "2 within", "commit"]);
+            bench.receive(&dispatch(Stamp { run: 5, ..stamp(6) }, |_| ()));
+            assert_eq!(bench.transactions(), ["begin", "1 within", "commit", "1 outside"], "in the order of dispatch");
+            bench.receive(&whole(5));
+            bench.consumer.leave(&mut bench.codec).unwrap();
+            assert_eq!(bench.transactions(), ["begin", "1 within", "commit"]);
+            assert_eq!(bench.verdict(6), Verdict { foreign: 1, ..Verdict::default() });
         }
     }
 

@@ -25,10 +25,12 @@ mod party;
 mod plan;
 mod process;
 mod producer;
+mod properties;
 mod ramp;
 mod report;
 mod run;
 mod timer;
+mod transaction;
 mod worker;
 
 pub use arguments::Arguments;

@@ -247,6 +247,11 @@ impl BrokerLink {
         Ok(())
     }
 
+    /// The ConnectionId.
+    pub(crate) fn connection(&self) -> &Arc<Structure> {
+        &self.connection
+    }
+
     fn write(&mut self) -> Result<()> {
         self.stream.write_all(&self.codec.out).context("cannot send to the broker")?;
         self.codec.out.clear();

@@ -124,6 +124,12 @@ impl Meter {
         }
     }
 
+    /// The answer to a commit of so many messages that was sent at `sent`.
+    pub(crate) fn committed(&mut self, messages: u32, sent: u64, now: u64) {
+        self.receipted(sent, now);
+        self.counts.receipted = self.counts.receipted - 1 + u64::from(messages);
+    }
+
     /// A delivery of what was sent at `sent`.
     #[inline]
     pub(crate) fn delivered(&mut self, sent: u64, now: u64) {

@@ -196,8 +196,11 @@ impl Party {
     fn fill(&mut self, turn: &Turn, meter: &mut Meter) -> Result<Option<Pause>> {
         let Role::Producer(producer) = &mut self.role else { return Ok(None) };
         // What could not be sent yet is not added to.
-        if !turn.is_sending || self.written > 0 {
+        if self.written > 0 {
             return Ok(None);
+        }
+        if !turn.is_sending {
+            return producer.finish(&mut self.link.codec, turn.clock.now()).map(|()| None);
         }
         let room = turn.backlog.map_or(i64::MAX, |(limit, others)| limit as i64 - under_way(&meter.counts, others));
         producer.fill(&mut self.link.codec, meter, turn.clock.now(), turn.wall, room).map(Some)
@@ -240,9 +243,12 @@ impl Party {
     }
 
     /// The connection, for taking leave, and the role. Bytes that the socket did not take go with the leave.
-    pub(crate) fn into_parts(mut self) -> (BrokerLink, Role) {
+    pub(crate) fn into_parts(mut self) -> Result<(BrokerLink, Role)> {
         self.link.codec.out.drain(..self.written);
-        (self.link, self.role)
+        if let Role::Consumer(consumer) = &mut self.role {
+            consumer.leave(&mut self.link.codec)?;
+        }
+        Ok((self.link, self.role))
     }
 }
 

@@ -13,10 +13,13 @@ use crate::meter::Meter;
 use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::ramp::StepMeter;
-use crate::{Arguments, names};
+use crate::transaction::Transactions;
+use crate::{Arguments, names, properties};
 
 /// Bytes that are made before they are sent.
 const FILL_LIMIT: usize = 64 << 10;
+/// Messages of a transaction to a destination from which on a template for them takes less time than it saves.
+const TEMPLATE_WORTH: usize = 16;
 
 /// One producer with its streams.
 #[derive(Debug)]
@@ -28,6 +31,14 @@ pub(crate) struct Producer {
     turn: usize,
     persistent: bool,
     window: Window,
+    /// Commits that may wait for their answer take the place of the window's sends.
+    transactions: Option<Transactions>,
+    /// Commits that may wait.
+    commits: u32,
+    /// Within a transaction, whether templates are made at all.
+    is_template_worth: bool,
+    /// What each message has as properties.
+    properties: Option<Vec<u8>>,
     /// A whole text, for frames that the codec writes.
     text: Vec<u8>,
     /// When sends are due; none: at once.
@@ -47,6 +58,10 @@ struct Stream {
     deliveries: u64,
     sent: u64,
     template: Option<SendTemplate>,
+    /// The transaction that the template is for.
+    transaction: i64,
+    /// Bytes of the shortest frame so far: of one that put nothing into the cache.
+    shortest: usize,
 }
 
 /// Why a producer stopped filling.
@@ -82,6 +97,8 @@ impl Producer {
             deliveries: plan.deliveries(destination),
             sent: 0,
             template: None,
+            transaction: 0,
+            shortest: usize::MAX,
         };
         let streams: Vec<Stream> = plan.producers[usize::from(number)].iter().map(stream).collect();
         for stream in &streams {
@@ -91,13 +108,21 @@ impl Producer {
             let name = &plan.names[usize::from(stream.number)];
             link.request(info).with_context(|| format!("{} cannot send to {name}", link.label))?;
         }
+        let transacted = arguments.transaction.map(|size| Transactions::new(link.connection(), size));
+        // A send in a transaction asks for no receipt.
+        let window = if transacted.is_some() { 0 } else { arguments.window() };
+        let a_stream = arguments.transaction.map_or(usize::MAX, |size| size as usize / streams.len());
         Ok(Producer {
             run,
             number,
             streams,
             turn: 0,
             persistent: arguments.persistent(),
-            window: Window::new(arguments.window(), link.codec.command),
+            window: Window::new(window, link.codec.command),
+            transactions: transacted,
+            commits: arguments.window(),
+            is_template_worth: a_stream >= TEMPLATE_WORTH,
+            properties: properties::marshalled(&arguments.property),
             text: body::blank(arguments.size),
             pace: None,
             quota: u64::MAX,
@@ -117,9 +142,10 @@ impl Producer {
         let owed = meter.counts.owed;
         loop {
             if self.quota == 0 {
+                self.finish(codec, now)?;
                 return Ok(Pause::Quota);
             }
-            if !self.window.has_room() {
+            if !self.has_room() {
                 return Ok(Pause::Window);
             }
             if (meter.counts.owed - owed) as i64 >= room {
@@ -137,19 +163,44 @@ impl Producer {
                 return Ok(Pause::Until(due));
             }
             self.send(codec, meter, due, wall)?;
+            if let Some(transactions) = &mut self.transactions
+                && transactions.add()
+            {
+                transactions.commit(codec, now)?;
+            }
+        }
+    }
+
+    /// Commits what is open.
+    pub(crate) fn finish(&mut self, codec: &mut Codec, now: u64) -> Result<()> {
+        self.transactions.as_mut().map_or(Ok(()), |transactions| transactions.commit(codec, now))
+    }
+
+    #[inline]
+    fn has_room(&self) -> bool {
+        match &self.transactions {
+            Some(transactions) => transactions.pending() < self.commits as usize,
+            None => self.window.has_room(),
         }
     }
 
     #[inline]
     fn send(&mut self, codec: &mut Codec, meter: &mut Meter, time: u64, wall: i64) -> Result<()> {
+        let transaction = self.transactions.as_mut().map(|transactions| transactions.enter(codec)).transpose()?;
         codec.command = codec.command.wrapping_add(1);
+        let number = self.transactions.as_ref().map_or(0, Transactions::number);
         let stream = &mut self.streams[self.turn];
+        if stream.transaction != number {
+            (stream.template, stream.transaction) = (None, number);
+        }
         let variable = Variable { command: codec.command, sequence: stream.sent as i64 + 1, timestamp: wall };
         let (run, producer, destination) = (self.run, self.number, stream.number);
         let stamp = Stamp { run, producer, destination, counter: stream.sent, time };
         match &stream.template {
             Some(template) => template.push(&mut codec.out, variable, &stamp),
-            None => self.send_first(codec, variable, &stamp).context("cannot encode a message")?,
+            None => {
+                self.send_first(codec, variable, &stamp, transaction.as_ref()).context("cannot encode a message")?
+            }
         }
         let stream = &mut self.streams[self.turn];
         stream.sent += 1;
@@ -162,18 +213,31 @@ impl Producer {
         Ok(())
     }
 
-    /// Lets the codec write the message, and makes the template from what it writes after that.
-    fn send_first(&mut self, codec: &mut Codec, variable: Variable, stamp: &Stamp) -> Result<(), EncodeError> {
+    /// Lets the codec write the message, and makes the template from what it writes after that, unless the message put
+    /// something into the cache: then the next one may have to put back what that took the place of.
+    fn send_first(
+        &mut self,
+        codec: &mut Codec,
+        variable: Variable,
+        stamp: &Stamp,
+        transaction: Option<&Arc<Structure>>,
+    ) -> Result<(), EncodeError> {
         let stream = &mut self.streams[self.turn];
         let fixed = Fixed {
             producer: &stream.producer,
             destination: &stream.destination,
             persistent: self.persistent,
             response_required: self.window.size > 0,
+            transaction,
+            properties: self.properties.as_deref(),
         };
         stamp.write(&mut self.text);
+        let start = codec.out.len();
         codec.format.encode(&message(&fixed, variable, &self.text), &mut codec.out)?;
-        if is_handmade(codec.format.settings()) {
+        let length = codec.out.len() - start;
+        let has_added = length != stream.shortest;
+        stream.shortest = stream.shortest.min(length);
+        if is_handmade(codec.format.settings()) && self.is_template_worth && !has_added {
             let encode = |variable, text: &[u8]| {
                 let mut frame = Vec::new();
                 codec.format.encode(&message(&fixed, variable, text), &mut frame).map(|()| frame)
@@ -186,6 +250,10 @@ impl Producer {
     /// The broker answered a command.
     #[inline]
     pub(crate) fn receipt(&mut self, command: i32, now: u64, meter: &mut Meter) -> Result<()> {
+        if let Some(commit) = self.transactions.as_mut().and_then(|transactions| transactions.committed(command)) {
+            meter.committed(commit.messages, commit.time, now);
+            return Ok(());
+        }
         match self.window.receipted(command) {
             Some(sent) => meter.receipted(sent, now),
             None => {
@@ -215,7 +283,8 @@ impl Producer {
 
     /// Sends without a receipt so far.
     pub(crate) fn unanswered(&self) -> u64 {
-        self.window.times.iter().filter(|&&time| time != ANSWERED).count() as u64
+        let commits = self.transactions.as_ref().map_or(0, Transactions::unanswered);
+        commits + self.window.times.iter().filter(|&&time| time != ANSWERED).count() as u64
     }
 
     /// Its number in the run.

@@ -87,7 +87,8 @@ impl<'a> Worker<'a> {
             self.board.enter(Phase::Stop);
             return Err(error);
         }
-        Ok(Remains { parties: self.parties.into_iter().map(Party::into_parts).collect(), meter: self.meter })
+        let parties = self.parties.into_iter().map(Party::into_parts).collect::<Result<_>>()?;
+        Ok(Remains { parties, meter: self.meter })
     }
 
     fn work(&mut self) -> Result<()> {

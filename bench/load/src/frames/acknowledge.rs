@@ -84,6 +84,22 @@ impl Acknowledge {
         }
     }
 
+    /// Appends the open range's acknowledgement within a transaction, if there is one.
+    pub(crate) fn flush_within(
+        &mut self,
+        transaction: &Arc<Structure>,
+        format: &mut WireFormat,
+        command: &mut i32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let Some((first, last)) = self.range.take() else { return Ok(()) };
+        let count = std::mem::take(&mut self.count);
+        *command += 1;
+        let ids = [first, last].map(|message| Some(self.id_of(message)));
+        let within = self.structure(ids, count, *command).with(message_ack::TRANSACTION_ID, transaction.clone());
+        format.encode(&within, out)
+    }
+
     /// Appends the acknowledgement of one message of any sender. The open range is to be flushed before.
     pub(crate) fn push_other(
         &mut self,

@@ -1,8 +1,8 @@
 //! The MessageDispatch of a text message, read as far as the generator needs it.
 
 use postrider_wire::openwire::schema::{
-    active_mq_queue, active_mq_temp_topic, active_mq_text_message, broker_id, connection_id, consumer_id, message,
-    message_dispatch, message_id, producer_id, session_id,
+    active_mq_queue, active_mq_temp_topic, active_mq_text_message, broker_id, connection_id, consumer_id,
+    local_transaction_id, message, message_dispatch, message_id, producer_id, session_id,
 };
 use postrider_wire::openwire::{Fault, Reader, Structure};
 
@@ -163,13 +163,17 @@ impl<'a> Walk<'a> {
         self.object()
     }
 
-    /// Skips an identifier or a destination.
+    /// Skips an identifier, a destination or a local transaction.
     #[inline]
     fn object(&mut self) -> Step<()> {
         if !self.reader.loose_bool()? {
             return Ok(Some(()));
         }
         let longs = match self.reader.code()? {
+            code if code == local_transaction_id::DEFINITION.code => {
+                self.reader.loose_long()?;
+                return self.cached();
+            }
             code if (active_mq_queue::DEFINITION.code..=active_mq_temp_topic::DEFINITION.code).contains(&code) => 0,
             code if code == connection_id::DEFINITION.code || code == broker_id::DEFINITION.code => 0,
             code if code == session_id::DEFINITION.code => 1,
@@ -208,7 +212,14 @@ mod tests {
 
     fn dispatch_of(producer: u16, sequence: i64, redelivery: i32) -> Structure {
         let (producer, destination) = (names::producer_id(7, producer, 1), names::destination("bench-1", false));
-        let fixed = Fixed { producer: &producer, destination: &destination, persistent: true, response_required: true };
+        let fixed = Fixed {
+            producer: &producer,
+            destination: &destination,
+            persistent: true,
+            response_required: true,
+            transaction: None,
+            properties: None,
+        };
         let mut message = message(&fixed, Variable { command: 5, sequence, timestamp: 1 }, TEXT);
         let id = Structure::clone(message.object(message::MESSAGE_ID).unwrap());
         message.set(message::MESSAGE_ID, id.with(message_id::BROKER_SEQUENCE_ID, 1_000 + sequence));

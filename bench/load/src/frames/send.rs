@@ -31,11 +31,13 @@ pub(crate) fn message(fixed: &Fixed<'_>, variable: Variable, text: &[u8]) -> Str
         .with(message::RESPONSE_REQUIRED, fixed.response_required)
         .with(message::PRODUCER_ID, fixed.producer.clone())
         .with(message::DESTINATION, fixed.destination.clone())
+        .with(message::TRANSACTION_ID, Value::Object(fixed.transaction.cloned()))
         .with(message::MESSAGE_ID, id)
         .with(message::PERSISTENT, fixed.persistent)
         .with(message::PRIORITY, 4_i8)
         .with(message::TIMESTAMP, variable.timestamp)
         .with(message::CONTENT, Value::bytes(&content))
+        .with(message::MARSHALLED_PROPERTIES, fixed.properties.map_or(Value::Bytes(None), Value::bytes))
 }
 
 /// What all sends of a stream have in common.
@@ -49,6 +51,10 @@ pub(crate) struct Fixed<'a> {
     pub persistent: bool,
     /// Whether a receipt is wanted.
     pub response_required: bool,
+    /// The LocalTransactionId, within a transaction.
+    pub transaction: Option<&'a Arc<Structure>>,
+    /// Properties as they stand in a frame, if there are any.
+    pub properties: Option<&'a [u8]>,
 }
 
 /// A frame with its size in which `Variable` and the head of the text can be exchanged.
@@ -128,8 +134,10 @@ mod tests {
 
     fn check(settings: Settings, response_required: bool) {
         let (producer, destination) = (producer_id(7, 3, 1), destination("bench-1", false));
-        let fixed =
-            Fixed { producer: &producer, destination: &destination, persistent: !response_required, response_required };
+        let persistent = !response_required;
+        let (transaction, properties) = (None, None);
+        let destination = &destination;
+        let fixed = Fixed { producer: &producer, destination, persistent, response_required, transaction, properties };
         let mut format = WireFormat::new(settings, WriterPolicy::JavaOrder);
         let mut encode = |variable, text: &[u8]| {
             let mut out = Vec::new();
