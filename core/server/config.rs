@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub dead_letters: DeadLetters,
     /// Destinations.
     pub destinations: Destinations,
+    /// Durable subscriptions.
+    pub subscriptions: Subscriptions,
     /// Transactions.
     pub transactions: Transactions,
     /// What becomes of senders when there is no room.
@@ -42,6 +44,22 @@ pub(crate) struct Config {
     /// Names of files that are given up; on the command line only: it is for one start.
     #[serde(skip)]
     pub give_up: Vec<String>,
+}
+
+/// Durable subscriptions.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+pub(crate) struct Subscriptions {
+    /// How many there may be.
+    pub max_count: usize,
+    /// Seconds after which one goes that no consumer has had; 0: never.
+    pub offline_timeout_seconds: u64,
+}
+
+impl Default for Subscriptions {
+    fn default() -> Subscriptions {
+        Subscriptions { max_count: 65_536, offline_timeout_seconds: 0 }
+    }
 }
 
 /// Transactions.
@@ -64,6 +82,8 @@ impl Default for Transactions {
 pub(crate) struct Clients {
     /// Memory of their sessions, producers, consumers, names and cached values, beside 64 KiB for each connection.
     pub memory_bytes: u64,
+    /// Whether a client id, or a durable subscription, that is in use goes to who comes later.
+    pub allow_link_stealing: bool,
 }
 
 /// What becomes of senders when there is no room.
@@ -159,6 +179,7 @@ impl Default for Config {
             journal: Journal::default(),
             dead_letters: DeadLetters::default(),
             destinations: Destinations::default(),
+            subscriptions: Subscriptions::default(),
             transactions: Transactions::default(),
             flow: Flow::default(),
             clients: Clients::default(),
@@ -200,7 +221,7 @@ impl Default for Flow {
 
 impl Default for Clients {
     fn default() -> Clients {
-        Clients { memory_bytes: limits::CLIENT_MEMORY_BYTES }
+        Clients { memory_bytes: limits::CLIENT_MEMORY_BYTES, allow_link_stealing: false }
     }
 }
 
@@ -215,6 +236,12 @@ const NAME_BYTES: usize = 255;
 
 /// Each client listens to advisory topics, and what cannot be delivered needs a queue.
 const FEWEST_DESTINATIONS: usize = 16;
+
+/// Most durable subscriptions that can be set: each is a queue.
+const MOST_SUBSCRIPTIONS: usize = 1_000_000;
+
+/// Longest time that can be set for which nobody has a subscription.
+const LONGEST_OFFLINE_SECONDS: u64 = 100 * 366 * 86_400;
 
 /// Most messages of a transaction that can be set: they are decided in one step.
 const MOST_OF_TRANSACTION: u64 = 1_000_000;
@@ -297,6 +324,15 @@ impl Config {
             "destinations.max_name_bytes: {name} is not from 1 to {}",
             limits::DESTINATION_NAME_BYTES
         );
+        let Subscriptions { max_count, offline_timeout_seconds: seconds } = self.subscriptions;
+        anyhow::ensure!(
+            max_count <= MOST_SUBSCRIPTIONS,
+            "subscriptions.max_count: {max_count} is more than {MOST_SUBSCRIPTIONS}"
+        );
+        anyhow::ensure!(
+            seconds <= LONGEST_OFFLINE_SECONDS,
+            "subscriptions.offline_timeout_seconds: {seconds} is more than {LONGEST_OFFLINE_SECONDS}, a hundred years"
+        );
         let messages = self.transactions.max_messages;
         anyhow::ensure!(
             (1..=MOST_OF_TRANSACTION).contains(&messages),
@@ -370,15 +406,16 @@ mod tests {
             [journal]\nsegment_bytes=1\nhot_bytes=1\ndisk_budget_bytes=1\nspool_bytes=1\nspool_disk_bytes=1\n\
             [dead_letters]\nexpired=false\nnon_persistent=true\n\
             [destinations]\nmax_count=1\nmax_name_bytes=1\n\
+            [subscriptions]\nmax_count=1\noffline_timeout_seconds=1\n\
             [transactions]\nmax_messages=1\n\
             [flow]\nwhen_full='wait'\npark_bytes=1\nbacklog_messages=1\nbacklog_bytes=1\n\
-            [clients]\nmemory_bytes=1\n";
+            [clients]\nmemory_bytes=1\nallow_link_stealing=true\n";
         let config = Config::from_text(text).unwrap();
         assert_eq!((config.io, config.storage, config.openwire.cache_size), (Io::Epoll, StorageWay::Mapped, 0));
         assert_eq!(config.flow.when_full, WhenFull::Wait);
         let listed: usize = tables().iter().map(|(_, keys)| keys.len()).sum();
-        assert_eq!(listed, text.matches('=').count() + 7, "the seven tables are keys, too");
-        assert_eq!(tables()[7], ("clients", &["memory_bytes"][..]));
+        assert_eq!(listed, text.matches('=').count() + 8, "the eight tables are keys, too");
+        assert_eq!(tables()[8], ("clients", &["memory_bytes", "allow_link_stealing"][..]));
     }
 
     #[test]

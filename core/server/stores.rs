@@ -185,6 +185,9 @@ fn broker_settings(config: &Config, identity: &Identity) -> postrider_broker::Co
         dead_letter_non_persistent: config.dead_letters.non_persistent,
         destinations: config.destinations.max_count,
         name_bytes: config.destinations.max_name_bytes,
+        subscriptions: config.subscriptions.max_count,
+        offline_millis: config.subscriptions.offline_timeout_seconds * 1_000,
+        allow_link_stealing: config.clients.allow_link_stealing,
         transaction_messages: config.transactions.max_messages,
         pair_bytes: config.clients.memory_bytes,
         when_full: match config.flow.when_full {

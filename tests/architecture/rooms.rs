@@ -30,7 +30,7 @@ const ROOMS: &[Room] = &[
     room("selector", &["selector"], &[]),
     room("ground", &["messages", "log", "outbox", "config", "plant", "statistics", "step", "bounds", "jobs"], &["kit"]),
     room("records", &["records"], &["kit", "ground"]),
-    room("destinations", &["destinations"], &["kit", "ground", "records"]),
+    room("destinations", &["destinations"], &["kit", "selector", "ground", "records"]),
     room("durable", &["durable"], &["kit", "ground", "records", "destinations"]),
     room("space", &["space"], &["ground", "records", "destinations", "durable"]),
     room("clients", &["clients"], &["kit", "ground", "destinations", "durable"]),

@@ -124,10 +124,11 @@ fn consumers_that_are_refused_are_lines_of_the_log() {
             .with(consumer_id::CONNECTION_ID, "ID:refused")
             .with(consumer_id::SESSION_ID, 1_i64)
             .with(consumer_id::VALUE, value);
-        let queue = Structure::new(&active_mq_queue::DEFINITION).with(active_mq_queue::PHYSICAL_NAME, "Q");
+        let topic = Structure::new(&active_mq_topic::DEFINITION)
+            .with(active_mq_topic::PHYSICAL_NAME, "ActiveMQ.Advisory.Connection");
         let consumer = Structure::new(&consumer_info::DEFINITION)
             .with(consumer_info::CONSUMER_ID, id)
-            .with(consumer_info::DESTINATION, queue)
+            .with(consumer_info::DESTINATION, topic)
             .with(consumer_info::SUBSCRIPTION_NAME, "durable");
         let answer = client.ask(&consumer).expect("the connection goes on");
         assert!(answer.is(&exception_response::DEFINITION), "it is refused");
@@ -141,6 +142,6 @@ fn consumers_that_are_refused_are_lines_of_the_log() {
         (BURST..=BURST + seconds).contains(&lines) && lines + left_out <= TIMES,
         "{lines} lines, {left_out} left out"
     );
-    assert!(log.contains("reason=\"durable subscriptions are not supported yet"), "{log}");
+    assert!(log.contains("reason=\"topic://ActiveMQ.Advisory.Connection cannot be subscribed to durably"), "{log}");
     assert!(log.contains(" client_bytes=") && log.contains(" pattern_bytes=0"), "{log}");
 }

@@ -185,6 +185,7 @@ impl Broker {
             Command::DeleteDestination { connection, destination, request } => {
                 self.delete_destination_command(port, *connection, destination, *request, step);
             }
+            Command::Unsubscribe(unsubscribe) => self.unsubscribe(port, unsubscribe, step),
             Command::Synchronize { connection, request } => {
                 if self.connection(port, *connection).is_some() {
                     self.reply(port, *connection, *request, step);

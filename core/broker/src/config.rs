@@ -60,6 +60,12 @@ pub struct Config {
     pub mark_millis: u64,
     /// Destinations that may exist, temporary ones included.
     pub destinations: usize,
+    /// Durable subscriptions that may exist.
+    pub subscriptions: usize,
+    /// Milliseconds after which one goes that no consumer has had; 0: never.
+    pub offline_millis: u64,
+    /// A client id, or a durable subscription, that is in use goes to who comes later.
+    pub allow_link_stealing: bool,
     /// Longest name of a destination that comes into being.
     pub name_bytes: usize,
     /// Bytes that consumers' patterns may take with the destinations that they fit, beside what is free for each connection.
@@ -92,6 +98,9 @@ impl Default for Config {
             transaction_messages: 1_000_000,
             mark_millis: 3_600_000,
             destinations: 1_000_000,
+            subscriptions: 65_536,
+            offline_millis: 0,
+            allow_link_stealing: false,
             name_bytes: 8 * 1024,
             pair_bytes: limits::CLIENT_MEMORY_BYTES,
             free_pair_bytes: limits::CLIENT_FREE_BYTES,

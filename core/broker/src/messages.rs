@@ -63,6 +63,8 @@ pub(crate) mod flag {
     pub(crate) const STAGED: u8 = 32;
     /// It came by a transaction whose decision may not be durable yet (R33).
     pub(crate) const DECIDED: u8 = 64;
+    /// Subscriptions share it: they hold references to it, and its destination is their topic.
+    pub(crate) const SHARED: u8 = 128;
 }
 
 /// A message in one place. 64 bytes: one cache line, and not parts of two.
@@ -84,7 +86,7 @@ pub(crate) struct Message {
     pub destination: DestinationIndex,
     /// Another place of the same record.
     pub sibling: MessageIndex,
-    /// Serial of the connection that sent it; 0: not known.
+    /// Serial of the connection that sent it; 0: not known. Of one that is shared: how many want it.
     pub publisher: u32,
     pub redeliveries: u16,
     pub flags: u8,
@@ -148,6 +150,12 @@ impl Message {
     /// Whether all bits are set.
     pub(crate) fn has(&self, bits: u8) -> bool {
         self.flags & bits == bits
+    }
+
+    /// How many of its record's places it stands for: of one that is shared, those who want it, if that is decided.
+    #[inline]
+    pub(crate) fn places(&self) -> u64 {
+        if self.flags & (flag::SHARED | flag::STAGED) == flag::SHARED { u64::from(self.publisher) } else { 1 }
     }
 
     /// Its body.

@@ -7,6 +7,7 @@
 pub(crate) mod commit;
 pub(crate) mod items;
 mod message_meta;
+pub(crate) mod subscription;
 
 use self::message_meta::TAGS;
 use crate::kit::reader::{Reader, write_varint};
@@ -33,6 +34,8 @@ pub mod kind {
     pub const FORGET: u8 = 8;
     /// A transaction is done, and what it acknowledges (R32).
     pub const COMMIT: u8 = 10;
+    /// A durable subscription, which may be there instead of another.
+    pub const SUBSCRIPTION: u8 = 13;
     /// Nothing of a transaction is done: for who follows the log, as a start takes what is undecided for that.
     pub const ROLLED_BACK: u8 = 129;
 }
@@ -45,6 +48,8 @@ pub use self::message_meta::{
     Instead, MESSAGE_BYTES, MessageMeta, MetaError, PLACE_BYTES, Placement, TransactionTag, live_bytes, message_bytes,
     read_message, write_message,
 };
+
+pub use self::subscription::{SubscriptionMeta, read_subscription, write_subscription};
 
 /// Numbers of destinations are smaller: what is above is left to those that are passed over after damage.
 pub const DESTINATION_IDS: u32 = u32::MAX - (1 << 24);

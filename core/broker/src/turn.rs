@@ -19,7 +19,9 @@ impl Broker {
         self.wake_ports(step.out);
         self.serve_advisories(&mut budget, step);
         self.serve_all(&mut budget, step);
-        self.start_sweep(now);
+        if self.start_sweep(now) {
+            self.end_left_subscriptions(step);
+        }
         let mut more = self.run_sweep(&mut Budget(JOB_STEPS), step);
         more |= self.run_jobs(&mut Budget(JOB_STEPS), step);
         self.serve_all(&mut budget, step);

@@ -284,6 +284,7 @@ fn write(log: &mut TestLog, broker: &mut Broker, said: &Said) {
                 sequence: Sequence(*sequence),
                 offered: *offered,
                 copied: false,
+                shared: false,
                 redeliveries: *redeliveries,
             };
             let placements: Vec<Placement> = places.iter().map(placement).collect();
@@ -628,6 +629,7 @@ fn senseless(random: &mut Random) -> (u8, u64, Vec<u8>, Vec<u8>) {
                     sequence: Sequence(next),
                     offered: random.below(4) == 0,
                     copied: random.below(4) == 0,
+                    shared: false,
                     redeliveries: random.below(3) as u16,
                 });
                 next += 1 + random.below(3);

@@ -29,6 +29,7 @@ mod senseless;
 mod slices;
 mod space;
 mod spooling;
+mod subscriptions;
 mod topic;
 mod transactions;
 mod unsendable;

@@ -1,6 +1,8 @@
 //! docs/records.md against what writes and reads the records.
 
-use postrider_broker::records::{self, CommitMeta, Instead, MessageMeta, Placement, TransactionTag, kind};
+use postrider_broker::records::{
+    self, CommitMeta, Instead, MessageMeta, Placement, SubscriptionMeta, TransactionTag, kind,
+};
 use postrider_model::{Destination, DestinationId, DestinationKind, Sequence};
 use std::collections::BTreeMap;
 
@@ -56,6 +58,17 @@ fn each_record_has_the_bytes_that_the_page_shows() {
         records::write_commit(bytes, decision, &acknowledged);
     });
     let queue = Destination::new(DestinationKind::Queue, b"q");
+    let topic = |name: &[u8]| Destination::new(DestinationKind::Topic, name);
+    let durable = SubscriptionMeta {
+        client: b"c".as_slice().into(),
+        name: b"nm".as_slice().into(),
+        topics: [topic(b"t"), topic(b"a.>")].into(),
+        selector: b"x=1".as_slice().into(),
+        no_local: true,
+    };
+    let subscription = written(|bytes| {
+        records::write_subscription(bytes, DestinationId(7), &durable, Some(DestinationId(5)));
+    });
     let expected = BTreeMap::from([
         (
             kind::MESSAGE,
@@ -76,6 +89,7 @@ fn each_record_has_the_bytes_that_the_page_shows() {
         (kind::MARK, vec![written(|bytes| records::write_mark(bytes, b"id", (1, 4), &[(2, 3)]))]),
         (kind::FORGET, vec![b"id".to_vec()]),
         (kind::COMMIT, vec![commit]),
+        (kind::SUBSCRIPTION, vec![subscription]),
     ]);
     assert_eq!(examples_of_the_page(), expected);
     assert_eq!(records::read_delete(&[5, 0, 0, 0]), Some(DestinationId(5)));

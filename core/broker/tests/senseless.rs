@@ -97,6 +97,7 @@ fn any_message(chance: &mut Chance) -> (u8, u64, Vec<u8>, Vec<u8>) {
             sequence: Sequence(chance.sequence()),
             offered: chance.one_in(3),
             copied: chance.one_in(5),
+            shared: false,
             redeliveries: if chance.one_in(9) { u16::MAX } else { 0 },
         })
         .collect();
@@ -144,6 +145,7 @@ fn a_record_under_the_number_of_one_that_lives_is_refused() {
             sequence: Sequence(sequence),
             offered: false,
             copied: false,
+            shared: false,
             redeliveries: 0,
         };
         let of_message = MessageMeta { elsewhere: false, run_from: None, instead: None, tag: None };

@@ -140,6 +140,19 @@ pub struct CreateTemporary {
     pub destination: Destination,
 }
 
+/// A durable subscription is not wanted any more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unsubscribe {
+    /// Who asks.
+    pub connection: ConnectionHandle,
+    /// Where the answer goes.
+    pub request: Request,
+    /// The client id whose it is; none: that of the connection.
+    pub client: Option<Box<[u8]>>,
+    /// Its name.
+    pub name: Box<[u8]>,
+}
+
 /// A message to be stored and delivered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Publish {
@@ -313,6 +326,8 @@ pub enum Command {
         /// Where the answer goes.
         request: Request,
     },
+    /// A durable subscription goes, with its messages.
+    Unsubscribe(Box<Unsubscribe>),
     /// Nothing to do but to answer, in order with all else.
     Synchronize {
         /// Who asks.

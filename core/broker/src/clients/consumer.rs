@@ -50,14 +50,16 @@ pub(crate) struct Membership {
 pub(crate) struct InFlight {
     pub sequence: Sequence,
     pub index: MessageIndex,
+    /// Whose message it is: of one that subscriptions share, which of them.
+    pub of: DestinationIndex,
     /// Rises as they go out to one consumer, and begins again beyond the last.
     pub order: u32,
 }
 
 impl InFlight {
     /// One that nobody has.
-    pub(crate) fn new(sequence: Sequence, index: MessageIndex) -> InFlight {
-        InFlight { sequence, index, order: 0 }
+    pub(crate) fn new(sequence: Sequence, index: MessageIndex, of: DestinationIndex) -> InFlight {
+        InFlight { sequence, index, of, order: 0 }
     }
 }
 
@@ -93,6 +95,8 @@ pub(crate) struct Consumer {
     pub priority: i8,
     pub exclusive: bool,
     pub no_local: bool,
+    /// The durable subscription that it has.
+    pub subscription: Option<DestinationIndex>,
     pub(super) patterns: Vec<Destination>,
     /// How many of them can be found. All can before it looks for destinations.
     pub(super) filed: usize,
@@ -164,6 +168,7 @@ impl Consumer {
             priority: open.priority,
             exclusive: open.exclusive,
             no_local: open.no_local,
+            subscription: None,
             patterns,
             filed: 0,
             memberships: Vec::new(),

@@ -198,7 +198,7 @@ impl Broker {
                 self.wait_for(index, takes);
                 return Shown::WaitsItself;
             }
-            match self.send(index, number, step) {
+            match self.send(index, (destination, number), step) {
                 Ok(()) => self.clients.consumer_mut(index).count_outstanding(),
                 Err(Absent::Damaged) => {}
                 Err(Absent::Cold) => {
@@ -241,9 +241,10 @@ impl Broker {
         let mut looked_at = queue.takers().len();
         for member in queue.takers() {
             // What a consumer has of the queue is there, too.
-            looked_at += self.clients.consumer(member.consumer).visit_behind(last, |entry| {
-                self.messages.at(entry.index).destination != destination || page.add(entry.sequence, entry.index)
-            });
+            looked_at += self
+                .clients
+                .consumer(member.consumer)
+                .visit_behind(last, |entry| entry.of != destination || page.add(entry.sequence, entry.index));
         }
         let page = page.finish();
         let steps = (page.len() + looked_at) / FOUND_A_STEP;

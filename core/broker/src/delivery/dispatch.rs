@@ -134,13 +134,13 @@ impl Broker {
             Choice::Nobody => return Offer::Nobody,
             Choice::Later => return Offer::Later,
         };
-        match self.send(member.consumer, message, step) {
+        match self.send(member.consumer, (index, message), step) {
             Ok(()) => self.sent(index, member, message, was_returned, step),
             Err(Absent::Cold) => {
                 self.destinations.await_bytes(index);
                 return Offer::Waits;
             }
-            Err(Absent::Damaged) if self.discard_waiting(message, was_returned, step) => {}
+            Err(Absent::Damaged) if self.discard_waiting((index, message), was_returned, step) => {}
             Err(Absent::Damaged) => return Offer::Waits,
         }
         Offer::Gone
@@ -173,6 +173,10 @@ impl Broker {
                 return Readiness::NotYet;
             }
             if !offered && !queue.allowance.covers(sequence, step.log.committed()) {
+                if self.destinations.get(index).is_left() {
+                    return Readiness::NotYet;
+                }
+                let queue = self.destinations.get_mut(index).queue();
                 queue.allowance.note_wait();
                 self.extend_allowance(index, sequence, step);
                 self.destinations.await_commit(index);
@@ -211,12 +215,12 @@ impl Broker {
     pub(crate) fn send<L: Log>(
         &mut self,
         to: ConsumerIndex,
-        number: MessageIndex,
+        (of, number): (DestinationIndex, MessageIndex),
         step: &mut Step<'_, L>,
     ) -> Result<(), Absent> {
         let port = self.clients.consumer(to).port;
         let message = self.messages.at(number);
-        let redeliveries = u32::from(self.redeliveries(message));
+        let redeliveries = u32::from(self.redeliveries(of, message));
         let place = step.out.locate(port, message.body(), step.log)?;
         let elsewhere: &[u8] = match message.has(flag::ELSEWHERE) {
             true => &self.destinations.get(message.destination).text,
@@ -250,7 +254,10 @@ impl Broker {
         queue.rotation.rotate(consumer.membership(member.membership).turn, consumer.seat());
         let message = self.messages.at_mut(number);
         message.flags |= flag::IN_FLIGHT;
-        self.clients.hold(member.consumer, InFlight::new(message.sequence, number), step.now.nanos);
+        if message.has(flag::SHARED) {
+            queue.lend(message.sequence, number);
+        }
+        self.clients.hold(member.consumer, InFlight::new(message.sequence, number, index), step.now.nanos);
         if message.store == LogKind::Spool {
             return;
         }

@@ -58,7 +58,7 @@ impl Broker {
     /// Messages that all have passed go.
     fn trim_topic<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         while let Some(message) = self.destinations.get_mut(index).topic().take_passed() {
-            self.settle(message, step);
+            self.settle(index, message, step);
             if !budget.step() {
                 return true;
             }
@@ -193,7 +193,7 @@ impl Broker {
             }
             let publisher = self.messages.at(number).publisher;
             if !self.is_passed_over(number, step) && self.is_for(member.consumer, publisher) {
-                match self.send(member.consumer, number, step) {
+                match self.send(member.consumer, (index, number), step) {
                     Ok(()) => self.clients.consumer_mut(member.consumer).count_outstanding(),
                     Err(_) if is_told_again => {
                         self.tell_again(index, member, budget, step);

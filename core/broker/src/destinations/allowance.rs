@@ -135,6 +135,16 @@ impl Allowance {
         (is_wide || self.unstated) && !std::mem::replace(&mut self.listed, true)
     }
 
+    /// Whether it is to be put among those, as nobody takes what it covers.
+    pub(crate) fn is_to_be_drawn_in(&mut self) -> bool {
+        self.stated == NO_END && !std::mem::replace(&mut self.listed, true)
+    }
+
+    /// What has gone out, and no more.
+    pub(crate) fn up_to_dispatched(&self) -> Sequence {
+        self.highest_dispatched
+    }
+
     /// It has left that list.
     pub(crate) fn unlist(&mut self) {
         self.listed = false;

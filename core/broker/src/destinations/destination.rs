@@ -7,6 +7,7 @@
 use crate::destinations::line::Line;
 use crate::destinations::ordered::{NameCursor, Ordered, text};
 use crate::destinations::queue::Queue;
+use crate::destinations::subscription::{Subscription, Subscriptions};
 use crate::destinations::topic::Topic;
 use crate::kit::slab::Slab;
 use crate::kit::table;
@@ -42,6 +43,8 @@ pub(crate) struct DestinationState {
     /// The connection that a temporary destination lives with.
     pub owner: Option<ConnectionIndex>,
     pub content: Content,
+    /// The durable subscription that it is.
+    pub subscription: Option<Box<Subscription>>,
     /// Messages of it that transactions have sent or acknowledged which are not decided: it is in use (R44).
     pub undecided: u32,
     /// Sequences acknowledged in this turn.
@@ -84,6 +87,7 @@ pub(crate) struct Destinations {
     /// Temporary ones, in the order in which they came.
     temporaries: BTreeMap<u64, DestinationIndex>,
     pub line: Line,
+    pub subscriptions: Subscriptions,
 }
 
 impl Destinations {
@@ -100,6 +104,7 @@ impl Destinations {
             next_serial: 1,
             temporaries: BTreeMap::new(),
             line: Line::default(),
+            subscriptions: Subscriptions::default(),
         }
     }
 
@@ -172,6 +177,7 @@ impl Destinations {
             serial: self.next_serial,
             owner: None,
             content,
+            subscription: None,
             undecided: 0,
             acknowledged: Vec::new(),
             in_line: false,
@@ -220,6 +226,13 @@ impl Destinations {
         index
     }
 
+    /// The same for one that subscriptions share messages of, so it is a topic.
+    pub(crate) fn add_unnamed_topic(&mut self, id: DestinationId) -> DestinationIndex {
+        let index = self.add(Destination::new(DestinationKind::Topic, b""), Some(id));
+        self.unlist(index);
+        index
+    }
+
     /// It is found by its name, unless another is.
     fn list(&mut self, index: DestinationIndex) {
         let (table, hasher) = (&self.table, &self.hasher);
@@ -260,7 +273,8 @@ impl Destinations {
     /// Recovery: those that are not found by their names, and which are instead. One whose name nobody is found by any more is so from here
     /// on: the one that was is deleted.
     pub(crate) fn shadowed(&mut self) -> Vec<(DestinationIndex, DestinationIndex)> {
-        let named = self.iter().filter(|(_, state)| !state.destination.name.is_empty());
+        let is_named = |state: &DestinationState| !state.destination.name.is_empty() && state.subscription.is_none();
+        let named = self.iter().filter(|(_, state)| is_named(state));
         let behind = named.filter(|(index, state)| self.find(&state.destination) != Some(*index));
         let behind: Vec<DestinationIndex> = behind.map(|(index, _)| index).collect();
         let found_instead = |index: DestinationIndex| {
@@ -289,6 +303,7 @@ impl Destinations {
     /// Nobody finds it any more; its number stays taken until [`Destinations::free`].
     pub(crate) fn hide(&mut self, index: DestinationIndex) {
         self.unlist(index);
+        self.unfile_subscription(index);
         let state = &mut self.table[index.0];
         state.dying = true;
         if let Some(id) = state.id {
@@ -399,7 +414,11 @@ impl DestinationState {
 
     /// Whether messages are here, on their way to be settled, or undecided.
     pub(crate) fn holds_messages(&self) -> bool {
-        self.undecided > 0 || matches!(&self.content, Content::Queue(queue) if queue.size > 0)
+        let holds = match &self.content {
+            Content::Queue(queue) => queue.size > 0,
+            Content::Topic(topic) => topic.shared > 0,
+        };
+        holds || self.undecided > 0
     }
 
     /// Whether messages of it may be with consumers.
@@ -461,6 +480,11 @@ impl DestinationState {
         buffer.clear();
         buffer.shrink_to(limits::HANDLE_STEPS);
         self.acknowledged = buffer;
+    }
+
+    /// Whether it is a subscription whose consumer is away: nothing of it goes out.
+    pub(crate) fn is_left(&self) -> bool {
+        self.subscription.as_ref().is_some_and(|subscription| subscription.consumer.is_none())
     }
 
     /// Whether what is sent to it may be stored durably.

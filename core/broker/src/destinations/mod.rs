@@ -12,5 +12,7 @@ pub(crate) mod pace;
 pub(crate) mod queue;
 pub(crate) mod returned;
 pub(crate) mod rotation;
+pub(crate) mod shares;
+pub(crate) mod subscription;
 pub(crate) mod topic;
 pub(crate) mod view;

@@ -120,6 +120,19 @@ impl Moved {
         None
     }
 
+    /// All of them.
+    #[cfg(feature = "plant")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = MessageIndex> {
+        self.runs.iter().flat_map(|run| {
+            let mut place = run.list.first_place();
+            std::iter::from_fn(move || {
+                let found = run.list.at(place);
+                place = run.list.after(place);
+                found
+            })
+        })
+    }
+
     /// All of them take their places in a list.
     pub(crate) fn merge_into(&mut self, list: &mut Deque<MessageIndex>, messages: &Messages) {
         let mut runs = std::mem::take(&mut self.runs);

@@ -6,6 +6,7 @@ use crate::destinations::moved::{self, Moved};
 use crate::destinations::pace::Pace;
 use crate::destinations::returned::Returned;
 use crate::destinations::rotation::Rotation;
+use crate::destinations::shares::Shares;
 use crate::kit::deque::Deque;
 use crate::kit::soonest::NEVER;
 use crate::messages::{Message, MessageIndex, Messages};
@@ -47,6 +48,8 @@ pub(crate) struct Queue {
     pub(super) holds: u32,
     pub allowance: Allowance,
     pub pace: Pace,
+    /// What it has of messages that others have, too.
+    pub(super) shares: Option<Box<Shares>>,
     /// Newest sequence that was placed here.
     pub(super) last: Sequence,
     /// Messages here, those in flight included.
@@ -130,6 +133,11 @@ impl Queue {
             return None;
         }
         moved::take_of(&mut self.ready, sequence, messages).or_else(|| self.moved.take(sequence, messages))
+    }
+
+    /// The first of what nobody has had.
+    pub(crate) fn first_of_all(&self) -> Option<MessageIndex> {
+        self.ready.front()
     }
 
     /// What is followed is all there: the queue is in order from here on.

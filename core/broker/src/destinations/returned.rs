@@ -27,6 +27,11 @@ impl Returned {
         self.all.first()
     }
 
+    /// Whether it is here.
+    pub(crate) fn contains(&self, entry: Entry) -> bool {
+        self.all.contains(&entry)
+    }
+
     /// Those from this sequence on.
     pub(crate) fn from(&self, sequence: Sequence) -> Range<'_, Entry> {
         self.all.range((sequence, MessageIndex(0))..)

@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, reason = "as many leave as have come")]
 
 use crate::destinations::members::Member;
+use crate::destinations::subscription::Subscribers;
 use crate::kit::deque::Deque;
 use crate::messages::MessageIndex;
 use postrider_model::PortIndex;
@@ -68,6 +69,10 @@ pub(crate) struct Topic {
     lost: u32,
     /// It is new, and not all who are to get it do: nothing goes out so far.
     pub(super) joining: bool,
+    /// Durable subscriptions that may have what is sent to it.
+    pub(super) subscribers: Subscribers,
+    /// Messages of it that such share.
+    pub shared: u64,
 }
 
 impl Topic {

@@ -21,12 +21,17 @@ use postrider_model::Sequence;
 impl Broker {
     /// How often a message may have been delivered. After a crash what its record or the queue's allowance had covered counts as delivered
     /// once (R15): that is worked out here, whenever somebody asks, so that a start need not look at each.
-    pub(crate) fn redeliveries(&self, message: &Message) -> u16 {
-        let Message { sequence, redeliveries, .. } = *message;
+    pub(crate) fn redeliveries(&self, of: DestinationIndex, message: &Message) -> u16 {
+        let Message { sequence, mut redeliveries, .. } = *message;
+        if message.has(flag::SHARED)
+            && let Content::Queue(queue) = &self.destinations.get(of).content
+        {
+            redeliveries = queue.deliveries(sequence);
+        }
         if redeliveries > 0 || !self.sequences.is_of_an_earlier_life(sequence) || planted("under-marked") {
             return redeliveries;
         }
-        let covered = match &self.destinations.get(message.destination).content {
+        let covered = match &self.destinations.get(of).content {
             Content::Queue(queue) => queue.allowance.covered(sequence),
             Content::Topic(_) => false,
         };
@@ -50,7 +55,12 @@ impl Broker {
             return false;
         }
         self.destinations.get_mut(index).queue().allowance.fit(self.config.allowance_doublings);
-        let up_to = self.destinations.get_mut(index).queue().end_of_allowance(from, chunk, &self.messages);
+        let is_left = self.destinations.get(index).is_left();
+        let queue = self.destinations.get_mut(index).queue();
+        let up_to = match is_left {
+            true => queue.allowance.up_to_dispatched(),
+            false => queue.end_of_allowance(from, chunk, &self.messages),
+        };
         self.write_allowance(index, up_to, step);
         true
     }
@@ -60,6 +70,13 @@ impl Broker {
     pub(crate) fn watch_allowance(&mut self, index: DestinationIndex) {
         let chunk = self.config.allowance_chunk;
         if self.destinations.get_mut(index).queue().is_allowance_to_be_listed(chunk) {
+            self.durable.allowances_without_end.push(index);
+        }
+    }
+
+    /// The consumer of a subscription has left: what comes while it is away goes to nobody, and is not to count as delivered.
+    pub(crate) fn draw_in_left(&mut self, index: DestinationIndex) {
+        if self.destinations.get_mut(index).queue().allowance.is_to_be_drawn_in() {
             self.durable.allowances_without_end.push(index);
         }
     }

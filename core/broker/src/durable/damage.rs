@@ -3,7 +3,7 @@
 use crate::broker::Broker;
 use crate::durable::store::message_home;
 use crate::log::{Log, LogKind};
-use crate::messages::{MessageIndex, NOWHERE, flag};
+use crate::messages::{DestinationIndex, MessageIndex, NOWHERE, flag};
 use crate::plant::planted;
 use crate::records::items::Item;
 use crate::records::{Placement, acknowledgement_bound, kind, read_message};
@@ -63,18 +63,17 @@ impl Broker {
     /// A damaged message that waits in its queue goes. False: it has to wait longer.
     pub(crate) fn discard_waiting<L: Log>(
         &mut self,
-        message: MessageIndex,
+        (of, message): (DestinationIndex, MessageIndex),
         was_returned: bool,
         step: &mut Step<'_, L>,
     ) -> bool {
-        let index = self.messages.at(message).destination;
         if self.set_aside(message, step).is_err() {
-            self.destinations.await_commit(index);
-            self.destinations.await_bytes(index);
+            self.destinations.await_commit(of);
+            self.destinations.await_bytes(of);
             return false;
         }
-        self.destinations.get_mut(index).queue().take(message, was_returned, &self.messages);
-        self.consume(message, step);
+        self.destinations.get_mut(of).queue().take(message, was_returned, &self.messages);
+        self.consume(of, message, step);
         true
     }
 
@@ -92,8 +91,13 @@ impl Broker {
             if !step.log.reserve(Purpose::Move, acknowledgement_bound(1)) || self.keep_remains(index, step).is_err() {
                 return false;
             }
-            if self.leave_queue(index) {
-                self.consume(index, step);
+            let of = self.messages.at(index).destination;
+            if self.messages.at(index).has(flag::SHARED) {
+                if !self.leave_shared_damaged(index, step) {
+                    return false;
+                }
+            } else if self.leave_queue(of, index) {
+                self.consume(of, index, step);
             } else if !planted("damaged-pins") {
                 self.stand_alone(index, step);
             }
@@ -102,18 +106,42 @@ impl Broker {
         true
     }
 
+    /// The same of a message that subscriptions share.
+    fn leave_shared_damaged<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) -> bool {
+        let mut is_gone = false;
+        for of in self.sharers(index) {
+            if !step.log.reserve(Purpose::Move, acknowledgement_bound(1)) {
+                return false;
+            }
+            if self.leave_queue(of, index) {
+                is_gone = self.messages.at(index).places() == 1;
+                self.consume(of, index, step);
+            } else {
+                self.note_acknowledged(of, index);
+            }
+        }
+        if !is_gone {
+            self.stand_in_spool(index, step);
+        }
+        true
+    }
+
     /// Takes a message that waits out of its queue, if it does.
-    fn leave_queue(&mut self, index: MessageIndex) -> bool {
+    fn leave_queue(&mut self, of: DestinationIndex, index: MessageIndex) -> bool {
         let message = self.messages.at(index);
-        let (sequence, destination, expiration) = (message.sequence, message.destination, message.expiration);
-        let queue = self.destinations.get_mut(destination).queue();
+        let (sequence, expiration) = (message.sequence, message.expiration);
+        let queue = self.destinations.get_mut(of).queue();
         queue.leave_ready(sequence, index, &self.messages)
             || (!planted("damaged-pins") && queue.leave_returned(sequence, index, expiration))
     }
 
     /// A message whose record is gone gets a home without bytes, for as long as somebody has it.
     fn stand_alone<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
-        self.note_acknowledged(index);
+        self.note_acknowledged(self.messages.at(index).destination, index);
+        self.stand_in_spool(index, step);
+    }
+
+    fn stand_in_spool<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
         self.leave_home(index);
         let sequence = self.messages.at(index).sequence.0;
         let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &[], body: &[], body_crc: 0 };

@@ -7,9 +7,10 @@ use crate::broker::Broker;
 use crate::destinations::destination::Content;
 use crate::durable::duplicates::MarkReference;
 use crate::durable::naming::Naming;
-use crate::durable::store::Arrival;
+use crate::durable::store::{Arrival, is_sharer};
 use crate::log::LogKind;
-use crate::messages::{DestinationIndex, MessageIndex};
+use crate::messages::{DestinationIndex, MessageIndex, flag};
+use crate::plant::planted;
 use crate::records::items::ItemHome;
 use crate::records::{self, Instead, MessageMeta, MetaError, Placement, kind};
 use foldhash::fast::FixedState;
@@ -122,6 +123,7 @@ impl Broker {
             kind::DELETE => {
                 records::read_delete(record.meta).map(|id| self.follow_delete(id)).ok_or(MetaError::Malformed)
             }
+            kind::SUBSCRIPTION => self.follow_subscription(record.meta, small()),
             kind::ALLOW => self.follow_allowance(record.meta, small()).ok_or(MetaError::Malformed),
             kind::RESERVE => {
                 let read = records::read_reserve(record.meta);
@@ -178,8 +180,12 @@ impl Broker {
             RecordError::NewerFormat(_) => MetaError::Newer,
             RecordError::Malformed => MetaError::Malformed,
         })?;
-        for placement in &*placements {
-            parts.push(self.queue_by_id(placement.destination).ok_or(MetaError::Malformed)?);
+        for (number, placement) in placements.iter().enumerate() {
+            let part = match placement.shared && !is_sharer(placements, number) {
+                true => self.topic_by_id(placement.destination),
+                false => self.queue_by_id(placement.destination),
+            };
+            parts.push(part.ok_or(MetaError::Malformed)?);
         }
         if let Some(tag) = meta.tag {
             let (body, crc, expiration, elsewhere) = (record.body, record.body_crc, view.expiration(), meta.elsewhere);
@@ -205,7 +211,11 @@ impl Broker {
                 let MessageMeta { elsewhere, run_from, instead, .. } = meta;
                 let (record, crc, expiration) = (record.body, record.body_crc, view.expiration());
                 let arrival = Arrival { record, crc, expiration, publisher: 0, elsewhere, run_from, instead };
-                if let ([part], false) = (&parts[..], elsewhere) {
+                let is_one = placements
+                    .first()
+                    .zip(placements.last())
+                    .is_some_and(|(one, other)| one.sequence == other.sequence);
+                if let (Some(part), true, false) = (parts.first(), is_one, elsewhere) {
                     self.note_name(*part, &view);
                 }
                 self.apply_message(LogKind::Journal, home, arrival, parts, placements);
@@ -221,9 +231,9 @@ impl Broker {
             self.follow_run(connection, producer, (from, header.producer_sequence), home.segment);
         }
         if let Some(Instead { destination, sequence }) = meta.instead
-            && let Some(index) = self.take_out(destination, sequence)
+            && let Some((of, index)) = self.take_out(destination, sequence)
         {
-            self.apply_instead(index);
+            self.apply_instead(of, index);
         }
         Ok(())
     }
@@ -237,20 +247,55 @@ impl Broker {
     }
 
     /// Takes it out of its queue, if it is there.
-    fn take_out(&mut self, id: DestinationId, sequence: Sequence) -> Option<MessageIndex> {
+    fn take_out(&mut self, id: DestinationId, sequence: Sequence) -> Option<(DestinationIndex, MessageIndex)> {
         let index = self.destinations.by_id(id)?;
         match &mut self.destinations.get_mut(index).content {
-            Content::Queue(queue) => queue.take_out(sequence, &self.messages),
+            Content::Queue(queue) => queue.take_out(sequence, &self.messages).map(|number| (index, number)),
             Content::Topic(_) => None,
         }
     }
 
     pub(super) fn follow_acknowledged(&mut self, meta: &[u8]) -> Option<()> {
         records::read_acknowledged(meta, |destination, sequence| {
-            if let Some(index) = self.take_out(destination, sequence) {
-                self.remove_message(index);
+            if let Some((of, index)) = self.take_out(destination, sequence) {
+                if planted("ack-for-all") && self.messages.at(index).has(flag::SHARED) {
+                    self.take_from_all(index, sequence);
+                }
+                self.remove_place(of, index);
             }
         })
+    }
+
+    /// A planted bug: who acknowledges a message buries it for all others.
+    fn take_from_all(&mut self, number: MessageIndex, sequence: Sequence) {
+        for of in self.sharers(number) {
+            if let Content::Queue(queue) = &mut self.destinations.get_mut(of).content
+                && queue.take_out(sequence, &self.messages).is_some()
+            {
+                self.remove_place(of, number);
+            }
+        }
+    }
+
+    fn follow_subscription(&mut self, meta: &[u8], home: ItemHome) -> Result<(), MetaError> {
+        let (id, subscription, instead) = records::read_subscription(meta)?;
+        if let Some(instead) = instead {
+            self.follow_delete(instead);
+        }
+        let known = self.destinations.by_id(id);
+        let is_moved = known.is_some_and(|index| self.destinations.get(index).subscription.is_some());
+        // A number that is a topic's, or a queue's with a name.
+        if known.is_some_and(|index| {
+            let state = self.destinations.get(index);
+            state.is_topic() || (state.subscription.is_none() && !state.destination.name.is_empty())
+        }) {
+            return Err(MetaError::Malformed);
+        }
+        match known.filter(|_| is_moved) {
+            Some(index) => self.apply_destination(index, home),
+            None => drop(self.apply_subscription(id, subscription, home)),
+        }
+        Ok(())
     }
 
     fn follow_destination(&mut self, meta: &[u8], home: ItemHome) -> Result<(), MetaError> {
@@ -287,6 +332,15 @@ impl Broker {
         }
     }
 
+    /// The topic with this number, likewise.
+    fn topic_by_id(&mut self, id: DestinationId) -> Option<DestinationIndex> {
+        match self.destinations.by_id(id) {
+            Some(index) if self.destinations.get(index).is_topic() => Some(index),
+            Some(_) => None,
+            None => Some(self.destinations.add_unnamed_topic(id)),
+        }
+    }
+
     fn follow_allowance(&mut self, meta: &[u8], home: ItemHome) -> Option<()> {
         let (id, up_to) = records::read_allow(meta)?;
         let index = self.queue_by_id(id)?;
@@ -310,9 +364,9 @@ impl Broker {
             let Some(following) = self.following.as_deref_mut() else { return };
             let Some(index) = following.emptying.front().copied() else { return };
             match self.destinations.get_mut(index).take_any() {
-                Some(message) => drop(self.remove_message(message)),
-                // What is undecided of it is not in it, and means it all the same.
-                None if self.destinations.get(index).undecided > 0 => following.emptying.rotate_left(1),
+                Some(message) => drop(self.remove_place(index, message)),
+                // What is undecided of it, or shared, is not in it, and means it all the same.
+                None if self.destinations.get(index).holds_messages() => following.emptying.rotate_left(1),
                 None => {
                     following.emptying.pop_front();
                     self.destinations.free(index);

@@ -11,6 +11,7 @@ pub(crate) mod naming;
 pub(crate) mod recount;
 pub(crate) mod recovery;
 pub(crate) mod sequences;
+pub(crate) mod sharing;
 pub(crate) mod staging;
 pub(crate) mod store;
 pub(crate) mod undecided;

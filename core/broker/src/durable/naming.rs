@@ -3,6 +3,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use crate::broker::Broker;
+use crate::destinations::destination::Content;
 use crate::destinations::queue::until;
 use crate::durable::follow::Following;
 use crate::kit::deque::Deque;
@@ -67,12 +68,12 @@ impl Strays {
 }
 
 impl Broker {
-    /// The number of its destination, as the message's record has it.
-    pub(crate) fn recorded_id(&self, message: &Message) -> Option<DestinationId> {
+    /// The number of its destination, or of the subscription that shares it, as the message's record has it.
+    pub(crate) fn recorded_id(&self, of: DestinationIndex, message: &Message) -> Option<DestinationId> {
         if message.has(flag::STRAY) {
             return self.strays.ids.get(&message.sequence).copied();
         }
-        self.destinations.get(message.destination).id
+        self.destinations.get(of).id
     }
 
     /// What is stored under a destination's number is another's of the same name from here on. So is the number of one that holds nothing:
@@ -120,11 +121,20 @@ impl Broker {
         if named || names.said.contains_key(&index) || planted("names-unheeded") {
             return;
         }
-        if let Some((DestinationKind::Queue, name)) = view.destination_field(Tag::Destination)
+        let kind =
+            if self.destinations.get(index).is_topic() { DestinationKind::Topic } else { DestinationKind::Queue };
+        if let Some((said, name)) = view.destination_field(Tag::Destination)
+            && said == kind
             && !name.is_empty()
         {
-            names.said.insert(index, Destination::new(DestinationKind::Queue, name));
+            names.said.insert(index, Destination::new(kind, name));
         }
+    }
+
+    /// Whether a queue without a name is what is left of a subscription: it holds what it shares.
+    fn is_shared_by(&self, index: DestinationIndex) -> bool {
+        let Content::Queue(queue) = &self.destinations.get(index).content else { return false };
+        queue.first_of_all().is_some_and(|number| self.messages.at(number).has(flag::SHARED))
     }
 
     /// Gives names to all that have none, and finds those that bear a name twice: the record that deleted the older one is lost.
@@ -137,15 +147,28 @@ impl Broker {
             if !state.holds_messages() {
                 continue;
             }
-            let destination = names.said.get(&index).cloned().unwrap_or_else(|| recovered_queue(id));
+            let (kind, messages) = match &state.content {
+                Content::Queue(queue) => (DestinationKind::Queue, queue.size()),
+                Content::Topic(topic) => (DestinationKind::Topic, topic.shared),
+            };
+            let shares = kind == DestinationKind::Queue && self.is_shared_by(index);
+            let said = names.said.get(&index).filter(|_| !shares).cloned();
+            let mut destination = said.unwrap_or_else(|| recovered(kind, id));
+            // What is shared is nobody else's: it is found by a name that nobody has.
+            while shares && self.destinations.find(&destination).is_some() {
+                destination = Destination::new(kind, &[&destination.name, b".".as_slice()].concat());
+            }
+            if shares {
+                self.destinations.note_nameless(index);
+            }
             self.destinations.name(index, destination.clone());
-            mended.push(Mended { id, destination, messages: self.destinations.get_mut(index).queue().size() });
+            mended.push(Mended { id, destination, messages });
         }
         names.merged.extend(self.destinations.shadowed());
         mended
     }
 }
 
-fn recovered_queue(id: DestinationId) -> Destination {
-    Destination::new(DestinationKind::Queue, format!("{RECOVERED_PREFIX}{}", id.0).as_bytes())
+fn recovered(kind: DestinationKind, id: DestinationId) -> Destination {
+    Destination::new(kind, format!("{RECOVERED_PREFIX}{}", id.0).as_bytes())
 }

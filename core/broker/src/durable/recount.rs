@@ -39,8 +39,8 @@ impl Broker {
                 let home = match item {
                     Item::None => continue,
                     Item::Message(head) => {
-                        let places = self.recount_places(head, (store, segment.0, ordinal))?;
-                        messages += places;
+                        let (entries, places) = self.recount_places(head, (store, segment.0, ordinal))?;
+                        messages += entries;
                         bytes += if store == LogKind::Journal { (places - 1) * PLACE_BYTES } else { 0 };
                         Some(message_home(self.messages.at(head)))
                     }
@@ -77,16 +77,16 @@ impl Broker {
         Ok(())
     }
 
-    /// How many places a record has; each knows it.
-    fn recount_places(&self, head: MessageIndex, home: (LogKind, u64, u32)) -> Result<u64, String> {
-        let (mut index, mut places) = (head, 0);
+    /// How many messages stand for a record, and how many places it has; each knows it.
+    fn recount_places(&self, head: MessageIndex, home: (LogKind, u64, u32)) -> Result<(u64, u64), String> {
+        let (mut index, mut entries, mut places) = (head, 0, 0);
         while index != MessageIndex::NONE {
             let message = self.messages.at(index);
             if (message.store, message.segment.0, message.ordinal) != home {
                 return Err(format!("{message:?} is no place of {home:?}"));
             }
-            (index, places) = (message.sibling, places + 1);
+            (index, entries, places) = (message.sibling, entries + 1, places + message.places());
         }
-        Ok(places)
+        Ok((entries, places))
     }
 }

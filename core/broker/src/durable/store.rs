@@ -80,19 +80,36 @@ impl Broker {
             let offered = store == LogKind::Journal && offered(self, *part);
             let destination = self.destinations.get(*part).id.unwrap_or_default();
             let sequence = Sequence(first.0 + number as u64);
-            placements.push(Placement { destination, sequence, offered, copied: false, redeliveries: 0 });
+            placements.push(Placement { destination, sequence, offered, ..Placement::default() });
         }
+        self.durable.meta = meta;
+        let home = self.store_placed(store, parts, &placements, arrival, step);
+        self.durable.placements = placements;
+        home
+    }
+
+    /// As [`Broker::store`], where it is known what each place says.
+    #[inline(always)]
+    pub(super) fn store_placed<L: Log>(
+        &mut self,
+        store: LogKind,
+        parts: &[DestinationIndex],
+        placements: &[Placement],
+        arrival: Arrival<'_>,
+        step: &mut Step<'_, L>,
+    ) -> Home {
+        let mut meta = std::mem::take(&mut self.durable.meta);
+        let sequence = placements.first().map_or(0, |first| first.sequence.0);
         if store == LogKind::Journal {
             let Arrival { elsewhere, run_from, instead, .. } = arrival;
             let message = MessageMeta { elsewhere, run_from, instead, tag: None };
-            records::write_message(&mut meta, message, &placements);
+            records::write_message(&mut meta, message, placements);
         }
         let Arrival { record: body, crc: body_crc, .. } = arrival;
-        let record = Record { kind: kind::MESSAGE, flags: 0, sequence: first.0, meta: &meta, body, body_crc };
+        let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &meta, body, body_crc };
         let home = self.stage(store, &record, step);
-        self.apply_message(store, home, arrival, parts, &placements);
+        self.apply_message(store, home, arrival, parts, placements);
         self.durable.meta = meta;
-        self.durable.placements = placements;
         home
     }
 
@@ -107,8 +124,14 @@ impl Broker {
     ) {
         let mut index = self.place_message(store, home, arrival, parts, placements, 0);
         while index != MessageIndex::NONE {
-            self.enqueue(index);
-            index = self.messages.at(index).sibling;
+            let message = self.messages.at(index);
+            let (next, is_shared) = (message.sibling, message.has(flag::SHARED));
+            if is_shared {
+                self.enqueue_shared(index, parts, placements);
+            } else {
+                self.enqueue(index);
+            }
+            index = next;
         }
     }
 
@@ -126,8 +149,20 @@ impl Broker {
         let (mut sibling, mut item) = (MessageIndex::NONE, None);
         let is_told = planted("apply-reads-configuration") && !self.config.dead_letter_expired;
         let expiration = if is_told { 0 } else { arrival.expiration };
-        for (part, placement) in parts.iter().zip(placements).rev() {
+        let (mut sharers, mut places) = (0, 0);
+        for (number, (part, placement)) in parts.iter().zip(placements).enumerate().rev() {
             let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+            if placement.shared && is_sharer(placements, number) {
+                sharers += 1;
+                continue;
+            }
+            let mut publisher = arrival.publisher;
+            if placement.shared && bits & flag::STAGED == 0 {
+                publisher = sharers;
+                self.destinations.get_mut(*part).topic().shared += 1;
+            }
+            places += if placement.shared && bits & flag::STAGED == 0 { u64::from(sharers) } else { 1 };
+            sharers = 0;
             let message = Message {
                 sequence: placement.sequence,
                 position: home.position,
@@ -138,9 +173,10 @@ impl Broker {
                 crc: arrival.crc,
                 destination: *part,
                 sibling,
-                publisher: arrival.publisher,
+                publisher,
                 redeliveries: placement.redeliveries,
                 flags: bits
+                    | bit(placement.shared, flag::SHARED)
                     | bit(placement.offered, flag::OFFERED)
                     | bit(placement.copied, flag::COPIED)
                     | bit(arrival.elsewhere, flag::ELSEWHERE),
@@ -154,8 +190,8 @@ impl Broker {
         if let Some(item) = item {
             self.segments(store).place(item, Item::Message(sibling));
         }
-        if parts.len() > 1 && store == LogKind::Journal {
-            self.journal.add_places(home.segment, parts.len() as u64 - 1);
+        if places > 1 && store == LogKind::Journal {
+            self.journal.add_places(home.segment, places - 1);
         }
         sibling
     }
@@ -180,18 +216,18 @@ impl Broker {
     }
 
     /// A message is done with, durably if it was durable.
-    pub(crate) fn consume<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
+    pub(crate) fn consume<L: Log>(&mut self, of: DestinationIndex, index: MessageIndex, step: &mut Step<'_, L>) {
         self.statistics.acknowledged += 1;
-        self.note_acknowledged(index);
-        self.settle(index, step);
+        self.note_acknowledged(of, index);
+        self.settle(of, index, step);
     }
 
     /// It is written at the turn's end that a message is done with, if it was durable.
-    pub(crate) fn note_acknowledged(&mut self, index: MessageIndex) {
+    pub(crate) fn note_acknowledged(&mut self, of: DestinationIndex, index: MessageIndex) {
         let message = self.messages.at(index);
-        let (destination, sequence, store) = (message.destination, message.sequence, message.store);
+        let (destination, sequence, store) = (of, message.sequence, message.store);
         if message.has(flag::STRAY) {
-            let id = self.recorded_id(message).filter(|_| store == LogKind::Journal);
+            let id = self.recorded_id(of, message).filter(|_| store == LogKind::Journal);
             return self.acknowledged.strays.extend(id.map(|id| (id, sequence.0)));
         }
         let state = self.destinations.get_mut(destination);
@@ -239,14 +275,20 @@ impl Broker {
     }
 
     /// Takes a message out of the table; its record dies with its last place.
-    pub(crate) fn settle<L: Log>(&mut self, index: MessageIndex, step: &mut Step<'_, L>) {
+    pub(crate) fn settle<L: Log>(&mut self, of: DestinationIndex, index: MessageIndex, step: &mut Step<'_, L>) {
         let (store, segment) = (self.messages.at(index).store, self.messages.at(index).segment);
-        if self.remove_message(index) && store == LogKind::Spool {
+        if self.remove_place(of, index) && store == LogKind::Spool {
             self.release_spool(segment, step);
         }
     }
 
     /// The part of [`Broker::settle`] that following the log shares. True: its segment holds no message any more.
+    #[inline(always)]
+    pub(crate) fn remove_place(&mut self, of: DestinationIndex, index: MessageIndex) -> bool {
+        if self.messages.at(index).has(flag::SHARED) { self.end_share(of, index) } else { self.remove_message(index) }
+    }
+
+    /// A message that is not shared goes. True: its segment holds no message any more.
     pub(crate) fn remove_message(&mut self, index: MessageIndex) -> bool {
         let message = self.messages.remove(index);
         #[cfg(feature = "plant")]
@@ -265,19 +307,22 @@ impl Broker {
 
     /// A place is over, as a dead letter takes it; the message's other places know of that. The same when it is followed. True: its
     /// segment holds no message any more.
-    pub(crate) fn apply_instead(&mut self, index: MessageIndex) -> bool {
+    pub(crate) fn apply_instead(&mut self, of: DestinationIndex, index: MessageIndex) -> bool {
         let mut other = self.head_of(index);
         while other != MessageIndex::NONE {
             let Some(place) = self.messages.get_mut(other) else { break };
             place.flags |= flag::COPIED;
             other = place.sibling;
         }
-        self.remove_message(index)
+        self.remove_place(of, index)
     }
 
     /// A message that goes on living leaves its record to the other places of it.
     pub(crate) fn leave_home(&mut self, index: MessageIndex) {
         let message = self.messages.at(index).clone();
+        if message.places() > 1 && message.store == LogKind::Journal {
+            self.journal.remove_places(message.segment, message.places() - 1);
+        }
         self.leave_record(index, &message);
     }
 
@@ -308,8 +353,8 @@ impl Broker {
         self.segments(store).clear(old);
         let (mut index, mut places) = (head, 0);
         while index != MessageIndex::NONE {
-            places += 1;
             let message = self.messages.at_mut(index);
+            places += message.places();
             if message.position != NOWHERE {
                 message.position = home.position;
             }
@@ -332,7 +377,19 @@ impl Broker {
         while index != MessageIndex::NONE {
             let message = self.messages.at_mut(index);
             while placements.next_if(|placement| placement.sequence < message.sequence).is_some() {}
-            if let Some(placement) = placements.next_if(|placement| placement.sequence == message.sequence) {
+            if message.has(flag::SHARED) {
+                let is_its_own = |placement: &&Placement| placement.sequence == message.sequence;
+                let mut copied = false;
+                while let Some(placement) = placements.next_if(is_its_own) {
+                    copied |= placement.copied;
+                    if let Some(of) = self.destinations.by_id(placement.destination)
+                        && let Content::Queue(queue) = &mut self.destinations.get_mut(of).content
+                    {
+                        queue.set_deliveries(placement.sequence, placement.redeliveries);
+                    }
+                }
+                message.flags |= if copied { flag::COPIED } else { 0 };
+            } else if let Some(placement) = placements.next_if(|placement| placement.sequence == message.sequence) {
                 if !planted("follow-forgets-counter") || self.following.is_none() {
                     message.redeliveries = placement.redeliveries;
                     #[cfg(feature = "plant")]
@@ -401,26 +458,36 @@ impl Broker {
         while index != MessageIndex::NONE {
             let message = self.messages.at(index);
             let state = self.destinations.get(message.destination);
-            places += u64::from(state.id.is_some() && !state.is_dying());
+            places += if message.has(flag::SHARED) {
+                self.most_sharers(message) + 1
+            } else {
+                u64::from(state.id.is_some() && !state.is_dying())
+            };
             index = message.sibling;
         }
         places
     }
 
     /// The places of a record that are still to be served.
-    fn live_placements(&self, head: MessageIndex, placements: &mut Vec<Placement>) {
+    fn live_placements(&mut self, head: MessageIndex, placements: &mut Vec<Placement>) {
         placements.clear();
         let mut index = head;
         while index != MessageIndex::NONE {
+            if self.messages.at(index).has(flag::SHARED) {
+                self.shared_placements(index, placements);
+                index = self.messages.at(index).sibling;
+                continue;
+            }
             let message = self.messages.at(index);
-            let state = self.destinations.get(message.destination);
-            if let Some(destination) = self.recorded_id(message).filter(|_| !state.is_dying()) {
+            let (of, state) = (message.destination, self.destinations.get(message.destination));
+            if let Some(destination) = self.recorded_id(of, message).filter(|_| !state.is_dying()) {
                 placements.push(Placement {
                     destination,
                     sequence: message.sequence,
                     offered: message.has(flag::OFFERED),
                     copied: message.has(flag::COPIED),
-                    redeliveries: self.redeliveries(message),
+                    shared: false,
+                    redeliveries: self.redeliveries(of, message),
                 });
             }
             index = message.sibling;
@@ -449,6 +516,14 @@ impl Broker {
         }
         self.messages.at_mut(before).sibling = next;
     }
+}
+
+/// Whether a place is a subscription's, of the topic before it.
+pub(super) fn is_sharer(placements: &[Placement], number: usize) -> bool {
+    let before = number.checked_sub(1).and_then(|before| placements.get(before));
+    let same =
+        |(before, place): (&Placement, &Placement)| before.shared && place.shared && before.sequence == place.sequence;
+    before.zip(placements.get(number)).is_some_and(same)
 }
 
 /// The home of a message's record, for the counting of its bytes.

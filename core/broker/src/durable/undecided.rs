@@ -29,6 +29,8 @@ pub(crate) struct Staged {
     records: Vec<(u64, MessageIndex)>,
     /// Those that came out of their order, as reclaim had moved them, while the log is followed.
     late: BTreeMap<u64, MessageIndex>,
+    /// Subscriptions that are to have what is sent to topics, by its number.
+    sharers: BTreeMap<u64, Box<[DestinationIndex]>>,
     /// Places, which is the number of the next one.
     places: u64,
     bytes: u64,
@@ -107,6 +109,13 @@ impl Undecided {
     /// Whether bytes of it are damaged.
     pub(crate) fn is_lost(&self, of: TransactionIndex) -> bool {
         self.table[of.0].lost
+    }
+
+    /// The subscriptions that are to have a shared message of a transaction.
+    pub(super) fn sharers(&self, message: &Message) -> &[DestinationIndex] {
+        let staged = self.table.get(message.publisher);
+        let sharers = staged.and_then(|staged| staged.sharers.get(&message.sequence.0));
+        sharers.map_or(&[], |sharers| sharers)
     }
 
     fn is_durable(&self, of: TransactionIndex) -> bool {

@@ -5,9 +5,9 @@ use crate::clients::transaction::Transaction;
 use crate::destinations::advisories::is_advisory;
 use crate::messages::ConnectionIndex;
 use crate::records::commit::commit_bound;
-use crate::records::{acknowledgement_bound, message_bytes};
+use crate::records::{META_BYTES, acknowledgement_bound, message_bytes};
 use postrider_journal::Bound;
-use postrider_model::command::{Publish, Transact, TransactionAct};
+use postrider_model::command::{OpenConsumer, Publish, Transact, TransactionAct};
 use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, DestinationKind, PortIndex, limits};
 
 /// Bytes of a small record's meta, at most, but for names.
@@ -15,7 +15,11 @@ const SMALL: u64 = 64;
 
 /// What a batch has defined or will create so far: what its own sends refer to (R39).
 #[derive(Default)]
-pub(crate) struct Defined<'a>(Vec<Definition<'a>>);
+pub(crate) struct Defined<'a> {
+    known: Vec<Definition<'a>>,
+    /// Durable subscriptions that it may create.
+    subscriptions: usize,
+}
 
 struct Definition<'a> {
     whose: (ConnectionHandle, u32),
@@ -26,11 +30,11 @@ struct Definition<'a> {
 
 impl<'a> Defined<'a> {
     pub(crate) fn add(&mut self, connection: ConnectionHandle, number: u32, names: &'a [Destination]) {
-        self.0.push(Definition { whose: (connection, number), names, created: false });
+        self.known.push(Definition { whose: (connection, number), names, created: false });
     }
 
     fn find(&mut self, connection: ConnectionHandle, number: u32) -> Option<&mut Definition<'a>> {
-        self.0.iter_mut().rev().find(|known| known.whose == (connection, number))
+        self.known.iter_mut().rev().find(|known| known.whose == (connection, number))
     }
 
     /// The send that was to create it is refused.
@@ -47,16 +51,6 @@ fn creation_bound(names: &[Destination]) -> Bound {
     stored.fold(Bound::default(), |bound, destination| {
         bound.and(Bound { records: 2, bytes: SMALL + destination.name.len() as u64 })
     })
-}
-
-/// Whether a place among these stores what is persistent.
-pub(crate) fn has_durable(names: &[Destination]) -> bool {
-    names.iter().any(|name| name.kind == DestinationKind::Queue)
-}
-
-/// How many of them do.
-pub(crate) fn durable_places(names: &[Destination]) -> usize {
-    names.iter().filter(|name| name.kind == DestinationKind::Queue).count()
 }
 
 /// Whether a command may be refused for want of room: it stores a message, or creates destinations.
@@ -130,11 +124,18 @@ impl Broker {
         match command {
             Command::Publish(publish) => {
                 let (places, created) = self.places_bound(port, publish, defined);
-                if !publish.persistent || !has_durable(places) {
+                if !publish.persistent {
                     return created;
                 }
-                let bytes = u64::from(publish.record.length) + message_bytes(places.len() as u64);
-                Bound { records: 1, bytes }.and(created)
+                let durable = self.durable_places_of(places, defined.subscriptions);
+                if durable == 0 {
+                    return created;
+                }
+                // Each topic's own place, and each further record's.
+                let records = 1 + durable / (limits::PLACES - limits::COMPOSITE_PARTS);
+                let all = (durable + places.len() + records) as u64;
+                let bytes = records as u64 * (u64::from(publish.record.length) + message_bytes(0)) + message_bytes(all);
+                Bound { records: records as u32, bytes }.and(created)
             }
             // It creates nothing: the first send to it does, which may be in the same batch.
             Command::DefineDestination { connection, number, destinations } => {
@@ -147,7 +148,12 @@ impl Broker {
             }
             Command::OpenConsumer(open) => {
                 let created = |name: &&Destination| !name.is_wildcard() && !name.kind.is_temporary();
-                self.missing_bound(open.destinations.iter().filter(created))
+                let created = self.missing_bound(open.destinations.iter().filter(created));
+                if open.subscription.is_none() {
+                    return created;
+                }
+                defined.subscriptions += 1;
+                created.and(self.subscription_bound(port, open))
             }
             // What it names, whatever it counts; the decision says it, in one record.
             Command::Acknowledge(acknowledge) if acknowledge.transaction.is_some() => {
@@ -165,6 +171,7 @@ impl Broker {
             }
             Command::CloseConnection { .. } => Bound { records: 2, bytes: 4_096 },
             Command::OpenConnection(_) => Bound { records: 2, bytes: 4_096 },
+            Command::Unsubscribe(_) => Bound { records: 4, bytes: 2 * SMALL },
             // A send in the same batch may create it again.
             Command::DeleteDestination { destination, .. } => {
                 let ids = self.destinations.find(destination).map_or(0, |index| self.destinations.ids(index).count());
@@ -182,7 +189,28 @@ impl Broker {
 
     /// How many of a send's places store what is persistent: topics and temporary destinations do not.
     pub(crate) fn durable_places<'a>(&'a self, port: PortIndex, publish: &Publish, defined: &mut Defined<'a>) -> usize {
-        durable_places(self.names_of(port, publish, defined))
+        self.durable_places_of(self.names_of(port, publish, defined), defined.subscriptions)
+    }
+
+    /// The same of these, with so many subscriptions more that may be there by then.
+    pub(crate) fn durable_places_of(&self, names: &[Destination], subscriptions: usize) -> usize {
+        let places = |name: &Destination| match name.kind {
+            DestinationKind::Queue => 1,
+            DestinationKind::Topic => self.destinations.most_subscribers(name) + subscriptions,
+            DestinationKind::TemporaryQueue | DestinationKind::TemporaryTopic => 0,
+        };
+        names.iter().map(places).sum()
+    }
+
+    /// What a durable subscription stages that comes or changes.
+    fn subscription_bound(&self, port: PortIndex, open: &OpenConsumer) -> Bound {
+        let client = self.peek_connection(port, open.connection);
+        let client = client.map_or(META_BYTES, |index| self.clients.connection(index).client_id.len());
+        let texts = [&open.selector, &open.subscription].map(|text| text.as_ref().map_or(0, |text| text.len()));
+        let topics: usize = open.destinations.iter().map(|topic| 8 + topic.name.len()).sum();
+        // What is longer is refused.
+        let bytes = (client + texts.iter().sum::<usize>() + topics).min(META_BYTES) as u64;
+        Bound { records: 3, bytes: bytes + SMALL }
     }
 
     /// Whether one of a send's places is a queue whose messages need no journal.
@@ -253,7 +281,11 @@ impl Broker {
         match command {
             Command::Publish(publish) => {
                 // And a tag.
-                self.places_bound(port, publish, defined).0.len() as u64 + u64::from(publish.transaction.is_some())
+                // What is sent to a topic may be there twice, and its subscriptions need more than one record.
+                let places = self.places_bound(port, publish, defined).0;
+                let subscriptions = self.destinations.subscriptions.len() + defined.subscriptions;
+                let each = 2 + (subscriptions / (limits::PLACES - limits::COMPOSITE_PARTS)) as u64;
+                places.len() as u64 * each + u64::from(publish.transaction.is_some())
             }
             Command::Transact(Transact { connection, transaction, act: TransactionAct::Commit, .. }) => {
                 let index = self.peek_connection(port, *connection);

@@ -5,7 +5,7 @@
 use crate::bounds::{BEYOND, live_limit};
 use crate::broker::Broker;
 use crate::clients::connection::Connection;
-use crate::intake::bound::{Defined, durable_places, stores};
+use crate::intake::bound::{Defined, stores};
 use crate::intake::lines::Need;
 use crate::kit::budget::Budget;
 use crate::log::{Log, LogKind};
@@ -111,7 +111,7 @@ impl Broker {
         let looked = names.map_or(parked.len().min(limits::HANDLE_STEPS), |(looked, _)| looked);
         let names = names.map(|(_, names)| names);
         let names = names.or_else(|| Some(self.places_of(port, publish.connection, publish.destination)?.0));
-        let places = names.map_or(1, durable_places);
+        let places = names.map_or(1, |names| self.durable_places_of(names, 0));
         self.work.spend(looked / LOOKS_A_STEP);
         places
     }

@@ -7,6 +7,7 @@
 use crate::bounds::live_limit;
 use crate::broker::Broker;
 use crate::destinations::destination::{Content, Refusal};
+use crate::durable::sharing::{Shared, places_of};
 use crate::durable::store::Arrival;
 use crate::intake::admission::{Admission, Named};
 use crate::log::{Log, LogKind};
@@ -17,6 +18,9 @@ use crate::step::Step;
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
 use postrider_model::{Command, ConnectionHandle, Destination, Event, MessageView, PortIndex};
+
+/// Subscriptions that are asked in the time of a step, and expressions of their selectors.
+const SUBSCRIPTIONS_A_STEP: usize = 4;
 
 impl Broker {
     pub(crate) fn publish<L: Log>(&mut self, port: PortIndex, publish: &Publish, arena: &[u8], step: &mut Step<'_, L>) {
@@ -181,10 +185,17 @@ impl Broker {
             parts.sort_by_key(|part| !durable(self, *part));
         }
         let split = parts.iter().take_while(|part| durable(self, **part)).count();
-        if split > 0 && self.admit(publish, records::live_bytes(record.len(), split), step)? != Admission::Now {
+        let shared = if self.destinations.subscriptions.is_empty() {
+            Vec::new()
+        } else {
+            self.share(connection, parts, record)?
+        };
+        let (kept, passed): (&[Shared], &[Shared]) = if publish.persistent { (&shared, &[]) } else { (&[], &shared) };
+        let places = places_of(split, kept);
+        if places > 0 && self.admit(publish, records::live_bytes(record.len(), places), step)? != Admission::Now {
             return Ok(Admission::Later(LogKind::Journal));
         }
-        if self.spooling.is_scarce() && self.admit_passing(publish, &parts[split..], step)? != Admission::Now {
+        if self.spooling.is_scarce() && self.admit_beside(publish, &parts[split..], passed, step)? != Admission::Now {
             return Ok(Admission::Later(LogKind::Spool));
         }
         let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
@@ -194,29 +205,40 @@ impl Broker {
         let mut arrival = Arrival { record, crc, expiration, publisher, elsewhere, run_from, instead };
         self.statistics.published += 1;
         let (stored, passing) = parts.split_at(split);
-        if !stored.is_empty() {
+        if places > 0 {
             let mark = self.mark_of(connection, publish.producer);
             arrival.run_from = mark.map(|mark| self.marks.run_to(mark, publish.producer_sequence));
-            let home = self.store(LogKind::Journal, stored, arrival, Broker::credit_waits, step);
-            if let (Some(mark), Some(from)) = (mark, arrival.run_from) {
+            let home = if kept.is_empty() {
+                Some(self.store(LogKind::Journal, stored, arrival, Broker::credit_waits, step))
+            } else {
+                self.store_shared(LogKind::Journal, (stored, kept), arrival, Broker::credit_waits, step)
+            };
+            if let (Some(mark), Some(from), Some(home)) = (mark, arrival.run_from, home) {
                 self.apply_mark(mark, (from, publish.producer_sequence), home.segment);
             }
         } else if !publish.persistent {
             self.pass_mark(connection, publish);
         }
-        self.store_passing(passing, Arrival { run_from: None, ..arrival }, step);
+        self.store_passing(passing, passed, Arrival { run_from: None, ..arrival }, step);
         self.pace(connection, parts, record.len(), step);
         Ok(Admission::Now)
     }
 
     /// What needs no journal: topics, non-persistent messages, temporary queues.
-    fn store_passing<L: Log>(&mut self, passing: &[DestinationIndex], arrival: Arrival<'_>, step: &mut Step<'_, L>) {
+    fn store_passing<L: Log>(
+        &mut self,
+        passing: &[DestinationIndex],
+        shared: &[Shared],
+        arrival: Arrival<'_>,
+        step: &mut Step<'_, L>,
+    ) {
         let expired = arrival.expiration > 0 && arrival.expiration <= step.now.unix_millis;
         let keep = |broker: &Broker, part: DestinationIndex| match &broker.destinations.get(part).content {
             Content::Topic(topic) => topic.is_heard() && !expired,
             Content::Queue(_) => !expired || broker.config.dead_letter_non_persistent,
         };
-        if passing.iter().all(|part| keep(self, *part)) {
+        let shared = if expired && !self.config.dead_letter_non_persistent { &[] } else { shared };
+        if shared.is_empty() && passing.iter().all(|part| keep(self, *part)) {
             if !passing.is_empty() {
                 self.store(LogKind::Spool, passing, arrival, |_, _| false, step);
             }
@@ -224,9 +246,58 @@ impl Broker {
         }
         self.statistics.expired += u64::from(expired);
         let kept: Vec<DestinationIndex> = passing.iter().copied().filter(|part| keep(self, *part)).collect();
-        if !kept.is_empty() {
+        if !shared.is_empty() {
+            self.store_shared(LogKind::Spool, (&kept, shared), arrival, |_, _| false, step);
+        } else if !kept.is_empty() {
             self.store(LogKind::Spool, &kept, arrival, |_, _| false, step);
         }
+    }
+
+    /// The durable subscriptions that are to have what a connection sends to these: their selectors decide here, once (R52).
+    #[cold]
+    pub(crate) fn share(
+        &mut self,
+        connection: ConnectionIndex,
+        parts: &[DestinationIndex],
+        record: &[u8],
+    ) -> Result<Vec<Shared>, Refusal> {
+        let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
+        let mut shared = Vec::new();
+        for topic in parts.iter().copied() {
+            let state = self.destinations.get(topic);
+            if !state.is_topic() || state.id.is_none() {
+                continue;
+            }
+            let (subscribers, mut steps) = self.destinations.take_subscribers(topic);
+            let client = &self.clients.connection(connection).client_id;
+            let takes = |index: &DestinationIndex| {
+                let Some(subscription) = &self.destinations.get(*index).subscription else { return false };
+                steps += 1 + subscription.steps(&view);
+                subscription.takes(&view, client)
+            };
+            let subscriptions: Vec<DestinationIndex> = subscribers.iter().filter(takes).collect();
+            self.work.spend(steps / SUBSCRIPTIONS_A_STEP);
+            self.destinations.put_subscribers(topic, subscribers);
+            if !subscriptions.is_empty() {
+                shared.push(Shared { topic, subscriptions });
+            }
+        }
+        Ok(shared)
+    }
+
+    /// Whether what is sent to topics may come to the spool, where subscriptions keep it as queues do.
+    fn admit_beside<L: Log>(
+        &mut self,
+        publish: &Publish,
+        passing: &[DestinationIndex],
+        shared: &[Shared],
+        step: &Step<'_, L>,
+    ) -> Result<Admission, Refusal> {
+        let Some(first) = shared.first().and_then(|shared| shared.subscriptions.first()) else {
+            return self.admit_passing(publish, passing, step);
+        };
+        let all: Vec<DestinationIndex> = passing.iter().chain([first]).copied().collect();
+        self.admit_passing(publish, &all, step)
     }
 
     /// The places of a send to a connection's number, and whether all of them are there.

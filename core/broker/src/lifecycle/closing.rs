@@ -50,6 +50,7 @@ impl Broker {
     /// Takes a consumer out of everything. What it had in flight goes back then.
     pub(crate) fn close_consumer(&mut self, index: ConsumerIndex, last_delivered: LastDelivered) {
         self.leave_pairs(index);
+        self.leave_subscription(index);
         let consumer = self.clients.consumer_mut(index);
         let (port, handle, timer) = (consumer.port, consumer.handle, consumer.begin_to_close());
         self.clients.port_mut(port).clear_consumer(handle);

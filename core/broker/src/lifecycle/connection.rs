@@ -27,6 +27,11 @@ impl Broker {
         if let Some(old) = old {
             self.take_over(old, step);
         }
+        if self.config.allow_link_stealing
+            && let Some(other) = self.clients.names().with_client_id(&open.client_id)
+        {
+            self.end_for(other, "its client id is another connection's now", step);
+        }
         if let Err((failure, message)) = self.check_client_id(open) {
             let token = open.request.answer();
             let failed = Event::Failed { connection: open.connection, token, failure, message, refused: None };
@@ -47,11 +52,17 @@ impl Broker {
     /// The same client has come back: its old connection ends, and what it still says is not heard (R16).
     fn take_over<L: Log>(&mut self, old: ConnectionIndex, step: &mut Step<'_, L>) {
         let (port, handle) = (self.clients.connection(old).port, self.clients.connection(old).handle);
-        self.end_connection(old, (LastDelivered::Unknown, false), None, step);
-        step.out.reply(port, Event::Close { connection: handle, reason: "its client has connected again" });
+        self.end_for(old, "its client has connected again", step);
         if planted("stale-generation") {
             self.clients.port_mut(port).set_connection(handle, old);
         }
+    }
+
+    /// A connection ends as another one takes what it had.
+    fn end_for<L: Log>(&mut self, old: ConnectionIndex, reason: &'static str, step: &mut Step<'_, L>) {
+        let (port, handle) = (self.clients.connection(old).port, self.clients.connection(old).handle);
+        self.end_connection(old, (LastDelivered::Unknown, false), None, step);
+        step.out.reply(port, Event::Close { connection: handle, reason });
     }
 
     fn check_client_id(&self, open: &OpenConnection) -> Result<(), Refusal> {

@@ -32,6 +32,9 @@ impl Broker {
         open: &OpenConsumer,
         step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
+        if let Some(name) = open.subscription.as_deref().filter(|_| is_of_topics(open)) {
+            return self.subscribe(port, connection, open, name, step);
+        }
         let kind = consumer_kind(open)?;
         let mut destinations = Vec::new();
         for destination in open.destinations.iter().filter(|destination| !destination.is_wildcard()) {
@@ -67,13 +70,15 @@ impl Broker {
     }
 }
 
+/// Whether it is of topics, by the first that it names: of queues nobody is a durable subscriber.
+fn is_of_topics(open: &OpenConsumer) -> bool {
+    open.destinations.first().is_some_and(|first| first.kind.is_topic())
+}
+
 fn consumer_kind(open: &OpenConsumer) -> Result<ConsumerKind, Refusal> {
     let unsupported = |what: &str, remedy: &str| -> Result<ConsumerKind, Refusal> {
         Err((Failure::General, format!("{what} are not supported yet: {remedy}").into()))
     };
-    if open.subscription.is_some() {
-        return unsupported("durable subscriptions", "consume without a subscription name");
-    }
     if open.selector.as_ref().is_some_and(|selector| !selector.trim_ascii().is_empty()) {
         return unsupported("selectors", "consume without one");
     }

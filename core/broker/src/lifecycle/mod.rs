@@ -5,4 +5,5 @@ pub(crate) mod connection;
 pub(crate) mod consumer;
 pub(crate) mod leaving;
 pub(crate) mod producer;
+pub(crate) mod subscription;
 pub(crate) mod temporary;

@@ -85,6 +85,13 @@ impl Broker {
             );
             return Err((Failure::General, text.into()));
         }
+        if self.destinations.has_subscribers(&state.destination) {
+            let text = format!(
+                "Destination: {} still has an active subscription: delete its durable subscriptions first",
+                state.destination
+            );
+            return Err((Failure::General, text.into()));
+        }
         if state.first_member().is_none() || state.destination.kind.is_temporary() {
             return Ok(());
         }

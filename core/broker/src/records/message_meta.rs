@@ -18,7 +18,8 @@ mod bit {
 mod place_bit {
     pub(super) const OFFERED: u8 = 1;
     pub(super) const COPIED: u8 = 4;
-    pub(super) const KNOWN: u8 = OFFERED | COPIED;
+    pub(super) const SHARED: u8 = 8;
+    pub(super) const KNOWN: u8 = OFFERED | COPIED | SHARED;
 }
 
 /// Sequences from here on are tags of transactions.
@@ -67,6 +68,8 @@ pub struct Placement {
     pub offered: bool,
     /// A dead letter with its message id is there already, of another place.
     pub copied: bool,
+    /// A topic, and, with the same sequence, behind it each subscription that shares what is sent to that (R40).
+    pub shared: bool,
     /// Deliveries so far.
     pub redeliveries: u16,
 }
@@ -163,7 +166,9 @@ fn write_places(buffer: &mut Vec<u8>, bits: u8, placements: &[Placement], first:
 }
 
 fn place_bits(placement: &Placement) -> u8 {
-    choose(placement.offered, place_bit::OFFERED) | choose(placement.copied, place_bit::COPIED)
+    choose(placement.offered, place_bit::OFFERED)
+        | choose(placement.copied, place_bit::COPIED)
+        | choose(placement.shared, place_bit::SHARED)
 }
 
 fn choose(set: bool, bit: u8) -> u8 {
@@ -194,15 +199,27 @@ pub fn read_message(
     if sequence.0 >= TAGS {
         return Err(MetaError::Newer);
     }
-    let mut before = sequence;
+    let mut before = Placement { sequence, ..Placement::default() };
+    // A topic that nobody has subscribed to has no place.
+    let mut is_topic = false;
     for number in 0..count {
-        let placement = read_placement(&mut reader, before)?;
+        let placement = read_placement(&mut reader, before.sequence)?;
+        let is_subscription = number > 0 && placement.sequence == before.sequence;
         // The first is the record's own, the others follow it.
-        if (number == 0) != (placement.sequence == before) {
+        let is_wrong = match number {
+            0 => placement.sequence != sequence,
+            _ if is_subscription => !before.shared || !placement.shared,
+            _ => is_topic,
+        };
+        if is_wrong {
             return Err(MetaError::Malformed);
         }
-        before = placement.sequence;
+        is_topic = placement.shared && !is_subscription;
+        before = placement;
         placements.push(placement);
+    }
+    if is_topic {
+        return Err(MetaError::Malformed);
     }
     read_rest(&mut reader, bits).ok_or(MetaError::Malformed)
 }
@@ -218,13 +235,14 @@ fn read_tagged(
     if bits & (bit::MARK | bit::INSTEAD) != 0 {
         return Err(MetaError::Newer);
     }
-    let mut before = Sequence(0);
+    let mut before = Placement::default();
     for number in 0..count {
-        let placement = read_placement(reader, before)?;
-        if (number > 0 && placement.sequence == before) || placement.sequence.0 >= NUMBERS {
+        let placement = read_placement(reader, before.sequence)?;
+        let is_again = number > 0 && placement.sequence == before.sequence;
+        if (is_again && !(before.shared && placement.shared)) || placement.sequence.0 >= NUMBERS {
             return Err(MetaError::Malformed);
         }
-        before = placement.sequence;
+        before = placement;
         placements.push(placement);
     }
     let meta = MessageMeta { elsewhere: bits & bit::ELSEWHERE != 0, tag: Some(tag), ..MessageMeta::default() };
@@ -248,6 +266,7 @@ fn read_placement(reader: &mut Reader<'_>, before: Sequence) -> Result<Placement
             .ok_or(MetaError::Malformed)?,
         offered: bits & place_bit::OFFERED != 0,
         copied: bits & place_bit::COPIED != 0,
+        shared: bits & place_bit::SHARED != 0,
         redeliveries,
     })
 }
@@ -338,6 +357,39 @@ mod tests {
     }
 
     #[test]
+    fn subscriptions_share_the_sequence_of_their_topics_place() {
+        let shared = |destination, sequence| Placement { shared: true, ..placement(destination, sequence) };
+        let written = |placements: &[Placement]| {
+            let mut bytes = Vec::new();
+            write_message(&mut bytes, MessageMeta::default(), placements);
+            bytes
+        };
+        let places =
+            [placement(7, 1000), shared(8, 1001), shared(9, 1001), shared(4, 1001), shared(5, 1002), shared(9, 1002)];
+        let bytes = written(&places);
+        let golden = [
+            &[0, 6][..],
+            &[7, 0, 0, 0, 0, 0, 0],
+            &[8, 0, 0, 0, 1, 8, 0],
+            &[9, 0, 0, 0, 0, 8, 0],
+            &[4, 0, 0, 0, 0, 8, 0],
+            &[5, 0, 0, 0, 1, 8, 0],
+            &[9, 0, 0, 0, 0, 8, 0],
+        ]
+        .concat();
+        assert_eq!(bytes, golden);
+        assert_eq!(read(&bytes, 1000), Ok((MessageMeta::default(), places.to_vec())));
+        for wrong in [
+            &[shared(8, 1)][..],
+            &[shared(8, 1), shared(9, 2), shared(3, 2)],
+            &[shared(8, 1), placement(9, 1)],
+            &[placement(8, 1), shared(9, 1)],
+        ] {
+            assert_eq!(read(&written(wrong), 1), Err(MetaError::Malformed), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn the_largest_is_within_its_bound() {
         let largest = |number: u64| Placement {
             offered: true,
@@ -364,9 +416,10 @@ mod tests {
         for bit in [16, 32, 64, 128] {
             assert_eq!(with(0, bit), Err(MetaError::Newer), "bit {bit} of the record");
         }
-        for bit in [2, 8, 16, 32, 64, 128] {
+        for bit in [2, 16, 32, 64, 128] {
             assert_eq!(with(7, bit), Err(MetaError::Newer), "bit {bit} of a place");
         }
+        assert_eq!(with(7, 8), Err(MetaError::Malformed), "a topic without a subscription");
         assert_eq!(with(1, 0), Err(MetaError::Malformed), "no place");
         assert_eq!(with(1, 2), Err(MetaError::Malformed), "a place is missing");
         assert_eq!(read(&[&ordinary[..], &[0]].concat(), 1000), Err(MetaError::Malformed), "a rest");

@@ -85,15 +85,14 @@ impl Broker {
         let at_once = self.clients.answers_at_once(index, (first, acknowledge.last), step.now.nanos);
         let consumer = self.clients.consumer_mut(index);
         if at_once && let Some(entry) = consumer.held_at(range.first) {
-            let destination = self.messages.at(entry.index).destination;
-            self.destinations.get_mut(destination).queue().pace.is_answered(step.now);
+            self.destinations.get_mut(entry.of).queue().pace.is_answered(step.now);
         }
         let single = matches!(kind, AcknowledgeKind::Poison | AcknowledgeKind::Expired);
         let returned = if single { 1 } else { range.count as u32 };
         if !single && range.count == 1 {
             let entry = consumer.take_entry(range.first);
             consumer.contract(returned);
-            self.consume(entry.index, step);
+            self.consume(entry.of, entry.index, step);
             return;
         }
         let mut entries = consumer.take_entries(&range);
@@ -101,7 +100,7 @@ impl Broker {
         if !single && range.count <= limits::HANDLE_STEPS {
             self.work.spend(range.count);
             while let Some(entry) = entries.pop_front() {
-                self.consume(entry.index, step);
+                self.consume(entry.of, entry.index, step);
             }
             return;
         }

@@ -5,7 +5,7 @@ use crate::broker::Broker;
 use crate::durable::damage::Wait;
 use crate::durable::store::Arrival;
 use crate::log::{Log, LogKind};
-use crate::messages::{Message, MessageIndex, flag as message_flag};
+use crate::messages::{DestinationIndex, Message, MessageIndex, flag as message_flag};
 use crate::plant::planted;
 use crate::records::{Instead, acknowledgement_bound};
 use crate::step::Step;
@@ -37,13 +37,14 @@ impl Broker {
     /// The message leaves its queue for the dead letter queue, or for nowhere.
     pub(crate) fn give_up<L: Log>(
         &mut self,
+        of: DestinationIndex,
         index: MessageIndex,
         cause: Cause<'_>,
         step: &mut Step<'_, L>,
     ) -> Result<Settled, Wait> {
         let expired = matches!(cause, Cause::Expired);
-        if (expired && !self.config.dead_letter_expired) || self.is_dead_letter(index) {
-            return self.drop_message(index, expired, step);
+        if (expired && !self.config.dead_letter_expired) || self.is_dead_letter(index) || self.has_letter(of, index) {
+            return self.drop_message(of, index, expired, step);
         }
         if self.durable.is_of_this_turn(self.messages.at(index).sequence) {
             return Err(Wait::TurnEnd);
@@ -52,32 +53,39 @@ impl Broker {
         let (store, position, length) = (message.store, message.position, message.length);
         let extent = match step.log.extent(store, position, length, message.crc) {
             Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
-            Lookup::Damaged => return self.give_up_damaged(index, expired, step),
+            Lookup::Damaged => return self.give_up_damaged(of, index, expired, step),
             Lookup::Cold => {
                 step.log.fetch(store, position, length);
                 return Err(Wait::Bytes);
             }
         };
         let bytes = extent.bytes(position, length as usize);
-        let Ok(view) = MessageView::parse(bytes) else { return self.give_up_damaged(index, expired, step) };
+        let Ok(view) = MessageView::parse(bytes) else { return self.give_up_damaged(of, index, expired, step) };
         let eligible =
             |view: &MessageView<'_>| view.flags() & flag::PERSISTENT != 0 || self.config.dead_letter_non_persistent;
         match Some(view).filter(eligible) {
-            Some(view) => {
-                self.tell_siblings(index, step).and_then(|()| self.move_to_dead_letters(index, &view, cause, step))
-            }
-            None => self.drop_message(index, expired, step),
+            Some(view) => self
+                .tell_siblings(index, step)
+                .and_then(|()| self.move_to_dead_letters((of, index), &view, cause, step)),
+            None => self.drop_message(of, index, expired, step),
         }
+    }
+
+    /// Of a topic's message there is one letter, whoever of those gives it up that share it; and none from a subscription that goes.
+    fn has_letter(&self, of: DestinationIndex, index: MessageIndex) -> bool {
+        let message = self.messages.at(index);
+        message.has(message_flag::SHARED) && (message.has(message_flag::COPIED) || self.destinations.get(of).is_dying())
     }
 
     fn give_up_damaged<L: Log>(
         &mut self,
+        of: DestinationIndex,
         index: MessageIndex,
         expired: bool,
         step: &mut Step<'_, L>,
     ) -> Result<Settled, Wait> {
         self.set_aside(index, step)?;
-        Ok(self.let_go(index, expired, step))
+        Ok(self.let_go(of, index, expired, step))
     }
 
     pub(crate) fn is_dead_letter(&self, index: MessageIndex) -> bool {
@@ -87,6 +95,7 @@ impl Broker {
 
     fn drop_message<L: Log>(
         &mut self,
+        of: DestinationIndex,
         index: MessageIndex,
         expired: bool,
         step: &mut Step<'_, L>,
@@ -94,18 +103,24 @@ impl Broker {
         if !step.log.reserve(Purpose::Settle, acknowledgement_bound(1)) {
             return Err(Wait::Room);
         }
-        Ok(self.let_go(index, expired, step))
+        Ok(self.let_go(of, index, expired, step))
     }
 
-    fn let_go<L: Log>(&mut self, index: MessageIndex, expired: bool, step: &mut Step<'_, L>) -> Settled {
+    fn let_go<L: Log>(
+        &mut self,
+        of: DestinationIndex,
+        index: MessageIndex,
+        expired: bool,
+        step: &mut Step<'_, L>,
+    ) -> Settled {
         self.statistics.expired += u64::from(expired);
-        self.consume(index, step);
+        self.consume(of, index, step);
         Settled::Gone
     }
 
     fn move_to_dead_letters<L: Log>(
         &mut self,
-        index: MessageIndex,
+        (of, index): (DestinationIndex, MessageIndex),
         view: &MessageView<'_>,
         cause: Cause<'_>,
         step: &mut Step<'_, L>,
@@ -117,7 +132,7 @@ impl Broker {
         let identity = identity.map(|connection| Identity { connection, number: self.sequences.next() });
         let letter = Letter { source: self.source(index), queue: &queue, cause, identity };
         letter.write(&mut record, view);
-        let outcome = self.store_dead_letter(index, &record, &queue, cause, step);
+        let outcome = self.store_dead_letter((of, index), &record, &queue, cause, step);
         self.settlements.record = record;
         outcome
     }
@@ -136,7 +151,7 @@ impl Broker {
 
     fn store_dead_letter<L: Log>(
         &mut self,
-        index: MessageIndex,
+        (of, index): (DestinationIndex, MessageIndex),
         record: &[u8],
         queue: &Destination,
         cause: Cause<'_>,
@@ -154,30 +169,31 @@ impl Broker {
         }
         // Whatever the limits say: its messages are there already.
         let target = self.destinations.find(queue).unwrap_or_else(|| self.create(queue, step));
-        let Message { publisher, .. } = *self.messages.at(index);
-        let (crc, instead) = (body_crc(record), self.instead_of(index));
+        let message = self.messages.at(index);
+        let publisher = if message.has(message_flag::SHARED) { 0 } else { message.publisher };
+        let (crc, instead) = (body_crc(record), self.instead_of(of, index));
         let arrival = Arrival { record, crc, expiration: 0, publisher, elsewhere: false, run_from: None, instead };
         self.store(LogKind::Journal, &[target], arrival, Broker::credit_waits, step);
         self.statistics.expired += u64::from(matches!(cause, Cause::Expired));
         self.statistics.dead_lettered += 1;
         if planted("copy-before-ack") {
-            self.consume(index, step);
+            self.consume(of, index, step);
             return Ok(Settled::Letter);
         }
         self.statistics.acknowledged += 1;
         let (store, segment) = (self.messages.at(index).store, self.messages.at(index).segment);
-        if self.apply_instead(index) && store == LogKind::Spool {
+        if self.apply_instead(of, index) && store == LogKind::Spool {
             self.release_spool(segment, step);
         }
         Ok(Settled::Letter)
     }
 
     /// The place that a record is to take, as far as the log knows of it: not of a deleted destination.
-    fn instead_of(&self, index: MessageIndex) -> Option<Instead> {
+    fn instead_of(&self, of: DestinationIndex, index: MessageIndex) -> Option<Instead> {
         let message = self.messages.at(index);
-        let Message { destination, sequence, store, .. } = *message;
-        let dying = self.destinations.get(destination).is_dying();
-        let destination = self.recorded_id(message).filter(|_| store == LogKind::Journal && !dying)?;
+        let Message { sequence, store, .. } = *message;
+        let dying = self.destinations.get(of).is_dying();
+        let destination = self.recorded_id(of, message).filter(|_| store == LogKind::Journal && !dying)?;
         (!planted("copy-before-ack")).then_some(Instead { destination, sequence })
     }
 }

@@ -6,7 +6,7 @@ use crate::destinations::members::Member;
 use crate::jobs::Slice;
 use crate::kit::budget::Budget;
 use crate::log::Log;
-use crate::messages::{DestinationIndex, Message};
+use crate::messages::DestinationIndex;
 use crate::step::Step;
 
 /// Steps that a consumer of a destination takes that goes, besides what it has in flight.
@@ -34,7 +34,7 @@ impl Broker {
                 continue;
             }
             let Some(message) = self.destinations.get_mut(index).take_any() else { break };
-            self.settle(message, step);
+            self.settle(index, message, step);
         }
         if self.destinations.get(index).holds_messages() {
             return Slice::Waits;
@@ -59,8 +59,8 @@ impl Broker {
         let consumer = self.clients.consumer_mut(member.consumer);
         consumer.lose_destination(member.membership);
         let looked_at = consumer.sift(|entry| {
-            let Message { destination, expiration, .. } = *self.messages.at(entry.index);
-            match destination == index {
+            let expiration = self.messages.at(entry.index).expiration;
+            match entry.of == index {
                 _ if !self.destinations.get(index).has_in_flight() => Sifted::End,
                 false => Sifted::Stays,
                 true => {

@@ -7,7 +7,7 @@ use crate::jobs::Slice;
 use crate::kit::budget::Budget;
 use crate::kit::deque::Deque;
 use crate::log::Log;
-use crate::messages::{DestinationIndex, MessageIndex};
+use crate::messages::{DestinationIndex, MessageIndex, flag};
 use crate::plant::planted;
 use crate::settle::settling::{Fate, Settling};
 use crate::step::Step;
@@ -43,18 +43,20 @@ impl Broker {
     pub(crate) fn expire(&mut self, index: DestinationIndex, message: MessageIndex, was_returned: bool) {
         self.destinations.get_mut(index).queue().take(message, was_returned, &self.messages);
         let sequence = self.messages.at(message).sequence;
-        self.settle_expired(InFlight::new(sequence, message));
+        self.settle_expired(InFlight::new(sequence, message, index));
     }
 
-    /// Begins a sweep when it is time.
-    pub(crate) fn start_sweep(&mut self, now: Now) {
+    /// Begins a sweep when it is time. True: it is.
+    pub(crate) fn start_sweep(&mut self, now: Now) -> bool {
         if self.settlements.next_sweep == 0 {
             self.settlements.next_sweep = now.deadline_after_millis(self.config.expiry_sweep_millis);
         }
         if self.settlements.next_sweep <= now.nanos {
             self.settlements.next_sweep = now.deadline_after_millis(self.config.expiry_sweep_millis);
             self.settlements.sweep.get_or_insert(Sweep::of(DestinationIndex(0)));
+            return true;
         }
+        false
     }
 
     /// Goes on with the sweep. True: there is more.
@@ -90,7 +92,7 @@ impl Broker {
             return None;
         }
         let mut expired = Deque::default();
-        let take = |sequence, index| expired.push_back(InFlight::new(sequence, index));
+        let take = |sequence, index| expired.push_back(InFlight::new(sequence, index, sweep.destination));
         let steps = budget.0.clamp(1, limits::HANDLE_STEPS);
         let last = match sweep.list {
             List::Ready => {
@@ -113,6 +115,9 @@ impl Broker {
 
     /// A message has expired and left its queue; whatever comes behind it there does not wait for it. No command's answer does.
     fn settle_expired(&mut self, entry: InFlight) {
+        if self.messages.at(entry.index).has(flag::SHARED) {
+            self.destinations.get_mut(entry.of).queue().lend(entry.sequence, entry.index);
+        }
         self.settlements.expired.push_back(entry);
         self.jobs.stir();
         if !std::mem::replace(&mut self.settlements.has_expiring, true) {

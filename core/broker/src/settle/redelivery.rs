@@ -27,6 +27,8 @@ impl Delivered {
         match last_delivered {
             LastDelivered::Unknown => first(usize::MAX),
             LastDelivered::None => first(0),
+            // Of a subscription's all that are older were.
+            LastDelivered::UpTo(sequence) if consumer.subscription.is_some() => Delivered { first: 0, up_to: sequence },
             LastDelivered::UpTo(sequence) => match consumer.count_through(sequence) {
                 Some(count) => first(count),
                 None if planted("redelivered-by-match") => first(0),
@@ -126,19 +128,23 @@ impl Broker {
 
     /// It is its queue's again.
     pub(crate) fn return_one(&mut self, entry: InFlight, delivered: bool) {
-        let before = if delivered { self.redeliveries(self.messages.at(entry.index)) } else { 0 };
-        let message = self.messages.at_mut(entry.index);
+        let InFlight { index, of, sequence, .. } = entry;
+        let before = if delivered { self.redeliveries(of, self.messages.at(index)) } else { 0 };
+        let message = self.messages.at_mut(index);
+        let (is_shared, expiration) = (message.has(flag::SHARED), message.expiration);
         message.flags &= !flag::IN_FLIGHT;
-        if delivered {
+        if delivered && !is_shared {
             message.redeliveries = before.saturating_add(1);
         }
-        let (destination, expiration) = (message.destination, message.expiration);
-        let queue = self.destinations.get_mut(destination).queue();
-        if planted("lost-return-order") {
-            queue.push(entry.index, expiration);
-        } else {
-            queue.give_back(entry.sequence, entry.index, expiration);
+        let queue = self.destinations.get_mut(of).queue();
+        if is_shared {
+            queue.take_back(sequence, delivered.then(|| before.saturating_add(1)));
         }
-        self.destinations.line_up(destination);
+        if planted("lost-return-order") {
+            queue.push(index, expiration);
+        } else {
+            queue.give_back(sequence, index, expiration);
+        }
+        self.destinations.line_up(of);
     }
 }

@@ -150,11 +150,11 @@ impl Broker {
         match fate {
             Fate::Consumed if !step.log.reserve(Purpose::Settle, acknowledgement_bound(1)) => Err(Wait::Room),
             Fate::Consumed => {
-                self.consume(entry.index, step);
+                self.consume(entry.of, entry.index, step);
                 Ok(Settled::Gone)
             }
-            Fate::DeadLetter(cause) => self.give_up(entry.index, Cause::Poison(cause), step),
-            Fate::Expired => self.give_up(entry.index, Cause::Expired, step),
+            Fate::DeadLetter(cause) => self.give_up(entry.of, entry.index, Cause::Poison(cause), step),
+            Fate::Expired => self.give_up(entry.of, entry.index, Cause::Expired, step),
         }
     }
 }

@@ -18,10 +18,11 @@ impl Broker {
         if message.store != LogKind::Journal || !self.destinations.get(message.destination).is_dying() {
             return Ok(());
         }
-        let (places, untold) = self.untold_siblings(index);
+        let untold = self.untold_siblings(index);
         if !untold || planted("siblings-untold") {
             return Ok(());
         }
+        let places = self.live_places(self.head_of(index)) + 1;
         if !step.log.reserve(Purpose::Settle, Bound { records: 3, bytes: message_bytes(places) + u64::from(length) }) {
             return Err(Wait::Room);
         }
@@ -29,17 +30,17 @@ impl Broker {
         Err(Wait::TurnEnd)
     }
 
-    /// How many places a message has, and whether one of them that counts does not know of a dead letter.
-    fn untold_siblings(&self, index: MessageIndex) -> (u64, bool) {
-        let (mut places, mut untold) = (0, false);
+    /// Whether one of a message's other places that counts does not know of a dead letter.
+    fn untold_siblings(&self, index: MessageIndex) -> bool {
+        let mut untold = false;
         let mut other = self.head_of(index);
         while other != MessageIndex::NONE {
             let place = self.messages.at(other);
             let counts = other != index && !self.destinations.get(place.destination).is_dying();
-            (places, untold) = (places + 1, untold || (counts && !place.has(flag::COPIED)));
+            untold |= counts && !place.has(flag::COPIED);
             other = place.sibling;
         }
-        (places, untold)
+        untold
     }
 
     /// The end of a turn: the records that are to be written anew are, for which there is room. Their bytes cannot be read before.
@@ -49,7 +50,7 @@ impl Broker {
                 continue;
             };
             let (position, length) = (message.position, message.length);
-            if !self.untold_siblings(index).1 {
+            if !self.untold_siblings(index) {
                 continue;
             }
             let found = step.log.extent(LogKind::Journal, position, length, message.crc);

@@ -9,6 +9,7 @@ use crate::log::{Log, LogKind};
 use crate::messages::MessageIndex;
 use crate::plant::planted;
 use crate::records::items::{Item, RECORD_OVERHEAD};
+use crate::records::subscription::subscription_bytes;
 use crate::records::{self};
 use crate::step::Step;
 use postrider_journal::{Bound, Lookup, Purpose, SegmentNumber};
@@ -210,7 +211,9 @@ impl Broker {
             Item::None => return true,
             Item::Message(index) => return self.move_message(index, step),
             Item::Destination(index) => {
-                let bytes = 64 + self.destinations.get(index).destination.name.len() as u64;
+                let state = self.destinations.get(index);
+                let meta = state.subscription.as_ref().map_or(0, |subscription| subscription_bytes(&subscription.meta));
+                let bytes = 64 + (state.destination.name.len() as u64).max(meta);
                 if !step.log.reserve(Purpose::Move, Bound { records: 2, bytes }) {
                     return false;
                 }

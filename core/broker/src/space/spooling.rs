@@ -190,7 +190,7 @@ impl Broker {
             for _ in 0..share {
                 let Some((message, lost)) = self.destinations.get_mut(index).topic().shed(is_told_again) else { break };
                 self.statistics.shed += lost;
-                self.settle(message, step);
+                self.settle(index, message, step);
                 left -= 1;
             }
             if left == 0 || step.log.spool_use().pressure < Pressure::Full {

@@ -61,8 +61,8 @@ impl Broker {
         let entries = transaction.claims().flat_map(|claims| &claims.entries);
         let durable = entries.filter_map(|entry| {
             let message = self.messages.at(entry.index);
-            let dying = self.destinations.get(message.destination).is_dying();
-            let id = self.recorded_id(message).filter(|_| message.store == LogKind::Journal && !dying)?;
+            let dying = self.destinations.get(entry.of).is_dying();
+            let id = self.recorded_id(entry.of, message).filter(|_| message.store == LogKind::Journal && !dying)?;
             Some((id, message.sequence.0))
         });
         let mut named: Vec<(DestinationId, u64)> = durable.collect();
@@ -86,9 +86,8 @@ impl Broker {
             }
             self.statistics.acknowledged += entries.len() as u64;
             for entry in entries {
-                let destination = self.messages.at(entry.index).destination;
-                self.destinations.get_mut(destination).undecided -= 1;
-                self.settle(entry.index, step);
+                self.destinations.get_mut(entry.of).undecided -= 1;
+                self.settle(entry.of, entry.index, step);
             }
         }
     }

@@ -71,8 +71,7 @@ impl Broker {
             let Claims { consumer, entries, .. } = claims;
             self.work.spend(entries.len());
             for entry in &entries {
-                let destination = self.messages.at(entry.index).destination;
-                self.destinations.get_mut(destination).undecided -= 1;
+                self.destinations.get_mut(entry.of).undecided -= 1;
             }
             if self.clients.is_alive(consumer, serial) {
                 self.clients.consumer_mut(consumer).take_back(entries);
@@ -167,8 +166,7 @@ impl Broker {
         let consumer = self.clients.consumer_mut(index);
         let (serial, entries) = (consumer.serial, consumer.claim_entries(range));
         for entry in &entries {
-            let destination = self.messages.at(entry.index).destination;
-            self.destinations.get_mut(destination).undecided += 1;
+            self.destinations.get_mut(entry.of).undecided += 1;
         }
         if let Some(transaction) = self.clients.connection_mut(connection).transaction_mut(number) {
             transaction.claim((index, serial), entries.into_iter(), 0);

@@ -291,6 +291,9 @@ fn bytes_besides(command: &Command) -> usize {
         Command::OpenProducer(open) => names(&open.destinations),
         Command::DefineDestination { destinations, .. } => names(destinations),
         Command::DeleteDestination { destination, .. } => destination.name.len(),
+        Command::Unsubscribe(unsubscribe) => {
+            unsubscribe.name.len() + unsubscribe.client.as_ref().map_or(0, |client| client.len())
+        }
         Command::CreateTemporary(create) => create.destination.name.len(),
         _ => 0,
     }

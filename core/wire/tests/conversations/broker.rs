@@ -214,6 +214,7 @@ impl Broker {
                 }
                 port.answer(*connection, *request);
             }
+            Command::Unsubscribe(unsubscribe) => port.answer(unsubscribe.connection, unsubscribe.request),
             Command::Synchronize { connection, request } => {
                 port.answer(*connection, *request);
             }

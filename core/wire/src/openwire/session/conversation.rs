@@ -5,7 +5,7 @@ use std::rc::Rc;
 use postrider_model::command::{Command, Request};
 use postrider_model::{ConnectionHandle, Now, Token, limits};
 
-use super::error::{OpenWireError, Refusal, Trouble};
+use super::error::{OpenWireError, Trouble};
 use super::liveness::Liveness;
 use super::oversize::roomy_bytes;
 use super::removal::Removal;
@@ -233,7 +233,9 @@ impl Conversation {
             code if code == message_pull::DEFINITION.code => self.message_pull(structure, context),
             code if code == consumer_control::DEFINITION.code => self.consumer_control(structure, context),
             code if code == transaction_info::DEFINITION.code => self.transaction_info(structure, context),
-            code if code == remove_subscription_info::DEFINITION.code => Err(Refusal::subscription().into()),
+            code if code == remove_subscription_info::DEFINITION.code => {
+                self.remove_subscription_info(structure, context)
+            }
             code if code == keep_alive_info::DEFINITION.code => self.keep_alive_info(structure, context),
             code if IGNORED.contains(&code) => self.ignore(structure, context),
             _ => Err(OpenWireError::Unexpected(definition.name).into()),

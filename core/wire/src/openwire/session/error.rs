@@ -82,10 +82,6 @@ impl Refusal {
         Refusal::new(Failure::General, message)
     }
 
-    pub(super) fn subscription() -> Refusal {
-        Refusal::new(Failure::General, "durable subscriptions cannot be deleted in this version of postrider")
-    }
-
     pub(super) fn second_connection() -> Refusal {
         let message = "this socket has a connection already: open another one, or remove the first";
         Refusal::new(Failure::IllegalState, message)

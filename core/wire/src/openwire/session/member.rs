@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use postrider_model::command::{Command, CreateTemporary, LastDelivered, OpenConsumer, OpenProducer, Request};
+use postrider_model::command::{
+    Command, CreateTemporary, LastDelivered, OpenConsumer, OpenProducer, Request, Unsubscribe,
+};
 use postrider_model::event::Failure;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, DestinationKind, limits};
 
@@ -200,6 +202,26 @@ impl Conversation {
                 return Err(Refusal::new(Failure::General, message).into());
             }
         }
+        Ok(())
+    }
+
+    pub(super) fn remove_subscription_info(
+        &mut self,
+        info: &Structure,
+        context: &mut Context<'_>,
+    ) -> Result<(), Trouble> {
+        let tables = self.tables.as_ref().ok_or_else(Refusal::no_connection)?;
+        let id = info.object(remove_subscription_info::CONNECTION_ID);
+        check_connection(tables, id.and_then(|id| id.string(connection_id::VALUE)))?;
+        let name = info
+            .string(remove_subscription_info::SUBSCRIPTION_NAME)
+            .ok_or_else(|| missing("RemoveSubscriptionInfo", "name"))?;
+        context.command(Command::Unsubscribe(Box::new(Unsubscribe {
+            connection: self.connection,
+            request: request(info),
+            client: info.string(remove_subscription_info::CLIENT_ID).map(Into::into),
+            name: name.into(),
+        })));
         Ok(())
     }
 

@@ -1,0 +1,224 @@
+//! Durable subscriptions: hidden queues of references to messages that are stored once (R40). Each is found by client and name.
+
+use crate::destinations::destination::{Content, Destinations, Refusal};
+use crate::messages::{ConsumerIndex, DestinationIndex};
+use crate::records::subscription::SubscriptionMeta;
+use crate::selector::Selector;
+use postrider_model::event::Failure;
+use postrider_model::{Destination, DestinationId, DestinationKind, MessageView, pattern};
+use std::collections::BTreeMap;
+
+/// A durable subscription.
+pub(crate) struct Subscription {
+    pub meta: SubscriptionMeta,
+    /// Its selector; none of a text that cannot be read: nothing matches that.
+    selector: Option<Selector>,
+    /// Its consumer, and the serial of that.
+    pub consumer: Option<(ConsumerIndex, u64)>,
+    /// Since when it has none, in milliseconds since 1970; 0: since the start.
+    pub left_at: i64,
+}
+
+impl Subscription {
+    pub(crate) fn new(meta: SubscriptionMeta) -> Subscription {
+        let selector = Selector::new(&meta.selector).ok();
+        Subscription { meta, selector, consumer: None, left_at: 0 }
+    }
+
+    /// Whether it is to have a message that a client sends to one of its topics.
+    pub(crate) fn takes(&self, view: &MessageView<'_>, client: &[u8]) -> bool {
+        if self.meta.no_local && *self.meta.client == *client {
+            return false;
+        }
+        self.meta.selector.is_empty() || self.selector.as_ref().is_some_and(|selector| selector.matches(view, 0))
+    }
+
+    /// Steps that asking it takes.
+    pub(crate) fn steps(&self, view: &MessageView<'_>) -> usize {
+        self.selector.as_ref().filter(|_| !self.meta.selector.is_empty()).map_or(0, |selector| selector.steps(view))
+    }
+
+    fn fits(&self, topic: &Destination) -> bool {
+        self.meta.topics.iter().any(|known| pattern::matches(known, topic))
+    }
+
+    /// Whether it may get what is sent to topics that come later.
+    fn has_patterns(&self) -> bool {
+        self.meta.topics.iter().any(Destination::is_wildcard)
+    }
+
+    /// As people know it.
+    fn title(&self) -> Destination {
+        let name = [&*self.meta.client, b":", &*self.meta.name].concat();
+        Destination::new(DestinationKind::Queue, &name)
+    }
+}
+
+/// Whether a selector can be read; an empty one is none.
+pub(crate) fn check_selector(text: &[u8]) -> Result<(), Refusal> {
+    match Selector::new(text) {
+        Err(error) if !text.is_empty() => Err((Failure::InvalidSelector, error.to_string().into())),
+        _ => Ok(()),
+    }
+}
+
+/// Client id, and name.
+type ByClient = (Box<[u8]>, Box<[u8]>);
+
+/// All of them.
+#[derive(Default)]
+pub(crate) struct Subscriptions {
+    /// By client and name.
+    by_name: BTreeMap<ByClient, DestinationIndex>,
+    /// Those that name topics only, by these.
+    by_topic: BTreeMap<Destination, Vec<DestinationIndex>>,
+    /// Those with patterns.
+    patterns: Vec<DestinationIndex>,
+    /// Queues with shared messages of which nothing else is known any more: their own record is lost.
+    pub nameless: Vec<DestinationIndex>,
+    /// How often they have changed.
+    changes: u64,
+}
+
+impl Subscriptions {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there is none, so that no topic has one.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// The one of a client that has this name.
+    pub(crate) fn find(&self, client: &[u8], name: &[u8]) -> Option<DestinationIndex> {
+        self.by_name.get(&(client.into(), name.into())).copied()
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<DestinationIndex> {
+        self.by_name.values().copied().collect()
+    }
+
+    /// Those that a destination lost with its record may have been, too.
+    fn of_topic(&self, topic: &Destination) -> impl Iterator<Item = DestinationIndex> {
+        let named = self.by_topic.get(topic).into_iter().flatten();
+        named.chain(&self.patterns).chain(&self.nameless).copied()
+    }
+
+    fn file(&mut self, index: DestinationIndex, subscription: &Subscription) {
+        let SubscriptionMeta { client, name, topics, .. } = &subscription.meta;
+        self.changes += 1;
+        self.by_name.insert((client.clone(), name.clone()), index);
+        if subscription.has_patterns() {
+            return self.patterns.push(index);
+        }
+        for topic in topics {
+            let known = self.by_topic.entry(topic.clone()).or_default();
+            if !known.contains(&index) {
+                known.push(index);
+            }
+        }
+    }
+
+    fn unfile(&mut self, index: DestinationIndex, subscription: &Subscription) {
+        let SubscriptionMeta { client, name, topics, .. } = &subscription.meta;
+        self.changes += 1;
+        let key = (client.clone(), name.clone());
+        if self.by_name.get(&key) == Some(&index) {
+            self.by_name.remove(&key);
+        }
+        self.patterns.retain(|known| *known != index);
+        for topic in topics {
+            if let Some(known) = self.by_topic.get_mut(topic) {
+                known.retain(|known| *known != index);
+                if known.is_empty() {
+                    self.by_topic.remove(topic);
+                }
+            }
+        }
+    }
+}
+
+/// Those of a topic, as they were when it was looked at last.
+#[derive(Default)]
+pub(crate) struct Subscribers {
+    list: Vec<DestinationIndex>,
+    seen: u64,
+}
+
+impl Destinations {
+    /// A subscription has this number from here on, which may have held messages before it was known.
+    pub(crate) fn add_subscription(&mut self, id: DestinationId, meta: SubscriptionMeta) -> DestinationIndex {
+        let subscription = Subscription::new(meta);
+        let index = self.by_id(id).unwrap_or_else(|| self.add_unnamed(id));
+        self.subscriptions.file(index, &subscription);
+        let state = self.get_mut(index);
+        state.destination = subscription.title();
+        state.subscription = Some(Box::new(subscription));
+        index
+    }
+
+    /// It goes, and is not found any more.
+    pub(super) fn unfile_subscription(&mut self, index: DestinationIndex) {
+        if let Some(subscription) = self.get_mut(index).subscription.take() {
+            self.subscriptions.unfile(index, &subscription);
+            self.get_mut(index).subscription = Some(subscription);
+        }
+        let before = self.subscriptions.nameless.len();
+        self.subscriptions.nameless.retain(|known| *known != index);
+        self.subscriptions.changes += u64::from(before != self.subscriptions.nameless.len());
+    }
+
+    /// A queue with shared messages whose own record is lost.
+    pub(crate) fn note_nameless(&mut self, index: DestinationIndex) {
+        self.subscriptions.nameless.push(index);
+        self.subscriptions.changes += 1;
+    }
+
+    /// The subscriptions that may have what is sent to a topic, taken out of it until they are put back; and how many were looked at.
+    pub(crate) fn take_subscribers(&mut self, topic: DestinationIndex) -> (Subscribers, usize) {
+        let changes = self.subscriptions.changes;
+        let Content::Topic(known) = &mut self.get_mut(topic).content else { return Default::default() };
+        let mut subscribers = std::mem::take(&mut known.subscribers);
+        if subscribers.seen == changes {
+            return (subscribers, 0);
+        }
+        subscribers.seen = changes;
+        subscribers.list.clear();
+        let (name, mut looked) = (&self.get(topic).destination, 0);
+        let fits = |index: &DestinationIndex| {
+            looked += 1;
+            self.get(*index).subscription.as_ref().is_none_or(|subscription| subscription.fits(name))
+        };
+        subscribers.list.extend(self.subscriptions.of_topic(name).filter(fits));
+        subscribers.list.sort_unstable_by_key(|index| self.get(*index).serial);
+        (subscribers, looked)
+    }
+
+    /// They are its own again.
+    pub(crate) fn put_subscribers(&mut self, topic: DestinationIndex, subscribers: Subscribers) {
+        self.get_mut(topic).topic().subscribers = subscribers;
+    }
+
+    /// How many subscriptions a topic has, at most: those of others with patterns count.
+    pub(crate) fn most_subscribers(&self, topic: &Destination) -> usize {
+        if self.subscriptions.is_empty() { 0 } else { self.subscriptions.of_topic(topic).count() }
+    }
+
+    /// Whether a topic has one.
+    pub(crate) fn has_subscribers(&self, topic: &Destination) -> bool {
+        let fits = |index: DestinationIndex| {
+            self.get(index).subscription.as_ref().is_some_and(|subscription| subscription.fits(topic))
+        };
+        self.subscriptions.of_topic(topic).any(fits)
+    }
+}
+
+impl Subscribers {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = DestinationIndex> {
+        self.list.iter().copied()
+    }
+}

@@ -1,0 +1,186 @@
+//! Messages that subscriptions share: one record and one entry of the table for all of them, a reference in each (R40).
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+use crate::broker::Broker;
+use crate::destinations::destination::Content;
+use crate::durable::store::{Arrival, is_sharer};
+use crate::log::{Log, LogKind};
+use crate::messages::{DestinationIndex, Message, MessageIndex, flag};
+use crate::plant::planted;
+use crate::records::Placement;
+use crate::step::Step;
+use postrider_journal::Home;
+use postrider_model::limits;
+
+/// What is sent to a topic, and the subscriptions that are to have it.
+pub(crate) struct Shared {
+    pub topic: DestinationIndex,
+    pub subscriptions: Vec<DestinationIndex>,
+}
+
+/// Places that one record says.
+#[derive(Default)]
+struct Places {
+    parts: Vec<DestinationIndex>,
+    placements: Vec<Placement>,
+}
+
+impl Places {
+    fn add(&mut self, part: DestinationIndex, placement: Placement) {
+        self.parts.push(part);
+        self.placements.push(placement);
+    }
+}
+
+/// How many places a message takes that goes to these.
+pub(crate) fn places_of(parts: usize, shared: &[Shared]) -> usize {
+    parts + shared.iter().map(|shared| shared.subscriptions.len()).sum::<usize>()
+}
+
+impl Broker {
+    /// As [`Broker::store`], with what subscriptions share. More of them than a record has places for get another one; the last says what
+    /// its producer has sent.
+    pub(crate) fn store_shared<L: Log>(
+        &mut self,
+        store: LogKind,
+        (parts, shared): (&[DestinationIndex], &[Shared]),
+        arrival: Arrival<'_>,
+        offered: impl Fn(&Broker, DestinationIndex) -> bool,
+        step: &mut Step<'_, L>,
+    ) -> Option<Home> {
+        let mut records = Vec::new();
+        let mut places = Places::default();
+        for part in parts {
+            let offered = store == LogKind::Journal && offered(self, *part);
+            let destination = self.destinations.get(*part).id.unwrap_or_default();
+            let sequence = self.sequences.take(1);
+            places.add(*part, Placement { destination, sequence, offered, ..Placement::default() });
+        }
+        for Shared { topic, subscriptions } in shared {
+            let mut rest = subscriptions.as_slice();
+            while !rest.is_empty() {
+                if places.parts.len() + 2 > limits::PLACES {
+                    records.push(std::mem::take(&mut places));
+                }
+                let (now, later) = rest.split_at(rest.len().min(limits::PLACES - 1 - places.parts.len()));
+                rest = later;
+                let sequence = self.sequences.take(1);
+                for part in std::iter::once(topic).chain(now) {
+                    let destination = self.destinations.get(*part).id.unwrap_or_default();
+                    places.add(*part, Placement { destination, sequence, shared: true, ..Placement::default() });
+                }
+            }
+        }
+        records.push(places);
+        let (last, mut home) = (records.len() - 1, None);
+        for (number, places) in records.iter().enumerate().filter(|(_, places)| !places.parts.is_empty()) {
+            let run_from = arrival.run_from.filter(|_| number == last);
+            let arrival = Arrival { run_from, ..arrival };
+            home = Some(self.store_placed(store, &places.parts, &places.placements, arrival, step));
+        }
+        home
+    }
+
+    /// A shared message comes to the subscriptions that its record names.
+    #[cold]
+    pub(super) fn enqueue_shared(&mut self, index: MessageIndex, parts: &[DestinationIndex], placements: &[Placement]) {
+        let Message { sequence, .. } = *self.messages.at(index);
+        let first = placements.partition_point(|placement| placement.sequence < sequence);
+        for (number, (part, placement)) in parts.iter().zip(placements).enumerate().skip(first) {
+            if placement.sequence != sequence {
+                break;
+            }
+            if is_sharer(placements, number) {
+                self.enqueue_share(*part, index);
+                if let Content::Queue(queue) = &mut self.destinations.get_mut(*part).content {
+                    queue.set_deliveries(sequence, placement.redeliveries);
+                }
+            }
+        }
+    }
+
+    /// A subscription gets a reference to a message.
+    pub(super) fn enqueue_share(&mut self, of: DestinationIndex, index: MessageIndex) {
+        let store = self.messages.at(index).store;
+        if let Content::Queue(queue) = &mut self.destinations.get_mut(of).content {
+            queue.add(index, &self.messages);
+            if self.following.is_some() {
+                return;
+            }
+            if store == LogKind::Journal {
+                self.watch_allowance(of);
+            }
+        }
+        self.destinations.line_up(of);
+    }
+
+    /// A subscription is done with a message, which goes with the last that wants it. True: its segment holds no message any more.
+    pub(super) fn end_share(&mut self, of: DestinationIndex, index: MessageIndex) -> bool {
+        let message = self.messages.at_mut(index);
+        let Message { sequence, store, segment, destination, .. } = *message;
+        message.publisher = message.publisher.saturating_sub(1);
+        let is_last = message.publisher == 0;
+        if let Content::Queue(queue) = &mut self.destinations.get_mut(of).content {
+            queue.gone();
+            queue.end_share(sequence);
+        }
+        if !is_last {
+            if store == LogKind::Journal {
+                self.journal.remove_places(segment, 1);
+            }
+            return false;
+        }
+        if let Content::Topic(topic) = &mut self.destinations.get_mut(destination).content {
+            topic.shared = topic.shared.saturating_sub(1);
+        }
+        let message = self.messages.remove(index);
+        self.leave_record(index, &message)
+    }
+
+    /// How many subscriptions want a shared message, at most.
+    pub(super) fn most_sharers(&self, message: &Message) -> u64 {
+        if message.has(flag::STAGED) { self.undecided.sharers(message).len() as u64 } else { message.places() }
+    }
+
+    /// The subscriptions that still want a shared message: a record that moves names them, and no others.
+    pub(crate) fn sharers(&mut self, index: MessageIndex) -> Vec<DestinationIndex> {
+        let message = self.messages.at(index);
+        if message.has(flag::STAGED) {
+            return self.undecided.sharers(message).to_vec();
+        }
+        let (sequence, topic, most) = (message.sequence, message.destination, message.publisher as usize);
+        let (subscribers, _) = self.destinations.take_subscribers(topic);
+        let wants = |of: &DestinationIndex| {
+            planted("moved-for-all")
+                || matches!(&self.destinations.get(*of).content,
+                    Content::Queue(queue) if queue.wants(sequence, index, &self.messages))
+        };
+        let sharers = subscribers.iter().filter(wants).take(most.max(1)).collect();
+        self.destinations.put_subscribers(topic, subscribers);
+        sharers
+    }
+
+    /// The places of a shared message that are still to be served.
+    pub(super) fn shared_placements(&mut self, index: MessageIndex, placements: &mut Vec<Placement>) {
+        let sharers = self.sharers(index);
+        let message = self.messages.at(index);
+        let (sequence, copied) = (message.sequence, message.has(flag::COPIED));
+        let place = |of: DestinationIndex| {
+            let destination = self.destinations.get(of).id?;
+            Some(Placement { destination, sequence, copied, shared: true, ..Placement::default() })
+        };
+        let before = placements.len();
+        let Some(topic) = place(message.destination) else { return };
+        placements.push(topic);
+        for of in sharers {
+            if self.destinations.get(of).is_dying() {
+                continue;
+            }
+            placements
+                .extend(place(of).map(|place| Placement { redeliveries: self.redeliveries(of, message), ..place }));
+        }
+        if placements.len() == before + 1 && !message.has(flag::STAGED) {
+            placements.truncate(before);
+        }
+    }
+}

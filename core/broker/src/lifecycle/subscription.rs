@@ -1,0 +1,229 @@
+//! Durable subscriptions: they come and change with a consumer, stay when it goes, and go when their client says so (R40).
+
+use crate::bounds::live_limit;
+use crate::broker::Broker;
+use crate::clients::consumer::ConsumerKind;
+use crate::destinations::advisories::is_advisory;
+use crate::destinations::destination::Refusal;
+use crate::destinations::subscription::check_selector;
+use crate::intake::admission::Named;
+use crate::log::Log;
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
+use crate::records::subscription::subscription_bytes;
+use crate::records::{META_BYTES, SubscriptionMeta};
+use crate::settle::emptying::Emptying;
+use crate::step::Step;
+use postrider_journal::{Bound, Purpose};
+use postrider_model::command::{LastDelivered, OpenConsumer, Unsubscribe};
+use postrider_model::event::Failure;
+use postrider_model::{DestinationKind, PortIndex};
+
+/// Steps that a topic takes that a subscription names.
+const TOPIC_STEPS: usize = 4;
+
+fn in_use(subscription: &SubscriptionMeta) -> Refusal {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (client, name) = (text(&subscription.client), text(&subscription.name));
+    let text = format!("Durable consumer is in use for client: {client} and subscriptionName: {name}");
+    (Failure::General, text.into())
+}
+
+impl Broker {
+    /// A consumer attaches to the subscription that it names, which comes into being, or is another one from here on.
+    pub(super) fn subscribe<L: Log>(
+        &mut self,
+        port: PortIndex,
+        connection: ConnectionIndex,
+        open: &OpenConsumer,
+        name: &[u8],
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        let wanted = self.wanted_subscription(connection, open, name)?;
+        let known = self.destinations.subscriptions.find(&wanted.client, name);
+        if let Some(known) = known {
+            self.release_subscription(known, connection)?;
+        }
+        let same = known.filter(|known| self.meta_of(*known).is_some_and(|meta| *meta == wanted));
+        let index = match same {
+            Some(index) => index,
+            None => self.create_subscription(wanted, known, step)?,
+        };
+        let plain = OpenConsumer {
+            destinations: Box::default(),
+            browser: false,
+            no_local: false,
+            exclusive: false,
+            selector: None,
+            subscription: None,
+            ..open.clone()
+        };
+        let consumer = self.clients.add_consumer(port, connection, &plain, ConsumerKind::Queue);
+        let known = self.clients.consumer_mut(consumer);
+        known.subscription = Some(index);
+        let serial = known.serial;
+        if let Some(subscription) = &mut self.destinations.get_mut(index).subscription {
+            (subscription.consumer, subscription.left_at) = (Some((consumer, serial)), 0);
+        }
+        self.join(consumer, index, None);
+        self.wake(consumer);
+        Ok(())
+    }
+
+    fn meta_of(&self, index: DestinationIndex) -> Option<&SubscriptionMeta> {
+        self.destinations.get(index).subscription.as_ref().map(|subscription| &subscription.meta)
+    }
+
+    /// What the consumer wants to have under this name, if it can be.
+    fn wanted_subscription(
+        &mut self,
+        connection: ConnectionIndex,
+        open: &OpenConsumer,
+        name: &[u8],
+    ) -> Result<SubscriptionMeta, Refusal> {
+        let selector = open.selector.as_deref().unwrap_or_default().trim_ascii();
+        check_selector(selector)?;
+        if let Some(wrong) =
+            open.destinations.iter().find(|topic| topic.kind != DestinationKind::Topic || is_advisory(topic))
+        {
+            let text =
+                format!("{wrong} cannot be subscribed to durably: subscribe to a topic of your own, or without a name");
+            return Err((Failure::InvalidDestination, text.into()));
+        }
+        self.work.spend(open.destinations.len() * TOPIC_STEPS);
+        let client = self.clients.connection(connection).client_id.clone();
+        let topics = open.destinations.clone();
+        let wanted =
+            SubscriptionMeta { client, name: name.into(), topics, selector: selector.into(), no_local: open.no_local };
+        let bytes = subscription_bytes(&wanted);
+        if bytes > META_BYTES as u64 {
+            let text = format!(
+                "a durable subscription has {META_BYTES} bytes at most, with client id, name, topics and selector, and this one has \
+                 {bytes}, of which its name takes {}: give it a shorter one, or fewer topics",
+                name.len()
+            );
+            return Err((Failure::General, text.into()));
+        }
+        Ok(wanted)
+    }
+
+    /// Nobody has the subscription when this is done: a consumer of a connection that has ended leaves it at once.
+    fn release_subscription(&mut self, index: DestinationIndex, for_whom: ConnectionIndex) -> Result<(), Refusal> {
+        let Some(subscription) = &self.destinations.get(index).subscription else { return Ok(()) };
+        let Some((consumer, serial)) = subscription.consumer else { return Ok(()) };
+        if !self.clients.is_alive(consumer, serial) {
+            return Ok(());
+        }
+        let owner = self.clients.consumer(consumer).connection;
+        let is_left = owner != for_whom && self.clients.try_connection(owner).is_none_or(|owner| owner.is_leaving());
+        if is_left || self.config.allow_link_stealing {
+            if self.clients.try_connection(owner).is_some() {
+                self.clients.connection_mut(owner).consumers.remove(&consumer);
+            }
+            self.close_consumer(consumer, LastDelivered::Unknown);
+            return Ok(());
+        }
+        Err(in_use(&subscription.meta))
+    }
+
+    fn create_subscription<L: Log>(
+        &mut self,
+        wanted: SubscriptionMeta,
+        instead: Option<DestinationIndex>,
+        step: &mut Step<'_, L>,
+    ) -> Result<DestinationIndex, Refusal> {
+        let (count, most) = (self.destinations.subscriptions.len(), self.config.subscriptions);
+        let full = |why: String| Err((Failure::ResourceAllocation, why.into()));
+        if instead.is_none() && count >= most {
+            return full(format!(
+                "there are {count} durable subscriptions already, which is the limit: delete some that nobody uses, or raise the \
+                 setting `subscriptions.max_count`"
+            ));
+        }
+        if !self.destinations.has_ids() {
+            return full(
+                "this data directory has had as many queues and subscriptions as it can have: begin a new one".into(),
+            );
+        }
+        let (live, limit) = (self.journal.live_bytes() + subscription_bytes(&wanted), live_limit(step.log));
+        if live > limit {
+            return full(format!(
+                "the journal holds {live} of {limit} bytes with the durable subscription: consume messages, delete subscriptions \
+                 that nobody uses, or raise the setting `journal.disk_budget_bytes`"
+            ));
+        }
+        for topic in wanted.topics.iter().filter(|topic| !topic.is_wildcard()) {
+            self.resolve(topic, Named::ToConsume, step)?;
+        }
+        let index = self.write_subscription(wanted, instead, step);
+        if let Some(old) = instead {
+            self.jobs.push(Emptying { destination: old });
+        }
+        Ok(index)
+    }
+
+    /// A client does not want a subscription any more.
+    pub(crate) fn unsubscribe<L: Log>(&mut self, port: PortIndex, unsubscribe: &Unsubscribe, step: &mut Step<'_, L>) {
+        let Unsubscribe { connection, request, client, name } = unsubscribe;
+        let Some(owner) = self.connection(port, *connection) else { return };
+        let client = client.clone().unwrap_or_else(|| self.clients.connection(owner).client_id.clone());
+        let Some(index) = self.destinations.subscriptions.find(&client, name) else {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.get(..BRIEF).unwrap_or(bytes)).into_owned();
+            let text = format!(
+                "No durable subscription exists for clientID: {} and subscriptionName: {}",
+                text(&client),
+                text(name)
+            );
+            return self.refuse(port, *connection, *request, (Failure::InvalidDestination, text.into()), step);
+        };
+        if let Err(refusal) = self.release_subscription(index, owner) {
+            return self.refuse(port, *connection, *request, refusal, step);
+        }
+        self.delete_destination(index, step);
+        self.reply(port, *connection, *request, step);
+    }
+
+    /// Subscriptions go that no consumer has had for as long as they may be without.
+    pub(crate) fn end_left_subscriptions<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        let most = i64::try_from(self.config.offline_millis).unwrap_or(i64::MAX);
+        if most == 0 {
+            return;
+        }
+        let (now, mut left) = (step.now.unix_millis, Vec::new());
+        for index in self.destinations.subscriptions.all() {
+            let Some(subscription) = &mut self.destinations.get_mut(index).subscription else { continue };
+            if subscription.consumer.is_some() {
+                continue;
+            }
+            if subscription.left_at == 0 {
+                subscription.left_at = now;
+            } else if now.saturating_sub(subscription.left_at) >= most {
+                left.push(index);
+            }
+        }
+        for index in left.into_iter().take(ENDED_AT_ONCE) {
+            if !step.log.reserve(Purpose::Settle, Bound { records: 2, bytes: 64 }) {
+                return;
+            }
+            self.delete_destination(index, step);
+        }
+    }
+
+    /// A consumer goes: its subscription stays, and is another's to have.
+    pub(super) fn leave_subscription(&mut self, consumer: ConsumerIndex) {
+        let known = self.clients.consumer(consumer);
+        let (Some(index), serial) = (known.subscription, known.serial) else { return };
+        if let Some(state) = self.destinations.try_get(index)
+            && state.subscription.as_ref().is_some_and(|found| found.consumer == Some((consumer, serial)))
+            && let Some(subscription) = &mut self.destinations.get_mut(index).subscription
+        {
+            subscription.consumer = None;
+            self.draw_in_left(index);
+        }
+    }
+}
+
+/// Subscriptions that go at once as nobody has had them for long.
+const ENDED_AT_ONCE: usize = 256;
+
+/// Bytes of a name that a refusal repeats.
+const BRIEF: usize = 200;

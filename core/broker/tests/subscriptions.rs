@@ -1,0 +1,490 @@
+//! Durable subscriptions: what is sent while they are away, wherever the process ends, and what becomes of them.
+
+use crate::world::{World, acknowledging, handle, queue, record, topic, wanted};
+use postrider_broker::records::kind;
+use postrider_broker::{Config, Log};
+use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, Request, Unsubscribe};
+use postrider_model::event::Failure;
+use postrider_model::{Command, Destination, Event, Handle};
+
+/// A consumer of a subscription.
+fn subscriber(world: &World, connection: u32, consumer: u32, to: &str, name: &str) -> OpenConsumer {
+    OpenConsumer { subscription: Some(name.as_bytes().into()), ..world.open(connection, consumer, &[topic(to)], 100) }
+}
+
+fn subscribe(world: &mut World, port: usize, (connection, consumer): (u32, u32), to: &str, name: &str) {
+    let open = subscriber(world, connection, consumer, to, name);
+    world.consume_as(port, open);
+    world.settle();
+}
+
+fn unsubscribe(world: &mut World, port: usize, connection: u32, name: &str) {
+    let command =
+        Unsubscribe { connection: handle(connection), request: wanted(30), client: None, name: name.as_bytes().into() };
+    world.run(port, Command::Unsubscribe(Box::new(command)));
+    world.settle();
+}
+
+fn leave(world: &mut World, port: usize, connection: u32, consumer: u32) {
+    world.close_consumer(port, connection, consumer, LastDelivered::None);
+    world.settle();
+}
+
+fn send(world: &mut World, to: &str, content: &str) {
+    world.send(0, 1, &topic(to), content, true);
+}
+
+fn acknowledge_all(world: &mut World, port: usize, connection: u32, consumer: u32) {
+    let got: Vec<_> = world.got(port).into_iter().filter(|got| got.consumer == handle(consumer)).collect();
+    for got in got {
+        let range = (got.sequence.0, got.sequence.0);
+        world.acknowledge(port, connection, consumer, AcknowledgeKind::Standard, range, 1);
+    }
+    world.settle();
+}
+
+fn failure(world: &mut World, port: usize) -> (Failure, String) {
+    let failed = world.events(port).into_iter().find_map(|event| match event {
+        Event::Failed { failure, message, .. } => Some((failure, message.to_string())),
+        _ => None,
+    });
+    failed.expect("a refusal")
+}
+
+fn world() -> World {
+    let mut world = World::new();
+    world.connect(0, 1, "sender");
+    world.connect(1, 1, "a");
+    world
+}
+
+/// The process ends; its clients come again.
+fn again(world: World) -> World {
+    let mut world = world.restarted();
+    world.connect(0, 1, "sender");
+    world.connect(1, 1, "a");
+    world.heard(0);
+    world.heard(1);
+    world
+}
+
+fn check(world: &World) {
+    world.broker.recount().unwrap();
+}
+
+#[test]
+fn what_is_sent_while_it_is_away_is_there_when_it_comes_back_also_after_the_process_has_ended() {
+    let mut world = world();
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    send(&mut world, "t", "present");
+    world.settle();
+    assert_eq!(world.texts(1), ["present"]);
+    leave(&mut world, 1, 1, 1);
+    for number in 0..50 {
+        send(&mut world, "t", &format!("{number}"));
+    }
+    world.settle();
+    assert_eq!(world.texts(1), [""; 0]);
+    check(&world);
+    let mut world = again(world);
+    check(&world);
+    send(&mut world, "t", "later");
+    world.settle();
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    let got = world.got(1);
+    let texts: Vec<String> = got.iter().map(|got| String::from_utf8(got.content.clone()).unwrap()).collect();
+    let expected: Vec<String> = ["present".to_owned()]
+        .into_iter()
+        .chain((0..50).map(|number| number.to_string()))
+        .chain(["later".to_owned()])
+        .collect();
+    assert_eq!(texts, expected);
+    assert!(got[0].redeliveries > 0 && got[51].redeliveries == 0, "what went out before may have been delivered");
+    assert!(got.iter().all(|got| got.destination.is_none()), "the record says where it is");
+    for got in got {
+        world.acknowledge(1, 1, 1, AcknowledgeKind::Standard, (got.sequence.0, got.sequence.0), 1);
+    }
+    world.settle();
+    assert_eq!(world.broker.statistics().messages, 0);
+    check(&world);
+    let mut world = again(world);
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    assert_eq!(world.texts(1), [""; 0], "all of it is acknowledged");
+}
+
+#[test]
+fn many_share_one_record_and_each_is_done_with_it_by_itself() {
+    let mut world = world();
+    for number in 0..10 {
+        subscribe(&mut world, 1, (1, number), "t", &format!("s{number}"));
+        leave(&mut world, 1, 1, number);
+    }
+    let before = world.log.records.len();
+    for number in 0..3 {
+        send(&mut world, "t", &format!("{number}"));
+    }
+    world.settle();
+    let bodies = world.log.records[before..].iter().filter(|stored| stored.kind == kind::MESSAGE).count();
+    assert_eq!(bodies, 3, "a body is in the log once");
+    assert_eq!(world.broker.statistics().messages, 3, "and in the table");
+    check(&world);
+    for number in 0..9 {
+        subscribe(&mut world, 1, (1, number), "t", &format!("s{number}"));
+        assert_eq!(world.got(1).len(), 3);
+        for sequence in 0..3 {
+            let _ = sequence;
+        }
+        leave(&mut world, 1, 1, number);
+        subscribe(&mut world, 1, (1, number), "t", &format!("s{number}"));
+        acknowledge_all(&mut world, 1, 1, number);
+        leave(&mut world, 1, 1, number);
+        check(&world);
+        if number == 4 {
+            world = again(world);
+            check(&world);
+        }
+    }
+    assert_eq!(world.broker.statistics().messages, 3);
+    let mut world = again(world);
+    for number in 0..10 {
+        subscribe(&mut world, 1, (1, number), "t", &format!("s{number}"));
+        let count = world.got(1).len();
+        assert_eq!(count, if number == 9 { 3 } else { 0 }, "s{number}");
+    }
+    check(&world);
+}
+
+#[test]
+fn an_acknowledgement_buries_it_for_its_subscription_alone_and_a_move_names_those_that_want_it() {
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let mut world = World::with(config, 12 << 20);
+    world.connect(0, 1, "sender");
+    world.connect(1, 1, "a");
+    for (number, name) in ["a", "b", "late"].into_iter().enumerate().take(2) {
+        subscribe(&mut world, 1, (1, number as u32), "t", name);
+        leave(&mut world, 1, 1, number as u32);
+    }
+    let body = "x".repeat(1_000);
+    for number in 0..200 {
+        send(&mut world, "t", &format!("{number} {body}"));
+    }
+    world.settle();
+    subscribe(&mut world, 1, (1, 0), "t", "a");
+    while !world.told[1].is_empty() {
+        acknowledge_all(&mut world, 1, 1, 0);
+    }
+    subscribe(&mut world, 1, (1, 2), "t", "late");
+    leave(&mut world, 1, 1, 2);
+    // What others send and take moves the front of the log on, until all that it held has moved.
+    world.consume(0, 1, 50, &queue("q"), 1_000);
+    for _ in 0..1_500 {
+        world.send(0, 1, &queue("q"), &"y".repeat(8_000), true);
+        world.settle();
+        let got = world.got(0);
+        for got in got {
+            world.acknowledge(0, 1, 50, AcknowledgeKind::Standard, (got.sequence.0, got.sequence.0), 1);
+        }
+        world.settle();
+    }
+    assert!(world.broker.statistics().moved >= 200, "{}", world.broker.statistics().moved);
+    check(&world);
+    let mut world = again(world);
+    check(&world);
+    subscribe(&mut world, 1, (1, 0), "t", "a");
+    assert_eq!(world.got(1).len(), 0, "a has had all");
+    subscribe(&mut world, 1, (1, 2), "t", "late");
+    assert_eq!(world.got(1).len(), 0, "this one came later");
+    subscribe(&mut world, 1, (1, 1), "t", "b");
+    let mut count = 0;
+    while !world.told[1].is_empty() {
+        count += world.told[1].len();
+        acknowledge_all(&mut world, 1, 1, 1);
+    }
+    assert!(count >= 200, "{count}");
+    assert_eq!(world.broker.statistics().messages, 0);
+}
+
+#[test]
+fn a_name_is_one_consumers_at_a_time_and_goes_when_its_client_says_so() {
+    let mut world = world();
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    subscribe(&mut world, 1, (1, 2), "t", "s");
+    let text = "Durable consumer is in use for client: client of a and subscriptionName: s";
+    assert_eq!(failure(&mut world, 1), (Failure::General, text.to_owned()));
+    unsubscribe(&mut world, 1, 1, "s");
+    assert_eq!(failure(&mut world, 1), (Failure::General, text.to_owned()));
+    unsubscribe(&mut world, 1, 1, "other");
+    assert_eq!(failure(&mut world, 1).0, Failure::InvalidDestination);
+    world.delete(1, 1, &topic("t"));
+    world.settle();
+    assert!(failure(&mut world, 1).1.contains("still has an active subscription"));
+    leave(&mut world, 1, 1, 1);
+    world.heard(1);
+    world.delete(1, 1, &topic("t"));
+    world.settle();
+    assert!(failure(&mut world, 1).1.contains("delete its durable subscriptions"), "it has one though nobody is there");
+    send(&mut world, "t", "one");
+    world.settle();
+    // Another client's subscription of the same name is another one.
+    world.connect(0, 7, "other");
+    subscribe(&mut world, 0, (7, 7), "t", "s");
+    assert_eq!(world.texts(0), [""; 0]);
+    unsubscribe(&mut world, 1, 1, "s");
+    assert_eq!(world.broker.statistics().messages, 0);
+    check(&world);
+    let mut world = again(world);
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    assert_eq!(world.texts(1), [""; 0], "it is a new one");
+    unsubscribe(&mut world, 1, 1, "s");
+    leave(&mut world, 1, 1, 1);
+    unsubscribe(&mut world, 1, 1, "s");
+    let client = Some("client of other".as_bytes().into());
+    let command = Unsubscribe { connection: handle(1), request: wanted(30), client, name: b"s".as_slice().into() };
+    world.run(1, Command::Unsubscribe(Box::new(command)));
+    world.settle();
+    world.heard(1);
+    world.delete(1, 1, &topic("t"));
+    world.settle();
+    let events = world.events(1);
+    assert!(events.iter().all(|event| !matches!(event, Event::Failed { .. })), "{events:?}");
+    let world = again(world);
+    check(&world);
+}
+
+#[test]
+fn one_that_changes_is_another_from_there_on() {
+    let mut world = world();
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    leave(&mut world, 1, 1, 1);
+    send(&mut world, "t", "before");
+    world.settle();
+    let changed = |world: &World, consumer, selector: &str| OpenConsumer {
+        selector: Some(selector.as_bytes().into()),
+        ..subscriber(world, 1, consumer, "t", "s")
+    };
+    let open = changed(&world, 2, "JMSPriority > 7");
+    world.consume_as(1, open);
+    world.settle();
+    assert_eq!(world.texts(1), [""; 0], "what waited is gone");
+    assert_eq!(world.broker.statistics().messages, 0);
+    send(&mut world, "t", "not for it");
+    world.settle();
+    assert_eq!(world.broker.statistics().messages, 0, "what does not match is not kept");
+    leave(&mut world, 1, 1, 2);
+    let mut world = again(world);
+    send(&mut world, "t", "nor this");
+    let open = changed(&world, 2, "JMSPriority > 3");
+    world.consume_as(1, open);
+    send(&mut world, "t", "for it");
+    world.settle();
+    assert_eq!(world.texts(1), ["for it"]);
+    leave(&mut world, 1, 1, 2);
+    let open = changed(&world, 2, "JMSPriority > 3");
+    world.consume_as(1, open);
+    world.settle();
+    assert_eq!(world.texts(1), ["for it"], "the same again goes on");
+    leave(&mut world, 1, 1, 2);
+    subscribe(&mut world, 1, (1, 3), "u", "s");
+    send(&mut world, "t", "elsewhere");
+    send(&mut world, "u", "there");
+    world.settle();
+    assert_eq!(world.texts(1), ["there"]);
+    let open = changed(&world, 4, "this is no selector");
+    world.consume_as(1, open);
+    assert_eq!(failure(&mut world, 1).0, Failure::InvalidSelector);
+    check(&world);
+}
+
+#[test]
+fn patterns_include_what_comes_later_and_no_local_is_by_client() {
+    let mut world = world();
+    subscribe(&mut world, 1, (1, 1), "a.>", "s");
+    let own = OpenConsumer { no_local: true, ..subscriber(&world, 1, 2, "a.*", "foreign") };
+    world.consume_as(1, own);
+    world.settle();
+    leave(&mut world, 1, 1, 1);
+    leave(&mut world, 1, 1, 2);
+    send(&mut world, "a.b", "1");
+    send(&mut world, "a.b.c", "2");
+    send(&mut world, "b", "3");
+    world.send(1, 1, &topic("a.b"), "own", true);
+    world.settle();
+    let mut world = again(world);
+    send(&mut world, "a.d", "4");
+    subscribe(&mut world, 1, (1, 1), "a.>", "s");
+    assert_eq!(world.texts(1), ["1", "2", "own", "4"]);
+    let own = OpenConsumer { no_local: true, ..subscriber(&world, 1, 2, "a.*", "foreign") };
+    world.consume_as(1, own);
+    world.settle();
+    assert_eq!(world.texts(1), ["1", "4"]);
+    check(&world);
+}
+
+#[test]
+fn composites_plain_subscribers_and_messages_that_do_not_last() {
+    let mut world = world();
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    leave(&mut world, 1, 1, 1);
+    world.consume(1, 1, 5, &topic("t"), 100);
+    world.consume(1, 1, 6, &queue("q"), 100);
+    let to = [queue("q"), topic("t"), topic("u")];
+    let bytes = record(&to, b"all", true, 0, 0);
+    world.send_as(0, handle(1), &to, true, (&bytes, 0), wanted(7));
+    world.send(0, 1, &topic("t"), "passing", false);
+    world.settle();
+    let mut got: Vec<(u32, String, Option<Destination>)> = world
+        .got(1)
+        .into_iter()
+        .map(|got| (got.consumer.slot, String::from_utf8(got.content).unwrap(), got.destination))
+        .collect();
+    got.sort_by_key(|(consumer, text, _)| (*consumer, text.clone()));
+    let expected = [
+        (5, "all".to_owned(), Some(topic("t"))),
+        (5, "passing".to_owned(), None),
+        (6, "all".to_owned(), Some(queue("q"))),
+    ];
+    assert_eq!(got, expected);
+    check(&world);
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    let got = world.got(1);
+    assert_eq!(got.iter().map(|got| &got.content[..]).collect::<Vec<_>>(), [b"all".as_slice(), b"passing"]);
+    assert_eq!(got[0].destination, Some(topic("t")));
+    leave(&mut world, 1, 1, 1);
+    let mut world = again(world);
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    let got = world.got(1);
+    assert_eq!(got.iter().map(|got| &got.content[..]).collect::<Vec<_>>(), [b"all".as_slice()]);
+    assert_eq!(got[0].destination, Some(topic("t")), "also after a start");
+    check(&world);
+}
+
+#[test]
+fn what_is_given_up_is_one_dead_letter_and_what_expires_too() {
+    let mut world = world();
+    for number in [1, 2, 3] {
+        subscribe(&mut world, 1, (1, number), "t", &format!("s{number}"));
+    }
+    send(&mut world, "t", "poison");
+    world.settle();
+    for got in world.got(1) {
+        let (consumer, sequence) = (got.consumer.slot, got.sequence.0);
+        let batch = acknowledging(1, consumer, AcknowledgeKind::Poison, (sequence, sequence), 1, b"why");
+        world.turn(1, &batch);
+        world.settle();
+    }
+    assert_eq!(world.broker.statistics().dead_lettered, 1);
+    assert_eq!(world.broker.statistics().messages, 1);
+    check(&world);
+    for number in [1, 2, 3] {
+        leave(&mut world, 1, 1, number);
+    }
+    let to = [topic("t")];
+    let bytes = record(&to, b"mortal", true, 0, world.now.unix_millis + 1_000);
+    world.send_as(0, handle(1), &to, true, (&bytes, 0), wanted(7));
+    world.settle();
+    assert_eq!(world.broker.statistics().messages, 2);
+    world.now.unix_millis += 60_000;
+    world.now.nanos += 60_000_000_000;
+    world.idle();
+    world.settle();
+    world.now.nanos += 60_000_000_000;
+    world.idle();
+    world.settle();
+    let statistics = world.broker.statistics();
+    assert_eq!((statistics.dead_lettered, statistics.messages), (2, 2));
+    check(&world);
+    let mut world = again(world);
+    check(&world);
+    world.consume(1, 1, 9, &queue("ActiveMQ.DLQ"), 10);
+    world.settle();
+    assert_eq!(world.texts(1), ["poison", "mortal"]);
+    subscribe(&mut world, 1, (1, 1), "t", "s1");
+    assert_eq!(world.texts(1), [""; 0]);
+}
+
+#[test]
+fn redeliveries_are_counted_by_subscription() {
+    let mut world = world();
+    subscribe(&mut world, 1, (1, 1), "t", "one");
+    subscribe(&mut world, 1, (1, 2), "t", "two");
+    for number in 0..3 {
+        send(&mut world, "t", &format!("{number}"));
+    }
+    world.settle();
+    let got = world.got(1);
+    let second = got.iter().filter(|got| got.consumer == handle(1)).nth(1).unwrap().sequence;
+    world.close_consumer(1, 1, 1, LastDelivered::UpTo(second));
+    world.close_consumer(1, 1, 2, LastDelivered::Unknown);
+    world.settle();
+    subscribe(&mut world, 1, (1, 1), "t", "one");
+    subscribe(&mut world, 1, (1, 2), "t", "two");
+    let counts = |world: &mut World, consumer: Handle| -> Vec<u32> {
+        let got = world.told[1].iter().filter_map(|told| match told {
+            crate::world::Told::Message(got) if got.consumer == consumer => Some(got.redeliveries),
+            _ => None,
+        });
+        got.collect()
+    };
+    assert_eq!(counts(&mut world, handle(1)), [1, 1, 0]);
+    assert_eq!(counts(&mut world, handle(2)), [1, 1, 1]);
+    check(&world);
+}
+
+#[test]
+fn a_name_that_is_too_long_is_refused_and_so_is_what_no_topic_is() {
+    let mut world = world();
+    let long = "n".repeat(1 << 20);
+    let open = subscriber(&world, 1, 1, "t", &long);
+    world.consume_as(1, open);
+    let (kind, text) = failure(&mut world, 1);
+    assert!(kind == Failure::General && text.contains("60000 bytes") && text.len() < 500, "{text}");
+    unsubscribe(&mut world, 1, 1, &long);
+    let (kind, text) = failure(&mut world, 1);
+    assert!(kind == Failure::InvalidDestination && text.len() < 500, "{text}");
+    subscribe(&mut world, 1, (1, 2), "ActiveMQ.Advisory.Connection", "s");
+    assert_eq!(failure(&mut world, 1).0, Failure::InvalidDestination);
+    let before = world.log.committed();
+    subscribe(&mut world, 1, (1, 3), "t", "");
+    assert!(world.log.committed() > before, "an empty name is one");
+    let _ = Request::default();
+}
+
+#[test]
+fn a_client_that_comes_back_has_its_subscription_at_once() {
+    let mut world = world();
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    send(&mut world, "t", "1");
+    world.settle();
+    assert_eq!(world.texts(1), ["1"]);
+    // Another socket of the same client, before the old one is known to be gone.
+    let connection = Handle { slot: 2, generation: 1 };
+    world.connect_as(1, connection, "a", true);
+    subscribe(&mut world, 1, (2, 2), "t", "s");
+    assert_eq!(world.texts(1), ["1"]);
+    check(&world);
+}
+
+#[test]
+fn what_never_went_out_is_not_redelivered() {
+    let mut world = world();
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    send(&mut world, "t", "first");
+    world.settle();
+    acknowledge_all(&mut world, 1, 1, 1);
+    leave(&mut world, 1, 1, 1);
+    for number in 0..500 {
+        send(&mut world, "t", &format!("{number}"));
+    }
+    world.settle();
+    let mut world = again(world);
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    for _ in 0..20 {
+        let got = world.got(1);
+        for got in got {
+            assert_eq!(got.redeliveries, 0, "{}", String::from_utf8_lossy(&got.content));
+            world.acknowledge(1, 1, 1, AcknowledgeKind::Standard, (got.sequence.0, got.sequence.0), 1);
+        }
+        world.settle();
+    }
+    assert_eq!(world.broker.statistics().messages, 0);
+}
