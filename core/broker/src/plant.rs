@@ -58,6 +58,10 @@ postrider_journal::planted_bugs! {
     ("advisory-overtaken", "R57: advisories take their turn among all other messages, and answers do not wait for them"),
     ("advisory-lost", "R57: who is to hear of temporary destinations loses what a full spool took, and waits for what is on the disk"),
     ("view-stops", "R42: messages that a consumer does not want stop it"),
+    ("named-forgotten", "R41: what goes out past others is not named in the log"),
+    ("null-before-scan", "R59: a pull hears of nothing before all that is there has been tried"),
+    ("stale-match", "R60: a selector that reads deliveries is not asked again about what comes back"),
+    ("scan-evicts", "R61: each queue that is tried asks for cold bytes, and for many at a time"),
     ("settled-in-line", "R6: what is given up and has no room in the log holds back what comes behind it"),
     ("lost-return-order", "what a closed consumer had goes behind newer messages"),
 }

@@ -36,6 +36,8 @@ pub mod kind {
     pub const COMMIT: u8 = 10;
     /// A durable subscription, which may be there instead of another.
     pub const SUBSCRIPTION: u8 = 13;
+    /// Messages that may have been delivered, past others (R41).
+    pub const NAMED: u8 = 15;
     /// Nothing of a transaction is done: for who follows the log, as a start takes what is undecided for that.
     pub const ROLLED_BACK: u8 = 129;
 }

@@ -2,6 +2,7 @@
 
 use crate::broker::Broker;
 use crate::delivery::advisory::{CatchUp, Passage};
+use crate::delivery::trying::Trying;
 use crate::intake::parking::Dropping;
 use crate::jobs::Slice;
 use crate::kit::budget::Budget;
@@ -40,6 +41,8 @@ pub(crate) enum Job {
     Advise(Passage),
     /// A consumer that is to hear of all temporary destinations that were there when it came.
     CatchUp(CatchUp),
+    /// A queue of which views try what waits.
+    Try(Trying),
 }
 
 macro_rules! jobs {
@@ -54,7 +57,7 @@ macro_rules! jobs {
 
 jobs! {
     Settle(Settling), Expire(Expiring), Return(Returning), Empty(Emptying), Leave(Leaving), Drop(Dropping), Close(Closing),
-    Match(Match), Join(Join), Advise(Passage), CatchUp(CatchUp),
+    Match(Match), Join(Join), Advise(Passage), CatchUp(CatchUp), Try(Trying),
 }
 
 fn some(done: bool) -> Slice {
@@ -143,6 +146,7 @@ impl Broker {
                 some(done)
             }
             Job::Advise(passage) => look(budget, self.has_passed(passage)),
+            Job::Try(trying) => self.try_some(trying, budget, step),
             Job::CatchUp(catch_up) => look(budget, self.has_caught_up(catch_up)),
         }
     }

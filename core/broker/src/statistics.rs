@@ -29,6 +29,8 @@ pub struct Statistics {
     pub refused: u64,
     /// Records written again by reclaim (R10).
     pub moved: u64,
+    /// Times that a selector, or what its view stands for, was asked about a message.
+    pub evaluations: u64,
     /// Messages stored now.
     pub messages: u64,
     /// Bytes of what is live in the journal.

@@ -47,7 +47,7 @@ impl Work {
     }
 
     /// What is left to the newest command, which may have done some of it.
-    fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         if planted("unbounded-handle") {
             return usize::MAX;
         }

@@ -15,6 +15,10 @@ impl Broker {
     pub fn advance<L: Log>(&mut self, now: Now, log: &mut L, out: &mut Outbox) -> bool {
         let step = &mut Step { now, log, out };
         let mut budget = Budget(TURN_STEPS);
+        if self.delivery.begin_turn() {
+            self.fetched();
+        }
+        self.end_naming(step.log.committed());
         self.destinations.note_commit(step.log.committed());
         self.wake_ports(step.out);
         self.serve_advisories(&mut budget, step);
@@ -30,7 +34,7 @@ impl Broker {
         more |= self.age_marks(step);
         more |= self.make_spool_room(self.intake.waits_for_spool(), step);
         more |= self.let_go_on(step);
-        more |= self.has_jobs_to_do();
+        more |= self.has_jobs_to_do() || self.delivery.waits_for_turn();
         more || !self.destinations.line.is_empty() || self.clients.has_hungry() || self.may_wake(step.out)
     }
 
@@ -73,6 +77,7 @@ impl Broker {
         self.draw_in_allowances(step);
         self.renew_reservation(step);
         self.acknowledged.end_turn();
+        self.flush_named(step);
         self.flush_acknowledged(step);
         self.restate_untold(step);
         self.tell_rolled_back(step);

@@ -24,6 +24,7 @@ mod plants;
 mod queue;
 mod recount;
 mod rotten;
+mod selecting;
 mod selectors;
 mod senseless;
 mod slices;

@@ -90,6 +90,7 @@ fn each_record_has_the_bytes_that_the_page_shows() {
         (kind::FORGET, vec![b"id".to_vec()]),
         (kind::COMMIT, vec![commit]),
         (kind::SUBSCRIPTION, vec![subscription]),
+        (kind::NAMED, vec![written(|bytes| records::write_acknowledged(bytes, DestinationId(1), &[300, 500]))]),
     ]);
     assert_eq!(examples_of_the_page(), expected);
     assert_eq!(records::read_delete(&[5, 0, 0, 0]), Some(DestinationId(5)));

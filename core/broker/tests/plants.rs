@@ -3,7 +3,7 @@
 use crate::world::record;
 use crate::{
     acknowledge, browsing, connection, damage, dead_letters, follow, marks, members, model, names, pacing, pairs,
-    parking, queue, rotten, slices, space, spooling, topic, transactions, waiting,
+    parking, queue, rotten, selecting, slices, space, spooling, topic, transactions, waiting,
 };
 use postrider_broker::{Broker, Config, plant};
 use postrider_journal::{Home, Position, Record, SegmentNumber};
@@ -51,6 +51,11 @@ fn is_seen() -> Option<&'static str> {
         ("pairs", pairs::patterns_over_very_many_queues_stay_within_their_bound_and_give_it_back),
         ("refused", pairs::a_refused_consumer_has_got_nothing),
         ("views", members::what_consumers_do_not_want_does_not_stop_them),
+        ("old matches", selecting::each_gets_what_it_wants_whether_it_was_there_or_comes),
+        ("named", selecting::what_goes_past_others_is_marked_after_a_crash_and_nothing_else),
+        ("nothing", selecting::a_pull_hears_of_nothing_when_all_has_been_tried),
+        ("deliveries", selecting::what_reads_deliveries_is_asked_again),
+        ("cold views", selecting::of_queues_that_are_tried_one_waits_for_bytes_at_a_time),
         ("deletions", follow::a_queue_goes_with_all_that_it_has_taken_in),
         ("long names", names::a_name_that_is_too_long_is_refused_and_not_repeated),
         ("slices", slices::very_many_temporary_destinations_go_in_slices_and_all_are_told_of),

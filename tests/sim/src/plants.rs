@@ -50,6 +50,8 @@ const ELSEWHERE: &[&str] = &[
     "claims-returned",
     "collected-under-transaction",
     "orphan-send-lands",
+    "stale-match",
+    "scan-evicts",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.

@@ -5,6 +5,7 @@ use crate::clients::connection::Connection;
 use crate::clients::grant::{Grant, Patience};
 use crate::destinations::advisories::is_watcher;
 use crate::destinations::destination::Refusal;
+use crate::destinations::filter::Filter;
 use crate::destinations::rotation::Seat;
 use crate::kit::deque::Deque;
 use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
@@ -12,6 +13,7 @@ use postrider_model::command::{OpenConsumer, Request};
 use postrider_model::event::Refused;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Event, PortIndex, Sequence, limits};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// What kind of consumer it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,7 +88,6 @@ pub(crate) struct Consumer {
     pub handle: ConsumerHandle,
     pub port: PortIndex,
     pub connection: ConnectionIndex,
-    pub connection_serial: u32,
     /// Rises from consumer to consumer.
     pub serial: u64,
     pub kind: ConsumerKind,
@@ -97,6 +98,8 @@ pub(crate) struct Consumer {
     pub no_local: bool,
     /// The durable subscription that it has.
     pub subscription: Option<DestinationIndex>,
+    /// What it wants of its destinations' messages; none: all.
+    pub(super) filter: Option<Arc<Filter>>,
     pub(super) patterns: Vec<Destination>,
     /// How many of them can be found. All can before it looks for destinations.
     pub(super) filed: usize,
@@ -152,7 +155,7 @@ impl Consumer {
         port: PortIndex,
         owner: (ConnectionIndex, &Connection),
         open: &OpenConsumer,
-        kind: ConsumerKind,
+        (kind, filter): (ConsumerKind, Option<Arc<Filter>>),
         serial: u64,
     ) -> Consumer {
         let patterns = open.destinations.iter().filter(|destination| destination.is_wildcard()).cloned().collect();
@@ -160,7 +163,6 @@ impl Consumer {
             handle: open.consumer,
             port,
             connection: owner.0,
-            connection_serial: owner.1.serial,
             serial,
             kind,
             prefetch: open.prefetch.min(limits::MAX_PREFETCH),
@@ -169,6 +171,7 @@ impl Consumer {
             exclusive: open.exclusive,
             no_local: open.no_local,
             subscription: None,
+            filter,
             patterns,
             filed: 0,
             memberships: Vec::new(),
@@ -250,7 +253,18 @@ impl Consumer {
 
     /// Where it stands in a queue's rotation.
     pub(crate) fn seat(&self) -> Seat {
-        Seat { priority: self.priority, local: if self.no_local { self.connection_serial } else { 0 } }
+        Seat { priority: self.priority, filter: self.filter.as_ref().map_or(0, |filter| filter.number) }
+    }
+
+    /// Whether it has a selector.
+    pub(crate) fn reads(&self) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.reads())
+    }
+
+    /// What it wants of its destinations' messages; none: all.
+    #[inline]
+    pub(crate) fn filter(&self) -> Option<&Arc<Filter>> {
+        self.filter.as_ref()
     }
 }
 

@@ -21,12 +21,14 @@ pub(crate) struct Seated {
     pub seat: Seat,
     pub exclusive: bool,
     pub serial: u64,
+    /// It has a selector.
+    pub reads: bool,
 }
 
 impl Consumer {
     pub(crate) fn seated(&self) -> Seated {
         let Consumer { port, kind, exclusive, serial, .. } = *self;
-        Seated { port, kind, exclusive, serial, seat: self.seat() }
+        Seated { port, kind, exclusive, serial, seat: self.seat(), reads: self.reads() }
     }
 }
 
@@ -45,6 +47,7 @@ impl Broker {
         let state = self.destinations.get_mut(destination);
         match (&mut state.content, kind) {
             (Content::Topic(topic), _) => {
+                topic.count_reader(consumer.reads(), true);
                 let ticket = topic.join(port, member, from);
                 consumer.set_cursor(number, ticket);
             }
@@ -53,6 +56,7 @@ impl Broker {
             }
             (Content::Queue(queue), _) => {
                 queue.add_taker(member, exclusive.then_some((priority, serial)));
+                consumer.filter.as_ref().inspect(|filter| queue.add_filter(filter));
                 self.enter_turn(destination, member);
             }
         }
@@ -65,49 +69,46 @@ impl Broker {
         match &mut state.content {
             Content::Topic(topic) => {
                 let is_behind = membership.standing == Standing::Starved;
+                topic.count_reader(consumer.reads, false);
                 topic.leave(consumer.port, member, (membership.cursor, is_behind));
             }
             Content::Queue(queue) if consumer.kind == ConsumerKind::Browser => queue.remove_browser(member),
             Content::Queue(queue) => {
                 queue.remove_taker(member, consumer.exclusive.then_some((consumer.seat.priority, consumer.serial)));
                 if membership.standing == Standing::Served {
-                    queue.rotation.leave(membership.turn, consumer.seat);
+                    queue.leave_turn(membership.turn, consumer.seat);
                 }
+                queue.remove_filter(consumer.seat.filter);
             }
         }
         self.destinations.line_up(membership.destination);
     }
 
-    /// The consumer whose turn it is for a message of this publisher, whether it can take one or not.
-    pub(crate) fn next_taker(&self, index: DestinationIndex, publisher: u32) -> Option<Member> {
+    /// The consumer whose turn it is, of those with this filter or without one, whether it can take a message or not.
+    pub(crate) fn next_taker(&self, index: DestinationIndex, filter: u32) -> Option<Member> {
         let Content::Queue(queue) = &self.destinations.get(index).content else { return None };
-        let Some(sole) = queue.sole() else { return queue.rotation.next(publisher) };
+        let Some(sole) = queue.sole() else { return queue.next_in_turn(filter) };
         let consumer = &self.clients.consumers[sole.consumer.0];
         let served = consumer.memberships[sole.membership as usize].standing == Standing::Served;
-        (served && (consumer.seat().local == 0 || consumer.seat().local != publisher)).then_some(sole)
+        (served && consumer.seat().filter == filter).then_some(sole)
     }
 
     /// Whether a message that comes now will be taken at once: then its own record says that it may have been delivered (R15).
     pub(crate) fn credit_waits(&self, destination: DestinationIndex) -> bool {
         let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
-        let first = self.next_taker(destination, 0);
-        first.is_some_and(|member| self.clients.consumers[member.consumer.0].credit() as usize > queue.waiting())
-    }
-
-    /// Where those stand that could take, but do not want what this connection sends.
-    pub(crate) fn unwilling(&mut self, index: DestinationIndex, publisher: u32) -> Option<Seat> {
-        let queue = self.destinations.get_mut(index).queue();
-        let Some(sole) = queue.sole() else { return queue.rotation.unwilling(publisher) };
-        let consumer = &self.clients.consumers[sole.consumer.0];
-        let served = consumer.memberships[sole.membership as usize].standing == Standing::Served;
-        (served && consumer.seat().local == publisher).then(|| consumer.seat())
+        let has_credit = |filter: u32, waiting: usize| {
+            let first = self.next_taker(destination, filter);
+            first.is_some_and(|member| self.clients.consumers[member.consumer.0].credit() as usize > waiting)
+        };
+        has_credit(0, queue.waiting())
+            || queue.views().is_some_and(|views| views.arrival().any(|(filter, waiting)| has_credit(filter, waiting)))
     }
 
     /// A consumer of a queue gets its turn.
     pub(crate) fn enter_turn(&mut self, index: DestinationIndex, member: Member) {
         let consumer = &mut self.clients.consumers[member.consumer.0];
         let seat = consumer.seat();
-        let turn = self.destinations.get_mut(index).queue().rotation.enter(member, seat);
+        let turn = self.destinations.get_mut(index).queue().enter_turn(member, seat);
         let membership = &mut consumer.memberships[member.membership as usize];
         (membership.standing, membership.turn) = (Standing::Served, turn);
     }
@@ -115,7 +116,8 @@ impl Broker {
     pub(crate) fn leave_turn(&mut self, index: DestinationIndex, member: Member) {
         let consumer = &self.clients.consumers[member.consumer.0];
         let turn = consumer.memberships[member.membership as usize].turn;
-        self.destinations.get_mut(index).queue().rotation.leave(turn, consumer.seat());
+        let seat = consumer.seat();
+        self.destinations.get_mut(index).queue().leave_turn(turn, seat);
     }
 
     /// A membership waits for its consumer.

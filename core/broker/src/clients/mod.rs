@@ -4,6 +4,7 @@ pub(crate) mod browser;
 pub(crate) mod connection;
 pub(crate) mod consumer;
 pub(crate) mod credit;
+pub(crate) mod filters;
 pub(crate) mod grant;
 pub(crate) mod in_flight;
 pub(crate) mod members;
@@ -17,11 +18,13 @@ pub(crate) mod window;
 
 use self::connection::{Connection, Port};
 use self::consumer::{Consumer, ConsumerKind, InFlight};
+use self::filters::Filters;
 use self::names::Names;
 use self::waiters::{Rank, Ranked, Waiters};
 use crate::clients::window::SendWindow;
 use crate::kit::slab::Slab;
 use crate::messages::{ConnectionIndex, ConsumerIndex};
+use crate::selector::Selector;
 use foldhash::fast::FixedState;
 use postrider_model::command::OpenConsumer;
 use postrider_model::event::Recipient;
@@ -34,6 +37,7 @@ pub(crate) struct Clients {
     connections: Slab<Connection>,
     names: Names,
     consumers: Slab<Consumer>,
+    filters: Filters,
     /// Consumers that can take again what destinations hold for them.
     hungry: Ranked<Waiters>,
     /// Connections whose send window is open again, with consumers that wait for it.
@@ -50,6 +54,7 @@ impl Clients {
             connections: Slab::default(),
             names: Names::new(hasher),
             consumers: Slab::default(),
+            filters: Filters::new(hasher),
             hungry: Ranked::default(),
             opened: Ranked::default(),
             cold: Waiters::default(),
@@ -157,11 +162,13 @@ impl Clients {
         port: PortIndex,
         owner: ConnectionIndex,
         open: &OpenConsumer,
-        kind: ConsumerKind,
+        (kind, selector): (ConsumerKind, Option<Selector>),
     ) -> ConsumerIndex {
         let serial = self.names.next_consumer();
         let connection = &mut self.connections[owner.0];
-        let index = ConsumerIndex(self.consumers.insert(Consumer::new(port, (owner, connection), open, kind, serial)));
+        let filter = self.filters.take(selector, if open.no_local { connection.serial } else { 0 });
+        let consumer = Consumer::new(port, (owner, connection), open, (kind, filter), serial);
+        let index = ConsumerIndex(self.consumers.insert(consumer));
         connection.consumers.insert(index);
         self.port_mut(port).set_consumer(open.consumer, index);
         index
@@ -169,7 +176,9 @@ impl Clients {
 
     /// A consumer has gone.
     pub(crate) fn remove_consumer(&mut self, index: ConsumerIndex) -> Consumer {
-        self.consumers.remove(index.0)
+        let consumer = self.consumers.remove(index.0);
+        consumer.filter().inspect(|filter| self.filters.release(filter));
+        consumer
     }
 
     /// What a port says now has come with this look at the network.

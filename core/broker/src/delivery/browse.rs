@@ -198,8 +198,13 @@ impl Broker {
                 self.wait_for(index, takes);
                 return Shown::WaitsItself;
             }
-            match self.send(index, (destination, number), step) {
-                Ok(()) => self.clients.consumer_mut(index).count_outstanding(),
+            let shown = match self.wants(index, (destination, number), budget, step) {
+                Ok(true) => self.send(index, (destination, number), step).map(|()| true),
+                other => other,
+            };
+            match shown {
+                Ok(true) => self.clients.consumer_mut(index).count_outstanding(),
+                Ok(false) => {}
                 Err(Absent::Damaged) => {}
                 Err(Absent::Cold) => {
                     self.wait_for(index, Take::NoBytes);

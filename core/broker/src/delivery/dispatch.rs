@@ -5,7 +5,6 @@ use crate::clients::consumer::InFlight;
 use crate::clients::credit::Take;
 use crate::destinations::destination::Content;
 use crate::destinations::members::Member;
-use crate::destinations::view::Found;
 use crate::kit::budget::Budget;
 use crate::log::{Log, LogKind};
 use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
@@ -23,21 +22,21 @@ enum Readiness {
 }
 
 /// Who takes a message.
-enum Choice {
+pub(super) enum Choice {
     Member(Member),
-    /// Nobody takes it, or wants it.
+    /// Nobody takes it.
     Nobody,
     /// The budget is used up.
     Later,
 }
 
 /// What became of a message that could go.
-enum Offer {
+pub(super) enum Offer {
     /// It does not wait any more.
     Gone,
     /// Nothing goes now.
     Waits,
-    /// Nobody takes it, or wants it.
+    /// Nobody takes it.
     Nobody,
     /// The budget is used up.
     Later,
@@ -64,6 +63,9 @@ impl Broker {
     }
 
     fn serve_queue<L: Log>(&mut self, index: DestinationIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        if self.destinations.get_mut(index).queue().has_views() {
+            return self.serve_views(index, budget, step);
+        }
         loop {
             let queue = self.destinations.get_mut(index).queue();
             if queue.is_held() {
@@ -75,45 +77,14 @@ impl Broker {
             }
             match self.offer(index, message, was_returned, budget, step) {
                 Offer::Gone => {}
-                Offer::Waits => return false,
-                Offer::Later => return true,
-                Offer::Nobody => {
-                    let publisher = self.messages.at(message).publisher;
-                    return self.serve_view(index, publisher, budget, step);
-                }
-            }
-        }
-    }
-
-    /// Those that are left do not want what this connection sends: they get what is not of it.
-    fn serve_view<L: Log>(
-        &mut self,
-        index: DestinationIndex,
-        publisher: u32,
-        budget: &mut Budget,
-        step: &mut Step<'_, L>,
-    ) -> bool {
-        let Some(seat) = self.unwilling(index, publisher).filter(|_| !planted("view-stops")) else { return false };
-        loop {
-            let queue = self.destinations.get_mut(index).queue();
-            let (message, was_returned) = match queue.next_foreign(seat, &self.messages, budget) {
-                Found::Message(message, was_returned) => (message, was_returned),
-                Found::Nothing => return false,
-                Found::Later => return true,
-            };
-            if !budget.step() {
-                return true;
-            }
-            match self.offer(index, message, was_returned, budget, step) {
-                Offer::Gone => {}
-                Offer::Later => return true,
                 Offer::Waits | Offer::Nobody => return false,
+                Offer::Later => return true,
             }
         }
     }
 
     /// Gives a message to the consumer whose turn it is.
-    fn offer<L: Log>(
+    pub(super) fn offer<L: Log>(
         &mut self,
         index: DestinationIndex,
         message: MessageIndex,
@@ -129,7 +100,7 @@ impl Broker {
             }
             Readiness::Ready => {}
         }
-        let member = match self.choose(index, message, budget, step) {
+        let member = match self.choose(index, 0, budget, step) {
             Choice::Member(member) => member,
             Choice::Nobody => return Offer::Nobody,
             Choice::Later => return Offer::Later,
@@ -172,7 +143,8 @@ impl Broker {
             if queue.rotation.is_unused() {
                 return Readiness::NotYet;
             }
-            if !offered && !queue.allowance.covers(sequence, step.log.committed()) {
+            let may_go = offered && !self.durable.is_being_named(number);
+            if !may_go && !queue.allowance.covers(sequence, step.log.committed()) {
                 if self.destinations.get(index).is_left() {
                     return Readiness::NotYet;
                 }
@@ -188,17 +160,16 @@ impl Broker {
         Readiness::Ready
     }
 
-    /// The consumer whose turn it is and that wants the message. Those that cannot take leave their turn until they can.
-    fn choose<L: Log>(
+    /// The consumer whose turn it is, of those with this filter or without one. Those that cannot take leave their turn until they can.
+    pub(super) fn choose<L: Log>(
         &mut self,
         index: DestinationIndex,
-        message: MessageIndex,
+        filter: u32,
         budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> Choice {
-        let publisher = self.messages.at(message).publisher;
         loop {
-            let Some(member) = self.next_taker(index, publisher) else { return Choice::Nobody };
+            let Some(member) = self.next_taker(index, filter) else { return Choice::Nobody };
             let takes = self.takes(member.consumer, step.out);
             if takes == Take::Yes {
                 return Choice::Member(member);
@@ -239,7 +210,7 @@ impl Broker {
     }
 
     /// A queue's message has gone to a consumer.
-    fn sent<L: Log>(
+    pub(super) fn sent<L: Log>(
         &mut self,
         index: DestinationIndex,
         member: Member,
@@ -251,18 +222,22 @@ impl Broker {
         let queue = self.destinations.get_mut(index).queue();
         queue.take(number, was_returned, &self.messages);
         let consumer = self.clients.consumer_mut(member.consumer);
-        queue.rotation.rotate(consumer.membership(member.membership).turn, consumer.seat());
+        queue.rotate(consumer.membership(member.membership).turn, consumer.seat());
         let message = self.messages.at_mut(number);
         message.flags |= flag::IN_FLIGHT;
         if message.has(flag::SHARED) {
             queue.lend(message.sequence, number);
         }
+        queue.went_out(message.sequence, number);
         self.clients.hold(member.consumer, InFlight::new(message.sequence, number, index), step.now.nanos);
         if message.store == LogKind::Spool {
             return;
         }
         let (sequence, offered) = (message.sequence, message.has(flag::OFFERED));
-        queue.allowance.note_dispatched(sequence, offered);
+        // What goes out of order says nothing of what is before it (R41).
+        if !offered || !queue.has_views() {
+            queue.allowance.note_dispatched(sequence, offered);
+        }
         if !offered && queue.is_allowance_due(chunk) {
             self.extend_allowance(index, Sequence(0), step);
         }

@@ -3,6 +3,7 @@
 use crate::broker::Broker;
 use crate::clients::credit::Take;
 use crate::destinations::advisories::is_told_again;
+use crate::destinations::destination::Content;
 use crate::destinations::members::Member;
 use crate::kit::budget::Budget;
 use crate::log::Log;
@@ -17,6 +18,8 @@ enum Progress {
     On,
     Stop,
     Cold,
+    /// The budget is used up.
+    Later,
 }
 
 impl Broker {
@@ -45,6 +48,7 @@ impl Broker {
                 match self.walk_on(index, PortIndex::at(port), message, budget, step) {
                     Progress::On => self.destinations.get_mut(index).topic().pass(port),
                     Progress::Stop => break,
+                    Progress::Later => return true,
                     Progress::Cold => {
                         self.destinations.await_bytes(index);
                         break;
@@ -87,6 +91,14 @@ impl Broker {
         }
         let message = self.messages.at(number);
         let (body, sequence) = (message.body(), message.sequence);
+        match self.sift(index, port, number, budget, step) {
+            Ok(true) | Err(Absent::Damaged) => {}
+            Ok(false) => return Progress::Later,
+            Err(Absent::Cold) => {
+                self.note_lag(index);
+                return Progress::Cold;
+            }
+        }
         let place = match step.out.locate(port, body, step.log) {
             Ok(place) => place,
             Err(Absent::Damaged) if self.set_aside(number, step).is_ok() => return Progress::On,
@@ -122,7 +134,7 @@ impl Broker {
         let (mut walkers, cursor) = self.destinations.get_mut(index).topic().take_walkers(port);
         let (publisher, length) = (self.messages.at(number).publisher, self.messages.at(number).length);
         walkers.retain(|walker| {
-            if walker.from > cursor || !self.is_for(walker.member.consumer, publisher) {
+            if walker.from > cursor || !self.is_for(index, walker.member.consumer, publisher) {
                 return true;
             }
             let takes = self.takes(walker.member.consumer, step.out);
@@ -137,9 +149,14 @@ impl Broker {
         self.destinations.get_mut(index).topic().put_walkers(port, walkers);
     }
 
-    fn is_for(&self, index: ConsumerIndex, publisher: u32) -> bool {
-        let consumer = self.clients.consumer(index);
-        !consumer.no_local || consumer.connection_serial != publisher
+    /// Whether a message is for a consumer, whose selector was asked before.
+    #[inline]
+    fn is_for(&self, topic: DestinationIndex, index: ConsumerIndex, publisher: u32) -> bool {
+        let Some(filter) = self.clients.consumer(index).filter() else { return true };
+        match &self.destinations.get(topic).content {
+            Content::Topic(topic) if filter.reads() => topic.is_wanted_by(filter.number) == Some(true),
+            _ => filter.is_foreign(publisher),
+        }
     }
 
     pub(crate) fn stay_behind(&mut self, index: DestinationIndex, member: Member, cursor: u64, lacking: Take) {
@@ -191,10 +208,14 @@ impl Broker {
             if takes != Take::Yes || !budget.step() {
                 break takes;
             }
-            let publisher = self.messages.at(number).publisher;
-            if !self.is_passed_over(number, step) && self.is_for(member.consumer, publisher) {
-                match self.send(member.consumer, (index, number), step) {
-                    Ok(()) => self.clients.consumer_mut(member.consumer).count_outstanding(),
+            if !self.is_passed_over(number, step) {
+                let sent = match self.wants(member.consumer, (index, number), budget, step) {
+                    Ok(true) => self.send(member.consumer, (index, number), step).map(|()| true),
+                    other => other,
+                };
+                match sent {
+                    Ok(false) => {}
+                    Ok(true) => self.clients.consumer_mut(member.consumer).count_outstanding(),
                     Err(_) if is_told_again => {
                         self.tell_again(index, member, budget, step);
                         return false;

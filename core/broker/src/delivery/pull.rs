@@ -158,6 +158,9 @@ impl Broker {
             if budget.0 == 0 || (is_there && self.destinations.get(known.destination).may_still_send()) {
                 return true;
             }
+            if is_there && self.is_still_tried(consumer.seat().filter, known.destination) {
+                return true;
+            }
             budget.spend(1);
             due.seen += 1;
         }

@@ -2,8 +2,10 @@
 
 pub(crate) mod advisories;
 pub(crate) mod allowance;
+pub(crate) mod cohort;
 pub(crate) mod destination;
 pub(crate) mod expired;
+pub(crate) mod filter;
 pub(crate) mod line;
 pub(crate) mod members;
 pub(crate) mod moved;
@@ -15,4 +17,5 @@ pub(crate) mod rotation;
 pub(crate) mod shares;
 pub(crate) mod subscription;
 pub(crate) mod topic;
-pub(crate) mod view;
+pub(crate) mod views;
+pub(crate) mod wanting;

@@ -7,6 +7,7 @@ use crate::destinations::pace::Pace;
 use crate::destinations::returned::Returned;
 use crate::destinations::rotation::Rotation;
 use crate::destinations::shares::Shares;
+use crate::destinations::views::Views;
 use crate::kit::deque::Deque;
 use crate::kit::soonest::NEVER;
 use crate::messages::{Message, MessageIndex, Messages};
@@ -28,12 +29,12 @@ pub(crate) struct Queue {
     pub(super) moved: Moved,
     /// Messages that came back; they go out by sequence with the others.
     pub(super) returned: Returned,
-    /// Messages that have come back, ever.
-    pub(super) returns: u64,
     /// All consumers that take.
     pub(super) takers: BTreeSet<Member>,
-    /// Those of them that can take now.
+    /// Those of them that can take now, and want all.
     pub rotation: Rotation,
+    /// What those have tried that want some.
+    pub(super) views: Option<Box<Views>>,
     /// Consumers that only look.
     pub(super) browsers: BTreeSet<Member>,
     /// Those of them that have not seen all.
@@ -97,8 +98,10 @@ impl Queue {
 
     /// A message comes back, which expires at this time.
     pub(crate) fn give_back(&mut self, sequence: Sequence, number: MessageIndex, expiration: i64) {
-        self.returns += 1;
         self.returned.insert((sequence, number), until(expiration));
+        if let Some(views) = &mut self.views {
+            views.came_back((sequence, number));
+        }
     }
 
     /// Takes a message out that came back; false: it did not.
@@ -114,6 +117,9 @@ impl Queue {
         if sequence > self.last {
             self.last = sequence;
             self.push(number, expiration);
+            if let Some(views) = &mut self.views {
+                views.arrived(sequence, number);
+            }
         } else {
             self.moved.add(number, messages);
         }
@@ -162,10 +168,13 @@ impl Queue {
         self.size += 1;
     }
 
-    /// A message of this queue has left the table.
+    /// A message of this queue leaves the table.
     #[inline]
-    pub(crate) fn gone(&mut self) {
+    pub(crate) fn gone(&mut self, number: MessageIndex) {
         self.size -= 1;
+        if let Some(views) = &mut self.views {
+            views.gone(number);
+        }
     }
 
     /// Messages here, those in flight included.

@@ -1,12 +1,8 @@
-//! Whose turn it is among the consumers of a queue: rings by priority, in which any consumer comes and goes in the same few steps.
-//!
-//! Consumers that do not want what their own connection sends stand together, by connection and priority, as one in their ring: for
-//! a message there is at most one such group in a ring that does not want it.
+//! Whose turn it is among consumers of a queue that want the same: rings by priority, in which any consumer comes and goes in the same few
+//! steps.
 #![expect(clippy::indexing_slicing, reason = "nodes are numbered by the list that holds them")]
 
 use crate::destinations::members::Member;
-use crate::destinations::view::View;
-use std::collections::BTreeMap;
 
 /// No node.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -15,20 +11,13 @@ pub(crate) const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Seat {
     pub priority: i8,
-    /// Serial of the connection whose messages it does not want; 0: it wants all.
-    pub local: u32,
-}
-
-/// Who has a turn.
-#[derive(Clone, Copy)]
-enum Turn {
-    Member(Member),
-    Group(Seat),
+    /// Number of its filter; 0: it wants all.
+    pub filter: u32,
 }
 
 #[derive(Clone, Copy)]
 struct Node {
-    turn: Turn,
+    member: Member,
     next: u32,
     before: u32,
 }
@@ -39,15 +28,6 @@ struct Level {
     head: u32,
 }
 
-/// Consumers that do not want the messages of the same connection.
-struct Group {
-    /// Of its members.
-    head: u32,
-    /// Its own, in its level.
-    node: u32,
-    view: View,
-}
-
 /// The turns.
 #[derive(Default)]
 pub(crate) struct Rotation {
@@ -55,7 +35,6 @@ pub(crate) struct Rotation {
     free: Vec<u32>,
     /// Higher priorities first. Those that cannot take are not in it.
     levels: Vec<Level>,
-    groups: BTreeMap<Seat, Group>,
 }
 
 impl Rotation {
@@ -65,42 +44,16 @@ impl Rotation {
     }
 
     /// Puts a consumer at the end of its equals; its node.
-    pub(crate) fn enter(&mut self, member: Member, seat: Seat) -> u32 {
-        let node = self.add(Turn::Member(member));
-        if seat.local == 0 {
-            let level = self.level(seat.priority);
-            link(&mut self.nodes, &mut self.levels[level].head, node);
-            return node;
-        }
-        if !self.groups.contains_key(&seat) {
-            let own = self.add(Turn::Group(seat));
-            let level = self.level(seat.priority);
-            link(&mut self.nodes, &mut self.levels[level].head, own);
-            self.groups.insert(seat, Group { head: NONE, node: own, view: View::default() });
-        }
-        if let Some(group) = self.groups.get_mut(&seat) {
-            link(&mut self.nodes, &mut group.head, node);
-        }
+    pub(crate) fn enter(&mut self, member: Member, priority: i8) -> u32 {
+        let node = self.add(member);
+        let level = self.level(priority);
+        link(&mut self.nodes, &mut self.levels[level].head, node);
         node
     }
 
     /// Takes a consumer out.
-    pub(crate) fn leave(&mut self, node: u32, seat: Seat) {
+    pub(crate) fn leave(&mut self, node: u32, priority: i8) {
         self.free.push(node);
-        if seat.local == 0 {
-            return self.leave_level(node, seat.priority);
-        }
-        let Some(group) = self.groups.get_mut(&seat) else { return };
-        unlink(&mut self.nodes, &mut group.head, node);
-        if group.head == NONE {
-            let own = group.node;
-            self.groups.remove(&seat);
-            self.free.push(own);
-            self.leave_level(own, seat.priority);
-        }
-    }
-
-    fn leave_level(&mut self, node: u32, priority: i8) {
         let Some(at) = self.levels.iter().position(|level| level.priority == priority) else { return };
         unlink(&mut self.nodes, &mut self.levels[at].head, node);
         if self.levels[at].head == NONE && self.levels.len() > 1 {
@@ -109,50 +62,22 @@ impl Rotation {
     }
 
     /// The consumer has had its turn: it goes behind its equals.
-    pub(crate) fn rotate(&mut self, node: u32, seat: Seat) {
-        let node = match self.groups.get_mut(&seat) {
-            Some(group) if seat.local != 0 => {
-                pass(&mut self.nodes, &mut group.head, node);
-                group.node
-            }
-            _ => node,
-        };
-        if let Some(level) = self.levels.iter_mut().find(|level| level.priority == seat.priority) {
+    #[inline]
+    pub(crate) fn rotate(&mut self, node: u32, priority: i8) {
+        if let Some(level) = self.levels.iter_mut().find(|level| level.priority == priority) {
             pass(&mut self.nodes, &mut level.head, node);
         }
     }
 
-    /// The consumer whose turn it is for a message of this publisher.
-    pub(crate) fn next(&self, publisher: u32) -> Option<Member> {
-        self.levels.iter().find_map(|level| {
-            let head = self.nodes.get(level.head as usize)?;
-            self.member(head, publisher).or_else(|| self.member(self.nodes.get(head.next as usize)?, publisher))
-        })
+    /// The consumer whose turn it is.
+    #[inline]
+    pub(crate) fn next(&self) -> Option<Member> {
+        self.levels.iter().find_map(|level| self.nodes.get(level.head as usize)).map(|node| node.member)
     }
 
-    fn member(&self, node: &Node, publisher: u32) -> Option<Member> {
-        match node.turn {
-            Turn::Member(member) => Some(member),
-            Turn::Group(seat) if seat.local == publisher => None,
-            Turn::Group(seat) => match self.nodes.get(self.groups.get(&seat)?.head as usize)?.turn {
-                Turn::Member(member) => Some(member),
-                Turn::Group(_) => None,
-            },
-        }
-    }
-
-    /// A group that does not want this publisher's messages.
-    pub(crate) fn unwilling(&self, publisher: u32) -> Option<Seat> {
-        if self.groups.is_empty() {
-            return None;
-        }
-        let priorities = self.levels.iter().map(|level| Seat { priority: level.priority, local: publisher });
-        priorities.into_iter().find(|seat| self.groups.contains_key(seat))
-    }
-
-    /// What a group has tried.
-    pub(crate) fn view(&mut self, seat: Seat) -> Option<&mut View> {
-        self.groups.get_mut(&seat).map(|group| &mut group.view)
+    /// The priority of that one.
+    pub(crate) fn top(&self) -> Option<i8> {
+        self.levels.iter().find(|level| level.head != NONE).map(|level| level.priority)
     }
 
     fn level(&mut self, priority: i8) -> usize {
@@ -164,8 +89,8 @@ impl Rotation {
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "a queue has fewer subscribers")]
-    fn add(&mut self, turn: Turn) -> u32 {
-        let node = Node { turn, next: NONE, before: NONE };
+    fn add(&mut self, member: Member) -> u32 {
+        let node = Node { member, next: NONE, before: NONE };
         match self.free.pop() {
             Some(number) => {
                 self.nodes[number as usize] = node;
@@ -222,7 +147,7 @@ fn pass(nodes: &mut [Node], head: &mut u32, node: u32) {
 mod tests {
     use super::*;
     use crate::messages::ConsumerIndex;
-    use std::collections::VecDeque;
+    use std::collections::{BTreeMap, VecDeque};
 
     /// Against lists that are walked: who is next, whatever comes and goes.
     #[test]
@@ -235,21 +160,20 @@ mod tests {
         };
         for number in 0..5_000u32 {
             let priority = draw(3) as i8;
-            let seat = Seat { priority, local: 0 };
             let level = model.entry(-priority).or_default();
             match draw(3) {
                 0 => {
                     let member = Member { consumer: ConsumerIndex(number), membership: 0 };
-                    level.push_back((number, rotation.enter(member, seat)));
+                    level.push_back((number, rotation.enter(member, priority)));
                 }
                 1 if !level.is_empty() => {
                     let (_, node) = level.remove(draw(level.len() as u32) as usize).unwrap();
-                    rotation.leave(node, seat);
+                    rotation.leave(node, priority);
                 }
                 _ if !level.is_empty() => {
                     let at = draw(level.len() as u32) as usize;
                     let passed = level.remove(at).unwrap();
-                    rotation.rotate(passed.1, seat);
+                    rotation.rotate(passed.1, priority);
                     level.push_back(passed);
                     if at == 0 {
                         continue;
@@ -258,27 +182,8 @@ mod tests {
                 _ => {}
             }
             let expected = model.values().find_map(|level| level.front()).map(|(number, _)| *number);
-            assert_eq!(rotation.next(0).map(|member| member.consumer.0), expected);
+            assert_eq!(rotation.next().map(|member| member.consumer.0), expected);
         }
         assert!(rotation.nodes.len() < 2_000, "nodes are used again");
-    }
-
-    #[test]
-    fn a_group_is_passed_over_for_its_own_messages() {
-        let mut rotation = Rotation::default();
-        let member = |number| Member { consumer: ConsumerIndex(number), membership: 0 };
-        let seat = |local| Seat { priority: 0, local };
-        let nodes: Vec<u32> =
-            [(1, 7), (2, 7), (3, 8)].map(|(number, local)| rotation.enter(member(number), seat(local))).into();
-        let next = |rotation: &Rotation, publisher| rotation.next(publisher).map(|member| member.consumer.0);
-        assert_eq!((next(&rotation, 7), next(&rotation, 8), next(&rotation, 9)), (Some(3), Some(1), Some(1)));
-        rotation.rotate(nodes[0], seat(7));
-        assert_eq!((next(&rotation, 7), next(&rotation, 8), next(&rotation, 9)), (Some(3), Some(2), Some(3)));
-        rotation.leave(nodes[2], seat(8));
-        assert_eq!((next(&rotation, 7), next(&rotation, 9)), (None, Some(2)));
-        assert_eq!((rotation.unwilling(7), rotation.unwilling(8)), (Some(seat(7)), None));
-        rotation.leave(nodes[0], seat(7));
-        rotation.leave(nodes[1], seat(7));
-        assert_eq!((next(&rotation, 9), rotation.unwilling(7)), (None, None));
     }
 }

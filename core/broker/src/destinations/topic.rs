@@ -9,8 +9,9 @@ use crate::destinations::members::Member;
 use crate::destinations::subscription::Subscribers;
 use crate::kit::deque::Deque;
 use crate::messages::MessageIndex;
+use foldhash::fast::FixedState;
 use postrider_model::PortIndex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// A message of a topic.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +74,10 @@ pub(crate) struct Topic {
     pub(super) subscribers: Subscribers,
     /// Messages of it that such share.
     pub shared: u64,
+    /// Members with a selector.
+    readers: u32,
+    /// What selectors say of the message of this number: by the filters' numbers.
+    sifted: (u64, HashMap<u32, bool, FixedState>),
 }
 
 impl Topic {
@@ -126,6 +131,43 @@ impl Topic {
     #[inline]
     pub(crate) fn put_walkers(&mut self, port: PortIndex, walkers: Vec<Walker>) {
         self.group(port).walkers = walkers;
+    }
+
+    /// A member comes or goes that has a selector.
+    pub(crate) fn count_reader(&mut self, reads: bool, comes: bool) {
+        match (reads, comes) {
+            (false, _) => {}
+            (true, true) => self.readers += 1,
+            (true, false) => self.readers = self.readers.saturating_sub(1),
+        }
+        if self.readers == 0 {
+            self.sifted.1 = HashMap::default();
+        }
+    }
+
+    /// Whether members have selectors.
+    #[inline]
+    pub(crate) fn has_readers(&self) -> bool {
+        self.readers > 0
+    }
+
+    /// Selectors are asked about the message of this number, unless they were.
+    pub(crate) fn begin_to_sift(&mut self, number: u64) {
+        if self.sifted.0 != number {
+            self.sifted.0 = number;
+            self.sifted.1.clear();
+        }
+    }
+
+    /// What one of them has said.
+    pub(crate) fn note_wanted(&mut self, filter: u32, is_wanted: bool) {
+        self.sifted.1.insert(filter, is_wanted);
+    }
+
+    /// The same; none: it was not asked.
+    #[inline]
+    pub(crate) fn is_wanted_by(&self, filter: u32) -> Option<bool> {
+        self.sifted.1.get(&filter).copied()
     }
 
     /// One that has stayed behind goes on from here, where it has lost nothing. Where that is, and whether it has.

@@ -7,6 +7,7 @@ pub(crate) mod digest;
 pub(crate) mod directory;
 pub(crate) mod duplicates;
 pub(crate) mod follow;
+pub(crate) mod named;
 pub(crate) mod naming;
 pub(crate) mod recount;
 pub(crate) mod recovery;
@@ -16,6 +17,7 @@ pub(crate) mod staging;
 pub(crate) mod store;
 pub(crate) mod undecided;
 
+use self::named::Named;
 use crate::messages::DestinationIndex;
 use crate::records::Placement;
 use postrider_model::Sequence;
@@ -29,6 +31,8 @@ pub(crate) struct Durable {
     losses_unstated: bool,
     /// Messages from here on are of this turn: their bytes cannot be read yet.
     turn_start: Sequence,
+    /// What goes out past others is to be named.
+    named: Named,
     /// Buffers that are used again.
     meta: Vec<u8>,
     placements: Vec<Placement>,

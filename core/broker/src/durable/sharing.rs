@@ -51,6 +51,7 @@ impl Broker {
         let mut records = Vec::new();
         let mut places = Places::default();
         for part in parts {
+            self.try_arrival(*part, &arrival);
             let offered = store == LogKind::Journal && offered(self, *part);
             let destination = self.destinations.get(*part).id.unwrap_or_default();
             let sequence = self.sequences.take(1);
@@ -121,7 +122,7 @@ impl Broker {
         message.publisher = message.publisher.saturating_sub(1);
         let is_last = message.publisher == 0;
         if let Content::Queue(queue) = &mut self.destinations.get_mut(of).content {
-            queue.gone();
+            queue.gone(index);
             queue.end_share(sequence);
         }
         if !is_last {

@@ -3,6 +3,7 @@
 
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
+use crate::destinations::filter::Facts;
 use crate::durable::staging::small;
 use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, MessageIndex, NOWHERE, flag};
@@ -77,6 +78,7 @@ impl Broker {
         placements.clear();
         meta.clear();
         for (number, part) in parts.iter().enumerate() {
+            self.try_arrival(*part, &arrival);
             let offered = store == LogKind::Journal && offered(self, *part);
             let destination = self.destinations.get(*part).id.unwrap_or_default();
             let sequence = Sequence(first.0 + number as u64);
@@ -111,6 +113,19 @@ impl Broker {
         self.apply_message(store, home, arrival, parts, placements);
         self.durable.meta = meta;
         home
+    }
+
+    /// Consumers of a queue that want only some messages are asked about one that is to come.
+    #[inline]
+    pub(super) fn try_arrival(&mut self, part: DestinationIndex, arrival: &Arrival<'_>) {
+        if let Content::Queue(queue) = &mut self.destinations.get_mut(part).content
+            && queue.has_views()
+        {
+            let facts = Facts { publisher: arrival.publisher, redeliveries: 0 };
+            let (asked, steps) = queue.try_arrival(arrival.record, facts, self.work.left());
+            self.work.spend(steps);
+            self.statistics.evaluations += asked;
+        }
     }
 
     /// A message record takes effect; the same when it is written and when it is followed.
@@ -297,7 +312,7 @@ impl Broker {
                 (message.store == LogKind::Journal).then(|| message.clone()).or(self.acknowledged.newest.take());
         }
         if let Content::Queue(queue) = &mut self.destinations.get_mut(message.destination).content {
-            queue.gone();
+            queue.gone(index);
         }
         if message.has(flag::STRAY) {
             self.strays.remove(message.sequence);

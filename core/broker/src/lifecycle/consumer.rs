@@ -2,10 +2,12 @@
 
 use crate::broker::Broker;
 use crate::clients::consumer::{ConsumerKind, refused};
+use crate::clients::filters::read_selector;
 use crate::destinations::destination::Refusal;
 use crate::intake::admission::Named;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex};
+use crate::selector::Selector;
 use crate::step::Step;
 use crate::wildcards::matching::name_steps;
 use postrider_model::PortIndex;
@@ -36,13 +38,14 @@ impl Broker {
             return self.subscribe(port, connection, open, name, step);
         }
         let kind = consumer_kind(open)?;
+        let selector = read_selector(open.selector.as_deref())?;
         let mut destinations = Vec::new();
         for destination in open.destinations.iter().filter(|destination| !destination.is_wildcard()) {
             let destination = self.resolve(destination, Named::ToConsume, step)?;
             self.destinations.get(destination).check_owner(connection)?;
             destinations.push(destination);
         }
-        let index = self.add_consumer(port, connection, open, kind);
+        let index = self.add_consumer(port, connection, open, (kind, selector));
         self.work.spend(open.destinations.iter().map(|name| DESTINATION_STEPS + name_steps(name)).sum::<usize>());
         for destination in destinations {
             self.join(index, destination, None);
@@ -62,7 +65,7 @@ impl Broker {
         port: PortIndex,
         connection: ConnectionIndex,
         open: &OpenConsumer,
-        kind: ConsumerKind,
+        kind: (ConsumerKind, Option<Selector>),
     ) -> ConsumerIndex {
         let index = self.clients.add_consumer(port, connection, open, kind);
         self.enter_pairs(index);
@@ -76,12 +79,6 @@ fn is_of_topics(open: &OpenConsumer) -> bool {
 }
 
 fn consumer_kind(open: &OpenConsumer) -> Result<ConsumerKind, Refusal> {
-    let unsupported = |what: &str, remedy: &str| -> Result<ConsumerKind, Refusal> {
-        Err((Failure::General, format!("{what} are not supported yet: {remedy}").into()))
-    };
-    if open.selector.as_ref().is_some_and(|selector| !selector.trim_ascii().is_empty()) {
-        return unsupported("selectors", "consume without one");
-    }
     match open.destinations.first() {
         None => Err((Failure::InvalidDestination, "a consumer needs a destination: name at least one".into())),
         Some(first) if first.kind.is_topic() => Ok(ConsumerKind::Topic),

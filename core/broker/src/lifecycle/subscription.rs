@@ -57,7 +57,7 @@ impl Broker {
             subscription: None,
             ..open.clone()
         };
-        let consumer = self.clients.add_consumer(port, connection, &plain, ConsumerKind::Queue);
+        let consumer = self.clients.add_consumer(port, connection, &plain, (ConsumerKind::Queue, None));
         let known = self.clients.consumer_mut(consumer);
         known.subscription = Some(index);
         let serial = known.serial;

@@ -12,6 +12,7 @@ mod message;
 mod operand;
 mod parser;
 mod regular;
+pub(crate) mod terms;
 mod text;
 mod token;
 mod work;
@@ -248,13 +249,24 @@ impl Selector {
         &self.terms
     }
 
+    /// What an evaluation costs, in steps: for any message, and for each [`BYTES_OF_A_STEP`] bytes of its properties.
+    #[must_use]
+    pub fn weight(&self) -> (usize, usize) {
+        (self.steps, usize::from(!self.names.is_empty()) + self.searches)
+    }
+
     /// What an evaluation for this message costs, in steps of one expression each (R53).
     #[must_use]
     pub fn steps(&self, message: &MessageView<'_>) -> usize {
-        let passed = usize::from(!self.names.is_empty());
-        let bytes = message.properties().map_or(0, <[u8]>::len) / BYTES_OF_A_STEP;
-        self.steps + bytes * (passed + self.searches)
+        let (steps, walks) = self.weight();
+        steps + property_steps(message) * walks
     }
+}
+
+/// Steps of a walk over a message's properties.
+#[must_use]
+pub fn property_steps(message: &MessageView<'_>) -> usize {
+    message.properties().map_or(0, <[u8]>::len) / BYTES_OF_A_STEP
 }
 
 /// The condition as a term.

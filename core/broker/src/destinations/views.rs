@@ -1,0 +1,632 @@
+//! What consumers have tried of a queue that want only some of its messages, so that no message is tried twice for one filter (R42).
+//!
+//! Consumers with the same filter share a *view*: the messages that wait and match it, in order. What comes is tried as it comes, by the
+//! views that are *live*: they have tried all that waits. A new view is to try what is there already, in a pass over the queue from its
+//! front on; when that has come to where the live ones are, it is live, too. Who comes during a pass has the next one: however many come,
+//! two passes are enough for all. A view that has found much is *full*, tries nothing, and has a pass, from where it is, when most of it has gone.
+//!
+//! Views stand in cohorts (`cohort.rs`) of those that have tried the same, so that what most of them do not want costs nothing for each.
+
+use crate::destinations::cohort::{Cohort, ViewNumber};
+use crate::destinations::filter::{Facts, Filter};
+use crate::destinations::members::Member;
+use crate::destinations::rotation::Rotation;
+use crate::kit::budget::Budget;
+use crate::messages::MessageIndex;
+use crate::plant::planted;
+use foldhash::fast::FixedState;
+use postrider_model::{MessageView, Sequence};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Messages that wait for one view: one that has found so many tries no more before half of them have gone.
+const MOST_MATCHES: usize = 4_096;
+
+/// The pass of a view that has had none.
+const NO_PASS: u64 = u64::MAX;
+
+/// Where a view is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// It has tried all that waits, as far as the live ones have.
+    Live,
+    /// Its pass is under way.
+    Scanning,
+    /// It has the next pass.
+    Waiting,
+    /// It has found enough.
+    Full,
+}
+
+/// A filter's view of a queue.
+struct View {
+    filter: Arc<Filter>,
+    /// Consumers with it, whether they can take or not.
+    takers: usize,
+    /// Those that can.
+    rotation: Rotation,
+    /// What waits and matches. Some of it may have gone elsewhere: it goes when it is met.
+    matches: BTreeSet<(Sequence, MessageIndex)>,
+    stage: Stage,
+    /// The pass in which it has tried what was there.
+    pass: u64,
+    /// What it has tried of the messages that wait, while it is in no pass.
+    tried: Sequence,
+    /// When it was served last.
+    stamp: u64,
+    /// Where it stands among those that can be served.
+    listed: Option<Turn>,
+    /// What it would send next waits for the commit of a record that names it.
+    waits_for_name: bool,
+}
+
+/// Whose turn it is among views: the oldest message first; of those who want the same one, the highest priority, then who was served the longest ago.
+type Turn = (Sequence, Reverse<i8>, u64, ViewNumber);
+
+/// What is known of a message that has matched, or has gone out.
+#[derive(Default)]
+struct Known {
+    /// Views that it matches.
+    matched: Vec<ViewNumber>,
+    /// Views of passes up to this one had tried it when it went out.
+    tried: u64,
+    /// It has gone out before, and may have missed views that were beyond it meanwhile.
+    was_out: bool,
+    /// It has come back, and is to be tried by those that had not.
+    is_back: bool,
+}
+
+/// What is to be tried next, and by whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Trial {
+    /// A message that has come back, by those that were beyond it and have not tried it.
+    Back,
+    /// What the live ones have not tried.
+    Live,
+    /// What the pass has come to.
+    Scan,
+}
+
+/// Whose turn it is: a message for one of this view's consumers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offered {
+    pub sequence: Sequence,
+    pub message: MessageIndex,
+    pub filter: u32,
+    pub priority: i8,
+    pub stamp: u64,
+}
+
+/// The views of a queue.
+#[derive(Default)]
+pub(crate) struct Views {
+    table: BTreeMap<ViewNumber, View>,
+    by_filter: HashMap<u32, ViewNumber, FixedState>,
+    newest: ViewNumber,
+    live: Cohort,
+    /// The live ones have not tried all that waits.
+    is_behind: bool,
+    scanning: Cohort,
+    waiting: Cohort,
+    /// Those of the pass and of the next one, with some that have left.
+    of_pass: Vec<ViewNumber>,
+    of_next_pass: Vec<ViewNumber>,
+    passes: u64,
+    /// Those that try only what comes back.
+    full: BTreeSet<ViewNumber>,
+    /// Views that may decide otherwise when a message comes back (R60).
+    rereading: usize,
+    known: HashMap<MessageIndex, Known, FixedState>,
+    /// What has come back and is to be tried, and by which view it was tried last.
+    back: VecDeque<(Sequence, MessageIndex)>,
+    back_tried_by: Option<ViewNumber>,
+    turns: BTreeSet<Turn>,
+    waiting_for_names: Vec<ViewNumber>,
+    /// When somebody was served last, and one without a filter.
+    stamp: u64,
+    plain_stamp: u64,
+    /// What the message that comes matches, if it was tried.
+    arrival: Option<Vec<ViewNumber>>,
+    /// A job works on what is to be tried.
+    pub has_job: bool,
+    found: Vec<ViewNumber>,
+    buffer: Vec<u8>,
+}
+
+impl Views {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// A consumer comes with a filter. Where nothing waits, and this is the newest message that was here, there is nothing to try.
+    pub(crate) fn join(&mut self, filter: &Arc<Filter>, nothing_waits_up_to: Option<Sequence>) {
+        if let Some(view) = self.by_filter.get(&filter.number).and_then(|number| self.table.get_mut(number)) {
+            view.takers += 1;
+            return;
+        }
+        self.newest += 1;
+        let number = self.newest;
+        self.by_filter.insert(filter.number, number);
+        self.rereading += usize::from(filter.rereads());
+        let through = nothing_waits_up_to.filter(|_| self.scanning.is_empty() && self.waiting.is_empty());
+        let (stage, pass) = if let Some(last) = through {
+            self.passes += 1;
+            (self.live.pass, self.live.cursor) = (self.passes, self.live.cursor.max(last));
+            (self.is_behind, self.live.tried_by) = (false, None);
+            self.live.add(number, filter);
+            (Stage::Live, self.passes)
+        } else {
+            self.add_waiting(number, filter, Sequence(0));
+            (Stage::Waiting, NO_PASS)
+        };
+        let view = View {
+            filter: filter.clone(),
+            takers: 1,
+            rotation: Rotation::default(),
+            matches: BTreeSet::new(),
+            stage,
+            pass,
+            tried: Sequence(0),
+            stamp: 0,
+            listed: None,
+            waits_for_name: false,
+        };
+        self.table.insert(number, view);
+    }
+
+    fn add_waiting(&mut self, number: ViewNumber, filter: &Filter, tried: Sequence) {
+        self.waiting.cursor = if self.waiting.is_empty() { tried } else { self.waiting.cursor.min(tried) };
+        self.waiting.add(number, filter);
+        self.of_next_pass.push(number);
+    }
+
+    /// A consumer with a filter goes, the last of them with the view.
+    pub(crate) fn leave(&mut self, filter: u32) {
+        let Some(number) = self.by_filter.get(&filter).copied() else { return };
+        let Some(view) = self.table.get_mut(&number) else { return };
+        view.takers -= 1;
+        if view.takers > 0 {
+            return;
+        }
+        self.by_filter.remove(&filter);
+        let Some(view) = self.table.remove(&number) else { return };
+        self.rereading -= usize::from(view.filter.rereads());
+        view.listed.inspect(|turn| _ = self.turns.remove(turn));
+        match view.stage {
+            Stage::Live => self.live.remove(number, &view.filter),
+            Stage::Scanning => self.scanning.remove(number, &view.filter),
+            Stage::Waiting => self.waiting.remove(number, &view.filter),
+            Stage::Full => {}
+        }
+        self.full.remove(&number);
+    }
+
+    /// A consumer can take: it stands behind its equals.
+    pub(crate) fn enter(&mut self, filter: u32, member: Member, priority: i8) -> u32 {
+        let Some((number, view)) = self.view_mut(filter) else { return super::rotation::NONE };
+        let node = view.rotation.enter(member, priority);
+        self.list(number);
+        node
+    }
+
+    /// It cannot any more.
+    pub(crate) fn quit(&mut self, filter: u32, node: u32, priority: i8) {
+        let Some((number, view)) = self.view_mut(filter) else { return };
+        view.rotation.leave(node, priority);
+        self.list(number);
+    }
+
+    /// It was served.
+    pub(crate) fn rotate(&mut self, filter: u32, node: u32, priority: i8) {
+        self.stamp += 1;
+        let stamp = self.stamp;
+        let Some((number, view)) = self.view_mut(filter) else { return };
+        view.rotation.rotate(node, priority);
+        view.stamp = stamp;
+        self.list(number);
+    }
+
+    /// One without a filter was.
+    pub(crate) fn rotated_plain(&mut self) {
+        self.stamp += 1;
+        self.plain_stamp = self.stamp;
+    }
+
+    /// When that was last.
+    pub(crate) fn plain_stamp(&self) -> u64 {
+        self.plain_stamp
+    }
+
+    /// Whose turn it is among the consumers with a filter.
+    pub(crate) fn next(&self, filter: u32) -> Option<Member> {
+        self.view(filter)?.rotation.next()
+    }
+
+    fn view(&self, filter: u32) -> Option<&View> {
+        self.table.get(self.by_filter.get(&filter)?)
+    }
+
+    fn view_mut(&mut self, filter: u32) -> Option<(ViewNumber, &mut View)> {
+        let number = *self.by_filter.get(&filter)?;
+        Some((number, self.table.get_mut(&number)?))
+    }
+
+    /// A view stands where it belongs among those that can be served.
+    fn list(&mut self, number: ViewNumber) {
+        let Some(view) = self.table.get_mut(&number) else { return };
+        let turn = match (view.matches.first(), view.rotation.top(), view.waits_for_name) {
+            (Some((sequence, _)), Some(priority), false) => Some((*sequence, Reverse(priority), view.stamp, number)),
+            _ => None,
+        };
+        if turn != view.listed {
+            view.listed.inspect(|turn| _ = self.turns.remove(turn));
+            turn.inspect(|turn| _ = self.turns.insert(*turn));
+            view.listed = turn;
+        }
+    }
+
+    /// Whose turn it is, of those with one filter or of all.
+    pub(crate) fn first(&self, filter: Option<u32>) -> Option<Offered> {
+        let (.., number) = match filter {
+            Some(filter) => self.view(filter)?.listed?,
+            None => *self.turns.first()?,
+        };
+        let view = self.table.get(&number)?;
+        let (sequence, message) = *view.matches.first()?;
+        let (priority, stamp) = (view.rotation.top()?, view.stamp);
+        Some(Offered { sequence, message, filter: view.filter.number, priority, stamp })
+    }
+
+    /// A message is not for a view any more: it has gone to one of its consumers, or elsewhere.
+    pub(crate) fn drop_match(&mut self, filter: u32, entry: (Sequence, MessageIndex)) {
+        let Some((number, view)) = self.view_mut(filter) else { return };
+        view.matches.remove(&entry);
+        if view.stage == Stage::Full && view.matches.len() <= MOST_MATCHES / 2 {
+            view.stage = Stage::Waiting;
+            let (filter, tried) = (view.filter.clone(), view.tried);
+            self.add_waiting(number, &filter, tried);
+        }
+        self.list(number);
+    }
+
+    /// What matches a view and waits, oldest first.
+    pub(crate) fn matches(&self, filter: u32) -> impl Iterator<Item = (Sequence, MessageIndex)> {
+        self.view(filter).into_iter().flat_map(|view| view.matches.iter().copied())
+    }
+
+    /// What it would send next waits for a record that names it.
+    pub(crate) fn await_name(&mut self, filter: u32) {
+        let Some((number, view)) = self.view_mut(filter) else { return };
+        view.waits_for_name = true;
+        self.waiting_for_names.push(number);
+        self.list(number);
+    }
+
+    /// Such a record is committed.
+    pub(crate) fn named(&mut self) {
+        for number in std::mem::take(&mut self.waiting_for_names) {
+            if let Some(view) = self.table.get_mut(&number) {
+                view.waits_for_name = false;
+                self.list(number);
+            }
+        }
+    }
+
+    /// Tries what comes, if the live views have tried all that is there and it takes no more steps than are left. How many views were
+    /// asked, and the steps.
+    pub(crate) fn try_arrival(&mut self, view: &MessageView<'_>, facts: Facts, left: usize) -> (u64, usize) {
+        self.arrival = None;
+        if self.is_behind || self.live.is_empty() {
+            return (0, 0);
+        }
+        let mut steps = self.live.find(view, &mut self.found, &mut self.buffer);
+        let most = steps.saturating_add(self.live.steps(view)).saturating_add(self.found.len());
+        if most > left {
+            return (0, steps);
+        }
+        let (mut asked, mut matched) = (0, Vec::new());
+        for number in self.live.to_ask(&self.found) {
+            let Some(known) = self.table.get(&number) else { continue };
+            asked += 1;
+            steps += known.filter.steps(view);
+            if known.filter.matches(view, facts) {
+                matched.push(number);
+            }
+        }
+        self.arrival = Some(matched);
+        (asked, steps)
+    }
+
+    /// Filters of those that want what comes, and for how many messages of each that is the last.
+    pub(crate) fn arrival(&self) -> impl Iterator<Item = (u32, usize)> {
+        let matched = self.arrival.iter().flatten().filter_map(|number| self.table.get(number));
+        matched.map(|view| (view.filter.number, view.matches.len()))
+    }
+
+    /// A message has come, newer than all others.
+    pub(crate) fn arrived(&mut self, sequence: Sequence, message: MessageIndex) {
+        match self.arrival.take() {
+            Some(matched) => {
+                self.live.cursor = self.live.cursor.max(sequence);
+                self.keep(&matched, (sequence, message));
+            }
+            None if self.live.is_empty() => {}
+            None => self.is_behind = true,
+        }
+    }
+
+    /// A message matches these views.
+    fn keep(&mut self, matched: &[ViewNumber], entry: (Sequence, MessageIndex)) {
+        if matched.is_empty() {
+            return;
+        }
+        let known = self.known.entry(entry.1).or_default();
+        for number in matched {
+            if !known.matched.contains(number) {
+                known.matched.push(*number);
+            }
+        }
+        for number in matched {
+            self.add_match(*number, entry);
+        }
+    }
+
+    fn add_match(&mut self, number: ViewNumber, entry: (Sequence, MessageIndex)) {
+        let Some(view) = self.table.get_mut(&number) else { return };
+        view.matches.insert(entry);
+        if view.matches.len() >= MOST_MATCHES {
+            let cohort = match view.stage {
+                Stage::Live => Some(&mut self.live),
+                Stage::Scanning => Some(&mut self.scanning),
+                Stage::Waiting | Stage::Full => None,
+            };
+            // Of a message that comes back nobody says that all before it were tried.
+            if let Some(cohort) = cohort.filter(|cohort| entry.0 >= cohort.cursor) {
+                cohort.remove(number, &view.filter);
+                (view.stage, view.pass, view.tried) = (Stage::Full, NO_PASS, entry.0);
+                self.full.insert(number);
+            }
+        }
+        self.list(number);
+    }
+
+    /// A message goes to a consumer.
+    pub(crate) fn went_out(&mut self, (sequence, message): (Sequence, MessageIndex)) {
+        let mut tried = 0;
+        if self.live.is_empty() || sequence <= self.live.cursor {
+            tried = self.live.pass;
+            if !self.scanning.is_empty() && sequence <= self.scanning.cursor {
+                tried = self.scanning.pass;
+            }
+        }
+        let known = self.known.entry(message).or_default();
+        // What has come back and was not tried since is not tried.
+        if !known.is_back {
+            known.tried = tried;
+        }
+        known.was_out = true;
+    }
+
+    /// A message has left the queue for good.
+    pub(crate) fn gone(&mut self, message: MessageIndex) {
+        self.known.remove(&message);
+    }
+
+    /// A message waits again. What it matches is known; views that have not tried it do, if their passes are beyond it.
+    pub(crate) fn came_back(&mut self, entry: (Sequence, MessageIndex)) {
+        let rereads = self.rereading > 0 && !planted("stale-match");
+        let (matched, tried) = match self.known.get_mut(&entry.1) {
+            Some(known) => (std::mem::take(&mut known.matched), known.tried),
+            None => (Vec::new(), 0),
+        };
+        let mut kept = Vec::new();
+        for number in matched {
+            let Some(view) = self.table.get_mut(&number) else { continue };
+            if rereads && view.filter.rereads() {
+                view.matches.remove(&entry);
+                self.list(number);
+            } else {
+                self.add_match(number, entry);
+                kept.push(number);
+            }
+        }
+        self.known.entry(entry.1).and_modify(|known| known.matched = kept);
+        if !self.live.is_empty() && entry.0 > self.live.cursor {
+            self.is_behind = true;
+        }
+        let newest = if self.full.is_empty() && self.waiting.is_empty() {
+            self.live.pass.max(self.scanning.pass)
+        } else {
+            NO_PASS
+        };
+        if newest > tried || rereads {
+            let known = self.known.entry(entry.1).or_default();
+            if !std::mem::replace(&mut known.is_back, true) {
+                self.back.push_back(entry);
+            }
+        }
+    }
+
+    /// Whether there is something to try that nobody works on.
+    pub(crate) fn wants_job(&self) -> bool {
+        !self.has_job && self.has_to_try()
+    }
+
+    /// Whether there may be something to try.
+    pub(crate) fn has_to_try(&self) -> bool {
+        self.is_behind || !self.back.is_empty() || !self.scanning.is_empty() || !self.waiting.is_empty()
+    }
+
+    /// Whether a view has tried all that waits (R59).
+    pub(crate) fn has_tried_all(&self, filter: u32) -> bool {
+        let is_through = |view: &View| match view.stage {
+            Stage::Live => !self.is_behind,
+            Stage::Full => true,
+            Stage::Scanning | Stage::Waiting => false,
+        };
+        self.back.is_empty() && self.view(filter).is_none_or(is_through)
+    }
+
+    /// What is to be tried next; `next_behind` finds the next message that waits behind a sequence, `waits` says whether one that has come back
+    /// does still.
+    pub(crate) fn next_trial(
+        &mut self,
+        next_behind: impl Fn(Sequence) -> Option<(Sequence, MessageIndex)>,
+        waits: impl Fn((Sequence, MessageIndex)) -> bool,
+    ) -> Option<(Trial, Sequence, MessageIndex)> {
+        while let Some(entry) = self.back.front().copied() {
+            if waits(entry) {
+                return Some((Trial::Back, entry.0, entry.1));
+            }
+            // It has gone out again untried, and is tried when it comes back.
+            self.back.pop_front();
+            self.back_tried_by = None;
+            self.known.entry(entry.1).and_modify(|known| known.is_back = false);
+        }
+        if planted("view-stops") {
+            return None;
+        }
+        if self.is_behind {
+            let next = next_behind(self.live.cursor).filter(|_| !self.live.is_empty());
+            if let Some((sequence, message)) = next {
+                return Some((Trial::Live, sequence, message));
+            }
+            (self.is_behind, self.live.tried_by) = (false, None);
+        }
+        loop {
+            if !self.scanning.is_empty() {
+                if let Some((sequence, message)) = next_behind(self.scanning.cursor)
+                    && (self.live.is_empty() || sequence <= self.live.cursor)
+                {
+                    return Some((Trial::Scan, sequence, message));
+                }
+                self.end_pass();
+            }
+            if self.waiting.is_empty() {
+                return None;
+            }
+            self.begin_pass();
+        }
+    }
+
+    fn begin_pass(&mut self) {
+        self.passes += 1;
+        self.scanning = std::mem::take(&mut self.waiting);
+        (self.scanning.pass, self.scanning.tried_by) = (self.passes, None);
+        self.of_pass = std::mem::take(&mut self.of_next_pass);
+        for number in &self.of_pass {
+            if let Some(view) = self.table.get_mut(number).filter(|view| view.stage == Stage::Waiting) {
+                (view.stage, view.pass) = (Stage::Scanning, self.passes);
+            }
+        }
+        self.full.retain(|number| self.table.get(number).is_some_and(|view| view.stage == Stage::Full));
+    }
+
+    /// The pass has come to where the live ones are.
+    fn end_pass(&mut self) {
+        let cohort = std::mem::take(&mut self.scanning);
+        for number in std::mem::take(&mut self.of_pass) {
+            if let Some(view) = self.table.get_mut(&number).filter(|view| view.stage == Stage::Scanning) {
+                view.stage = Stage::Live;
+            }
+        }
+        self.live.cursor = self.live.cursor.max(cohort.cursor);
+        self.live.pass = cohort.pass;
+        self.live.take_in(cohort);
+    }
+
+    /// Tries a message for those whose turn it is, as far as the budget goes. True: for all of them. How many were asked.
+    pub(crate) fn try_one(
+        &mut self,
+        (trial, sequence, message): (Trial, Sequence, MessageIndex),
+        read: Option<(&MessageView<'_>, Facts)>,
+        budget: &mut Budget,
+    ) -> (bool, u64) {
+        let mut asked = 0;
+        let mut done = true;
+        if let Some((view, facts)) = read {
+            let mut matched = Vec::new();
+            let known = self.known.get(&message);
+            let (tried_before, was_out) = known.map_or((0, false), |known| (known.tried, known.was_out));
+            let mut found = std::mem::take(&mut self.found);
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            let cohort = match trial {
+                Trial::Back => {
+                    if sequence <= self.live.cursor {
+                        budget.spend(self.live.find(view, &mut one, &mut self.buffer));
+                    }
+                    if !self.scanning.is_empty() && sequence <= self.scanning.cursor {
+                        budget.spend(self.scanning.find(view, &mut other, &mut self.buffer));
+                    }
+                    None
+                }
+                Trial::Live => Some(&self.live),
+                Trial::Scan => Some(&self.scanning),
+            };
+            let to_ask: Vec<ViewNumber> = match cohort {
+                Some(cohort) => {
+                    budget.spend(cohort.find(view, &mut found, &mut self.buffer));
+                    cohort.to_ask(&found).take(budget.0.saturating_add(2)).collect()
+                }
+                None => {
+                    let first = self.back_tried_by.map_or(0, |number| number + 1);
+                    let live = (sequence <= self.live.cursor).then(|| self.live.to_ask(&one)).into_iter().flatten();
+                    let is_beyond = !self.scanning.is_empty() && sequence <= self.scanning.cursor;
+                    let scanning = is_beyond.then(|| self.scanning.to_ask(&other)).into_iter().flatten();
+                    let full = self.full.range(first..).copied();
+                    let full = full.filter(|number| self.table.get(number).is_some_and(|view| view.tried >= sequence));
+                    let mut all: Vec<ViewNumber> =
+                        live.chain(scanning).chain(full).filter(|number| *number >= first).collect();
+                    all.sort_unstable();
+                    all.dedup();
+                    all
+                }
+            };
+            self.found = found;
+            let most = to_ask.len();
+            for (place, number) in to_ask.into_iter().enumerate() {
+                let Some(known) = self.table.get(&number) else { continue };
+                // Where it has been full it has tried that, but for what was not here.
+                let is_passed = trial == Trial::Scan && known.tried >= sequence && !was_out;
+                let is_known = is_passed || (known.pass <= tried_before && !known.filter.rereads());
+                if !is_known {
+                    asked += 1;
+                    budget.spend(known.filter.steps(view));
+                    if known.filter.matches(view, facts) {
+                        matched.push(number);
+                    }
+                }
+                if budget.0 == 0 && place + 1 < most {
+                    match trial {
+                        Trial::Back => self.back_tried_by = Some(number),
+                        Trial::Live => self.live.tried_by = Some(number),
+                        Trial::Scan => self.scanning.tried_by = Some(number),
+                    }
+                    done = false;
+                    break;
+                }
+            }
+            if done {
+                self.pass_over(trial, sequence, message);
+            }
+            self.keep(&matched, (sequence, message));
+        } else {
+            self.pass_over(trial, sequence, message);
+        }
+        (done, asked)
+    }
+
+    /// All whose turn it was have tried it.
+    fn pass_over(&mut self, trial: Trial, sequence: Sequence, message: MessageIndex) {
+        match trial {
+            Trial::Back => {
+                self.back.pop_front();
+                self.back_tried_by = None;
+                self.known.entry(message).and_modify(|known| known.is_back = false);
+            }
+            Trial::Live => (self.live.cursor, self.live.tried_by) = (sequence, None),
+            Trial::Scan => (self.scanning.cursor, self.scanning.tried_by) = (sequence, None),
+        }
+    }
+}
