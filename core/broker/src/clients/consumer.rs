@@ -263,7 +263,7 @@ impl Consumer {
 
     /// What it wants of its destinations' messages; none: all.
     #[inline]
-    pub(crate) fn filter(&self) -> Option<&Arc<Filter>> {
+    pub(crate) fn predicate(&self) -> Option<&Arc<Filter>> {
         self.filter.as_ref()
     }
 }

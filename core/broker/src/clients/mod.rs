@@ -177,7 +177,7 @@ impl Clients {
     /// A consumer has gone.
     pub(crate) fn remove_consumer(&mut self, index: ConsumerIndex) -> Consumer {
         let consumer = self.consumers.remove(index.0);
-        consumer.filter().inspect(|filter| self.filters.release(filter));
+        consumer.predicate().inspect(|filter| self.filters.release(filter));
         consumer
     }
 

@@ -152,7 +152,7 @@ impl Broker {
     /// Whether a message is for a consumer, whose selector was asked before.
     #[inline]
     fn is_for(&self, topic: DestinationIndex, index: ConsumerIndex, publisher: u32) -> bool {
-        let Some(filter) = self.clients.consumer(index).filter() else { return true };
+        let Some(filter) = self.clients.consumer(index).predicate() else { return true };
         match &self.destinations.get(topic).content {
             Content::Topic(topic) if filter.reads() => topic.is_wanted_by(filter.number) == Some(true),
             _ => filter.is_foreign(publisher),

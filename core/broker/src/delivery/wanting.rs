@@ -44,7 +44,7 @@ impl Broker {
         budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> Result<bool, Absent> {
-        match self.clients.consumer(consumer).filter() {
+        match self.clients.consumer(consumer).predicate() {
             None => Ok(true),
             Some(filter) if !filter.reads() => Ok(filter.is_foreign(self.messages.at(number).publisher)),
             Some(filter) => {
@@ -91,7 +91,8 @@ impl Broker {
         let mut outcome = Ok(true);
         let mut extent = None;
         for walker in walkers.iter().filter(|walker| walker.from <= cursor) {
-            let Some(filter) = self.clients.consumer(walker.member.consumer).filter().filter(|filter| filter.reads())
+            let Some(filter) =
+                self.clients.consumer(walker.member.consumer).predicate().filter(|filter| filter.reads())
             else {
                 continue;
             };
