@@ -49,6 +49,7 @@ interop() {
     cargo build --release
     tests/interop/run.sh --binary target/release/postrider --volume "$VOLUME" --tests '!KillTest' --args "--cores 2"
     tests/interop/clients.sh --binary target/release/postrider --args "--cores 2"
+    tests/interop/forward.sh --binary target/release/postrider
 }
 
 joram() {

@@ -43,7 +43,7 @@ const ROOMS: &[Room] = &[
     room(
         "delivery",
         &["delivery"],
-        &["kit", "ground", "records", "destinations", "durable", "space", "clients", "settle"],
+        &["kit", "ground", "records", "destinations", "durable", "space", "clients", "wildcards", "settle"],
     ),
     room(
         "intake",

@@ -198,7 +198,7 @@ impl Broker {
     fn park_behind<L: Log>(&mut self, port: PortIndex, command: &Command, arena: &[u8], step: &mut Step<'_, L>) {
         let parked = self.park(port, (command, arena), (LogKind::Journal, false), step);
         if let (Some(index), Command::CloseConnection { last_delivered, .. }) = (parked, command) {
-            self.close_consumers_of(index, *last_delivered);
+            self.close_consumers_of(index, *last_delivered, step);
             self.delete_temporaries_of(index, step);
         }
     }

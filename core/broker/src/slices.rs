@@ -131,10 +131,14 @@ impl Broker {
             },
             Job::Drop(parked) => some(self.drop_some(parked, budget)),
             Job::Close(closing) => some(self.close_some(closing, budget)),
+            // Others are told of it at its end.
+            Job::Match(_) if !self.sequences.has(self.destinations.heard.most_of_all()) => Slice::Waits,
             Job::Match(walk) => {
                 let done = self.match_some(walk, budget);
                 if let Some(consumer) = walk.refused() {
-                    self.close_refused(consumer);
+                    self.close_refused(consumer, step);
+                } else if done && let Some(consumer) = self.matched(walk) {
+                    self.consumer_came(consumer, step);
                 }
                 some(done)
             }

@@ -255,7 +255,16 @@ pub fn a_browser_passes_very_many_empty_queues_in_slices() {
     for from in (0..QUEUES).step_by(50) {
         let destinations = (from..from + 50).map(|number| queue(&format!("q.{number}"))).collect();
         let (connection, request) = (handle(1), Request::default());
-        let open = OpenProducer { connection, request, producer: 9, session: 3, value: 1, destinations, window: 0 };
+        let open = OpenProducer {
+            connection,
+            request,
+            producer: 9,
+            session: 3,
+            value: 1,
+            destinations,
+            window: 0,
+            described: postrider_model::command::Described::default(),
+        };
         world.run(0, Command::OpenProducer(Box::new(open)));
     }
     world.settle();

@@ -26,6 +26,8 @@ pub fn a_client_id_is_unique() {
         client_id: b"client of a".as_slice().into(),
         failover_reconnect: false,
         peer: "tcp://other".into(),
+        user: None,
+        marks: 0,
     };
     world.run(1, Command::OpenConnection(Box::new(open.clone())));
     world.settle();

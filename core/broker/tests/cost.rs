@@ -176,9 +176,20 @@ fn connected() -> CommandBatch {
         client_id: b"c".as_slice().into(),
         failover_reconnect: false,
         peer: "".into(),
+        user: None,
+        marks: 0,
     })));
     let (session, value, destinations) = (1, 1, Box::default());
-    let open = OpenProducer { connection: handle(1), request, producer: 0, session, value, destinations, window: 0 };
+    let open = OpenProducer {
+        connection: handle(1),
+        request,
+        producer: 0,
+        session,
+        value,
+        destinations,
+        window: 0,
+        described: postrider_model::command::Described::default(),
+    };
     batch.commands.push(Command::OpenProducer(Box::new(open)));
     batch
 }
@@ -267,6 +278,10 @@ fn measure(persistent: bool, queues: u32, to_topic: bool) -> u128 {
             priority: 0,
             selector: None,
             subscription: None,
+            session: 1,
+            value: 1,
+            pending_limit: 0,
+            described: postrider_model::command::Described::default(),
         };
         setup.commands.push(Command::OpenConsumer(Box::new(open)));
         let destinations = Box::new([name(number % queues)]);

@@ -31,6 +31,7 @@ mod slices;
 mod space;
 mod spooling;
 mod subscriptions;
+mod told;
 mod topic;
 mod transactions;
 mod unsendable;

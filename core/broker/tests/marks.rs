@@ -53,7 +53,16 @@ impl Client<'_> {
 
     fn open(self, world: &mut World, value: i64) {
         let (connection, request, destinations) = (handle(self.0), Request::default(), Box::default());
-        let open = OpenProducer { connection, request, producer: 0, session: 3, value, destinations, window: 0 };
+        let open = OpenProducer {
+            connection,
+            request,
+            producer: 0,
+            session: 3,
+            value,
+            destinations,
+            window: 0,
+            described: postrider_model::command::Described::default(),
+        };
         world.run(0, Command::OpenProducer(Box::new(open)));
     }
 
@@ -207,7 +216,16 @@ fn who_came_back_and_is_parked_is_not_forgotten() {
     back.connect(&mut world);
     for (producer, value) in [(0, 0), (1, 1)] {
         let (connection, request, destinations) = (handle(back.0), Request::default(), Box::default());
-        let open = OpenProducer { connection, request, producer, session: 3, value, destinations, window: 0 };
+        let open = OpenProducer {
+            connection,
+            request,
+            producer,
+            session: 3,
+            value,
+            destinations,
+            window: 0,
+            described: postrider_model::command::Described::default(),
+        };
         world.run(0, Command::OpenProducer(Box::new(open)));
     }
     for (producer, value, number) in [(0, 0, 2), (1, 1, 1)] {

@@ -273,7 +273,16 @@ fn producers(count: u32) {
     for value in 0..i64::from(count) {
         let mut batch = CommandBatch::default();
         let destinations = Box::default();
-        let open = OpenProducer { connection, request, producer: 9, session: 3, value, destinations, window: 0 };
+        let open = OpenProducer {
+            connection,
+            request,
+            producer: 9,
+            session: 3,
+            value,
+            destinations,
+            window: 0,
+            described: postrider_model::command::Described::default(),
+        };
         batch.commands.push(Command::OpenProducer(Box::new(open)));
         let (record, record_crc) = (batch.store(&bytes), body_crc(&bytes));
         batch.commands.push(Command::Publish(Publish {
@@ -327,6 +336,7 @@ fn patterns(consumers: u32, queues: u32) {
             value: 1,
             destinations: destinations.as_slice().into(),
             window: 0,
+            described: postrider_model::command::Described::default(),
         };
         world.run(0, Command::OpenProducer(Box::new(open)));
     }

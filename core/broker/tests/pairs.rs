@@ -366,6 +366,8 @@ pub fn a_client_that_comes_back_gets_what_it_had() {
         client_id: b"client of a".as_slice().into(),
         failover_reconnect: true,
         peer: "tcp://peer".into(),
+        user: None,
+        marks: 0,
     };
     world.handle(0, &one(Command::OpenConnection(Box::new(client))));
     for number in 0..had as u32 {

@@ -485,6 +485,7 @@ fn opening(connection: u32) -> Command {
         value: 2,
         destinations: [queue("new")].into(),
         window: 0,
+        described: postrider_model::command::Described::default(),
     }))
 }
 

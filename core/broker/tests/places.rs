@@ -17,7 +17,7 @@ fn world() -> World {
 
 /// The definition and the first send are one batch, which has to count what it creates itself (R39).
 #[test]
-fn a_message_in_hundreds_of_queues_is_in_all_of_them_after_a_crash() {
+pub fn a_message_in_hundreds_of_queues_is_in_all_of_them_after_a_crash() {
     for count in [1, 2, 255, 256, 257, 300, limits::PLACES] {
         let mut world = world();
         world.connect(0, 1, "a");

@@ -3,7 +3,7 @@
 use crate::world::record;
 use crate::{
     acknowledge, browsing, connection, damage, dead_letters, follow, marks, members, model, names, pacing, pairs,
-    parking, queue, rotten, selecting, slices, space, spooling, topic, transactions, waiting,
+    parking, places, queue, rotten, selecting, slices, space, spooling, told, topic, transactions, waiting,
 };
 use postrider_broker::{Broker, Config, plant};
 use postrider_journal::{Home, Position, Record, SegmentNumber};
@@ -46,6 +46,9 @@ fn is_seen() -> Option<&'static str> {
         ("window", queue::the_send_window_and_the_ring_hold_dispatch_until_they_open),
         ("spool", topic::a_slow_subscriber_holds_its_segments),
         ("advisories", topic::an_advisory_stands_before_the_answer_and_before_what_it_allows),
+        ("advisories of consumers", told::a_bridge_hears_of_consumers_that_are_there_come_and_go),
+        ("consumers", told::a_consumer_is_answered_behind_what_tells_of_it),
+        ("who listens", told::topics_of_advisories_go_with_the_last_that_listens),
         ("told again", topic::a_watcher_does_not_wait_for_bytes_nor_lose_what_was_shed),
         ("creations", parking::a_send_to_a_new_queue_waits_for_room_as_others_do),
         ("pairs", pairs::patterns_over_very_many_queues_stay_within_their_bound_and_give_it_back),
@@ -60,6 +63,7 @@ fn is_seen() -> Option<&'static str> {
         ("long names", names::a_name_that_is_too_long_is_refused_and_not_repeated),
         ("slices", slices::very_many_temporary_destinations_go_in_slices_and_all_are_told_of),
         ("answers", waiting::an_answer_waits_for_its_own_jobs_only),
+        ("places", places::a_message_in_hundreds_of_queues_is_in_all_of_them_after_a_crash),
         ("spool's limit", spooling::with_a_full_spool_a_slow_subscriber_loses_the_oldest),
         ("bounds", waiting::a_turn_does_a_bounded_amount),
         ("limit", space::at_the_limit_those_who_wait_are_refused_and_the_others_paused),

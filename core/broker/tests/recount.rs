@@ -58,6 +58,7 @@ impl History {
             value,
             destinations: Box::default(),
             window: 0,
+            described: postrider_model::command::Described::default(),
         };
         let persistent = random.below(5) > 0;
         let expiration =

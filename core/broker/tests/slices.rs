@@ -38,7 +38,16 @@ fn name(world: &mut World, names: impl Iterator<Item = Destination>) {
     let connection = handle(1);
     let open = |destination: Destination| {
         let (request, destinations) = (Request::default(), vec![destination].into());
-        let open = OpenProducer { connection, request, producer: 9, session: 3, value: 1, destinations, window: 0 };
+        let open = OpenProducer {
+            connection,
+            request,
+            producer: 9,
+            session: 3,
+            value: 1,
+            destinations,
+            window: 0,
+            described: postrider_model::command::Described::default(),
+        };
         Command::OpenProducer(Box::new(open))
     };
     in_batches(world, 0, names.map(open));
@@ -354,6 +363,8 @@ pub fn who_takes_over_gets_the_names_of_temporary_destinations_that_are_going() 
         client_id: b"client of a".as_slice().into(),
         failover_reconnect: true,
         peer: "tcp://peer".into(),
+        user: None,
+        marks: 0,
     };
     world.handle(0, &alone(Command::OpenConnection(Box::new(open))));
     assert_eq!(world.broker.statistics().connections, 3, "the old one is still going");
@@ -380,7 +391,16 @@ pub fn very_many_marks_are_forgotten_in_slices_and_stay_so() {
     let request = Request::default();
     for value in 0..6_000 {
         let destinations = Box::default();
-        let open = OpenProducer { connection, request, producer: 0, session: 3, value, destinations, window: 0 };
+        let open = OpenProducer {
+            connection,
+            request,
+            producer: 0,
+            session: 3,
+            value,
+            destinations,
+            window: 0,
+            described: postrider_model::command::Described::default(),
+        };
         world.run(0, Command::OpenProducer(Box::new(open)));
         world.send_as(0, connection, &to, true, (&bytes, 1), request);
     }
@@ -400,6 +420,7 @@ pub fn very_many_marks_are_forgotten_in_slices_and_stay_so() {
         value: 7,
         destinations: Box::default(),
         window: 0,
+        described: postrider_model::command::Described::default(),
     };
     world.run(0, Command::OpenProducer(Box::new(open)));
     world.send_as(0, handle(6), &to, true, (&bytes, 1), request);
@@ -454,7 +475,16 @@ pub fn very_many_marks_age_in_slices() {
     let (connection, request) = (handle(1), Request::default());
     for value in 0..2_500 {
         let destinations = Box::default();
-        let open = OpenProducer { connection, request, producer: 0, session: 3, value, destinations, window: 0 };
+        let open = OpenProducer {
+            connection,
+            request,
+            producer: 0,
+            session: 3,
+            value,
+            destinations,
+            window: 0,
+            described: postrider_model::command::Described::default(),
+        };
         world.run(0, Command::OpenProducer(Box::new(open)));
         world.send_as(0, connection, &to, true, (&bytes, 1), request);
     }
@@ -483,6 +513,7 @@ pub fn a_mark_that_ages_leaves_the_last_of_the_log_to_moves() {
         value: 1,
         destinations: Box::default(),
         window: 0,
+        described: postrider_model::command::Described::default(),
     };
     world.run(0, Command::OpenProducer(Box::new(open)));
     world.send_as(0, connection, &to, true, (&record(&to, b"x", true, 1, 0), 1), request);
@@ -508,7 +539,16 @@ pub fn marks_of_many_bytes_move_in_slices() {
     let bytes = record(&to, b"x", true, 1, 0);
     for value in 0..180 {
         let destinations = Box::default();
-        let open = OpenProducer { connection, request, producer: 0, session: 3, value, destinations, window: 0 };
+        let open = OpenProducer {
+            connection,
+            request,
+            producer: 0,
+            session: 3,
+            value,
+            destinations,
+            window: 0,
+            described: postrider_model::command::Described::default(),
+        };
         world.run(0, Command::OpenProducer(Box::new(open)));
         (0..1_000).for_each(|gap| world.send_as(0, connection, &to, true, (&bytes, gap * 2), request));
     }

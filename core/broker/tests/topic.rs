@@ -4,7 +4,7 @@ use crate::log::TestLog;
 use crate::world::{Got, Told, World, handle, queue, record, topic, wanted};
 use postrider_broker::Config;
 use postrider_journal::Pressure;
-use postrider_model::advisory::{Advisory, Happening};
+use postrider_model::advisory::{Advisory, Told as Subject};
 use postrider_model::command::AcknowledgeKind::Standard;
 use postrider_model::command::{LastDelivered, Request};
 use postrider_model::event::Failure;
@@ -172,11 +172,8 @@ pub fn temporary_destinations_are_told_of_before_their_creator_is_answered() {
     let advisory = &world.got(1)[0];
     let view = MessageView::parse(&advisory.record).unwrap();
     let told = Advisory::of(&view).unwrap();
-    assert_eq!(
-        (told.happening, told.told_again, told.connection),
-        (Happening::TemporaryCame, false, &b"connection 0"[..])
-    );
-    assert_eq!(told.destination, (DestinationKind::TemporaryQueue, &b"ID:x:1"[..]));
+    assert_eq!((told.came, told.told_again, told.connection), (true, false, &b"connection 0"[..]));
+    assert_eq!(told.told, Subject::Destination((DestinationKind::TemporaryQueue, b"ID:x:1")));
     assert_eq!(view.field(Tag::Type), Some(&b"Advisory"[..]));
     // Whoever comes later hears of it, alone.
     world.connect(1, 2, "late");
@@ -193,7 +190,7 @@ pub fn temporary_destinations_are_told_of_before_their_creator_is_answered() {
     let gone = world.got(1);
     assert_eq!(gone.len(), 2);
     let view = MessageView::parse(&gone[0].record).unwrap();
-    assert_eq!(Advisory::of(&view), Some(Advisory { happening: Happening::TemporaryWent, ..told }));
+    assert_eq!(Advisory::of(&view), Some(Advisory { came: false, ..told }));
     assert_eq!(world.broker.statistics().messages, 0);
     world.settle();
     world.heard(1);
@@ -332,8 +329,16 @@ fn told_of(world: &mut World, port: usize) -> Vec<String> {
 
 fn told_by(got: &Got) -> String {
     let told = Advisory::of(&MessageView::parse(&got.record).unwrap()).unwrap();
-    let sign = if told.happening == Happening::TemporaryCame { '+' } else { '-' };
-    format!("{sign}{}", String::from_utf8_lossy(told.destination.1))
+    let sign = if told.came { '+' } else { '-' };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let what = match told.told {
+        Subject::Destination((_, name)) => text(name),
+        Subject::Connection { client_id, .. } => format!("connection {}", text(client_id)),
+        Subject::Subscription { name, .. } => format!("subscription {}", text(name)),
+        Subject::Producer { member, destination, .. } => format!("producer {} of {}", member.1, text(destination.1)),
+        Subject::Consumer { member, destination, .. } => format!("consumer {} of {}", member.1, text(destination.1)),
+    };
+    format!("{sign}{what}")
 }
 
 /// 40 consumers that take one message each of 500 that they are owed: that is no record until they take it.

@@ -66,6 +66,8 @@ fn play(random: &mut Random) {
                     client_id: format!("client {client}").as_bytes().into(),
                     failover_reconnect: true,
                     peer: "tcp://peer".into(),
+                    user: None,
+                    marks: 0,
                 }))
             }
             (1, Some(connection)) => {
@@ -86,8 +88,16 @@ fn play(random: &mut Random) {
                 let request = played.request(connection);
                 let destinations = vec![queue(&format!("t.{}", played.destinations % 20))].into();
                 let connection = handle(connection);
-                let open =
-                    OpenProducer { connection, request, producer: 9, session: 3, value: 1, destinations, window: 0 };
+                let open = OpenProducer {
+                    connection,
+                    request,
+                    producer: 9,
+                    session: 3,
+                    value: 1,
+                    destinations,
+                    window: 0,
+                    described: postrider_model::command::Described::default(),
+                };
                 Command::OpenProducer(Box::new(open))
             }
             (5, Some(connection)) => {

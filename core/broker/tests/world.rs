@@ -354,6 +354,8 @@ impl World {
             client_id: format!("client of {id}").as_bytes().into(),
             failover_reconnect,
             peer: "tcp://peer".into(),
+            user: None,
+            marks: 0,
         };
         self.numbers.retain(|(other_port, other, _), _| (*other_port, *other) != (port, connection));
         self.run(port, Command::OpenConnection(Box::new(open)));
@@ -365,6 +367,7 @@ impl World {
             value: 1,
             destinations: Box::default(),
             window: 0,
+            described: postrider_model::command::Described::default(),
         };
         self.run(port, Command::OpenProducer(Box::new(open)));
     }
@@ -382,6 +385,10 @@ impl World {
             priority: 0,
             selector: None,
             subscription: None,
+            session: 1,
+            value: 1,
+            pending_limit: 0,
+            described: postrider_model::command::Described::default(),
         }
     }
 

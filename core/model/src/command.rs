@@ -81,6 +81,10 @@ pub struct OpenConnection {
     pub failover_reconnect: bool,
     /// Where it comes from, for messages to people.
     pub peer: Box<str>,
+    /// The name of its user, if it has said one.
+    pub user: Option<Box<[u8]>>,
+    /// Bits of its protocol that others are told (see [`crate::advisory`]).
+    pub marks: u16,
 }
 
 /// A new producer.
@@ -100,6 +104,17 @@ pub struct OpenProducer {
     pub destinations: Box<[Destination]>,
     /// Bytes of asynchronous sends that it lets out before it waits for credit; 0: it does not wait.
     pub window: u32,
+    /// What others are told of it besides.
+    pub described: Described,
+}
+
+/// What others are told of a producer or a consumer that only its protocol understands (see [`crate::advisory`]).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Described {
+    /// Bits of its protocol.
+    pub marks: u16,
+    /// What its protocol needs besides; mostly nothing.
+    pub rest: Box<[u8]>,
 }
 
 /// A new consumer.
@@ -127,6 +142,14 @@ pub struct OpenConsumer {
     pub selector: Option<Box<[u8]>>,
     /// Name of a durable subscription.
     pub subscription: Option<Box<[u8]>>,
+    /// Session number of the consumer's id.
+    pub session: i64,
+    /// Number within the session, of the consumer's id.
+    pub value: i64,
+    /// Messages that it wants kept for it when it is slow, as others are told.
+    pub pending_limit: i32,
+    /// What others are told of it besides.
+    pub described: Described,
 }
 
 /// A temporary destination comes into being.

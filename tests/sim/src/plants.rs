@@ -36,6 +36,8 @@ const ELSEWHERE: &[&str] = &[
     "advisory-overtaken",
     "spool-forgets-waiters",
     "advisory-lost",
+    "advisory-topics-stay",
+    "places-wrap",
     "creation-drops-async",
     "refused-is-a-gap",
     "slow-consumer-slows",

@@ -5,6 +5,7 @@
 )]
 
 use crate::broker::Broker;
+use crate::clients::portrait::ProducerPortrait;
 use crate::clients::transaction::Transaction;
 use crate::clients::waiters::{Ranked, Waiters};
 use crate::clients::window::SendWindow;
@@ -83,6 +84,8 @@ pub(crate) struct Producer {
     pub session: i64,
     pub value: i64,
     pub mark: Option<MarkReference>,
+    /// What others are told of it.
+    pub portrait: Option<Box<ProducerPortrait>>,
 }
 
 /// What a connection's number for a destination stands for.
@@ -98,6 +101,10 @@ pub(crate) struct Connection {
     pub id: Box<[u8]>,
     pub client_id: Box<[u8]>,
     pub peer: Box<str>,
+    pub user: Option<Box<[u8]>>,
+    pub marks: u16,
+    /// Which of all happenings its coming was.
+    pub happened: u64,
     /// The same for all connections with this id, never that of another.
     pub serial: u32,
     pub failover_reconnect: bool,
@@ -134,6 +141,9 @@ impl Connection {
             id: open.id.clone(),
             client_id: open.client_id.clone(),
             peer: open.peer.clone(),
+            user: open.user.clone(),
+            marks: open.marks,
+            happened: 0,
             serial,
             failover_reconnect: open.failover_reconnect,
             producers: Vec::new(),
@@ -172,16 +182,35 @@ impl Connection {
     }
 
     /// A producer comes. The one that had its number.
-    pub(crate) fn add_producer(&mut self, open: &OpenProducer) -> Option<Producer> {
+    pub(crate) fn add_producer(
+        &mut self,
+        open: &OpenProducer,
+        portrait: Option<Box<ProducerPortrait>>,
+    ) -> Option<Producer> {
         let number = open.producer as usize;
         if self.producers.len() <= number {
             self.producers.resize_with(number + 1, || None);
         }
-        self.producers[number].replace(Producer { session: open.session, value: open.value, mark: None })
+        self.producers[number].replace(Producer { session: open.session, value: open.value, mark: None, portrait })
     }
 
     pub(crate) fn remove_producer(&mut self, number: u32) -> Option<Producer> {
         self.producers.get_mut(number as usize)?.take()
+    }
+
+    /// Producers, consumers and temporary destinations, or a few more.
+    pub(crate) fn members(&self) -> usize {
+        self.producers.len() + self.consumers.len() + self.temporaries.len()
+    }
+
+    /// What others were told of a producer that goes.
+    pub(crate) fn take_portrait(&mut self, number: u32) -> Option<Box<ProducerPortrait>> {
+        self.producers.get_mut(number as usize)?.as_mut()?.portrait.take()
+    }
+
+    /// The number of its last producer.
+    pub(crate) fn last_producer(&self) -> Option<u32> {
+        u32::try_from(self.producers.len()).ok()?.checked_sub(1)
     }
 
     /// It goes, and the last of its producers' numbers with it.

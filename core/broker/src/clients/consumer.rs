@@ -3,7 +3,9 @@
 use crate::clients::browser::Browse;
 use crate::clients::connection::Connection;
 use crate::clients::grant::{Grant, Patience};
-use crate::destinations::advisories::is_watcher;
+use crate::clients::portrait::ConsumerPortrait;
+use crate::clients::replay::Replay;
+use crate::destinations::advisories::{ClassSet, is_watcher};
 use crate::destinations::destination::Refusal;
 use crate::destinations::filter::Filter;
 use crate::destinations::rotation::Seat;
@@ -135,13 +137,18 @@ pub(crate) struct Consumer {
     pub(super) orphaned: bool,
     /// It hears of temporary destinations only: whatever its prefetch, it takes them as they come, and before others (R57).
     pub watches: bool,
-    /// The temporary destinations that were there when it came, as far as it has not been told of them.
+    /// What was there when it came, as far as it is to be told of it and has not been.
     pub replay: Option<Box<Replay>>,
     /// Not all destinations that its patterns fit have been found yet: it takes nothing so far, as it may be refused.
     pub(super) matching: bool,
     /// It goes, in slices: it takes nothing, and nobody finds it any more.
     pub(super) closing: bool,
     pub(super) probe: Option<Probe>,
+    /// What others are told of it, and which of all happenings its coming was; 0: it has not been told.
+    pub portrait: ConsumerPortrait,
+    pub happened: u64,
+    /// What it is told of by the broker itself.
+    pub hears: ClassSet,
     pub(super) hungry: bool,
     pub(super) waits_for_window: bool,
     pub(super) waits_for_room: bool,
@@ -195,6 +202,9 @@ impl Consumer {
             matching: false,
             closing: false,
             probe: None,
+            portrait: ConsumerPortrait::new(open),
+            happened: 0,
+            hears: ClassSet::default(),
             hungry: false,
             waits_for_window: false,
             waits_for_room: false,
@@ -209,6 +219,10 @@ impl Consumer {
         (self.prefetch, self.grant) = (0, None);
         (self.browse, self.replay) = (None, None);
         self.pull_timer
+    }
+
+    pub(crate) fn prefetch(&self) -> u32 {
+        self.prefetch
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -277,14 +291,4 @@ pub(crate) fn refused(
 ) -> Event {
     let token = request.answer();
     Event::Failed { connection, token, failure, message, refused: Some(Box::new(Refused::Consumer(consumer))) }
-}
-
-/// The temporary destinations that a new consumer hears of.
-pub(crate) struct Replay {
-    pub queues: bool,
-    pub topics: bool,
-    /// Serial of the next destination.
-    pub next: u64,
-    /// Those from here on came later, and all hear of them.
-    pub end: u64,
 }

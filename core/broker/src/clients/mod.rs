@@ -11,6 +11,8 @@ pub(crate) mod members;
 pub(crate) mod memberships;
 pub(crate) mod names;
 pub(crate) mod patterns;
+pub(crate) mod portrait;
+pub(crate) mod replay;
 pub(crate) mod replies;
 pub(crate) mod transaction;
 pub(crate) mod waiters;
@@ -108,6 +110,15 @@ impl Clients {
         self.consumers.get_mut(index.0)
     }
 
+    /// The first consumer with this number or a higher one, and the same of connections.
+    pub(crate) fn next_consumer_from(&self, from: u32) -> Option<ConsumerIndex> {
+        self.consumers.next_taken(from).map(ConsumerIndex)
+    }
+
+    pub(crate) fn next_connection_from(&self, from: u32) -> Option<ConnectionIndex> {
+        self.connections.next_taken(from).map(ConnectionIndex)
+    }
+
     /// The connection of a consumer.
     #[inline]
     pub(crate) fn owner_of(&self, consumer: &Consumer) -> &Connection {
@@ -130,13 +141,14 @@ impl Clients {
     }
 
     /// A connection comes: it is found by its handle and its names.
-    pub(crate) fn add_connection(&mut self, connection: Connection) {
+    pub(crate) fn add_connection(&mut self, connection: Connection) -> ConnectionIndex {
         let (port, handle) = (connection.port, connection.handle);
         let (id, client_id) = (connection.id.clone(), connection.client_id.clone());
         let index = ConnectionIndex(self.connections.insert(connection));
         self.names.by_id.insert(id, index);
         self.names.by_client_id.insert(client_id, index);
         self.port_mut(port).set_connection(handle, index);
+        index
     }
 
     /// Nobody finds a connection any more, and nothing goes to it. Its port, its handle and its id, which it keeps: what tells of its

@@ -1,37 +1,45 @@
-//! Advisories that clients need: which temporary destinations there are.
+//! Advisories: what comes and goes, told to those who listen, and to nobody else (R63).
 //!
-//! A client refuses by itself to send to a temporary destination that no advisory has told it of. So the advisory is on its way
-//! to all before the creator has its answer, and before anything that is sent because of it (R57): these topics are served before
-//! all else, whoever stayed behind there goes on before others, and the answer is a job that waits until each port has taken it.
-//! Likewise a new consumer of these topics has its answer when it has heard of all that there is.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "numbers in the broker's own tables: one that is not there is our mistake"
-)]
+//! A client refuses by itself to send to a temporary destination that no advisory has told it of, and a bridge forwards to where it
+//! has heard of a consumer. So an advisory is on its way to all before the answer to what it tells, and before anything that is sent
+//! because of it (R57): its topics are served before all else, whoever stayed behind there goes on before others, and the answer is a
+//! job that waits until each port has taken it. Likewise a client's own consumer of temporary destinations has its answer when it has
+//! heard of all that there is.
 
-use crate::bounds::TURN_STEPS;
 use crate::broker::Broker;
-use crate::clients::consumer::{ConsumerKind, Replay, Standing};
-use crate::clients::credit::Take;
-use crate::destinations::advisories::{TEMPORARY, advisory_topic, told_by};
-use crate::destinations::destination::Reference;
-use crate::destinations::members::Member;
+use crate::clients::consumer::{ConsumerKind, Standing};
+use crate::clients::portrait::composite;
+use crate::destinations::advisories::{Class, TOLD_NAME_BYTES};
+use crate::destinations::destination::{DestinationState, Reference};
 use crate::durable::store::Arrival;
 use crate::kit::budget::Budget;
 use crate::log::{Log, LogKind};
-use crate::messages::{ConsumerIndex, DestinationIndex};
-use crate::outbox::Body;
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
-use crate::records::kind;
 use crate::step::Step;
-use postrider_journal::{Record, body_crc};
-use postrider_model::advisory::{Advisory, Happening};
-use postrider_model::event::Dispatch;
+use postrider_journal::body_crc;
+use postrider_model::advisory::{Advisory, Told};
+use postrider_model::properties::{Properties, PropertiesWriter, Value};
 use postrider_model::record::Tag;
-use postrider_model::{ConsumerHandle, DestinationKind, MessageWriter, Span, pattern};
+use postrider_model::{ConsumerHandle, Destination, MessageWriter, limits};
 
-/// Steps of a turn that the making of a record costs besides.
-const TELLING_STEPS: usize = 7;
+/// Steps that the making of a record costs besides its bytes, and each place of it.
+pub(super) const TELLING_STEPS: usize = 7;
+const PLACE_STEPS: usize = 2;
+
+/// Bytes of a record that are made in the time of a step.
+pub(super) const STEP_BYTES: usize = 256;
+
+/// What comes and goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Subject {
+    Connection(ConnectionIndex),
+    Destination(DestinationIndex),
+    Producer(ConnectionIndex, u32),
+    Consumer(ConsumerIndex),
+    /// A durable subscription, of which nothing is told before it goes: its consumers are.
+    Subscription(DestinationIndex),
+}
 
 /// A topic, and the number of its messages that are to be passed.
 pub(crate) struct Passage {
@@ -41,20 +49,43 @@ pub(crate) struct Passage {
 
 /// A consumer that is to hear of all temporary destinations that were there when it came.
 pub(crate) struct CatchUp {
-    consumer: ConsumerIndex,
-    handle: ConsumerHandle,
+    pub(super) consumer: ConsumerIndex,
+    pub(super) handle: ConsumerHandle,
     /// What it is to pass, once that is known.
-    passages: Option<Vec<Passage>>,
+    pub(super) passages: Option<Vec<Passage>>,
 }
 
 impl Broker {
-    /// Tells all that listen that a temporary destination came or went: with one record, or none if nobody does (R63).
-    pub(crate) fn advise<L: Log>(&mut self, about: DestinationIndex, added: bool, step: &mut Step<'_, L>) {
-        let kind = self.destinations.get(about).destination.kind;
-        let Some(topic) = self.listened_topic(kind) else { return };
+    /// Tells all that listen of what came or goes: with one record, or none if nobody does (R63).
+    pub(crate) fn advise<L: Log>(&mut self, subject: Subject, came: bool, step: &mut Step<'_, L>) {
+        if self.destinations.heard.is_silent() {
+            return;
+        }
+        let Some(class) = self.class_of(subject).filter(|class| self.destinations.heard.is_heard(*class)) else {
+            return;
+        };
+        let Some(topic) = self.topic_of(subject, class) else { return };
+        let mut places = std::mem::take(&mut self.delivery.places);
+        places.clear();
+        self.find_listening(&topic, &mut places);
+        if !places.is_empty() && self.sequences.has(places.len() as u64) {
+            self.store_advisory(subject, (class, &topic), came, &places, step);
+        }
+        self.delivery.places = places;
+    }
+
+    fn store_advisory<L: Log>(
+        &mut self,
+        subject: Subject,
+        (class, topic): (Class, &Destination),
+        came: bool,
+        places: &[DestinationIndex],
+        step: &mut Step<'_, L>,
+    ) {
         let mut record = std::mem::take(&mut self.delivery.record);
         record.clear();
-        self.write_advisory(&mut record, about, added, false);
+        self.write_advisory(&mut record, subject, (class, topic), (came, false));
+        self.work.spend(TELLING_STEPS + places.len() * PLACE_STEPS + record.len() / STEP_BYTES);
         let arrival = Arrival {
             record: &record,
             crc: body_crc(&record),
@@ -64,50 +95,202 @@ impl Broker {
             run_from: None,
             instead: None,
         };
-        self.store(LogKind::Spool, &[topic], arrival, |_, _| false, step);
+        self.store(LogKind::Spool, places, arrival, |_, _| false, step);
         self.delivery.record = record;
         if !planted("advisory-overtaken") {
-            let (topic, end) = (self.destinations.reference(topic), self.destinations.get_mut(topic).topic().end());
-            self.jobs.push(Passage { topic, end });
+            for topic in places {
+                let (topic, end) =
+                    (self.destinations.reference(*topic), self.destinations.get_mut(*topic).topic().end());
+                self.jobs.push(Passage { topic, end });
+            }
         }
     }
 
-    /// The topic that tells of temporary destinations of this kind, if somebody listens.
-    fn listened_topic(&mut self, kind: DestinationKind) -> Option<DestinationIndex> {
-        let topic = self.destinations.find(&advisory_topic(kind))?;
-        let slot = usize::from(kind == DestinationKind::TemporaryTopic);
-        self.delivery.advisory_topics[slot] = Some(self.destinations.reference(topic));
-        self.destinations.get_mut(topic).topic().has_members().then_some(topic)
+    /// Which of all happenings this is, whether anybody hears of it or not.
+    pub(crate) fn next_happening(&mut self) -> u64 {
+        self.delivery.happenings += 1;
+        self.delivery.happenings
     }
 
-    /// The topics of advisories come into being with the first consumer whose pattern they fit. It gets them before others (R57).
-    pub(crate) fn add_advisory_topics(&mut self, index: ConsumerIndex) {
-        if self.clients.consumer(index).patterns().is_empty() {
+    /// A consumer is there for good: nothing refuses it any more.
+    pub(crate) fn consumer_came<L: Log>(&mut self, index: ConsumerIndex, step: &mut Step<'_, L>) {
+        let happened = self.next_happening();
+        self.clients.consumer_mut(index).happened = happened;
+        self.advise(Subject::Consumer(index), true, step);
+    }
+
+    /// A consumer goes, of which others may have been told.
+    pub(crate) fn consumer_goes<L: Log>(&mut self, index: ConsumerIndex, step: &mut Step<'_, L>) {
+        if self.clients.consumer(index).happened > 0 {
+            self.advise(Subject::Consumer(index), false, step);
+        }
+    }
+
+    /// What is told of: None, if nothing is told of such a thing.
+    pub(super) fn class_of(&self, subject: Subject) -> Option<Class> {
+        match subject {
+            Subject::Connection(_) => Some(Class::Connection),
+            Subject::Destination(index) => {
+                let is_it = |state: &&DestinationState| !state.is_told() && state.subscription.is_none();
+                let state = self.destinations.try_get(index).filter(is_it)?;
+                Some(Class::of_destination(state.destination.kind))
+            }
+            Subject::Producer(connection, number) => {
+                self.clients.connection(connection).producer(number)?.portrait.as_ref()?.class
+            }
+            Subject::Consumer(index) => self.clients.consumer(index).portrait.class,
+            Subject::Subscription(_) => Some(Class::ConsumerOfTopic),
+        }
+    }
+
+    /// The topic on which it is told: None, if its name is too long for that.
+    pub(super) fn topic_of(&self, subject: Subject, class: Class) -> Option<Destination> {
+        let about: &[u8] = match subject {
+            Subject::Connection(_) | Subject::Destination(_) => b"",
+            Subject::Producer(connection, number) => {
+                &self.clients.connection(connection).producer(number)?.portrait.as_ref()?.destination.name
+            }
+            Subject::Consumer(index) => &self.clients.consumer(index).portrait.destination.name,
+            Subject::Subscription(index) => {
+                &composite(&self.destinations.get(index).subscription.as_ref()?.meta.topics).name
+            }
+        };
+        if about.len() > TOLD_NAME_BYTES {
+            return None;
+        }
+        Some(class.topic(about)).filter(|topic| topic.name.len() <= TOLD_NAME_BYTES)
+    }
+
+    /// The record that tells it, again to one consumer alone if so said.
+    pub(super) fn write_advisory(
+        &mut self,
+        record: &mut Vec<u8>,
+        subject: Subject,
+        (class, topic): (Class, &Destination),
+        (came, told_again): (bool, bool),
+    ) {
+        self.delivery.advisories += 1;
+        let count = self.count_of(subject, came).map(|count| (count_name(class), count));
+        let (connection, told) = self.told_of(subject);
+        let advisory = Advisory { came, told_again, connection, told };
+        let mut writer = MessageWriter::new(record);
+        writer.field(Tag::ProducerConnection, &[&self.config.advisory_connection]);
+        writer.destination_field(Tag::Destination, topic.kind, &topic.name);
+        writer.field(Tag::Type, &[b"Advisory"]);
+        advisory.write(&mut writer);
+        match count {
+            None if self.config.advisory_properties.is_empty() => {}
+            None => writer.properties(&self.config.advisory_properties),
+            Some(count) => writer.properties(&with_count(&self.config.advisory_properties, count)),
+        }
+        writer.finish(&Advisory::header(self.delivery.advisories));
+    }
+
+    /// The connection's id, and what is told.
+    fn told_of(&self, subject: Subject) -> (&[u8], Told<'_>) {
+        // A connection goes after what it had.
+        match subject {
+            Subject::Connection(index) => {
+                let connection = self.clients.connection(index);
+                let (client_id, user, peer) = (&*connection.client_id, connection.user.as_deref(), &connection.peer);
+                let told = Told::Connection { client_id, user, peer: peer.as_bytes(), marks: connection.marks };
+                (&connection.id, told)
+            }
+            Subject::Destination(index) => {
+                let state = self.destinations.get(index);
+                let owner = state.owner.and_then(|owner| self.clients.try_connection(owner));
+                let told = Told::Destination((state.destination.kind, &state.destination.name));
+                (owner.map_or(&[], |owner| &owner.id), told)
+            }
+            Subject::Producer(index, number) => {
+                let connection = self.clients.connection(index);
+                let known = connection.producer(number).and_then(|known| Some((known, known.portrait.as_ref()?)));
+                let told = known.map(|(producer, portrait)| Told::Producer {
+                    member: (producer.session, producer.value),
+                    destination: (portrait.destination.kind, &portrait.destination.name),
+                    window: portrait.window,
+                    marks: portrait.marks,
+                    rest: &portrait.rest,
+                });
+                (&connection.id, told.unwrap_or(Told::Destination((postrider_model::DestinationKind::Queue, b""))))
+            }
+            Subject::Consumer(index) => {
+                let consumer = self.clients.consumer(index);
+                let owner = self.clients.owner_of(consumer);
+                let portrait = &consumer.portrait;
+                let told = Told::Consumer {
+                    member: portrait.member,
+                    destination: (portrait.destination.kind, &portrait.destination.name),
+                    client_id: &owner.client_id,
+                    prefetch: consumer.prefetch(),
+                    pending_limit: portrait.pending_limit,
+                    priority: consumer.priority,
+                    marks: portrait.marks,
+                    selector: portrait.selector.as_deref(),
+                    subscription: portrait.subscription.as_deref(),
+                    rest: &portrait.rest,
+                };
+                (&owner.id, told)
+            }
+            Subject::Subscription(index) => {
+                let meta = self.destinations.get(index).subscription.as_ref().map(|subscription| &subscription.meta);
+                let (client_id, name) = meta.map_or((&[][..], &[][..]), |meta| (&meta.client, &meta.name));
+                (&[], Told::Subscription { client_id, name })
+            }
+        }
+    }
+
+    /// How many there are now of what it is, at the destinations where it is, but for the one that goes. Of a consumer with very many
+    /// destinations the first count.
+    fn count_of(&self, subject: Subject, came: bool) -> Option<usize> {
+        match subject {
+            Subject::Connection(_) | Subject::Destination(_) => None,
+            Subject::Subscription(_) => Some(0),
+            Subject::Producer(connection, number) => {
+                let portrait = self.clients.connection(connection).producer(number)?.portrait.as_ref()?;
+                let there = portrait.parts.iter().filter(|part| self.destinations.is_valid(**part));
+                let counts = there.map(|part| self.destinations.get(part.index).producers as usize);
+                Some(counts.map(|count| count.saturating_sub(usize::from(!came))).sum())
+            }
+            Subject::Consumer(index) => {
+                let consumer = self.clients.consumer(index);
+                let places = consumer.memberships().iter().take(limits::HANDLE_STEPS);
+                let there = places.filter(|place| place.standing != Standing::Gone);
+                let counts = there.map(|place| self.destinations.get(place.destination).members());
+                Some(counts.map(|count| count.saturating_sub(usize::from(!came))).sum())
+            }
+        }
+    }
+
+    /// The topics on which the broker tells what happens are served before all else.
+    pub(crate) fn serve_advisories<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
+        self.tell_news(step);
+        for _ in 0..self.destinations.told_in_line() {
+            let Some((index, is_there)) = self.destinations.next_in_line() else { return };
+            if is_there && self.serve(index, budget, step) {
+                self.destinations.line_up(index);
+            }
+        }
+    }
+
+    /// Tells of queues and topics that have come.
+    fn tell_news<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        if self.destinations.heard.news.is_empty() {
             return;
         }
-        for topic in TEMPORARY.map(advisory_topic) {
-            if !self.clients.consumer(index).patterns().iter().any(|pattern| pattern::matches(pattern, &topic)) {
-                continue;
+        let mut news = std::mem::take(&mut self.destinations.heard.news);
+        let most = self.destinations.heard.most_of_all();
+        let told = news.iter().take_while(|(index, serial)| {
+            let has_sequences = self.sequences.has(self.headroom() + most);
+            if has_sequences && self.destinations.is_valid(Reference { index: *index, serial: *serial }) {
+                self.advise(Subject::Destination(*index), true, step);
             }
-            let found = self.destinations.find(&topic).unwrap_or_else(|| self.destinations.add(topic, None));
-            let named = self.clients.consumer(index).memberships().iter().any(|known| known.destination == found);
-            if !named {
-                self.join(index, found, None);
-            }
-        }
-    }
-
-    /// The topics of advisories are served before all else.
-    pub(crate) fn serve_advisories<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) {
-        for topic in self.delivery.advisory_topics {
-            let Some(topic) = topic else { continue };
-            if self.destinations.is_valid(topic)
-                && self.destinations.get(topic.index).is_in_line()
-                && !planted("advisory-overtaken")
-            {
-                self.serve(topic.index, budget, step);
-            }
-        }
+            has_sequences
+        });
+        let told = told.count();
+        news.drain(..told);
+        news.append(&mut self.destinations.heard.news);
+        self.destinations.heard.news = news;
     }
 
     /// Whether all ports have taken the topic's messages up to there, but for consumers that stay behind.
@@ -144,129 +327,27 @@ impl Broker {
         })
     }
 
-    fn write_advisory(&mut self, record: &mut Vec<u8>, about: DestinationIndex, added: bool, told_again: bool) {
-        self.delivery.advisories += 1;
-        let state = self.destinations.get(about);
-        // A connection goes after its temporary destinations.
-        let owner = state.owner.and_then(|owner| self.clients.try_connection(owner));
-        let advisory = Advisory {
-            happening: if added { Happening::TemporaryCame } else { Happening::TemporaryWent },
-            told_again,
-            connection: owner.map_or(&[], |owner| &owner.id),
-            destination: (state.destination.kind, &state.destination.name),
-        };
-        let topic = advisory_topic(state.destination.kind);
-        let mut writer = MessageWriter::new(record);
-        writer.field(Tag::ProducerConnection, &[&self.config.advisory_connection]);
-        writer.destination_field(Tag::Destination, topic.kind, &topic.name);
-        writer.field(Tag::Type, &[b"Advisory"]);
-        advisory.write(&mut writer);
-        if !self.config.advisory_properties.is_empty() {
-            writer.properties(&self.config.advisory_properties);
-        }
-        writer.finish(&Advisory::header(self.delivery.advisories));
-    }
-
-    /// A new consumer of these topics hears of all temporary destinations that there are, before it hears of those that come and go.
-    #[allow(clippy::cast_possible_truncation, reason = "there are fewer destinations")]
-    pub(crate) fn replay_advisories(&mut self, index: ConsumerIndex) {
+    /// Whether a consumer is one that may be told something.
+    pub(super) fn listens(&self, index: ConsumerIndex) -> bool {
         let consumer = self.clients.consumer(index);
-        if consumer.kind != ConsumerKind::Topic || self.destinations.temporaries() == 0 {
-            return;
-        }
-        let (handle, watches) = (consumer.handle, consumer.watches);
-        let mut replay = Replay { queues: false, topics: false, next: 0, end: self.destinations.next_serial() };
-        for number in 0..consumer.memberships().len() as u32 {
-            let member = Member { consumer: index, membership: number };
-            let consumer = self.clients.consumer(index);
-            let (port, destination) = (consumer.port, consumer.membership(number).destination);
-            let Some(kind) = told_by(&self.destinations.get(destination).destination) else { continue };
-            replay.queues |= kind == DestinationKind::TemporaryQueue;
-            replay.topics |= kind == DestinationKind::TemporaryTopic;
-            let end = self.destinations.get_mut(destination).topic().halt(port, member);
-            self.stay_behind(destination, member, end, Take::NoCredit);
-        }
-        if !replay.queues && !replay.topics {
-            return;
-        }
-        self.clients.consumer_mut(index).replay = Some(Box::new(replay));
-        if watches && !planted("advisory-overtaken") {
-            self.jobs.push(CatchUp { consumer: index, handle, passages: None });
-        }
+        consumer.kind == ConsumerKind::Topic && !consumer.hears.is_empty()
     }
+}
 
-    /// A consumer of such a topic that stayed behind hears of all that there is, and goes on with what comes. It must not wait for
-    /// bytes: others of its connection do not, and would have what it allows before it has heard (R57).
-    pub(crate) fn tell_again<L: Log>(
-        &mut self,
-        topic: DestinationIndex,
-        member: Member,
-        budget: &mut Budget,
-        step: &mut Step<'_, L>,
-    ) {
-        let kind = told_by(&self.destinations.get(topic).destination);
-        let (queues, topics) =
-            (kind == Some(DestinationKind::TemporaryQueue), kind == Some(DestinationKind::TemporaryTopic));
-        let replay = Replay { queues, topics, next: 0, end: self.destinations.next_serial() };
-        self.clients.consumer_mut(member.consumer).replay = Some(Box::new(replay));
-        self.replay(member.consumer, budget, step);
-        let end = self.destinations.get_mut(topic).topic().end();
-        self.stay_behind(topic, member, end, Take::Yes);
+fn count_name(class: Class) -> &'static [u8] {
+    match class {
+        Class::ProducerOfQueue | Class::ProducerOfTopic => b"producerCount",
+        _ => b"consumerCount",
     }
+}
 
-    /// Goes on telling a consumer of the temporary destinations that were there when it came, as far as it takes that: each is a
-    /// record of its own only while it is on its way. True: it has heard of all.
-    pub(crate) fn replay<L: Log>(&mut self, index: ConsumerIndex, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
-        loop {
-            let Some(replay) = &mut self.clients.consumer_mut(index).replay else { return true };
-            let Some((serial, about)) = self.destinations.next_temporary(replay.next, replay.end) else {
-                self.clients.consumer_mut(index).replay = None;
-                return true;
-            };
-            let next = serial + 1;
-            let wanted = match self.destinations.get(about).destination.kind {
-                DestinationKind::TemporaryTopic => replay.topics,
-                _ => replay.queues,
-            };
-            let takes = if wanted { self.takes(index, step.out) } else { Take::Yes };
-            if takes != Take::Yes {
-                self.wait_for(index, takes);
-                return false;
-            }
-            if !self.sequences.has(1) {
-                budget.spend(TURN_STEPS);
-            }
-            if !budget.step() {
-                return false;
-            }
-            if wanted {
-                budget.spend(TELLING_STEPS);
-                self.tell(index, about, step);
-            }
-            if let Some(replay) = &mut self.clients.consumer_mut(index).replay {
-                replay.next = next;
-            }
-        }
+/// The broker's own properties, and a count.
+fn with_count(own: &[u8], (name, count): (&[u8], usize)) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(own.len() + 4 + 2 + name.len() + 5);
+    let mut map = PropertiesWriter::new(&mut bytes);
+    if let Ok(own) = Properties::new(own).and_then(|own| own.whole(u32::MAX)) {
+        map.copy_all(&own);
     }
-
-    /// Tells one consumer of a temporary destination. The record is nobody's: it goes with those around it.
-    fn tell<L: Log>(&mut self, index: ConsumerIndex, about: DestinationIndex, step: &mut Step<'_, L>) {
-        let mut body = std::mem::take(&mut self.delivery.record);
-        body.clear();
-        self.write_advisory(&mut body, about, true, true);
-        let sequence = self.sequences.take(1);
-        let crc = body_crc(&body);
-        let record =
-            Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &[], body: &body, body_crc: crc };
-        let home = self.stage(LogKind::Spool, &record, step);
-        self.delivery.record = body;
-        let port = self.clients.consumer(index).port;
-        let body = Body { store: LogKind::Spool, position: home.position, length: home.len, crc };
-        let Ok(place) = step.out.locate(port, body, step.log) else { return };
-        let to = self.clients.count_sent(index, home.len, step.now.nanos);
-        let dispatch = Dispatch { to, place, sequence, redeliveries: 0, destination: Span::default() };
-        step.out.dispatch(port, dispatch, &[]);
-        self.clients.consumer_mut(index).count_outstanding();
-        self.statistics.dispatched += 1;
-    }
+    map.entry(name, Value::Int(i32::try_from(count).unwrap_or(i32::MAX)));
+    bytes
 }

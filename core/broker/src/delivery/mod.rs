@@ -4,15 +4,18 @@ pub(crate) mod advisory;
 pub(crate) mod browse;
 pub(crate) mod dispatch;
 pub(crate) mod fan_out;
+pub(crate) mod listeners;
 pub(crate) mod pull;
+pub(crate) mod replay;
 pub(crate) mod selecting;
 pub(crate) mod trying;
 pub(crate) mod unsendable;
 pub(crate) mod wanting;
 
+use self::listeners::Listening;
 use self::pull::Pulls;
 use crate::destinations::destination::Reference;
-use crate::messages::ConsumerIndex;
+use crate::messages::{ConsumerIndex, DestinationIndex};
 use postrider_model::event::Recipient;
 
 /// What delivery keeps from turn to turn.
@@ -21,8 +24,10 @@ pub(crate) struct Delivery {
     pulls: Pulls,
     /// Steps that looks for browsers' pages have taken beyond the slices that they were in.
     beyond: usize,
-    /// The topics of advisories that were needed yet, and where they are.
-    advisory_topics: [Option<Reference>; 2],
+    /// Patterns of consumers that listen to what the broker tells.
+    listening: Listening,
+    /// What has come so far that is told of.
+    happenings: u64,
     /// Advisories so far.
     advisories: i64,
     /// Somebody waits for bytes that can be read when this turn has ended.
@@ -32,6 +37,7 @@ pub(crate) struct Delivery {
     /// Buffers that are used again.
     record: Vec<u8>,
     recipients: Vec<Recipient>,
+    places: Vec<DestinationIndex>,
 }
 
 impl Delivery {

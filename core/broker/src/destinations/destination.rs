@@ -4,6 +4,7 @@
     reason = "numbers in the broker's own tables: one that is not there is our mistake"
 )]
 
+use crate::destinations::advisories::{Heard, is_told_on};
 use crate::destinations::line::Line;
 use crate::destinations::ordered::{NameCursor, Ordered, text};
 use crate::destinations::queue::Queue;
@@ -55,6 +56,10 @@ pub(crate) struct DestinationState {
     pub(super) awaits_bytes: bool,
     /// It goes; nobody finds it any more.
     pub(super) dying: bool,
+    /// The broker tells on it what happens: it is served before others (R57), and is there while somebody listens (R63).
+    pub(super) told: bool,
+    /// Producers that have named it.
+    pub producers: u32,
 }
 
 /// A destination that was found, and can be told from another that has its number later.
@@ -88,6 +93,8 @@ pub(crate) struct Destinations {
     temporaries: BTreeMap<u64, DestinationIndex>,
     pub line: Line,
     pub subscriptions: Subscriptions,
+    /// Who listens to what the broker tells.
+    pub heard: Heard,
 }
 
 impl Destinations {
@@ -105,6 +112,7 @@ impl Destinations {
             temporaries: BTreeMap::new(),
             line: Line::default(),
             subscriptions: Subscriptions::default(),
+            heard: Heard::default(),
         }
     }
 
@@ -169,6 +177,7 @@ impl Destinations {
             true => Content::Topic(Topic::default()),
             false => Content::Queue(Queue::default()),
         };
+        let told = is_told_on(&destination);
         let state = DestinationState {
             text: text(&destination),
             destination,
@@ -183,6 +192,8 @@ impl Destinations {
             in_line: false,
             awaits_bytes: false,
             dying: false,
+            told,
+            producers: 0,
         };
         self.next_serial += 1;
         let index = DestinationIndex(self.table.insert(state));
@@ -191,6 +202,14 @@ impl Destinations {
             self.next_id = self.next_id.max(id.0.saturating_add(1));
             self.by_id.insert(id, index);
         }
+        index
+    }
+
+    /// What a pattern of consumers is told lies in a topic of its own, which nobody finds by a name.
+    pub(crate) fn add_told(&mut self, pattern: &Destination) -> DestinationIndex {
+        let index = self.add(pattern.clone(), None);
+        self.unlist(index);
+        self.table[index.0].told = true;
         index
     }
 
@@ -432,9 +451,10 @@ impl DestinationState {
         self.dying
     }
 
-    /// Whether it stands in the line of those with something to send.
-    pub(crate) fn is_in_line(&self) -> bool {
-        self.in_line
+    /// Whether the broker tells on it what happens.
+    #[inline]
+    pub(crate) fn is_told(&self) -> bool {
+        self.told
     }
 
     /// Whether it has something for its consumers that is only on its way.

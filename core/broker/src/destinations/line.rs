@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 pub(crate) struct Line {
     /// With something to send, in the order in which they are served.
     served: VecDeque<DestinationIndex>,
+    /// Topics on which the broker tells what happens: they come before all others (R57).
+    told: VecDeque<DestinationIndex>,
     /// Queues with browsers that are to be shown more.
     browsed: VecDeque<DestinationIndex>,
     /// Those that wait for a commit.
@@ -24,7 +26,7 @@ pub(crate) struct Line {
 impl Line {
     /// Whether one of them can be served.
     pub(crate) fn is_empty(&self) -> bool {
-        self.served.is_empty() && self.browsed.is_empty()
+        self.served.is_empty() && self.told.is_empty() && self.browsed.is_empty()
     }
 
     /// Whether queues have browsers to be shown more.
@@ -45,19 +47,32 @@ impl Destinations {
         let state = self.get_mut(index);
         if !state.in_line {
             state.in_line = true;
-            self.line.served.push_back(index);
+            if state.told && !planted("advisory-overtaken") {
+                self.line.told.push_back(index);
+            } else {
+                self.line.served.push_back(index);
+            }
         }
     }
 
     /// Takes the first out of the line, and whether it is there.
     #[inline]
     pub(crate) fn next_in_line(&mut self) -> Option<(DestinationIndex, bool)> {
-        let index = self.line.served.pop_front()?;
+        let index = match self.line.told.is_empty() {
+            true => self.line.served.pop_front()?,
+            false => self.line.told.pop_front()?,
+        };
         let is_there = self.try_get(index).is_some();
         if is_there {
             self.get_mut(index).in_line = false;
         }
         Some((index, is_there))
+    }
+
+    /// How many topics on which the broker tells what happens have something to send.
+    #[inline]
+    pub(crate) fn told_in_line(&self) -> usize {
+        self.line.told.len()
     }
 
     /// The queue's browsers are shown more when it is its turn.

@@ -24,6 +24,14 @@ impl DestinationState {
         members.range(first..).next().is_some_and(|member| member.consumer == index)
     }
 
+    /// How many consumers have it, those that only look included.
+    pub(crate) fn members(&self) -> usize {
+        match &self.content {
+            Content::Topic(topic) => topic.members.len(),
+            Content::Queue(queue) => queue.takers.len() + queue.browsers.len(),
+        }
+    }
+
     /// One of all that it is with, the takers first.
     pub(crate) fn first_member(&self) -> Option<Member> {
         match &self.content {

@@ -206,11 +206,6 @@ impl Topic {
         self.lagging = false;
     }
 
-    /// Whether it has consumers.
-    pub(crate) fn has_members(&self) -> bool {
-        !self.members.is_empty()
-    }
-
     /// Whether somebody gets what comes.
     pub(crate) fn is_heard(&self) -> bool {
         self.joining || !self.members.is_empty()

@@ -13,6 +13,10 @@ use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, Dest
 /// Bytes of a small record's meta, at most, but for names.
 const SMALL: u64 = 64;
 
+/// Happenings that a command is at most, besides the ends of consumers and temporary destinations: a connection's end is those of its
+/// producers in as many steps as a command may take.
+const TOLD_OF_COMMAND: usize = limits::HANDLE_STEPS + 4;
+
 /// What a batch has defined or will create so far: what its own sends refer to (R39).
 #[derive(Default)]
 pub(crate) struct Defined<'a> {
@@ -259,8 +263,9 @@ impl Broker {
     /// Whether there are sequences for all that the batch places and ends. If not, more are reserved than usual.
     pub fn has_sequences(&mut self, port: PortIndex, batch: &CommandBatch) -> bool {
         let headroom = self.headroom();
-        let quick = (batch.commands.len() * (limits::PLACES + 1) + self.destinations.temporaries()) as u64
-            + self.undecided.all_places();
+        let quick = (batch.commands.len() * (limits::PLACES + 1)) as u64
+            + self.undecided.all_places()
+            + self.most_told(batch.commands.len());
         if self.sequences.has(headroom + quick) {
             return true;
         }
@@ -273,10 +278,19 @@ impl Broker {
         enough
     }
 
+    /// The sequences that telling takes of what so many commands make come and go: each its own, and what there is.
+    fn most_told(&self, commands: usize) -> u64 {
+        let told = self.destinations.heard.most_of_all();
+        let there = self.clients.count().1 + self.destinations.temporaries();
+        told * (commands * TOLD_OF_COMMAND + there) as u64
+    }
+
     /// The sequences that a command takes at most: those of its places, and of what tells of temporary destinations.
     pub(crate) fn sequences_for<'a>(&'a self, port: PortIndex, command: &'a Command, defined: &mut Defined<'a>) -> u64 {
+        let told = self.destinations.heard.most_of_all();
         let ending = |index: Option<ConnectionIndex>| {
-            index.map_or(0, |index| self.clients.connection(index).temporaries.len().min(limits::HANDLE_STEPS) as u64)
+            let members = index.map_or(0, |index| self.clients.connection(index).members());
+            told * (1 + members.min(limits::HANDLE_STEPS) as u64)
         };
         match command {
             Command::Publish(publish) => {
@@ -297,10 +311,14 @@ impl Broker {
                 0
             }
             // What tells that it is there, and, in the same batch perhaps, that it is gone.
-            Command::CreateTemporary(_) => 2,
-            Command::DeleteDestination { .. } => 1,
+            Command::CreateTemporary(_) | Command::OpenConsumer(_) | Command::OpenProducer(_) => 2 * told,
+            Command::DeleteDestination { .. } | Command::CloseConsumer { .. } | Command::CloseProducer { .. } => told,
             Command::CloseConnection { connection, .. } => ending(self.peek_connection(port, *connection)),
-            Command::OpenConnection(open) => ending(self.clients.names().with_id(&open.id)),
+            // It may have taken its leave, and another may have its name.
+            Command::OpenConnection(open) => {
+                told + ending(self.clients.names().with_id(&open.id))
+                    + ending(self.peek_connection(port, open.connection))
+            }
             _ => 0,
         }
     }

@@ -42,13 +42,20 @@ impl Broker {
         let before = self.jobs.pushed();
         if let Some(index) = self.consumer_of(port, owner, consumer) {
             self.clients.connection_mut(owner).consumers.remove(&index);
-            self.close_consumer(index, last_delivered);
+            self.close_consumer(index, last_delivered, step);
         }
         self.reply_after_jobs(port, connection, request, before, step);
     }
 
     /// Takes a consumer out of everything. What it had in flight goes back then.
-    pub(crate) fn close_consumer(&mut self, index: ConsumerIndex, last_delivered: LastDelivered) {
+    pub(crate) fn close_consumer<L: Log>(
+        &mut self,
+        index: ConsumerIndex,
+        last_delivered: LastDelivered,
+        step: &mut Step<'_, L>,
+    ) {
+        self.consumer_goes(index, step);
+        self.stop_listening(index);
         self.leave_pairs(index);
         self.leave_subscription(index);
         let consumer = self.clients.consumer_mut(index);
@@ -62,10 +69,10 @@ impl Broker {
     }
 
     /// A consumer cannot have all that its patterns fit: it goes again.
-    pub(crate) fn close_refused(&mut self, index: ConsumerIndex) {
+    pub(crate) fn close_refused<L: Log>(&mut self, index: ConsumerIndex, step: &mut Step<'_, L>) {
         let connection = self.clients.consumer(index).connection;
         self.clients.connection_mut(connection).consumers.remove(&index);
-        self.close_consumer(index, LastDelivered::None);
+        self.close_consumer(index, LastDelivered::None, step);
     }
 
     /// Goes on with it. True: it is gone.
@@ -112,6 +119,7 @@ impl Broker {
         let is_long = consumer.in_flight() > limits::HANDLE_STEPS || consumer.has_aside();
         let seated = consumer.seated();
         self.end_membership(seated, member, membership);
+        self.drop_unheard(membership.destination);
         if let Content::Queue(queue) = &mut self.destinations.get_mut(membership.destination).content
             && is_long
         {

@@ -3,6 +3,7 @@
 use crate::broker::Broker;
 use crate::clients::connection::Connection;
 use crate::clients::window::SendWindow;
+use crate::delivery::advisory::Subject;
 use crate::destinations::destination::Refusal;
 use crate::log::Log;
 use crate::messages::ConnectionIndex;
@@ -38,15 +39,20 @@ impl Broker {
             step.out.reply(port, failed);
             return;
         }
-        self.add_connection(port, open, serial);
-        let token = open.request.token();
-        step.out.reply(port, Event::Opened { connection: open.connection, token });
+        let index = self.add_connection(port, open, serial);
+        let before = self.jobs.pushed();
+        self.advise(Subject::Connection(index), true, step);
+        let opened = Event::Opened { connection: open.connection, token: open.request.token() };
+        if let Err(opened) = self.jobs.answer(port, (open.connection, false), opened, before) {
+            step.out.reply(port, opened);
+        }
     }
 
-    fn add_connection(&mut self, port: PortIndex, open: &OpenConnection, serial: Option<u32>) {
+    fn add_connection(&mut self, port: PortIndex, open: &OpenConnection, serial: Option<u32>) -> ConnectionIndex {
         let serial = serial.unwrap_or_else(|| self.clients.names_mut().next_connection());
-        let connection = Connection::new(port, open, serial, SendWindow::new(self.config.send_window));
-        self.clients.add_connection(connection);
+        let mut connection = Connection::new(port, open, serial, SendWindow::new(self.config.send_window));
+        connection.happened = self.next_happening();
+        self.clients.add_connection(connection)
     }
 
     /// The same client has come back: its old connection ends, and what it still says is not heard (R16).

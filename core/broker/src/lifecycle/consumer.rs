@@ -3,6 +3,7 @@
 use crate::broker::Broker;
 use crate::clients::consumer::{ConsumerKind, refused};
 use crate::clients::filters::read_selector;
+use crate::destinations::advisories::is_told_on;
 use crate::destinations::destination::Refusal;
 use crate::intake::admission::Named;
 use crate::log::Log;
@@ -39,8 +40,12 @@ impl Broker {
         }
         let kind = consumer_kind(open)?;
         let selector = read_selector(open.selector.as_deref())?;
+        let hears = self.what_it_hears(open, kind)?;
         let mut destinations = Vec::new();
         for destination in open.destinations.iter().filter(|destination| !destination.is_wildcard()) {
+            if !hears.is_empty() && is_told_on(destination) && self.is_covered(open, destination) {
+                continue;
+            }
             let destination = self.resolve(destination, Named::ToConsume, step)?;
             self.destinations.get(destination).check_owner(connection)?;
             destinations.push(destination);
@@ -50,11 +55,14 @@ impl Broker {
         for destination in destinations {
             self.join(index, destination, None);
         }
-        self.add_advisory_topics(index);
+        self.listen(index, open, hears);
         self.replay_advisories(index);
         if let Err(refusal) = self.match_destinations(index, open) {
-            self.close_refused(index);
+            self.close_refused(index, step);
             return Err(refusal);
+        }
+        if !self.clients.consumer(index).is_matching() {
+            self.consumer_came(index, step);
         }
         self.wake(index);
         Ok(())

@@ -1,6 +1,7 @@
 //! Connections that go: nobody finds them any more, and what they had follows in slices where that is much (R25).
 
 use crate::broker::Broker;
+use crate::delivery::advisory::Subject;
 use crate::durable::duplicates::ByProducer;
 use crate::intake::parking::Parked;
 use crate::kit::budget::Budget;
@@ -68,10 +69,15 @@ impl Broker {
 
     /// The connection has said goodbye, which waits behind its parked sends: what its consumers hold does not wait for that, or
     /// those who leave together would keep the room from each other. Where they are very many they go with the connection.
-    pub(crate) fn close_consumers_of(&mut self, index: ConnectionIndex, last_delivered: LastDelivered) {
+    pub(crate) fn close_consumers_of<L: Log>(
+        &mut self,
+        index: ConnectionIndex,
+        last_delivered: LastDelivered,
+        step: &mut Step<'_, L>,
+    ) {
         if self.leaves_at_once(index) {
             for consumer in std::mem::take(&mut self.clients.connection_mut(index).consumers) {
-                self.close_consumer(consumer, last_delivered);
+                self.close_consumer(consumer, last_delivered, step);
             }
         }
     }
@@ -83,7 +89,7 @@ impl Broker {
         if !connection.consumers.is_empty() || connection.temporaries.len() > TEMPORARIES_AT_ONCE {
             return;
         }
-        while self.sequences.has(1) {
+        while self.sequences.has(self.destinations.heard.most_of_all()) {
             let Some(temporary) = self.clients.connection(index).temporaries.first().copied() else { return };
             self.work.spend(MEMBER_STEPS);
             self.delete_destination(temporary, step);
@@ -105,6 +111,10 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> bool {
         while budget.step() {
+            // Others may have to be told.
+            if !self.sequences.has(self.destinations.heard.most_of_all()) {
+                return false;
+            }
             let connection = self.clients.connection_mut(leaving.connection);
             if let Some(transaction) = connection.pop_transaction() {
                 budget.spend(MEMBER_STEPS);
@@ -115,22 +125,21 @@ impl Broker {
                 budget.spend(definition.map_or(0, |definition| definition.names.len()));
             } else if let Some((_, mark)) = leaving.forgotten.pop_first() {
                 self.drop_mark(mark);
-            } else if let Some(producer) = connection.pop_producer() {
-                if let Some(producer) = producer {
+            } else if let Some(last) = connection.last_producer() {
+                self.producer_goes(leaving.connection, last, step);
+                if let Some(Some(producer)) = self.clients.connection_mut(leaving.connection).pop_producer() {
                     self.marks.release(producer.mark, step.now);
                 }
             } else if let Some(consumer) = connection.consumers.pop_first() {
                 let known = self.clients.consumer(consumer);
                 budget
                     .spend(MEMBER_STEPS + known.memberships().len() * 2 + known.in_flight().min(limits::HANDLE_STEPS));
-                self.close_consumer(consumer, leaving.last_delivered);
+                self.close_consumer(consumer, leaving.last_delivered, step);
             } else if let Some(temporary) = connection.temporaries.first().copied() {
-                if !self.sequences.has(1) {
-                    return false;
-                }
                 budget.spend(MEMBER_STEPS);
                 self.delete_destination(temporary, step);
             } else {
+                self.advise(Subject::Connection(leaving.connection), false, step);
                 self.clients.remove_connection(leaving.connection);
                 return true;
             }

@@ -3,6 +3,8 @@
 use crate::bounds::live_limit;
 use crate::broker::Broker;
 use crate::clients::consumer::ConsumerKind;
+use crate::clients::portrait::ConsumerPortrait;
+use crate::delivery::advisory::Subject;
 use crate::destinations::advisories::is_advisory;
 use crate::destinations::destination::Refusal;
 use crate::destinations::subscription::check_selector;
@@ -41,7 +43,7 @@ impl Broker {
         let wanted = self.wanted_subscription(connection, open, name)?;
         let known = self.destinations.subscriptions.find(&wanted.client, name);
         if let Some(known) = known {
-            self.release_subscription(known, connection)?;
+            self.release_subscription(known, connection, step)?;
         }
         let same = known.filter(|known| self.meta_of(*known).is_some_and(|meta| *meta == wanted));
         let index = match same {
@@ -60,11 +62,13 @@ impl Broker {
         let consumer = self.clients.add_consumer(port, connection, &plain, (ConsumerKind::Queue, None));
         let known = self.clients.consumer_mut(consumer);
         known.subscription = Some(index);
+        known.portrait = ConsumerPortrait::new(open);
         let serial = known.serial;
         if let Some(subscription) = &mut self.destinations.get_mut(index).subscription {
             (subscription.consumer, subscription.left_at) = (Some((consumer, serial)), 0);
         }
         self.join(consumer, index, None);
+        self.consumer_came(consumer, step);
         self.wake(consumer);
         Ok(())
     }
@@ -107,7 +111,12 @@ impl Broker {
     }
 
     /// Nobody has the subscription when this is done: a consumer of a connection that has ended leaves it at once.
-    fn release_subscription(&mut self, index: DestinationIndex, for_whom: ConnectionIndex) -> Result<(), Refusal> {
+    fn release_subscription<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        for_whom: ConnectionIndex,
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Refusal> {
         let Some(subscription) = &self.destinations.get(index).subscription else { return Ok(()) };
         let Some((consumer, serial)) = subscription.consumer else { return Ok(()) };
         if !self.clients.is_alive(consumer, serial) {
@@ -119,7 +128,7 @@ impl Broker {
             if self.clients.try_connection(owner).is_some() {
                 self.clients.connection_mut(owner).consumers.remove(&consumer);
             }
-            self.close_consumer(consumer, LastDelivered::Unknown);
+            self.close_consumer(consumer, LastDelivered::Unknown, step);
             return Ok(());
         }
         Err(in_use(&subscription.meta))
@@ -175,11 +184,13 @@ impl Broker {
             );
             return self.refuse(port, *connection, *request, (Failure::InvalidDestination, text.into()), step);
         };
-        if let Err(refusal) = self.release_subscription(index, owner) {
+        if let Err(refusal) = self.release_subscription(index, owner, step) {
             return self.refuse(port, *connection, *request, refusal, step);
         }
+        let before = self.jobs.pushed();
+        self.advise(Subject::Subscription(index), false, step);
         self.delete_destination(index, step);
-        self.reply(port, *connection, *request, step);
+        self.reply_after_jobs(port, *connection, *request, before, step);
     }
 
     /// Subscriptions go that no consumer has had for as long as they may be without.

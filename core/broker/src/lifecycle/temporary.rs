@@ -1,6 +1,7 @@
 //! Temporary destinations, and the deletion of any.
 
 use crate::broker::Broker;
+use crate::delivery::advisory::Subject;
 use crate::destinations::destination::Refusal;
 use crate::durable::staging::small;
 use crate::log::{Log, LogKind};
@@ -41,7 +42,7 @@ impl Broker {
             let index = self.destinations.add_temporary(create.destination.clone(), connection);
             self.join_patterns(index);
             self.clients.connection_mut(connection).temporaries.insert(index);
-            self.advise(index, true, step);
+            self.advise(Subject::Destination(index), true, step);
         }
         self.reply_after_jobs(port, create.connection, create.request, before, step);
     }
@@ -112,8 +113,8 @@ impl Broker {
                 owner.temporaries.remove(&index);
             }
             self.destinations.unlist_temporary(index);
-            self.advise(index, false, step);
         }
+        self.advise(Subject::Destination(index), false, step);
         self.apply_delete(index);
         self.jobs.push(Emptying { destination: index });
     }

@@ -2,6 +2,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use crate::kit::reader::{Reader, write_varint};
+use crate::plant::planted;
 use crate::records::read_id;
 use postrider_model::{DestinationId, Sequence, limits};
 
@@ -154,7 +155,8 @@ fn write_tagged(buffer: &mut Vec<u8>, meta: MessageMeta, placements: &[Placement
 
 fn write_places(buffer: &mut Vec<u8>, bits: u8, placements: &[Placement], first: Sequence) {
     buffer.push(bits);
-    write_varint(buffer, placements.len() as u64);
+    let count = placements.len() as u64;
+    write_varint(buffer, if planted("places-wrap") { count % 256 } else { count });
     let mut before = first;
     for placement in placements {
         buffer.extend_from_slice(&placement.destination.0.to_le_bytes());

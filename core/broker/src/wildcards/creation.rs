@@ -2,7 +2,7 @@
 
 use crate::bounds::STEP_BYTES;
 use crate::broker::Broker;
-use crate::destinations::advisories::is_advisory;
+use crate::destinations::advisories::{Class, is_advisory};
 use crate::log::Log;
 use crate::messages::DestinationIndex;
 use crate::step::Step;
@@ -21,6 +21,10 @@ impl Broker {
         let id = self.destinations.take_id();
         let index = self.add_destination(destination.clone(), Some(id));
         self.write_destination(index, step);
+        if self.destinations.heard.is_heard(Class::of_destination(destination.kind)) {
+            let serial = self.destinations.reference(index).serial;
+            self.destinations.heard.news.push((index, serial));
+        }
         index
     }
 

@@ -147,6 +147,12 @@ impl Broker {
         done
     }
 
+    /// The consumer of a walk that is over, if it is there.
+    pub(crate) fn matched(&self, walk: &Match) -> Option<ConsumerIndex> {
+        let there = |consumer: &&Consumer| consumer.serial == walk.serial && !consumer.is_closing();
+        self.clients.try_consumer(walk.consumer).filter(there).map(|_| walk.consumer)
+    }
+
     /// Files patterns of a consumer, until all can be found by destinations that come. True: there is nothing more to file.
     fn file_some(&mut self, walk: &mut Match, budget: &mut Budget) -> bool {
         let there = |consumer: &&mut Consumer| consumer.serial == walk.serial && !consumer.is_closing();
@@ -171,7 +177,9 @@ impl Broker {
         let consumer = self.clients.consumer(walk.consumer);
         let state = self.destinations.get(found.index);
         let fits = |pattern: &Destination| pattern::matches(pattern, &state.destination);
+        // What the broker tells there is for that name alone: a pattern has a topic of its own.
         found.serial < walk.end
+            && !state.is_told()
             && consumer.patterns().get(walk.pattern).is_some_and(fits)
             && self.destinations.get(found.index).is_open_to(consumer.connection)
             && !state.is_with(walk.consumer, consumer.kind == ConsumerKind::Browser)
@@ -179,7 +187,7 @@ impl Broker {
 
     /// A destination has come: consumers get it whose patterns it fits.
     pub(crate) fn join_patterns(&mut self, index: DestinationIndex) {
-        if self.wildcards.patterns.is_empty() {
+        if self.wildcards.patterns.is_empty() || self.destinations.get(index).is_told() {
             return;
         }
         let destination = self.destinations.reference(index);
@@ -225,7 +233,7 @@ impl Broker {
             self.destinations.get(index).is_open_to(consumer.connection)
                 && !state.is_with(filed.consumer, consumer.kind == ConsumerKind::Browser)
         };
-        filed.serial < join.end && self.fitting(filed, &state.destination).is_some_and(is_new)
+        filed.serial < join.end && !state.is_told() && self.fitting(filed, &state.destination).is_some_and(is_new)
     }
 
     /// The consumer whose pattern was met, if that fits the name.

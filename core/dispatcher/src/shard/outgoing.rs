@@ -286,9 +286,9 @@ fn bytes_besides(command: &Command) -> usize {
     match command {
         Command::OpenConsumer(open) => {
             let texts = [&open.selector, &open.subscription].map(|text| text.as_ref().map_or(0, |text| text.len()));
-            names(&open.destinations) + texts.iter().sum::<usize>()
+            names(&open.destinations) + texts.iter().sum::<usize>() + open.described.rest.len()
         }
-        Command::OpenProducer(open) => names(&open.destinations),
+        Command::OpenProducer(open) => names(&open.destinations) + open.described.rest.len(),
         Command::DefineDestination { destinations, .. } => names(destinations),
         Command::DeleteDestination { destination, .. } => destination.name.len(),
         Command::Unsubscribe(unsubscribe) => {

@@ -1,4 +1,4 @@
-use postrider_model::command::{CreateTemporary, OpenConsumer, OpenProducer, Request};
+use postrider_model::command::{CreateTemporary, Described, OpenConsumer, OpenProducer, Request};
 use postrider_model::{Command, ConnectionHandle, ConsumerHandle, Destination, DestinationKind};
 
 use super::*;
@@ -145,6 +145,10 @@ fn consumer_of(destinations: Box<[Destination]>) -> OpenConsumer {
         priority: 0,
         selector: None,
         subscription: None,
+        session: 0,
+        value: 0,
+        pending_limit: 0,
+        described: Described::default(),
     }
 }
 
@@ -174,11 +178,24 @@ fn whatever_clients_make_long_of_commands_counts() {
     let consumer = || consumer_of(names(0));
     let text = || vec![b'x'; LONG].into_boxed_slice();
     let (producer, session, value, window) = (0, 0, 0, 0);
-    let open = OpenProducer { connection, request, producer, session, value, destinations: names(LONG), window };
+    let described = Described { marks: 0, rest: text() };
+    let destinations = names(LONG);
+    let open = OpenProducer {
+        connection,
+        request,
+        producer,
+        session,
+        value,
+        destinations,
+        window,
+        described: Described::default(),
+    };
     let destination = Box::new(Destination::new(DestinationKind::Queue, &text()));
     let commands = [
         Command::OpenConsumer(Box::new(OpenConsumer { selector: Some(text()), ..consumer() })),
         Command::OpenConsumer(Box::new(OpenConsumer { subscription: Some(text()), ..consumer() })),
+        Command::OpenConsumer(Box::new(OpenConsumer { described: described.clone(), ..consumer() })),
+        Command::OpenProducer(Box::new(OpenProducer { described, destinations: names(0), ..open.clone() })),
         Command::OpenProducer(Box::new(open)),
         Command::DefineDestination { connection, number: 0, destinations: names(LONG) },
         Command::CreateTemporary(Box::new(CreateTemporary { connection, request, destination: *destination.clone() })),

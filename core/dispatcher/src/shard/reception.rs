@@ -58,17 +58,11 @@ impl<'a, Socket, C: Clock> Reception<'a, Socket, C> {
     /// Says once in the process's life what clients wait for in vain.
     fn warn_of_missing(&mut self) {
         static GROUPS: Once = Once::new();
-        static ADVISORIES: Once = Once::new();
         while let Some(missing) = self.state.handles.take_missing() {
             match missing {
                 Missing::Groups => GROUPS.call_once(|| {
                     tracing::warn!(
                         "a message has a JMSXGroupID: groups are not kept in this version, its queue's consumers share its messages"
-                    );
-                }),
-                Missing::Advisories => ADVISORIES.call_once(|| {
-                    tracing::warn!(
-                        "a consumer listens to ActiveMQ.Advisory topics: this version sends those of temporary destinations only"
                     );
                 }),
             }

@@ -120,6 +120,10 @@ pub fn opening(consumer: Handle, destinations: Box<[Destination]>, prefetch: u32
         priority: 0,
         selector: None,
         subscription: None,
+        session: 1,
+        value: 1,
+        pending_limit: 0,
+        described: postrider_model::command::Described::default(),
     }))
 }
 
@@ -248,6 +252,8 @@ impl Node {
                 client_id: id.into(),
                 failover_reconnect,
                 peer: "".into(),
+                user: None,
+                marks: 0,
             })),
             Command::OpenProducer(Box::new(OpenProducer {
                 connection,
@@ -257,6 +263,7 @@ impl Node {
                 value: 1,
                 destinations: Box::default(),
                 window: 0,
+                described: postrider_model::command::Described::default(),
             })),
         ]);
         for (number, name) in (0..).zip(["q", "expiring", "churn"]) {

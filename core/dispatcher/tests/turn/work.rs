@@ -18,6 +18,7 @@ fn it_goes_on_in_the_next_turns() {
             value: 1,
             destinations: names.collect(),
             window: 0,
+            described: postrider_model::command::Described::default(),
         }))
     };
     let batch = CommandBatch { commands: (0..100).map(open).collect(), ..CommandBatch::default() };

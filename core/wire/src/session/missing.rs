@@ -5,30 +5,23 @@
 pub enum Missing {
     /// A message names a group, whose messages should all go to one consumer.
     Groups,
-    /// A consumer wants advisories that are not sent.
-    Advisories,
 }
 
 /// What of that clients have asked for.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Asked {
     groups: bool,
-    advisories: bool,
 }
 
 impl Asked {
     pub(crate) fn note(&mut self, missing: Missing) {
         match missing {
             Missing::Groups => self.groups = true,
-            Missing::Advisories => self.advisories = true,
         }
     }
 
     /// One of them, which is forgotten.
     pub(crate) fn take(&mut self) -> Option<Missing> {
-        if std::mem::take(&mut self.groups) {
-            return Some(Missing::Groups);
-        }
-        std::mem::take(&mut self.advisories).then_some(Missing::Advisories)
+        std::mem::take(&mut self.groups).then_some(Missing::Groups)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use postrider_model::advisory::{Advisory, Happening};
+use postrider_model::advisory::{Advisory, Told};
 use postrider_model::command::*;
 use postrider_model::event::{Failure, Refused};
 use postrider_model::record::Tag;
@@ -205,12 +205,12 @@ impl Broker {
                 self.consumer(*consumer).unwrap().open.prefetch = *prefetch;
             }
             Command::CreateTemporary(create) => {
-                self.advise(create.connection, &create.destination, Happening::TemporaryCame);
+                self.advise(create.connection, &create.destination, true);
                 port.answer(create.connection, create.request);
             }
             Command::DeleteDestination { connection, request, destination } => {
                 if destination.kind.is_temporary() {
-                    self.advise(*connection, destination, Happening::TemporaryWent);
+                    self.advise(*connection, destination, false);
                 }
                 port.answer(*connection, *request);
             }
@@ -239,11 +239,11 @@ impl Broker {
     }
 
     /// Tells what became of a temporary queue.
-    fn advise(&mut self, connection: ConnectionHandle, destination: &Destination, happening: Happening) {
+    fn advise(&mut self, connection: ConnectionHandle, destination: &Destination, came: bool) {
         let topic = Destination::new(DestinationKind::Topic, b"ActiveMQ.Advisory.TempQueue");
         let connection_id = &self.ids[&connection];
-        let about = (destination.kind, &*destination.name);
-        let advisory = Advisory { happening, told_again: false, connection: connection_id, destination: about };
+        let told = Told::Destination((destination.kind, &destination.name));
+        let advisory = Advisory { came, told_again: false, connection: connection_id, told };
         let mut record = Vec::new();
         let mut writer = MessageWriter::new(&mut record);
         writer.field(Tag::ProducerConnection, &[b"ID:broker"]);

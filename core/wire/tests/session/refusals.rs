@@ -264,10 +264,25 @@ fn destinations_that_cannot_be_are_refused() {
     assert_eq!(*open.destinations, [Destination::new(DestinationKind::Queue, b"a")]);
 }
 
+/// A bridge of one direction is a client; one of two is told what to set, and hears no more.
+#[test]
+fn a_broker_may_forward_to_this_one_but_not_have_it_forward() {
+    let bridge = Structure::new(&broker_info::DEFINITION).with(broker_info::NETWORK_CONNECTION, true);
+    let mut client = Client::opened();
+    client.send(&bridge);
+    client.send(&consumer_info(50, "a"));
+    assert!(matches!(&client.commands()[..], [Command::OpenConsumer(_)]) && client.read().is_empty());
+    let mut client = Client::with(|_| {});
+    client.greet();
+    client.send(&bridge.with(broker_info::DUPLEX_CONNECTION, true));
+    client.expect_exception("javax.jms.JMSException", "a duplex network connection, in which");
+    client.send(&connection_info("ID:c", Some("client")));
+    client.expect_exception("java.lang.IllegalStateException", "this connection was refused");
+    assert!(client.commands().is_empty());
+}
+
 #[test]
 fn what_no_client_sends_ends_the_connection() {
-    let bridge = Structure::new(&broker_info::DEFINITION);
-    assert_eq!(Client::opened().try_send(&bridge), Err(OpenWireError::Bridge("BrokerInfo")));
     let greeting = Client::opened().offer.write();
     assert_eq!(Client::opened().try_send(&greeting), Err(OpenWireError::SecondGreeting));
     let trace = Structure::new(&journal_trace::DEFINITION);

@@ -5,6 +5,7 @@
 //! a message (transaction ids, broker paths, payloads of advisories); with those it is left to the tables, too.
 
 pub(super) mod acknowledge;
+pub(super) mod advisory;
 pub(super) mod dispatch;
 pub(super) mod input;
 pub(super) mod message;

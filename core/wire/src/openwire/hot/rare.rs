@@ -5,17 +5,18 @@
 
 use std::sync::Arc;
 
-use postrider_model::advisory::{Advisory, Happening};
+use postrider_model::advisory::Advisory;
 use postrider_model::record::{BodyKind, Tag, flag};
 
 use super::acknowledge::Acknowledged;
+use super::advisory;
 use super::dispatch::ConsumerName;
 use super::input::{Cached, TransactionName, destination_kind};
 use super::message::{Blob, Sent, bit, body};
 use super::outbound::destination_code;
 use crate::openwire::schema::{
     active_mq_blob_message, active_mq_message, active_mq_queue, broker_id, connection_id, consumer_id, definition,
-    destination_info, local_transaction_id, message, message_ack, message_dispatch, message_id, producer_id,
+    local_transaction_id, message, message_ack, message_dispatch, message_id, producer_id,
 };
 use crate::openwire::{
     Decoder, EncodeError, Encoder, NEWEST_VERSION, Reader, Settings, Structure, Value, WriterPolicy, writer,
@@ -251,20 +252,10 @@ fn set_rare(structure: &mut Structure, outbound: &Outbound<'_>) {
     }
 }
 
-/// What the broker tells: a DestinationInfo. The target of what it tells again is the consumer that gets it.
+/// What the broker tells. The target of what it tells again is the consumer that gets it.
 fn set_advisory(structure: &mut Structure, outbound: &Outbound<'_>, consumer: ConsumerName<'_>) {
     let Some(advisory) = Advisory::of(&outbound.view()) else { return };
-    let operation: i8 = match advisory.happening {
-        Happening::TemporaryCame => 0,
-        Happening::TemporaryWent => 1,
-    };
-    let connection =
-        Structure::new(&connection_id::DEFINITION).with(connection_id::VALUE, Value::string(advisory.connection));
-    let info = Structure::new(&destination_info::DEFINITION)
-        .with(destination_info::CONNECTION_ID, connection)
-        .with(destination_info::DESTINATION, destination_structure(advisory.destination))
-        .with(destination_info::OPERATION_TYPE, operation);
-    structure.set(message::DATA_STRUCTURE, info);
+    structure.set(message::DATA_STRUCTURE, advisory::structure(&advisory));
     if advisory.told_again {
         structure.set(message::TARGET_CONSUMER_ID, consumer_structure(consumer));
     }
@@ -345,7 +336,8 @@ pub(crate) fn consumer_structure(name: ConsumerName<'_>) -> Structure {
         .with(consumer_id::VALUE, name.value)
 }
 
-fn destination_structure(name: DestinationName<'_>) -> Structure {
+/// A destination.
+pub(super) fn destination_structure(name: DestinationName<'_>) -> Structure {
     let definition = definition(destination_code(name.0), NEWEST_VERSION).unwrap_or(&active_mq_queue::DEFINITION);
     Structure::new(definition).with(active_mq_queue::PHYSICAL_NAME, Value::string(name.1))
 }

@@ -5,6 +5,7 @@ use postrider_model::event::Failure;
 use postrider_model::{Now, Sequence, Token};
 
 use super::conversation::{Context, Conversation, Opening, Phase, request};
+use super::described;
 use super::error::{MIN_FRAME_BYTES, OpenWireError, Refusal, Trouble};
 use super::removal::Removal;
 use super::tables::Tables;
@@ -21,6 +22,9 @@ const LEAVE: Token = Token(1 << 32);
 
 /// Longest connection id: it is in every id of the connection's members, and so in every message.
 const CONNECTION_ID_BYTES: usize = 4096;
+
+/// Longest name of a user that others are told.
+const USER_BYTES: usize = 4096;
 
 /// First version in which RemoveInfo says what was delivered last.
 const LAST_DELIVERED_SINCE: u8 = 5;
@@ -81,6 +85,8 @@ impl Conversation {
             client_id: client_id.into(),
             failover_reconnect: info.bool(connection_info::FAILOVER_RECONNECT),
             peer: self.peer.clone(),
+            user: info.string(connection_info::USER_NAME).filter(|user| user.len() <= USER_BYTES).map(Into::into),
+            marks: described::connection_marks(info),
         })));
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use postrider_model::command::{Command, Request};
 use postrider_model::{ConnectionHandle, Now, Token, limits};
 
-use super::error::{OpenWireError, Trouble};
+use super::error::{OpenWireError, Refusal, Trouble};
 use super::liveness::Liveness;
 use super::oversize::roomy_bytes;
 use super::removal::Removal;
@@ -220,10 +220,7 @@ impl Conversation {
         let definition = structure.definition;
         match definition.code {
             code if code == wire_format_info::DEFINITION.code => Err(OpenWireError::SecondGreeting.into()),
-            code if code == broker_info::DEFINITION.code => Err(OpenWireError::Bridge(definition.name).into()),
-            code if code == broker_subscription_info::DEFINITION.code => {
-                Err(OpenWireError::Bridge(definition.name).into())
-            }
+            code if code == broker_info::DEFINITION.code => self.broker_info(structure, context),
             code if code == connection_info::DEFINITION.code => self.connection_info(structure, context),
             code if code == session_info::DEFINITION.code => self.session_info(structure, context),
             code if code == producer_info::DEFINITION.code => self.producer_info(structure, context),
@@ -240,6 +237,17 @@ impl Conversation {
             code if IGNORED.contains(&code) => self.ignore(structure, context),
             _ => Err(OpenWireError::Unexpected(definition.name).into()),
         }
+    }
+
+    /// Another broker says who it is, which forwards to this one. Of a duplex connection both would forward.
+    fn broker_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
+        if info.bool(broker_info::DUPLEX_CONNECTION) {
+            let refusal = Refusal::duplex();
+            self.write_failure(request(info).answer(), refusal.failure, &refusal.message, context.output)?;
+            self.refused(context.now);
+            return Ok(());
+        }
+        self.ignore(info, context)
     }
 
     fn keep_alive_info(&mut self, structure: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
@@ -274,7 +282,8 @@ pub(super) const MESSAGES: std::ops::RangeInclusive<u8> =
     active_mq_message::DEFINITION.code..=active_mq_blob_message::DEFINITION.code;
 
 /// Commands that a client may send and that change nothing here.
-const IGNORED: [u8; 12] = [
+const IGNORED: [u8; 13] = [
+    broker_subscription_info::DEFINITION.code,
     connection_control::DEFINITION.code,
     control_command::DEFINITION.code,
     flush_command::DEFINITION.code,

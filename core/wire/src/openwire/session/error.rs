@@ -29,9 +29,6 @@ pub enum OpenWireError {
     /// A structure that clients have no use for.
     #[error("a {0}, which no client sends")]
     Unexpected(&'static str),
-    /// Another broker wants to build a bridge.
-    #[error("a {0}: network bridges into this broker are not available in this version of postrider")]
-    Bridge(&'static str),
     /// Nothing came for the agreed duration.
     #[error("nothing received for {millis} ms, the agreed MaxInactivityDuration")]
     Silent {
@@ -79,6 +76,12 @@ impl Refusal {
     pub(super) fn branches() -> Refusal {
         let message =
             "XA transactions are not available in this version of postrider: use local ones, of a transacted session";
+        Refusal::new(Failure::General, message)
+    }
+
+    pub(super) fn duplex() -> Refusal {
+        let message = "a duplex network connection, in which this broker would forward as well, is not available in this version of \
+                       postrider: set duplex=\"false\" at the other broker's network connector, which then forwards to this one";
         Refusal::new(Failure::General, message)
     }
 

@@ -10,6 +10,7 @@ use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Destination
 
 use super::consumer::NamedConsumer;
 use super::conversation::{Context, Conversation, request};
+use super::described;
 use super::error::{Refusal, Trouble};
 use super::removal::{EndedSession, Removal};
 use super::tables::{MEMBERS, MemberId, Tables};
@@ -17,7 +18,7 @@ use crate::openwire::Structure;
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::rare;
 use crate::openwire::schema::*;
-use crate::session::{Consumer, ConsumerState, Missing};
+use crate::session::{Consumer, ConsumerState};
 
 /// Bytes that a session, a producer and a consumer take, here and at the broker; measured, and rounded up.
 pub(super) const SESSION_BYTES: u64 = 64;
@@ -62,6 +63,7 @@ impl Conversation {
             None => Vec::new(),
         };
         let window = info.int(producer_info::WINDOW_SIZE).max(0).unsigned_abs();
+        let described = described::producer(info)?;
         if !context.handles.memory.take(&mut self.kept, PRODUCER_BYTES) {
             return Err(Refusal::no_memory(self.kept.bytes()).into());
         }
@@ -76,6 +78,7 @@ impl Conversation {
             value: member.1,
             destinations: destinations.into(),
             window,
+            described,
         })));
         Ok(())
     }
@@ -93,7 +96,7 @@ impl Conversation {
         if tables.consumers.len() >= MEMBERS {
             return Err(Refusal::too_many("consumers", MEMBERS).into());
         }
-        let mut open = open_consumer(info, self.connection)?;
+        let mut open = open_consumer(info, self.connection, member)?;
         let bytes = bytes_of(&open);
         if !context.handles.memory.take(&mut self.kept, bytes) {
             return Err(Refusal::no_memory(self.kept.bytes()).into());
@@ -103,9 +106,6 @@ impl Conversation {
             bytes,
             state: ConsumerState::OpenWire(NamedConsumer::new(Rc::clone(&tables.id), member)),
         });
-        if open.destinations.iter().any(wants_missing_advisories) {
-            context.handles.asked.note(Missing::Advisories);
-        }
         tables.add_consumer(member, open.consumer);
         self.least_prefetch = self.least_prefetch.min(open.prefetch);
         context.command(Command::OpenConsumer(Box::new(open)));
@@ -261,8 +261,8 @@ impl Conversation {
 
 /// What a consumer takes of the connection's memory.
 fn bytes_of(open: &OpenConsumer) -> u64 {
-    let names = open.destinations.iter().map(|destination| NAME_BYTES + 2 * destination.name.len() as u64);
-    CONSUMER_BYTES + names.sum::<u64>()
+    let names = open.destinations.iter().map(|destination| NAME_BYTES + 3 * destination.name.len() as u64);
+    CONSUMER_BYTES + open.described.rest.len() as u64 + names.sum::<u64>()
 }
 
 fn missing(command: &str, what: &str) -> Refusal {
@@ -308,7 +308,7 @@ fn single(mut parts: Vec<Destination>) -> Result<Destination, Refusal> {
 }
 
 /// The command for a ConsumerInfo, but for the consumer's handle.
-fn open_consumer(info: &Structure, connection: ConnectionHandle) -> Result<OpenConsumer, Refusal> {
+fn open_consumer(info: &Structure, connection: ConnectionHandle, member: MemberId) -> Result<OpenConsumer, Refusal> {
     let text = |field| info.string(field).map(Into::into);
     Ok(OpenConsumer {
         connection,
@@ -322,6 +322,10 @@ fn open_consumer(info: &Structure, connection: ConnectionHandle) -> Result<OpenC
         priority: info.byte(consumer_info::PRIORITY),
         selector: text(consumer_info::SELECTOR),
         subscription: text(consumer_info::SUBSCRIPTION_NAME),
+        session: member.0,
+        value: member.1,
+        pending_limit: info.int(consumer_info::MAXIMUM_PENDING_MESSAGE_LIMIT),
+        described: described::consumer(info)?,
     })
 }
 
@@ -347,11 +351,4 @@ fn subscribed(info: &Structure) -> Result<Vec<Destination>, Refusal> {
 
 fn prefetch(size: i32) -> u32 {
     size.max(0).unsigned_abs().min(limits::MAX_PREFETCH)
-}
-
-/// Whether a consumer of it waits for advisories that nobody sends.
-fn wants_missing_advisories(destination: &Destination) -> bool {
-    const SENT: [&[u8]; 2] = [b"TempQueue", b"TempTopic"];
-    let advisory = destination.name.strip_prefix(b"ActiveMQ.Advisory.");
-    destination.kind.is_topic() && advisory.is_some_and(|name| !SENT.contains(&name))
 }

@@ -6,6 +6,7 @@ mod connect;
 mod consumer;
 mod conversation;
 mod deliver;
+mod described;
 mod error;
 mod liveness;
 mod member;

@@ -13,7 +13,7 @@ use crate::openwire::schema::{
 };
 use crate::openwire::{EncodeError, Value};
 use crate::session::Delivery;
-use postrider_model::advisory::{Advisory, Happening};
+use postrider_model::advisory::{Advisory, Told};
 use postrider_model::properties::{self, PropertiesWriter};
 use postrider_model::record::Tag;
 use postrider_model::{DestinationKind, MessageView, MessageWriter, Sequence};
@@ -148,7 +148,7 @@ fn advisory(tell: impl FnOnce(&mut MessageWriter<'_>)) -> Vec<u8> {
 #[test]
 fn advisories_are_the_bytes_that_clients_have_always_got() {
     let mut all = Vec::new();
-    for (happening, operation) in [(Happening::TemporaryCame, 0i8), (Happening::TemporaryWent, 1)] {
+    for (came, operation) in [(true, 0i8), (false, 1)] {
         for told_again in [false, true] {
             let destination = Structure::new(&active_mq_temp_queue::DEFINITION)
                 .with(active_mq_temp_queue::PHYSICAL_NAME, "ID:client-1:1:1");
@@ -166,9 +166,9 @@ fn advisories_are_the_bytes_that_clients_have_always_got() {
                     writer.field(Tag::TargetConsumer, &[&target]);
                 }
             });
-            let (connection, destination) =
-                (&b"ID:client-1:1"[..], (DestinationKind::TemporaryQueue, &b"ID:client-1:1:1"[..]));
-            let now = advisory(|writer| Advisory { happening, told_again, connection, destination }.write(writer));
+            let told = Told::Destination((DestinationKind::TemporaryQueue, b"ID:client-1:1:1"));
+            let connection = b"ID:client-1:1";
+            let now = advisory(|writer| Advisory { came, told_again, connection, told }.write(writer));
             assert!(now.len() < before.len());
             for version in 1..=12 {
                 for (tight, cache_size) in FORMATS {
@@ -188,10 +188,7 @@ fn advisories_are_the_bytes_that_clients_have_always_got() {
                             .unwrap();
                         }
                     }
-                    assert_eq!(
-                        now_all, before_all,
-                        "{happening:?} {told_again} version {version} {tight} {cache_size:?}"
-                    );
+                    assert_eq!(now_all, before_all, "{came} {told_again} version {version} {tight} {cache_size:?}");
                     all.extend(now_all);
                 }
             }
