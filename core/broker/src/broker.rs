@@ -198,6 +198,7 @@ impl Broker {
     fn park_behind<L: Log>(&mut self, port: PortIndex, command: &Command, arena: &[u8], step: &mut Step<'_, L>) {
         let parked = self.park(port, (command, arena), (LogKind::Journal, false), step);
         if let (Some(index), Command::CloseConnection { last_delivered, .. }) = (parked, command) {
+            self.end_transactions_of(index, step);
             self.close_consumers_of(index, *last_delivered, step);
             self.delete_temporaries_of(index, step);
         }
@@ -234,11 +235,15 @@ impl Broker {
         log: &mut L,
         out: &mut Outbox,
     ) {
+        if let Command::Transact(transact) = command {
+            return self.refuse_commit(port, transact, &mut Step { now, log, out });
+        }
         if let Command::Publish(publish) = command
             && let Some(number) = publish.transaction
         {
             let step = &mut Step { now, log, out };
             let refusal = self.no_place_for(publish, step);
+            self.note_settled(port, publish);
             return self.refuse_in_transaction(port, publish, number, arena, refusal, step);
         }
         self.refuse_storing(port, command, arena, now, log, out);

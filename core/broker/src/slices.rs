@@ -3,6 +3,8 @@
 use crate::broker::Broker;
 use crate::delivery::advisory::{CatchUp, Passage};
 use crate::delivery::trying::Trying;
+use crate::durable::applying::Wait;
+use crate::durable::undecided::Vanishing;
 use crate::intake::parking::Dropping;
 use crate::jobs::Slice;
 use crate::kit::budget::Budget;
@@ -43,6 +45,10 @@ pub(crate) enum Job {
     CatchUp(CatchUp),
     /// A queue of which views try what waits.
     Try(Trying),
+    /// A decision that takes effect.
+    Await(Wait),
+    /// What a transaction has sent that will not be committed.
+    Vanish(Vanishing),
 }
 
 macro_rules! jobs {
@@ -57,7 +63,7 @@ macro_rules! jobs {
 
 jobs! {
     Settle(Settling), Expire(Expiring), Return(Returning), Empty(Emptying), Leave(Leaving), Drop(Dropping), Close(Closing),
-    Match(Match), Join(Join), Advise(Passage), CatchUp(CatchUp), Try(Trying),
+    Match(Match), Join(Join), Advise(Passage), CatchUp(CatchUp), Try(Trying), Await(Wait), Vanish(Vanishing),
 }
 
 fn some(done: bool) -> Slice {
@@ -152,6 +158,8 @@ impl Broker {
             Job::Advise(passage) => look(budget, self.has_passed(passage)),
             Job::Try(trying) => self.try_some(trying, budget, step),
             Job::CatchUp(catch_up) => look(budget, self.has_caught_up(catch_up)),
+            Job::Await(wait) => look(budget, self.has_applied(wait)),
+            Job::Vanish(vanishing) => some(self.vanish_some(vanishing, budget, step)),
         }
     }
 }

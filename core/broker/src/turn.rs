@@ -6,6 +6,7 @@ use crate::clients::waiters::Rank;
 use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::outbox::Outbox;
+use crate::settle::emptying::Emptying;
 use crate::step::Step;
 use postrider_journal::soonest;
 use postrider_model::Now;
@@ -22,11 +23,15 @@ impl Broker {
         self.destinations.note_commit(step.log.committed());
         self.wake_ports(step.out);
         self.serve_advisories(&mut budget, step);
+        let mut more = self.apply_decided(&mut Budget(JOB_STEPS), step);
         self.serve_all(&mut budget, step);
+        for destination in self.destinations.take_decided() {
+            self.jobs.push(Emptying { destination });
+        }
         if self.start_sweep(now) {
             self.end_left_subscriptions(step);
         }
-        let mut more = self.run_sweep(&mut Budget(JOB_STEPS), step);
+        more |= self.run_sweep(&mut Budget(JOB_STEPS), step);
         more |= self.run_jobs(&mut Budget(JOB_STEPS), step);
         self.serve_all(&mut budget, step);
         self.serve_browsing(step);

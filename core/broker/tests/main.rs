@@ -2,11 +2,13 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "some measure how long it takes")]
 
 mod acknowledge;
+mod beside;
 mod browsing;
 mod connection;
 mod cost;
 mod damage;
 mod dead_letters;
+mod decisions;
 mod follow;
 mod log;
 mod marks;

@@ -2,8 +2,8 @@
 
 use crate::world::record;
 use crate::{
-    acknowledge, browsing, connection, damage, dead_letters, follow, marks, members, model, names, pacing, pairs,
-    parking, places, queue, rotten, selecting, slices, space, spooling, told, topic, transactions, waiting,
+    acknowledge, browsing, connection, damage, dead_letters, decisions, follow, marks, members, model, names, pacing,
+    pairs, parking, places, queue, rotten, selecting, slices, space, spooling, told, topic, transactions, waiting,
 };
 use postrider_broker::{Broker, Config, plant};
 use postrider_journal::{Home, Position, Record, SegmentNumber};
@@ -25,6 +25,8 @@ fn settings_change_nothing() {
 
 fn is_seen() -> Option<&'static str> {
     let checks: &[(&'static str, fn())] = &[
+        ("order of decisions", decisions::what_comes_while_a_decision_takes_effect_stands_behind_it),
+        ("moves of decisions", decisions::reclaim_stands_still_while_a_decision_takes_effect),
         ("acknowledge", acknowledge::a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash),
         ("dead letters", dead_letters::wherever_the_power_goes_a_message_is_in_one_queue),
         ("siblings", dead_letters::a_dead_letter_out_of_a_deleted_queue_is_known_to_the_others_also_after_a_crash),
@@ -79,6 +81,7 @@ fn is_seen() -> Option<&'static str> {
         ("front", rotten::damaged_messages_do_not_hold_the_front),
         ("settings", settings_change_nothing),
         ("decisions", transactions::what_is_sent_shows_with_the_durable_commit_in_order_and_wherever_it_lies),
+        ("refused", transactions::beyond_its_bounds_one_is_doomed_and_nobody_is_paused),
         ("claims", transactions::a_closing_consumer_leaves_what_its_transaction_has),
         ("ranges", transactions::a_range_that_its_client_has_counted_for_less_is_whole_all_the_same),
         ("queues in use", transactions::a_queue_is_in_use_that_something_undecided_names),

@@ -9,7 +9,7 @@ use postrider_model::record::{BodyKind, Header, Tag, flag};
 use postrider_model::{Command, CommandBatch, Destination, Event, MessageWriter};
 
 /// A record of a text with a color, and a correlation id.
-fn colored(to: &Destination, content: &str, color: &str, persistent: bool) -> Vec<u8> {
+pub fn colored(to: &Destination, content: &str, color: &str, persistent: bool) -> Vec<u8> {
     let (mut bytes, mut properties) = (Vec::new(), Vec::new());
     PropertiesWriter::new(&mut properties).entry(b"color", Value::String(color.as_bytes()));
     let mut writer = MessageWriter::new(&mut bytes);
@@ -57,7 +57,7 @@ fn send_many(world: &mut World, to: &Destination, count: usize, color: &str) {
     }
 }
 
-fn consume(world: &mut World, consumer: u32, to: &Destination, prefetch: u32, selector: &str) {
+pub fn consume(world: &mut World, consumer: u32, to: &Destination, prefetch: u32, selector: &str) {
     let open = world.open(1, consumer, std::slice::from_ref(to), prefetch);
     world.consume_as(0, OpenConsumer { selector: Some(selector.as_bytes().into()), ..open });
 }

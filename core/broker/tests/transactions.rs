@@ -9,16 +9,16 @@ use postrider_model::event::Failure;
 use postrider_model::{Command, CommandBatch, Destination, Event, TransactionNumber};
 use std::num::NonZeroU16;
 
-fn number(number: u16) -> TransactionNumber {
+pub fn number(number: u16) -> TransactionNumber {
     TransactionNumber(NonZeroU16::new(number).unwrap())
 }
 
-fn transact(connection: u32, transaction: u16, act: TransactionAct) -> Command {
+pub fn transact(connection: u32, transaction: u16, act: TransactionAct) -> Command {
     let request = if act == TransactionAct::Begin { Request::default() } else { wanted(20) };
     Command::Transact(Transact { connection: handle(connection), request, transaction: number(transaction), act })
 }
 
-fn sending(
+pub fn sending(
     world: &mut World,
     connection: u32,
     to: &[Destination],
@@ -36,12 +36,12 @@ fn sending(
     batch
 }
 
-fn send(world: &mut World, connection: u32, to: &Destination, content: &str, persistent: bool, of: u16) {
+pub fn send(world: &mut World, connection: u32, to: &Destination, content: &str, persistent: bool, of: u16) {
     let batch = sending(world, connection, std::slice::from_ref(to), content, persistent, of);
     world.turn(0, &batch);
 }
 
-fn claiming(connection: u32, consumer: u32, range: (u64, u64), count: u32, of: u16) -> CommandBatch {
+pub fn claiming(connection: u32, consumer: u32, range: (u64, u64), count: u32, of: u16) -> CommandBatch {
     let mut batch = acknowledging(connection, consumer, AcknowledgeKind::Standard, range, count, b"");
     if let Some(Command::Acknowledge(acknowledge)) = batch.commands.first_mut() {
         acknowledge.transaction = Some(number(of));
@@ -50,16 +50,16 @@ fn claiming(connection: u32, consumer: u32, range: (u64, u64), count: u32, of: u
     batch
 }
 
-fn begin(world: &mut World, connection: u32, of: u16) {
+pub fn begin(world: &mut World, connection: u32, of: u16) {
     world.run(0, transact(connection, of, TransactionAct::Begin));
 }
 
-fn commit(world: &mut World, connection: u32, of: u16) {
+pub fn commit(world: &mut World, connection: u32, of: u16) {
     world.run(0, transact(connection, of, TransactionAct::Commit));
 }
 
 /// Failures that a port was told of.
-fn failures(told: &[Told]) -> Vec<(Failure, String)> {
+pub fn failures(told: &[Told]) -> Vec<(Failure, String)> {
     let failed = told.iter().filter_map(|told| match told {
         Told::Event(Event::Failed { failure, message, .. }) => Some((*failure, message.to_string())),
         _ => None,
@@ -67,7 +67,7 @@ fn failures(told: &[Told]) -> Vec<(Failure, String)> {
     failed.collect()
 }
 
-fn world() -> World {
+pub fn world() -> World {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.connect(1, 1, "b");
@@ -75,9 +75,9 @@ fn world() -> World {
 }
 
 /// What waits in a queue, as one finds that comes now.
-fn waiting(world: &mut World, name: &str) -> Vec<String> {
+pub fn waiting(world: &mut World, name: &str) -> Vec<String> {
     world.connect(1, 90, "looks");
-    let open = postrider_model::command::OpenConsumer { browser: true, ..world.open(90, 90, &[queue(name)], 1_000) };
+    let open = postrider_model::command::OpenConsumer { browser: true, ..world.open(90, 90, &[queue(name)], 100_000) };
     world.settle();
     world.heard(1);
     world.consume_as(1, open);
@@ -479,4 +479,54 @@ pub fn a_long_commit_says_what_it_acknowledges_in_its_body() {
     assert!(world.log.records.iter().any(|stored| stored.kind == kind::COMMIT && stored.body.len() > 60_000));
     let world = world.restarted();
     assert_eq!(world.broker.statistics().messages, 0);
+}
+
+/// A range of more than the consumer has so is a client's whose order is another one: it would be committed in part.
+#[test]
+pub fn a_range_that_its_client_has_counted_for_more_dooms_the_transaction() {
+    let mut world = world();
+    for content in 0..20 {
+        world.send(0, 1, &queue("q"), &content.to_string(), true);
+    }
+    world.consume(0, 1, 5, &queue("q"), 100);
+    world.settle();
+    let got = world.got(0);
+    begin(&mut world, 1, 1);
+    send(&mut world, 1, &queue("other"), "never", true, 1);
+    world.turn(0, &claiming(1, 5, (got[8].sequence.0, got[19].sequence.0), 20, 1));
+    commit(&mut world, 1, 1);
+    world.settle();
+    let refused = failures(&world.heard(0));
+    assert_eq!((refused.len(), refused[1].0), (2, Failure::TransactionRolledBack), "{refused:?}");
+    assert_eq!(world.broker.statistics().messages, 20);
+    begin(&mut world, 1, 1);
+    world.turn(0, &claiming(1, 99, (0, got[19].sequence.0), 20, 1));
+    commit(&mut world, 1, 1);
+    world.settle();
+    assert_eq!(failures(&world.heard(0)).len(), 2, "nobody has what a consumer that is gone acknowledges");
+}
+
+/// What comes back costs by what that is, not by what is in flight beside it.
+#[test]
+pub fn a_little_that_comes_back_is_little_work() {
+    let mut world = world();
+    for content in 0..30_000 {
+        world.send(0, 1, &queue("q"), &content.to_string(), false);
+    }
+    world.consume(0, 1, 5, &queue("q"), 32_000);
+    world.settle();
+    let got = world.got(0);
+    for (round, at) in [29_999, 0, 15_000, 7, 29_998].into_iter().enumerate() {
+        let of = round as u16 + 1;
+        begin(&mut world, 1, of);
+        let mut batch = claiming(1, 5, (got[at].sequence.0, got[at].sequence.0), 1, of);
+        batch.commands.push(transact(1, of, TransactionAct::RollBack));
+        world.handle(0, &batch);
+        assert!(!world.broker.has_worked_enough());
+        world.idle();
+    }
+    let all = acknowledging(1, 5, AcknowledgeKind::Standard, (0, got[29_999].sequence.0), 30_000, b"");
+    world.turn(0, &all);
+    world.settle();
+    assert_eq!(world.broker.statistics().messages, 0, "all is in flight, and in order");
 }

@@ -1,7 +1,7 @@
 //! Situations that a part of the seeds has: from draws that shift no others.
 
 use crate::client::{
-    ClientPlan, DeletingPlan, HalfClosingPlan, HaltingPlan, MovingPlan, NamingPlan, OversizePlan, ReturningPlan,
+    ClientPlan, DeletingPlan, FEW, HalfClosingPlan, HaltingPlan, MovingPlan, NamingPlan, OversizePlan, ReturningPlan,
     ThrongPlan, all_of_many, deleted_places, odd_addresses,
 };
 use crate::ledger::{Address, Sizes};
@@ -136,16 +136,19 @@ impl SeedPlan {
         }
     }
 
-    /// Messages that move within transactions, in one seed of two where nothing rots and there is room for all.
+    /// Messages that move within transactions, in one seed of two where nothing rots; thousands at once in one of eight of those where there is
+    /// room for all.
     fn draw_moves(&mut self, mut random: Random) {
         let rots = self.rot > 0 || self.rot_while_running > 0;
-        if self.theme == Theme::ExactEnds || self.scarce || self.few_pairs || rots || !random.one_in(2) {
+        if self.theme == Theme::ExactEnds || self.few_pairs || rots || !random.one_in(2) {
             return;
         }
+        let large = !self.scarce && random.one_in(8);
         for client in self.clients.iter_mut().take(2) {
             let (percent, tokens) = (*random.pick(&[20, 50, 80]), *random.pick(&[3, 10, 30]));
             let bytes = *random.pick(&[50, 500, 4_000]);
-            client.moving = Some(MovingPlan { seed: random.next(), percent, tokens, bytes });
+            let (tokens, most, bytes) = if large { (3_000, 2_500, 50) } else { (tokens, FEW, bytes) };
+            client.moving = Some(MovingPlan { seed: random.next(), percent, tokens, most, bytes });
         }
     }
 

@@ -90,7 +90,7 @@ impl Shadow {
             }
         }
         let steps = live.digest_steps();
-        if written && journal.unsubmitted_bytes() == 0 && steps <= self.credit.max(FEW) {
+        if written && !live.is_deciding() && journal.unsubmitted_bytes() == 0 && steps <= self.credit.max(FEW) {
             self.credit = 0;
             self.states.push_back((journal.appended(), State::of(live)));
         }

@@ -66,6 +66,8 @@ struct World {
     /// Who has followed the last life.
     follower: Option<Shadow>,
     clients: Vec<Client>,
+    /// Bytes in the log of messages whose clients are gone and follow them alone.
+    left_bytes: u64,
     ledger: Ledger,
     temporaries: Vec<Address>,
     graves: Vec<Address>,
@@ -138,6 +140,7 @@ impl World {
             process: None,
             follower: None,
             clients,
+            left_bytes: 0,
             ledger,
             plan,
             temporaries: Vec::new(),
@@ -299,6 +302,7 @@ impl World {
         self.run_until_quiet("goodbyes");
         self.network.bury_the_dead();
         self.run_for(SECOND);
+        self.left_bytes += self.clients.iter().map(Client::token_bytes).sum::<u64>();
         self.clients.clear();
         self.check_tables();
     }

@@ -10,6 +10,9 @@ use postrider_model::command::{Acknowledge, AcknowledgeKind};
 /// A range that is taken out one by one.
 const FEW: usize = 64;
 
+/// Entries of which few are moved when others are put between them.
+const CHUNKED: usize = 64;
+
 /// A range of what a consumer has.
 pub(crate) struct Range {
     pub first: Place,
@@ -105,20 +108,34 @@ impl Consumer {
         true
     }
 
-    /// A transaction is rolled back: what it had of this consumer's is in flight again, in the order in which it went out.
+    /// A transaction is rolled back: what it had of this consumer's is in flight again, in the order in which it went out. How many entries
+    /// were looked at.
     #[allow(clippy::cast_possible_truncation, reason = "one consumer has fewer in flight")]
-    pub(crate) fn take_back(&mut self, mut entries: Vec<InFlight>) {
+    pub(crate) fn take_back(&mut self, mut entries: Vec<InFlight>) -> usize {
         let oldest = self.next_order.wrapping_sub(1 << 31);
         let age = |entry: InFlight| u64::from(entry.order.wrapping_sub(oldest));
         entries.sort_unstable_by_key(|entry| age(*entry));
-        let count = entries.len() as u32;
-        let mut back = Deque::default();
-        entries.into_iter().for_each(|entry| back.push_back(entry));
-        back.merge(std::mem::take(&mut self.in_flight), age);
-        self.in_flight = back;
-        self.sorted = self.is_sorted();
-        self.claimed = self.claimed.saturating_sub(count);
-        self.contract(count);
+        let (count, mut back) = (entries.len(), Deque::default());
+        entries.iter().for_each(|entry| back.push_back(*entry));
+        let is_much = count * CHUNKED > self.in_flight.len();
+        if back.len() > self.in_flight.len() {
+            std::mem::swap(&mut back, &mut self.in_flight);
+        }
+        self.in_flight.merge(back, age);
+        self.sorted = if is_much { self.is_sorted() } else { self.sorted && self.fit(&entries, age) };
+        self.claimed = self.claimed.saturating_sub(count as u32);
+        self.contract(count as u32);
+        count + if is_much { self.in_flight.len() } else { self.in_flight.len() / CHUNKED }
+    }
+
+    /// Whether these, which are among what is in flight, stand between lower and higher sequences.
+    fn fit(&self, entries: &[InFlight], age: impl Fn(InFlight) -> u64) -> bool {
+        entries.iter().all(|entry| {
+            let place = self.in_flight.search(|other| age(other) < age(*entry));
+            let (before, after) = (self.in_flight.before(place), self.in_flight.at(self.in_flight.after(place)));
+            before.is_none_or(|before| before.sequence < entry.sequence)
+                && after.is_none_or(|after| after.sequence > entry.sequence)
+        })
     }
 
     /// Adds a message at the end of what is in flight.
@@ -137,6 +154,11 @@ impl Consumer {
     #[inline]
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.len()
+    }
+
+    /// The same, with what transactions have of it.
+    pub(crate) fn at_hand(&self) -> usize {
+        self.in_flight.len() + self.claimed as usize
     }
 
     /// How many entries are compared to find one by its sequence, where they are not in order.

@@ -3,7 +3,7 @@
 use crate::clients::connection::Connection;
 use crate::clients::consumer::InFlight;
 use crate::destinations::destination::Refusal;
-use crate::messages::{ConsumerIndex, TransactionIndex};
+use crate::messages::{ConsumerIndex, DestinationIndex, TransactionIndex};
 use postrider_model::{ConsumerHandle, PortIndex, TransactionNumber};
 use std::collections::BTreeMap;
 
@@ -14,10 +14,8 @@ pub(crate) struct Transaction {
     pub staged: Option<TransactionIndex>,
     /// By the serial of the consumer that has acknowledged.
     claims: BTreeMap<u64, Claims>,
-    /// Messages in those.
+    /// Messages in those, of topics as well.
     claimed: u64,
-    /// Messages of ranges that their clients have counted for fewer.
-    pub uncounted: u64,
     /// Why it cannot be committed any more.
     pub doomed: Option<Refusal>,
 }
@@ -27,6 +25,8 @@ pub(crate) struct Claims {
     pub consumer: ConsumerIndex,
     /// Messages of queues.
     pub entries: Vec<InFlight>,
+    /// How many of them are of which destination, one after the other.
+    pub runs: Vec<(DestinationIndex, u32)>,
     /// How many of topics.
     pub outstanding: u32,
 }
@@ -41,23 +41,26 @@ impl Transaction {
     pub(crate) fn claim(
         &mut self,
         (consumer, serial): (ConsumerIndex, u64),
-        entries: impl Iterator<Item = InFlight>,
+        entries: Vec<InFlight>,
+        runs: Vec<(DestinationIndex, u32)>,
         outstanding: u32,
     ) {
-        let empty = || Claims { consumer, entries: Vec::new(), outstanding: 0 };
-        let claims = self.claims.entry(serial).or_insert_with(empty);
-        let before = claims.entries.len();
+        self.claimed += entries.len() as u64 + u64::from(outstanding);
+        let Some(claims) = self.claims.get_mut(&serial) else {
+            self.claims.insert(serial, Claims { consumer, entries, runs, outstanding });
+            return;
+        };
         claims.entries.extend(entries);
+        for (destination, count) in runs {
+            match claims.runs.last_mut().filter(|(last, _)| *last == destination) {
+                Some((_, known)) => *known += count,
+                None => claims.runs.push((destination, count)),
+            }
+        }
         claims.outstanding = claims.outstanding.saturating_add(outstanding);
-        self.claimed += (claims.entries.len() - before) as u64;
     }
 
-    /// All that it has acknowledged.
-    pub(crate) fn claims(&self) -> impl Iterator<Item = &Claims> {
-        self.claims.values()
-    }
-
-    /// The same, by the serials of the consumers: it is decided.
+    /// All that it has acknowledged, by the serials of the consumers: it is decided.
     pub(crate) fn take_claims(&mut self) -> BTreeMap<u64, Claims> {
         self.claimed = 0;
         std::mem::take(&mut self.claims)
@@ -97,9 +100,10 @@ impl super::Clients {
         self.try_consumer(index).is_some_and(|consumer| consumer.serial == serial && !consumer.is_closing())
     }
 
-    /// How many messages a consumer has that a command names.
-    pub(crate) fn in_flight_of(&self, port: PortIndex, handle: ConsumerHandle) -> usize {
+    /// How many messages a consumer has that a command names, those included that transactions have of it: another command of the same
+    /// batch may give them back.
+    pub(crate) fn at_hand(&self, port: PortIndex, handle: ConsumerHandle) -> usize {
         let found = self.ports.get(usize::from(port.0)).and_then(|port| port.consumer(handle));
-        found.map_or(0, |index| self.consumer(index).in_flight())
+        found.map_or(0, |index| self.consumer(index).at_hand())
     }
 }

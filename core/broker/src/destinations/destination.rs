@@ -48,6 +48,10 @@ pub(crate) struct DestinationState {
     pub subscription: Option<Box<Subscription>>,
     /// Messages of it that transactions have sent or acknowledged which are not decided: it is in use (R44).
     pub undecided: u32,
+    /// It goes, and waits for nothing but those.
+    pub(super) awaits_decisions: bool,
+    /// It is a topic, and stands among those that wait for a commit.
+    pub(super) awaits_commit: bool,
     /// Sequences acknowledged in this turn.
     pub(super) acknowledged: Vec<u64>,
     /// It stands in the line of those with something to send.
@@ -188,6 +192,8 @@ impl Destinations {
             content,
             subscription: None,
             undecided: 0,
+            awaits_decisions: false,
+            awaits_commit: false,
             acknowledged: Vec::new(),
             in_line: false,
             awaits_bytes: false,

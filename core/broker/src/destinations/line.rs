@@ -21,6 +21,8 @@ pub(crate) struct Line {
     seen_commit: Position,
     /// Those that wait for cold bytes.
     cold: Vec<DestinationIndex>,
+    /// Those that go, of which nothing is undecided any more.
+    decided: Vec<DestinationIndex>,
 }
 
 impl Line {
@@ -32,6 +34,11 @@ impl Line {
     /// Whether queues have browsers to be shown more.
     pub(crate) fn has_browsed(&self) -> bool {
         !self.browsed.is_empty()
+    }
+
+    /// How many entries wait for a commit.
+    pub(crate) fn awaiting_commit(&self) -> usize {
+        self.uncommitted.len()
     }
 
     /// Whether something waits for a commit.
@@ -92,11 +99,32 @@ impl Destinations {
         let waits = match &mut self.get_mut(index).content {
             Content::Queue(queue) => std::mem::replace(&mut queue.awaits_commit, true),
             // Nothing but a transaction makes a topic wait.
-            Content::Topic(_) => false,
+            Content::Topic(_) => std::mem::replace(&mut self.get_mut(index).awaits_commit, true),
         };
         if !waits {
             self.line.uncommitted.push(index);
         }
+    }
+
+    /// So many of its messages are decided.
+    pub(crate) fn decide(&mut self, index: DestinationIndex, count: u32) {
+        let state = self.get_mut(index);
+        state.undecided -= count;
+        if state.undecided == 0 && std::mem::take(&mut state.awaits_decisions) {
+            self.line.decided.push(index);
+        }
+    }
+
+    /// It goes: whether it has to wait for decisions. It is among [`Destinations::take_decided`] then.
+    pub(crate) fn await_decisions(&mut self, index: DestinationIndex) -> bool {
+        let state = self.get_mut(index);
+        state.awaits_decisions = state.undecided > 0;
+        state.awaits_decisions
+    }
+
+    /// Those that go, and have waited for decisions.
+    pub(crate) fn take_decided(&mut self) -> Vec<DestinationIndex> {
+        std::mem::take(&mut self.line.decided)
     }
 
     /// The destination is looked at again when bytes came.
@@ -121,8 +149,10 @@ impl Destinations {
         let mut uncommitted = std::mem::take(&mut self.line.uncommitted);
         for index in uncommitted.drain(..) {
             if self.try_get(index).is_some() {
-                if let Content::Queue(queue) = &mut self.get_mut(index).content {
-                    queue.awaits_commit = false;
+                let state = self.get_mut(index);
+                match &mut state.content {
+                    Content::Queue(queue) => queue.awaits_commit = false,
+                    Content::Topic(_) => state.awaits_commit = false,
                 }
                 self.line_up(index);
             }

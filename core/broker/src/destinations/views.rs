@@ -344,6 +344,11 @@ impl Views {
         matched.map(|view| (view.filter.number, view.matches.len()))
     }
 
+    /// What was tried does not come now.
+    pub(crate) fn forget_arrival(&mut self) {
+        self.arrival = None;
+    }
+
     /// A message has come, newer than all others.
     pub(crate) fn arrived(&mut self, sequence: Sequence, message: MessageIndex) {
         match self.arrival.take() {

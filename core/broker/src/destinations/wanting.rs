@@ -90,6 +90,13 @@ impl Queue {
         }
     }
 
+    /// What was tried comes later: it is tried then.
+    pub(crate) fn comes_later(&mut self) {
+        if let Some(views) = &mut self.views {
+            views.forget_arrival();
+        }
+    }
+
     /// A message has gone to a consumer.
     #[inline]
     pub(crate) fn went_out(&mut self, sequence: Sequence, number: MessageIndex) {

@@ -1,6 +1,7 @@
 //! What the log says, and how it is taken back.
 
 pub(crate) mod allowance;
+pub(crate) mod applying;
 pub(crate) mod damage;
 #[cfg(feature = "plant")]
 pub(crate) mod digest;

@@ -211,9 +211,21 @@ impl Broker {
         sibling
     }
 
-    /// Puts a message at the end of its destination.
+    /// Puts a message at the end of its destination, behind decisions that take effect there.
     #[inline(always)]
     pub(crate) fn enqueue(&mut self, index: MessageIndex) {
+        if self.is_applying()
+            && !planted("commit-overtaken")
+            && self.waits_behind_decision(index, self.messages.at(index).destination)
+        {
+            return;
+        }
+        self.enter_queue(index);
+    }
+
+    /// Puts a message at the end of its destination.
+    #[inline(always)]
+    pub(super) fn enter_queue(&mut self, index: MessageIndex) {
         let Message { destination, store, .. } = *self.messages.at(index);
         match &mut self.destinations.get_mut(destination).content {
             Content::Topic(topic) => topic.push(index),

@@ -7,8 +7,10 @@
 )]
 
 use crate::broker::Broker;
+use crate::durable::applying::{Applying, Effect};
 use crate::durable::staging::small;
 use crate::durable::store::Arrival;
+use crate::kit::budget::Budget;
 use crate::kit::slab::Slab;
 use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
@@ -16,9 +18,12 @@ use crate::plant::planted;
 use crate::records::commit::{CommitMeta, read_commit, write_commit};
 use crate::records::{self, MessageMeta, MetaError, Placement, TransactionTag, kind};
 use crate::step::Step;
-use postrider_journal::{Bound, Home, Position, Purpose, Record, body_crc};
+use postrider_journal::{Bound, Home, Position, Purpose, Record, SegmentNumber, body_crc};
 use postrider_model::Sequence;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// First places of a transaction's records, with their numbers, in order.
+pub(super) type Heads = std::vec::IntoIter<(u64, MessageIndex)>;
 
 /// What one transaction has sent.
 #[derive(Default)]
@@ -34,8 +39,14 @@ pub(crate) struct Staged {
     /// Places, which is the number of the next one.
     places: u64,
     bytes: u64,
-    /// Bytes of it are damaged: it cannot be committed, and what it has sent is gone.
+    /// Where its places are: nothing comes there before them, once it is committed.
+    touched: BTreeSet<DestinationIndex>,
+    /// It cannot be committed any more: what it has sent goes.
     lost: bool,
+    /// That is still on its way.
+    leaves: bool,
+    /// The transaction itself is over.
+    ended: bool,
 }
 
 impl Staged {
@@ -53,14 +64,20 @@ impl Staged {
     }
 
     /// All records by their numbers.
-    fn take_records(&mut self) -> Vec<MessageIndex> {
+    fn take_records(&mut self) -> Heads {
         let mut records = std::mem::take(&mut self.records);
         if !self.late.is_empty() {
             records.extend(std::mem::take(&mut self.late));
             records.sort_unstable_by_key(|(number, _)| *number);
         }
-        records.into_iter().map(|(_, head)| head).collect()
+        records.into_iter()
     }
+}
+
+/// What a transaction has sent, on its way out of the table and the logs (R25).
+pub(crate) struct Vanishing {
+    of: TransactionIndex,
+    heads: Heads,
 }
 
 /// A decision that may not be durable yet: the sequences that it has given.
@@ -83,6 +100,8 @@ pub(crate) struct Undecided {
     decisions: VecDeque<Decision>,
     /// Transactions of which nothing is done, and of which the log is to say so.
     untold: Vec<TransactionTag>,
+    /// Decisions that take effect.
+    pub(super) applying: Applying,
 }
 
 impl Undecided {
@@ -106,7 +125,7 @@ impl Undecided {
         self.table[of.0].places
     }
 
-    /// Whether bytes of it are damaged.
+    /// Whether it cannot be committed any more, as bytes of it are damaged.
     pub(crate) fn is_lost(&self, of: TransactionIndex) -> bool {
         self.table[of.0].lost
     }
@@ -139,14 +158,14 @@ impl Undecided {
     }
 
     /// What it has sent is not undecided any more.
-    fn uncount(&mut self, of: TransactionIndex) -> Vec<MessageIndex> {
+    fn uncount(&mut self, of: TransactionIndex) -> Heads {
         let staged = &mut self.table[of.0];
         let (places, bytes) = (std::mem::take(&mut staged.places), std::mem::take(&mut staged.bytes));
         (self.places, self.bytes) = (self.places.saturating_sub(places), self.bytes.saturating_sub(bytes));
         staged.take_records()
     }
 
-    fn end(&mut self, of: TransactionIndex) {
+    pub(super) fn end(&mut self, of: TransactionIndex) {
         if let Some(tag) = self.table.remove(of.0).tag {
             self.by_tag.remove(&tag);
         }
@@ -161,6 +180,13 @@ impl Undecided {
 }
 
 impl Broker {
+    /// What is kept until something commits: places in the list of destinations, and decisions.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn kept_for_commits(&self) -> (usize, usize) {
+        (self.destinations.line.awaiting_commit(), self.undecided.decisions.len())
+    }
+
     /// Whether what a transaction has sent may be seen: not before its decision is committed, wherever its own bytes are (R33).
     #[cold]
     pub(crate) fn is_decision_durable<L: Log>(&mut self, number: MessageIndex, step: &Step<'_, L>) -> bool {
@@ -237,6 +263,9 @@ impl Broker {
             self.destinations.get_mut(*part).undecided += 1;
         }
         self.undecided.table[of.0].add(first.sequence.0, head);
+        if self.following.is_none() {
+            self.undecided.table[of.0].touched.extend(parts);
+        }
         let places = (last.sequence.0 + 1).saturating_sub(self.undecided.table[of.0].places);
         self.undecided.table[of.0].places += places;
         self.undecided.count(of, places, records::live_bytes(arrival.record.len(), parts.len()));
@@ -267,30 +296,34 @@ impl Broker {
     }
 
     /// Decides that all of a transaction is done: what it acknowledges stands in the record, and what it has sent gets its sequences. There
-    /// is room for the record, if it needs one, and there are sequences.
+    /// is room for the record, if it needs one, and there are sequences. It takes effect now if that is little and nothing stands before
+    /// it where it goes (R36).
     pub(crate) fn commit_staged<L: Log>(
         &mut self,
         of: TransactionIndex,
-        acknowledged: &[u8],
+        (names, settled): (&[u8], Vec<(DestinationIndex, MessageIndex)>),
         publisher: u32,
         step: &mut Step<'_, L>,
     ) {
         let places = self.undecided.places(of);
-        let is_said = self.undecided.is_durable(of) || !acknowledged.is_empty();
+        let is_said = self.undecided.is_durable(of) || !names.is_empty();
         let tag = is_said.then(|| self.tag_of(of));
         let first = self.sequences.take(places);
+        let committed = step.log.committed();
+        while self.undecided.decisions.pop_front_if(|decision| decision.position < committed).is_some() {}
         if let Some(tag) = tag {
-            let acknowledged = if planted("commit-without-acks") { &[] } else { acknowledged };
-            let position = self.write_decision(tag, (first, places), acknowledged, step);
+            let names = if planted("commit-without-acks") { &[] } else { names };
+            let position = self.write_decision(tag, (first, places), names, step);
             if places > 0 {
                 let (first, end) = (first.0, first.0 + places);
                 self.undecided.decisions.push_back(Decision { first, end, position });
             }
         }
-        let decided = if tag.is_some() { flag::DECIDED } else { 0 };
-        self.apply_decision(of, first, publisher, decided);
-        self.undecided.end(of);
-        self.jobs.stir();
+        let bits = if tag.is_some() { flag::DECIDED } else { 0 };
+        let touched = std::mem::take(&mut self.undecided.table[of.0].touched);
+        let heads = self.undecided.uncount(of);
+        let settled = settled.into_iter();
+        self.take_effect(Effect { of, heads, first, publisher, bits, touched, settled }, step);
     }
 
     fn write_decision<L: Log>(
@@ -311,23 +344,6 @@ impl Broker {
         home.position
     }
 
-    /// What a transaction has sent is there for those who consume.
-    fn apply_decision(&mut self, of: TransactionIndex, first: Sequence, publisher: u32, decided: u8) {
-        for head in self.undecided.uncount(of) {
-            let mut index = head;
-            while index != MessageIndex::NONE {
-                let message = self.messages.at_mut(index);
-                message.sequence = Sequence(first.0 + message.sequence.0);
-                message.publisher = publisher;
-                message.flags = message.flags & !flag::STAGED | decided;
-                let (destination, next) = (message.destination, message.sibling);
-                self.destinations.get_mut(destination).undecided -= 1;
-                self.enqueue(index);
-                index = next;
-            }
-        }
-    }
-
     /// A commit that is followed.
     pub(crate) fn follow_commit(&mut self, record: &Record<'_>) -> Result<(), MetaError> {
         let tag = TransactionTag::of(record.sequence).ok_or(MetaError::Malformed)?;
@@ -337,7 +353,9 @@ impl Broker {
         self.sequences.saw(Sequence((commit.first.0 + commit.places).saturating_sub(1)));
         let Some(of) = self.undecided.by_tag.get(&tag).copied() else { return Ok(()) };
         self.check_decision(of, commit)?;
-        self.apply_decision(of, commit.first, 0, 0);
+        for (_, head) in self.undecided.uncount(of) {
+            self.enter_queues(head, commit.first, 0, 0);
+        }
         self.undecided.end(of);
         Ok(())
     }
@@ -369,57 +387,91 @@ impl Broker {
         let found = TransactionTag::of(sequence).and_then(|tag| self.undecided.by_tag.get(&tag).copied());
         if let Some(of) = found {
             self.drop_staged(of);
-            self.undecided.end(of);
         }
     }
 
     /// What no decision was found for is dead: none will come (R48).
     pub(crate) fn drop_undecided(&mut self) {
         let all: Vec<u32> = self.undecided.table.iter().map(|(index, _)| index).collect();
-        for of in all.into_iter().map(TransactionIndex) {
-            self.drop_staged(of);
-            self.undecided.end(of);
-        }
+        all.into_iter().for_each(|of| self.drop_staged(TransactionIndex(of)));
     }
 
-    /// What a transaction has sent goes, from the logs as well. Segments of the spool that may be empty.
-    fn drop_staged(&mut self, of: TransactionIndex) -> Vec<postrider_journal::SegmentNumber> {
-        let mut emptied = Vec::new();
-        for head in self.undecided.uncount(of) {
-            let mut index = head;
-            while index != MessageIndex::NONE {
-                let message = self.messages.remove(index);
-                self.destinations.get_mut(message.destination).undecided -= 1;
-                if self.leave_record(index, &message) && message.store == LogKind::Spool {
-                    emptied.push(message.segment);
-                }
-                index = message.sibling;
+    /// What a transaction has sent was never there: while the log is followed, where nothing of it is in the spool.
+    fn drop_staged(&mut self, of: TransactionIndex) {
+        for (_, head) in self.undecided.uncount(of) {
+            self.drop_record(head, |_| {});
+        }
+        self.undecided.end(of);
+    }
+
+    /// The places of an undecided record go, from the table and from the log. Tells of a segment of the spool that may be empty.
+    fn drop_record(&mut self, head: MessageIndex, mut emptied: impl FnMut(SegmentNumber)) {
+        let mut index = head;
+        while index != MessageIndex::NONE {
+            let message = self.messages.remove(index);
+            self.destinations.decide(message.destination, 1);
+            if self.leave_record(index, &message) && message.store == LogKind::Spool {
+                emptied(message.segment);
             }
+            index = message.sibling;
         }
-        emptied
     }
 
-    /// What a transaction has sent goes at once, though it is not over: it cannot be committed any more.
+    /// What a transaction has sent goes, though it may not be over: it cannot be committed any more.
     pub(crate) fn lose_staged<L: Log>(&mut self, of: TransactionIndex, step: &mut Step<'_, L>) {
-        for segment in self.drop_staged(of) {
-            self.release_spool(segment, step);
+        if std::mem::replace(&mut self.undecided.table[of.0].lost, true) {
+            return;
+        }
+        self.undecided.table[of.0].leaves = true;
+        let mut vanishing = Vanishing { of, heads: self.undecided.uncount(of) };
+        if !self.at_once(|broker, budget| broker.vanish_some(&mut vanishing, budget, step)) {
+            self.jobs.push(vanishing);
+        }
+    }
+
+    /// Goes on with it. True: all is gone.
+    pub(crate) fn vanish_some<L: Log>(
+        &mut self,
+        vanishing: &mut Vanishing,
+        budget: &mut Budget,
+        step: &mut Step<'_, L>,
+    ) -> bool {
+        let Vanishing { of, heads } = vanishing;
+        let mut emptied = Vec::new();
+        while budget.step()
+            && let Some((_, head)) = heads.next()
+        {
+            self.drop_record(head, |segment| emptied.push(segment));
+        }
+        emptied.into_iter().for_each(|segment| self.release_spool(segment, step));
+        if !heads.as_slice().is_empty() {
+            return false;
         }
         let staged = &mut self.undecided.table[of.0];
-        staged.lost = true;
-        if let Some(tag) = staged.tag.take() {
+        staged.leaves = false;
+        let (tag, ended) = (staged.tag.take(), staged.ended);
+        if let Some(tag) = tag {
             self.undecided.by_tag.remove(&tag);
             self.undecided.untold.push(tag);
         }
+        if ended {
+            self.undecided.end(*of);
+        }
         self.jobs.stir();
+        true
     }
 
     /// A transaction is over without effect.
     pub(crate) fn roll_back_staged<L: Log>(&mut self, of: TransactionIndex, step: &mut Step<'_, L>) {
         self.lose_staged(of, step);
-        self.undecided.end(of);
+        let staged = &mut self.undecided.table[of.0];
+        staged.ended = true;
+        if !staged.leaves {
+            self.undecided.end(of);
+        }
     }
 
-    /// The bytes of a message are damaged whose transaction is undecided: that cannot be committed, and holds its segment no longer.
+    /// The bytes of a message are damaged whose transaction is undecided: that cannot be committed, and soon holds its segment no longer.
     pub(crate) fn lose_damaged(&mut self, head: MessageIndex, step: &mut Step<'_, impl Log>) {
         let of = TransactionIndex(self.messages.at(head).publisher);
         self.statistics.damaged += 1;

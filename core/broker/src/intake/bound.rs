@@ -74,6 +74,12 @@ impl Broker {
         bound
     }
 
+    /// What refusing a command stages, with what was acknowledged before.
+    #[must_use]
+    pub fn bound_of_refusal(&self) -> Bound {
+        acknowledgement_bound(0)
+    }
+
     /// How many of a batch's commands stage no more than a frame of this size has room for: one at least.
     #[must_use]
     pub fn first_within(&self, port: PortIndex, batch: &CommandBatch, frame_bytes: u64) -> usize {
@@ -161,7 +167,7 @@ impl Broker {
             }
             // What it names, whatever it counts; the decision says it, in one record.
             Command::Acknowledge(acknowledge) if acknowledge.transaction.is_some() => {
-                let most = self.clients.in_flight_of(port, acknowledge.consumer).max(1) as u64;
+                let most = self.clients.at_hand(port, acknowledge.consumer).max(1) as u64;
                 acknowledgement_bound(u64::from(acknowledge.count).clamp(1, most))
             }
             Command::Transact(Transact { connection, transaction, act: TransactionAct::Commit, .. }) => {

@@ -172,6 +172,14 @@ impl<T: Copy> Deque<T> {
         }
     }
 
+    /// The item before this place.
+    pub(crate) fn before(&self, place: Place) -> Option<T> {
+        match self.chunks.get(place.chunk) {
+            Some(chunk) if place.item > chunk.start => chunk.items.get(place.item - 1).copied(),
+            _ => self.chunks.get(place.chunk.checked_sub(1)?)?.live().last().copied(),
+        }
+    }
+
     /// Takes the item there out, and returns the place of the one after it.
     pub(crate) fn remove(&mut self, place: Place) -> Place {
         let Some(chunk) = self.chunks.get_mut(place.chunk).filter(|chunk| place.item < chunk.items.len()) else {

@@ -25,6 +25,9 @@ pub(crate) struct Leaving {
 /// Consumers of a connection that are closed in the command that ends it.
 const CONSUMERS_AT_ONCE: usize = 250;
 
+/// The same for its transactions.
+const TRANSACTIONS_AT_ONCE: usize = 250;
+
 /// The same for its temporary destinations.
 const TEMPORARIES_AT_ONCE: usize = 250;
 
@@ -64,6 +67,16 @@ impl Broker {
         }
         if let Some(request) = request {
             self.reply_behind(port, (handle, true), request, before, step);
+        }
+    }
+
+    /// The connection has said goodbye, which waits behind its parked sends: its transactions are over. Where they are very many they go with
+    /// the connection.
+    pub(crate) fn end_transactions_of<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
+        for _ in 0..TRANSACTIONS_AT_ONCE {
+            let Some(transaction) = self.clients.connection_mut(index).pop_transaction() else { return };
+            self.work.spend(MEMBER_STEPS);
+            self.roll_back(transaction, step);
         }
     }
 

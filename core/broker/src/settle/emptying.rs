@@ -36,6 +36,10 @@ impl Broker {
             let Some(message) = self.destinations.get_mut(index).take_any() else { break };
             self.settle(index, message, step);
         }
+        // What others have not decided is none of the business of who deletes it.
+        if self.destinations.await_decisions(index) {
+            return Slice::Done;
+        }
         if self.destinations.get(index).holds_messages() {
             return Slice::Waits;
         }

@@ -5,7 +5,7 @@ use crate::clients::consumer::{Consumer, InFlight};
 use crate::destinations::destination::{Content, Reference};
 use crate::kit::budget::Budget;
 use crate::kit::deque::Deque;
-use crate::messages::flag;
+use crate::messages::{DestinationIndex, flag};
 use crate::plant::planted;
 use postrider_model::command::LastDelivered;
 use postrider_model::{Sequence, limits};
@@ -73,6 +73,20 @@ impl Broker {
         self.jobs.push(Returning { entries, delivered, held });
     }
 
+    /// What a transaction had acknowledged that is rolled back goes back, as its consumer is gone: all of it had been delivered.
+    pub(crate) fn return_claimed(&mut self, taken: Vec<InFlight>, from: impl Iterator<Item = DestinationIndex>) {
+        let mut delivered = Delivered { first: usize::MAX, up_to: Sequence(0) };
+        let mut entries = Deque::default();
+        let is_much = taken.len() > limits::HANDLE_STEPS;
+        taken.into_iter().for_each(|entry| entries.push_back(entry));
+        if !is_much {
+            return self.return_some(&mut entries, &mut delivered, usize::MAX);
+        }
+        let held: Vec<Reference> = from.map(|index| self.destinations.reference(index)).collect();
+        self.hold_queues(&held);
+        self.jobs.push(Returning { entries, delivered, held });
+    }
+
     /// What could not be sent to the consumer is there for others.
     fn return_aside(&mut self, consumer: &mut Consumer, held: &[Reference]) {
         let entries = consumer.take_aside();
@@ -80,6 +94,12 @@ impl Broker {
             return;
         }
         let delivered = Delivered { first: 0, up_to: Sequence(0) };
+        self.hold_queues(held);
+        self.jobs.push(Returning { entries, delivered, held: held.into() });
+    }
+
+    /// The queues hold still until all messages are back.
+    fn hold_queues(&mut self, held: &[Reference]) {
         for reference in held {
             if self.destinations.is_valid(*reference)
                 && let Content::Queue(queue) = &mut self.destinations.get_mut(reference.index).content
@@ -87,7 +107,6 @@ impl Broker {
                 queue.hold();
             }
         }
-        self.jobs.push(Returning { entries, delivered, held: held.into() });
     }
 
     /// The messages are all back: the queues go on.

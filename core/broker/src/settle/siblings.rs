@@ -45,6 +45,10 @@ impl Broker {
 
     /// The end of a turn: the records that are to be written anew are, for which there is room. Their bytes cannot be read before.
     pub(crate) fn restate_untold<L: Log>(&mut self, step: &mut Step<'_, L>) {
+        // A decision may have buried other places of them.
+        if self.is_applying() {
+            return;
+        }
         for (index, sequence) in std::mem::take(&mut self.settlements.untold) {
             let Some(message) = self.messages.get(index).filter(|message| message.sequence == sequence) else {
                 continue;

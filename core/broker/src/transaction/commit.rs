@@ -5,14 +5,17 @@ use crate::broker::Broker;
 use crate::clients::transaction::{Claims, Transaction};
 use crate::destinations::destination::Refusal;
 use crate::log::{Log, LogKind};
-use crate::messages::ConnectionIndex;
-use crate::records::commit::commit_bound;
+use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
 use crate::records::write_acknowledged;
 use crate::step::Step;
-use crate::transaction::local::not_begun;
-use postrider_journal::Purpose;
+use crate::transaction::local::{lost, not_begun, without_room};
+use postrider_model::command::Transact;
 use postrider_model::event::Failure;
-use postrider_model::{DestinationId, TransactionNumber};
+use postrider_model::{DestinationId, PortIndex, TransactionNumber};
+use std::collections::BTreeMap;
+
+/// Messages that are named in the time of a step.
+const NAMED: usize = 8;
 
 impl Broker {
     pub(super) fn commit<L: Log>(
@@ -24,72 +27,75 @@ impl Broker {
         let owner = self.clients.connection_mut(connection);
         let (publisher, transaction) = (owner.serial, owner.take_transaction(number));
         let mut transaction = transaction.ok_or_else(not_begun)?;
-        if let Err(refusal) = self.check_commit(&mut transaction, step) {
+        if let Err(refusal) = self.check_commit(&mut transaction) {
             self.roll_back(transaction, step);
             return Err(refusal);
         }
-        let mut acknowledged = Vec::new();
-        self.name_claims(&transaction, &mut acknowledged);
-        let staged = transaction.staged.take();
-        if staged.is_some() || !acknowledged.is_empty() {
-            let of = staged.unwrap_or_else(|| self.undecided.begin());
-            self.commit_staged(of, &acknowledged, publisher, step);
-        }
-        self.settle_claims(transaction, step);
-        Ok(())
-    }
-
-    /// Whether it can be committed.
-    fn check_commit<L: Log>(&mut self, transaction: &mut Transaction, step: &mut Step<'_, L>) -> Result<(), Refusal> {
-        if let Some((failure, why)) = transaction.doomed.take() {
-            return Err(rolled_back(failure, &why));
-        }
-        if transaction.staged.is_some_and(|staged| self.undecided.is_lost(staged)) {
-            return Err(rolled_back(Failure::TransactionRolledBack, "what it has sent is damaged on the disk"));
-        }
-        let uncounted = transaction.uncounted;
-        if uncounted > 0 && !step.log.reserve(Purpose::Settle, commit_bound(uncounted)) {
-            let why = "the journal has no room for what it acknowledges: count that, consume messages, or raise the setting \
-                       `journal.disk_budget_bytes`";
-            return Err(rolled_back(Failure::ResourceAllocation, why));
-        }
-        Ok(())
-    }
-
-    /// Writes which durable messages it acknowledges.
-    fn name_claims(&self, transaction: &Transaction, buffer: &mut Vec<u8>) {
-        let entries = transaction.claims().flat_map(|claims| &claims.entries);
-        let durable = entries.filter_map(|entry| {
-            let message = self.messages.at(entry.index);
-            let dying = self.destinations.get(entry.of).is_dying();
-            let id = self.recorded_id(entry.of, message).filter(|_| message.store == LogKind::Journal && !dying)?;
-            Some((id, message.sequence.0))
-        });
-        let mut named: Vec<(DestinationId, u64)> = durable.collect();
-        named.sort_unstable();
-        for run in named.chunk_by(|(one, _), (other, _)| one == other) {
-            let sequences: Vec<u64> = run.iter().map(|(_, sequence)| *sequence).collect();
-            if let Some((id, _)) = run.first() {
-                write_acknowledged(buffer, *id, &sequences);
-            }
-        }
-    }
-
-    /// What it has acknowledged is done with.
-    fn settle_claims<L: Log>(&mut self, mut transaction: Transaction, step: &mut Step<'_, L>) {
-        for (serial, claims) in transaction.take_claims() {
-            let Claims { consumer, entries, outstanding } = claims;
-            self.work.spend(entries.len());
+        let claims = transaction.take_claims();
+        let (names, settled) = self.name_claims(&claims);
+        self.work.spend(settled.len() / NAMED);
+        self.statistics.acknowledged += settled.len() as u64;
+        for (serial, Claims { consumer, entries, outstanding, .. }) in claims {
             if self.clients.is_alive(consumer, serial) {
                 self.clients.consumer_mut(consumer).settle_claimed(entries.len(), outstanding);
                 self.wake(consumer);
             }
-            self.statistics.acknowledged += entries.len() as u64;
-            for entry in entries {
-                self.destinations.get_mut(entry.of).undecided -= 1;
-                self.settle(entry.of, entry.index, step);
+        }
+        let staged = transaction.staged.take();
+        if staged.is_some() || !settled.is_empty() {
+            let of = staged.unwrap_or_else(|| self.undecided.begin());
+            self.commit_staged(of, (&names, settled), publisher, step);
+        }
+        Ok(())
+    }
+
+    /// The journal has no room for a decision, and gets none: the transaction is rolled back (R46).
+    pub(crate) fn refuse_commit<L: Log>(&mut self, port: PortIndex, transact: &Transact, step: &mut Step<'_, L>) {
+        let Some(connection) = self.connection(port, transact.connection) else { return };
+        let refusal = match self.clients.connection_mut(connection).take_transaction(transact.transaction) {
+            None => not_begun(),
+            Some(transaction) => {
+                self.roll_back(transaction, step);
+                let (failure, why) = without_room();
+                rolled_back(failure, &why)
+            }
+        };
+        self.refuse(port, transact.connection, transact.request, refusal, step);
+    }
+
+    /// Whether it can be committed.
+    fn check_commit(&self, transaction: &mut Transaction) -> Result<(), Refusal> {
+        if let Some((failure, why)) = transaction.doomed.take() {
+            return Err(rolled_back(failure, &why));
+        }
+        if transaction.staged.is_some_and(|staged| self.undecided.is_lost(staged)) {
+            let (failure, why) = lost();
+            return Err(rolled_back(failure, &why));
+        }
+        Ok(())
+    }
+
+    /// Which durable messages it acknowledges, as its record names them, and all that it acknowledges.
+    fn name_claims(&self, claims: &BTreeMap<u64, Claims>) -> (Vec<u8>, Vec<(DestinationIndex, MessageIndex)>) {
+        let (mut names, mut all) = (Vec::new(), Vec::new());
+        let mut named: Vec<(DestinationId, u64)> = Vec::new();
+        for entry in claims.values().flat_map(|claims| &claims.entries) {
+            all.push((entry.of, entry.index));
+            let message = self.messages.at(entry.index);
+            let dying = self.destinations.get(entry.of).is_dying();
+            let id = self.recorded_id(entry.of, message).filter(|_| message.store == LogKind::Journal && !dying);
+            named.extend(id.map(|id| (id, message.sequence.0)));
+        }
+        named.sort_unstable();
+        let mut sequences = Vec::new();
+        for run in named.chunk_by(|(one, _), (other, _)| one == other) {
+            sequences.clear();
+            sequences.extend(run.iter().map(|(_, sequence)| *sequence));
+            if let Some((id, _)) = run.first() {
+                write_acknowledged(&mut names, *id, &sequences);
             }
         }
+        (names, all)
     }
 }
 

@@ -1,13 +1,15 @@
 //! How transactions begin and end, what they acknowledge, and what dooms them.
 
 use crate::broker::Broker;
-use crate::clients::consumer::ConsumerKind;
+use crate::clients::consumer::{ConsumerKind, InFlight};
 use crate::clients::transaction::{Claims, Transaction};
 use crate::destinations::destination::Refusal;
 use crate::log::Log;
-use crate::messages::{ConnectionIndex, ConsumerIndex};
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
+use crate::records::acknowledgement_bound;
 use crate::step::Step;
+use postrider_journal::Purpose;
 use postrider_model::command::{Acknowledge, AcknowledgeKind, Transact, TransactionAct};
 use postrider_model::event::Failure;
 use postrider_model::{PortIndex, TransactionNumber};
@@ -20,10 +22,22 @@ pub(super) fn not_begun() -> Refusal {
     (Failure::General, "the transaction has not been started: begin it first".into())
 }
 
+/// Bytes of it are damaged.
+pub(super) fn lost() -> Refusal {
+    (Failure::TransactionRolledBack, "what it has sent is damaged on the disk".into())
+}
+
+/// Its record would have to name more than there is room for.
+pub(super) fn without_room() -> Refusal {
+    let text = "the journal has no room for what the transaction acknowledges: acknowledge less in one, consume messages, or raise the setting \
+                `journal.disk_budget_bytes`";
+    (Failure::ResourceAllocation, text.into())
+}
+
 impl Broker {
     pub(crate) fn transact<L: Log>(&mut self, port: PortIndex, transact: &Transact, step: &mut Step<'_, L>) {
         let Some(connection) = self.connection(port, transact.connection) else { return };
-        let number = transact.transaction;
+        let (number, before) = (transact.transaction, self.jobs.pushed());
         let outcome = match transact.act {
             TransactionAct::Begin => {
                 let before = self.clients.connection_mut(connection).begin_transaction(number);
@@ -42,7 +56,7 @@ impl Broker {
             TransactionAct::Commit => self.commit(connection, number, step),
         };
         match outcome {
-            Ok(()) => self.reply(port, transact.connection, transact.request, step),
+            Ok(()) => self.reply_after_jobs(port, transact.connection, transact.request, before, step),
             Err(refusal) => self.refuse(port, transact.connection, transact.request, refusal, step),
         }
     }
@@ -67,20 +81,45 @@ impl Broker {
         if let Some(staged) = transaction.staged.take() {
             self.roll_back_staged(staged, step);
         }
-        for (serial, claims) in transaction.take_claims() {
-            let Claims { consumer, entries, .. } = claims;
-            self.work.spend(entries.len());
-            for entry in &entries {
-                self.destinations.get_mut(entry.of).undecided -= 1;
+        for (serial, Claims { consumer, entries, runs, .. }) in transaction.take_claims() {
+            let is_alive = self.clients.is_alive(consumer, serial);
+            for (destination, count) in &runs {
+                self.destinations.decide(*destination, *count);
             }
-            if self.clients.is_alive(consumer, serial) {
-                self.clients.consumer_mut(consumer).take_back(entries);
+            if is_alive {
+                let entries = self.leave_dying(consumer, entries, &runs);
+                let looked_at = self.clients.consumer_mut(consumer).take_back(entries);
+                self.work.spend(looked_at / COMPARED);
                 self.wake(consumer);
             } else {
-                entries.into_iter().for_each(|entry| self.return_one(entry, true));
+                self.return_claimed(entries, runs.into_iter().map(|(destination, _)| destination));
             }
         }
         self.jobs.stir();
+    }
+
+    /// What comes back of destinations that are deleted goes with them. The others.
+    fn leave_dying(
+        &mut self,
+        consumer: ConsumerIndex,
+        mut entries: Vec<InFlight>,
+        runs: &[(DestinationIndex, u32)],
+    ) -> Vec<InFlight> {
+        if !runs.iter().any(|(destination, _)| self.destinations.get(*destination).is_dying()) {
+            return entries;
+        }
+        let before = entries.len();
+        self.work.spend(before / COMPARED);
+        entries.retain(|entry| {
+            let stays = !self.destinations.get(entry.of).is_dying();
+            if !stays {
+                let expiration = self.messages.at(entry.index).expiration;
+                self.destinations.get_mut(entry.of).queue().push(entry.index, expiration);
+            }
+            stays
+        });
+        self.clients.consumer_mut(consumer).settle_claimed(before - entries.len(), 0);
+        entries
     }
 
     pub(crate) fn acknowledge_in_transaction<L: Log>(
@@ -100,7 +139,7 @@ impl Broker {
             return self.acknowledge(port, &Acknowledge { transaction: None, ..*acknowledge }, arena, step);
         }
         let Some(connection) = self.connection(port, acknowledge.connection) else { return };
-        match self.claim(port, connection, acknowledge, number) {
+        match self.claim(port, connection, acknowledge, number, step) {
             Ok(()) => self.reply(port, acknowledge.connection, acknowledge.request, step),
             Err(refusal) => {
                 self.doom(connection, number, refusal.clone(), step);
@@ -110,12 +149,13 @@ impl Broker {
     }
 
     /// What it acknowledges is the transaction's: out of its consumer's list, and in its window.
-    fn claim(
+    fn claim<L: Log>(
         &mut self,
         port: PortIndex,
         connection: ConnectionIndex,
         acknowledge: &Acknowledge,
         number: TransactionNumber,
+        step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
         let transaction = self.clients.connection(connection).transaction(number).ok_or_else(not_begun)?;
         if transaction.doomed.is_some() {
@@ -126,8 +166,9 @@ impl Broker {
             return Err((Failure::General, "a message cannot be given up within a transaction".into()));
         }
         let Some(index) = self.consumer_of(port, connection, acknowledge.consumer) else {
+            // What it had is others' now: the rest of the transaction is not to be done without.
             self.statistics.stale_commands += 1;
-            return Ok(());
+            return Err((Failure::General, "The subscription does not exist: its consumer is closed".into()));
         };
         let consumer = self.clients.consumer_mut(index);
         self.work.spend(consumer.compared() / COMPARED);
@@ -137,17 +178,24 @@ impl Broker {
         if consumer.kind != ConsumerKind::Queue {
             let serial = consumer.serial;
             let outstanding = acknowledge.count;
+            self.check_size(connection, number, u64::from(outstanding.max(1)))?;
             let transaction = self.clients.connection_mut(connection).transaction_mut(number).ok_or_else(not_begun)?;
-            transaction.claim((index, serial), std::iter::empty(), outstanding);
+            transaction.claim((index, serial), Vec::new(), Vec::new(), outstanding);
             return Ok(());
         }
         let Some(range) = consumer.range(acknowledge) else { return self.unmatched(index, acknowledge) };
         let (count, counted) = (range.count as u64, u64::from(acknowledge.count.max(1)));
-        self.check_size(connection, number, count)?;
-        self.claim_range(connection, number, index, &range);
-        if let Some(transaction) = self.clients.connection_mut(connection).transaction_mut(number) {
-            transaction.uncounted += if planted("commit-bound-by-count") { 0 } else { count.saturating_sub(counted) };
+        // It has more than the range names: where a client has put what was rolled back before what came meanwhile.
+        if counted > count && acknowledge.kind == AcknowledgeKind::Standard {
+            return self.unmatched(index, acknowledge);
         }
+        self.check_size(connection, number, count)?;
+        if count > counted && !planted("commit-bound-by-count") {
+            // The batch has room for as many as were counted.
+            let has_room = step.log.reserve(Purpose::Settle, acknowledgement_bound(count - counted));
+            has_room.then_some(()).ok_or_else(without_room)?;
+        }
+        self.claim_range(connection, number, index, &range);
         if acknowledge.kind == AcknowledgeKind::Individual {
             self.clients.consumer_mut(index).extend(1);
             self.wake(index);
@@ -165,11 +213,18 @@ impl Broker {
         self.work.spend(range.count);
         let consumer = self.clients.consumer_mut(index);
         let (serial, entries) = (consumer.serial, consumer.claim_entries(range));
+        let mut runs: Vec<(DestinationIndex, u32)> = Vec::new();
         for entry in &entries {
-            self.destinations.get_mut(entry.of).undecided += 1;
+            match runs.last_mut().filter(|(last, _)| *last == entry.of) {
+                Some((_, count)) => *count += 1,
+                None => runs.push((entry.of, 1)),
+            }
+        }
+        for (destination, count) in &runs {
+            self.destinations.get_mut(*destination).undecided += count;
         }
         if let Some(transaction) = self.clients.connection_mut(connection).transaction_mut(number) {
-            transaction.claim((index, serial), entries.into_iter(), 0);
+            transaction.claim((index, serial), entries, runs, 0);
         }
     }
 

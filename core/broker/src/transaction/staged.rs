@@ -10,10 +10,10 @@ use crate::messages::{ConnectionIndex, DestinationIndex};
 use crate::plant::planted;
 use crate::records;
 use crate::step::Step;
-use crate::transaction::local::not_begun;
+use crate::transaction::local::{lost, not_begun};
 use postrider_model::command::Publish;
 use postrider_model::event::Failure;
-use postrider_model::{MessageView, PortIndex, TransactionNumber};
+use postrider_model::{Command, MessageView, PortIndex, TransactionNumber};
 
 impl Broker {
     pub(crate) fn publish_in_transaction<L: Log>(
@@ -34,6 +34,9 @@ impl Broker {
             Ok(()) if publish.request.is_wanted() => self.reply(port, publish.connection, publish.request, step),
             Ok(()) if publish.windowed => self.give_credit(port, connection, publish, record, step),
             Ok(()) => {}
+            Err((Failure::ResourceAllocation, _)) if planted("transaction-paused") => {
+                self.park(port, (&Command::Publish(*publish), arena), (LogKind::Journal, false), step);
+            }
             Err(refusal) => self.refuse_in_transaction(port, publish, number, arena, refusal, step),
         }
     }
@@ -84,6 +87,9 @@ impl Broker {
         let arrival = Arrival { record, crc, expiration, publisher: 0, elsewhere, run_from: None, instead: None };
         let owner = self.clients.connection_mut(connection).transaction_mut(number).ok_or_else(not_begun)?;
         let of = *owner.staged.get_or_insert_with(|| self.undecided.begin());
+        if self.undecided.is_lost(of) {
+            return Err(lost());
+        }
         self.statistics.published += 1;
         for (store, parts) in [(LogKind::Journal, stored), (LogKind::Spool, passing)] {
             if !parts.is_empty() {
@@ -105,6 +111,9 @@ impl Broker {
         let bytes = records::live_bytes(length, stored.len());
         if !stored.is_empty() && self.journal.live_bytes() + bytes > limit {
             return Err(self.full(bytes, step));
+        }
+        if !stored.is_empty() {
+            self.intake.pass(bytes);
         }
         let all = self.undecided.all_bytes() + records::live_bytes(length, stored.len() + passing.len());
         let most = limit / UNDECIDED_OF_WHAT_LIVES;

@@ -1,6 +1,7 @@
 //! Room in the journal for a batch, and what of the batch is without it.
 
 use postrider_journal::{NoRoom, Purpose, Spill, Storage};
+use postrider_model::command::TransactionAct;
 use postrider_model::{Command, CommandBatch, Now, PortIndex};
 
 use super::BrokerTurn;
@@ -17,6 +18,12 @@ impl From<Vec<usize>> for Unstored {
     fn from(places: Vec<usize>) -> Unstored {
         Unstored { places, wait: false }
     }
+}
+
+/// Whether a batch is the end of a transaction and nothing else.
+fn is_lone_decision(batch: &CommandBatch) -> bool {
+    let is_decision = |command: &Command| matches!(command, Command::Transact(it) if it.act == TransactionAct::Commit);
+    matches!(&batch.commands[..], [command] if is_decision(command))
 }
 
 impl<S: Storage, P: Spill> BrokerTurn<S, P> {
@@ -41,6 +48,11 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
                 let begun = self.logs.journal.reserve(Purpose::Settle, bound);
                 // What is left is for moves: they wake who waits here.
                 self.waits_for_room |= begun == Err(NoRoom::Full);
+                if begun.is_err() && is_lone_decision(batch) && self.logs.journal.room_when_short().is_some() {
+                    // Nothing makes room for one that is too large for what is left, but that it is not made.
+                    let refusing = self.broker.bound_of_refusal();
+                    return self.logs.journal.reserve(Purpose::Settle, refusing).map(|()| vec![0].into());
+                }
                 begun.map(|()| refused.into())
             }
             Err(NoRoom::NotReady) => Err(NoRoom::NotReady),

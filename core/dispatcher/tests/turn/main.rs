@@ -1,5 +1,6 @@
 //! The broker's turn over media that fail, and beneath much work.
 
+mod decisions;
 mod expired;
 mod golden;
 mod node;

@@ -149,6 +149,7 @@ impl Client {
                 around.ledger.answered(id, Send::Refused);
             }
             Asked::Deletion | Asked::Removal(_) => {}
+            Asked::Decision => self.is_refused(&text_of(exception), around),
             Asked::Nowhere => {
                 assert!(is_impossible(exception), "client {}: what cannot be named is refused: {text}", self.index);
             }

@@ -45,7 +45,7 @@ pub use flooding::{FloodPlan, FloodRole};
 use halting::Halt;
 pub use halting::HaltingPlan;
 use moving::Moving;
-pub use moving::MovingPlan;
+pub use moving::{FEW, MovingPlan};
 use naming::Naming;
 pub use naming::{NamingPlan, all_of_many, odd_addresses};
 use oversize::Oversize;

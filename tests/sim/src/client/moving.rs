@@ -22,6 +22,12 @@ const BEGIN: i8 = 0;
 const COMMIT: i8 = 2;
 const ROLL_BACK: i8 = 4;
 
+/// Tokens that move at once where a decision takes effect at once.
+pub const FEW: usize = 4;
+
+/// A prefetch for all tokens.
+const ALL: i32 = 10_000;
+
 /// Bytes that a message and its acknowledgement take in the log, about, beside what it carries.
 const OVERHEAD: u64 = 400;
 
@@ -34,6 +40,8 @@ pub struct MovingPlan {
     pub percent: u64,
     /// Tokens that it has.
     pub tokens: u64,
+    /// How many of them move at once, at most.
+    pub most: usize,
     /// Bytes of a message, at most.
     pub bytes: u64,
 }
@@ -140,19 +148,19 @@ impl Client {
 
     /// Goes on with its transaction, or with the next one. True: that was what it did.
     pub(super) fn moves(&mut self, around: &mut Surroundings<'_>) -> bool {
-        let Some(MovingPlan { percent, tokens, bytes, .. }) = self.plan.moving else { return false };
+        let Some(MovingPlan { percent, tokens, most, bytes, .. }) = self.plan.moving else { return false };
         if !self.reads || !self.moving.chance.percent(percent) {
             return false;
         }
         if !self.moving.stands {
-            let prefetch = *self.moving.chance.pick(&[1, 3, 100]);
+            let prefetch = if most > FEW { ALL } else { *self.moving.chance.pick(&[1, 3, 100]) };
             self.stand(prefetch, around);
             return true;
         }
         match &self.moving.attempt {
             Some(attempt) if attempt.is_said => return false,
             Some(_) if self.moving.chance.percent(50) => self.end_attempt(around),
-            Some(_) => self.move_some(bytes, around),
+            Some(_) => self.move_some((most, bytes), around),
             None => {
                 self.moving.value += 1;
                 let (value, commits) = (self.moving.value, self.moving.chance.percent(75));
@@ -160,10 +168,11 @@ impl Client {
                 self.moving.attempt = Some(Attempt { value, moves, taken, commits, is_said: false, is_seen: false });
                 self.tell(self.transaction_info(value, BEGIN), around);
                 if self.moving.born < tokens {
-                    self.moving.born += 1;
-                    self.bear(bytes, around);
+                    for _ in 0..(most / FEW).max(1) {
+                        self.bear(bytes, around);
+                    }
                 } else {
-                    self.move_some(bytes, around);
+                    self.move_some((most, bytes), around);
                 }
             }
         }
@@ -176,13 +185,13 @@ impl Client {
             return;
         }
         if !self.moving.stands {
-            return self.stand(1_000, around);
+            return self.stand(ALL, around);
         }
         if !std::mem::replace(&mut self.moving.takes_all, true) {
             for queue in 0..2 {
                 let address = self.moving_queue(queue);
                 let member = (SESSION, queue as i64);
-                self.tell(protocol::set_prefetch(&self.connection_id, member, &address, 1_000), around);
+                self.tell(protocol::set_prefetch(&self.connection_id, member, &address, ALL), around);
             }
         }
         if self.moving.attempt.as_ref().is_some_and(|attempt| !attempt.is_said) {
@@ -193,6 +202,12 @@ impl Client {
     /// Whether all its tokens are there.
     pub(super) fn has_moved(&self) -> bool {
         self.plan.moving.is_none() || self.moving.has_all()
+    }
+
+    /// Bytes in the log of the messages that its tokens are, about.
+    pub fn token_bytes(&self) -> u64 {
+        let most = self.plan.moving.as_ref().map_or(0, |plan| plan.bytes);
+        self.moving.tokens.len() as u64 * (OVERHEAD + most)
     }
 
     /// What is missing, for people.
@@ -230,6 +245,16 @@ impl Client {
         }
     }
 
+    /// The disk has no room for it: it is rolled back (R35).
+    pub(super) fn is_refused(&mut self, why: &str, around: &mut Surroundings<'_>) {
+        let Some(attempt) = self.moving.attempt.take() else { return };
+        self.say(around, || format!("hears that transaction {} is rolled back", attempt.value));
+        let due =
+            around.scarce && attempt.commits && !attempt.is_seen && why.contains("the transaction is rolled back");
+        assert!(due, "client {}: a decision is refused: {why}", self.index);
+        self.moving.held.splice(0..0, attempt.taken);
+    }
+
     /// A message for one of those who move.
     pub(super) fn gets_token(
         &mut self,
@@ -258,7 +283,7 @@ impl Client {
 
     fn stand(&mut self, prefetch: i32, around: &mut Surroundings<'_>) {
         self.moving.stands = true;
-        self.moving.takes_all = prefetch == 1_000;
+        self.moving.takes_all = prefetch == ALL;
         let id = self.connection_id.clone();
         self.tell(protocol::open_session(&id, SESSION), around);
         self.tell(protocol::open_producer(&id, PRODUCER, None, 0), around);
@@ -270,14 +295,15 @@ impl Client {
 
     /// A token comes into being.
     fn bear(&mut self, bytes: u64, around: &mut Surroundings<'_>) {
+        self.moving.born += 1;
         let (token, queue) = (self.moving.born, self.moving.chance.index(2));
         self.send_token(queue, (token, None), bytes, around);
     }
 
     /// Takes some messages of one queue and sends others to the other one.
-    fn move_some(&mut self, bytes: u64, around: &mut Surroundings<'_>) {
+    fn move_some(&mut self, (most, bytes): (usize, u64), around: &mut Surroundings<'_>) {
         let queue = self.moving.chance.index(2);
-        let most = 1 + self.moving.chance.index(4);
+        let most = 1 + self.moving.chance.index(most);
         let mut taken: Vec<Held> = self.moving.held.extract_if(.., |held| held.queue == queue).collect();
         let rest = taken.split_off(most.min(taken.len()));
         self.moving.held.splice(0..0, rest);

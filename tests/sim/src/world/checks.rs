@@ -1,6 +1,6 @@
 //! What must be so of the broker as a whole: after its start, while it runs and when all clients are gone.
 
-use super::World;
+use super::{Client, World};
 use crate::plan::{Listener, SeedPlan};
 use crate::schedule::{MILLI, SECOND};
 use postrider_journal::SegmentNumber;
@@ -77,7 +77,8 @@ impl World {
     /// More than three times what is live, and some segments.
     fn log_is_too_long(&self) -> Option<String> {
         let journal = self.process.as_ref()?.broker().journal();
-        let (log, live) = (journal.live_log_bytes(), self.ledger.live_bytes());
+        let tokens: u64 = self.clients.iter().map(Client::token_bytes).sum();
+        let (log, live) = (journal.live_log_bytes(), self.ledger.live_bytes() + self.left_bytes + tokens);
         let spare = SPARE_SEGMENTS * journal.segment_bytes();
         let counted = self.process.as_ref()?.broker().broker().statistics().live_bytes;
         let reason = || {

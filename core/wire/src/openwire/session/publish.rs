@@ -181,6 +181,10 @@ impl Conversation {
         let consumer = consumer_of(tables, self.decoder.cache(), sent.consumer)?;
         // A consumer that is gone, or comes back after a reconnect, has nothing in flight that could be acknowledged.
         let (Some(consumer), Some(kind)) = (consumer, kind(sent.kind)?) else {
+            if transaction.is_some() && consumer.is_none() {
+                let message = "The subscription does not exist: the consumer that acknowledges is closed, or another connection's";
+                return Err(Refusal::new(Failure::General, message).into());
+            }
             self.synchronize(request, context);
             return Ok(());
         };

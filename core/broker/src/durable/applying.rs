@@ -1,0 +1,164 @@
+//! How a decision takes effect: it stands with its record, and what it does to messages follows in slices where that is much (R36). Until
+//! then nothing passes it: what comes to the destinations where it has sent waits behind it, and reclaim stands still, or it would write
+//! anew what the record has buried or given its sequence.
+
+use crate::broker::Broker;
+use crate::destinations::destination::Content;
+use crate::durable::undecided::Heads;
+use crate::kit::budget::Budget;
+use crate::log::Log;
+use crate::messages::{DestinationIndex, MessageIndex, TransactionIndex, flag};
+use crate::step::Step;
+use postrider_model::Sequence;
+use std::collections::{BTreeSet, VecDeque};
+
+/// What a decision does.
+pub(super) struct Effect {
+    /// Whose messages these are, until they are in their queues.
+    pub of: TransactionIndex,
+    pub heads: Heads,
+    /// Sequence of the first of its places.
+    pub first: Sequence,
+    pub publisher: u32,
+    /// Bits of its messages.
+    pub bits: u8,
+    /// Where its places are.
+    pub touched: BTreeSet<DestinationIndex>,
+    /// What it has acknowledged.
+    pub settled: std::vec::IntoIter<(DestinationIndex, MessageIndex)>,
+}
+
+impl Effect {
+    fn len(&self) -> usize {
+        self.heads.len() + self.settled.len()
+    }
+}
+
+/// One of those that take their time, and what has come meanwhile.
+struct Slow {
+    effect: Effect,
+    behind: VecDeque<MessageIndex>,
+}
+
+/// Decisions that take effect, one after the other.
+#[derive(Default)]
+pub(crate) struct Applying {
+    line: VecDeque<Slow>,
+    /// Those since the start, and how many of them are done.
+    begun: u64,
+    done: u64,
+}
+
+/// Waits for one of them.
+pub(crate) struct Wait(u64);
+
+impl Applying {
+    fn touches(&self, destination: DestinationIndex) -> bool {
+        self.line.iter().any(|slow| slow.effect.touched.contains(&destination))
+    }
+}
+
+impl Broker {
+    /// Whether a transaction's decision is taking effect: who follows the log is ahead of this broker.
+    #[must_use]
+    pub fn is_deciding(&self) -> bool {
+        self.is_applying()
+    }
+
+    /// Whether a decision is taking effect.
+    #[inline(always)]
+    pub(crate) fn is_applying(&self) -> bool {
+        !self.undecided.applying.line.is_empty()
+    }
+
+    /// Whether the newest decision that was there then has taken effect.
+    pub(crate) fn has_applied(&self, wait: &Wait) -> bool {
+        self.undecided.applying.done >= wait.0
+    }
+
+    /// It takes effect: now, if that is little and nothing stands before it where it goes; else in its turn.
+    pub(super) fn take_effect<L: Log>(&mut self, effect: Effect, step: &mut Step<'_, L>) {
+        let overtakes = effect.touched.iter().any(|destination| self.undecided.applying.touches(*destination));
+        let mut slow = Slow { effect, behind: VecDeque::new() };
+        if !overtakes && self.at_once(|broker, budget| broker.apply_slice(&mut slow, budget, step)) {
+            return;
+        }
+        self.undecided.applying.line.push_back(slow);
+        self.undecided.applying.begun += 1;
+        let wait = Wait(self.undecided.applying.begun);
+        self.jobs.push(wait);
+    }
+
+    /// Goes on with the oldest of them. True: there is more to do.
+    pub(crate) fn apply_decided<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        while let Some(mut slow) = self.undecided.applying.line.pop_front() {
+            if !self.apply_slice(&mut slow, budget, step) {
+                self.undecided.applying.line.push_front(slow);
+                return true;
+            }
+            self.undecided.applying.done += 1;
+            self.jobs.stir();
+        }
+        false
+    }
+
+    /// Goes on with one. True: it has taken effect.
+    fn apply_slice<L: Log>(&mut self, slow: &mut Slow, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        let Slow { effect, behind } = slow;
+        let mut steps = budget.0.min(effect.len() + behind.len());
+        budget.spend(steps);
+        while steps > 0 {
+            steps -= 1;
+            if let Some((_, head)) = effect.heads.next() {
+                self.enter_queues(head, effect.first, effect.publisher, effect.bits);
+            } else if let Some(index) = behind.pop_front() {
+                self.leave_undecided(index);
+                self.enter_queue(index);
+            } else if let Some((of, index)) = effect.settled.next() {
+                self.destinations.decide(of, 1);
+                self.settle(of, index, step);
+            }
+        }
+        let done = effect.len() == 0 && behind.is_empty();
+        if done {
+            self.undecided.end(effect.of);
+        }
+        done
+    }
+
+    fn leave_undecided(&mut self, index: MessageIndex) {
+        let destination = self.messages.at(index).destination;
+        self.destinations.decide(destination, 1);
+    }
+
+    /// The places of a record that a transaction has sent are there for those who consume. The same when it is followed.
+    pub(super) fn enter_queues(&mut self, head: MessageIndex, first: Sequence, publisher: u32, bits: u8) {
+        let mut index = head;
+        while index != MessageIndex::NONE {
+            let message = self.messages.at_mut(index);
+            message.sequence = Sequence(first.0 + message.sequence.0);
+            message.publisher = publisher;
+            message.flags = message.flags & !flag::STAGED | bits;
+            let next = message.sibling;
+            self.leave_undecided(index);
+            self.enter_queue(index);
+            index = next;
+        }
+    }
+
+    /// A message comes to a destination where a decision may be taking effect. True: it waits behind that.
+    #[cold]
+    pub(super) fn waits_behind_decision(&mut self, index: MessageIndex, destination: DestinationIndex) -> bool {
+        let line = &mut self.undecided.applying.line;
+        let Some(slow) = line.iter_mut().rev().find(|slow| slow.effect.touched.contains(&destination)) else {
+            return false;
+        };
+        slow.behind.push_back(index);
+        let state = self.destinations.get_mut(destination);
+        state.undecided += 1;
+        if let Content::Queue(queue) = &mut state.content {
+            queue.comes_later();
+        }
+        true
+    }
+}
