@@ -11,7 +11,12 @@ use postrider_bench::turns::{Delivery, ROUND, Turns};
 const BATCHES: [usize; 4] = [1, 8, 64, 256];
 
 fn turn(criterion: &mut Criterion) {
-    for (name, delivery) in [("persistent", Delivery::Persistent), ("non-persistent", Delivery::NonPersistent)] {
+    let deliveries = [
+        ("persistent", Delivery::Persistent),
+        ("non-persistent", Delivery::NonPersistent),
+        ("transacted", Delivery::Transacted),
+    ];
+    for (name, delivery) in deliveries {
         for messages in BATCHES {
             let mut turns = Turns::new(delivery);
             criterion.bench_function(&format!("turn/{name}/batches of {messages}"), |bencher| {

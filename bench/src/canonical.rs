@@ -1,7 +1,8 @@
 //! The canonical message and what goes with it, as a Java client writes them.
 
 use postrider_wire::openwire::schema::{
-    active_mq_queue, active_mq_text_message, consumer_id, message, message_ack, message_id, producer_id,
+    active_mq_queue, active_mq_text_message, connection_id, consumer_id, local_transaction_id, message, message_ack,
+    message_id, producer_id, transaction_info,
 };
 use postrider_wire::openwire::{Structure, Value};
 
@@ -69,6 +70,40 @@ pub fn message(number: i64) -> Structure {
         .with(message::PRIORITY, 4_i8)
         .with(message::TIMESTAMP, UNIX_MILLIS)
         .with(message::CONTENT, Value::bytes(&content))
+}
+
+/// The same message within the transaction: nobody waits for a receipt.
+#[must_use]
+pub fn transacted_message(number: i64) -> Structure {
+    message(number).with(message::RESPONSE_REQUIRED, false).with(message::TRANSACTION_ID, transaction())
+}
+
+/// The beginning of the transaction.
+#[must_use]
+pub fn begin() -> Structure {
+    transaction_command(0)
+}
+
+/// The end of it, a request.
+#[must_use]
+pub fn commit() -> Structure {
+    transaction_command(2).with(transaction_info::RESPONSE_REQUIRED, true)
+}
+
+fn transaction_command(kind: i8) -> Structure {
+    let connection = Structure::new(&connection_id::DEFINITION).with(connection_id::VALUE, CONNECTION);
+    Structure::new(&transaction_info::DEFINITION)
+        .with(transaction_info::COMMAND_ID, 9)
+        .with(transaction_info::CONNECTION_ID, connection)
+        .with(transaction_info::TRANSACTION_ID, transaction())
+        .with(transaction_info::TYPE, kind)
+}
+
+fn transaction() -> Structure {
+    let connection = Structure::new(&connection_id::DEFINITION).with(connection_id::VALUE, CONNECTION);
+    Structure::new(&local_transaction_id::DEFINITION)
+        .with(local_transaction_id::VALUE, 1_i64)
+        .with(local_transaction_id::CONNECTION_ID, connection)
 }
 
 /// The acknowledgement of that message alone, as of a session with AUTO_ACKNOWLEDGE.

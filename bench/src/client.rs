@@ -103,6 +103,18 @@ impl Client {
         self.frames((0..count as i64).map(|number| canonical::message(2 + number)))
     }
 
+    /// Likewise, of a whole transaction with that many messages.
+    #[must_use]
+    pub fn transaction(&mut self, count: usize) -> Vec<u8> {
+        let messages = (0..count as i64).map(|number| canonical::transacted_message(2 + number));
+        let all: Vec<Structure> =
+            std::iter::once(canonical::begin()).chain(messages).chain(std::iter::once(canonical::commit())).collect();
+        // The first time its id goes into the caches.
+        let first = self.frames(all.iter().cloned());
+        self.receive(&first);
+        self.frames(all.into_iter())
+    }
+
     /// Likewise, of acknowledgements.
     #[must_use]
     pub fn acknowledgements(&mut self, count: usize) -> Vec<u8> {
@@ -264,6 +276,20 @@ mod tests {
             let [_, Command::Acknowledge(acknowledge)] = client.receive(&frames).commands[..] else { panic!() };
             assert_eq!((acknowledge.last, acknowledge.count), (Sequence(3), 1), "{format:?}");
             assert_eq!(acknowledge.consumer, client.consumer, "{format:?}");
+        }
+    }
+
+    #[test]
+    fn a_transaction_is_its_messages_between_begin_and_commit() {
+        for format in [Format::LooseCached, Format::Loose, Format::Tight] {
+            let mut client = Client::connected(format);
+            let frames = client.transaction(2);
+            let [Command::Transact(_), Command::Publish(one), Command::Publish(two), Command::Transact(_)] =
+                client.receive(&frames).commands[..]
+            else {
+                panic!("{format:?}")
+            };
+            assert!(one.transaction.is_some() && one.transaction == two.transaction, "{format:?}");
         }
     }
 

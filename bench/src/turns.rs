@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::num::NonZeroU16;
 
 use postrider_broker::{Broker, Config, WindowSizes};
 use postrider_dispatcher::port::{ClientPort, port};
 use postrider_dispatcher::turn::BrokerTurn;
 use postrider_dispatcher::wake::Alarm;
 use postrider_journal::{Journal, NoSpill, Spool, SpoolConfig};
-use postrider_model::command::{Acknowledge, AcknowledgeKind, Publish, Request};
-use postrider_model::{Command, CommandBatch, Event, Sequence, limits};
+use postrider_model::command::{Acknowledge, AcknowledgeKind, Publish, Request, Transact, TransactionAct};
+use postrider_model::{Command, CommandBatch, Event, Sequence, Token, TransactionNumber, limits};
 
 use crate::client::{Client, Format, HASH_SEED, NOW};
 use crate::instant::InstantStorage;
@@ -24,6 +25,8 @@ pub enum Delivery {
     Persistent,
     /// Neither.
     NonPersistent,
+    /// Stored; each batch is one transaction that is synced and answered, and another acknowledges what is held.
+    Transacted,
 }
 
 /// What came back from a round.
@@ -37,12 +40,14 @@ pub struct Told {
 
 /// The broker and its client.
 pub struct Turns {
+    delivery: Delivery,
     turn: BrokerTurn<InstantStorage, NoSpill>,
     port: ClientPort,
     template: Publish,
     record: Vec<u8>,
     acknowledge: Acknowledge,
     producer_sequence: i64,
+    request_token: Token,
     /// Messages that the consumer has and has not acknowledged.
     held: VecDeque<Sequence>,
     /// Bytes of dispatches that the socket has taken and the broker has not heard of.
@@ -56,7 +61,7 @@ impl Turns {
         let mut client = Client::connected(Format::LooseCached);
         let records = client.records(1);
         let [Command::Publish(publish)] = records.commands[..] else { panic!("one message") };
-        let persistent = delivery == Delivery::Persistent;
+        let persistent = delivery != Delivery::NonPersistent;
         let alarm = Alarm::new();
         let (port, broker_port) = port(&alarm, &alarm);
         let acknowledge = Acknowledge {
@@ -70,14 +75,19 @@ impl Turns {
             transaction: None,
             cause: Default::default(),
         };
-        let request = Request::new(publish.request.token(), persistent);
+        let request = match delivery {
+            Delivery::Transacted => Request::default(),
+            _ => Request::new(publish.request.token(), persistent),
+        };
         let mut turns = Turns {
+            delivery,
             turn: broker_turn(broker_port),
             port,
             template: Publish { persistent, request, ..publish },
             record: publish.record.of(&records.arena).to_vec(),
             acknowledge,
             producer_sequence: 1,
+            request_token: publish.request.token(),
             held: VecDeque::new(),
             written: 0,
         };
@@ -136,15 +146,43 @@ impl Turns {
             let (connection, bytes) = (self.template.connection, std::mem::take(&mut self.written));
             batch.commands.push(Command::Written { connection, bytes });
         }
+        if self.delivery == Delivery::Transacted {
+            return self.add_transactions(messages, batch);
+        }
         for _ in 0..messages {
-            self.producer_sequence += 1;
-            let record = batch.store(&self.record);
-            let producer_sequence = self.producer_sequence;
-            batch.commands.push(Command::Publish(Publish { record, producer_sequence, ..self.template }));
+            self.publish(None, batch);
             if let Some(last) = self.held.pop_front() {
                 batch.commands.push(Command::Acknowledge(Acknowledge { last, ..self.acknowledge }));
             }
         }
+    }
+
+    /// One that sends and one that acknowledges.
+    fn add_transactions(&mut self, messages: usize, batch: &mut CommandBatch) {
+        let [sends, acknowledges] = [1, 2].map(|number| TransactionNumber(NonZeroU16::MIN.saturating_add(number)));
+        batch.commands.push(self.transact(sends, TransactionAct::Begin));
+        (0..messages).for_each(|_| self.publish(Some(sends), batch));
+        batch.commands.push(self.transact(sends, TransactionAct::Commit));
+        let count = self.held.len().min(messages);
+        let mut range = self.held.drain(..count);
+        let Some(first) = range.next() else { return };
+        let last = range.next_back().unwrap_or(first);
+        drop(range);
+        let (count, transaction) = (count as u32, Some(acknowledges));
+        batch.commands.push(self.transact(acknowledges, TransactionAct::Begin));
+        batch.commands.push(Command::Acknowledge(Acknowledge { first, last, count, transaction, ..self.acknowledge }));
+        batch.commands.push(self.transact(acknowledges, TransactionAct::Commit));
+    }
+
+    fn publish(&mut self, transaction: Option<TransactionNumber>, batch: &mut CommandBatch) {
+        self.producer_sequence += 1;
+        let (record, producer_sequence) = (batch.store(&self.record), self.producer_sequence);
+        batch.commands.push(Command::Publish(Publish { record, producer_sequence, transaction, ..self.template }));
+    }
+
+    fn transact(&self, transaction: TransactionNumber, act: TransactionAct) -> Command {
+        let request = Request::new(self.request_token, act == TransactionAct::Commit);
+        Command::Transact(Transact { connection: self.template.connection, request, transaction, act })
     }
 }
 
@@ -179,14 +217,19 @@ mod tests {
 
     #[test]
     fn every_message_is_answered_and_dispatched() {
-        for delivery in [Delivery::Persistent, Delivery::NonPersistent] {
+        for delivery in [Delivery::Persistent, Delivery::NonPersistent, Delivery::Transacted] {
             for messages in [1, 8, 64, 256] {
                 let mut turns = Turns::new(delivery);
                 for round in 0..3 {
                     turns.fill(messages);
                     turns.run();
                     let expected = ROUND * messages;
-                    let replies = if delivery == Delivery::Persistent { expected } else { 0 };
+                    let replies = match delivery {
+                        Delivery::Persistent => expected,
+                        Delivery::NonPersistent => 0,
+                        // Of what was sent, and, once there is something, of what is acknowledged.
+                        Delivery::Transacted => ROUND * if round == 0 { 1 } else { 2 },
+                    };
                     let told = Told { replies, dispatches: expected };
                     assert_eq!(turns.drain(), told, "{delivery:?}, {messages} messages, round {round}");
                 }

@@ -15,12 +15,14 @@ const WARM_UP: usize = 3;
 /// Rounds of the ring that are counted: some of their turns find segments and blocks filled.
 const ROUNDS: usize = 8;
 
-const ROUTINES: [(&str, usize, fn()); 7] = [
+const ROUTINES: [(&str, usize, fn()); 9] = [
     ("decode", BATCH, decode),
     ("decode acknowledgement", BATCH, decode_acknowledgement),
+    ("decode transacted", BATCH, decode_transacted),
     ("turn of 64", BATCH * ROUND * ROUNDS, || turn(BATCH, Delivery::Persistent)),
     ("turn of 1", ROUND * ROUNDS, || turn(1, Delivery::Persistent)),
     ("turn of 64 non-persistent", BATCH * ROUND * ROUNDS, || turn(BATCH, Delivery::NonPersistent)),
+    ("turn of 64 transacted", BATCH * ROUND * ROUNDS, || turn(BATCH, Delivery::Transacted)),
     ("encode", BATCH, encode),
     ("encode receipt", BATCH, encode_receipt),
 ];
@@ -55,6 +57,13 @@ fn decode_acknowledgement() {
     let mut client = Client::connected(Format::LooseCached);
     let frames = client.acknowledgements(BATCH);
     count(|| assert_eq!(client.receive(&frames).commands.len(), BATCH));
+}
+
+fn decode_transacted() {
+    let mut client = Client::connected(Format::LooseCached);
+    let frames = client.transaction(BATCH);
+    // With the beginning and the end.
+    count(|| assert_eq!(client.receive(&frames).commands.len(), BATCH + 2));
 }
 
 fn encode() {
