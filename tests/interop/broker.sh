@@ -1,4 +1,4 @@
-# Sourced by the scripts that start a broker: `begin` makes $directory, `start_broker` sets $broker and $url. At the end of the
+# Sourced by the scripts that start a broker: `begin` makes $directory, `start_broker` or `start_activemq` sets $broker and $url. At the end of the
 # script the broker is stopped, its last lines are shown if the script failed, and the directory goes unless $keep is yes.
 broker=
 keep=no
@@ -47,6 +47,18 @@ await_port() {
 start_broker() { # start_broker BINARY ARGUMENT...
     port=$(free_port)
     "$1" serve --data-dir "$directory/data" --listen "openwire://127.0.0.1:$port" "${@:2}" >"$directory/broker.log" 2>&1 &
+    broker=$!
+    await_port "$port"
+    url=tcp://127.0.0.1:$port
+}
+
+start_activemq() { # start_activemq VERSION
+    pom=$(dirname "${BASH_SOURCE[0]}")/activemq
+    set -- -q -B -f "$pom/pom.xml" "-Dactivemq.version=$1" org.apache.maven.plugins:maven-dependency-plugin:3.6.1:build-classpath \
+        "-Dmdep.outputFile=$directory/activemq-class-path"
+    mvn -o "$@" >/dev/null 2>&1 || mvn "$@"
+    port=$(free_port)
+    java -Xmx1g -cp "$(cat "$directory/activemq-class-path")" "$pom/Broker.java" "$port" "$directory/data" >"$directory/broker.log" 2>&1 &
     broker=$!
     await_port "$port"
     url=tcp://127.0.0.1:$port

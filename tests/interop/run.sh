@@ -5,26 +5,30 @@ set -euo pipefail
 
 usage() {
     cat <<'USAGE'
-usage: run.sh --binary PATH | --url URL [--args "..."] [--tests PATTERN] [--kills N] [--volume N] [--seed N] [--keep]
+usage: run.sh --binary PATH | --url URL | --activemq VERSION [--client VERSION] [--args "..."] [--tests PATTERN] [--kills N] [--volume N] [--seed N] [--keep]
   --binary PATH    the broker, started as: PATH serve --data-dir DIR --listen openwire://127.0.0.1:PORT ARGS
   --args "..."     further arguments of `serve`, split at blanks
+  --client VERSION of ActiveMQ's client: 5.19.9 (the default), or 6.3.1, for which the tests get jakarta's names
   --tests PATTERN  as Maven's -Dtest, such as 'QueueTest,RestartTest#receipted*' (default: all)
   --kills N        how often KillTest kills the broker (default 5)
   --volume N       messages of each kind in VolumeTest (default 2000)
   --seed N         repeats the random choices of an earlier run
   --keep           keeps the data directory, the broker's log and the test reports
   --url URL        instead of --binary: use a broker that runs already; tests that kill one are skipped
+  --activemq VERSION  likewise: ActiveMQ from Maven Central, such as 5.17.2 or 6.3.1, with its defaults
 USAGE
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/broker.sh"
-binary= arguments= tests= url= kills=5 volume=2000 seed=
+binary= arguments= tests= client=5.19.9 activemq= url= kills=5 volume=2000 seed=
 while [ $# -gt 0 ]; do
     case $1 in
         --binary) binary=$2; shift 2 ;;
         --args) arguments=$2; shift 2 ;;
         --tests) tests=$2; shift 2 ;;
+        --client) client=$2; shift 2 ;;
+        --activemq) activemq=$2; shift 2 ;;
         --kills) kills=$2; shift 2 ;;
         --volume) volume=$2; shift 2 ;;
         --seed) seed=$2; shift 2 ;;
@@ -34,7 +38,7 @@ while [ $# -gt 0 ]; do
         *) echo "run.sh: unknown argument: $1" >&2; usage >&2; exit 2 ;;
     esac
 done
-if [ -z "$binary" ] && [ -z "$url" ]; then
+if [ -z "$binary$url$activemq" ]; then
     echo "run.sh: --binary is missing" >&2; usage >&2; exit 2
 fi
 if [ -n "$binary" ]; then
@@ -43,18 +47,27 @@ if [ -n "$binary" ]; then
 fi
 
 begin run
-if [ -z "$url" ]; then
+if [ -n "$activemq" ]; then
+    start_activemq "$activemq"
+elif [ -z "$url" ]; then
     # shellcheck disable=SC2086 # the arguments are meant to be split
     start_broker "$binary" $arguments
 fi
 
-set -- -q -B -f "$here/java/pom.xml" "-Dinterop.directory=$directory/target" test "-Dpostrider.url=$url" "-Dpostrider.kills=$kills" "-Dpostrider.volume=$volume"
+project=(-q -B -f "$here/java/pom.xml" "-Dinterop.directory=$directory/target" "-Dactivemq.version=$client")
+if [[ $client != 5.* ]]; then
+    mkdir "$directory/source"
+    cp -r "$here/java/src/test/java/." "$directory/source"
+    find "$directory/source" -name '*.java' -exec sed -i 's/javax\.jms/jakarta.jms/g' {} +
+    project+=("-Dinterop.sources=$directory/source")
+fi
+set -- "${project[@]}" test "-Dpostrider.url=$url" "-Dpostrider.kills=$kills" "-Dpostrider.volume=$volume"
 [ -z "$binary" ] || set -- "$@" "-Dpostrider.binary=$binary" "-Dpostrider.args=$arguments" -Dpostrider.strict=true
 [ -z "$tests" ] || set -- "$@" "-Dtest=$tests"
 [ -z "$seed" ] || set -- "$@" "-Dpostrider.seed=$seed"
 
 # Offline where the local repository holds everything: no network, and no seconds spent on asking it.
-if mvn -q -B -o -f "$here/java/pom.xml" "-Dinterop.directory=$directory/target" test -DskipTests >/dev/null 2>&1; then
+if mvn "${project[@]}" -o test -DskipTests >/dev/null 2>&1; then
     set -- -o "$@"
 fi
 status=0

@@ -1,12 +1,14 @@
 package postrider.interop;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.util.Set;
 import java.util.TreeSet;
 import javax.jms.JMSException;
 import javax.jms.Message;
 import javax.jms.MessageConsumer;
+import javax.jms.TemporaryQueue;
 import org.apache.activemq.ActiveMQConnection;
 import org.apache.activemq.command.ActiveMQTopic;
 import org.junit.jupiter.api.Test;
@@ -44,6 +46,19 @@ class CompositeTest extends BrokerTest {
         send(connect(), queue("queue://" + queue + ",topic://" + topic), "m", 0, 10);
         assertEquals(texts("m", 0, 10), receiveTexts(ofTopic, 10));
         assertEquals(texts("m", 0, 10), receiveTexts(consumer(connect(), queue(queue)), 10));
+    }
+
+    /** One part that is not there is enough. */
+    @Test
+    void sendOfWhichOnePartIsRefusedArrivesNowhere() throws JMSException {
+        ActiveMQConnection owner = connect();
+        TemporaryQueue gone = session(owner).createTemporaryQueue();
+        owner.close();
+        String name = name("all-or-none");
+        for (String parts : new String[] {name + ",temp-queue://" + gone.getQueueName(), "temp-queue://" + gone.getQueueName() + "," + name}) {
+            assertThrows(JMSException.class, () -> send(connect(), queue(parts), "m", 0, 1));
+        }
+        assertEmpty(name);
     }
 
     @Test

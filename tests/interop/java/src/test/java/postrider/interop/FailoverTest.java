@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
@@ -74,6 +75,27 @@ class FailoverTest extends BrokerTest {
         assertEquals(10, proxy.cuts());
         MessageConsumer consumer = consumer(connect(), queue(name));
         assertEquals(texts("m", 0, 20), receiveTexts(consumer, 20));
+        consumer.close();
+        assertEmpty(name);
+    }
+
+    /** ActiveMQ remembers what 64 producers have sent. */
+    @Test
+    void sendsOfManyProducersArriveOnceThoughTheirAnswersAreLost() throws Exception {
+        String name = name("producers");
+        Session session = session(failover(""));
+        List<MessageProducer> producers = new ArrayList<>();
+        for (int index = 0; index < 200; index++) {
+            producers.add(session.createProducer(queue(name)));
+            producers.get(index).send(session.createTextMessage("m" + index));
+        }
+        for (int index = 0; index < 20; index++) {
+            proxy.swallowNextAnswer();
+            producers.get(10 * index).send(session.createTextMessage("m" + (200 + index)));
+        }
+        assertEquals(20, proxy.cuts());
+        MessageConsumer consumer = consumer(connect(), queue(name));
+        assertEquals(texts("m", 0, 220), receiveTexts(consumer, 220));
         consumer.close();
         assertEmpty(name);
     }
