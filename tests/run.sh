@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Passes all tests on a fresh machine: installs what is missing, then runs every suite at its small size.
 #   tests/run.sh [SUITE...]      suites: rust plants loom sim instructions compare interop joram kills hostile fuzz   (default: all, in this order)
+#   tests/run.sh clients         slow, and not among them: twenty clients of other versions, Spring, Camel and pools
 # Larger sizes by environment: SIM_SEEDS (300), KILLS (30), VOLUME (4000), FUZZ_SECONDS (20, for each of four targets).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,6 +51,13 @@ interop() {
     tests/interop/run.sh --binary target/release/postrider --volume "$VOLUME" --tests '!KillTest' --args "--cores 2"
     tests/interop/clients.sh --binary target/release/postrider --args "--cores 2"
     tests/interop/forward.sh --binary target/release/postrider
+}
+
+clients() {
+    need javac openjdk-17-jdk-headless
+    need mvn maven
+    cargo build --release
+    tests/interop/matrix.sh --binary target/release/postrider --args "--cores 2"
 }
 
 joram() {

@@ -1,0 +1,129 @@
+package postrider.clients;
+
+import java.util.Collections;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import javax.jms.*;
+import org.apache.activemq.ActiveMQConnectionFactory;
+import org.springframework.jms.connection.CachingConnectionFactory;
+import org.springframework.jms.connection.SingleConnectionFactory;
+import org.springframework.jms.core.JmsTemplate;
+import org.springframework.jms.listener.DefaultMessageListenerContainer;
+import org.springframework.jms.listener.SimpleMessageListenerContainer;
+
+/** Spring's listener containers and template as most applications set them up: `Spring URL LABEL`. */
+public final class Spring {
+    private Spring() {}
+
+    private static final int N = 1000;
+
+    public static void main(String[] a) throws Exception {
+        Check check = new Check(a[1]);
+        String run = Long.toString(System.nanoTime(), 36);
+        for (String level : new String[] {"CACHE_CONSUMER", "CACHE_SESSION", "CACHE_CONNECTION", "CACHE_NONE"})
+            check.that("spring-listener-" + level, () -> container(a[0], "matrix.spring." + level + run, level, true, level.equals("CACHE_NONE") || level.equals("CACHE_CONNECTION") ? 100 : N, false));
+        check.that("spring-listener-non-persistent", () -> container(a[0], "matrix.spring.np" + run, "CACHE_CONSUMER", false, N, false));
+        check.that("spring-listener-topic", () -> container(a[0], "matrix.spring.topic" + run, "CACHE_CONSUMER", false, N, true));
+        check.that("spring-simple-container", () -> {
+            CachingConnectionFactory f = new CachingConnectionFactory(new ActiveMQConnectionFactory(a[0]));
+            SimpleMessageListenerContainer c = new SimpleMessageListenerContainer();
+            CountDownLatch all = new CountDownLatch(N);
+            c.setConnectionFactory(f);
+            c.setDestinationName("matrix.spring.simple" + run);
+            c.setConcurrency("1-4");
+            c.setMessageListener((MessageListener) m -> all.countDown());
+            c.afterPropertiesSet();
+            c.start();
+            JmsTemplate t = new JmsTemplate(f);
+            for (int i = 0; i < N; i++) t.convertAndSend("matrix.spring.simple" + run, "m" + i);
+            Check.expect(all.await(20, TimeUnit.SECONDS), all.getCount() + " did not come");
+            c.shutdown();
+            f.destroy();
+        });
+        check.that("spring-template-receive", () -> {
+            CachingConnectionFactory f = new CachingConnectionFactory(new ActiveMQConnectionFactory(a[0]));
+            f.setSessionCacheSize(10);
+            JmsTemplate t = new JmsTemplate(f);
+            t.setReceiveTimeout(5000);
+            for (int i = 0; i < 200; i++) t.convertAndSend("matrix.spring.template" + run, "m" + i);
+            for (int i = 0; i < 200; i++) Check.same("m" + i, "" + t.receiveAndConvert("matrix.spring.template" + run), "body");
+            f.destroy();
+        });
+        check.that("spring-template-uncached", () -> { // a connection, session and producer for every send, as Spring does without a pool
+            JmsTemplate t = new JmsTemplate(new ActiveMQConnectionFactory(a[0]));
+            t.setReceiveTimeout(5000);
+            for (int i = 0; i < 50; i++) t.convertAndSend("matrix.spring.uncached" + run, "m" + i);
+            for (int i = 0; i < 50; i++) Check.same("m" + i, "" + t.receiveAndConvert("matrix.spring.uncached" + run), "body");
+        });
+        check.that("spring-send-and-receive", () -> {
+            CachingConnectionFactory f = new CachingConnectionFactory(new ActiveMQConnectionFactory(a[0]));
+            DefaultMessageListenerContainer c = new DefaultMessageListenerContainer();
+            c.setConnectionFactory(new SingleConnectionFactory(new ActiveMQConnectionFactory(a[0])));
+            c.setDestinationName("matrix.spring.rr" + run);
+            JmsTemplate t = new JmsTemplate(f);
+            c.setMessageListener((MessageListener) m -> {
+                try { Destination back = m.getJMSReplyTo(); String text = ((TextMessage) m).getText(); t.send(back, s -> s.createTextMessage("re " + text)); } catch (JMSException e) { throw new RuntimeException(e); }
+            });
+            c.afterPropertiesSet();
+            c.start();
+            t.setReceiveTimeout(5000);
+            for (int i = 0; i < 50; i++) { int n = i; Message m = t.sendAndReceive("matrix.spring.rr" + run, s -> s.createTextMessage("q" + n)); Check.expect(m != null, "no answer to " + i); Check.same("re q" + i, ((TextMessage) m).getText(), "answer"); }
+            c.shutdown();
+            f.destroy();
+        });
+        check.that("spring-browse", () -> {
+            JmsTemplate t = new JmsTemplate(new CachingConnectionFactory(new ActiveMQConnectionFactory(a[0])));
+            for (int i = 0; i < 10; i++) t.convertAndSend("matrix.spring.browse" + run, "m" + i);
+            int n = t.browse("matrix.spring.browse" + run, (s, b) -> Collections.list(b.getEnumeration()).size());
+            Check.same(10, n, "browsed");
+            ((CachingConnectionFactory) t.getConnectionFactory()).destroy();
+        });
+        check.that("spring-listener-transacted", () -> { // what Spring Boot does by default
+            DefaultMessageListenerContainer c = new DefaultMessageListenerContainer();
+            CachingConnectionFactory f = new CachingConnectionFactory(new ActiveMQConnectionFactory(a[0]));
+            CountDownLatch all = new CountDownLatch(100);
+            c.setConnectionFactory(f);
+            c.setDestinationName("matrix.spring.tx" + run);
+            c.setSessionTransacted(true);
+            c.setMessageListener((MessageListener) m -> all.countDown());
+            c.afterPropertiesSet();
+            c.start();
+            try {
+                JmsTemplate t = new JmsTemplate(f);
+                for (int i = 0; i < 100; i++) t.convertAndSend("matrix.spring.tx" + run, "m" + i);
+                Check.expect(all.await(10, TimeUnit.SECONDS), all.getCount() + " of 100 did not come");
+            } finally { c.shutdown(); f.destroy(); }
+        });
+        check.end();
+    }
+
+    private static void container(String url, String name, String level, boolean persistent, int count, boolean topic) throws Exception {
+        CachingConnectionFactory f = new CachingConnectionFactory(new ActiveMQConnectionFactory(url));
+        f.setSessionCacheSize(10);
+        DefaultMessageListenerContainer c = new DefaultMessageListenerContainer();
+        Set<String> seen = Collections.synchronizedSet(new TreeSet<>());
+        CountDownLatch all = new CountDownLatch(count);
+        c.setConnectionFactory(f);
+        c.setDestinationName(name);
+        c.setPubSubDomain(topic);
+        c.setCacheLevelName(level);
+        c.setConcurrency(topic ? "1" : "2-5");
+        c.setSessionTransacted(false);
+        c.setMessageListener((MessageListener) m -> { try { if (seen.add(((TextMessage) m).getText())) all.countDown(); } catch (JMSException e) { throw new RuntimeException(e); } });
+        c.afterPropertiesSet();
+        c.start();
+        if (topic) Thread.sleep(1000);
+        JmsTemplate t = new JmsTemplate(f);
+        t.setPubSubDomain(topic);
+        t.setExplicitQosEnabled(true);
+        t.setDeliveryPersistent(persistent);
+        for (int i = 0; i < count; i++) t.convertAndSend(name, "m" + i);
+        boolean came = all.await(25, TimeUnit.SECONDS);
+        long left = all.getCount();
+        c.shutdown();
+        f.destroy();
+        Check.expect(came, left + " of " + count + " did not come");
+    }
+}
