@@ -1,7 +1,7 @@
 //! What takes long, slice by slice (R25).
 
 use crate::broker::Broker;
-use crate::delivery::advisory::{CatchUp, Passage};
+use crate::delivery::advisory::{CatchUp, Coming, Passage};
 use crate::delivery::trying::Trying;
 use crate::durable::applying::Wait;
 use crate::durable::undecided::Vanishing;
@@ -43,6 +43,8 @@ pub(crate) enum Job {
     Advise(Passage),
     /// A consumer that is to hear of all temporary destinations that were there when it came.
     CatchUp(CatchUp),
+    /// A consumer of which others are told when a connection is gone.
+    Come(Coming),
     /// A queue of which views try what waits.
     Try(Trying),
     /// A decision that takes effect.
@@ -63,7 +65,7 @@ macro_rules! jobs {
 
 jobs! {
     Settle(Settling), Expire(Expiring), Return(Returning), Empty(Emptying), Leave(Leaving), Drop(Dropping), Close(Closing),
-    Match(Match), Join(Join), Advise(Passage), CatchUp(CatchUp), Try(Trying), Await(Wait), Vanish(Vanishing),
+    Match(Match), Join(Join), Advise(Passage), CatchUp(CatchUp), Come(Coming), Try(Trying), Await(Wait), Vanish(Vanishing),
 }
 
 fn some(done: bool) -> Slice {
@@ -160,6 +162,10 @@ impl Broker {
             Job::CatchUp(catch_up) => look(budget, self.has_caught_up(catch_up)),
             Job::Await(wait) => look(budget, self.has_applied(wait)),
             Job::Vanish(vanishing) => some(self.vanish_some(vanishing, budget, step)),
+            Job::Come(coming) => {
+                let done = self.come(coming, step);
+                look(budget, done)
+            }
         }
     }
 }

@@ -52,12 +52,12 @@ impl Broker {
         while budget.0 > 0 {
             if let Some((consumer, known)) = self.clients.next_hungry(Rank::Taker) {
                 let Some(known) = known else { continue };
-                let watches = known.watches;
+                let is_told = known.is_told();
                 if self.feed(consumer, budget, step) {
                     self.wake(consumer);
                 }
                 // One that has caught up walks with the others again, and so gets what is the next for all.
-                if watches {
+                if is_told {
                     self.serve_advisories(budget, step);
                 }
             } else if self.wake_blocked(Rank::Taker, budget, step.out) {

@@ -5,7 +5,7 @@ use crate::world::{Told as Heard, World, handle, queue, topic};
 use postrider_broker::Config;
 use postrider_model::advisory::{Advisory, Told};
 use postrider_model::command::{
-    AcknowledgeKind, Described, LastDelivered, OpenConsumer, OpenProducer, Request, Unsubscribe,
+    AcknowledgeKind, Described, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Request, Unsubscribe,
 };
 use postrider_model::properties::{Properties, Value};
 use postrider_model::record::Tag;
@@ -361,4 +361,46 @@ fn a_subscription_that_is_deleted_is_told_of() {
         "-subscription s of client of a [Consumer.Topic.t]",
     ];
     assert_eq!(told(&mut world, 1), expected);
+}
+
+/// A failover client comes back with hundreds of consumers, by the names that they had, while its old connection goes in slices: of
+/// each those who listen hear last that it is there.
+#[test]
+pub fn of_a_client_that_comes_back_its_consumers_are_told_last() {
+    const MANY: u32 = 2_000;
+    let mut world = world();
+    listen(&mut world, 1, 1, 9, &BRIDGE, 30_000);
+    world.connect(0, 2, "returning");
+    let open = |world: &World, connection: u32, number: u32| {
+        let value = i64::from(number);
+        OpenConsumer { value, ..world.open(connection, connection * 10_000 + number, &[queue("q")], 10) }
+    };
+    for number in 0..MANY {
+        let open = open(&world, 2, number);
+        world.consume_as(0, open);
+    }
+    told(&mut world, 1);
+    let mut batch = CommandBatch::default();
+    let again = OpenConnection {
+        connection: handle(3),
+        request: Request::default(),
+        id: b"returning"[..].into(),
+        client_id: b"client of returning"[..].into(),
+        failover_reconnect: true,
+        peer: "tcp://peer".into(),
+        user: None,
+        marks: 0,
+    };
+    batch.commands.push(Command::OpenConnection(Box::new(again)));
+    for number in 0..50 {
+        let open = open(&world, 3, number);
+        world.connections_of.insert((0, open.consumer), handle(3));
+        batch.commands.push(Command::OpenConsumer(Box::new(open)));
+    }
+    world.turn(0, &batch);
+    let heard = told(&mut world, 1);
+    let last = |number: u32| heard.iter().rev().find(|text| text.contains(&format!("consumer {number} of"))).unwrap();
+    assert!((0..50).all(|number| last(number).starts_with('+')), "told as gone though it is there");
+    assert!((50..MANY).all(|number| last(number).starts_with('-')));
+    assert_eq!(heard.len(), MANY as usize + 50);
 }

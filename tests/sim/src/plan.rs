@@ -413,6 +413,7 @@ pub fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         naming: None,
         deleting: None,
         throng: None,
+        listens: false,
         flood: None,
         drain: false,
     }

@@ -27,6 +27,7 @@ impl SeedPlan {
         self.draw_deletions(random.fork());
         self.draw_unreadable(random.fork());
         self.draw_moves(random.fork());
+        self.draw_listeners(random.fork());
     }
 
     /// Clients that send no more and read on in one seed of five, where frames need not end where a block does.
@@ -149,6 +150,17 @@ impl SeedPlan {
             let bytes = *random.pick(&[50, 500, 4_000]);
             let (tokens, most, bytes) = if large { (3_000, 2_500, 50) } else { (tokens, FEW, bytes) };
             client.moving = Some(MovingPlan { seed: random.next(), percent, tokens, most, bytes });
+        }
+    }
+
+    /// Clients that hear of all consumers, in one seed of two where the spool has room for what they have not read.
+    fn draw_listeners(&mut self, mut random: Random) {
+        let is_small = matches!(self.theme, Theme::SmallSpool | Theme::SmallDisk | Theme::ExactEnds) || self.scarce;
+        if is_small || !random.one_in(2) {
+            return;
+        }
+        for client in &mut self.clients {
+            client.listens = random.percent(40);
         }
     }
 

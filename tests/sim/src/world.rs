@@ -7,7 +7,7 @@ mod ends;
 use amplification::Begin;
 use checks::LONGEST_PAUSE;
 
-use crate::client::{Client, Surroundings};
+use crate::client::{Announced, Client, Surroundings};
 use crate::disk::{Crash, Disk};
 use crate::ledger::{Address, Ledger};
 use crate::network::Network;
@@ -58,6 +58,7 @@ pub struct Summary {
 
 struct World {
     plan: SeedPlan,
+    announced: Announced,
     random: Random,
     schedule: Schedule,
     disk: Disk,
@@ -143,6 +144,7 @@ impl World {
             left_bytes: 0,
             ledger,
             plan,
+            announced: Announced::default(),
             temporaries: Vec::new(),
             graves: Vec::new(),
             numbers: 0,
@@ -256,6 +258,7 @@ impl World {
             ledger: &mut self.ledger,
             network: &self.network,
             schedule: &self.schedule,
+            announced: &self.announced,
             temporaries: &mut self.temporaries,
             graves: &mut self.graves,
             numbers: &mut self.numbers,
@@ -349,8 +352,8 @@ impl World {
         let (mut quiet, mut stood) = (0, 0);
         for round in 0..MINUTE * (self.minutes_that_may_stand() + self.minutes_of_the_stored()) {
             let before = self.ledger.counts;
-            if round == DEAD_LINES_NOTICED && self.plan.scarce {
-                // What their clients had holds the room that others wait for.
+            if round == DEAD_LINES_NOTICED && (self.plan.scarce || !self.clients.iter().all(Client::has_moved)) {
+                // What their clients had holds the room that others wait for, or is what they wait for.
                 self.network.bury_the_dead();
             }
             self.run_for(100 * MILLI);

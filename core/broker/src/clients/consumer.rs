@@ -221,6 +221,11 @@ impl Consumer {
         self.pull_timer
     }
 
+    /// Whether the broker tells it what happens: it goes before others.
+    pub(crate) fn is_told(&self) -> bool {
+        self.watches || !self.hears.is_empty()
+    }
+
     pub(crate) fn prefetch(&self) -> u32 {
         self.prefetch
     }

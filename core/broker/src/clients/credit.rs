@@ -92,12 +92,12 @@ impl Broker {
             Take::NoWindow if !consumer.waits_for_window => {
                 consumer.waits_for_window = true;
                 let blocked = self.clients.connections[consumer.connection.0].blocked.of(rank);
-                blocked.line_up(index, consumer.serial, consumer.watches);
+                blocked.line_up(index, consumer.serial, consumer.is_told());
             }
             Take::NoRoom if !consumer.waits_for_room => {
                 consumer.waits_for_room = true;
                 let blocked = self.clients.ports[usize::from(consumer.port.0)].blocked.of(rank);
-                blocked.line_up(index, consumer.serial, consumer.watches);
+                blocked.line_up(index, consumer.serial, consumer.is_told());
             }
             Take::NoBytes if !consumer.waits_for_bytes => {
                 consumer.waits_for_bytes = true;
@@ -113,7 +113,7 @@ impl Broker {
         let browses = consumer.browse.is_some() && !planted("browser-forgotten");
         if !consumer.hungry && (!consumer.starved.is_empty() || browses || consumer.replay.is_some()) {
             consumer.hungry = true;
-            let first = consumer.watches && !planted("advisory-overtaken");
+            let first = consumer.is_told() && !planted("advisory-overtaken");
             self.clients.hungry.of(consumer.rank()).line_up(index, consumer.serial, first);
         }
     }

@@ -47,6 +47,13 @@ pub(crate) struct Passage {
     end: u64,
 }
 
+/// A consumer of which others are told when a connection is gone.
+pub(crate) struct Coming {
+    consumer: ConsumerIndex,
+    serial: u64,
+    after: (ConnectionIndex, u64),
+}
+
 /// A consumer that is to hear of all temporary destinations that were there when it came.
 pub(crate) struct CatchUp {
     pub(super) consumer: ConsumerIndex,
@@ -112,8 +119,36 @@ impl Broker {
         self.delivery.happenings
     }
 
-    /// A consumer is there for good: nothing refuses it any more.
+    /// A consumer is there for good: nothing refuses it any more. While the connection that its own has taken over is on its way out, so
+    /// is the consumer that had its name there, and that is told first.
     pub(crate) fn consumer_came<L: Log>(&mut self, index: ConsumerIndex, step: &mut Step<'_, L>) {
+        let consumer = self.clients.consumer(index);
+        if let Some(after) = self.clients.owner_of(consumer).predecessor.filter(|old| self.is_leaving_still(*old)) {
+            let serial = consumer.serial;
+            self.jobs.push(Coming { consumer: index, serial, after });
+            return;
+        }
+        self.tell_consumer(index, step);
+    }
+
+    fn is_leaving_still(&self, (index, happened): (ConnectionIndex, u64)) -> bool {
+        self.clients.try_connection(index).is_some_and(|connection| connection.happened == happened)
+    }
+
+    /// Tells of a consumer when what comes first has been told. True: it is done.
+    pub(crate) fn come<L: Log>(&mut self, coming: &Coming, step: &mut Step<'_, L>) -> bool {
+        let known = self.clients.try_consumer(coming.consumer);
+        if known.is_none_or(|known| known.serial != coming.serial || known.is_closing()) {
+            return true;
+        }
+        if self.is_leaving_still(coming.after) || !self.sequences.has(self.destinations.heard.most_of_all()) {
+            return false;
+        }
+        self.tell_consumer(coming.consumer, step);
+        true
+    }
+
+    fn tell_consumer<L: Log>(&mut self, index: ConsumerIndex, step: &mut Step<'_, L>) {
         let happened = self.next_happening();
         self.clients.consumer_mut(index).happened = happened;
         self.advise(Subject::Consumer(index), true, step);

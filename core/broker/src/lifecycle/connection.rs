@@ -25,6 +25,7 @@ impl Broker {
         }
         let old = self.clients.names().with_id(&open.id);
         let serial = old.map(|old| self.clients.connection(old).serial);
+        let predecessor = old.map(|old| (old, self.clients.connection(old).happened));
         if let Some(old) = old {
             self.take_over(old, step);
         }
@@ -40,6 +41,7 @@ impl Broker {
             return;
         }
         let index = self.add_connection(port, open, serial);
+        self.clients.connection_mut(index).predecessor = predecessor;
         let before = self.jobs.pushed();
         self.advise(Subject::Connection(index), true, step);
         let opened = Event::Opened { connection: open.connection, token: open.request.token() };

@@ -323,6 +323,7 @@ impl Client {
         producer.last += 1;
         let (number, sequence) = (producer.number, producer.last);
         let id = around.ledger.send(number, sequence, &address, persistent);
+        around.announced.sends(id);
         if expiration > 0 {
             around.ledger.may_expire(id);
         }

@@ -89,6 +89,7 @@ impl Client {
             Asked::Connection => {
                 self.stage = Stage::Up;
                 self.watch_temporaries(around);
+                self.listen(around);
             }
             Asked::Producer(member) => {
                 if let Some(producer) = self.producers.get_mut(&member) {
@@ -98,6 +99,7 @@ impl Client {
             Asked::Consumer(member) => {
                 if let Some(consumer) = self.consumers.get_mut(&member) {
                     consumer.is_open = true;
+                    around.announced.answered(&self.connection_id, member);
                     around.ledger.subscriptions.begins(consumer.number);
                 }
             }
@@ -113,6 +115,7 @@ impl Client {
             Asked::Goodbye => self.part(around),
             Asked::Decision => self.is_decided(around),
             Asked::Watch => self.watches = true,
+            Asked::Listen => self.listens(around),
             Asked::Nowhere => panic!("client {}: what cannot be named is taken", self.index),
             Asked::Oversize => panic!("client {}: what is too large was taken", self.index),
             Asked::Removal(address) => around.ledger.has_deleted(&address),
@@ -197,6 +200,9 @@ impl Client {
                 _ => self.end_of_messages(member),
             };
         };
+        if Client::is_listener(member) {
+            return self.hear_of_consumer(&message, around);
+        }
         if member.0 == -1 {
             return self.hear_of_temporary(&message);
         }
@@ -235,6 +241,7 @@ impl Client {
             return self.shown(member, &delivery, message_id, around);
         }
         let id = around.ledger.delivered(&delivery);
+        self.has_heard_before(id, around);
         if around.trace {
             println!(
                 "{:>14} client {} consumer {member:?} (number {number}) gets message {id} of {} sequence {sequence} counter {redeliveries}",

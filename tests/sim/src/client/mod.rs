@@ -9,6 +9,7 @@ mod deleting;
 mod ending;
 mod flooding;
 mod halting;
+mod hearing;
 mod inbound;
 mod moving;
 mod naming;
@@ -44,6 +45,8 @@ use flooding::Flooding;
 pub use flooding::{FloodPlan, FloodRole};
 use halting::Halt;
 pub use halting::HaltingPlan;
+pub use hearing::Announced;
+use hearing::Hearing;
 use moving::Moving;
 pub use moving::{FEW, MovingPlan};
 use naming::Naming;
@@ -129,6 +132,8 @@ pub struct ClientPlan {
     pub moving: Option<MovingPlan>,
     /// It has hundreds of producers that are remembered.
     pub throng: Option<ThrongPlan>,
+    /// It hears of the consumers of all.
+    pub listens: bool,
     /// It does one thing only, as fast as it likes.
     pub flood: Option<FloodPlan>,
     /// It takes all that is in its addresses, and sends nothing.
@@ -143,6 +148,8 @@ pub struct Surroundings<'a> {
     pub network: &'a Network,
     /// The clock.
     pub schedule: &'a Schedule,
+    /// What clients have asked for and were answered.
+    pub announced: &'a Announced,
     /// Temporary queues that exist, for all to send to.
     pub temporaries: &'a mut Vec<Address>,
     /// Those that have gone.
@@ -195,6 +202,7 @@ enum Asked {
     Temporary(Address),
     Deletion,
     Removal(Address),
+    Listen,
     Oversize,
     Nowhere,
     Goodbye,
@@ -270,6 +278,7 @@ pub struct Client {
     /// It hears of temporary destinations, and these it has heard of.
     watches: bool,
     known: BTreeSet<Address>,
+    hearing: Hearing,
     may_complain: bool,
     last_sign: u64,
     last_keep_alive: u64,
@@ -333,6 +342,7 @@ impl Client {
             temporaries: Vec::new(),
             watches: false,
             known: BTreeSet::new(),
+            hearing: Hearing::default(),
             may_complain: false,
             last_sign: 0,
             last_keep_alive: 0,
@@ -464,6 +474,7 @@ impl Client {
 
     fn write(&mut self, structure: &Structure, around: &Surroundings<'_>) {
         let Some(circuit) = self.circuit else { return };
+        around.announced.said(structure);
         let mut bytes = Vec::new();
         self.format.encode(structure, &mut bytes).expect("what a client says can be encoded");
         let bytes = self.halt.let_out(self.plan.halting.as_ref(), &bytes);

@@ -200,7 +200,7 @@ impl Client {
     }
 
     /// Whether all its tokens are there.
-    pub(super) fn has_moved(&self) -> bool {
+    pub fn has_moved(&self) -> bool {
         self.plan.moving.is_none() || self.moving.has_all()
     }
 
