@@ -45,7 +45,7 @@ pub mod kind {
 /// Bytes of a meta that the journal takes.
 pub const META_BYTES: usize = 60_000;
 
-pub use self::commit::{CommitMeta, read_commit, write_commit};
+pub use self::commit::{CommitMeta, Decided, read_commit, write_commit};
 pub use self::message_meta::{
     Instead, MESSAGE_BYTES, MessageMeta, MetaError, PLACE_BYTES, Placement, TransactionTag, live_bytes, message_bytes,
     read_message, write_message,

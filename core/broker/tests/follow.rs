@@ -285,6 +285,7 @@ fn write(log: &mut TestLog, broker: &mut Broker, said: &Said) {
                 offered: *offered,
                 copied: false,
                 shared: false,
+                untried: false,
                 redeliveries: *redeliveries,
             };
             let placements: Vec<Placement> = places.iter().map(placement).collect();
@@ -630,6 +631,7 @@ fn senseless(random: &mut Random) -> (u8, u64, Vec<u8>, Vec<u8>) {
                     offered: random.below(4) == 0,
                     copied: random.below(4) == 0,
                     shared: false,
+                    untried: false,
                     redeliveries: random.below(3) as u16,
                 });
                 next += 1 + random.below(3);

@@ -1,7 +1,7 @@
 //! docs/records.md against what writes and reads the records.
 
 use postrider_broker::records::{
-    self, CommitMeta, Instead, MessageMeta, Placement, SubscriptionMeta, TransactionTag, kind,
+    self, CommitMeta, Decided, Instead, MessageMeta, Placement, SubscriptionMeta, TransactionTag, kind,
 };
 use postrider_model::{Destination, DestinationId, DestinationKind, Sequence};
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ fn each_record_has_the_bytes_that_the_page_shows() {
     records::write_acknowledged(&mut acknowledged, DestinationId(1), &[300]);
     let decision = CommitMeta { first: Sequence(1000), places: 300, unix_millis: 2 };
     let commit = written(|bytes| {
-        records::write_commit(bytes, decision, &acknowledged);
+        records::write_commit(bytes, decision, Decided { acknowledged: &acknowledged, ..Decided::default() });
     });
     let queue = Destination::new(DestinationKind::Queue, b"q");
     let topic = |name: &[u8]| Destination::new(DestinationKind::Topic, name);

@@ -98,6 +98,7 @@ fn any_message(chance: &mut Chance) -> (u8, u64, Vec<u8>, Vec<u8>) {
             offered: chance.one_in(3),
             copied: chance.one_in(5),
             shared: false,
+            untried: false,
             redeliveries: if chance.one_in(9) { u16::MAX } else { 0 },
         })
         .collect();
@@ -146,6 +147,7 @@ fn a_record_under_the_number_of_one_that_lives_is_refused() {
             offered: false,
             copied: false,
             shared: false,
+            untried: false,
             redeliveries: 0,
         };
         let of_message = MessageMeta { elsewhere: false, run_from: None, instead: None, tag: None };

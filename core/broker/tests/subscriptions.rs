@@ -3,9 +3,12 @@
 use crate::world::{World, acknowledging, handle, queue, record, topic, wanted};
 use postrider_broker::records::kind;
 use postrider_broker::{Config, Log};
-use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, Request, Unsubscribe};
+use postrider_model::command::{
+    AcknowledgeKind, LastDelivered, OpenConsumer, Request, Transact, TransactionAct, Unsubscribe,
+};
 use postrider_model::event::Failure;
-use postrider_model::{Command, Destination, Event, Handle};
+use postrider_model::{Command, CommandBatch, Destination, Event, Handle, TransactionNumber};
+use std::num::NonZeroU16;
 
 /// A consumer of a subscription.
 fn subscriber(world: &World, connection: u32, consumer: u32, to: &str, name: &str) -> OpenConsumer {
@@ -131,9 +134,6 @@ fn many_share_one_record_and_each_is_done_with_it_by_itself() {
     for number in 0..9 {
         subscribe(&mut world, 1, (1, number), "t", &format!("s{number}"));
         assert_eq!(world.got(1).len(), 3);
-        for sequence in 0..3 {
-            let _ = sequence;
-        }
         leave(&mut world, 1, 1, number);
         subscribe(&mut world, 1, (1, number), "t", &format!("s{number}"));
         acknowledge_all(&mut world, 1, 1, number);
@@ -446,7 +446,6 @@ fn a_name_that_is_too_long_is_refused_and_so_is_what_no_topic_is() {
     let before = world.log.committed();
     subscribe(&mut world, 1, (1, 3), "t", "");
     assert!(world.log.committed() > before, "an empty name is one");
-    let _ = Request::default();
 }
 
 #[test]
@@ -487,4 +486,201 @@ fn what_never_went_out_is_not_redelivered() {
         world.settle();
     }
     assert_eq!(world.broker.statistics().messages, 0);
+}
+
+/// Of a transaction of the sender's connection.
+fn transact(world: &mut World, act: TransactionAct) {
+    let request = if act == TransactionAct::Begin { Request::default() } else { wanted(20) };
+    let transaction = TransactionNumber(NonZeroU16::new(1).unwrap());
+    world.run(0, Command::Transact(Transact { connection: handle(1), request, transaction, act }));
+}
+
+fn sending(world: &mut World, to: &[Destination], content: &str, persistent: bool) -> CommandBatch {
+    let bytes = record(to, content.as_bytes(), persistent, 0, 0);
+    let mut batch = world.publish(0, handle(1), to, persistent, (&bytes, 0), Request::default());
+    for command in &mut batch.commands {
+        if let Command::Publish(publish) = command {
+            publish.transaction = Some(TransactionNumber(NonZeroU16::new(1).unwrap()));
+        }
+    }
+    batch
+}
+
+fn send_within(world: &mut World, to: &[Destination], content: &str, persistent: bool) {
+    let batch = sending(world, to, content, persistent);
+    world.turn(0, &batch);
+}
+
+#[test]
+fn what_is_committed_comes_to_those_that_are_there_then() {
+    for (persistent, crashes) in [(true, false), (true, true), (false, false)] {
+        let mut world = world();
+        for (consumer, name) in [(1, "before"), (2, "goes"), (3, "away")] {
+            subscribe(&mut world, 1, (1, consumer), "t", name);
+            leave(&mut world, 1, 1, consumer);
+        }
+        transact(&mut world, TransactionAct::Begin);
+        send_within(&mut world, &[topic("t")], "1", persistent);
+        unsubscribe(&mut world, 1, 1, "goes");
+        send_within(&mut world, &[queue("q"), topic("t"), topic("u")], "2", persistent);
+        check(&world);
+        subscribe(&mut world, 1, (1, 4), "t", "between");
+        let strict = OpenConsumer {
+            selector: Some(b"JMSPriority > 7".as_slice().into()),
+            ..subscriber(&world, 1, 5, "t", "strict")
+        };
+        world.consume_as(1, strict);
+        let open = OpenConsumer {
+            selector: Some(b"JMSPriority > 3".as_slice().into()),
+            ..subscriber(&world, 1, 6, ">", "lax")
+        };
+        world.consume_as(1, open);
+        world.settle();
+        send_within(&mut world, &[topic("t")], "3", persistent);
+        world.settle();
+        assert_eq!(world.got(1).len(), 0, "nothing shows before it is decided");
+        transact(&mut world, TransactionAct::Commit);
+        subscribe(&mut world, 1, (1, 7), "t", "later");
+        world.settle();
+        check(&world);
+        let mut texts: Vec<(u32, String)> =
+            world.got(1).into_iter().map(|got| (got.consumer.slot, String::from_utf8(got.content).unwrap())).collect();
+        texts.sort();
+        let expected: Vec<(u32, String)> = [(4, "1"), (4, "2"), (4, "3"), (6, "1"), (6, "2"), (6, "2"), (6, "3")]
+            .map(|(consumer, text)| (consumer, text.to_owned()))
+            .into();
+        assert_eq!(texts, expected, "persistent {persistent}");
+        if crashes {
+            world = again(world);
+            check(&world);
+            for (consumer, name, count) in [(4, "between", 3), (7, "later", 0)] {
+                subscribe(&mut world, 1, (1, consumer), "t", name);
+                assert_eq!(world.got(1).len(), count, "{name}");
+            }
+        }
+        for (consumer, name) in [(1, "before"), (3, "away")] {
+            subscribe(&mut world, 1, (1, consumer), "t", name);
+            assert_eq!(world.texts(1), ["1", "2", "3"], "{name}");
+        }
+        subscribe(&mut world, 1, (1, 2), "t", "goes");
+        assert_eq!(world.texts(1), [""; 0], "another one of that name");
+        check(&world);
+    }
+}
+
+#[test]
+fn what_is_rolled_back_comes_to_nobody_and_leaves_nothing() {
+    for persistent in [true, false] {
+        let mut world = world();
+        let before = world.broker.statistics().live_bytes;
+        transact(&mut world, TransactionAct::Begin);
+        send_within(&mut world, &[topic("t")], "0", persistent);
+        subscribe(&mut world, 1, (1, 1), "t", "s");
+        let subscribed = world.broker.statistics().live_bytes;
+        send_within(&mut world, &[topic("t"), topic("u")], "1", persistent);
+        transact(&mut world, TransactionAct::RollBack);
+        world.settle();
+        assert_eq!((world.broker.statistics().messages, world.texts(1).len()), (0, 0));
+        assert!(subscribed > before && world.broker.statistics().live_bytes < subscribed + 300);
+        check(&world);
+        // And so where the process ends.
+        transact(&mut world, TransactionAct::Begin);
+        send_within(&mut world, &[topic("t")], "2", persistent);
+        leave(&mut world, 1, 1, 1);
+        let mut world = again(world);
+        subscribe(&mut world, 1, (1, 1), "t", "s");
+        assert_eq!(world.broker.statistics().messages, 0);
+        // Nobody has subscribed: nothing is kept.
+        transact(&mut world, TransactionAct::Begin);
+        send_within(&mut world, &[topic("nobody")], "3", persistent);
+        transact(&mut world, TransactionAct::Commit);
+        world.settle();
+        assert_eq!(world.broker.statistics().messages, 0);
+        check(&world);
+    }
+}
+
+#[test]
+fn what_is_received_of_a_subscription_within_a_transaction_is_its_own_until_that_is_decided() {
+    let mut world = world();
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    for number in 0..4 {
+        send(&mut world, "t", &format!("{number}"));
+    }
+    world.settle();
+    let got = world.got(1);
+    let transaction = TransactionNumber(NonZeroU16::new(3).unwrap());
+    let act = |act| Transact { connection: handle(1), request: wanted(20), transaction, act };
+    let range = (got[0].sequence.0, got[1].sequence.0);
+    for (end, left) in [(TransactionAct::RollBack, 4), (TransactionAct::Commit, 2)] {
+        world.run(1, Command::Transact(act(TransactionAct::Begin)));
+        let mut batch = acknowledging(1, 1, AcknowledgeKind::Standard, range, 2, b"");
+        if let Some(Command::Acknowledge(acknowledge)) = batch.commands.first_mut() {
+            acknowledge.transaction = Some(transaction);
+        }
+        world.turn(1, &batch);
+        check(&world);
+        world.run(1, Command::Transact(act(end)));
+        world.settle();
+        assert_eq!(world.broker.statistics().messages, left);
+    }
+    let mut world = again(world);
+    subscribe(&mut world, 1, (1, 1), "t", "s");
+    assert_eq!(world.texts(1), ["2", "3"]);
+}
+
+/// A send within a transaction, subscriptions that came behind it, and the commit.
+fn in_one_turn() -> (World, CommandBatch) {
+    let mut world = world();
+    subscribe(&mut world, 1, (1, 1), "t", "first");
+    transact(&mut world, TransactionAct::Begin);
+    let mut batch = sending(&mut world, &[topic("t")], "1", true);
+    for (consumer, selector) in [(2, b"JMSPriority > 7".as_slice()), (3, b"JMSPriority > 3")] {
+        let open = OpenConsumer {
+            selector: Some(selector.into()),
+            subscription: Some(selector.into()),
+            ..world.open(1, consumer, &[topic("t")], 10)
+        };
+        batch.commands.push(Command::OpenConsumer(Box::new(open)));
+        world.connections_of.insert((0, handle(consumer)), handle(1));
+    }
+    let transaction = TransactionNumber(NonZeroU16::new(1).unwrap());
+    let act = TransactionAct::Commit;
+    batch.commands.push(Command::Transact(Transact { connection: handle(1), request: wanted(20), transaction, act }));
+    (world, batch)
+}
+
+#[test]
+fn a_send_a_subscription_and_the_commit_in_one_turn() {
+    let (mut world, batch) = in_one_turn();
+    world.turn(0, &batch);
+    world.settle();
+    let got = world.got(0);
+    assert_eq!(got.iter().map(|got| got.consumer).collect::<Vec<_>>(), [handle(3)]);
+    check(&world);
+    acknowledge_all(&mut world, 1, 1, 1);
+    world.acknowledge(0, 1, 3, AcknowledgeKind::Standard, (got[0].sequence.0, got[0].sequence.0), 1);
+    world.settle();
+    assert_eq!(world.broker.statistics().messages, 0, "who does not want it has acknowledged it");
+}
+
+#[test]
+fn what_could_not_be_tried_is_after_a_crash_too() {
+    let (mut world, batch) = in_one_turn();
+    world.turn(0, &batch);
+    let end = world.turn_end;
+    let mut world = world.crash(end);
+    world.connect(0, 1, "sender");
+    check(&world);
+    assert_eq!(world.broker.statistics().messages, 1);
+    for (consumer, selector, count) in [(2, "JMSPriority > 7", 0), (3, "JMSPriority > 3", 1)] {
+        let open = OpenConsumer {
+            selector: Some(selector.as_bytes().into()),
+            ..subscriber(&world, 1, consumer, "t", selector)
+        };
+        world.consume_as(0, open);
+        world.settle();
+        assert_eq!(world.got(0).len(), count, "{selector}");
+    }
+    check(&world);
 }

@@ -10,9 +10,11 @@ use crate::log::{Log, LogKind};
 use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
 use crate::outbox::Absent;
 use crate::plant::planted;
+use crate::records::acknowledgement_bound;
 use crate::step::Step;
+use postrider_journal::{Lookup, Purpose};
 use postrider_model::event::Dispatch;
-use postrider_model::{Sequence, Span};
+use postrider_model::{MessageView, Sequence, Span};
 
 /// Whether the message at the front may go.
 enum Readiness {
@@ -100,6 +102,11 @@ impl Broker {
             }
             Readiness::Ready => {}
         }
+        if self.messages.at(message).has(flag::SHARED)
+            && let Some(offer) = self.try_untried(index, message, was_returned, step)
+        {
+            return offer;
+        }
         let member = match self.choose(index, 0, budget, step) {
             Choice::Member(member) => member,
             Choice::Nobody => return Offer::Nobody,
@@ -115,6 +122,50 @@ impl Broker {
             Err(Absent::Damaged) => return Offer::Waits,
         }
         Offer::Gone
+    }
+
+    /// A message that could not be read when it was placed: a subscription whose selector does not match it is done with it (R52).
+    #[cold]
+    fn try_untried<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        number: MessageIndex,
+        was_returned: bool,
+        step: &mut Step<'_, L>,
+    ) -> Option<Offer> {
+        let message = self.messages.at(number);
+        let (sequence, position, length) = (message.sequence, message.position, message.length);
+        let state = self.destinations.get_mut(index);
+        if !state.queue().is_untried(sequence) {
+            return None;
+        }
+        if self.durable.is_of_this_turn(sequence) {
+            self.destinations.await_commit(index);
+            return Some(Offer::Waits);
+        }
+        let extent = match step.log.extent(message.store, position, length, message.crc) {
+            Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
+            Lookup::Cold => {
+                step.log.fetch(message.store, position, length);
+                self.destinations.await_bytes(index);
+                return Some(Offer::Waits);
+            }
+            // Whoever is to get it finds out.
+            Lookup::Damaged => return None,
+        };
+        let view = MessageView::parse(extent.bytes(position, length as usize)).ok()?;
+        let matches = self.destinations.get(index).subscription.as_ref().is_none_or(|known| known.matches(&view));
+        if matches {
+            self.destinations.get_mut(index).queue().was_tried(sequence);
+            return None;
+        }
+        if !step.log.reserve(Purpose::Settle, acknowledgement_bound(1)) {
+            self.destinations.await_commit(index);
+            return Some(Offer::Waits);
+        }
+        self.destinations.get_mut(index).queue().take(number, was_returned, &self.messages);
+        self.consume(index, number, step);
+        Some(Offer::Gone)
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@
 use crate::destinations::queue::Queue;
 use crate::messages::{MessageIndex, Messages};
 use postrider_model::Sequence;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The part of a queue that knows of shared messages.
 #[derive(Default)]
@@ -13,6 +13,8 @@ pub(crate) struct Shares {
     lent: BTreeMap<Sequence, MessageIndex>,
     /// Deliveries of those that had some.
     deliveries: BTreeMap<Sequence, u16>,
+    /// Those that are to be tried when they are looked at: they could not be read before.
+    untried: BTreeSet<Sequence>,
 }
 
 impl Queue {
@@ -38,6 +40,24 @@ impl Queue {
         if let Some(shares) = &mut self.shares {
             shares.lent.remove(&sequence);
             shares.deliveries.remove(&sequence);
+            shares.untried.remove(&sequence);
+        }
+    }
+
+    /// One is to be tried when it is looked at.
+    pub(crate) fn try_later(&mut self, sequence: Sequence) {
+        self.shares_mut().untried.insert(sequence);
+    }
+
+    /// Whether one is to be tried.
+    pub(crate) fn is_untried(&self, sequence: Sequence) -> bool {
+        self.shares.as_ref().is_some_and(|shares| shares.untried.contains(&sequence))
+    }
+
+    /// One was tried, and is for it.
+    pub(crate) fn was_tried(&mut self, sequence: Sequence) {
+        if let Some(shares) = &mut self.shares {
+            shares.untried.remove(&sequence);
         }
     }
 

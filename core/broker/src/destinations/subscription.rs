@@ -27,10 +27,21 @@ impl Subscription {
 
     /// Whether it is to have a message that a client sends to one of its topics.
     pub(crate) fn takes(&self, view: &MessageView<'_>, client: &[u8]) -> bool {
-        if self.meta.no_local && *self.meta.client == *client {
-            return false;
-        }
-        self.meta.selector.is_empty() || self.selector.as_ref().is_some_and(|selector| selector.matches(view, 0))
+        self.is_foreign_to(client) && self.matches(view)
+    }
+
+    /// Whether what a client sends may be for it.
+    pub(crate) fn is_foreign_to(&self, client: &[u8]) -> bool {
+        !self.meta.no_local || *self.meta.client != *client
+    }
+
+    pub(crate) fn has_selector(&self) -> bool {
+        !self.meta.selector.is_empty()
+    }
+
+    /// What its selector says.
+    pub(crate) fn matches(&self, view: &MessageView<'_>) -> bool {
+        !self.has_selector() || self.selector.as_ref().is_some_and(|selector| selector.matches(view, 0))
     }
 
     /// Steps that asking it takes.
@@ -78,6 +89,8 @@ pub(crate) struct Subscriptions {
     pub nameless: Vec<DestinationIndex>,
     /// How often they have changed.
     changes: u64,
+    /// The serial of the newest.
+    newest: u64,
 }
 
 impl Subscriptions {
@@ -154,6 +167,7 @@ impl Destinations {
     pub(crate) fn add_subscription(&mut self, id: DestinationId, meta: SubscriptionMeta) -> DestinationIndex {
         let subscription = Subscription::new(meta);
         let index = self.by_id(id).unwrap_or_else(|| self.add_unnamed(id));
+        self.subscriptions.newest = self.subscriptions.newest.max(self.get(index).serial);
         self.subscriptions.file(index, &subscription);
         let state = self.get_mut(index);
         state.destination = subscription.title();
@@ -206,6 +220,11 @@ impl Destinations {
     /// How many subscriptions a topic has, at most: those of others with patterns count.
     pub(crate) fn most_subscribers(&self, topic: &Destination) -> usize {
         if self.subscriptions.is_empty() { 0 } else { self.subscriptions.of_topic(topic).count() }
+    }
+
+    /// Whether one has come that has this serial or a later one.
+    pub(crate) fn has_subscribed_since(&self, serial: u64) -> bool {
+        self.subscriptions.newest >= serial
     }
 
     /// Whether a topic has one.

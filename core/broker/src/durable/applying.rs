@@ -4,11 +4,13 @@
 
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
+use crate::durable::deciding::Late;
 use crate::durable::undecided::Heads;
 use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::messages::{DestinationIndex, MessageIndex, TransactionIndex, flag};
 use crate::step::Step;
+use postrider_journal::SegmentNumber;
 use postrider_model::Sequence;
 use std::collections::{BTreeSet, VecDeque};
 
@@ -24,6 +26,8 @@ pub(super) struct Effect {
     pub bits: u8,
     /// Where its places are.
     pub touched: BTreeSet<DestinationIndex>,
+    /// Subscriptions that have come since.
+    pub late: Late,
     /// What it has acknowledged.
     pub settled: std::vec::IntoIter<(DestinationIndex, MessageIndex)>,
 }
@@ -37,7 +41,7 @@ impl Effect {
 /// One of those that take their time, and what has come meanwhile.
 struct Slow {
     effect: Effect,
-    behind: VecDeque<MessageIndex>,
+    behind: VecDeque<(DestinationIndex, MessageIndex)>,
 }
 
 /// Decisions that take effect, one after the other.
@@ -110,10 +114,16 @@ impl Broker {
         while steps > 0 {
             steps -= 1;
             if let Some((_, head)) = effect.heads.next() {
-                self.enter_queues(head, effect.first, effect.publisher, effect.bits);
-            } else if let Some(index) = behind.pop_front() {
-                self.leave_undecided(index);
-                self.enter_queue(index);
+                let emptied =
+                    self.enter_queues((effect.of, head), (effect.first, &effect.late), effect.publisher, effect.bits);
+                emptied.into_iter().for_each(|segment| self.release_spool(segment, step));
+            } else if let Some((of, index)) = behind.pop_front() {
+                self.destinations.decide(of, 1);
+                if self.messages.at(index).has(flag::SHARED) {
+                    self.enter_share(of, index);
+                } else {
+                    self.enter_queue(index);
+                }
             } else if let Some((of, index)) = effect.settled.next() {
                 self.destinations.decide(of, 1);
                 self.settle(of, index, step);
@@ -126,24 +136,32 @@ impl Broker {
         done
     }
 
-    fn leave_undecided(&mut self, index: MessageIndex) {
-        let destination = self.messages.at(index).destination;
-        self.destinations.decide(destination, 1);
-    }
-
     /// The places of a record that a transaction has sent are there for those who consume. The same when it is followed.
-    pub(super) fn enter_queues(&mut self, head: MessageIndex, first: Sequence, publisher: u32, bits: u8) {
-        let mut index = head;
+    /// Segments of the spool that may be empty.
+    pub(super) fn enter_queues(
+        &mut self,
+        (of, head): (TransactionIndex, MessageIndex),
+        (first, late): (Sequence, &Late),
+        publisher: u32,
+        bits: u8,
+    ) -> Vec<SegmentNumber> {
+        let (mut index, mut emptied) = (head, Vec::new());
         while index != MessageIndex::NONE {
             let message = self.messages.at_mut(index);
-            message.sequence = Sequence(first.0 + message.sequence.0);
+            let (number, is_shared) = (message.sequence.0, message.has(flag::SHARED));
+            message.sequence = Sequence(first.0 + number);
             message.publisher = publisher;
             message.flags = message.flags & !flag::STAGED | bits;
-            let next = message.sibling;
-            self.leave_undecided(index);
-            self.enter_queue(index);
+            let (destination, next) = (message.destination, message.sibling);
+            self.destinations.decide(destination, 1);
+            if is_shared {
+                emptied.extend(self.decide_shared(of, index, number, late));
+            } else {
+                self.enter_queue(index);
+            }
             index = next;
         }
+        emptied
     }
 
     /// A message comes to a destination where a decision may be taking effect. True: it waits behind that.
@@ -153,7 +171,7 @@ impl Broker {
         let Some(slow) = line.iter_mut().rev().find(|slow| slow.effect.touched.contains(&destination)) else {
             return false;
         };
-        slow.behind.push_back(index);
+        slow.behind.push_back((destination, index));
         let state = self.destinations.get_mut(destination);
         state.undecided += 1;
         if let Content::Queue(queue) = &mut state.content {

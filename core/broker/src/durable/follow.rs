@@ -325,7 +325,7 @@ impl Broker {
     }
 
     /// The queue with this number. Its own record may come later: reclaim had moved it. None: it is a topic.
-    fn queue_by_id(&mut self, id: DestinationId) -> Option<DestinationIndex> {
+    pub(super) fn queue_by_id(&mut self, id: DestinationId) -> Option<DestinationIndex> {
         match self.destinations.by_id(id) {
             Some(index) if self.destinations.get(index).is_topic() => None,
             Some(index) => Some(index),

@@ -3,6 +3,7 @@
 pub(crate) mod allowance;
 pub(crate) mod applying;
 pub(crate) mod damage;
+pub(crate) mod deciding;
 #[cfg(feature = "plant")]
 pub(crate) mod digest;
 pub(crate) mod directory;
@@ -34,6 +35,8 @@ pub(crate) struct Durable {
     turn_start: Sequence,
     /// What goes out past others is to be named.
     named: Named,
+    /// Which turn it is.
+    turn: u64,
     /// Buffers that are used again.
     meta: Vec<u8>,
     placements: Vec<Placement>,
@@ -48,5 +51,6 @@ impl Durable {
     /// The turn ends; the next one begins with this sequence.
     pub(crate) fn end_turn(&mut self, next: Sequence) {
         self.turn_start = next;
+        self.turn += 1;
     }
 }

@@ -10,7 +10,7 @@ use crate::plant::planted;
 use crate::records::Placement;
 use crate::step::Step;
 use postrider_journal::Home;
-use postrider_model::limits;
+use postrider_model::{DestinationId, Sequence, limits};
 
 /// What is sent to a topic, and the subscriptions that are to have it.
 pub(crate) struct Shared {
@@ -18,23 +18,47 @@ pub(crate) struct Shared {
     pub subscriptions: Vec<DestinationIndex>,
 }
 
-/// Places that one record says.
-#[derive(Default)]
-struct Places {
-    parts: Vec<DestinationIndex>,
-    placements: Vec<Placement>,
-}
-
-impl Places {
-    fn add(&mut self, part: DestinationIndex, placement: Placement) {
-        self.parts.push(part);
-        self.placements.push(placement);
-    }
-}
-
 /// How many places a message takes that goes to these.
 pub(crate) fn places_of(parts: usize, shared: &[Shared]) -> usize {
     parts + shared.iter().map(|shared| shared.subscriptions.len()).sum::<usize>()
+}
+
+/// The places of a message, by the records that say them: as many as they need.
+pub(super) fn split_places(
+    (parts, shared): (&[DestinationIndex], &[Shared]),
+    id: impl Fn(DestinationIndex) -> DestinationId,
+    offered: impl Fn(usize) -> bool,
+    next: &mut impl FnMut() -> Sequence,
+) -> Vec<(Vec<DestinationIndex>, Vec<Placement>)> {
+    let mut records = Vec::new();
+    let mut all: (Vec<DestinationIndex>, Vec<Placement>) = Default::default();
+    let add = |all: &mut (Vec<DestinationIndex>, Vec<Placement>), part, placement| {
+        all.0.push(part);
+        all.1.push(Placement { destination: id(part), ..placement });
+    };
+    for (number, part) in parts.iter().enumerate() {
+        add(&mut all, *part, Placement { sequence: next(), offered: offered(number), ..Placement::default() });
+    }
+    for Shared { topic, subscriptions } in shared {
+        let mut rest = subscriptions.as_slice();
+        loop {
+            if all.0.len() + 2 > limits::PLACES {
+                records.push(std::mem::take(&mut all));
+            }
+            let (now, later) = rest.split_at(rest.len().min(limits::PLACES - 1 - all.0.len()));
+            let place = Placement { sequence: next(), shared: true, ..Placement::default() };
+            add(&mut all, *topic, place);
+            now.iter().for_each(|part| add(&mut all, *part, place));
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+    }
+    if !all.0.is_empty() {
+        records.push(all);
+    }
+    records
 }
 
 impl Broker {
@@ -48,36 +72,17 @@ impl Broker {
         offered: impl Fn(&Broker, DestinationIndex) -> bool,
         step: &mut Step<'_, L>,
     ) -> Option<Home> {
-        let mut records = Vec::new();
-        let mut places = Places::default();
-        for part in parts {
-            self.try_arrival(*part, &arrival);
-            let offered = store == LogKind::Journal && offered(self, *part);
-            let destination = self.destinations.get(*part).id.unwrap_or_default();
-            let sequence = self.sequences.take(1);
-            places.add(*part, Placement { destination, sequence, offered, ..Placement::default() });
-        }
-        for Shared { topic, subscriptions } in shared {
-            let mut rest = subscriptions.as_slice();
-            while !rest.is_empty() {
-                if places.parts.len() + 2 > limits::PLACES {
-                    records.push(std::mem::take(&mut places));
-                }
-                let (now, later) = rest.split_at(rest.len().min(limits::PLACES - 1 - places.parts.len()));
-                rest = later;
-                let sequence = self.sequences.take(1);
-                for part in std::iter::once(topic).chain(now) {
-                    let destination = self.destinations.get(*part).id.unwrap_or_default();
-                    places.add(*part, Placement { destination, sequence, shared: true, ..Placement::default() });
-                }
-            }
-        }
-        records.push(places);
-        let (last, mut home) = (records.len() - 1, None);
-        for (number, places) in records.iter().enumerate().filter(|(_, places)| !places.parts.is_empty()) {
+        parts.iter().for_each(|part| self.try_arrival(*part, &arrival));
+        let id = |of: DestinationIndex| self.destinations.get(of).id.unwrap_or_default();
+        let offered: Vec<bool> = parts.iter().map(|part| store == LogKind::Journal && offered(self, *part)).collect();
+        let is_offered = |number: usize| offered.get(number).copied().unwrap_or(false);
+        let sequences = &mut self.sequences;
+        let records = split_places((parts, shared), id, is_offered, &mut || sequences.take(1));
+        let (last, mut home) = (records.len().saturating_sub(1), None);
+        for (number, (parts, placements)) in records.iter().enumerate() {
             let run_from = arrival.run_from.filter(|_| number == last);
             let arrival = Arrival { run_from, ..arrival };
-            home = Some(self.store_placed(store, &places.parts, &places.placements, arrival, step));
+            home = Some(self.store_placed(store, parts, placements, arrival, step));
         }
         home
     }
@@ -95,13 +100,24 @@ impl Broker {
                 self.enqueue_share(*part, index);
                 if let Content::Queue(queue) = &mut self.destinations.get_mut(*part).content {
                     queue.set_deliveries(sequence, placement.redeliveries);
+                    if placement.untried {
+                        queue.try_later(sequence);
+                    }
                 }
             }
         }
     }
 
-    /// A subscription gets a reference to a message.
-    pub(super) fn enqueue_share(&mut self, of: DestinationIndex, index: MessageIndex) {
+    /// A subscription gets a reference to a message, behind what has been decided for it.
+    fn enqueue_share(&mut self, of: DestinationIndex, index: MessageIndex) {
+        if self.is_applying() && !planted("commit-overtaken") && self.waits_behind_decision(index, of) {
+            return;
+        }
+        self.enter_share(of, index);
+    }
+
+    /// The reference is in its queue.
+    pub(super) fn enter_share(&mut self, of: DestinationIndex, index: MessageIndex) {
         let store = self.messages.at(index).store;
         if let Content::Queue(queue) = &mut self.destinations.get_mut(of).content {
             queue.add(index, &self.messages);
@@ -161,6 +177,10 @@ impl Broker {
         sharers
     }
 
+    fn is_untried(&self, of: DestinationIndex, sequence: Sequence) -> bool {
+        matches!(&self.destinations.get(of).content, Content::Queue(queue) if queue.is_untried(sequence))
+    }
+
     /// The places of a shared message that are still to be served.
     pub(super) fn shared_placements(&mut self, index: MessageIndex, placements: &mut Vec<Placement>) {
         let sharers = self.sharers(index);
@@ -177,8 +197,11 @@ impl Broker {
             if self.destinations.get(of).is_dying() {
                 continue;
             }
-            placements
-                .extend(place(of).map(|place| Placement { redeliveries: self.redeliveries(of, message), ..place }));
+            placements.extend(place(of).map(|place| Placement {
+                redeliveries: self.redeliveries(of, message),
+                untried: self.is_untried(of, sequence),
+                ..place
+            }));
         }
         if placements.len() == before + 1 && !message.has(flag::STAGED) {
             placements.truncate(before);

@@ -514,6 +514,7 @@ impl Broker {
                     offered: message.has(flag::OFFERED),
                     copied: message.has(flag::COPIED),
                     shared: false,
+                    untried: false,
                     redeliveries: self.redeliveries(of, message),
                 });
             }

@@ -8,6 +8,7 @@
 
 use crate::broker::Broker;
 use crate::durable::applying::{Applying, Effect};
+use crate::durable::deciding::Late;
 use crate::durable::staging::small;
 use crate::durable::store::Arrival;
 use crate::kit::budget::Budget;
@@ -15,7 +16,7 @@ use crate::kit::slab::Slab;
 use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
 use crate::plant::planted;
-use crate::records::commit::{CommitMeta, read_commit, write_commit};
+use crate::records::commit::{CommitMeta, Decided, read_commit, write_commit};
 use crate::records::{self, MessageMeta, MetaError, Placement, TransactionTag, kind};
 use crate::step::Step;
 use postrider_journal::{Bound, Home, Position, Purpose, Record, SegmentNumber, body_crc};
@@ -31,11 +32,15 @@ pub(crate) struct Staged {
     /// None: nothing of it is in the journal.
     tag: Option<TransactionTag>,
     /// First places of its records, by their numbers.
-    records: Vec<(u64, MessageIndex)>,
+    pub(super) records: Vec<(u64, MessageIndex)>,
     /// Those that came out of their order, as reclaim had moved them, while the log is followed.
     late: BTreeMap<u64, MessageIndex>,
     /// Subscriptions that are to have what is sent to topics, by its number.
-    sharers: BTreeMap<u64, Box<[DestinationIndex]>>,
+    pub(super) sharers: BTreeMap<u64, Box<[DestinationIndex]>>,
+    /// Destinations from this serial on came since it first sent to a topic; 0: it has not.
+    pub(super) topics_since: u64,
+    /// The turn in which it did last.
+    pub(super) sent_in: u64,
     /// Places, which is the number of the next one.
     places: u64,
     bytes: u64,
@@ -50,6 +55,17 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
+    /// First places of its records.
+    pub(super) fn heads(&self) -> impl Iterator<Item = MessageIndex> {
+        self.records.iter().map(|(_, head)| *head).chain(self.late.values().copied())
+    }
+
+    /// The first place of the record that has a number.
+    pub(super) fn head_of(&self, number: u64) -> Option<MessageIndex> {
+        let behind = self.records.partition_point(|(first, _)| *first <= number);
+        behind.checked_sub(1).and_then(|before| self.records.get(before)).map(|(_, head)| *head)
+    }
+
     fn find(&self, number: u64) -> Option<MessageIndex> {
         let found = self.records.binary_search_by_key(&number, |(number, _)| *number);
         found.ok().map(|place| self.records[place].1).or_else(|| self.late.get(&number).copied())
@@ -91,7 +107,7 @@ struct Decision {
 /// What no transaction has decided.
 #[derive(Default)]
 pub(crate) struct Undecided {
-    table: Slab<Staged>,
+    pub(super) table: Slab<Staged>,
     by_tag: BTreeMap<TransactionTag, TransactionIndex>,
     /// Places and bytes of all of them.
     places: u64,
@@ -135,6 +151,11 @@ impl Undecided {
         let staged = self.table.get(message.publisher);
         let sharers = staged.and_then(|staged| staged.sharers.get(&message.sequence.0));
         sharers.map_or(&[], |sharers| sharers)
+    }
+
+    /// Whether what a transaction has sent to topics can be read: the bytes of a turn cannot before its end.
+    pub(super) fn is_older_than(&self, of: u32, turn: u64) -> bool {
+        self.table.get(of).is_some_and(|staged| staged.sent_in < turn)
     }
 
     fn is_durable(&self, of: TransactionIndex) -> bool {
@@ -231,7 +252,7 @@ impl Broker {
     }
 
     /// The tag of a transaction, which it has from its first record on.
-    fn tag_of(&mut self, of: TransactionIndex) -> TransactionTag {
+    pub(super) fn tag_of(&mut self, of: TransactionIndex) -> TransactionTag {
         if let Some(tag) = self.undecided.table[of.0].tag {
             return tag;
         }
@@ -248,7 +269,7 @@ impl Broker {
     }
 
     /// A message of a transaction takes effect: it is there, and in no queue.
-    fn apply_undecided(
+    pub(super) fn apply_undecided(
         &mut self,
         of: TransactionIndex,
         (store, home): (LogKind, Home),
@@ -262,6 +283,7 @@ impl Broker {
         for part in parts {
             self.destinations.get_mut(*part).undecided += 1;
         }
+        self.note_sharers(of, parts, placements);
         self.undecided.table[of.0].add(first.sequence.0, head);
         if self.following.is_none() {
             self.undecided.table[of.0].touched.extend(parts);
@@ -302,6 +324,7 @@ impl Broker {
         &mut self,
         of: TransactionIndex,
         (names, settled): (&[u8], Vec<(DestinationIndex, MessageIndex)>),
+        late: Late,
         publisher: u32,
         step: &mut Step<'_, L>,
     ) {
@@ -313,32 +336,37 @@ impl Broker {
         while self.undecided.decisions.pop_front_if(|decision| decision.position < committed).is_some() {}
         if let Some(tag) = tag {
             let names = if planted("commit-without-acks") { &[] } else { names };
-            let position = self.write_decision(tag, (first, places), names, step);
+            let placed = self.late_places(&late, of, first, false);
+            let untried = self.late_places(&late, of, first, true);
+            let decided = Decided { placed: &placed, untried: &untried, acknowledged: names };
+            let position = self.write_decision(tag, (first, places), decided, step);
             if places > 0 {
                 let (first, end) = (first.0, first.0 + places);
                 self.undecided.decisions.push_back(Decision { first, end, position });
             }
         }
         let bits = if tag.is_some() { flag::DECIDED } else { 0 };
-        let touched = std::mem::take(&mut self.undecided.table[of.0].touched);
+        let mut touched = std::mem::take(&mut self.undecided.table[of.0].touched);
+        self.hold_late(&late);
+        touched.extend(late.values().flatten().map(|sharer| sharer.of));
         let heads = self.undecided.uncount(of);
         let settled = settled.into_iter();
-        self.take_effect(Effect { of, heads, first, publisher, bits, touched, settled }, step);
+        self.take_effect(Effect { of, heads, first, publisher, bits, touched, settled, late }, step);
     }
 
     fn write_decision<L: Log>(
         &mut self,
         tag: TransactionTag,
         (first, places): (Sequence, u64),
-        acknowledged: &[u8],
+        decided: Decided<'_>,
         step: &mut Step<'_, L>,
     ) -> Position {
         self.flush_acknowledged(step);
         let mut meta = std::mem::take(&mut self.durable.meta);
         let commit = CommitMeta { first, places, unix_millis: step.now.unix_millis };
-        let body = if write_commit(&mut meta, commit, acknowledged) { acknowledged } else { &[] };
-        let (sequence, body_crc) = (tag.sequence().0, body_crc(body));
-        let record = Record { kind: kind::COMMIT, flags: 0, sequence, meta: &meta, body, body_crc };
+        let body = write_commit(&mut meta, commit, decided).unwrap_or_default();
+        let (sequence, body_crc) = (tag.sequence().0, body_crc(&body));
+        let record = Record { kind: kind::COMMIT, flags: 0, sequence, meta: &meta, body: &body, body_crc };
         let home = self.stage(LogKind::Journal, &record, step);
         self.durable.meta = meta;
         home.position
@@ -347,14 +375,16 @@ impl Broker {
     /// A commit that is followed.
     pub(crate) fn follow_commit(&mut self, record: &Record<'_>) -> Result<(), MetaError> {
         let tag = TransactionTag::of(record.sequence).ok_or(MetaError::Malformed)?;
-        let (commit, acknowledged) = read_commit(record.meta, record.body)?;
-        self.follow_acknowledged(acknowledged).ok_or(MetaError::Malformed)?;
+        let (commit, decided) = read_commit(record.meta, record.body)?;
+        self.follow_acknowledged(decided.acknowledged).ok_or(MetaError::Malformed)?;
+        let late = self.follow_late(decided, commit)?;
         self.sequences.saw(Sequence(tag.0));
         self.sequences.saw(Sequence((commit.first.0 + commit.places).saturating_sub(1)));
         let Some(of) = self.undecided.by_tag.get(&tag).copied() else { return Ok(()) };
         self.check_decision(of, commit)?;
+        self.hold_late(&late);
         for (_, head) in self.undecided.uncount(of) {
-            self.enter_queues(head, commit.first, 0, 0);
+            self.enter_queues((of, head), (commit.first, &late), 0, 0);
         }
         self.undecided.end(of);
         Ok(())
@@ -373,7 +403,10 @@ impl Broker {
             while index != MessageIndex::NONE {
                 let message = self.messages.at(index);
                 let sequence = Sequence(commit.first.0 + message.sequence.0);
-                if self.find_in(message.destination, sequence).is_some() || !taken.insert(message.sequence) {
+                let mut sharers = staged.sharers.get(&message.sequence.0).into_iter().flatten();
+                let is_known = self.find_in(message.destination, sequence).is_some()
+                    || sharers.any(|of| self.find_in(*of, sequence).is_some());
+                if is_known || !taken.insert(message.sequence) {
                     return Err(MetaError::Malformed);
                 }
                 index = message.sibling;
@@ -399,17 +432,18 @@ impl Broker {
     /// What a transaction has sent was never there: while the log is followed, where nothing of it is in the spool.
     fn drop_staged(&mut self, of: TransactionIndex) {
         for (_, head) in self.undecided.uncount(of) {
-            self.drop_record(head, |_| {});
+            self.drop_record(of, head, |_| {});
         }
         self.undecided.end(of);
     }
 
     /// The places of an undecided record go, from the table and from the log. Tells of a segment of the spool that may be empty.
-    fn drop_record(&mut self, head: MessageIndex, mut emptied: impl FnMut(SegmentNumber)) {
+    fn drop_record(&mut self, of: TransactionIndex, head: MessageIndex, mut emptied: impl FnMut(SegmentNumber)) {
         let mut index = head;
         while index != MessageIndex::NONE {
             let message = self.messages.remove(index);
             self.destinations.decide(message.destination, 1);
+            self.forget_sharers(of, &message);
             if self.leave_record(index, &message) && message.store == LogKind::Spool {
                 emptied(message.segment);
             }
@@ -441,7 +475,7 @@ impl Broker {
         while budget.step()
             && let Some((_, head)) = heads.next()
         {
-            self.drop_record(head, |segment| emptied.push(segment));
+            self.drop_record(*of, head, |segment| emptied.push(segment));
         }
         emptied.into_iter().for_each(|segment| self.release_spool(segment, step));
         if !heads.as_slice().is_empty() {

@@ -137,7 +137,11 @@ impl Broker {
                 if !publish.persistent {
                     return created;
                 }
-                let durable = self.durable_places_of(places, defined.subscriptions);
+                let mut durable = self.durable_places_of(places, defined.subscriptions);
+                // Who subscribes before it is decided is to have it.
+                if publish.transaction.is_some() {
+                    durable += places.iter().filter(|place| place.kind == DestinationKind::Topic).count();
+                }
                 if durable == 0 {
                     return created;
                 }

@@ -13,8 +13,17 @@ use postrider_model::Sequence;
 /// What it acknowledges is the record's body: it has no place in the meta.
 const IN_BODY: u8 = 1;
 
+/// Before that stand places at subscriptions.
+const PLACES: u8 = 4;
+
+/// And such of which it is not known what the selectors say.
+const UNTRIED: u8 = 8;
+
 /// Bytes of the meta besides what it acknowledges, at most: bits, first sequence, places, time.
 const HEAD_BYTES: usize = 1 + 8 + 10 + 8;
+
+/// Bytes of the length of places, at most.
+const LENGTH_BYTES: usize = 10;
 
 /// What a commit says besides what it acknowledges.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,28 +42,45 @@ pub(crate) fn commit_bound(acknowledged: u64) -> Bound {
     Bound { records: 1, bytes }
 }
 
-/// Writes the meta. True: what it acknowledges is to be the body, as it is too long.
-pub fn write_commit(buffer: &mut Vec<u8>, commit: CommitMeta, acknowledged: &[u8]) -> bool {
-    let in_body = HEAD_BYTES + acknowledged.len() > META_BYTES;
+/// What a commit says of places, as a record of acknowledgements does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Decided<'a> {
+    /// Places of its messages at subscriptions that came since they were sent (R52).
+    pub placed: &'a [u8],
+    /// The same, where it is still to be found out what their selectors say.
+    pub untried: &'a [u8],
+    /// What it acknowledges (R32).
+    pub acknowledged: &'a [u8],
+}
+
+/// Writes the meta. None: all is in it; else the body, as it is too long.
+pub fn write_commit(buffer: &mut Vec<u8>, commit: CommitMeta, decided: Decided<'_>) -> Option<Vec<u8>> {
+    let Decided { placed, untried, acknowledged } = decided;
+    let long = HEAD_BYTES + 2 * LENGTH_BYTES + placed.len() + untried.len() + acknowledged.len() > META_BYTES;
     buffer.clear();
-    buffer.push(if in_body { IN_BODY } else { 0 });
+    let bit = |runs: &[u8], bit: u8| if runs.is_empty() { 0 } else { bit };
+    buffer.push(if long { IN_BODY } else { 0 } | bit(placed, PLACES) | bit(untried, UNTRIED));
     buffer.extend_from_slice(&commit.first.0.to_le_bytes());
     write_varint(buffer, commit.places);
     buffer.extend_from_slice(&commit.unix_millis.to_le_bytes());
-    if !in_body {
-        buffer.extend_from_slice(acknowledged);
+    let mut body = Vec::new();
+    let rest = if long { &mut body } else { buffer };
+    for runs in [placed, untried].into_iter().filter(|runs| !runs.is_empty()) {
+        write_varint(rest, runs.len() as u64);
+        rest.extend_from_slice(runs);
     }
-    in_body
+    rest.extend_from_slice(acknowledged);
+    long.then_some(body)
 }
 
-/// Reads a commit: what it says, and what it acknowledges, as in a record of acknowledgements.
+/// Reads a commit: what it says, and of which places.
 ///
 /// # Errors
 /// It is malformed, or of a newer version.
-pub fn read_commit<'a>(meta: &'a [u8], body: &'a [u8]) -> Result<(CommitMeta, &'a [u8]), MetaError> {
+pub fn read_commit<'a>(meta: &'a [u8], body: &'a [u8]) -> Result<(CommitMeta, Decided<'a>), MetaError> {
     let mut reader = Reader(meta);
     let bits = reader.u8().ok_or(MetaError::Malformed)?;
-    if bits & !IN_BODY != 0 {
+    if bits & !(IN_BODY | PLACES | UNTRIED) != 0 {
         return Err(MetaError::Newer);
     }
     let mut head = || {
@@ -64,11 +90,23 @@ pub fn read_commit<'a>(meta: &'a [u8], body: &'a [u8]) -> Result<(CommitMeta, &'
         Some(CommitMeta { first: Sequence(first), places, unix_millis })
     };
     let commit = head().ok_or(MetaError::Malformed)?;
-    match (bits & IN_BODY != 0, reader.0, body) {
-        (true, [], body) => Ok((commit, body)),
-        (false, rest, []) => Ok((commit, rest)),
-        _ => Err(MetaError::Malformed),
-    }
+    let rest = match (bits & IN_BODY != 0, reader.0, body) {
+        (true, [], body) => body,
+        (false, rest, []) => rest,
+        _ => return Err(MetaError::Malformed),
+    };
+    let mut reader = Reader(rest);
+    let mut runs = |bit: u8| {
+        if bits & bit == 0 {
+            return Some(&[][..]);
+        }
+        let length = reader.varint().and_then(|length| usize::try_from(length).ok()).filter(|length| *length > 0)?;
+        let (runs, rest) = reader.0.split_at_checked(length)?;
+        reader.0 = rest;
+        Some(runs)
+    };
+    let (placed, untried) = runs(PLACES).zip(runs(UNTRIED)).ok_or(MetaError::Malformed)?;
+    Ok((commit, Decided { placed, untried, acknowledged: reader.0 }))
 }
 
 #[cfg(test)]
@@ -81,22 +119,33 @@ mod tests {
     #[test]
     fn a_commit_has_these_bytes() {
         let mut bytes = Vec::new();
-        assert!(!write_commit(&mut bytes, COMMIT, &[9, 8]));
+        let ended = Decided { acknowledged: &[9, 8], ..Decided::default() };
+        assert_eq!(write_commit(&mut bytes, COMMIT, ended), None);
         let golden = [&[0][..], &1000u64.to_le_bytes(), &[0xAC, 2], &2i64.to_le_bytes(), &[9, 8]].concat();
         assert_eq!(bytes, golden);
-        assert_eq!(read_commit(&bytes, &[]), Ok((COMMIT, &[9, 8][..])));
+        assert_eq!(read_commit(&bytes, &[]), Ok((COMMIT, ended)));
         assert_eq!(read_commit(&bytes, &[1]), Err(MetaError::Malformed), "a body that nobody has announced");
         assert_eq!(read_commit(&bytes[..10], &[]), Err(MetaError::Malformed));
         bytes[0] = 2;
         assert_eq!(read_commit(&bytes, &[]), Err(MetaError::Newer));
+        let placed = Decided { placed: &[5, 6, 7], acknowledged: &[9], ..Decided::default() };
+        assert_eq!(write_commit(&mut bytes, COMMIT, placed), None);
+        let golden = [&[4][..], &1000u64.to_le_bytes(), &[0xAC, 2], &2i64.to_le_bytes(), &[3, 5, 6, 7, 9]].concat();
+        assert_eq!(bytes, golden);
+        assert_eq!(read_commit(&bytes, &[]), Ok((COMMIT, placed)));
+        assert_eq!(read_commit(&bytes[..bytes.len() - 2], &[]), Err(MetaError::Malformed));
     }
 
     #[test]
     fn what_is_too_long_is_the_body() {
         let (mut bytes, long) = (Vec::new(), vec![7; META_BYTES]);
-        assert!(write_commit(&mut bytes, COMMIT, &long));
-        assert_eq!(read_commit(&bytes, &long), Ok((COMMIT, &long[..])));
+        let ended = Decided { acknowledged: &long, ..Decided::default() };
+        assert_eq!(write_commit(&mut bytes, COMMIT, ended).as_ref(), Some(&long));
+        assert_eq!(read_commit(&bytes, &long), Ok((COMMIT, ended)));
         bytes.push(0);
         assert_eq!(read_commit(&bytes, &long), Err(MetaError::Malformed));
+        let placed = Decided { placed: &long, untried: &[2, 3], acknowledged: &[1] };
+        let body = write_commit(&mut bytes, COMMIT, placed).unwrap();
+        assert_eq!(read_commit(&bytes, &body), Ok((COMMIT, placed)));
     }
 }

@@ -20,7 +20,8 @@ mod place_bit {
     pub(super) const OFFERED: u8 = 1;
     pub(super) const COPIED: u8 = 4;
     pub(super) const SHARED: u8 = 8;
-    pub(super) const KNOWN: u8 = OFFERED | COPIED | SHARED;
+    pub(super) const UNTRIED: u8 = 16;
+    pub(super) const KNOWN: u8 = OFFERED | COPIED | SHARED | UNTRIED;
 }
 
 /// Sequences from here on are tags of transactions.
@@ -71,6 +72,8 @@ pub struct Placement {
     pub copied: bool,
     /// A topic, and, with the same sequence, behind it each subscription that shares what is sent to that (R40).
     pub shared: bool,
+    /// What the subscription's selector says of it is still to be found out (R52).
+    pub untried: bool,
     /// Deliveries so far.
     pub redeliveries: u16,
 }
@@ -171,6 +174,7 @@ fn place_bits(placement: &Placement) -> u8 {
     choose(placement.offered, place_bit::OFFERED)
         | choose(placement.copied, place_bit::COPIED)
         | choose(placement.shared, place_bit::SHARED)
+        | choose(placement.untried, place_bit::UNTRIED)
 }
 
 fn choose(set: bool, bit: u8) -> u8 {
@@ -257,6 +261,9 @@ fn read_placement(reader: &mut Reader<'_>, before: Sequence) -> Result<Placement
     if bits & !place_bit::KNOWN != 0 {
         return Err(MetaError::Newer);
     }
+    if bits & (place_bit::UNTRIED | place_bit::SHARED) == place_bit::UNTRIED {
+        return Err(MetaError::Malformed);
+    }
     let redeliveries = reader.varint().and_then(|count| u16::try_from(count).ok()).ok_or(MetaError::Malformed)?;
     Ok(Placement {
         destination,
@@ -269,6 +276,7 @@ fn read_placement(reader: &mut Reader<'_>, before: Sequence) -> Result<Placement
         offered: bits & place_bit::OFFERED != 0,
         copied: bits & place_bit::COPIED != 0,
         shared: bits & place_bit::SHARED != 0,
+        untried: bits & place_bit::UNTRIED != 0,
         redeliveries,
     })
 }
@@ -418,10 +426,11 @@ mod tests {
         for bit in [16, 32, 64, 128] {
             assert_eq!(with(0, bit), Err(MetaError::Newer), "bit {bit} of the record");
         }
-        for bit in [2, 16, 32, 64, 128] {
+        for bit in [2, 32, 64, 128] {
             assert_eq!(with(7, bit), Err(MetaError::Newer), "bit {bit} of a place");
         }
         assert_eq!(with(7, 8), Err(MetaError::Malformed), "a topic without a subscription");
+        assert_eq!(with(7, 16), Err(MetaError::Malformed), "a queue has no selector");
         assert_eq!(with(1, 0), Err(MetaError::Malformed), "no place");
         assert_eq!(with(1, 2), Err(MetaError::Malformed), "a place is missing");
         assert_eq!(read(&[&ordinary[..], &[0]].concat(), 1000), Err(MetaError::Malformed), "a rest");

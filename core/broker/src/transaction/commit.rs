@@ -4,11 +4,14 @@
 use crate::broker::Broker;
 use crate::clients::transaction::{Claims, Transaction};
 use crate::destinations::destination::Refusal;
+use crate::durable::deciding::Late;
 use crate::log::{Log, LogKind};
 use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
+use crate::records::commit::commit_bound;
 use crate::records::write_acknowledged;
 use crate::step::Step;
 use crate::transaction::local::{lost, not_begun, without_room};
+use postrider_journal::Purpose;
 use postrider_model::command::Transact;
 use postrider_model::event::Failure;
 use postrider_model::{DestinationId, PortIndex, TransactionNumber};
@@ -27,10 +30,14 @@ impl Broker {
         let owner = self.clients.connection_mut(connection);
         let (publisher, transaction) = (owner.serial, owner.take_transaction(number));
         let mut transaction = transaction.ok_or_else(not_begun)?;
-        if let Err(refusal) = self.check_commit(&mut transaction) {
-            self.roll_back(transaction, step);
-            return Err(refusal);
-        }
+        let client = owner.client_id.clone();
+        let late = match self.check_commit(&mut transaction, &client, step) {
+            Ok(late) => late,
+            Err(refusal) => {
+                self.roll_back(transaction, step);
+                return Err(refusal);
+            }
+        };
         let claims = transaction.take_claims();
         let (names, settled) = self.name_claims(&claims);
         self.work.spend(settled.len() / NAMED);
@@ -44,7 +51,7 @@ impl Broker {
         let staged = transaction.staged.take();
         if staged.is_some() || !settled.is_empty() {
             let of = staged.unwrap_or_else(|| self.undecided.begin());
-            self.commit_staged(of, (&names, settled), publisher, step);
+            self.commit_staged(of, (&names, settled), late, publisher, step);
         }
         Ok(())
     }
@@ -64,7 +71,12 @@ impl Broker {
     }
 
     /// Whether it can be committed.
-    fn check_commit(&self, transaction: &mut Transaction) -> Result<(), Refusal> {
+    fn check_commit<L: Log>(
+        &mut self,
+        transaction: &mut Transaction,
+        client: &[u8],
+        step: &mut Step<'_, L>,
+    ) -> Result<Late, Refusal> {
         if let Some((failure, why)) = transaction.doomed.take() {
             return Err(rolled_back(failure, &why));
         }
@@ -72,7 +84,13 @@ impl Broker {
             let (failure, why) = lost();
             return Err(rolled_back(failure, &why));
         }
-        Ok(())
+        let late = transaction.staged.map(|staged| self.late_sharers(staged, client, step)).unwrap_or_default();
+        let places: usize = late.values().map(Vec::len).sum();
+        if places > 0 && !step.log.reserve(Purpose::Settle, commit_bound(places as u64)) {
+            let (failure, why) = without_room();
+            return Err(rolled_back(failure, &why));
+        }
+        Ok(late)
     }
 
     /// Which durable messages it acknowledges, as its record names them, and all that it acknowledges.

@@ -3,6 +3,7 @@
 use crate::bounds::{UNDECIDED_OF_WHAT_LIVES, live_limit};
 use crate::broker::Broker;
 use crate::destinations::destination::Refusal;
+use crate::durable::sharing::{Shared, places_of};
 use crate::durable::store::Arrival;
 use crate::intake::admission::Admission;
 use crate::log::{Log, LogKind};
@@ -80,8 +81,12 @@ impl Broker {
         };
         parts.sort_by_key(|part| !durable(self, *part));
         let (stored, passing) = parts.split_at(parts.iter().take_while(|part| durable(self, **part)).count());
-        self.check_size(connection, number, parts.len() as u64)?;
-        self.admit_undecided(publish, (stored, passing), record.len(), step)?;
+        let shared = self.share_later(connection, passing, record)?;
+        // Who subscribes before it is decided has it, also where nobody has yet.
+        let (kept, passed): (&[Shared], &[Shared]) = if publish.persistent { (&shared, &[]) } else { (&[], &shared) };
+        let places = places_of(parts.len(), &shared) + shared.len();
+        self.check_size(connection, number, places as u64)?;
+        self.admit_undecided(publish, (places_of(stored.len(), kept) + kept.len(), passing), record.len(), step)?;
         let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
         let (crc, expiration, elsewhere) = (publish.record_crc, view.expiration(), parts.len() > 1);
         let arrival = Arrival { record, crc, expiration, publisher: 0, elsewhere, run_from: None, instead: None };
@@ -91,31 +96,62 @@ impl Broker {
             return Err(lost());
         }
         self.statistics.published += 1;
-        for (store, parts) in [(LogKind::Journal, stored), (LogKind::Spool, passing)] {
-            if !parts.is_empty() {
+        for (store, parts, shared) in [(LogKind::Journal, stored, kept), (LogKind::Spool, passing, passed)] {
+            if !shared.is_empty() {
+                self.stage_shared_send(of, store, (parts, shared), arrival, step);
+            } else if !parts.is_empty() {
                 self.stage_send(of, store, parts, arrival, step);
             }
         }
         Ok(())
     }
 
+    /// Topics that it is sent to, with the subscriptions that are to have it. Others may come before it is decided, so a topic without one
+    /// has a place, too.
+    fn share_later(
+        &mut self,
+        connection: ConnectionIndex,
+        passing: &[DestinationIndex],
+        record: &[u8],
+    ) -> Result<Vec<Shared>, Refusal> {
+        let is_shared = |part: &DestinationIndex| {
+            let state = self.destinations.get(*part);
+            state.is_topic() && state.id.is_some()
+        };
+        let topics: Vec<DestinationIndex> = passing.iter().copied().filter(is_shared).collect();
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut shared = if self.destinations.subscriptions.is_empty() {
+            Vec::new()
+        } else {
+            self.share(connection, &topics, record)?
+        };
+        for topic in topics {
+            if shared.iter().all(|known| known.topic != topic) {
+                shared.push(Shared { topic, subscriptions: Vec::new() });
+            }
+        }
+        Ok(shared)
+    }
+
     /// Whether a send may come to these places in the journal and in the spool.
     fn admit_undecided<L: Log>(
         &mut self,
         publish: &Publish,
-        (stored, passing): (&[DestinationIndex], &[DestinationIndex]),
+        (stored, passing): (usize, &[DestinationIndex]),
         length: usize,
         step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
         let limit = live_limit(step.log);
-        let bytes = records::live_bytes(length, stored.len());
-        if !stored.is_empty() && self.journal.live_bytes() + bytes > limit {
+        let bytes = records::live_bytes(length, stored);
+        if stored > 0 && self.journal.live_bytes() + bytes > limit {
             return Err(self.full(bytes, step));
         }
-        if !stored.is_empty() {
+        if stored > 0 {
             self.intake.pass(bytes);
         }
-        let all = self.undecided.all_bytes() + records::live_bytes(length, stored.len() + passing.len());
+        let all = self.undecided.all_bytes() + records::live_bytes(length, stored + passing.len());
         let most = limit / UNDECIDED_OF_WHAT_LIVES;
         if all > most {
             self.statistics.refused += 1;

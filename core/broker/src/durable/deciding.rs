@@ -1,0 +1,241 @@
+//! What is sent to topics within a transaction: the subscriptions that are there get it by its own record, those that come before the
+//! decision by that (R52).
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+use crate::broker::Broker;
+use crate::destinations::destination::Content;
+use crate::durable::sharing::{Shared, split_places};
+use crate::durable::store::{Arrival, is_sharer};
+use crate::log::{Log, LogKind};
+use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
+use crate::plant::planted;
+use crate::records::commit::{CommitMeta, Decided};
+use crate::records::{self, MessageMeta, MetaError, Placement, kind, write_acknowledged};
+use crate::step::Step;
+use postrider_journal::{Lookup, Record, SegmentNumber};
+use postrider_model::{DestinationId, MessageView, Sequence};
+use std::collections::BTreeMap;
+
+/// A subscription that came since something was sent, and is to have it.
+#[derive(Clone, Copy)]
+pub(crate) struct LateSharer {
+    pub of: DestinationIndex,
+    /// What its selector says could not be found out yet.
+    is_untried: bool,
+}
+
+/// All of them, by the number of what was sent within the transaction.
+pub(crate) type Late = BTreeMap<u64, Vec<LateSharer>>;
+
+impl Broker {
+    /// As [`Broker::stage_send`], with what subscriptions share, or may when it is decided.
+    pub(crate) fn stage_shared_send<L: Log>(
+        &mut self,
+        of: TransactionIndex,
+        store: LogKind,
+        (parts, shared): (&[DestinationIndex], &[Shared]),
+        arrival: Arrival<'_>,
+        step: &mut Step<'_, L>,
+    ) {
+        let mut number = self.undecided.places(of);
+        let mut next = || {
+            number += 1;
+            Sequence(number - 1)
+        };
+        let id = |of: DestinationIndex| self.destinations.get(of).id.unwrap_or_default();
+        let places = split_places((parts, shared), id, |_| false, &mut next);
+        let mut meta = Vec::new();
+        for (parts, placements) in places {
+            let mut sequence = placements.first().map_or(Sequence(0), |first: &Placement| first.sequence);
+            if store == LogKind::Journal {
+                let tag = Some(self.tag_of(of));
+                let message = MessageMeta { elsewhere: arrival.elsewhere, tag, ..MessageMeta::default() };
+                sequence = records::write_message(&mut meta, message, &placements);
+            }
+            let Arrival { record: body, crc: body_crc, .. } = arrival;
+            let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
+            let home = self.stage(store, &record, step);
+            self.apply_undecided(of, (store, home), arrival, &parts, &placements);
+        }
+    }
+
+    /// Which subscriptions are to have what a record sends to topics.
+    pub(super) fn note_sharers(&mut self, of: TransactionIndex, parts: &[DestinationIndex], placements: &[Placement]) {
+        if placements.iter().all(|placement| !placement.shared) {
+            return;
+        }
+        let since = self.destinations.next_serial();
+        let Some(staged) = self.undecided.table.get_mut(of.0) else { return };
+        if staged.topics_since == 0 {
+            staged.topics_since = since;
+        }
+        staged.sent_in = self.durable.turn;
+        for (number, placement) in placements.iter().enumerate().filter(|(_, placement)| placement.shared) {
+            if !is_sharer(placements, number) {
+                let behind = placements.iter().skip(number + 1);
+                let count = behind.take_while(|other| other.sequence == placement.sequence).count();
+                let sharers = parts.iter().skip(number + 1).take(count).copied().collect();
+                staged.sharers.insert(placement.sequence.0, sharers);
+            }
+        }
+    }
+
+    /// What was sent to a topic is gone before it was decided.
+    pub(super) fn forget_sharers(&mut self, of: TransactionIndex, message: &Message) {
+        if !message.has(flag::SHARED) {
+            return;
+        }
+        let sharers = self.undecided.table.get_mut(of.0).and_then(|staged| staged.sharers.remove(&message.sequence.0));
+        for sharer in sharers.iter().flatten() {
+            self.destinations.decide(*sharer, 1);
+        }
+    }
+
+    /// What was sent to a topic is there for its subscriptions. A segment of the spool that may be empty, as there is none.
+    pub(super) fn decide_shared(
+        &mut self,
+        of: TransactionIndex,
+        index: MessageIndex,
+        number: u64,
+        late: &Late,
+    ) -> Option<SegmentNumber> {
+        let sharers = self.undecided.table.get_mut(of.0).and_then(|staged| staged.sharers.remove(&number));
+        let mut all: Vec<DestinationIndex> = sharers.iter().flatten().copied().collect();
+        all.iter().for_each(|sharer| self.destinations.decide(*sharer, 1));
+        let late = late.get(&number).map_or(&[][..], |late| late);
+        late.iter().for_each(|sharer| self.destinations.decide(sharer.of, 1));
+        all.extend(late.iter().map(|sharer| sharer.of));
+        all.retain(|sharer| !self.destinations.get(*sharer).is_dying());
+        let message = self.messages.at_mut(index);
+        let (store, segment, topic) = (message.store, message.segment, message.destination);
+        message.publisher = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        if all.is_empty() {
+            message.publisher = 1;
+            let message = self.messages.remove(index);
+            return (self.leave_record(index, &message) && store == LogKind::Spool).then_some(segment);
+        }
+        if store == LogKind::Journal {
+            self.journal.add_places(segment, all.len() as u64 - 1);
+        }
+        if let Content::Topic(topic) = &mut self.destinations.get_mut(topic).content {
+            topic.shared += 1;
+        }
+        let sequence = self.messages.at(index).sequence;
+        for untried in late.iter().filter(|sharer| sharer.is_untried && all.contains(&sharer.of)) {
+            self.destinations.get_mut(untried.of).queue().try_later(sequence);
+        }
+        all.into_iter().for_each(|sharer| self.enter_share(sharer, index));
+        None
+    }
+
+    /// The subscriptions that came since a transaction has sent to their topics: they are to have it, too. What cannot be read now is
+    /// placed, and tried when it is looked at.
+    pub(crate) fn late_sharers<L: Log>(&mut self, of: TransactionIndex, client: &[u8], step: &mut Step<'_, L>) -> Late {
+        let mut late = Late::new();
+        let Some(staged) = self.undecided.table.get(of.0) else { return late };
+        let since = staged.topics_since;
+        if since == 0 || !self.destinations.has_subscribed_since(since) || planted("subscribed-at-send") {
+            return late;
+        }
+        let heads: Vec<MessageIndex> = staged.heads().collect();
+        self.work.spend(heads.len());
+        for head in heads {
+            let mut index = head;
+            while index != MessageIndex::NONE {
+                let Message { sequence, destination, sibling, .. } = *self.messages.at(index);
+                if self.messages.at(index).has(flag::SHARED) {
+                    let sharers = self.late_sharers_of(index, (destination, since), client, step);
+                    if !sharers.is_empty() {
+                        late.insert(sequence.0, sharers);
+                    }
+                }
+                index = sibling;
+            }
+        }
+        late
+    }
+
+    fn late_sharers_of<L: Log>(
+        &mut self,
+        index: MessageIndex,
+        (topic, since): (DestinationIndex, u64),
+        client: &[u8],
+        step: &mut Step<'_, L>,
+    ) -> Vec<LateSharer> {
+        let (subscribers, _) = self.destinations.take_subscribers(topic);
+        let message = self.messages.at(index);
+        let known = self.undecided.sharers(message);
+        let is_new = |of: &DestinationIndex| self.destinations.get(*of).serial >= since && !known.contains(of);
+        let new: Vec<DestinationIndex> = subscribers.iter().filter(is_new).collect();
+        let mut late = Vec::new();
+        if !new.is_empty() {
+            let (store, position, length) = (message.store, message.position, message.length);
+            let is_readable = self.undecided.is_older_than(message.publisher, self.durable.turn);
+            let found = is_readable.then(|| step.log.extent(store, position, length, message.crc));
+            let extent = match found {
+                Some(Lookup::Memory(extent) | Lookup::Checked(extent)) => Some(extent),
+                _ => None,
+            };
+            let view =
+                extent.as_ref().and_then(|extent| MessageView::parse(extent.bytes(position, length as usize)).ok());
+            for of in new {
+                let Some(subscription) = &self.destinations.get(of).subscription else { continue };
+                if subscription.is_foreign_to(client) && view.as_ref().is_none_or(|view| subscription.matches(view)) {
+                    late.push(LateSharer { of, is_untried: view.is_none() && subscription.has_selector() });
+                }
+            }
+        }
+        self.destinations.put_subscribers(topic, subscribers);
+        late
+    }
+
+    /// They are in use until the decision has taken effect (R44).
+    pub(super) fn hold_late(&mut self, late: &Late) {
+        for sharer in late.values().flatten() {
+            self.destinations.get_mut(sharer.of).undecided += 1;
+        }
+    }
+
+    /// What the decision says of them: the runs of each subscription, of what is in the journal.
+    pub(super) fn late_places(&self, late: &Late, of: TransactionIndex, first: Sequence, is_untried: bool) -> Vec<u8> {
+        let mut by_subscription: BTreeMap<DestinationId, Vec<u64>> = BTreeMap::new();
+        for (number, sharers) in late {
+            let head = self.undecided.table.get(of.0).and_then(|staged| staged.head_of(*number));
+            if head.is_none_or(|head| self.messages.at(head).store != LogKind::Journal) {
+                continue;
+            }
+            let sharers = sharers.iter().filter(|sharer| sharer.is_untried == is_untried);
+            for id in sharers.filter_map(|sharer| self.destinations.get(sharer.of).id) {
+                by_subscription.entry(id).or_default().push(first.0 + number);
+            }
+        }
+        let mut bytes = Vec::new();
+        by_subscription.iter().for_each(|(id, sequences)| write_acknowledged(&mut bytes, *id, sequences));
+        bytes
+    }
+
+    /// The same out of a decision that is followed.
+    pub(super) fn follow_late(&mut self, decided: Decided<'_>, commit: CommitMeta) -> Result<Late, MetaError> {
+        let mut late = Late::new();
+        self.follow_placed_late(decided.placed, (false, commit), &mut late)?;
+        self.follow_placed_late(decided.untried, (true, commit), &mut late)?;
+        Ok(late)
+    }
+
+    fn follow_placed_late(
+        &mut self,
+        placed: &[u8],
+        (is_untried, commit): (bool, CommitMeta),
+        late: &mut Late,
+    ) -> Result<(), MetaError> {
+        let mut is_wrong = false;
+        let read = records::read_acknowledged(placed, |id, sequence| {
+            let number = sequence.0.checked_sub(commit.first.0).filter(|number| *number < commit.places);
+            match number.zip(self.queue_by_id(id)) {
+                Some((number, of)) => late.entry(number).or_default().push(LateSharer { of, is_untried }),
+                None => is_wrong = true,
+            }
+        });
+        if is_wrong { Err(MetaError::Malformed) } else { read.ok_or(MetaError::Malformed) }
+    }
+}
