@@ -1,6 +1,7 @@
 //! The process from outside: how it starts, what it says when it cannot, what it says of its clients, how it ends.
 
 mod client;
+mod durable;
 mod ends;
 mod floods;
 mod process;

@@ -182,7 +182,8 @@ pub fn much_that_is_rolled_back_goes_in_slices() {
         world.heard(0);
         turn(&mut world, &deciding(1, 1, ends));
         let left = world.broker.statistics().messages;
-        assert!(left >= before - 3_000, "it is not all done in a turn: {left} of {before}");
+        // What is sent to a topic has a place for those that subscribe before the commit.
+        assert!(left >= before - 4_000, "it is not all done in a turn: {left} of {before}");
         if ends == TransactionAct::Doom {
             commit(&mut world, 1, 1);
         }

@@ -406,6 +406,7 @@ pub fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         browsing: None,
         crowd: None,
         moving: None,
+        subscribing: None,
         half_closing: None,
         oversize: None,
         halting: None,

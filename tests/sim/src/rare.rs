@@ -2,7 +2,7 @@
 
 use crate::client::{
     ClientPlan, DeletingPlan, FEW, HalfClosingPlan, HaltingPlan, MovingPlan, NamingPlan, OversizePlan, ReturningPlan,
-    ThrongPlan, all_of_many, deleted_places, odd_addresses,
+    SubscribingPlan, ThrongPlan, all_of_many, deleted_places, odd_addresses,
 };
 use crate::ledger::{Address, Sizes};
 use crate::plan::{FRAME_LIMIT, Listener, SeedPlan};
@@ -28,6 +28,7 @@ impl SeedPlan {
         self.draw_unreadable(random.fork());
         self.draw_moves(random.fork());
         self.draw_listeners(random.fork());
+        self.draw_subscriptions(random.fork());
     }
 
     /// Clients that send no more and read on in one seed of five, where frames need not end where a block does.
@@ -162,6 +163,24 @@ impl SeedPlan {
         for client in &mut self.clients {
             client.listens = random.percent(40);
         }
+    }
+
+    /// Durable subscriptions, in one seed of two where nothing rots and there is room for all. Who has them keeps its connection as long as the
+    /// process lives: the broker refuses another one of its name.
+    fn draw_subscriptions(&mut self, mut random: Random) {
+        let rots = self.rot > 0 || self.rot_while_running > 0;
+        if self.theme == Theme::ExactEnds || self.scarce || self.few_pairs || rots || !random.one_in(2) {
+            return;
+        }
+        // Who hears of all consumers does not know of these.
+        if self.clients.iter().any(|client| client.listens) {
+            return;
+        }
+        let Some(client) = self.clients.last_mut() else { return };
+        let (percent, names) = (*random.pick(&[20, 50, 80]), *random.pick(&[1, 2, 4]));
+        let bytes = *random.pick(&[50, 500, 4_000]);
+        client.subscribing = Some(SubscribingPlan { seed: random.next(), percent, names, bytes });
+        (client.breaks, client.hasty, client.half_closing) = (0, 0, None);
     }
 
     /// The front of a full log cannot be read until the end, while what is in memory is taken, one by one, in one seed of four where the disk

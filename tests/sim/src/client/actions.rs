@@ -36,6 +36,7 @@ impl Client {
             || self.deletes(around)
             || self.throngs(around)
             || self.moves(around)
+            || self.subscribes(around)
         {
             return;
         }
@@ -81,6 +82,7 @@ impl Client {
         self.finish_browsers(around);
         self.finish_crowd(around);
         self.finish_moving(around);
+        self.finish_subscribing(around);
         if self.is_silent() {
             return;
         }
@@ -150,6 +152,7 @@ impl Client {
                 && self.browsers.is_empty()
                 && self.crowd.is_idle()
                 && self.has_moved()
+                && self.has_subscribed()
                 && self.consumers.values().all(idle)
                 && self.certainties.is_empty())
     }

@@ -114,6 +114,7 @@ impl Client {
             }
             Asked::Goodbye => self.part(around),
             Asked::Decision => self.is_decided(around),
+            Asked::Subscribed(place) => self.is_subscribed(place),
             Asked::Watch => self.watches = true,
             Asked::Listen => self.listens(around),
             Asked::Nowhere => panic!("client {}: what cannot be named is taken", self.index),
@@ -150,6 +151,10 @@ impl Client {
                     self.make_certain(request.before, around.ledger);
                 }
                 around.ledger.answered(id, Send::Refused);
+            }
+            // The broker has not heard of the end of the one before.
+            Asked::Connection if self.subscribing_client().is_some() && class.contains("InvalidClientID") => {
+                self.run_off(around);
             }
             Asked::Deletion | Asked::Removal(_) => {}
             Asked::Decision => self.is_refused(&text_of(exception), around),
@@ -209,6 +214,10 @@ impl Client {
         if Client::is_of_moving(member) {
             let message_id = message.object(message::MESSAGE_ID).expect("a message has an id").clone();
             return self.gets_token(member, &message, message_id, around);
+        }
+        if Client::is_of_subscribing(member) {
+            let message_id = message.object(message::MESSAGE_ID).expect("a message has an id").clone();
+            return self.gets_subscribed(member, &message, message_id, around);
         }
         // A consumer that is being closed here drops what still comes.
         let consumer = self.consumers.get(&member).map(|consumer| (consumer.number, &consumer.address));

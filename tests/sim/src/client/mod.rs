@@ -19,6 +19,7 @@ pub mod protocol;
 mod reconnect;
 mod returning;
 mod settling;
+mod subscribing;
 mod throng;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -57,6 +58,8 @@ use producer::Producer;
 use protocol::Member;
 use returning::Returning;
 pub use returning::ReturningPlan;
+use subscribing::Subscribing;
+pub use subscribing::SubscribingPlan;
 use throng::Throng;
 pub use throng::ThrongPlan;
 
@@ -130,6 +133,8 @@ pub struct ClientPlan {
     pub deleting: Option<DeletingPlan>,
     /// It moves messages from queue to queue within transactions.
     pub moving: Option<MovingPlan>,
+    /// It has durable subscriptions, and sends to their topics.
+    pub subscribing: Option<SubscribingPlan>,
     /// It has hundreds of producers that are remembered.
     pub throng: Option<ThrongPlan>,
     /// It hears of the consumers of all.
@@ -207,6 +212,8 @@ enum Asked {
     Nowhere,
     Goodbye,
     Decision,
+    /// What its subscriptions do, up to this place.
+    Subscribed(u64),
     Watch,
     Nothing,
 }
@@ -273,6 +280,7 @@ pub struct Client {
     deleting: Deleting,
     throng: Throng,
     moving: Moving,
+    subscribing: Subscribing,
     flooding: Flooding,
     temporaries: Vec<Address>,
     /// It hears of temporary destinations, and these it has heard of.
@@ -301,6 +309,7 @@ impl Client {
         let deleting = Deleting::new(plan.deleting.as_ref());
         let throng = Throng::new(plan.throng.as_ref());
         let moving = Moving::new(plan.moving.as_ref());
+        let subscribing = Subscribing::new(plan.subscribing.as_ref());
         let flooding = Flooding::new(plan.flood.as_ref());
         let mut client = Client {
             plan,
@@ -338,6 +347,7 @@ impl Client {
             deleting,
             throng,
             moving,
+            subscribing,
             flooding,
             temporaries: Vec::new(),
             watches: false,
@@ -376,7 +386,12 @@ impl Client {
         let browsers = self.browsers_wait_for();
         let id = self.connection_id.get(..40).unwrap_or(&self.connection_id);
         let misses = self.misses();
-        format!("client {} ({id}) {:?}: {asked:?}, {busy:?}, {browsers:?}, tokens {misses:?}", self.index, self.stage)
+        format!(
+            "client {} ({id}) {:?}: {asked:?}, {busy:?}, {browsers:?}, tokens {misses:?}, subscriptions {}",
+            self.index,
+            self.stage,
+            self.subscriptions_wait_for()
+        )
     }
 
     /// Its turn.

@@ -19,6 +19,7 @@ impl Client {
         self.forget_browsers();
         self.forget_crowd();
         self.forget_moving();
+        self.forget_subscribing();
         self.circuit = None;
         self.life += 1;
         // They go with the connection, even if it comes back.
@@ -79,7 +80,8 @@ impl Client {
     /// The format is agreed: says who it is, and a failover client all that it has.
     pub(super) fn introduce(&mut self, around: &mut Surroundings<'_>) {
         self.stage = Stage::Opening;
-        let client_id = format!("client-{}-{}", self.index, self.incarnation);
+        let client_id =
+            self.subscribing_client().unwrap_or_else(|| format!("client-{}-{}", self.index, self.incarnation));
         let info = open_connection(&self.connection_id, &client_id, self.plan.failover, self.came_back);
         if !self.came_back {
             self.ask(info, Asked::Connection, around);
@@ -174,6 +176,7 @@ impl Client {
         self.forget_browsers();
         self.forget_crowd();
         self.forget_moving();
+        self.forget_subscribing();
         // What it had for itself goes when the broker hears that, which may be long before the answer.
         around.temporaries.retain(|address| !self.temporaries.contains(address));
         self.stage = Stage::Closing;

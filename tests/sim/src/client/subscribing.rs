@@ -1,0 +1,509 @@
+//! A client with durable subscriptions: they come, are left and come back, change and go, and it sends to their topics itself, so that it
+//! knows what each of them is to have: all of it, in order, and nothing else, wherever the process ends (R40, R52).
+//!
+//! What the broker has not answered may be done or not, but in order: when the connection breaks, each prefix of it is a state that may
+//! be. Which ones are left is learned from what comes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use postrider_wire::openwire::Structure;
+use postrider_wire::openwire::schema::*;
+
+use super::protocol::{self, Member, Sending, acknowledge};
+use super::{Asked, Client, Surroundings};
+use crate::ledger::Address;
+use crate::random::Random;
+
+/// The session of those who subscribe, with its producer and consumers.
+const SESSION: i64 = 9_100_000;
+const PRODUCER: Member = (SESSION, -1);
+
+/// Types of TransactionInfo.
+const BEGIN: i8 = 0;
+const COMMIT: i8 = 2;
+const ROLL_BACK: i8 = 4;
+
+/// Bytes that a message and its acknowledgements take in the log, about, beside what it carries.
+const OVERHEAD: u64 = 500;
+
+/// States that may be, at most: beyond it nothing uncertain is done.
+const MOST_STATES: usize = 200;
+
+/// What a client subscribes to.
+#[derive(Clone, Debug)]
+pub struct SubscribingPlan {
+    /// Where its chance begins.
+    pub seed: u64,
+    /// Percent of the times when it could go on and does.
+    pub percent: u64,
+    /// Subscriptions that it has.
+    pub names: usize,
+    /// Bytes of a message, at most.
+    pub bytes: u64,
+}
+
+/// What a subscription is to have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Wanted {
+    /// One of two topics; 2: both, by a pattern.
+    topic: usize,
+    red: bool,
+}
+
+/// Something sent: its number, its topic, and whether it is red.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Sent {
+    serial: u64,
+    topic: usize,
+    red: bool,
+}
+
+impl Wanted {
+    fn takes(self, sent: Sent) -> bool {
+        (self.topic == 2 || self.topic == sent.topic) && (!self.red || sent.red)
+    }
+}
+
+/// Something that changes what there is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Change {
+    Sent(Vec<Sent>),
+    Attached(usize, Wanted),
+    Deleted(usize),
+}
+
+/// A subscription, as it may be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Subscription {
+    wanted: Wanted,
+    /// It is to have these.
+    waiting: BTreeSet<u64>,
+    /// These it has acknowledged, which may be lost.
+    perhaps: BTreeSet<u64>,
+}
+
+/// All of them, as they may be.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+struct State(BTreeMap<usize, Subscription>);
+
+impl State {
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Sent(all) => {
+                for subscription in self.0.values_mut() {
+                    let due = all.iter().filter(|sent| subscription.wanted.takes(**sent)).map(|sent| sent.serial);
+                    subscription.waiting.extend(due);
+                }
+            }
+            Change::Attached(name, wanted) => {
+                if self.0.get(name).is_none_or(|known| known.wanted != *wanted) {
+                    let empty = BTreeSet::new;
+                    self.0.insert(*name, Subscription { wanted: *wanted, waiting: empty(), perhaps: empty() });
+                }
+            }
+            Change::Deleted(name) => drop(self.0.remove(name)),
+        }
+    }
+}
+
+/// A consumer of a subscription.
+struct Attached {
+    value: i64,
+    /// What has come to it, and was not acknowledged.
+    held: Vec<(u64, Arc<Structure>)>,
+    had: BTreeSet<u64>,
+    last: u64,
+}
+
+/// What it knows of its subscriptions.
+pub struct Subscribing {
+    chance: Random,
+    states: Vec<State>,
+    /// What is not certain yet, in order, with the place of each.
+    changes: VecDeque<(u64, Change)>,
+    acknowledged: VecDeque<(u64, usize, Vec<u64>)>,
+    place: u64,
+    serials: u64,
+    values: i64,
+    wanted: Vec<Wanted>,
+    attached: BTreeMap<usize, Attached>,
+    /// The number of the present transaction, and what it has sent.
+    transaction: Option<(i64, Vec<Sent>)>,
+    stands: bool,
+    /// The first of the last messages, which each of them gets.
+    marked: Option<u64>,
+}
+
+impl Subscribing {
+    /// There are no subscriptions yet.
+    pub fn new(plan: Option<&SubscribingPlan>) -> Subscribing {
+        let names = plan.map_or(0, |plan| plan.names);
+        Subscribing {
+            chance: Random::new(plan.map_or(0, |plan| plan.seed)),
+            states: vec![State::default()],
+            changes: VecDeque::new(),
+            acknowledged: VecDeque::new(),
+            place: 0,
+            serials: 0,
+            values: 0,
+            wanted: vec![Wanted { topic: 0, red: false }; names],
+            attached: BTreeMap::new(),
+            transaction: None,
+            stands: false,
+            marked: None,
+        }
+    }
+
+    fn note(&mut self, change: Change) -> u64 {
+        self.place += 1;
+        self.changes.push_back((self.place, change));
+        self.place
+    }
+
+    /// All changes up to a place are done.
+    fn is_done(&mut self, place: u64) {
+        while let Some((_, change)) = self.changes.pop_front_if(|(at, _)| *at <= place) {
+            self.states.iter_mut().for_each(|state| state.apply(&change));
+        }
+    }
+
+    /// So are acknowledgements.
+    fn is_acknowledged(&mut self, place: u64) {
+        while let Some((_, name, serials)) = self.acknowledged.pop_front_if(|(at, ..)| *at <= place) {
+            for subscription in self.states.iter_mut().filter_map(|state| state.0.get_mut(&name)) {
+                serials.iter().for_each(|serial| _ = subscription.perhaps.remove(serial));
+            }
+        }
+    }
+
+    /// The connection is gone: what was not answered may be done up to some place.
+    fn forget(&mut self) {
+        (self.stands, self.marked, self.transaction) = (false, None, None);
+        self.attached.clear();
+        self.acknowledged.clear();
+        let mut furthest = self.states.clone();
+        for (_, change) in std::mem::take(&mut self.changes) {
+            furthest.iter_mut().for_each(|state| state.apply(&change));
+            self.states.extend(furthest.clone());
+        }
+        let mut different: Vec<State> = Vec::new();
+        for state in std::mem::take(&mut self.states) {
+            if !different.contains(&state) {
+                different.push(state);
+            }
+        }
+        self.states = different;
+    }
+
+    fn is_overfull(&self) -> bool {
+        self.changes.len() > 6 || self.states.len() > MOST_STATES
+    }
+}
+
+impl Client {
+    fn subscribed_topic(&self, topic: usize) -> Address {
+        let name = if topic == 2 { ">".to_owned() } else { topic.to_string() };
+        Address::topic(&format!("subscribing.{}.{name}", self.index))
+    }
+
+    /// The client id that its subscriptions are known by.
+    pub(super) fn subscribing_client(&self) -> Option<String> {
+        self.plan.subscribing.as_ref().map(|_| format!("subscriber-{}", self.index))
+    }
+
+    /// Goes on with its subscriptions. True: that was what it did.
+    pub(super) fn subscribes(&mut self, around: &mut Surroundings<'_>) -> bool {
+        let Some(SubscribingPlan { percent, names, bytes, .. }) = self.plan.subscribing else { return false };
+        if !self.reads || !self.subscribing.chance.percent(percent) {
+            return false;
+        }
+        if !self.subscribing.stands {
+            self.stand_to_subscribe(around);
+            return true;
+        }
+        if self.subscribing.is_overfull() {
+            return false;
+        }
+        let name = self.subscribing.chance.index(names);
+        match self.subscribing.chance.below(100) {
+            0..45 => self.send_to_subscribers(bytes, around),
+            45..60 => self.acknowledge_subscribed(name, around),
+            60..75 if !self.subscribing.attached.contains_key(&name) => self.attach(name, true, around),
+            75..88 => self.detach(name, around),
+            88..91 if !self.subscribing.attached.contains_key(&name) => self.unsubscribe(name, around),
+            _ => self.transact_subscribed(around),
+        }
+        true
+    }
+
+    /// At rest: all of them are there, and each gets what it is to have, and then a last message.
+    pub(super) fn finish_subscribing(&mut self, around: &mut Surroundings<'_>) {
+        let Some(SubscribingPlan { names, bytes, .. }) = self.plan.subscribing else { return };
+        if !self.subscribing.stands {
+            return self.stand_to_subscribe(around);
+        }
+        if self.subscribing.transaction.is_some() {
+            return self.transact_subscribed(around);
+        }
+        for name in 0..names {
+            if !self.subscribing.attached.contains_key(&name) {
+                self.attach(name, false, around);
+            }
+            self.acknowledge_all_subscribed(name, around);
+        }
+        if self.subscribing.marked.is_none() {
+            self.subscribing.marked = Some(self.subscribing.serials + 1);
+            for topic in 0..2 {
+                let sent = self.next_sent(topic, true);
+                self.send_one(sent, bytes, None, around);
+                let place = self.subscribing.note(Change::Sent(vec![sent]));
+                self.prove_subscribed(place, around);
+            }
+        }
+    }
+
+    /// Whether each has had all.
+    pub(super) fn has_subscribed(&self) -> bool {
+        let Some(SubscribingPlan { names, .. }) = self.plan.subscribing else { return true };
+        let known = &self.subscribing;
+        let Some(marked) = known.marked else { return false };
+        (0..names).all(|name| {
+            let last = if known.wanted[name].topic == 0 { marked } else { marked + 1 };
+            known.attached.get(&name).is_some_and(|attached| attached.last >= last && attached.held.is_empty())
+        })
+    }
+
+    /// What is missing, for people.
+    pub(super) fn subscriptions_wait_for(&self) -> String {
+        let known = &self.subscribing;
+        let last = |(name, attached): (&usize, &Attached)| (*name, attached.last, attached.held.len());
+        let all: Vec<_> = known.attached.iter().map(last).collect();
+        format!("{:?} {all:?}, {} states", known.marked, known.states.len())
+    }
+
+    /// Whether a dispatch is for one of those who subscribe.
+    pub(super) fn is_of_subscribing(member: Member) -> bool {
+        member.0 == SESSION
+    }
+
+    pub(super) fn forget_subscribing(&mut self) {
+        self.subscribing.forget();
+    }
+
+    /// An answer: all up to this place is done.
+    pub(super) fn is_subscribed(&mut self, place: u64) {
+        self.subscribing.is_done(place);
+        self.subscribing.is_acknowledged(place);
+    }
+
+    /// A message for one of its subscriptions.
+    pub(super) fn gets_subscribed(
+        &mut self,
+        (_, value): Member,
+        message: &Structure,
+        message_id: Arc<Structure>,
+        around: &mut Surroundings<'_>,
+    ) {
+        let content = message.bytes(message::CONTENT).unwrap_or_default();
+        let serial = u64::from_le_bytes(content[..8].try_into().expect("eight bytes"));
+        around.ledger.counts.delivered += 1;
+        let found = self.subscribing.attached.iter().find(|(_, attached)| attached.value == value);
+        let Some(name) = found.map(|(name, _)| *name) else { return };
+        self.say(around, || format!("gets {serial} of subscription {name}"));
+        // It is delivered when it is committed, and with it what was done before (R14).
+        let is_it =
+            |change: &Change| matches!(change, Change::Sent(all) if all.iter().any(|sent| sent.serial == serial));
+        let place = self.subscribing.changes.iter().find(|(_, change)| is_it(change)).map(|(place, _)| *place);
+        place.into_iter().for_each(|place| self.subscribing.is_done(place));
+        let index = self.index;
+        let known = &mut self.subscribing;
+        let attached = known.attached.get_mut(&name).expect("just found");
+        assert!(attached.last < serial, "client {index}: subscription {name} gets {serial} after {}", attached.last);
+        attached.last = serial;
+        let before = known.states.clone();
+        known.states.retain(|state| {
+            let Some(known) = state.0.get(&name) else { return false };
+            let is_due = known.waiting.contains(&serial) || known.perhaps.contains(&serial);
+            is_due && known.waiting.range(..serial).all(|missed| attached.had.contains(missed))
+        });
+        assert!(
+            !known.states.is_empty(),
+            "R40: client {index}: subscription {name} gets {serial}, of what it had {:?}: {:?}",
+            attached.had,
+            before.iter().map(|state| state.0.get(&name)).collect::<Vec<_>>()
+        );
+        attached.had.insert(serial);
+        attached.held.push((serial, message_id));
+    }
+
+    fn stand_to_subscribe(&mut self, around: &mut Surroundings<'_>) {
+        self.subscribing.stands = true;
+        let id = self.connection_id.clone();
+        self.tell(protocol::open_session(&id, SESSION), around);
+        self.tell(protocol::open_producer(&id, PRODUCER, None, 0), around);
+    }
+
+    /// A consumer comes, perhaps for another subscription under the same name.
+    fn attach(&mut self, name: usize, may_change: bool, around: &mut Surroundings<'_>) {
+        if may_change && self.subscribing.chance.percent(25) {
+            let (topic, red) = (self.subscribing.chance.index(3), self.subscribing.chance.percent(40));
+            self.subscribing.wanted[name] = Wanted { topic, red };
+        }
+        let wanted = self.subscribing.wanted[name];
+        self.subscribing.values += 1;
+        let value = self.subscribing.values;
+        let prefetch = if may_change { *self.subscribing.chance.pick(&[1, 5, 100]) } else { 1_000 };
+        let address = self.subscribed_topic(wanted.topic);
+        let mut consumer = protocol::open_consumer(&self.connection_id, (SESSION, value), &address, prefetch)
+            .with(consumer_info::SUBSCRIPTION_NAME, format!("s{name}").as_str());
+        if wanted.red {
+            consumer = consumer.with(consumer_info::SELECTOR, "JMSCorrelationID = 'red'");
+        }
+        let place = self.subscribing.note(Change::Attached(name, wanted));
+        self.say(around, || format!("attaches to subscription {name} as {value}: {wanted:?}"));
+        self.ask(consumer, Asked::Subscribed(place), around);
+        self.subscribing.attached.insert(name, Attached { value, held: Vec::new(), had: BTreeSet::new(), last: 0 });
+    }
+
+    fn detach(&mut self, name: usize, around: &mut Surroundings<'_>) {
+        let Some(attached) = self.subscribing.attached.remove(&name) else { return };
+        self.say(around, || format!("leaves subscription {name}"));
+        let consumer = protocol::consumer(&self.connection_id, (SESSION, attached.value));
+        let last = *self.subscribing.chance.pick(&[-1, -2, 0]);
+        self.tell(protocol::remove(consumer, last), around);
+    }
+
+    fn unsubscribe(&mut self, name: usize, around: &mut Surroundings<'_>) {
+        // Of one that is not there it would be refused.
+        if self.subscribing.states.len() > 1 || !self.subscribing.changes.is_empty() {
+            return;
+        }
+        if !self.subscribing.states[0].0.contains_key(&name) {
+            return;
+        }
+        self.say(around, || format!("deletes subscription {name}"));
+        let info = Structure::new(&remove_subscription_info::DEFINITION)
+            .with(remove_subscription_info::CONNECTION_ID, protocol::connection(&self.connection_id))
+            .with(remove_subscription_info::SUBSCRIPTION_NAME, format!("s{name}").as_str())
+            .with(remove_subscription_info::CLIENT_ID, self.subscribing_client().unwrap_or_default().as_str());
+        let place = self.subscribing.note(Change::Deleted(name));
+        self.ask(info, Asked::Subscribed(place), around);
+    }
+
+    fn acknowledge_all_subscribed(&mut self, name: usize, around: &mut Surroundings<'_>) {
+        let count = self.subscribing.attached.get(&name).map_or(0, |attached| attached.held.len());
+        self.acknowledge_some_subscribed(name, count, around);
+    }
+
+    fn acknowledge_subscribed(&mut self, name: usize, around: &mut Surroundings<'_>) {
+        let held = self.subscribing.attached.get(&name).map_or(0, |attached| attached.held.len());
+        let count = (1 + self.subscribing.chance.index(5)).min(held);
+        self.acknowledge_some_subscribed(name, count, around);
+    }
+
+    fn acknowledge_some_subscribed(&mut self, name: usize, count: usize, around: &mut Surroundings<'_>) {
+        let known = &mut self.subscribing;
+        let Some(attached) = known.attached.get_mut(&name) else { return };
+        let taken: Vec<(u64, Arc<Structure>)> = attached.held.drain(..count).collect();
+        let (Some((_, first)), Some((_, last))) = (taken.first(), taken.last()) else { return };
+        let serials: Vec<u64> = taken.iter().map(|(serial, _)| *serial).collect();
+        for subscription in known.states.iter_mut().filter_map(|state| state.0.get_mut(&name)) {
+            for serial in serials.iter().filter(|serial| subscription.waiting.remove(serial)) {
+                subscription.perhaps.insert(*serial);
+            }
+        }
+        let (value, address) = (attached.value, known.wanted[name].topic);
+        known.place += 1;
+        known.acknowledged.push_back((known.place, name, serials));
+        let place = known.place;
+        let consumer = protocol::consumer(&self.connection_id, (SESSION, value));
+        let address = self.subscribed_topic(address);
+        let range = (Some(first.clone()), Some(last.clone()));
+        let said = protocol::acknowledge(consumer, &address, acknowledge::STANDARD, range.0, range.1, count as i32);
+        around.ledger.counts.acknowledged += count as u64;
+        self.tell(said, around);
+        if self.subscribing.chance.percent(30) {
+            self.prove_subscribed(place, around);
+        }
+    }
+
+    /// An answer to something small: all before it is done.
+    fn prove_subscribed(&mut self, place: u64, around: &mut Surroundings<'_>) {
+        let again = protocol::open_producer(&self.connection_id, PRODUCER, None, 0);
+        self.ask(again, Asked::Subscribed(place), around);
+    }
+
+    fn next_sent(&mut self, topic: usize, red: bool) -> Sent {
+        self.subscribing.serials += 1;
+        Sent { serial: self.subscribing.serials, topic, red }
+    }
+
+    fn send_to_subscribers(&mut self, bytes: u64, around: &mut Surroundings<'_>) {
+        let (topic, red) = (self.subscribing.chance.index(2), self.subscribing.chance.percent(50));
+        let sent = self.next_sent(topic, red);
+        if let Some((value, all)) = &mut self.subscribing.transaction {
+            all.push(sent);
+            let value = *value;
+            return self.send_one(sent, bytes, Some(value), around);
+        }
+        self.send_one(sent, bytes, None, around);
+        let place = self.subscribing.note(Change::Sent(vec![sent]));
+        if self.subscribing.chance.percent(40) {
+            self.prove_subscribed(place, around);
+        }
+    }
+
+    fn send_one(&mut self, sent: Sent, bytes: u64, transaction: Option<i64>, around: &mut Surroundings<'_>) {
+        let mut content = sent.serial.to_le_bytes().to_vec();
+        content.resize(8 + self.subscribing.chance.below(bytes) as usize, b'x');
+        let address = self.subscribed_topic(sent.topic);
+        let sending = Sending {
+            connection: &self.connection_id,
+            producer: PRODUCER,
+            sequence: sent.serial as i64,
+            address: &address,
+            persistent: true,
+            reply_to: None,
+            expiration: 0,
+            content: &content,
+            correlation: if sent.red { "red" } else { "blue" },
+        };
+        around.ledger.counts.sent += 1;
+        around.ledger.counts.bytes += content.len() as u64 + OVERHEAD;
+        let mut message = protocol::message(&sending);
+        if let Some(value) = transaction {
+            message = message.with(message::TRANSACTION_ID, self.subscribing_transaction(value));
+        }
+        self.say(around, || format!("sends {sent:?} to subscribers in {transaction:?}"));
+        self.tell(message, around);
+    }
+
+    /// Begins a transaction, or ends it.
+    fn transact_subscribed(&mut self, around: &mut Surroundings<'_>) {
+        let info = |client: &Client, value, kind: i8| {
+            Structure::new(&transaction_info::DEFINITION)
+                .with(transaction_info::CONNECTION_ID, protocol::connection(&client.connection_id))
+                .with(transaction_info::TRANSACTION_ID, client.subscribing_transaction(value))
+                .with(transaction_info::TYPE, kind)
+        };
+        let Some((value, all)) = self.subscribing.transaction.take() else {
+            self.subscribing.values += 1;
+            let value = self.subscribing.values;
+            self.subscribing.transaction = Some((value, Vec::new()));
+            return self.tell(info(self, value, BEGIN), around);
+        };
+        let commits = self.subscribing.chance.percent(75);
+        self.say(around, || format!("ends transaction {value} of subscribers ({commits})"));
+        let sent = if commits { all } else { Vec::new() };
+        let place = self.subscribing.note(Change::Sent(sent));
+        self.ask(info(self, value, if commits { COMMIT } else { ROLL_BACK }), Asked::Subscribed(place), around);
+    }
+
+    fn subscribing_transaction(&self, value: i64) -> Arc<Structure> {
+        Structure::new(&local_transaction_id::DEFINITION)
+            .with(local_transaction_id::CONNECTION_ID, protocol::connection(&self.connection_id))
+            .with(local_transaction_id::VALUE, SESSION + value)
+            .shared()
+    }
+}
