@@ -60,6 +60,10 @@ pub(crate) const MARKS_BYTES: u64 = 32 << 20;
 /// who waits for it is answered.
 pub(crate) const STALL_NANOS: u64 = 1_000_000_000;
 
+/// Bytes of memory that the selectors of all consumers may take, shared as switches share their buffers ([`limits::is_fair_share`]). *Without: a
+/// client has 65,536 consumers, each with a program of megabytes.*
+pub(crate) const SELECTOR_BYTES: u64 = 256 << 20;
+
 // ---- space: the spool (R21)
 
 /// The youngest segments are left alone, as long as there is room or will be by itself: they empty themselves.

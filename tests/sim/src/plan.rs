@@ -5,7 +5,7 @@ use postrider_dispatcher::shard::WayUp;
 use postrider_journal::Medium;
 use postrider_model::limits;
 
-use crate::client::{BrowsingPlan, ClientPlan, CrowdPlan, FloodRole};
+use crate::client::{BrowsingPlan, ClientPlan, CrowdPlan, FloodRole, WishingPlan};
 use crate::disk::DiskPlan;
 use crate::ledger::{Address, Sizes, dead_letters};
 use crate::network::NetworkPlan;
@@ -144,6 +144,7 @@ impl SeedPlan {
         plan.draw_seldom(random.clone().fork().fork().fork().fork());
         plan.draw_rare(random.clone().fork().fork().fork().fork().fork());
         plan.draw_backlog(random.clone().fork().fork().fork().fork().fork().fork());
+        plan.draw_wishes(random.clone().fork().fork().fork().fork().fork().fork().fork().fork());
         plan.draw_flood(random.clone().fork().fork().fork().fork().fork().fork().fork());
         // The window counts records, and the frames of clients with long ids have these several times.
         if !plan.has_throng() {
@@ -221,6 +222,16 @@ impl SeedPlan {
 }
 
 impl SeedPlan {
+    /// Selectors in one seed of two, where frames need not end where a block does and what nobody wants does not fill the disk.
+    fn draw_wishes(&mut self, mut random: Random) {
+        if self.theme == Theme::ExactEnds || self.scarce || random.one_in(2) {
+            return;
+        }
+        for client in &mut self.clients {
+            client.wishing = Some(WishingPlan { seed: random.next(), percent: *random.pick(&[0, 30, 60, 100]) });
+        }
+    }
+
     /// Browsers in one seed of five, where frames need not end where a block does.
     fn draw_browsers(&mut self, mut random: Random) {
         if self.theme == Theme::ExactEnds || !random.one_in(5) {
@@ -404,6 +415,7 @@ pub fn client(random: &mut Random, think_nanos: u64) -> ClientPlan {
         unheard: None,
         odd: *random.pick(&[0, 0, 10, 70]),
         browsing: None,
+        wishing: None,
         crowd: None,
         moving: None,
         subscribing: None,

@@ -53,6 +53,7 @@ const ELSEWHERE: &[&str] = &[
     "moved-while-applied",
     "collected-under-transaction",
     "orphan-send-lands",
+    "null-before-scan",
     "stale-match",
     "scan-evicts",
 ];

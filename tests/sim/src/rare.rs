@@ -230,6 +230,7 @@ impl SeedPlan {
             (client.hoards, client.sends, client.deep, client.unheard) = (10, client.sends.min(40), true, None);
             client.consumers = client.consumers.max(2);
             (client.mortal, client.gives_up, client.browsing, client.oversize) = (0, u64::MAX, None, None);
+            client.wishing = None;
         }
         let id_bytes = *random.pick(&[1_000, 4_000, 4_000]);
         let percent = random.within(100..400);

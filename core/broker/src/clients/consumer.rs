@@ -97,7 +97,6 @@ pub(crate) struct Consumer {
     pub(super) extension: u32,
     pub priority: i8,
     pub exclusive: bool,
-    pub no_local: bool,
     /// The durable subscription that it has.
     pub subscription: Option<DestinationIndex>,
     /// What it wants of its destinations' messages; none: all.
@@ -176,7 +175,6 @@ impl Consumer {
             extension: 0,
             priority: open.priority,
             exclusive: open.exclusive,
-            no_local: open.no_local,
             subscription: None,
             filter,
             patterns,

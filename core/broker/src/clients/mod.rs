@@ -63,6 +63,11 @@ impl Clients {
         }
     }
 
+    /// What consumers want.
+    pub(crate) fn filters(&self) -> &Filters {
+        &self.filters
+    }
+
     /// How many connections and consumers there are.
     pub(crate) fn count(&self) -> (usize, usize) {
         (self.connections.len(), self.consumers.len())
@@ -178,7 +183,7 @@ impl Clients {
     ) -> ConsumerIndex {
         let serial = self.names.next_consumer();
         let connection = &mut self.connections[owner.0];
-        let filter = self.filters.take(selector, if open.no_local { connection.serial } else { 0 });
+        let filter = self.filters.take(selector, connection.serial, if open.no_local { connection.serial } else { 0 });
         let consumer = Consumer::new(port, (owner, connection), open, (kind, filter), serial);
         let index = ConsumerIndex(self.consumers.insert(consumer));
         connection.consumers.insert(index);

@@ -140,9 +140,13 @@ impl Cohort {
         steps + walks * if walks > 0 { property_steps(view) } else { 0 }
     }
 
-    /// All that are to be asked, those that were found among them, in order, behind those that have tried it.
-    pub(super) fn to_ask<'a>(&'a self, found: &'a [ViewNumber]) -> impl Iterator<Item = ViewNumber> + 'a {
-        let first = self.tried_by.map_or(0, |number| number + 1);
+    /// All that are to be asked, those that were found among them, in order, behind this one.
+    pub(super) fn to_ask<'a>(
+        &'a self,
+        found: &'a [ViewNumber],
+        behind: Option<ViewNumber>,
+    ) -> impl Iterator<Item = ViewNumber> + 'a {
+        let first = behind.map_or(0, |number| number + 1);
         let mut plain = self.plain.range(first..).copied().peekable();
         let found = found.get(found.partition_point(|number| *number < first)..).unwrap_or_default();
         let mut found = found.iter().copied().peekable();

@@ -23,6 +23,10 @@ use std::sync::Arc;
 /// Messages that wait for one view: one that has found so many tries no more before half of them have gone.
 const MOST_MATCHES: usize = 4_096;
 
+/// The same for all views of a queue together, as long as each has a few.
+const ALL_MATCHES: usize = 1 << 20;
+const FEW_MATCHES: usize = 16;
+
 /// The pass of a view that has had none.
 const NO_PASS: u64 = u64::MAX;
 
@@ -280,9 +284,10 @@ impl Views {
 
     /// A message is not for a view any more: it has gone to one of its consumers, or elsewhere.
     pub(crate) fn drop_match(&mut self, filter: u32, entry: (Sequence, MessageIndex)) {
+        let most = self.most_matches();
         let Some((number, view)) = self.view_mut(filter) else { return };
         view.matches.remove(&entry);
-        if view.stage == Stage::Full && view.matches.len() <= MOST_MATCHES / 2 {
+        if view.stage == Stage::Full && view.matches.len() <= most / 2 {
             view.stage = Stage::Waiting;
             let (filter, tried) = (view.filter.clone(), view.tried);
             self.add_waiting(number, &filter, tried);
@@ -326,7 +331,7 @@ impl Views {
             return (0, steps);
         }
         let (mut asked, mut matched) = (0, Vec::new());
-        for number in self.live.to_ask(&self.found) {
+        for number in self.live.to_ask(&self.found, None) {
             let Some(known) = self.table.get(&number) else { continue };
             asked += 1;
             steps += known.filter.steps(view);
@@ -377,10 +382,16 @@ impl Views {
         }
     }
 
+    /// Messages that may wait for one view.
+    fn most_matches(&self) -> usize {
+        (ALL_MATCHES / self.table.len().max(1)).clamp(FEW_MATCHES, MOST_MATCHES)
+    }
+
     fn add_match(&mut self, number: ViewNumber, entry: (Sequence, MessageIndex)) {
+        let most = self.most_matches();
         let Some(view) = self.table.get_mut(&number) else { return };
         view.matches.insert(entry);
-        if view.matches.len() >= MOST_MATCHES {
+        if view.matches.len() >= most {
             let cohort = match view.stage {
                 Stage::Live => Some(&mut self.live),
                 Stage::Scanning => Some(&mut self.scanning),
@@ -569,45 +580,50 @@ impl Views {
                 Trial::Live => Some(&self.live),
                 Trial::Scan => Some(&self.scanning),
             };
+            // No more than can be asked: there may be very many.
+            let most = budget.0.saturating_add(1);
             let to_ask: Vec<ViewNumber> = match cohort {
                 Some(cohort) => {
                     budget.spend(cohort.find(view, &mut found, &mut self.buffer));
-                    cohort.to_ask(&found).take(budget.0.saturating_add(2)).collect()
+                    cohort.to_ask(&found, cohort.tried_by).take(most).collect()
                 }
                 None => {
-                    let first = self.back_tried_by.map_or(0, |number| number + 1);
-                    let live = (sequence <= self.live.cursor).then(|| self.live.to_ask(&one)).into_iter().flatten();
-                    let is_beyond = !self.scanning.is_empty() && sequence <= self.scanning.cursor;
-                    let scanning = is_beyond.then(|| self.scanning.to_ask(&other)).into_iter().flatten();
-                    let full = self.full.range(first..).copied();
+                    let behind = self.back_tried_by;
+                    let is_of = |cohort: &Cohort| !cohort.is_empty() && sequence <= cohort.cursor;
+                    let live = is_of(&self.live).then(|| self.live.to_ask(&one, behind).take(most));
+                    let scanning = is_of(&self.scanning).then(|| self.scanning.to_ask(&other, behind).take(most));
+                    let full = self.full.range(behind.map_or(0, |number| number + 1)..).copied();
                     let full = full.filter(|number| self.table.get(number).is_some_and(|view| view.tried >= sequence));
-                    let mut all: Vec<ViewNumber> =
-                        live.chain(scanning).chain(full).filter(|number| *number >= first).collect();
+                    let all = live.into_iter().flatten().chain(scanning.into_iter().flatten()).chain(full.take(most));
+                    let mut all: Vec<ViewNumber> = all.collect();
                     all.sort_unstable();
                     all.dedup();
+                    all.truncate(most);
                     all
                 }
             };
             self.found = found;
-            let most = to_ask.len();
-            for (place, number) in to_ask.into_iter().enumerate() {
+            done = to_ask.len() < most;
+            for number in to_ask {
                 let Some(known) = self.table.get(&number) else { continue };
                 // Where it has been full it has tried that, but for what was not here.
                 let is_passed = trial == Trial::Scan && known.tried >= sequence && !was_out;
                 let is_known = is_passed || (known.pass <= tried_before && !known.filter.rereads());
-                if !is_known {
+                if is_known {
+                    budget.spend(1);
+                } else {
                     asked += 1;
                     budget.spend(known.filter.steps(view));
                     if known.filter.matches(view, facts) {
                         matched.push(number);
                     }
                 }
-                if budget.0 == 0 && place + 1 < most {
-                    match trial {
-                        Trial::Back => self.back_tried_by = Some(number),
-                        Trial::Live => self.live.tried_by = Some(number),
-                        Trial::Scan => self.scanning.tried_by = Some(number),
-                    }
+                match trial {
+                    Trial::Back => self.back_tried_by = Some(number),
+                    Trial::Live => self.live.tried_by = Some(number),
+                    Trial::Scan => self.scanning.tried_by = Some(number),
+                }
+                if budget.0 == 0 {
                     done = false;
                     break;
                 }

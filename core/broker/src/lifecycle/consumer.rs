@@ -15,6 +15,9 @@ use postrider_model::PortIndex;
 use postrider_model::command::OpenConsumer;
 use postrider_model::event::Failure;
 
+/// Bytes of a selector that are read and made in the time of a step.
+const SELECTOR_BYTES_OF_STEP: usize = 256;
+
 /// Steps that a destination takes that a consumer names.
 const DESTINATION_STEPS: usize = 4;
 
@@ -40,6 +43,10 @@ impl Broker {
         }
         let kind = consumer_kind(open)?;
         let selector = read_selector(open.selector.as_deref())?;
+        if let Some(selector) = &selector {
+            self.work.spend(selector.memory() / SELECTOR_BYTES_OF_STEP);
+            self.clients.filters().admit(selector, self.clients.connection(connection).serial)?;
+        }
         let hears = self.what_it_hears(open, kind)?;
         let mut destinations = Vec::new();
         for destination in open.destinations.iter().filter(|destination| !destination.is_wildcard()) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{DEPTH_LIMIT, NODE_LIMIT, TEXT_LIMIT};
+use super::{DEPTH_LIMIT, NODE_LIMIT, PATTERN_LIMIT, TEXT_LIMIT};
 
 /// What is wrong with a text, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +22,8 @@ pub enum Problem {
     TooDeep,
     /// It has more than [`NODE_LIMIT`] expressions.
     TooManyNodes,
+    /// It has more than [`PATTERN_LIMIT`] regular expressions.
+    TooManyPatterns,
     /// A byte that begins nothing.
     Byte(u8),
     /// A text without an end.
@@ -55,6 +57,7 @@ impl fmt::Display for SelectorError {
             }
             Problem::TooDeep => write!(formatter, "expressions are nested deeper than {DEPTH_LIMIT}"),
             Problem::TooManyNodes => write!(formatter, "there are more than {NODE_LIMIT} expressions"),
+            Problem::TooManyPatterns => write!(formatter, "there are more than {PATTERN_LIMIT} regular expressions"),
             Problem::Byte(byte) => write!(formatter, "unexpected {:?}", char::from(*byte)),
             Problem::OpenText => write!(formatter, "a text without its closing quote"),
             Problem::Number => write!(formatter, "a number of more than 64 bits"),

@@ -39,6 +39,9 @@ pub const DEPTH_LIMIT: usize = 64;
 /// How many expressions it may have.
 pub const NODE_LIMIT: usize = 1000;
 
+/// How many regular expressions it may have: each takes up to a millisecond to read, and some hundred kilobytes.
+pub const PATTERN_LIMIT: usize = 8;
+
 /// Bytes that one evaluation may search and make: without a bound, replacements within each other grow beyond any memory.
 pub const WORK_LIMIT: usize = 4 * 1024 * 1024;
 
@@ -47,6 +50,9 @@ const FEW_NAMES: usize = 8;
 
 /// Bytes of properties that are passed over in the time of one expression.
 const BYTES_OF_A_STEP: usize = 32;
+
+/// Bytes of an expression, about.
+const NODE_BYTES: usize = 160;
 
 /// What may stand before a selector, and what it turns on or off.
 const PREFIXES: [(&[u8], Prefix, bool); 4] = [
@@ -78,6 +84,8 @@ pub struct Selector {
     steps: usize,
     /// How often the properties may be searched through, by LIKE and regular expressions.
     searches: usize,
+    /// Bytes of its regular expressions.
+    patterns: usize,
 }
 
 /// A condition `name = 'text'` without which a message does not match.
@@ -141,6 +149,7 @@ impl Selector {
             reads_identifier: false,
             steps: parsed.nodes,
             searches: 0,
+            patterns: 0,
         };
         selector.describe(hyphens);
         Ok(selector)
@@ -164,7 +173,7 @@ impl Selector {
             };
             self.terms = parts.iter().filter_map(|part| term(part, &self.names)).collect();
         }
-        let (mut delivery, mut identifier, mut searches) = (false, false, 0_usize);
+        let (mut delivery, mut identifier, mut searches, mut patterns) = (false, false, 0_usize, 0);
         self.condition.visit(&mut |expression| match expression {
             Expression::Header(header) => {
                 delivery |= header.changes();
@@ -173,10 +182,12 @@ impl Selector {
             Expression::Like(..) => searches += 1,
             Expression::Regex(pattern, _) | Expression::Split(pattern, ..) | Expression::Replace(pattern, ..) => {
                 searches += pattern.searches();
+                patterns += pattern.memory();
             }
             _ => {}
         });
-        (self.reads_delivery, self.reads_identifier, self.searches) = (delivery, identifier, searches);
+        (self.reads_delivery, self.reads_identifier) = (delivery, identifier);
+        (self.searches, self.patterns) = (searches, patterns);
     }
 
     /// Whether a message matches; one for which it cannot be evaluated does not.
@@ -253,6 +264,13 @@ impl Selector {
     #[must_use]
     pub fn weight(&self) -> (usize, usize) {
         (self.steps, usize::from(!self.names.is_empty()) + self.searches)
+    }
+
+    /// Bytes of memory that it takes, about.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let names: usize = self.names.iter().map(|name| 2 * name.len() + 64).sum();
+        3 * self.text.len() + names + self.steps * NODE_BYTES + self.patterns
     }
 
     /// What an evaluation for this message costs, in steps of one expression each (R53).

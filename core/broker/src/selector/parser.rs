@@ -6,7 +6,7 @@ use super::like::Like;
 use super::operand::Arithmetic;
 use super::regular::Pattern;
 use super::token::{Keyword, Kind, Token, tokens};
-use super::{DEPTH_LIMIT, NODE_LIMIT};
+use super::{DEPTH_LIMIT, NODE_LIMIT, PATTERN_LIMIT};
 
 /// What a text says.
 #[derive(Debug)]
@@ -23,8 +23,14 @@ pub(super) struct Parsed {
 /// Reads a selector behind its prefixes, which begins at `start`.
 pub(super) fn parse(text: &[u8], start: usize, hyphens: bool) -> Result<Parsed> {
     let tokens = tokens(text, start, hyphens)?;
-    let mut parser =
-        Parser { tokens: tokens.into_iter().peekable(), names: Vec::new(), texts: 0, nodes: 0, nesting: 0 };
+    let mut parser = Parser {
+        tokens: tokens.into_iter().peekable(),
+        names: Vec::new(),
+        texts: 0,
+        nodes: 0,
+        patterns: 0,
+        nesting: 0,
+    };
     let part = parser.disjunction()?;
     let condition = parser.condition(part)?.expression;
     match parser.next() {
@@ -47,6 +53,8 @@ struct Parser {
     names: Vec<Vec<u8>>,
     texts: usize,
     nodes: usize,
+    /// Regular expressions.
+    patterns: usize,
     /// Calls of the parser within each other that a text can ask for.
     nesting: usize,
 }
@@ -389,13 +397,15 @@ impl Parser {
             (b"INLIST", [Some(list), Some(value), None, None]) => {
                 Expression::InList(Box::new([list.expression, value.expression]))
             }
-            (b"REGEX", [Some(regex), Some(value), None, None]) => Expression::Regex(pattern(&regex)?, boxed(value)),
+            (b"REGEX", [Some(regex), Some(value), None, None]) => {
+                Expression::Regex(self.pattern(&regex)?, boxed(value))
+            }
             (b"SPLIT", [Some(text), Some(regex), limit, None]) => {
-                Expression::Split(pattern(&regex)?, boxed(text), limit.map(boxed))
+                Expression::Split(self.pattern(&regex)?, boxed(text), limit.map(boxed))
             }
             (b"REPLACE", [Some(text), Some(regex), Some(by), None]) => {
                 let pair = Box::new([text.expression, by.expression]);
-                Expression::Replace(pattern(&regex)?, pair, self.next_text())
+                Expression::Replace(self.pattern(&regex)?, pair, self.next_text())
             }
             (b"INLIST", _) => return wrong(at, Problem::Arguments("INLIST")),
             (b"REGEX", _) => return wrong(at, Problem::Arguments("REGEX")),
@@ -413,6 +423,16 @@ fn ordered(part: &Part) -> Result<()> {
         other => !other.is_boolean(),
     };
     if may_be { Ok(()) } else { wrong(part.at, Problem::NotComparable) }
+}
+
+impl Parser {
+    fn pattern(&mut self, part: &Part) -> Result<Box<Pattern>> {
+        self.patterns += 1;
+        if self.patterns > PATTERN_LIMIT {
+            return wrong(part.at, Problem::TooManyPatterns);
+        }
+        pattern(part)
+    }
 }
 
 fn pattern(part: &Part) -> Result<Box<Pattern>> {

@@ -52,6 +52,11 @@ impl Pattern {
         1 + self.weight / COMPILED_BYTES
     }
 
+    /// Bytes of memory that it takes at most, about.
+    pub(super) fn memory(&self) -> usize {
+        4 * self.weight * COMPILED_BYTES + TABLES_LIMIT
+    }
+
     fn charge(&self, text: &str, work: &Work) -> Result<(), Fault> {
         work.take(text.len().saturating_mul(self.weight))
     }

@@ -19,9 +19,9 @@ const SLOT_BYTES: u64 = 64;
 /// Bytes that a consumer takes in its destination; likewise.
 const PLACE_BYTES: u64 = 64;
 
-/// What an exclusive consumer takes there besides, and one that does not want what its own connection sends.
+/// What an exclusive consumer takes there besides, and one that wants only some messages.
 const EXCLUSIVE_BYTES: u64 = 64;
-const GROUP_BYTES: u64 = 128;
+const VIEW_BYTES: u64 = 1_024;
 
 /// What all pairs take.
 #[derive(Default)]
@@ -67,7 +67,7 @@ fn pair_of(consumer: &Consumer) -> u64 {
 /// Those of them in the destination.
 fn place_bytes(consumer: &Consumer) -> u64 {
     let own = |has: bool, bytes: u64| if has { bytes } else { 0 };
-    PLACE_BYTES + own(consumer.exclusive, EXCLUSIVE_BYTES) + own(consumer.no_local, GROUP_BYTES)
+    PLACE_BYTES + own(consumer.exclusive, EXCLUSIVE_BYTES) + own(consumer.predicate().is_some(), VIEW_BYTES)
 }
 
 /// Bytes that a connection's consumers take with so many more, beyond what is free.

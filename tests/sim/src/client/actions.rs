@@ -3,6 +3,7 @@
 use super::consumer::{Consumer, Mode};
 use super::producer::Producer;
 use super::protocol::{self, Member, Sending};
+use super::wishing::{is_wanted, with_wish};
 use super::{Asked, Certainty, Client, Stage, Surroundings};
 use crate::ledger::{Address, Ledger, correlation, dead_letters};
 use crate::plan::Listener;
@@ -170,9 +171,13 @@ impl Client {
         }
         let told = self.stage != Stage::Up || (self.oversize.is_idle() && self.naming.is_idle());
         assert!(told, "client {} has not heard that what it sent was refused", self.index);
-        let foreign = self.consumers.values().filter(|consumer| consumer.foreign && consumer.prefetch > 0);
-        for consumer in foreign.filter(|consumer| consumer.is_open && !consumer.is_held) {
-            ledger.check_foreign(&consumer.address, &self.connection_id);
+        let choosy = |consumer: &&Consumer| {
+            (consumer.foreign || consumer.wish.is_some()) && consumer.prefetch > 0 && !consumer.address.is_topic()
+        };
+        for consumer in self.consumers.values().filter(choosy).filter(|consumer| consumer.is_open && !consumer.is_held)
+        {
+            let not_of = consumer.foreign.then_some(&*self.connection_id);
+            ledger.check_wanted(&consumer.address, not_of, |id| is_wanted(consumer.wish.as_ref(), id));
         }
     }
 
@@ -275,19 +280,23 @@ impl Client {
         self.next_member += 1;
         let number = around.number();
         *around.ledger.listeners.entry(address.clone()).or_default() += 1;
+        let wish = self.wish(&address);
         if address.is_topic() {
-            around.ledger.subscriptions.open(number, address.clone());
+            around.ledger.subscriptions.open(number, address.clone(), wish.clone());
         }
         self.say(around, || {
-            format!("opens consumer {member:?} (number {number}) of {} prefetch {prefetch} {mode:?}", address.name)
+            format!(
+                "opens consumer {member:?} (number {number}) of {} prefetch {prefetch} {mode:?} {wish:?}",
+                address.name
+            )
         });
         // At the end somebody takes what the client had sent to itself.
         let foreign =
             !address.is_topic() && !address.is_temporary() && !self.plan.drain && self.random.percent(self.plan.odd);
         let foreign = foreign || self.plan.unheard == Some((address.clone(), Listener::Sender));
         let info = protocol::open_consumer(&self.connection_id, member, &address, prefetch as i32);
-        let info = info.with(consumer_info::NO_LOCAL, foreign);
-        self.consumers.insert(member, Consumer { foreign, ..Consumer::new(number, address, mode, prefetch) });
+        let info = with_wish(info.with(consumer_info::NO_LOCAL, foreign), wish.as_ref());
+        self.consumers.insert(member, Consumer { foreign, wish, ..Consumer::new(number, address, mode, prefetch) });
         self.ask(info, Asked::Consumer(member), around);
     }
 
@@ -337,6 +346,7 @@ impl Client {
             producer.lets_out(content.len());
         }
         self.say(around, || format!("sends message {id} to {} persistent {persistent} sync {sync}", address.name));
+        let message_type = self.message_type(id);
         let sending = Sending {
             connection: &self.connection_id,
             producer: member,
@@ -348,6 +358,7 @@ impl Client {
             expiration,
             content: &content,
             correlation: &correlation(id),
+            message_type: message_type.as_deref(),
         };
         let message = protocol::message(&sending);
         if sync {

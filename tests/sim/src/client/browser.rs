@@ -7,6 +7,7 @@ use postrider_wire::openwire::Structure;
 use postrider_wire::openwire::schema::consumer_info;
 
 use super::protocol::{self, Member, acknowledge};
+use super::wishing::{Wish, is_wanted, with_wish};
 use super::{Asked, Client, Surroundings};
 use crate::ledger::{Address, Browse, Delivery, dead_letters};
 
@@ -40,6 +41,7 @@ enum Style {
 /// A browser.
 pub struct Browser {
     address: Address,
+    wish: Option<Wish>,
     prefetch: u32,
     style: Style,
     browse: Browse,
@@ -156,10 +158,13 @@ impl Client {
         let prefetch = *self.chance.pick(&[0u32, 1, 1, 2, 5, 20, 100, 300]);
         let style =
             *self.chance.pick(&[Style::All, Style::All, Style::Pieces, Style::Pieces, Style::Delivered, Style::Never]);
-        self.say(around, || format!("opens browser {member:?} of {} prefetch {prefetch} {style:?}", address.name));
+        let wish = self.wish(&address);
+        self.say(around, || {
+            format!("opens browser {member:?} of {} prefetch {prefetch} {style:?} {wish:?}", address.name)
+        });
         let info = protocol::open_consumer(&self.connection_id, member, &address, prefetch as i32);
         let browser = Browser {
-            browse: around.ledger.browse(&address),
+            browse: around.ledger.browse(&address, |id| is_wanted(wish.as_ref(), id)),
             credits: (0..prefetch).map(|_| around.ledger.moment()).collect(),
             seen: VecDeque::new(),
             told: 0,
@@ -169,9 +174,11 @@ impl Client {
             stays: None,
             since: around.schedule.nanos(),
             address,
+            wish,
             prefetch,
             style,
         };
+        let info = with_wish(info, browser.wish.as_ref());
         self.browsers.insert(member, browser);
         self.ask(info.with(consumer_info::BROWSER, true), Asked::Browser(member), around);
     }
@@ -243,6 +250,11 @@ impl Client {
         let credit = browser.credits.pop_front();
         let Some(since) = credit else { panic!("R23: browser {member:?} of client {} has no credit", self.index) };
         let id = around.ledger.shown(&mut browser.browse, delivery, since);
+        assert!(
+            id == 0 || is_wanted(browser.wish.as_ref(), id),
+            "browser {member:?} is shown message {id}: {:?}",
+            browser.wish
+        );
         browser.pull_waits = false;
         browser.since = around.schedule.nanos();
         browser.seen.push_back((delivery.wire.clone(), message_id));

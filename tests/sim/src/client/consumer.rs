@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use postrider_wire::openwire::Structure;
 
+use super::wishing::Wish;
 use crate::ledger::{Address, Ledger, MessageId};
 
 /// How it acknowledges.
@@ -56,6 +57,8 @@ pub struct Consumer {
     pub is_open: bool,
     /// It does not want what its own connection sends.
     pub foreign: bool,
+    /// What it wants of what its destinations hold; none: all.
+    pub wish: Option<Wish>,
     /// It has counted more as delivered than it has seen.
     pub has_boasted: bool,
     /// A restored consumer whose real prefetch has not been told yet.
@@ -84,6 +87,7 @@ impl Consumer {
             found_empty: false,
             is_open: false,
             foreign: false,
+            wish: None,
             has_boasted: false,
             is_held: false,
             unacknowledged: 0,

@@ -154,6 +154,7 @@ impl Client {
             expiration: 0,
             content: &around.ledger.body(id),
             correlation: &correlation(id),
+            message_type: None,
         });
         self.certainties.push_back(Certainty::Sent(id));
         self.tell(message, around);

@@ -7,6 +7,7 @@ use super::consumer::InFlight;
 use super::naming::is_impossible;
 use super::oversize::is_oversize;
 use super::protocol::{self, Member};
+use super::wishing::is_wanted;
 use super::{Asked, Client, Stage, Surroundings};
 use crate::ledger::{Delivery, Send};
 
@@ -261,6 +262,8 @@ impl Client {
         }
         around.network.fairness().delivered(id, sequence);
         let consumer = self.consumers.get_mut(&member).expect("an own consumer");
+        let wish = &consumer.wish;
+        assert!(is_wanted(wish.as_ref(), id), "R42: consumer {member:?} gets message {id}: {wish:?}");
         if address.is_topic() {
             consumer.unacknowledged += 1;
             consumer.last_message = Some(message_id);

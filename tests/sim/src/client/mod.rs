@@ -21,6 +21,7 @@ mod returning;
 mod settling;
 mod subscribing;
 mod throng;
+mod wishing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -62,6 +63,7 @@ use subscribing::Subscribing;
 pub use subscribing::SubscribingPlan;
 use throng::Throng;
 pub use throng::ThrongPlan;
+pub use wishing::{Wish, WishingPlan};
 
 /// What a client is like.
 #[derive(Clone, Debug)]
@@ -117,6 +119,8 @@ pub struct ClientPlan {
     pub odd: u64,
     /// It looks at queues, too.
     pub browsing: Option<BrowsingPlan>,
+    /// It has consumers and browsers with selectors.
+    pub wishing: Option<WishingPlan>,
     /// It has a session full of members now and then.
     pub crowd: Option<CrowdPlan>,
     /// It shuts down its sending side now and then, and reads on.
@@ -267,6 +271,8 @@ pub struct Client {
     next_member: i64,
     /// Chance of its browsers.
     chance: Random,
+    /// And of what its consumers and browsers want.
+    wishes: Random,
     browsers: BTreeMap<Member, Browser>,
     next_browser: i64,
     /// Its connection has the session of the browsers.
@@ -300,6 +306,7 @@ impl Client {
     pub fn new(index: usize, plan: ClientPlan, random: Random, schedule: &Schedule) -> Client {
         let settings = Settings::initial(FRAME_LIMIT);
         let chance = Random::new(plan.browsing.as_ref().map_or(0, |browsing| browsing.seed));
+        let wishes = Random::new(plan.wishing.as_ref().map_or(0, |wishing| wishing.seed));
         let crowd = Crowd::new(plan.crowd.as_ref());
         let ending = Ending::new(plan.half_closing.as_ref());
         let oversize = Oversize::new(plan.oversize.as_ref());
@@ -335,6 +342,7 @@ impl Client {
             producers: BTreeMap::new(),
             next_member: 1,
             chance,
+            wishes,
             browsers: BTreeMap::new(),
             next_browser: 0,
             has_browsed: false,

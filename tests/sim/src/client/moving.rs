@@ -353,6 +353,7 @@ impl Client {
             expiration: 0,
             content: &content,
             correlation: "",
+            message_type: None,
         };
         around.ledger.counts.sent += 1;
         // It is written as it comes, and its end is, too.

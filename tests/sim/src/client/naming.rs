@@ -151,6 +151,7 @@ impl Client {
             expiration: 0,
             content,
             correlation: "nowhere",
+            message_type: None,
         };
         let message = protocol::message(&sending);
         let (bytes, brief) = (address.name.len(), address.name.chars().take(10).collect::<String>());

@@ -101,6 +101,7 @@ impl Client {
             expiration: 0,
             content: &content,
             correlation: "too large",
+            message_type: None,
         };
         let message = protocol::message(&sending);
         self.say(around, || {

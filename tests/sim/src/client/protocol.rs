@@ -153,6 +153,8 @@ pub struct Sending<'a> {
     pub content: &'a [u8],
     /// Its correlation id.
     pub correlation: &'a str,
+    /// Its type.
+    pub message_type: Option<&'a str>,
 }
 
 /// A BytesMessage.
@@ -162,7 +164,7 @@ pub fn message(sending: &Sending<'_>) -> Structure {
         .with(message_id::PRODUCER_ID, producer.clone())
         .with(message_id::PRODUCER_SEQUENCE_ID, sending.sequence);
     let reply_to = sending.reply_to.map(|address| destination(address).shared());
-    Structure::new(&active_mq_bytes_message::DEFINITION)
+    let plain = Structure::new(&active_mq_bytes_message::DEFINITION)
         .with(message::REPLY_TO, reply_to)
         .with(message::EXPIRATION, sending.expiration)
         .with(message::PRODUCER_ID, producer)
@@ -172,7 +174,11 @@ pub fn message(sending: &Sending<'_>) -> Structure {
         .with(message::PRIORITY, 4i8)
         .with(message::TIMESTAMP, 1_800_000_000_000i64 + sending.sequence)
         .with(message::CORRELATION_ID, sending.correlation)
-        .with(message::CONTENT, Value::bytes(sending.content))
+        .with(message::CONTENT, Value::bytes(sending.content));
+    match sending.message_type {
+        Some(message_type) => plain.with(message::TYPE, message_type),
+        None => plain,
+    }
 }
 
 /// A MessageAck of a range; its ends are MessageIds as dispatched.

@@ -4,6 +4,7 @@ use postrider_wire::openwire::Structure;
 use postrider_wire::openwire::schema::*;
 
 use super::protocol::{self, open_connection};
+use super::wishing::with_wish;
 use super::{Asked, Certainty, Client, Request, Stage, Surroundings};
 use crate::ledger::Send;
 use crate::schedule::{Happening, MILLI};
@@ -113,18 +114,22 @@ impl Client {
         for (member, address, window) in producers {
             self.ask(protocol::open_producer(&id, member, address.as_ref(), window), Asked::Producer(member), around);
         }
-        let consumers: Vec<_> =
-            self.consumers.iter().map(|(member, consumer)| (*member, consumer.address.clone())).collect();
-        for (member, address) in consumers {
+        let consumers: Vec<_> = self
+            .consumers
+            .iter()
+            .map(|(member, consumer)| (*member, consumer.address.clone(), consumer.wish.clone()))
+            .collect();
+        for (member, address, wish) in consumers {
             // Nothing flows until the client has sorted out its buffers.
-            self.ask(protocol::open_consumer(&id, member, &address, 0), Asked::Consumer(member), around);
+            let info = with_wish(protocol::open_consumer(&id, member, &address, 0), wish.as_ref());
+            self.ask(info, Asked::Consumer(member), around);
             let number = around.number();
             *around.ledger.listeners.entry(address.clone()).or_default() += 1;
             self.consumers.get_mut(&member).expect("just listed").foreign = false;
             let consumer = self.consumers.get_mut(&member).expect("just listed");
             consumer.restored(number);
             if address.is_topic() {
-                around.ledger.subscriptions.open(number, address);
+                around.ledger.subscriptions.open(number, address, wish);
             }
         }
     }

@@ -162,6 +162,7 @@ impl Client {
             expiration: 0,
             content: &around.ledger.body(id),
             correlation: &correlation(id),
+            message_type: self.message_type(id).as_deref(),
         })
     }
 }

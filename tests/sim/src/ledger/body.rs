@@ -101,6 +101,11 @@ pub fn correlation(id: MessageId) -> String {
     format!("correlation-{id}")
 }
 
+/// The type of a message: one of four.
+pub fn type_of(id: MessageId) -> u64 {
+    id / 10 % 4
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

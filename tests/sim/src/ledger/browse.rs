@@ -26,8 +26,8 @@ impl Browse {
 
 impl Ledger {
     /// A browser is about to be opened.
-    pub fn browse(&self, address: &Address) -> Browse {
-        let certain = self.messages.iter().filter(|(_, message)| message.send == Send::Certain);
+    pub fn browse(&self, address: &Address, wants: impl Fn(MessageId) -> bool) -> Browse {
+        let certain = self.messages.iter().filter(|(id, message)| message.send == Send::Certain && wants(**id));
         let queues = certain.flat_map(|(id, message)| message.parts.iter().map(|part| (*id, part.stays_at())));
         let expected = queues.filter_map(|(id, queue)| Some((id, queue?))).filter(|(_, queue)| address.takes(queue));
         Browse { expected: expected.collect(), shown: BTreeSet::new(), queues: Vec::new() }

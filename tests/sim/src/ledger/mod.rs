@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postrider_model::pattern::name_matches;
 
-pub use body::{MessageId, Sizes, correlation};
+pub use body::{MessageId, Sizes, correlation, type_of};
 use body::{body, read_body};
 pub use browse::Browse;
 pub use part::Acknowledged;
@@ -426,15 +426,16 @@ impl Ledger {
         assert!(missing.is_empty(), "lost: {} messages, {:?}", missing.len(), &missing[..missing.len().min(20)]);
     }
 
-    /// A consumer that wants nothing of its own connection waits at this queue: whatever others have sent there has been served.
-    pub fn check_foreign(&self, address: &Address, connection: &str) {
-        let own = self.rotten.producers_of(connection);
+    /// A consumer waits at this queue that wants some of it, and perhaps nothing of its own connection: whatever it wants has been served.
+    pub fn check_wanted(&self, address: &Address, not_of: Option<&str>, wants: impl Fn(MessageId) -> bool) {
+        let own = not_of.map(|connection| self.rotten.producers_of(connection)).unwrap_or_default();
         let is_renamed = self.rotten.has_renamed(address);
         let foreign = self.messages.iter().filter(|(id, message)| {
             // What was sent to several does not say which of them has lost its name: it is in the queue that goes by the number.
             let is_elsewhere = is_renamed && message.parts.len() > 1;
             message.send == Send::Certain
                 && !own.contains(&message.producer)
+                && wants(**id)
                 && !self.rotten.has_taken(**id)
                 && !is_elsewhere
         });
@@ -443,7 +444,7 @@ impl Ledger {
             foreign.filter(|(_, message)| message.parts.iter().any(|part| waits(&part))).map(|(id, _)| *id).collect();
         assert!(
             missed.is_empty(),
-            "R42: {} messages of others wait at {address:?}: {:?}",
+            "R42: {} messages wait at {address:?} for one that wants them: {:?}",
             missed.len(),
             missed.first()
         );

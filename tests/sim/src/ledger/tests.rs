@@ -25,7 +25,7 @@ impl Scene {
     }
 
     fn browse(&self) -> Browse {
-        self.ledger.browse(&self.address)
+        self.ledger.browse(&self.address, |_| true)
     }
 
     /// To a browser that has had its credit from the beginning on.
@@ -206,7 +206,7 @@ fn a_browser_sees_nothing_that_had_gone_before() {
 fn a_browser_looks_at_one_queue_after_the_other() {
     let (addresses, both) = ([Address::queue("a"), Address::queue("b")], Address::queue("a,b"));
     let mut ledger = Ledger::default();
-    let mut browse = ledger.browse(&both);
+    let mut browse = ledger.browse(&both, |_| true);
     let ids = [1, 2].map(|number| ledger.send(1, number, &both, true));
     for (queue, id, sequence) in [(0, 0, 10), (1, 0, 11), (0, 1, 12)] {
         let (content, correlation) = (ledger.body(ids[id]), correlation(ids[id]));

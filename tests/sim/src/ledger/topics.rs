@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Address, Delivery, MessageId};
+use crate::client::Wish;
 
 /// All plain topic consumers that are open.
 #[derive(Default)]
@@ -12,6 +13,7 @@ pub struct Subscriptions {
 
 struct Subscription {
     address: Address,
+    wish: Option<Wish>,
     /// Sent since the broker had answered the ConsumerInfo, not delivered yet.
     expected: BTreeSet<MessageId>,
     received: BTreeSet<(MessageId, Address)>,
@@ -21,9 +23,9 @@ struct Subscription {
 
 impl Subscriptions {
     /// A consumer asks to be opened.
-    pub fn open(&mut self, consumer: u64, address: Address) {
+    pub fn open(&mut self, consumer: u64, address: Address, wish: Option<Wish>) {
         let subscription =
-            Subscription { address, expected: BTreeSet::new(), received: BTreeSet::new(), last: BTreeMap::new() };
+            Subscription { address, wish, expected: BTreeSet::new(), received: BTreeSet::new(), last: BTreeMap::new() };
         self.open.insert(consumer, subscription);
     }
 
@@ -40,6 +42,9 @@ impl Subscriptions {
     /// A message is sent to a topic, to these consumers that were there before.
     pub fn sent(&mut self, id: MessageId, address: &Address) {
         for subscription in self.open.values_mut().filter(|subscription| subscription.address.takes(address)) {
+            if subscription.wish.as_ref().is_some_and(|wish| !wish.takes(id)) {
+                continue;
+            }
             subscription.expected.insert(id);
         }
     }
