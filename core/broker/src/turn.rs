@@ -7,6 +7,7 @@ use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::outbox::Outbox;
 use crate::settle::emptying::Emptying;
+use crate::statistics::Statistics;
 use crate::step::Step;
 use postrider_journal::soonest;
 use postrider_model::Now;
@@ -16,7 +17,8 @@ impl Broker {
     pub fn advance<L: Log>(&mut self, now: Now, log: &mut L, out: &mut Outbox) -> bool {
         let step = &mut Step { now, log, out };
         let mut budget = Budget(TURN_STEPS);
-        if self.delivery.begin_turn() {
+        let Statistics { published, dispatched, acknowledged, .. } = self.statistics;
+        if self.delivery.begin_turn(published + dispatched + acknowledged) {
             self.fetched();
         }
         self.end_naming(step.log.committed());

@@ -389,3 +389,78 @@ pub fn of_queues_that_are_tried_one_waits_for_bytes_at_a_time() {
     world.settle();
     assert_eq!(got(&mut world), (5..8).flat_map(|consumer| texts(consumer, &["13"])).collect::<Vec<_>>());
 }
+
+/// Messages for consumers that each wait for their own correlation id: how often one is tried, and nanoseconds that each took.
+fn correlated(consumers: u32) -> (u64, u64) {
+    const MESSAGES: u32 = 20_000;
+    let (mut world, q) = (world(), queue("q"));
+    for number in 0..consumers {
+        consume(&mut world, 10 + number, &q, 1_000_000 / consumers, &format!("JMSCorrelationID = 'c{number}'"));
+    }
+    world.settle();
+    let mut batches = Vec::new();
+    for first in (0..MESSAGES).step_by(256) {
+        let mut batch = CommandBatch::default();
+        for number in first..MESSAGES.min(first + 256) {
+            let bytes = colored(&q, "x", &format!("c{}", number % consumers), false);
+            let one = world.publish(0, handle(1), std::slice::from_ref(&q), false, (&bytes, 0), Request::default());
+            for command in &one.commands {
+                let mut command = command.clone();
+                if let Command::Publish(publish) = &mut command {
+                    publish.record = batch.store(&bytes);
+                }
+                batch.commands.push(command);
+            }
+        }
+        batches.push(batch);
+    }
+    let start = std::time::Instant::now();
+    batches.iter().for_each(|batch| world.turn(0, batch));
+    let taken = start.elapsed();
+    world.settle();
+    assert_eq!(world.got(0).len(), MESSAGES as usize);
+    (world.broker.statistics().evaluations, taken.as_nanos() as u64 / u64::from(MESSAGES))
+}
+
+#[test]
+pub fn thousands_that_wait_for_a_text_each_are_asked_about_their_own_messages_only() {
+    assert_eq!(correlated(5_000).0, 20_000);
+}
+
+/// `cargo test --release -p postrider-broker --test broker -- --ignored --nocapture correlation`
+#[test]
+#[ignore = "measures"]
+pub fn what_a_message_costs_by_its_correlation() {
+    for _ in 0..3 {
+        println!("one consumer {} ns, 5,000 consumers {} ns a message", correlated(1).1, correlated(5_000).1);
+    }
+}
+
+/// A send before more selectors than a turn has steps for: it is tried in slices, and comes to those that want it.
+#[test]
+pub fn a_send_before_very_many_selectors_takes_no_turn_for_itself() {
+    let (mut world, q) = (world(), queue("q"));
+    for number in 0..3_000 {
+        let text = format!("color LIKE '%e%' AND JMSPriority + {number} < 1000 AND color <> 'none' OR FALSE");
+        consume(&mut world, 10 + number, &q, 10, &text);
+    }
+    world.settle();
+    world.heard(0);
+    let bytes = colored(&q, "x", "red", true);
+    let batch = world.publish(0, handle(1), std::slice::from_ref(&q), true, (&bytes, 0), Request::default());
+    let before = world.broker.statistics().evaluations;
+    world.handle(0, &batch);
+    assert_eq!(world.broker.statistics().evaluations, before, "left to the job");
+    let mut most = 0;
+    for _ in 0..10_000 {
+        let before = world.broker.statistics().evaluations;
+        let more = world.go_on();
+        most = most.max(world.broker.statistics().evaluations - before);
+        if !more {
+            break;
+        }
+    }
+    world.settle();
+    assert!(most <= 2_000, "{most} in one turn");
+    assert_eq!((world.broker.statistics().evaluations - before, world.got(0).len()), (3_000, 1));
+}

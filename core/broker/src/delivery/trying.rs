@@ -31,7 +31,15 @@ impl Broker {
     /// Goes on with it.
     pub(crate) fn try_some<L: Log>(&mut self, trying: &Trying, budget: &mut Budget, step: &mut Step<'_, L>) -> Slice {
         let index = trying.queue.index;
-        let outcome = self.try_slice(trying.queue, budget, step);
+        let given = budget.0.min(self.delivery.trial_steps);
+        let mut slice = Budget(given);
+        let outcome = match self.try_slice(trying.queue, &mut slice, step) {
+            Slice::More if given < budget.0 => Slice::NextTurn,
+            outcome => outcome,
+        };
+        let taken = given - slice.0;
+        budget.spend(taken);
+        self.delivery.trial_steps -= taken;
         if outcome == Slice::Done && self.delivery.cold_scan == Some(trying.queue) {
             self.delivery.cold_scan = None;
         }

@@ -17,7 +17,7 @@ use crate::plant::planted;
 use foldhash::fast::FixedState;
 use postrider_model::{MessageView, Sequence};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Messages that wait for one view: one that has found so many tries no more before half of them have gone.
@@ -105,7 +105,7 @@ pub(crate) struct Offered {
 /// The views of a queue.
 #[derive(Default)]
 pub(crate) struct Views {
-    table: BTreeMap<ViewNumber, View>,
+    table: HashMap<ViewNumber, View, FixedState>,
     by_filter: HashMap<u32, ViewNumber, FixedState>,
     newest: ViewNumber,
     live: Cohort,

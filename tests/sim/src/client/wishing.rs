@@ -39,7 +39,7 @@ impl Wish {
             2 => (format!("{of_digit} AND {of_type}"), 1 << kind, 1 << digit),
             3 => (of_digit, ALL, 1 << digit),
             4 => (format!("JMSType <> 'type-{kind}' OR FALSE"), !(1 << kind), ALL),
-            5 => (format!("JMSXDeliveryCount > 0 AND JMSType <= 'x' OR {of_type}"), 1 << kind, ALL),
+            5 => (format!("JMSXDeliveryCount > 100000 OR {of_type}"), 1 << kind, ALL),
             6 => (format!("JMSXDeliveryCount >= 1 AND NOT (JMSType = 'type-{kind}')"), !(1 << kind), ALL),
             _ => ("JMSPriority = 4".to_owned(), ALL, ALL),
         };
