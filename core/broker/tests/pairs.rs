@@ -442,7 +442,7 @@ pub fn who_needs_all_that_there_is_waits_for_what_goes() {
 pub fn what_is_promised_keeps_nobody_out_for_whom_there_is_room() {
     const CROWD: u32 = 1_500;
     const QUEUES: u32 = 320;
-    let mut world = world(u64::from(CROWD) * 128 + 60_000, QUEUES);
+    let mut world = world(u64::from(CROWD) * 128 + 633_440, QUEUES);
     crowd(&mut world, 1, &queue("n.>.x"), CROWD);
     let to = [queue("n.a.y")];
     let bytes = crate::world::record(&to, b"sent", true, 0, 0);
@@ -453,7 +453,7 @@ pub fn what_is_promised_keeps_nobody_out_for_whom_there_is_room() {
         OpenConsumer { request: ASKED, exclusive: true, no_local: true, ..world.open(2, 6, &[queue("q.>")], 10) };
     world.handle(0, &one(Command::OpenConsumer(Box::new(open))));
     assert_eq!(refusals(&mut world), [""; 0]);
-    assert_eq!(world.broker.pair_bytes(), u64::from(QUEUES) * 320 - FREE);
+    assert_eq!(world.broker.pair_bytes(), u64::from(QUEUES) * 1_216 - FREE);
 }
 
 /// Each pattern is held against the name once, not against those before it again and again.

@@ -436,6 +436,17 @@ pub fn what_a_message_costs_by_its_correlation() {
     }
 }
 
+/// What a slice has ended with may be gone when the next one begins: the view has not tried what follows.
+#[test]
+pub fn a_message_that_goes_between_two_slices_takes_no_other_with_it() {
+    let (mut world, q) = (world(), queue("q"));
+    send_many(&mut world, &q, 3_000, "red");
+    world.settle();
+    consume(&mut world, 5, &q, 5_000, "color LIKE '%e%' AND JMSPriority = 4");
+    world.settle();
+    assert_eq!((world.got(0).len(), world.broker.statistics().evaluations), (3_000, 3_000));
+}
+
 /// A send before more selectors than a turn has steps for: it is tried in slices, and comes to those that want it.
 #[test]
 pub fn a_send_before_very_many_selectors_takes_no_turn_for_itself() {

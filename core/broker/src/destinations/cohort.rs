@@ -19,8 +19,8 @@ pub(super) struct Cohort {
     pub(super) cursor: Sequence,
     /// Rises from pass to pass over the queue; see [`super::views::Views`].
     pub(super) pass: u64,
-    /// Of the message that comes next, views up to this one have tried it.
-    pub(super) tried_by: Option<ViewNumber>,
+    /// Of this message, which may be gone by now, views up to this one have tried it.
+    pub(super) tried_by: Option<(Sequence, ViewNumber)>,
     size: usize,
     /// Those that are to be asked about each message.
     plain: BTreeSet<ViewNumber>,

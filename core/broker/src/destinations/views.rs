@@ -585,7 +585,8 @@ impl Views {
             let to_ask: Vec<ViewNumber> = match cohort {
                 Some(cohort) => {
                     budget.spend(cohort.find(view, &mut found, &mut self.buffer));
-                    cohort.to_ask(&found, cohort.tried_by).take(most).collect()
+                    let tried_by = cohort.tried_by.filter(|(of, _)| *of == sequence).map(|(_, number)| number);
+                    cohort.to_ask(&found, tried_by).take(most).collect()
                 }
                 None => {
                     let behind = self.back_tried_by;
@@ -620,8 +621,8 @@ impl Views {
                 }
                 match trial {
                     Trial::Back => self.back_tried_by = Some(number),
-                    Trial::Live => self.live.tried_by = Some(number),
-                    Trial::Scan => self.scanning.tried_by = Some(number),
+                    Trial::Live => self.live.tried_by = Some((sequence, number)),
+                    Trial::Scan => self.scanning.tried_by = Some((sequence, number)),
                 }
                 if budget.0 == 0 {
                     done = false;
