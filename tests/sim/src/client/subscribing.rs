@@ -468,6 +468,7 @@ impl Client {
             expiration: 0,
             content: &content,
             correlation: if sent.red { "red" } else { "blue" },
+            message_type: None,
         };
         around.ledger.counts.sent += 1;
         around.ledger.counts.bytes += content.len() as u64 + OVERHEAD;
