@@ -530,3 +530,38 @@ pub fn a_little_that_comes_back_is_little_work() {
     world.settle();
     assert_eq!(world.broker.statistics().messages, 0, "all is in flight, and in order");
 }
+
+/// A client says of each message once that the application has seen it, before its transaction is rolled back.
+#[test]
+pub fn what_was_seen_before_a_rollback_stays_out_of_the_window() {
+    let mut world = world();
+    for content in 0..10 {
+        world.send(0, 1, &queue("q"), &content.to_string(), true);
+    }
+    world.consume(0, 1, 5, &queue("q"), 4);
+    world.settle();
+    let mut got = world.got(0);
+    begin(&mut world, 1, 1);
+    for seen in [1, 3, 5] {
+        let sequence = got[seen].sequence.0;
+        world.acknowledge(0, 1, 5, AcknowledgeKind::Delivered, (sequence, sequence), 2);
+        world.settle();
+        got.extend(world.got(0));
+    }
+    assert_eq!(got.len(), 10);
+    for of in [1, 2] {
+        world.turn(0, &claiming(1, 5, (got[0].sequence.0, got[5].sequence.0), 6, of));
+        world.run(0, transact(1, of, TransactionAct::RollBack));
+        begin(&mut world, 1, of + 1);
+    }
+    for content in 10..20 {
+        world.send(0, 1, &queue("q"), &content.to_string(), true);
+    }
+    world.turn(0, &claiming(1, 5, (got[0].sequence.0, got[5].sequence.0), 6, 3));
+    commit(&mut world, 1, 3);
+    world.settle();
+    assert_eq!(world.texts(0).len(), 0, "it has four of those that it has not seen");
+    world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, got[9].sequence.0), 4);
+    world.settle();
+    assert_eq!(world.texts(0).len(), 4);
+}

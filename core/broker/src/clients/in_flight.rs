@@ -123,8 +123,8 @@ impl Consumer {
         }
         self.in_flight.merge(back, age);
         self.sorted = if is_much { self.is_sorted() } else { self.sorted && self.fit(&entries, age) };
+        // The application has seen them, and does not say so again: they stay out of the window.
         self.claimed = self.claimed.saturating_sub(count as u32);
-        self.contract(count as u32);
         count + if is_much { self.in_flight.len() } else { self.in_flight.len() / CHUNKED }
     }
 

@@ -33,7 +33,7 @@ import org.junit.jupiter.api.Test;
 
 /** What JMS promises, where no other class is about it. `docs/features.md` says which feature has which test. */
 class JmsTest extends BrokerTest {
-    /** After a rollback the client may not ask for more than its prefetch within one transaction, whatever broker it has. */
+    /** With ActiveMQ a session stops at its prefetch in a transaction that follows a rollback: tests that run with that, too, stay within it. */
     private static final int WINDOW = 20;
     private static final String DEAD_LETTERS = "ActiveMQ.DLQ";
     private static final String AT_ONCE = "jms.redeliveryPolicy.initialRedeliveryDelay=0&jms.redeliveryPolicy.redeliveryDelay=0";

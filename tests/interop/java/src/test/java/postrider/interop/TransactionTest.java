@@ -73,7 +73,7 @@ class TransactionTest extends BrokerTest {
     void whatIsReceivedComesAgainAfterARollback() throws Exception {
         send(own(), queue("q"), "m", 0, 10);
         Session session = transacted(own());
-        MessageConsumer consumer = session.createConsumer(queue("q", 10));
+        MessageConsumer consumer = session.createConsumer(queue("q", 4));
         for (int times = 0; times < 3; times++) {
             List<Message> messages = receive(consumer, 6);
             for (int index = 0; index < 6; index++) {
