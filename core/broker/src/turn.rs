@@ -115,6 +115,6 @@ impl Broker {
     /// Whether deliveries wait for a commit. Whether answers do is the turn's own knowledge.
     #[must_use]
     pub fn wants_sync(&self) -> bool {
-        self.destinations.line.awaits_commit() || self.sequences.is_pending()
+        self.destinations.line.awaits_commit() || self.durable.is_naming() || self.sequences.is_pending()
     }
 }

@@ -475,3 +475,23 @@ pub fn a_send_before_very_many_selectors_takes_no_turn_for_itself() {
     assert!(most <= 2_000, "{most} in one turn");
     assert_eq!((world.broker.statistics().evaluations - before, world.got(0).len()), (3_000, 1));
 }
+
+/// Another commit comes before the one that it waits for: that one is still asked for.
+#[test]
+pub fn what_is_named_asks_for_its_own_commit() {
+    let config = Config { reservation: 1_000_000, allowance_chunk: 10, ..Config::default() };
+    let (mut world, q) = (World::with(config, 1 << 30), queue("q"));
+    world.connect(0, 1, "a");
+    (0..100).for_each(|number| send(&mut world, 1, &q, ("x", if number == 77 { "red" } else { "blue" })));
+    world.settle();
+    world.heard(0);
+    send(&mut world, 1, &queue("other"), ("x", "blue"));
+    let before = *world.log.open_turns().last().unwrap();
+    consume(&mut world, 5, &q, 2, "color = 'red' AND TRUE");
+    world.idle();
+    world.log.commit_to(before);
+    world.idle();
+    assert!(world.broker.wants_sync() && got(&mut world).is_empty());
+    world.settle();
+    assert_eq!(got(&mut world).len(), 1);
+}

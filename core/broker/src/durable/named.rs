@@ -36,6 +36,11 @@ pub(super) struct Named {
 const RUN: usize = 2_000;
 
 impl Durable {
+    /// Whether what is named waits for its commit.
+    pub(crate) fn is_naming(&self) -> bool {
+        !self.named.uncommitted.is_empty()
+    }
+
     /// Whether a message waits for the commit of the record that names it.
     #[inline]
     pub(crate) fn is_being_named(&self, message: MessageIndex) -> bool {
