@@ -33,7 +33,7 @@ const ROOMS: &[Room] = &[
     room("destinations", &["destinations"], &["kit", "selector", "ground", "records"]),
     room("durable", &["durable"], &["kit", "ground", "records", "destinations"]),
     room("space", &["space"], &["ground", "records", "destinations", "durable"]),
-    room("clients", &["clients"], &["kit", "selector", "ground", "destinations", "durable"]),
+    room("clients", &["clients"], &["kit", "selector", "ground", "records", "destinations", "durable"]),
     room("wildcards", &["wildcards"], &["kit", "ground", "destinations", "durable", "clients"]),
     room(
         "settle",

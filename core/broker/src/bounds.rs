@@ -52,6 +52,20 @@ const _: () = assert!(NAMES_OF_WHAT_LIVES >= 8 && MARKS_OF_WHAT_LIVES >= 8, "mes
 /// committed.*
 pub(crate) const UNDECIDED_OF_WHAT_LIVES: u64 = 4;
 
+/// And this one for what prepared branches acknowledge, as much again being kept for their decisions (R46). *Without: what nobody decides
+/// fills the log.*
+pub(crate) const PREPARED_OF_WHAT_LIVES: u64 = 16;
+
+/// And this one for how branches have ended.
+pub(crate) const OUTCOMES_OF_WHAT_LIVES: u64 = 16;
+
+/// How branches have ended: so many of them, and for so long (R43).
+pub(crate) const OUTCOMES: usize = 65_536;
+pub(crate) const OUTCOME_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+
+/// Branches that are not decided. *Without: an answer to who asks for them is longer than its count can say, which has 15 bits.*
+pub(crate) const BRANCHES: usize = 32_767;
+
 /// Bytes of the log that marks may take, however long it may be: twice what as many as may be by default take that have names of
 /// 60 characters and their part of the runs.
 pub(crate) const MARKS_BYTES: u64 = 32 << 20;

@@ -8,6 +8,7 @@ use crate::durable::Durable;
 use crate::durable::duplicates::Marks;
 use crate::durable::follow::Following;
 use crate::durable::naming::{Mended, Strays};
+use crate::durable::outcomes::Outcomes;
 use crate::durable::sequences::Sequences;
 use crate::durable::store::Acknowledged;
 use crate::durable::undecided::Undecided;
@@ -46,6 +47,7 @@ pub struct Broker {
     pub(crate) durable: Durable,
     pub(crate) acknowledged: Acknowledged,
     pub(crate) undecided: Undecided,
+    pub(crate) outcomes: Outcomes,
     pub(crate) strays: Strays,
     pub(crate) jobs: Jobs<Job>,
     pub(crate) reclaim: Reclaim,
@@ -76,6 +78,7 @@ impl Broker {
             durable: Durable::default(),
             acknowledged: Acknowledged::default(),
             undecided: Undecided::default(),
+            outcomes: Outcomes::default(),
             strays: Strays::default(),
             jobs: Jobs::default(),
             reclaim: Reclaim::default(),
@@ -101,6 +104,7 @@ impl Broker {
         };
         self.reclaim.begin(now);
         let (mended, deleted) = self.begin_life(following, now, damages, life);
+        self.restore_branches();
         deleted.into_iter().for_each(|index| self.jobs.push(Emptying { destination: index }));
         mended
     }
@@ -153,6 +157,8 @@ impl Broker {
                 Some(number) => self.acknowledge_in_transaction(port, acknowledge, number, arena, step),
             },
             Command::Transact(transact) => self.transact(port, transact, step),
+            Command::Branch(said) => self.act_on_branch(port, said, step),
+            Command::Recover { connection, request } => self.recover_branches(port, *connection, *request, step),
             Command::Written { connection, bytes } => self.written(port, *connection, *bytes, step.now.nanos),
             Command::Unsendable { connection, consumer, sequence, cause } => {
                 self.unsendable(port, *connection, *consumer, (*sequence, cause.of(arena)), step.now);
@@ -235,6 +241,9 @@ impl Broker {
         log: &mut L,
         out: &mut Outbox,
     ) {
+        if let Command::Branch(said) = command {
+            return self.refuse_branch(port, said, &mut Step { now, log, out });
+        }
         if let Command::Transact(transact) = command {
             return self.refuse_commit(port, transact, &mut Step { now, log, out });
         }

@@ -39,6 +39,15 @@ index!(
     TransactionIndex
 );
 
+index!(
+    /// Number of an entry of the table of branches that are not decided.
+    BranchIndex
+);
+index!(
+    /// Number of an entry of the table of branches that are.
+    OutcomeIndex
+);
+
 impl MessageIndex {
     /// No entry.
     pub(crate) const NONE: MessageIndex = MessageIndex(u32::MAX);

@@ -4,6 +4,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
 )]
 
+pub(crate) mod branch;
 pub(crate) mod commit;
 pub(crate) mod items;
 mod message_meta;
@@ -34,6 +35,10 @@ pub mod kind {
     pub const FORGET: u8 = 8;
     /// A transaction is done, and what it acknowledges (R32).
     pub const COMMIT: u8 = 10;
+    /// A branch of a distributed transaction is prepared, and what it acknowledges (R32).
+    pub const PREPARED: u8 = 11;
+    /// How a branch has ended (R43).
+    pub const OUTCOME: u8 = 12;
     /// A durable subscription, which may be there instead of another.
     pub const SUBSCRIPTION: u8 = 13;
     /// Messages that may have been delivered, past others (R41).
@@ -45,6 +50,7 @@ pub mod kind {
 /// Bytes of a meta that the journal takes.
 pub const META_BYTES: usize = 60_000;
 
+pub use self::branch::{Branch, OutcomeMeta, PreparedMeta, read_outcome, read_prepared, write_outcome, write_prepared};
 pub use self::commit::{CommitMeta, Decided, read_commit, write_commit};
 pub use self::message_meta::{
     Instead, MESSAGE_BYTES, MessageMeta, MetaError, PLACE_BYTES, Placement, TransactionTag, live_bytes, message_bytes,

@@ -17,6 +17,7 @@ use crate::settle::expiry::Expiring;
 use crate::settle::redelivery::Returning;
 use crate::settle::settling::Settling;
 use crate::step::Step;
+use crate::transaction::branch::Deciding;
 use crate::wildcards::matching::{Join, Match};
 
 /// Whatever takes long. Each room has its own: it puts them among the jobs and need not know the others.
@@ -39,6 +40,8 @@ pub(crate) enum Job {
     Match(Match),
     /// A destination that many patterns fit.
     Join(Join),
+    /// A prepared branch that is committed as soon as there is room.
+    Decide(Deciding),
     /// An advisory that each port is to take.
     Advise(Passage),
     /// A consumer that is to hear of all temporary destinations that were there when it came.
@@ -65,7 +68,7 @@ macro_rules! jobs {
 
 jobs! {
     Settle(Settling), Expire(Expiring), Return(Returning), Empty(Emptying), Leave(Leaving), Drop(Dropping), Close(Closing),
-    Match(Match), Join(Join), Advise(Passage), CatchUp(CatchUp), Come(Coming), Try(Trying), Await(Wait), Vanish(Vanishing),
+    Match(Match), Join(Join), Decide(Deciding), Advise(Passage), CatchUp(CatchUp), Come(Coming), Try(Trying), Await(Wait), Vanish(Vanishing),
 }
 
 fn some(done: bool) -> Slice {
@@ -156,6 +159,10 @@ impl Broker {
                     self.joined(join);
                 }
                 some(done)
+            }
+            Job::Decide(deciding) => {
+                budget.spend(1);
+                self.decide_waiting(deciding, step)
             }
             Job::Advise(passage) => look(budget, self.has_passed(passage)),
             Job::Try(trying) => self.try_some(trying, budget, step),

@@ -3,6 +3,7 @@
 
 mod acknowledge;
 mod beside;
+mod branches;
 mod browsing;
 mod connection;
 mod cost;

@@ -1,9 +1,10 @@
 //! docs/records.md against what writes and reads the records.
 
 use postrider_broker::records::{
-    self, CommitMeta, Decided, Instead, MessageMeta, Placement, SubscriptionMeta, TransactionTag, kind,
+    self, Branch, CommitMeta, Decided, Instead, MessageMeta, OutcomeMeta, Placement, PreparedMeta, SubscriptionMeta,
+    TransactionTag, kind,
 };
-use postrider_model::{Destination, DestinationId, DestinationKind, Sequence};
+use postrider_model::{Destination, DestinationId, DestinationKind, Sequence, Xid};
 use std::collections::BTreeMap;
 
 const PAGE: &str = include_str!("../../../docs/records.md");
@@ -53,10 +54,22 @@ fn each_record_has_the_bytes_that_the_page_shows() {
     };
     let mut acknowledged = Vec::new();
     records::write_acknowledged(&mut acknowledged, DestinationId(1), &[300]);
-    let decision = CommitMeta { first: Sequence(1000), places: 300, unix_millis: 2 };
-    let commit = written(|bytes| {
-        records::write_commit(bytes, decision, Decided { acknowledged: &acknowledged, ..Decided::default() });
+    let branch = Branch { xid: Xid::new(86, &[1, 2], &[3]).unwrap(), owner: 9 };
+    let decision = |branch| CommitMeta { first: Sequence(1000), places: 300, unix_millis: 2, branch };
+    let commit = |branch| {
+        written(|bytes| {
+            records::write_commit(
+                bytes,
+                &decision(branch),
+                Decided { acknowledged: &acknowledged, ..Decided::default() },
+            );
+        })
+    };
+    let prepared = written(|bytes| {
+        let about = PreparedMeta { branch: branch.clone(), unix_millis: 2, places: 300 };
+        records::write_prepared(bytes, &about, &acknowledged);
     });
+    let outcome = OutcomeMeta { branch: branch.clone(), committed: true, unix_millis: 2 };
     let queue = Destination::new(DestinationKind::Queue, b"q");
     let topic = |name: &[u8]| Destination::new(DestinationKind::Topic, name);
     let durable = SubscriptionMeta {
@@ -88,7 +101,9 @@ fn each_record_has_the_bytes_that_the_page_shows() {
         (kind::RESERVE, vec![vec![0, 1, 0, 0, 0, 0, 0, 0]]),
         (kind::MARK, vec![written(|bytes| records::write_mark(bytes, b"id", (1, 4), &[(2, 3)]))]),
         (kind::FORGET, vec![b"id".to_vec()]),
-        (kind::COMMIT, vec![commit]),
+        (kind::COMMIT, vec![commit(None), commit(Some(branch))]),
+        (kind::PREPARED, vec![prepared]),
+        (kind::OUTCOME, vec![written(|bytes| records::write_outcome(bytes, &outcome))]),
         (kind::SUBSCRIPTION, vec![subscription]),
         (kind::NAMED, vec![written(|bytes| records::write_acknowledged(bytes, DestinationId(1), &[300, 500]))]),
     ]);

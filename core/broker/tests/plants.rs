@@ -2,8 +2,9 @@
 
 use crate::world::record;
 use crate::{
-    acknowledge, browsing, connection, damage, dead_letters, decisions, follow, marks, members, model, names, pacing,
-    pairs, parking, places, queue, rotten, selecting, slices, space, spooling, told, topic, transactions, waiting,
+    acknowledge, branches, browsing, connection, damage, dead_letters, decisions, follow, marks, members, model, names,
+    pacing, pairs, parking, places, queue, rotten, selecting, slices, space, spooling, told, topic, transactions,
+    waiting,
 };
 use postrider_broker::{Broker, Config, plant};
 use postrider_journal::{Home, Position, Record, SegmentNumber};
@@ -86,6 +87,11 @@ fn is_seen() -> Option<&'static str> {
         ("ranges", transactions::a_range_that_its_client_has_counted_for_less_is_whole_all_the_same),
         ("queues in use", transactions::a_queue_is_in_use_that_something_undecided_names),
         ("orphans", transactions::nothing_is_done_under_one_that_has_not_begun),
+        ("branches", branches::what_is_prepared_is_decided_after_its_connection_and_a_start),
+        ("said again", branches::what_is_said_again_is_answered_and_not_done_again),
+        ("room of branches", branches::what_is_prepared_is_committed_when_the_log_is_full),
+        ("orphans of branches", branches::one_that_is_not_prepared_goes_with_the_connection_that_began_it),
+        ("moves in branches", || assert!(branches::check_moves(1..=4) > 0)),
         ("moves", || assert!(transactions::check_moves(1..=6) > 0)),
         ("histories", || (0..40).for_each(|seed| assert!(follow::check(seed, false).0 < 1_000))),
         ("model", || (100..130).for_each(|seed| drop(model::run(seed, 1_500)))),

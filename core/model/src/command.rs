@@ -7,6 +7,7 @@ use crate::batch::Span;
 use crate::destination::Destination;
 use crate::ids::{ConnectionHandle, ConsumerHandle, Sequence, Token, TransactionNumber};
 use crate::limits;
+use crate::xid::Xid;
 
 /// Where the answer goes, and whether one is wanted: in one word, as every command has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -261,6 +262,38 @@ pub struct Transact {
     pub act: TransactionAct,
 }
 
+/// What becomes of a branch of a distributed transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BranchAct {
+    /// The connection works in it under its number from here on. It begins, unless another connection's has begun.
+    Begin,
+    /// The connection works in it no more; nothing is decided.
+    End,
+    /// It is to be such that it can be committed, whatever happens.
+    Prepare,
+    /// All of it; it is prepared or need not be.
+    CommitOnePhase,
+    /// All of it; it is prepared.
+    CommitTwoPhase,
+    /// Nothing of it.
+    RollBack,
+}
+
+/// Something that concerns a branch of a distributed transaction, which any connection may say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Branch {
+    /// Who says it.
+    pub connection: ConnectionHandle,
+    /// Where the answer goes.
+    pub request: Request,
+    /// Which.
+    pub xid: Xid,
+    /// The number that the connection has for it; with any act but the first it is free from here on.
+    pub number: Option<TransactionNumber>,
+    /// What becomes of it.
+    pub act: BranchAct,
+}
+
 /// One command. The large and rare ones are boxed, so that a batch stays small.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
@@ -316,6 +349,15 @@ pub enum Command {
     Acknowledge(Acknowledge),
     /// A transaction begins or ends.
     Transact(Transact),
+    /// A branch of a distributed transaction begins, ends, or is decided.
+    Branch(Box<Branch>),
+    /// Which branches are prepared?
+    Recover {
+        /// Who asks.
+        connection: ConnectionHandle,
+        /// Where the answer goes.
+        request: Request,
+    },
     /// A consumer with prefetch 0 wants one message.
     Pull {
         /// Its connection.

@@ -2,6 +2,7 @@
 
 use crate::batch::Span;
 use crate::ids::{ConnectionHandle, ConsumerHandle, Sequence, Token};
+use crate::xid::Xid;
 
 /// Kind of failure that a client is told; protocols map it to what they have for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +25,34 @@ pub enum Failure {
     DestinationDoesNotExist,
     /// The command does not fit the state.
     IllegalState,
+    /// A branch of a distributed transaction does not do what was asked.
+    Branch(BranchFailure),
+}
+
+/// Why it does not, as XA numbers it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(i8)]
+pub enum BranchFailure {
+    /// It is rolled back.
+    RolledBack = 100,
+    /// What it belongs to has failed.
+    Resource = -3,
+    /// There is no such branch.
+    Unknown = -4,
+    /// The name cannot be one.
+    Invalid = -5,
+    /// It is not in the state for that.
+    Protocol = -6,
+}
+
+/// The answer to who has a branch prepared, as XA numbers it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(i8)]
+pub enum Vote {
+    /// It can be committed, whatever happens.
+    Prepared = 0,
+    /// There is nothing to be decided: it is over.
+    ReadOnly = 3,
 }
 
 /// A place in one of the extents that an event batch holds.
@@ -120,6 +149,24 @@ pub enum Event {
         message: Box<str>,
         /// A member of the connection that does not exist, because it was refused.
         refused: Option<Box<Refused>>,
+    },
+    /// A branch is prepared, or need not be.
+    Voted {
+        /// Whose request that was.
+        connection: ConnectionHandle,
+        /// The request's.
+        token: Token,
+        /// What it says.
+        vote: Vote,
+    },
+    /// The branches that are prepared.
+    Branches {
+        /// Who has asked.
+        connection: ConnectionHandle,
+        /// The request's.
+        token: Token,
+        /// Their names.
+        names: Box<[Xid]>,
     },
     /// A message for one consumer.
     Dispatch(Dispatch),

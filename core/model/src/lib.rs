@@ -22,6 +22,7 @@ pub mod pattern;
 pub mod properties;
 pub mod record;
 pub mod time;
+pub mod xid;
 
 pub use advisory::Advisory;
 pub use batch::{CommandBatch, Span};
@@ -31,3 +32,4 @@ pub use event::Event;
 pub use ids::{ConnectionHandle, ConsumerHandle, DestinationId, Handle, PortIndex, Sequence, Token, TransactionNumber};
 pub use record::{MessageView, MessageWriter};
 pub use time::{Clock, Now};
+pub use xid::Xid;

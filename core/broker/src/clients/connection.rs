@@ -5,13 +5,14 @@
 )]
 
 use crate::broker::Broker;
+use crate::clients::branch::Joined;
 use crate::clients::portrait::ProducerPortrait;
 use crate::clients::transaction::Transaction;
 use crate::clients::waiters::{Ranked, Waiters};
 use crate::clients::window::SendWindow;
 use crate::destinations::destination::Reference;
 use crate::durable::duplicates::MarkReference;
-use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
+use crate::messages::{BranchIndex, ConnectionIndex, ConsumerIndex, DestinationIndex};
 use postrider_model::command::{OpenConnection, OpenProducer};
 use postrider_model::event::Refused;
 use postrider_model::{ConnectionHandle, ConsumerHandle, Destination, Handle, PortIndex, TransactionNumber};
@@ -114,6 +115,10 @@ pub(crate) struct Connection {
     pub(super) definitions: Vec<Option<Definition>>,
     pub consumers: BTreeSet<ConsumerIndex>,
     pub(super) transactions: BTreeMap<TransactionNumber, Transaction>,
+    /// Branches that it works in.
+    pub(super) joined: BTreeMap<TransactionNumber, Joined>,
+    /// Those that go with it.
+    pub(super) branches: BTreeSet<BranchIndex>,
     pub temporaries: BTreeSet<DestinationIndex>,
     /// Bytes that its consumers take with the destinations that their patterns fit.
     pub pair_bytes: u64,
@@ -153,6 +158,8 @@ impl Connection {
             definitions: Vec::new(),
             consumers: BTreeSet::new(),
             transactions: BTreeMap::new(),
+            joined: BTreeMap::new(),
+            branches: BTreeSet::new(),
             temporaries: BTreeSet::new(),
             pair_bytes: 0,
             most_pairs: 0,

@@ -1,5 +1,6 @@
 //! Connections and consumers: what they have, what they take, and whom of them what is short wakes.
 
+pub(crate) mod branch;
 pub(crate) mod browser;
 pub(crate) mod connection;
 pub(crate) mod consumer;
@@ -18,6 +19,7 @@ pub(crate) mod transaction;
 pub(crate) mod waiters;
 pub(crate) mod window;
 
+use self::branch::Branches;
 use self::connection::{Connection, Port};
 use self::consumer::{Consumer, ConsumerKind, InFlight};
 use self::filters::Filters;
@@ -40,6 +42,7 @@ pub(crate) struct Clients {
     names: Names,
     consumers: Slab<Consumer>,
     filters: Filters,
+    pub branches: Branches,
     /// Consumers that can take again what destinations hold for them.
     hungry: Ranked<Waiters>,
     /// Connections whose send window is open again, with consumers that wait for it.
@@ -57,6 +60,7 @@ impl Clients {
             names: Names::new(hasher),
             consumers: Slab::default(),
             filters: Filters::new(hasher),
+            branches: Branches::default(),
             hungry: Ranked::default(),
             opened: Ranked::default(),
             cold: Waiters::default(),

@@ -3,7 +3,7 @@
 use crate::clients::connection::Connection;
 use crate::clients::consumer::InFlight;
 use crate::destinations::destination::Refusal;
-use crate::messages::{ConsumerIndex, DestinationIndex, TransactionIndex};
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, TransactionIndex};
 use postrider_model::{ConsumerHandle, PortIndex, TransactionNumber};
 use std::collections::BTreeMap;
 
@@ -19,6 +19,9 @@ pub(crate) struct Transaction {
     /// Why it cannot be committed any more.
     pub doomed: Option<Refusal>,
 }
+
+/// Of what an earlier life had acknowledged: nobody's number.
+const NO_CONSUMER: ConsumerIndex = ConsumerIndex(u32::MAX);
 
 /// What one consumer has acknowledged.
 pub(crate) struct Claims {
@@ -60,6 +63,21 @@ impl Transaction {
         claims.outstanding = claims.outstanding.saturating_add(outstanding);
     }
 
+    /// Whether it has acknowledged messages of queues.
+    pub(crate) fn has_messages(&self) -> bool {
+        self.claims.values().any(|claims| !claims.entries.is_empty())
+    }
+
+    /// These are acknowledged, by consumers of an earlier life.
+    pub(crate) fn claim_of_nobody(&mut self, entries: Vec<InFlight>, runs: Vec<(DestinationIndex, u32)>) {
+        self.claim((NO_CONSUMER, 0), entries, runs, 0);
+    }
+
+    /// All that it has acknowledged, by the serials of the consumers.
+    pub(crate) fn claims(&self) -> &BTreeMap<u64, Claims> {
+        &self.claims
+    }
+
     /// All that it has acknowledged, by the serials of the consumers: it is decided.
     pub(crate) fn take_claims(&mut self) -> BTreeMap<u64, Claims> {
         self.claimed = 0;
@@ -68,16 +86,6 @@ impl Transaction {
 }
 
 impl Connection {
-    /// An open transaction.
-    pub(crate) fn transaction(&self, number: TransactionNumber) -> Option<&Transaction> {
-        self.transactions.get(&number)
-    }
-
-    /// The same, to be changed.
-    pub(crate) fn transaction_mut(&mut self, number: TransactionNumber) -> Option<&mut Transaction> {
-        self.transactions.get_mut(&number)
-    }
-
     /// One begins. The one that had its number.
     pub(crate) fn begin_transaction(&mut self, number: TransactionNumber) -> Option<Transaction> {
         self.transactions.insert(number, Transaction::default())
@@ -95,6 +103,24 @@ impl Connection {
 }
 
 impl super::Clients {
+    /// An open transaction of a connection, or a branch that it works in.
+    pub(crate) fn transaction(&self, connection: ConnectionIndex, number: TransactionNumber) -> Option<&Transaction> {
+        let own = self.connection(connection).transactions.get(&number);
+        own.or_else(|| Some(&self.branches.at(self.joined(connection, number)?).transaction))
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn transaction_mut(
+        &mut self,
+        connection: ConnectionIndex,
+        number: TransactionNumber,
+    ) -> Option<&mut Transaction> {
+        match self.joined(connection, number) {
+            Some(branch) => Some(&mut self.branches.at_mut(branch).transaction),
+            None => self.connection_mut(connection).transactions.get_mut(&number),
+        }
+    }
+
     /// Whether the consumer that has claimed something is still there.
     pub(crate) fn is_alive(&self, index: ConsumerIndex, serial: u64) -> bool {
         self.try_consumer(index).is_some_and(|consumer| consumer.serial == serial && !consumer.is_closing())

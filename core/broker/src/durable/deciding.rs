@@ -215,7 +215,7 @@ impl Broker {
     }
 
     /// The same out of a decision that is followed.
-    pub(super) fn follow_late(&mut self, decided: Decided<'_>, commit: CommitMeta) -> Result<Late, MetaError> {
+    pub(super) fn follow_late(&mut self, decided: Decided<'_>, commit: &CommitMeta) -> Result<Late, MetaError> {
         let mut late = Late::new();
         self.follow_placed_late(decided.placed, (false, commit), &mut late)?;
         self.follow_placed_late(decided.untried, (true, commit), &mut late)?;
@@ -225,7 +225,7 @@ impl Broker {
     fn follow_placed_late(
         &mut self,
         placed: &[u8],
-        (is_untried, commit): (bool, CommitMeta),
+        (is_untried, commit): (bool, &CommitMeta),
         late: &mut Late,
     ) -> Result<(), MetaError> {
         let mut is_wrong = false;

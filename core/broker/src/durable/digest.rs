@@ -24,6 +24,8 @@ pub struct Digest {
     sequences: u64,
     /// Bytes of the places.
     bytes: u64,
+    /// Branches that are prepared, and where their records are.
+    branches: u64,
 }
 
 fn hash(what: impl Hash) -> u64 {
@@ -53,6 +55,9 @@ impl Broker {
             digest.bytes += u64::from(message.length);
             digest.messages = digest.messages.wrapping_add(hash((what, home, state.id)));
         }
+        digest.branches = self.prepared_branches().fold(0, |sum, (tag, branch, home)| {
+            sum.wrapping_add(hash((tag, &branch.xid, branch.owner, home.segment, home.ordinal)))
+        });
         for (_, state) in self.destinations.iter().filter(|(_, state)| state.id.is_some()) {
             let allowance = match &state.content {
                 Content::Queue(queue) => {

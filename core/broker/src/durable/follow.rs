@@ -136,7 +136,9 @@ impl Broker {
                     read.map(|(connection, producer, runs)| self.follow_mark(connection, producer, &runs, segment));
                 mark.ok_or(MetaError::Malformed)
             }
-            kind::COMMIT => self.follow_commit(record),
+            kind::COMMIT => self.follow_commit(record, home),
+            kind::PREPARED => self.follow_prepared(record, home),
+            kind::OUTCOME => self.follow_outcome(record, home),
             kind::ROLLED_BACK => {
                 self.follow_rolled_back(record.sequence);
                 Ok(())
@@ -248,7 +250,11 @@ impl Broker {
     }
 
     /// Takes it out of its queue, if it is there.
-    fn take_out(&mut self, id: DestinationId, sequence: Sequence) -> Option<(DestinationIndex, MessageIndex)> {
+    pub(super) fn take_out(
+        &mut self,
+        id: DestinationId,
+        sequence: Sequence,
+    ) -> Option<(DestinationIndex, MessageIndex)> {
         let index = self.destinations.by_id(id)?;
         match &mut self.destinations.get_mut(index).content {
             Content::Queue(queue) => queue.take_out(sequence, &self.messages).map(|number| (index, number)),

@@ -11,6 +11,8 @@ pub(crate) mod duplicates;
 pub(crate) mod follow;
 pub(crate) mod named;
 pub(crate) mod naming;
+pub(crate) mod outcomes;
+pub(crate) mod prepared;
 pub(crate) mod recount;
 pub(crate) mod recovery;
 pub(crate) mod sequences;

@@ -50,6 +50,8 @@ impl Broker {
                         crate::destinations::destination::Content::Topic(_) => None,
                     },
                     Item::Reservation => self.sequences.home(),
+                    Item::Branch(of) => self.prepared_home(of),
+                    Item::Outcome(index) => self.outcomes.home(index),
                 };
                 let here = |home: &ItemHome| (home.segment, home.ordinal) == (segment, ordinal);
                 let home = home.filter(here).ok_or(format!("{item:?} is not at home in {segment:?}, {ordinal}"))?;

@@ -9,6 +9,8 @@
 use crate::broker::Broker;
 use crate::durable::applying::{Applying, Effect};
 use crate::durable::deciding::Late;
+use crate::durable::outcomes::BranchEnd;
+use crate::durable::prepared::Prepared;
 use crate::durable::staging::small;
 use crate::durable::store::Arrival;
 use crate::kit::budget::Budget;
@@ -17,7 +19,7 @@ use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
 use crate::plant::planted;
 use crate::records::commit::{CommitMeta, Decided, read_commit, write_commit};
-use crate::records::{self, MessageMeta, MetaError, Placement, TransactionTag, kind};
+use crate::records::{self, MessageMeta, MetaError, OutcomeMeta, Placement, TransactionTag, kind};
 use crate::step::Step;
 use postrider_journal::{Bound, Home, Position, Purpose, Record, SegmentNumber, body_crc};
 use postrider_model::Sequence;
@@ -52,6 +54,8 @@ pub(crate) struct Staged {
     leaves: bool,
     /// The transaction itself is over.
     ended: bool,
+    /// It is a branch of a distributed transaction that is prepared.
+    pub(super) prepared: Option<Box<Prepared>>,
 }
 
 impl Staged {
@@ -118,6 +122,8 @@ pub(crate) struct Undecided {
     untold: Vec<TransactionTag>,
     /// Decisions that take effect.
     pub(super) applying: Applying,
+    /// Bytes of the records of those that are prepared.
+    pub(super) prepared_bytes: u64,
 }
 
 impl Undecided {
@@ -158,11 +164,15 @@ impl Undecided {
         self.table.get(of).is_some_and(|staged| staged.sent_in < turn)
     }
 
+    pub(super) fn tag(&self, of: TransactionIndex) -> Option<TransactionTag> {
+        self.table[of.0].tag
+    }
+
     fn is_durable(&self, of: TransactionIndex) -> bool {
         self.table[of.0].tag.is_some()
     }
 
-    fn find_or_begin(&mut self, tag: TransactionTag) -> TransactionIndex {
+    pub(super) fn find_or_begin(&mut self, tag: TransactionTag) -> TransactionIndex {
         if let Some(known) = self.by_tag.get(&tag) {
             return *known;
         }
@@ -190,6 +200,46 @@ impl Undecided {
         if let Some(tag) = self.table.remove(of.0).tag {
             self.by_tag.remove(&tag);
         }
+    }
+
+    /// It is prepared, as this says. What was said of it before.
+    pub(super) fn set_prepared(&mut self, of: TransactionIndex, prepared: Prepared) -> Option<Box<Prepared>> {
+        self.table[of.0].prepared.replace(Box::new(prepared))
+    }
+
+    /// It is decided: what was said of it while it was prepared.
+    pub(super) fn take_prepared(&mut self, of: TransactionIndex) -> Option<Box<Prepared>> {
+        self.table[of.0].prepared.take()
+    }
+
+    /// Those that are prepared.
+    pub(super) fn prepared_ones(&self) -> Vec<TransactionIndex> {
+        let prepared = self.table.iter().filter(|(_, staged)| staged.prepared.is_some());
+        prepared.map(|(index, _)| TransactionIndex(index)).collect()
+    }
+
+    /// The same with their tags.
+    #[cfg(feature = "plant")]
+    pub(super) fn all_prepared(&self) -> impl Iterator<Item = (TransactionTag, &Prepared)> {
+        self.table.iter().filter_map(|(_, staged)| Some((staged.tag?, staged.prepared.as_deref()?)))
+    }
+
+    /// First places of what it has sent.
+    pub(super) fn heads(&self, of: TransactionIndex) -> Vec<MessageIndex> {
+        let staged = &self.table[of.0];
+        staged.records.iter().map(|(_, head)| *head).chain(staged.late.values().copied()).collect()
+    }
+
+    /// Its places are in these destinations as well.
+    pub(super) fn touch(&mut self, of: TransactionIndex, destination: DestinationIndex) {
+        self.table[of.0].touched.insert(destination);
+    }
+
+    /// One of its records is no more.
+    fn forget_record(&mut self, of: TransactionIndex, head: MessageIndex) {
+        let staged = &mut self.table[of.0];
+        staged.records.retain(|(_, known)| *known != head);
+        staged.late.retain(|_, known| *known != head);
     }
 
     /// Whether the decision that has given a sequence may not be durable yet.
@@ -325,11 +375,11 @@ impl Broker {
         of: TransactionIndex,
         (names, settled): (&[u8], Vec<(DestinationIndex, MessageIndex)>),
         late: Late,
-        publisher: u32,
+        (publisher, branch): (u32, Option<&BranchEnd>),
         step: &mut Step<'_, L>,
     ) {
         let places = self.undecided.places(of);
-        let is_said = self.undecided.is_durable(of) || !names.is_empty();
+        let is_said = self.undecided.is_durable(of) || !names.is_empty() || branch.is_some();
         let tag = is_said.then(|| self.tag_of(of));
         let first = self.sequences.take(places);
         let committed = step.log.committed();
@@ -339,12 +389,13 @@ impl Broker {
             let placed = self.late_places(&late, of, first, false);
             let untried = self.late_places(&late, of, first, true);
             let decided = Decided { placed: &placed, untried: &untried, acknowledged: names };
-            let position = self.write_decision(tag, (first, places), decided, step);
+            let position = self.write_decision(tag, (first, places), (decided, branch), step);
             if places > 0 {
                 let (first, end) = (first.0, first.0 + places);
                 self.undecided.decisions.push_back(Decision { first, end, position });
             }
         }
+        self.forget_prepared(of);
         let bits = if tag.is_some() { flag::DECIDED } else { 0 };
         let mut touched = std::mem::take(&mut self.undecided.table[of.0].touched);
         self.hold_late(&late);
@@ -358,30 +409,44 @@ impl Broker {
         &mut self,
         tag: TransactionTag,
         (first, places): (Sequence, u64),
-        decided: Decided<'_>,
+        (decided, branch): (Decided<'_>, Option<&BranchEnd>),
         step: &mut Step<'_, L>,
     ) -> Position {
         self.flush_acknowledged(step);
         let mut meta = std::mem::take(&mut self.durable.meta);
-        let commit = CommitMeta { first, places, unix_millis: step.now.unix_millis };
-        let body = write_commit(&mut meta, commit, decided).unwrap_or_default();
+        let commit = CommitMeta {
+            first,
+            places,
+            unix_millis: step.now.unix_millis,
+            branch: branch.map(|end| end.branch.clone()),
+        };
+        let body = write_commit(&mut meta, &commit, decided).unwrap_or_default();
         let (sequence, body_crc) = (tag.sequence().0, body_crc(&body));
         let record = Record { kind: kind::COMMIT, flags: 0, sequence, meta: &meta, body: &body, body_crc };
         let home = self.stage(LogKind::Journal, &record, step);
         self.durable.meta = meta;
+        if let Some(BranchEnd { branch, heard }) = branch {
+            let outcome = OutcomeMeta { branch: branch.clone(), committed: true, unix_millis: commit.unix_millis };
+            self.apply_outcome(tag, outcome, *heard, home);
+        }
         home.position
     }
 
     /// A commit that is followed.
-    pub(crate) fn follow_commit(&mut self, record: &Record<'_>) -> Result<(), MetaError> {
+    pub(crate) fn follow_commit(&mut self, record: &Record<'_>, home: Home) -> Result<(), MetaError> {
         let tag = TransactionTag::of(record.sequence).ok_or(MetaError::Malformed)?;
         let (commit, decided) = read_commit(record.meta, record.body)?;
         self.follow_acknowledged(decided.acknowledged).ok_or(MetaError::Malformed)?;
-        let late = self.follow_late(decided, commit)?;
+        let late = self.follow_late(decided, &commit)?;
         self.sequences.saw(Sequence(tag.0));
         self.sequences.saw(Sequence((commit.first.0 + commit.places).saturating_sub(1)));
+        if let Some(branch) = &commit.branch {
+            let outcome = OutcomeMeta { branch: branch.clone(), committed: true, unix_millis: commit.unix_millis };
+            self.apply_outcome(tag, outcome, None, home);
+        }
         let Some(of) = self.undecided.by_tag.get(&tag).copied() else { return Ok(()) };
-        self.check_decision(of, commit)?;
+        self.check_decision(of, &commit)?;
+        self.forget_prepared(of);
         self.hold_late(&late);
         for (_, head) in self.undecided.uncount(of) {
             self.enter_queues((of, head), (commit.first, &late), 0, 0);
@@ -391,7 +456,7 @@ impl Broker {
     }
 
     /// Whether the sequences of a decision that is followed are its messages' own.
-    fn check_decision(&self, of: TransactionIndex, commit: CommitMeta) -> Result<(), MetaError> {
+    fn check_decision(&self, of: TransactionIndex, commit: &CommitMeta) -> Result<(), MetaError> {
         let staged = &self.undecided.table[of.0];
         let heads = staged.records.iter().map(|(_, head)| *head).chain(staged.late.values().copied());
         if staged.places > commit.places {
@@ -419,13 +484,15 @@ impl Broker {
     pub(crate) fn follow_rolled_back(&mut self, sequence: u64) {
         let found = TransactionTag::of(sequence).and_then(|tag| self.undecided.by_tag.get(&tag).copied());
         if let Some(of) = found {
+            self.forget_prepared(of);
             self.drop_staged(of);
         }
     }
 
     /// What no decision was found for is dead: none will come (R48).
     pub(crate) fn drop_undecided(&mut self) {
-        let all: Vec<u32> = self.undecided.table.iter().map(|(index, _)| index).collect();
+        let unprepared = self.undecided.table.iter().filter(|(_, staged)| staged.prepared.is_none());
+        let all: Vec<u32> = unprepared.map(|(index, _)| index).collect();
         all.into_iter().for_each(|of| self.drop_staged(TransactionIndex(of)));
     }
 
@@ -497,6 +564,7 @@ impl Broker {
 
     /// A transaction is over without effect.
     pub(crate) fn roll_back_staged<L: Log>(&mut self, of: TransactionIndex, step: &mut Step<'_, L>) {
+        self.forget_prepared(of);
         self.lose_staged(of, step);
         let staged = &mut self.undecided.table[of.0];
         staged.ended = true;
@@ -505,10 +573,15 @@ impl Broker {
         }
     }
 
-    /// The bytes of a message are damaged whose transaction is undecided: that cannot be committed, and soon holds its segment no longer.
+    /// The bytes of a message are damaged whose transaction is undecided: that cannot be committed, and soon holds its segment no longer. One
+    /// that is prepared can, whatever happens: without that message.
     pub(crate) fn lose_damaged(&mut self, head: MessageIndex, step: &mut Step<'_, impl Log>) {
         let of = TransactionIndex(self.messages.at(head).publisher);
         self.statistics.damaged += 1;
+        if self.undecided.prepared(of).is_some() {
+            self.undecided.forget_record(of, head);
+            return self.drop_record(of, head, |_| {});
+        }
         self.lose_staged(of, step);
     }
 

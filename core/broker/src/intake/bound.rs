@@ -176,9 +176,10 @@ impl Broker {
             }
             Command::Transact(Transact { connection, transaction, act: TransactionAct::Commit, .. }) => {
                 let index = self.peek_connection(port, *connection);
-                let known = index.and_then(|index| self.clients.connection(index).transaction(*transaction));
+                let known = index.and_then(|index| self.clients.transaction(index, *transaction));
                 commit_bound(known.map_or(0, Transaction::claimed))
             }
+            Command::Branch(said) => self.branch_bound(said).0,
             Command::Acknowledge(acknowledge) => {
                 // One that counts nothing may name a message all the same.
                 acknowledgement_bound(u64::from(acknowledge.count.clamp(1, limits::HANDLE_STEPS as u32)))
@@ -313,9 +314,10 @@ impl Broker {
             }
             Command::Transact(Transact { connection, transaction, act: TransactionAct::Commit, .. }) => {
                 let index = self.peek_connection(port, *connection);
-                let known = index.and_then(|index| self.clients.connection(index).transaction(*transaction));
+                let known = index.and_then(|index| self.clients.transaction(index, *transaction));
                 1 + known.and_then(|known| known.staged).map_or(0, |staged| self.undecided.places(staged))
             }
+            Command::Branch(said) => self.branch_bound(said).1,
             Command::DefineDestination { connection, number, destinations } => {
                 defined.add(*connection, *number, destinations);
                 0

@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod bound;
+mod branch_bound;
 pub(crate) mod duplicates;
 pub(crate) mod lines;
 pub(crate) mod pacing;

@@ -128,6 +128,11 @@ impl Broker {
             if !self.sequences.has(self.destinations.heard.most_of_all()) {
                 return false;
             }
+            if let Some(branch) = self.clients.pop_branch(leaving.connection) {
+                budget.spend(MEMBER_STEPS);
+                self.roll_back(branch, step);
+                continue;
+            }
             let connection = self.clients.connection_mut(leaving.connection);
             if let Some(transaction) = connection.pop_transaction() {
                 budget.spend(MEMBER_STEPS);

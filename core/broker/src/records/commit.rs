@@ -5,6 +5,7 @@
 )]
 
 use crate::kit::reader::{Reader, write_varint};
+use crate::records::branch::{BRANCH_BYTES, Branch, read_branch, write_branch};
 use crate::records::message_meta::{MetaError, TAGS};
 use crate::records::{META_BYTES, acknowledgement_bound};
 use postrider_journal::Bound;
@@ -13,20 +14,23 @@ use postrider_model::Sequence;
 /// What it acknowledges is the record's body: it has no place in the meta.
 const IN_BODY: u8 = 1;
 
+/// It is a branch of a distributed transaction, whose outcome it is (R43).
+const BRANCH: u8 = 2;
+
 /// Before that stand places at subscriptions.
 const PLACES: u8 = 4;
 
 /// And such of which it is not known what the selectors say.
 const UNTRIED: u8 = 8;
 
-/// Bytes of the meta besides what it acknowledges, at most: bits, first sequence, places, time.
-const HEAD_BYTES: usize = 1 + 8 + 10 + 8;
+/// Bytes of the meta besides what it acknowledges, at most: bits, first sequence, places, time, branch.
+pub(crate) const HEAD_BYTES: usize = 1 + 8 + 10 + 8 + BRANCH_BYTES;
 
 /// Bytes of the length of places, at most.
 const LENGTH_BYTES: usize = 10;
 
 /// What a commit says besides what it acknowledges.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommitMeta {
     /// Its message's places have the sequences from here on, as they have numbers within the transaction.
     pub first: Sequence,
@@ -34,6 +38,8 @@ pub struct CommitMeta {
     pub places: u64,
     /// When it was decided, in milliseconds since 1970.
     pub unix_millis: i64,
+    /// The branch that it is, if it is one.
+    pub branch: Option<Branch>,
 }
 
 /// An upper bound of the record of a commit that acknowledges so many messages.
@@ -54,15 +60,19 @@ pub struct Decided<'a> {
 }
 
 /// Writes the meta. None: all is in it; else the body, as it is too long.
-pub fn write_commit(buffer: &mut Vec<u8>, commit: CommitMeta, decided: Decided<'_>) -> Option<Vec<u8>> {
+pub fn write_commit(buffer: &mut Vec<u8>, commit: &CommitMeta, decided: Decided<'_>) -> Option<Vec<u8>> {
     let Decided { placed, untried, acknowledged } = decided;
     let long = HEAD_BYTES + 2 * LENGTH_BYTES + placed.len() + untried.len() + acknowledged.len() > META_BYTES;
     buffer.clear();
     let bit = |runs: &[u8], bit: u8| if runs.is_empty() { 0 } else { bit };
-    buffer.push(if long { IN_BODY } else { 0 } | bit(placed, PLACES) | bit(untried, UNTRIED));
+    let is_branch = if commit.branch.is_some() { BRANCH } else { 0 };
+    buffer.push(if long { IN_BODY } else { 0 } | bit(placed, PLACES) | bit(untried, UNTRIED) | is_branch);
     buffer.extend_from_slice(&commit.first.0.to_le_bytes());
     write_varint(buffer, commit.places);
     buffer.extend_from_slice(&commit.unix_millis.to_le_bytes());
+    if let Some(branch) = &commit.branch {
+        write_branch(buffer, branch);
+    }
     let mut body = Vec::new();
     let rest = if long { &mut body } else { buffer };
     for runs in [placed, untried].into_iter().filter(|runs| !runs.is_empty()) {
@@ -80,14 +90,15 @@ pub fn write_commit(buffer: &mut Vec<u8>, commit: CommitMeta, decided: Decided<'
 pub fn read_commit<'a>(meta: &'a [u8], body: &'a [u8]) -> Result<(CommitMeta, Decided<'a>), MetaError> {
     let mut reader = Reader(meta);
     let bits = reader.u8().ok_or(MetaError::Malformed)?;
-    if bits & !(IN_BODY | PLACES | UNTRIED) != 0 {
+    if bits & !(IN_BODY | BRANCH | PLACES | UNTRIED) != 0 {
         return Err(MetaError::Newer);
     }
     let mut head = || {
         let (first, places) = (reader.u64()?, reader.varint()?);
         let unix_millis = reader.i64()?;
         first.checked_add(places).filter(|end| *end < TAGS)?;
-        Some(CommitMeta { first: Sequence(first), places, unix_millis })
+        let branch = if bits & BRANCH == 0 { None } else { Some(read_branch(&mut reader)?) };
+        Some(CommitMeta { first: Sequence(first), places, unix_millis, branch })
     };
     let commit = head().ok_or(MetaError::Malformed)?;
     let rest = match (bits & IN_BODY != 0, reader.0, body) {
@@ -114,22 +125,22 @@ pub fn read_commit<'a>(meta: &'a [u8], body: &'a [u8]) -> Result<(CommitMeta, De
 mod tests {
     use super::*;
 
-    const COMMIT: CommitMeta = CommitMeta { first: Sequence(1000), places: 300, unix_millis: 2 };
+    const COMMIT: CommitMeta = CommitMeta { first: Sequence(1000), places: 300, unix_millis: 2, branch: None };
 
     #[test]
     fn a_commit_has_these_bytes() {
         let mut bytes = Vec::new();
         let ended = Decided { acknowledged: &[9, 8], ..Decided::default() };
-        assert_eq!(write_commit(&mut bytes, COMMIT, ended), None);
+        assert_eq!(write_commit(&mut bytes, &COMMIT, ended), None);
         let golden = [&[0][..], &1000u64.to_le_bytes(), &[0xAC, 2], &2i64.to_le_bytes(), &[9, 8]].concat();
         assert_eq!(bytes, golden);
         assert_eq!(read_commit(&bytes, &[]), Ok((COMMIT, ended)));
         assert_eq!(read_commit(&bytes, &[1]), Err(MetaError::Malformed), "a body that nobody has announced");
         assert_eq!(read_commit(&bytes[..10], &[]), Err(MetaError::Malformed));
-        bytes[0] = 2;
+        bytes[0] = 16;
         assert_eq!(read_commit(&bytes, &[]), Err(MetaError::Newer));
         let placed = Decided { placed: &[5, 6, 7], acknowledged: &[9], ..Decided::default() };
-        assert_eq!(write_commit(&mut bytes, COMMIT, placed), None);
+        assert_eq!(write_commit(&mut bytes, &COMMIT, placed), None);
         let golden = [&[4][..], &1000u64.to_le_bytes(), &[0xAC, 2], &2i64.to_le_bytes(), &[3, 5, 6, 7, 9]].concat();
         assert_eq!(bytes, golden);
         assert_eq!(read_commit(&bytes, &[]), Ok((COMMIT, placed)));
@@ -137,15 +148,29 @@ mod tests {
     }
 
     #[test]
+    fn a_branch_stands_behind_the_time() {
+        let mut bytes = Vec::new();
+        let branch = Branch { xid: postrider_model::Xid::new(86, &[1, 2], &[3]).unwrap(), owner: 9 };
+        let commit = CommitMeta { branch: Some(branch), ..COMMIT };
+        let ended = Decided { acknowledged: &[9, 8], ..Decided::default() };
+        assert_eq!(write_commit(&mut bytes, &commit, ended), None);
+        let head = [&[2][..], &1000u64.to_le_bytes(), &[0xAC, 2], &2i64.to_le_bytes()].concat();
+        let golden = [&head[..], &[86, 0, 0, 0, 2, 1, 1, 2, 3], &9u32.to_le_bytes(), &[9, 8]].concat();
+        assert_eq!(bytes, golden);
+        assert_eq!(read_commit(&bytes, &[]), Ok((commit, ended)));
+        assert_eq!(read_commit(&bytes[..24], &[]), Err(MetaError::Malformed));
+    }
+
+    #[test]
     fn what_is_too_long_is_the_body() {
         let (mut bytes, long) = (Vec::new(), vec![7; META_BYTES]);
         let ended = Decided { acknowledged: &long, ..Decided::default() };
-        assert_eq!(write_commit(&mut bytes, COMMIT, ended).as_ref(), Some(&long));
+        assert_eq!(write_commit(&mut bytes, &COMMIT, ended).as_ref(), Some(&long));
         assert_eq!(read_commit(&bytes, &long), Ok((COMMIT, ended)));
         bytes.push(0);
         assert_eq!(read_commit(&bytes, &long), Err(MetaError::Malformed));
         let placed = Decided { placed: &long, untried: &[2, 3], acknowledged: &[1] };
-        let body = write_commit(&mut bytes, COMMIT, placed).unwrap();
+        let body = write_commit(&mut bytes, &COMMIT, placed).unwrap();
         assert_eq!(read_commit(&bytes, &body), Ok((COMMIT, placed)));
     }
 }

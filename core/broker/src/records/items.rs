@@ -4,7 +4,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
 )]
 
-use crate::messages::{DestinationIndex, MessageIndex};
+use crate::messages::{DestinationIndex, MessageIndex, OutcomeIndex, TransactionIndex};
 use crate::records::PLACE_BYTES;
 use postrider_journal::{Generation, Home, SegmentNumber};
 use std::collections::VecDeque;
@@ -25,6 +25,10 @@ pub(crate) enum Item {
     Allowance(DestinationIndex),
     /// The reservation of sequences.
     Reservation,
+    /// A prepared branch.
+    Branch(TransactionIndex),
+    /// How a branch has ended.
+    Outcome(OutcomeIndex),
 }
 
 /// The home of an item that is not a message.

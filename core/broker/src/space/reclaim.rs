@@ -12,6 +12,7 @@ use crate::records::items::{Item, RECORD_OVERHEAD};
 use crate::records::subscription::subscription_bytes;
 use crate::records::{self};
 use crate::step::Step;
+use postrider_journal::room::KEPT_FOR_MOVES;
 use postrider_journal::{Bound, Lookup, Purpose, SegmentNumber};
 use postrider_model::Now;
 
@@ -124,7 +125,13 @@ impl Broker {
         let half = log.segment_bytes() / 2;
         let lives = |segment| self.journal.table(segment).is_some_and(|table| table.live_bytes() > half);
         let needed = log.oversize().iter().filter(|(segment, _)| lives(*segment)).map(|(_, bytes)| *bytes).max();
-        Some(needed.unwrap_or(0))
+        let needed = needed.unwrap_or(0);
+        match self.undecided.prepared_bytes() {
+            0 => Some(needed),
+            _ if planted("commit-without-room") => Some(needed),
+            // What is prepared is decided in the room of what moves: it takes the place of its own record (R46).
+            kept => Some(needed.max(KEPT_FOR_MOVES * log.segment_bytes()) + kept.next_multiple_of(log.segment_bytes())),
+        }
     }
 
     /// A send within what may live waits for a segment of its own, for which the budget has no room: the log is walked, once until something
@@ -222,6 +229,9 @@ impl Broker {
                 }
                 self.write_destination(index, step);
             }
+            Item::Branch(of) if !self.move_prepared(of, step) => return false,
+            Item::Outcome(index) if !self.move_outcome(index, step) => return false,
+            Item::Branch(_) | Item::Outcome(_) => {}
             Item::Allowance(_) | Item::Reservation if !step.log.reserve(Purpose::Move, small) => return false,
             Item::Allowance(index) => self.move_allowance(index, step),
             Item::Reservation => self.move_reservation(step),

@@ -5,6 +5,7 @@ use crate::broker::Broker;
 use crate::clients::transaction::{Claims, Transaction};
 use crate::destinations::destination::Refusal;
 use crate::durable::deciding::Late;
+use crate::durable::outcomes::BranchEnd;
 use crate::log::{Log, LogKind};
 use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
 use crate::records::commit::commit_bound;
@@ -29,17 +30,40 @@ impl Broker {
     ) -> Result<(), Refusal> {
         let owner = self.clients.connection_mut(connection);
         let (publisher, transaction) = (owner.serial, owner.take_transaction(number));
-        let mut transaction = transaction.ok_or_else(not_begun)?;
         let client = owner.client_id.clone();
-        let late = match self.check_commit(&mut transaction, &client, step) {
+        self.commit_taken(transaction.ok_or_else(not_begun)?, (publisher, &client), None, step)
+    }
+
+    /// All of it is done, or, if that cannot be, nothing.
+    pub(super) fn commit_taken<L: Log>(
+        &mut self,
+        mut transaction: Transaction,
+        (publisher, client): (u32, &[u8]),
+        branch: Option<&BranchEnd>,
+        step: &mut Step<'_, L>,
+    ) -> Result<(), Refusal> {
+        let late = match self.check_commit(&mut transaction, client, step) {
             Ok(late) => late,
             Err(refusal) => {
                 self.roll_back(transaction, step);
                 return Err(refusal);
             }
         };
+        let (names, settled) = self.name_claims(transaction.claims());
+        self.decide(transaction, (&names, settled), late, (publisher, branch), step);
+        Ok(())
+    }
+
+    /// All of it is done: it acknowledges what is named.
+    pub(super) fn decide<L: Log>(
+        &mut self,
+        mut transaction: Transaction,
+        (names, settled): (&[u8], Vec<(DestinationIndex, MessageIndex)>),
+        late: Late,
+        whose: (u32, Option<&BranchEnd>),
+        step: &mut Step<'_, L>,
+    ) {
         let claims = transaction.take_claims();
-        let (names, settled) = self.name_claims(&claims);
         self.work.spend(settled.len() / NAMED);
         self.statistics.acknowledged += settled.len() as u64;
         for (serial, Claims { consumer, entries, outstanding, .. }) in claims {
@@ -51,9 +75,8 @@ impl Broker {
         let staged = transaction.staged.take();
         if staged.is_some() || !settled.is_empty() {
             let of = staged.unwrap_or_else(|| self.undecided.begin());
-            self.commit_staged(of, (&names, settled), late, publisher, step);
+            self.commit_staged(of, (names, settled), late, whose, step);
         }
-        Ok(())
     }
 
     /// The journal has no room for a decision, and gets none: the transaction is rolled back (R46).
@@ -71,19 +94,13 @@ impl Broker {
     }
 
     /// Whether it can be committed.
-    fn check_commit<L: Log>(
+    pub(super) fn check_commit<L: Log>(
         &mut self,
         transaction: &mut Transaction,
         client: &[u8],
         step: &mut Step<'_, L>,
     ) -> Result<Late, Refusal> {
-        if let Some((failure, why)) = transaction.doomed.take() {
-            return Err(rolled_back(failure, &why));
-        }
-        if transaction.staged.is_some_and(|staged| self.undecided.is_lost(staged)) {
-            let (failure, why) = lost();
-            return Err(rolled_back(failure, &why));
-        }
+        self.check_decidable(transaction)?;
         let late = transaction.staged.map(|staged| self.late_sharers(staged, client, step)).unwrap_or_default();
         let places: usize = late.values().map(Vec::len).sum();
         if places > 0 && !step.log.reserve(Purpose::Settle, commit_bound(places as u64)) {
@@ -93,8 +110,23 @@ impl Broker {
         Ok(late)
     }
 
+    /// Whether nothing stands against it.
+    pub(super) fn check_decidable(&self, transaction: &mut Transaction) -> Result<(), Refusal> {
+        if let Some((failure, why)) = transaction.doomed.take() {
+            return Err(rolled_back(failure, &why));
+        }
+        if transaction.staged.is_some_and(|staged| self.undecided.is_lost(staged)) {
+            let (failure, why) = lost();
+            return Err(rolled_back(failure, &why));
+        }
+        Ok(())
+    }
+
     /// Which durable messages it acknowledges, as its record names them, and all that it acknowledges.
-    fn name_claims(&self, claims: &BTreeMap<u64, Claims>) -> (Vec<u8>, Vec<(DestinationIndex, MessageIndex)>) {
+    pub(super) fn name_claims(
+        &self,
+        claims: &BTreeMap<u64, Claims>,
+    ) -> (Vec<u8>, Vec<(DestinationIndex, MessageIndex)>) {
         let (mut names, mut all) = (Vec::new(), Vec::new());
         let mut named: Vec<(DestinationId, u64)> = Vec::new();
         for entry in claims.values().flat_map(|claims| &claims.entries) {

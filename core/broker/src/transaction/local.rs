@@ -69,7 +69,7 @@ impl Broker {
         why: Refusal,
         step: &mut Step<'_, L>,
     ) {
-        let Some(transaction) = self.clients.connection_mut(connection).transaction_mut(number) else { return };
+        let Some(transaction) = self.clients.transaction_mut(connection, number) else { return };
         transaction.doomed.get_or_insert(why);
         if let Some(staged) = transaction.staged.take() {
             self.roll_back_staged(staged, step);
@@ -157,7 +157,10 @@ impl Broker {
         number: TransactionNumber,
         step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
-        let transaction = self.clients.connection(connection).transaction(number).ok_or_else(not_begun)?;
+        if self.clients.says_again(connection, number) {
+            return Ok(());
+        }
+        let transaction = self.clients.transaction(connection, number).ok_or_else(not_begun)?;
         if transaction.doomed.is_some() {
             // It is given back anyway, and is where it would be then.
             return Ok(());
@@ -179,7 +182,7 @@ impl Broker {
             let serial = consumer.serial;
             let outstanding = acknowledge.count;
             self.check_size(connection, number, u64::from(outstanding.max(1)))?;
-            let transaction = self.clients.connection_mut(connection).transaction_mut(number).ok_or_else(not_begun)?;
+            let transaction = self.clients.transaction_mut(connection, number).ok_or_else(not_begun)?;
             transaction.claim((index, serial), Vec::new(), Vec::new(), outstanding);
             return Ok(());
         }
@@ -223,7 +226,7 @@ impl Broker {
         for (destination, count) in &runs {
             self.destinations.get_mut(*destination).undecided += count;
         }
-        if let Some(transaction) = self.clients.connection_mut(connection).transaction_mut(number) {
+        if let Some(transaction) = self.clients.transaction_mut(connection, number) {
             transaction.claim((index, serial), entries, runs, 0);
         }
     }
@@ -235,7 +238,7 @@ impl Broker {
         number: TransactionNumber,
         more: u64,
     ) -> Result<(), Refusal> {
-        let transaction = self.clients.connection(connection).transaction(number).ok_or_else(not_begun)?;
+        let transaction = self.clients.transaction(connection, number).ok_or_else(not_begun)?;
         let sent = transaction.staged.map_or(0, |staged| self.undecided.places(staged));
         let most = self.config.transaction_messages;
         if transaction.claimed() + sent + more <= most {

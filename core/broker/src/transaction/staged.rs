@@ -26,7 +26,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) {
         let Some(connection) = self.connection(port, publish.connection) else { return };
-        if planted("orphan-send-lands") && self.clients.connection(connection).transaction(number).is_none() {
+        if planted("orphan-send-lands") && self.clients.transaction(connection, number).is_none() {
             return self.publish(port, &Publish { transaction: None, ..*publish }, arena, step);
         }
         self.clients.connection_mut(connection).settle(publish.parked_bytes());
@@ -65,7 +65,10 @@ impl Broker {
         record: &[u8],
         step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
-        let transaction = self.clients.connection(connection).transaction(number).ok_or_else(not_begun)?;
+        if self.clients.says_again(connection, number) {
+            return Ok(());
+        }
+        let transaction = self.clients.transaction(connection, number).ok_or_else(not_begun)?;
         if let Some(why) = &transaction.doomed {
             // Who does not ask has been told once.
             return if publish.request.is_wanted() { Err(why.clone()) } else { Ok(()) };
@@ -90,7 +93,7 @@ impl Broker {
         let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
         let (crc, expiration, elsewhere) = (publish.record_crc, view.expiration(), parts.len() > 1);
         let arrival = Arrival { record, crc, expiration, publisher: 0, elsewhere, run_from: None, instead: None };
-        let owner = self.clients.connection_mut(connection).transaction_mut(number).ok_or_else(not_begun)?;
+        let owner = self.clients.transaction_mut(connection, number).ok_or_else(not_begun)?;
         let of = *owner.staged.get_or_insert_with(|| self.undecided.begin());
         if self.undecided.is_lost(of) {
             return Err(lost());

@@ -41,6 +41,12 @@ impl<Socket> ShardState<Socket> {
             Event::Opened { connection, token } => {
                 self.tell(*connection, now, |link, _| link.session.opened(*token, &mut link.output));
             }
+            Event::Voted { connection, token, vote } => {
+                self.tell(*connection, now, |link, _| link.session.voted(*token, *vote, &mut link.output));
+            }
+            Event::Branches { connection, token, names } => {
+                self.tell(*connection, now, |link, _| link.session.branches(*token, names, &mut link.output));
+            }
             Event::Failed { connection, token, failure, message, refused } => {
                 let refused = refused.as_deref();
                 let failed = Failed { token: *token, failure: *failure, message, refused };

@@ -146,7 +146,9 @@ impl Gathering {
 /// The clients of a batch of replies; one that has sent several messages in a row is named once.
 fn clients(replies: &EventBatch) -> impl Iterator<Item = ConnectionHandle> {
     let connections = replies.events.iter().filter_map(|event| match event {
-        Event::Reply { connection, .. } | Event::Failed { connection, .. } => Some(*connection),
+        Event::Reply { connection, .. } | Event::Voted { connection, .. } | Event::Failed { connection, .. } => {
+            Some(*connection)
+        }
         _ => None,
     });
     let mut last = None;

@@ -1,7 +1,7 @@
 //! Room in the journal for a batch, and what of the batch is without it.
 
 use postrider_journal::{NoRoom, Purpose, Spill, Storage};
-use postrider_model::command::TransactionAct;
+use postrider_model::command::{BranchAct, TransactionAct};
 use postrider_model::{Command, CommandBatch, Now, PortIndex};
 
 use super::BrokerTurn;
@@ -22,7 +22,11 @@ impl From<Vec<usize>> for Unstored {
 
 /// Whether a batch is the end of a transaction and nothing else.
 fn is_lone_decision(batch: &CommandBatch) -> bool {
-    let is_decision = |command: &Command| matches!(command, Command::Transact(it) if it.act == TransactionAct::Commit);
+    let is_decision = |command: &Command| match command {
+        Command::Transact(it) => it.act == TransactionAct::Commit,
+        Command::Branch(said) => matches!(said.act, BranchAct::Prepare | BranchAct::CommitOnePhase),
+        _ => false,
+    };
     matches!(&batch.commands[..], [command] if is_decision(command))
 }
 

@@ -20,8 +20,8 @@ use std::rc::Rc;
 
 #[cfg(doc)]
 use postrider_model::Command;
-use postrider_model::event::{Failure, Refused};
-use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Now, Token};
+use postrider_model::event::{Failure, Refused, Vote};
+use postrider_model::{CommandBatch, ConnectionHandle, ConsumerHandle, Now, Token, Xid};
 
 use crate::openwire::session as openwire;
 
@@ -228,6 +228,20 @@ impl Session {
     pub fn opened(&mut self, token: Token, output: &mut Vec<u8>) -> Result<(), SessionError> {
         match self {
             Session::OpenWire(session) => Ok(session.conversation.opened(token, output)?),
+        }
+    }
+
+    /// A branch of a distributed transaction is prepared, or need not be.
+    pub fn voted(&mut self, token: Token, vote: Vote, output: &mut Vec<u8>) -> Result<(), SessionError> {
+        match self {
+            Session::OpenWire(session) => Ok(session.conversation.voted(token, vote, output)?),
+        }
+    }
+
+    /// The branches that are prepared.
+    pub fn branches(&mut self, token: Token, names: &[Xid], output: &mut Vec<u8>) -> Result<(), SessionError> {
+        match self {
+            Session::OpenWire(session) => Ok(session.conversation.branches(token, names, output)?),
         }
     }
 

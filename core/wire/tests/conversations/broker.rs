@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use postrider_model::advisory::{Advisory, Told};
 use postrider_model::command::*;
-use postrider_model::event::{Failure, Refused};
+use postrider_model::event::{BranchFailure, Failure, Refused, Vote};
 use postrider_model::record::Tag;
 use postrider_model::{
     CommandBatch, ConnectionHandle, ConsumerHandle, Destination, DestinationKind, MessageView, MessageWriter, Now,
-    Sequence, TransactionNumber, pattern,
+    Sequence, TransactionNumber, Xid, pattern,
 };
 use postrider_wire::session::{CommandSink, Delivery, Failed, Handles, Session};
 
@@ -76,6 +76,9 @@ pub struct Broker {
     consumers: Vec<(ConsumerHandle, Consumer)>,
     /// What transactions have sent and acknowledged.
     undecided: HashMap<(ConnectionHandle, TransactionNumber), Vec<Undecided>>,
+    /// The numbers of branches, those that are prepared, and what was done in them.
+    numbers: HashMap<Xid, TransactionNumber>,
+    prepared: std::collections::BTreeSet<Xid>,
     ids: HashMap<ConnectionHandle, Vec<u8>>,
     clients: HashMap<Vec<u8>, ConnectionHandle>,
 }
@@ -185,6 +188,11 @@ impl Broker {
                 }
                 port.answer(transact.connection, transact.request);
             }
+            Command::Branch(said) => self.branch(said, port),
+            Command::Recover { connection, request } => {
+                let names: Vec<Xid> = self.prepared.iter().cloned().collect();
+                port.with(*connection, |session, _, output| session.branches(request.token(), &names, output).unwrap());
+            }
             Command::Publish(publish) => self.publish(publish, arena, port),
             Command::Acknowledge(acknowledge) => {
                 if acknowledge.kind == AcknowledgeKind::Poison {
@@ -219,6 +227,38 @@ impl Broker {
                 port.answer(*connection, *request);
             }
             Command::Written { .. } | Command::Unsendable { .. } => unreachable!("sessions do not write"),
+        }
+    }
+
+    fn branch(&mut self, said: &Branch, port: &mut Port<'_, '_>) {
+        if let (BranchAct::Begin, Some(number)) = (said.act, said.number) {
+            self.numbers.insert(said.xid.clone(), number);
+            return port.answer(said.connection, said.request);
+        }
+        let Some(number) = self.numbers.get(&said.xid).copied() else {
+            return port.fail(said.connection, said.request, Failure::Branch(BranchFailure::Unknown), None);
+        };
+        let undecided = self.undecided.remove(&(said.connection, number)).unwrap_or_default();
+        match said.act {
+            BranchAct::End => {
+                self.undecided.insert((said.connection, number), undecided);
+                port.answer(said.connection, said.request);
+            }
+            BranchAct::Prepare => {
+                let vote = if undecided.is_empty() { Vote::ReadOnly } else { Vote::Prepared };
+                self.prepared.insert(said.xid.clone());
+                self.undecided.insert((said.connection, number), undecided);
+                port.with(said.connection, |session, _, output| {
+                    session.voted(said.request.token(), vote, output).unwrap();
+                });
+            }
+            act => {
+                self.prepared.remove(&said.xid);
+                if act != BranchAct::RollBack {
+                    undecided.into_iter().for_each(|(command, arena)| self.handle(&command, &arena, port));
+                }
+                port.answer(said.connection, said.request);
+            }
         }
     }
 

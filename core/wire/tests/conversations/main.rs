@@ -188,6 +188,7 @@ fn other_features_are_answered_as_recorded() {
         "all_messages",
         "advisories",
         "transacted",
+        "xa",
     ];
     for name in names {
         let recording = Recording::read(name);

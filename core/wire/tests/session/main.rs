@@ -1,5 +1,6 @@
 //! What a session makes of its client's commands, in every format, and what it does not put up with.
 
+mod branches;
 mod client;
 mod commands;
 mod memory;

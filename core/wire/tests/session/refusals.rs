@@ -219,32 +219,6 @@ fn clients_of_old_versions_are_told_of_a_missing_destination_by_a_class_that_the
 }
 
 #[test]
-fn branches_of_xa_are_refused() {
-    let mut client = Client::opened();
-    let id = Structure::new(&xa_transaction_id::DEFINITION).shared();
-    let refused = "XA transactions are not available in this version of postrider";
-    let info = Structure::new(&transaction_info::DEFINITION).with(transaction_info::TRANSACTION_ID, id.clone());
-    client.send(&info);
-    assert!(client.expect_exception("javax.jms.JMSException", refused).is(&connection_error::DEFINITION));
-    let sends = [
-        message(1, 1, "q").with(message::TRANSACTION_ID, id.clone()),
-        acknowledgement(1, 2, None, 1, 1).with(message_ack::TRANSACTION_ID, id),
-    ];
-    for send in sends {
-        client.send(&send);
-        assert!(client.read().is_empty(), "its end is refused, which is enough");
-        client.send(&send.with(base_command::RESPONSE_REQUIRED, true));
-        client.expect_exception("javax.jms.JMSException", refused);
-    }
-    client.send(&info.with(transaction_info::TYPE, 2i8).with(base_command::RESPONSE_REQUIRED, true));
-    client.expect_exception("javax.jms.JMSException", refused);
-    let recover = Structure::new(&transaction_info::DEFINITION).with(transaction_info::TYPE, 5i8);
-    client.send(&recover.with(base_command::RESPONSE_REQUIRED, true));
-    client.expect_exception("javax.jms.JMSException", refused);
-    assert!(client.commands().is_empty());
-}
-
-#[test]
 fn destinations_that_cannot_be_are_refused() {
     let mut client = Client::opened();
     let long = "x".repeat(limits::DESTINATION_NAME_BYTES + 1);

@@ -19,8 +19,6 @@ pub(crate) struct Acknowledged<'a> {
     pub count: i32,
     pub cause: Option<&'a Throwable>,
     pub transaction: Cached<TransactionName<'a>>,
-    /// It belongs to a branch of XA.
-    pub in_branch: bool,
 }
 
 /// Reads an acknowledgement from a frame without its prefix, if it is an ordinary one.
@@ -55,18 +53,7 @@ fn read_fields<'a, E: Encoding>(
         E::absent(reader)?;
     }
     reader.finish().ok()?;
-    Some(Acknowledged {
-        command,
-        response_required,
-        consumer,
-        kind,
-        first,
-        last,
-        count,
-        cause: None,
-        transaction,
-        in_branch: false,
-    })
+    Some(Acknowledged { command, response_required, consumer, kind, first, last, count, cause: None, transaction })
 }
 
 /// A nested MessageId, of which only the broker's own number counts.

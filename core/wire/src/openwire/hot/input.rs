@@ -8,7 +8,7 @@ use super::dispatch::ConsumerName;
 use crate::openwire::schema::{
     active_mq_queue, active_mq_temp_topic, connection_id, consumer_id, local_transaction_id, producer_id,
 };
-use crate::openwire::{Reader, ReaderCache};
+use crate::openwire::{Reader, ReaderCache, Structure};
 use crate::session::{DestinationName, ProducerName};
 
 /// A cached field as it was received.
@@ -22,11 +22,13 @@ pub(crate) enum Cached<T> {
     Inline(T),
 }
 
-/// A LocalTransactionId, by its parts.
+/// A TransactionId.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct TransactionName<'a> {
-    pub connection: &'a [u8],
-    pub value: i64,
+pub(crate) enum TransactionName<'a> {
+    /// A LocalTransactionId, by its parts.
+    Local { connection: &'a [u8], value: i64 },
+    /// An XATransactionId.
+    Branch(&'a Structure),
 }
 
 /// What differs between loose and tight.
@@ -156,7 +158,7 @@ pub(super) fn transaction<'a, E: Encoding>(reader: &mut Reader<'a>, code: u8) ->
     (code == local_transaction_id::DEFINITION.code).then_some(())?;
     let value = E::long(reader)?;
     (E::object(reader)? == Some(connection_id::DEFINITION.code)).then_some(())?;
-    Some(TransactionName { connection: E::string(reader)??, value })
+    Some(TransactionName::Local { connection: E::string(reader)??, value })
 }
 
 /// The kind of destination that a class stands for.

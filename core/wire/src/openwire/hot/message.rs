@@ -39,8 +39,6 @@ pub(crate) struct Sent<'a> {
     /// Structures that are rarely there, as they are stored.
     pub rare: Vec<(Tag, Vec<u8>)>,
     pub transaction: Cached<TransactionName<'a>>,
-    /// It belongs to a branch of XA.
-    pub in_branch: bool,
 }
 
 impl Sent<'_> {
@@ -71,7 +69,6 @@ impl Sent<'_> {
         flags: 0,
         rare: Vec::new(),
         transaction: Cached::Null,
-        in_branch: false,
     };
 }
 

@@ -16,7 +16,7 @@ use super::message::{Blob, Sent, bit, body};
 use super::outbound::destination_code;
 use crate::openwire::schema::{
     active_mq_blob_message, active_mq_message, active_mq_queue, broker_id, connection_id, consumer_id, definition,
-    local_transaction_id, message, message_ack, message_dispatch, message_id, producer_id,
+    local_transaction_id, message, message_ack, message_dispatch, message_id, producer_id, xa_transaction_id,
 };
 use crate::openwire::{
     Decoder, EncodeError, Encoder, NEWEST_VERSION, Reader, Settings, Structure, Value, WriterPolicy, writer,
@@ -96,7 +96,6 @@ pub(crate) fn sent(structure: &Structure, frame_bytes: usize) -> Result<Sent<'_>
         flags: flags(structure, is_blob),
         rare: rare_fields(structure, frame_bytes.saturating_add(UNCACHED_BYTES))?,
         transaction: transaction(structure, message::TRANSACTION_ID),
-        in_branch: is_branch(structure, message::TRANSACTION_ID),
     };
     check_strings(&sent)?;
     Ok(sent)
@@ -183,7 +182,6 @@ pub(crate) fn acknowledged(structure: &Structure) -> Acknowledged<'_> {
         count: structure.int(message_ack::MESSAGE_COUNT),
         cause: structure.throwable(message_ack::POISON_CAUSE),
         transaction: transaction(structure, message_ack::TRANSACTION_ID),
-        in_branch: is_branch(structure, message_ack::TRANSACTION_ID),
     }
 }
 
@@ -295,9 +293,12 @@ pub(crate) fn consumer_name(id: &Structure) -> Option<ConsumerName<'_>> {
     })
 }
 
-/// The parts of a LocalTransactionId.
+/// A LocalTransactionId by its parts, or an XATransactionId.
 pub(crate) fn transaction_name(id: &Structure) -> Option<TransactionName<'_>> {
-    id.is(&local_transaction_id::DEFINITION).then(|| TransactionName {
+    if id.is(&xa_transaction_id::DEFINITION) {
+        return Some(TransactionName::Branch(id));
+    }
+    id.is(&local_transaction_id::DEFINITION).then(|| TransactionName::Local {
         connection: id
             .object(local_transaction_id::CONNECTION_ID)
             .and_then(|connection| connection.string(connection_id::VALUE))
@@ -308,10 +309,6 @@ pub(crate) fn transaction_name(id: &Structure) -> Option<TransactionName<'_>> {
 
 fn transaction(structure: &Structure, field: usize) -> Cached<TransactionName<'_>> {
     inline(structure.object(field).and_then(|id| transaction_name(id)))
-}
-
-fn is_branch(structure: &Structure, field: usize) -> bool {
-    structure.object(field).is_some_and(|id| !id.is(&local_transaction_id::DEFINITION))
 }
 
 /// The kind and name of a destination.

@@ -1,7 +1,7 @@
 //! Answers and errors.
 
-use postrider_model::event::{Failure, Refused};
-use postrider_model::{ConsumerHandle, Now, Token, modified_utf8};
+use postrider_model::event::{Failure, Refused, Vote};
+use postrider_model::{ConsumerHandle, Now, Token, Xid, modified_utf8};
 
 use super::conversation::{Conversation, Opening, command_number};
 use super::error::OpenWireError;
@@ -9,8 +9,11 @@ use super::liveness::Due;
 use super::member::PRODUCER_BYTES;
 use super::tables::MemberId;
 use crate::openwire::hot::response::write_response;
-use crate::openwire::schema::{connection_control, connection_error, exception_response, keep_alive_info};
-use crate::openwire::{Structure, Throwable};
+use crate::openwire::schema::{
+    connection_control, connection_error, data_array_response, exception_response, integer_response, keep_alive_info,
+    xa_transaction_id,
+};
+use crate::openwire::{Structure, Throwable, Value};
 use crate::session::{ConsumerState, Failed, Handles};
 
 /// Longest text of an error, in characters; versions 1 and 10 cut there.
@@ -34,6 +37,33 @@ impl Conversation {
         }
         write_response(command_number(token), &mut self.outgoing, output);
         self.liveness.sent();
+    }
+
+    /// A branch is prepared, or need not be.
+    pub(crate) fn voted(&mut self, token: Token, vote: Vote, output: &mut Vec<u8>) -> Result<(), OpenWireError> {
+        let structure = Structure::new(&integer_response::DEFINITION)
+            .with(integer_response::CORRELATION_ID, command_number(token))
+            .with(integer_response::RESULT, i32::from(vote as i8));
+        self.outgoing.structure(&structure, output)?;
+        self.liveness.sent();
+        Ok(())
+    }
+
+    /// The branches that are prepared.
+    pub(crate) fn branches(&mut self, token: Token, names: &[Xid], output: &mut Vec<u8>) -> Result<(), OpenWireError> {
+        let names = names.iter().map(|xid| {
+            let id = Structure::new(&xa_transaction_id::DEFINITION)
+                .with(xa_transaction_id::FORMAT_ID, xid.format())
+                .with(xa_transaction_id::GLOBAL_TRANSACTION_ID, Value::Bytes(Some(xid.global().into())))
+                .with(xa_transaction_id::BRANCH_QUALIFIER, Value::Bytes(Some(xid.qualifier().into())));
+            Some(id.shared())
+        });
+        let structure = Structure::new(&data_array_response::DEFINITION)
+            .with(data_array_response::CORRELATION_ID, command_number(token))
+            .with(data_array_response::DATA, Value::Array(Some(names.collect())));
+        self.outgoing.structure(&structure, output)?;
+        self.liveness.sent();
+        Ok(())
     }
 
     pub(crate) fn opened(&mut self, token: Token, output: &mut Vec<u8>) -> Result<(), OpenWireError> {
@@ -104,7 +134,12 @@ impl Conversation {
         output: &mut Vec<u8>,
     ) -> Result<(), OpenWireError> {
         let settings = self.outgoing.settings();
-        let text = shortened(message, settings.max_frame_size);
+        // The class's own number is not transmitted: its clients read it there.
+        let code = match failure {
+            Failure::Branch(failure) => format!(" xaErrorCode:{}", failure as i8),
+            _ => String::new(),
+        };
+        let text = shortened(message, settings.max_frame_size, code.len()) + &code;
         let exception = Throwable::new(class(failure, settings.version).as_bytes(), &modified_utf8::encode(&text));
         let structure = match token {
             Some(token) => Structure::new(&exception_response::DEFINITION)
@@ -141,11 +176,12 @@ fn class(failure: Failure, version: u8) -> &'static str {
         Failure::Security => "java.lang.SecurityException",
         Failure::DestinationDoesNotExist => "org.apache.activemq.DestinationDoesNotExistException",
         Failure::IllegalState => "java.lang.IllegalStateException",
+        Failure::Branch(_) => "javax.transaction.xa.XAException",
     }
 }
 
-fn shortened(text: &str, frame_bytes: usize) -> String {
-    let most = TEXT_CHARACTERS.min(frame_bytes.saturating_sub(FAILURE_BYTES) / CHARACTER_BYTES);
+fn shortened(text: &str, frame_bytes: usize, besides: usize) -> String {
+    let most = (TEXT_CHARACTERS - besides).min(frame_bytes.saturating_sub(FAILURE_BYTES) / CHARACTER_BYTES);
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),

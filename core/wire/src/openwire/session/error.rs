@@ -73,12 +73,6 @@ impl Refusal {
         Refusal::new(Failure::IllegalState, "there is no connection: send a ConnectionInfo first")
     }
 
-    pub(super) fn branches() -> Refusal {
-        let message =
-            "XA transactions are not available in this version of postrider: use local ones, of a transacted session";
-        Refusal::new(Failure::General, message)
-    }
-
     pub(super) fn duplex() -> Refusal {
         let message = "a duplex network connection, in which this broker would forward as well, is not available in this version of \
                        postrider: set duplex=\"false\" at the other broker's network connector, which then forwards to this one";

@@ -2,6 +2,7 @@
 //! the contract of [`crate::session`].
 
 mod answer;
+mod branch;
 mod connect;
 mod consumer;
 mod conversation;

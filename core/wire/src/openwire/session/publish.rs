@@ -38,7 +38,6 @@ impl Conversation {
         let Some(structure) = self.decoder.decode(frame)? else { return Ok(()) };
         let request = request(&structure);
         let result = match rare::sent(&structure, frame.len()) {
-            Ok(sent) if sent.in_branch => refuse_in_branch(request),
             Ok(sent) => match self.publish(&sent, frame.len(), request, context) {
                 Err(Trouble::Refused(refusal)) => return self.refuse_sent(&sent, request, refusal, context),
                 result => result,
@@ -151,7 +150,7 @@ impl Conversation {
         let Some(structure) = self.decoder.decode(frame)? else { return Ok(()) };
         let sent = rare::acknowledged(&structure);
         let request = request(&structure);
-        let result = if sent.in_branch { refuse_in_branch(request) } else { self.acknowledge(&sent, request, context) };
+        let result = self.acknowledge(&sent, request, context);
         self.settle_acknowledged(&sent, request, result, context)
     }
 
@@ -211,11 +210,6 @@ impl Conversation {
 pub(super) fn windowed(tables: Option<&Tables>, name: Option<ProducerName<'_>>) -> Option<MemberId> {
     let name = name?;
     tables?.producer(name).windowed.then_some((name.session, name.value))
-}
-
-/// What wants no answer fails with its branch, whose end is refused.
-fn refuse_in_branch(request: Request) -> Result<(), Trouble> {
-    if request.is_wanted() { Err(Refusal::branches().into()) } else { Ok(()) }
 }
 
 /// The acknowledgement's kind; None for one that has nothing to say here.

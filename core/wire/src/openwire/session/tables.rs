@@ -12,6 +12,7 @@ use super::error::Refusal;
 use super::transaction::Transactions;
 use crate::openwire::ReaderCache;
 use crate::openwire::hot::dispatch::ConsumerName;
+use crate::openwire::hot::input::TransactionName;
 use crate::openwire::hot::rare;
 use crate::session::{DestinationName, ProducerName};
 
@@ -216,8 +217,10 @@ impl Tables {
         if let Meaning::Transaction(value) = self.meaning(cache, index) {
             return Some(value);
         }
-        let name = rare::transaction_name(cache.get(index).ok()??).filter(|name| *name.connection == *self.id)?;
-        let value = name.value;
+        let TransactionName::Local { connection, value } = rare::transaction_name(cache.get(index).ok()??)? else {
+            return None;
+        };
+        (*connection == *self.id).then_some(())?;
         self.note(cache, index, Meaning::Transaction(value));
         Some(value)
     }

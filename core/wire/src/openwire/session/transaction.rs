@@ -1,53 +1,70 @@
-//! Transactions: TransactionInfo, and what names one.
+//! Transactions: TransactionInfo, and what names one. Branches of XA are in `branch.rs`.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
-use postrider_model::TransactionNumber;
 use postrider_model::command::{Command, Request, Transact, TransactionAct};
 use postrider_model::event::Failure;
+use postrider_model::{TransactionNumber, Xid};
 
 use super::conversation::{Context, Conversation, request};
 use super::error::{Refusal, Trouble};
 use crate::openwire::Structure;
 use crate::openwire::hot::input::{Cached, TransactionName};
 use crate::openwire::hot::rare;
-use crate::openwire::schema::transaction_info;
+use crate::openwire::schema::{transaction_info, xa_transaction_id};
 
 /// Bytes that an open transaction takes, here and at the broker, besides what it has sent and acknowledged.
-const TRANSACTION_BYTES: u64 = 512;
+pub(super) const TRANSACTION_BYTES: u64 = 512;
 
 /// Open transactions of one connection.
 pub(super) const TRANSACTIONS: usize = u16::MAX as usize;
 
 /// Types of TransactionInfo.
-mod act {
-    pub(super) const BEGIN: i8 = 0;
-    pub(super) const PREPARE: i8 = 1;
-    pub(super) const COMMIT_ONE_PHASE: i8 = 2;
-    pub(super) const COMMIT_TWO_PHASE: i8 = 3;
-    pub(super) const ROLLBACK: i8 = 4;
-    pub(super) const RECOVER: i8 = 5;
-    pub(super) const FORGET: i8 = 6;
-    pub(super) const END: i8 = 7;
+pub(super) mod act {
+    pub(in super::super) const BEGIN: i8 = 0;
+    pub(in super::super) const PREPARE: i8 = 1;
+    pub(in super::super) const COMMIT_ONE_PHASE: i8 = 2;
+    pub(in super::super) const COMMIT_TWO_PHASE: i8 = 3;
+    pub(in super::super) const ROLLBACK: i8 = 4;
+    pub(in super::super) const RECOVER: i8 = 5;
+    pub(in super::super) const FORGET: i8 = 6;
+    pub(in super::super) const END: i8 = 7;
+}
+
+/// A branch in which a connection works, as often as it has said so.
+pub(super) struct Joined {
+    pub number: TransactionNumber,
+    pub times: u32,
 }
 
 /// The open transactions of a connection, by the values of their ids.
 #[derive(Default)]
 pub(super) struct Transactions {
     open: BTreeMap<i64, TransactionNumber>,
+    pub(super) branches: BTreeMap<Xid, Joined>,
     /// Numbers that were ever given out.
     numbers: u16,
     free: Vec<TransactionNumber>,
 }
 
 impl Transactions {
-    /// None: all numbers are taken.
-    fn begin(&mut self, value: i64) -> Option<TransactionNumber> {
-        let number = self.free.pop().or_else(|| {
+    /// A number for one that begins. None: all are taken.
+    pub(super) fn take_number(&mut self) -> Option<TransactionNumber> {
+        self.free.pop().or_else(|| {
             self.numbers = self.numbers.checked_add(1)?;
             NonZeroU16::new(self.numbers).map(TransactionNumber)
-        })?;
+        })
+    }
+
+    /// A number stands for nothing any more.
+    pub(super) fn give_back(&mut self, number: TransactionNumber) {
+        self.free.push(number);
+    }
+
+    /// None: all numbers are taken.
+    fn begin(&mut self, value: i64) -> Option<TransactionNumber> {
+        let number = self.take_number()?;
         self.open.insert(value, number);
         Some(number)
     }
@@ -65,7 +82,7 @@ impl Transactions {
 
     /// Forgets one. False: there is none.
     pub(super) fn forget_one(&mut self) -> bool {
-        self.open.pop_first().is_some()
+        self.open.pop_first().is_some() || self.branches.pop_first().is_some()
     }
 }
 
@@ -77,6 +94,10 @@ fn not_started(connection: &[u8], value: i64) -> Refusal {
     Refusal::new(Failure::General, format!("Transaction '{}' has not been started.", text(connection, value)))
 }
 
+pub(super) fn unknown_type(kind: i8) -> Refusal {
+    Refusal::new(Failure::General, format!("TransactionInfo of type {kind}: use 0 to 7"))
+}
+
 impl Conversation {
     /// The transaction that a message or an acknowledgement names; one that is not there is refused (R47).
     #[inline(never)]
@@ -86,9 +107,18 @@ impl Conversation {
     ) -> Result<Option<TransactionNumber>, Trouble> {
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let value = match (field, self.decoder.cache()) {
-            (Cached::Inline(name), _) if *name.connection == *tables.id => name.value,
-            (Cached::Inline(name), _) => return Err(not_started(name.connection, name.value).into()),
-            (Cached::Slot(index), Some(cache)) => tables.cached_transaction(cache, index).ok_or(Trouble::WrongClass)?,
+            (Cached::Inline(TransactionName::Local { connection, value }), _) if *connection == *tables.id => value,
+            (Cached::Inline(TransactionName::Local { connection, value }), _) => {
+                return Err(not_started(connection, value).into());
+            }
+            (Cached::Inline(TransactionName::Branch(id)), _) => return tables.transactions.joined(id).map(Some),
+            (Cached::Slot(index), Some(cache)) => match tables.cached_transaction(cache, index) {
+                Some(value) => value,
+                None => {
+                    let id = cache.get(index).ok().flatten().filter(|id| id.is(&xa_transaction_id::DEFINITION));
+                    return tables.transactions.joined(id.ok_or(Trouble::WrongClass)?).map(Some);
+                }
+            },
             _ => return Ok(None),
         };
         match tables.transactions.find(value) {
@@ -100,32 +130,34 @@ impl Conversation {
     pub(super) fn transaction_info(&mut self, info: &Structure, context: &mut Context<'_>) -> Result<(), Trouble> {
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let (kind, request) = (info.byte(transaction_info::TYPE), request(info));
-        let name = match info.object(transaction_info::TRANSACTION_ID) {
-            Some(id) => rare::transaction_name(id).ok_or_else(Refusal::branches)?,
-            None if kind == act::RECOVER => return Err(Refusal::branches().into()),
-            None => {
-                let message = "the TransactionInfo has no transaction id: give it one";
-                return Err(Refusal::new(Failure::IllegalState, message).into());
-            }
-        };
-        if *name.connection != *tables.id {
-            return Err(not_started(name.connection, name.value).into());
+        if kind == act::RECOVER {
+            context.command(Command::Recover { connection: self.connection, request });
+            return Ok(());
+        }
+        let (connection, value) =
+            match info.object(transaction_info::TRANSACTION_ID).map(|id| rare::transaction_name(id)) {
+                Some(Some(TransactionName::Branch(id))) => return self.branch_info(id, kind, request, context),
+                Some(Some(TransactionName::Local { connection, value })) => (connection, value),
+                Some(None) | None => {
+                    let message = "the TransactionInfo has no transaction id: give it one";
+                    return Err(Refusal::new(Failure::IllegalState, message).into());
+                }
+            };
+        if *connection != *tables.id {
+            return Err(not_started(connection, value).into());
         }
         match kind {
-            act::BEGIN => self.begin_transaction(name.value, request, context),
-            act::COMMIT_ONE_PHASE => self.end_transaction(name.value, TransactionAct::Commit, request, context),
-            act::ROLLBACK => self.end_transaction(name.value, TransactionAct::RollBack, request, context),
-            act::PREPARE | act::COMMIT_TWO_PHASE | act::RECOVER | act::FORGET | act::END => {
+            act::BEGIN => self.begin_transaction(value, request, context),
+            act::COMMIT_ONE_PHASE => self.end_transaction(value, TransactionAct::Commit, request, context),
+            act::ROLLBACK => self.end_transaction(value, TransactionAct::RollBack, request, context),
+            act::PREPARE | act::COMMIT_TWO_PHASE | act::FORGET | act::END => {
                 let message = format!(
                     "TransactionInfo of type {kind} for {}: a local transaction begins (0), and is committed (2) or rolled back (4)",
-                    text(name.connection, name.value)
+                    text(connection, value)
                 );
                 Err(Refusal::new(Failure::General, message).into())
             }
-            other => {
-                let message = format!("TransactionInfo of type {other}: use 0 to 7");
-                Err(Refusal::new(Failure::General, message).into())
-            }
+            other => Err(unknown_type(other).into()),
         }
     }
 

@@ -1,0 +1,32 @@
+//! What decisions of branches stage at most, and how many sequences they take (R6, R9).
+
+use crate::broker::Broker;
+use crate::clients::branch::Standing;
+use crate::clients::transaction::Transaction;
+use crate::records::branch::OUTCOME_BYTES;
+use crate::records::commit::commit_bound;
+use postrider_journal::Bound;
+use postrider_model::command::{Branch, BranchAct};
+
+impl Broker {
+    /// Both, of what is said of a branch. One that is not there may come by the same batch.
+    pub(super) fn branch_bound(&self, said: &Branch) -> (Bound, u64) {
+        let known = self.clients.find_branch(&said.xid).map(|index| self.clients.branches.at(index));
+        let is_open = known.is_none_or(|known| matches!(known.standing, Standing::Open(_)));
+        let transaction = known.map(|known| &known.transaction);
+        let staged = transaction.and_then(|transaction| transaction.staged);
+        let places = staged.map_or(0, |staged| self.undecided.places(staged));
+        let decision = commit_bound(transaction.map_or(0, Transaction::claimed));
+        match said.act {
+            BranchAct::Begin | BranchAct::End => (Bound::default(), 0),
+            // And the room of its decision (R46).
+            BranchAct::Prepare if is_open => (decision.and(decision), 1),
+            BranchAct::CommitOnePhase if is_open => (decision, places + 1),
+            // Another one may have its name by then.
+            BranchAct::Prepare | BranchAct::CommitOnePhase => (commit_bound(0).and(commit_bound(0)), places + 1),
+            // One that is prepared has its room.
+            BranchAct::CommitTwoPhase => (Bound::default(), places + 1),
+            BranchAct::RollBack => (Bound { records: 1, bytes: OUTCOME_BYTES }, 0),
+        }
+    }
+}

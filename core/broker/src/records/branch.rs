@@ -1,0 +1,194 @@
+//! The records of branches of distributed transactions: that one is prepared, and how one has ended. Byte by byte in docs/records.md.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
+)]
+
+use crate::kit::reader::{Reader, write_varint};
+use crate::records::META_BYTES;
+use crate::records::message_meta::MetaError;
+use postrider_model::Xid;
+use postrider_model::xid::XID_PART_BYTES;
+
+/// Bytes of a name, at most: format, lengths, parts.
+const XID_BYTES: usize = 4 + 2 + 2 * XID_PART_BYTES;
+
+/// Bytes of what says which branch it is, at most: name, and whose it was.
+pub(crate) const BRANCH_BYTES: usize = XID_BYTES + 4;
+
+/// What it acknowledges is the record's body: it has no place in the meta.
+const IN_BODY: u8 = 1;
+
+/// It is committed.
+const COMMITTED: u8 = 1;
+
+/// Bytes of a prepared branch's meta besides what it acknowledges, at most: bits, branch, time, places.
+pub(crate) const PREPARED_BYTES: usize = 1 + BRANCH_BYTES + 8 + 10;
+
+/// Bytes of an outcome's meta, at most: bits, branch, time.
+pub(crate) const OUTCOME_BYTES: u64 = 1 + BRANCH_BYTES as u64 + 8;
+
+/// Which branch, and whose it was: a checksum of the id of the connection that began it, by which that is known when it comes back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Branch {
+    /// Its name.
+    pub xid: Xid,
+    /// Of the id of its connection.
+    pub owner: u32,
+}
+
+/// What a prepared branch says besides what it acknowledges.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PreparedMeta {
+    /// Which.
+    pub branch: Branch,
+    /// When, in milliseconds since 1970.
+    pub unix_millis: i64,
+    /// Places of what it has sent.
+    pub places: u64,
+}
+
+/// How a branch has ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OutcomeMeta {
+    /// Which.
+    pub branch: Branch,
+    /// All of it is done, or nothing.
+    pub committed: bool,
+    /// When it was decided, in milliseconds since 1970.
+    pub unix_millis: i64,
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a part of a name has 64 bytes at most")]
+pub(crate) fn write_branch(buffer: &mut Vec<u8>, branch: &Branch) {
+    let (xid, global, qualifier) = (&branch.xid, branch.xid.global(), branch.xid.qualifier());
+    buffer.extend_from_slice(&xid.format().to_le_bytes());
+    buffer.extend_from_slice(&[global.len() as u8, qualifier.len() as u8]);
+    buffer.extend_from_slice(global);
+    buffer.extend_from_slice(qualifier);
+    buffer.extend_from_slice(&branch.owner.to_le_bytes());
+}
+
+pub(crate) fn read_branch(reader: &mut Reader<'_>) -> Option<Branch> {
+    let format = reader.u32()?.cast_signed();
+    let lengths = (usize::from(reader.u8()?), usize::from(reader.u8()?));
+    let (global, qualifier) = (reader.stretch(lengths.0)?, reader.stretch(lengths.1)?);
+    let xid = Xid::new(format, global, qualifier).ok()?;
+    Some(Branch { xid, owner: reader.u32()? })
+}
+
+/// Writes the meta. True: what it acknowledges is to be the body, as it is too long.
+pub fn write_prepared(buffer: &mut Vec<u8>, prepared: &PreparedMeta, acknowledged: &[u8]) -> bool {
+    let in_body = PREPARED_BYTES + acknowledged.len() > META_BYTES;
+    buffer.clear();
+    buffer.push(if in_body { IN_BODY } else { 0 });
+    write_branch(buffer, &prepared.branch);
+    buffer.extend_from_slice(&prepared.unix_millis.to_le_bytes());
+    write_varint(buffer, prepared.places);
+    if !in_body {
+        buffer.extend_from_slice(acknowledged);
+    }
+    in_body
+}
+
+/// Reads that a branch is prepared: what it says, and what it acknowledges, as in a record of acknowledgements.
+///
+/// # Errors
+/// It is malformed, or of a newer version.
+pub fn read_prepared<'a>(meta: &'a [u8], body: &'a [u8]) -> Result<(PreparedMeta, &'a [u8]), MetaError> {
+    let mut reader = Reader(meta);
+    let bits = reader.u8().ok_or(MetaError::Malformed)?;
+    if bits & !IN_BODY != 0 {
+        return Err(MetaError::Newer);
+    }
+    let mut head = || {
+        let branch = read_branch(&mut reader)?;
+        Some(PreparedMeta { branch, unix_millis: reader.i64()?, places: reader.varint()? })
+    };
+    let prepared = head().ok_or(MetaError::Malformed)?;
+    match (bits & IN_BODY != 0, reader.0, body) {
+        (true, [], body) => Ok((prepared, body)),
+        (false, rest, []) => Ok((prepared, rest)),
+        _ => Err(MetaError::Malformed),
+    }
+}
+
+/// Writes how a branch has ended.
+pub fn write_outcome(buffer: &mut Vec<u8>, outcome: &OutcomeMeta) {
+    buffer.clear();
+    buffer.push(if outcome.committed { COMMITTED } else { 0 });
+    write_branch(buffer, &outcome.branch);
+    buffer.extend_from_slice(&outcome.unix_millis.to_le_bytes());
+}
+
+/// Reads it.
+///
+/// # Errors
+/// It is malformed, or of a newer version.
+pub fn read_outcome(meta: &[u8]) -> Result<OutcomeMeta, MetaError> {
+    let mut reader = Reader(meta);
+    let bits = reader.u8().ok_or(MetaError::Malformed)?;
+    if bits & !COMMITTED != 0 {
+        return Err(MetaError::Newer);
+    }
+    let branch = read_branch(&mut reader).ok_or(MetaError::Malformed)?;
+    let unix_millis = reader.i64().ok_or(MetaError::Malformed)?;
+    reader.end(OutcomeMeta { branch, committed: bits != 0, unix_millis }).ok_or(MetaError::Malformed)
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn branch() -> Branch {
+        Branch { xid: Xid::new(86, &[1, 2], &[3]).unwrap(), owner: 9 }
+    }
+
+    #[test]
+    fn a_prepared_branch_has_these_bytes() {
+        let prepared = PreparedMeta { branch: branch(), unix_millis: 2, places: 300 };
+        let mut bytes = Vec::new();
+        assert!(!write_prepared(&mut bytes, &prepared, &[7, 8]));
+        let golden =
+            [&[0][..], &[86, 0, 0, 0, 2, 1, 1, 2, 3], &9u32.to_le_bytes(), &2i64.to_le_bytes(), &[0xAC, 2], &[7, 8]]
+                .concat();
+        assert_eq!(bytes, golden);
+        assert_eq!(read_prepared(&bytes, &[]), Ok((prepared.clone(), &[7, 8][..])));
+        assert_eq!(read_prepared(&bytes, &[1]), Err(MetaError::Malformed), "a body that nobody has announced");
+        assert_eq!(read_prepared(&bytes[..9], &[]), Err(MetaError::Malformed));
+        bytes[0] = 2;
+        assert_eq!(read_prepared(&bytes, &[]), Err(MetaError::Newer));
+        let long = vec![7; META_BYTES];
+        assert!(write_prepared(&mut bytes, &prepared, &long));
+        assert_eq!(read_prepared(&bytes, &long), Ok((prepared, &long[..])));
+    }
+
+    #[test]
+    fn an_outcome_has_these_bytes() {
+        let outcome = OutcomeMeta { branch: branch(), committed: true, unix_millis: 2 };
+        let mut bytes = Vec::new();
+        write_outcome(&mut bytes, &outcome);
+        let golden = [&[1][..], &[86, 0, 0, 0, 2, 1, 1, 2, 3], &9u32.to_le_bytes(), &2i64.to_le_bytes()].concat();
+        assert_eq!(bytes, golden);
+        assert_eq!(read_outcome(&bytes), Ok(outcome));
+        bytes.push(0);
+        assert_eq!(read_outcome(&bytes), Err(MetaError::Malformed));
+        bytes[0] = 4;
+        assert_eq!(read_outcome(&bytes), Err(MetaError::Newer));
+        bytes[0] = 1;
+        bytes[5] = 65;
+        assert_eq!(read_outcome(&bytes), Err(MetaError::Malformed), "a part that is longer than it may be");
+    }
+
+    #[test]
+    fn the_longest_is_within_the_bound() {
+        let xid = Xid::new(-1, &[1; 64], &[2; 64]).unwrap();
+        let branch = Branch { xid, owner: u32::MAX };
+        let mut bytes = Vec::new();
+        write_branch(&mut bytes, &branch);
+        assert_eq!(bytes.len(), BRANCH_BYTES);
+        write_prepared(&mut bytes, &PreparedMeta { branch, unix_millis: 0, places: u64::MAX }, &[]);
+        assert_eq!(bytes.len(), PREPARED_BYTES);
+    }
+}
