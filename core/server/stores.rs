@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use postrider_broker::{Broker, Mended};
+use postrider_broker::{Broker, KeptTransaction, Mended};
 use postrider_dispatcher::wake::{Alarm, Waker};
 use postrider_journal::storage::file::OpenOptions;
 use postrider_journal::storage::spill::FileSpill;
@@ -60,8 +60,10 @@ pub(crate) fn open(config: &Config, identity: &Identity, alarm: &Arc<Alarm>, now
 
     let mut broker = Broker::new(broker_settings(config, identity));
     let journal = recover(storage, config, &mut broker)?;
+    broker.note_damages(&journal.recovery().damage, journal.recovery().has_unlisted());
     let mended = broker.recovered(now, journal.recovery().losses(), journal.epoch().0);
     report(journal.recovery(), &broker);
+    report_kept(&broker);
     report_given_up(journal.recovery(), config);
     report_mended(&mended);
     let spool = Spool::new(spill, spool_settings(config, journal.spool_budget()));
@@ -159,6 +161,18 @@ fn report_given_up(recovery: &Recovery, config: &Config) {
 
 /// Destinations with lost records of which each has a line of the log.
 const MOST_MENDED: usize = 20;
+
+/// Transactions whose decision may be what was hit.
+fn report_kept(broker: &Broker) {
+    for KeptTransaction { tag, places } in broker.kept_transactions() {
+        tracing::error!(
+            tag,
+            messages = places,
+            "what transaction {tag} has sent is kept aside, unseen: its commit may be in what is damaged; commit it or roll it back as an \
+             XA branch, see docs/operating.md"
+        );
+    }
+}
 
 /// Destinations whose own record was hit.
 fn report_mended(mended: &[Mended]) {

@@ -42,6 +42,7 @@ pub use config::{Backlog, Config, WhenFull, WindowSizes};
 #[cfg(feature = "plant")]
 #[doc(hidden)]
 pub use durable::digest::Digest;
+pub use durable::doubtful::{KEPT_FORMAT, KEPT_GLOBAL, KeptTransaction};
 #[cfg(feature = "plant")]
 pub use durable::duplicates::{Producers, Sent};
 pub use durable::follow::RecoverError;

@@ -61,6 +61,7 @@ postrider_journal::planted_bugs! {
     ("collected-under-transaction", "R44: a queue goes that an open transaction has sent to"),
     ("commit-without-room", "R46: what is prepared takes no room for its commit"),
     ("orphan-send-lands", "R47: a send under a transaction that is not there is done without one"),
+    ("rotten-commit-rolled-back", "R48: what no decision is found for is dead, also where that may be damaged"),
     ("redelivered-by-match", "a session's last message marks only the consumer that had it"),
     ("pairs-kept", "what a consumer's patterns fit counts when it is gone"),
     ("refused-served", "a consumer that may still be refused gets messages"),

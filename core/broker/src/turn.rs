@@ -89,6 +89,7 @@ impl Broker {
         self.restate_untold(step);
         self.tell_rolled_back(step);
         self.forget_outcomes(step);
+        self.state_kept(step);
         self.reclaim(step);
         // What reclaim found damaged is acknowledged in the frame that it took the room in.
         self.flush_acknowledged(step);

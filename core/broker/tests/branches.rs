@@ -1,11 +1,11 @@
 //! Branches of distributed transactions: whatever ends in between, what is prepared is done or not as its coordinator says, and whole.
 
 use crate::log::TestLog;
-use crate::transactions::{claiming, failures, number, send, waiting};
+use crate::transactions::{claiming, failures, number, send, transact, waiting};
 use crate::world::{Told, World, handle, queue, topic, wanted};
 use postrider_broker::records::kind;
-use postrider_broker::{Config, Log};
-use postrider_model::command::{AcknowledgeKind, Branch, BranchAct, LastDelivered, Request};
+use postrider_broker::{Config, KEPT_FORMAT, KEPT_GLOBAL, Log};
+use postrider_model::command::{AcknowledgeKind, Branch, BranchAct, LastDelivered, Request, TransactionAct};
 use postrider_model::event::{BranchFailure, Failure, Vote};
 use postrider_model::{Command, Event, Xid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -514,4 +514,45 @@ fn a_topics_messages_are_no_work() {
     say(&mut world, 0, 1, 1, BranchAct::Begin);
     world.turn(0, &claiming(1, 6, (0, 0), 1, 2));
     assert_eq!(ask(&mut world, 1, 1, BranchAct::Prepare), Ok(Some(Vote::ReadOnly)));
+}
+
+/// A transaction that is not one of a coordinator's is decided by hand where its commit may have been lost.
+#[test]
+pub fn what_may_have_been_committed_is_kept_aside() {
+    let kept = |world: &World| {
+        let record = world.log.records.iter().find(|stored| stored.kind == kind::COMMIT).unwrap();
+        Xid::new(KEPT_FORMAT, KEPT_GLOBAL, (record.sequence & !(1 << 63)).to_string().as_bytes()).unwrap()
+    };
+    for (act, expected) in [(BranchAct::CommitTwoPhase, &["0", "1", "2"][..]), (BranchAct::RollBack, &[][..])] {
+        let mut world = world();
+        world.run(0, transact(1, 7, TransactionAct::Begin));
+        for content in 0..3 {
+            send(&mut world, 1, &queue("to"), &content.to_string(), true, 7);
+        }
+        // Dead all the same: what is damaged lies before its last message, or is another's.
+        world.run(0, transact(1, 7, TransactionAct::Commit));
+        world.run(0, transact(1, 8, TransactionAct::Begin));
+        send(&mut world, 1, &queue("to"), "never", true, 8);
+        world.settle();
+        let name = kept(&world);
+        let (mut world, _) = world.crash_without(|stored| stored.kind == kind::COMMIT);
+        assert_eq!(world.broker.kept_transactions().len(), 1);
+        for _ in 0..3 {
+            world.connect(0, 2, "operator");
+            assert_eq!(waiting(&mut world, "to"), [""; 0], "it is not seen");
+            assert_eq!(prepared(&mut world, 2), std::slice::from_ref(&name));
+            assert_eq!(world.broker.recount(), Ok(()));
+            world.settle();
+            world = world.restarted();
+        }
+        world.connect(0, 2, "operator");
+        let said = Branch { connection: handle(2), request: wanted(30), xid: name, number: None, act };
+        world.run(0, Command::Branch(Box::new(said)));
+        world.settle();
+        assert_eq!(failures(&world.heard(0)), []);
+        let mut world = world.restarted();
+        world.connect(0, 2, "operator");
+        assert_eq!(prepared(&mut world, 2), []);
+        assert_eq!(waiting(&mut world, "to"), expected);
+    }
 }

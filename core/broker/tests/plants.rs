@@ -88,6 +88,7 @@ fn is_seen() -> Option<&'static str> {
         ("queues in use", transactions::a_queue_is_in_use_that_something_undecided_names),
         ("orphans", transactions::nothing_is_done_under_one_that_has_not_begun),
         ("branches", branches::what_is_prepared_is_decided_after_its_connection_and_a_start),
+        ("kept aside", branches::what_may_have_been_committed_is_kept_aside),
         ("said again", branches::what_is_said_again_is_answered_and_not_done_again),
         ("room of branches", branches::what_is_prepared_is_committed_when_the_log_is_full),
         ("orphans of branches", branches::one_that_is_not_prepared_goes_with_the_connection_that_began_it),

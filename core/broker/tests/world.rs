@@ -2,7 +2,8 @@
 
 use crate::log::{SEGMENT, Stored, TestLog};
 use postrider_broker::{Broker, Config, EventBatch, Log, Mended, Outbox};
-use postrider_journal::{Position, body_crc};
+
+use postrider_journal::{Damage, DamageKind, Position, body_crc};
 use postrider_model::command::{
     Acknowledge, AcknowledgeKind, CreateTemporary, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Publish,
     Request,
@@ -163,6 +164,22 @@ impl World {
         let mut broker = Broker::new(self.config.clone());
         let mut log = self.log.crash(keep);
         let before = log.records.len();
+        let hit = log.records.iter().filter(|stored| lost(stored));
+        let damages: Vec<Damage> = hit
+            .map(|stored| Damage {
+                file: String::new(),
+                segment: stored.home.segment,
+                offset: 0,
+                position: stored.home.position,
+                len: u64::from(stored.home.len),
+                record: Some(stored.kind),
+                sequence: Some(stored.sequence),
+                kind: DamageKind::Entry,
+                meta: Vec::new(),
+                head: Vec::new(),
+            })
+            .collect();
+        broker.note_damages(&damages, false);
         log.records.retain(|stored| !lost(stored));
         for stored in &log.records {
             broker.follow(&stored.record(), stored.home).unwrap();

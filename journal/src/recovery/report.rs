@@ -136,6 +136,12 @@ impl Recovery {
         (self.damages - self.harmless).max(u64::from(self.earlier_losses))
     }
 
+    /// Whether something may be lost of which no place is known.
+    #[must_use]
+    pub fn has_unlisted(&self) -> bool {
+        self.damages > self.damage.len() as u64 || self.earlier_losses > 0
+    }
+
     pub(super) fn add_damage(
         &mut self,
         Place { file, segment, start }: Place<'_>,

@@ -312,7 +312,9 @@ fn recover(
         journal => journal.map_err(|error| error.to_string())?,
     };
     let begin = |broker: &mut Broker| {
-        broker.recovered(schedule.now(), journal.recovery().losses(), journal.epoch().0);
+        let recovery = journal.recovery();
+        broker.note_damages(&recovery.damage, recovery.has_unlisted());
+        broker.recovered(schedule.now(), recovery.losses(), journal.epoch().0);
     };
     begin(&mut broker);
     shadow.begin(&broker, journal.appended(), begin);

@@ -7,6 +7,7 @@ pub(crate) mod deciding;
 #[cfg(feature = "plant")]
 pub(crate) mod digest;
 pub(crate) mod directory;
+pub(crate) mod doubtful;
 pub(crate) mod duplicates;
 pub(crate) mod follow;
 pub(crate) mod named;
@@ -33,6 +34,8 @@ pub(crate) struct Durable {
     allowances_without_end: Vec<DestinationIndex>,
     /// What a start after losses takes for granted is not in the log yet: which messages may have been delivered, which sequences used.
     losses_unstated: bool,
+    /// Transactions whose decision may lie in what is damaged.
+    doubts: doubtful::Doubts,
     /// Messages from here on are of this turn: their bytes cannot be read yet.
     turn_start: Sequence,
     /// What goes out past others is to be named.

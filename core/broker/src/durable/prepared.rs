@@ -166,7 +166,7 @@ impl Broker {
     }
 
     /// Where its places are: nothing comes there before them, once it is committed.
-    fn find_touched(&mut self, of: TransactionIndex) {
+    pub(super) fn find_touched(&mut self, of: TransactionIndex) {
         for head in self.undecided.heads(of) {
             let mut index = head;
             while index != MessageIndex::NONE {

@@ -56,6 +56,7 @@ impl Broker {
         damages: u64,
         life: u32,
     ) -> (Vec<Mended>, VecDeque<DestinationIndex>) {
+        self.keep_doubtful();
         self.drop_undecided();
         self.merge_moved();
         let mended = self.mend_names(&mut following.names);

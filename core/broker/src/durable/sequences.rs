@@ -123,6 +123,7 @@ impl Broker {
     pub fn states_losses(&mut self) -> bool {
         let states = self.durable.losses_unstated
             && self.durable.allowances_without_end.is_empty()
+            && self.has_stated_kept()
             && self.sequences.is_stated();
         self.durable.losses_unstated &= !states;
         states

@@ -54,6 +54,10 @@ pub(crate) struct Staged {
     leaves: bool,
     /// The transaction itself is over.
     ended: bool,
+    /// Where its last record is.
+    last: Position,
+    /// It is kept aside: it may have been decided (R48).
+    kept: bool,
     /// It is a branch of a distributed transaction that is prepared.
     pub(super) prepared: Option<Box<Prepared>>,
 }
@@ -212,6 +216,25 @@ impl Undecided {
         self.table[of.0].prepared.take()
     }
 
+    /// Keeps those aside that are undecided and not prepared, of which `is_doubtful` says so by tag and last record.
+    pub(super) fn keep(&mut self, is_doubtful: impl Fn(TransactionTag, Position) -> bool) -> Vec<TransactionIndex> {
+        let unprepared = self.table.iter().filter(|(_, staged)| staged.prepared.is_none());
+        let doubtful = unprepared.filter(|(_, staged)| staged.tag.is_some_and(|tag| is_doubtful(tag, staged.last)));
+        let found: Vec<TransactionIndex> = doubtful.map(|(index, _)| TransactionIndex(index)).collect();
+        found.iter().for_each(|of| self.table[of.0].kept = true);
+        found
+    }
+
+    /// The tag of one that is kept aside, if it is there still.
+    pub(super) fn kept_tag(&self, of: TransactionIndex) -> Option<TransactionTag> {
+        self.table.get(of.0).filter(|staged| staged.kept && staged.prepared.is_none())?.tag
+    }
+
+    /// Its tag, if it is there.
+    pub(super) fn try_tag(&self, of: TransactionIndex) -> Option<TransactionTag> {
+        self.table.get(of.0)?.tag
+    }
+
     /// Those that are prepared.
     pub(super) fn prepared_ones(&self) -> Vec<TransactionIndex> {
         let prepared = self.table.iter().filter(|(_, staged)| staged.prepared.is_some());
@@ -334,7 +357,11 @@ impl Broker {
             self.destinations.get_mut(*part).undecided += 1;
         }
         self.note_sharers(of, parts, placements);
-        self.undecided.table[of.0].add(first.sequence.0, head);
+        let staged = &mut self.undecided.table[of.0];
+        if store == LogKind::Journal {
+            staged.last = staged.last.max(home.position);
+        }
+        staged.add(first.sequence.0, head);
         if self.following.is_none() {
             self.undecided.table[of.0].touched.extend(parts);
         }
@@ -364,6 +391,8 @@ impl Broker {
             return Err(MetaError::Malformed);
         }
         self.apply_move(head, placements, home);
+        let staged = &mut self.undecided.table[of.0];
+        staged.last = staged.last.max(home.position);
         Ok(())
     }
 
@@ -491,7 +520,7 @@ impl Broker {
 
     /// What no decision was found for is dead: none will come (R48).
     pub(crate) fn drop_undecided(&mut self) {
-        let unprepared = self.undecided.table.iter().filter(|(_, staged)| staged.prepared.is_none());
+        let unprepared = self.undecided.table.iter().filter(|(_, staged)| staged.prepared.is_none() && !staged.kept);
         let all: Vec<u32> = unprepared.map(|(index, _)| index).collect();
         all.into_iter().for_each(|of| self.drop_staged(TransactionIndex(of)));
     }

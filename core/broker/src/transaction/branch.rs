@@ -298,6 +298,20 @@ impl Broker {
 
     /// A life begins: what was prepared is the broker's, with all that it has acknowledged.
     pub(crate) fn restore_branches(&mut self) {
+        for (of, about) in self.kept_names() {
+            let mut transaction = Transaction::default();
+            transaction.staged = Some(of);
+            let standing = Standing::Prepared;
+            self.clients.branches.add(Branch {
+                about,
+                serial: 0,
+                heard: None,
+                publisher: 0,
+                client: Box::default(),
+                transaction,
+                standing,
+            });
+        }
         for (of, about, claims) in self.claim_prepared() {
             let mut transaction = Transaction::default();
             transaction.staged = Some(of);
