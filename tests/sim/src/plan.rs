@@ -148,7 +148,9 @@ impl SeedPlan {
         plan.draw_flood(random.clone().fork().fork().fork().fork().fork().fork().fork());
         // The window counts records, and the frames of clients with long ids have these several times.
         if !plan.has_throng() {
-            plan.network.most_pending = plan.broker.send_window.largest as usize + BEYOND_THE_WINDOW;
+            // So have those that tell of consumers, by which a small record becomes a whole ConsumerInfo.
+            let longer = if plan.clients.iter().any(|client| client.listens) { 3 } else { 1 };
+            plan.network.most_pending = longer * plan.broker.send_window.largest as usize + BEYOND_THE_WINDOW;
         }
         plan
     }
