@@ -4,8 +4,8 @@ use crate::log::TestLog;
 use crate::transactions::{begin, claiming, commit, send, transact, waiting};
 use crate::world::{World, acknowledging, handle, queue, record, topic, wanted};
 use postrider_broker::{Config, Log};
-use postrider_model::command::{AcknowledgeKind, LastDelivered, Request, TransactionAct};
-use postrider_model::{Command, CommandBatch, Event};
+use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, Request, TransactionAct};
+use postrider_model::{Command, CommandBatch, Destination, Event};
 
 /// Messages of a transaction that takes many slices.
 const MANY: usize = 12_000;
@@ -217,4 +217,110 @@ pub fn what_waits_behind_a_decision_is_found_by_those_who_want_it() {
     world.settle();
     assert_eq!(world.texts(0), ["red", "red"]);
     assert_eq!(world.broker.recount(), Ok(()));
+}
+
+fn slow_commit(world: &mut World, last: &Destination) {
+    begin(world, 1, 1);
+    for number in 0..12_000 {
+        send(world, 1, &queue("q"), &number.to_string(), true, 1);
+    }
+    send(world, 1, last, "decided", true, 1);
+    world.settle();
+    world.heard(0);
+    world.heard(1);
+    let batch = CommandBatch { commands: vec![transact(1, 1, TransactionAct::Commit)], ..CommandBatch::default() };
+    world.handle(0, &batch);
+    world.go_on();
+    world.log.commit();
+    world.release_replies();
+    assert!(world.broker.is_deciding());
+}
+
+fn is_told_that_there_is_nothing(world: &mut World, port: usize) -> bool {
+    world.events(port).iter().any(|event| matches!(event, Event::EndOfMessages { .. }))
+}
+
+/// A send is answered while it waits behind a decision: who asks then does not hear that there is nothing.
+#[test]
+fn what_is_answered_is_there_for_who_pulls() {
+    let mut world = large_world();
+    world.consume(1, 1, 5, &queue("other"), 0);
+    world.settle();
+    slow_commit(&mut world, &queue("other"));
+    let plain = record(&[queue("other")], b"plain", true, 0, 0);
+    let batch = world.publish(0, handle(1), &[queue("other")], true, (&plain, 0), wanted(7));
+    world.handle(0, &batch);
+    world.go_on();
+    world.log.commit();
+    world.release_replies();
+    assert_eq!(world.events(0).len(), 1, "it is answered");
+    assert!(world.broker.is_deciding());
+    let pull =
+        Command::Pull { connection: handle(1), consumer: handle(5), timeout_millis: -1, request: Request::default() };
+    world.handle(1, &CommandBatch { commands: vec![pull], ..CommandBatch::default() });
+    world.go_on();
+    world.log.commit();
+    world.release_replies();
+    let is_deciding = world.broker.is_deciding();
+    assert!(
+        !is_told_that_there_is_nothing(&mut world, 1),
+        "there is a message that was answered (deciding: {is_deciding})"
+    );
+}
+
+/// The same for who browses.
+#[test]
+fn what_is_answered_is_there_for_who_browses() {
+    let mut world = large_world();
+    slow_commit(&mut world, &queue("other"));
+    let plain = record(&[queue("other")], b"plain", true, 0, 0);
+    let batch = world.publish(0, handle(1), &[queue("other")], true, (&plain, 0), wanted(7));
+    world.handle(0, &batch);
+    world.go_on();
+    world.log.commit();
+    world.release_replies();
+    assert_eq!(world.events(0).len(), 1, "it is answered");
+    let open = OpenConsumer { browser: true, ..world.open(1, 9, &[queue("other")], 100) };
+    world.connections_of.insert((1, handle(9)), handle(1));
+    world.handle(1, &CommandBatch { commands: vec![Command::OpenConsumer(Box::new(open))], ..CommandBatch::default() });
+    world.go_on();
+    world.log.commit();
+    world.release_replies();
+    assert!(world.broker.is_deciding());
+    assert!(!is_told_that_there_is_nothing(&mut world, 1), "there is a message that was answered");
+}
+
+/// Two ports that send as much in a turn as they may (R23: four batches of 256 each) to a queue where a decision takes effect: it
+/// ends all the same, is answered, and reclaim goes on.
+#[test]
+fn a_flood_does_not_keep_a_decision_from_its_end() {
+    let mut world = large_world();
+    slow_commit(&mut world, &queue("other"));
+    let bytes = record(&[queue("other")], b"plain", false, 0, 0);
+    let mut batches = Vec::new();
+    for port in 0..2 {
+        let first = world.publish(port, handle(1), &[queue("other")], false, (&bytes, 0), Request::default());
+        world.handle(port, &first);
+        let mut batch = world.publish(port, handle(1), &[queue("other")], false, (&bytes, 0), Request::default());
+        let one = batch.commands.pop().unwrap();
+        for _ in 0..256 {
+            batch.commands.push(one.clone());
+        }
+        batches.push(batch);
+    }
+    for _ in 0..300 {
+        for (port, batch) in batches.iter().enumerate() {
+            for _ in 0..4 {
+                assert!(!world.broker.has_worked_enough());
+                world.handle(port, batch);
+            }
+        }
+        world.go_on();
+        world.log.commit();
+        world.release_replies();
+        if !world.broker.is_deciding() {
+            return;
+        }
+    }
+    panic!("12,001 messages of a decision are not there after 300 turns");
 }

@@ -495,3 +495,25 @@ pub fn what_is_named_asks_for_its_own_commit() {
     world.settle();
     assert_eq!(got(&mut world).len(), 1);
 }
+
+/// What goes past others is named when it goes: that makes nothing redelivered that nobody has had.
+#[test]
+pub fn what_earlier_lives_have_left_is_new_to_who_selects_it() {
+    let mut world = world();
+    for number in 0..5 {
+        send(&mut world, 1, &queue("q"), (&number.to_string(), if number == 3 { "blue" } else { "red" }));
+    }
+    world.settle();
+    let mut world = world.restarted();
+    world.connect(0, 1, "a");
+    consume(&mut world, 5, &queue("q"), 100, "color = 'red' AND JMSRedelivered = FALSE");
+    world.settle();
+    let got: Vec<u32> = world.got(0).iter().map(|got| got.redeliveries).collect();
+    assert_eq!(got, [0; 4]);
+    let mut world = world.restarted();
+    world.connect(0, 1, "a");
+    consume(&mut world, 5, &queue("q"), 100, "color = 'red'");
+    world.settle();
+    let got: Vec<u32> = world.got(0).iter().map(|got| got.redeliveries).collect();
+    assert_eq!(got, [1; 4], "now they may have been delivered");
+}

@@ -235,7 +235,11 @@ impl Broker {
         browse: &mut Browse,
         (most, budget): (usize, &mut Budget),
     ) -> bool {
-        let Content::Queue(queue) = &self.destinations.get(destination).content else { return false };
+        let state = self.destinations.get(destination);
+        let Content::Queue(queue) = &state.content else { return false };
+        if state.behind > 0 && browse.end.is_none() {
+            return true;
+        }
         browse.come_to(queue.last());
         if !browse.page.is_empty() || queue.is_held() {
             return true;

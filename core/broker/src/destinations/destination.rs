@@ -48,6 +48,8 @@ pub(crate) struct DestinationState {
     pub subscription: Option<Box<Subscription>>,
     /// Messages of it that transactions have sent or acknowledged which are not decided: it is in use (R44).
     pub undecided: u32,
+    /// Messages that have come, and enter when a decision has taken effect.
+    pub behind: u32,
     /// It goes, and waits for nothing but those.
     pub(super) awaits_decisions: bool,
     /// It is a topic, and stands among those that wait for a commit.
@@ -192,6 +194,7 @@ impl Destinations {
             content,
             subscription: None,
             undecided: 0,
+            behind: 0,
             awaits_decisions: false,
             awaits_commit: false,
             acknowledged: Vec::new(),
@@ -469,7 +472,7 @@ impl DestinationState {
             Content::Queue(queue) => queue.is_held() || (queue.awaits_commit && queue.waiting() > 0),
             Content::Topic(_) => false,
         };
-        !self.dying && (waits || self.in_line || self.awaits_bytes)
+        !self.dying && (waits || self.in_line || self.awaits_bytes || self.behind > 0)
     }
 
     /// It is new, and not all who are to get it do: nothing goes out so far.

@@ -35,7 +35,8 @@ impl Broker {
             Content::Queue(queue) => queue.allowance.covered(sequence),
             Content::Topic(_) => false,
         };
-        u16::from(covered || message.has(flag::OFFERED) || planted("over-marked"))
+        let was_offered = message.has(flag::OFFERED) && !self.durable.is_named_first(sequence);
+        u16::from(covered || was_offered || planted("over-marked"))
     }
 
     /// A message needs an allowance, or the front of the queue does: states one for a chunk of messages from there on, which is good

@@ -8,7 +8,7 @@ use crate::durable::deciding::Late;
 use crate::durable::undecided::Heads;
 use crate::kit::budget::Budget;
 use crate::log::Log;
-use crate::messages::{DestinationIndex, MessageIndex, TransactionIndex, flag};
+use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
 use crate::step::Step;
 use postrider_journal::SegmentNumber;
 use postrider_model::Sequence;
@@ -51,6 +51,8 @@ pub(crate) struct Applying {
     /// Those since the start, and how many of them are done.
     begun: u64,
     done: u64,
+    /// Steps of what has come behind them in this turn: it costs the next one what it has not cost this.
+    owed: usize,
 }
 
 /// Waits for one of them.
@@ -95,6 +97,8 @@ impl Broker {
 
     /// Goes on with the oldest of them. True: there is more to do.
     pub(crate) fn apply_decided<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        // Or a flood behind it would grow faster than it is worked off.
+        budget.0 += std::mem::take(&mut self.undecided.applying.owed);
         while let Some(mut slow) = self.undecided.applying.line.pop_front() {
             if !self.apply_slice(&mut slow, budget, step) {
                 self.undecided.applying.line.push_front(slow);
@@ -109,15 +113,14 @@ impl Broker {
     /// Goes on with one. True: it has taken effect.
     fn apply_slice<L: Log>(&mut self, slow: &mut Slow, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         let Slow { effect, behind } = slow;
-        let mut steps = budget.0.min(effect.len() + behind.len());
-        budget.spend(steps);
-        while steps > 0 {
-            steps -= 1;
+        while budget.step() {
             if let Some((_, head)) = effect.heads.next() {
-                let emptied =
+                let (emptied, places) =
                     self.enter_queues((effect.of, head), (effect.first, &effect.late), effect.publisher, effect.bits);
+                budget.spend(places);
                 emptied.into_iter().for_each(|segment| self.release_spool(segment, step));
             } else if let Some((of, index)) = behind.pop_front() {
+                self.destinations.get_mut(of).behind -= 1;
                 self.destinations.decide(of, 1);
                 if self.messages.at(index).has(flag::SHARED) {
                     self.enter_share(of, index);
@@ -127,6 +130,8 @@ impl Broker {
             } else if let Some((of, index)) = effect.settled.next() {
                 self.destinations.decide(of, 1);
                 self.settle(of, index, step);
+            } else {
+                break;
             }
         }
         let done = effect.len() == 0 && behind.is_empty();
@@ -137,15 +142,16 @@ impl Broker {
     }
 
     /// The places of a record that a transaction has sent are there for those who consume. The same when it is followed.
-    /// Segments of the spool that may be empty.
+    /// Segments of the spool that may be empty, and how many places it has besides the first.
+    #[allow(clippy::cast_possible_truncation, reason = "places of a record")]
     pub(super) fn enter_queues(
         &mut self,
         (of, head): (TransactionIndex, MessageIndex),
         (first, late): (Sequence, &Late),
         publisher: u32,
         bits: u8,
-    ) -> Vec<SegmentNumber> {
-        let (mut index, mut emptied) = (head, Vec::new());
+    ) -> (Vec<SegmentNumber>, usize) {
+        let (mut index, mut emptied, mut places) = (head, Vec::new(), 0);
         while index != MessageIndex::NONE {
             let message = self.messages.at_mut(index);
             let (number, is_shared) = (message.sequence.0, message.has(flag::SHARED));
@@ -156,12 +162,14 @@ impl Broker {
             self.destinations.decide(destination, 1);
             if is_shared {
                 emptied.extend(self.decide_shared(of, index, number, late));
+                places += self.messages.get(index).map_or(0, Message::places) as usize;
             } else {
                 self.enter_queue(index);
+                places += 1;
             }
             index = next;
         }
-        emptied
+        (emptied, places.saturating_sub(1))
     }
 
     /// A message comes to a destination where a decision may be taking effect. True: it waits behind that.
@@ -172,8 +180,9 @@ impl Broker {
             return false;
         };
         slow.behind.push_back((destination, index));
+        self.undecided.applying.owed += 1;
         let state = self.destinations.get_mut(destination);
-        state.undecided += 1;
+        (state.undecided, state.behind) = (state.undecided + 1, state.behind + 1);
         if let Content::Queue(queue) = &mut state.content {
             queue.comes_later();
         }

@@ -30,6 +30,8 @@ pub(super) struct Named {
     uncommitted: VecDeque<(Position, Vec<Entry>)>,
     /// All of these: they do not go out yet.
     pending: HashSet<MessageIndex, FixedState>,
+    /// What earlier lives have left and this one has named first: nobody has had it before.
+    of_earlier_lives: HashSet<Sequence, FixedState>,
 }
 
 /// Sequences of a queue that are written in one run.
@@ -39,6 +41,11 @@ impl Durable {
     /// Whether what is named waits for its commit.
     pub(crate) fn is_naming(&self) -> bool {
         !self.named.uncommitted.is_empty()
+    }
+
+    /// Whether a message of an earlier life has been named in this one, and not before.
+    pub(super) fn is_named_first(&self, sequence: Sequence) -> bool {
+        self.named.of_earlier_lives.contains(&sequence)
     }
 
     /// Whether a message waits for the commit of the record that names it.
@@ -60,6 +67,10 @@ impl Broker {
             return false;
         }
         for (sequence, message) in messages {
+            let is_new = !self.messages.at(*message).has(flag::OFFERED);
+            if is_new && self.sequences.is_of_an_earlier_life(*sequence) {
+                self.durable.named.of_earlier_lives.insert(*sequence);
+            }
             self.messages.at_mut(*message).flags |= flag::OFFERED;
             self.durable.named.pending.insert(*message);
             self.durable.named.of_this_turn.push(Entry { queue, sequence: *sequence, message: *message });

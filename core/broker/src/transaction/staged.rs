@@ -2,6 +2,7 @@
 
 use crate::bounds::{UNDECIDED_OF_WHAT_LIVES, live_limit};
 use crate::broker::Broker;
+use crate::destinations::advisories::is_advisory;
 use crate::destinations::destination::Refusal;
 use crate::durable::sharing::{Shared, places_of};
 use crate::durable::store::Arrival;
@@ -79,6 +80,13 @@ impl Broker {
         }
         let mut parts = Vec::new();
         self.find_parts(connection, publish, &mut parts, step)?;
+        // What the broker tells is not to stand behind a decision.
+        if let Some(part) = parts.iter().find(|part| is_advisory(&self.destinations.get(**part).destination)) {
+            let named = &self.destinations.get(*part).destination;
+            let text =
+                format!("{named} is where the broker tells of itself: nothing is sent there within a transaction");
+            return Err((Failure::InvalidDestination, text.into()));
+        }
         let durable = |broker: &Broker, part: DestinationIndex| {
             publish.persistent && broker.destinations.get(part).is_durable_queue()
         };
