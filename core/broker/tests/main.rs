@@ -11,6 +11,7 @@ mod damage;
 mod dead_letters;
 mod decisions;
 mod follow;
+mod late;
 mod log;
 mod marks;
 mod members;

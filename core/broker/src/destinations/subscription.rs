@@ -212,6 +212,11 @@ impl Destinations {
         (subscribers, looked)
     }
 
+    /// Where those begin that have this serial or a later one.
+    pub(crate) fn subscribed_since(&self, subscribers: &Subscribers, serial: u64) -> usize {
+        subscribers.list.partition_point(|index| self.get(*index).serial < serial)
+    }
+
     /// They are its own again.
     pub(crate) fn put_subscribers(&mut self, topic: DestinationIndex, subscribers: Subscribers) {
         self.get_mut(topic).topic().subscribers = subscribers;
@@ -237,6 +242,10 @@ impl Destinations {
 }
 
 impl Subscribers {
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = DestinationIndex> {
         self.list.iter().copied()
     }

@@ -12,17 +12,20 @@ use crate::plant::planted;
 use crate::records::commit::{CommitMeta, Decided};
 use crate::records::{self, MessageMeta, MetaError, Placement, kind, write_acknowledged};
 use crate::step::Step;
-use postrider_journal::{Lookup, Record, SegmentNumber};
-use postrider_model::{DestinationId, MessageView, Sequence};
+use postrider_journal::{Record, SegmentNumber};
+use postrider_model::{DestinationId, Sequence};
 use std::collections::BTreeMap;
 
 /// A subscription that came since something was sent, and is to have it.
 #[derive(Clone, Copy)]
 pub(crate) struct LateSharer {
     pub of: DestinationIndex,
-    /// What its selector says could not be found out yet.
+    /// What its selector says is to be found out.
     is_untried: bool,
 }
+
+/// Of their places, so many are made in a step.
+const PLACES_OF_STEP: usize = 8;
 
 /// All of them, by the number of what was sent within the transaction.
 pub(crate) type Late = BTreeMap<u64, Vec<LateSharer>>;
@@ -66,10 +69,13 @@ impl Broker {
         }
         let since = self.destinations.next_serial();
         let Some(staged) = self.undecided.table.get_mut(of.0) else { return };
-        if staged.topics_since == 0 {
-            staged.topics_since = since;
+        // What is followed may have moved behind a subscription that came later.
+        let is_followed = self.following.is_some();
+        let has_come = |since| !is_followed && self.destinations.has_subscribed_since(since);
+        if staged.topics_since.last().is_none_or(|(_, known)| has_come(*known)) {
+            let from = placements.first().map_or(0, |first| first.sequence.0);
+            staged.topics_since.push((from, since));
         }
-        staged.sent_in = self.durable.turn;
         for (number, placement) in placements.iter().enumerate().filter(|(_, placement)| placement.shared) {
             if !is_sharer(placements, number) {
                 let behind = placements.iter().skip(number + 1);
@@ -121,67 +127,88 @@ impl Broker {
             topic.shared += 1;
         }
         let sequence = self.messages.at(index).sequence;
-        for untried in late.iter().filter(|sharer| sharer.is_untried && all.contains(&sharer.of)) {
-            self.destinations.get_mut(untried.of).queue().try_later(sequence);
+        for untried in late.iter().filter(|sharer| sharer.is_untried) {
+            let state = self.destinations.get_mut(untried.of);
+            if !state.is_dying() {
+                state.queue().try_later(sequence);
+            }
         }
         all.into_iter().for_each(|sharer| self.enter_share(sharer, index));
         None
     }
 
-    /// The subscriptions that came since a transaction has sent to their topics: they are to have it, too. What cannot be read now is
-    /// placed, and tried when it is looked at.
-    pub(crate) fn late_sharers<L: Log>(&mut self, of: TransactionIndex, client: &[u8], step: &mut Step<'_, L>) -> Late {
+    /// The subscriptions that came since something was sent to their topics: they are to have it, too. What has a selector is placed, and
+    /// tried when it is looked at. None: they have more places than that.
+    pub(crate) fn late_sharers(&mut self, of: TransactionIndex, client: &[u8], most: u64) -> Option<Late> {
         let mut late = Late::new();
-        let Some(staged) = self.undecided.table.get(of.0) else { return late };
-        let since = staged.topics_since;
-        if since == 0 || !self.destinations.has_subscribed_since(since) || planted("subscribed-at-send") {
-            return late;
+        let sent = self.sent_to_topics(of);
+        let places = self.count_late(&sent);
+        if places > most {
+            return None;
         }
-        let heads: Vec<MessageIndex> = staged.heads().collect();
-        self.work.spend(heads.len());
-        for head in heads {
-            let mut index = head;
-            while index != MessageIndex::NONE {
-                let Message { sequence, destination, sibling, .. } = *self.messages.at(index);
-                if self.messages.at(index).has(flag::SHARED) {
-                    let sharers = self.late_sharers_of(index, (destination, since), client, step);
-                    if !sharers.is_empty() {
-                        late.insert(sequence.0, sharers);
-                    }
-                }
-                index = sibling;
+        self.work.spend(usize::try_from(places).unwrap_or(usize::MAX) / PLACES_OF_STEP);
+        for (index, since) in sent {
+            let sharers = self.late_sharers_of(index, since, client);
+            if !sharers.is_empty() {
+                late.insert(self.messages.at(index).sequence.0, sharers);
             }
         }
-        late
+        Some(late)
     }
 
-    fn late_sharers_of<L: Log>(
-        &mut self,
-        index: MessageIndex,
-        (topic, since): (DestinationIndex, u64),
-        client: &[u8],
-        step: &mut Step<'_, L>,
-    ) -> Vec<LateSharer> {
+    /// How many places a transaction would have at subscriptions that came since, at most.
+    pub(crate) fn most_late(&mut self, of: TransactionIndex) -> u64 {
+        let sent = self.sent_to_topics(of);
+        self.count_late(&sent)
+    }
+
+    fn count_late(&mut self, sent: &[(MessageIndex, u64)]) -> u64 {
+        let mut places = 0;
+        for (index, since) in sent {
+            let topic = self.messages.at(*index).destination;
+            let (subscribers, looked) = self.destinations.take_subscribers(topic);
+            places += (subscribers.len() - self.destinations.subscribed_since(&subscribers, *since)) as u64;
+            self.destinations.put_subscribers(topic, subscribers);
+            self.work.spend(looked);
+        }
+        places
+    }
+
+    /// What a transaction has sent to topics since which subscriptions have come, with the serial from which on they have.
+    fn sent_to_topics(&mut self, of: TransactionIndex) -> Vec<(MessageIndex, u64)> {
+        let Some(staged) = self.undecided.table.get(of.0) else { return Vec::new() };
+        let has_come = |(_, since): &(u64, u64)| self.destinations.has_subscribed_since(*since);
+        if !staged.topics_since.iter().any(has_come) || planted("subscribed-at-send") {
+            return Vec::new();
+        }
+        let (mut sent, mut looked) = (Vec::new(), 0);
+        for head in staged.heads() {
+            let mut index = head;
+            while index != MessageIndex::NONE {
+                let message = self.messages.at(index);
+                let since = staged.since(message.sequence.0).filter(|_| message.has(flag::SHARED));
+                sent.extend(
+                    since.filter(|since| self.destinations.has_subscribed_since(*since)).map(|since| (index, since)),
+                );
+                (index, looked) = (message.sibling, looked + 1);
+            }
+        }
+        self.work.spend(looked);
+        sent
+    }
+
+    fn late_sharers_of(&mut self, index: MessageIndex, since: u64, client: &[u8]) -> Vec<LateSharer> {
+        let topic = self.messages.at(index).destination;
         let (subscribers, _) = self.destinations.take_subscribers(topic);
-        let message = self.messages.at(index);
-        let known = self.undecided.sharers(message);
-        let is_new = |of: &DestinationIndex| self.destinations.get(*of).serial >= since && !known.contains(of);
-        let new: Vec<DestinationIndex> = subscribers.iter().filter(is_new).collect();
+        let first = self.destinations.subscribed_since(&subscribers, since);
         let mut late = Vec::new();
-        if !new.is_empty() {
-            let (store, position, length) = (message.store, message.position, message.length);
-            let is_readable = self.undecided.is_older_than(message.publisher, self.durable.turn);
-            let found = is_readable.then(|| step.log.extent(store, position, length, message.crc));
-            let extent = match found {
-                Some(Lookup::Memory(extent) | Lookup::Checked(extent)) => Some(extent),
-                _ => None,
-            };
-            let view =
-                extent.as_ref().and_then(|extent| MessageView::parse(extent.bytes(position, length as usize)).ok());
-            for of in new {
+        if first < subscribers.len() {
+            let mut known = self.undecided.sharers(self.messages.at(index)).to_vec();
+            known.sort_unstable();
+            for of in subscribers.iter().skip(first).filter(|of| known.binary_search(of).is_err()) {
                 let Some(subscription) = &self.destinations.get(of).subscription else { continue };
-                if subscription.is_foreign_to(client) && view.as_ref().is_none_or(|view| subscription.matches(view)) {
-                    late.push(LateSharer { of, is_untried: view.is_none() && subscription.has_selector() });
+                if subscription.is_foreign_to(client) {
+                    late.push(LateSharer { of, is_untried: subscription.has_selector() });
                 }
             }
         }

@@ -39,10 +39,8 @@ pub(crate) struct Staged {
     late: BTreeMap<u64, MessageIndex>,
     /// Subscriptions that are to have what is sent to topics, by its number.
     pub(super) sharers: BTreeMap<u64, Box<[DestinationIndex]>>,
-    /// Destinations from this serial on came since it first sent to a topic; 0: it has not.
-    pub(super) topics_since: u64,
-    /// The turn in which it did last.
-    pub(super) sent_in: u64,
+    /// What was sent to topics from a number on: subscriptions from this serial on came since. Another one only where one has come.
+    pub(super) topics_since: Vec<(u64, u64)>,
     /// Places, which is the number of the next one.
     places: u64,
     bytes: u64,
@@ -66,6 +64,13 @@ impl Staged {
     /// First places of its records.
     pub(super) fn heads(&self) -> impl Iterator<Item = MessageIndex> {
         self.records.iter().map(|(_, head)| *head).chain(self.late.values().copied())
+    }
+
+    /// Subscriptions from this serial on came since the message with this number was sent, to a topic.
+    pub(super) fn since(&self, number: u64) -> Option<u64> {
+        let behind = self.topics_since.partition_point(|(from, _)| *from <= number);
+        let (_, since) = self.topics_since.get(behind.saturating_sub(1))?;
+        Some(*since)
     }
 
     /// The first place of the record that has a number.
@@ -161,11 +166,6 @@ impl Undecided {
         let staged = self.table.get(message.publisher);
         let sharers = staged.and_then(|staged| staged.sharers.get(&message.sequence.0));
         sharers.map_or(&[], |sharers| sharers)
-    }
-
-    /// Whether what a transaction has sent to topics can be read: the bytes of a turn cannot before its end.
-    pub(super) fn is_older_than(&self, of: u32, turn: u64) -> bool {
-        self.table.get(of).is_some_and(|staged| staged.sent_in < turn)
     }
 
     pub(super) fn tag(&self, of: TransactionIndex) -> Option<TransactionTag> {

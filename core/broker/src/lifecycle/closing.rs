@@ -6,7 +6,7 @@ use crate::destinations::destination::{Content, Reference};
 use crate::destinations::members::Member;
 use crate::kit::budget::Budget;
 use crate::log::Log;
-use crate::messages::ConsumerIndex;
+use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::plant::planted;
 use crate::step::Step;
 use crate::wildcards::matching::{FILING_STEPS, name_steps};
@@ -57,6 +57,7 @@ impl Broker {
         self.consumer_goes(index, step);
         self.stop_listening(index);
         self.leave_pairs(index);
+        let subscription = self.clients.consumer(index).subscription;
         self.leave_subscription(index);
         let consumer = self.clients.consumer_mut(index);
         let (port, handle, timer) = (consumer.port, consumer.handle, consumer.begin_to_close());
@@ -64,7 +65,20 @@ impl Broker {
         self.delivery.forget_pull(index, timer);
         let mut closing = Closing { consumer: index, last_delivered, held: Vec::new() };
         if !self.at_once(|broker, budget| broker.close_some(&mut closing, budget)) {
+            if let Some(queue) = subscription {
+                self.hold_left(&mut closing, queue);
+            }
             self.jobs.push(closing);
+        }
+    }
+
+    /// Its subscription is another's to have at once, and what it had is older than all that waits there.
+    fn hold_left(&mut self, closing: &mut Closing, index: DestinationIndex) {
+        if let Some(state) = self.destinations.try_get(index)
+            && matches!(state.content, Content::Queue(_))
+        {
+            self.destinations.get_mut(index).queue().hold();
+            closing.held.push(self.destinations.reference(index));
         }
     }
 

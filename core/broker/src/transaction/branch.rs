@@ -34,6 +34,9 @@ fn unknown(xid: &Xid) -> Refusal {
     failed(BranchFailure::Unknown, format!("Transaction '{xid}' has not been started."))
 }
 
+/// Messages that subscriptions get by a decision that came since a prepared branch has sent them, at most.
+const MOST_LATE: u64 = 1_000_000;
+
 fn protocol(xid: &Xid, why: &str) -> Refusal {
     failed(BranchFailure::Protocol, format!("Transaction '{xid}' {why}"))
 }
@@ -227,6 +230,7 @@ impl Broker {
                 Err(protocol(xid, "is committed as soon as there is room: wait for the answer to that"))
             }
             Standing::Prepared => {
+                self.check_late(xid, index)?;
                 if !self.commit_prepared(index, step) {
                     let branch = self.clients.branches.at_mut(index);
                     branch.standing = Standing::Deciding;
@@ -236,6 +240,20 @@ impl Broker {
                 Ok(())
             }
         }
+    }
+
+    /// Too many subscriptions have come since for one record: the branch stays prepared.
+    fn check_late(&mut self, xid: &Xid, index: BranchIndex) -> Result<(), Refusal> {
+        let staged = self.clients.branches.at(index).transaction.staged;
+        let late = staged.map_or(0, |of| self.most_late(of));
+        if late <= MOST_LATE {
+            return Ok(());
+        }
+        let text = format!(
+            "Transaction '{xid}' stays prepared: subscriptions that came since it has sent to their topics would have {late} messages of \
+             it, and may have {MOST_LATE}: delete some of them, and commit it again"
+        );
+        Err((Failure::ResourceAllocation, text.into()))
     }
 
     /// The same decision again is answered as done; the other one is of a branch that is not there (R43).
@@ -260,7 +278,7 @@ impl Broker {
             return false;
         }
         let client = self.clients.branches.at(index).client.clone();
-        let late = self.late_sharers(of, &client, step);
+        let Some(late) = self.late_sharers(of, &client, MOST_LATE) else { return false };
         let late_places: usize = late.values().map(Vec::len).sum();
         if late_places > 0 && !step.log.reserve(purpose, commit_bound(late_places as u64)) {
             return false;

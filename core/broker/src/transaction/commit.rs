@@ -101,7 +101,15 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Result<Late, Refusal> {
         self.check_decidable(transaction)?;
-        let late = transaction.staged.map(|staged| self.late_sharers(staged, client, step)).unwrap_or_default();
+        let most = self.config.transaction_messages;
+        let late = transaction.staged.map_or(Some(Late::new()), |staged| self.late_sharers(staged, client, most));
+        let late = late.ok_or_else(|| {
+            let text = format!(
+                "subscriptions that came since it has sent to their topics would have more than {most} messages of it: commit sooner, or \
+                 raise the setting `transactions.max_messages`"
+            );
+            rolled_back(Failure::ResourceAllocation, &text)
+        })?;
         let places: usize = late.values().map(Vec::len).sum();
         if places > 0 && !step.log.reserve(Purpose::Settle, commit_bound(places as u64)) {
             let (failure, why) = without_room();

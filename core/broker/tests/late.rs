@@ -1,0 +1,147 @@
+//! Subscriptions that come late: behind what a transaction has sent, or behind another consumer.
+
+use crate::transactions::{begin, commit, send};
+use crate::world::{World, topic};
+use postrider_broker::Config;
+use postrider_model::CommandBatch;
+use postrider_model::command::{LastDelivered, OpenConsumer, TransactionAct};
+use std::time::Instant;
+
+fn subscribe(world: &mut World, (connection, consumer): (u32, u32), name: &str, selector: Option<&str>) {
+    let open = OpenConsumer {
+        subscription: Some(name.as_bytes().into()),
+        selector: selector.map(|selector| selector.as_bytes().into()),
+        ..world.open(connection, consumer, &[topic("t")], 100)
+    };
+    world.consume_as(1, open);
+    world.settle();
+}
+
+fn leave(world: &mut World, connection: u32, consumer: u32) {
+    world.close_consumer(1, connection, consumer, LastDelivered::None);
+    world.settle();
+}
+
+fn subscriptions(world: &mut World, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        subscribe(world, (1, number), &format!("s{number}"), None);
+        leave(world, 1, number);
+    }
+}
+
+fn world(config: Config) -> World {
+    let mut world = World::with(config, 1 << 30);
+    world.connect(0, 1, "sender");
+    world.connect(1, 1, "a");
+    world
+}
+
+fn sends(world: &mut World, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        send(world, 1, &topic("t"), &number.to_string(), true, 1);
+    }
+    world.settle();
+}
+
+#[test]
+fn a_commit_behind_new_subscriptions_is_bounded() {
+    let mut world = world(Config { reservation: 1_000_000, ..Config::default() });
+    subscriptions(&mut world, 5_000..5_001);
+    begin(&mut world, 1, 1);
+    sends(&mut world, 0..1);
+    subscriptions(&mut world, 0..1_000);
+    sends(&mut world, 1..2_001);
+    let batch = CommandBatch {
+        commands: vec![crate::transactions::transact(1, 1, TransactionAct::Commit)],
+        ..CommandBatch::default()
+    };
+    let begun = Instant::now();
+    world.handle(0, &batch);
+    let took = begun.elapsed();
+    assert!(took.as_millis() < 100, "{took:?} in one handle");
+    while world.broker.is_deciding() {
+        world.go_on();
+        world.log.commit();
+    }
+    for number in [5_000, 0, 999] {
+        subscribe(&mut world, (1, number), &format!("s{number}"), None);
+        assert_eq!(world.texts(1).first().map(String::as_str), Some("0"), "of s{number}");
+    }
+    assert_eq!(world.broker.recount(), Ok(()));
+}
+
+/// Whoever came is late for what was sent before, and for nothing else, each once.
+#[test]
+fn who_comes_between_sends_has_each_of_them_once() {
+    let mut world = world(Config::default());
+    begin(&mut world, 1, 1);
+    for number in 0..4 {
+        sends(&mut world, number..number + 1);
+        subscribe(&mut world, (1, number), &format!("s{number}"), [None, Some("no = 1")][number as usize % 2]);
+        leave(&mut world, 1, number);
+    }
+    sends(&mut world, 4..6);
+    commit(&mut world, 1, 1);
+    world.settle();
+    for again in 0..2 {
+        for number in 0..4 {
+            let selector = [None, Some("no = 1")][number as usize % 2];
+            subscribe(&mut world, (1, number), &format!("s{number}"), selector);
+            let all = ["0", "1", "2", "3", "4", "5"];
+            assert_eq!(world.texts(1), if selector.is_none() { &all[..] } else { &[] }, "s{number}, life {again}");
+            leave(&mut world, 1, number);
+        }
+        if again == 0 {
+            world = world.restarted();
+            world.connect(1, 1, "a");
+            world.heard(1);
+        }
+    }
+    assert_eq!(world.broker.recount(), Ok(()));
+}
+
+#[test]
+fn late_places_beyond_what_a_transaction_may_have_are_refused() {
+    for (subscribers, is_refused) in [(4, false), (5, true)] {
+        let mut world = world(Config { transaction_messages: 8, ..Config::default() });
+        begin(&mut world, 1, 1);
+        sends(&mut world, 0..2);
+        subscriptions(&mut world, 0..subscribers);
+        world.heard(0);
+        commit(&mut world, 1, 1);
+        world.settle();
+        let said = format!("{:?}", world.heard(0));
+        let why = "the transaction is rolled back: subscriptions that came since";
+        assert_eq!(said.contains(why) && said.contains("`transactions.max_messages`"), is_refused, "{said}");
+        assert_eq!(said.contains("ResourceAllocation"), is_refused, "{said}");
+        subscribe(&mut world, (1, 0), "s0", None);
+        assert_eq!(world.texts(1).len(), if is_refused { 0 } else { 2 });
+        assert_eq!(world.broker.recount(), Ok(()));
+    }
+}
+
+/// A consumer takes a subscription of many topics over: what the one before had comes before what is newer.
+#[test]
+fn who_takes_a_subscription_over_gets_the_oldest_first() {
+    for topics in [1, 300] {
+        let mut world = world(Config { reservation: 1_000_000, allow_link_stealing: true, ..Config::default() });
+        let names: Vec<_> = (0..topics).map(|number| topic(&format!("t{number}"))).collect();
+        let open = |world: &World, consumer: u32| OpenConsumer {
+            subscription: Some(b"s".as_slice().into()),
+            ..world.open(1, consumer, &names, 5)
+        };
+        let first = open(&world, 1);
+        world.consume_as(1, first);
+        world.settle();
+        for number in 0..10 {
+            world.send(0, 1, &topic("t0"), &number.to_string(), true);
+        }
+        world.settle();
+        assert_eq!(world.texts(1), ["0", "1", "2", "3", "4"]);
+        let second = open(&world, 2);
+        world.consume_as(1, second);
+        world.settle();
+        assert_eq!(world.texts(1), ["0", "1", "2", "3", "4"], "{topics} topics");
+        assert_eq!(world.broker.recount(), Ok(()));
+    }
+}
