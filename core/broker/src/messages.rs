@@ -147,6 +147,17 @@ impl Messages {
         self.0.len()
     }
 
+    /// What is of one destination is of another from here on. All messages are looked at: not for a life that has begun.
+    pub(crate) fn rename(&mut self, from: DestinationIndex, to: DestinationIndex) {
+        let mut next = 0;
+        while let Some(index) = self.0.next_taken(next) {
+            if let Some(message) = self.0.get_mut(index).filter(|message| message.destination == from) {
+                message.destination = to;
+            }
+            next = index + 1;
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Message> {
         self.0.iter().map(|(_, message)| message)
     }

@@ -31,6 +31,7 @@ mod rotten;
 mod selecting;
 mod selectors;
 mod senseless;
+mod sharing;
 mod slices;
 mod space;
 mod spooling;

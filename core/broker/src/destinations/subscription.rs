@@ -115,6 +115,11 @@ impl Subscriptions {
         self.by_name.values().copied().collect()
     }
 
+    /// All that may hold what they share, whatever its topic is called.
+    pub(crate) fn all_and_nameless(&self) -> Vec<DestinationIndex> {
+        self.by_name.values().chain(&self.nameless).copied().collect()
+    }
+
     /// Those that a destination lost with its record may have been, too.
     fn of_topic(&self, topic: &Destination) -> impl Iterator<Item = DestinationIndex> {
         let named = self.by_topic.get(topic).into_iter().flatten();

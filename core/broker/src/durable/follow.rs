@@ -190,11 +190,13 @@ impl Broker {
             };
             parts.push(part.ok_or(MetaError::Malformed)?);
         }
+        let is_one =
+            placements.first().zip(placements.last()).is_some_and(|(one, other)| one.sequence == other.sequence);
         if let Some(tag) = meta.tag {
             let (body, crc, expiration, elsewhere) = (record.body, record.body_crc, view.expiration(), meta.elsewhere);
             let arrival =
                 Arrival { record: body, crc, expiration, publisher: 0, elsewhere, run_from: None, instead: None };
-            if let ([part], false) = (&parts[..], elsewhere) {
+            if let (Some(part), true, false) = (parts.first(), is_one, elsewhere) {
                 self.note_name(*part, &view);
             }
             return self.follow_undecided(tag, home, arrival, parts, placements);
@@ -214,10 +216,6 @@ impl Broker {
                 let MessageMeta { elsewhere, run_from, instead, .. } = meta;
                 let (record, crc, expiration) = (record.body, record.body_crc, view.expiration());
                 let arrival = Arrival { record, crc, expiration, publisher: 0, elsewhere, run_from, instead };
-                let is_one = placements
-                    .first()
-                    .zip(placements.last())
-                    .is_some_and(|(one, other)| one.sequence == other.sequence);
                 if let (Some(part), true, false) = (parts.first(), is_one, elsewhere) {
                     self.note_name(*part, &view);
                 }

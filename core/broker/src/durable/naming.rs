@@ -81,12 +81,30 @@ impl Broker {
     pub(crate) fn take_in(&mut self, index: DestinationIndex, target: DestinationIndex) {
         let state = self.destinations.get(index);
         let Some(id) = state.id else { return };
-        if state.holds_messages() {
-            self.merge_queues(index, id, target);
+        match &state.content {
+            Content::Queue(_) if state.holds_messages() => self.merge_queues(index, id, target),
+            Content::Topic(_) if state.holds_messages() => self.merge_topics(index, target),
+            Content::Queue(_) | Content::Topic(_) => {}
         }
         self.forget_allowance(index);
         self.destinations.hide(index);
         self.destinations.know_as(id, index, target);
+    }
+
+    /// What subscriptions share stays in them, and is the other topic's: it is acknowledged by their numbers. So is what is undecided.
+    fn merge_topics(&mut self, index: DestinationIndex, target: DestinationIndex) {
+        self.messages.rename(index, target);
+        let state = self.destinations.get_mut(index);
+        let undecided = std::mem::take(&mut state.undecided);
+        let shared = match &mut state.content {
+            Content::Topic(topic) => std::mem::take(&mut topic.shared),
+            Content::Queue(_) => 0,
+        };
+        let state = self.destinations.get_mut(target);
+        state.undecided += undecided;
+        if let Content::Topic(topic) = &mut state.content {
+            topic.shared += shared;
+        }
     }
 
     fn merge_queues(&mut self, index: DestinationIndex, id: DestinationId, target: DestinationIndex) {
@@ -129,6 +147,18 @@ impl Broker {
         {
             names.said.insert(index, Destination::new(kind, name));
         }
+    }
+
+    /// Whether nothing says any more what a destination was called: its subscriptions are not found by its name.
+    pub(crate) fn is_name_lost(&self, index: DestinationIndex) -> bool {
+        self.destinations.get(index).destination.name.starts_with(RECOVERED_PREFIX.as_bytes())
+    }
+
+    /// Whether a topic has messages that subscriptions may hold which are not found by its name: their record is lost, or its own.
+    pub(crate) fn is_held_unnamed(&self, topic: DestinationIndex) -> bool {
+        let subscriptions = &self.destinations.subscriptions;
+        let holds = matches!(&self.destinations.get(topic).content, Content::Topic(topic) if topic.shared > 0);
+        holds && (!subscriptions.nameless.is_empty() || (!subscriptions.is_empty() && self.is_name_lost(topic)))
     }
 
     /// Whether a queue without a name is what is left of a subscription: it holds what it shares.

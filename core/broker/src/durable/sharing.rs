@@ -166,13 +166,17 @@ impl Broker {
             return self.undecided.sharers(message).to_vec();
         }
         let (sequence, topic, most) = (message.sequence, message.destination, message.publisher as usize);
+        let of_any_name = self.is_name_lost(topic).then(|| self.destinations.subscriptions.all_and_nameless());
         let (subscribers, _) = self.destinations.take_subscribers(topic);
         let wants = |of: &DestinationIndex| {
             planted("moved-for-all")
                 || matches!(&self.destinations.get(*of).content,
                     Content::Queue(queue) if queue.wants(sequence, index, &self.messages))
         };
-        let sharers = subscribers.iter().filter(wants).take(most.max(1)).collect();
+        let sharers = match of_any_name {
+            Some(all) => all.into_iter().filter(wants).take(most.max(1)).collect(),
+            None => subscribers.iter().filter(wants).take(most.max(1)).collect(),
+        };
         self.destinations.put_subscribers(topic, subscribers);
         sharers
     }

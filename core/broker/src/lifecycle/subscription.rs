@@ -30,6 +30,14 @@ fn in_use(subscription: &SubscriptionMeta) -> Refusal {
     (Failure::General, text.into())
 }
 
+fn claimed(subscription: &SubscriptionMeta) -> Refusal {
+    let (failure, text) = in_use(subscription);
+    let text = format!(
+        "{text}: transactions that are not decided have acknowledged messages of it; commit them or roll them back first"
+    );
+    (failure, text.into())
+}
+
 impl Broker {
     /// A consumer attaches to the subscription that it names, which comes into being, or is another one from here on.
     pub(super) fn subscribe<L: Log>(
@@ -48,7 +56,10 @@ impl Broker {
         let same = known.filter(|known| self.meta_of(*known).is_some_and(|meta| *meta == wanted));
         let index = match same {
             Some(index) => index,
-            None => self.create_subscription(wanted, known, step)?,
+            None => {
+                known.map_or(Ok(()), |known| self.check_unclaimed(known))?;
+                self.create_subscription(wanted, known, step)?
+            }
         };
         let plain = OpenConsumer {
             destinations: Box::default(),
@@ -134,6 +145,20 @@ impl Broker {
         Err(in_use(&subscription.meta))
     }
 
+    /// Whether transactions that are not decided have acknowledged what it holds, which would outlive it and hold the log's front. What they
+    /// have sent does not matter: it comes to nobody.
+    fn is_claimed(&self, index: DestinationIndex) -> bool {
+        let state = self.destinations.get(index);
+        state.undecided > 0 && state.has_in_flight()
+    }
+
+    fn check_unclaimed(&self, index: DestinationIndex) -> Result<(), Refusal> {
+        match self.meta_of(index).filter(|_| self.is_claimed(index)) {
+            Some(meta) => Err(claimed(meta)),
+            None => Ok(()),
+        }
+    }
+
     fn create_subscription<L: Log>(
         &mut self,
         wanted: SubscriptionMeta,
@@ -184,7 +209,8 @@ impl Broker {
             );
             return self.refuse(port, *connection, *request, (Failure::InvalidDestination, text.into()), step);
         };
-        if let Err(refusal) = self.release_subscription(index, owner, step) {
+        let released = self.release_subscription(index, owner, step);
+        if let Err(refusal) = released.and_then(|()| self.check_unclaimed(index)) {
             return self.refuse(port, *connection, *request, refusal, step);
         }
         let before = self.jobs.pushed();
@@ -211,6 +237,7 @@ impl Broker {
                 left.push(index);
             }
         }
+        left.retain(|index| !self.is_claimed(*index));
         for index in left.into_iter().take(ENDED_AT_ONCE) {
             if !step.log.reserve(Purpose::Settle, Bound { records: 2, bytes: 64 }) {
                 return;

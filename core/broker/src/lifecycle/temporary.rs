@@ -93,6 +93,14 @@ impl Broker {
             );
             return Err((Failure::General, text.into()));
         }
+        if self.is_held_unnamed(index) {
+            let text = format!(
+                "{} has messages of durable subscriptions whose records are lost, or its own: delete the queues postrider.recovered.* \
+                 first, or acknowledge what the subscriptions hold",
+                state.destination
+            );
+            return Err((Failure::General, text.into()));
+        }
         if state.first_member().is_none() || state.destination.kind.is_temporary() {
             return Ok(());
         }

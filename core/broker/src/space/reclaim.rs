@@ -6,7 +6,7 @@ use crate::bounds::{
 };
 use crate::broker::Broker;
 use crate::log::{Log, LogKind};
-use crate::messages::MessageIndex;
+use crate::messages::{MessageIndex, flag};
 use crate::plant::planted;
 use crate::records::items::{Item, RECORD_OVERHEAD};
 use crate::records::subscription::subscription_bytes;
@@ -242,7 +242,9 @@ impl Broker {
 
     fn move_message<L: Log>(&mut self, head: MessageIndex, step: &mut Step<'_, L>) -> bool {
         let message = self.messages.at(head).clone();
-        if self.destinations.get(message.destination).is_dying() && message.sibling == MessageIndex::NONE {
+        // What is shared is its subscriptions' still, whatever becomes of the topic.
+        let is_alone = message.sibling == MessageIndex::NONE && !message.has(flag::SHARED);
+        if is_alone && self.destinations.get(message.destination).is_dying() {
             return true;
         }
         let extent = match step.log.extent(LogKind::Journal, message.position, message.length, message.crc) {
