@@ -3,8 +3,8 @@
 use crate::world::record;
 use crate::{
     acknowledge, branches, browsing, connection, damage, dead_letters, decisions, follow, marks, members, model, names,
-    pacing, pairs, parking, places, queue, rotten, selecting, slices, space, spooling, told, topic, transactions,
-    waiting,
+    pacing, pairs, parking, places, queue, rotten, selecting, slices, space, spooling, subscriptions, told, topic,
+    transactions, waiting,
 };
 use postrider_broker::{Broker, Config, plant};
 use postrider_journal::{Home, Position, Record, SegmentNumber};
@@ -28,6 +28,12 @@ fn is_seen() -> Option<&'static str> {
     let checks: &[(&'static str, fn())] = &[
         ("order of decisions", decisions::what_comes_while_a_decision_takes_effect_stands_behind_it),
         ("moves of decisions", decisions::reclaim_stands_still_while_a_decision_takes_effect),
+        (
+            "subscriptions",
+            subscriptions::an_acknowledgement_buries_it_for_its_subscription_alone_and_a_move_names_those_that_want_it,
+        ),
+        ("subscriptions after crashes", subscriptions::who_has_had_it_leaves_it_to_the_others_also_after_a_crash),
+        ("late subscriptions", subscriptions::what_is_committed_comes_to_those_that_are_there_then),
         ("acknowledge", acknowledge::a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash),
         ("dead letters", dead_letters::wherever_the_power_goes_a_message_is_in_one_queue),
         ("siblings", dead_letters::a_dead_letter_out_of_a_deleted_queue_is_known_to_the_others_also_after_a_crash),

@@ -76,7 +76,7 @@ fn check(world: &World) {
 }
 
 #[test]
-fn what_is_sent_while_it_is_away_is_there_when_it_comes_back_also_after_the_process_has_ended() {
+pub fn what_is_sent_while_it_is_away_is_there_when_it_comes_back_also_after_the_process_has_ended() {
     let mut world = world();
     subscribe(&mut world, 1, (1, 1), "t", "s");
     send(&mut world, "t", "present");
@@ -116,7 +116,7 @@ fn what_is_sent_while_it_is_away_is_there_when_it_comes_back_also_after_the_proc
 }
 
 #[test]
-fn many_share_one_record_and_each_is_done_with_it_by_itself() {
+pub fn many_share_one_record_and_each_is_done_with_it_by_itself() {
     let mut world = world();
     for number in 0..10 {
         subscribe(&mut world, 1, (1, number), "t", &format!("s{number}"));
@@ -155,7 +155,7 @@ fn many_share_one_record_and_each_is_done_with_it_by_itself() {
 }
 
 #[test]
-fn an_acknowledgement_buries_it_for_its_subscription_alone_and_a_move_names_those_that_want_it() {
+pub fn an_acknowledgement_buries_it_for_its_subscription_alone_and_a_move_names_those_that_want_it() {
     let config = Config { reservation: 1_000_000, ..Config::default() };
     let mut world = World::with(config, 12 << 20);
     world.connect(0, 1, "sender");
@@ -512,7 +512,7 @@ fn send_within(world: &mut World, to: &[Destination], content: &str, persistent:
 }
 
 #[test]
-fn what_is_committed_comes_to_those_that_are_there_then() {
+pub fn what_is_committed_comes_to_those_that_are_there_then() {
     for (persistent, crashes) in [(true, false), (true, true), (false, false)] {
         let mut world = world();
         for (consumer, name) in [(1, "before"), (2, "goes"), (3, "away")] {
@@ -683,4 +683,26 @@ fn what_could_not_be_tried_is_after_a_crash_too() {
         assert_eq!(world.got(0).len(), count, "{selector}");
     }
     check(&world);
+}
+
+#[test]
+pub fn who_has_had_it_leaves_it_to_the_others_also_after_a_crash() {
+    let mut world = world();
+    for (consumer, name) in [(0, "a"), (1, "b")] {
+        subscribe(&mut world, 1, (1, consumer), "t", name);
+        leave(&mut world, 1, 1, consumer);
+    }
+    for content in ["1", "2", "3"] {
+        send(&mut world, "t", content);
+    }
+    world.settle();
+    subscribe(&mut world, 1, (1, 0), "t", "a");
+    acknowledge_all(&mut world, 1, 1, 0);
+    world.settle();
+    let mut world = again(world);
+    check(&world);
+    subscribe(&mut world, 1, (1, 0), "t", "a");
+    assert_eq!(world.texts(1), [""; 0]);
+    subscribe(&mut world, 1, (1, 1), "t", "b");
+    assert_eq!(world.texts(1), ["1", "2", "3"]);
 }
