@@ -1,10 +1,11 @@
 //! Subscriptions that come late: behind what a transaction has sent, or behind another consumer.
 
+use crate::log::TestLog;
 use crate::transactions::{begin, commit, send};
-use crate::world::{World, topic};
+use crate::world::{World, handle, topic, wanted};
 use postrider_broker::Config;
-use postrider_model::CommandBatch;
-use postrider_model::command::{LastDelivered, OpenConsumer, TransactionAct};
+use postrider_model::command::{Branch, BranchAct, LastDelivered, OpenConsumer, Request, TransactionAct, Unsubscribe};
+use postrider_model::{Command, CommandBatch, Xid};
 use std::time::Instant;
 
 fn subscribe(world: &mut World, (connection, consumer): (u32, u32), name: &str, selector: Option<&str>) {
@@ -144,4 +145,53 @@ fn who_takes_a_subscription_over_gets_the_oldest_first() {
         assert_eq!(world.texts(1), ["0", "1", "2", "3", "4"], "{topics} topics");
         assert_eq!(world.broker.recount(), Ok(()));
     }
+}
+
+/// A million messages by one decision are the most, with its own clear answer, and the branch is there for another one.
+#[test]
+fn a_prepared_branch_stays_prepared_where_too_many_came_since() {
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(1 << 30, 8 << 20));
+    world.connect(0, 1, "sender");
+    world.connect(1, 1, "a");
+    branch(&mut world, BranchAct::Begin);
+    for number in 0..1_001 {
+        send(&mut world, 1, &topic("t"), &number.to_string(), true, 2);
+    }
+    branch(&mut world, BranchAct::End);
+    branch(&mut world, BranchAct::Prepare);
+    subscriptions(&mut world, 0..1_000);
+    let commit = BranchAct::CommitTwoPhase;
+    let said = branch(&mut world, commit);
+    assert!(said.contains("ResourceAllocation") && said.contains("stays prepared"), "{said}");
+    let gone =
+        Unsubscribe { connection: handle(1), request: wanted(31), client: None, name: b"s999".as_slice().into() };
+    world.run(1, Command::Unsubscribe(Box::new(gone)));
+    world.settle();
+    let begun = Instant::now();
+    let said = branch(&mut world, commit);
+    println!("1,000,000 messages of subscriptions that came since: {:?}", begun.elapsed());
+    assert!(!said.contains("Failed"), "{said}");
+    for _ in 0..10_000 {
+        world.go_on();
+        world.settle();
+        if !world.broker.is_deciding() {
+            break;
+        }
+    }
+    subscribe(&mut world, (1, 998), "s998", None);
+    assert_eq!(world.texts(1).first().map(String::as_str), Some("0"));
+    assert_eq!(world.broker.recount(), Ok(()));
+}
+
+/// Says it of a branch. What is answered.
+fn branch(world: &mut World, act: BranchAct) -> String {
+    let begins = act == BranchAct::Begin;
+    let request = if begins { Request::default() } else { wanted(30) };
+    let number = matches!(act, BranchAct::Begin | BranchAct::End).then(|| crate::transactions::number(2));
+    let xid = Xid::new(7, b"late", b"branch").unwrap();
+    world.heard(0);
+    world.run(0, Command::Branch(Box::new(Branch { connection: handle(1), request, xid, number, act })));
+    world.settle();
+    format!("{:?}", world.heard(0))
 }

@@ -17,7 +17,7 @@ use postrider_model::{DestinationId, Sequence};
 use std::collections::BTreeMap;
 
 /// A subscription that came since something was sent, and is to have it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LateSharer {
     pub of: DestinationIndex,
     /// What its selector says is to be found out.
@@ -29,6 +29,13 @@ const PLACES_OF_STEP: usize = 8;
 
 /// All of them, by the number of what was sent within the transaction.
 pub(crate) type Late = BTreeMap<u64, Vec<LateSharer>>;
+
+/// The subscriptions that are to have something, some of them more than once.
+pub(super) fn all_late(late: &Late) -> impl Iterator<Item = DestinationIndex> {
+    let mut all: Vec<&[LateSharer]> = late.values().map(Vec::as_slice).collect();
+    all.dedup();
+    all.into_iter().flatten().map(|sharer| sharer.of)
+}
 
 impl Broker {
     /// As [`Broker::stage_send`], with what subscriptions share, or may when it is decided.
@@ -226,14 +233,23 @@ impl Broker {
     /// What the decision says of them: the runs of each subscription, of what is in the journal.
     pub(super) fn late_places(&self, late: &Late, of: TransactionIndex, first: Sequence, is_untried: bool) -> Vec<u8> {
         let mut by_subscription: BTreeMap<DestinationId, Vec<u64>> = BTreeMap::new();
-        for (number, sharers) in late {
-            let head = self.undecided.table.get(of.0).and_then(|staged| staged.head_of(*number));
-            if head.is_none_or(|head| self.messages.at(head).store != LogKind::Journal) {
-                continue;
-            }
+        let staged = self.undecided.table.get(of.0);
+        let is_stored = |number: u64| {
+            let head = staged.and_then(|staged| staged.head_of(number));
+            head.is_some_and(|head| self.messages.at(head).store == LogKind::Journal)
+        };
+        let all: Vec<(u64, &[LateSharer])> = late
+            .iter()
+            .filter(|(number, _)| is_stored(**number))
+            .map(|(number, all)| (*number, all.as_slice()))
+            .collect();
+        // What was sent between two subscriptions goes to the same ones.
+        for same in all.chunk_by(|(_, one), (_, other)| one == other) {
+            let sharers = same.first().map_or(&[][..], |(_, sharers)| sharers);
             let sharers = sharers.iter().filter(|sharer| sharer.is_untried == is_untried);
             for id in sharers.filter_map(|sharer| self.destinations.get(sharer.of).id) {
-                by_subscription.entry(id).or_default().push(first.0 + number);
+                let sequences = by_subscription.entry(id).or_default();
+                sequences.extend(same.iter().map(|(number, _)| first.0 + number));
             }
         }
         let mut bytes = Vec::new();

@@ -8,7 +8,7 @@
 
 use crate::broker::Broker;
 use crate::durable::applying::{Applying, Effect};
-use crate::durable::deciding::Late;
+use crate::durable::deciding::{Late, all_late};
 use crate::durable::outcomes::BranchEnd;
 use crate::durable::prepared::Prepared;
 use crate::durable::staging::small;
@@ -428,7 +428,7 @@ impl Broker {
         let bits = if tag.is_some() { flag::DECIDED } else { 0 };
         let mut touched = std::mem::take(&mut self.undecided.table[of.0].touched);
         self.hold_late(&late);
-        touched.extend(late.values().flatten().map(|sharer| sharer.of));
+        touched.extend(all_late(&late));
         let heads = self.undecided.uncount(of);
         let settled = settled.into_iter();
         self.take_effect(Effect { of, heads, first, publisher, bits, touched, settled, late }, step);
