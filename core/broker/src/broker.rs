@@ -104,7 +104,7 @@ impl Broker {
         };
         self.reclaim.begin(now);
         let (mended, deleted) = self.begin_life(following, now, damages, life);
-        self.restore_branches();
+        self.clients.branches.claim_later();
         deleted.into_iter().for_each(|index| self.jobs.push(Emptying { destination: index }));
         mended
     }

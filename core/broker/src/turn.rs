@@ -17,6 +17,9 @@ impl Broker {
     pub fn advance<L: Log>(&mut self, now: Now, log: &mut L, out: &mut Outbox) -> bool {
         let step = &mut Step { now, log, out };
         let mut budget = Budget(TURN_STEPS);
+        if self.clients.branches.claims_now() {
+            self.restore_branches();
+        }
         let Statistics { published, dispatched, acknowledged, .. } = self.statistics;
         if self.delivery.begin_turn(published + dispatched + acknowledged) {
             self.fetched();

@@ -53,7 +53,6 @@ const ELSEWHERE: &[&str] = &[
     "moved-while-applied",
     "collected-under-transaction",
     "commit-without-room",
-    "outcome-forgotten",
     "rotten-commit-rolled-back",
     "orphan-send-lands",
     "null-before-scan",

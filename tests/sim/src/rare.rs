@@ -150,7 +150,8 @@ impl SeedPlan {
             let (percent, tokens) = (*random.pick(&[20, 50, 80]), *random.pick(&[3, 10, 30]));
             let bytes = *random.pick(&[50, 500, 4_000]);
             let (tokens, most, bytes) = if large { (3_000, 2_500, 50) } else { (tokens, FEW, bytes) };
-            client.moving = Some(MovingPlan { seed: random.next(), percent, tokens, most, bytes });
+            let (seed, branches) = (random.next(), random.one_in(2));
+            client.moving = Some(MovingPlan { seed, percent, tokens, most, bytes, branches });
         }
     }
 

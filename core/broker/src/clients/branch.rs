@@ -51,10 +51,22 @@ pub(crate) struct Branches {
     table: Slab<Branch>,
     by_name: BTreeMap<Xid, BranchIndex>,
     serials: u64,
+    /// A life has begun, and what is prepared has not claimed what it has acknowledged: who only follows the log leaves that where it is.
+    claims_later: bool,
 }
 
 #[expect(clippy::indexing_slicing, reason = "numbers in the broker's own tables: one that is not there is our mistake")]
 impl Branches {
+    /// A life begins.
+    pub(crate) fn claim_later(&mut self) {
+        *self = Branches { claims_later: true, ..Branches::default() };
+    }
+
+    /// Its first turn: yes is said once.
+    pub(crate) fn claims_now(&mut self) -> bool {
+        std::mem::take(&mut self.claims_later)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }

@@ -314,7 +314,7 @@ impl Broker {
         Ok(())
     }
 
-    /// A life begins: what was prepared is the broker's, with all that it has acknowledged.
+    /// The first turn of a life: what was prepared is the broker's, with all that it has acknowledged.
     pub(crate) fn restore_branches(&mut self) {
         for (of, about) in self.kept_names() {
             let mut transaction = Transaction::default();

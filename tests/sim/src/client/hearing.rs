@@ -55,7 +55,10 @@ impl Announced {
         let mut inner = self.0.borrow_mut();
         let name = (connection.to_owned(), member);
         let address = inner.asked.get(&name).and_then(|info| info.object(consumer_info::DESTINATION)).cloned();
-        if address.is_some_and(|address| protocol::address(&address).name.len() < NAME_BYTES) {
+        // Of consumers of advisories nobody is told.
+        let is_told =
+            |address: Address| address.name.len() < NAME_BYTES && !address.name.starts_with("ActiveMQ.Advisory.");
+        if address.is_some_and(|address| is_told(protocol::address(&address))) {
             inner.answered.push(name);
         }
     }

@@ -49,6 +49,8 @@ impl Client {
             // What it had goes to others as soon as the broker hears of its end.
             "MessageDispatch" if self.stage == Stage::Listening => {}
             "MessageDispatch" => self.dispatched(said, around),
+            "IntegerResponse" => self.voted(said, around),
+            "DataArrayResponse" => self.hears_what_is_prepared(said, around),
             "Response" => self.answered(said.int(response::CORRELATION_ID), around),
             "ExceptionResponse" => self.refused(said, around),
             "ConnectionError" => {
@@ -115,6 +117,9 @@ impl Client {
             }
             Asked::Goodbye => self.part(around),
             Asked::Decision => self.is_decided(around),
+            Asked::Commit(value) => self.is_committed(value),
+            Asked::Doubt(value) => self.is_cleared(value),
+            Asked::Vote(_) | Asked::Prepared => panic!("client {}: {} has another answer", self.index, request.asked),
             Asked::Subscribed(place) => self.is_subscribed(place),
             Asked::Watch => self.watches = true,
             Asked::Listen => self.listens(around),
@@ -159,6 +164,11 @@ impl Client {
             }
             Asked::Deletion | Asked::Removal(_) => {}
             Asked::Decision => self.is_refused(&text_of(exception), around),
+            Asked::Vote(value) => {
+                self.is_cleared(value);
+                self.is_refused(&text_of(exception), around);
+            }
+            Asked::Doubt(value) if text_of(exception).ends_with("xaErrorCode:-4") => self.is_cleared(value),
             Asked::Nowhere => {
                 assert!(is_impossible(exception), "client {}: what cannot be named is refused: {text}", self.index);
             }

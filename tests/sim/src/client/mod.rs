@@ -2,6 +2,7 @@
 //! with all of them. It reads everything with the table-driven codec.
 
 mod actions;
+mod branches;
 mod browser;
 mod consumer;
 mod crowd;
@@ -216,6 +217,14 @@ enum Asked {
     Nowhere,
     Goodbye,
     Decision,
+    /// On a branch.
+    Vote(i64),
+    /// Of one that its coordinator has written down.
+    Commit(i64),
+    /// The end of one of which it has written down nothing.
+    Doubt(i64),
+    /// Which of them are prepared.
+    Prepared,
     /// What its subscriptions do, up to this place.
     Subscribed(u64),
     Watch,

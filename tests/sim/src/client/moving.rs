@@ -1,6 +1,7 @@
 //! A client that moves tokens from one queue to another and back, each time some within a transaction: a message is consumed and another
 //! one that stands for the same token is sent. Each token is one message, wherever the process ends: what was committed shows whole, and
-//! what was rolled back, or never was committed, is never seen (R32, R33, R37).
+//! what was rolled back, or never was committed, is never seen (R32, R33, R37). Some do so in branches of XA, each with a coordinator of its
+//! own that forgets what it has not written down: that is in `branches.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use postrider_wire::openwire::Structure;
 use postrider_wire::openwire::schema::*;
 
+use super::branches::Coordinator;
 use super::protocol::{self, Member, Sending, acknowledge};
 use super::{Asked, Client, Surroundings};
 use crate::ledger::{Address, MOVED};
@@ -20,7 +22,7 @@ const PRODUCER: Member = (SESSION, 2);
 /// Types of TransactionInfo.
 const BEGIN: i8 = 0;
 const COMMIT: i8 = 2;
-const ROLL_BACK: i8 = 4;
+pub(super) const ROLL_BACK: i8 = 4;
 
 /// Tokens that move at once where a decision takes effect at once.
 pub const FEW: usize = 4;
@@ -44,11 +46,13 @@ pub struct MovingPlan {
     pub most: usize,
     /// Bytes of a message, at most.
     pub bytes: u64,
+    /// In branches of XA.
+    pub branches: bool,
 }
 
 /// One token that one transaction moves: which, what it was if it was anything, and what it is then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Move {
+pub(super) struct Move {
     token: u64,
     from: Option<u64>,
     to: u64,
@@ -63,21 +67,21 @@ struct Held {
 }
 
 /// The present transaction.
-struct Attempt {
-    value: i64,
-    moves: Vec<Move>,
+pub(super) struct Attempt {
+    pub(super) value: i64,
+    pub(super) moves: Vec<Move>,
     /// What it takes, which comes again if it is rolled back.
     taken: Vec<Held>,
     /// How it is to end, and whether that was said.
-    commits: bool,
+    pub(super) commits: bool,
     is_said: bool,
     /// It was seen to be done before the answer came.
-    is_seen: bool,
+    pub(super) is_seen: bool,
 }
 
 /// What it knows of its tokens.
 pub struct Moving {
-    chance: Random,
+    pub(super) chance: Random,
     /// The message that each of them is.
     tokens: BTreeMap<u64, u64>,
     /// Messages and tokens that there were.
@@ -86,7 +90,9 @@ pub struct Moving {
     value: i64,
     /// Transactions that may be done or not: their connection broke before they were answered.
     unknown: Vec<Vec<Move>>,
-    attempt: Option<Attempt>,
+    pub(super) attempt: Option<Attempt>,
+    /// Its coordinator's log, if it has one.
+    pub(super) coordinator: Option<Coordinator>,
     held: Vec<Held>,
     /// Its session is open on the present connection.
     stands: bool,
@@ -104,6 +110,7 @@ impl Moving {
             value: 0,
             unknown: Vec::new(),
             attempt: None,
+            coordinator: plan.filter(|plan| plan.branches).map(|_| Coordinator::default()),
             held: Vec::new(),
             stands: false,
             takes_all: false,
@@ -112,11 +119,12 @@ impl Moving {
 
     /// Whether it has all its tokens, and nothing is undecided.
     fn has_all(&self) -> bool {
-        self.attempt.is_none() && self.tokens.len() == self.held.len()
+        let is_decided = self.coordinator.as_ref().is_none_or(Coordinator::has_decided_all);
+        self.attempt.is_none() && self.tokens.len() == self.held.len() && is_decided
     }
 
     /// All of it is done.
-    fn apply(&mut self, moves: &[Move]) {
+    pub(super) fn apply(&mut self, moves: &[Move]) {
         for Move { token, from, to } in moves {
             assert_eq!(self.tokens.get(token).copied(), *from, "R32: token {token} has moved by another transaction");
             self.tokens.insert(*token, *to);
@@ -132,7 +140,10 @@ impl Moving {
             self.apply(&moves);
         }
         self.unknown.retain(|moves| !moves.iter().any(is_taken));
-        let moves = self.attempt.as_mut().filter(|attempt| attempt.is_said && attempt.commits && !attempt.is_seen);
+        // What is to be seen of a branch its coordinator has written down before.
+        let is_local = self.coordinator.is_none();
+        let unseen = |attempt: &&mut Attempt| is_local && attempt.is_said && attempt.commits && !attempt.is_seen;
+        let moves = self.attempt.as_mut().filter(unseen);
         if let Some(attempt) = moves.filter(|attempt| attempt.moves.iter().any(is_made)) {
             attempt.is_seen = true;
             let moves = attempt.moves.clone();
@@ -197,6 +208,9 @@ impl Client {
         if self.moving.attempt.as_ref().is_some_and(|attempt| !attempt.is_said) {
             self.end_attempt(around);
         }
+        if !self.moving.has_all() {
+            self.ask_for_prepared(around);
+        }
     }
 
     /// Whether all its tokens are there.
@@ -228,6 +242,7 @@ impl Client {
         moving.held.clear();
         if let Some(attempt) = moving.attempt.take().filter(|attempt| attempt.is_said && !attempt.is_seen)
             && attempt.commits
+            && moving.coordinator.is_none()
         {
             moving.unknown.push(attempt.moves);
         }
@@ -237,6 +252,7 @@ impl Client {
     pub(super) fn is_decided(&mut self, around: &mut Surroundings<'_>) {
         let Some(attempt) = self.moving.attempt.take() else { return };
         self.say(around, || format!("hears the end of transaction {} ({})", attempt.value, attempt.commits));
+        self.is_cleared(attempt.value);
         if !attempt.commits {
             // The client gives them out again by itself, before all else.
             self.moving.held.splice(0..0, attempt.taken);
@@ -291,6 +307,7 @@ impl Client {
             let address = self.moving_queue(queue);
             self.tell(protocol::open_consumer(&id, (SESSION, queue as i64), &address, prefetch), around);
         }
+        self.decide_again(around);
     }
 
     /// A token comes into being.
@@ -371,17 +388,23 @@ impl Client {
         attempt.is_said = true;
         let (value, commits) = (attempt.value, attempt.commits);
         self.say(around, || format!("ends transaction {value} ({commits})"));
+        if self.moving.coordinator.is_some() && self.prepares(value, commits, around) {
+            return;
+        }
         self.ask(self.transaction_info(value, if commits { COMMIT } else { ROLL_BACK }), Asked::Decision, around);
     }
 
     fn transaction_id(&self, value: i64) -> Arc<Structure> {
+        if self.moving.coordinator.is_some() {
+            return self.branch_id(value);
+        }
         Structure::new(&local_transaction_id::DEFINITION)
             .with(local_transaction_id::CONNECTION_ID, protocol::connection(&self.connection_id))
             .with(local_transaction_id::VALUE, value)
             .shared()
     }
 
-    fn transaction_info(&self, value: i64, kind: i8) -> Structure {
+    pub(super) fn transaction_info(&self, value: i64, kind: i8) -> Structure {
         Structure::new(&transaction_info::DEFINITION)
             .with(transaction_info::CONNECTION_ID, protocol::connection(&self.connection_id))
             .with(transaction_info::TRANSACTION_ID, self.transaction_id(value))
