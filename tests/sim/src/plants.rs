@@ -50,6 +50,7 @@ const ELSEWHERE: &[&str] = &[
     "browsers-among-takers",
     "commit-bound-by-count",
     "commit-overtaken",
+    "moved-for-all",
     "moved-while-applied",
     "collected-under-transaction",
     "commit-without-room",
