@@ -22,7 +22,7 @@ fn names(stored: &Stored, name: &str) -> bool {
     stored.kind == kind::DESTINATION && stored.meta.ends_with(name.as_bytes())
 }
 
-fn damage(stored: &Stored, meta: &[u8], head: &[u8]) -> Damage {
+pub fn damage(stored: &Stored, meta: &[u8], head: &[u8]) -> Damage {
     Damage {
         file: "segment-0000000000000000".into(),
         segment: SegmentNumber(0),

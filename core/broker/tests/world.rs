@@ -1,8 +1,8 @@
 //! A broker with its logs and its clients, turn by turn.
 
+use crate::damage::damage;
 use crate::log::{SEGMENT, Stored, TestLog};
 use postrider_broker::{Broker, Config, EventBatch, Log, Mended, Outbox};
-
 use postrider_journal::{Damage, DamageKind, Position, body_crc};
 use postrider_model::command::{
     Acknowledge, AcknowledgeKind, CreateTemporary, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Publish,
@@ -57,6 +57,13 @@ pub struct World {
 }
 
 pub const PORTS: usize = 2;
+
+/// A record that the disk has lost with all its bytes.
+fn entry_lost(stored: &Stored) -> Damage {
+    let home = stored.home;
+    let (segment, position, len) = (home.segment, home.position, u64::from(home.len));
+    Damage { segment, position, len, kind: DamageKind::Entry, ..damage(stored, &[], &[]) }
+}
 
 pub fn handle(slot: u32) -> Handle {
     Handle { slot, generation: 1 }
@@ -163,29 +170,15 @@ impl World {
     fn crash_losing(self, keep: Position, lost: impl Fn(&Stored) -> bool) -> (World, Vec<Mended>) {
         let mut broker = Broker::new(self.config.clone());
         let mut log = self.log.crash(keep);
-        let before = log.records.len();
-        let hit = log.records.iter().filter(|stored| lost(stored));
-        let damages: Vec<Damage> = hit
-            .map(|stored| Damage {
-                file: String::new(),
-                segment: stored.home.segment,
-                offset: 0,
-                position: stored.home.position,
-                len: u64::from(stored.home.len),
-                record: Some(stored.kind),
-                sequence: Some(stored.sequence),
-                kind: DamageKind::Entry,
-                meta: Vec::new(),
-                head: Vec::new(),
-            })
-            .collect();
+        let records = std::mem::take(&mut log.records).into_iter();
+        let (hit, left): (Vec<Stored>, Vec<Stored>) = records.partition(|stored| lost(stored));
+        log.records = left;
+        let damages: Vec<Damage> = hit.iter().map(entry_lost).collect();
         broker.note_damages(&damages, false);
-        log.records.retain(|stored| !lost(stored));
         for stored in &log.records {
             broker.follow(&stored.record(), stored.home).unwrap();
         }
-        let damages = (before - log.records.len()) as u64;
-        let mended = broker.recovered(self.now, damages, log.life);
+        let mended = broker.recovered(self.now, damages.len() as u64, log.life);
         (World::recovered(self.config, self.now, broker, log), mended)
     }
 
