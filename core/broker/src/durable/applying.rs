@@ -122,11 +122,7 @@ impl Broker {
             } else if let Some((of, index)) = behind.pop_front() {
                 self.destinations.get_mut(of).behind -= 1;
                 self.destinations.decide(of, 1);
-                if self.messages.at(index).has(flag::SHARED) {
-                    self.enter_share(of, index);
-                } else {
-                    self.enter_queue(index);
-                }
+                self.enter_queue(of, index);
             } else if let Some((of, index)) = effect.settled.next() {
                 self.destinations.decide(of, 1);
                 self.settle(of, index, step);
@@ -164,7 +160,7 @@ impl Broker {
                 emptied.extend(self.decide_shared(of, index, number, late));
                 places += self.messages.get(index).map_or(0, Message::places) as usize;
             } else {
-                self.enter_queue(index);
+                self.enter_queue(destination, index);
                 places += 1;
             }
             index = next;
@@ -174,7 +170,7 @@ impl Broker {
 
     /// A message comes to a destination where a decision may be taking effect. True: it waits behind that.
     #[cold]
-    pub(super) fn waits_behind_decision(&mut self, index: MessageIndex, destination: DestinationIndex) -> bool {
+    pub(super) fn waits_behind_decision(&mut self, destination: DestinationIndex, index: MessageIndex) -> bool {
         let line = &mut self.undecided.applying.line;
         let Some(slow) = line.iter_mut().rev().find(|slow| slow.effect.touched.contains(&destination)) else {
             return false;

@@ -10,9 +10,9 @@ use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
 use crate::plant::planted;
 use crate::records::commit::{CommitMeta, Decided};
-use crate::records::{self, MessageMeta, MetaError, Placement, kind, write_acknowledged};
+use crate::records::{self, MetaError, Placement, write_acknowledged};
 use crate::step::Step;
-use postrider_journal::{Record, SegmentNumber};
+use postrider_journal::SegmentNumber;
 use postrider_model::{DestinationId, Sequence};
 use std::collections::BTreeMap;
 
@@ -54,18 +54,8 @@ impl Broker {
         };
         let id = |of: DestinationIndex| self.destinations.get(of).id.unwrap_or_default();
         let places = split_places((parts, shared), id, |_| false, &mut next);
-        let mut meta = Vec::new();
         for (parts, placements) in places {
-            let mut sequence = placements.first().map_or(Sequence(0), |first: &Placement| first.sequence);
-            if store == LogKind::Journal {
-                let tag = Some(self.tag_of(of));
-                let message = MessageMeta { elsewhere: arrival.elsewhere, tag, ..MessageMeta::default() };
-                sequence = records::write_message(&mut meta, message, &placements);
-            }
-            let Arrival { record: body, crc: body_crc, .. } = arrival;
-            let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
-            let home = self.stage(store, &record, step);
-            self.apply_undecided(of, (store, home), arrival, &parts, &placements);
+            self.stage_placed(of, store, arrival, (&parts, &placements), step);
         }
     }
 
@@ -140,7 +130,7 @@ impl Broker {
                 state.queue().try_later(sequence);
             }
         }
-        all.into_iter().for_each(|sharer| self.enter_share(sharer, index));
+        all.into_iter().for_each(|sharer| self.enter_queue(sharer, index));
         None
     }
 

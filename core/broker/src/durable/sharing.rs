@@ -97,7 +97,7 @@ impl Broker {
                 break;
             }
             if is_sharer(placements, number) {
-                self.enqueue_share(*part, index);
+                self.enqueue(*part, index);
                 if let Content::Queue(queue) = &mut self.destinations.get_mut(*part).content {
                     queue.set_deliveries(sequence, placement.redeliveries);
                     if placement.untried {
@@ -106,29 +106,6 @@ impl Broker {
                 }
             }
         }
-    }
-
-    /// A subscription gets a reference to a message, behind what has been decided for it.
-    fn enqueue_share(&mut self, of: DestinationIndex, index: MessageIndex) {
-        if self.is_applying() && !planted("commit-overtaken") && self.waits_behind_decision(index, of) {
-            return;
-        }
-        self.enter_share(of, index);
-    }
-
-    /// The reference is in its queue.
-    pub(super) fn enter_share(&mut self, of: DestinationIndex, index: MessageIndex) {
-        let store = self.messages.at(index).store;
-        if let Content::Queue(queue) = &mut self.destinations.get_mut(of).content {
-            queue.add(index, &self.messages);
-            if self.following.is_some() {
-                return;
-            }
-            if store == LogKind::Journal {
-                self.watch_allowance(of);
-            }
-        }
-        self.destinations.line_up(of);
     }
 
     /// A subscription is done with a message, which goes with the last that wants it. True: its segment holds no message any more.

@@ -3,8 +3,10 @@
 use crate::broker::Broker;
 use crate::log::{Log, LogKind};
 use crate::plant::planted;
+use crate::records::{self, MessageMeta, Placement, kind};
 use crate::step::Step;
 use postrider_journal::{Generation, Home, Record, SegmentNumber};
+use postrider_model::Sequence;
 
 impl Broker {
     /// Stages a record and remembers how far its log reaches. The spool's segment that is full goes at once if nothing lives in it:
@@ -17,6 +19,30 @@ impl Broker {
         if store == LogKind::Spool && before != Some(home.segment) {
             self.release_full(before, step);
         }
+        home
+    }
+
+    /// Stages a message's record. In the journal it says what there is to know of the message and of its places.
+    #[inline(always)]
+    pub(super) fn stage_message<L: Log>(
+        &mut self,
+        store: LogKind,
+        about: MessageMeta,
+        placements: &[Placement],
+        (body, body_crc): (&[u8], u32),
+        step: &mut Step<'_, L>,
+    ) -> Home {
+        let mut meta = std::mem::take(&mut self.durable.meta);
+        let sequence = match store {
+            LogKind::Journal => records::write_message(&mut meta, about, placements),
+            LogKind::Spool => {
+                meta.clear();
+                placements.first().map_or(Sequence(0), |first| first.sequence)
+            }
+        };
+        let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
+        let home = self.stage(store, &record, step);
+        self.durable.meta = meta;
         home
     }
 

@@ -11,7 +11,7 @@ use crate::plant::planted;
 use crate::records::items::{Item, ItemHome, Segments};
 use crate::records::{self, Instead, META_BYTES, MessageMeta, Placement, kind};
 use crate::step::Step;
-use postrider_journal::{Home, Record};
+use postrider_journal::Home;
 use postrider_model::{DestinationId, Sequence};
 
 /// A record that is to be stored, or is being followed.
@@ -74,9 +74,7 @@ impl Broker {
     ) -> Home {
         let first = self.sequences.take(parts.len() as u64);
         let mut placements = std::mem::take(&mut self.durable.placements);
-        let mut meta = std::mem::take(&mut self.durable.meta);
         placements.clear();
-        meta.clear();
         for (number, part) in parts.iter().enumerate() {
             self.try_arrival(*part, &arrival);
             let offered = store == LogKind::Journal && offered(self, *part);
@@ -84,7 +82,6 @@ impl Broker {
             let sequence = Sequence(first.0 + number as u64);
             placements.push(Placement { destination, sequence, offered, ..Placement::default() });
         }
-        self.durable.meta = meta;
         let home = self.store_placed(store, parts, &placements, arrival, step);
         self.durable.placements = placements;
         home
@@ -100,18 +97,10 @@ impl Broker {
         arrival: Arrival<'_>,
         step: &mut Step<'_, L>,
     ) -> Home {
-        let mut meta = std::mem::take(&mut self.durable.meta);
-        let sequence = placements.first().map_or(0, |first| first.sequence.0);
-        if store == LogKind::Journal {
-            let Arrival { elsewhere, run_from, instead, .. } = arrival;
-            let message = MessageMeta { elsewhere, run_from, instead, tag: None };
-            records::write_message(&mut meta, message, placements);
-        }
-        let Arrival { record: body, crc: body_crc, .. } = arrival;
-        let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &meta, body, body_crc };
-        let home = self.stage(store, &record, step);
+        let Arrival { record, crc, elsewhere, run_from, instead, .. } = arrival;
+        let about = MessageMeta { elsewhere, run_from, instead, tag: None };
+        let home = self.stage_message(store, about, placements, (record, crc), step);
         self.apply_message(store, home, arrival, parts, placements);
-        self.durable.meta = meta;
         home
     }
 
@@ -140,11 +129,11 @@ impl Broker {
         let mut index = self.place_message(store, home, arrival, parts, placements, 0);
         while index != MessageIndex::NONE {
             let message = self.messages.at(index);
-            let (next, is_shared) = (message.sibling, message.has(flag::SHARED));
-            if is_shared {
+            let (next, destination) = (message.sibling, message.destination);
+            if message.has(flag::SHARED) {
                 self.enqueue_shared(index, parts, placements);
             } else {
-                self.enqueue(index);
+                self.enqueue(destination, index);
             }
             index = next;
         }
@@ -165,7 +154,8 @@ impl Broker {
         let is_told = planted("apply-reads-configuration") && !self.config.dead_letter_expired;
         let expiration = if is_told { 0 } else { arrival.expiration };
         let (mut sharers, mut places) = (0, 0);
-        for (number, (part, placement)) in parts.iter().zip(placements).enumerate().rev() {
+        for number in (0..parts.len()).rev() {
+            let (Some(part), Some(placement)) = (parts.get(number), placements.get(number)) else { continue };
             let bit = |set: bool, bit: u8| if set { bit } else { 0 };
             if placement.shared && is_sharer(placements, number) {
                 sharers += 1;
@@ -211,23 +201,20 @@ impl Broker {
         sibling
     }
 
-    /// Puts a message at the end of its destination, behind decisions that take effect there.
+    /// Puts a message at the end of a destination, its own or a subscription that shares it, behind decisions that take effect there.
     #[inline(always)]
-    pub(crate) fn enqueue(&mut self, index: MessageIndex) {
-        if self.is_applying()
-            && !planted("commit-overtaken")
-            && self.waits_behind_decision(index, self.messages.at(index).destination)
-        {
+    pub(super) fn enqueue(&mut self, of: DestinationIndex, index: MessageIndex) {
+        if self.is_applying() && !planted("commit-overtaken") && self.waits_behind_decision(of, index) {
             return;
         }
-        self.enter_queue(index);
+        self.enter_queue(of, index);
     }
 
-    /// Puts a message at the end of its destination.
+    /// Puts a message at the end of a destination.
     #[inline(always)]
-    pub(super) fn enter_queue(&mut self, index: MessageIndex) {
-        let Message { destination, store, .. } = *self.messages.at(index);
-        match &mut self.destinations.get_mut(destination).content {
+    pub(super) fn enter_queue(&mut self, of: DestinationIndex, index: MessageIndex) {
+        let store = self.messages.at(index).store;
+        match &mut self.destinations.get_mut(of).content {
             Content::Topic(topic) => topic.push(index),
             Content::Queue(queue) => {
                 queue.add(index, &self.messages);
@@ -235,11 +222,11 @@ impl Broker {
                     return;
                 }
                 if store == LogKind::Journal {
-                    self.watch_allowance(destination);
+                    self.watch_allowance(of);
                 }
             }
         }
-        self.destinations.line_up(destination);
+        self.destinations.line_up(of);
     }
 
     /// A message is done with, durably if it was durable.
@@ -445,12 +432,8 @@ impl Broker {
             && step.log.reserve(postrider_journal::Purpose::Move, postrider_journal::Bound { records: 1, bytes })
         {
             let placement = Placement { destination, sequence: message.sequence, ..Placement::default() };
-            let mut meta = Vec::new();
-            records::write_message(&mut meta, MessageMeta::default(), &[placement]);
             let body = extent.bytes(message.position, message.length as usize);
-            let (sequence, body_crc) = (message.sequence.0, message.crc);
-            let record = Record { kind: kind::MESSAGE, flags: 0, sequence, meta: &meta, body, body_crc };
-            self.stage(LogKind::Journal, &record, step);
+            self.stage_message(LogKind::Journal, MessageMeta::default(), &[placement], (body, message.crc), step);
         }
     }
 
@@ -461,21 +444,15 @@ impl Broker {
         self.flush_acknowledged(step);
         let mut placements = std::mem::take(&mut self.durable.placements);
         self.live_placements(head, &mut placements);
-        let mut meta = std::mem::take(&mut self.durable.meta);
         if !placements.is_empty() {
             let message = self.messages.at(head);
-            let elsewhere = message.has(flag::ELSEWHERE);
-            let tag = self.tag_of_message(message);
-            let about = MessageMeta { elsewhere, tag, ..MessageMeta::default() };
-            let sequence = records::write_message(&mut meta, about, &placements);
-            let (length, body_crc) = (message.length, message.crc);
-            let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
-            let home = self.stage(LogKind::Journal, &record, step);
+            let (elsewhere, length, crc) = (message.has(flag::ELSEWHERE), message.length, message.crc);
+            let about = MessageMeta { elsewhere, tag: self.tag_of_message(message), ..MessageMeta::default() };
+            let home = self.stage_message(LogKind::Journal, about, &placements, (body, crc), step);
             self.apply_move(head, &placements, home);
             moved = records::live_bytes(length as usize, placements.len()) + 64;
         }
         self.durable.placements = placements;
-        self.durable.meta = meta;
         moved
     }
 

@@ -303,25 +303,30 @@ impl Broker {
     ) {
         let number = self.undecided.places(of);
         let mut placements = std::mem::take(&mut self.durable.placements);
-        let mut meta = std::mem::take(&mut self.durable.meta);
         placements.clear();
-        meta.clear();
         for (place, part) in (number..).zip(parts) {
             let destination = self.destinations.get(*part).id.unwrap_or_default();
             placements.push(Placement { destination, sequence: Sequence(place), ..Placement::default() });
         }
-        let mut sequence = Sequence(number);
-        if store == LogKind::Journal {
-            let message =
-                MessageMeta { elsewhere: arrival.elsewhere, tag: Some(self.tag_of(of)), ..MessageMeta::default() };
-            sequence = records::write_message(&mut meta, message, &placements);
-        }
-        let Arrival { record: body, crc: body_crc, .. } = arrival;
-        let record = Record { kind: kind::MESSAGE, flags: 0, sequence: sequence.0, meta: &meta, body, body_crc };
-        let home = self.stage(store, &record, step);
-        self.apply_undecided(of, (store, home), arrival, parts, &placements);
-        self.durable.meta = meta;
+        self.stage_placed(of, store, arrival, (parts, &placements), step);
         self.durable.placements = placements;
+    }
+
+    /// As [`Broker::stage_send`], where it is known what each place says.
+    pub(super) fn stage_placed<L: Log>(
+        &mut self,
+        of: TransactionIndex,
+        store: LogKind,
+        arrival: Arrival<'_>,
+        (parts, placements): (&[DestinationIndex], &[Placement]),
+        step: &mut Step<'_, L>,
+    ) {
+        // Nothing of it is named in the log before something is there.
+        let tag = (store == LogKind::Journal).then(|| self.tag_of(of));
+        let Arrival { record, crc, elsewhere, .. } = arrival;
+        let about = MessageMeta { elsewhere, tag, ..MessageMeta::default() };
+        let home = self.stage_message(store, about, placements, (record, crc), step);
+        self.apply_undecided(of, (store, home), arrival, parts, placements);
     }
 
     /// The tag of a transaction, which it has from its first record on.

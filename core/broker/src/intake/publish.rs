@@ -219,7 +219,10 @@ impl Broker {
         } else if !publish.persistent {
             self.pass_mark(connection, publish);
         }
-        self.store_passing(passing, passed, Arrival { run_from: None, ..arrival }, step);
+        // A topic that is kept for its subscriptions in the spool is among them, too.
+        if !passing.is_empty() {
+            self.store_passing(passing, passed, Arrival { run_from: None, ..arrival }, step);
+        }
         self.pace(connection, parts, record.len(), step);
         Ok(Admission::Now)
     }
