@@ -104,8 +104,8 @@ impl Branches {
     }
 
     /// The same branch, if it is there still.
-    pub(crate) fn again(&mut self, index: BranchIndex, serial: u64) -> Option<&mut Branch> {
-        self.table.get_mut(index.0).filter(|branch| branch.serial == serial)
+    pub(crate) fn again(&self, index: BranchIndex, serial: u64) -> Option<&Branch> {
+        self.table.get(index.0).filter(|branch| branch.serial == serial)
     }
 }
 
@@ -175,7 +175,7 @@ impl super::Clients {
     /// The open branch that a connection's number stands for.
     pub(super) fn joined(&self, connection: ConnectionIndex, number: TransactionNumber) -> Option<BranchIndex> {
         let Joined::Branch(index, serial) = *self.connection(connection).joined.get(&number)? else { return None };
-        let branch = self.branches.table.get(index.0).filter(|branch| branch.serial == serial)?;
+        let branch = self.branches.again(index, serial)?;
         let is_open = matches!(branch.standing, Standing::Open(_)) && is_there(branch, &self.connections);
         is_open.then_some(index)
     }

@@ -13,6 +13,9 @@ const FEW: usize = 64;
 /// Entries of which few are moved when others are put between them.
 const CHUNKED: usize = 64;
 
+/// Entries that are compared in the time of a step.
+pub(crate) const COMPARED: usize = 32;
+
 /// A range of what a consumer has.
 pub(crate) struct Range {
     pub first: Place,

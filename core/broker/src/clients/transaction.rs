@@ -28,10 +28,15 @@ pub(crate) struct Claims {
     pub consumer: ConsumerIndex,
     /// Messages of queues.
     pub entries: Vec<InFlight>,
-    /// How many of them are of which destination, one after the other.
-    pub runs: Vec<(DestinationIndex, u32)>,
     /// How many of topics.
     pub outstanding: u32,
+}
+
+/// How many of them are of which destination, one after the other.
+#[allow(clippy::cast_possible_truncation, reason = "one consumer has fewer in flight")]
+pub(crate) fn runs(entries: &[InFlight]) -> impl Iterator<Item = (DestinationIndex, u32)> {
+    let runs = entries.chunk_by(|one, other| one.of == other.of);
+    runs.filter_map(|run| Some((run.first()?.of, run.len() as u32)))
 }
 
 impl Transaction {
@@ -41,25 +46,13 @@ impl Transaction {
     }
 
     /// A consumer has acknowledged these.
-    pub(crate) fn claim(
-        &mut self,
-        (consumer, serial): (ConsumerIndex, u64),
-        entries: Vec<InFlight>,
-        runs: Vec<(DestinationIndex, u32)>,
-        outstanding: u32,
-    ) {
+    pub(crate) fn claim(&mut self, (consumer, serial): (ConsumerIndex, u64), entries: Vec<InFlight>, outstanding: u32) {
         self.claimed += entries.len() as u64 + u64::from(outstanding);
         let Some(claims) = self.claims.get_mut(&serial) else {
-            self.claims.insert(serial, Claims { consumer, entries, runs, outstanding });
+            self.claims.insert(serial, Claims { consumer, entries, outstanding });
             return;
         };
         claims.entries.extend(entries);
-        for (destination, count) in runs {
-            match claims.runs.last_mut().filter(|(last, _)| *last == destination) {
-                Some((_, known)) => *known += count,
-                None => claims.runs.push((destination, count)),
-            }
-        }
         claims.outstanding = claims.outstanding.saturating_add(outstanding);
     }
 
@@ -69,8 +62,8 @@ impl Transaction {
     }
 
     /// These are acknowledged, by consumers of an earlier life.
-    pub(crate) fn claim_of_nobody(&mut self, entries: Vec<InFlight>, runs: Vec<(DestinationIndex, u32)>) {
-        self.claim((NO_CONSUMER, 0), entries, runs, 0);
+    pub(crate) fn claim_of_nobody(&mut self, entries: Vec<InFlight>) {
+        self.claim((NO_CONSUMER, 0), entries, 0);
     }
 
     /// All that it has acknowledged, by the serials of the consumers.
@@ -105,8 +98,10 @@ impl Connection {
 impl super::Clients {
     /// An open transaction of a connection, or a branch that it works in.
     pub(crate) fn transaction(&self, connection: ConnectionIndex, number: TransactionNumber) -> Option<&Transaction> {
-        let own = self.connection(connection).transactions.get(&number);
-        own.or_else(|| Some(&self.branches.at(self.joined(connection, number)?).transaction))
+        match self.joined(connection, number) {
+            Some(branch) => Some(&self.branches.at(branch).transaction),
+            None => self.connection(connection).transactions.get(&number),
+        }
     }
 
     /// The same, to be changed.

@@ -2,7 +2,7 @@
 
 use crate::broker::Broker;
 use crate::clients::consumer::ConsumerKind;
-use crate::clients::in_flight::Range;
+use crate::clients::in_flight::{COMPARED, Range};
 use crate::destinations::destination::Refusal;
 use crate::log::Log;
 use crate::messages::ConsumerIndex;
@@ -11,9 +11,6 @@ use crate::step::Step;
 use postrider_model::command::{Acknowledge, AcknowledgeKind};
 use postrider_model::event::Failure;
 use postrider_model::{PortIndex, limits};
-
-/// Entries that are compared in the time of a step.
-const COMPARED: usize = 32;
 
 impl Broker {
     #[inline(always)]

@@ -2,10 +2,11 @@
 
 use crate::broker::Broker;
 use crate::clients::consumer::{Consumer, InFlight};
+use crate::clients::transaction::runs;
 use crate::destinations::destination::{Content, Reference};
 use crate::kit::budget::Budget;
 use crate::kit::deque::Deque;
-use crate::messages::{DestinationIndex, flag};
+use crate::messages::flag;
 use crate::plant::planted;
 use postrider_model::command::LastDelivered;
 use postrider_model::{Sequence, limits};
@@ -74,15 +75,16 @@ impl Broker {
     }
 
     /// What a transaction had acknowledged that is rolled back goes back, as its consumer is gone: all of it had been delivered.
-    pub(crate) fn return_claimed(&mut self, taken: Vec<InFlight>, from: impl Iterator<Item = DestinationIndex>) {
+    pub(crate) fn return_claimed(&mut self, taken: Vec<InFlight>) {
         let mut delivered = Delivered { first: usize::MAX, up_to: Sequence(0) };
         let mut entries = Deque::default();
         let is_much = taken.len() > limits::HANDLE_STEPS;
+        let from = runs(&taken).filter(|_| is_much);
+        let held: Vec<Reference> = from.map(|(index, _)| self.destinations.reference(index)).collect();
         taken.into_iter().for_each(|entry| entries.push_back(entry));
         if !is_much {
             return self.return_some(&mut entries, &mut delivered, usize::MAX);
         }
-        let held: Vec<Reference> = from.map(|index| self.destinations.reference(index)).collect();
         self.hold_queues(&held);
         self.jobs.push(Returning { entries, delivered, held });
     }

@@ -148,37 +148,30 @@ impl Broker {
         if !matches!(self.clients.branches.at(index).standing, Standing::Open(_)) {
             return Ok(Vote::Prepared);
         }
-        let mut transaction = std::mem::take(&mut self.clients.branches.at_mut(index).transaction);
+        let transaction = &self.clients.branches.at(index).transaction;
         // Who subscribes before the decision has it from that.
-        if let Err(refusal) = self.check_decidable(&mut transaction) {
-            return Err(self.fail_branch(index, transaction, refusal, step));
+        if let Err(refusal) = self.check_decidable(transaction) {
+            return Err(self.fail_branch(index, refusal, step));
         }
         if transaction.staged.is_none() && !transaction.has_messages() {
-            self.clients.take_branch(index);
+            let transaction = self.clients.take_branch(index).transaction;
             self.decide(transaction, (&[], Vec::new()), Late::new(), (0, None), step);
             return Ok(Vote::ReadOnly);
         }
         let (acknowledged, _) = self.name_claims(transaction.claims());
         if let Err(refusal) = self.admit_prepared(acknowledged.len(), step) {
-            return Err(self.fail_branch(index, transaction, refusal, step));
+            return Err(self.fail_branch(index, refusal, step));
         }
-        let of = *transaction.staged.get_or_insert_with(|| self.undecided.begin());
         let branch = self.clients.branches.at_mut(index);
-        branch.transaction = transaction;
+        let of = *branch.transaction.staged.get_or_insert_with(|| self.undecided.begin());
         let about = branch.about.clone();
         self.clients.keep_branch(index);
         self.write_prepared(of, about, &acknowledged, step);
         Ok(Vote::Prepared)
     }
 
-    fn fail_branch<L: Log>(
-        &mut self,
-        index: BranchIndex,
-        transaction: Transaction,
-        refusal: Refusal,
-        step: &mut Step<'_, L>,
-    ) -> Refusal {
-        self.clients.take_branch(index);
+    fn fail_branch<L: Log>(&mut self, index: BranchIndex, refusal: Refusal, step: &mut Step<'_, L>) -> Refusal {
+        let transaction = self.clients.take_branch(index).transaction;
         self.roll_back(transaction, step);
         rolled_back(refusal)
     }
@@ -192,11 +185,7 @@ impl Broker {
         let open = |branch: &Branch| matches!(branch.standing, Standing::Open(_));
         let refusal = match self.clients.find_branch(&said.xid).filter(|index| open(self.clients.branches.at(*index))) {
             None => unknown(&said.xid),
-            Some(index) => {
-                let transaction = self.clients.take_branch(index).transaction;
-                self.roll_back(transaction, step);
-                rolled_back(without_room())
-            }
+            Some(index) => self.fail_branch(index, without_room(), step),
         };
         self.refuse(port, said.connection, said.request, refusal, step);
     }
@@ -265,10 +254,9 @@ impl Broker {
     /// A prepared branch is done, in the room of what moves, as it takes the place of its own record (R46). False: there is none now.
     fn commit_prepared<L: Log>(&mut self, index: BranchIndex, step: &mut Step<'_, L>) -> bool {
         let Some(of) = self.clients.branches.at(index).transaction.staged else { return true };
-        let acknowledged =
-            self.undecided.prepared(of).map(|prepared| prepared.acknowledged.clone()).unwrap_or_default();
         let places = self.undecided.places(of);
-        let bytes = HEAD_BYTES as u64 + acknowledged.len() as u64;
+        let acknowledged = self.undecided.prepared(of).map_or(0, |prepared| prepared.acknowledged.len());
+        let bytes = HEAD_BYTES as u64 + acknowledged as u64;
         if !self.sequences.has(places + 1) {
             self.want_sequences(places + 1);
             return false;
@@ -283,6 +271,8 @@ impl Broker {
         if late_places > 0 && !step.log.reserve(purpose, commit_bound(late_places as u64)) {
             return false;
         }
+        let acknowledged =
+            self.undecided.prepared(of).map(|prepared| prepared.acknowledged.clone()).unwrap_or_default();
         let Branch { about, heard, publisher, transaction, .. } = self.clients.take_branch(index);
         let (_, settled) = self.name_claims(transaction.claims());
         let decided = BranchEnd { branch: about, heard };
@@ -316,28 +306,15 @@ impl Broker {
 
     /// The first turn of a life: what was prepared is the broker's, with all that it has acknowledged.
     pub(crate) fn restore_branches(&mut self) {
-        for (of, about) in self.kept_names() {
+        let kept = self.kept_names().into_iter().map(|(of, about)| (of, about, Vec::new()));
+        let mut all: Vec<_> = kept.collect();
+        all.extend(self.claim_prepared());
+        for (of, about, claims) in all {
             let mut transaction = Transaction::default();
             transaction.staged = Some(of);
-            let standing = Standing::Prepared;
-            self.clients.branches.add(Branch {
-                about,
-                serial: 0,
-                heard: None,
-                publisher: 0,
-                client: Box::default(),
-                transaction,
-                standing,
-            });
-        }
-        for (of, about, claims) in self.claim_prepared() {
-            let mut transaction = Transaction::default();
-            transaction.staged = Some(of);
-            let runs = claims.iter().map(|(of, _)| (*of, 1)).collect();
             let entries = claims.into_iter();
             let entries = entries.map(|(of, index)| InFlight::new(self.messages.at(index).sequence, index, of));
-            transaction.claim_of_nobody(entries.collect(), runs);
-            let standing = Standing::Prepared;
+            transaction.claim_of_nobody(entries.collect());
             self.clients.branches.add(Branch {
                 about,
                 serial: 0,
@@ -345,7 +322,7 @@ impl Broker {
                 publisher: 0,
                 client: Box::default(),
                 transaction,
-                standing,
+                standing: Standing::Prepared,
             });
         }
     }

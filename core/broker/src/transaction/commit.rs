@@ -37,12 +37,12 @@ impl Broker {
     /// All of it is done, or, if that cannot be, nothing.
     pub(super) fn commit_taken<L: Log>(
         &mut self,
-        mut transaction: Transaction,
+        transaction: Transaction,
         (publisher, client): (u32, &[u8]),
         branch: Option<&BranchEnd>,
         step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
-        let late = match self.check_commit(&mut transaction, client, step) {
+        let late = match self.check_commit(&transaction, client, step) {
             Ok(late) => late,
             Err(refusal) => {
                 self.roll_back(transaction, step);
@@ -86,8 +86,7 @@ impl Broker {
             None => not_begun(),
             Some(transaction) => {
                 self.roll_back(transaction, step);
-                let (failure, why) = without_room();
-                rolled_back(failure, &why)
+                rolled_back(without_room())
             }
         };
         self.refuse(port, transact.connection, transact.request, refusal, step);
@@ -96,7 +95,7 @@ impl Broker {
     /// Whether it can be committed.
     pub(super) fn check_commit<L: Log>(
         &mut self,
-        transaction: &mut Transaction,
+        transaction: &Transaction,
         client: &[u8],
         step: &mut Step<'_, L>,
     ) -> Result<Late, Refusal> {
@@ -108,24 +107,22 @@ impl Broker {
                 "subscriptions that came since it has sent to their topics would have more than {most} messages of it: commit sooner, or \
                  raise the setting `transactions.max_messages`"
             );
-            rolled_back(Failure::ResourceAllocation, &text)
+            rolled_back((Failure::ResourceAllocation, text.into()))
         })?;
         let places: usize = late.values().map(Vec::len).sum();
         if places > 0 && !step.log.reserve(Purpose::Settle, commit_bound(places as u64)) {
-            let (failure, why) = without_room();
-            return Err(rolled_back(failure, &why));
+            return Err(rolled_back(without_room()));
         }
         Ok(late)
     }
 
     /// Whether nothing stands against it.
-    pub(super) fn check_decidable(&self, transaction: &mut Transaction) -> Result<(), Refusal> {
-        if let Some((failure, why)) = transaction.doomed.take() {
-            return Err(rolled_back(failure, &why));
+    pub(super) fn check_decidable(&self, transaction: &Transaction) -> Result<(), Refusal> {
+        if let Some(why) = transaction.doomed.clone() {
+            return Err(rolled_back(why));
         }
         if transaction.staged.is_some_and(|staged| self.undecided.is_lost(staged)) {
-            let (failure, why) = lost();
-            return Err(rolled_back(failure, &why));
+            return Err(rolled_back(lost()));
         }
         Ok(())
     }
@@ -157,7 +154,7 @@ impl Broker {
     }
 }
 
-fn rolled_back(failure: Failure, why: &str) -> Refusal {
+fn rolled_back((failure, why): Refusal) -> Refusal {
     let failure = match failure {
         Failure::ResourceAllocation => Failure::ResourceAllocation,
         _ => Failure::TransactionRolledBack,

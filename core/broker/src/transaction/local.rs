@@ -2,10 +2,11 @@
 
 use crate::broker::Broker;
 use crate::clients::consumer::{ConsumerKind, InFlight};
-use crate::clients::transaction::{Claims, Transaction};
+use crate::clients::in_flight::{COMPARED, Range};
+use crate::clients::transaction::{Claims, Transaction, runs};
 use crate::destinations::destination::Refusal;
 use crate::log::Log;
-use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
+use crate::messages::{ConnectionIndex, ConsumerIndex};
 use crate::plant::planted;
 use crate::records::acknowledgement_bound;
 use crate::step::Step;
@@ -13,9 +14,6 @@ use postrider_journal::Purpose;
 use postrider_model::command::{Acknowledge, AcknowledgeKind, Transact, TransactionAct};
 use postrider_model::event::Failure;
 use postrider_model::{PortIndex, TransactionNumber};
-
-/// Entries that are compared in the time of a step.
-const COMPARED: usize = 32;
 
 /// Nothing is done within a transaction that is not there (R47).
 pub(super) fn not_begun() -> Refusal {
@@ -81,31 +79,25 @@ impl Broker {
         if let Some(staged) = transaction.staged.take() {
             self.roll_back_staged(staged, step);
         }
-        for (serial, Claims { consumer, entries, runs, .. }) in transaction.take_claims() {
-            let is_alive = self.clients.is_alive(consumer, serial);
-            for (destination, count) in &runs {
-                self.destinations.decide(*destination, *count);
+        for (serial, Claims { consumer, entries, .. }) in transaction.take_claims() {
+            for (destination, count) in runs(&entries) {
+                self.destinations.decide(destination, count);
             }
-            if is_alive {
-                let entries = self.leave_dying(consumer, entries, &runs);
+            if self.clients.is_alive(consumer, serial) {
+                let entries = self.leave_dying(consumer, entries);
                 let looked_at = self.clients.consumer_mut(consumer).take_back(entries);
                 self.work.spend(looked_at / COMPARED);
                 self.wake(consumer);
             } else {
-                self.return_claimed(entries, runs.into_iter().map(|(destination, _)| destination));
+                self.return_claimed(entries);
             }
         }
         self.jobs.stir();
     }
 
     /// What comes back of destinations that are deleted goes with them. The others.
-    fn leave_dying(
-        &mut self,
-        consumer: ConsumerIndex,
-        mut entries: Vec<InFlight>,
-        runs: &[(DestinationIndex, u32)],
-    ) -> Vec<InFlight> {
-        if !runs.iter().any(|(destination, _)| self.destinations.get(*destination).is_dying()) {
+    fn leave_dying(&mut self, consumer: ConsumerIndex, mut entries: Vec<InFlight>) -> Vec<InFlight> {
+        if !runs(&entries).any(|(destination, _)| self.destinations.get(destination).is_dying()) {
             return entries;
         }
         let before = entries.len();
@@ -183,7 +175,7 @@ impl Broker {
             let outstanding = acknowledge.count;
             self.check_size(connection, number, u64::from(outstanding.max(1)))?;
             let transaction = self.clients.transaction_mut(connection, number).ok_or_else(not_begun)?;
-            transaction.claim((index, serial), Vec::new(), Vec::new(), outstanding);
+            transaction.claim((index, serial), Vec::new(), outstanding);
             return Ok(());
         }
         let Some(range) = consumer.range(acknowledge) else { return self.unmatched(index, acknowledge) };
@@ -211,23 +203,16 @@ impl Broker {
         connection: ConnectionIndex,
         number: TransactionNumber,
         index: ConsumerIndex,
-        range: &crate::clients::in_flight::Range,
+        range: &Range,
     ) {
         self.work.spend(range.count);
         let consumer = self.clients.consumer_mut(index);
         let (serial, entries) = (consumer.serial, consumer.claim_entries(range));
-        let mut runs: Vec<(DestinationIndex, u32)> = Vec::new();
-        for entry in &entries {
-            match runs.last_mut().filter(|(last, _)| *last == entry.of) {
-                Some((_, count)) => *count += 1,
-                None => runs.push((entry.of, 1)),
-            }
-        }
-        for (destination, count) in &runs {
-            self.destinations.get_mut(*destination).undecided += count;
+        for (destination, count) in runs(&entries) {
+            self.destinations.get_mut(destination).undecided += count;
         }
         if let Some(transaction) = self.clients.transaction_mut(connection, number) {
-            transaction.claim((index, serial), entries, runs, 0);
+            transaction.claim((index, serial), entries, 0);
         }
     }
 
