@@ -1,6 +1,6 @@
 //! Browsers that wait: what they lack wakes them, and nobody else pays for them.
 
-use crate::world::{Told, World, handle, queue, record, wanted};
+use crate::world::{Told, World, handle, producer, queue, record, wanted};
 use postrider_broker::Config;
 use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, OpenProducer, Request};
 use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Event};
@@ -254,17 +254,7 @@ pub fn a_browser_passes_very_many_empty_queues_in_slices() {
     world.connect(0, 1, "a");
     for from in (0..QUEUES).step_by(50) {
         let destinations = (from..from + 50).map(|number| queue(&format!("q.{number}"))).collect();
-        let (connection, request) = (handle(1), Request::default());
-        let open = OpenProducer {
-            connection,
-            request,
-            producer: 9,
-            session: 3,
-            value: 1,
-            destinations,
-            window: 0,
-            described: postrider_model::command::Described::default(),
-        };
+        let open = OpenProducer { producer: 9, destinations, ..producer(handle(1), 1) };
         world.run(0, Command::OpenProducer(Box::new(open)));
     }
     world.settle();

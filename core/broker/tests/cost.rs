@@ -1,6 +1,6 @@
 //! What a message, a walk and a begin cost the state machine: run with `--release -- --ignored --nocapture cost`.
 
-use crate::world::{handle, queue, record};
+use crate::world::{handle, producer, queue, record};
 use postrider_broker::{Broker, Config, Log, LogKind, Outbox, records};
 use postrider_journal::{
     Bound, Extent, Home, ImageWriter, Kept, Lookup, Position, Purpose, Record, Remains, SegmentNumber, SpoolUse,
@@ -179,17 +179,7 @@ fn connected() -> CommandBatch {
         user: None,
         marks: 0,
     })));
-    let (session, value, destinations) = (1, 1, Box::default());
-    let open = OpenProducer {
-        connection: handle(1),
-        request,
-        producer: 0,
-        session,
-        value,
-        destinations,
-        window: 0,
-        described: postrider_model::command::Described::default(),
-    };
+    let open = OpenProducer { session: 1, ..producer(handle(1), 1) };
     batch.commands.push(Command::OpenProducer(Box::new(open)));
     batch
 }

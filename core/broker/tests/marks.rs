@@ -1,7 +1,7 @@
 //! What producers are remembered by, in a log that is small for it (R6, R17, R19).
 
 use crate::log::TestLog;
-use crate::world::{World, handle, queue, record_of, wanted};
+use crate::world::{World, handle, producer, queue, record_of, wanted};
 use postrider_broker::{Config, Log as _};
 use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenProducer, Request};
 use postrider_model::{Command, Event};
@@ -52,18 +52,7 @@ impl Client<'_> {
     }
 
     fn open(self, world: &mut World, value: i64) {
-        let (connection, request, destinations) = (handle(self.0), Request::default(), Box::default());
-        let open = OpenProducer {
-            connection,
-            request,
-            producer: 0,
-            session: 3,
-            value,
-            destinations,
-            window: 0,
-            described: postrider_model::command::Described::default(),
-        };
-        world.run(0, Command::OpenProducer(Box::new(open)));
+        world.run(0, Command::OpenProducer(Box::new(producer(handle(self.0), value))));
     }
 
     fn send(self, world: &mut World, value: i64, number: i64) {
@@ -214,18 +203,8 @@ fn who_came_back_and_is_parked_is_not_forgotten() {
     world.settle();
     let mut world = world.restarted();
     back.connect(&mut world);
-    for (producer, value) in [(0, 0), (1, 1)] {
-        let (connection, request, destinations) = (handle(back.0), Request::default(), Box::default());
-        let open = OpenProducer {
-            connection,
-            request,
-            producer,
-            session: 3,
-            value,
-            destinations,
-            window: 0,
-            described: postrider_model::command::Described::default(),
-        };
+    for (number, value) in [(0, 0), (1, 1)] {
+        let open = OpenProducer { producer: number, ..producer(handle(back.0), value) };
         world.run(0, Command::OpenProducer(Box::new(open)));
     }
     for (producer, value, number) in [(0, 0, 2), (1, 1, 1)] {

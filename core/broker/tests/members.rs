@@ -1,6 +1,6 @@
 //! Many consumers, producers and destinations: what one of them does takes no longer for all of them.
 
-use crate::world::{World, handle, queue, record, topic, wanted};
+use crate::world::{World, handle, producer, queue, record, topic, wanted};
 use postrider_broker::Config;
 use postrider_journal::body_crc;
 use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, OpenProducer, Publish, Request};
@@ -272,17 +272,7 @@ fn producers(count: u32) {
     let start = Instant::now();
     for value in 0..i64::from(count) {
         let mut batch = CommandBatch::default();
-        let destinations = Box::default();
-        let open = OpenProducer {
-            connection,
-            request,
-            producer: 9,
-            session: 3,
-            value,
-            destinations,
-            window: 0,
-            described: postrider_model::command::Described::default(),
-        };
+        let open = OpenProducer { producer: 9, ..producer(connection, value) };
         batch.commands.push(Command::OpenProducer(Box::new(open)));
         let (record, record_crc) = (batch.store(&bytes), body_crc(&bytes));
         batch.commands.push(Command::Publish(Publish {
@@ -328,16 +318,7 @@ fn patterns(consumers: u32, queues: u32) {
     let connection = handle(1);
     for number in 0..queues {
         let destinations = [queue(&format!("some.{}.{number}", number % 10))];
-        let open = OpenProducer {
-            connection,
-            request: Request::default(),
-            producer: 9,
-            session: 3,
-            value: 1,
-            destinations: destinations.as_slice().into(),
-            window: 0,
-            described: postrider_model::command::Described::default(),
-        };
+        let open = OpenProducer { producer: 9, destinations: destinations.into(), ..producer(connection, 1) };
         world.run(0, Command::OpenProducer(Box::new(open)));
     }
     let (mut longest, start) = (Duration::ZERO, Instant::now());

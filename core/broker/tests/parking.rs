@@ -2,7 +2,7 @@
 
 use crate::log::TestLog;
 use crate::space::small;
-use crate::world::{Got, Told, World, handle, queue, record, topic, wanted};
+use crate::world::{Got, Told, World, handle, producer, queue, record, topic, wanted};
 use postrider_broker::{Config, WhenFull};
 use postrider_journal::{Pressure, body_crc};
 use postrider_model::command::{Acknowledge, AcknowledgeKind, LastDelivered, OpenProducer, Publish, Request};
@@ -478,14 +478,11 @@ fn acknowledging(connection: u32, consumer: u32, got: &[Got]) -> CommandBatch {
 
 fn opening(connection: u32) -> Command {
     Command::OpenProducer(Box::new(OpenProducer {
-        connection: handle(connection),
         request: wanted(41),
         producer: 1,
         session: 1,
-        value: 2,
         destinations: [queue("new")].into(),
-        window: 0,
-        described: postrider_model::command::Described::default(),
+        ..producer(handle(connection), 2)
     }))
 }
 

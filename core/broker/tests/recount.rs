@@ -2,10 +2,10 @@
 
 use crate::log::TestLog;
 use crate::model::Random;
-use crate::world::{World, handle, queue, record_of, topic, wanted};
+use crate::world::{World, handle, producer, queue, record_of, topic, wanted};
 use postrider_broker::records::kind;
 use postrider_broker::{Config, Log as _};
-use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenProducer, Request};
+use postrider_model::command::{AcknowledgeKind, LastDelivered, Request};
 use postrider_model::{Command, Destination, DestinationKind};
 
 const QUEUES: u64 = 7;
@@ -49,17 +49,8 @@ impl History {
         let slot = 1 + random.below(3) as u32;
         let count = if random.below(2) == 0 { 1 } else { 1 + random.below(40) };
         let to: Vec<Destination> = (0..count).map(|_| place(random)).collect();
-        let (producer, value) = (0, random.below(30) as i64);
-        let open = OpenProducer {
-            connection: handle(slot),
-            request: Request::default(),
-            producer,
-            session: 3,
-            value,
-            destinations: Box::default(),
-            window: 0,
-            described: postrider_model::command::Described::default(),
-        };
+        let value = random.below(30) as i64;
+        let open = producer(handle(slot), value);
         let persistent = random.below(5) > 0;
         let expiration =
             if random.below(6) == 0 { self.world.now.unix_millis + random.below(20_000) as i64 } else { 0 };

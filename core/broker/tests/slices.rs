@@ -1,6 +1,6 @@
 //! What one command makes is done in slices where it is much (R25): turns are counted, and nothing of it is lost, doubled or out of order.
 
-use crate::world::{Told, World, acknowledging, handle, queue, record, topic, wanted};
+use crate::world::{Told, World, acknowledging, handle, producer, queue, record, topic, wanted};
 use postrider_broker::Config;
 use postrider_model::command::{
     AcknowledgeKind, CreateTemporary, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Request,
@@ -37,17 +37,7 @@ fn in_batches(world: &mut World, port: usize, commands: impl Iterator<Item = Com
 fn name(world: &mut World, names: impl Iterator<Item = Destination>) {
     let connection = handle(1);
     let open = |destination: Destination| {
-        let (request, destinations) = (Request::default(), vec![destination].into());
-        let open = OpenProducer {
-            connection,
-            request,
-            producer: 9,
-            session: 3,
-            value: 1,
-            destinations,
-            window: 0,
-            described: postrider_model::command::Described::default(),
-        };
+        let open = OpenProducer { producer: 9, destinations: [destination].into(), ..producer(connection, 1) };
         Command::OpenProducer(Box::new(open))
     };
     in_batches(world, 0, names.map(open));
@@ -390,18 +380,7 @@ pub fn very_many_marks_are_forgotten_in_slices_and_stay_so() {
     let connection = handle(1);
     let request = Request::default();
     for value in 0..6_000 {
-        let destinations = Box::default();
-        let open = OpenProducer {
-            connection,
-            request,
-            producer: 0,
-            session: 3,
-            value,
-            destinations,
-            window: 0,
-            described: postrider_model::command::Described::default(),
-        };
-        world.run(0, Command::OpenProducer(Box::new(open)));
+        world.run(0, Command::OpenProducer(Box::new(producer(connection, value))));
         world.send_as(0, connection, &to, true, (&bytes, 1), request);
     }
     world.settle();
@@ -412,17 +391,7 @@ pub fn very_many_marks_are_forgotten_in_slices_and_stay_so() {
     // The same client is somebody new, also after a crash: what it sends is no repetition.
     let mut world = world.restarted();
     world.connect_as(0, handle(6), "a", true);
-    let open = OpenProducer {
-        connection: handle(6),
-        request,
-        producer: 0,
-        session: 3,
-        value: 7,
-        destinations: Box::default(),
-        window: 0,
-        described: postrider_model::command::Described::default(),
-    };
-    world.run(0, Command::OpenProducer(Box::new(open)));
+    world.run(0, Command::OpenProducer(Box::new(producer(handle(6), 7))));
     world.send_as(0, handle(6), &to, true, (&bytes, 1), request);
     world.settle();
     assert_eq!(world.broker.statistics().messages, 6_001);
@@ -474,18 +443,7 @@ pub fn very_many_marks_age_in_slices() {
     let bytes = record(&to, b"x", true, 1, 0);
     let (connection, request) = (handle(1), Request::default());
     for value in 0..2_500 {
-        let destinations = Box::default();
-        let open = OpenProducer {
-            connection,
-            request,
-            producer: 0,
-            session: 3,
-            value,
-            destinations,
-            window: 0,
-            described: postrider_model::command::Described::default(),
-        };
-        world.run(0, Command::OpenProducer(Box::new(open)));
+        world.run(0, Command::OpenProducer(Box::new(producer(connection, value))));
         world.send_as(0, connection, &to, true, (&bytes, 1), request);
     }
     world.disconnect(0, connection, false);
@@ -505,17 +463,7 @@ pub fn very_many_marks_age_in_slices() {
 pub fn a_mark_that_ages_leaves_the_last_of_the_log_to_moves() {
     let mut world = world();
     let (to, connection, request) = ([queue("q")], handle(1), Request::default());
-    let open = OpenProducer {
-        connection,
-        request,
-        producer: 0,
-        session: 3,
-        value: 1,
-        destinations: Box::default(),
-        window: 0,
-        described: postrider_model::command::Described::default(),
-    };
-    world.run(0, Command::OpenProducer(Box::new(open)));
+    world.run(0, Command::OpenProducer(Box::new(producer(connection, 1))));
     world.send_as(0, connection, &to, true, (&record(&to, b"x", true, 1, 0), 1), request);
     world.disconnect(0, connection, false);
     world.settle();
@@ -538,18 +486,7 @@ pub fn marks_of_many_bytes_move_in_slices() {
     let (connection, request, to) = (handle(1), Request::default(), [queue("q")]);
     let bytes = record(&to, b"x", true, 1, 0);
     for value in 0..180 {
-        let destinations = Box::default();
-        let open = OpenProducer {
-            connection,
-            request,
-            producer: 0,
-            session: 3,
-            value,
-            destinations,
-            window: 0,
-            described: postrider_model::command::Described::default(),
-        };
-        world.run(0, Command::OpenProducer(Box::new(open)));
+        world.run(0, Command::OpenProducer(Box::new(producer(connection, value))));
         (0..1_000).for_each(|gap| world.send_as(0, connection, &to, true, (&bytes, gap * 2), request));
     }
     let delete = |world: &mut World, queue: &Destination| {

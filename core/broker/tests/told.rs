@@ -1,7 +1,7 @@
 //! What the broker tells of connections, producers, consumers and destinations, and to whom.
 
 use crate::log::TestLog;
-use crate::world::{Told as Heard, World, handle, queue, topic};
+use crate::world::{Told as Heard, World, handle, producer, queue, topic};
 use postrider_broker::Config;
 use postrider_model::advisory::{Advisory, Told};
 use postrider_model::command::{
@@ -135,20 +135,13 @@ fn each_thing_has_its_topic() {
     listen(&mut world, 1, 1, 9, &["ActiveMQ.Advisory.>"], 1_000);
     assert!(told(&mut world, 1).is_empty(), "as with ActiveMQ: nothing again for such a pattern but temporary ones");
     world.connect(0, 2, "c");
-    let producer = |producer, value, destinations: &[Destination]| {
-        Command::OpenProducer(Box::new(OpenProducer {
-            connection: handle(2),
-            request: Request::default(),
-            producer,
-            session: 1,
-            value,
-            destinations: destinations.into(),
-            window: 0,
-            described: Described::default(),
-        }))
+    let opened = |number, value, destinations: &[Destination]| {
+        let destinations = destinations.into();
+        let open = OpenProducer { producer: number, session: 1, destinations, ..producer(handle(2), value) };
+        Command::OpenProducer(Box::new(open))
     };
-    world.run(0, producer(0, 3, &[queue("p")]));
-    world.run(0, producer(1, 4, &[]));
+    world.run(0, opened(0, 3, &[queue("p")]));
+    world.run(0, opened(1, 4, &[]));
     assert_eq!(
         told(&mut world, 1),
         ["+client of c [Connection]", "+producer 3 of p [Producer.Queue.p] (1)", "+p [Queue]"]

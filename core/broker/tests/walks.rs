@@ -2,7 +2,7 @@
 
 use crate::model::Random;
 use crate::pairs::{UNASKED, one, world};
-use crate::world::{World, handle, queue};
+use crate::world::{World, handle, producer, queue};
 use postrider_model::command::{LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Request};
 use postrider_model::{Command, Destination, Event, Token};
 use std::collections::BTreeMap;
@@ -86,18 +86,8 @@ fn play(random: &mut Random) {
             (4, Some(connection)) => {
                 played.destinations += 1;
                 let request = played.request(connection);
-                let destinations = vec![queue(&format!("t.{}", played.destinations % 20))].into();
-                let connection = handle(connection);
-                let open = OpenProducer {
-                    connection,
-                    request,
-                    producer: 9,
-                    session: 3,
-                    value: 1,
-                    destinations,
-                    window: 0,
-                    described: postrider_model::command::Described::default(),
-                };
+                let destinations = [queue(&format!("t.{}", played.destinations % 20))].into();
+                let open = OpenProducer { request, producer: 9, destinations, ..producer(handle(connection), 1) };
                 Command::OpenProducer(Box::new(open))
             }
             (5, Some(connection)) => {

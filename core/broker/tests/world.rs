@@ -5,8 +5,8 @@ use crate::log::{SEGMENT, Stored, TestLog};
 use postrider_broker::{Broker, Config, EventBatch, Log, Mended, Outbox};
 use postrider_journal::{Damage, DamageKind, Position, body_crc};
 use postrider_model::command::{
-    Acknowledge, AcknowledgeKind, CreateTemporary, LastDelivered, OpenConnection, OpenConsumer, OpenProducer, Publish,
-    Request,
+    Acknowledge, AcknowledgeKind, CreateTemporary, Described, LastDelivered, OpenConnection, OpenConsumer,
+    OpenProducer, Publish, Request,
 };
 use postrider_model::record::{BodyKind, Header, Tag, flag};
 use postrider_model::{
@@ -369,16 +369,7 @@ impl World {
         };
         self.numbers.retain(|(other_port, other, _), _| (*other_port, *other) != (port, connection));
         self.run(port, Command::OpenConnection(Box::new(open)));
-        let open = OpenProducer {
-            connection,
-            request: Request::default(),
-            producer: 0,
-            session: 1,
-            value: 1,
-            destinations: Box::default(),
-            window: 0,
-            described: postrider_model::command::Described::default(),
-        };
+        let open = OpenProducer { session: 1, ..producer(connection, 1) };
         self.run(port, Command::OpenProducer(Box::new(open)));
     }
 
@@ -398,7 +389,7 @@ impl World {
             session: 1,
             value: 1,
             pending_limit: 0,
-            described: postrider_model::command::Described::default(),
+            described: Described::default(),
         }
     }
 
@@ -517,6 +508,20 @@ impl World {
     pub fn events(&mut self, port: usize) -> Vec<Event> {
         let told = self.heard(port).into_iter();
         told.filter_map(|told| if let Told::Event(event) = told { Some(event) } else { None }).collect()
+    }
+}
+
+/// A producer of another session than the one that [`World::connect`] opens. It wants no answer.
+pub fn producer(connection: Handle, value: i64) -> OpenProducer {
+    OpenProducer {
+        connection,
+        request: Request::default(),
+        producer: 0,
+        session: 3,
+        value,
+        destinations: Box::default(),
+        window: 0,
+        described: Described::default(),
     }
 }
 
