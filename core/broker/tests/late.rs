@@ -1,10 +1,11 @@
 //! Subscriptions that come late: behind what a transaction has sent, or behind another consumer.
 
 use crate::log::TestLog;
+use crate::subscriptions::{leave, unsubscribe};
 use crate::transactions::{begin, commit, send};
 use crate::world::{World, handle, topic, wanted};
 use postrider_broker::Config;
-use postrider_model::command::{Branch, BranchAct, LastDelivered, OpenConsumer, Request, TransactionAct, Unsubscribe};
+use postrider_model::command::{Branch, BranchAct, OpenConsumer, Request, TransactionAct};
 use postrider_model::{Command, CommandBatch, Xid};
 use std::time::Instant;
 
@@ -18,15 +19,10 @@ fn subscribe(world: &mut World, (connection, consumer): (u32, u32), name: &str, 
     world.settle();
 }
 
-fn leave(world: &mut World, connection: u32, consumer: u32) {
-    world.close_consumer(1, connection, consumer, LastDelivered::None);
-    world.settle();
-}
-
 fn subscriptions(world: &mut World, numbers: std::ops::Range<u32>) {
     for number in numbers {
         subscribe(world, (1, number), &format!("s{number}"), None);
-        leave(world, 1, number);
+        leave(world, 1, 1, number);
     }
 }
 
@@ -79,7 +75,7 @@ fn who_comes_between_sends_has_each_of_them_once() {
     for number in 0..4 {
         sends(&mut world, number..number + 1);
         subscribe(&mut world, (1, number), &format!("s{number}"), [None, Some("no = 1")][number as usize % 2]);
-        leave(&mut world, 1, number);
+        leave(&mut world, 1, 1, number);
     }
     sends(&mut world, 4..6);
     commit(&mut world, 1, 1);
@@ -90,7 +86,7 @@ fn who_comes_between_sends_has_each_of_them_once() {
             subscribe(&mut world, (1, number), &format!("s{number}"), selector);
             let all = ["0", "1", "2", "3", "4", "5"];
             assert_eq!(world.texts(1), if selector.is_none() { &all[..] } else { &[] }, "s{number}, life {again}");
-            leave(&mut world, 1, number);
+            leave(&mut world, 1, 1, number);
         }
         if again == 0 {
             world = world.restarted();
@@ -164,10 +160,7 @@ fn a_prepared_branch_stays_prepared_where_too_many_came_since() {
     let commit = BranchAct::CommitTwoPhase;
     let said = branch(&mut world, commit);
     assert!(said.contains("ResourceAllocation") && said.contains("stays prepared"), "{said}");
-    let gone =
-        Unsubscribe { connection: handle(1), request: wanted(31), client: None, name: b"s999".as_slice().into() };
-    world.run(1, Command::Unsubscribe(Box::new(gone)));
-    world.settle();
+    unsubscribe(&mut world, 1, 1, "s999");
     let begun = Instant::now();
     let said = branch(&mut world, commit);
     println!("1,000,000 messages of subscriptions that came since: {:?}", begun.elapsed());

@@ -20,7 +20,7 @@ fn stored(count: usize) -> World {
 }
 
 /// Whatever was to be kept aside is.
-fn kept(world: &mut World) {
+pub fn kept(world: &mut World) {
     for _ in 0..10 {
         world.broker.fetched();
         world.settle();

@@ -1,47 +1,14 @@
 //! What subscriptions share where a record of theirs, or of their topic, is lost or damaged, or somebody has not decided.
 
 use crate::log::TestLog;
+use crate::rotten::kept;
+use crate::subscriptions::{leave, subscribe, unsubscribe, world};
 use crate::transactions::{begin, claiming, commit, send, transact};
 use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::records::kind;
 use postrider_broker::{Config, Log};
-use postrider_model::command::{AcknowledgeKind, LastDelivered, OpenConsumer, TransactionAct, Unsubscribe};
-use postrider_model::{Command, Event};
-
-fn subscribe(world: &mut World, port: usize, (connection, consumer): (u32, u32), to: &str, name: &str) {
-    let open = OpenConsumer {
-        subscription: Some(name.as_bytes().into()),
-        ..world.open(connection, consumer, &[topic(to)], 100)
-    };
-    world.consume_as(port, open);
-    world.settle();
-}
-
-fn unsubscribe(world: &mut World, port: usize, connection: u32, name: &str) {
-    let command =
-        Unsubscribe { connection: handle(connection), request: wanted(30), client: None, name: name.as_bytes().into() };
-    world.run(port, Command::Unsubscribe(Box::new(command)));
-    world.settle();
-}
-
-fn leave(world: &mut World, port: usize, connection: u32, consumer: u32) {
-    world.close_consumer(port, connection, consumer, LastDelivered::None);
-    world.settle();
-}
-
-fn world() -> World {
-    let mut world = World::new();
-    world.connect(0, 1, "sender");
-    world.connect(1, 1, "a");
-    world
-}
-
-fn kept(world: &mut World) {
-    for _ in 0..10 {
-        world.broker.fetched();
-        world.settle();
-    }
-}
+use postrider_model::Event;
+use postrider_model::command::{AcknowledgeKind, LastDelivered, TransactionAct};
 
 fn churn(world: &mut World, passes: usize) {
     for _ in 0..passes {
