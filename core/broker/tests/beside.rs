@@ -324,12 +324,7 @@ pub fn more_is_sent_under_one_that_is_damaged() {
     send(&mut world, 1, &queue("q"), "1", true, 1);
     let position = world.log.records.iter().rfind(|stored| stored.kind == kind::MESSAGE).unwrap().home.position.0;
     world.log.rotten.insert(position);
-    for _ in 0..1_500 {
-        world.send(0, 1, &queue("churn"), &"x".repeat(300), true);
-        world.settle();
-        let last = world.got(0).last().unwrap().sequence.0;
-        world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, last), 1);
-    }
+    world.churn(5, 1_500, 300);
     send(&mut world, 1, &queue("q"), "2", true, 1);
     world.settle();
     assert_eq!(world.broker.recount(), Ok(()));
@@ -364,12 +359,7 @@ pub fn damage_of_what_is_claimed() {
         world.turn(0, &claiming(1, 6, (got[0].sequence.0, got[0].sequence.0), 1, 1));
         let position = world.log.records.iter().rfind(|stored| stored.kind == kind::MESSAGE).unwrap().home.position.0;
         world.log.rotten.insert(position);
-        for _ in 0..1_500 {
-            world.send(0, 1, &queue("churn"), &"x".repeat(300), true);
-            world.settle();
-            let last = world.got(0).last().unwrap().sequence.0;
-            world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, last), 1);
-        }
+        world.churn(5, 1_500, 300);
         world.settle();
         assert_eq!(world.broker.recount(), Ok(()));
         if closes {

@@ -5,7 +5,7 @@ use crate::transactions::{claiming, failures, number, send, transact, waiting};
 use crate::world::{Told, World, handle, queue, topic, wanted};
 use postrider_broker::records::kind;
 use postrider_broker::{Config, KEPT_FORMAT, KEPT_GLOBAL, Log};
-use postrider_model::command::{AcknowledgeKind, Branch, BranchAct, LastDelivered, Request, TransactionAct};
+use postrider_model::command::{Branch, BranchAct, LastDelivered, Request, TransactionAct};
 use postrider_model::event::{BranchFailure, Failure, Vote};
 use postrider_model::{Command, Event, Xid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -276,12 +276,7 @@ pub fn reclaim_moves_what_is_prepared_and_how_others_ended() {
         world.consume(0, 1, 5, &queue("churn"), 100);
         let churn = |world: &mut World| {
             let front = world.log.front();
-            for _ in 0..1_500 {
-                world.send(0, 1, &queue("churn"), &"x".repeat(300), true);
-                world.settle();
-                let last = world.got(0).last().unwrap().sequence.0;
-                world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, last), 1);
-            }
+            world.churn(5, 1_500, 300);
             world.settle();
             world.heard(0);
             assert!(world.log.front() > front, "it has moved");

@@ -353,12 +353,7 @@ pub fn reclaim_moves_what_is_undecided_and_what_was_decided() {
             world.turn(0, &batch);
         }
         let churn = |world: &mut World| {
-            for _ in 0..1_500 {
-                world.send(0, 1, &queue("churn"), &"x".repeat(300), true);
-                world.settle();
-                let last = world.got(0).last().unwrap().sequence.0;
-                world.acknowledge(0, 1, 5, AcknowledgeKind::Standard, (0, last), 1);
-            }
+            world.churn(5, 1_500, 300);
             world.settle();
             world.heard(0);
         };

@@ -455,6 +455,17 @@ impl World {
         self.send_as(port, handle(connection), to, persistent, (&bytes, 0), wanted(7));
     }
 
+    /// The first connection's consumer acknowledges each message that comes to the queue `churn`: the front of the log moves on.
+    pub fn churn(&mut self, consumer: u32, passes: usize, bytes: usize) {
+        let text = "x".repeat(bytes);
+        for _ in 0..passes {
+            self.send(0, 1, &queue("churn"), &text, true);
+            self.settle();
+            let last = self.got(0).last().unwrap().sequence.0;
+            self.acknowledge(0, 1, consumer, AcknowledgeKind::Standard, (0, last), 1);
+        }
+    }
+
     pub fn acknowledge(
         &mut self,
         port: usize,
