@@ -1,7 +1,7 @@
 //! Transactions beside everything else that goes on: batches, damage, deletions, goodbyes, room.
 
 use crate::log::TestLog;
-use crate::parking::full;
+use crate::parking::{drained, full, goodbye, send_parked, settled};
 use crate::transactions::{begin, claiming, commit, number, send, sending, transact, world};
 use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::records::kind;
@@ -41,7 +41,7 @@ pub fn a_rollback_and_a_commit_of_the_same_in_one_batch() {
 /// Shard and broker count alike what is settled.
 #[test]
 pub fn a_refused_send_of_a_transaction_is_settled() {
-    let settled = |refused: bool| {
+    let settled_when = |refused: bool| {
         let mut world = full(WhenFull::Refuse);
         world.connect(0, 4, "d");
         begin(&mut world, 4, 1);
@@ -60,15 +60,10 @@ pub fn a_refused_send_of_a_transaction_is_settled() {
         } else {
             world.turn(0, &batch);
         }
-        let bytes = record(&[queue("q")], "x".repeat(1_000).as_bytes(), true, 0, 0);
-        world.send_as(0, handle(4), &[queue("q")], true, (&bytes, 0), Request::default());
-        let settled = |event| match event {
-            Event::Parked { connection, settled } if connection == handle(4) => Some(settled),
-            _ => None,
-        };
-        world.events(0).into_iter().find_map(settled).expect("it is parked")
+        send_parked(&mut world, 4, &"x".repeat(1_000), Request::default());
+        settled(&mut world, 4)
     };
-    assert_eq!(settled(true), settled(false));
+    assert_eq!(settled_when(true), settled_when(false));
 }
 
 /// Who has sent to a temporary queue within a transaction deletes it: the answer comes.
@@ -94,13 +89,7 @@ pub fn a_goodbye_does_not_wait_for_anothers_transaction() {
     send(&mut world, 1, &temporary("replies"), "answer", false, 1);
     world.settle();
     world.heard(1);
-    let goodbye = Command::CloseConnection {
-        connection: handle(1),
-        request: wanted(22),
-        last_delivered: LastDelivered::None,
-        clean: true,
-    };
-    world.run(1, goodbye);
+    world.run(1, goodbye(1));
     world.settle();
     assert!(is_answered(&mut world, 1, 22), "another's transaction is none of its business");
 }
@@ -129,17 +118,15 @@ pub fn a_rollback_leaves_nothing_of_a_deleted_queue_with_its_consumer() {
 #[test]
 pub fn who_leaves_behind_parked_sends_leaves_its_transactions_at_once() {
     let mut world = full(WhenFull::Refuse);
-    let connection = handle(2);
     world.consume(0, 2, 5, &queue("q"), 1_000);
     world.settle();
     let got = world.got(0);
     begin(&mut world, 2, 1);
     world.turn(0, &claiming(2, 5, (0, got.last().unwrap().sequence.0), got.len() as u32, 1));
-    let goodbye = LastDelivered::None;
-    world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered: goodbye, clean: true });
+    world.run(0, goodbye(2));
     world.settle();
     world.heard(0);
-    let texts = crate::parking::drained(&mut world);
+    let texts = drained(&mut world);
     assert!(texts.len() > got.len(), "{} held, {} came", got.len(), texts.len());
     assert!(is_answered(&mut world, 0, 22));
 }
@@ -159,8 +146,7 @@ pub fn what_it_has_sent_in_transactions_goes_with_its_goodbye() {
     world.settle();
     // It fills the rest.
     for _ in 0..40 {
-        let bytes = record(&[queue("q")], "y".repeat(1_000).as_bytes(), true, 0, 0);
-        world.send_as(0, handle(2), &[queue("q")], true, (&bytes, 0), Request::default());
+        send_parked(&mut world, 2, &"y".repeat(1_000), Request::default());
         if world.broker.statistics().parked_bytes > 0 {
             break;
         }
@@ -168,11 +154,7 @@ pub fn what_it_has_sent_in_transactions_goes_with_its_goodbye() {
     assert!(world.broker.statistics().parked_bytes > 0);
     world.settle();
     world.heard(0);
-    let goodbye = LastDelivered::None;
-    world.run(
-        0,
-        Command::CloseConnection { connection: handle(2), request: wanted(22), last_delivered: goodbye, clean: true },
-    );
+    world.run(0, goodbye(2));
     world.settle();
     assert!(is_answered(&mut world, 0, 22), "nobody but itself is in its way");
 }
@@ -492,12 +474,6 @@ pub fn a_temporary_queue_that_goes_takes_its_staged_messages() {
     world.settle();
 }
 
-fn send_plain(world: &mut World, connection: u32, text: &str) {
-    let to = [queue("q")];
-    let bytes = record(&to, text.as_bytes(), true, 0, 0);
-    world.send_as(0, handle(connection), &to, true, (&bytes, 0), Request::default());
-}
-
 /// The large one is parked first. Others send small ones as fast as they are taken.
 fn is_passed_for_ever() -> bool {
     let mut world = World::over(Config::default(), TestLog::new(8 * (32 << 10) + 400_000, 32 << 10));
@@ -505,9 +481,9 @@ fn is_passed_for_ever() -> bool {
     world.connect(1, 8, "taker");
     world.consume(1, 8, 5, &queue("q"), 1);
     while world.broker.statistics().parked_bytes == 0 {
-        send_plain(&mut world, 1, &"x".repeat(1_000));
+        send_parked(&mut world, 1, &"x".repeat(1_000), Request::default());
     }
-    send_plain(&mut world, 2, &"y".repeat(20_000));
+    send_parked(&mut world, 2, &"y".repeat(20_000), Request::default());
     let mut stored = 0;
     for _ in 0..1_500 {
         for _ in 0..2 {

@@ -36,10 +36,24 @@ fn full_with(config: Config, log: TestLog, length: usize) -> World {
     world
 }
 
-fn send_parked(world: &mut World, connection: u32, text: &str, request: Request) {
+pub fn send_parked(world: &mut World, connection: u32, text: &str, request: Request) {
     let to = [queue("q")];
     let bytes = record(&to, text.as_bytes(), true, 0, 0);
     world.send_as(0, handle(connection), &to, true, (&bytes, 0), request);
+}
+
+pub fn goodbye(connection: u32) -> Command {
+    let (connection, last_delivered) = (handle(connection), LastDelivered::None);
+    Command::CloseConnection { connection, request: wanted(22), last_delivered, clean: true }
+}
+
+/// How much of a connection's is settled, as it is told when it parks.
+pub fn settled(world: &mut World, connection: u32) -> u64 {
+    let settled = |event| match event {
+        Event::Parked { connection: parked, settled } if parked == handle(connection) => Some(settled),
+        _ => None,
+    };
+    world.events(0).into_iter().find_map(settled).expect("it is parked")
 }
 
 /// All that is in the queue, taken by a third connection.
@@ -86,10 +100,7 @@ pub fn what_makes_room_passes_parked_sends_and_what_depends_on_them_waits() {
     let sequence = world.got(0).last().unwrap().sequence.0;
     // A producer's removal, then the connection's own end: behind its send. A consumer's removal passes it.
     world.run(0, Command::CloseProducer { connection, producer: 0, request: wanted(21) });
-    world.run(
-        0,
-        Command::CloseConnection { connection, request: wanted(22), last_delivered: LastDelivered::None, clean: true },
-    );
+    world.run(0, goodbye(2));
     world.close_consumer(0, 2, 5, LastDelivered::UpTo(Sequence(sequence)));
     world.settle();
     let answered = |world: &mut World| -> Vec<u64> {
@@ -106,13 +117,11 @@ pub fn what_makes_room_passes_parked_sends_and_what_depends_on_them_waits() {
 #[test]
 pub fn who_leaves_behind_parked_sends_holds_no_messages_meanwhile() {
     let mut world = full(WhenFull::Refuse);
-    let connection = handle(2);
     world.consume(0, 2, 5, &queue("q"), 1_000);
     world.settle();
     let held = world.got(0).len();
     assert!(held > 0);
-    let goodbye = LastDelivered::None;
-    world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered: goodbye, clean: true });
+    world.run(0, goodbye(2));
     let texts = drained(&mut world);
     assert!(texts.len() > held && texts.contains(&"y".to_owned()), "{held} held, {} came", texts.len());
     let replied = |event: Event| matches!(event, Event::Reply { token: Token(22), .. });
@@ -123,8 +132,8 @@ pub fn who_leaves_behind_parked_sends_holds_no_messages_meanwhile() {
 #[test]
 fn very_many_commands_behind_a_parked_goodbye_go_in_slices() {
     let mut world = full(WhenFull::Refuse);
-    let (connection, last_delivered) = (handle(2), LastDelivered::None);
-    world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered, clean: true });
+    let connection = handle(2);
+    world.run(0, goodbye(2));
     for _ in 0..10_000 {
         world.run(0, Command::CloseProducer { connection, producer: 0, request: Request::default() });
     }
@@ -154,12 +163,11 @@ fn very_many_commands_behind_a_parked_goodbye_go_in_slices() {
 pub fn the_end_of_a_socket_and_a_takeover_drop_what_is_parked() {
     for takeover in [false, true] {
         let mut world = full(WhenFull::Refuse);
-        let (connection, last_delivered) = (handle(2), LastDelivered::None);
-        world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered, clean: true });
+        world.run(0, goodbye(2));
         if takeover {
             world.connect(1, 3, "b");
         } else {
-            world.disconnect(0, connection, true);
+            world.disconnect(0, handle(2), true);
         }
         world.settle();
         assert!(!world.events(0).iter().any(|event| matches!(event, Event::Reply { .. })), "it is not answered");
@@ -262,12 +270,11 @@ fn a_parked_goodbye_counts_what_tells_of_its_temporary_destinations() {
         world.create_temporary(0, 2, &temporary);
         world.settle();
     }
-    let (connection, last_delivered) = (handle(2), LastDelivered::None);
-    world.run(0, Command::CloseConnection { connection, request: wanted(22), last_delivered, clean: true });
+    world.run(0, goodbye(2));
     world.heard(0);
     drained(&mut world);
     world.settle();
-    assert!(world.events(0).contains(&Event::Reply { connection, token: Token(22) }));
+    assert!(world.events(0).contains(&Event::Reply { connection: handle(2), token: Token(22) }));
     assert_eq!(world.broker.statistics().connections, 3);
 }
 
@@ -498,7 +505,7 @@ fn a_producer_that_cannot_be_opened_keeps_its_place_behind_parked_sends() {
 /// The shard counts what it hands up, the broker what is settled: they have to agree (decision 0010).
 #[test]
 fn a_refused_producer_is_settled() {
-    let settled = |refused: bool| {
+    let settled_when = |refused: bool| {
         let mut world = full(WhenFull::Refuse);
         world.connect(0, 4, "d");
         if refused {
@@ -507,13 +514,9 @@ fn a_refused_producer_is_settled() {
             world.run(0, opening(4));
         }
         send_parked(&mut world, 4, &"x".repeat(1_000), Request::default());
-        let settled = |event| match event {
-            Event::Parked { connection, settled } if connection == handle(4) => Some(settled),
-            _ => None,
-        };
-        world.events(0).into_iter().find_map(settled).expect("it is parked")
+        settled(&mut world, 4)
     };
-    assert_eq!(settled(true), settled(false));
+    assert_eq!(settled_when(true), settled_when(false));
 }
 
 /// A session keeps a consumer until it is told that there is none.
