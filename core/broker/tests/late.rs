@@ -97,6 +97,25 @@ fn who_comes_between_sends_has_each_of_them_once() {
     assert_eq!(world.broker.recount(), Ok(()));
 }
 
+/// What lies in the spool is committed by nothing: who came late is asked about it when it can be read, and has it.
+#[test]
+fn what_is_not_persistent_waits_for_nothing_but_its_bytes() {
+    let mut world = world(Config { reservation: 1_000_000, ..Config::default() });
+    begin(&mut world, 1, 1);
+    for number in 0..20 {
+        send(&mut world, 1, &topic("t"), &number.to_string(), false, 1);
+    }
+    subscribe(&mut world, (1, 1), "all", Some("JMSDeliveryMode = 'NON_PERSISTENT'"));
+    subscribe(&mut world, (1, 2), "none", Some("JMSDeliveryMode = 'PERSISTENT'"));
+    assert_eq!(world.broker.statistics().evaluations, 0);
+    commit(&mut world, 1, 1);
+    world.settle();
+    let all: Vec<String> = (0..20).map(|number: u32| number.to_string()).collect();
+    assert_eq!(world.texts(1), all);
+    assert_eq!(world.broker.statistics().evaluations, 40, "each was asked about each");
+    assert_eq!(world.broker.recount(), Ok(()));
+}
+
 #[test]
 fn late_places_beyond_what_a_transaction_may_have_are_refused() {
     for (subscribers, is_refused) in [(4, false), (5, true)] {

@@ -12,7 +12,7 @@ use crate::outbox::Absent;
 use crate::plant::planted;
 use crate::records::acknowledgement_bound;
 use crate::step::Step;
-use postrider_journal::{Lookup, Purpose};
+use postrider_journal::Purpose;
 use postrider_model::event::Dispatch;
 use postrider_model::{MessageView, Sequence, Span};
 
@@ -103,7 +103,7 @@ impl Broker {
             Readiness::Ready => {}
         }
         if self.messages.at(message).has(flag::SHARED)
-            && let Some(offer) = self.try_untried(index, message, was_returned, step)
+            && let Some(offer) = self.try_untried(index, message, was_returned, budget, step)
         {
             return offer;
         }
@@ -131,30 +131,29 @@ impl Broker {
         index: DestinationIndex,
         number: MessageIndex,
         was_returned: bool,
+        budget: &mut Budget,
         step: &mut Step<'_, L>,
     ) -> Option<Offer> {
-        let message = self.messages.at(number);
-        let (sequence, position, length) = (message.sequence, message.position, message.length);
-        let state = self.destinations.get_mut(index);
-        if !state.queue().is_untried(sequence) {
+        let sequence = self.messages.at(number).sequence;
+        if !self.destinations.get_mut(index).queue().is_untried(sequence) {
             return None;
         }
-        if self.durable.is_of_this_turn(sequence) {
-            self.destinations.await_commit(index);
-            return Some(Offer::Waits);
-        }
-        let extent = match step.log.extent(message.store, position, length, message.crc) {
-            Lookup::Memory(extent) | Lookup::Checked(extent) => extent,
-            Lookup::Cold => {
-                step.log.fetch(message.store, position, length);
+        let extent = match self.read(number, step) {
+            Ok(extent) => extent,
+            Err(Absent::Cold) => {
                 self.destinations.await_bytes(index);
                 return Some(Offer::Waits);
             }
             // Whoever is to get it finds out.
-            Lookup::Damaged => return None,
+            Err(Absent::Damaged) => return None,
         };
-        let view = MessageView::parse(extent.bytes(position, length as usize)).ok()?;
-        let matches = self.destinations.get(index).subscription.as_ref().is_none_or(|known| known.matches(&view));
+        let message = self.messages.at(number);
+        let view = MessageView::parse(extent.bytes(message.position, message.length as usize)).ok()?;
+        let matches = self.destinations.get(index).subscription.as_ref().is_none_or(|subscription| {
+            budget.spend(subscription.steps(&view));
+            self.statistics.evaluations += 1;
+            subscription.matches(&view)
+        });
         if matches {
             self.destinations.get_mut(index).queue().was_tried(sequence);
             return None;
