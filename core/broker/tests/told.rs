@@ -337,6 +337,33 @@ fn patterns_that_listen_have_a_bound() {
     assert!(matches!(&world.heard(1)[..], [] | [Heard::Event(_), ..]));
 }
 
+/// Thousands of patterns that are looked at for each name and fit none: that is counted, so that a turn has not many such commands.
+#[test]
+fn a_search_that_ends_early_is_work_too() {
+    let mut world = world();
+    let names: Vec<Destination> =
+        (0..4_096).map(|number| topic(&format!("ActiveMQ.Advisory.Consumer.Queue.a.b.c.d.{number}.>"))).collect();
+    let open = world.open(1, 5, &names, 10);
+    world.consume_as(1, open);
+    world.settle();
+    let opens = |consumers: std::ops::Range<u32>, world: &World| {
+        let mut batch = CommandBatch::default();
+        for consumer in consumers {
+            let open = world.open(1, consumer, &[queue("a.b.c.d.x")], 10);
+            batch.commands.push(Command::OpenConsumer(Box::new(open)));
+        }
+        batch
+    };
+    let batch = opens(10..11, &world);
+    world.handle(0, &batch);
+    assert!(!world.broker.has_worked_enough());
+    let batch = opens(11..13, &world);
+    world.handle(0, &batch);
+    assert!(world.broker.has_worked_enough(), "three searches of two thousand steps");
+    world.idle();
+    assert_eq!(told(&mut world, 1), [""; 0]);
+}
+
 /// A durable subscriber is told of like any consumer of topics, and the end of its subscription besides.
 #[test]
 fn a_subscription_that_is_deleted_is_told_of() {

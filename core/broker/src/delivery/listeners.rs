@@ -131,14 +131,12 @@ impl Broker {
             return;
         }
         let mut search = listening.patterns.search(topic);
-        for steps in 0..SEARCH_STEPS {
+        for _ in 0..SEARCH_STEPS {
+            self.work.spend(1);
             let met = match search.step(&listening.patterns, topic) {
                 Met::Pattern(filed) => DestinationIndex(filed.number as u32),
                 Met::Nothing => continue,
-                Met::End => {
-                    self.work.spend(steps);
-                    break;
-                }
+                Met::End => break,
             };
             if pattern::matches(&self.destinations.get(met).destination, topic) {
                 places.push(met);
