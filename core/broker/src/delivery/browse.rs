@@ -8,8 +8,8 @@ use crate::clients::waiters::Rank;
 use crate::destinations::destination::Content;
 use crate::destinations::members::Member;
 use crate::kit::budget::Budget;
-use crate::log::{Log, LogKind};
-use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex, flag};
+use crate::log::Log;
+use crate::messages::{ConsumerIndex, DestinationIndex, MessageIndex};
 use crate::outbox::Absent;
 use crate::plant::planted;
 use crate::step::Step;
@@ -183,14 +183,11 @@ impl Broker {
             if !budget.step() {
                 return Shown::More;
             }
-            let message = self.messages.get(number).filter(|message| message.sequence == sequence);
-            let Some(message) = message else {
+            if self.messages.get(number).is_none_or(|message| message.sequence != sequence) {
                 browse.page.pop_front();
                 continue;
-            };
-            let is_uncommitted = message.store == LogKind::Journal && message.position >= step.log.committed();
-            if is_uncommitted || (message.has(flag::DECIDED) && !self.is_decision_durable(number, step)) {
-                self.destinations.await_commit(destination);
+            }
+            if !self.is_safe(destination, number, step) {
                 return Shown::WaitsForQueue;
             }
             let takes = self.takes(index, step.out);

@@ -16,8 +16,8 @@ use postrider_journal::Purpose;
 use postrider_model::event::Dispatch;
 use postrider_model::{MessageView, Sequence, Span};
 
-/// Whether the message at the front may go.
-enum Readiness {
+/// Whether a message that waits may go.
+pub(super) enum Readiness {
     Ready,
     Expired,
     NotYet,
@@ -167,6 +167,7 @@ impl Broker {
         Some(Offer::Gone)
     }
 
+    /// Whether the message at the front may go.
     #[inline(always)]
     fn readiness<L: Log>(
         &mut self,
@@ -174,42 +175,66 @@ impl Broker {
         number: MessageIndex,
         step: &mut Step<'_, L>,
     ) -> Readiness {
+        let presence = self.presence(index, number, step);
         let message = self.messages.at(number);
-        let (sequence, offered, store) = (message.sequence, message.has(flag::OFFERED), message.store);
-        let (position, expiration) = (message.position, message.expiration);
-        if message.has(flag::DECIDED) && !self.is_decision_durable(number, step) {
+        let (sequence, offered) = (message.sequence, message.has(flag::OFFERED));
+        if message.store == LogKind::Spool || !matches!(presence, Readiness::Ready) {
+            return presence;
+        }
+        let queue = self.destinations.get_mut(index).queue();
+        if queue.rotation.is_unused() {
+            return Readiness::NotYet;
+        }
+        let may_go = offered && !self.durable.is_being_named(number);
+        if !may_go && !queue.allowance.covers(sequence, step.log.committed()) {
+            if self.destinations.get(index).is_left() {
+                return Readiness::NotYet;
+            }
+            let queue = self.destinations.get_mut(index).queue();
+            queue.allowance.note_wait();
+            self.extend_allowance(index, sequence, step);
             self.destinations.await_commit(index);
             return Readiness::NotYet;
         }
-        if store == LogKind::Journal {
-            // What is left of a damaged one is kept aside already: whoever is to get it finds out.
-            let is_uncommitted = position >= step.log.committed() && position != NOWHERE;
-            if is_uncommitted && !planted("dispatch-before-commit") {
-                self.destinations.await_commit(index);
-                return Readiness::NotYet;
-            }
-            if expiration > 0 && expiration <= step.now.unix_millis {
-                return Readiness::Expired;
-            }
-            let queue = self.destinations.get_mut(index).queue();
-            if queue.rotation.is_unused() {
-                return Readiness::NotYet;
-            }
-            let may_go = offered && !self.durable.is_being_named(number);
-            if !may_go && !queue.allowance.covers(sequence, step.log.committed()) {
-                if self.destinations.get(index).is_left() {
-                    return Readiness::NotYet;
-                }
-                let queue = self.destinations.get_mut(index).queue();
-                queue.allowance.note_wait();
-                self.extend_allowance(index, sequence, step);
-                self.destinations.await_commit(index);
-                return Readiness::NotYet;
-            }
-        } else if expiration > 0 && expiration <= step.now.unix_millis {
-            return Readiness::Expired;
-        }
         Readiness::Ready
+    }
+
+    /// Whether a message of a queue is there for anybody: decided, committed and not expired.
+    #[inline(always)]
+    pub(super) fn presence<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        number: MessageIndex,
+        step: &Step<'_, L>,
+    ) -> Readiness {
+        if !self.is_safe(index, number, step) {
+            return Readiness::NotYet;
+        }
+        let expiration = self.messages.at(number).expiration;
+        match expiration > 0 && expiration <= step.now.unix_millis {
+            true => Readiness::Expired,
+            false => Readiness::Ready,
+        }
+    }
+
+    /// Whether a message of a queue may be seen: it is decided and committed. If not, the queue is looked at again with the next commit.
+    #[inline(always)]
+    pub(super) fn is_safe<L: Log>(
+        &mut self,
+        index: DestinationIndex,
+        number: MessageIndex,
+        step: &Step<'_, L>,
+    ) -> bool {
+        let message = self.messages.at(number);
+        let (is_decided, store, position) = (!message.has(flag::DECIDED), message.store, message.position);
+        // What is left of a damaged one is kept aside already: whoever is to get it finds out.
+        let is_uncommitted = store == LogKind::Journal && position >= step.log.committed() && position != NOWHERE;
+        let is_safe = (is_decided || self.is_decision_durable(number, step))
+            && (!is_uncommitted || planted("dispatch-before-commit"));
+        if !is_safe {
+            self.destinations.await_commit(index);
+        }
+        is_safe
     }
 
     /// The consumer whose turn it is, of those with this filter or without one. Those that cannot take leave their turn until they can.

@@ -3,7 +3,7 @@
 
 use crate::broker::Broker;
 use crate::clients::consumer::Standing;
-use crate::delivery::dispatch::{Choice, Offer};
+use crate::delivery::dispatch::{Choice, Offer, Readiness};
 use crate::destinations::destination::Content;
 use crate::destinations::members::Member;
 use crate::destinations::views::Offered;
@@ -25,16 +25,6 @@ enum Next {
     /// One with a filter.
     Filtered(Offered),
     Nobody,
-}
-
-/// Whether what a view has found may go out.
-enum Readiness {
-    Ready,
-    Expired,
-    /// It is not committed: nothing behind it is.
-    NotYet,
-    /// Not before a record that names it is committed.
-    Unnamed,
 }
 
 impl Broker {
@@ -124,9 +114,9 @@ impl Broker {
             queue.views_mut().into_iter().for_each(|views| views.drop_match(filter, entry));
             return Offer::Gone;
         };
-        let readiness = self.match_readiness(index, message, step);
-        match readiness {
-            Readiness::Ready | Readiness::Unnamed => {}
+        match self.presence(index, message, step) {
+            Readiness::Ready => {}
+            // It is not committed: nothing behind it is.
             Readiness::NotYet => return Offer::Waits,
             Readiness::Expired => {
                 self.expire(index, message, was_returned);
@@ -139,7 +129,7 @@ impl Broker {
             Choice::Nobody => return Offer::Nobody,
             Choice::Later => return Offer::Later,
         };
-        if matches!(readiness, Readiness::Unnamed) {
+        if !self.may_pass(index, message, step) {
             self.destinations.await_commit(index);
             if !self.name_matches(index, (filter, member), step) {
                 return Offer::Waits;
@@ -170,30 +160,12 @@ impl Broker {
         views.into_iter().for_each(|views| views.drop_match(filter, entry));
     }
 
-    fn match_readiness<L: Log>(
-        &mut self,
-        index: DestinationIndex,
-        number: MessageIndex,
-        step: &mut Step<'_, L>,
-    ) -> Readiness {
+    /// Whether a message may go out past others: if not, a record is to name it first, and to be committed.
+    fn may_pass<L: Log>(&mut self, index: DestinationIndex, number: MessageIndex, step: &Step<'_, L>) -> bool {
         let message = self.messages.at(number);
-        let (sequence, flags, store) = (message.sequence, message.flags, message.store);
-        let (position, expiration) = (message.position, message.expiration);
-        let is_undecided = flags & flag::DECIDED != 0 && !self.is_decision_durable(number, step);
-        let is_uncommitted = store == LogKind::Journal && position >= step.log.committed();
-        if is_undecided || (is_uncommitted && !planted("dispatch-before-commit")) {
-            self.destinations.await_commit(index);
-            return Readiness::NotYet;
-        }
-        if expiration > 0 && expiration <= step.now.unix_millis {
-            return Readiness::Expired;
-        }
-        let is_being_named = self.durable.is_being_named(number);
-        let allowance = &mut self.destinations.get_mut(index).queue().allowance;
-        let may_go = store == LogKind::Spool
-            || (flags & flag::OFFERED != 0 && !is_being_named)
-            || allowance.covers(sequence, step.log.committed());
-        if may_go { Readiness::Ready } else { Readiness::Unnamed }
+        message.store == LogKind::Spool
+            || (message.has(flag::OFFERED) && !self.durable.is_being_named(number))
+            || self.destinations.get_mut(index).queue().allowance.covers(message.sequence, step.log.committed())
     }
 
     /// What a view would send next is named in a record of this turn (R41), as much as its next consumer takes. False: there is no room for that
