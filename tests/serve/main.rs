@@ -7,3 +7,4 @@ mod floods;
 mod process;
 mod ramp;
 mod start;
+mod transactions;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A broker of this build, killed when it goes out of scope.
 pub struct Broker {
@@ -58,6 +58,40 @@ impl Broker {
         watcher.join().expect("it only waits");
         let status: ExitStatus = self.process.wait().expect("waited for");
         (status.code(), rest)
+    }
+
+    /// The numbers that its line of counters says, by their names.
+    pub fn counters(&mut self) -> impl Fn(&str) -> u64 + use<> {
+        self.signal("USR1");
+        let mut line = String::new();
+        while !line.contains("counters:") {
+            line.clear();
+            assert!(self.log.read_line(&mut line).expect("readable log") > 0, "it ended");
+        }
+        move |name: &str| {
+            let (_, rest) = line.split_once(&format!(" {name}=")).expect("the counter is there");
+            rest.split(' ').next().and_then(|number| number.trim().parse().ok()).expect("a number")
+        }
+    }
+
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
+    }
+
+    /// Waits until the log is no longer than three times what lives in it, and so many bytes; then both.
+    pub fn log_settles(&mut self, beside: u64) -> (u64, u64) {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let known = self.counters();
+            let (log, live) = (known("log_bytes"), known("live_bytes"));
+            if log <= 3 * live + beside {
+                return (log, live);
+            }
+            assert!(Instant::now() < end, "the log has {log} bytes, of which {live} live");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     pub fn signal(&self, name: &str) {
