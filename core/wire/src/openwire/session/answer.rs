@@ -6,7 +6,6 @@ use postrider_model::{ConsumerHandle, Now, Token, Xid, modified_utf8};
 use super::conversation::{Conversation, Opening, command_number};
 use super::error::OpenWireError;
 use super::liveness::Due;
-use super::member::PRODUCER_BYTES;
 use super::tables::MemberId;
 use crate::openwire::hot::response::write_response;
 use crate::openwire::schema::{
@@ -121,8 +120,8 @@ impl Conversation {
     }
 
     fn forget_producer(&mut self, member: MemberId, token: Token, handles: &mut Handles) {
-        if self.tables.as_mut().is_some_and(|tables| tables.forget_producer(member, token)) {
-            handles.memory.give_back(&mut self.kept, PRODUCER_BYTES);
+        if let Some(forgotten) = self.tables.as_mut().and_then(|tables| tables.forget_producer(member, token)) {
+            handles.memory.give_back(&mut self.kept, forgotten.bytes);
         }
     }
 

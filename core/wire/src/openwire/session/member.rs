@@ -13,7 +13,7 @@ use super::conversation::{Context, Conversation, request};
 use super::described;
 use super::error::{Refusal, Trouble};
 use super::removal::{EndedSession, Removal};
-use super::tables::{MEMBERS, MemberId, Tables};
+use super::tables::{MEMBERS, MemberId, OpenedProducer, Tables};
 use crate::openwire::Structure;
 use crate::openwire::hot::dispatch::ConsumerName;
 use crate::openwire::hot::rare;
@@ -21,9 +21,9 @@ use crate::openwire::schema::*;
 use crate::session::{Consumer, ConsumerState};
 
 /// Bytes that a session, a producer and a consumer take, here and at the broker; measured, and rounded up.
-pub(super) const SESSION_BYTES: u64 = 64;
-pub(super) const PRODUCER_BYTES: u64 = 384;
-pub(super) const CONSUMER_BYTES: u64 = 1024;
+const SESSION_BYTES: u64 = 64;
+const PRODUCER_BYTES: u64 = 384;
+const CONSUMER_BYTES: u64 = 1024;
 
 /// Bytes that a destination takes which a consumer names or a connection has defined, besides its name.
 pub(super) const NAME_BYTES: u64 = 128;
@@ -64,12 +64,13 @@ impl Conversation {
         };
         let window = info.int(producer_info::WINDOW_SIZE).max(0).unsigned_abs();
         let described = described::producer(info)?;
-        if !context.handles.memory.take(&mut self.kept, PRODUCER_BYTES) {
+        let bytes = PRODUCER_BYTES + described.rest.len() as u64 + bytes_of_names(&destinations, 1);
+        if !context.handles.memory.take(&mut self.kept, bytes) {
             return Err(Refusal::no_memory(self.kept.bytes()).into());
         }
         let producer = tables
-            .add_producer(member, window > 0, request.token())
-            .inspect_err(|_| context.handles.memory.give_back(&mut self.kept, PRODUCER_BYTES))?;
+            .add_producer(member, window > 0, (request.token(), bytes))
+            .inspect_err(|_| context.handles.memory.give_back(&mut self.kept, bytes))?;
         context.command(Command::OpenProducer(Box::new(OpenProducer {
             connection: self.connection,
             request,
@@ -163,8 +164,12 @@ impl Conversation {
     }
 
     pub(super) fn remove_producer(&mut self, member: MemberId, context: &mut Context<'_>) {
-        let Some(producer) = self.tables.as_mut().and_then(|tables| tables.remove_producer(member)) else { return };
-        context.handles.memory.give_back(&mut self.kept, PRODUCER_BYTES);
+        let Some(OpenedProducer { producer, bytes, .. }) =
+            self.tables.as_mut().and_then(|tables| tables.remove_producer(member))
+        else {
+            return;
+        };
+        context.handles.memory.give_back(&mut self.kept, bytes);
         context.command(Command::CloseProducer {
             connection: self.connection,
             producer: producer.number,
@@ -259,10 +264,15 @@ impl Conversation {
     }
 }
 
-/// What a consumer takes of the connection's memory.
+/// What a consumer takes of the connection's memory: what others are told of it is kept with it.
 fn bytes_of(open: &OpenConsumer) -> u64 {
-    let names = open.destinations.iter().map(|destination| NAME_BYTES + 3 * destination.name.len() as u64);
-    CONSUMER_BYTES + open.described.rest.len() as u64 + names.sum::<u64>()
+    let texts = [&open.selector, &open.subscription].into_iter().flatten().chain([&open.described.rest]);
+    CONSUMER_BYTES + texts.map(|text| text.len() as u64).sum::<u64>() + bytes_of_names(&open.destinations, 3)
+}
+
+/// What destinations take that a member names, each of whose names is kept so often.
+fn bytes_of_names(destinations: &[Destination], copies: u64) -> u64 {
+    destinations.iter().map(|destination| NAME_BYTES + copies * destination.name.len() as u64).sum()
 }
 
 fn missing(command: &str, what: &str) -> Refusal {

@@ -3,7 +3,6 @@
 use postrider_model::command::{LastDelivered, Request};
 
 use super::conversation::{Context, Conversation};
-use super::member::PRODUCER_BYTES;
 use super::tables::Tables;
 use crate::session::Handles;
 
@@ -75,8 +74,8 @@ impl Conversation {
             if let Some((_, consumer)) = tables.consumers.pop_first() {
                 let bytes = handles.remove(consumer).map_or(0, |consumer| consumer.bytes);
                 handles.memory.give_back(&mut self.kept, bytes);
-            } else if tables.producers.pop_first().is_some() {
-                handles.memory.give_back(&mut self.kept, PRODUCER_BYTES);
+            } else if let Some((_, producer)) = tables.producers.pop_first() {
+                handles.memory.give_back(&mut self.kept, producer.bytes);
             } else if !tables.transactions.forget_one() && tables.sessions.pop_first().is_none() {
                 handles.memory.forget_members(&mut self.kept);
                 return forgotten;

@@ -40,6 +40,15 @@ impl Producer {
     pub(super) const NONE: Producer = Producer { number: Publish::NO_PRODUCER, windowed: false };
 }
 
+/// A producer that the connection has opened.
+pub(super) struct OpenedProducer {
+    pub producer: Producer,
+    /// Of the command that opened it.
+    token: Token,
+    /// What it counts in the connection's memory.
+    pub bytes: u64,
+}
+
 /// What a value in the reader's cache stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Meaning {
@@ -56,8 +65,7 @@ pub(super) struct Tables {
     /// The connection's id.
     pub id: Rc<[u8]>,
     pub sessions: BTreeSet<i64>,
-    /// With the token of the command that opened each.
-    pub producers: BTreeMap<MemberId, (Producer, Token)>,
+    pub producers: BTreeMap<MemberId, OpenedProducer>,
     pub consumers: BTreeMap<MemberId, ConsumerHandle>,
     pub transactions: Transactions,
     /// Producer numbers that were ever given out.
@@ -105,7 +113,12 @@ impl Tables {
         self.generation.wrapping_add(1).max(1)
     }
 
-    pub(super) fn add_producer(&mut self, member: MemberId, windowed: bool, token: Token) -> Result<Producer, Refusal> {
+    pub(super) fn add_producer(
+        &mut self,
+        member: MemberId,
+        windowed: bool,
+        (token, bytes): (Token, u64),
+    ) -> Result<Producer, Refusal> {
         if self.producers.len() >= MEMBERS {
             return Err(Refusal::too_many("producers", MEMBERS));
         }
@@ -114,22 +127,22 @@ impl Tables {
             self.numbers - 1
         });
         let producer = Producer { number, windowed };
-        self.producers.insert(member, (producer, token));
+        self.producers.insert(member, OpenedProducer { producer, token, bytes });
         self.forget_meanings();
         Ok(producer)
     }
 
-    pub(super) fn remove_producer(&mut self, member: MemberId) -> Option<Producer> {
-        let (producer, _) = self.producers.remove(&member)?;
-        self.free_numbers.push(producer.number);
+    pub(super) fn remove_producer(&mut self, member: MemberId) -> Option<OpenedProducer> {
+        let opened = self.producers.remove(&member)?;
+        self.free_numbers.push(opened.producer.number);
         self.forget_meanings();
-        Some(producer)
+        Some(opened)
     }
 
-    /// The producer that this command was to open does not exist. True: it was here.
-    pub(super) fn forget_producer(&mut self, member: MemberId, token: Token) -> bool {
-        let is_its = self.producers.get(&member).is_some_and(|(_, opened_by)| *opened_by == token);
-        is_its && self.remove_producer(member).is_some()
+    /// The producer that this command was to open does not exist. It, if it was here.
+    pub(super) fn forget_producer(&mut self, member: MemberId, token: Token) -> Option<OpenedProducer> {
+        self.producers.get(&member).filter(|opened| opened.token == token)?;
+        self.remove_producer(member)
     }
 
     /// True: it was there, and is one that its client has opened.
@@ -180,7 +193,7 @@ impl Tables {
     /// The producer of an id.
     pub(super) fn producer(&self, name: ProducerName<'_>) -> Producer {
         let producer = self.producers.get(&(name.session, name.value)).filter(|_| *name.connection == *self.id);
-        producer.map_or(Producer::NONE, |(producer, _)| *producer)
+        producer.map_or(Producer::NONE, |opened| opened.producer)
     }
 
     /// The consumer of an id.
