@@ -67,6 +67,14 @@ pub(crate) fn read_id(reader: &mut Reader<'_>) -> Option<DestinationId> {
     reader.u32().filter(|id| *id < DESTINATION_IDS).map(DestinationId)
 }
 
+/// What stands behind the head of a record: the rest of its meta, or, where the head says so, its body; the other one is empty.
+pub(crate) fn meta_or_body<'a>(in_body: bool, rest: &'a [u8], body: &'a [u8]) -> Result<&'a [u8], MetaError> {
+    match (in_body, rest, body) {
+        (true, [], found) | (false, found, []) => Ok(found),
+        _ => Err(MetaError::Malformed),
+    }
+}
+
 /// Adds a run of acknowledged sequences of one destination.
 pub fn write_acknowledged(buffer: &mut Vec<u8>, destination: DestinationId, sequences: &[u64]) {
     let Some(first) = sequences.first() else { return };

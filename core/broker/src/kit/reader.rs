@@ -55,6 +55,12 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// As many bytes as stand before them.
+    pub(crate) fn counted(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.varint()?).ok()?;
+        self.stretch(length)
+    }
+
     /// What was read, if nothing is left (R38).
     pub(crate) fn end<T>(&self, value: T) -> Option<T> {
         self.0.is_empty().then_some(value)

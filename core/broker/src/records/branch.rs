@@ -5,8 +5,8 @@
 )]
 
 use crate::kit::reader::{Reader, write_varint};
-use crate::records::META_BYTES;
 use crate::records::message_meta::MetaError;
+use crate::records::{META_BYTES, meta_or_body};
 use postrider_model::Xid;
 use postrider_model::xid::XID_PART_BYTES;
 
@@ -106,11 +106,7 @@ pub fn read_prepared<'a>(meta: &'a [u8], body: &'a [u8]) -> Result<(PreparedMeta
         Some(PreparedMeta { branch, unix_millis: reader.i64()?, places: reader.varint()? })
     };
     let prepared = head().ok_or(MetaError::Malformed)?;
-    match (bits & IN_BODY != 0, reader.0, body) {
-        (true, [], body) => Ok((prepared, body)),
-        (false, rest, []) => Ok((prepared, rest)),
-        _ => Err(MetaError::Malformed),
-    }
+    Ok((prepared, meta_or_body(bits & IN_BODY != 0, reader.0, body)?))
 }
 
 /// Writes how a branch has ended.

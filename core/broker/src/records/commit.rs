@@ -7,7 +7,7 @@
 use crate::kit::reader::{Reader, write_varint};
 use crate::records::branch::{BRANCH_BYTES, Branch, read_branch, write_branch};
 use crate::records::message_meta::{MetaError, TAGS};
-use crate::records::{META_BYTES, acknowledgement_bound};
+use crate::records::{META_BYTES, acknowledgement_bound, meta_or_body};
 use postrider_journal::Bound;
 use postrider_model::Sequence;
 
@@ -101,20 +101,12 @@ pub fn read_commit<'a>(meta: &'a [u8], body: &'a [u8]) -> Result<(CommitMeta, De
         Some(CommitMeta { first: Sequence(first), places, unix_millis, branch })
     };
     let commit = head().ok_or(MetaError::Malformed)?;
-    let rest = match (bits & IN_BODY != 0, reader.0, body) {
-        (true, [], body) => body,
-        (false, rest, []) => rest,
-        _ => return Err(MetaError::Malformed),
-    };
-    let mut reader = Reader(rest);
+    let mut reader = Reader(meta_or_body(bits & IN_BODY != 0, reader.0, body)?);
     let mut runs = |bit: u8| {
         if bits & bit == 0 {
             return Some(&[][..]);
         }
-        let length = reader.varint().and_then(|length| usize::try_from(length).ok()).filter(|length| *length > 0)?;
-        let (runs, rest) = reader.0.split_at_checked(length)?;
-        reader.0 = rest;
-        Some(runs)
+        reader.counted().filter(|runs| !runs.is_empty())
     };
     let (placed, untried) = runs(PLACES).zip(runs(UNTRIED)).ok_or(MetaError::Malformed)?;
     Ok((commit, Decided { placed, untried, acknowledged: reader.0 }))

@@ -72,13 +72,6 @@ fn write_text(buffer: &mut Vec<u8>, text: &[u8]) {
     buffer.extend_from_slice(text);
 }
 
-fn read_text(reader: &mut Reader<'_>) -> Option<Box<[u8]>> {
-    let length = usize::try_from(reader.varint()?).ok()?;
-    let (text, rest) = reader.0.split_at_checked(length)?;
-    reader.0 = rest;
-    Some(text.into())
-}
-
 /// Reads a subscription: its number, what it is, and the number that its name had before.
 ///
 /// # Errors
@@ -95,23 +88,19 @@ pub fn read_subscription(meta: &[u8]) -> Result<(DestinationId, SubscriptionMeta
 fn read_rest(reader: &mut Reader<'_>, bits: u8) -> Option<(DestinationId, SubscriptionMeta, Option<DestinationId>)> {
     let id = read_id(reader)?;
     let instead = if bits & bit::INSTEAD != 0 { Some(read_id(reader)?) } else { None };
-    let (client, name) = (read_text(reader)?, read_text(reader)?);
+    let (client, name) = (reader.counted()?.into(), reader.counted()?.into());
     let mut topics = Vec::new();
-    for _ in 0..reader.varint()?.min(meta_topics(reader)) {
-        topics.push(Destination { kind: DestinationKind::Topic, name: read_text(reader)? });
+    // A count that lies takes no memory: each of them is there, or it ends.
+    for _ in 0..reader.varint()? {
+        topics.push(Destination::new(DestinationKind::Topic, reader.counted()?));
     }
-    let selector = if bits & bit::SELECTOR != 0 { read_text(reader)? } else { Box::default() };
+    let selector = if bits & bit::SELECTOR != 0 { reader.counted()?.into() } else { Box::default() };
     if topics.is_empty() || instead == Some(id) {
         return None;
     }
     let no_local = bits & bit::NO_LOCAL != 0;
     let subscription = SubscriptionMeta { client, name, topics: topics.into(), selector, no_local };
     reader.end((id, subscription, instead))
-}
-
-/// Each takes two bytes at least: a count that lies takes no memory.
-fn meta_topics(reader: &Reader<'_>) -> u64 {
-    reader.0.len() as u64
 }
 
 #[cfg(test)]
@@ -148,6 +137,8 @@ mod tests {
         assert_eq!(bytes, b"\0\x07\0\0\0\0\0\x01\x01t");
         assert_eq!(read_subscription(&bytes), Ok((DestinationId(7), plain, None)));
         assert_eq!(read_subscription(b"\0\x07\0\0\0\0\0\0"), Err(MetaError::Malformed), "no topic");
+        assert_eq!(read_subscription(b"\0\x07\0\0\0\0\0\x02\0"), Err(MetaError::Malformed), "a count that lies");
+        assert_eq!(read_subscription(b"\0\x07\0\0\0\0\0\x05\0\0\0"), Err(MetaError::Malformed), "likewise");
         assert_eq!(read_subscription(b"\x02\x07\0\0\0\x07\0\0\0\0\0\x01\x01t"), Err(MetaError::Malformed), "itself");
     }
 }
