@@ -33,10 +33,10 @@ impl Broker {
         for destination in self.destinations.take_decided() {
             self.jobs.push(Emptying { destination });
         }
-        if self.start_sweep(now) {
-            self.end_left_subscriptions(step);
-        }
-        more |= self.run_sweep(&mut Budget(JOB_STEPS), step);
+        self.start_sweep(now);
+        let sweeping = &mut Budget(JOB_STEPS);
+        more |= self.end_abandoned(sweeping, step);
+        more |= self.run_sweep(sweeping, step);
         more |= self.run_jobs(&mut Budget(JOB_STEPS), step);
         self.serve_all(&mut budget, step);
         self.serve_browsing(step);

@@ -349,3 +349,39 @@ fn a_subscription_with_claims_is_not_left() {
     wait(&mut world);
     assert_eq!((world.broker.recount(), world.broker.statistics().messages), (Ok(()), 0));
 }
+
+/// Nobody has had them for as long as they may be without a consumer: all of them go when that is looked at, some in each turn (R25).
+#[test]
+fn subscriptions_that_are_left_go_some_in_each_turn_and_all_of_them() {
+    const ALL: usize = 1_000;
+    let config = Config { offline_millis: 1_000, reservation: 200_000, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(40 << 18, 1 << 18));
+    world.connect(0, 1, "sender");
+    world.connect(1, 1, "a");
+    for number in 0..ALL as u32 {
+        subscribe(&mut world, 1, (1, number + 1), "t", &number.to_string());
+        leave(&mut world, 1, 1, number + 1);
+    }
+    subscribe(&mut world, 1, (1, 1), "t", "kept");
+    let gone = |world: &World| world.log.records.iter().filter(|record| record.kind == kind::DELETE).count();
+    let later = |world: &mut World| {
+        world.now.unix_millis += 60_000;
+        world.now.nanos += 60_000_000_000;
+    };
+    later(&mut world);
+    world.settle();
+    assert_eq!(gone(&world), 0, "their time begins");
+    later(&mut world);
+    let (mut before, mut more) = (0, true);
+    while more {
+        more = world.go_on();
+        let now = gone(&world);
+        assert!(now - before <= 200, "{} in one turn", now - before);
+        before = now;
+    }
+    world.settle();
+    assert_eq!((world.broker.recount(), gone(&world)), (Ok(()), ALL));
+    world.send(0, 1, &topic("t"), "m", true);
+    world.settle();
+    assert_eq!(world.texts(1), ["m"], "one is there");
+}

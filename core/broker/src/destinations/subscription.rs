@@ -6,7 +6,7 @@ use crate::records::subscription::SubscriptionMeta;
 use crate::selector::Selector;
 use postrider_model::event::Failure;
 use postrider_model::{Destination, DestinationId, DestinationKind, MessageView, pattern};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A durable subscription.
 pub(crate) struct Subscription {
@@ -15,7 +15,7 @@ pub(crate) struct Subscription {
     selector: Option<Selector>,
     /// Its consumer, and the serial of that.
     pub consumer: Option<(ConsumerIndex, u64)>,
-    /// Since when it has none, in milliseconds since 1970; 0: since the start.
+    /// Since when it is known to have none, in milliseconds since 1970; 0: that was not asked yet.
     pub left_at: i64,
 }
 
@@ -47,6 +47,17 @@ impl Subscription {
     /// Steps that asking it takes.
     pub(crate) fn steps(&self, view: &MessageView<'_>) -> usize {
         self.selector.as_ref().filter(|_| !self.meta.selector.is_empty()).map_or(0, |selector| selector.steps(view))
+    }
+
+    /// Whether no consumer has had it for so long by now; since it was asked first.
+    pub(crate) fn is_abandoned(&mut self, unix_millis: i64, most_millis: i64) -> bool {
+        if self.consumer.is_some() {
+            return false;
+        }
+        if self.left_at == 0 {
+            self.left_at = unix_millis;
+        }
+        unix_millis.saturating_sub(self.left_at) >= most_millis
     }
 
     fn fits(&self, topic: &Destination) -> bool {
@@ -82,9 +93,9 @@ pub(crate) struct Subscriptions {
     /// By client and name.
     by_name: BTreeMap<ByClient, DestinationIndex>,
     /// Those that name topics only, by these.
-    by_topic: BTreeMap<Destination, Vec<DestinationIndex>>,
+    by_topic: BTreeMap<Destination, BTreeSet<DestinationIndex>>,
     /// Those with patterns.
-    patterns: Vec<DestinationIndex>,
+    patterns: BTreeSet<DestinationIndex>,
     /// Queues with shared messages of which nothing else is known any more: their own record is lost.
     pub nameless: Vec<DestinationIndex>,
     /// How often they have changed.
@@ -110,11 +121,6 @@ impl Subscriptions {
         self.by_name.get(&(client.into(), name.into())).copied()
     }
 
-    /// All of them.
-    pub(crate) fn all(&self) -> Vec<DestinationIndex> {
-        self.by_name.values().copied().collect()
-    }
-
     /// All that may hold what they share, whatever its topic is called.
     pub(crate) fn all_and_nameless(&self) -> Vec<DestinationIndex> {
         self.by_name.values().chain(&self.nameless).copied().collect()
@@ -126,18 +132,21 @@ impl Subscriptions {
         named.chain(&self.patterns).chain(&self.nameless).copied()
     }
 
+    /// How many that are, at most.
+    fn most_of_topic(&self, topic: &Destination) -> usize {
+        self.by_topic.get(topic).map_or(0, BTreeSet::len) + self.patterns.len() + self.nameless.len()
+    }
+
     fn file(&mut self, index: DestinationIndex, subscription: &Subscription) {
         let SubscriptionMeta { client, name, topics, .. } = &subscription.meta;
         self.changes += 1;
         self.by_name.insert((client.clone(), name.clone()), index);
         if subscription.has_patterns() {
-            return self.patterns.push(index);
+            self.patterns.insert(index);
+            return;
         }
         for topic in topics {
-            let known = self.by_topic.entry(topic.clone()).or_default();
-            if !known.contains(&index) {
-                known.push(index);
-            }
+            self.by_topic.entry(topic.clone()).or_default().insert(index);
         }
     }
 
@@ -148,10 +157,10 @@ impl Subscriptions {
         if self.by_name.get(&key) == Some(&index) {
             self.by_name.remove(&key);
         }
-        self.patterns.retain(|known| *known != index);
+        self.patterns.remove(&index);
         for topic in topics {
             if let Some(known) = self.by_topic.get_mut(topic) {
-                known.retain(|known| *known != index);
+                known.remove(&index);
                 if known.is_empty() {
                     self.by_topic.remove(topic);
                 }
@@ -229,7 +238,7 @@ impl Destinations {
 
     /// How many subscriptions a topic has, at most: those of others with patterns count.
     pub(crate) fn most_subscribers(&self, topic: &Destination) -> usize {
-        if self.subscriptions.is_empty() { 0 } else { self.subscriptions.of_topic(topic).count() }
+        if self.subscriptions.is_empty() { 0 } else { self.subscriptions.most_of_topic(topic) }
     }
 
     /// Whether one has come that has this serial or a later one.

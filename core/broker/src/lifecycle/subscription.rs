@@ -9,6 +9,7 @@ use crate::destinations::advisories::is_advisory;
 use crate::destinations::destination::Refusal;
 use crate::destinations::subscription::check_selector;
 use crate::intake::admission::Named;
+use crate::kit::budget::Budget;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::records::subscription::subscription_bytes;
@@ -219,31 +220,23 @@ impl Broker {
         self.reply_after_jobs(port, *connection, *request, before, step);
     }
 
-    /// Subscriptions go that no consumer has had for as long as they may be without.
-    pub(crate) fn end_left_subscriptions<L: Log>(&mut self, step: &mut Step<'_, L>) {
-        let most = i64::try_from(self.config.offline_millis).unwrap_or(i64::MAX);
-        if most == 0 {
-            return;
-        }
-        let (now, mut left) = (step.now.unix_millis, Vec::new());
-        for index in self.destinations.subscriptions.all() {
-            let Some(subscription) = &mut self.destinations.get_mut(index).subscription else { continue };
-            if subscription.consumer.is_some() {
+    /// Subscriptions go that the sweep has found to be abandoned, if they still are. True: there are more.
+    pub(crate) fn end_abandoned<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
+        while budget.0 > 0 {
+            let Some(found) = self.settlements.next_abandoned() else { return false };
+            budget.spend(ENDED_STEPS);
+            let is_there = self.destinations.is_valid(found);
+            if !is_there || !self.is_abandoned(found.index, step.now) || self.is_claimed(found.index) {
                 continue;
             }
-            if subscription.left_at == 0 {
-                subscription.left_at = now;
-            } else if now.saturating_sub(subscription.left_at) >= most {
-                left.push(index);
-            }
-        }
-        left.retain(|index| !self.is_claimed(*index));
-        for index in left.into_iter().take(ENDED_AT_ONCE) {
             if !step.log.reserve(Purpose::Settle, Bound { records: 2, bytes: 64 }) {
-                return;
+                // The next sweep finds them again.
+                self.settlements.forget_abandoned();
+                return false;
             }
-            self.delete_destination(index, step);
+            self.delete_destination(found.index, step);
         }
+        true
     }
 
     /// A consumer goes: its subscription stays, and is another's to have.
@@ -260,8 +253,8 @@ impl Broker {
     }
 }
 
-/// Subscriptions that go at once as nobody has had them for long.
-const ENDED_AT_ONCE: usize = 256;
+/// Steps that a subscription takes that goes as nobody has had it for long.
+const ENDED_STEPS: usize = 16;
 
 /// Bytes of a name that a refusal repeats.
 const BRIEF: usize = 200;

@@ -32,6 +32,11 @@ impl Sweep {
     fn of(destination: DestinationIndex) -> Sweep {
         Sweep { destination, list: List::Ready, after: Sequence(0) }
     }
+
+    /// Whether it has looked at nothing of its destination.
+    fn is_at_its_beginning(self) -> bool {
+        (self.list, self.after) == (List::Ready, Sequence(0))
+    }
 }
 
 /// That job. There is one at most.
@@ -46,20 +51,25 @@ impl Broker {
         self.settle_expired(InFlight::new(sequence, message, index));
     }
 
-    /// Begins a sweep when it is time. True: it is.
-    pub(crate) fn start_sweep(&mut self, now: Now) -> bool {
+    /// Begins a sweep when it is time.
+    pub(crate) fn start_sweep(&mut self, now: Now) {
         if self.settlements.next_sweep == 0 {
             self.settlements.next_sweep = now.deadline_after_millis(self.config.expiry_sweep_millis);
         }
         if self.settlements.next_sweep <= now.nanos {
             self.settlements.next_sweep = now.deadline_after_millis(self.config.expiry_sweep_millis);
             self.settlements.sweep.get_or_insert(Sweep::of(DestinationIndex(0)));
-            return true;
         }
-        false
     }
 
-    /// Goes on with the sweep. True: there is more.
+    /// Whether it is a subscription that no consumer has had for as long as it may be without.
+    pub(crate) fn is_abandoned(&mut self, index: DestinationIndex, now: Now) -> bool {
+        let most = i64::try_from(self.config.offline_millis).unwrap_or(i64::MAX);
+        let subscription = &mut self.destinations.get_mut(index).subscription;
+        most > 0 && subscription.as_mut().is_some_and(|known| known.is_abandoned(now.unix_millis, most))
+    }
+
+    /// Goes on with the sweep, which finds abandoned subscriptions as well. True: there is more.
     pub(crate) fn run_sweep<L: Log>(&mut self, budget: &mut Budget, step: &mut Step<'_, L>) -> bool {
         while let Some(sweep) = self.settlements.sweep {
             if budget.0 == 0 {
@@ -71,6 +81,9 @@ impl Broker {
             };
             let sweep = if index == sweep.destination { sweep } else { Sweep::of(index) };
             budget.step();
+            if sweep.is_at_its_beginning() && self.is_abandoned(index, step.now) {
+                self.settlements.abandoned.push_back(self.destinations.reference(index));
+            }
             self.settlements.sweep = Some(match (self.sweep_list(sweep, budget, step.now), sweep.list) {
                 (Some(after), _) => Sweep { after, ..sweep },
                 (None, List::Ready) => Sweep { list: List::Returned, ..Sweep::of(index) },
