@@ -52,6 +52,8 @@ pub struct Config {
     pub allowance_chunk: usize,
     /// How often that may double for a queue whose dispatch has waited for the next one.
     pub allowance_doublings: u32,
+    /// Steps that views of a queue which have tried the same get in a row to try more, while others have not either (R42).
+    pub trial_turn: usize,
     /// Producers whose sends are remembered (R17).
     pub marks: usize,
     /// Messages that a transaction may have, sent and acknowledged.
@@ -94,6 +96,7 @@ impl Default for Config {
             reservation: limits::SEQUENCE_RESERVATION,
             allowance_chunk: 1_000,
             allowance_doublings: 5,
+            trial_turn: 4_096,
             marks: 65_536,
             transaction_messages: 1_000_000,
             mark_millis: 3_600_000,

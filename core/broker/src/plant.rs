@@ -69,6 +69,8 @@ postrider_journal::planted_bugs! {
     ("advisory-topics-stay", "R63: what consumers of advisories listened to stays when they have gone"),
     ("advisory-lost", "R57: who is to hear of temporary destinations loses what a full spool took, and waits for what is on the disk"),
     ("view-stops", "R42: messages that a consumer does not want stop it"),
+    ("passes-in-line", "R42: who comes waits for what others' selectors have to try"),
+    ("pass-forgotten", "R42: what has gone out past a pass counts as tried by it when it is back"),
     ("named-forgotten", "R41: what goes out past others is not named in the log"),
     ("null-before-scan", "R59: a pull hears of nothing before all that is there has been tried"),
     ("stale-match", "R60: a selector that reads deliveries is not asked again about what comes back"),

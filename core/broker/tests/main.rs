@@ -22,6 +22,7 @@ mod page;
 mod pairs;
 mod panics;
 mod parking;
+mod passes;
 mod places;
 #[cfg(feature = "plant")]
 mod plants;

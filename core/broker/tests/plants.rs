@@ -3,8 +3,8 @@
 use crate::world::record;
 use crate::{
     acknowledge, branches, browsing, connection, damage, dead_letters, decisions, follow, marks, members, model, names,
-    pacing, pairs, parking, places, queue, rotten, selecting, slices, space, spooling, subscriptions, told, topic,
-    transactions, waiting,
+    pacing, pairs, parking, passes, places, queue, rotten, selecting, slices, space, spooling, subscriptions, told,
+    topic, transactions, waiting,
 };
 use postrider_broker::{Broker, Config, plant};
 use postrider_journal::{Home, Position, Record, SegmentNumber};
@@ -64,6 +64,8 @@ fn is_seen() -> Option<&'static str> {
         ("refused", pairs::a_refused_consumer_has_got_nothing),
         ("views", members::what_consumers_do_not_want_does_not_stop_them),
         ("old matches", selecting::each_gets_what_it_wants_whether_it_was_there_or_comes),
+        ("passes", passes::who_comes_waits_for_nobodys_dear_selectors),
+        ("slow passes", passes::what_has_gone_out_past_a_slow_pass_is_tried_by_it_once_when_it_is_back),
         ("named", selecting::what_goes_past_others_is_marked_after_a_crash_and_nothing_else),
         ("nothing", selecting::a_pull_hears_of_nothing_when_all_has_been_tried),
         ("deliveries", selecting::what_reads_deliveries_is_asked_again),

@@ -34,13 +34,13 @@ pub fn colored(to: &Destination, content: &str, color: &str, persistent: bool) -
     bytes
 }
 
-fn send(world: &mut World, connection: u32, to: &Destination, (content, color): (&str, &str)) {
+pub fn send(world: &mut World, connection: u32, to: &Destination, (content, color): (&str, &str)) {
     let bytes = colored(to, content, color, true);
     world.send_as(0, handle(connection), std::slice::from_ref(to), true, (&bytes, 0), wanted(7));
 }
 
 /// Many of one color, in batches.
-fn send_many(world: &mut World, to: &Destination, count: usize, color: &str) {
+pub fn send_many(world: &mut World, to: &Destination, count: usize, color: &str) {
     let bytes = colored(to, "many", color, true);
     let one = world.publish(0, handle(1), std::slice::from_ref(to), true, (&bytes, 0), Request::default());
     world.turn(0, &one);
@@ -66,14 +66,14 @@ fn acknowledge(world: &mut World, consumer: u32, up_to: u64, count: u32) {
     world.acknowledge(0, 1, consumer, AcknowledgeKind::Standard, (0, up_to), count);
 }
 
-fn world() -> World {
+pub fn world() -> World {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world
 }
 
 /// Who got what, since it was asked last.
-fn got(world: &mut World) -> Vec<(u32, String, u32)> {
+pub fn got(world: &mut World) -> Vec<(u32, String, u32)> {
     let of = |got: Got| (got.consumer.slot, String::from_utf8(got.content).unwrap(), got.redeliveries);
     world.got(0).into_iter().map(of).collect()
 }

@@ -232,6 +232,7 @@ impl SeedPlan {
         for client in &mut self.clients {
             client.wishing = Some(WishingPlan { seed: random.next(), percent: *random.pick(&[0, 30, 60, 100]) });
         }
+        self.broker.trial_turn = *random.pick(&[1, 16, postrider_broker::Config::default().trial_turn]);
     }
 
     /// Browsers in one seed of five, where frames need not end where a block does.

@@ -59,6 +59,8 @@ const ELSEWHERE: &[&str] = &[
     "null-before-scan",
     "stale-match",
     "scan-evicts",
+    "passes-in-line",
+    "pass-forgotten",
 ];
 
 /// Name and rule of every planted bug that the simulator is to catch.

@@ -56,7 +56,7 @@ impl Broker {
             }
             (Content::Queue(queue), _) => {
                 queue.add_taker(member, exclusive.then_some((priority, serial)));
-                consumer.filter.as_ref().inspect(|filter| queue.add_filter(filter));
+                consumer.filter.as_ref().inspect(|filter| queue.add_filter(filter, self.config.trial_turn));
                 self.enter_turn(destination, member);
             }
         }

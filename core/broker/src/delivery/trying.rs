@@ -94,8 +94,7 @@ impl Broker {
             let facts = self.facts((index, number));
             let read = view.as_ref().and_then(|view| view.as_ref().ok()).map(|view| (view, facts));
             let Some(views) = self.destinations.get_mut(index).queue().views_mut() else { return Slice::Done };
-            let (_, asked) = views.try_one(trial, read, budget);
-            self.statistics.evaluations += asked;
+            self.statistics.evaluations += views.try_one(trial, read, budget);
             self.destinations.line_up(index);
         }
     }

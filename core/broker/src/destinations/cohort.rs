@@ -17,8 +17,6 @@ pub(crate) type ViewNumber = u64;
 pub(super) struct Cohort {
     /// All that waits up to here they have tried.
     pub(super) cursor: Sequence,
-    /// Rises from pass to pass over the queue; see [`super::views::Views`].
-    pub(super) pass: u64,
     /// Of this message, which may be gone by now, views up to this one have tried it.
     pub(super) tried_by: Option<(Sequence, ViewNumber)>,
     size: usize,
@@ -49,6 +47,12 @@ fn weight(filter: &Filter) -> (usize, usize) {
 impl Cohort {
     pub(super) fn is_empty(&self) -> bool {
         self.size == 0
+    }
+
+    /// Whether what asking those takes that are to be asked about each message is no more than so many steps and walks with this one.
+    pub(super) fn stays_within(&self, most: (usize, usize), filter: &Filter) -> bool {
+        let (steps, walks) = if term_of(filter).is_some() { (0, 0) } else { weight(filter) };
+        (steps, walks) == (0, 0) || (self.weight.0 + steps <= most.0 && self.weight.1 + walks <= most.1)
     }
 
     pub(super) fn add(&mut self, number: ViewNumber, filter: &Filter) {

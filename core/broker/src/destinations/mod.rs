@@ -11,6 +11,7 @@ pub(crate) mod members;
 pub(crate) mod moved;
 pub(crate) mod ordered;
 pub(crate) mod pace;
+pub(crate) mod passes;
 pub(crate) mod queue;
 pub(crate) mod returned;
 pub(crate) mod rotation;

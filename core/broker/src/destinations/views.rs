@@ -2,14 +2,15 @@
 //!
 //! Consumers with the same filter share a *view*: the messages that wait and match it, in order. What comes is tried as it comes, by the
 //! views that are *live*: they have tried all that waits. A new view is to try what is there already, in a pass over the queue from its
-//! front on; when that has come to where the live ones are, it is live, too. Who comes during a pass has the next one: however many come,
-//! two passes are enough for all. A view that has found much is *full*, tries nothing, and has a pass, from where it is, when most of it has gone.
+//! front on (`passes.rs`); when that has come to where the live ones are, it is live, too. A view that has found much is *full*, tries nothing,
+//! and has a pass, from where it is, when most of it has gone.
 //!
 //! Views stand in cohorts (`cohort.rs`) of those that have tried the same, so that what most of them do not want costs nothing for each.
 
 use crate::destinations::cohort::{Cohort, ViewNumber};
 use crate::destinations::filter::{Facts, Filter};
 use crate::destinations::members::Member;
+use crate::destinations::passes::{Passes, Sort};
 use crate::destinations::rotation::Rotation;
 use crate::kit::budget::Budget;
 use crate::messages::MessageIndex;
@@ -37,8 +38,8 @@ enum Stage {
     Live,
     /// Its pass is under way.
     Scanning,
-    /// It has the next pass.
-    Waiting,
+    /// It has the next pass of its sort.
+    Waiting(Sort),
     /// It has found enough.
     Full,
 }
@@ -73,8 +74,9 @@ type Turn = (Sequence, Reverse<i8>, u64, ViewNumber);
 struct Known {
     /// Views that it matches.
     matched: Vec<ViewNumber>,
-    /// Views of passes up to this one had tried it when it went out.
+    /// Views of passes up to this one had tried it when it went out, but for those of these.
     tried: u64,
+    untried: Vec<u64>,
     /// It has gone out before, and may have missed views that were beyond it meanwhile.
     was_out: bool,
     /// It has come back, and is to be tried by those that had not.
@@ -88,8 +90,8 @@ pub(crate) enum Trial {
     Back,
     /// What the live ones have not tried.
     Live,
-    /// What the pass has come to.
-    Scan,
+    /// What a pass has come to.
+    Scan(u64),
 }
 
 /// Whose turn it is: a message for one of this view's consumers.
@@ -103,7 +105,6 @@ pub(crate) struct Offered {
 }
 
 /// The views of a queue.
-#[derive(Default)]
 pub(crate) struct Views {
     table: HashMap<ViewNumber, View, FixedState>,
     by_filter: HashMap<u32, ViewNumber, FixedState>,
@@ -111,12 +112,7 @@ pub(crate) struct Views {
     live: Cohort,
     /// The live ones have not tried all that waits.
     is_behind: bool,
-    scanning: Cohort,
-    waiting: Cohort,
-    /// Those of the pass and of the next one, with some that have left.
-    of_pass: Vec<ViewNumber>,
-    of_next_pass: Vec<ViewNumber>,
-    passes: u64,
+    passes: Passes,
     /// Those that try only what comes back.
     full: BTreeSet<ViewNumber>,
     /// Views that may decide otherwise when a message comes back (R60).
@@ -139,6 +135,31 @@ pub(crate) struct Views {
 }
 
 impl Views {
+    /// None; steps of the turn of a pass.
+    pub(crate) fn new(trial_turn: usize) -> Views {
+        Views {
+            table: HashMap::default(),
+            by_filter: HashMap::default(),
+            newest: 0,
+            live: Cohort::default(),
+            is_behind: false,
+            passes: Passes::new(trial_turn),
+            full: BTreeSet::new(),
+            rereading: 0,
+            known: HashMap::default(),
+            back: VecDeque::new(),
+            back_tried_by: None,
+            turns: BTreeSet::new(),
+            waiting_for_names: Vec::new(),
+            stamp: 0,
+            plain_stamp: 0,
+            arrival: None,
+            has_job: false,
+            found: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
@@ -153,16 +174,14 @@ impl Views {
         let number = self.newest;
         self.by_filter.insert(filter.number, number);
         self.rereading += usize::from(filter.rereads());
-        let through = nothing_waits_up_to.filter(|_| self.scanning.is_empty() && self.waiting.is_empty());
+        let through = nothing_waits_up_to.filter(|_| !self.passes.has_some());
         let (stage, pass) = if let Some(last) = through {
-            self.passes += 1;
-            (self.live.pass, self.live.cursor) = (self.passes, self.live.cursor.max(last));
+            self.live.cursor = self.live.cursor.max(last);
             (self.is_behind, self.live.tried_by) = (false, None);
             self.live.add(number, filter);
-            (Stage::Live, self.passes)
+            (Stage::Live, self.passes.count_empty())
         } else {
-            self.add_waiting(number, filter, Sequence(0));
-            (Stage::Waiting, NO_PASS)
+            (Stage::Waiting(self.passes.add(number, filter, Sequence(0))), NO_PASS)
         };
         let view = View {
             filter: filter.clone(),
@@ -179,12 +198,6 @@ impl Views {
         self.table.insert(number, view);
     }
 
-    fn add_waiting(&mut self, number: ViewNumber, filter: &Filter, tried: Sequence) {
-        self.waiting.cursor = if self.waiting.is_empty() { tried } else { self.waiting.cursor.min(tried) };
-        self.waiting.add(number, filter);
-        self.of_next_pass.push(number);
-    }
-
     /// A consumer with a filter goes, the last of them with the view.
     pub(crate) fn leave(&mut self, filter: u32) {
         let Some(number) = self.by_filter.get(&filter).copied() else { return };
@@ -199,8 +212,10 @@ impl Views {
         view.listed.inspect(|turn| _ = self.turns.remove(turn));
         match view.stage {
             Stage::Live => self.live.remove(number, &view.filter),
-            Stage::Scanning => self.scanning.remove(number, &view.filter),
-            Stage::Waiting => self.waiting.remove(number, &view.filter),
+            Stage::Scanning => {
+                self.passes.get_mut(view.pass).into_iter().for_each(|pass| pass.remove(number, &view.filter));
+            }
+            Stage::Waiting(sort) => self.passes.remove(sort, number, &view.filter),
             Stage::Full => {}
         }
         self.full.remove(&number);
@@ -288,9 +303,9 @@ impl Views {
         let Some((number, view)) = self.view_mut(filter) else { return };
         view.matches.remove(&entry);
         if view.stage == Stage::Full && view.matches.len() <= most / 2 {
-            view.stage = Stage::Waiting;
             let (filter, tried) = (view.filter.clone(), view.tried);
-            self.add_waiting(number, &filter, tried);
+            let sort = self.passes.add(number, &filter, tried);
+            self.table.get_mut(&number).into_iter().for_each(|view| view.stage = Stage::Waiting(sort));
         }
         self.list(number);
     }
@@ -394,8 +409,8 @@ impl Views {
         if view.matches.len() >= most {
             let cohort = match view.stage {
                 Stage::Live => Some(&mut self.live),
-                Stage::Scanning => Some(&mut self.scanning),
-                Stage::Waiting | Stage::Full => None,
+                Stage::Scanning => self.passes.get_mut(view.pass),
+                Stage::Waiting(_) | Stage::Full => None,
             };
             // Of a message that comes back nobody says that all before it were tried.
             if let Some(cohort) = cohort.filter(|cohort| entry.0 >= cohort.cursor) {
@@ -409,17 +424,14 @@ impl Views {
 
     /// A message goes to a consumer.
     pub(crate) fn went_out(&mut self, (sequence, message): (Sequence, MessageIndex)) {
-        let mut tried = 0;
-        if self.live.is_empty() || sequence <= self.live.cursor {
-            tried = self.live.pass;
-            if !self.scanning.is_empty() && sequence <= self.scanning.cursor {
-                tried = self.scanning.pass;
-            }
-        }
+        // No pass is beyond the live ones.
+        let is_tried = self.live.is_empty() || sequence <= self.live.cursor;
         let known = self.known.entry(message).or_default();
         // What has come back and was not tried since is not tried.
         if !known.is_back {
-            known.tried = tried;
+            let newest = if is_tried { self.passes.newest() } else { 0 };
+            let untried = if planted("pass-forgotten") { Vec::new() } else { self.passes.short_of(sequence) };
+            (known.tried, known.untried) = (newest, untried);
         }
         known.was_out = true;
     }
@@ -432,9 +444,12 @@ impl Views {
     /// A message waits again. What it matches is known; views that have not tried it do, if their passes are beyond it.
     pub(crate) fn came_back(&mut self, entry: (Sequence, MessageIndex)) {
         let rereads = self.rereading > 0 && !planted("stale-match");
-        let (matched, tried) = match self.known.get_mut(&entry.1) {
-            Some(known) => (std::mem::take(&mut known.matched), known.tried),
-            None => (Vec::new(), 0),
+        let (matched, is_tried) = match self.known.get_mut(&entry.1) {
+            Some(known) => {
+                let is_tried = known.tried >= self.passes.newest() && known.untried.is_empty();
+                (std::mem::take(&mut known.matched), is_tried)
+            }
+            None => (Vec::new(), self.passes.newest() == 0),
         };
         let mut kept = Vec::new();
         for number in matched {
@@ -451,12 +466,7 @@ impl Views {
         if !self.live.is_empty() && entry.0 > self.live.cursor {
             self.is_behind = true;
         }
-        let newest = if self.full.is_empty() && self.waiting.is_empty() {
-            self.live.pass.max(self.scanning.pass)
-        } else {
-            NO_PASS
-        };
-        if newest > tried || rereads {
+        if !is_tried || rereads || !self.full.is_empty() || self.passes.has_waiting() {
             let known = self.known.entry(entry.1).or_default();
             if !std::mem::replace(&mut known.is_back, true) {
                 self.back.push_back(entry);
@@ -471,7 +481,7 @@ impl Views {
 
     /// Whether there may be something to try.
     pub(crate) fn has_to_try(&self) -> bool {
-        self.is_behind || !self.back.is_empty() || !self.scanning.is_empty() || !self.waiting.is_empty()
+        self.is_behind || !self.back.is_empty() || self.passes.has_some()
     }
 
     /// Whether a view has tried all that waits (R59).
@@ -479,7 +489,7 @@ impl Views {
         let is_through = |view: &View| match view.stage {
             Stage::Live => !self.is_behind,
             Stage::Full => true,
-            Stage::Scanning | Stage::Waiting => false,
+            Stage::Scanning | Stage::Waiting(_) => false,
         };
         self.back.is_empty() && self.view(filter).is_none_or(is_through)
     }
@@ -503,118 +513,90 @@ impl Views {
         if planted("view-stops") {
             return None;
         }
-        if self.is_behind {
-            let next = next_behind(self.live.cursor).filter(|_| !self.live.is_empty());
-            if let Some((sequence, message)) = next {
-                return Some((Trial::Live, sequence, message));
-            }
-            (self.is_behind, self.live.tried_by) = (false, None);
-        }
-        loop {
-            if !self.scanning.is_empty() {
-                if let Some((sequence, message)) = next_behind(self.scanning.cursor)
-                    && (self.live.is_empty() || sequence <= self.live.cursor)
-                {
-                    return Some((Trial::Scan, sequence, message));
+        self.begin_passes();
+        while let Some(mut pass) = self.passes.turn(self.is_behind) {
+            if let Some((number, cohort)) = pass.and_then(|number| Some((number, self.passes.get(number)?))) {
+                let next = next_behind(cohort.cursor);
+                match next.filter(|(sequence, _)| self.live.is_empty() || *sequence <= self.live.cursor) {
+                    Some((sequence, message)) => return Some((Trial::Scan(number), sequence, message)),
+                    // Those who join the live ones do so between two messages.
+                    None if self.live.tried_by.is_some() => pass = None,
+                    None => {
+                        self.end_pass(number);
+                        self.begin_passes();
+                    }
                 }
-                self.end_pass();
             }
-            if self.waiting.is_empty() {
-                return None;
+            if pass.is_none() {
+                if let Some((sequence, message)) = next_behind(self.live.cursor).filter(|_| !self.live.is_empty()) {
+                    return Some((Trial::Live, sequence, message));
+                }
+                (self.is_behind, self.live.tried_by) = (false, None);
             }
-            self.begin_pass();
+        }
+        None
+    }
+
+    fn begin_passes(&mut self) {
+        while let Some((pass, numbers)) = self.passes.begin() {
+            for number in numbers {
+                if let Some(view) = self.table.get_mut(number).filter(|view| matches!(view.stage, Stage::Waiting(_))) {
+                    (view.stage, view.pass) = (Stage::Scanning, pass);
+                }
+            }
+            self.full.retain(|number| self.table.get(number).is_some_and(|view| view.stage != Stage::Scanning));
         }
     }
 
-    fn begin_pass(&mut self) {
-        self.passes += 1;
-        self.scanning = std::mem::take(&mut self.waiting);
-        (self.scanning.pass, self.scanning.tried_by) = (self.passes, None);
-        self.of_pass = std::mem::take(&mut self.of_next_pass);
-        for number in &self.of_pass {
-            if let Some(view) = self.table.get_mut(number).filter(|view| view.stage == Stage::Waiting) {
-                (view.stage, view.pass) = (Stage::Scanning, self.passes);
-            }
-        }
-        self.full.retain(|number| self.table.get(number).is_some_and(|view| view.stage == Stage::Full));
-    }
-
-    /// The pass has come to where the live ones are.
-    fn end_pass(&mut self) {
-        let cohort = std::mem::take(&mut self.scanning);
-        for number in std::mem::take(&mut self.of_pass) {
-            if let Some(view) = self.table.get_mut(&number).filter(|view| view.stage == Stage::Scanning) {
+    /// A pass has come to where the live ones are, or to the end.
+    fn end_pass(&mut self, number: u64) {
+        let furthest = self.passes.furthest();
+        let Some(pass) = self.passes.end(number) else { return };
+        for view in pass.views {
+            if let Some(view) = self.table.get_mut(&view).filter(|view| view.pass == number) {
                 view.stage = Stage::Live;
             }
         }
-        self.live.cursor = self.live.cursor.max(cohort.cursor);
-        self.live.pass = cohort.pass;
-        self.live.take_in(cohort);
+        // Without live ones another may be beyond what had gone out when it was to be this one's turn.
+        self.live.cursor = self.live.cursor.max(if self.live.is_empty() { furthest } else { pass.cohort.cursor });
+        self.live.take_in(pass.cohort);
     }
 
-    /// Tries a message for those whose turn it is, as far as the budget goes. True: for all of them. How many were asked.
+    /// Tries a message for those whose turn it is, as far as their turn and the budget go; how many were asked.
     pub(crate) fn try_one(
         &mut self,
         (trial, sequence, message): (Trial, Sequence, MessageIndex),
         read: Option<(&MessageView<'_>, Facts)>,
         budget: &mut Budget,
-    ) -> (bool, u64) {
-        let mut asked = 0;
-        let mut done = true;
+    ) -> u64 {
+        let pass = match trial {
+            Trial::Back => None,
+            Trial::Live => Some(None),
+            Trial::Scan(number) => Some(Some(number)),
+        };
+        let given = if pass.is_some() { budget.0.min(self.passes.left()) } else { budget.0 };
+        // The look for it is counted.
+        let (mut asked, mut steps) = (0, 1);
         if let Some((view, facts)) = read {
-            let mut matched = Vec::new();
             let known = self.known.get(&message);
             let (tried_before, was_out) = known.map_or((0, false), |known| (known.tried, known.was_out));
-            let mut found = std::mem::take(&mut self.found);
-            let (mut one, mut other) = (Vec::new(), Vec::new());
-            let cohort = match trial {
-                Trial::Back => {
-                    if sequence <= self.live.cursor {
-                        budget.spend(self.live.find(view, &mut one, &mut self.buffer));
-                    }
-                    if !self.scanning.is_empty() && sequence <= self.scanning.cursor {
-                        budget.spend(self.scanning.find(view, &mut other, &mut self.buffer));
-                    }
-                    None
-                }
-                Trial::Live => Some(&self.live),
-                Trial::Scan => Some(&self.scanning),
-            };
+            let untried = known.map(|known| known.untried.clone()).unwrap_or_default();
             // No more than can be asked: there may be very many.
-            let most = budget.0.saturating_add(1);
-            let to_ask: Vec<ViewNumber> = match cohort {
-                Some(cohort) => {
-                    budget.spend(cohort.find(view, &mut found, &mut self.buffer));
-                    let tried_by = cohort.tried_by.filter(|(of, _)| *of == sequence).map(|(_, number)| number);
-                    cohort.to_ask(&found, tried_by).take(most).collect()
-                }
-                None => {
-                    let behind = self.back_tried_by;
-                    let is_of = |cohort: &Cohort| !cohort.is_empty() && sequence <= cohort.cursor;
-                    let live = is_of(&self.live).then(|| self.live.to_ask(&one, behind).take(most));
-                    let scanning = is_of(&self.scanning).then(|| self.scanning.to_ask(&other, behind).take(most));
-                    let full = self.full.range(behind.map_or(0, |number| number + 1)..).copied();
-                    let full = full.filter(|number| self.table.get(number).is_some_and(|view| view.tried >= sequence));
-                    let all = live.into_iter().flatten().chain(scanning.into_iter().flatten()).chain(full.take(most));
-                    let mut all: Vec<ViewNumber> = all.collect();
-                    all.sort_unstable();
-                    all.dedup();
-                    all.truncate(most);
-                    all
-                }
-            };
-            self.found = found;
-            done = to_ask.len() < most;
+            let most = given.saturating_add(1);
+            let (to_ask, looked) = self.who_is_asked(trial, sequence, view, most);
+            steps += looked;
+            let mut is_done = to_ask.len() < most;
+            let mut matched = Vec::new();
             for number in to_ask {
                 let Some(known) = self.table.get(&number) else { continue };
                 // Where it has been full it has tried that, but for what was not here.
-                let is_passed = trial == Trial::Scan && known.tried >= sequence && !was_out;
-                let is_known = is_passed || (known.pass <= tried_before && !known.filter.rereads());
-                if is_known {
-                    budget.spend(1);
+                let is_passed = matches!(trial, Trial::Scan(_)) && known.tried >= sequence && !was_out;
+                let is_known = known.pass <= tried_before && !untried.contains(&known.pass);
+                if is_passed || (is_known && !known.filter.rereads()) {
+                    steps += 1;
                 } else {
                     asked += 1;
-                    budget.spend(known.filter.steps(view));
+                    steps += known.filter.steps(view);
                     if known.filter.matches(view, facts) {
                         matched.push(number);
                     }
@@ -622,33 +604,81 @@ impl Views {
                 match trial {
                     Trial::Back => self.back_tried_by = Some(number),
                     Trial::Live => self.live.tried_by = Some((sequence, number)),
-                    Trial::Scan => self.scanning.tried_by = Some((sequence, number)),
+                    Trial::Scan(pass) => {
+                        let cohort = self.passes.get_mut(pass);
+                        cohort.into_iter().for_each(|cohort| cohort.tried_by = Some((sequence, number)));
+                    }
                 }
-                if budget.0 == 0 {
-                    done = false;
+                if steps > given {
+                    is_done = false;
                     break;
                 }
             }
-            if done {
+            if is_done {
                 self.pass_over(trial, sequence, message);
             }
             self.keep(&matched, (sequence, message));
         } else {
             self.pass_over(trial, sequence, message);
         }
-        (done, asked)
+        budget.spend(steps - 1);
+        if let Some(pass) = pass {
+            self.passes.spend(pass, steps, read.map(|(view, _)| view));
+        }
+        asked
+    }
+
+    /// Who is to be asked about a message, behind those that were; and the steps that it takes to find them.
+    fn who_is_asked(
+        &mut self,
+        trial: Trial,
+        sequence: Sequence,
+        view: &MessageView<'_>,
+        most: usize,
+    ) -> (Vec<ViewNumber>, usize) {
+        let (mut found, mut buffer) = (std::mem::take(&mut self.found), std::mem::take(&mut self.buffer));
+        let mut steps = 0;
+        let mut of_cohort = |cohort: &Cohort, behind: Option<ViewNumber>| {
+            steps += cohort.find(view, &mut found, &mut buffer);
+            cohort.to_ask(&found, behind).take(most).collect::<Vec<ViewNumber>>()
+        };
+        let cohort = match trial {
+            Trial::Back => None,
+            Trial::Live => Some(&self.live),
+            Trial::Scan(pass) => self.passes.get(pass),
+        };
+        let to_ask = if let Some(cohort) = cohort {
+            let tried_by = cohort.tried_by.filter(|(of, _)| *of == sequence).map(|(_, number)| number);
+            of_cohort(cohort, tried_by)
+        } else {
+            let behind = self.back_tried_by;
+            let beyond = std::iter::once(&self.live).chain(self.passes.cohorts());
+            let beyond = beyond.filter(|cohort| !cohort.is_empty() && sequence <= cohort.cursor);
+            let mut all: Vec<ViewNumber> = beyond.flat_map(|cohort| of_cohort(cohort, behind)).collect();
+            let full = self.full.range(behind.map_or(0, |number| number + 1)..).copied();
+            let full = full.filter(|number| self.table.get(number).is_some_and(|view| view.tried >= sequence));
+            all.extend(full.take(most));
+            all.sort_unstable();
+            all.dedup();
+            all.truncate(most);
+            all
+        };
+        (self.found, self.buffer) = (found, buffer);
+        (to_ask, steps)
     }
 
     /// All whose turn it was have tried it.
     fn pass_over(&mut self, trial: Trial, sequence: Sequence, message: MessageIndex) {
-        match trial {
+        let cohort = match trial {
             Trial::Back => {
                 self.back.pop_front();
                 self.back_tried_by = None;
                 self.known.entry(message).and_modify(|known| known.is_back = false);
+                return;
             }
-            Trial::Live => (self.live.cursor, self.live.tried_by) = (sequence, None),
-            Trial::Scan => (self.scanning.cursor, self.scanning.tried_by) = (sequence, None),
-        }
+            Trial::Live => Some(&mut self.live),
+            Trial::Scan(pass) => self.passes.get_mut(pass),
+        };
+        cohort.into_iter().for_each(|cohort| (cohort.cursor, cohort.tried_by) = (sequence, None));
     }
 }

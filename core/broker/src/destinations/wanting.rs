@@ -26,10 +26,10 @@ impl Queue {
         self.views.as_deref_mut()
     }
 
-    /// A taker comes that wants only some.
-    pub(crate) fn add_filter(&mut self, filter: &Arc<Filter>) {
+    /// A taker comes that wants only some; steps of a view's turn to try what is there.
+    pub(crate) fn add_filter(&mut self, filter: &Arc<Filter>, trial_turn: usize) {
         let nothing_waits = (self.waiting() == 0).then_some(self.last);
-        self.views.get_or_insert_default().join(filter, nothing_waits);
+        self.views.get_or_insert_with(|| Box::new(Views::new(trial_turn))).join(filter, nothing_waits);
     }
 
     /// It goes.
