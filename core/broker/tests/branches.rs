@@ -10,7 +10,7 @@ use postrider_model::event::{BranchFailure, Failure, Vote};
 use postrider_model::{Command, Event, Xid};
 use std::collections::{BTreeMap, BTreeSet};
 
-fn xid(name: u32) -> Xid {
+pub fn xid(name: u32) -> Xid {
     Xid::new(7, &name.to_le_bytes(), b"branch").unwrap()
 }
 
@@ -21,12 +21,12 @@ fn said(connection: u32, name: u32, act: BranchAct) -> Command {
     Command::Branch(Box::new(Branch { connection: handle(connection), request, xid: xid(name), number: numbered, act }))
 }
 
-fn say(world: &mut World, port: usize, connection: u32, name: u32, act: BranchAct) {
+pub fn say(world: &mut World, port: usize, connection: u32, name: u32, act: BranchAct) {
     world.run(port, said(connection, name, act));
 }
 
 /// The same, and what comes of it.
-fn ask(world: &mut World, connection: u32, name: u32, act: BranchAct) -> Result<Option<Vote>, BranchFailure> {
+pub fn ask(world: &mut World, connection: u32, name: u32, act: BranchAct) -> Result<Option<Vote>, BranchFailure> {
     world.settle();
     world.heard(0);
     say(world, 0, connection, name, act);
@@ -41,7 +41,7 @@ fn ask(world: &mut World, connection: u32, name: u32, act: BranchAct) -> Result<
     told.iter().find_map(answer).unwrap_or_else(|| panic!("{:?}", failures(&told)))
 }
 
-fn prepared(world: &mut World, connection: u32) -> Vec<Xid> {
+pub fn prepared(world: &mut World, connection: u32) -> Vec<Xid> {
     world.settle();
     world.heard(0);
     world.run(0, Command::Recover { connection: handle(connection), request: wanted(31) });
@@ -54,7 +54,7 @@ fn prepared(world: &mut World, connection: u32) -> Vec<Xid> {
 }
 
 /// A branch that takes the oldest message of one queue, and sends another one to a second.
-fn work(world: &mut World, connection: u32, name: u32) {
+pub fn work(world: &mut World, connection: u32, name: u32) {
     say(world, 0, connection, name, BranchAct::Begin);
     let consumer = 100 + name;
     world.consume(0, connection, consumer, &queue("from"), 1);
@@ -68,7 +68,7 @@ fn work(world: &mut World, connection: u32, name: u32) {
     world.heard(0);
 }
 
-fn world() -> World {
+pub fn world() -> World {
     let mut world = World::new();
     world.connect(0, 1, "a");
     world.connect(1, 1, "b");

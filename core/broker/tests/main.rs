@@ -26,6 +26,7 @@ mod passes;
 mod places;
 #[cfg(feature = "plant")]
 mod plants;
+mod prepared;
 mod queue;
 mod recount;
 mod rotten;

@@ -178,6 +178,11 @@ impl Destinations {
         self.next_serial
     }
 
+    /// The number of the next one that the log is to know: none that is there has it, or a higher one.
+    pub(crate) fn next_id(&self) -> DestinationId {
+        DestinationId(self.next_id)
+    }
+
     pub(crate) fn add(&mut self, destination: Destination, id: Option<DestinationId>) -> DestinationIndex {
         let content = match destination.kind.is_topic() {
             true => Content::Topic(Topic::default()),

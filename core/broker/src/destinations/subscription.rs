@@ -100,8 +100,8 @@ pub(crate) struct Subscriptions {
     pub nameless: Vec<DestinationIndex>,
     /// How often they have changed.
     changes: u64,
-    /// The serial of the newest.
-    newest: u64,
+    /// The number of the newest.
+    newest: Option<DestinationId>,
 }
 
 impl Subscriptions {
@@ -181,7 +181,7 @@ impl Destinations {
     pub(crate) fn add_subscription(&mut self, id: DestinationId, meta: SubscriptionMeta) -> DestinationIndex {
         let subscription = Subscription::new(meta);
         let index = self.by_id(id).unwrap_or_else(|| self.add_unnamed(id));
-        self.subscriptions.newest = self.subscriptions.newest.max(self.get(index).serial);
+        self.subscriptions.newest = self.subscriptions.newest.max(Some(id));
         self.subscriptions.file(index, &subscription);
         let state = self.get_mut(index);
         state.destination = subscription.title();
@@ -222,13 +222,13 @@ impl Destinations {
             self.get(*index).subscription.as_ref().is_none_or(|subscription| subscription.fits(name))
         };
         subscribers.list.extend(self.subscriptions.of_topic(name).filter(fits));
-        subscribers.list.sort_unstable_by_key(|index| self.get(*index).serial);
+        subscribers.list.sort_unstable_by_key(|index| self.get(*index).id);
         (subscribers, looked)
     }
 
-    /// Where those begin that have this serial or a later one.
-    pub(crate) fn subscribed_since(&self, subscribers: &Subscribers, serial: u64) -> usize {
-        subscribers.list.partition_point(|index| self.get(*index).serial < serial)
+    /// Where those begin that have this number or a later one: they came in the order of these, which no start changes.
+    pub(crate) fn subscribed_since(&self, subscribers: &Subscribers, since: DestinationId) -> usize {
+        subscribers.list.partition_point(|index| self.get(*index).id < Some(since))
     }
 
     /// They are its own again.
@@ -241,9 +241,9 @@ impl Destinations {
         if self.subscriptions.is_empty() { 0 } else { self.subscriptions.most_of_topic(topic) }
     }
 
-    /// Whether one has come that has this serial or a later one.
-    pub(crate) fn has_subscribed_since(&self, serial: u64) -> bool {
-        self.subscriptions.newest >= serial
+    /// Whether one has come that has this number or a later one.
+    pub(crate) fn has_subscribed_since(&self, since: DestinationId) -> bool {
+        self.subscriptions.newest >= Some(since)
     }
 
     /// Whether a topic has one.

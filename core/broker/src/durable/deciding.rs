@@ -64,10 +64,10 @@ impl Broker {
         if placements.iter().all(|placement| !placement.shared) {
             return;
         }
-        let since = self.destinations.next_serial();
-        let Some(staged) = self.undecided.table.get_mut(of.0) else { return };
-        // What is followed may have moved behind a subscription that came later.
+        // What is followed may have moved behind a subscription that came later: that a branch is prepared says which ones are meant.
         let is_followed = self.following.is_some();
+        let since = if is_followed { DestinationId(0) } else { self.destinations.next_id() };
+        let Some(staged) = self.undecided.table.get_mut(of.0) else { return };
         let has_come = |since| !is_followed && self.destinations.has_subscribed_since(since);
         if staged.topics_since.last().is_none_or(|(_, known)| has_come(*known)) {
             let from = placements.first().map_or(0, |first| first.sequence.0);
@@ -159,22 +159,25 @@ impl Broker {
         self.count_late(&sent)
     }
 
-    fn count_late(&mut self, sent: &[(MessageIndex, u64)]) -> u64 {
+    fn count_late(&mut self, sent: &[(MessageIndex, DestinationId)]) -> u64 {
         let mut places = 0;
         for (index, since) in sent {
-            let topic = self.messages.at(*index).destination;
+            let message = self.messages.at(*index);
+            let (topic, sharers) = (message.destination, self.undecided.sharers(message));
+            let known = sharers.iter().filter(|of| self.destinations.get(**of).id >= Some(*since)).count();
             let (subscribers, looked) = self.destinations.take_subscribers(topic);
-            places += (subscribers.len() - self.destinations.subscribed_since(&subscribers, *since)) as u64;
+            let all = subscribers.len() - self.destinations.subscribed_since(&subscribers, *since);
+            places += all.saturating_sub(known) as u64;
             self.destinations.put_subscribers(topic, subscribers);
             self.work.spend(looked);
         }
         places
     }
 
-    /// What a transaction has sent to topics since which subscriptions have come, with the serial from which on they have.
-    fn sent_to_topics(&mut self, of: TransactionIndex) -> Vec<(MessageIndex, u64)> {
+    /// What a transaction has sent to topics since which subscriptions have come, with the number from which on they have.
+    fn sent_to_topics(&mut self, of: TransactionIndex) -> Vec<(MessageIndex, DestinationId)> {
         let Some(staged) = self.undecided.table.get(of.0) else { return Vec::new() };
-        let has_come = |(_, since): &(u64, u64)| self.destinations.has_subscribed_since(*since);
+        let has_come = |(_, since): &(u64, DestinationId)| self.destinations.has_subscribed_since(*since);
         if !staged.topics_since.iter().any(has_come) || planted("subscribed-at-send") {
             return Vec::new();
         }
@@ -194,7 +197,7 @@ impl Broker {
         sent
     }
 
-    fn late_sharers_of(&mut self, index: MessageIndex, since: u64, client: &[u8]) -> Vec<LateSharer> {
+    fn late_sharers_of(&mut self, index: MessageIndex, since: DestinationId, client: &[u8]) -> Vec<LateSharer> {
         let topic = self.messages.at(index).destination;
         let (subscribers, _) = self.destinations.take_subscribers(topic);
         let first = self.destinations.subscribed_since(&subscribers, since);

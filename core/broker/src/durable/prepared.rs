@@ -48,6 +48,19 @@ impl super::undecided::Undecided {
         self.prepared(of).and_then(|_| self.tag(of))
     }
 
+    /// Subscriptions with this number and later ones came since it has sent something to a topic.
+    fn since(&self, of: TransactionIndex) -> Option<DestinationId> {
+        let (_, since) = self.table.get(of.0)?.topics_since.first()?;
+        Some(*since)
+    }
+
+    /// The same, as its record has it. Those that came before what it has sent later are known to have that.
+    fn set_since(&mut self, of: TransactionIndex, since: Option<DestinationId>) {
+        if let Some(staged) = self.table.get_mut(of.0) {
+            staged.topics_since = since.map(|since| (0, since)).into_iter().collect();
+        }
+    }
+
     /// What the log says of a branch, if it is prepared.
     pub(crate) fn prepared(&self, of: TransactionIndex) -> Option<&Prepared> {
         self.table.get(of.0)?.prepared.as_deref()
@@ -63,7 +76,8 @@ impl Broker {
         acknowledged: &[u8],
         step: &mut Step<'_, L>,
     ) {
-        let about = PreparedMeta { branch, unix_millis: step.now.unix_millis, places: self.undecided.places(of) };
+        let (places, since) = (self.undecided.places(of), self.undecided.since(of));
+        let about = PreparedMeta { branch, unix_millis: step.now.unix_millis, places, since };
         self.stage_prepared(of, about, acknowledged.into(), step);
     }
 
@@ -128,6 +142,7 @@ impl Broker {
         self.sequences.saw(Sequence(tag.0));
         let of = self.undecided.find_or_begin(tag);
         let home = ItemHome::new(home, record.meta.len());
+        self.undecided.set_since(of, about.since);
         self.apply_prepared(of, Prepared { about, acknowledged: acknowledged.into(), home });
         Ok(())
     }

@@ -22,7 +22,7 @@ use crate::records::commit::{CommitMeta, Decided, read_commit, write_commit};
 use crate::records::{self, MessageMeta, MetaError, OutcomeMeta, Placement, TransactionTag, kind};
 use crate::step::Step;
 use postrider_journal::{Bound, Home, Position, Purpose, Record, SegmentNumber, body_crc};
-use postrider_model::Sequence;
+use postrider_model::{DestinationId, Sequence};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// First places of a transaction's records, with their numbers, in order.
@@ -39,8 +39,9 @@ pub(crate) struct Staged {
     late: BTreeMap<u64, MessageIndex>,
     /// Subscriptions that are to have what is sent to topics, by its number.
     pub(super) sharers: BTreeMap<u64, Box<[DestinationIndex]>>,
-    /// What was sent to topics from a number on: subscriptions from this serial on came since. Another one only where one has come.
-    pub(super) topics_since: Vec<(u64, u64)>,
+    /// What was sent to topics from a number on: subscriptions with this number and later ones came since. Another one only where one has
+    /// come.
+    pub(super) topics_since: Vec<(u64, DestinationId)>,
     /// Places, which is the number of the next one.
     places: u64,
     bytes: u64,
@@ -66,8 +67,8 @@ impl Staged {
         self.records.iter().map(|(_, head)| *head).chain(self.late.values().copied())
     }
 
-    /// Subscriptions from this serial on came since the message with this number was sent, to a topic.
-    pub(super) fn since(&self, number: u64) -> Option<u64> {
+    /// Subscriptions from this one on came since the message with this number was sent, to a topic.
+    pub(super) fn since(&self, number: u64) -> Option<DestinationId> {
         let behind = self.topics_since.partition_point(|(from, _)| *from <= number);
         let (_, since) = self.topics_since.get(behind.saturating_sub(1))?;
         Some(*since)

@@ -7,8 +7,8 @@
 use crate::kit::reader::{Reader, write_varint};
 use crate::records::message_meta::MetaError;
 use crate::records::{META_BYTES, meta_or_body};
-use postrider_model::Xid;
 use postrider_model::xid::XID_PART_BYTES;
+use postrider_model::{DestinationId, Xid};
 
 /// Bytes of a name, at most: format, lengths, parts.
 const XID_BYTES: usize = 4 + 2 + 2 * XID_PART_BYTES;
@@ -22,8 +22,11 @@ const IN_BODY: u8 = 1;
 /// It is committed.
 const COMMITTED: u8 = 1;
 
-/// Bytes of a prepared branch's meta besides what it acknowledges, at most: bits, branch, time, places.
-pub(crate) const PREPARED_BYTES: usize = 1 + BRANCH_BYTES + 8 + 10;
+/// It says which subscriptions came since it has sent to topics.
+const SINCE: u8 = 2;
+
+/// Bytes of a prepared branch's meta besides what it acknowledges, at most: bits, branch, time, places, subscriptions since.
+pub(crate) const PREPARED_BYTES: usize = 1 + BRANCH_BYTES + 8 + 10 + 4;
 
 /// Bytes of an outcome's meta, at most: bits, branch, time.
 pub(crate) const OUTCOME_BYTES: u64 = 1 + BRANCH_BYTES as u64 + 8;
@@ -46,6 +49,8 @@ pub struct PreparedMeta {
     pub unix_millis: i64,
     /// Places of what it has sent.
     pub places: u64,
+    /// Subscriptions with this number and later ones came since it has sent something to a topic: they have it from its decision (R52).
+    pub since: Option<DestinationId>,
 }
 
 /// How a branch has ended.
@@ -81,10 +86,14 @@ pub(crate) fn read_branch(reader: &mut Reader<'_>) -> Option<Branch> {
 pub fn write_prepared(buffer: &mut Vec<u8>, prepared: &PreparedMeta, acknowledged: &[u8]) -> bool {
     let in_body = PREPARED_BYTES + acknowledged.len() > META_BYTES;
     buffer.clear();
-    buffer.push(if in_body { IN_BODY } else { 0 });
+    let is_since = if prepared.since.is_some() { SINCE } else { 0 };
+    buffer.push(if in_body { IN_BODY } else { 0 } | is_since);
     write_branch(buffer, &prepared.branch);
     buffer.extend_from_slice(&prepared.unix_millis.to_le_bytes());
     write_varint(buffer, prepared.places);
+    if let Some(since) = prepared.since {
+        buffer.extend_from_slice(&since.0.to_le_bytes());
+    }
     if !in_body {
         buffer.extend_from_slice(acknowledged);
     }
@@ -98,12 +107,14 @@ pub fn write_prepared(buffer: &mut Vec<u8>, prepared: &PreparedMeta, acknowledge
 pub fn read_prepared<'a>(meta: &'a [u8], body: &'a [u8]) -> Result<(PreparedMeta, &'a [u8]), MetaError> {
     let mut reader = Reader(meta);
     let bits = reader.u8().ok_or(MetaError::Malformed)?;
-    if bits & !IN_BODY != 0 {
+    if bits & !(IN_BODY | SINCE) != 0 {
         return Err(MetaError::Newer);
     }
     let mut head = || {
         let branch = read_branch(&mut reader)?;
-        Some(PreparedMeta { branch, unix_millis: reader.i64()?, places: reader.varint()? })
+        let (unix_millis, places) = (reader.i64()?, reader.varint()?);
+        let since = if bits & SINCE == 0 { None } else { Some(DestinationId(reader.u32()?)) };
+        Some(PreparedMeta { branch, unix_millis, places, since })
     };
     let prepared = head().ok_or(MetaError::Malformed)?;
     Ok((prepared, meta_or_body(bits & IN_BODY != 0, reader.0, body)?))
@@ -143,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_prepared_branch_has_these_bytes() {
-        let prepared = PreparedMeta { branch: branch(), unix_millis: 2, places: 300 };
+        let prepared = PreparedMeta { branch: branch(), unix_millis: 2, places: 300, since: None };
         let mut bytes = Vec::new();
         assert!(!write_prepared(&mut bytes, &prepared, &[7, 8]));
         let golden =
@@ -153,8 +164,13 @@ mod tests {
         assert_eq!(read_prepared(&bytes, &[]), Ok((prepared.clone(), &[7, 8][..])));
         assert_eq!(read_prepared(&bytes, &[1]), Err(MetaError::Malformed), "a body that nobody has announced");
         assert_eq!(read_prepared(&bytes[..9], &[]), Err(MetaError::Malformed));
-        bytes[0] = 2;
+        bytes[0] = 4;
         assert_eq!(read_prepared(&bytes, &[]), Err(MetaError::Newer));
+        let to_topics = PreparedMeta { since: Some(DestinationId(6)), ..prepared.clone() };
+        write_prepared(&mut bytes, &to_topics, &[7, 8]);
+        assert_eq!(bytes[0], 2);
+        assert!(bytes.ends_with(&[0xAC, 2, 6, 0, 0, 0, 7, 8]));
+        assert_eq!(read_prepared(&bytes, &[]), Ok((to_topics, &[7, 8][..])));
         let long = vec![7; META_BYTES];
         assert!(write_prepared(&mut bytes, &prepared, &long));
         assert_eq!(read_prepared(&bytes, &long), Ok((prepared, &long[..])));
@@ -180,11 +196,11 @@ mod tests {
     #[test]
     fn the_longest_is_within_the_bound() {
         let xid = Xid::new(-1, &[1; 64], &[2; 64]).unwrap();
-        let branch = Branch { xid, owner: u32::MAX };
+        let (branch, since) = (Branch { xid, owner: u32::MAX }, Some(DestinationId(u32::MAX)));
         let mut bytes = Vec::new();
         write_branch(&mut bytes, &branch);
         assert_eq!(bytes.len(), BRANCH_BYTES);
-        write_prepared(&mut bytes, &PreparedMeta { branch, unix_millis: 0, places: u64::MAX }, &[]);
+        write_prepared(&mut bytes, &PreparedMeta { branch, unix_millis: 0, places: u64::MAX, since }, &[]);
         assert_eq!(bytes.len(), PREPARED_BYTES);
     }
 }

@@ -1,0 +1,130 @@
+//! Branches that are prepared, beside all that others do meanwhile.
+
+use crate::branches::{ask, prepared, say, xid};
+use crate::log::TestLog;
+use crate::parking;
+use crate::subscriptions::{leave, subscribe};
+use crate::transactions::{claiming, send, waiting};
+use crate::world::{World, handle, queue, topic};
+use postrider_broker::{Config, WhenFull};
+use postrider_model::command::{BranchAct, OpenConsumer};
+use postrider_model::event::Vote;
+use postrider_model::{Destination, DestinationKind};
+
+/// A small log, whose front moves on.
+fn small() -> World {
+    let config = Config { reservation: 1_000_000, ..Config::default() };
+    let mut world = World::over(config, TestLog::new(512 << 10, 8 * 1024));
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    world
+}
+
+/// Reclaim writes what is prepared anew, behind a subscription that came since: that misses nothing of it for a start in between.
+#[test]
+pub fn who_subscribes_late_misses_nothing_that_reclaim_has_moved_behind_it() {
+    for churned in (20..400).step_by(20) {
+        let mut world = small();
+        say(&mut world, 0, 1, 1, BranchAct::Begin);
+        for content in ["1", "2"] {
+            send(&mut world, 1, &topic("t"), content, true, 2);
+        }
+        subscribe(&mut world, 1, (1, 7), "t", "between");
+        leave(&mut world, 1, 1, 7);
+        send(&mut world, 1, &topic("t"), "3", true, 2);
+        assert_eq!(ask(&mut world, 1, 1, BranchAct::Prepare), Ok(Some(Vote::Prepared)));
+        world.consume(0, 1, 5, &queue("churn"), 100);
+        for _ in 0..100 {
+            world.send(0, 1, &queue("rest"), &"x".repeat(300), true);
+        }
+        for (consumer, name, selector) in [(8, "late", None), (9, "none", Some("no = 1"))] {
+            let open = OpenConsumer {
+                subscription: Some(name.as_bytes().into()),
+                selector: selector.map(|selector: &str| selector.as_bytes().into()),
+                ..world.open(1, consumer, &[topic("t")], 100)
+            };
+            world.consume_as(1, open);
+            world.settle();
+            leave(&mut world, 1, 1, consumer);
+        }
+        let front = world.log.front();
+        world.churn(5, churned, 300);
+        world.settle();
+        world.heard(0);
+        assert!(churned < 200 || world.log.front() > front, "it has moved");
+        for _ in 0..2 {
+            world = world.restarted();
+            assert_eq!(world.broker.recount(), Ok(()));
+        }
+        world.connect(0, 1, "a");
+        world.connect(1, 1, "b");
+        assert_eq!(prepared(&mut world, 1), [xid(1)]);
+        assert_eq!(ask(&mut world, 1, 1, BranchAct::CommitTwoPhase), Ok(None));
+        for again in 0..2 {
+            world.heard(1);
+            for (consumer, name) in [(7, "between"), (8, "late")] {
+                subscribe(&mut world, 1, (1, consumer), "t", name);
+                assert_eq!(world.texts(1), ["1", "2", "3"], "{name}, {churned}, {again}");
+                leave(&mut world, 1, 1, consumer);
+            }
+            assert_eq!(world.broker.recount(), Ok(()));
+            world = world.restarted();
+            world.connect(1, 1, "b");
+        }
+    }
+}
+
+/// A goodbye that waits behind parked sends leaves no branch behind: neither does it hold messages, nor is it done by others.
+#[test]
+pub fn who_leaves_behind_parked_sends_leaves_no_branch_meanwhile() {
+    let mut world = parking::full(WhenFull::Refuse);
+    world.connect(1, 4, "other");
+    world.consume(0, 2, 5, &queue("q"), 1);
+    world.settle();
+    let got = world.got(0);
+    say(&mut world, 0, 2, 1, BranchAct::Begin);
+    world.turn(0, &claiming(2, 5, (0, got[0].sequence.0), 1, 2));
+    world.run(0, parking::goodbye(2));
+    world.settle();
+    world.connect(0, 3, "coordinator");
+    assert!(ask(&mut world, 3, 1, BranchAct::Prepare).is_err(), "it has gone with its connection");
+    world.consume(1, 4, 6, &queue("q"), 1);
+    world.settle();
+    assert_eq!(world.got(1)[0].sequence, got[0].sequence, "what it had acknowledged is there for others");
+    assert_eq!(world.broker.recount(), Ok(()));
+}
+
+/// What is sent to and taken from a temporary queue, which goes with its connection.
+#[test]
+pub fn a_temporary_queue_goes_and_its_branch_is_decided_all_the_same() {
+    for act in [BranchAct::CommitTwoPhase, BranchAct::RollBack] {
+        let mut world = small();
+        world.connect(0, 2, "owner");
+        world.connect(0, 3, "coordinator");
+        let temporary = Destination::new(DestinationKind::TemporaryQueue, b"ID:owner:1");
+        world.create_temporary(0, 2, &temporary);
+        world.consume(0, 2, 6, &temporary, 1);
+        world.send(0, 1, &temporary, "taken", true);
+        world.settle();
+        let got = world.got(0);
+        say(&mut world, 0, 2, 1, BranchAct::Begin);
+        world.turn(0, &claiming(2, 6, (0, got[0].sequence.0), 1, 2));
+        send(&mut world, 2, &temporary, "sent", true, 2);
+        send(&mut world, 2, &queue("to"), "kept", true, 2);
+        assert_eq!(ask(&mut world, 2, 1, BranchAct::Prepare), Ok(Some(Vote::Prepared)));
+        world.disconnect(0, handle(2), true);
+        world.settle();
+        assert_eq!(world.broker.recount(), Ok(()));
+        assert_eq!(prepared(&mut world, 3), [xid(1)]);
+        assert_eq!(ask(&mut world, 3, 1, act), Ok(None));
+        world.settle();
+        assert_eq!(world.broker.recount(), Ok(()));
+        let expected: &[&str] = if act == BranchAct::RollBack { &[] } else { &["kept"] };
+        assert_eq!(waiting(&mut world, "to"), expected);
+        world.connect(0, 2, "owner");
+        world.create_temporary(0, 2, &temporary);
+        world.consume(0, 2, 6, &temporary, 1);
+        world.settle();
+        assert_eq!(world.texts(0), [""; 0]);
+    }
+}
