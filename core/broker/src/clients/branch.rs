@@ -202,7 +202,7 @@ impl super::Clients {
     }
 
     /// A connection goes, and a branch with it that is not prepared.
-    pub(crate) fn pop_branch(&mut self, connection: ConnectionIndex) -> Option<Transaction> {
+    pub(super) fn pop_branch(&mut self, connection: ConnectionIndex) -> Option<Transaction> {
         let index = self.connection_mut(connection).branches.pop_first()?;
         Some(self.branches.remove(index).transaction)
     }

@@ -88,14 +88,15 @@ impl Connection {
     pub(crate) fn take_transaction(&mut self, number: TransactionNumber) -> Option<Transaction> {
         self.transactions.remove(&number)
     }
-
-    /// The connection goes, and the first of its transactions with it.
-    pub(crate) fn pop_transaction(&mut self) -> Option<Transaction> {
-        self.transactions.pop_first().map(|(_, transaction)| transaction)
-    }
 }
 
 impl super::Clients {
+    /// A connection goes, and the first of its transactions with it, or of the branches that it began.
+    pub(crate) fn pop_transaction(&mut self, index: ConnectionIndex) -> Option<Transaction> {
+        let own = self.connection_mut(index).transactions.pop_first();
+        own.map(|(_, transaction)| transaction).or_else(|| self.pop_branch(index))
+    }
+
     /// An open transaction of a connection, or a branch that it works in.
     pub(crate) fn transaction(&self, connection: ConnectionIndex, number: TransactionNumber) -> Option<&Transaction> {
         match self.joined(connection, number) {

@@ -70,11 +70,11 @@ impl Broker {
         }
     }
 
-    /// The connection has said goodbye, which waits behind its parked sends: its transactions are over. Where they are very many they go with
+    /// The connection has said goodbye, which waits behind its parked sends: its transactions and branches are over. Where they are very many they go with
     /// the connection.
     pub(crate) fn end_transactions_of<L: Log>(&mut self, index: ConnectionIndex, step: &mut Step<'_, L>) {
         for _ in 0..TRANSACTIONS_AT_ONCE {
-            let Some(transaction) = self.clients.connection_mut(index).pop_transaction() else { return };
+            let Some(transaction) = self.clients.pop_transaction(index) else { return };
             self.work.spend(MEMBER_STEPS);
             self.roll_back(transaction, step);
         }
@@ -128,16 +128,13 @@ impl Broker {
             if !self.sequences.has(self.destinations.heard.most_of_all()) {
                 return false;
             }
-            if let Some(branch) = self.clients.pop_branch(leaving.connection) {
+            if let Some(transaction) = self.clients.pop_transaction(leaving.connection) {
                 budget.spend(MEMBER_STEPS);
-                self.roll_back(branch, step);
+                self.roll_back(transaction, step);
                 continue;
             }
             let connection = self.clients.connection_mut(leaving.connection);
-            if let Some(transaction) = connection.pop_transaction() {
-                budget.spend(MEMBER_STEPS);
-                self.roll_back(transaction, step);
-            } else if let Some(parked) = leaving.parked.pop_front() {
+            if let Some(parked) = leaving.parked.pop_front() {
                 self.drop_parked(&parked);
             } else if let Some(definition) = connection.pop_definition() {
                 budget.spend(definition.map_or(0, |definition| definition.names.len()));
