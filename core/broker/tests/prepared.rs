@@ -1,15 +1,16 @@
 //! Branches that are prepared, beside all that others do meanwhile.
 
 use crate::branches::{ask, prepared, say, xid};
-use crate::log::TestLog;
+use crate::log::{Stored, TestLog};
 use crate::parking;
 use crate::subscriptions::{leave, subscribe};
-use crate::transactions::{claiming, send, waiting};
-use crate::world::{World, handle, queue, topic};
+use crate::transactions::{begin, claiming, commit, failures, send, waiting};
+use crate::world::{World, handle, queue, topic, wanted};
+use postrider_broker::records::kind;
 use postrider_broker::{Config, WhenFull};
-use postrider_model::command::{BranchAct, OpenConsumer};
+use postrider_model::command::{AcknowledgeKind, Branch, BranchAct, OpenConsumer};
 use postrider_model::event::Vote;
-use postrider_model::{Destination, DestinationKind};
+use postrider_model::{Command, Destination, DestinationKind};
 
 /// A small log, whose front moves on.
 fn small() -> World {
@@ -126,5 +127,66 @@ pub fn a_temporary_queue_goes_and_its_branch_is_decided_all_the_same() {
         world.consume(0, 2, 6, &temporary, 1);
         world.settle();
         assert_eq!(world.texts(0), [""; 0]);
+    }
+}
+
+/// One bad place of the disk has taken a commit and the deletion of the queue that had its messages: they are found under its name.
+#[test]
+fn what_is_kept_aside_of_a_queue_that_another_has_taken_in_is_that_ones() {
+    let acts = [BranchAct::CommitTwoPhase, BranchAct::RollBack];
+    for (act, is_first) in acts.into_iter().flat_map(|act| [(act, true), (act, false)]) {
+        let mut world = small();
+        begin(&mut world, 1, 7);
+        for content in ["1", "2"] {
+            send(&mut world, 1, &queue("to"), content, true, 7);
+        }
+        commit(&mut world, 1, 7);
+        world.settle();
+        world.delete(0, 1, &queue("to"));
+        world.send(0, 1, &queue("to"), "new", true);
+        world.settle();
+        let own = world.log.records.iter().find(|stored| stored.kind == kind::DESTINATION).unwrap().meta.clone();
+        // Whichever of the two is found by its name first takes the other in.
+        let is_lost = |stored: &Stored| match stored.kind {
+            kind::DESTINATION => stored.meta == own && is_first,
+            other => [kind::COMMIT, kind::DELETE].contains(&other),
+        };
+        let (mut world, _) = world.crash_without(is_lost);
+        assert_eq!(world.broker.recount(), Ok(()));
+        for _ in 0..2 {
+            world.connect(0, 2, "operator");
+            assert_eq!(waiting(&mut world, "to"), ["new"], "it is not seen");
+            assert_eq!(world.broker.recount(), Ok(()));
+            world.settle();
+            world = world.restarted();
+        }
+        world.connect(0, 2, "operator");
+        world.delete(0, 2, &queue("to"));
+        world.settle();
+        let refused = failures(&world.heard(0));
+        assert!(refused.len() == 1 && refused[0].1.contains("not decided"), "it is in use (R44): {refused:?}");
+        let names = prepared(&mut world, 2);
+        let said = Branch { connection: handle(2), request: wanted(30), xid: names[0].clone(), number: None, act };
+        world.run(0, Command::Branch(Box::new(said)));
+        world.settle();
+        assert_eq!(failures(&world.heard(0)), []);
+        let expected: &[&str] = if act == BranchAct::RollBack { &["new"] } else { &["new", "1", "2"] };
+        for again in 0..2 {
+            assert_eq!(waiting(&mut world, "to"), expected, "{act:?}, {again}");
+            assert_eq!(world.broker.recount(), Ok(()));
+            world = world.restarted();
+            world.connect(0, 2, "operator");
+        }
+        // What is taken stays so.
+        world.consume(0, 2, 6, &queue("to"), 10);
+        world.settle();
+        let last = world.got(0).last().unwrap().sequence.0;
+        let count = expected.len() as u32;
+        world.acknowledge(0, 2, 6, AcknowledgeKind::Standard, (0, last), count);
+        world.settle();
+        assert_eq!(world.broker.recount(), Ok(()));
+        let mut world = world.restarted();
+        assert_eq!(waiting(&mut world, "to"), [""; 0]);
+        assert_eq!(world.broker.recount(), Ok(()));
     }
 }

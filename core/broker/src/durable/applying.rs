@@ -151,6 +151,9 @@ impl Broker {
         while index != MessageIndex::NONE {
             let message = self.messages.at_mut(index);
             let (number, is_shared) = (message.sequence.0, message.has(flag::SHARED));
+            if message.has(flag::STRAY) {
+                self.strays.decide(message, Sequence(first.0 + number));
+            }
             message.sequence = Sequence(first.0 + number);
             message.publisher = publisher;
             message.flags = message.flags & !flag::STAGED | bits;

@@ -58,12 +58,30 @@ impl Naming {
 #[derive(Default)]
 pub(crate) struct Strays {
     ids: BTreeMap<Sequence, DestinationId>,
+    /// Those that are undecided, by their transaction and their number within it.
+    undecided: BTreeMap<(u32, u64), DestinationId>,
 }
 
 impl Strays {
+    fn id(&self, message: &Message) -> Option<DestinationId> {
+        match message.has(flag::STAGED) {
+            true => self.undecided.get(&(message.publisher, message.sequence.0)).copied(),
+            false => self.ids.get(&message.sequence).copied(),
+        }
+    }
+
     /// The message is no more.
-    pub(crate) fn remove(&mut self, sequence: Sequence) {
-        self.ids.remove(&sequence);
+    pub(crate) fn remove(&mut self, message: &Message) {
+        match message.has(flag::STAGED) {
+            true => self.undecided.remove(&(message.publisher, message.sequence.0)),
+            false => self.ids.remove(&message.sequence),
+        };
+    }
+
+    /// The message is decided, and has this sequence from here on.
+    pub(crate) fn decide(&mut self, message: &Message, sequence: Sequence) {
+        let id = self.undecided.remove(&(message.publisher, message.sequence.0));
+        self.ids.extend(id.map(|id| (sequence, id)));
     }
 }
 
@@ -71,7 +89,7 @@ impl Broker {
     /// The number of its destination, or of the subscription that shares it, as the message's record has it.
     pub(crate) fn recorded_id(&self, of: DestinationIndex, message: &Message) -> Option<DestinationId> {
         if message.has(flag::STRAY) {
-            return self.strays.ids.get(&message.sequence).copied();
+            return self.strays.id(message);
         }
         self.destinations.get(of).id
     }
@@ -100,6 +118,7 @@ impl Broker {
             Content::Topic(topic) => std::mem::take(&mut topic.shared),
             Content::Queue(_) => 0,
         };
+        self.undecided.touch_instead(index, target);
         let state = self.destinations.get_mut(target);
         state.undecided += undecided;
         if let Content::Topic(topic) = &mut state.content {
@@ -130,6 +149,31 @@ impl Broker {
         taker.take_in(strays, last, &self.messages);
         taker.allowance.take_in(&allowance);
         self.destinations.get_mut(index).queue().allowance = allowance;
+        self.merge_undecided(index, id, target);
+    }
+
+    /// What is sent to a queue within transactions that are undecided comes to the one that has taken it in.
+    fn merge_undecided(&mut self, index: DestinationIndex, id: DestinationId, target: DestinationIndex) {
+        if self.destinations.get(index).undecided == 0 {
+            return;
+        }
+        let heads: Vec<MessageIndex> = self.undecided.all_heads().collect();
+        let mut moved = 0;
+        for head in heads {
+            let mut number = head;
+            while let Some(message) = self.messages.get_mut(number) {
+                if message.destination == index {
+                    message.destination = target;
+                    message.flags |= flag::STRAY;
+                    self.strays.undecided.insert((message.publisher, message.sequence.0), id);
+                    moved += 1;
+                }
+                number = message.sibling;
+            }
+        }
+        self.destinations.get_mut(target).undecided += moved;
+        self.destinations.decide(index, moved);
+        self.undecided.touch_instead(index, target);
     }
 
     /// A message that was sent to this destination alone says its name, should its own record not come.

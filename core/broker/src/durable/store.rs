@@ -314,7 +314,7 @@ impl Broker {
             queue.gone(index);
         }
         if message.has(flag::STRAY) {
-            self.strays.remove(message.sequence);
+            self.strays.remove(&message);
         }
         self.leave_record(index, &message)
     }

@@ -254,6 +254,22 @@ impl Undecided {
         staged.records.iter().map(|(_, head)| *head).chain(staged.late.values().copied()).collect()
     }
 
+    /// First places of what all transactions have sent.
+    pub(super) fn all_heads(&self) -> impl Iterator<Item = MessageIndex> {
+        self.table.iter().flat_map(|(_, staged)| staged.heads())
+    }
+
+    /// What is one destination's is another's from here on.
+    pub(super) fn touch_instead(&mut self, taken_in: DestinationIndex, by: DestinationIndex) {
+        let all: Vec<u32> = self.table.iter().map(|(index, _)| index).collect();
+        for of in all {
+            let touched = &mut self.table[of].touched;
+            if touched.remove(&taken_in) {
+                touched.insert(by);
+            }
+        }
+    }
+
     /// Its places are in these destinations as well.
     pub(super) fn touch(&mut self, of: TransactionIndex, destination: DestinationIndex) {
         self.table[of.0].touched.insert(destination);
@@ -546,6 +562,9 @@ impl Broker {
             let message = self.messages.remove(index);
             self.destinations.decide(message.destination, 1);
             self.forget_sharers(of, &message);
+            if message.has(flag::STRAY) {
+                self.strays.remove(&message);
+            }
             if self.leave_record(index, &message) && message.store == LogKind::Spool {
                 emptied(message.segment);
             }
