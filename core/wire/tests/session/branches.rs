@@ -107,6 +107,8 @@ fn any_connection_may_decide() {
         client.send(&wanted(info(kind, 1)));
     }
     client.send(&wanted(Structure::new(&transaction_info::DEFINITION).with(transaction_info::TYPE, RECOVER)));
+    client.session.branches(Token(6), &[], &mut client.output).unwrap();
+    client.read();
     client.send(&wanted(info(RECOVER, 1)));
     let decided = ["Prepare", "CommitOnePhase", "CommitTwoPhase", "RollBack", "RollBack"];
     let expected: Vec<String> = decided.iter().map(|act| format!("{act} 0 of 1")).collect();
@@ -173,7 +175,19 @@ fn what_is_refused_dooms_its_branch() {
 
 #[test]
 fn votes_and_lists_of_branches_are_answered_as_clients_read_them() {
-    let mut client = Client::opened();
+    for (caches, tight) in [(true, true), (true, false), (false, true), (false, false)] {
+        let mut client = Client::with(|offer| {
+            offer.cache_enabled = caches;
+            offer.tight_encoding_enabled = tight;
+        });
+        client.connect();
+        client.open_all();
+        client.read();
+        answered(&mut client);
+    }
+}
+
+fn answered(client: &mut Client) {
     for (vote, number) in [(Vote::Prepared, 0), (Vote::ReadOnly, 3)] {
         client.session.voted(Token(5), vote, &mut client.output).unwrap();
         let answer = &client.read()[0];
@@ -195,6 +209,50 @@ fn votes_and_lists_of_branches_are_answered_as_clients_read_them() {
             assert_eq!(listed.bytes(xa_transaction_id::BRANCH_QUALIFIER), Some(name.qualifier()));
         }
     }
+}
+
+/// The answer may have megabytes: whoever asks a thousand times and reads nothing has one of them.
+#[test]
+fn who_has_not_read_which_branches_there_are_is_not_told_again() {
+    let mut client = Client::opened();
+    let why = "the connection has asked which branches are prepared and has not read the answer";
+    let names: Vec<Xid> = (0..10_000u32).map(|name| Xid::new(86, &name.to_le_bytes(), &[9; 64]).unwrap()).collect();
+    client.send(&info(RECOVER, 1));
+    assert!(client.commands().is_empty(), "who wants no answer asks nothing");
+    for unread in [false, true, false] {
+        if unread {
+            client.output.resize(postrider_model::limits::UNSENT_BYTES + 1, 0);
+        } else {
+            client.send(&wanted(info(RECOVER, 1)));
+            assert_eq!(said(&client.commands()), ["Recover"]);
+        }
+        for _ in 0..2 {
+            let before = client.output.len();
+            client.send(&wanted(info(RECOVER, 1)));
+            assert!(client.output.len() - before < 500);
+            assert!(client.commands().is_empty());
+            let at = if unread { before } else { 0 };
+            assert!(client.output[at..].windows(why.len()).any(|text| text == why.as_bytes()));
+        }
+        client.output.clear();
+        client.session.branches(Token(6), &names, &mut client.output).unwrap();
+        assert_eq!(client.read()[0].array(data_array_response::DATA).unwrap().len(), 10_000);
+    }
+}
+
+/// A client that takes smaller frames is told so, and its connection goes on.
+#[test]
+fn a_list_of_branches_that_a_client_does_not_take_is_refused() {
+    let mut client = Client::with(|offer| offer.max_frame_size = 100_000);
+    client.connect();
+    client.open_all();
+    client.read();
+    let names: Vec<Xid> = (0..10_000u32).map(|name| Xid::new(86, &name.to_le_bytes(), &[9; 64]).unwrap()).collect();
+    client.send(&wanted(info(RECOVER, 1)));
+    client.session.branches(Token(6), &names, &mut client.output).unwrap();
+    client.expect_exception(XA, "the names of 10000 branches that are prepared take");
+    client.session.branches(Token(7), &names[..100], &mut client.output).unwrap();
+    assert_eq!(client.read()[0].array(data_array_response::DATA).unwrap().len(), 100);
 }
 
 #[test]

@@ -1,18 +1,18 @@
 //! Answers and errors.
 
-use postrider_model::event::{Failure, Refused, Vote};
+use postrider_model::event::{BranchFailure, Failure, Refused, Vote};
 use postrider_model::{ConsumerHandle, Now, Token, Xid, modified_utf8};
 
 use super::conversation::{Conversation, Opening, command_number};
 use super::error::OpenWireError;
 use super::liveness::Due;
 use super::tables::MemberId;
+use crate::openwire::hot::branches::write_branches;
 use crate::openwire::hot::response::write_response;
 use crate::openwire::schema::{
-    connection_control, connection_error, data_array_response, exception_response, integer_response, keep_alive_info,
-    xa_transaction_id,
+    connection_control, connection_error, exception_response, integer_response, keep_alive_info,
 };
-use crate::openwire::{Structure, Throwable, Value};
+use crate::openwire::{EncodeError, Structure, Throwable};
 use crate::session::{ConsumerState, Failed, Handles};
 
 /// Longest text of an error, in characters; versions 1 and 10 cut there.
@@ -50,19 +50,21 @@ impl Conversation {
 
     /// The branches that are prepared.
     pub(crate) fn branches(&mut self, token: Token, names: &[Xid], output: &mut Vec<u8>) -> Result<(), OpenWireError> {
-        let names = names.iter().map(|xid| {
-            let id = Structure::new(&xa_transaction_id::DEFINITION)
-                .with(xa_transaction_id::FORMAT_ID, xid.format())
-                .with(xa_transaction_id::GLOBAL_TRANSACTION_ID, Value::Bytes(Some(xid.global().into())))
-                .with(xa_transaction_id::BRANCH_QUALIFIER, Value::Bytes(Some(xid.qualifier().into())));
-            Some(id.shared())
-        });
-        let structure = Structure::new(&data_array_response::DEFINITION)
-            .with(data_array_response::CORRELATION_ID, command_number(token))
-            .with(data_array_response::DATA, Value::Array(Some(names.collect())));
-        self.outgoing.structure(&structure, output)?;
+        if let Some(tables) = &mut self.tables {
+            tables.transactions.asks_for_branches = false;
+        }
         self.liveness.sent();
-        Ok(())
+        match write_branches(command_number(token), names, &mut self.outgoing, output) {
+            Err(EncodeError::FrameTooLarge { size, limit }) => {
+                let text = format!(
+                    "the names of {} branches that are prepared take {size} bytes, and the client takes frames of {limit}: raise its \
+                     wireFormat.maxFrameSize",
+                    names.len()
+                );
+                self.write_failure(Some(token), Failure::Branch(BranchFailure::Resource), &text, output)
+            }
+            written => Ok(written?),
+        }
     }
 
     pub(crate) fn opened(&mut self, token: Token, output: &mut Vec<u8>) -> Result<(), OpenWireError> {

@@ -3,7 +3,7 @@
 
 use postrider_model::command::{Branch, BranchAct, Command, Request};
 use postrider_model::event::{BranchFailure, Failure};
-use postrider_model::{TransactionNumber, Xid};
+use postrider_model::{TransactionNumber, Xid, limits};
 
 use super::conversation::{Context, Conversation};
 use super::error::{Refusal, Trouble};
@@ -53,6 +53,21 @@ impl Conversation {
         };
         let connection = self.connection;
         context.command(Command::Branch(Box::new(Branch { connection, request, xid, number, act })));
+        Ok(())
+    }
+
+    /// Which branches are prepared? The answer may be long: who leaves it unread gets no other one (R25).
+    pub(super) fn ask_for_branches(&mut self, request: Request, context: &mut Context<'_>) -> Result<(), Trouble> {
+        let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
+        if !request.is_wanted() {
+            return Ok(());
+        }
+        if tables.transactions.asks_for_branches || context.output.len() > limits::UNSENT_BYTES {
+            let message = "the connection has asked which branches are prepared and has not read the answer: ask again when it has";
+            return Err(Refusal::new(Failure::Branch(BranchFailure::Resource), message).into());
+        }
+        tables.transactions.asks_for_branches = true;
+        context.command(Command::Recover { connection: self.connection, request });
         Ok(())
     }
 

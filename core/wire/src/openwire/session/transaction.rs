@@ -43,6 +43,8 @@ pub(super) struct Joined {
 pub(super) struct Transactions {
     open: BTreeMap<i64, TransactionNumber>,
     pub(super) branches: BTreeMap<Xid, Joined>,
+    /// It has asked which branches are prepared, and is not answered.
+    pub(super) asks_for_branches: bool,
     /// Numbers that were ever given out.
     numbers: u16,
     free: Vec<TransactionNumber>,
@@ -131,8 +133,7 @@ impl Conversation {
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
         let (kind, request) = (info.byte(transaction_info::TYPE), request(info));
         if kind == act::RECOVER {
-            context.command(Command::Recover { connection: self.connection, request });
-            return Ok(());
+            return self.ask_for_branches(request, context);
         }
         let (connection, value) =
             match info.object(transaction_info::TRANSACTION_ID).map(|id| rare::transaction_name(id)) {
