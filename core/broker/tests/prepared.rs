@@ -4,13 +4,13 @@ use crate::branches::{ask, prepared, say, xid};
 use crate::log::{Stored, TestLog};
 use crate::parking;
 use crate::subscriptions::{leave, subscribe};
-use crate::transactions::{begin, claiming, commit, failures, send, waiting};
+use crate::transactions::{begin, claiming, commit, failures, number, send, waiting};
 use crate::world::{World, handle, queue, topic, wanted};
 use postrider_broker::records::kind;
-use postrider_broker::{Config, WhenFull};
+use postrider_broker::{Config, KEPT_FORMAT, KEPT_GLOBAL, WhenFull};
 use postrider_model::command::{AcknowledgeKind, Branch, BranchAct, OpenConsumer};
-use postrider_model::event::Vote;
-use postrider_model::{Command, Destination, DestinationKind};
+use postrider_model::event::{BranchFailure, Failure, Vote};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Xid};
 
 /// A small log, whose front moves on.
 fn small() -> World {
@@ -189,4 +189,46 @@ fn what_is_kept_aside_of_a_queue_that_another_has_taken_in_is_that_ones() {
         assert_eq!(waiting(&mut world, "to"), [""; 0]);
         assert_eq!(world.broker.recount(), Ok(()));
     }
+}
+
+/// One connection begins as many as are left for all others, which may begin some.
+#[test]
+fn nobody_has_all_branches() {
+    let mut world = small();
+    world.connect(0, 2, "other");
+    let begins = |world: &mut World, connection: u32, name: u32| {
+        let xid = Xid::new(7, &name.to_le_bytes(), b"branch").unwrap();
+        let (number, act) = (Some(number(name as u16 + 1)), BranchAct::Begin);
+        let said = Branch { connection: handle(connection), request: wanted(30), xid, number, act };
+        world.handle(0, &CommandBatch { commands: vec![Command::Branch(Box::new(said))], ..CommandBatch::default() });
+        if name.is_multiple_of(1_000) || connection == 2 {
+            world.settle();
+        }
+    };
+    for name in 0..20_000 {
+        begins(&mut world, 1, name);
+    }
+    world.settle();
+    let refused = failures(&world.heard(0));
+    assert_eq!(refused.len(), 20_000 - 32_767 / 2);
+    assert_eq!(refused[0].0, Failure::Branch(BranchFailure::Resource));
+    begins(&mut world, 2, 30_000);
+    assert_eq!(failures(&world.heard(0)), []);
+    world.disconnect(0, handle(1), true);
+    world.settle();
+    for name in 40_000..40_100 {
+        begins(&mut world, 2, name);
+    }
+    assert_eq!(failures(&world.heard(0)), []);
+}
+
+#[test]
+fn what_is_kept_aside_has_names_that_nobody_else_has() {
+    let mut world = small();
+    let xid = Xid::new(KEPT_FORMAT, KEPT_GLOBAL, b"7").unwrap();
+    let said =
+        Branch { connection: handle(1), request: wanted(30), xid, number: Some(number(1)), act: BranchAct::Begin };
+    world.run(0, Command::Branch(Box::new(said)));
+    world.settle();
+    assert_eq!(failures(&world.heard(0))[0].0, Failure::Branch(BranchFailure::Protocol));
 }

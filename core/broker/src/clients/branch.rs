@@ -126,6 +126,11 @@ impl Connection {
         body_crc(&self.id)
     }
 
+    /// Branches that it has begun and that are not prepared.
+    pub(crate) fn begun(&self) -> usize {
+        self.branches.len()
+    }
+
     /// Its number stands for a branch that it works in no more, or that is to be decided.
     pub(crate) fn part_from(&mut self, number: TransactionNumber) {
         self.joined.remove(&number);

@@ -42,6 +42,11 @@ pub struct KeptTransaction {
     pub places: u64,
 }
 
+/// Whether a name is one of those.
+pub(crate) fn is_kept_name(xid: &Xid) -> bool {
+    xid.format() == KEPT_FORMAT && xid.global() == KEPT_GLOBAL
+}
+
 fn name(tag: TransactionTag) -> Option<Branch> {
     let xid = Xid::new(KEPT_FORMAT, KEPT_GLOBAL, tag.0.to_string().as_bytes()).ok()?;
     Some(Branch { xid, owner: 0 })

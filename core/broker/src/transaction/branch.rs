@@ -7,6 +7,7 @@ use crate::clients::consumer::InFlight;
 use crate::clients::transaction::Transaction;
 use crate::destinations::destination::Refusal;
 use crate::durable::deciding::Late;
+use crate::durable::doubtful::is_kept_name;
 use crate::durable::outcomes::BranchEnd;
 use crate::jobs::Slice;
 use crate::log::Log;
@@ -18,7 +19,7 @@ use crate::transaction::local::without_room;
 use postrider_journal::{Bound, Purpose};
 use postrider_model::command::{self, BranchAct, Request};
 use postrider_model::event::{BranchFailure, Failure, Vote};
-use postrider_model::{ConnectionHandle, Event, PortIndex, TransactionNumber, Xid};
+use postrider_model::{ConnectionHandle, Event, PortIndex, TransactionNumber, Xid, limits};
 
 /// A prepared branch that is to be committed as soon as there is room.
 pub(crate) struct Deciding {
@@ -105,7 +106,7 @@ impl Broker {
                 if outcome.is_some_and(|it| self.comes_back(connection, it.about.branch.owner, it.heard)) {
                     None
                 } else {
-                    self.check_branches()?;
+                    self.check_branches(connection, xid)?;
                     Some(self.clients.begin_branch(connection, xid.clone()))
                 }
             }
@@ -125,13 +126,21 @@ impl Broker {
         connection.checksum() == owner && heard != Some((connection.port, connection.handle))
     }
 
-    fn check_branches(&self) -> Result<(), Refusal> {
-        if self.clients.branches.len() < BRANCHES {
+    /// Whether a connection may begin one more: what it has begun, and has not prepared, is no more than is left for all others.
+    fn check_branches(&self, connection: ConnectionIndex, xid: &Xid) -> Result<(), Refusal> {
+        if is_kept_name(xid) {
+            return Err(protocol(
+                xid,
+                "has a name that the broker gives itself to what it keeps aside: choose another one",
+            ));
+        }
+        let (all, own) = (self.clients.branches.len(), self.clients.connection(connection).begun());
+        if limits::is_fair_share(own as u64 + 1, all as u64 + 1, BRANCHES as u64) {
             return Ok(());
         }
         let text = format!(
-            "there are {BRANCHES} branches of distributed transactions that nobody has decided, which is the limit: commit some or \
-             roll them back"
+            "there are {all} branches of distributed transactions that nobody has decided, {own} of them begun by the connection, and \
+             {BRANCHES} are the limit, of which nobody has more than are left for others: commit some or roll them back"
         );
         Err(failed(BranchFailure::Resource, text))
     }
