@@ -36,6 +36,11 @@ impl Work {
         self.taken += steps;
     }
 
+    /// How many it were so far.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+
     /// Whether the commands of this turn have taken as many as they may.
     pub(crate) fn is_enough(&self) -> bool {
         self.taken >= COMMAND_STEPS

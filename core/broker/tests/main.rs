@@ -16,6 +16,7 @@ mod log;
 mod marks;
 mod members;
 mod model;
+mod moves;
 mod names;
 mod pacing;
 mod page;

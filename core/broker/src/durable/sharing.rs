@@ -18,6 +18,9 @@ pub(crate) struct Shared {
     pub subscriptions: Vec<DestinationIndex>,
 }
 
+/// Subscriptions that are asked in the time of a step whether they want a message.
+const ASKED_A_STEP: usize = 2;
+
 /// How many places a message takes that goes to these.
 pub(crate) fn places_of(parts: usize, shared: &[Shared]) -> usize {
     parts + shared.iter().map(|shared| shared.subscriptions.len()).sum::<usize>()
@@ -136,7 +139,8 @@ impl Broker {
         if message.has(flag::STAGED) { self.undecided.sharers(message).len() as u64 } else { message.places() }
     }
 
-    /// The subscriptions that still want a shared message: a record that moves names them, and no others.
+    /// The subscriptions that still want a shared message: a record that moves names them, and no others. Those of its topic are asked, and
+    /// counted.
     pub(crate) fn sharers(&mut self, index: MessageIndex) -> Vec<DestinationIndex> {
         let message = self.messages.at(index);
         if message.has(flag::STAGED) {
@@ -144,16 +148,19 @@ impl Broker {
         }
         let (sequence, topic, most) = (message.sequence, message.destination, message.publisher as usize);
         let of_any_name = self.is_name_lost(topic).then(|| self.destinations.subscriptions.all_and_nameless());
-        let (subscribers, _) = self.destinations.take_subscribers(topic);
+        let (subscribers, mut asked) = self.destinations.take_subscribers(topic);
         let wants = |of: &DestinationIndex| {
+            asked += 1;
             planted("moved-for-all")
                 || matches!(&self.destinations.get(*of).content,
                     Content::Queue(queue) if queue.wants(sequence, index, &self.messages))
         };
         let sharers = match of_any_name {
             Some(all) => all.into_iter().filter(wants).take(most.max(1)).collect(),
-            None => subscribers.iter().filter(wants).take(most.max(1)).collect(),
+            None => subscribers.iter().filter(wants).take(most.max(1)).collect::<Vec<_>>(),
         };
+        // What it wants is written, and read again.
+        self.work.spend((asked + sharers.len()) / ASKED_A_STEP);
         self.destinations.put_subscribers(topic, subscribers);
         sharers
     }
