@@ -3,7 +3,7 @@
 use crate::log::TestLog;
 use crate::subscriptions::{leave, unsubscribe};
 use crate::transactions::{begin, commit, send};
-use crate::world::{World, handle, topic, wanted};
+use crate::world::{World, handle, queue, topic, wanted};
 use postrider_broker::Config;
 use postrider_model::command::{Branch, BranchAct, OpenConsumer, Request, TransactionAct};
 use postrider_model::{Command, CommandBatch, Xid};
@@ -206,4 +206,53 @@ fn branch(world: &mut World, act: BranchAct) -> String {
     world.run(0, Command::Branch(Box::new(Branch { connection: handle(1), request, xid, number, act })));
     world.settle();
     format!("{:?}", world.heard(0))
+}
+
+/// A send to more subscriptions than a record has places for is several records. Whoever comes before the decision has it once.
+#[test]
+fn who_comes_behind_a_send_of_several_records_has_it_once() {
+    let mut world = world(Config { reservation: 1_000_000, ..Config::default() });
+    subscriptions(&mut world, 0..5_000);
+    begin(&mut world, 1, 1);
+    sends(&mut world, 0..1);
+    subscriptions(&mut world, 9_000..9_001);
+    sends(&mut world, 1..2);
+    // Alike in all, and another one.
+    sends(&mut world, 1..2);
+    commit(&mut world, 1, 1);
+    world.settle();
+    for number in [0, 4_999, 9_000] {
+        subscribe(&mut world, (1, number), &format!("s{number}"), None);
+        assert_eq!(world.texts(1), ["0", "1", "1"], "of s{number}");
+    }
+    assert_eq!(world.broker.recount(), Ok(()));
+}
+
+/// Those that came since are places of the same message, and its record has to say all of them when it moves.
+#[test]
+fn a_message_has_no_more_places_than_a_record_says() {
+    for (late, is_refused) in [(1, false), (2, true)] {
+        let mut world = world(Config { reservation: 1_000_000, ..Config::default() });
+        subscriptions(&mut world, 0..4_094);
+        begin(&mut world, 1, 1);
+        sends(&mut world, 0..1);
+        subscriptions(&mut world, 9_000..9_000 + late);
+        world.heard(0);
+        commit(&mut world, 1, 1);
+        world.settle();
+        let said = format!("{:?}", world.heard(0));
+        assert_eq!(
+            said.contains("ResourceAllocation") && said.contains("4096 at most can be recorded"),
+            is_refused,
+            "{said}"
+        );
+        world.consume(0, 1, 50, &queue("churn"), 100);
+        world.churn(50, 100, 10_000);
+        let mut world = world.restarted();
+        world.connect(1, 1, "a");
+        for number in [0, 4_093, 9_000] {
+            subscribe(&mut world, (1, number), &format!("s{number}"), None);
+            assert_eq!(world.texts(1).len(), usize::from(!is_refused), "of s{number}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
-use crate::durable::deciding::Late;
+use crate::durable::late::Late;
 use crate::durable::undecided::Heads;
 use crate::kit::budget::Budget;
 use crate::log::Log;

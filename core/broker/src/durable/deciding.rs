@@ -1,41 +1,18 @@
 //! What is sent to topics within a transaction: the subscriptions that are there get it by its own record, those that come before the
-//! decision by that (R52).
+//! decision by that ([`crate::durable::late`]).
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
+use crate::durable::late::Late;
 use crate::durable::sharing::{Shared, split_places};
 use crate::durable::store::{Arrival, is_sharer};
 use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
-use crate::plant::planted;
-use crate::records::commit::{CommitMeta, Decided};
-use crate::records::{self, MetaError, Placement, write_acknowledged};
+use crate::records::Placement;
 use crate::step::Step;
 use postrider_journal::SegmentNumber;
 use postrider_model::{DestinationId, Sequence};
-use std::collections::BTreeMap;
-
-/// A subscription that came since something was sent, and is to have it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LateSharer {
-    pub of: DestinationIndex,
-    /// What its selector says is to be found out.
-    is_untried: bool,
-}
-
-/// Of their places, so many are made in a step.
-const PLACES_OF_STEP: usize = 8;
-
-/// All of them, by the number of what was sent within the transaction.
-pub(crate) type Late = BTreeMap<u64, Vec<LateSharer>>;
-
-/// The subscriptions that are to have something, some of them more than once.
-pub(super) fn all_late(late: &Late) -> impl Iterator<Item = DestinationIndex> {
-    let mut all: Vec<&[LateSharer]> = late.values().map(Vec::as_slice).collect();
-    all.dedup();
-    all.into_iter().flatten().map(|sharer| sharer.of)
-}
 
 impl Broker {
     /// As [`Broker::stage_send`], with what subscriptions share, or may when it is decided.
@@ -105,7 +82,7 @@ impl Broker {
         let sharers = self.undecided.table.get_mut(of.0).and_then(|staged| staged.sharers.remove(&number));
         let mut all: Vec<DestinationIndex> = sharers.iter().flatten().copied().collect();
         all.iter().for_each(|sharer| self.destinations.decide(*sharer, 1));
-        let late = late.get(&number).map_or(&[][..], |late| late);
+        let late = late.of(number);
         late.iter().for_each(|sharer| self.destinations.decide(sharer.of, 1));
         all.extend(late.iter().map(|sharer| sharer.of));
         all.retain(|sharer| !self.destinations.get(*sharer).is_dying());
@@ -132,146 +109,5 @@ impl Broker {
         }
         all.into_iter().for_each(|sharer| self.enter_queue(sharer, index));
         None
-    }
-
-    /// The subscriptions that came since something was sent to their topics: they are to have it, too. What has a selector is placed, and
-    /// tried when it is looked at. None: they have more places than that.
-    pub(crate) fn late_sharers(&mut self, of: TransactionIndex, client: &[u8], most: u64) -> Option<Late> {
-        let mut late = Late::new();
-        let sent = self.sent_to_topics(of);
-        let places = self.count_late(&sent);
-        if places > most {
-            return None;
-        }
-        self.work.spend(usize::try_from(places).unwrap_or(usize::MAX) / PLACES_OF_STEP);
-        for (index, since) in sent {
-            let sharers = self.late_sharers_of(index, since, client);
-            if !sharers.is_empty() {
-                late.insert(self.messages.at(index).sequence.0, sharers);
-            }
-        }
-        Some(late)
-    }
-
-    /// How many places a transaction would have at subscriptions that came since, at most.
-    pub(crate) fn most_late(&mut self, of: TransactionIndex) -> u64 {
-        let sent = self.sent_to_topics(of);
-        self.count_late(&sent)
-    }
-
-    fn count_late(&mut self, sent: &[(MessageIndex, DestinationId)]) -> u64 {
-        let mut places = 0;
-        for (index, since) in sent {
-            let message = self.messages.at(*index);
-            let (topic, sharers) = (message.destination, self.undecided.sharers(message));
-            let known = sharers.iter().filter(|of| self.destinations.get(**of).id >= Some(*since)).count();
-            let (subscribers, looked) = self.destinations.take_subscribers(topic);
-            let all = subscribers.len() - self.destinations.subscribed_since(&subscribers, *since);
-            places += all.saturating_sub(known) as u64;
-            self.destinations.put_subscribers(topic, subscribers);
-            self.work.spend(looked);
-        }
-        places
-    }
-
-    /// What a transaction has sent to topics since which subscriptions have come, with the number from which on they have.
-    fn sent_to_topics(&mut self, of: TransactionIndex) -> Vec<(MessageIndex, DestinationId)> {
-        let Some(staged) = self.undecided.table.get(of.0) else { return Vec::new() };
-        let has_come = |(_, since): &(u64, DestinationId)| self.destinations.has_subscribed_since(*since);
-        if !staged.topics_since.iter().any(has_come) || planted("subscribed-at-send") {
-            return Vec::new();
-        }
-        let (mut sent, mut looked) = (Vec::new(), 0);
-        for head in staged.heads() {
-            let mut index = head;
-            while index != MessageIndex::NONE {
-                let message = self.messages.at(index);
-                let since = staged.since(message.sequence.0).filter(|_| message.has(flag::SHARED));
-                sent.extend(
-                    since.filter(|since| self.destinations.has_subscribed_since(*since)).map(|since| (index, since)),
-                );
-                (index, looked) = (message.sibling, looked + 1);
-            }
-        }
-        self.work.spend(looked);
-        sent
-    }
-
-    fn late_sharers_of(&mut self, index: MessageIndex, since: DestinationId, client: &[u8]) -> Vec<LateSharer> {
-        let topic = self.messages.at(index).destination;
-        let (subscribers, _) = self.destinations.take_subscribers(topic);
-        let first = self.destinations.subscribed_since(&subscribers, since);
-        let mut late = Vec::new();
-        if first < subscribers.len() {
-            let mut known = self.undecided.sharers(self.messages.at(index)).to_vec();
-            known.sort_unstable();
-            for of in subscribers.iter().skip(first).filter(|of| known.binary_search(of).is_err()) {
-                let Some(subscription) = &self.destinations.get(of).subscription else { continue };
-                if subscription.is_foreign_to(client) {
-                    late.push(LateSharer { of, is_untried: subscription.has_selector() });
-                }
-            }
-        }
-        self.destinations.put_subscribers(topic, subscribers);
-        late
-    }
-
-    /// They are in use until the decision has taken effect (R44).
-    pub(super) fn hold_late(&mut self, late: &Late) {
-        for sharer in late.values().flatten() {
-            self.destinations.get_mut(sharer.of).undecided += 1;
-        }
-    }
-
-    /// What the decision says of them: the runs of each subscription, of what is in the journal.
-    pub(super) fn late_places(&self, late: &Late, of: TransactionIndex, first: Sequence, is_untried: bool) -> Vec<u8> {
-        let mut by_subscription: BTreeMap<DestinationId, Vec<u64>> = BTreeMap::new();
-        let staged = self.undecided.table.get(of.0);
-        let is_stored = |number: u64| {
-            let head = staged.and_then(|staged| staged.head_of(number));
-            head.is_some_and(|head| self.messages.at(head).store == LogKind::Journal)
-        };
-        let all: Vec<(u64, &[LateSharer])> = late
-            .iter()
-            .filter(|(number, _)| is_stored(**number))
-            .map(|(number, all)| (*number, all.as_slice()))
-            .collect();
-        // What was sent between two subscriptions goes to the same ones.
-        for same in all.chunk_by(|(_, one), (_, other)| one == other) {
-            let sharers = same.first().map_or(&[][..], |(_, sharers)| sharers);
-            let sharers = sharers.iter().filter(|sharer| sharer.is_untried == is_untried);
-            for id in sharers.filter_map(|sharer| self.destinations.get(sharer.of).id) {
-                let sequences = by_subscription.entry(id).or_default();
-                sequences.extend(same.iter().map(|(number, _)| first.0 + number));
-            }
-        }
-        let mut bytes = Vec::new();
-        by_subscription.iter().for_each(|(id, sequences)| write_acknowledged(&mut bytes, *id, sequences));
-        bytes
-    }
-
-    /// The same out of a decision that is followed.
-    pub(super) fn follow_late(&mut self, decided: Decided<'_>, commit: &CommitMeta) -> Result<Late, MetaError> {
-        let mut late = Late::new();
-        self.follow_placed_late(decided.placed, (false, commit), &mut late)?;
-        self.follow_placed_late(decided.untried, (true, commit), &mut late)?;
-        Ok(late)
-    }
-
-    fn follow_placed_late(
-        &mut self,
-        placed: &[u8],
-        (is_untried, commit): (bool, &CommitMeta),
-        late: &mut Late,
-    ) -> Result<(), MetaError> {
-        let mut is_wrong = false;
-        let read = records::read_acknowledged(placed, |id, sequence| {
-            let number = sequence.0.checked_sub(commit.first.0).filter(|number| *number < commit.places);
-            match number.zip(self.queue_by_id(id)) {
-                Some((number, of)) => late.entry(number).or_default().push(LateSharer { of, is_untried }),
-                None => is_wrong = true,
-            }
-        });
-        if is_wrong { Err(MetaError::Malformed) } else { read.ok_or(MetaError::Malformed) }
     }
 }

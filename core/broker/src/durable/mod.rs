@@ -10,6 +10,7 @@ pub(crate) mod directory;
 pub(crate) mod doubtful;
 pub(crate) mod duplicates;
 pub(crate) mod follow;
+pub(crate) mod late;
 pub(crate) mod named;
 pub(crate) mod naming;
 pub(crate) mod outcomes;

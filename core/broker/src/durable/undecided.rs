@@ -8,7 +8,7 @@
 
 use crate::broker::Broker;
 use crate::durable::applying::{Applying, Effect};
-use crate::durable::deciding::{Late, all_late};
+use crate::durable::late::Late;
 use crate::durable::outcomes::BranchEnd;
 use crate::durable::prepared::Prepared;
 use crate::durable::staging::small;
@@ -77,10 +77,13 @@ impl Staged {
     /// The first place of the record that has a number.
     pub(super) fn head_of(&self, number: u64) -> Option<MessageIndex> {
         let behind = self.records.partition_point(|(first, _)| *first <= number);
-        behind.checked_sub(1).and_then(|before| self.records.get(before)).map(|(_, head)| *head)
+        let in_order = behind.checked_sub(1).and_then(|before| self.records.get(before)).copied();
+        let moved = self.late.range(..=number).next_back().map(|(first, head)| (*first, *head));
+        in_order.into_iter().chain(moved).max_by_key(|(first, _)| *first).map(|(_, head)| head)
     }
 
-    fn find(&self, number: u64) -> Option<MessageIndex> {
+    /// The first place of the record that begins with a number.
+    pub(super) fn find(&self, number: u64) -> Option<MessageIndex> {
         let found = self.records.binary_search_by_key(&number, |(number, _)| *number);
         found.ok().map(|place| self.records[place].1).or_else(|| self.late.get(&number).copied())
     }
@@ -450,7 +453,7 @@ impl Broker {
         let bits = if tag.is_some() { flag::DECIDED } else { 0 };
         let mut touched = std::mem::take(&mut self.undecided.table[of.0].touched);
         self.hold_late(&late);
-        touched.extend(all_late(&late));
+        touched.extend(late.all());
         let heads = self.undecided.uncount(of);
         let settled = settled.into_iter();
         self.take_effect(Effect { of, heads, first, publisher, bits, touched, settled, late }, step);

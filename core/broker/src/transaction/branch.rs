@@ -6,8 +6,8 @@ use crate::clients::branch::{Branch, Standing};
 use crate::clients::consumer::InFlight;
 use crate::clients::transaction::Transaction;
 use crate::destinations::destination::Refusal;
-use crate::durable::deciding::Late;
 use crate::durable::doubtful::is_kept_name;
+use crate::durable::late::{Late, TooMany};
 use crate::durable::outcomes::BranchEnd;
 use crate::jobs::Slice;
 use crate::log::Log;
@@ -15,6 +15,7 @@ use crate::messages::{BranchIndex, ConnectionIndex};
 use crate::plant::planted;
 use crate::records::commit::{HEAD_BYTES, commit_bound};
 use crate::step::Step;
+use crate::transaction::commit::too_many_places;
 use crate::transaction::local::without_room;
 use postrider_journal::{Bound, Purpose};
 use postrider_model::command::{self, BranchAct, Request};
@@ -164,7 +165,7 @@ impl Broker {
         }
         if transaction.staged.is_none() && !transaction.has_messages() {
             let transaction = self.clients.take_branch(index).transaction;
-            self.decide(transaction, (&[], Vec::new()), Late::new(), (0, None), step);
+            self.decide(transaction, (&[], Vec::new()), Late::default(), (0, None), step);
             return Ok(Vote::ReadOnly);
         }
         let (acknowledged, _) = self.name_claims(transaction.claims());
@@ -228,7 +229,7 @@ impl Broker {
                 Err(protocol(xid, "is committed as soon as there is room: wait for the answer to that"))
             }
             Standing::Prepared => {
-                self.check_late(xid, index)?;
+                self.check_branch_late(xid, index)?;
                 if !self.commit_prepared(index, step) {
                     let branch = self.clients.branches.at_mut(index);
                     branch.standing = Standing::Deciding;
@@ -241,17 +242,19 @@ impl Broker {
     }
 
     /// Too many subscriptions have come since for one record: the branch stays prepared.
-    fn check_late(&mut self, xid: &Xid, index: BranchIndex) -> Result<(), Refusal> {
+    fn check_branch_late(&mut self, xid: &Xid, index: BranchIndex) -> Result<(), Refusal> {
         let staged = self.clients.branches.at(index).transaction.staged;
-        let late = staged.map_or(0, |of| self.most_late(of));
-        if late <= MOST_LATE {
-            return Ok(());
-        }
-        let text = format!(
-            "Transaction '{xid}' stays prepared: subscriptions that came since it has sent to their topics would have {late} messages of \
-             it, and may have {MOST_LATE}: delete some of them, and commit it again"
-        );
-        Err((Failure::ResourceAllocation, text.into()))
+        let checked = staged.map_or(Ok(()), |of| self.check_late(of, MOST_LATE));
+        checked.map_err(|too_many| {
+            let why = match too_many {
+                TooMany::OfAll(late) => format!(
+                    "subscriptions that came since it has sent to their topics would have {late} messages of it, and may have {MOST_LATE}"
+                ),
+                TooMany::OfOne(places) => too_many_places(places),
+            };
+            let text = format!("Transaction '{xid}' stays prepared: {why}: delete some of them, and commit it again");
+            (Failure::ResourceAllocation, text.into())
+        })
     }
 
     /// The same decision again is answered as done; the other one is of a branch that is not there (R43).
@@ -275,8 +278,8 @@ impl Broker {
             return false;
         }
         let client = self.clients.branches.at(index).client.clone();
-        let Some(late) = self.late_sharers(of, &client, MOST_LATE) else { return false };
-        let late_places: usize = late.values().map(Vec::len).sum();
+        let Ok(late) = self.late_sharers(of, &client, MOST_LATE) else { return false };
+        let late_places = late.places();
         if late_places > 0 && !step.log.reserve(purpose, commit_bound(late_places as u64)) {
             return false;
         }

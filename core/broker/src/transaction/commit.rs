@@ -4,7 +4,7 @@
 use crate::broker::Broker;
 use crate::clients::transaction::{Claims, Transaction};
 use crate::destinations::destination::Refusal;
-use crate::durable::deciding::Late;
+use crate::durable::late::{Late, TooMany};
 use crate::durable::outcomes::BranchEnd;
 use crate::log::{Log, LogKind};
 use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
@@ -15,11 +15,19 @@ use crate::transaction::local::{lost, not_begun, without_room};
 use postrider_journal::Purpose;
 use postrider_model::command::Transact;
 use postrider_model::event::Failure;
-use postrider_model::{DestinationId, PortIndex, TransactionNumber};
+use postrider_model::{DestinationId, PortIndex, TransactionNumber, limits};
 use std::collections::BTreeMap;
 
 /// Messages that are named in the time of a step.
 const NAMED: usize = 8;
+
+pub(super) fn too_many_places(places: u64) -> String {
+    format!(
+        "with subscriptions that came since it has sent to their topics, a message of it would have {places} places, {} at most can be \
+         recorded",
+        limits::PLACES
+    )
+}
 
 impl Broker {
     pub(super) fn commit<L: Log>(
@@ -101,15 +109,19 @@ impl Broker {
     ) -> Result<Late, Refusal> {
         self.check_decidable(transaction)?;
         let most = self.config.transaction_messages;
-        let late = transaction.staged.map_or(Some(Late::new()), |staged| self.late_sharers(staged, client, most));
-        let late = late.ok_or_else(|| {
-            let text = format!(
-                "subscriptions that came since it has sent to their topics would have more than {most} messages of it: commit sooner, or \
-                 raise the setting `transactions.max_messages`"
-            );
+        let late =
+            transaction.staged.map_or_else(|| Ok(Late::default()), |staged| self.late_sharers(staged, client, most));
+        let late = late.map_err(|too_many| {
+            let text = match too_many {
+                TooMany::OfAll(_) => format!(
+                    "subscriptions that came since it has sent to their topics would have more than {most} messages of it: commit sooner, \
+                     or raise the setting `transactions.max_messages`"
+                ),
+                TooMany::OfOne(places) => format!("{}: commit sooner", too_many_places(places)),
+            };
             rolled_back((Failure::ResourceAllocation, text.into()))
         })?;
-        let places: usize = late.values().map(Vec::len).sum();
+        let places = late.places();
         if places > 0 && !step.log.reserve(Purpose::Settle, commit_bound(places as u64)) {
             return Err(rolled_back(without_room()));
         }
