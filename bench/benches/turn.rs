@@ -15,6 +15,7 @@ fn turn(criterion: &mut Criterion) {
         ("persistent", Delivery::Persistent),
         ("non-persistent", Delivery::NonPersistent),
         ("transacted", Delivery::Transacted),
+        ("durable", Delivery::Durable),
     ];
     for (name, delivery) in deliveries {
         for messages in BATCHES {

@@ -10,7 +10,7 @@ use postrider_dispatcher::turn::BrokerTurn;
 use postrider_dispatcher::wake::Alarm;
 use postrider_journal::{Journal, NoSpill, Spool, SpoolConfig};
 use postrider_model::command::{Acknowledge, AcknowledgeKind, Publish, Request, Transact, TransactionAct};
-use postrider_model::{Command, CommandBatch, Event, Sequence, Token, TransactionNumber, limits};
+use postrider_model::{Command, CommandBatch, DestinationKind, Event, Sequence, Token, TransactionNumber, limits};
 
 use crate::client::{Client, Format, HASH_SEED, NOW};
 use crate::instant::InstantStorage;
@@ -27,6 +27,8 @@ pub enum Delivery {
     NonPersistent,
     /// Stored; each batch is one transaction that is synced and answered, and another acknowledges what is held.
     Transacted,
+    /// As [`Delivery::Persistent`], to a topic that has a durable subscription.
+    Durable,
 }
 
 /// What came back from a round.
@@ -91,7 +93,7 @@ impl Turns {
             held: VecDeque::new(),
             written: 0,
         };
-        turns.open(client.opening());
+        turns.open(client.opening().commands.iter().map(|command| with_destination(command.clone(), delivery)));
         turns
     }
 
@@ -130,9 +132,9 @@ impl Turns {
         told
     }
 
-    fn open(&mut self, opening: &CommandBatch) {
+    fn open(&mut self, opening: impl Iterator<Item = Command>) {
         let mut batch = self.port.commands.blank();
-        batch.commands.extend_from_slice(&opening.commands);
+        batch.commands.extend(opening);
         assert!(self.port.commands.push(batch).is_ok());
         // The first turns wait for the journal.
         while !self.port.commands.is_empty() {
@@ -186,6 +188,22 @@ impl Turns {
     }
 }
 
+/// The topic instead of the queue, and the subscription to it.
+fn with_destination(mut command: Command, delivery: Delivery) -> Command {
+    let destinations = match &mut command {
+        _ if delivery != Delivery::Durable => return command,
+        Command::DefineDestination { destinations, .. } => destinations,
+        Command::OpenProducer(open) => &mut open.destinations,
+        Command::OpenConsumer(open) => {
+            open.subscription = Some((*b"subscription").into());
+            &mut open.destinations
+        }
+        _ => return command,
+    };
+    destinations.iter_mut().for_each(|destination| destination.kind = DestinationKind::Topic);
+    command
+}
+
 fn broker_turn(port: postrider_dispatcher::port::BrokerPort) -> BrokerTurn<InstantStorage, NoSpill> {
     // Small segments, so that their memory is soon used again: the helper that makes new memory in the product is not here.
     let config = postrider_journal::Config {
@@ -217,7 +235,7 @@ mod tests {
 
     #[test]
     fn every_message_is_answered_and_dispatched() {
-        for delivery in [Delivery::Persistent, Delivery::NonPersistent, Delivery::Transacted] {
+        for delivery in [Delivery::Persistent, Delivery::NonPersistent, Delivery::Transacted, Delivery::Durable] {
             for messages in [1, 8, 64, 256] {
                 let mut turns = Turns::new(delivery);
                 for round in 0..3 {
@@ -225,7 +243,7 @@ mod tests {
                     turns.run();
                     let expected = ROUND * messages;
                     let replies = match delivery {
-                        Delivery::Persistent => expected,
+                        Delivery::Persistent | Delivery::Durable => expected,
                         Delivery::NonPersistent => 0,
                         // Of what was sent, and, once there is something, of what is acknowledged.
                         Delivery::Transacted => ROUND * if round == 0 { 1 } else { 2 },

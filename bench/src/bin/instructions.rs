@@ -15,7 +15,7 @@ const WARM_UP: usize = 3;
 /// Rounds of the ring that are counted: some of their turns find segments and blocks filled.
 const ROUNDS: usize = 8;
 
-const ROUTINES: [(&str, usize, fn()); 9] = [
+const ROUTINES: [(&str, usize, fn()); 10] = [
     ("decode", BATCH, decode),
     ("decode acknowledgement", BATCH, decode_acknowledgement),
     ("decode transacted", BATCH, decode_transacted),
@@ -23,6 +23,7 @@ const ROUTINES: [(&str, usize, fn()); 9] = [
     ("turn of 1", ROUND * ROUNDS, || turn(1, Delivery::Persistent)),
     ("turn of 64 non-persistent", BATCH * ROUND * ROUNDS, || turn(BATCH, Delivery::NonPersistent)),
     ("turn of 64 transacted", BATCH * ROUND * ROUNDS, || turn(BATCH, Delivery::Transacted)),
+    ("turn of 64 durable", BATCH * ROUND * ROUNDS, || turn(BATCH, Delivery::Durable)),
     ("encode", BATCH, encode),
     ("encode receipt", BATCH, encode_receipt),
 ];

@@ -2,19 +2,28 @@
 //! such a queue: it holds references to messages that are stored once (R40).
 
 use crate::destinations::queue::Queue;
+use crate::kit::table::Map;
 use crate::messages::{MessageIndex, Messages};
+use foldhash::fast::FixedState;
 use postrider_model::Sequence;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The part of a queue that knows of shared messages.
-#[derive(Default)]
 pub(crate) struct Shares {
     /// Those that are in none of its lists: consumers, transactions and jobs have them.
-    lent: BTreeMap<Sequence, MessageIndex>,
+    lent: Map<Sequence, MessageIndex>,
     /// Deliveries of those that had some.
     deliveries: BTreeMap<Sequence, u16>,
     /// Those that are to be tried when they are looked at: they could not be read before.
     untried: BTreeSet<Sequence>,
+}
+
+impl Default for Shares {
+    fn default() -> Shares {
+        // Sequences are the broker's own: nobody chooses them.
+        let lent = Map::with_hasher(FixedState::default());
+        Shares { lent, deliveries: BTreeMap::new(), untried: BTreeSet::new() }
+    }
 }
 
 impl Queue {
@@ -75,7 +84,7 @@ impl Queue {
 
     /// Whether one is neither in its lists nor done with.
     pub(crate) fn has_lent(&self, sequence: Sequence) -> bool {
-        self.shares.as_ref().is_some_and(|shares| shares.lent.contains_key(&sequence))
+        self.shares.as_ref().is_some_and(|shares| shares.lent.get(&sequence).is_some())
     }
 
     /// Whether it still wants a shared message: it waits here, or somebody has it.

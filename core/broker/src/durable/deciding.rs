@@ -5,7 +5,7 @@
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
 use crate::durable::late::Late;
-use crate::durable::sharing::{Shared, split_places};
+use crate::durable::sharing::{Shared, Split};
 use crate::durable::store::{Arrival, is_sharer};
 use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
@@ -20,20 +20,19 @@ impl Broker {
         &mut self,
         of: TransactionIndex,
         store: LogKind,
-        (parts, shared): (&[DestinationIndex], &[Shared]),
+        (parts, shared): (&[DestinationIndex], &Shared),
         arrival: Arrival<'_>,
         step: &mut Step<'_, L>,
     ) {
         let mut number = self.undecided.places(of);
-        let mut next = || {
-            number += 1;
-            Sequence(number - 1)
-        };
-        let id = |of: DestinationIndex| self.destinations.get(of).id.unwrap_or_default();
-        let places = split_places((parts, shared), id, |_| false, &mut next);
-        for (parts, placements) in places {
-            self.stage_placed(of, store, arrival, (&parts, &placements), step);
+        let mut places = std::mem::take(&mut self.durable.places);
+        let mut split = Split::new(parts, shared);
+        while !split.is_done() {
+            let id = |of: DestinationIndex| self.destinations.get(of).id.unwrap_or_default();
+            number = split.fill(&mut places, number, id, |_| false);
+            self.stage_placed(of, store, arrival, (&places.parts, &places.placements), step);
         }
+        self.durable.places = places;
     }
 
     /// Which subscriptions are to have what a record sends to topics.

@@ -24,6 +24,7 @@ pub(crate) mod store;
 pub(crate) mod undecided;
 
 use self::named::Named;
+use self::sharing::Places;
 use crate::messages::DestinationIndex;
 use crate::records::Placement;
 use postrider_model::Sequence;
@@ -46,6 +47,7 @@ pub(crate) struct Durable {
     /// Buffers that are used again.
     meta: Vec<u8>,
     placements: Vec<Placement>,
+    places: Places,
 }
 
 impl Durable {

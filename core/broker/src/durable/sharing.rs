@@ -12,56 +12,139 @@ use crate::step::Step;
 use postrider_journal::Home;
 use postrider_model::{DestinationId, Sequence, limits};
 
-/// What is sent to a topic, and the subscriptions that are to have it.
+/// The topics that something is sent to, and the subscriptions that are to have it.
+#[derive(Default)]
 pub(crate) struct Shared {
-    pub topic: DestinationIndex,
-    pub subscriptions: Vec<DestinationIndex>,
+    /// Each with the number of its subscriptions, which follow one another.
+    topics: Vec<(DestinationIndex, usize)>,
+    subscriptions: Vec<DestinationIndex>,
 }
 
 /// Subscriptions that are asked in the time of a step whether they want a message.
 const ASKED_A_STEP: usize = 2;
 
-/// How many places a message takes that goes to these.
-pub(crate) fn places_of(parts: usize, shared: &[Shared]) -> usize {
-    parts + shared.iter().map(|shared| shared.subscriptions.len()).sum::<usize>()
-}
+/// What is shared with nobody.
+pub(crate) static NOBODY: Shared = Shared { topics: Vec::new(), subscriptions: Vec::new() };
 
-/// The places of a message, by the records that say them: as many as they need.
-pub(super) fn split_places(
-    (parts, shared): (&[DestinationIndex], &[Shared]),
-    id: impl Fn(DestinationIndex) -> DestinationId,
-    offered: impl Fn(usize) -> bool,
-    next: &mut impl FnMut() -> Sequence,
-) -> Vec<(Vec<DestinationIndex>, Vec<Placement>)> {
-    let mut records = Vec::new();
-    let mut all: (Vec<DestinationIndex>, Vec<Placement>) = Default::default();
-    let add = |all: &mut (Vec<DestinationIndex>, Vec<Placement>), part, placement| {
-        all.0.push(part);
-        all.1.push(Placement { destination: id(part), ..placement });
-    };
-    for (number, part) in parts.iter().enumerate() {
-        add(&mut all, *part, Placement { sequence: next(), offered: offered(number), ..Placement::default() });
+impl Shared {
+    pub(crate) fn clear(&mut self) {
+        self.topics.clear();
+        self.subscriptions.clear();
     }
-    for Shared { topic, subscriptions } in shared {
-        let mut rest = subscriptions.as_slice();
-        loop {
-            if all.0.len() + 2 > limits::PLACES {
-                records.push(std::mem::take(&mut all));
-            }
-            let (now, later) = rest.split_at(rest.len().min(limits::PLACES - 1 - all.0.len()));
-            let place = Placement { sequence: next(), shared: true, ..Placement::default() };
-            add(&mut all, *topic, place);
-            now.iter().for_each(|part| add(&mut all, *part, place));
-            rest = later;
-            if rest.is_empty() {
-                break;
-            }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.topics.is_empty()
+    }
+
+    /// How many topics.
+    pub(crate) fn topics(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// How many subscriptions; one of two topics is two.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// A topic is among them, whoever is to have what is sent there.
+    pub(crate) fn add_topic(&mut self, topic: DestinationIndex) {
+        self.topics.push((topic, 0));
+    }
+
+    /// These are to have what is sent to a topic; if there are none, it is not among them.
+    pub(crate) fn add(&mut self, topic: DestinationIndex, subscriptions: impl Iterator<Item = DestinationIndex>) {
+        let before = self.subscriptions.len();
+        self.subscriptions.extend(subscriptions);
+        let count = self.subscriptions.len() - before;
+        if count > 0 {
+            self.topics.push((topic, count));
         }
     }
-    if !all.0.is_empty() {
-        records.push(all);
+
+    /// One of those.
+    pub(crate) fn first(&self) -> Option<DestinationIndex> {
+        self.subscriptions.first().copied()
     }
-    records
+
+    /// Whether a topic is among them.
+    pub(crate) fn has(&self, topic: DestinationIndex) -> bool {
+        self.topics.iter().any(|(known, _)| *known == topic)
+    }
+}
+
+/// Places of a record, and what it says of them.
+#[derive(Default)]
+pub(super) struct Places {
+    pub parts: Vec<DestinationIndex>,
+    pub placements: Vec<Placement>,
+}
+
+/// The records that say the places of a message, one after the other: as many as they need.
+pub(super) struct Split<'a> {
+    parts: &'a [DestinationIndex],
+    topics: std::slice::Iter<'a, (DestinationIndex, usize)>,
+    subscriptions: &'a [DestinationIndex],
+    /// A topic with those of its subscriptions that are in no record yet.
+    current: Option<(DestinationIndex, &'a [DestinationIndex])>,
+}
+
+impl<'a> Split<'a> {
+    pub(super) fn new(parts: &'a [DestinationIndex], shared: &'a Shared) -> Split<'a> {
+        let Shared { topics, subscriptions } = shared;
+        let mut split = Split { parts, topics: topics.iter(), subscriptions, current: None };
+        split.go_on();
+        split
+    }
+
+    fn go_on(&mut self) {
+        self.current = self.topics.next().map(|(topic, count)| {
+            let (now, later) = self.subscriptions.split_at((*count).min(self.subscriptions.len()));
+            self.subscriptions = later;
+            (*topic, now)
+        });
+    }
+
+    /// Whether no record is to follow.
+    pub(super) fn is_done(&self) -> bool {
+        self.parts.is_empty() && self.current.is_none()
+    }
+
+    /// The next record. Its places are numbered from there on; the number behind the last.
+    pub(super) fn fill(
+        &mut self,
+        places: &mut Places,
+        from: u64,
+        id: impl Fn(DestinationIndex) -> DestinationId,
+        offered: impl Fn(DestinationIndex) -> bool,
+    ) -> u64 {
+        let mut next = from;
+        places.parts.clear();
+        places.placements.clear();
+        let mut add = |part, placement| {
+            places.parts.push(part);
+            places.placements.push(Placement { destination: id(part), ..placement });
+            places.parts.len()
+        };
+        let mut length = 0;
+        for part in std::mem::take(&mut self.parts) {
+            let placement = Placement { sequence: Sequence(next), offered: offered(*part), ..Placement::default() };
+            (length, next) = (add(*part, placement), next + 1);
+        }
+        while length + 2 <= limits::PLACES
+            && let Some((topic, rest)) = self.current
+        {
+            let (now, later) = rest.split_at(rest.len().min(limits::PLACES - 1 - length));
+            let place = Placement { sequence: Sequence(next), shared: true, ..Placement::default() };
+            next += 1;
+            length = add(topic, place);
+            now.iter().for_each(|part| length = add(*part, place));
+            self.current = Some((topic, later));
+            if later.is_empty() {
+                self.go_on();
+            }
+        }
+        next
+    }
 }
 
 impl Broker {
@@ -70,28 +153,28 @@ impl Broker {
     pub(crate) fn store_shared<L: Log>(
         &mut self,
         store: LogKind,
-        (parts, shared): (&[DestinationIndex], &[Shared]),
+        (parts, shared): (&[DestinationIndex], &Shared),
         arrival: Arrival<'_>,
         offered: impl Fn(&Broker, DestinationIndex) -> bool,
         step: &mut Step<'_, L>,
     ) -> Option<Home> {
         parts.iter().for_each(|part| self.try_arrival(*part, &arrival));
-        let id = |of: DestinationIndex| self.destinations.get(of).id.unwrap_or_default();
-        let offered: Vec<bool> = parts.iter().map(|part| store == LogKind::Journal && offered(self, *part)).collect();
-        let is_offered = |number: usize| offered.get(number).copied().unwrap_or(false);
-        let sequences = &mut self.sequences;
-        let records = split_places((parts, shared), id, is_offered, &mut || sequences.take(1));
-        let (last, mut home) = (records.len().saturating_sub(1), None);
-        for (number, (parts, placements)) in records.iter().enumerate() {
-            let run_from = arrival.run_from.filter(|_| number == last);
-            let arrival = Arrival { run_from, ..arrival };
-            home = Some(self.store_placed(store, parts, placements, arrival, step));
+        let mut places = std::mem::take(&mut self.durable.places);
+        let (mut split, mut home) = (Split::new(parts, shared), None);
+        while !split.is_done() {
+            let id = |of: DestinationIndex| self.destinations.get(of).id.unwrap_or_default();
+            let is_offered = |part: DestinationIndex| store == LogKind::Journal && offered(self, part);
+            let count = split.fill(&mut places, 0, id, is_offered);
+            let Sequence(first) = self.sequences.take(count);
+            places.placements.iter_mut().for_each(|placement| placement.sequence.0 += first);
+            let arrival = Arrival { run_from: arrival.run_from.filter(|_| split.is_done()), ..arrival };
+            home = Some(self.store_placed(store, &places.parts, &places.placements, arrival, step));
         }
+        self.durable.places = places;
         home
     }
 
     /// A shared message comes to the subscriptions that its record names.
-    #[cold]
     pub(super) fn enqueue_shared(&mut self, index: MessageIndex, parts: &[DestinationIndex], placements: &[Placement]) {
         let Message { sequence, .. } = *self.messages.at(index);
         let first = placements.partition_point(|placement| placement.sequence < sequence);

@@ -76,9 +76,12 @@ impl Broker {
         let mut placements = std::mem::take(&mut self.durable.placements);
         placements.clear();
         for (number, part) in parts.iter().enumerate() {
-            self.try_arrival(*part, &arrival);
+            let state = self.destinations.get(*part);
+            let destination = state.id.unwrap_or_default();
+            if matches!(&state.content, Content::Queue(queue) if queue.has_views()) {
+                self.try_arrival(*part, &arrival);
+            }
             let offered = store == LogKind::Journal && offered(self, *part);
-            let destination = self.destinations.get(*part).id.unwrap_or_default();
             let sequence = Sequence(first.0 + number as u64);
             placements.push(Placement { destination, sequence, offered, ..Placement::default() });
         }
@@ -105,7 +108,7 @@ impl Broker {
     }
 
     /// Consumers of a queue that want only some messages are asked about one that is to come.
-    #[inline]
+    #[cold]
     pub(super) fn try_arrival(&mut self, part: DestinationIndex, arrival: &Arrival<'_>) {
         if let Content::Queue(queue) = &mut self.destinations.get_mut(part).content
             && queue.has_views()

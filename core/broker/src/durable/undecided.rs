@@ -388,10 +388,10 @@ impl Broker {
         }
         staged.add(first.sequence.0, head);
         if self.following.is_none() {
-            self.undecided.table[of.0].touched.extend(parts);
+            staged.touched.extend(parts);
         }
-        let places = (last.sequence.0 + 1).saturating_sub(self.undecided.table[of.0].places);
-        self.undecided.table[of.0].places += places;
+        let places = (last.sequence.0 + 1).saturating_sub(staged.places);
+        staged.places += places;
         self.undecided.count(of, places, records::live_bytes(arrival.record.len(), parts.len()));
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod publish;
 use self::lines::{Lines, Ticket};
 use self::pacing::Pacing;
 use self::parking::Parked;
+use crate::durable::sharing::Shared;
 use crate::messages::{ConnectionIndex, DestinationIndex};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -33,7 +34,9 @@ pub(crate) struct Intake {
     /// Who is not read because of a queue that holds much.
     pacing: Pacing,
     /// The places of a send: a buffer that is used again.
-    parts: Vec<DestinationIndex>,
+    pub parts: Vec<DestinationIndex>,
+    /// Who shares it: likewise.
+    pub shared: Shared,
 }
 
 /// What a connection has parked.

@@ -7,7 +7,7 @@
 use crate::bounds::live_limit;
 use crate::broker::Broker;
 use crate::destinations::destination::{Content, Refusal};
-use crate::durable::sharing::{Shared, places_of};
+use crate::durable::sharing::{NOBODY, Shared};
 use crate::durable::store::Arrival;
 use crate::intake::admission::{Admission, Named};
 use crate::log::{Log, LogKind};
@@ -185,13 +185,43 @@ impl Broker {
             parts.sort_by_key(|part| !durable(self, *part));
         }
         let split = parts.iter().take_while(|part| durable(self, **part)).count();
-        let shared = if self.destinations.subscriptions.is_empty() {
-            Vec::new()
-        } else {
-            self.share(connection, parts, record)?
-        };
-        let (kept, passed): (&[Shared], &[Shared]) = if publish.persistent { (&shared, &[]) } else { (&[], &shared) };
-        let places = places_of(split, kept);
+        if self.destinations.subscriptions.is_empty() {
+            return self.publish_shared(connection, publish, record, (parts, split), &NOBODY, step);
+        }
+        self.publish_to_subscribers(connection, publish, record, (parts, split), step)
+    }
+
+    /// The same where there are durable subscriptions.
+    #[inline(never)]
+    fn publish_to_subscribers<L: Log>(
+        &mut self,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        record: &[u8],
+        (parts, split): (&[DestinationIndex], usize),
+        step: &mut Step<'_, L>,
+    ) -> Result<Admission, Refusal> {
+        let mut shared = std::mem::take(&mut self.intake.shared);
+        shared.clear();
+        self.share(connection, parts, record, &mut shared)?;
+        let outcome = self.publish_shared(connection, publish, record, (parts, split), &shared, step);
+        self.intake.shared = shared;
+        outcome
+    }
+
+    /// Stores it in all its places, if there is room.
+    #[inline(always)]
+    fn publish_shared<L: Log>(
+        &mut self,
+        connection: ConnectionIndex,
+        publish: &Publish,
+        record: &[u8],
+        (parts, split): (&[DestinationIndex], usize),
+        shared: &Shared,
+        step: &mut Step<'_, L>,
+    ) -> Result<Admission, Refusal> {
+        let (kept, passed) = if publish.persistent { (shared, &NOBODY) } else { (&NOBODY, shared) };
+        let (places, elsewhere) = (split + kept.subscriptions(), parts.len() > 1);
         if places > 0 && self.admit(publish, records::live_bytes(record.len(), places), step)? != Admission::Now {
             return Ok(Admission::Later(LogKind::Journal));
         }
@@ -228,10 +258,11 @@ impl Broker {
     }
 
     /// What needs no journal: topics, non-persistent messages, temporary queues.
+    #[inline(always)]
     fn store_passing<L: Log>(
         &mut self,
         passing: &[DestinationIndex],
-        shared: &[Shared],
+        shared: &Shared,
         arrival: Arrival<'_>,
         step: &mut Step<'_, L>,
     ) {
@@ -240,7 +271,7 @@ impl Broker {
             Content::Topic(topic) => topic.is_heard() && !expired,
             Content::Queue(_) => !expired || broker.config.dead_letter_non_persistent,
         };
-        let shared = if expired && !self.config.dead_letter_non_persistent { &[] } else { shared };
+        let shared = if expired && !self.config.dead_letter_non_persistent { &NOBODY } else { shared };
         if shared.is_empty() && passing.iter().all(|part| keep(self, *part)) {
             if !passing.is_empty() {
                 self.store(LogKind::Spool, passing, arrival, |_, _| false, step);
@@ -257,15 +288,15 @@ impl Broker {
     }
 
     /// The durable subscriptions that are to have what a connection sends to these: their selectors decide here, once (R52).
-    #[cold]
+    #[inline(never)]
     pub(crate) fn share(
         &mut self,
         connection: ConnectionIndex,
         parts: &[DestinationIndex],
         record: &[u8],
-    ) -> Result<Vec<Shared>, Refusal> {
+        shared: &mut Shared,
+    ) -> Result<(), Refusal> {
         let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
-        let mut shared = Vec::new();
         for topic in parts.iter().copied() {
             let state = self.destinations.get(topic);
             if !state.is_topic() || state.id.is_none() {
@@ -278,14 +309,11 @@ impl Broker {
                 steps += 1 + subscription.steps(&view);
                 subscription.takes(&view, client)
             };
-            let subscriptions: Vec<DestinationIndex> = subscribers.iter().filter(takes).collect();
+            shared.add(topic, subscribers.iter().filter(takes));
             self.work.spend(steps / SUBSCRIPTIONS_A_STEP);
             self.destinations.put_subscribers(topic, subscribers);
-            if !subscriptions.is_empty() {
-                shared.push(Shared { topic, subscriptions });
-            }
         }
-        Ok(shared)
+        Ok(())
     }
 
     /// Whether what is sent to topics may come to the spool, where subscriptions keep it as queues do.
@@ -293,13 +321,11 @@ impl Broker {
         &mut self,
         publish: &Publish,
         passing: &[DestinationIndex],
-        shared: &[Shared],
+        shared: &Shared,
         step: &Step<'_, L>,
     ) -> Result<Admission, Refusal> {
-        let Some(first) = shared.first().and_then(|shared| shared.subscriptions.first()) else {
-            return self.admit_passing(publish, passing, step);
-        };
-        let all: Vec<DestinationIndex> = passing.iter().chain([first]).copied().collect();
+        let Some(first) = shared.first() else { return self.admit_passing(publish, passing, step) };
+        let all: Vec<DestinationIndex> = passing.iter().copied().chain([first]).collect();
         self.admit_passing(publish, &all, step)
     }
 

@@ -51,6 +51,12 @@ impl Runs {
 
     /// First of the run that would end with this number.
     pub(crate) fn first_of_run_to(&self, number: i64) -> i64 {
+        // Mostly it follows the newest.
+        if let Some((first, last)) = self.0.back()
+            && last.checked_add(1) == Some(number)
+        {
+            return *first;
+        }
         let joins = self.0.get(self.at(number.saturating_sub(1))).filter(|(first, _)| *first < number);
         joins.map_or(number, |(first, _)| *first)
     }

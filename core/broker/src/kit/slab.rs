@@ -20,26 +20,28 @@ enum Slot<T> {
     Free { next: u32 },
 }
 
-struct Chunk<T> {
-    slots: Box<[Slot<T>; CHUNK]>,
+/// What is known of a chunk beside its slots, which whoever reads comes to without it.
+#[derive(Clone, Copy)]
+struct Chunk {
     free: u32,
     live: u32,
     /// Where it stands in `Slab::open`; [`NONE`] if it is full.
     open_at: u32,
 }
 
-impl<T> Chunk<T> {
-    fn new(open_at: u32) -> Box<Chunk<T>> {
-        let next = |slot: usize| if slot + 1 == CHUNK { NONE } else { slot as u32 + 1 };
-        let slots: Box<[Slot<T>]> = (0..CHUNK).map(|slot| Slot::Free { next: next(slot) }).collect();
-        let slots = slots.try_into().ok().expect("a slot for each number");
-        Box::new(Chunk { slots, free: 0, live: 0, open_at })
-    }
+type Slots<T> = Box<[Slot<T>; CHUNK]>;
+
+fn free_slots<T>() -> Slots<T> {
+    let next = |slot: usize| if slot + 1 == CHUNK { NONE } else { slot as u32 + 1 };
+    let slots: Box<[Slot<T>]> = (0..CHUNK).map(|slot| Slot::Free { next: next(slot) }).collect();
+    slots.try_into().ok().expect("a slot for each number")
 }
 
 /// The table.
 pub(crate) struct Slab<T> {
-    chunks: Vec<Option<Box<Chunk<T>>>>,
+    slots: Vec<Option<Slots<T>>>,
+    /// As many; what is said there of one without memory means nothing.
+    chunks: Vec<Chunk>,
     /// Chunks with a free slot.
     open: Vec<u32>,
     /// Numbers of chunks that have no memory.
@@ -50,7 +52,7 @@ pub(crate) struct Slab<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Slab<T> {
-        Slab { chunks: Vec::new(), open: Vec::new(), vacant: Vec::new(), empty_chunks: 0, length: 0 }
+        Slab { slots: Vec::new(), chunks: Vec::new(), open: Vec::new(), vacant: Vec::new(), empty_chunks: 0, length: 0 }
     }
 }
 
@@ -67,9 +69,10 @@ impl<T> Slab<T> {
             Some(number) => *number,
             None => self.add_chunk(),
         };
-        let chunk = self.chunks[number as usize].as_mut().expect("an open chunk has memory");
+        let chunk = &mut self.chunks[number as usize];
+        let slots = self.slots[number as usize].as_mut().expect("an open chunk has memory");
         let slot = chunk.free;
-        let Slot::Free { next } = std::mem::replace(&mut chunk.slots[slot as usize], Slot::Taken(value)) else {
+        let Slot::Free { next } = std::mem::replace(&mut slots[slot as usize], Slot::Taken(value)) else {
             unreachable!("the free list names free slots")
         };
         self.empty_chunks -= usize::from(chunk.live == 0);
@@ -87,8 +90,9 @@ impl<T> Slab<T> {
     #[inline(always)]
     pub(crate) fn remove(&mut self, index: u32) -> T {
         let number = index >> CHUNK_BITS;
-        let chunk = self.chunks[number as usize].as_mut().expect("the entry's chunk has memory");
-        let slot = &mut chunk.slots[index as usize & (CHUNK - 1)];
+        let chunk = &mut self.chunks[number as usize];
+        let slots = self.slots[number as usize].as_mut().expect("the entry's chunk has memory");
+        let slot = &mut slots[index as usize & (CHUNK - 1)];
         let Slot::Taken(value) = std::mem::replace(slot, Slot::Free { next: chunk.free }) else {
             panic!("entry {index} is not there")
         };
@@ -107,7 +111,7 @@ impl<T> Slab<T> {
 
     /// The entry, if the number is taken.
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
-        match self.chunks.get((index >> CHUNK_BITS) as usize)?.as_ref()?.slots[index as usize & (CHUNK - 1)] {
+        match self.slots.get((index >> CHUNK_BITS) as usize)?.as_ref()?[index as usize & (CHUNK - 1)] {
             Slot::Taken(ref value) => Some(value),
             Slot::Free { .. } => None,
         }
@@ -115,7 +119,7 @@ impl<T> Slab<T> {
 
     /// The entry, if the number is taken.
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        match self.chunks.get_mut((index >> CHUNK_BITS) as usize)?.as_mut()?.slots[index as usize & (CHUNK - 1)] {
+        match self.slots.get_mut((index >> CHUNK_BITS) as usize)?.as_mut()?[index as usize & (CHUNK - 1)] {
             Slot::Taken(ref mut value) => Some(value),
             Slot::Free { .. } => None,
         }
@@ -124,8 +128,8 @@ impl<T> Slab<T> {
     /// The smallest taken number at or above this one.
     pub(crate) fn next_taken(&self, from: u32) -> Option<u32> {
         let mut index = from;
-        while ((index >> CHUNK_BITS) as usize) < self.chunks.len() {
-            if self.chunks[(index >> CHUNK_BITS) as usize].is_none() {
+        while ((index >> CHUNK_BITS) as usize) < self.slots.len() {
+            if self.slots[(index >> CHUNK_BITS) as usize].is_none() {
                 index = ((index >> CHUNK_BITS) + 1) << CHUNK_BITS;
             } else if self.get(index).is_some() {
                 return Some(index);
@@ -140,25 +144,27 @@ impl<T> Slab<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         let taken = |(slot, entry): (usize, &'_ Slot<T>)| matches!(entry, Slot::Taken(_)).then_some(slot as u32);
         let numbers =
-            self.chunks.iter().enumerate().filter_map(|(number, chunk)| Some((number as u32, chunk.as_ref()?)));
+            self.slots.iter().enumerate().filter_map(|(number, slots)| Some((number as u32, slots.as_ref()?)));
         numbers
-            .flat_map(move |(number, chunk)| {
-                let slots = chunk.slots.iter().enumerate().filter_map(taken);
+            .flat_map(move |(number, slots)| {
+                let slots = slots.iter().enumerate().filter_map(taken);
                 slots.map(move |slot| (number << CHUNK_BITS) | slot)
             })
             .map(|index| (index, &self[index]))
     }
 
     fn add_chunk(&mut self) -> u32 {
-        let chunk = Chunk::new(self.open.len() as u32);
+        let chunk = Chunk { free: 0, live: 0, open_at: self.open.len() as u32 };
         let number = match self.vacant.pop() {
             Some(number) => number,
             None => {
-                self.chunks.push(None);
+                self.slots.push(None);
+                self.chunks.push(chunk);
                 self.chunks.len() as u32 - 1
             }
         };
-        self.chunks[number as usize] = Some(chunk);
+        self.slots[number as usize] = Some(free_slots());
+        self.chunks[number as usize] = chunk;
         self.open.push(number);
         self.empty_chunks += 1;
         number
@@ -171,17 +177,18 @@ impl<T> Slab<T> {
             return;
         }
         self.empty_chunks -= 1;
-        let chunk = self.chunks[number as usize].take().expect("the chunk was there");
+        self.slots[number as usize] = None;
+        let chunk = self.chunks[number as usize];
         self.open.swap_remove(chunk.open_at as usize);
         if let Some(moved) = self.open.get(chunk.open_at as usize) {
-            self.chunks[*moved as usize].as_mut().expect("an open chunk has memory").open_at = chunk.open_at;
+            self.chunks[*moved as usize].open_at = chunk.open_at;
         }
         self.vacant.push(number);
     }
 
     #[cfg(test)]
     fn chunks_with_memory(&self) -> usize {
-        self.chunks.iter().flatten().count()
+        self.slots.iter().flatten().count()
     }
 }
 

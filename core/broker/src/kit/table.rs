@@ -15,6 +15,9 @@ use std::hash::{BuildHasher, Hash};
 /// Entries of a part that is full: what fits into 512 places.
 const FULL: usize = 448;
 
+/// Places that a part keeps when it is empty: where one comes and goes at a time, memory does not.
+const KEPT: usize = 3;
+
 /// Bits by which parts are told apart at most: beyond 28 million entries, or where hashes are alike, parts outgrow [`FULL`].
 const BITS: u32 = 16;
 
@@ -82,7 +85,7 @@ impl<T> Table<T> {
         let part = self.part(hash);
         let entries = &mut self.parts[part].entries;
         let (value, _) = entries.find_entry(hash, is_it).ok()?.remove();
-        if entries.is_empty() {
+        if entries.is_empty() && entries.capacity() > KEPT {
             // The memory of a peak does not stay.
             *entries = HashTable::new();
         }
@@ -140,6 +143,12 @@ impl<K: Hash + Eq, V> Map<K, V> {
             let hasher = &self.hasher;
             self.table.insert(hasher.hash_one(&key), (key, value), |(key, _)| hasher.hash_one(key));
         }
+    }
+
+    /// All values, in whatever order.
+    #[cfg(feature = "plant")]
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.table.parts.iter().flat_map(|part| part.entries.iter().map(|(_, value)| value))
     }
 
     /// Takes a key and its value out.
@@ -213,6 +222,6 @@ mod tests {
         assert!(map.table.parts.len() > 8);
         assert!((0..40_000).all(|key| map.get(&key) == model.get(&key)));
         (0..40_000).for_each(|key| assert_eq!(map.remove(&key), model.remove(&key)));
-        assert!(map.table.len() == 0 && map.table.parts.iter().all(|part| part.entries.capacity() == 0));
+        assert!(map.table.len() == 0 && map.table.parts.iter().all(|part| part.entries.capacity() <= KEPT));
     }
 }

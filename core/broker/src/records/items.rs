@@ -226,14 +226,13 @@ impl Segments {
     /// The record is the home of nothing any more. True: nothing but marks lives in its segment.
     pub(crate) fn clear(&mut self, home: ItemHome) -> bool {
         self.live_bytes -= home.log_bytes();
-        let written = self.is_written(home.segment);
         let table = self.table_mut(home.segment);
         table.put(home.ordinal, Item::None);
         table.live -= 1;
         table.live_bytes -= home.log_bytes();
         let dead = table.live == 0;
-        if dead && !written {
-            table.items = Vec::new();
+        if dead && !self.is_written(home.segment) {
+            self.table_mut(home.segment).items = Vec::new();
         }
         dead
     }
@@ -286,8 +285,23 @@ impl Segments {
         usize::try_from(segment.0.checked_sub(self.first)?).ok()
     }
 
-    #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "the list has just grown to it")]
+    #[inline]
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        reason = "the list reaches it, or was grown to it"
+    )]
     fn table_mut(&mut self, segment: SegmentNumber) -> &mut Table {
+        let index = segment.0.wrapping_sub(self.first) as usize;
+        if self.tables.get(index).is_some_and(Option::is_some) {
+            return self.tables[index].get_or_insert_default();
+        }
+        self.add_table(segment)
+    }
+
+    #[cold]
+    #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "the list has just grown to it")]
+    fn add_table(&mut self, segment: SegmentNumber) -> &mut Table {
         if self.tables.is_empty() {
             self.first = segment.0;
         }

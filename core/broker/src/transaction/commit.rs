@@ -144,8 +144,9 @@ impl Broker {
         &self,
         claims: &BTreeMap<u64, Claims>,
     ) -> (Vec<u8>, Vec<(DestinationIndex, MessageIndex)>) {
-        let (mut names, mut all) = (Vec::new(), Vec::new());
-        let mut named: Vec<(DestinationId, u64)> = Vec::new();
+        let count = claims.values().map(|claims| claims.entries.len()).sum();
+        let (mut names, mut all) = (Vec::new(), Vec::with_capacity(count));
+        let mut named: Vec<(DestinationId, u64)> = Vec::with_capacity(count);
         for entry in claims.values().flat_map(|claims| &claims.entries) {
             all.push((entry.of, entry.index));
             let message = self.messages.at(entry.index);

@@ -6,7 +6,7 @@ use crate::clients::in_flight::{COMPARED, Range};
 use crate::clients::transaction::{Claims, Transaction, runs};
 use crate::destinations::destination::Refusal;
 use crate::log::Log;
-use crate::messages::{ConnectionIndex, ConsumerIndex};
+use crate::messages::{ConnectionIndex, ConsumerIndex, TransactionIndex};
 use crate::plant::planted;
 use crate::records::acknowledgement_bound;
 use crate::step::Step;
@@ -157,6 +157,7 @@ impl Broker {
             // It is given back anyway, and is where it would be then.
             return Ok(());
         }
+        let (staged, claimed) = (transaction.staged, transaction.claimed());
         if acknowledge.kind == AcknowledgeKind::Poison {
             return Err((Failure::General, "a message cannot be given up within a transaction".into()));
         }
@@ -173,7 +174,7 @@ impl Broker {
         if consumer.kind != ConsumerKind::Queue {
             let serial = consumer.serial;
             let outstanding = acknowledge.count;
-            self.check_size(connection, number, u64::from(outstanding.max(1)))?;
+            self.check_size(staged, claimed, u64::from(outstanding.max(1)))?;
             let transaction = self.clients.transaction_mut(connection, number).ok_or_else(not_begun)?;
             transaction.claim((index, serial), Vec::new(), outstanding);
             return Ok(());
@@ -184,7 +185,7 @@ impl Broker {
         if counted > count && acknowledge.kind == AcknowledgeKind::Standard {
             return self.unmatched(index, acknowledge);
         }
-        self.check_size(connection, number, count)?;
+        self.check_size(staged, claimed, count)?;
         if count > counted && !planted("commit-bound-by-count") {
             // The batch has room for as many as were counted.
             let has_room = step.log.reserve(Purpose::Settle, acknowledgement_bound(count - counted));
@@ -216,17 +217,11 @@ impl Broker {
         }
     }
 
-    /// Whether a transaction may have so many messages more, of those that it sends and those that it acknowledges.
-    pub(super) fn check_size(
-        &self,
-        connection: ConnectionIndex,
-        number: TransactionNumber,
-        more: u64,
-    ) -> Result<(), Refusal> {
-        let transaction = self.clients.transaction(connection, number).ok_or_else(not_begun)?;
-        let sent = transaction.staged.map_or(0, |staged| self.undecided.places(staged));
+    /// Whether a transaction that has staged and claimed these may have so many messages more, sent or acknowledged.
+    pub(super) fn check_size(&self, staged: Option<TransactionIndex>, claimed: u64, more: u64) -> Result<(), Refusal> {
+        let sent = staged.map_or(0, |staged| self.undecided.places(staged));
         let most = self.config.transaction_messages;
-        if transaction.claimed() + sent + more <= most {
+        if claimed + sent + more <= most {
             return Ok(());
         }
         let text = format!(

@@ -4,7 +4,7 @@ use crate::bounds::{UNDECIDED_OF_WHAT_LIVES, live_limit};
 use crate::broker::Broker;
 use crate::destinations::advisories::is_advisory;
 use crate::destinations::destination::Refusal;
-use crate::durable::sharing::{Shared, places_of};
+use crate::durable::sharing::{NOBODY, Shared};
 use crate::durable::store::Arrival;
 use crate::intake::admission::Admission;
 use crate::log::{Log, LogKind};
@@ -74,11 +74,15 @@ impl Broker {
             // Who does not ask has been told once.
             return if publish.request.is_wanted() { Err(why.clone()) } else { Ok(()) };
         }
+        let (staged, claimed) = (transaction.staged, transaction.claimed());
         if self.is_behind_parked(connection) {
             let text = "other sends of the connection wait for room in the journal: consume messages, or use a connection of its own";
             return Err((Failure::ResourceAllocation, text.into()));
         }
-        let mut parts = Vec::new();
+        let mut parts = std::mem::take(&mut self.intake.parts);
+        let mut shared = std::mem::take(&mut self.intake.shared);
+        parts.clear();
+        shared.clear();
         self.find_parts(connection, publish, &mut parts, step)?;
         // What the broker tells is not to stand behind a decision.
         if let Some(part) = parts.iter().find(|part| is_advisory(&self.destinations.get(**part).destination)) {
@@ -92,17 +96,23 @@ impl Broker {
         };
         parts.sort_by_key(|part| !durable(self, *part));
         let (stored, passing) = parts.split_at(parts.iter().take_while(|part| durable(self, **part)).count());
-        let shared = self.share_later(connection, passing, record)?;
+        self.share_later(connection, passing, record, &mut shared)?;
         // Who subscribes before it is decided has it, also where nobody has yet.
-        let (kept, passed): (&[Shared], &[Shared]) = if publish.persistent { (&shared, &[]) } else { (&[], &shared) };
-        let places = places_of(parts.len(), &shared) + shared.len();
-        self.check_size(connection, number, places as u64)?;
-        self.admit_undecided(publish, (places_of(stored.len(), kept) + kept.len(), passing), record.len(), step)?;
+        let (kept, passed) = if publish.persistent { (&shared, &NOBODY) } else { (&NOBODY, &shared) };
+        let places_of =
+            |parts: &[DestinationIndex], shared: &Shared| parts.len() + shared.subscriptions() + shared.topics();
+        self.check_size(staged, claimed, places_of(&parts, &shared) as u64)?;
+        self.admit_undecided(publish, (places_of(stored, kept), passing), record.len(), step)?;
         let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
         let (crc, expiration, elsewhere) = (publish.record_crc, view.expiration(), parts.len() > 1);
         let arrival = Arrival { record, crc, expiration, publisher: 0, elsewhere, run_from: None, instead: None };
-        let owner = self.clients.transaction_mut(connection, number).ok_or_else(not_begun)?;
-        let of = *owner.staged.get_or_insert_with(|| self.undecided.begin());
+        let of = match staged {
+            Some(of) => of,
+            None => {
+                let owner = self.clients.transaction_mut(connection, number).ok_or_else(not_begun)?;
+                *owner.staged.insert(self.undecided.begin())
+            }
+        };
         if self.undecided.is_lost(of) {
             return Err(lost());
         }
@@ -114,6 +124,7 @@ impl Broker {
                 self.stage_send(of, store, parts, arrival, step);
             }
         }
+        (self.intake.parts, self.intake.shared) = (parts, shared);
         Ok(())
     }
 
@@ -124,26 +135,24 @@ impl Broker {
         connection: ConnectionIndex,
         passing: &[DestinationIndex],
         record: &[u8],
-    ) -> Result<Vec<Shared>, Refusal> {
-        let is_shared = |part: &DestinationIndex| {
-            let state = self.destinations.get(*part);
+        shared: &mut Shared,
+    ) -> Result<(), Refusal> {
+        let is_shared = |broker: &Broker, part: DestinationIndex| {
+            let state = broker.destinations.get(part);
             state.is_topic() && state.id.is_some()
         };
-        let topics: Vec<DestinationIndex> = passing.iter().copied().filter(is_shared).collect();
-        if topics.is_empty() {
-            return Ok(Vec::new());
+        if !passing.iter().any(|part| is_shared(self, *part)) {
+            return Ok(());
         }
-        let mut shared = if self.destinations.subscriptions.is_empty() {
-            Vec::new()
-        } else {
-            self.share(connection, &topics, record)?
-        };
-        for topic in topics {
-            if shared.iter().all(|known| known.topic != topic) {
-                shared.push(Shared { topic, subscriptions: Vec::new() });
+        if !self.destinations.subscriptions.is_empty() {
+            self.share(connection, passing, record, shared)?;
+        }
+        for topic in passing.iter().copied().filter(|part| is_shared(self, *part)) {
+            if !shared.has(topic) {
+                shared.add_topic(topic);
             }
         }
-        Ok(shared)
+        Ok(())
     }
 
     /// Whether a send may come to these places in the journal and in the spool.

@@ -134,12 +134,12 @@ impl Conversation {
 
     pub(super) fn acknowledgement(&mut self, frame: &[u8], context: &mut Context<'_>) -> Result<(), OpenWireError> {
         let settings = self.outgoing.settings();
-        if let Some(sent) = acknowledge::read(frame, settings, self.decoder.cache().map(|cache| &*cache)) {
+        if let Some(sent) = &acknowledge::read(frame, settings, self.decoder.cache().map(|cache| &*cache)) {
             let request = numbered(sent.command, sent.response_required);
-            match self.acknowledge(&sent, request, context) {
+            match self.acknowledge(sent, request, context) {
                 Ok(()) => return Ok(()),
                 Err(Trouble::WrongClass) => {}
-                result => return self.settle_acknowledged(&sent, request, result, context),
+                result => return self.settle_acknowledged(sent, request, result, context),
             }
         }
         self.acknowledgement_by_table(frame, context)
@@ -168,6 +168,7 @@ impl Conversation {
         self.settle(request, result, context.output)
     }
 
+    #[inline(always)]
     fn acknowledge(
         &mut self,
         sent: &Acknowledged<'_>,
@@ -302,6 +303,7 @@ fn producer_of(
     }
 }
 
+#[inline(always)]
 fn consumer_of(
     tables: &mut Tables,
     cache: Option<&mut ReaderCache>,
