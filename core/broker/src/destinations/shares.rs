@@ -110,7 +110,7 @@ impl Queue {
         }
         all.extend(self.returned.from(Sequence(0)).map(|(_, number)| *number));
         all.extend(self.moved.iter());
-        all.extend(self.shares.iter().flat_map(|shares| shares.lent.values().copied()));
+        all.extend(self.shares.iter().flat_map(|shares| shares.lent.all_values().copied()));
         all
     }
 }

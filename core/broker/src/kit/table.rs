@@ -147,7 +147,7 @@ impl<K: Hash + Eq, V> Map<K, V> {
 
     /// All values, in whatever order.
     #[cfg(feature = "plant")]
-    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+    pub(crate) fn all_values(&self) -> impl Iterator<Item = &V> {
         self.table.parts.iter().flat_map(|part| part.entries.iter().map(|(_, value)| value))
     }
 
