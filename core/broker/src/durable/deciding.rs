@@ -12,7 +12,7 @@ use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex,
 use crate::records::Placement;
 use crate::step::Step;
 use postrider_journal::SegmentNumber;
-use postrider_model::{DestinationId, Sequence};
+use postrider_model::DestinationId;
 
 impl Broker {
     /// As [`Broker::stage_send`], with what subscriptions share, or may when it is decided.
