@@ -282,6 +282,18 @@ fn one_that_changes_is_another_from_there_on() {
     world.settle();
     assert_eq!(world.texts(1), ["for it"], "the same again goes on");
     leave(&mut world, 1, 1, 2);
+    send(&mut world, "t", "for this, too");
+    let open = changed(&world, 2, " JMSPriority>  3 /* written otherwise */ and TRUE ");
+    world.consume_as(1, open);
+    world.settle();
+    assert_eq!(world.texts(1), [""; 0], "another one");
+    leave(&mut world, 1, 1, 2);
+    send(&mut world, "t", "still for it");
+    let open = changed(&world, 2, "JMSPriority > 3 AND true");
+    world.consume_as(1, open);
+    world.settle();
+    assert_eq!(world.texts(1), ["still for it"], "the same, in other writing");
+    leave(&mut world, 1, 1, 2);
     subscribe(&mut world, 1, (1, 3), "u", "s");
     send(&mut world, "t", "elsewhere");
     send(&mut world, "u", "there");
@@ -290,6 +302,29 @@ fn one_that_changes_is_another_from_there_on() {
     let open = changed(&world, 4, "this is no selector");
     world.consume_as(1, open);
     assert_eq!(failure(&mut world, 1).0, Failure::InvalidSelector);
+    check(&world);
+}
+
+/// The order in which a subscription names its topics is none of what it is.
+#[test]
+fn the_same_topics_in_another_order_are_the_same() {
+    let mut world = world();
+    let open = |world: &World, topics: &[&str]| {
+        let topics: Vec<_> = topics.iter().map(|name| topic(name)).collect();
+        OpenConsumer { destinations: topics.into(), ..subscriber(world, 1, 1, "t", "s") }
+    };
+    for (topics, expected) in [(&["t", "u"][..], &[][..]), (&["u", "t"], &["m"]), (&["u"], &[])] {
+        let opened = open(&world, topics);
+        world.consume_as(1, opened);
+        world.settle();
+        assert_eq!(world.texts(1), expected, "{topics:?}");
+        leave(&mut world, 1, 1, 1);
+        send(&mut world, "u", "m");
+        world.settle();
+        if topics == ["u", "t"] {
+            world.heard(1);
+        }
+    }
     check(&world);
 }
 

@@ -49,6 +49,19 @@ impl Subscription {
         self.selector.as_ref().filter(|_| !self.meta.selector.is_empty()).map_or(0, |selector| selector.steps(view))
     }
 
+    /// Whether it is what a client wants under its name: written otherwise it is the same, and keeps what it holds.
+    pub(crate) fn is_as(&self, wanted: &SubscriptionMeta) -> bool {
+        let SubscriptionMeta { topics, selector, no_local, .. } = &self.meta;
+        let sorted = |topics: &[Destination]| topics.iter().map(|topic| topic.name.clone()).collect::<BTreeSet<_>>();
+        let says_the_same = || {
+            let other = Selector::new(&wanted.selector).ok();
+            self.selector.as_ref().is_some_and(|own| other.is_some_and(|other| own.text() == other.text()))
+        };
+        *no_local == wanted.no_local
+            && (*selector == wanted.selector || says_the_same())
+            && (*topics == wanted.topics || sorted(topics) == sorted(&wanted.topics))
+    }
+
     /// Whether no consumer has had it for so long by now; since it was asked first.
     pub(crate) fn is_abandoned(&mut self, unix_millis: i64, most_millis: i64) -> bool {
         if self.consumer.is_some() {

@@ -54,7 +54,8 @@ impl Broker {
         if let Some(known) = known {
             self.release_subscription(known, connection, step)?;
         }
-        let same = known.filter(|known| self.meta_of(*known).is_some_and(|meta| *meta == wanted));
+        let subscription = |of: DestinationIndex| self.destinations.get(of).subscription.as_ref();
+        let same = known.filter(|known| subscription(*known).is_some_and(|known| known.is_as(&wanted)));
         let index = match same {
             Some(index) => index,
             None => {
