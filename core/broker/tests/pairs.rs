@@ -477,3 +477,26 @@ pub fn a_destination_that_few_of_very_many_patterns_fit_takes_few_turns() {
     world.settle();
     assert_eq!(world.texts(0), ["sent"]);
 }
+
+/// It leaves its queues turn by turn, and what it had goes back at the end: until then what is newer waits, as it did before.
+#[test]
+fn what_a_consumer_of_very_many_queues_had_comes_back_before_what_is_newer() {
+    const QUEUES: u32 = 3_000;
+    for number in [0, QUEUES / 2, QUEUES - 1] {
+        let mut world = world(1 << 30, QUEUES);
+        let one = queue(&format!("q.{number}"));
+        let all = OpenConsumer { exclusive: true, ..world.open(1, 5, &[queue("q.>")], 10) };
+        world.consume_as(0, all);
+        world.settle();
+        world.consume(0, 2, 6, &one, 100);
+        let expected: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+        for text in &expected {
+            world.send(0, 2, &one, text, true);
+        }
+        world.settle();
+        assert_eq!(world.texts(0), expected[..10]);
+        world.close_consumer(0, 1, 5, LastDelivered::None);
+        world.settle();
+        assert_eq!(world.texts(0), expected, "q.{number}");
+    }
+}

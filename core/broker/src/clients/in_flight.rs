@@ -3,9 +3,11 @@
 
 use crate::clients::consumer::{Consumer, InFlight};
 use crate::kit::deque::{Deque, Place};
+use crate::messages::DestinationIndex;
 use crate::plant::planted;
 use postrider_model::Sequence;
 use postrider_model::command::{Acknowledge, AcknowledgeKind};
+use std::collections::BTreeSet;
 
 /// A range that is taken out one by one.
 const FEW: usize = 64;
@@ -23,6 +25,11 @@ pub(crate) struct Range {
 }
 
 impl Consumer {
+    /// The queues that it has something of in flight.
+    pub(crate) fn queues(&self) -> BTreeSet<DestinationIndex> {
+        self.in_flight.iter().map(|entry| entry.of).collect()
+    }
+
     /// Where a sequence stands in dispatch order.
     pub(crate) fn find(&self, sequence: Sequence) -> Option<Place> {
         if self.sorted {

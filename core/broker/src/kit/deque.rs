@@ -124,7 +124,6 @@ impl<T: Copy> Deque<T> {
     }
 
     /// All items in order.
-    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = T> {
         self.chunks.iter().flat_map(|chunk| chunk.live().iter().copied())
     }

@@ -13,6 +13,7 @@ use crate::wildcards::matching::{FILING_STEPS, name_steps};
 use crate::wildcards::patterns::Filed;
 use postrider_model::command::{LastDelivered, Request};
 use postrider_model::{ConnectionHandle, ConsumerHandle, PortIndex, limits};
+use std::collections::BTreeSet;
 
 /// Steps that leaving a destination takes.
 const PLACE_STEPS: usize = 2;
@@ -65,21 +66,23 @@ impl Broker {
         self.delivery.forget_pull(index, timer);
         let mut closing = Closing { consumer: index, last_delivered, held: Vec::new() };
         if !self.at_once(|broker, budget| broker.close_some(&mut closing, budget)) {
-            if let Some(queue) = subscription {
-                self.hold_left(&mut closing, queue);
-            }
+            self.hold_left(&mut closing, subscription);
             self.jobs.push(closing);
         }
     }
 
-    /// Its subscription is another's to have at once, and what it had is older than all that waits there.
-    fn hold_left(&mut self, closing: &mut Closing, index: DestinationIndex) {
-        if let Some(state) = self.destinations.try_get(index)
-            && matches!(state.content, Content::Queue(_))
-        {
-            self.destinations.get_mut(index).queue().hold();
-            closing.held.push(self.destinations.reference(index));
-        }
+    /// Its subscription is another's to have at once, and so is a queue that it has left; what it had is older than all that waits there.
+    /// Where that is very much, each queue is held as it is left.
+    fn hold_left(&mut self, closing: &mut Closing, subscription: Option<DestinationIndex>) {
+        let consumer = self.clients.consumer(closing.consumer);
+        let is_long = consumer.in_flight() > limits::HANDLE_STEPS;
+        let mut left = if is_long { BTreeSet::new() } else { consumer.queues() };
+        left.extend(subscription);
+        let left = left.into_iter().filter(|index| self.destinations.try_get(*index).is_some());
+        let left: Vec<Reference> = left.map(|index| self.destinations.reference(index)).collect();
+        self.work.spend(left.len());
+        self.hold_queues(&left);
+        closing.held.extend(left);
     }
 
     /// A consumer cannot have all that its patterns fit: it goes again.

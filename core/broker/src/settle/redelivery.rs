@@ -101,7 +101,7 @@ impl Broker {
     }
 
     /// The queues hold still until all messages are back.
-    fn hold_queues(&mut self, held: &[Reference]) {
+    pub(crate) fn hold_queues(&mut self, held: &[Reference]) {
         for reference in held {
             if self.destinations.is_valid(*reference)
                 && let Content::Queue(queue) = &mut self.destinations.get_mut(reference.index).content
