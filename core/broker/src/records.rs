@@ -4,6 +4,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)
 )]
 
+pub(crate) mod acknowledged;
 pub(crate) mod branch;
 pub(crate) mod commit;
 pub(crate) mod items;
@@ -84,10 +85,15 @@ pub fn write_acknowledged(buffer: &mut Vec<u8>, destination: DestinationId, sequ
     buffer.extend_from_slice(&first.to_le_bytes());
     let mut before = *first;
     for sequence in sequences.iter().skip(1).take(count as usize - 1) {
-        let difference = sequence.wrapping_sub(before).cast_signed();
-        write_varint(buffer, ((difference << 1) ^ (difference >> 63)).cast_unsigned());
+        write_varint(buffer, zigzag(before, *sequence));
         before = *sequence;
     }
+}
+
+/// From one sequence to the next, so that what is near is small.
+fn zigzag(before: u64, next: u64) -> u64 {
+    let difference = next.wrapping_sub(before).cast_signed();
+    ((difference << 1) ^ (difference >> 63)).cast_unsigned()
 }
 
 /// Bytes of one more acknowledged sequence, at most.

@@ -3,7 +3,8 @@
 use crate::clients::connection::Connection;
 use crate::clients::consumer::InFlight;
 use crate::destinations::destination::Refusal;
-use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, TransactionIndex};
+use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex, MessageIndex, TransactionIndex};
+use crate::records::acknowledged::Runs;
 use postrider_model::{ConsumerHandle, PortIndex, TransactionNumber};
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ pub(crate) struct Transaction {
     claims: BTreeMap<u64, Claims>,
     /// Messages in those, of topics as well.
     claimed: u64,
+    /// Those that are durable, as its decision names them.
+    pub named: Runs,
     /// Why it cannot be committed any more.
     pub doomed: Option<Refusal>,
 }
@@ -66,9 +69,13 @@ impl Transaction {
         self.claim((NO_CONSUMER, 0), entries, 0);
     }
 
-    /// All that it has acknowledged, by the serials of the consumers.
-    pub(crate) fn claims(&self) -> &BTreeMap<u64, Claims> {
-        &self.claims
+    /// All that it has acknowledged.
+    pub(crate) fn settled(&self) -> Vec<(DestinationIndex, MessageIndex)> {
+        let count = self.claims.values().map(|claims| claims.entries.len()).sum();
+        let mut settled = Vec::with_capacity(count);
+        let entries = self.claims.values().flat_map(|claims| &claims.entries);
+        settled.extend(entries.map(|entry| (entry.of, entry.index)));
+        settled
     }
 
     /// All that it has acknowledged, by the serials of the consumers: it is decided.

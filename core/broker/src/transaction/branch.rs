@@ -13,6 +13,7 @@ use crate::jobs::Slice;
 use crate::log::Log;
 use crate::messages::{BranchIndex, ConnectionIndex};
 use crate::plant::planted;
+use crate::records::acknowledged::Runs;
 use crate::records::commit::{HEAD_BYTES, commit_bound};
 use crate::step::Step;
 use crate::transaction::commit::too_many_places;
@@ -168,11 +169,13 @@ impl Broker {
             self.decide(transaction, (&[], Vec::new()), Late::default(), (0, None), step);
             return Ok(Vote::ReadOnly);
         }
-        let (acknowledged, _) = self.name_claims(transaction.claims());
+        let acknowledged = transaction.named.put_together();
         if let Err(refusal) = self.admit_prepared(acknowledged.len(), step) {
             return Err(self.fail_branch(index, refusal, step));
         }
         let branch = self.clients.branches.at_mut(index);
+        // Its record says it from here on.
+        branch.transaction.named = Runs::default();
         let of = *branch.transaction.staged.get_or_insert_with(|| self.undecided.begin());
         let about = branch.about.clone();
         self.clients.keep_branch(index);
@@ -286,7 +289,7 @@ impl Broker {
         let acknowledged =
             self.undecided.prepared(of).map(|prepared| prepared.acknowledged.clone()).unwrap_or_default();
         let Branch { about, heard, publisher, transaction, .. } = self.clients.take_branch(index);
-        let (_, settled) = self.name_claims(transaction.claims());
+        let settled = transaction.settled();
         let decided = BranchEnd { branch: about, heard };
         self.decide(transaction, (&acknowledged, settled), late, (publisher, Some(&decided)), step);
         true

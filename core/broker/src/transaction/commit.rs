@@ -2,6 +2,7 @@
 //! is durable (R33).
 
 use crate::broker::Broker;
+use crate::clients::consumer::InFlight;
 use crate::clients::transaction::{Claims, Transaction};
 use crate::destinations::destination::Refusal;
 use crate::durable::late::{Late, TooMany};
@@ -9,17 +10,18 @@ use crate::durable::outcomes::BranchEnd;
 use crate::log::{Log, LogKind};
 use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
 use crate::records::commit::commit_bound;
-use crate::records::write_acknowledged;
 use crate::step::Step;
 use crate::transaction::local::{lost, not_begun, without_room};
 use postrider_journal::Purpose;
 use postrider_model::command::Transact;
 use postrider_model::event::Failure;
-use postrider_model::{DestinationId, PortIndex, TransactionNumber, limits};
-use std::collections::BTreeMap;
+use postrider_model::{DestinationId, PortIndex, Sequence, TransactionNumber, limits};
 
-/// Messages that are named in the time of a step.
-const NAMED: usize = 8;
+/// Messages of which it is noted that they are settled in the time of a step.
+const NOTED: usize = 32;
+
+/// Messages that are named before their transaction is looked up again.
+const NAMED_AT_ONCE: usize = 8;
 
 pub(super) fn too_many_places(places: u64) -> String {
     format!(
@@ -57,7 +59,7 @@ impl Broker {
                 return Err(refusal);
             }
         };
-        let (names, settled) = self.name_claims(transaction.claims());
+        let (names, settled) = (transaction.named.put_together(), transaction.settled());
         self.decide(transaction, (&names, settled), late, (publisher, branch), step);
         Ok(())
     }
@@ -72,7 +74,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) {
         let claims = transaction.take_claims();
-        self.work.spend(settled.len() / NAMED);
+        self.work.spend(settled.len() / NOTED);
         self.statistics.acknowledged += settled.len() as u64;
         for (serial, Claims { consumer, entries, outstanding, .. }) in claims {
             if self.clients.is_alive(consumer, serial) {
@@ -139,31 +141,27 @@ impl Broker {
         Ok(())
     }
 
-    /// Which durable messages it acknowledges, as its record names them, and all that it acknowledges.
-    pub(super) fn name_claims(
-        &self,
-        claims: &BTreeMap<u64, Claims>,
-    ) -> (Vec<u8>, Vec<(DestinationIndex, MessageIndex)>) {
-        let count = claims.values().map(|claims| claims.entries.len()).sum();
-        let (mut names, mut all) = (Vec::new(), Vec::with_capacity(count));
-        let mut named: Vec<(DestinationId, u64)> = Vec::with_capacity(count);
-        for entry in claims.values().flat_map(|claims| &claims.entries) {
-            all.push((entry.of, entry.index));
-            let message = self.messages.at(entry.index);
-            let dying = self.destinations.get(entry.of).is_dying();
-            let id = self.recorded_id(entry.of, message).filter(|_| message.store == LogKind::Journal && !dying);
-            named.extend(id.map(|id| (id, message.sequence.0)));
-        }
-        named.sort_unstable();
-        let mut sequences = Vec::new();
-        for run in named.chunk_by(|(one, _), (other, _)| one == other) {
-            sequences.clear();
-            sequences.extend(run.iter().map(|(_, sequence)| *sequence));
-            if let Some((id, _)) = run.first() {
-                write_acknowledged(&mut names, *id, &sequences);
+    /// What is acknowledged is named as it comes: the decision has that ready, however much it is (R32).
+    pub(super) fn name_claimed(
+        &mut self,
+        connection: ConnectionIndex,
+        number: TransactionNumber,
+        entries: &[InFlight],
+    ) {
+        let mut named = [(DestinationId::default(), Sequence(0)); NAMED_AT_ONCE];
+        for entries in entries.chunks(NAMED_AT_ONCE) {
+            let mut count = 0;
+            for entry in entries {
+                let message = self.messages.at(entry.index);
+                let id = self.recorded_id(entry.of, message).filter(|_| message.store == LogKind::Journal);
+                if let Some((id, next)) = id.zip(named.get_mut(count)) {
+                    *next = (id, message.sequence);
+                    count += 1;
+                }
             }
+            let Some(transaction) = self.clients.transaction_mut(connection, number) else { return };
+            named.iter().take(count).for_each(|(id, sequence)| transaction.named.add(*id, *sequence));
         }
-        (names, all)
     }
 }
 

@@ -212,6 +212,7 @@ impl Broker {
         for (destination, count) in runs(&entries) {
             self.destinations.get_mut(destination).undecided += count;
         }
+        self.name_claimed(connection, number, &entries);
         if let Some(transaction) = self.clients.transaction_mut(connection, number) {
             transaction.claim((index, serial), entries, 0);
         }
