@@ -42,6 +42,8 @@ pub(crate) enum Counter {
     Dispatched,
     /// Deliveries that their consumers' connections could not carry.
     Unsendable,
+    /// Times that a selector was asked about a message.
+    Evaluations,
     /// Syncs of the journal.
     Syncs,
     /// Bytes of sends that wait for room in the journal.
@@ -90,6 +92,7 @@ impl Counter {
         Counter::Published,
         Counter::Dispatched,
         Counter::Unsendable,
+        Counter::Evaluations,
         Counter::Syncs,
         Counter::ParkedBytes,
         Counter::LogBytes,
@@ -122,6 +125,7 @@ impl Counter {
             Counter::Published => "published",
             Counter::Dispatched => "dispatched",
             Counter::Unsendable => "unsendable",
+            Counter::Evaluations => "evaluations",
             Counter::Syncs => "syncs",
             Counter::ParkedBytes => "parked_bytes",
             Counter::LogBytes => "log_bytes",
@@ -169,6 +173,7 @@ impl ThreadCounters {
         self.set(Counter::Published, broker.published);
         self.set(Counter::Dispatched, broker.dispatched);
         self.set(Counter::Unsendable, broker.unsendable);
+        self.set(Counter::Evaluations, broker.evaluations);
         self.set(Counter::Syncs, journal.syncs);
         self.set(Counter::ParkedBytes, broker.parked_bytes);
         self.set(Counter::LogBytes, turn.journal().live_log_bytes());

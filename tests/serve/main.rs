@@ -6,5 +6,6 @@ mod ends;
 mod floods;
 mod process;
 mod ramp;
+mod selecting;
 mod start;
 mod transactions;
