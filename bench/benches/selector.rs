@@ -14,18 +14,28 @@ use postrider_model::{DestinationKind, MessageView, MessageWriter};
 /// Messages that are asked about between two looks at the clock.
 const BATCH: usize = 1000;
 
-const SELECTORS: [&str; 5] = [
+/// Letters of a text that a pattern fits nowhere.
+const LETTERS: usize = 4_000;
+
+const SELECTORS: [&str; 6] = [
     "color = 'red' AND n > 5",
     "color = 'blue' AND n > 5",
     "JMSCorrelationID = 'x'",
     "region LIKE 'eu-%-1' AND n BETWEEN 1 AND 9",
     "REGEX('^eu-[a-z]+', region)",
+    // Twenty-nine seconds where each `%` is tried everywhere.
+    "letters LIKE '%a%a%a%a%b'",
 ];
 
-/// A message with five properties, two of which the first selectors read.
-fn message() -> Vec<u8> {
+/// A message with five properties, two of which the first selectors read, or with a long text.
+fn message(letters: usize) -> Vec<u8> {
     let mut properties = Vec::new();
-    PropertiesWriter::new(&mut properties)
+    let text = vec![b'a'; letters];
+    let mut writer = PropertiesWriter::new(&mut properties);
+    if letters > 0 {
+        writer.entry(b"letters", Value::String(&text));
+    }
+    writer
         .entry(b"region", Value::String(b"eu-central-1"))
         .entry(b"color", Value::String(b"red"))
         .entry(b"attempt", Value::Int(1))
@@ -54,9 +64,10 @@ fn message() -> Vec<u8> {
 }
 
 fn selector(criterion: &mut Criterion) {
-    let record = message();
-    let view = MessageView::parse(&record).unwrap();
+    let (short, long) = (message(0), message(LETTERS));
     for text in SELECTORS {
+        let record = if text.starts_with("letters") { &long } else { &short };
+        let view = MessageView::parse(record).unwrap();
         let selector = Selector::new(text.as_bytes()).unwrap();
         criterion.bench_function(&format!("selector/{text}"), |bencher| {
             per_item(bencher, BATCH, || {
