@@ -133,8 +133,8 @@ fn what_few_want_is_found_once_and_what_comes_then_at_once() {
         let [half, most, all] = [500, 990, 999].map(|at| times[at]);
         println!("1,000 further {kind} ones: half within {half:?}, 99 % within {most:?}, all within {all:?}");
         assert_eq!(broker.counters()("evaluations"), first + 1_000, "one for each message");
-        // The machine has its part in the rest.
-        assert!(messages < MEASURED || half <= Duration::from_millis(5), "within 5 ms");
+        // The disk has its part in the others, and the machine in the rest.
+        assert!(messages < MEASURED || persistent || half <= Duration::from_millis(5), "within 5 ms");
     }
     if messages >= MEASURED {
         others_keep_their_rate(&mut broker, &mut client);

@@ -54,6 +54,8 @@ pub struct Config {
     pub allowance_doublings: u32,
     /// Steps that views of a queue which have tried the same get in a row to try more, while others have not either (R42).
     pub trial_turn: usize,
+    /// Nanoseconds between two slices of such trials while there is other work now and then.
+    pub trial_rest_nanos: u64,
     /// Producers whose sends are remembered (R17).
     pub marks: usize,
     /// Messages that a transaction may have, sent and acknowledged.
@@ -97,6 +99,7 @@ impl Default for Config {
             allowance_chunk: 1_000,
             allowance_doublings: 5,
             trial_turn: 4_096,
+            trial_rest_nanos: 1_000_000,
             marks: 65_536,
             transaction_messages: 1_000_000,
             mark_millis: 3_600_000,

@@ -69,6 +69,7 @@ postrider_journal::planted_bugs! {
     ("advisory-topics-stay", "R63: what consumers of advisories listened to stays when they have gone"),
     ("advisory-lost", "R57: who is to hear of temporary destinations loses what a full spool took, and waits for what is on the disk"),
     ("view-stops", "R42: messages that a consumer does not want stop it"),
+    ("trials-never-rest", "R25: what is tried takes all the time that others leave, and so their processors"),
     ("passes-in-line", "R42: who comes waits for what others' selectors have to try"),
     ("pass-forgotten", "R42: what has gone out past a pass counts as tried by it when it is back"),
     ("named-forgotten", "R41: what goes out past others is not named in the log"),

@@ -21,7 +21,7 @@ impl Broker {
             self.restore_branches();
         }
         let Statistics { published, dispatched, acknowledged, .. } = self.statistics;
-        if self.delivery.begin_turn(published + dispatched + acknowledged) {
+        if self.delivery.begin_turn(published + dispatched + acknowledged, now.nanos, self.config.trial_rest_nanos) {
             self.fetched();
         }
         self.end_naming(step.log.committed());

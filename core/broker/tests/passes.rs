@@ -2,11 +2,12 @@
 
 use crate::selecting::{got, send, send_many, world};
 use crate::world::{World, handle, queue};
+use postrider_broker::Config;
 use postrider_model::command::{LastDelivered, OpenConsumer};
 use postrider_model::{Command, CommandBatch};
 
 const MESSAGES: usize = 3_000;
-const DEAR: u32 = 300;
+const DEAR: u32 = 100;
 
 /// What many evaluations are needed for.
 fn dear(number: u32) -> String {
@@ -91,7 +92,7 @@ pub fn what_has_gone_out_past_a_slow_pass_is_tried_by_it_once_when_it_is_back() 
     world.settle();
     let all = (u64::from(DEAR) + 1) * (MESSAGES as u64 + 1) + 1;
     let before = world.broker.statistics().evaluations;
-    assert!(before + 200 < all, "what is away is tried by nobody else: {before} of {all}");
+    assert!(before + DEAR as u64 / 2 < all, "what is away is tried by nobody else: {before} of {all}");
     world.close_consumer(0, 1, 5, LastDelivered::None);
     world.settle();
     assert_eq!(got(&mut world), [(6, "last".to_owned(), 0)]);
@@ -99,6 +100,33 @@ pub fn what_has_gone_out_past_a_slow_pass_is_tried_by_it_once_when_it_is_back() 
     world.close_consumer(0, 1, 6, LastDelivered::None);
     world.settle();
     assert_eq!(world.broker.statistics().evaluations, all, "now all know it");
+}
+
+/// R25.
+pub fn beside_other_work_trials_rest() {
+    const REST: u64 = 500_000;
+    let (mut world, q) = (World::with(Config { trial_rest_nanos: REST, ..Config::default() }, 1 << 30), queue("q"));
+    world.connect(0, 1, "a");
+    send_many(&mut world, &q, 20_000, "blue");
+    come(&mut world, [(5, "color LIKE 'r%' OR color LIKE 'g%'".to_owned())]);
+    let tried = |world: &mut World, nanos: u64| {
+        world.now.nanos += nanos;
+        let before = world.broker.statistics().evaluations;
+        (0..20).for_each(|_| _ = world.go_on());
+        world.broker.statistics().evaluations - before
+    };
+    for nanos in [REST, REST] {
+        let evaluations = tried(&mut world, nanos);
+        assert!(evaluations > 0 && evaluations < 1_000, "a slice: {evaluations}");
+        assert_eq!(world.broker.deadline(), Some(world.now.nanos + REST), "which goes on by itself");
+    }
+    assert_eq!(tried(&mut world, REST / 2), 0, "it rests");
+    assert!(tried(&mut world, 100 * REST) > 3_000, "nobody else is there");
+}
+
+#[test]
+fn trials_rest() {
+    beside_other_work_trials_rest();
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn is_seen() -> Option<&'static str> {
         ("refused", pairs::a_refused_consumer_has_got_nothing),
         ("views", members::what_consumers_do_not_want_does_not_stop_them),
         ("old matches", selecting::each_gets_what_it_wants_whether_it_was_there_or_comes),
+        ("rests", passes::beside_other_work_trials_rest),
         ("passes", passes::who_comes_waits_for_nobodys_dear_selectors),
         ("slow passes", passes::what_has_gone_out_past_a_slow_pass_is_tried_by_it_once_when_it_is_back),
         ("named", selecting::what_goes_past_others_is_marked_after_a_crash_and_nothing_else),

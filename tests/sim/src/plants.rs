@@ -59,6 +59,7 @@ const ELSEWHERE: &[&str] = &[
     "null-before-scan",
     "stale-match",
     "scan-evicts",
+    "trials-never-rest",
     "passes-in-line",
     "pass-forgotten",
 ];

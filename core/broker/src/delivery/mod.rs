@@ -16,14 +16,14 @@ use self::listeners::Listening;
 use self::pull::Pulls;
 use crate::destinations::destination::Reference;
 use crate::messages::{ConsumerIndex, DestinationIndex};
+use crate::plant::planted;
 use postrider_model::event::Recipient;
 
-/// Where there is other work views try what waits in a tenth of its time: a step is about a third of what a send, a delivery or an
-/// acknowledgement takes.
-const HANDLED_OF_TRIAL: usize = 3;
+/// Steps in which views try what waits between two rests, where there is other work: a twentieth of the time, about.
+const TRIAL_STEPS: usize = 500;
 
-/// And in so many steps of a turn at least.
-const LEAST_TRIAL_STEPS: usize = 64;
+/// Who has waited so many times as long as a rest takes for other work is alone.
+const RESTS_ALONE: u64 = 100;
 
 /// What delivery keeps from turn to turn.
 #[derive(Default)]
@@ -42,6 +42,9 @@ pub(crate) struct Delivery {
     /// What was handled when the turn began, and steps that are left in it to the trials of what waits.
     handled: u64,
     trial_steps: usize,
+    /// When something else was handled last, and when trials may go on beside such work, in nanoseconds.
+    handled_at: u64,
+    trial_at: u64,
     /// The queue whose messages are tried by views and wait for bytes.
     cold_scan: Option<Reference>,
     /// Buffers that are used again.
@@ -56,12 +59,22 @@ impl Delivery {
         self.pulls.forget(consumer, timer);
     }
 
-    /// A turn goes on by itself, and so many sends, deliveries and acknowledgements have been handled since the start. Whether somebody waits
-    /// for bytes of the turn before.
-    pub(crate) fn begin_turn(&mut self, handled: u64) -> bool {
-        let others = usize::try_from(handled.wrapping_sub(self.handled)).unwrap_or(usize::MAX);
-        self.handled = handled;
-        self.trial_steps = if others == 0 { usize::MAX } else { (others / HANDLED_OF_TRIAL).max(LEAST_TRIAL_STEPS) };
+    /// A turn goes on by itself, and so many sends, deliveries and acknowledgements have been handled since the start; trials rest for so long
+    /// where something else was handled lately. Whether somebody waits for bytes of the turn before.
+    pub(crate) fn begin_turn(&mut self, handled: u64, nanos: u64, rest: u64) -> bool {
+        if std::mem::replace(&mut self.handled, handled) != handled {
+            self.handled_at = nanos;
+        }
+        // A thread that never rests is let onto a processor later than those that do, and so are those beside it.
+        self.trial_steps =
+            if nanos.saturating_sub(self.handled_at) >= RESTS_ALONE * rest || planted("trials-never-rest") {
+                usize::MAX
+            } else if nanos >= self.trial_at {
+                self.trial_at = nanos + rest;
+                TRIAL_STEPS
+            } else {
+                0
+            };
         std::mem::take(&mut self.waits_for_turn)
     }
 

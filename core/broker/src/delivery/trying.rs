@@ -32,6 +32,10 @@ impl Broker {
     pub(crate) fn try_some<L: Log>(&mut self, trying: &Trying, budget: &mut Budget, step: &mut Step<'_, L>) -> Slice {
         let index = trying.queue.index;
         let given = budget.0.min(self.delivery.trial_steps);
+        if given == 0 && self.delivery.trial_at > step.now.nanos {
+            self.jobs.rest(self.delivery.trial_at);
+            return Slice::Waits;
+        }
         let mut slice = Budget(given);
         let outcome = match self.try_slice(trying.queue, &mut slice, step) {
             Slice::More if given < budget.0 => Slice::NextTurn,

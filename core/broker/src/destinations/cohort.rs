@@ -2,6 +2,7 @@
 //! `name = 'text'` stand under that text.
 
 use crate::destinations::filter::Filter;
+use crate::kit::deque::Place;
 use crate::selector::terms::{header_text, is_header, property_texts};
 use crate::selector::{Term, property_steps};
 use foldhash::fast::FixedState;
@@ -17,6 +18,10 @@ pub(crate) type ViewNumber = u64;
 pub(super) struct Cohort {
     /// All that waits up to here they have tried.
     pub(super) cursor: Sequence,
+    /// Where the message at the cursor stood.
+    pub(super) place: Option<Place>,
+    /// Where the one stands that is tried next.
+    pub(super) next_place: Option<Place>,
     /// Of this message, which may be gone by now, views up to this one have tried it.
     pub(super) tried_by: Option<(Sequence, ViewNumber)>,
     size: usize,

@@ -13,6 +13,7 @@ use crate::destinations::members::Member;
 use crate::destinations::passes::{Passes, Sort};
 use crate::destinations::rotation::Rotation;
 use crate::kit::budget::Budget;
+use crate::kit::deque::Place;
 use crate::messages::MessageIndex;
 use crate::plant::planted;
 use foldhash::fast::FixedState;
@@ -498,7 +499,7 @@ impl Views {
     /// does still.
     pub(crate) fn next_trial(
         &mut self,
-        next_behind: impl Fn(Sequence) -> Option<(Sequence, MessageIndex)>,
+        next_behind: impl Fn((Sequence, Option<Place>)) -> Option<(Sequence, MessageIndex, Option<Place>)>,
         waits: impl Fn((Sequence, MessageIndex)) -> bool,
     ) -> Option<(Trial, Sequence, MessageIndex)> {
         while let Some(entry) = self.back.front().copied() {
@@ -515,10 +516,14 @@ impl Views {
         }
         self.begin_passes();
         while let Some(mut pass) = self.passes.turn(self.is_behind) {
-            if let Some((number, cohort)) = pass.and_then(|number| Some((number, self.passes.get(number)?))) {
-                let next = next_behind(cohort.cursor);
-                match next.filter(|(sequence, _)| self.live.is_empty() || *sequence <= self.live.cursor) {
-                    Some((sequence, message)) => return Some((Trial::Scan(number), sequence, message)),
+            let most = (!self.live.is_empty()).then_some(self.live.cursor);
+            if let Some((number, cohort)) = pass.and_then(|number| Some((number, self.passes.get_mut(number)?))) {
+                let next = next_behind((cohort.cursor, cohort.place));
+                match next.filter(|(sequence, ..)| most.is_none_or(|most| *sequence <= most)) {
+                    Some((sequence, message, place)) => {
+                        cohort.next_place = place;
+                        return Some((Trial::Scan(number), sequence, message));
+                    }
                     // Those who join the live ones do so between two messages.
                     None if self.live.tried_by.is_some() => pass = None,
                     None => {
@@ -528,7 +533,9 @@ impl Views {
                 }
             }
             if pass.is_none() {
-                if let Some((sequence, message)) = next_behind(self.live.cursor).filter(|_| !self.live.is_empty()) {
+                let next = next_behind((self.live.cursor, self.live.place)).filter(|_| !self.live.is_empty());
+                if let Some((sequence, message, place)) = next {
+                    self.live.next_place = place;
                     return Some((Trial::Live, sequence, message));
                 }
                 (self.is_behind, self.live.tried_by) = (false, None);
@@ -679,6 +686,9 @@ impl Views {
             Trial::Live => Some(&mut self.live),
             Trial::Scan(pass) => self.passes.get_mut(pass),
         };
-        cohort.into_iter().for_each(|cohort| (cohort.cursor, cohort.tried_by) = (sequence, None));
+        if let Some(cohort) = cohort {
+            (cohort.cursor, cohort.tried_by) = (sequence, None);
+            cohort.place = cohort.next_place.take();
+        }
     }
 }

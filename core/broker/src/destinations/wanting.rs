@@ -5,6 +5,7 @@ use crate::destinations::members::Member;
 use crate::destinations::queue::Queue;
 use crate::destinations::rotation::Seat;
 use crate::destinations::views::{Trial, Views};
+use crate::kit::deque::Place;
 use crate::messages::{MessageIndex, Messages};
 use postrider_model::{MessageView, Sequence};
 use std::sync::Arc;
@@ -117,15 +118,23 @@ impl Queue {
         (self.ready.at(place) == Some(number)).then_some(false)
     }
 
-    /// The first that waits behind a sequence.
-    fn next_behind(&self, last: Sequence, messages: &Messages) -> Option<(Sequence, MessageIndex)> {
+    /// The first that waits behind a sequence, and the place where that is or was, if it is known; and its own place.
+    fn next_behind(
+        &self,
+        (last, known): (Sequence, Option<Place>),
+        messages: &Messages,
+    ) -> Option<(Sequence, MessageIndex, Option<Place>)> {
         let sequence = |number: MessageIndex| messages.at(number).sequence;
-        let place = self.ready.search_from_front(|number| sequence(number) <= last);
+        let is_last = |number: MessageIndex| messages.get(number).is_some_and(|message| message.sequence == last);
+        let behind = known.and_then(|place| self.ready.after_known(place, is_last));
+        let place = behind.unwrap_or_else(|| self.ready.search_from_front(|number| sequence(number) <= last));
         let ready = self.ready.at(place).map(|number| (sequence(number), number));
         let returned = self.returned.from(last.next()).next().copied();
         match (ready, returned) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
+            (Some((sequence, number)), other) if other.is_none_or(|other| (sequence, number) < other) => {
+                Some((sequence, number, Some(place)))
+            }
+            (_, other) => other.map(|(sequence, number)| (sequence, number, None)),
         }
     }
 

@@ -163,6 +163,12 @@ impl<T: Copy> Deque<T> {
         self.chunks.get(place.chunk).and_then(|chunk| chunk.items.get(place.item)).copied()
     }
 
+    /// The place after one that was known before the list may have changed, if what `is_it` is still there.
+    pub(crate) fn after_known(&self, place: Place, is_it: impl Fn(T) -> bool) -> Option<Place> {
+        let chunk = self.chunks.get(place.chunk).filter(|chunk| place.item >= chunk.start)?;
+        chunk.items.get(place.item).is_some_and(|item| is_it(*item)).then(|| self.after(place))
+    }
+
     /// The place after this one.
     pub(crate) fn after(&self, place: Place) -> Place {
         match self.chunks.get(place.chunk) {
