@@ -10,6 +10,7 @@ mod cost;
 mod damage;
 mod dead_letters;
 mod decisions;
+mod fanout;
 mod follow;
 mod late;
 mod log;

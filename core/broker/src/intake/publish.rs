@@ -182,6 +182,7 @@ impl Broker {
         };
         let elsewhere = parts.len() > 1;
         if elsewhere {
+            self.work.spend(parts.len());
             parts.sort_by_key(|part| !durable(self, *part));
         }
         let split = parts.iter().take_while(|part| durable(self, **part)).count();

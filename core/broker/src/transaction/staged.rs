@@ -94,6 +94,9 @@ impl Broker {
         let durable = |broker: &Broker, part: DestinationIndex| {
             publish.persistent && broker.destinations.get(part).is_durable_queue()
         };
+        if parts.len() > 1 {
+            self.work.spend(parts.len());
+        }
         parts.sort_by_key(|part| !durable(self, *part));
         let (stored, passing) = parts.split_at(parts.iter().take_while(|part| durable(self, **part)).count());
         self.share_later(connection, passing, record, &mut shared)?;
