@@ -157,8 +157,7 @@ impl Broker {
         let is_told = planted("apply-reads-configuration") && !self.config.dead_letter_expired;
         let expiration = if is_told { 0 } else { arrival.expiration };
         let (mut sharers, mut places) = (0, 0);
-        for number in (0..parts.len()).rev() {
-            let (Some(part), Some(placement)) = (parts.get(number), placements.get(number)) else { continue };
+        for (number, (part, placement)) in parts.iter().zip(placements).enumerate().rev() {
             let bit = |set: bool, bit: u8| if set { bit } else { 0 };
             if placement.shared && is_sharer(placements, number) {
                 sharers += 1;

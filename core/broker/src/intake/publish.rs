@@ -22,6 +22,12 @@ use postrider_model::{Command, ConnectionHandle, Destination, Event, MessageView
 /// Subscriptions that are asked in the time of a step, and expressions of their selectors.
 const SUBSCRIPTIONS_A_STEP: usize = 4;
 
+/// What a record says, which the session has written.
+#[inline(always)]
+pub(crate) fn view_of(record: &[u8]) -> Result<MessageView<'_>, Refusal> {
+    MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))
+}
+
 impl Broker {
     pub(crate) fn publish<L: Log>(&mut self, port: PortIndex, publish: &Publish, arena: &[u8], step: &mut Step<'_, L>) {
         let Some(connection) = self.connection(port, publish.connection) else { return };
@@ -187,7 +193,8 @@ impl Broker {
         }
         let split = parts.iter().take_while(|part| durable(self, **part)).count();
         if self.destinations.subscriptions.is_empty() {
-            return self.publish_shared(connection, publish, record, (parts, split), &NOBODY, step);
+            let expiration = || Ok(view_of(record)?.expiration());
+            return self.publish_shared(connection, publish, (record, expiration), (parts, split), &NOBODY, step);
         }
         self.publish_to_subscribers(connection, publish, record, (parts, split), step)
     }
@@ -204,8 +211,10 @@ impl Broker {
     ) -> Result<Admission, Refusal> {
         let mut shared = std::mem::take(&mut self.intake.shared);
         shared.clear();
-        self.share(connection, parts, record, &mut shared)?;
-        let outcome = self.publish_shared(connection, publish, record, (parts, split), &shared, step);
+        let view = view_of(record)?;
+        self.share(connection, parts, &view, &mut shared);
+        let sent = (record, || Ok(view.expiration()));
+        let outcome = self.publish_shared(connection, publish, sent, (parts, split), &shared, step);
         self.intake.shared = shared;
         outcome
     }
@@ -216,7 +225,7 @@ impl Broker {
         &mut self,
         connection: ConnectionIndex,
         publish: &Publish,
-        record: &[u8],
+        (record, expiration): (&[u8], impl FnOnce() -> Result<i64, Refusal>),
         (parts, split): (&[DestinationIndex], usize),
         shared: &Shared,
         step: &mut Step<'_, L>,
@@ -229,9 +238,8 @@ impl Broker {
         if self.spooling.is_scarce() && self.admit_beside(publish, &parts[split..], passed, step)? != Admission::Now {
             return Ok(Admission::Later(LogKind::Spool));
         }
-        let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
+        let expiration = expiration()?;
         let publisher = self.clients.connection(connection).serial;
-        let expiration = view.expiration();
         let (crc, run_from, instead) = (publish.record_crc, None, None);
         let mut arrival = Arrival { record, crc, expiration, publisher, elsewhere, run_from, instead };
         self.statistics.published += 1;
@@ -294,10 +302,9 @@ impl Broker {
         &mut self,
         connection: ConnectionIndex,
         parts: &[DestinationIndex],
-        record: &[u8],
+        view: &MessageView<'_>,
         shared: &mut Shared,
-    ) -> Result<(), Refusal> {
-        let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
+    ) {
         for topic in parts.iter().copied() {
             let state = self.destinations.get(topic);
             if !state.is_topic() || state.id.is_none() {
@@ -307,14 +314,13 @@ impl Broker {
             let client = &self.clients.connection(connection).client_id;
             let takes = |index: &DestinationIndex| {
                 let Some(subscription) = &self.destinations.get(*index).subscription else { return false };
-                steps += 1 + subscription.steps(&view);
-                subscription.takes(&view, client)
+                steps += 1 + subscription.steps(view);
+                subscription.takes(view, client)
             };
             shared.add(topic, subscribers.iter().filter(takes));
             self.work.spend(steps / SUBSCRIPTIONS_A_STEP);
             self.destinations.put_subscribers(topic, subscribers);
         }
-        Ok(())
     }
 
     /// Whether what is sent to topics may come to the spool, where subscriptions keep it as queues do.

@@ -137,11 +137,12 @@ impl<K: Hash + Eq, V> Map<K, V> {
 
     /// Puts a value in the place of the one that the key had.
     pub(crate) fn insert(&mut self, key: K, value: V) {
-        if let Some(known) = self.get_mut(&key) {
+        let hash = self.hasher.hash_one(&key);
+        if let Some((_, known)) = self.table.find_mut(hash, |(known, _)| *known == key) {
             *known = value;
         } else {
             let hasher = &self.hasher;
-            self.table.insert(hasher.hash_one(&key), (key, value), |(key, _)| hasher.hash_one(key));
+            self.table.insert(hash, (key, value), |(key, _)| hasher.hash_one(key));
         }
     }
 

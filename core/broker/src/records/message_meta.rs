@@ -162,11 +162,18 @@ fn write_places(buffer: &mut Vec<u8>, bits: u8, placements: &[Placement], first:
     write_varint(buffer, if planted("places-wrap") { count % 256 } else { count });
     let mut before = first;
     for placement in placements {
-        buffer.extend_from_slice(&placement.destination.0.to_le_bytes());
-        write_varint(buffer, placement.sequence.0.wrapping_sub(before.0));
+        let [a, b, c, d] = placement.destination.0.to_le_bytes();
+        let distance = placement.sequence.0.wrapping_sub(before.0);
+        before = placement.sequence;
+        let small = |value: u64| u8::try_from(value).ok().filter(|value| *value < 0x80);
+        if let Some((distance, redeliveries)) = small(distance).zip(small(placement.redeliveries.into())) {
+            buffer.extend_from_slice(&[a, b, c, d, distance, place_bits(placement), redeliveries]);
+            continue;
+        }
+        buffer.extend_from_slice(&[a, b, c, d]);
+        write_varint(buffer, distance);
         buffer.push(place_bits(placement));
         write_varint(buffer, u64::from(placement.redeliveries));
-        before = placement.sequence;
     }
 }
 

@@ -7,6 +7,7 @@ use crate::destinations::destination::Refusal;
 use crate::durable::sharing::{NOBODY, Shared};
 use crate::durable::store::Arrival;
 use crate::intake::admission::Admission;
+use crate::intake::publish::view_of;
 use crate::log::{Log, LogKind};
 use crate::messages::{ConnectionIndex, DestinationIndex};
 use crate::plant::planted;
@@ -99,14 +100,14 @@ impl Broker {
         }
         parts.sort_by_key(|part| !durable(self, *part));
         let (stored, passing) = parts.split_at(parts.iter().take_while(|part| durable(self, **part)).count());
-        self.share_later(connection, passing, record, &mut shared)?;
+        let view = view_of(record)?;
+        self.share_later(connection, passing, &view, &mut shared);
         // Who subscribes before it is decided has it, also where nobody has yet.
         let (kept, passed) = if publish.persistent { (&shared, &NOBODY) } else { (&NOBODY, &shared) };
         let places_of =
             |parts: &[DestinationIndex], shared: &Shared| parts.len() + shared.subscriptions() + shared.topics();
         self.check_size(staged, claimed, places_of(&parts, &shared) as u64)?;
         self.admit_undecided(publish, (places_of(stored, kept), passing), record.len(), step)?;
-        let view = MessageView::parse(record).map_err(|error| (Failure::General, error.to_string().into()))?;
         let (crc, expiration, elsewhere) = (publish.record_crc, view.expiration(), parts.len() > 1);
         let arrival = Arrival { record, crc, expiration, publisher: 0, elsewhere, run_from: None, instead: None };
         let of = match staged {
@@ -137,25 +138,24 @@ impl Broker {
         &mut self,
         connection: ConnectionIndex,
         passing: &[DestinationIndex],
-        record: &[u8],
+        view: &MessageView<'_>,
         shared: &mut Shared,
-    ) -> Result<(), Refusal> {
+    ) {
         let is_shared = |broker: &Broker, part: DestinationIndex| {
             let state = broker.destinations.get(part);
             state.is_topic() && state.id.is_some()
         };
         if !passing.iter().any(|part| is_shared(self, *part)) {
-            return Ok(());
+            return;
         }
         if !self.destinations.subscriptions.is_empty() {
-            self.share(connection, passing, record, shared)?;
+            self.share(connection, passing, view, shared);
         }
         for topic in passing.iter().copied().filter(|part| is_shared(self, *part)) {
             if !shared.has(topic) {
                 shared.add_topic(topic);
             }
         }
-        Ok(())
     }
 
     /// Whether a send may come to these places in the journal and in the spool.
