@@ -40,6 +40,7 @@ impl Client {
     pub fn stranger(address: SocketAddr, id: &str) -> Client {
         let socket = TcpStream::connect(address).expect("it listens");
         socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        socket.set_nodelay(true).expect("a setting of the socket");
         let offer = Offer { cache_enabled: false, max_inactivity_duration: 0, ..Offer::of_broker(FRAME_BYTES) };
         let settings = offer.agree(&Offer::of_broker(FRAME_BYTES)).expect("they agree").settings();
         let reader = BufReader::with_capacity(256 << 10, socket.try_clone().expect("a second handle"));

@@ -3,6 +3,7 @@
 mod client;
 mod durable;
 mod ends;
+mod fanout;
 mod floods;
 mod process;
 mod ramp;
