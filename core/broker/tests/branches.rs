@@ -551,3 +551,21 @@ pub fn what_may_have_been_committed_is_kept_aside() {
         assert_eq!(waiting(&mut world, "to"), expected);
     }
 }
+
+/// What an earlier life has dropped is not taken for something that may have been committed, whatever is damaged later.
+#[test]
+fn what_a_start_has_dropped_is_not_kept_aside_later() {
+    let mut world = world();
+    world.run(0, transact(1, 7, TransactionAct::Begin));
+    send(&mut world, 1, &queue("to"), "never", true, 7);
+    world.settle();
+    let mut world = world.restarted();
+    world.connect(0, 2, "other");
+    world.run(0, transact(2, 8, TransactionAct::Begin));
+    send(&mut world, 2, &queue("to"), "perhaps", true, 8);
+    world.run(0, transact(2, 8, TransactionAct::Commit));
+    world.settle();
+    let world = world.crash_without_knowing(|stored| stored.kind == kind::COMMIT);
+    let kept = world.broker.kept_transactions();
+    assert_eq!(kept.iter().map(|kept| kept.places).collect::<Vec<_>>(), [1], "that of the second life alone");
+}

@@ -156,7 +156,7 @@ impl World {
 
     /// The process ends and starts again; the log keeps what was appended up to `keep`.
     pub fn crash(self, keep: Position) -> World {
-        self.crash_losing(keep, |_| false).0
+        self.crash_losing(keep, |_| false, entry_lost).0
     }
 
     /// The process ends and starts again on all that is durable.
@@ -168,16 +168,28 @@ impl World {
     /// The same, but for records that the disk has lost: those of which `lost` says so.
     pub fn crash_without(self, lost: impl Fn(&Stored) -> bool) -> (World, Vec<Mended>) {
         let keep = self.log.committed();
-        self.crash_losing(keep, lost)
+        self.crash_losing(keep, lost, entry_lost)
     }
 
-    fn crash_losing(self, keep: Position, lost: impl Fn(&Stored) -> bool) -> (World, Vec<Mended>) {
+    /// The same, where nobody can tell what these records were.
+    pub fn crash_without_knowing(self, lost: impl Fn(&Stored) -> bool) -> World {
+        let keep = self.log.committed();
+        let entry = |stored: &Stored| Damage { record: None, sequence: None, ..entry_lost(stored) };
+        self.crash_losing(keep, lost, entry).0
+    }
+
+    fn crash_losing(
+        self,
+        keep: Position,
+        lost: impl Fn(&Stored) -> bool,
+        entry: impl Fn(&Stored) -> Damage,
+    ) -> (World, Vec<Mended>) {
         let mut broker = Broker::new(self.config.clone());
         let mut log = self.log.crash(keep);
         let records = std::mem::take(&mut log.records).into_iter();
         let (hit, left): (Vec<Stored>, Vec<Stored>) = records.partition(|stored| lost(stored));
         log.records = left;
-        let damages: Vec<Damage> = hit.iter().map(entry_lost).collect();
+        let damages: Vec<Damage> = hit.iter().map(entry).collect();
         broker.note_damages(&damages, false);
         for stored in &log.records {
             broker.follow(&stored.record(), stored.home).unwrap();

@@ -58,9 +58,9 @@ impl SeedPlan {
     }
 
     /// Large frames that come in pieces contend for a small budget, and two clients stop in the middle of theirs (R22), in one mixed seed of
-    /// four.
+    /// three.
     fn draw_half_frames(&mut self, mut random: Random) {
-        if self.theme != Theme::Mixture || self.scarce || !random.one_in(4) {
+        if self.theme != Theme::Mixture || self.scarce || !random.one_in(3) {
             return;
         }
         self.half_frame_bytes = *random.pick(&[0, 70_000, 150_000]);

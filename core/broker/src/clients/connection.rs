@@ -106,8 +106,8 @@ pub(crate) struct Connection {
     pub marks: u16,
     /// Which of all happenings its coming was.
     pub happened: u64,
-    /// The connection that it has taken over, which may still be on its way out, and which happening that one's coming was.
-    pub predecessor: Option<(ConnectionIndex, u64)>,
+    /// Those of its client before it that were on their way out when it came, and which happenings their coming was.
+    pub predecessors: Box<[(ConnectionIndex, u64)]>,
     /// The same for all connections with this id, never that of another.
     pub serial: u32,
     pub failover_reconnect: bool,
@@ -151,7 +151,7 @@ impl Connection {
             user: open.user.clone(),
             marks: open.marks,
             happened: 0,
-            predecessor: None,
+            predecessors: Box::default(),
             serial,
             failover_reconnect: open.failover_reconnect,
             producers: Vec::new(),

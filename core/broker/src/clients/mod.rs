@@ -33,13 +33,15 @@ use foldhash::fast::FixedState;
 use postrider_model::command::OpenConsumer;
 use postrider_model::event::Recipient;
 use postrider_model::{ConnectionHandle, PortIndex, Sequence};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Who is there, and who waits for what.
 pub(crate) struct Clients {
     ports: Vec<Port>,
     connections: Slab<Connection>,
     names: Names,
+    /// Connections that are on their way out, by their ids: each with the happening that its coming was.
+    leaving: BTreeMap<Box<[u8]>, Vec<(ConnectionIndex, u64)>>,
     consumers: Slab<Consumer>,
     filters: Filters,
     pub branches: Branches,
@@ -58,6 +60,7 @@ impl Clients {
             ports: Vec::new(),
             connections: Slab::default(),
             names: Names::new(hasher),
+            leaving: BTreeMap::new(),
             consumers: Slab::default(),
             filters: Filters::new(hasher),
             branches: Branches::default(),
@@ -166,6 +169,7 @@ impl Clients {
         let connection = &mut self.connections[index.0];
         (connection.leaving, connection.window) = (true, SendWindow::shut());
         let (port, handle, id) = (connection.port, connection.handle, connection.id.clone());
+        self.leaving.entry(id.clone()).or_default().push((index, connection.happened));
         self.names.by_id.remove(&id);
         self.names.by_client_id.remove(&connection.client_id);
         self.port_mut(port).clear_connection(handle);
@@ -174,7 +178,18 @@ impl Clients {
 
     /// A connection has gone.
     pub(crate) fn remove_connection(&mut self, index: ConnectionIndex) {
-        self.connections.remove(index.0);
+        let connection = self.connections.remove(index.0);
+        if let Some(leaving) = self.leaving.get_mut(&connection.id) {
+            leaving.retain(|(known, _)| *known != index);
+            if leaving.is_empty() {
+                self.leaving.remove(&connection.id);
+            }
+        }
+    }
+
+    /// Connections with this id that are on their way out, each with the happening that its coming was.
+    pub(crate) fn leaving(&self, id: &[u8]) -> &[(ConnectionIndex, u64)] {
+        self.leaving.get(id).map_or(&[], Vec::as_slice)
     }
 
     /// A consumer comes: it is found by its handle, and among those of its connection.

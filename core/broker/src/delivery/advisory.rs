@@ -47,11 +47,10 @@ pub(crate) struct Passage {
     end: u64,
 }
 
-/// A consumer of which others are told when a connection is gone.
+/// A consumer of which others are told when its connection's predecessors are gone.
 pub(crate) struct Coming {
     consumer: ConsumerIndex,
     serial: u64,
-    after: (ConnectionIndex, u64),
 }
 
 /// A consumer that is to hear of all temporary destinations that were there when it came.
@@ -119,20 +118,24 @@ impl Broker {
         self.delivery.happenings
     }
 
-    /// A consumer is there for good: nothing refuses it any more. While the connection that its own has taken over is on its way out, so
+    /// A consumer is there for good: nothing refuses it any more. While a connection that its client had before is on its way out, so
     /// is the consumer that had its name there, and that is told first.
     pub(crate) fn consumer_came<L: Log>(&mut self, index: ConsumerIndex, step: &mut Step<'_, L>) {
         let consumer = self.clients.consumer(index);
-        if let Some(after) = self.clients.owner_of(consumer).predecessor.filter(|old| self.is_leaving_still(*old)) {
+        if self.is_behind_predecessors(index) {
             let serial = consumer.serial;
-            self.jobs.push(Coming { consumer: index, serial, after });
+            self.jobs.push(Coming { consumer: index, serial });
             return;
         }
         self.tell_consumer(index, step);
     }
 
-    fn is_leaving_still(&self, (index, happened): (ConnectionIndex, u64)) -> bool {
-        self.clients.try_connection(index).is_some_and(|connection| connection.happened == happened)
+    /// Whether a connection of the same client is on its way out still that came before a consumer's own.
+    fn is_behind_predecessors(&self, index: ConsumerIndex) -> bool {
+        let predecessors = &self.clients.owner_of(self.clients.consumer(index)).predecessors;
+        predecessors.iter().any(|(old, happened)| {
+            self.clients.try_connection(*old).is_some_and(|connection| connection.happened == *happened)
+        })
     }
 
     /// Tells of a consumer when what comes first has been told. True: it is done.
@@ -141,7 +144,7 @@ impl Broker {
         if known.is_none_or(|known| known.serial != coming.serial || known.is_closing()) {
             return true;
         }
-        if self.is_leaving_still(coming.after) || !self.sequences.has(self.destinations.heard.most_of_all()) {
+        if self.is_behind_predecessors(coming.consumer) || !self.sequences.has(self.destinations.heard.most_of_all()) {
             return false;
         }
         self.tell_consumer(coming.consumer, step);

@@ -543,11 +543,15 @@ impl Broker {
         }
     }
 
-    /// What no decision was found for is dead: none will come (R48).
+    /// What no decision was found for is dead: none will come (R48). The log is to say so: whoever finds damage later would take it for one
+    /// whose decision may have been there.
     pub(crate) fn drop_undecided(&mut self) {
         let unprepared = self.undecided.table.iter().filter(|(_, staged)| staged.prepared.is_none() && !staged.kept);
-        let all: Vec<u32> = unprepared.map(|(index, _)| index).collect();
-        all.into_iter().for_each(|of| self.drop_staged(TransactionIndex(of)));
+        let all: Vec<(u32, Option<TransactionTag>)> = unprepared.map(|(index, staged)| (index, staged.tag)).collect();
+        for (of, tag) in all {
+            self.undecided.untold.extend(tag);
+            self.drop_staged(TransactionIndex(of));
+        }
     }
 
     /// What a transaction has sent was never there: while the log is followed, where nothing of it is in the spool.

@@ -25,7 +25,6 @@ impl Broker {
         }
         let old = self.clients.names().with_id(&open.id);
         let serial = old.map(|old| self.clients.connection(old).serial);
-        let predecessor = old.map(|old| (old, self.clients.connection(old).happened));
         if let Some(old) = old {
             self.take_over(old, step);
         }
@@ -41,7 +40,8 @@ impl Broker {
             return;
         }
         let index = self.add_connection(port, open, serial);
-        self.clients.connection_mut(index).predecessor = predecessor;
+        // Its socket may have ended before it came.
+        self.clients.connection_mut(index).predecessors = self.clients.leaving(&open.id).into();
         let before = self.jobs.pushed();
         self.advise(Subject::Connection(index), true, step);
         let opened = Event::Opened { connection: open.connection, token: open.request.token() };

@@ -38,6 +38,17 @@ struct Inner {
     answered: Vec<Name>,
     /// How many of them there were when a message was sent.
     sent: BTreeMap<MessageId, usize>,
+    /// And when a connection was lost: the answer may have come long after the broker has seen it end.
+    lost: BTreeMap<String, usize>,
+}
+
+impl Inner {
+    /// Consumers that were answered in between and that nobody has lost since.
+    fn known(&self, since: usize, until: usize) -> impl Iterator<Item = &Name> {
+        let names = self.answered.iter().enumerate().take(until).skip(since);
+        let is_there = |place: usize, name: &Name| self.lost.get(&name.0).is_none_or(|lost| place >= *lost);
+        names.filter(move |(place, name)| is_there(*place, name)).map(|(_, name)| name)
+    }
 }
 
 impl Announced {
@@ -61,6 +72,13 @@ impl Announced {
         if address.is_some_and(|address| is_told(protocol::address(&address))) {
             inner.answered.push(name);
         }
+    }
+
+    /// A connection is lost, with the consumers that it had.
+    pub(super) fn lost(&self, connection: &str) {
+        let mut inner = self.0.borrow_mut();
+        let count = inner.answered.len();
+        inner.lost.insert(connection.to_owned(), count);
     }
 
     /// A message is sent now.
@@ -138,7 +156,7 @@ impl Client {
         let Some(since) = self.hearing.since else { return };
         let announced = around.announced.0.borrow();
         let until = announced.sent.get(&id).copied().unwrap_or(0);
-        for name in announced.answered.get(since..until).unwrap_or_default() {
+        for name in announced.known(since, until) {
             let heard = self.hearing.there.contains(name) || self.hearing.gone.contains(name);
             assert!(heard, "R57: client {} has got {id} and not heard of {name:?}", self.index);
         }

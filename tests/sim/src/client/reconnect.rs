@@ -16,6 +16,7 @@ impl Client {
     /// The connection is over, whoever ended it.
     pub(super) fn lost(&mut self, around: &mut Surroundings<'_>) {
         self.say(around, || "has lost its connection".into());
+        around.announced.lost(&self.connection_id);
         self.in_flight_returns(around);
         self.forget_browsers();
         self.forget_crowd();
