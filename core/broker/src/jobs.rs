@@ -99,9 +99,8 @@ impl<J> Jobs<J> {
         if self.rests_until <= nanos {
             self.rests_until = 0;
         }
-        if self.fruitless >= self.list.len() {
-            self.fruitless = 0;
-        }
+        // What one of them waits for may have come since.
+        self.fruitless = 0;
         self.list.len()
     }
 

@@ -275,7 +275,9 @@ impl World {
     fn calm_down(&mut self) {
         self.say(|| "calm".into());
         self.network.fairness().stop();
-        self.healed_at = self.disk.holds_up_reclaim().then(|| self.schedule.nanos());
+        // A window that has rotted is read again after a pause, too.
+        let held_up = self.disk.holds_up_reclaim() || self.plan.theme == Theme::Rot;
+        self.healed_at = held_up.then(|| self.schedule.nanos());
         self.disk.heal();
         self.calm = true;
         if self.plan.scarce {
