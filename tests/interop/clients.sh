@@ -48,7 +48,7 @@ mkdir -p "$directory/source"
 for file in "$here"/clients/src/postrider/clients/*.java; do
     sed 's/javax\.jms/jakarta.jms/g' "$file" >"$directory/source/$(basename "$file")"
 done
-javac -nowarn -proc:none -cp "$jars" -d "$directory/classes" "$directory"/source/*.java
+javac -encoding UTF-8 -nowarn -proc:none -cp "$jars" -d "$directory/classes" "$directory"/source/*.java
 
 # All jars and the application in one. Of two files with one name the later stays, and the manifests go.
 mkdir "$directory/all"

@@ -47,7 +47,7 @@ for version in $versions; do
             *) cat "$file" ;;
         esac >"$directory/$version/source/$(basename "$file")"
     done
-    javac -nowarn -proc:none -cp "$jars" -d "$directory/$version/classes" "$directory/$version"/source/*.java
+    javac -encoding UTF-8 -nowarn -proc:none -cp "$jars" -d "$directory/$version/classes" "$directory/$version"/source/*.java
     echo "--- ActiveMQ $version"
     if ! java -Xmx512m -cp "$directory/$version/classes:$jars" postrider.forward.Forward \
         "$binary" "$directory/$version" "$(free_port)" "$messages" 2>"$directory/$version/log"; then

@@ -98,7 +98,7 @@ run_client() { # run_client NAME PROFILE MAIN VERSIONS MORE: its scenarios; whet
     cp -u "$here/clients/src/postrider/clients/Check.java" "$source"/postrider/clients/*.java "$home/source" 2>/dev/null
     [ "$main" = Plain ] || find "$home/source" -name '*.java' ! -name Check.java ! -name "$main.java" -delete
     case $4 in *activemq=6.*) sed -i 's/javax\.jms/jakarta.jms/g' "$home"/source/*.java ;; esac
-    javac -nowarn -proc:none -cp "$jars" -d "$home/classes" "$home"/source/*.java 2>"$home/err" || { cat "$home/err" >&2; return 1; }
+    javac -encoding UTF-8 -nowarn -proc:none -cp "$jars" -d "$home/classes" "$home"/source/*.java 2>"$home/err" || { cat "$home/err" >&2; return 1; }
     timeout 900 java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "-Donly=$only" '-Dorg.apache.activemq.SERIALIZABLE_PACKAGES=*' \
         -cp "$home/classes:$jars" "postrider.clients.$main" "$url" "$1" ${more:+"$more"} >"$home/out" 2>"$home/err" || true
     grep -v '^ok ' "$home/out" || true

@@ -56,7 +56,7 @@ if [[ $client != 5.* ]]; then
 fi
 
 mkdir "$directory/classes"
-javac -nowarn -proc:none -cp "$jars" -d "$directory/classes" "$here"/src/postrider/joram/*.java
+javac -encoding UTF-8 -nowarn -proc:none -cp "$jars" -d "$directory/classes" "$here"/src/postrider/joram/*.java
 echo "jms.provider.admin.class=postrider.joram.Broker" >"$directory/classes/provider.properties"
 echo "timeout=1000" >"$directory/classes/test.properties" # milliseconds that the tests wait for a message
 tests=$(jar tf "$suite" | grep '^org/objectweb/jtests/jms/conform/.*Test\.class$' | sed 's/\.class$//; s|/|.|g' | sort)
