@@ -52,6 +52,14 @@ fn selector(number: i64) -> String {
     format!("color LIKE '%e%' AND JMSPriority + {number} < 0 AND color <> 'none' OR FALSE")
 }
 
+/// A thousand consumers, each with a selector of its own.
+fn select(client: &mut Client, of: &Structure) {
+    for number in 0..1_000 {
+        let info = client.consume(number, of.clone(), 10);
+        agreed(client.ask(&info.with(consumer_info::SELECTOR, &*selector(number))));
+    }
+}
+
 /// Its name, who makes the places, and what is sent to.
 type Case = (&'static str, fn(&mut Client), fn() -> Structure);
 
@@ -68,26 +76,8 @@ const CASES: [Case; 4] = [
         || composite(topic, "T", 64),
     ),
     ("64 queues", |_| {}, || composite(queue, "Q", 64)),
-    (
-        "1,000 selectors of a queue",
-        |client| {
-            for number in 0..1_000 {
-                let info = client.consume(number, queue("selected"), 10);
-                agreed(client.ask(&info.with(consumer_info::SELECTOR, &*selector(number))));
-            }
-        },
-        || queue("selected"),
-    ),
-    (
-        "1,000 selectors of a topic",
-        |client| {
-            for number in 0..1_000 {
-                let info = client.consume(number, topic("selected"), 10);
-                agreed(client.ask(&info.with(consumer_info::SELECTOR, &*selector(number))));
-            }
-        },
-        || topic("selected"),
-    ),
+    ("1,000 selectors of a queue", |client| select(client, &queue("selected")), || queue("selected")),
+    ("1,000 selectors of a topic", |client| select(client, &topic("selected")), || topic("selected")),
 ];
 
 #[test]

@@ -65,13 +65,7 @@ fn said(commands: &[Command]) -> Vec<String> {
 
 #[test]
 fn what_belongs_to_a_branch_says_its_number_in_every_format() {
-    for (caches, tight) in [(true, true), (true, false), (false, true), (false, false)] {
-        let mut client = Client::with(|offer| {
-            offer.cache_enabled = caches;
-            offer.tight_encoding_enabled = tight;
-        });
-        client.connect();
-        client.open_all();
+    for (format, mut client) in Client::of_every_format() {
         client.commands();
         client.read();
         client.send(&info(BEGIN, 7));
@@ -95,7 +89,7 @@ fn what_belongs_to_a_branch_says_its_number_in_every_format() {
             &each,
             &["End 2 of 8", "Begin 1 of 7", "End 0 of 7", "send 1", "End 1 of 7", "End 0 of 7"],
         ];
-        assert_eq!(said(&client.commands()), expected.concat(), "caches {caches}, tight {tight}");
+        assert_eq!(said(&client.commands()), expected.concat(), "{format}");
         assert!(client.read().is_empty());
     }
 }
@@ -175,13 +169,7 @@ fn what_is_refused_dooms_its_branch() {
 
 #[test]
 fn votes_and_lists_of_branches_are_answered_as_clients_read_them() {
-    for (caches, tight) in [(true, true), (true, false), (false, true), (false, false)] {
-        let mut client = Client::with(|offer| {
-            offer.cache_enabled = caches;
-            offer.tight_encoding_enabled = tight;
-        });
-        client.connect();
-        client.open_all();
+    for (_, mut client) in Client::of_every_format() {
         client.read();
         answered(&mut client);
     }

@@ -61,6 +61,19 @@ impl Client {
         Client::of_broker(limits::MAX_FRAME_BYTES, change)
     }
 
+    /// One of each format, which is told: connected, with all that belongs to [`Client::open_all`].
+    pub fn of_every_format() -> impl Iterator<Item = (String, Client)> {
+        [(true, true), (true, false), (false, true), (false, false)].into_iter().map(|(caches, tight)| {
+            let mut client = Client::with(|offer| {
+                offer.cache_enabled = caches;
+                offer.tight_encoding_enabled = tight;
+            });
+            client.connect();
+            client.open_all();
+            (format!("caches {caches}, tight {tight}"), client)
+        })
+    }
+
     /// The same at a broker with this limit of frames.
     pub fn of_broker(max_frame_bytes: u64, change: impl FnOnce(&mut Offer)) -> Client {
         let mut offer = Offer::of_broker(max_frame_bytes as i64);

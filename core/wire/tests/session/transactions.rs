@@ -43,13 +43,7 @@ fn said(commands: &[Command]) -> Vec<String> {
 
 #[test]
 fn what_belongs_to_a_transaction_says_its_number_in_every_format() {
-    for (caches, tight) in [(true, true), (true, false), (false, true), (false, false)] {
-        let mut client = Client::with(|offer| {
-            offer.cache_enabled = caches;
-            offer.tight_encoding_enabled = tight;
-        });
-        client.connect();
-        client.open_all();
+    for (format, mut client) in Client::of_every_format() {
         client.commands();
         client.send(&info(BEGIN, 7));
         client.send(&message(1, 1, "q").with(message::TRANSACTION_ID, id(7)));
@@ -67,7 +61,7 @@ fn what_belongs_to_a_transaction_says_its_number_in_every_format() {
         let both = ["send 1", "send 2", "send 0", "acknowledge 2"];
         let expected =
             [&["Begin 1", "send 1", "Begin 2"][..], &both, &both, &["Commit 1", "Begin 1", "send 1", "RollBack 2"]];
-        assert_eq!(said(&client.commands()), expected.concat(), "caches {caches}, tight {tight}");
+        assert_eq!(said(&client.commands()), expected.concat(), "{format}");
     }
 }
 
