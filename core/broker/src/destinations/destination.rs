@@ -525,6 +525,11 @@ impl DestinationState {
     pub(crate) fn is_durable_queue(&self) -> bool {
         self.destination.kind == DestinationKind::Queue
     }
+
+    /// Whether durable subscriptions may share what is sent to it: a topic that the log knows.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.is_topic() && self.id.is_some()
+    }
 }
 
 /// Characters of a name that a refusal repeats.

@@ -306,8 +306,7 @@ impl Broker {
         shared: &mut Shared,
     ) {
         for topic in parts.iter().copied() {
-            let state = self.destinations.get(topic);
-            if !state.is_topic() || state.id.is_none() {
+            if !self.destinations.get(topic).is_shared() {
                 continue;
             }
             let (subscribers, mut steps) = self.destinations.take_subscribers(topic);

@@ -322,9 +322,7 @@ impl Broker {
     /// The first turn of a life: what was prepared is the broker's, with all that it has acknowledged.
     pub(crate) fn restore_branches(&mut self) {
         let kept = self.kept_names().into_iter().map(|(of, about)| (of, about, Vec::new()));
-        let mut all: Vec<_> = kept.collect();
-        all.extend(self.claim_prepared());
-        for (of, about, claims) in all {
+        for (of, about, claims) in kept.chain(self.claim_prepared()) {
             let mut transaction = Transaction::default();
             transaction.staged = Some(of);
             let entries = claims.into_iter();

@@ -141,10 +141,7 @@ impl Broker {
         view: &MessageView<'_>,
         shared: &mut Shared,
     ) {
-        let is_shared = |broker: &Broker, part: DestinationIndex| {
-            let state = broker.destinations.get(part);
-            state.is_topic() && state.id.is_some()
-        };
+        let is_shared = |broker: &Broker, part: DestinationIndex| broker.destinations.get(part).is_shared();
         if !passing.iter().any(|part| is_shared(self, *part)) {
             return;
         }
