@@ -106,8 +106,6 @@ pub(crate) struct Connection {
     pub marks: u16,
     /// Which of all happenings its coming was.
     pub happened: u64,
-    /// Those of its client before it that were on their way out when it came, and which happenings their coming was.
-    pub predecessors: Box<[(ConnectionIndex, u64)]>,
     /// The same for all connections with this id, never that of another.
     pub serial: u32,
     pub failover_reconnect: bool,
@@ -151,7 +149,6 @@ impl Connection {
             user: open.user.clone(),
             marks: open.marks,
             happened: 0,
-            predecessors: Box::default(),
             serial,
             failover_reconnect: open.failover_reconnect,
             producers: Vec::new(),

@@ -40,8 +40,8 @@ pub(crate) struct Clients {
     ports: Vec<Port>,
     connections: Slab<Connection>,
     names: Names,
-    /// Connections that are on their way out, by their ids: each with the happening that its coming was.
-    leaving: BTreeMap<Box<[u8]>, Vec<(ConnectionIndex, u64)>>,
+    /// Which happenings the coming of connections was that are on their way out, by their ids.
+    leaving: BTreeMap<Box<[u8]>, Vec<u64>>,
     consumers: Slab<Consumer>,
     filters: Filters,
     pub branches: Branches,
@@ -169,7 +169,7 @@ impl Clients {
         let connection = &mut self.connections[index.0];
         (connection.leaving, connection.window) = (true, SendWindow::shut());
         let (port, handle, id) = (connection.port, connection.handle, connection.id.clone());
-        self.leaving.entry(id.clone()).or_default().push((index, connection.happened));
+        self.leaving.entry(id.clone()).or_default().push(connection.happened);
         self.names.by_id.remove(&id);
         self.names.by_client_id.remove(&connection.client_id);
         self.port_mut(port).clear_connection(handle);
@@ -180,16 +180,17 @@ impl Clients {
     pub(crate) fn remove_connection(&mut self, index: ConnectionIndex) {
         let connection = self.connections.remove(index.0);
         if let Some(leaving) = self.leaving.get_mut(&connection.id) {
-            leaving.retain(|(known, _)| *known != index);
+            leaving.retain(|happened| *happened != connection.happened);
             if leaving.is_empty() {
                 self.leaving.remove(&connection.id);
             }
         }
     }
 
-    /// Connections with this id that are on their way out, each with the happening that its coming was.
-    pub(crate) fn leaving(&self, id: &[u8]) -> &[(ConnectionIndex, u64)] {
-        self.leaving.get(id).map_or(&[], Vec::as_slice)
+    /// Whether a connection of the same client is on its way out still that came before this one, whoever has seen its end.
+    pub(crate) fn has_predecessors(&self, connection: &Connection) -> bool {
+        let leaving = self.leaving.get(&connection.id);
+        leaving.is_some_and(|leaving| leaving.iter().any(|happened| *happened < connection.happened))
     }
 
     /// A consumer comes: it is found by its handle, and among those of its connection.

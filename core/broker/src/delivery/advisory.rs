@@ -130,12 +130,8 @@ impl Broker {
         self.tell_consumer(index, step);
     }
 
-    /// Whether a connection of the same client is on its way out still that came before a consumer's own.
     fn is_behind_predecessors(&self, index: ConsumerIndex) -> bool {
-        let predecessors = &self.clients.owner_of(self.clients.consumer(index)).predecessors;
-        predecessors.iter().any(|(old, happened)| {
-            self.clients.try_connection(*old).is_some_and(|connection| connection.happened == *happened)
-        })
+        self.clients.has_predecessors(self.clients.owner_of(self.clients.consumer(index)))
     }
 
     /// Tells of a consumer when what comes first has been told. True: it is done.

@@ -40,8 +40,6 @@ impl Broker {
             return;
         }
         let index = self.add_connection(port, open, serial);
-        // Its socket may have ended before it came.
-        self.clients.connection_mut(index).predecessors = self.clients.leaving(&open.id).into();
         let before = self.jobs.pushed();
         self.advise(Subject::Connection(index), true, step);
         let opened = Event::Opened { connection: open.connection, token: open.request.token() };
