@@ -450,6 +450,7 @@ proptest! {
     fn any_text_is_read_or_refused(text in pieces(), bytes in prop::collection::vec(any::<u8>(), 0..60)) {
         for text in [modified_utf8::encode(&text).into_owned(), bytes.clone()] {
             if let Ok(selector) = Selector::new(&text) {
+                says_the_same(&selector)?;
                 for record in [usual(), message(&bytes)] {
                     let view = MessageView::parse(&record).unwrap();
                     let decided = selector.decide(&view, REDELIVERIES);
@@ -460,17 +461,30 @@ proptest! {
     }
 
     #[test]
+    fn a_literal_of_any_length_says_what_it_is(literal in "(0|0x)?[0-9]{1,150}|(9|0){15,150}|1844674407370955161[0-9]|[0-9]{0,30}\\.[0-9]{0,400}(e-?[0-9]{1,3})?") {
+        if let Ok(selector) = Selector::new(format!("n - {literal} = -{literal}").as_bytes()) {
+            says_the_same(&selector)?;
+        }
+    }
+
+    #[test]
     fn the_text_of_a_selector_says_the_same(number in 0_usize..4089) {
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/selectors/answers.jsonl.gz");
         let all = VECTORS.get_or_init(|| vectors(&own));
-        let record = usual();
-        let view = MessageView::parse(&record).unwrap();
         if let Ok(selector) = Selector::new(&modified_utf8::encode(&all[number % all.len()].0)) {
-            let again = Selector::new(selector.text()).unwrap();
-            prop_assert_eq!(again.text(), selector.text());
-            prop_assert_eq!(again.decide(&view, REDELIVERIES), selector.decide(&view, REDELIVERIES));
+            says_the_same(&selector)?;
         }
     }
+}
+
+/// What it says of itself is read as the same.
+fn says_the_same(selector: &Selector) -> Result<(), TestCaseError> {
+    let record = usual();
+    let view = MessageView::parse(&record).unwrap();
+    let again = Selector::new(selector.text()).unwrap();
+    prop_assert_eq!(again.text(), selector.text());
+    prop_assert_eq!(again.decide(&view, REDELIVERIES), selector.decide(&view, REDELIVERIES));
+    Ok(())
 }
 
 static VECTORS: std::sync::OnceLock<Vec<(String, String)>> = std::sync::OnceLock::new();

@@ -307,7 +307,8 @@ impl Writer<'_> {
         let text = match constant {
             Constant::Null => "NULL".to_owned(),
             Constant::Boolean(value) => if *value { "TRUE" } else { "FALSE" }.to_owned(),
-            Constant::Int(value) => value.to_string(),
+            // One below zero was a literal beyond 64 bits; with a sign it would be read as a negation.
+            Constant::Int(value) => i64::from(*value).cast_unsigned().to_string(),
             Constant::Long(value) => value.to_string(),
             Constant::Big(value) => value.to_string(),
             Constant::Double(value) if value.is_infinite() => "1E999".to_owned(),
