@@ -1,6 +1,7 @@
 //! Large transactions, and many of them: what they leave in the log and take of memory, and that a crash leaves all of one or nothing.
 //! By default of a size that every run affords. `POSTRIDER_TRANSACTION=MIB` says how long one is that is decided in each way,
-//! `POSTRIDER_OPEN=TRANSACTIONS` how many are open at a time, `POSTRIDER_COMMIT=MESSAGES` how many are in one that a crash meets.
+//! `POSTRIDER_OPEN=TRANSACTIONS` how many are open at a time, `POSTRIDER_COMMIT=MESSAGES` how many are in one that a crash meets,
+//! `POSTRIDER_LATE=MESSAGES` in one that has subscriptions behind it.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use postrider_wire::openwire::Structure;
 use postrider_wire::openwire::schema::*;
 
-use crate::client::{BEGIN, COMMIT, Client, ROLLBACK, agreed, queue};
+use crate::client::{BEGIN, COMMIT, Client, ROLLBACK, agreed, queue, topic};
 use crate::process::Broker;
 
 /// A transaction is as long as so many segments.
@@ -173,6 +174,44 @@ fn one_of_many_segments_is_decided_in_each_way() {
     agreed(client.ask(&client.transact(4, COMMIT)));
     say("consumed", begin, broker.log_settles(8 * segment_bytes));
     assert!(broker.counters()("live_bytes") < bytes / 100, "nothing is left");
+}
+
+/// Five come between the sends and the COMMIT.
+#[test]
+fn who_subscribes_before_a_large_commit_holds_nobody() {
+    let messages = size("POSTRIDER_LATE", 10_000);
+    let directory = tempfile::tempdir().unwrap();
+    configure(directory.path(), 16 << 20, 4, messages * (64 + HEAD_BYTES));
+    let (mut broker, mut client) = start(directory.path(), "ID:late");
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut other = Client::connect(client.socket.peer_addr().expect("connected"), "ID:beside");
+    agreed(other.ask(&other.session()));
+    agreed(client.ask(&client.transact(1, BEGIN)));
+    let within = client.transaction(1);
+    for number in 0..messages {
+        let message = client.message("", number as i64, &[b'x'; 64]).with(message::DESTINATION, topic("T"));
+        client.put(&message.with(message::TRANSACTION_ID, within.clone()));
+    }
+    for number in 0..5 {
+        let name = &*format!("s{number}");
+        let info = client.consume(number, topic("T"), 1).with(consumer_info::SUBSCRIPTION_NAME, name);
+        agreed(client.ask(&info));
+    }
+    let watch = std::thread::spawn({
+        let stop = stop.clone();
+        move || beside(&mut other, &stop)
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let begin = Instant::now();
+    agreed(client.ask(&client.transact(1, COMMIT)));
+    let took = begin.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    let (most, nearly) = watch.join().expect("it is served");
+    println!(
+        "{messages} messages for five that came late, committed in {took:?}: beside it {nearly:?} (99 %), {most:?} at most"
+    );
+    let known = broker.counters();
+    assert!(known("live_bytes") > 64 * messages, "all of them have it");
 }
 
 #[test]

@@ -256,3 +256,81 @@ fn a_message_has_no_more_places_than_a_record_says() {
         }
     }
 }
+
+/// Whoever commits much for those that came since takes no longer than a command may: what it sends where is known by then, and what is to be
+/// done for each message takes turns (R36, R53).
+#[test]
+fn a_large_commit_for_those_that_came_since_is_no_more_than_a_command() {
+    for (prepares, restarts) in [(false, false), (true, false), (true, true)] {
+        let mut world =
+            World::over(Config { reservation: 1_000_000, ..Config::default() }, TestLog::new(1 << 30, 8 << 20));
+        world.connect(0, 1, "sender");
+        world.connect(1, 1, "a");
+        if prepares {
+            branch(&mut world, BranchAct::Begin);
+        } else {
+            begin(&mut world, 1, 2);
+        }
+        for number in 0..20_000_u32 {
+            let to = [topic("t"), queue("q"), topic("u"), topic("t")][number as usize % 4].clone();
+            send(&mut world, 1, &to, &number.to_string(), true, 2);
+        }
+        if prepares {
+            branch(&mut world, BranchAct::End);
+            branch(&mut world, BranchAct::Prepare);
+        }
+        subscriptions(&mut world, 0..5);
+        if restarts {
+            world = world.restarted();
+            world.connect(0, 1, "sender");
+            world.connect(1, 1, "a");
+            world.settle();
+        }
+        let command = if prepares {
+            let xid = Xid::new(7, b"late", b"branch").unwrap();
+            let act = BranchAct::CommitTwoPhase;
+            Command::Branch(Box::new(Branch { connection: handle(1), request: wanted(30), xid, number: None, act }))
+        } else {
+            crate::transactions::transact(1, 2, TransactionAct::Commit)
+        };
+        let begun = Instant::now();
+        world.handle(0, &CommandBatch { commands: vec![command], ..CommandBatch::default() });
+        println!("20,000 messages for five that came since: {:?} in one handle", begun.elapsed());
+        assert!(!world.broker.has_worked_enough(), "more than a command may do, {prepares} {restarts}");
+        world.settle();
+        assert_eq!(world.broker.recount(), Ok(()));
+        let all: Vec<String> =
+            (0..20_000).filter(|number| number % 4 % 3 == 0).map(|number| number.to_string()).collect();
+        for again in 0..2 {
+            world.heard(1);
+            let open = OpenConsumer { subscription: Some(b"s4"[..].into()), ..world.open(1, 9, &[topic("t")], 20_000) };
+            world.consume_as(1, open);
+            world.settle();
+            assert_eq!(world.texts(1), all, "{prepares} {restarts} {again}");
+            assert_eq!(world.broker.recount(), Ok(()));
+            world = world.restarted();
+            world.connect(1, 1, "a");
+        }
+    }
+}
+
+/// What the decision of many places takes is what it says of them, not what as many acknowledgements might take.
+#[test]
+fn a_branch_is_committed_in_a_small_journal_whoever_came_since() {
+    let mut world = world(Config { reservation: 1_000_000, ..Config::default() });
+    branch(&mut world, BranchAct::Begin);
+    for number in 0..200 {
+        send(&mut world, 1, &topic("t"), &number.to_string(), true, 2);
+    }
+    branch(&mut world, BranchAct::End);
+    branch(&mut world, BranchAct::Prepare);
+    subscriptions(&mut world, 0..20);
+    // 20 times 200 messages in a byte each.
+    world.log.most = Some(8 << 10);
+    let said = branch(&mut world, BranchAct::CommitTwoPhase);
+    assert!(said.contains("Reply"), "it waits for room: {said}");
+    world.log.most = None;
+    subscribe(&mut world, (1, 19), "s19", None);
+    assert_eq!(world.texts(1).len(), 100, "as many as it has room for");
+    assert_eq!(world.broker.recount(), Ok(()));
+}

@@ -100,15 +100,18 @@ pub(crate) fn check_selector(text: &[u8]) -> Result<(), Refusal> {
 /// Client id, and name.
 type ByClient = (Box<[u8]>, Box<[u8]>);
 
+/// In the order in which they came, which their numbers say.
+type InOrder = BTreeSet<(DestinationId, DestinationIndex)>;
+
 /// All of them.
 #[derive(Default)]
 pub(crate) struct Subscriptions {
     /// By client and name.
     by_name: BTreeMap<ByClient, DestinationIndex>,
     /// Those that name topics only, by these.
-    by_topic: BTreeMap<Destination, BTreeSet<DestinationIndex>>,
+    by_topic: BTreeMap<Destination, InOrder>,
     /// Those with patterns.
-    patterns: BTreeSet<DestinationIndex>,
+    patterns: InOrder,
     /// Queues with shared messages of which nothing else is known any more: their own record is lost.
     pub nameless: Vec<DestinationIndex>,
     /// How often they have changed.
@@ -142,38 +145,48 @@ impl Subscriptions {
     /// Those that a destination lost with its record may have been, too.
     fn of_topic(&self, topic: &Destination) -> impl Iterator<Item = DestinationIndex> {
         let named = self.by_topic.get(topic).into_iter().flatten();
-        named.chain(&self.patterns).chain(&self.nameless).copied()
+        named.chain(&self.patterns).map(|(_, index)| *index).chain(self.nameless.iter().copied())
+    }
+
+    /// Those that name it, and those with patterns, from this number on.
+    fn of_topic_since(&self, topic: &Destination, since: DestinationId) -> impl Iterator<Item = DestinationIndex> {
+        let from = (since, DestinationIndex(0))..;
+        let named = self.by_topic.get(topic).into_iter().flat_map({
+            let from = from.clone();
+            move |named| named.range(from.clone())
+        });
+        named.chain(self.patterns.range(from)).map(|(_, index)| *index)
     }
 
     /// How many that are, at most.
     fn most_of_topic(&self, topic: &Destination) -> usize {
-        self.by_topic.get(topic).map_or(0, BTreeSet::len) + self.patterns.len() + self.nameless.len()
+        self.by_topic.get(topic).map_or(0, InOrder::len) + self.patterns.len() + self.nameless.len()
     }
 
-    fn file(&mut self, index: DestinationIndex, subscription: &Subscription) {
+    fn file(&mut self, id: DestinationId, index: DestinationIndex, subscription: &Subscription) {
         let SubscriptionMeta { client, name, topics, .. } = &subscription.meta;
         self.changes += 1;
         self.by_name.insert((client.clone(), name.clone()), index);
         if subscription.has_patterns() {
-            self.patterns.insert(index);
+            self.patterns.insert((id, index));
             return;
         }
         for topic in topics {
-            self.by_topic.entry(topic.clone()).or_default().insert(index);
+            self.by_topic.entry(topic.clone()).or_default().insert((id, index));
         }
     }
 
-    fn unfile(&mut self, index: DestinationIndex, subscription: &Subscription) {
+    fn unfile(&mut self, id: DestinationId, index: DestinationIndex, subscription: &Subscription) {
         let SubscriptionMeta { client, name, topics, .. } = &subscription.meta;
         self.changes += 1;
         let key = (client.clone(), name.clone());
         if self.by_name.get(&key) == Some(&index) {
             self.by_name.remove(&key);
         }
-        self.patterns.remove(&index);
+        self.patterns.remove(&(id, index));
         for topic in topics {
             if let Some(known) = self.by_topic.get_mut(topic) {
-                known.remove(&index);
+                known.remove(&(id, index));
                 if known.is_empty() {
                     self.by_topic.remove(topic);
                 }
@@ -195,7 +208,7 @@ impl Destinations {
         let subscription = Subscription::new(meta);
         let index = self.by_id(id).unwrap_or_else(|| self.add_unnamed(id));
         self.subscriptions.newest = self.subscriptions.newest.max(Some(id));
-        self.subscriptions.file(index, &subscription);
+        self.subscriptions.file(id, index, &subscription);
         let state = self.get_mut(index);
         state.destination = subscription.title();
         state.subscription = Some(Box::new(subscription));
@@ -205,7 +218,8 @@ impl Destinations {
     /// It goes, and is not found any more.
     pub(super) fn unfile_subscription(&mut self, index: DestinationIndex) {
         if let Some(subscription) = self.get_mut(index).subscription.take() {
-            self.subscriptions.unfile(index, &subscription);
+            let id = self.get(index).id.unwrap_or_default();
+            self.subscriptions.unfile(id, index, &subscription);
             self.get_mut(index).subscription = Some(subscription);
         }
         let before = self.subscriptions.nameless.len();
@@ -239,9 +253,20 @@ impl Destinations {
         (subscribers, looked)
     }
 
-    /// Where those begin that have this number or a later one: they came in the order of these, which no start changes.
-    pub(crate) fn subscribed_since(&self, subscribers: &Subscribers, since: DestinationId) -> usize {
-        subscribers.list.partition_point(|index| self.get(*index).id < Some(since))
+    /// The subscriptions of a topic that have this number or a later one: they came in the order of these, which no start changes. How many
+    /// are looked at is counted.
+    pub(crate) fn subscribed_since<'a>(
+        &'a self,
+        topic: DestinationIndex,
+        since: DestinationId,
+        looked: &'a mut usize,
+    ) -> impl Iterator<Item = (DestinationIndex, &'a Subscription)> {
+        let name = &self.get(topic).destination;
+        self.subscriptions.of_topic_since(name, since).filter_map(move |index| {
+            *looked += 1;
+            let subscription = self.get(index).subscription.as_deref()?;
+            subscription.fits(name).then_some((index, subscription))
+        })
     }
 
     /// They are its own again.
@@ -269,10 +294,6 @@ impl Destinations {
 }
 
 impl Subscribers {
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = DestinationIndex> {
         self.list.iter().copied()
     }

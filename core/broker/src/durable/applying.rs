@@ -33,8 +33,8 @@ pub(super) struct Effect {
 }
 
 impl Effect {
-    fn len(&self) -> usize {
-        self.heads.len() + self.settled.len()
+    fn is_done(&self) -> bool {
+        self.heads.len() + self.settled.len() == 0 && self.late.is_released()
     }
 }
 
@@ -123,6 +123,8 @@ impl Broker {
                 self.destinations.get_mut(of).behind -= 1;
                 self.destinations.decide(of, 1);
                 self.enter_queue(of, index);
+            } else if let Some(of) = effect.late.release() {
+                self.destinations.decide(of, 1);
             } else if let Some((of, index)) = effect.settled.next() {
                 self.destinations.decide(of, 1);
                 self.settle(of, index, step);
@@ -130,7 +132,7 @@ impl Broker {
                 break;
             }
         }
-        let done = effect.len() == 0 && behind.is_empty();
+        let done = effect.is_done() && behind.is_empty();
         if done {
             self.undecided.end(effect.of);
         }

@@ -4,7 +4,7 @@
 
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
-use crate::durable::late::Late;
+use crate::durable::late::{Late, LateSharer};
 use crate::durable::sharing::{Shared, Split};
 use crate::durable::store::{Arrival, is_sharer};
 use crate::log::{Log, LogKind};
@@ -12,7 +12,6 @@ use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex,
 use crate::records::Placement;
 use crate::step::Step;
 use postrider_journal::SegmentNumber;
-use postrider_model::DestinationId;
 
 impl Broker {
     /// As [`Broker::stage_send`], with what subscriptions share, or may when it is decided.
@@ -31,6 +30,7 @@ impl Broker {
             let id = |of: DestinationIndex| self.destinations.get(of).id.unwrap_or_default();
             number = split.fill(&mut places, number, id, |_| false);
             self.stage_placed(of, store, arrival, (&places.parts, &places.placements), step);
+            self.note_sent(of, store, &places, split.current());
         }
         self.durable.places = places;
     }
@@ -40,14 +40,10 @@ impl Broker {
         if placements.iter().all(|placement| !placement.shared) {
             return;
         }
-        // What is followed may have moved behind a subscription that came later: that a branch is prepared says which ones are meant.
-        let is_followed = self.following.is_some();
-        let since = if is_followed { DestinationId(0) } else { self.destinations.next_id() };
         let Some(staged) = self.undecided.table.get_mut(of.0) else { return };
-        let has_come = |since| !is_followed && self.destinations.has_subscribed_since(since);
-        if staged.topics_since.last().is_none_or(|(_, known)| has_come(*known)) {
-            let from = placements.first().map_or(0, |first| first.sequence.0);
-            staged.topics_since.push((from, since));
+        // What is followed may have moved behind a subscription that came later: that a branch is prepared says which ones are meant.
+        if self.following.is_some() {
+            staged.topics.come_by_log();
         }
         for (number, placement) in placements.iter().enumerate().filter(|(_, placement)| placement.shared) {
             if !is_sharer(placements, number) {
@@ -81,8 +77,7 @@ impl Broker {
         let sharers = self.undecided.table.get_mut(of.0).and_then(|staged| staged.sharers.remove(&number));
         let mut all: Vec<DestinationIndex> = sharers.iter().flatten().copied().collect();
         all.iter().for_each(|sharer| self.destinations.decide(*sharer, 1));
-        let late = late.of(number);
-        late.iter().for_each(|sharer| self.destinations.decide(sharer.of, 1));
+        let late: Vec<LateSharer> = late.of(number).collect();
         all.extend(late.iter().map(|sharer| sharer.of));
         all.retain(|sharer| !self.destinations.get(*sharer).is_dying());
         let message = self.messages.at_mut(index);

@@ -2,44 +2,78 @@
 //! (R52).
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+use crate::bounds::STEP_BYTES;
 use crate::broker::Broker;
-use crate::log::LogKind;
-use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
+use crate::destinations::subscription::Subscription;
+use crate::messages::{DestinationIndex, TransactionIndex};
 use crate::plant::planted;
 use crate::records::commit::{CommitMeta, Decided};
-use crate::records::{self, MetaError, write_acknowledged};
+use crate::records::{self, MetaError};
 use postrider_model::{DestinationId, Sequence, limits};
 use std::collections::BTreeMap;
 
-/// Of their places, so many are made in a step.
-const PLACES_OF_STEP: usize = 8;
+/// Subscriptions, and kinds of what was sent, that are looked at in the time of a step.
+const LOOKS_OF_STEP: usize = 4;
 
 /// A subscription that came since something was sent, and is to have it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LateSharer {
     pub of: DestinationIndex,
+    id: DestinationId,
     /// What its selector says is to be found out.
     pub is_untried: bool,
 }
 
-/// All of them, by the number of what was sent within the transaction.
+/// Who is to have one kind of what was sent.
+#[derive(Default)]
+struct Sharers {
+    /// Of these, in [`Late::lists`],
+    list: usize,
+    /// from there on,
+    from: usize,
+    /// but those that have it already.
+    placed: Box<[DestinationIndex]>,
+}
+
+/// All of them.
 #[derive(Default)]
 pub(crate) struct Late {
-    /// What was sent between two subscriptions goes to the same ones: they are here once.
+    /// Those of a topic, as they came.
     lists: Vec<Vec<LateSharer>>,
-    /// Which of these it is.
-    by_number: BTreeMap<u64, usize>,
+    kinds: Vec<Sharers>,
+    /// Which kind it is that has this number within the transaction, and those that follow.
+    by_number: Vec<(u64, Option<usize>)>,
+    /// All places of those that came later.
+    places: u64,
+    /// What these take in the decision's record.
+    bytes: u64,
 }
 
 impl Late {
     /// Those that are to have what has this number.
-    pub(super) fn of(&self, number: u64) -> &[LateSharer] {
-        self.by_number.get(&number).and_then(|list| self.lists.get(*list)).map_or(&[], Vec::as_slice)
+    pub(super) fn of(&self, number: u64) -> impl Iterator<Item = LateSharer> {
+        let behind = self.by_number.partition_point(|(from, _)| *from <= number);
+        let found = behind.checked_sub(1).and_then(|before| self.by_number.get(before));
+        let kind = found.and_then(|(_, kind)| self.kinds.get((*kind)?));
+        kind.into_iter().flat_map(|kind| self.sharers(kind))
     }
 
-    /// Their places.
-    pub(crate) fn places(&self) -> usize {
-        self.by_number.keys().map(|number| self.of(*number).len()).sum()
+    fn sharers<'a>(&'a self, kind: &'a Sharers) -> impl Iterator<Item = LateSharer> {
+        let list = self.lists.get(kind.list).and_then(|list| list.get(kind.from..)).unwrap_or_default();
+        list.iter().copied().filter(|sharer| kind.placed.binary_search(&sharer.of).is_err())
+    }
+
+    /// How many these are.
+    fn count(&self, kind: &Sharers) -> u64 {
+        if !kind.placed.is_empty() {
+            return self.sharers(kind).count() as u64;
+        }
+        self.lists.get(kind.list).map_or(0, |list| list.len().saturating_sub(kind.from)) as u64
+    }
+
+    /// What they take in the decision's record. None: there are none.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        (self.places > 0).then_some(self.bytes)
     }
 
     /// All of them, some more than once.
@@ -47,216 +81,121 @@ impl Late {
         self.lists.iter().flatten().map(|sharer| sharer.of)
     }
 
-    fn add(&mut self, number: u64, sharers: &[LateSharer]) {
-        if sharers.is_empty() {
-            return;
+    /// One that is in use until the decision has taken effect, and is not any more.
+    pub(super) fn release(&mut self) -> Option<DestinationIndex> {
+        while let Some(list) = self.lists.last_mut() {
+            if let Some(sharer) = list.pop() {
+                return Some(sharer.of);
+            }
+            self.lists.pop();
         }
-        if self.lists.last().is_none_or(|last| last != sharers) {
-            self.lists.push(sharers.to_vec());
+        None
+    }
+
+    /// Whether none of them is in use any more.
+    pub(super) fn is_released(&self) -> bool {
+        self.lists.iter().all(Vec::is_empty)
+    }
+
+    /// The next number is for these.
+    fn add(&mut self, number: u64, sharers: Vec<LateSharer>) {
+        let end = self.by_number.last().map(|(from, _)| *from);
+        if end.is_some_and(|end| end < number) || self.lists.last() != Some(&sharers) {
+            self.by_number.pop_if(|(end, _)| *end == number);
+            self.by_number.push((number, Some(self.kinds.len())));
+            self.kinds.push(Sharers { list: self.lists.len(), ..Sharers::default() });
+            self.lists.push(sharers);
+        } else {
+            self.by_number.pop();
         }
-        self.by_number.insert(number, self.lists.len() - 1);
+        self.by_number.push((number + 1, None));
     }
 }
 
 /// Why they cannot have it.
 pub(crate) enum TooMany {
-    /// So many places, of all that was sent together.
+    /// So many places, of all that was sent together, or more.
     OfAll(u64),
     /// One message would have so many, and a record says [`limits::PLACES`] at most.
     OfOne(u64),
 }
 
-/// Something that was sent to a topic, to which subscriptions have come since.
-struct Sent {
-    index: MessageIndex,
-    /// The first place of its record.
-    head: MessageIndex,
-    /// Those have come that have this number or a higher one.
-    since: DestinationId,
-}
-
 impl Broker {
-    /// The subscriptions that came since something was sent to their topics: they are to have it, too. What has a selector is placed, and
-    /// tried when it is looked at.
+    /// The subscriptions that came since something was sent to their topics: they are to have it, too, at most so many places. What has a
+    /// selector is placed, and tried when it is looked at.
     pub(crate) fn late_sharers(&mut self, of: TransactionIndex, client: &[u8], most: u64) -> Result<Late, TooMany> {
-        let sent = self.sent_to_topics(of);
-        let places = self.count_late(of, &sent, most)?;
-        self.work.spend(usize::try_from(places).unwrap_or(usize::MAX) / PLACES_OF_STEP);
-        let (mut late, mut known) = (Late::default(), (None, Vec::new()));
-        for Sent { index, since, .. } in sent {
-            let message = self.messages.at(index);
-            let (number, topic) = (message.sequence.0, message.destination);
-            let mut placed = self.placed_since(of, message, since);
-            if known.0 != Some((topic, since)) || !placed.is_empty() {
-                placed.sort_unstable();
-                let key = placed.is_empty().then_some((topic, since));
-                known = (key, self.late_sharers_of(topic, since, (client, &placed)));
-            }
-            late.add(number, &known.1);
+        let staged = self.undecided.table.get(of.0);
+        let Some(sent) = staged.map(|staged| &staged.topics) else { return Ok(Late::default()) };
+        let has_come = sent.since().is_some_and(|since| self.destinations.has_subscribed_since(since));
+        if !has_come || planted("subscribed-at-send") {
+            return Ok(Late::default());
         }
-        Ok(late)
-    }
-
-    /// Whether subscriptions that came since can have what a transaction has sent.
-    pub(crate) fn check_late(&mut self, of: TransactionIndex, most: u64) -> Result<(), TooMany> {
-        let sent = self.sent_to_topics(of);
-        self.count_late(of, &sent, most).map(|_| ())
-    }
-
-    /// How many places they would have, at most.
-    fn count_late(&mut self, of: TransactionIndex, sent: &[Sent], most: u64) -> Result<u64, TooMany> {
-        let (mut all, mut largest) = (0, 0);
-        for of_record in sent.chunk_by(|one, other| one.head == other.head) {
-            let mut places = 0;
-            for Sent { index, since, .. } in of_record {
-                let message = self.messages.at(*index);
-                let (topic, placed) = (message.destination, self.placed_since(of, message, *since).len());
-                let (subscribers, looked) = self.destinations.take_subscribers(topic);
-                let all = subscribers.len() - self.destinations.subscribed_since(&subscribers, *since);
-                places += all.saturating_sub(placed) as u64;
-                self.destinations.put_subscribers(topic, subscribers);
-                self.work.spend(looked);
-            }
-            all += places;
-            if let Some(Sent { head, .. }) = of_record.first().filter(|_| places > 0) {
-                largest = largest.max(self.live_places(*head) + places);
+        let (mut late, mut looked, mut lists) =
+            (Late::default(), sent.kinds.len() + sent.records.len(), BTreeMap::new());
+        for kind in &sent.kinds {
+            // Later kinds of a topic go to no others.
+            let list = *lists.entry(kind.topic).or_insert_with(|| {
+                let found = self.destinations.subscribed_since(kind.topic, kind.since, &mut looked);
+                let foreign = found.filter(|(_, subscription)| subscription.is_foreign_to(client));
+                let sharer = |(of, subscription): (DestinationIndex, &Subscription)| {
+                    let id = self.destinations.get(of).id?;
+                    Some(LateSharer { of, id, is_untried: subscription.has_selector() })
+                };
+                let mut list: Vec<LateSharer> = foreign.filter_map(sharer).collect();
+                list.sort_unstable_by_key(|sharer| sharer.id);
+                late.lists.push(list);
+                late.lists.len() - 1
+            });
+            let known = late.lists.get(list).map_or(&[][..], Vec::as_slice);
+            let from = known.partition_point(|sharer| sharer.id < kind.since);
+            let sharers = Sharers { list, from, placed: kind.placed.clone() };
+            let count = late.count(&sharers);
+            late.kinds.push(sharers);
+            late.places += count * kind.numbers.len();
+            late.bytes += if kind.is_stored { count * kind.numbers.bytes() } else { 0 };
+            if late.places > most {
+                break;
             }
         }
+        let largest = sent.records.iter().map(|(kinds, places)| {
+            let more = kinds.iter().filter_map(|kind| late.kinds.get(*kind)).map(|kind| late.count(kind)).sum::<u64>();
+            if more > 0 { places + more } else { 0 }
+        });
+        let largest = largest.max().unwrap_or_default();
+        self.work.spend(looked / LOOKS_OF_STEP);
         match () {
-            () if all > most => Err(TooMany::OfAll(all)),
+            () if late.places > most => Err(TooMany::OfAll(late.places)),
             () if largest > limits::PLACES as u64 => Err(TooMany::OfOne(largest)),
-            () => Ok(all),
+            () if late.places == 0 => Ok(Late::default()),
+            () => Ok(late),
         }
-    }
-
-    /// What a transaction has sent to topics since which subscriptions have come. Of a send that has taken several records the last, which
-    /// has places left.
-    fn sent_to_topics(&mut self, of: TransactionIndex) -> Vec<Sent> {
-        let Some(staged) = self.undecided.table.get(of.0) else { return Vec::new() };
-        let has_come = |(_, since): &(u64, DestinationId)| self.destinations.has_subscribed_since(*since);
-        if !staged.topics_since.iter().any(has_come) || planted("subscribed-at-send") {
-            return Vec::new();
-        }
-        let (mut sent, mut looked) = (Vec::new(), 0);
-        for head in staged.heads() {
-            let mut index = head;
-            while index != MessageIndex::NONE {
-                let message = self.messages.at(index);
-                let since = staged.since(message.sequence.0).filter(|_| message.has(flag::SHARED));
-                if let Some(since) = since.filter(|since| self.destinations.has_subscribed_since(*since))
-                    && !self.goes_on(of, message)
-                {
-                    sent.push(Sent { index, head, since });
-                }
-                (index, looked) = (message.sibling, looked + 1);
-            }
-        }
-        self.work.spend(looked);
-        sent
-    }
-
-    /// Whether another record follows as this one had no place for all subscriptions of its last topic: it begins with the same body in the
-    /// same topic.
-    fn goes_on(&self, of: TransactionIndex, message: &Message) -> bool {
-        let staged = self.undecided.table.get(of.0).filter(|_| message.sibling == MessageIndex::NONE);
-        let number = message.sequence.0;
-        let next = staged.and_then(|staged| Some((staged.head_of(number)?, staged.find(number + 1)?)));
-        next.is_some_and(|(head, next)| self.is_same_send((head, message), self.messages.at(next)))
-    }
-
-    /// Whether a record that begins with a message goes on with the send that another ends with: nothing else is as long, and like it in all.
-    fn is_same_send(&self, (head, last): (MessageIndex, &Message), next: &Message) -> bool {
-        let identity = |message: &Message| (message.destination, message.length, message.crc, message.store);
-        let is_like = next.has(flag::SHARED) && last.has(flag::SHARED) && identity(next) == identity(last);
-        is_like && self.live_places(head) > limits::PLACES as u64 / 2
-    }
-
-    /// Those from a number on that have a place of a send to a topic already, by its record or one before: they came later where the log was
-    /// followed.
-    fn placed_since(&self, of: TransactionIndex, message: &Message, since: DestinationId) -> Vec<DestinationIndex> {
-        let Some(staged) = self.undecided.table.get(of.0) else { return Vec::new() };
-        let (mut message, mut placed) = (message, Vec::new());
-        loop {
-            let sharers = self.undecided.sharers(message).iter().copied();
-            placed.extend(sharers.filter(|of| self.destinations.get(*of).id >= Some(since)));
-            let number = message.sequence.0;
-            // It begins a record: is the one before it the same send?
-            let before = staged.find(number).and(number.checked_sub(1)).and_then(|before| staged.head_of(before));
-            let Some(before) = before.map(|head| (head, self.last_of_record(head))) else { return placed };
-            if !self.is_same_send(before, message) {
-                return placed;
-            }
-            message = before.1;
-        }
-    }
-
-    fn last_of_record(&self, head: MessageIndex) -> &Message {
-        let mut message = self.messages.at(head);
-        while message.sibling != MessageIndex::NONE {
-            message = self.messages.at(message.sibling);
-        }
-        message
-    }
-
-    fn late_sharers_of(
-        &mut self,
-        topic: DestinationIndex,
-        since: DestinationId,
-        (client, placed): (&[u8], &[DestinationIndex]),
-    ) -> Vec<LateSharer> {
-        let (subscribers, _) = self.destinations.take_subscribers(topic);
-        let first = self.destinations.subscribed_since(&subscribers, since);
-        let mut late = Vec::new();
-        for of in subscribers.iter().skip(first).filter(|of| placed.binary_search(of).is_err()) {
-            let Some(subscription) = &self.destinations.get(of).subscription else { continue };
-            if subscription.is_foreign_to(client) {
-                late.push(LateSharer { of, is_untried: subscription.has_selector() });
-            }
-        }
-        self.destinations.put_subscribers(topic, subscribers);
-        late
     }
 
     /// They are in use until the decision has taken effect (R44).
-    pub(super) fn hold_late(&mut self, late: &Late) {
-        let mut holds = vec![0; late.lists.len()];
-        for list in late.by_number.values() {
-            if let Some(holds) = holds.get_mut(*list) {
-                *holds += 1;
-            }
+    pub(super) fn hold_late(&mut self, of: TransactionIndex, late: &mut Late) {
+        if late.places == 0 {
+            return;
         }
-        for (sharers, holds) in late.lists.iter().zip(holds) {
-            for sharer in sharers {
-                self.destinations.get_mut(sharer.of).undecided += holds;
-            }
+        if let Some(staged) = self.undecided.table.get_mut(of.0) {
+            late.by_number = staged.topics.take_numbers();
+        }
+        for sharer in late.all() {
+            self.destinations.get_mut(sharer).undecided += 1;
         }
     }
 
-    /// What the decision says of them: the runs of each subscription, of what is in the journal.
-    pub(super) fn late_places(&self, late: &Late, of: TransactionIndex, first: Sequence, is_untried: bool) -> Vec<u8> {
-        let mut by_subscription: BTreeMap<DestinationId, Vec<u64>> = BTreeMap::new();
-        let staged = self.undecided.table.get(of.0);
-        let is_stored = |number: u64| {
-            let head = staged.and_then(|staged| staged.head_of(number));
-            head.is_some_and(|head| self.messages.at(head).store == LogKind::Journal)
-        };
-        let all: Vec<(u64, usize)> = late
-            .by_number
-            .iter()
-            .map(|(number, list)| (*number, *list))
-            .filter(|(number, _)| is_stored(*number))
-            .collect();
-        for same in all.chunk_by(|(_, one), (_, other)| one == other) {
-            let sharers = same.first().and_then(|(_, list)| late.lists.get(*list)).into_iter().flatten();
-            let sharers = sharers.filter(|sharer| sharer.is_untried == is_untried);
-            for id in sharers.filter_map(|sharer| self.destinations.get(sharer.of).id) {
-                let sequences = by_subscription.entry(id).or_default();
-                sequences.extend(same.iter().map(|(number, _)| first.0 + number));
+    /// What the decision says of them: the runs of each, of what is in the journal. Those with a selector are apart.
+    pub(super) fn late_places(&mut self, late: &Late, of: TransactionIndex, first: Sequence) -> (Vec<u8>, Vec<u8>) {
+        let (mut placed, mut untried) = (Vec::new(), Vec::new());
+        let kinds = self.undecided.table.get(of.0).map_or(&[][..], |staged| &staged.topics.kinds);
+        for (sent, sharers) in kinds.iter().zip(&late.kinds).filter(|(sent, _)| sent.is_stored) {
+            for sharer in late.sharers(sharers) {
+                let bytes = if sharer.is_untried { &mut untried } else { &mut placed };
+                sent.numbers.write(bytes, sharer.id, first.0);
             }
         }
-        let mut bytes = Vec::new();
-        by_subscription.iter().for_each(|(id, sequences)| write_acknowledged(&mut bytes, *id, sequences));
-        bytes
+        self.work.spend((placed.len() + untried.len()) / STEP_BYTES);
+        (placed, untried)
     }
 
     /// The same out of a decision that is followed.
@@ -265,7 +204,7 @@ impl Broker {
         self.follow_placed_late(decided.placed, (false, commit), &mut placed)?;
         self.follow_placed_late(decided.untried, (true, commit), &mut placed)?;
         let mut late = Late::default();
-        placed.iter().for_each(|(number, sharers)| late.add(*number, sharers));
+        placed.into_iter().for_each(|(number, sharers)| late.add(number, sharers));
         Ok(late)
     }
 
@@ -279,7 +218,7 @@ impl Broker {
         let read = records::read_acknowledged(runs, |id, sequence| {
             let number = sequence.0.checked_sub(commit.first.0).filter(|number| *number < commit.places);
             match number.zip(self.queue_by_id(id)) {
-                Some((number, of)) => placed.entry(number).or_default().push(LateSharer { of, is_untried }),
+                Some((number, of)) => placed.entry(number).or_default().push(LateSharer { of, id, is_untried }),
                 None => is_wrong = true,
             }
         });

@@ -17,6 +17,7 @@ pub(crate) mod outcomes;
 pub(crate) mod prepared;
 pub(crate) mod recount;
 pub(crate) mod recovery;
+pub(crate) mod sent;
 pub(crate) mod sequences;
 pub(crate) mod sharing;
 pub(crate) mod staging;
@@ -48,6 +49,7 @@ pub(crate) struct Durable {
     meta: Vec<u8>,
     placements: Vec<Placement>,
     places: Places,
+    kinds: Vec<usize>,
 }
 
 impl Durable {

@@ -50,14 +50,13 @@ impl super::undecided::Undecided {
 
     /// Subscriptions with this number and later ones came since it has sent something to a topic.
     fn since(&self, of: TransactionIndex) -> Option<DestinationId> {
-        let (_, since) = self.table.get(of.0)?.topics_since.first()?;
-        Some(*since)
+        self.table.get(of.0)?.topics.since()
     }
 
     /// The same, as its record has it. Those that came before what it has sent later are known to have that.
     fn set_since(&mut self, of: TransactionIndex, since: Option<DestinationId>) {
         if let Some(staged) = self.table.get_mut(of.0) {
-            staged.topics_since = since.map(|since| (0, since)).into_iter().collect();
+            staged.topics.set_since(since);
         }
     }
 

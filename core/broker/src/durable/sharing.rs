@@ -104,6 +104,11 @@ impl<'a> Split<'a> {
         });
     }
 
+    /// The topic that the next record begins or goes on with.
+    pub(super) fn current(&self) -> Option<DestinationIndex> {
+        self.current.map(|(topic, _)| topic)
+    }
+
     /// Whether no record is to follow.
     pub(super) fn is_done(&self) -> bool {
         self.parts.is_empty() && self.current.is_none()

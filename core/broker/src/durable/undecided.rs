@@ -11,6 +11,7 @@ use crate::durable::applying::{Applying, Effect};
 use crate::durable::late::Late;
 use crate::durable::outcomes::BranchEnd;
 use crate::durable::prepared::Prepared;
+use crate::durable::sent::SentToTopics;
 use crate::durable::staging::small;
 use crate::durable::store::Arrival;
 use crate::kit::budget::Budget;
@@ -22,7 +23,7 @@ use crate::records::commit::{CommitMeta, Decided, read_commit, write_commit};
 use crate::records::{self, MessageMeta, MetaError, OutcomeMeta, Placement, TransactionTag, kind};
 use crate::step::Step;
 use postrider_journal::{Bound, Home, Position, Purpose, Record, SegmentNumber, body_crc};
-use postrider_model::{DestinationId, Sequence};
+use postrider_model::Sequence;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// First places of a transaction's records, with their numbers, in order.
@@ -39,9 +40,8 @@ pub(crate) struct Staged {
     late: BTreeMap<u64, MessageIndex>,
     /// Subscriptions that are to have what is sent to topics, by its number.
     pub(super) sharers: BTreeMap<u64, Box<[DestinationIndex]>>,
-    /// What was sent to topics from a number on: subscriptions with this number and later ones came since. Another one only where one has
-    /// come.
-    pub(super) topics_since: Vec<(u64, DestinationId)>,
+    /// What was sent to topics: subscriptions may come before it is decided.
+    pub(super) topics: SentToTopics,
     /// Places, which is the number of the next one.
     places: u64,
     bytes: u64,
@@ -67,11 +67,12 @@ impl Staged {
         self.records.iter().map(|(_, head)| *head).chain(self.late.values().copied())
     }
 
-    /// Subscriptions from this one on came since the message with this number was sent, to a topic.
-    pub(super) fn since(&self, number: u64) -> Option<DestinationId> {
-        let behind = self.topics_since.partition_point(|(from, _)| *from <= number);
-        let (_, since) = self.topics_since.get(behind.saturating_sub(1))?;
-        Some(*since)
+    /// The same in the order of their numbers.
+    pub(super) fn in_order(&self) -> Vec<MessageIndex> {
+        let mut all: Vec<(u64, MessageIndex)> = self.records.clone();
+        all.extend(self.late.iter().map(|(number, head)| (*number, *head)));
+        all.sort_unstable_by_key(|(number, _)| *number);
+        all.into_iter().map(|(_, head)| head).collect()
     }
 
     /// The first place of the record that has a number.
@@ -428,7 +429,7 @@ impl Broker {
         &mut self,
         of: TransactionIndex,
         (names, settled): (&[u8], Vec<(DestinationIndex, MessageIndex)>),
-        late: Late,
+        mut late: Late,
         (publisher, branch): (u32, Option<&BranchEnd>),
         step: &mut Step<'_, L>,
     ) {
@@ -440,8 +441,7 @@ impl Broker {
         while self.undecided.decisions.pop_front_if(|decision| decision.position < committed).is_some() {}
         if let Some(tag) = tag {
             let names = if planted("commit-without-acks") { &[] } else { names };
-            let placed = self.late_places(&late, of, first, false);
-            let untried = self.late_places(&late, of, first, true);
+            let (placed, untried) = self.late_places(&late, of, first);
             let decided = Decided { placed: &placed, untried: &untried, acknowledged: names };
             let position = self.write_decision(tag, (first, places), (decided, branch), step);
             if places > 0 {
@@ -452,7 +452,7 @@ impl Broker {
         self.forget_prepared(of);
         let bits = if tag.is_some() { flag::DECIDED } else { 0 };
         let mut touched = std::mem::take(&mut self.undecided.table[of.0].touched);
-        self.hold_late(&late);
+        self.hold_late(of, &mut late);
         touched.extend(late.all());
         let heads = self.undecided.uncount(of);
         let settled = settled.into_iter();
@@ -501,7 +501,6 @@ impl Broker {
         let Some(of) = self.undecided.by_tag.get(&tag).copied() else { return Ok(()) };
         self.check_decision(of, &commit)?;
         self.forget_prepared(of);
-        self.hold_late(&late);
         for (_, head) in self.undecided.uncount(of) {
             self.enter_queues((of, head), (commit.first, &late), 0, 0);
         }

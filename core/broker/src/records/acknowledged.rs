@@ -5,13 +5,13 @@
 )]
 
 use crate::kit::reader::write_varint;
-use crate::records::zigzag;
+use crate::records::{RUN_BYTES, zigzag};
 use postrider_model::{DestinationId, Sequence};
 use std::collections::BTreeMap;
 
-/// The messages of one destination.
-struct Run {
-    destination: DestinationId,
+/// Sequences of one destination, or numbers within a transaction, in the order in which they came.
+#[derive(Default)]
+pub(crate) struct Run {
     count: u32,
     first: u64,
     last: u64,
@@ -19,10 +19,40 @@ struct Run {
     differences: Vec<u8>,
 }
 
+impl Run {
+    /// One more.
+    pub(crate) fn add(&mut self, sequence: u64) {
+        if self.count == 0 {
+            self.first = sequence;
+        } else {
+            write_varint(&mut self.differences, zigzag(self.last, sequence));
+        }
+        (self.last, self.count) = (sequence, self.count + 1);
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> u64 {
+        u64::from(self.count)
+    }
+
+    /// Bytes that it takes in a record.
+    pub(crate) fn bytes(&self) -> u64 {
+        RUN_BYTES + self.differences.len() as u64
+    }
+
+    /// Writes it as a destination's, each of them so much later.
+    pub(crate) fn write(&self, bytes: &mut Vec<u8>, destination: DestinationId, later: u64) {
+        bytes.extend_from_slice(&destination.0.to_le_bytes());
+        bytes.extend_from_slice(&self.count.to_le_bytes());
+        bytes.extend_from_slice(&(self.first + later).to_le_bytes());
+        bytes.extend_from_slice(&self.differences);
+    }
+}
+
 /// Acknowledged messages, as [`write_acknowledged`](super::write_acknowledged) has them.
 #[derive(Default)]
 pub(crate) struct Runs {
-    runs: Vec<Run>,
+    runs: Vec<(DestinationId, Run)>,
     by_destination: BTreeMap<DestinationId, usize>,
     /// The one to which something came last.
     newest: usize,
@@ -31,32 +61,28 @@ pub(crate) struct Runs {
 impl Runs {
     /// One more.
     pub(crate) fn add(&mut self, destination: DestinationId, sequence: Sequence) {
-        let newest = self.runs.get(self.newest).filter(|run| run.destination == destination);
+        let newest = self.runs.get(self.newest).filter(|(known, _)| *known == destination);
         let known = newest.map(|_| self.newest).or_else(|| self.by_destination.get(&destination).copied());
         self.newest = known.unwrap_or(self.runs.len());
-        match self.runs.get_mut(self.newest) {
-            Some(run) => {
-                write_varint(&mut run.differences, zigzag(run.last, sequence.0));
-                (run.last, run.count) = (sequence.0, run.count + 1);
-            }
-            None => {
-                self.by_destination.insert(destination, self.newest);
-                let (first, last) = (sequence.0, sequence.0);
-                self.runs.push(Run { destination, count: 1, first, last, differences: Vec::new() });
-            }
+        if known.is_none() {
+            self.by_destination.insert(destination, self.newest);
+            self.runs.push((destination, Run::default()));
+        }
+        if let Some((_, run)) = self.runs.get_mut(self.newest) {
+            run.add(sequence.0);
         }
     }
 
     /// All of them, in the bytes of a record.
     pub(crate) fn put_together(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.runs.iter().map(|run| 16 + run.differences.len()).sum());
-        for Run { destination, count, first, differences, .. } in &self.runs {
-            bytes.extend_from_slice(&destination.0.to_le_bytes());
-            bytes.extend_from_slice(&count.to_le_bytes());
-            bytes.extend_from_slice(&first.to_le_bytes());
-            bytes.extend_from_slice(differences);
-        }
+        let mut bytes = Vec::with_capacity(usize::try_from(self.bytes()).unwrap_or_default());
+        self.runs.iter().for_each(|(destination, run)| run.write(&mut bytes, *destination, 0));
         bytes
+    }
+
+    /// How many bytes these are.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.runs.iter().map(|(_, run)| run.bytes()).sum()
     }
 }
 

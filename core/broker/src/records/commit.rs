@@ -48,6 +48,11 @@ pub(crate) fn commit_bound(acknowledged: u64) -> Bound {
     Bound { records: 1, bytes }
 }
 
+/// The record of a commit that says so many bytes of what it acknowledges, and of places.
+pub(crate) fn late_bound(acknowledged: u64, places: u64) -> Bound {
+    Bound { records: 1, bytes: (HEAD_BYTES + 2 * LENGTH_BYTES) as u64 + acknowledged + places }
+}
+
 /// What a commit says of places, as a record of acknowledgements does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Decided<'a> {

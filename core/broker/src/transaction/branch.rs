@@ -14,7 +14,7 @@ use crate::log::Log;
 use crate::messages::{BranchIndex, ConnectionIndex};
 use crate::plant::planted;
 use crate::records::acknowledged::Runs;
-use crate::records::commit::{HEAD_BYTES, commit_bound};
+use crate::records::commit::{HEAD_BYTES, late_bound};
 use crate::step::Step;
 use crate::transaction::commit::too_many_places;
 use crate::transaction::local::without_room;
@@ -42,6 +42,18 @@ const MOST_LATE: u64 = 1_000_000;
 
 fn protocol(xid: &Xid, why: &str) -> Refusal {
     failed(BranchFailure::Protocol, format!("Transaction '{xid}' {why}"))
+}
+
+/// Too many subscriptions have come since for one decision.
+fn stays_prepared(xid: &Xid, too_many: &TooMany) -> Refusal {
+    let why = match too_many {
+        TooMany::OfAll(late) => format!(
+            "subscriptions that came since it has sent to their topics would have {late} messages of it or more, and may have {MOST_LATE}"
+        ),
+        TooMany::OfOne(places) => too_many_places(*places),
+    };
+    let text = format!("Transaction '{xid}' stays prepared: {why}: delete some of them, and commit it again");
+    (Failure::ResourceAllocation, text.into())
 }
 
 /// As its coordinator knows it: it need not do anything more about it.
@@ -232,8 +244,7 @@ impl Broker {
                 Err(protocol(xid, "is committed as soon as there is room: wait for the answer to that"))
             }
             Standing::Prepared => {
-                self.check_branch_late(xid, index)?;
-                if !self.commit_prepared(index, step) {
+                if !self.commit_prepared(index, step).map_err(|too_many| stays_prepared(xid, &too_many))? {
                     let branch = self.clients.branches.at_mut(index);
                     branch.standing = Standing::Deciding;
                     let serial = branch.serial;
@@ -244,22 +255,6 @@ impl Broker {
         }
     }
 
-    /// Too many subscriptions have come since for one record: the branch stays prepared.
-    fn check_branch_late(&mut self, xid: &Xid, index: BranchIndex) -> Result<(), Refusal> {
-        let staged = self.clients.branches.at(index).transaction.staged;
-        let checked = staged.map_or(Ok(()), |of| self.check_late(of, MOST_LATE));
-        checked.map_err(|too_many| {
-            let why = match too_many {
-                TooMany::OfAll(late) => format!(
-                    "subscriptions that came since it has sent to their topics would have {late} messages of it, and may have {MOST_LATE}"
-                ),
-                TooMany::OfOne(places) => too_many_places(places),
-            };
-            let text = format!("Transaction '{xid}' stays prepared: {why}: delete some of them, and commit it again");
-            (Failure::ResourceAllocation, text.into())
-        })
-    }
-
     /// The same decision again is answered as done; the other one is of a branch that is not there (R43).
     fn is_decided(&self, xid: &Xid, commits: bool) -> Result<(), Refusal> {
         let outcome = self.outcomes.find(xid).filter(|outcome| outcome.about.committed == commits);
@@ -267,24 +262,24 @@ impl Broker {
     }
 
     /// A prepared branch is done, in the room of what moves, as it takes the place of its own record (R46). False: there is none now.
-    fn commit_prepared<L: Log>(&mut self, index: BranchIndex, step: &mut Step<'_, L>) -> bool {
-        let Some(of) = self.clients.branches.at(index).transaction.staged else { return true };
+    fn commit_prepared<L: Log>(&mut self, index: BranchIndex, step: &mut Step<'_, L>) -> Result<bool, TooMany> {
+        let Some(of) = self.clients.branches.at(index).transaction.staged else { return Ok(true) };
+        let client = self.clients.branches.at(index).client.clone();
+        let late = self.late_sharers(of, &client, MOST_LATE)?;
         let places = self.undecided.places(of);
-        let acknowledged = self.undecided.prepared(of).map_or(0, |prepared| prepared.acknowledged.len());
-        let bytes = HEAD_BYTES as u64 + acknowledged as u64;
         if !self.sequences.has(places + 1) {
             self.want_sequences(places + 1);
-            return false;
+            return Ok(false);
         }
+        let acknowledged = self.undecided.prepared(of).map_or(0, |prepared| prepared.acknowledged.len() as u64);
+        let bound = match late.bytes() {
+            None => Bound { records: 1, bytes: HEAD_BYTES as u64 + acknowledged },
+            Some(bytes) => late_bound(acknowledged, bytes),
+        };
         let purpose = if planted("commit-without-room") { Purpose::Create } else { Purpose::Move };
-        if !step.log.reserve(purpose, Bound { records: 2, bytes }) {
-            return false;
-        }
-        let client = self.clients.branches.at(index).client.clone();
-        let Ok(late) = self.late_sharers(of, &client, MOST_LATE) else { return false };
-        let late_places = late.places();
-        if late_places > 0 && !step.log.reserve(purpose, commit_bound(late_places as u64)) {
-            return false;
+        // And what was acknowledged before it.
+        if !step.log.reserve(purpose, bound.and(Bound { records: 1, bytes: 0 })) {
+            return Ok(false);
         }
         let acknowledged =
             self.undecided.prepared(of).map(|prepared| prepared.acknowledged.clone()).unwrap_or_default();
@@ -292,16 +287,15 @@ impl Broker {
         let settled = transaction.settled();
         let decided = BranchEnd { branch: about, heard };
         self.decide(transaction, (&acknowledged, settled), late, (publisher, Some(&decided)), step);
-        true
+        Ok(true)
     }
 
     /// Goes on with a decision that waits for room.
     pub(crate) fn decide_waiting<L: Log>(&mut self, deciding: &Deciding, step: &mut Step<'_, L>) -> Slice {
         let Deciding { branch, serial } = *deciding;
-        if self.clients.branches.again(branch, serial).is_none() || self.commit_prepared(branch, step) {
-            return Slice::Done;
-        }
-        Slice::Waits
+        let is_there = self.clients.branches.again(branch, serial).is_some();
+        // Too many subscriptions may have come since: some may go.
+        if is_there && !self.commit_prepared(branch, step).unwrap_or(false) { Slice::Waits } else { Slice::Done }
     }
 
     fn roll_back_branch<L: Log>(&mut self, xid: &Xid, step: &mut Step<'_, L>) -> Result<(), Refusal> {
@@ -323,6 +317,7 @@ impl Broker {
     pub(crate) fn restore_branches(&mut self) {
         let kept = self.kept_names().into_iter().map(|(of, about)| (of, about, Vec::new()));
         for (of, about, claims) in kept.chain(self.claim_prepared()) {
+            self.gather_sent(of);
             let mut transaction = Transaction::default();
             transaction.staged = Some(of);
             let entries = claims.into_iter();

@@ -9,7 +9,7 @@ use crate::durable::late::{Late, TooMany};
 use crate::durable::outcomes::BranchEnd;
 use crate::log::{Log, LogKind};
 use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
-use crate::records::commit::commit_bound;
+use crate::records::commit::late_bound;
 use crate::step::Step;
 use crate::transaction::local::{lost, not_begun, without_room};
 use postrider_journal::Purpose;
@@ -123,9 +123,9 @@ impl Broker {
             };
             rolled_back((Failure::ResourceAllocation, text.into()))
         })?;
-        let places = late.places();
-        if places > 0 && !step.log.reserve(Purpose::Settle, commit_bound(places as u64)) {
-            return Err(rolled_back(without_room()));
+        if let Some(bytes) = late.bytes() {
+            let bound = late_bound(transaction.named.bytes(), bytes);
+            step.log.reserve(Purpose::Settle, bound).then_some(()).ok_or_else(|| rolled_back(without_room()))?;
         }
         Ok(late)
     }
