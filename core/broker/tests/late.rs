@@ -334,3 +334,44 @@ fn a_branch_is_committed_in_a_small_journal_whoever_came_since() {
     assert_eq!(world.texts(1).len(), 100, "as many as it has room for");
     assert_eq!(world.broker.recount(), Ok(()));
 }
+
+/// A subscription that wants nothing of its own client gets none by a decision either, whoever is there by then.
+#[test]
+fn who_wants_nothing_of_its_own_client_gets_none_of_a_branch_of_another_life() {
+    for restarts in 0..3 {
+        let mut world = world(Config::default());
+        branch(&mut world, BranchAct::Begin);
+        send(&mut world, 1, &topic("t"), "own", true, 2);
+        branch(&mut world, BranchAct::End);
+        branch(&mut world, BranchAct::Prepare);
+        for (port, name) in [(0, "same"), (1, "other")] {
+            let open = OpenConsumer {
+                subscription: Some(name.as_bytes().into()),
+                no_local: true,
+                ..world.open(1, 7, &[topic("t")], 100)
+            };
+            world.consume_as(port, open);
+            world.settle();
+            leave(&mut world, port, 1, 7);
+        }
+        for _ in 0..restarts {
+            world = world.restarted();
+            world.connect(0, 1, "sender");
+            world.connect(1, 1, "a");
+            world.settle();
+        }
+        branch(&mut world, BranchAct::CommitTwoPhase);
+        for (port, name, expected) in [(0, "same", &[][..]), (1, "other", &["own"])] {
+            world.heard(port);
+            let open = OpenConsumer {
+                subscription: Some(name.as_bytes().into()),
+                no_local: true,
+                ..world.open(1, 8, &[topic("t")], 100)
+            };
+            world.consume_as(port, open);
+            world.settle();
+            assert_eq!(world.texts(port), expected, "{name} after {restarts} starts");
+        }
+        assert_eq!(world.broker.recount(), Ok(()));
+    }
+}

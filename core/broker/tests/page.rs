@@ -66,7 +66,7 @@ fn each_record_has_the_bytes_that_the_page_shows() {
         })
     };
     let prepared = written(|bytes| {
-        let about = PreparedMeta { branch: branch.clone(), unix_millis: 2, places: 300, since: None };
+        let about = PreparedMeta { branch: branch.clone(), unix_millis: 2, places: 300, since: None, client: None };
         records::write_prepared(bytes, &about, &acknowledged);
     });
     let outcome = OutcomeMeta { branch: branch.clone(), committed: true, unix_millis: 2 };

@@ -105,7 +105,7 @@ impl Broker {
             }
             self.durable.doubts.unstated.pop();
             if let Some(branch) = self.undecided.kept_tag(of).and_then(name) {
-                self.write_prepared(of, branch, &[], step);
+                self.write_prepared(of, (branch, None), &[], step);
             }
         }
     }

@@ -25,15 +25,15 @@ pub(crate) struct Prepared {
 /// A message that a branch has acknowledged, and of which queue or subscription.
 pub(crate) type Claimed = (DestinationIndex, MessageIndex);
 
-/// What a decision takes beside what it acknowledges.
-fn decision_bytes(acknowledged: &[u8]) -> u64 {
-    (HEAD_BYTES.max(PREPARED_BYTES) + acknowledged.len()) as u64
+/// What a decision takes, or this again.
+fn decision_bytes(about: &PreparedMeta, acknowledged: &[u8]) -> u64 {
+    (HEAD_BYTES.max(PREPARED_BYTES) + about.client_bytes() + acknowledged.len()) as u64
 }
 
 impl Prepared {
     /// Room that is kept for its decision (R46).
     fn kept_bytes(&self) -> u64 {
-        decision_bytes(&self.acknowledged) + RECORD_OVERHEAD
+        decision_bytes(&self.about, &self.acknowledged) + RECORD_OVERHEAD
     }
 }
 
@@ -49,7 +49,7 @@ impl super::undecided::Undecided {
     }
 
     /// Subscriptions with this number and later ones came since it has sent something to a topic.
-    fn since(&self, of: TransactionIndex) -> Option<DestinationId> {
+    pub(crate) fn since(&self, of: TransactionIndex) -> Option<DestinationId> {
         self.table.get(of.0)?.topics.since()
     }
 
@@ -71,19 +71,19 @@ impl Broker {
     pub(crate) fn write_prepared<L: Log>(
         &mut self,
         of: TransactionIndex,
-        branch: Branch,
+        (branch, client): (Branch, Option<Box<[u8]>>),
         acknowledged: &[u8],
         step: &mut Step<'_, L>,
     ) {
         let (places, since) = (self.undecided.places(of), self.undecided.since(of));
-        let about = PreparedMeta { branch, unix_millis: step.now.unix_millis, places, since };
+        let about = PreparedMeta { branch, unix_millis: step.now.unix_millis, places, since, client };
         self.stage_prepared(of, about, acknowledged.into(), step);
     }
 
     /// Reclaim: it moves to the end. False: there is no room.
     pub(crate) fn move_prepared<L: Log>(&mut self, of: TransactionIndex, step: &mut Step<'_, L>) -> bool {
         let Some(prepared) = self.undecided.prepared(of) else { return true };
-        let bytes = decision_bytes(&prepared.acknowledged);
+        let bytes = decision_bytes(&prepared.about, &prepared.acknowledged);
         if !step.log.reserve(Purpose::Move, Bound { records: 2, bytes }) {
             return false;
         }
@@ -102,9 +102,10 @@ impl Broker {
         self.flush_acknowledged(step);
         let tag = self.tag_of(of);
         let mut meta = std::mem::take(&mut self.durable.meta);
-        let body: &[u8] = if write_prepared(&mut meta, &about, &acknowledged) { &acknowledged } else { &[] };
+        let body = write_prepared(&mut meta, &about, &acknowledged).unwrap_or_default();
         let sequence = tag.sequence().0;
-        let record = Record { kind: kind::PREPARED, flags: 0, sequence, meta: &meta, body, body_crc: body_crc(body) };
+        let record =
+            Record { kind: kind::PREPARED, flags: 0, sequence, meta: &meta, body: &body, body_crc: body_crc(&body) };
         let home = self.stage(LogKind::Journal, &record, step);
         let home = ItemHome::new(home, meta.len());
         self.durable.meta = meta;

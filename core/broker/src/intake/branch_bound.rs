@@ -3,7 +3,7 @@
 use crate::broker::Broker;
 use crate::clients::branch::Standing;
 use crate::clients::transaction::Transaction;
-use crate::records::branch::OUTCOME_BYTES;
+use crate::records::branch::{OUTCOME_BYTES, PREPARED_BYTES};
 use crate::records::commit::commit_bound;
 use postrider_journal::Bound;
 use postrider_model::command::{Branch, BranchAct};
@@ -20,7 +20,10 @@ impl Broker {
         match said.act {
             BranchAct::Begin | BranchAct::End => (Bound::default(), 0),
             // And the room of its decision (R46).
-            BranchAct::Prepare if is_open => (decision.and(decision), 1),
+            BranchAct::Prepare if is_open => {
+                let client = known.map_or(0, |known| known.client.len() as u64);
+                (decision.and(decision).and(Bound { records: 0, bytes: client + PREPARED_BYTES as u64 }), 1)
+            }
             BranchAct::CommitOnePhase if is_open => (decision, places + 1),
             // Another one may have its name by then.
             BranchAct::Prepare | BranchAct::CommitOnePhase => (commit_bound(0).and(commit_bound(0)), places + 1),

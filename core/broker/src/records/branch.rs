@@ -25,8 +25,12 @@ const COMMITTED: u8 = 1;
 /// It says which subscriptions came since it has sent to topics.
 const SINCE: u8 = 2;
 
-/// Bytes of a prepared branch's meta besides what it acknowledges, at most: bits, branch, time, places, subscriptions since.
-pub(crate) const PREPARED_BYTES: usize = 1 + BRANCH_BYTES + 8 + 10 + 4;
+/// It says whose client has sent that.
+const CLIENT: u8 = 4;
+
+/// Bytes of a prepared branch's record besides the client's id and what it acknowledges, at most: bits, branch, time, places, subscriptions
+/// since, length of the id.
+pub(crate) const PREPARED_BYTES: usize = 1 + BRANCH_BYTES + 8 + 10 + 4 + 10;
 
 /// Bytes of an outcome's meta, at most: bits, branch, time.
 pub(crate) const OUTCOME_BYTES: u64 = 1 + BRANCH_BYTES as u64 + 8;
@@ -51,6 +55,15 @@ pub struct PreparedMeta {
     pub places: u64,
     /// Subscriptions with this number and later ones came since it has sent something to a topic: they have it from its decision (R52).
     pub since: Option<DestinationId>,
+    /// Id of the client that has sent it: subscriptions of that may want nothing of their own.
+    pub client: Option<Box<[u8]>>,
+}
+
+impl PreparedMeta {
+    /// Bytes of that.
+    pub(crate) fn client_bytes(&self) -> usize {
+        self.client.as_ref().map_or(0, |client| client.len())
+    }
 }
 
 /// How a branch has ended.
@@ -82,22 +95,27 @@ pub(crate) fn read_branch(reader: &mut Reader<'_>) -> Option<Branch> {
     Some(Branch { xid, owner: reader.u32()? })
 }
 
-/// Writes the meta. True: what it acknowledges is to be the body, as it is too long.
-pub fn write_prepared(buffer: &mut Vec<u8>, prepared: &PreparedMeta, acknowledged: &[u8]) -> bool {
-    let in_body = PREPARED_BYTES + acknowledged.len() > META_BYTES;
+/// Writes the meta. None: all is in it; else the body, as it is too long.
+pub fn write_prepared(buffer: &mut Vec<u8>, prepared: &PreparedMeta, acknowledged: &[u8]) -> Option<Vec<u8>> {
+    let long = PREPARED_BYTES + prepared.client_bytes() + acknowledged.len() > META_BYTES;
     buffer.clear();
     let is_since = if prepared.since.is_some() { SINCE } else { 0 };
-    buffer.push(if in_body { IN_BODY } else { 0 } | is_since);
+    let is_client = if prepared.client.is_some() { CLIENT } else { 0 };
+    buffer.push(if long { IN_BODY } else { 0 } | is_since | is_client);
     write_branch(buffer, &prepared.branch);
     buffer.extend_from_slice(&prepared.unix_millis.to_le_bytes());
     write_varint(buffer, prepared.places);
     if let Some(since) = prepared.since {
         buffer.extend_from_slice(&since.0.to_le_bytes());
     }
-    if !in_body {
-        buffer.extend_from_slice(acknowledged);
+    let mut body = Vec::new();
+    let rest = if long { &mut body } else { buffer };
+    if let Some(client) = &prepared.client {
+        write_varint(rest, client.len() as u64);
+        rest.extend_from_slice(client);
     }
-    in_body
+    rest.extend_from_slice(acknowledged);
+    long.then_some(body)
 }
 
 /// Reads that a branch is prepared: what it says, and what it acknowledges, as in a record of acknowledgements.
@@ -107,17 +125,19 @@ pub fn write_prepared(buffer: &mut Vec<u8>, prepared: &PreparedMeta, acknowledge
 pub fn read_prepared<'a>(meta: &'a [u8], body: &'a [u8]) -> Result<(PreparedMeta, &'a [u8]), MetaError> {
     let mut reader = Reader(meta);
     let bits = reader.u8().ok_or(MetaError::Malformed)?;
-    if bits & !(IN_BODY | SINCE) != 0 {
+    if bits & !(IN_BODY | SINCE | CLIENT) != 0 {
         return Err(MetaError::Newer);
     }
     let mut head = || {
         let branch = read_branch(&mut reader)?;
         let (unix_millis, places) = (reader.i64()?, reader.varint()?);
         let since = if bits & SINCE == 0 { None } else { Some(DestinationId(reader.u32()?)) };
-        Some(PreparedMeta { branch, unix_millis, places, since })
+        Some(PreparedMeta { branch, unix_millis, places, since, client: None })
     };
     let prepared = head().ok_or(MetaError::Malformed)?;
-    Ok((prepared, meta_or_body(bits & IN_BODY != 0, reader.0, body)?))
+    let mut rest = Reader(meta_or_body(bits & IN_BODY != 0, reader.0, body)?);
+    let client = if bits & CLIENT == 0 { None } else { Some(rest.counted().ok_or(MetaError::Malformed)?.into()) };
+    Ok((PreparedMeta { client, ..prepared }, rest.0))
 }
 
 /// Writes how a branch has ended.
@@ -154,9 +174,9 @@ mod tests {
 
     #[test]
     fn a_prepared_branch_has_these_bytes() {
-        let prepared = PreparedMeta { branch: branch(), unix_millis: 2, places: 300, since: None };
+        let prepared = PreparedMeta { branch: branch(), unix_millis: 2, places: 300, since: None, client: None };
         let mut bytes = Vec::new();
-        assert!(!write_prepared(&mut bytes, &prepared, &[7, 8]));
+        assert_eq!(write_prepared(&mut bytes, &prepared, &[7, 8]), None);
         let golden =
             [&[0][..], &[86, 0, 0, 0, 2, 1, 1, 2, 3], &9u32.to_le_bytes(), &2i64.to_le_bytes(), &[0xAC, 2], &[7, 8]]
                 .concat();
@@ -164,16 +184,27 @@ mod tests {
         assert_eq!(read_prepared(&bytes, &[]), Ok((prepared.clone(), &[7, 8][..])));
         assert_eq!(read_prepared(&bytes, &[1]), Err(MetaError::Malformed), "a body that nobody has announced");
         assert_eq!(read_prepared(&bytes[..9], &[]), Err(MetaError::Malformed));
-        bytes[0] = 4;
+        bytes[0] = 8;
         assert_eq!(read_prepared(&bytes, &[]), Err(MetaError::Newer));
         let to_topics = PreparedMeta { since: Some(DestinationId(6)), ..prepared.clone() };
         write_prepared(&mut bytes, &to_topics, &[7, 8]);
         assert_eq!(bytes[0], 2);
         assert!(bytes.ends_with(&[0xAC, 2, 6, 0, 0, 0, 7, 8]));
-        assert_eq!(read_prepared(&bytes, &[]), Ok((to_topics, &[7, 8][..])));
+        assert_eq!(read_prepared(&bytes, &[]), Ok((to_topics.clone(), &[7, 8][..])));
+        let of_client = PreparedMeta { client: Some([5, 6][..].into()), ..to_topics };
+        assert_eq!(write_prepared(&mut bytes, &of_client, &[7, 8]), None);
+        assert_eq!(bytes[0], 6);
+        assert!(bytes.ends_with(&[0xAC, 2, 6, 0, 0, 0, 2, 5, 6, 7, 8]));
+        assert_eq!(read_prepared(&bytes, &[]), Ok((of_client.clone(), &[7, 8][..])));
+        assert_eq!(read_prepared(&bytes[..bytes.len() - 3], &[]), Err(MetaError::Malformed));
         let long = vec![7; META_BYTES];
-        assert!(write_prepared(&mut bytes, &prepared, &long));
+        assert_eq!(write_prepared(&mut bytes, &prepared, &long).as_ref(), Some(&long));
         assert_eq!(read_prepared(&bytes, &long), Ok((prepared, &long[..])));
+        let body = write_prepared(&mut bytes, &of_client, &long).unwrap();
+        assert_eq!(read_prepared(&bytes, &body), Ok((of_client.clone(), &long[..])));
+        let of_client = PreparedMeta { client: Some(long.clone().into()), ..of_client };
+        let body = write_prepared(&mut bytes, &of_client, &[7, 8]).unwrap();
+        assert_eq!(read_prepared(&bytes, &body), Ok((of_client, &[7, 8][..])));
     }
 
     #[test]
@@ -200,7 +231,8 @@ mod tests {
         let mut bytes = Vec::new();
         write_branch(&mut bytes, &branch);
         assert_eq!(bytes.len(), BRANCH_BYTES);
-        write_prepared(&mut bytes, &PreparedMeta { branch, unix_millis: 0, places: u64::MAX, since }, &[]);
-        assert_eq!(bytes.len(), PREPARED_BYTES);
+        let client = Some(Box::default());
+        write_prepared(&mut bytes, &PreparedMeta { branch, unix_millis: 0, places: u64::MAX, since, client }, &[]);
+        assert_eq!(bytes.len() + 9, PREPARED_BYTES, "of no length that takes ten bytes");
     }
 }

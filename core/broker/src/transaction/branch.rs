@@ -182,7 +182,11 @@ impl Broker {
             return Ok(Vote::ReadOnly);
         }
         let acknowledged = transaction.named.put_together();
-        if let Err(refusal) = self.admit_prepared(acknowledged.len(), step) {
+        // Who subscribes may want nothing of it.
+        let is_sent_to_topics = transaction.staged.is_some_and(|of| self.undecided.since(of).is_some());
+        let client = is_sent_to_topics.then(|| self.clients.branches.at(index).client.clone());
+        let client_bytes = client.as_ref().map_or(0, |client| client.len());
+        if let Err(refusal) = self.admit_prepared(client_bytes + acknowledged.len(), step) {
             return Err(self.fail_branch(index, refusal, step));
         }
         let branch = self.clients.branches.at_mut(index);
@@ -191,7 +195,7 @@ impl Broker {
         let of = *branch.transaction.staged.get_or_insert_with(|| self.undecided.begin());
         let about = branch.about.clone();
         self.clients.keep_branch(index);
-        self.write_prepared(of, about, &acknowledged, step);
+        self.write_prepared(of, (about, client), &acknowledged, step);
         Ok(Vote::Prepared)
     }
 
@@ -216,8 +220,8 @@ impl Broker {
     }
 
     /// Whether what is prepared may take so many bytes more, and as many for the decision.
-    fn admit_prepared<L: Log>(&self, acknowledged: usize, step: &Step<'_, L>) -> Result<(), Refusal> {
-        let all = self.undecided.prepared_bytes() + acknowledged as u64;
+    fn admit_prepared<L: Log>(&self, more: usize, step: &Step<'_, L>) -> Result<(), Refusal> {
+        let all = self.undecided.prepared_bytes() + more as u64;
         let most = live_limit(step.log) / PREPARED_OF_WHAT_LIVES;
         if all <= most {
             return Ok(());
@@ -318,6 +322,8 @@ impl Broker {
         let kept = self.kept_names().into_iter().map(|(of, about)| (of, about, Vec::new()));
         for (of, about, claims) in kept.chain(self.claim_prepared()) {
             self.gather_sent(of);
+            let client = self.undecided.prepared(of).and_then(|prepared| prepared.about.client.clone());
+            let client = client.unwrap_or_default();
             let mut transaction = Transaction::default();
             transaction.staged = Some(of);
             let entries = claims.into_iter();
@@ -328,7 +334,7 @@ impl Broker {
                 serial: 0,
                 heard: None,
                 publisher: 0,
-                client: Box::default(),
+                client,
                 transaction,
                 standing: Standing::Prepared,
             });
