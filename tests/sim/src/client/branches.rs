@@ -64,9 +64,12 @@ impl Client {
     pub(super) fn voted(&mut self, said: &Structure, around: &mut Surroundings<'_>) {
         let command = said.int(response::CORRELATION_ID);
         let Some(request) = self.requests.remove(&command) else { panic!("a vote that nobody has asked for") };
-        let Asked::Vote(value) = request.asked else { panic!("a vote on {}", request.asked) };
         self.has_come(request.before, around);
         let vote = said.int(integer_response::RESULT);
+        if request.asked == Asked::SubscribedVote {
+            return self.subscribed_vote(vote, around);
+        }
+        let Asked::Vote(value) = request.asked else { panic!("a vote on {}", request.asked) };
         self.say(around, || format!("hears the vote on branch {value}: {vote}"));
         let forgets = self.moving.chance.percent(FORGOTTEN);
         let Some(coordinator) = &mut self.moving.coordinator else { return };

@@ -119,8 +119,11 @@ impl Client {
             Asked::Decision => self.is_decided(around),
             Asked::Commit(value) => self.is_committed(value),
             Asked::Doubt(value) => self.is_cleared(value),
-            Asked::Vote(_) | Asked::Prepared => panic!("client {}: {} has another answer", self.index, request.asked),
+            Asked::Vote(_) | Asked::SubscribedVote | Asked::Prepared => {
+                panic!("client {}: {} has another answer", self.index, request.asked)
+            }
             Asked::Subscribed(place) => self.is_subscribed(place),
+            Asked::SubscribedEnd(place) => self.subscribed_end(place),
             Asked::Watch => self.watches = true,
             Asked::Listen => self.listens(around),
             Asked::Nowhere => panic!("client {}: what cannot be named is taken", self.index),
@@ -167,6 +170,11 @@ impl Client {
             Asked::Vote(value) => {
                 self.is_cleared(value);
                 self.is_refused(&text_of(exception), around);
+            }
+            Asked::SubscribedEnd(place)
+                if self.subscribed_rolls_back() && text_of(exception).ends_with("xaErrorCode:-4") =>
+            {
+                self.subscribed_end(place);
             }
             Asked::Doubt(value) if text_of(exception).ends_with("xaErrorCode:-4") => self.is_cleared(value),
             Asked::Nowhere => {

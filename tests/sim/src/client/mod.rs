@@ -227,6 +227,10 @@ enum Asked {
     Prepared,
     /// What its subscriptions do, up to this place.
     Subscribed(u64),
+    /// On a branch that sends to subscribers.
+    SubscribedVote,
+    /// How that has ended, with all up to this place.
+    SubscribedEnd(u64),
     Watch,
     Nothing,
 }

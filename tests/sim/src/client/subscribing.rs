@@ -3,12 +3,14 @@
 //!
 //! What the broker has not answered may be done or not, but in order: when the connection breaks, each prefix of it is a state that may
 //! be. Which ones are left is learned from what comes.
+//!
+//! Some of its transactions are branches of XA, which stay prepared for a while, and for longer than the process. Nothing is sent meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use postrider_wire::openwire::Structure;
 use postrider_wire::openwire::schema::*;
+use postrider_wire::openwire::{Structure, Value};
 
 use super::protocol::{self, Member, Sending, acknowledge};
 use super::{Asked, Client, Surroundings};
@@ -21,8 +23,14 @@ const PRODUCER: Member = (SESSION, -1);
 
 /// Types of TransactionInfo.
 const BEGIN: i8 = 0;
+const PREPARE: i8 = 1;
 const COMMIT: i8 = 2;
+const COMMIT_TWO_PHASE: i8 = 3;
 const ROLL_BACK: i8 = 4;
+const END: i8 = 7;
+
+/// The vote on a branch without work.
+const READ_ONLY: i32 = 3;
 
 /// Bytes that a message and its acknowledgements take in the log, about, beside what it carries.
 const OVERHEAD: u64 = 500;
@@ -49,6 +57,8 @@ struct Wanted {
     /// One of two topics; 2: both, by a pattern.
     topic: usize,
     red: bool,
+    /// Nothing of its own client, which is all that there is.
+    foreign: bool,
 }
 
 /// Something sent: its number, its topic, and whether it is red.
@@ -61,7 +71,7 @@ struct Sent {
 
 impl Wanted {
     fn takes(self, sent: Sent) -> bool {
-        (self.topic == 2 || self.topic == sent.topic) && (!self.red || sent.red)
+        !self.foreign && (self.topic == 2 || self.topic == sent.topic) && (!self.red || sent.red)
     }
 }
 
@@ -69,6 +79,8 @@ impl Wanted {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Change {
     Sent(Vec<Sent>),
+    /// In the branch of this number, which may be committed already.
+    Committed(i64, Vec<Sent>),
     Attached(usize, Wanted),
     Deleted(usize),
 }
@@ -85,24 +97,36 @@ struct Subscription {
 
 /// All of them, as they may be.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-struct State(BTreeMap<usize, Subscription>);
+struct State {
+    subscriptions: BTreeMap<usize, Subscription>,
+    /// Branches that are committed.
+    committed: BTreeSet<i64>,
+}
 
 impl State {
     fn apply(&mut self, change: &Change) {
         match change {
-            Change::Sent(all) => {
-                for subscription in self.0.values_mut() {
-                    let due = all.iter().filter(|sent| subscription.wanted.takes(**sent)).map(|sent| sent.serial);
-                    subscription.waiting.extend(due);
+            Change::Sent(all) => self.send(all),
+            Change::Committed(value, all) => {
+                if self.committed.insert(*value) {
+                    self.send(all);
                 }
             }
             Change::Attached(name, wanted) => {
-                if self.0.get(name).is_none_or(|known| known.wanted != *wanted) {
+                if self.subscriptions.get(name).is_none_or(|known| known.wanted != *wanted) {
                     let empty = BTreeSet::new;
-                    self.0.insert(*name, Subscription { wanted: *wanted, waiting: empty(), perhaps: empty() });
+                    self.subscriptions
+                        .insert(*name, Subscription { wanted: *wanted, waiting: empty(), perhaps: empty() });
                 }
             }
-            Change::Deleted(name) => drop(self.0.remove(name)),
+            Change::Deleted(name) => drop(self.subscriptions.remove(name)),
+        }
+    }
+
+    fn send(&mut self, all: &[Sent]) {
+        for subscription in self.subscriptions.values_mut() {
+            let due = all.iter().filter(|sent| subscription.wanted.takes(**sent)).map(|sent| sent.serial);
+            subscription.waiting.extend(due);
         }
     }
 }
@@ -114,6 +138,31 @@ struct Attached {
     held: Vec<(u64, Arc<Structure>)>,
     had: BTreeSet<u64>,
     last: u64,
+}
+
+/// The transaction that it sends in.
+struct Open {
+    value: i64,
+    is_branch: bool,
+    sent: Vec<Sent>,
+}
+
+/// How far the coordinator of a branch has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It has asked for the vote, and written nothing down.
+    Asked,
+    Prepared,
+    /// It has written down that it is to be committed.
+    Commits,
+    RollsBack,
+}
+
+/// A branch in which nothing is done any more.
+struct Branch {
+    value: i64,
+    sent: Vec<Sent>,
+    standing: Standing,
 }
 
 /// What it knows of its subscriptions.
@@ -128,8 +177,8 @@ pub struct Subscribing {
     values: i64,
     wanted: Vec<Wanted>,
     attached: BTreeMap<usize, Attached>,
-    /// The number of the present transaction, and what it has sent.
-    transaction: Option<(i64, Vec<Sent>)>,
+    transaction: Option<Open>,
+    branch: Option<Branch>,
     stands: bool,
     /// The first of the last messages, which each of them gets.
     marked: Option<u64>,
@@ -147,9 +196,10 @@ impl Subscribing {
             place: 0,
             serials: 0,
             values: 0,
-            wanted: vec![Wanted { topic: 0, red: false }; names],
+            wanted: vec![Wanted { topic: 0, red: false, foreign: false }; names],
             attached: BTreeMap::new(),
             transaction: None,
+            branch: None,
             stands: false,
             marked: None,
         }
@@ -171,7 +221,7 @@ impl Subscribing {
     /// So are acknowledgements.
     fn is_acknowledged(&mut self, place: u64) {
         while let Some((_, name, serials)) = self.acknowledged.pop_front_if(|(at, ..)| *at <= place) {
-            for subscription in self.states.iter_mut().filter_map(|state| state.0.get_mut(&name)) {
+            for subscription in self.states.iter_mut().filter_map(|state| state.subscriptions.get_mut(&name)) {
                 serials.iter().for_each(|serial| _ = subscription.perhaps.remove(serial));
             }
         }
@@ -182,6 +232,9 @@ impl Subscribing {
         (self.stands, self.marked, self.transaction) = (false, None, None);
         self.attached.clear();
         self.acknowledged.clear();
+        if let Some(branch) = self.branch.as_mut().filter(|branch| branch.standing == Standing::Asked) {
+            branch.standing = Standing::RollsBack;
+        }
         let mut furthest = self.states.clone();
         for (_, change) in std::mem::take(&mut self.changes) {
             furthest.iter_mut().for_each(|state| state.apply(&change));
@@ -227,6 +280,11 @@ impl Client {
         }
         let name = self.subscribing.chance.index(names);
         match self.subscribing.chance.below(100) {
+            // What is sent comes in the order of the numbers: meanwhile others come and go.
+            0..45 if self.subscribing.branch.is_some() => match self.subscribing.attached.contains_key(&name) {
+                true => self.detach(name, around),
+                false => self.attach(name, true, around),
+            },
             0..45 => self.send_to_subscribers(bytes, around),
             45..60 => self.acknowledge_subscribed(name, around),
             60..75 if !self.subscribing.attached.contains_key(&name) => self.attach(name, true, around),
@@ -243,7 +301,7 @@ impl Client {
         if !self.subscribing.stands {
             return self.stand_to_subscribe(around);
         }
-        if self.subscribing.transaction.is_some() {
+        if self.subscribing.transaction.is_some() || self.subscribing.branch.is_some() {
             return self.transact_subscribed(around);
         }
         for name in 0..names {
@@ -269,7 +327,11 @@ impl Client {
         let known = &self.subscribing;
         let Some(marked) = known.marked else { return false };
         (0..names).all(|name| {
-            let last = if known.wanted[name].topic == 0 { marked } else { marked + 1 };
+            let last = match known.wanted[name] {
+                Wanted { foreign: true, .. } => 0,
+                Wanted { topic: 0, .. } => marked,
+                _ => marked + 1,
+            };
             known.attached.get(&name).is_some_and(|attached| attached.last >= last && attached.held.is_empty())
         })
     }
@@ -312,8 +374,7 @@ impl Client {
         let Some(name) = found.map(|(name, _)| *name) else { return };
         self.say(around, || format!("gets {serial} of subscription {name}"));
         // It is delivered when it is committed, and with it what was done before (R14).
-        let is_it =
-            |change: &Change| matches!(change, Change::Sent(all) if all.iter().any(|sent| sent.serial == serial));
+        let is_it = |change: &Change| matches!(change, Change::Sent(all) | Change::Committed(_, all) if all.iter().any(|sent| sent.serial == serial));
         let place = self.subscribing.changes.iter().find(|(_, change)| is_it(change)).map(|(place, _)| *place);
         place.into_iter().for_each(|place| self.subscribing.is_done(place));
         let index = self.index;
@@ -323,7 +384,7 @@ impl Client {
         attached.last = serial;
         let before = known.states.clone();
         known.states.retain(|state| {
-            let Some(known) = state.0.get(&name) else { return false };
+            let Some(known) = state.subscriptions.get(&name) else { return false };
             let is_due = known.waiting.contains(&serial) || known.perhaps.contains(&serial);
             is_due && known.waiting.range(..serial).all(|missed| attached.had.contains(missed))
         });
@@ -331,7 +392,7 @@ impl Client {
             !known.states.is_empty(),
             "R40: client {index}: subscription {name} gets {serial}, of what it had {:?}: {:?}",
             attached.had,
-            before.iter().map(|state| state.0.get(&name)).collect::<Vec<_>>()
+            before.iter().map(|state| state.subscriptions.get(&name)).collect::<Vec<_>>()
         );
         attached.had.insert(serial);
         attached.held.push((serial, message_id));
@@ -342,13 +403,18 @@ impl Client {
         let id = self.connection_id.clone();
         self.tell(protocol::open_session(&id, SESSION), around);
         self.tell(protocol::open_producer(&id, PRODUCER, None, 0), around);
+        let standing = self.subscribing.branch.as_ref().map(|branch| branch.standing);
+        if let Some(standing) = standing.filter(|standing| *standing != Standing::Prepared) {
+            self.decide_subscribed(standing, around);
+        }
     }
 
     /// A consumer comes, perhaps for another subscription under the same name.
     fn attach(&mut self, name: usize, may_change: bool, around: &mut Surroundings<'_>) {
         if may_change && self.subscribing.chance.percent(25) {
             let (topic, red) = (self.subscribing.chance.index(3), self.subscribing.chance.percent(40));
-            self.subscribing.wanted[name] = Wanted { topic, red };
+            let foreign = self.subscribing.chance.percent(15);
+            self.subscribing.wanted[name] = Wanted { topic, red, foreign };
         }
         let wanted = self.subscribing.wanted[name];
         self.subscribing.values += 1;
@@ -356,7 +422,8 @@ impl Client {
         let prefetch = if may_change { *self.subscribing.chance.pick(&[1, 5, 100]) } else { 1_000 };
         let address = self.subscribed_topic(wanted.topic);
         let mut consumer = protocol::open_consumer(&self.connection_id, (SESSION, value), &address, prefetch)
-            .with(consumer_info::SUBSCRIPTION_NAME, format!("s{name}").as_str());
+            .with(consumer_info::SUBSCRIPTION_NAME, format!("s{name}").as_str())
+            .with(consumer_info::NO_LOCAL, wanted.foreign);
         if wanted.red {
             consumer = consumer.with(consumer_info::SELECTOR, "JMSCorrelationID = 'red'");
         }
@@ -379,7 +446,7 @@ impl Client {
         if self.subscribing.states.len() > 1 || !self.subscribing.changes.is_empty() {
             return;
         }
-        if !self.subscribing.states[0].0.contains_key(&name) {
+        if !self.subscribing.states[0].subscriptions.contains_key(&name) {
             return;
         }
         self.say(around, || format!("deletes subscription {name}"));
@@ -408,7 +475,7 @@ impl Client {
         let taken: Vec<(u64, Arc<Structure>)> = attached.held.drain(..count).collect();
         let (Some((_, first)), Some((_, last))) = (taken.first(), taken.last()) else { return };
         let serials: Vec<u64> = taken.iter().map(|(serial, _)| *serial).collect();
-        for subscription in known.states.iter_mut().filter_map(|state| state.0.get_mut(&name)) {
+        for subscription in known.states.iter_mut().filter_map(|state| state.subscriptions.get_mut(&name)) {
             for serial in serials.iter().filter(|serial| subscription.waiting.remove(serial)) {
                 subscription.perhaps.insert(*serial);
             }
@@ -442,10 +509,10 @@ impl Client {
     fn send_to_subscribers(&mut self, bytes: u64, around: &mut Surroundings<'_>) {
         let (topic, red) = (self.subscribing.chance.index(2), self.subscribing.chance.percent(50));
         let sent = self.next_sent(topic, red);
-        if let Some((value, all)) = &mut self.subscribing.transaction {
-            all.push(sent);
-            let value = *value;
-            return self.send_one(sent, bytes, Some(value), around);
+        if let Some(open) = &mut self.subscribing.transaction {
+            open.sent.push(sent);
+            let within = (open.value, open.is_branch);
+            return self.send_one(sent, bytes, Some(within), around);
         }
         self.send_one(sent, bytes, None, around);
         let place = self.subscribing.note(Change::Sent(vec![sent]));
@@ -454,7 +521,7 @@ impl Client {
         }
     }
 
-    fn send_one(&mut self, sent: Sent, bytes: u64, transaction: Option<i64>, around: &mut Surroundings<'_>) {
+    fn send_one(&mut self, sent: Sent, bytes: u64, transaction: Option<(i64, bool)>, around: &mut Surroundings<'_>) {
         let mut content = sent.serial.to_le_bytes().to_vec();
         content.resize(8 + self.subscribing.chance.below(bytes) as usize, b'x');
         let address = self.subscribed_topic(sent.topic);
@@ -473,35 +540,96 @@ impl Client {
         around.ledger.counts.sent += 1;
         around.ledger.counts.bytes += content.len() as u64 + OVERHEAD;
         let mut message = protocol::message(&sending);
-        if let Some(value) = transaction {
-            message = message.with(message::TRANSACTION_ID, self.subscribing_transaction(value));
+        if let Some((value, is_branch)) = transaction {
+            message = message.with(message::TRANSACTION_ID, self.subscribing_transaction(value, is_branch));
         }
         self.say(around, || format!("sends {sent:?} to subscribers in {transaction:?}"));
         self.tell(message, around);
     }
 
-    /// Begins a transaction, or ends it.
+    /// Begins a transaction, or ends it, or decides a branch that is prepared.
     fn transact_subscribed(&mut self, around: &mut Surroundings<'_>) {
-        let info = |client: &Client, value, kind: i8| {
-            Structure::new(&transaction_info::DEFINITION)
-                .with(transaction_info::CONNECTION_ID, protocol::connection(&client.connection_id))
-                .with(transaction_info::TRANSACTION_ID, client.subscribing_transaction(value))
-                .with(transaction_info::TYPE, kind)
-        };
-        let Some((value, all)) = self.subscribing.transaction.take() else {
+        if let Some(branch) = &mut self.subscribing.branch {
+            if branch.standing == Standing::Prepared && self.subscribing.chance.percent(40) {
+                let commits = self.subscribing.chance.percent(75);
+                branch.standing = if commits { Standing::Commits } else { Standing::RollsBack };
+                let standing = branch.standing;
+                self.decide_subscribed(standing, around);
+            }
+            return;
+        }
+        let Some(Open { value, is_branch, sent }) = self.subscribing.transaction.take() else {
             self.subscribing.values += 1;
-            let value = self.subscribing.values;
-            self.subscribing.transaction = Some((value, Vec::new()));
-            return self.tell(info(self, value, BEGIN), around);
+            let (value, is_branch) = (self.subscribing.values, self.subscribing.chance.percent(50));
+            self.subscribing.transaction = Some(Open { value, is_branch, sent: Vec::new() });
+            return self.tell(self.subscribing_info(value, is_branch, BEGIN), around);
         };
         let commits = self.subscribing.chance.percent(75);
-        self.say(around, || format!("ends transaction {value} of subscribers ({commits})"));
-        let sent = if commits { all } else { Vec::new() };
-        let place = self.subscribing.note(Change::Sent(sent));
-        self.ask(info(self, value, if commits { COMMIT } else { ROLL_BACK }), Asked::Subscribed(place), around);
+        self.say(around, || format!("ends transaction {value} of subscribers ({commits}, a branch: {is_branch})"));
+        if is_branch {
+            self.ask(self.subscribing_info(value, true, END), Asked::Nothing, around);
+            if commits && self.subscribing.chance.percent(80) {
+                self.subscribing.branch = Some(Branch { value, sent, standing: Standing::Asked });
+                return self.ask(self.subscribing_info(value, true, PREPARE), Asked::SubscribedVote, around);
+            }
+        }
+        let place = self.subscribing.note(Change::Sent(if commits { sent } else { Vec::new() }));
+        let kind = if commits { COMMIT } else { ROLL_BACK };
+        self.ask(self.subscribing_info(value, is_branch, kind), Asked::Subscribed(place), around);
     }
 
-    fn subscribing_transaction(&self, value: i64) -> Arc<Structure> {
+    /// The answer to PREPARE.
+    pub(super) fn subscribed_vote(&mut self, vote: i32, around: &mut Surroundings<'_>) {
+        self.say(around, || format!("hears the vote on a branch of subscribers: {vote}"));
+        let known = &mut self.subscribing;
+        let branch = known.branch.as_mut().expect("it was asked for");
+        branch.standing = Standing::Prepared;
+        if vote == READ_ONLY {
+            assert!(branch.sent.is_empty(), "a branch that has sent something");
+            known.branch = None;
+        }
+    }
+
+    /// Says how the branch ends, perhaps again.
+    fn decide_subscribed(&mut self, standing: Standing, around: &mut Surroundings<'_>) {
+        let Some(Branch { value, sent, .. }) = &self.subscribing.branch else { return };
+        let (value, sent, commits) = (*value, sent.clone(), standing == Standing::Commits);
+        self.say(around, || format!("decides branch {value} of subscribers ({commits})"));
+        let change = if commits { Change::Committed(value, sent) } else { Change::Sent(Vec::new()) };
+        let place = self.subscribing.note(change);
+        let kind = if commits { COMMIT_TWO_PHASE } else { ROLL_BACK };
+        self.ask(self.subscribing_info(value, true, kind), Asked::SubscribedEnd(place), around);
+    }
+
+    /// The branch is decided, as this answer says, or is not there, where it is rolled back.
+    pub(super) fn subscribed_end(&mut self, place: u64) {
+        self.is_subscribed(place);
+        self.subscribing.branch = None;
+    }
+
+    /// Whether a branch that is not there may be what it is told of.
+    pub(super) fn subscribed_rolls_back(&self) -> bool {
+        self.subscribing.branch.as_ref().is_some_and(|branch| branch.standing == Standing::RollsBack)
+    }
+
+    fn subscribing_info(&self, value: i64, is_branch: bool, kind: i8) -> Structure {
+        Structure::new(&transaction_info::DEFINITION)
+            .with(transaction_info::CONNECTION_ID, protocol::connection(&self.connection_id))
+            .with(transaction_info::TRANSACTION_ID, self.subscribing_transaction(value, is_branch))
+            .with(transaction_info::TYPE, kind)
+    }
+
+    fn subscribing_transaction(&self, value: i64, is_branch: bool) -> Arc<Structure> {
+        if is_branch {
+            // Another's than that of a branch of tokens.
+            let qualifier = [&(self.index as u64).to_le_bytes()[..], b"s"].concat();
+            let bytes = |bytes: &[u8]| Value::Bytes(Some(bytes.into()));
+            return Structure::new(&xa_transaction_id::DEFINITION)
+                .with(xa_transaction_id::FORMAT_ID, 7)
+                .with(xa_transaction_id::GLOBAL_TRANSACTION_ID, bytes(&value.to_le_bytes()))
+                .with(xa_transaction_id::BRANCH_QUALIFIER, bytes(&qualifier))
+                .shared();
+        }
         Structure::new(&local_transaction_id::DEFINITION)
             .with(local_transaction_id::CONNECTION_ID, protocol::connection(&self.connection_id))
             .with(local_transaction_id::VALUE, SESSION + value)
