@@ -57,6 +57,8 @@ postrider_journal::planted_bugs! {
     ("moved-for-all", "R40: a message that moves is each subscription's of its topic again"),
     ("ack-for-all", "R40: what one subscription has acknowledged is over for all"),
     ("subscribed-at-send", "R52: who subscribes before a commit does not get what that publishes"),
+    ("since-forgotten", "R52: a prepared branch does not say after a restart which subscriptions came since"),
+    ("branch-of-nobody", "R52: after a restart nobody knows whose client has sent what a branch has"),
     ("outcome-forgotten", "R43: it is not remembered how a branch has ended"),
     ("collected-under-transaction", "R44: a queue goes that an open transaction has sent to"),
     ("commit-without-room", "R46: what is prepared takes no room for its commit"),

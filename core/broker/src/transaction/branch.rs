@@ -323,7 +323,7 @@ impl Broker {
         for (of, about, claims) in kept.chain(self.claim_prepared()) {
             self.gather_sent(of);
             let client = self.undecided.prepared(of).and_then(|prepared| prepared.about.client.clone());
-            let client = client.unwrap_or_default();
+            let client = client.filter(|_| !planted("branch-of-nobody")).unwrap_or_default();
             let mut transaction = Transaction::default();
             transaction.staged = Some(of);
             let entries = claims.into_iter();
