@@ -111,7 +111,7 @@ impl<N: Net> Shard<N> {
             links: Links::default(),
             departed: Departed::default(),
             handles: Handles::default(),
-            outgoing: Outgoing::new(port.commands),
+            outgoing: Outgoing::new(port.commands, port.portion),
             events: port.events,
             timers: Timers::default(),
             profile,

@@ -7,6 +7,7 @@ use postrider_wire::session::{CommandSink, Session};
 
 use super::pace::Pace;
 use crate::plant::planted;
+use crate::port::Portion;
 use crate::ring::Sender;
 
 /// Bytes that the ring takes: its batches' arenas, of which one large record may make each many times as long.
@@ -22,9 +23,8 @@ const LONG_BYTES: usize = 4 * 1024;
 /// Full batches that wait for the ring, at most, but for those of what is heard anyway.
 const MOST_FULL: usize = 32;
 
-/// What connections that send may have on its way up together: a batch's frames and bytes. What frees, an acknowledgement above all, waits
-/// behind no more of it (decision 0015).
-const SENT_FRAMES: u64 = limits::BATCH_COMMANDS as u64;
+/// Bytes that connections that send may have on its way up together: a batch's. Frames may be a portion. What frees, an acknowledgement
+/// above all, waits behind no more of it, and neither does who sends something else (decision 0015).
 const SENT_BYTES: u64 = limits::BATCH_BYTES as u64;
 
 /// How much of what clients say is on its way up at a time: less than there is room for makes connections wait for their turns sooner.
@@ -73,6 +73,7 @@ struct Filled {
 /// Batches for the broker, in order.
 pub(super) struct Outgoing {
     ring: Sender<CommandBatch>,
+    portion: Portion,
     open: Filled,
     full: VecDeque<Filled>,
     /// Bytes of these.
@@ -95,9 +96,10 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Nothing to say yet.
-    pub(super) fn new(ring: Sender<CommandBatch>) -> Outgoing {
+    pub(super) fn new(ring: Sender<CommandBatch>, portion: Portion) -> Outgoing {
         Outgoing {
             ring,
+            portion,
             open: Filled::default(),
             full: VecDeque::new(),
             full_bytes: 0,
@@ -208,7 +210,7 @@ impl Outgoing {
         true
     }
 
-    /// How many frames may be heard now of connections that send: none as long as a batch's worth of them is on its way.
+    /// How many frames may be heard now of connections that send: none as long as a portion of them is on its way.
     pub(super) fn takes_sent(&mut self) -> u64 {
         loop {
             self.forget_popped();
@@ -226,7 +228,7 @@ impl Outgoing {
 
     /// The same as far as it is known what the broker has taken.
     fn left_to_send(&self) -> u64 {
-        let left = SENT_FRAMES.saturating_sub(self.sent.frames);
+        let left = (self.portion.commands() as u64).saturating_sub(self.sent.frames);
         match planted("acks-behind-sends") {
             true => left.max(1),
             false if self.sent.bytes < SENT_BYTES => left,

@@ -9,7 +9,7 @@ use crate::wake::Alarm;
 fn outgoing() -> (Outgoing, Receiver<CommandBatch>) {
     let alarm = Alarm::new();
     let (shard, broker) = ring(limits::RING_BATCHES, alarm.clone(), alarm);
-    let mut outgoing = Outgoing::new(shard);
+    let mut outgoing = Outgoing::new(shard, Portion::default());
     // A quick broker.
     (0..3).for_each(|_| outgoing.pace.look(0, true, 0));
     (outgoing, broker)
@@ -107,6 +107,25 @@ fn while_sends_are_parked_little_is_on_its_way_up() {
         say(&mut outgoing, limits::BATCH_BYTES);
     }
     assert!(outgoing.push(), "a ring full again");
+}
+
+#[test]
+fn of_long_sends_a_portion_is_on_its_way_up() {
+    let (mut outgoing, mut broker) = outgoing();
+    assert_eq!(outgoing.takes_sent(), limits::BATCH_COMMANDS as u64);
+    outgoing.portion.turned(2, false);
+    assert_eq!(outgoing.takes_sent(), 2);
+    for left in [1, 0] {
+        say(&mut outgoing, 10);
+        outgoing.has_sent(Sent { frames: 1, bytes: 10 });
+        assert!(outgoing.push());
+        assert_eq!(outgoing.takes_sent(), left);
+    }
+    assert!(!outgoing.may_take_sent());
+    outgoing.portion.turned(1, false);
+    assert!(broker.pop().is_some() && outgoing.takes_sent() == 0, "one is left, and no more may be");
+    assert!(broker.pop().is_some() && outgoing.may_take_sent());
+    assert_eq!(outgoing.takes_sent(), 1);
 }
 
 #[test]

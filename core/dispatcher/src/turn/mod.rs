@@ -296,6 +296,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         };
         self.broker.heard(index, batch.look);
         let handled = self.handle_batch(index, &batch, &unstored, now);
+        self.ports[port].portion.turned(handled, !self.broker.has_worked_enough());
         if handled < batch.commands.len() || !rest.is_empty() {
             batch.commands.drain(..handled);
             batch.commands.append(&mut rest);

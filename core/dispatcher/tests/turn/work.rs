@@ -2,7 +2,7 @@
 
 use crate::node::{CONNECTION, Node, SEGMENT, opening};
 use postrider_model::command::{OpenProducer, Request};
-use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Handle, Token};
+use postrider_model::{Command, CommandBatch, Destination, DestinationKind, Handle, Token, limits};
 
 /// It creates 1,000 queues: what it says is handled in its order over some turns, and nothing twice (R53).
 #[test]
@@ -31,11 +31,19 @@ fn it_goes_on_in_the_next_turns() {
         assert!(node.turn.statistics().commands - handled <= 60, "a turn's work");
         turns += 1;
         assert!(turns < 100, "it goes on");
+        assert!((1..=60).contains(&node.port.portion.commands()), "{}", node.port.portion.commands());
     }
     assert!((2..20).contains(&turns), "{turns}");
     node.turns(20);
     assert_eq!((node.stored, node.refused.len()), (100, 0));
     assert_eq!(node.turn.broker().statistics().destinations, 1_000);
+    // Whoever sends after that has less on its way, until turns are short again.
+    for _ in 0..8 {
+        let mut batch = CommandBatch::default();
+        (0..limits::BATCH_COMMANDS).for_each(|_| node.add_send(&mut batch, (0, 0), 10, false, false));
+        node.push(batch);
+    }
+    assert_eq!(node.port.portion.commands(), limits::BATCH_COMMANDS);
 }
 
 /// What a batch has left, and what a command goes on with in slices, was taken: an end in order comes behind it.
