@@ -102,7 +102,10 @@ impl Client {
             Asked::Consumer(member) => {
                 if let Some(consumer) = self.consumers.get_mut(&member) {
                     consumer.is_open = true;
-                    around.announced.answered(&self.connection_id, member);
+                    // Of who sends no more it may have gone before anybody listened.
+                    if self.stage != Stage::Listening {
+                        around.announced.answered(&self.connection_id, member);
+                    }
                     around.ledger.subscriptions.begins(consumer.number);
                 }
             }
