@@ -129,6 +129,15 @@ impl Broker {
         parts: &[DestinationIndex],
         placements: &[Placement],
     ) {
+        if let ([part], [placement]) = (parts, placements)
+            && !placement.shared
+        {
+            let message = self.placed((store, home), arrival, (*part, placement), MessageIndex::NONE, 0);
+            let item = message_home(&message);
+            let index = self.messages.insert(message);
+            self.segments(store).place(item, Item::Message(index));
+            return self.enqueue(*part, index);
+        }
         let mut index = self.place_message(store, home, arrival, parts, placements, 0);
         while index != MessageIndex::NONE {
             let message = self.messages.at(index);
@@ -154,11 +163,8 @@ impl Broker {
         bits: u8,
     ) -> MessageIndex {
         let (mut sibling, mut item) = (MessageIndex::NONE, None);
-        let is_told = planted("apply-reads-configuration") && !self.config.dead_letter_expired;
-        let expiration = if is_told { 0 } else { arrival.expiration };
         let (mut sharers, mut places) = (0, 0);
         for (number, (part, placement)) in parts.iter().zip(placements).enumerate().rev() {
-            let bit = |set: bool, bit: u8| if set { bit } else { 0 };
             if placement.shared && is_sharer(placements, number) {
                 sharers += 1;
                 continue;
@@ -170,27 +176,8 @@ impl Broker {
             }
             places += if placement.shared && bits & flag::STAGED == 0 { u64::from(sharers) } else { 1 };
             sharers = 0;
-            let message = Message {
-                sequence: placement.sequence,
-                position: home.position,
-                expiration,
-                segment: home.segment,
-                ordinal: home.ordinal,
-                length: home.len,
-                crc: arrival.crc,
-                destination: *part,
-                sibling,
-                publisher,
-                redeliveries: placement.redeliveries,
-                flags: bits
-                    | bit(placement.shared, flag::SHARED)
-                    | bit(placement.offered, flag::OFFERED)
-                    | bit(placement.copied, flag::COPIED)
-                    | bit(arrival.elsewhere, flag::ELSEWHERE),
-                store,
-                #[cfg(feature = "plant")]
-                stated: placement.redeliveries,
-            };
+            let arrival = Arrival { publisher, ..arrival };
+            let message = self.placed((store, home), arrival, (*part, placement), sibling, bits);
             item = Some(message_home(&message));
             sibling = self.messages.insert(message);
         }
@@ -201,6 +188,41 @@ impl Broker {
             self.journal.add_places(home.segment, places - 1);
         }
         sibling
+    }
+
+    /// A message at one of its places, before another one, with these bits.
+    #[inline(always)]
+    fn placed(
+        &self,
+        (store, home): (LogKind, Home),
+        arrival: Arrival<'_>,
+        (part, placement): (DestinationIndex, &Placement),
+        sibling: MessageIndex,
+        bits: u8,
+    ) -> Message {
+        let bit = |set: bool, bit: u8| if set { bit } else { 0 };
+        let is_told = planted("apply-reads-configuration") && !self.config.dead_letter_expired;
+        Message {
+            sequence: placement.sequence,
+            position: home.position,
+            expiration: if is_told { 0 } else { arrival.expiration },
+            segment: home.segment,
+            ordinal: home.ordinal,
+            length: home.len,
+            crc: arrival.crc,
+            destination: part,
+            sibling,
+            publisher: arrival.publisher,
+            redeliveries: placement.redeliveries,
+            flags: bits
+                | bit(placement.shared, flag::SHARED)
+                | bit(placement.offered, flag::OFFERED)
+                | bit(placement.copied, flag::COPIED)
+                | bit(arrival.elsewhere, flag::ELSEWHERE),
+            store,
+            #[cfg(feature = "plant")]
+            stated: placement.redeliveries,
+        }
     }
 
     /// Puts a message at the end of a destination, its own or a subscription that shares it, behind decisions that take effect there.
