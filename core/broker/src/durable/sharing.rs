@@ -123,26 +123,25 @@ impl<'a> Split<'a> {
         offered: impl Fn(DestinationIndex) -> bool,
     ) -> u64 {
         let mut next = from;
-        places.parts.clear();
-        places.placements.clear();
-        let mut add = |part, placement| {
-            places.parts.push(part);
-            places.placements.push(Placement { destination: id(part), ..placement });
-            places.parts.len()
-        };
-        let mut length = 0;
+        let Places { parts, placements } = places;
+        parts.clear();
+        placements.clear();
         for part in std::mem::take(&mut self.parts) {
-            let placement = Placement { sequence: Sequence(next), offered: offered(*part), ..Placement::default() };
-            (length, next) = (add(*part, placement), next + 1);
+            let (destination, sequence) = (id(*part), Sequence(next));
+            parts.push(*part);
+            placements.push(Placement { destination, sequence, offered: offered(*part), ..Placement::default() });
+            next += 1;
         }
-        while length + 2 <= limits::PLACES
+        while parts.len() + 2 <= limits::PLACES
             && let Some((topic, rest)) = self.current
         {
-            let (now, later) = rest.split_at(rest.len().min(limits::PLACES - 1 - length));
+            let (now, later) = rest.split_at(rest.len().min(limits::PLACES - 1 - parts.len()));
             let place = Placement { sequence: Sequence(next), shared: true, ..Placement::default() };
             next += 1;
-            length = add(topic, place);
-            now.iter().for_each(|part| length = add(*part, place));
+            parts.push(topic);
+            parts.extend_from_slice(now);
+            placements.push(Placement { destination: id(topic), ..place });
+            placements.extend(now.iter().map(|part| Placement { destination: id(*part), ..place }));
             self.current = Some((topic, later));
             if later.is_empty() {
                 self.go_on();
@@ -169,14 +168,43 @@ impl Broker {
         while !split.is_done() {
             let id = |of: DestinationIndex| self.destinations.get(of).id.unwrap_or_default();
             let is_offered = |part: DestinationIndex| store == LogKind::Journal && offered(self, part);
-            let count = split.fill(&mut places, 0, id, is_offered);
-            let Sequence(first) = self.sequences.take(count);
-            places.placements.iter_mut().for_each(|placement| placement.sequence.0 += first);
+            let Sequence(first) = self.sequences.next();
+            let behind = split.fill(&mut places, first, id, is_offered);
+            self.sequences.take(behind - first);
             let arrival = Arrival { run_from: arrival.run_from.filter(|_| split.is_done()), ..arrival };
             home = Some(self.store_placed(store, &places.parts, &places.placements, arrival, step));
         }
         self.durable.places = places;
         home
+    }
+
+    /// A message comes to a topic for one of its subscriptions, as most do that are shared.
+    #[inline(always)]
+    pub(super) fn apply_to_one_sharer(
+        &mut self,
+        (store, home): (LogKind, Home),
+        arrival: Arrival<'_>,
+        (topic, of_topic): (DestinationIndex, &Placement),
+        (subscription, placement): (DestinationIndex, &Placement),
+    ) {
+        self.destinations.get_mut(topic).topic().shared += 1;
+        let index = self.place_alone((store, home), Arrival { publisher: 1, ..arrival }, (topic, of_topic));
+        self.enqueue_share((subscription, placement), index);
+    }
+
+    /// A subscription gets a reference to a shared message.
+    #[inline(always)]
+    fn enqueue_share(&mut self, (of, placement): (DestinationIndex, &Placement), index: MessageIndex) {
+        self.enqueue(of, index);
+        if placement.redeliveries == 0 && !placement.untried {
+            return;
+        }
+        if let Content::Queue(queue) = &mut self.destinations.get_mut(of).content {
+            queue.set_deliveries(placement.sequence, placement.redeliveries);
+            if placement.untried {
+                queue.try_later(placement.sequence);
+            }
+        }
     }
 
     /// A shared message comes to the subscriptions that its record names.
@@ -188,13 +216,7 @@ impl Broker {
                 break;
             }
             if is_sharer(placements, number) {
-                self.enqueue(*part, index);
-                if let Content::Queue(queue) = &mut self.destinations.get_mut(*part).content {
-                    queue.set_deliveries(sequence, placement.redeliveries);
-                    if placement.untried {
-                        queue.try_later(sequence);
-                    }
-                }
+                self.enqueue_share((*part, placement), index);
             }
         }
     }

@@ -129,14 +129,15 @@ impl Broker {
         parts: &[DestinationIndex],
         placements: &[Placement],
     ) {
-        if let ([part], [placement]) = (parts, placements)
-            && !placement.shared
-        {
-            let message = self.placed((store, home), arrival, (*part, placement), MessageIndex::NONE, 0);
-            let item = message_home(&message);
-            let index = self.messages.insert(message);
-            self.segments(store).place(item, Item::Message(index));
-            return self.enqueue(*part, index);
+        match (parts, placements) {
+            ([part], [placement]) if !placement.shared => {
+                let index = self.place_alone((store, home), arrival, (*part, placement));
+                return self.enqueue(*part, index);
+            }
+            ([topic, part], [of_topic, placement]) if is_sharer(placements, 1) => {
+                return self.apply_to_one_sharer((store, home), arrival, (*topic, of_topic), (*part, placement));
+            }
+            _ => {}
         }
         let mut index = self.place_message(store, home, arrival, parts, placements, 0);
         while index != MessageIndex::NONE {
@@ -188,6 +189,21 @@ impl Broker {
             self.journal.add_places(home.segment, places - 1);
         }
         sibling
+    }
+
+    /// The one place of a message comes into the table.
+    #[inline(always)]
+    pub(super) fn place_alone(
+        &mut self,
+        (store, home): (LogKind, Home),
+        arrival: Arrival<'_>,
+        at: (DestinationIndex, &Placement),
+    ) -> MessageIndex {
+        let message = self.placed((store, home), arrival, at, MessageIndex::NONE, 0);
+        let item = message_home(&message);
+        let index = self.messages.insert(message);
+        self.segments(store).place(item, Item::Message(index));
+        index
     }
 
     /// A message at one of its places, before another one, with these bits.
