@@ -220,11 +220,12 @@ class DurableSubscriptionTest extends BrokerTest {
                 assertTrue(!thread.isAlive(), () -> "does not end: " + thread);
             }
         }
-        System.out.println("[kills] of subscriptions: " + answered.size() + " messages were answered");
         for (Subscriber subscriber : subscribers) {
             subscriber.drain();
             Set<String> missing = new HashSet<>(answered);
             missing.removeAll(subscriber.seen);
+            System.out.println("[kills] of subscriptions: " + answered.size() + " messages were answered, of those to " + subscriber.name
+                    + " " + missing.size() + " lost, " + subscriber.doubled.size() + " doubled");
             assertEquals(Set.of(), missing, subscriber.name);
             assertEquals(List.of(), subscriber.doubled, subscriber.name);
         }

@@ -47,7 +47,7 @@ class KillTest extends BrokerTest {
     @Timeout(value = 60, unit = TimeUnit.MINUTES)
     void nothingReceiptedIsLostAlteredOrDoubledUnmarked() throws Exception {
         long seed = Settings.seed();
-        System.out.println("[kills] " + Settings.kills() + " with -Dpostrider.seed=" + seed);
+        System.out.println("[kills] of single messages: " + Settings.kills() + " with -Dpostrider.seed=" + seed);
         List<Thread> producers = startProducers(seed);
         List<Thread> consumers = startConsumers(QUEUES, seed);
         Random random = new Random(seed);
@@ -63,7 +63,7 @@ class KillTest extends BrokerTest {
         awaitDelivery();
         receiving = false;
         join(consumers);
-        System.out.println("[kills] " + ledger);
+        System.out.println("[kills] of single messages: " + ledger);
         assertEquals(List.of(), ledger.faults().stream().limit(20).toList(), () -> "of " + ledger);
         assertTrue(ledger.receipts() > Settings.kills(), () -> "hardly any load: " + ledger);
     }

@@ -25,6 +25,7 @@ final class Ledger {
     private final Map<String, String> seen = new ConcurrentHashMap<>();
     private final ConcurrentLinkedQueue<String> faults = new ConcurrentLinkedQueue<>();
     private final AtomicLong marked = new AtomicLong();
+    private final AtomicLong unmarked = new AtomicLong();
 
     /** A text that carries its id and a checksum of itself. */
     String compose(String id, Random random) {
@@ -78,6 +79,7 @@ final class Ledger {
             if (earlier != null) {
                 marked.incrementAndGet();
                 if (!message.getJMSRedelivered()) {
+                    unmarked.incrementAndGet();
                     faults.add("not marked as redelivered: " + id + " to " + delivery + ", before to " + earlier);
                 }
             }
@@ -96,15 +98,20 @@ final class Ledger {
     /** Everything that is wrong; `complete` should be true first, or time is up. */
     List<String> faults() {
         List<String> all = new ArrayList<>(faults);
+        lost().forEach(id -> all.add("lost: " + id));
+        return all;
+    }
+
+    private Set<String> lost() {
         Set<String> lost = new TreeSet<>(receipted);
         lost.removeAll(seen.keySet());
-        lost.forEach(id -> all.add("lost: " + id));
-        return all;
+        return lost;
     }
 
     @Override
     public String toString() {
-        return attempted.size() + " attempted, " + receipted.size() + " receipted, " + seen.size() + " seen, " + marked + " again";
+        return attempted.size() + " attempted, " + receipted.size() + " receipted, " + seen.size() + " seen, " + marked + " again, "
+                + lost().size() + " lost, " + unmarked + " doubled";
     }
 
     private static String checksum(CharSequence text) {

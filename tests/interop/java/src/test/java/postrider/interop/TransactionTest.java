@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
@@ -173,8 +174,11 @@ class TransactionTest extends BrokerTest {
             }
         }
         List<String> all = new ArrayList<>(drain("one"));
-        System.out.println("[kills] of transactions: " + all.size() + " of " + MOVED + " messages are where they began");
+        int stayed = all.size();
         all.addAll(drain("two"));
+        int different = new HashSet<>(all).size();
+        System.out.println("[kills] of transactions: " + stayed + " of " + MOVED + " messages are where they began, "
+                + (MOVED - different) + " lost, " + (all.size() - different) + " doubled");
         all.sort(null);
         List<String> expected = texts("m", 0, MOVED);
         expected.sort(null);

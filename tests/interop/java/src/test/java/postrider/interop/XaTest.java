@@ -239,6 +239,7 @@ class XaTest extends BrokerTest {
         long seed = Settings.seed();
         System.out.println("[kills] between prepare and commit: " + Settings.kills() + " with -Dpostrider.seed=" + seed);
         Random random = new Random(seed);
+        int listed = 0;
         send(own(), queue("from"), "m", 0, MOVED);
         for (int count = 0; count < Settings.kills(); count++) {
             Set<String> undecided = new TreeSet<>();
@@ -265,6 +266,7 @@ class XaTest extends BrokerTest {
             }
             broker.restart();
             assertEquals(undecided, prepared());
+            listed += undecided.size();
             XAResource coordinator = branches().createXASession().getXAResource();
             for (Xid xid : all) {
                 if (random.nextBoolean()) {
@@ -287,6 +289,9 @@ class XaTest extends BrokerTest {
         }
         List<String> found = new ArrayList<>(drain("from"));
         found.addAll(drain("to"));
+        int different = new TreeSet<>(found).size();
+        System.out.println("[kills] between prepare and commit: " + listed + " branches listed, no other; of " + MOVED + " messages "
+                + (MOVED - different) + " lost, " + (found.size() - different) + " doubled");
         found.sort(null);
         List<String> expected = texts("m", 0, MOVED);
         expected.sort(null);
