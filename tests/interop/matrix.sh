@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs what applications do with many clients against one broker: ActiveMQ's own from 5.4.3 to 6.3.1, in shaded jars, Spring's containers,
-# Camel, and pools. Slow, as it resolves and starts twenty of them. Fails if a scenario of one fails.
+# Camel, pools, and Atomikos' transactions. Slow, as it resolves and starts two dozen of them. Fails if a scenario of one fails.
 set -euo pipefail
 
 usage() {
@@ -60,6 +60,9 @@ jms2-6.3.1|client|Jms2|activemq=6.3.1|
 spring-5.3.39|spring|Spring|activemq=5.18.6 spring=5.3.39|
 spring-6.2|spring|Spring|activemq=6.3.1 spring=6.2.19|
 spring-7.0|spring|Spring|activemq=6.3.1 spring=7.0.10|
+jta-spring-5.3|jta|Jta|activemq=5.18.6 spring=5.3.39 atomikos=5.0.9|
+jta-spring-6.2|jta-jakarta|Jta|activemq=6.3.1 spring=6.2.19 atomikos=6.0.0|
+jta-spring-7.0|jta-jakarta|Jta|activemq=6.3.1 spring=7.0.10 atomikos=6.0.0|
 pooled-jms-2.0.9|pooled|Pooled|activemq=5.19.9 pool=2.0.9|org.messaginghub.pooled.jms.JmsPoolConnectionFactory
 pooled-jms-3.2.5|pooled|Pooled|activemq=6.3.1 pool=3.2.5|org.messaginghub.pooled.jms.JmsPoolConnectionFactory
 activemq-pool-5.18.6|activemq-pool|Pooled|activemq=5.18.6|org.apache.activemq.pool.PooledConnectionFactory
@@ -99,9 +102,9 @@ run_client() { # run_client NAME PROFILE MAIN VERSIONS MORE: its scenarios; whet
     [ "$main" = Plain ] || find "$home/source" -name '*.java' ! -name Check.java ! -name "$main.java" -delete
     case $4 in *activemq=6.*) sed -i 's/javax\.jms/jakarta.jms/g' "$home"/source/*.java ;; esac
     javac -encoding UTF-8 -nowarn -proc:none -cp "$jars" -d "$home/classes" "$home"/source/*.java 2>"$home/err" || { cat "$home/err" >&2; return 1; }
-    timeout 900 java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "-Donly=$only" '-Dorg.apache.activemq.SERIALIZABLE_PACKAGES=*' \
+    timeout 900 java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "-Donly=$only" "-Dhome=$home" '-Dorg.apache.activemq.SERIALIZABLE_PACKAGES=*' \
         -cp "$home/classes:$jars" "postrider.clients.$main" "$url" "$1" ${more:+"$more"} >"$home/out" 2>"$home/err" || true
-    grep -v '^ok ' "$home/out" || true
+    grep -E '^FAIL |: [0-9]+ run, ' "$home/out" || true
     grep -q ': [0-9]* run, 0 failed$' "$home/out" || { tail -n 5 "$home/err" >&2; return 1; }
 }
 

@@ -42,6 +42,48 @@ public final class Jms2 {
                 try (JMSConsumer r = c.createConsumer(q)) { Message m = r.receive(5000); Check.expect(m != null, "did not come"); c.acknowledge(); }
             }
         });
+        check.that("jms2-transacted", () -> {
+            try (JMSContext c = f.createContext(JMSContext.SESSION_TRANSACTED); JMSContext other = f.createContext()) {
+                Queue q = c.createQueue("matrix.jms2.tx" + run);
+                try (JMSConsumer r = other.createConsumer(q)) {
+                    c.createProducer().send(q, "never");
+                    c.rollback();
+                    c.createProducer().send(q, "x");
+                    Check.expect(r.receive(50) == null, "seen before the commit");
+                    c.commit();
+                    Check.same("x", body(r), "what came");
+                }
+            }
+        });
+        check.that("jms2-durable", () -> {
+            for (int round = 0; round < 3; round++) {
+                try (JMSContext c = f.createContext()) {
+                    c.setClientID("jms2" + run);
+                    Topic t = c.createTopic("matrix.jms2.durable" + run);
+                    try (JMSConsumer r = c.createDurableConsumer(t, "name")) {
+                        for (int i = 0; round > 0 && i < 50; i++) Check.same("m" + i, body(r), "body");
+                        Check.expect(r.receive(50) == null, "one too many");
+                    }
+                    if (round == 2) c.unsubscribe("name");
+                    for (int i = 0; i < 50; i++) c.createProducer().send(t, "m" + i);
+                }
+            }
+        });
+        check.that("jms2-selector", () -> {
+            try (JMSContext c = f.createContext()) {
+                Queue q = c.createQueue("matrix.jms2.selector" + run);
+                for (int i = 0; i < 100; i++) c.createProducer().setProperty("n", i).send(q, "m" + i);
+                try (JMSConsumer r = c.createConsumer(q, "n >= 90")) {
+                    for (int i = 90; i < 100; i++) Check.same("m" + i, body(r), "body");
+                    Check.expect(r.receive(50) == null, "one too many");
+                }
+            }
+        });
         check.end();
+    }
+
+    private static String body(JMSConsumer consumer) throws JMSException { // the client has no receiveBody
+        Message m = consumer.receive(5000);
+        return m == null ? "nothing" : m.getBody(String.class);
     }
 }

@@ -1,6 +1,8 @@
 package postrider.clients;
 
+import java.util.ArrayList;
 import java.util.Collections;
+import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.CountDownLatch;
@@ -8,10 +10,12 @@ import java.util.concurrent.TimeUnit;
 import javax.jms.*;
 import org.apache.activemq.ActiveMQConnectionFactory;
 import org.springframework.jms.connection.CachingConnectionFactory;
+import org.springframework.jms.connection.JmsTransactionManager;
 import org.springframework.jms.connection.SingleConnectionFactory;
 import org.springframework.jms.core.JmsTemplate;
 import org.springframework.jms.listener.DefaultMessageListenerContainer;
 import org.springframework.jms.listener.SimpleMessageListenerContainer;
+import org.springframework.transaction.support.TransactionTemplate;
 
 /** Spring's listener containers and template as most applications set them up: `Spring URL LABEL`. */
 public final class Spring {
@@ -96,7 +100,117 @@ public final class Spring {
                 Check.expect(all.await(10, TimeUnit.SECONDS), all.getCount() + " of 100 did not come");
             } finally { c.shutdown(); f.destroy(); }
         });
+        check.that("spring-listener-rollback", () -> { // what a listener throws rolls back, and the message comes again
+            SingleConnectionFactory f = single(a[0], null);
+            DefaultMessageListenerContainer c = listener(f, "matrix.spring.back" + run);
+            List<String> seen = Collections.synchronizedList(new ArrayList<>());
+            CountDownLatch all = new CountDownLatch(50);
+            c.setSessionTransacted(true);
+            c.setErrorHandler(thrown -> { });
+            c.setMessageListener((MessageListener) m -> {
+                try {
+                    if (!m.getJMSRedelivered()) throw new IllegalArgumentException("not at the first time");
+                    seen.add(((TextMessage) m).getText());
+                    all.countDown();
+                } catch (JMSException e) { throw new RuntimeException(e); }
+            });
+            run(c, () -> {
+                JmsTemplate t = new JmsTemplate(f);
+                for (int i = 0; i < 50; i++) t.convertAndSend("matrix.spring.back" + run, "m" + i);
+                Check.expect(all.await(20, TimeUnit.SECONDS), all.getCount() + " of 50 did not come again");
+                Check.same(50, new TreeSet<>(seen).size(), "different ones");
+                Check.same(50, seen.size(), "in all");
+            });
+            f.destroy();
+        });
+        check.that("spring-template-transacted", () -> {
+            CachingConnectionFactory f = new CachingConnectionFactory(new ActiveMQConnectionFactory(a[0] + "?jms.redeliveryPolicy.initialRedeliveryDelay=0"));
+            String from = "matrix.spring.ttfrom" + run, to = "matrix.spring.ttto" + run;
+            JmsTemplate t = new JmsTemplate(f);
+            t.setReceiveTimeout(5000);
+            t.setSessionTransacted(true);
+            t.convertAndSend(from, "moved");
+            TransactionTemplate transaction = new TransactionTemplate(new JmsTransactionManager(f));
+            for (boolean back : new boolean[] {true, false}) {
+                transaction.execute(status -> {
+                    t.convertAndSend(to, t.receiveAndConvert(from));
+                    if (back) status.setRollbackOnly();
+                    return null;
+                });
+                JmsTemplate plain = new JmsTemplate(f);
+                plain.setReceiveTimeout(back ? 100 : 5000);
+                Check.same("" + (back ? null : "moved"), "" + plain.receiveAndConvert(to), "what came");
+            }
+            t.setReceiveTimeout(100);
+            Check.same("null", "" + t.receiveAndConvert(from), "what is left");
+            f.destroy();
+        });
+        check.that("spring-selector", () -> {
+            String name = "matrix.spring.selector" + run;
+            SingleConnectionFactory f = single(a[0], null);
+            DefaultMessageListenerContainer c = listener(f, name);
+            Set<String> seen = Collections.synchronizedSet(new TreeSet<>());
+            CountDownLatch red = new CountDownLatch(25);
+            c.setMessageSelector("color = 'red'");
+            c.setMessageListener((MessageListener) m -> { try { seen.add(m.getStringProperty("color")); red.countDown(); } catch (JMSException e) { throw new RuntimeException(e); } });
+            run(c, () -> {
+                JmsTemplate t = new JmsTemplate(f);
+                for (int i = 0; i < 100; i++) {
+                    int n = i;
+                    t.convertAndSend(name, "m" + i, m -> { m.setIntProperty("n", n); m.setStringProperty("color", n % 4 == 0 ? "red" : "blue"); return m; });
+                }
+                Check.expect(red.await(20, TimeUnit.SECONDS), red.getCount() + " did not come");
+                Check.same(Set.of("red"), seen, "colours");
+                t.setReceiveTimeout(5000);
+                Check.same("m50", "" + t.receiveSelectedAndConvert(name, "n = 50"), "selected");
+                Check.same(74, t.browse(name, (s, b) -> Collections.list(b.getEnumeration()).size()), "browsed");
+                Check.same(25, t.browseSelected(name, "n > 66", (s, b) -> Collections.list(b.getEnumeration()).size()), "browsed with a selector");
+            });
+            f.destroy();
+        });
+        check.that("spring-durable", () -> { // what comes while the container is away it gets when it is there again
+            String name = "matrix.spring.durable" + run;
+            for (int round = 0; round < 3; round++) {
+                SingleConnectionFactory f = single(a[0], "client" + run);
+                DefaultMessageListenerContainer c = listener(f, name);
+                Set<String> seen = Collections.synchronizedSet(new TreeSet<>());
+                CountDownLatch all = new CountDownLatch(round == 0 ? 0 : 50);
+                c.setPubSubDomain(true);
+                c.setSubscriptionDurable(true);
+                c.setDurableSubscriptionName("subscription" + run);
+                c.setMessageListener((MessageListener) m -> { try { if (seen.add(((TextMessage) m).getText())) all.countDown(); } catch (JMSException e) { throw new RuntimeException(e); } });
+                run(c, () -> {
+                    Check.expect(all.await(10, TimeUnit.SECONDS), all.getCount() + " of 50 did not come");
+                    Thread.sleep(1000); // the first time nothing says that it is there
+                });
+                f.destroy();
+                CachingConnectionFactory out = new CachingConnectionFactory(new ActiveMQConnectionFactory(a[0]));
+                JmsTemplate t = new JmsTemplate(out);
+                t.setPubSubDomain(true);
+                for (int i = 0; i < 50; i++) t.convertAndSend(name, round + " m" + i);
+                out.destroy();
+            }
+        });
         check.end();
+    }
+
+    private static SingleConnectionFactory single(String url, String clientId) {
+        SingleConnectionFactory f = new SingleConnectionFactory(new ActiveMQConnectionFactory(url + "?jms.redeliveryPolicy.initialRedeliveryDelay=0"));
+        if (clientId != null) f.setClientId(clientId);
+        return f;
+    }
+
+    private static DefaultMessageListenerContainer listener(ConnectionFactory f, String name) {
+        DefaultMessageListenerContainer c = new DefaultMessageListenerContainer();
+        c.setConnectionFactory(f);
+        c.setDestinationName(name);
+        return c;
+    }
+
+    private static void run(DefaultMessageListenerContainer c, Check.Scenario scenario) throws Exception {
+        c.afterPropertiesSet();
+        c.start();
+        try { scenario.run(); } finally { c.shutdown(); }
     }
 
     private static void container(String url, String name, String level, boolean persistent, int count, boolean topic) throws Exception {

@@ -1,5 +1,8 @@
 package postrider.clients;
 
+import static postrider.clients.Branches.recover;
+import static postrider.clients.Branches.rollback;
+import static postrider.clients.Branches.twoBranches;
 import static postrider.clients.Connections.clientIdTwice;
 import static postrider.clients.Connections.closes;
 import static postrider.clients.Connections.failover;
@@ -58,6 +61,9 @@ public final class Plain {
         check.that("composite-send", () -> compositeSend());
         check.that("wildcard-consumer", () -> wildcard());
         check.that("transacted", () -> transacted());
+        check.that("xa-two-branches", () -> twoBranches());
+        check.that("xa-rollback", () -> rollback());
+        check.that("xa-recover", () -> recover());
         check.that("durable-subscription", () -> durable());
         check.that("selectors", () -> selectors());
         check.that("prefetch-0", () -> oneWay("jms.prefetchPolicy.queuePrefetch=0", "pull", DeliveryMode.PERSISTENT, 200));
