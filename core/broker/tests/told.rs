@@ -249,6 +249,43 @@ fn ten_thousand_come_and_go_and_are_told_in_order() {
     assert_eq!(world.broker.statistics().messages, 0);
 }
 
+/// Queues come by sends and by consumers, and consumers and producers go, while nobody listens: there are no destinations but theirs, not
+/// even after one has listened.
+#[test]
+fn a_hundred_thousand_queues_make_no_topic_of_advisories() {
+    const MANY: u32 = 100_000;
+    let mut world = world();
+    for number in 0..MANY {
+        let name = queue(&format!("q.{number}"));
+        match number % 3 {
+            0 => world.send(0, 1, &name, "m", false),
+            1 => consume(&mut world, 10 + number, i64::from(number), &[name]),
+            _ => {
+                let open = OpenProducer {
+                    producer: number,
+                    session: 1,
+                    destinations: [name].into(),
+                    ..producer(handle(1), 3)
+                };
+                world.run(0, Command::OpenProducer(Box::new(open)));
+                let request = Request::default();
+                world.run(0, Command::CloseProducer { connection: handle(1), producer: number, request });
+            }
+        }
+    }
+    world.settle();
+    assert_eq!(world.broker.statistics().destinations, u64::from(MANY), "no other than those");
+    listen(&mut world, 1, 1, 9, &BRIDGE, 1_000);
+    // One for each of its names; those of its patterns have none.
+    assert_eq!(world.broker.statistics().destinations, u64::from(MANY) + 2);
+    world.close_consumer(1, 1, 9, LastDelivered::Unknown);
+    (0..MANY).filter(|number| number % 3 == 1).for_each(|number| {
+        world.close_consumer(0, 1, 10 + number, LastDelivered::Unknown);
+    });
+    world.settle();
+    assert_eq!(world.broker.statistics().destinations, u64::from(MANY));
+}
+
 /// A new listener is told of 20,000 consumers in turns that each do no more than they may, while others come and go.
 #[test]
 fn what_is_there_is_told_in_slices() {
