@@ -2,7 +2,7 @@
 
 use postrider_wire::openwire::schema::{
     active_mq_queue, active_mq_text_message, connection_id, consumer_id, local_transaction_id, message, message_ack,
-    message_id, producer_id, transaction_info,
+    message_id, producer_id, session_id, transaction_info,
 };
 use postrider_wire::openwire::{Structure, Value};
 
@@ -30,6 +30,12 @@ const STANDARD_ACKNOWLEDGEMENT: i8 = 2;
 #[must_use]
 pub fn queue() -> Structure {
     Structure::new(&active_mq_queue::DEFINITION).with(active_mq_queue::PHYSICAL_NAME, QUEUE)
+}
+
+/// The id of a session of its connection.
+#[must_use]
+pub fn session(number: i64) -> Structure {
+    Structure::new(&session_id::DEFINITION).with(session_id::CONNECTION_ID, CONNECTION).with(session_id::VALUE, number)
 }
 
 /// The producer's id.

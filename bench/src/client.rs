@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use postrider_model::record::MessageView;
 use postrider_model::{Command, CommandBatch, ConnectionHandle, ConsumerHandle, Now, Sequence, Span, Token};
-use postrider_wire::openwire::schema::{connection_id, connection_info, consumer_info, producer_info};
-use postrider_wire::openwire::schema::{session_id, session_info};
+use postrider_wire::openwire::schema::{base_command, connection_id, connection_info, consumer_info, producer_info};
+use postrider_wire::openwire::schema::{consumer_id, producer_id, remove_info, session_info};
 use postrider_wire::openwire::{Offer, Settings, Structure, WireFormat, WriterPolicy};
 use postrider_wire::session::{CommandSink, Delivery, Handles, Next, Profile, Protocol, Session};
 
@@ -121,6 +121,25 @@ impl Client {
         self.frames((0..count as i64).map(|number| canonical::acknowledgement(2 + number, 2 + number)))
     }
 
+    /// Likewise: so often a session with a producer and a consumer comes and goes, each step of which is answered.
+    #[must_use]
+    pub fn openings(&mut self, count: usize) -> Vec<u8> {
+        const NUMBER: i64 = canonical::SESSION + 1;
+        let session = canonical::session(NUMBER);
+        let producer = canonical::producer().with(producer_id::SESSION_ID, NUMBER);
+        let consumer = canonical::consumer().with(consumer_id::SESSION_ID, NUMBER);
+        let opens = [
+            session_info(NUMBER),
+            producer_info().with(producer_info::PRODUCER_ID, producer.clone()),
+            consumer_info().with(consumer_info::CONSUMER_ID, consumer.clone()),
+        ];
+        let closes = [consumer, producer, session];
+        let closes = closes.map(|id| Structure::new(&remove_info::DEFINITION).with(remove_info::OBJECT_ID, id));
+        let round = opens.into_iter().chain(closes).map(|step| step.with(base_command::RESPONSE_REQUIRED, true));
+        let round: Vec<Structure> = round.collect();
+        self.frames((0..count).flat_map(|_| round.iter().cloned()))
+    }
+
     /// The records of `count` messages.
     #[must_use]
     pub fn records(&mut self, count: usize) -> CommandBatch {
@@ -226,10 +245,9 @@ fn connection_info() -> Structure {
 }
 
 fn session_info(number: i64) -> Structure {
-    let id = Structure::new(&session_id::DEFINITION)
-        .with(session_id::CONNECTION_ID, canonical::CONNECTION)
-        .with(session_id::VALUE, number);
-    Structure::new(&session_info::DEFINITION).with(session_info::COMMAND_ID, 2).with(session_info::SESSION_ID, id)
+    Structure::new(&session_info::DEFINITION)
+        .with(session_info::COMMAND_ID, 2)
+        .with(session_info::SESSION_ID, canonical::session(number))
 }
 
 fn producer_info() -> Structure {

@@ -111,6 +111,17 @@ impl Turns {
         while self.turn.turn(NOW).expect("no sync fails").busy {}
     }
 
+    /// Does what these commands ask, which are of the one connection.
+    pub fn handle(&mut self, commands: &CommandBatch) {
+        let mut batch = self.port.commands.blank();
+        batch.commands.extend(commands.commands.iter().cloned());
+        batch.arena.extend_from_slice(&commands.arena);
+        assert!(self.port.commands.push(batch).is_ok(), "the ring is empty before it");
+        while !self.port.commands.is_empty() {
+            self.run();
+        }
+    }
+
     /// Takes what the broker has said.
     pub fn drain(&mut self) -> Told {
         let mut told = Told::default();
@@ -232,6 +243,20 @@ fn broker_turn(port: postrider_dispatcher::port::BrokerPort) -> BrokerTurn<Insta
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_opens_and_closes_is_answered() {
+        let mut client = Client::connected(Format::LooseCached);
+        let frames = client.openings(8);
+        let mut turns = Turns::new(Delivery::NonPersistent);
+        for round in 0..3 {
+            let commands = client.receive(&frames);
+            turns.handle(commands);
+            assert_eq!(turns.drain(), Told { replies: 8 * 6, dispatches: 0 }, "round {round}");
+            let statistics = turns.turn.broker().statistics();
+            assert_eq!((statistics.consumers, statistics.stale_commands), (1, 0), "round {round}: the one that stays");
+        }
+    }
 
     #[test]
     fn every_message_is_answered_and_dispatched() {

@@ -15,7 +15,7 @@ const WARM_UP: usize = 3;
 /// Rounds of the ring that are counted: some of their turns find segments and blocks filled.
 const ROUNDS: usize = 8;
 
-const ROUTINES: [(&str, usize, fn()); 10] = [
+const ROUTINES: [(&str, usize, fn()); 11] = [
     ("decode", BATCH, decode),
     ("decode acknowledgement", BATCH, decode_acknowledgement),
     ("decode transacted", BATCH, decode_transacted),
@@ -24,6 +24,7 @@ const ROUTINES: [(&str, usize, fn()); 10] = [
     ("turn of 64 non-persistent", BATCH * ROUND * ROUNDS, || turn(BATCH, Delivery::NonPersistent)),
     ("turn of 64 transacted", BATCH * ROUND * ROUNDS, || turn(BATCH, Delivery::Transacted)),
     ("turn of 64 durable", BATCH * ROUND * ROUNDS, || turn(BATCH, Delivery::Durable)),
+    ("open and close", BATCH, open_and_close),
     ("encode", BATCH, encode),
     ("encode receipt", BATCH, encode_receipt),
 ];
@@ -65,6 +66,17 @@ fn decode_transacted() {
     let frames = client.transaction(BATCH);
     // With the beginning and the end.
     count(|| assert_eq!(client.receive(&frames).commands.len(), BATCH + 2));
+}
+
+/// A session with a producer and a consumer comes and goes, while nobody listens to what the broker tells of them.
+fn open_and_close() {
+    let mut client = Client::connected(Format::LooseCached);
+    let frames = client.openings(BATCH);
+    let mut turns = Turns::new(Delivery::NonPersistent);
+    count(|| {
+        turns.handle(client.receive(&frames));
+        turns.drain();
+    });
 }
 
 fn encode() {
