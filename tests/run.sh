@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Passes all tests on a fresh machine: installs what is missing, then runs every suite at its small size.
 #   tests/run.sh [SUITE...]      suites: rust plants loom sim instructions compare interop joram kills hostile fuzz   (default: all, in this order)
-#   tests/run.sh clients         slow, and not among them: twenty clients of other versions, Spring, Camel and pools
+#   tests/run.sh clients         slow, and not among them: two dozen: clients of other versions, Spring, Atomikos, Camel and pools
 # Larger sizes by environment: SIM_SEEDS (300), KILLS (30), VOLUME (4000), FUZZ_SECONDS (20, for each of five targets).
 set -euo pipefail
 cd "$(dirname "$0")/.."
