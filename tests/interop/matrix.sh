@@ -102,7 +102,7 @@ run_client() { # run_client NAME PROFILE MAIN VERSIONS MORE: its scenarios; whet
     [ "$main" = Plain ] || find "$home/source" -name '*.java' ! -name Check.java ! -name "$main.java" -delete
     case $4 in *activemq=6.*) sed -i 's/javax\.jms/jakarta.jms/g' "$home"/source/*.java ;; esac
     javac -encoding UTF-8 -nowarn -proc:none -cp "$jars" -d "$home/classes" "$home"/source/*.java 2>"$home/err" || { cat "$home/err" >&2; return 1; }
-    timeout 900 java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "-Donly=$only" "-Dhome=$home" '-Dorg.apache.activemq.SERIALIZABLE_PACKAGES=*' \
+    timeout 1800 java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "-Donly=$only" "-Dhome=$home" -Dlimit=240 '-Dorg.apache.activemq.SERIALIZABLE_PACKAGES=*' \
         -cp "$home/classes:$jars" "postrider.clients.$main" "$url" "$1" ${more:+"$more"} >"$home/out" 2>"$home/err" || true
     grep -E '^FAIL |: [0-9]+ run, ' "$home/out" || true
     grep -q ': [0-9]* run, 0 failed$' "$home/out" || { tail -n 5 "$home/err" >&2; return 1; }
