@@ -1,11 +1,11 @@
 //! Branches that are prepared, beside all that others do meanwhile.
 
-use crate::branches::{ask, prepared, say, xid};
+use crate::branches::{ask, prepared, said, say, xid};
 use crate::log::{Stored, TestLog};
 use crate::parking;
 use crate::subscriptions::{leave, subscribe};
 use crate::transactions::{begin, claiming, commit, failures, number, send, waiting};
-use crate::world::{World, handle, queue, topic, wanted};
+use crate::world::{World, handle, queue, record, topic, wanted};
 use postrider_broker::records::kind;
 use postrider_broker::{Config, KEPT_FORMAT, KEPT_GLOBAL, WhenFull};
 use postrider_model::command::{AcknowledgeKind, Branch, BranchAct, OpenConsumer};
@@ -231,4 +231,91 @@ fn what_is_kept_aside_has_names_that_nobody_else_has() {
     world.run(0, Command::Branch(Box::new(said)));
     world.settle();
     assert_eq!(failures(&world.heard(0))[0].0, Failure::Branch(BranchFailure::Protocol));
+}
+
+/// What is prepared comes to a subscription before what is sent to its topic while its decision takes effect, also after a start.
+#[test]
+pub fn what_comes_behind_a_decision_stands_behind_it_at_subscriptions_after_a_start() {
+    let mut world = World::new();
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    subscribe(&mut world, 1, (1, 7), "t", "s");
+    leave(&mut world, 1, 1, 7);
+    say(&mut world, 0, 1, 1, BranchAct::Begin);
+    let sent = 3_000;
+    for content in 0..sent {
+        send(&mut world, 1, &topic("t"), &content.to_string(), true, 2);
+    }
+    assert_eq!(ask(&mut world, 1, 1, BranchAct::Prepare), Ok(Some(Vote::Prepared)));
+    world = world.restarted();
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    let to = [topic("t")];
+    let bytes = record(&to, b"behind", true, 0, 0);
+    let mut batch = world.publish(0, handle(1), &to, true, (&bytes, 0), wanted(7));
+    batch.commands.insert(0, said(1, 1, BranchAct::CommitTwoPhase));
+    world.turn(0, &batch);
+    world.settle();
+    world.heard(1);
+    subscribe(&mut world, 1, (1, 7), "t", "s");
+    world.settle();
+    let mut expected: Vec<String> = (0..sent).map(|content| content.to_string()).collect();
+    expected.push("behind".to_owned());
+    let mut found = Vec::new();
+    loop {
+        let got = world.got(1);
+        let Some(last) = got.last() else { break };
+        let (last, count) = (last.sequence.0, got.len() as u32);
+        found.extend(got.into_iter().map(|got| String::from_utf8(got.content).unwrap()));
+        world.acknowledge(1, 1, 7, AcknowledgeKind::Standard, (0, last), count);
+        world.settle();
+    }
+    assert_eq!(found.len(), expected.len());
+    assert_eq!(found, expected);
+}
+
+/// What a prepared branch has of a subscription is the subscription's still, for reclaim as well, also after a start.
+#[test]
+pub fn what_is_claimed_of_a_subscription_moves_for_it_after_a_start() {
+    let mut world = small();
+    for (consumer, name) in [(7, "mine"), (8, "others")] {
+        subscribe(&mut world, 0, (1, consumer), "t", name);
+        leave(&mut world, 0, 1, consumer);
+    }
+    world.send(1, 1, &topic("t"), "1", true);
+    subscribe(&mut world, 0, (1, 7), "t", "mine");
+    world.settle();
+    let got = world.got(0);
+    assert_eq!(got.len(), 1);
+    say(&mut world, 0, 1, 1, BranchAct::Begin);
+    world.turn(0, &claiming(1, 7, (0, got[0].sequence.0), 1, 2));
+    assert_eq!(ask(&mut world, 1, 1, BranchAct::Prepare), Ok(Some(Vote::Prepared)));
+    for start in 0..2 {
+        world = world.restarted();
+        assert_eq!(world.broker.recount(), Ok(()));
+        world.connect(0, 1, "a");
+        world.connect(1, 1, "b");
+        world.consume(0, 1, 5, &queue("churn"), 100);
+        let front = world.log.front();
+        world.churn(5, 1_500, 300);
+        world.settle();
+        world.heard(0);
+        let front = front.map_or(0, |front| front.0);
+        assert!(world.log.front().is_some_and(|now| now.0 > front + 5), "it has moved, {start}");
+    }
+    world = world.restarted();
+    world.connect(0, 1, "a");
+    world.connect(1, 1, "b");
+    assert_eq!(ask(&mut world, 1, 1, BranchAct::RollBack), Ok(None));
+    for again in 0..2 {
+        for (consumer, name) in [(7, "mine"), (8, "others")] {
+            world.heard(0);
+            subscribe(&mut world, 0, (1, consumer), "t", name);
+            world.settle();
+            assert_eq!(world.texts(0), ["1"], "{name}, {again}");
+            leave(&mut world, 0, 1, consumer);
+        }
+        world = world.restarted();
+        world.connect(0, 1, "a");
+    }
 }

@@ -3,8 +3,9 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use crate::broker::Broker;
+use crate::destinations::destination::Content;
 use crate::log::{Log, LogKind};
-use crate::messages::{DestinationIndex, MessageIndex, TransactionIndex};
+use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
 use crate::plant::planted;
 use crate::records::branch::{Branch, PREPARED_BYTES, PreparedMeta, read_prepared, write_prepared};
 use crate::records::commit::HEAD_BYTES;
@@ -171,8 +172,16 @@ impl Broker {
             }
             let taken = named.into_iter().filter_map(|(destination, sequence)| self.take_out(destination, sequence));
             let claims: Vec<Claimed> = taken.collect();
-            for (of, _) in &claims {
-                self.destinations.get_mut(*of).undecided += 1;
+            for (of, index) in &claims {
+                let Message { sequence, flags, .. } = *self.messages.at(*index);
+                let state = self.destinations.get_mut(*of);
+                state.undecided += 1;
+                // What moves is asked for whom: the subscription's it is still.
+                if flags & flag::SHARED != 0
+                    && let Content::Queue(queue) = &mut state.content
+                {
+                    queue.lend(sequence, *index);
+                }
             }
             self.find_touched(of);
             found.push((of, branch, claims));
@@ -180,7 +189,7 @@ impl Broker {
         found
     }
 
-    /// Where its places are: nothing comes there before them, once it is committed.
+    /// Where its places are, those at subscriptions among them: nothing comes there before them, once it is committed.
     pub(super) fn find_touched(&mut self, of: TransactionIndex) {
         for head in self.undecided.heads(of) {
             let mut index = head;
@@ -191,5 +200,6 @@ impl Broker {
                 index = next;
             }
         }
+        self.undecided.touch_sharers(of);
     }
 }

@@ -279,6 +279,12 @@ impl Undecided {
         self.table[of.0].touched.insert(destination);
     }
 
+    /// And in the subscriptions that are to have what it has sent to topics.
+    pub(super) fn touch_sharers(&mut self, of: TransactionIndex) {
+        let staged = &mut self.table[of.0];
+        staged.touched.extend(staged.sharers.values().flatten());
+    }
+
     /// One of its records is no more.
     fn forget_record(&mut self, of: TransactionIndex, head: MessageIndex) {
         let staged = &mut self.table[of.0];
