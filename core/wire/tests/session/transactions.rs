@@ -90,14 +90,28 @@ fn nothing_is_taken_that_names_a_transaction_which_is_not_there() {
     client.expect_exception("javax.jms.JMSException", "Transaction 'TX:ID:other:0' has not been started.");
     assert_eq!(said(&client.commands()), [""; 0]);
     client.send(&info(BEGIN, 3));
-    client.send(&wanted(info(BEGIN, 3)));
-    client.expect_exception("javax.jms.JMSException", "Transaction 'TX:ID:c:3' has already been started.");
     for (kind, text) in [(9, "TransactionInfo of type 9"), (3, "TransactionInfo of type 3 for TX:ID:c:3")] {
         client.send(&wanted(info(kind, 3)));
         client.expect_exception("javax.jms.JMSException", text);
     }
     client.send(&wanted(Structure::new(&transaction_info::DEFINITION)));
     client.expect_exception("java.lang.IllegalStateException", "the TransactionInfo has no transaction id");
+}
+
+/// A failover client says all of an open transaction again, and then each command that was not answered.
+#[test]
+fn one_that_has_begun_begins_once_and_is_answered() {
+    let mut client = Client::opened();
+    client.send(&info(BEGIN, 1));
+    client.send(&message(1, 1, "q").with(message::TRANSACTION_ID, id(1)));
+    client.send(&info(BEGIN, 1));
+    assert_eq!(said(&client.commands()), ["Begin 1", "send 1"]);
+    client.send(&wanted(info(BEGIN, 1)));
+    let commands = client.commands();
+    assert!(matches!(commands[..], [Command::Synchronize { .. }]), "{commands:?}");
+    client.send(&wanted(info(COMMIT, 1)));
+    assert_eq!(said(&client.commands()), ["Commit 1"]);
+    assert!(client.read().is_empty(), "nothing is refused");
 }
 
 #[test]

@@ -164,9 +164,10 @@ impl Conversation {
 
     fn begin_transaction(&mut self, value: i64, request: Request, context: &mut Context<'_>) -> Result<(), Trouble> {
         let tables = self.tables.as_mut().ok_or_else(Refusal::no_connection)?;
+        // A client that comes back may say it twice: with all of the transaction, and as it has waited for the answer.
         if tables.transactions.find(value).is_some() {
-            let message = format!("Transaction '{}' has already been started.", text(&tables.id, value));
-            return Err(Refusal::new(Failure::General, message).into());
+            self.synchronize(request, context);
+            return Ok(());
         }
         if !context.handles.memory.take(&mut self.kept, TRANSACTION_BYTES) {
             return Err(Refusal::no_memory(self.kept.bytes()).into());
