@@ -14,7 +14,7 @@ pub fn xid(name: u32) -> Xid {
     Xid::new(7, &name.to_le_bytes(), b"branch").unwrap()
 }
 
-fn said(connection: u32, name: u32, act: BranchAct) -> Command {
+pub fn said(connection: u32, name: u32, act: BranchAct) -> Command {
     let begins = act == BranchAct::Begin;
     let request = if begins { Request::default() } else { wanted(30) };
     let numbered = matches!(act, BranchAct::Begin | BranchAct::End).then(|| number(name as u16 + 1));
@@ -338,17 +338,27 @@ pub fn what_is_prepared_is_committed_when_the_log_is_full() {
     world.log.commit();
     world.release_replies();
     assert_eq!(world.heard(0).len(), 0);
-    for act in [BranchAct::CommitTwoPhase, BranchAct::RollBack] {
-        say(&mut world, 0, 1, 1, act);
-        world.release_replies();
-        assert_eq!(failures(&world.heard(0))[0].0, Failure::Branch(BranchFailure::Protocol));
+    say(&mut world, 0, 1, 1, BranchAct::RollBack);
+    world.release_replies();
+    assert_eq!(failures(&world.heard(0))[0].0, Failure::Branch(BranchFailure::Protocol));
+    // Its client comes back and says it again, and so does its coordinator: both hear of it when it is done. Beyond a few nobody waits.
+    world.connect(0, 3, "coordinator");
+    world.release_replies();
+    world.heard(0);
+    for again in 0..20 {
+        say(&mut world, 0, 1 + again % 2 * 2, 1, BranchAct::CommitTwoPhase);
     }
+    world.release_replies();
+    let refused = failures(&world.heard(0));
+    assert_eq!(refused.len(), 5, "{refused:?}");
     // What is left is for moves.
     (world.log.full, world.log.kept_for_moves) = (false, true);
     world.idle();
     world.log.commit();
     world.release_replies();
-    assert!(matches!(world.events(0)[..], [Event::Reply { .. }]), "it is decided");
+    let told = world.events(0);
+    assert!(told.iter().all(|event| matches!(event, Event::Reply { .. })), "it is decided: {told:?}");
+    assert_eq!(told.len(), 16);
     world.log.kept_for_moves = false;
     assert_eq!(ask(&mut world, 1, 1, BranchAct::CommitTwoPhase), Ok(None));
     assert_eq!(waiting(&mut world, "to"), ["kept"]);

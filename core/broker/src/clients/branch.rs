@@ -34,6 +34,8 @@ pub(crate) struct Branch {
     pub client: Box<[u8]>,
     pub transaction: Transaction,
     pub standing: Standing,
+    /// How many wait for a decision that waits for room.
+    pub askers: u8,
 }
 
 /// What a connection's number for a branch stands for.
@@ -155,6 +157,7 @@ impl super::Clients {
             client: connection.client_id.clone(),
             transaction: Transaction::default(),
             standing: Standing::Open(owner),
+            askers: 0,
         };
         let index = self.branches.add(branch);
         self.connection_mut(owner).branches.insert(index);

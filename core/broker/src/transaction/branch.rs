@@ -37,6 +37,9 @@ fn unknown(xid: &Xid) -> Refusal {
     failed(BranchFailure::Unknown, format!("Transaction '{xid}' has not been started."))
 }
 
+/// So many wait for a decision of one branch that waits for room: a client comes back now and then, and its coordinator, too.
+const MOST_ASKERS: u8 = 16;
+
 /// Messages that subscriptions get by a decision that came since a prepared branch has sent them, at most.
 const MOST_LATE: u64 = 1_000_000;
 
@@ -244,19 +247,29 @@ impl Broker {
                 let decided = BranchEnd { branch: about, heard };
                 self.commit_taken(transaction, (publisher, &client), Some(&decided), step).map_err(rolled_back)
             }
-            Standing::Deciding => {
+            Standing::Deciding if self.clients.branches.at(index).askers >= MOST_ASKERS => {
                 Err(protocol(xid, "is committed as soon as there is room: wait for the answer to that"))
+            }
+            Standing::Deciding => {
+                self.await_decision(index);
+                Ok(())
             }
             Standing::Prepared => {
                 if !self.commit_prepared(index, step).map_err(|too_many| stays_prepared(xid, &too_many))? {
-                    let branch = self.clients.branches.at_mut(index);
-                    branch.standing = Standing::Deciding;
-                    let serial = branch.serial;
-                    self.jobs.push(Deciding { branch: index, serial });
+                    self.await_decision(index);
                 }
                 Ok(())
             }
         }
+    }
+
+    /// It is committed as soon as there is room, and whoever says so hears of that then: also a client that has come back meanwhile (R43).
+    fn await_decision(&mut self, index: BranchIndex) {
+        let branch = self.clients.branches.at_mut(index);
+        branch.standing = Standing::Deciding;
+        branch.askers += 1;
+        let serial = branch.serial;
+        self.jobs.push(Deciding { branch: index, serial });
     }
 
     /// The same decision again is answered as done; the other one is of a branch that is not there (R43).
@@ -337,6 +350,7 @@ impl Broker {
                 client,
                 transaction,
                 standing: Standing::Prepared,
+                askers: 0,
             });
         }
     }
