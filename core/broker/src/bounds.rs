@@ -78,6 +78,10 @@ pub(crate) const STALL_NANOS: u64 = 1_000_000_000;
 /// client has 65,536 consumers, each with a program of megabytes.*
 pub(crate) const SELECTOR_BYTES: u64 = 256 << 20;
 
+/// The same of all durable subscriptions, with their topics and selectors, shared by clients. *Without: a client leaves 65,536 behind, each
+/// with a program of megabytes or with thousands of topics, for ever.*
+pub(crate) const SUBSCRIPTION_BYTES: u64 = 256 << 20;
+
 // ---- space: the spool (R21)
 
 /// The youngest segments are left alone, as long as there is room or will be by itself: they empty themselves.

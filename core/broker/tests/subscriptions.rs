@@ -714,3 +714,44 @@ pub fn who_has_had_it_leaves_it_to_the_others_also_after_a_crash() {
     subscribe(&mut world, 1, (1, 1), "t", "b");
     assert_eq!(world.texts(1), ["1", "2", "3"]);
 }
+
+/// What a client's subscriptions keep of memory is bounded, with what they leave to others: it stays when the client goes.
+#[test]
+fn what_subscriptions_keep_of_memory_is_bounded() {
+    let mut world = world();
+    let dear = |number: u32| {
+        let patterns: Vec<String> = (0..8).map(|pattern| format!("REGEX('a{number}b{pattern}', s)")).collect();
+        patterns.join(" OR ")
+    };
+    let attach = |world: &mut World, connection: u32, number: u32, selector: &str| {
+        let name = format!("s{number}");
+        let selector = Some(selector.as_bytes().into());
+        let open = OpenConsumer { selector, ..subscriber(world, connection, 1_000, "t", &name) };
+        world.heard(1);
+        world.consume_as(1, open);
+        world.settle();
+        let told = world.heard(1);
+        let refused = crate::transactions::failures(&told);
+        if refused.is_empty() {
+            world.close_consumer(1, connection, 1_000, LastDelivered::None);
+            world.settle();
+        }
+        refused.into_iter().next()
+    };
+    let refused = (0..200).find_map(|number| Some((number, attach(&mut world, 1, number, &dear(number))?)));
+    let (had, (failure, text)) = refused.unwrap();
+    assert!((20..100).contains(&had), "{had}");
+    assert_eq!(failure, Failure::ResourceAllocation);
+    assert!(text.contains("the client's durable subscriptions take"), "{text}");
+    assert_eq!(attach(&mut world, 1, 0, &dear(0)), None, "those that are there are");
+    assert_eq!(attach(&mut world, 1, 0, &dear(999)), None, "instead of another one");
+    assert_eq!(attach(&mut world, 1, 900, "a = 1"), None, "a plain one takes little");
+    world.connect(1, 2, "other");
+    assert_eq!(attach(&mut world, 2, 0, &dear(0)), None, "another client has room");
+    let mut world = again(world);
+    assert!(attach(&mut world, 1, had, &dear(had)).is_some(), "they are there after a start");
+    for number in 0..3 {
+        unsubscribe(&mut world, 1, 1, &format!("s{number}"));
+    }
+    assert_eq!(attach(&mut world, 1, had, &dear(had)), None);
+}

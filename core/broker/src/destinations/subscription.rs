@@ -1,11 +1,12 @@
 //! Durable subscriptions: hidden queues of references to messages that are stored once (R40). Each is found by client and name.
 
+use crate::bounds::SUBSCRIPTION_BYTES;
 use crate::destinations::destination::{Content, Destinations, Refusal};
 use crate::messages::{ConsumerIndex, DestinationIndex};
 use crate::records::subscription::SubscriptionMeta;
 use crate::selector::Selector;
 use postrider_model::event::Failure;
-use postrider_model::{Destination, DestinationId, DestinationKind, MessageView, pattern};
+use postrider_model::{Destination, DestinationId, DestinationKind, MessageView, limits, pattern};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A durable subscription.
@@ -20,9 +21,20 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
+    /// As the log says it: nothing matches a selector that cannot be read.
     pub(crate) fn new(meta: SubscriptionMeta) -> Subscription {
         let selector = Selector::new(&meta.selector).ok();
         Subscription { meta, selector, consumer: None, left_at: 0 }
+    }
+
+    /// As a client wants it, whose selector can be read; an empty one is none.
+    pub(crate) fn read(meta: SubscriptionMeta) -> Result<Subscription, Refusal> {
+        let selector = match Selector::new(&meta.selector) {
+            Ok(selector) => Some(selector),
+            Err(_) if meta.selector.is_empty() => None,
+            Err(error) => return Err((Failure::InvalidSelector, error.to_string().into())),
+        };
+        Ok(Subscription { meta, selector, consumer: None, left_at: 0 })
     }
 
     /// Whether it is to have a message that a client sends to one of its topics.
@@ -44,22 +56,38 @@ impl Subscription {
         !self.has_selector() || self.selector.as_ref().is_some_and(|selector| selector.matches(view, 0))
     }
 
+    /// Bytes of memory that it takes, about.
+    fn memory(&self) -> u64 {
+        let SubscriptionMeta { client, name, topics, .. } = &self.meta;
+        let bytes_of = |topic: &Destination| {
+            let pattern = if topic.is_wildcard() { PATTERN_BYTES } else { 0 };
+            TOPIC_BYTES + 2 * topic.name.len() + pattern
+        };
+        let topics: usize = topics.iter().map(bytes_of).sum();
+        (OWN_BYTES + 4 * (client.len() + name.len()) + topics + self.selector_memory()) as u64
+    }
+
+    /// The same of its selector.
+    pub(crate) fn selector_memory(&self) -> usize {
+        self.selector.as_ref().map_or(0, Selector::memory)
+    }
+
     /// Steps that asking it takes.
     pub(crate) fn steps(&self, view: &MessageView<'_>) -> usize {
         self.selector.as_ref().filter(|_| !self.meta.selector.is_empty()).map_or(0, |selector| selector.steps(view))
     }
 
     /// Whether it is what a client wants under its name: written otherwise it is the same, and keeps what it holds.
-    pub(crate) fn is_as(&self, wanted: &SubscriptionMeta) -> bool {
+    pub(crate) fn is_as(&self, wanted: &Subscription) -> bool {
         let SubscriptionMeta { topics, selector, no_local, .. } = &self.meta;
         let sorted = |topics: &[Destination]| topics.iter().map(|topic| topic.name.clone()).collect::<BTreeSet<_>>();
         let says_the_same = || {
-            let other = Selector::new(&wanted.selector).ok();
-            self.selector.as_ref().is_some_and(|own| other.is_some_and(|other| own.text() == other.text()))
+            let both = self.selector.as_ref().zip(wanted.selector.as_ref());
+            both.is_some_and(|(own, other)| own.text() == other.text())
         };
-        *no_local == wanted.no_local
-            && (*selector == wanted.selector || says_the_same())
-            && (*topics == wanted.topics || sorted(topics) == sorted(&wanted.topics))
+        *no_local == wanted.meta.no_local
+            && (*selector == wanted.meta.selector || says_the_same())
+            && (*topics == wanted.meta.topics || sorted(topics) == sorted(&wanted.meta.topics))
     }
 
     /// Whether no consumer has had it for so long by now; since it was asked first.
@@ -89,13 +117,13 @@ impl Subscription {
     }
 }
 
-/// Whether a selector can be read; an empty one is none.
-pub(crate) fn check_selector(text: &[u8]) -> Result<(), Refusal> {
-    match Selector::new(text) {
-        Err(error) if !text.is_empty() => Err((Failure::InvalidSelector, error.to_string().into())),
-        _ => Ok(()),
-    }
-}
+/// Bytes of memory that a subscription takes, and each of its topics, besides names.
+const OWN_BYTES: usize = 512;
+const TOPIC_BYTES: usize = 128;
+
+/// A pattern counts for so much more: each is held against the name of a topic that is sent to first, or again when subscriptions have changed.
+/// *Without: one send looks at millions of them.*
+const PATTERN_BYTES: usize = 8 << 10;
 
 /// Client id, and name.
 type ByClient = (Box<[u8]>, Box<[u8]>);
@@ -114,6 +142,9 @@ pub(crate) struct Subscriptions {
     patterns: InOrder,
     /// Queues with shared messages of which nothing else is known any more: their own record is lost.
     pub nameless: Vec<DestinationIndex>,
+    /// Bytes of memory that all take, and those of each client.
+    bytes: u64,
+    by_client: BTreeMap<Box<[u8]>, u64>,
     /// How often they have changed.
     changes: u64,
     /// The number of the newest.
@@ -163,9 +194,28 @@ impl Subscriptions {
         self.by_topic.get(topic).map_or(0, InOrder::len) + self.patterns.len() + self.nameless.len()
     }
 
+    /// Whether there is memory for one more, or for one instead of another of its client.
+    pub(crate) fn admit(&self, wanted: &Subscription, instead: Option<&Subscription>) -> Result<(), Refusal> {
+        let (client, bytes) = (&wanted.meta.client, wanted.memory());
+        let gone = instead.map_or(0, Subscription::memory);
+        let kept = self.by_client.get(client).copied().unwrap_or(0).saturating_sub(gone);
+        let all = self.bytes.saturating_sub(gone) + bytes;
+        if limits::is_fair_share(kept + bytes, all, SUBSCRIPTION_BYTES) {
+            return Ok(());
+        }
+        let text = format!(
+            "the client's durable subscriptions take {kept} bytes of memory with their topics and selectors, and there is no room for one of \
+             {bytes}: delete some that nobody uses, or use fewer topics or shorter selectors"
+        );
+        Err((Failure::ResourceAllocation, text.into()))
+    }
+
     fn file(&mut self, id: DestinationId, index: DestinationIndex, subscription: &Subscription) {
         let SubscriptionMeta { client, name, topics, .. } = &subscription.meta;
         self.changes += 1;
+        let bytes = subscription.memory();
+        self.bytes += bytes;
+        *self.by_client.entry(client.clone()).or_default() += bytes;
         self.by_name.insert((client.clone(), name.clone()), index);
         if subscription.has_patterns() {
             self.patterns.insert((id, index));
@@ -179,6 +229,14 @@ impl Subscriptions {
     fn unfile(&mut self, id: DestinationId, index: DestinationIndex, subscription: &Subscription) {
         let SubscriptionMeta { client, name, topics, .. } = &subscription.meta;
         self.changes += 1;
+        let bytes = subscription.memory();
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if let Some(kept) = self.by_client.get_mut(client) {
+            *kept = kept.saturating_sub(bytes);
+            if *kept == 0 {
+                self.by_client.remove(client);
+            }
+        }
         let key = (client.clone(), name.clone());
         if self.by_name.get(&key) == Some(&index) {
             self.by_name.remove(&key);
@@ -204,8 +262,7 @@ pub(crate) struct Subscribers {
 
 impl Destinations {
     /// A subscription has this number from here on, which may have held messages before it was known.
-    pub(crate) fn add_subscription(&mut self, id: DestinationId, meta: SubscriptionMeta) -> DestinationIndex {
-        let subscription = Subscription::new(meta);
+    pub(crate) fn add_subscription(&mut self, id: DestinationId, subscription: Subscription) -> DestinationIndex {
         let index = self.by_id(id).unwrap_or_else(|| self.add_unnamed(id));
         self.subscriptions.newest = self.subscriptions.newest.max(Some(id));
         self.subscriptions.file(id, index, &subscription);

@@ -1,11 +1,12 @@
 //! Destinations in the log: where their records are, and that they go.
 
 use crate::broker::Broker;
+use crate::destinations::subscription::Subscription;
 use crate::durable::staging::small;
 use crate::log::{Log, LogKind};
 use crate::messages::DestinationIndex;
 use crate::records::items::{Item, ItemHome};
-use crate::records::{self, SubscriptionMeta, kind};
+use crate::records::{self, kind};
 use crate::step::Step;
 use postrider_model::DestinationId;
 
@@ -34,7 +35,7 @@ impl Broker {
     /// A durable subscription comes, instead of the one with another number if there is one. Its own number.
     pub(crate) fn write_subscription<L: Log>(
         &mut self,
-        subscription: SubscriptionMeta,
+        subscription: Subscription,
         instead: Option<DestinationIndex>,
         step: &mut Step<'_, L>,
     ) -> DestinationIndex {
@@ -42,7 +43,7 @@ impl Broker {
         let id = self.destinations.take_id();
         let old = instead.and_then(|instead| self.destinations.get(instead).id);
         let mut meta = std::mem::take(&mut self.durable.meta);
-        records::write_subscription(&mut meta, id, &subscription, old);
+        records::write_subscription(&mut meta, id, &subscription.meta, old);
         let home = self.stage(LogKind::Journal, &small(kind::SUBSCRIPTION, &meta), step);
         if let Some(instead) = instead {
             self.apply_delete(instead);
@@ -56,7 +57,7 @@ impl Broker {
     pub(crate) fn apply_subscription(
         &mut self,
         id: DestinationId,
-        subscription: SubscriptionMeta,
+        subscription: Subscription,
         home: ItemHome,
     ) -> DestinationIndex {
         let index = self.destinations.add_subscription(id, subscription);

@@ -5,6 +5,7 @@
 
 use crate::broker::Broker;
 use crate::destinations::destination::Content;
+use crate::destinations::subscription::Subscription;
 use crate::durable::duplicates::MarkReference;
 use crate::durable::naming::Naming;
 use crate::durable::store::{Arrival, is_sharer};
@@ -298,7 +299,7 @@ impl Broker {
         }
         match known.filter(|_| is_moved) {
             Some(index) => self.apply_destination(index, home),
-            None => drop(self.apply_subscription(id, subscription, home)),
+            None => drop(self.apply_subscription(id, Subscription::new(subscription), home)),
         }
         Ok(())
     }

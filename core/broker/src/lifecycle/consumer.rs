@@ -16,7 +16,7 @@ use postrider_model::command::OpenConsumer;
 use postrider_model::event::Failure;
 
 /// Bytes of a selector that are read and made in the time of a step.
-const SELECTOR_BYTES_OF_STEP: usize = 256;
+pub(super) const SELECTOR_BYTES_OF_STEP: usize = 256;
 
 /// Steps that a destination takes that a consumer names.
 const DESTINATION_STEPS: usize = 4;

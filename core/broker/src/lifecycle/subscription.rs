@@ -7,9 +7,10 @@ use crate::clients::portrait::ConsumerPortrait;
 use crate::delivery::advisory::Subject;
 use crate::destinations::advisories::is_advisory;
 use crate::destinations::destination::Refusal;
-use crate::destinations::subscription::check_selector;
+use crate::destinations::subscription::Subscription;
 use crate::intake::admission::Named;
 use crate::kit::budget::Budget;
+use crate::lifecycle::consumer::SELECTOR_BYTES_OF_STEP;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, DestinationIndex};
 use crate::records::subscription::subscription_bytes;
@@ -50,7 +51,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
         let wanted = self.wanted_subscription(connection, open, name)?;
-        let known = self.destinations.subscriptions.find(&wanted.client, name);
+        let known = self.destinations.subscriptions.find(&wanted.meta.client, name);
         if let Some(known) = known {
             self.release_subscription(known, connection, step)?;
         }
@@ -60,6 +61,8 @@ impl Broker {
             Some(index) => index,
             None => {
                 known.map_or(Ok(()), |known| self.check_unclaimed(known))?;
+                let old = known.and_then(|known| self.destinations.get(known).subscription.as_deref());
+                self.destinations.subscriptions.admit(&wanted, old)?;
                 self.create_subscription(wanted, known, step)?
             }
         };
@@ -96,9 +99,8 @@ impl Broker {
         connection: ConnectionIndex,
         open: &OpenConsumer,
         name: &[u8],
-    ) -> Result<SubscriptionMeta, Refusal> {
+    ) -> Result<Subscription, Refusal> {
         let selector = open.selector.as_deref().unwrap_or_default().trim_ascii();
-        check_selector(selector)?;
         if let Some(wrong) =
             open.destinations.iter().find(|topic| topic.kind != DestinationKind::Topic || is_advisory(topic))
         {
@@ -120,6 +122,8 @@ impl Broker {
             );
             return Err((Failure::General, text.into()));
         }
+        let wanted = Subscription::read(wanted)?;
+        self.work.spend(wanted.selector_memory() / SELECTOR_BYTES_OF_STEP);
         Ok(wanted)
     }
 
@@ -163,7 +167,7 @@ impl Broker {
 
     fn create_subscription<L: Log>(
         &mut self,
-        wanted: SubscriptionMeta,
+        wanted: Subscription,
         instead: Option<DestinationIndex>,
         step: &mut Step<'_, L>,
     ) -> Result<DestinationIndex, Refusal> {
@@ -180,14 +184,14 @@ impl Broker {
                 "this data directory has had as many queues and subscriptions as it can have: begin a new one".into(),
             );
         }
-        let (live, limit) = (self.journal.live_bytes() + subscription_bytes(&wanted), live_limit(step.log));
+        let (live, limit) = (self.journal.live_bytes() + subscription_bytes(&wanted.meta), live_limit(step.log));
         if live > limit {
             return full(format!(
                 "the journal holds {live} of {limit} bytes with the durable subscription: consume messages, delete subscriptions \
                  that nobody uses, or raise the setting `journal.disk_budget_bytes`"
             ));
         }
-        for topic in wanted.topics.iter().filter(|topic| !topic.is_wildcard()) {
+        for topic in wanted.meta.topics.iter().filter(|topic| !topic.is_wildcard()) {
             self.resolve(topic, Named::ToConsume, step)?;
         }
         let index = self.write_subscription(wanted, instead, step);
