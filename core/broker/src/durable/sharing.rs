@@ -23,6 +23,9 @@ pub(crate) struct Shared {
 /// Subscriptions that are asked in the time of a step whether they want a message.
 const ASKED_A_STEP: usize = 2;
 
+/// Subscriptions that a message comes to in the time of a step.
+const REACHED_A_STEP: usize = 2;
+
 /// What is shared with nobody.
 pub(crate) static NOBODY: Shared = Shared { topics: Vec::new(), subscriptions: Vec::new() };
 
@@ -163,6 +166,7 @@ impl Broker {
         step: &mut Step<'_, L>,
     ) -> Option<Home> {
         parts.iter().for_each(|part| self.try_arrival(*part, &arrival));
+        self.work.spend(shared.subscriptions() / REACHED_A_STEP);
         let mut places = std::mem::take(&mut self.durable.places);
         let (mut split, mut home) = (Split::new(parts, shared), None);
         while !split.is_done() {
