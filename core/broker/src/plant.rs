@@ -48,6 +48,7 @@ postrider_journal::planted_bugs! {
     ("returned-never-expires", "R56: only what nobody has had is looked at for expired messages"),
     ("credit-for-taken-only", "R58: a send that is refused keeps its part of the producer's window"),
     ("commit-without-acks", "R32: what a transaction acknowledges is not in the record that decides it"),
+    ("counts-forgotten", "R50: how often a message was delivered is kept in memory alone"),
     ("dispatch-before-decision", "R33: what a transaction has sent goes out before its decision is durable"),
     ("transaction-paused", "R35: a send within a transaction waits for room as others do"),
     ("commit-bound-by-count", "R36: a transaction has room for what its client says that it acknowledges"),

@@ -44,6 +44,8 @@ pub mod kind {
     pub const SUBSCRIPTION: u8 = 13;
     /// Messages that may have been delivered, past others (R41).
     pub const NAMED: u8 = 15;
+    /// How often messages were delivered that have come back (R50).
+    pub const COUNT: u8 = 16;
     /// Nothing of a transaction is done: for who follows the log, as a start takes what is undecided for that.
     pub const ROLLED_BACK: u8 = 129;
 }
@@ -96,6 +98,10 @@ fn zigzag(before: u64, next: u64) -> u64 {
     ((difference << 1) ^ (difference >> 63)).cast_unsigned()
 }
 
+fn unzigzag(zigzag: u64) -> i64 {
+    (zigzag >> 1).cast_signed() ^ -((zigzag & 1).cast_signed())
+}
+
 /// Bytes of one more acknowledged sequence, at most.
 pub const ACKNOWLEDGED_BYTES: u64 = 10;
 
@@ -118,10 +124,52 @@ pub fn read_acknowledged(meta: &[u8], mut visit: impl FnMut(DestinationId, Seque
         let mut sequence = reader.u64()?;
         visit(destination, Sequence(sequence));
         for _ in 1..count {
-            let zigzag = reader.varint()?;
-            let difference = (zigzag >> 1).cast_signed() ^ -((zigzag & 1).cast_signed());
-            sequence = sequence.wrapping_add_signed(difference);
+            sequence = sequence.wrapping_add_signed(unzigzag(reader.varint()?));
             visit(destination, Sequence(sequence));
+        }
+    }
+    Some(())
+}
+
+/// Adds a run of sequences of one destination, each with its deliveries.
+pub fn write_counted(buffer: &mut Vec<u8>, destination: DestinationId, counted: &[(u64, u16)]) {
+    let Some((first, _)) = counted.first() else { return };
+    buffer.extend_from_slice(&destination.0.to_le_bytes());
+    let count = u32::try_from(counted.len()).unwrap_or(u32::MAX);
+    buffer.extend_from_slice(&count.to_le_bytes());
+    buffer.extend_from_slice(&first.to_le_bytes());
+    let mut before = None;
+    for (sequence, deliveries) in counted.iter().take(count as usize) {
+        if let Some(before) = before.replace(*sequence) {
+            write_varint(buffer, zigzag(before, *sequence));
+        }
+        write_varint(buffer, u64::from(*deliveries));
+    }
+}
+
+/// Bytes of a sequence with its deliveries, at most.
+pub(crate) const COUNTED_BYTES: u64 = ACKNOWLEDGED_BYTES + 3;
+
+/// An upper bound of the records that say how often so many messages were delivered.
+pub(crate) fn counted_bound(count: u64) -> Bound {
+    let bytes = count * (COUNTED_BYTES + RUN_BYTES);
+    let records = u32::try_from(2 + bytes / 20_000).unwrap_or(u32::MAX);
+    Bound { records, bytes }
+}
+
+/// Calls `visit` for each sequence with its deliveries; none if the meta is malformed.
+pub fn read_counted(meta: &[u8], mut visit: impl FnMut(DestinationId, Sequence, u16)) -> Option<()> {
+    let mut reader = Reader(meta);
+    let deliveries =
+        |reader: &mut Reader<'_>| u16::try_from(reader.varint()?).ok().filter(|deliveries| *deliveries > 0);
+    while !reader.0.is_empty() {
+        let destination = read_id(&mut reader)?;
+        let count = reader.u32().filter(|count| *count > 0)?;
+        let mut sequence = reader.u64()?;
+        visit(destination, Sequence(sequence), deliveries(&mut reader)?);
+        for _ in 1..count {
+            sequence = sequence.wrapping_add_signed(unzigzag(reader.varint()?));
+            visit(destination, Sequence(sequence), deliveries(&mut reader)?);
         }
     }
     Some(())
@@ -225,6 +273,32 @@ mod tests {
         assert_eq!(read, [(1, 300), (1, 301), (1, 500), (1, 499), (2, 5)]);
         assert_eq!(read_acknowledged(&bytes[..19], |_, _| ()), None);
         assert_eq!(read_acknowledged(&[0; 16], |_, _| ()), None, "a run of none");
+    }
+
+    #[test]
+    fn counts_have_these_bytes() {
+        let mut bytes = Vec::new();
+        write_counted(&mut bytes, DestinationId(1), &[(300, 2), (500, 300), (499, 1)]);
+        write_counted(&mut bytes, DestinationId(2), &[(5, u16::MAX)]);
+        let golden = [
+            &[1, 0, 0, 0, 3, 0, 0, 0, 44, 1, 0, 0, 0, 0, 0, 0, 2, 0x90, 3, 0xAC, 2, 1, 1][..],
+            &[2, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 3],
+        ]
+        .concat();
+        assert_eq!(bytes, golden);
+        let mut read = Vec::new();
+        let visit =
+            |destination: DestinationId, sequence: Sequence, count| read.push((destination.0, sequence.0, count));
+        assert_eq!(read_counted(&bytes, visit), Some(()));
+        assert_eq!(read, [(1, 300, 2), (1, 500, 300), (1, 499, 1), (2, 5, u16::MAX)]);
+        for cut in [8, 16, 17, 18, 22, 41] {
+            assert_eq!(read_counted(&bytes[..cut], |_, _, _| ()), None, "{cut}");
+        }
+        let none = [&golden[..16], &[0]].concat();
+        assert_eq!(read_counted(&none, |_, _, _| ()), None, "of none nothing is said");
+        let many = [&golden[23..39], &[0x80, 0x80, 4]].concat();
+        assert_eq!(read_counted(&many, |_, _, _| ()), None, "beyond 65,535");
+        assert!(golden.len() as u64 <= counted_bound(4).bytes);
     }
 
     #[test]

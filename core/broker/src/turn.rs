@@ -88,6 +88,7 @@ impl Broker {
         self.renew_reservation(step);
         self.acknowledged.end_turn();
         self.flush_named(step);
+        self.flush_counted(step);
         self.flush_acknowledged(step);
         self.restate_untold(step);
         self.tell_rolled_back(step);

@@ -7,6 +7,7 @@ mod branches;
 mod browsing;
 mod connection;
 mod cost;
+mod counting;
 mod damage;
 mod dead_letters;
 mod decisions;

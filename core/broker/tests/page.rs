@@ -106,6 +106,7 @@ fn each_record_has_the_bytes_that_the_page_shows() {
         (kind::OUTCOME, vec![written(|bytes| records::write_outcome(bytes, &outcome))]),
         (kind::SUBSCRIPTION, vec![subscription]),
         (kind::NAMED, vec![written(|bytes| records::write_acknowledged(bytes, DestinationId(1), &[300, 500]))]),
+        (kind::COUNT, vec![written(|bytes| records::write_counted(bytes, DestinationId(1), &[(300, 2), (500, 300)]))]),
     ]);
     assert_eq!(examples_of_the_page(), expected);
     assert_eq!(records::read_delete(&[5, 0, 0, 0]), Some(DestinationId(5)));

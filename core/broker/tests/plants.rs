@@ -2,9 +2,9 @@
 
 use crate::world::record;
 use crate::{
-    acknowledge, branches, browsing, connection, damage, dead_letters, decisions, follow, marks, members, model, names,
-    pacing, pairs, parking, passes, places, queue, rotten, selecting, slices, space, spooling, subscriptions, told,
-    topic, transactions, waiting,
+    acknowledge, branches, browsing, connection, counting, damage, dead_letters, decisions, follow, marks, members,
+    model, names, pacing, pairs, parking, passes, places, queue, rotten, selecting, slices, space, spooling,
+    subscriptions, told, topic, transactions, waiting,
 };
 use postrider_broker::{Broker, Config, plant};
 use postrider_journal::{Home, Position, Record, SegmentNumber};
@@ -90,6 +90,7 @@ fn is_seen() -> Option<&'static str> {
         ("numbers", damage::after_damage_no_number_is_used_again),
         ("front", rotten::damaged_messages_do_not_hold_the_front),
         ("settings", settings_change_nothing),
+        ("counts", counting::how_often_a_message_was_delivered_is_known_after_a_start),
         ("decisions", transactions::what_is_sent_shows_with_the_durable_commit_in_order_and_wherever_it_lies),
         ("refused", transactions::beyond_its_bounds_one_is_doomed_and_nobody_is_paused),
         ("claims", transactions::a_closing_consumer_leaves_what_its_transaction_has),

@@ -53,6 +53,7 @@ const ELSEWHERE: &[&str] = &[
     "moved-for-all",
     "moved-while-applied",
     "collected-under-transaction",
+    "counts-forgotten",
     "commit-without-room",
     "rotten-commit-rolled-back",
     "orphan-send-lands",

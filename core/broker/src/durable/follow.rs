@@ -121,6 +121,7 @@ impl Broker {
             kind::MESSAGE => self.follow_message(record, home),
             kind::ACKNOWLEDGE => self.follow_acknowledged(record.meta).ok_or(MetaError::Malformed),
             kind::NAMED => self.follow_named(record.meta).ok_or(MetaError::Malformed),
+            kind::COUNT => self.follow_counted(record.meta).ok_or(MetaError::Malformed),
             kind::DESTINATION => self.follow_destination(record.meta, small()),
             kind::DELETE => {
                 records::read_delete(record.meta).map(|id| self.follow_delete(id)).ok_or(MetaError::Malformed)

@@ -2,6 +2,7 @@
 
 pub(crate) mod allowance;
 pub(crate) mod applying;
+pub(crate) mod counting;
 pub(crate) mod damage;
 pub(crate) mod deciding;
 #[cfg(feature = "plant")]
@@ -24,6 +25,7 @@ pub(crate) mod staging;
 pub(crate) mod store;
 pub(crate) mod undecided;
 
+use self::counting::Counted;
 use self::named::Named;
 use self::sharing::Places;
 use crate::messages::DestinationIndex;
@@ -43,6 +45,8 @@ pub(crate) struct Durable {
     turn_start: Sequence,
     /// What goes out past others is to be named.
     named: Named,
+    /// What has come back is to be counted.
+    counted: Counted,
     /// Which turn it is.
     turn: u64,
     /// Buffers that are used again.

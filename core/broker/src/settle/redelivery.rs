@@ -161,6 +161,10 @@ impl Broker {
         if is_shared {
             queue.take_back(sequence, delivered.then(|| before.saturating_add(1)));
         }
+        if delivered {
+            self.note_counted(of, index);
+        }
+        let queue = self.destinations.get_mut(of).queue();
         if planted("lost-return-order") {
             queue.push(index, expiration);
         } else {
