@@ -105,7 +105,7 @@ fn what_a_newer_version_wrote_is_refused_and_named() {
     let rest = [0, 1, 7, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(recovered(9, 0, &rest), Err(RecoverError::Malformed { kind: 9, segment, position }));
     assert_eq!(recovered(4, 0, &[0; 5]), Err(RecoverError::Malformed { kind: 4, segment, position }));
-    for kind in [0, 1].into_iter().chain(11..128).filter(|kind| ![11, 12, 13, 15].contains(kind)) {
+    for kind in [0, 1].into_iter().chain(11..128).filter(|kind| ![11, 12, 13, 15, 16].contains(kind)) {
         assert_eq!(recovered(kind, 0, &message), Err(RecoverError::UnknownKind { kind, segment, position }));
     }
     assert_eq!(recovered(128, 1, &message), Ok(()), "ignorable");

@@ -26,6 +26,9 @@ pub(crate) struct Transaction {
 /// Of what an earlier life had acknowledged: nobody's number.
 const NO_CONSUMER: ConsumerIndex = ConsumerIndex(u32::MAX);
 
+/// And nobody's serial.
+pub(crate) const NO_SERIAL: u64 = 0;
+
 /// What one consumer has acknowledged.
 pub(crate) struct Claims {
     pub consumer: ConsumerIndex,
@@ -66,7 +69,7 @@ impl Transaction {
 
     /// These are acknowledged, by consumers of an earlier life.
     pub(crate) fn claim_of_nobody(&mut self, entries: Vec<InFlight>) {
-        self.claim((NO_CONSUMER, 0), entries, 0);
+        self.claim((NO_CONSUMER, NO_SERIAL), entries, 0);
     }
 
     /// All that it has acknowledged.

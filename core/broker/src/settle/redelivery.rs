@@ -74,9 +74,11 @@ impl Broker {
         self.jobs.push(Returning { entries, delivered, held });
     }
 
-    /// What a transaction had acknowledged that is rolled back goes back, as its consumer is gone: all of it had been delivered.
-    pub(crate) fn return_claimed(&mut self, taken: Vec<InFlight>) {
-        let mut delivered = Delivered { first: usize::MAX, up_to: Sequence(0) };
+    /// What a transaction had acknowledged that is rolled back goes back, as its consumer is gone: all of it had been delivered. In an
+    /// earlier life, a crash has counted that already (R50).
+    pub(crate) fn return_claimed(&mut self, taken: Vec<InFlight>, in_this_life: bool) {
+        let first = if in_this_life { usize::MAX } else { 0 };
+        let mut delivered = Delivered { first, up_to: Sequence(0) };
         let mut entries = Deque::default();
         let is_much = taken.len() > limits::HANDLE_STEPS;
         let from = runs(&taken).filter(|_| is_much);
@@ -157,14 +159,13 @@ impl Broker {
         if delivered && !is_shared {
             message.redeliveries = before.saturating_add(1);
         }
-        let queue = self.destinations.get_mut(of).queue();
-        if is_shared {
-            queue.take_back(sequence, delivered.then(|| before.saturating_add(1)));
-        }
         if delivered {
             self.note_counted(of, index);
         }
         let queue = self.destinations.get_mut(of).queue();
+        if is_shared {
+            queue.take_back(sequence, delivered.then(|| before.saturating_add(1)));
+        }
         if planted("lost-return-order") {
             queue.push(index, expiration);
         } else {

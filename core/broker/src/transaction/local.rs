@@ -3,7 +3,7 @@
 use crate::broker::Broker;
 use crate::clients::consumer::{ConsumerKind, InFlight};
 use crate::clients::in_flight::{COMPARED, Range};
-use crate::clients::transaction::{Claims, Transaction, runs};
+use crate::clients::transaction::{Claims, NO_SERIAL, Transaction, runs};
 use crate::destinations::destination::Refusal;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, TransactionIndex};
@@ -89,7 +89,7 @@ impl Broker {
                 self.work.spend(looked_at / COMPARED);
                 self.wake(consumer);
             } else {
-                self.return_claimed(entries);
+                self.return_claimed(entries, serial != NO_SERIAL);
             }
         }
         self.jobs.stir();
