@@ -69,7 +69,7 @@ fn a_commit_behind_new_subscriptions_is_bounded() {
 
 /// Whoever came is late for what was sent before, and for nothing else, each once.
 #[test]
-fn who_comes_between_sends_has_each_of_them_once() {
+pub fn who_comes_between_sends_has_each_of_them_once() {
     let mut world = world(Config::default());
     begin(&mut world, 1, 1);
     for number in 0..4 {
@@ -337,7 +337,7 @@ fn a_branch_is_committed_in_a_small_journal_whoever_came_since() {
 
 /// A subscription that wants nothing of its own client gets none by a decision either, whoever is there by then.
 #[test]
-fn who_wants_nothing_of_its_own_client_gets_none_of_a_branch_of_another_life() {
+pub fn who_wants_nothing_of_its_own_client_gets_none_of_a_branch_of_another_life() {
     for restarts in 0..3 {
         let mut world = world(Config::default());
         branch(&mut world, BranchAct::Begin);

@@ -2,8 +2,8 @@
 
 use crate::world::record;
 use crate::{
-    acknowledge, branches, browsing, connection, counting, damage, dead_letters, decisions, follow, marks, members,
-    model, names, pacing, pairs, parking, passes, places, queue, rotten, selecting, slices, space, spooling,
+    acknowledge, branches, browsing, connection, counting, damage, dead_letters, decisions, follow, late, marks,
+    members, model, names, pacing, pairs, parking, passes, places, queue, rotten, selecting, slices, space, spooling,
     subscriptions, told, topic, transactions, waiting,
 };
 use postrider_broker::{Broker, Config, plant};
@@ -34,6 +34,8 @@ fn is_seen() -> Option<&'static str> {
         ),
         ("subscriptions after crashes", subscriptions::who_has_had_it_leaves_it_to_the_others_also_after_a_crash),
         ("late subscriptions", subscriptions::what_is_committed_comes_to_those_that_are_there_then),
+        ("late branches", late::who_comes_between_sends_has_each_of_them_once),
+        ("branches of a client", late::who_wants_nothing_of_its_own_client_gets_none_of_a_branch_of_another_life),
         ("acknowledge", acknowledge::a_poisoned_message_is_in_the_dead_letter_queue_also_after_a_crash),
         ("dead letters", dead_letters::wherever_the_power_goes_a_message_is_in_one_queue),
         ("siblings", dead_letters::a_dead_letter_out_of_a_deleted_queue_is_known_to_the_others_also_after_a_crash),
