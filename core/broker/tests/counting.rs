@@ -1,7 +1,7 @@
 //! How often messages were delivered, as the log says it (R50).
 
 use crate::log::TestLog;
-use crate::subscriptions::subscribe;
+use crate::subscriptions::{subscribe, unsubscribe};
 use crate::world::{World, handle, queue, topic};
 use postrider_broker::Config;
 use postrider_broker::records::kind;
@@ -116,4 +116,26 @@ fn what_has_no_room_is_counted_when_there_is() {
     world.settle();
     let records = world.log.records.iter().filter(|stored| stored.kind == kind::COUNT).count();
     assert_eq!(records, 1);
+}
+
+/// What is no more by then is counted nowhere, though others have the message still.
+#[test]
+fn what_goes_before_there_is_room_is_not_counted() {
+    let mut world = small();
+    for (consumer, name) in [(1, "gone"), (2, "stays")] {
+        subscribe(&mut world, 1, (1, consumer), "t", name);
+    }
+    world.send(0, 1, &topic("t"), "1", true);
+    world.settle();
+    world.log.full = true;
+    world.close_consumer(1, 1, 1, LastDelivered::Unknown);
+    world.idle();
+    unsubscribe(&mut world, 1, 1, "gone");
+    world.log.full = false;
+    world.close_consumer(1, 1, 2, LastDelivered::Unknown);
+    world.settle();
+    assert_eq!(world.broker.recount(), Ok(()));
+    world.heard(1);
+    subscribe(&mut world, 1, (1, 2), "t", "stays");
+    assert_eq!(world.got(1).iter().map(|got| got.redeliveries).collect::<Vec<_>>(), [1]);
 }

@@ -93,8 +93,9 @@ impl Broker {
     /// Where the log knows a message, if it is still there, and how often it was delivered.
     fn counted_of(&self, entry: &Entry) -> Option<(DestinationId, u16)> {
         let message = self.messages.get(entry.message).filter(|message| message.sequence == entry.sequence)?;
-        let dying = self.destinations.try_get(entry.of).is_none_or(|state| state.is_dying());
-        let id = self.recorded_id(entry.of, message).filter(|_| message.store == LogKind::Journal && !dying)?;
+        // It may have gone meanwhile, with what it had.
+        self.destinations.try_get(entry.of).filter(|state| !state.is_dying())?;
+        let id = self.recorded_id(entry.of, message).filter(|_| message.store == LogKind::Journal)?;
         let deliveries = match &self.destinations.get(entry.of).content {
             // Of one that it is done with it knows nothing any more, though others may have it.
             Content::Queue(queue) if message.has(flag::SHARED) => queue.deliveries(entry.sequence),
