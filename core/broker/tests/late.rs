@@ -162,6 +162,16 @@ fn who_takes_a_subscription_over_gets_the_oldest_first() {
     }
 }
 
+/// A branch that has sent so many messages to the topic is prepared.
+fn prepare(world: &mut World, messages: u32) {
+    branch(world, BranchAct::Begin);
+    for number in 0..messages {
+        send(world, 1, &topic("t"), &number.to_string(), true, 2);
+    }
+    branch(world, BranchAct::End);
+    branch(world, BranchAct::Prepare);
+}
+
 /// A million messages by one decision are the most, with its own clear answer, and the branch is there for another one.
 #[test]
 fn a_prepared_branch_stays_prepared_where_too_many_came_since() {
@@ -169,12 +179,7 @@ fn a_prepared_branch_stays_prepared_where_too_many_came_since() {
     let mut world = World::over(config, TestLog::new(1 << 30, 8 << 20));
     world.connect(0, 1, "sender");
     world.connect(1, 1, "a");
-    branch(&mut world, BranchAct::Begin);
-    for number in 0..1_001 {
-        send(&mut world, 1, &topic("t"), &number.to_string(), true, 2);
-    }
-    branch(&mut world, BranchAct::End);
-    branch(&mut world, BranchAct::Prepare);
+    prepare(&mut world, 1_001);
     subscriptions(&mut world, 0..1_000);
     let commit = BranchAct::CommitTwoPhase;
     let said = branch(&mut world, commit);
@@ -318,12 +323,7 @@ fn a_large_commit_for_those_that_came_since_is_no_more_than_a_command() {
 #[test]
 fn a_branch_is_committed_in_a_small_journal_whoever_came_since() {
     let mut world = world(Config { reservation: 1_000_000, ..Config::default() });
-    branch(&mut world, BranchAct::Begin);
-    for number in 0..200 {
-        send(&mut world, 1, &topic("t"), &number.to_string(), true, 2);
-    }
-    branch(&mut world, BranchAct::End);
-    branch(&mut world, BranchAct::Prepare);
+    prepare(&mut world, 200);
     subscriptions(&mut world, 0..20);
     // 20 times 200 messages in a byte each.
     world.log.most = Some(8 << 10);
