@@ -264,7 +264,7 @@ impl Broker {
         self.spooling.look(log);
         let ((port, handle), mut parked) = self.begin_slice(&slice);
         for _ in 0..slice.commands {
-            if self.has_worked_enough() {
+            if self.has_outgrown_bounds() || self.has_worked_enough() {
                 break;
             }
             let Some((command, arena, is_refused)) = self.next_of_slice(&slice, port, &mut parked) else { break };

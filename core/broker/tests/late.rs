@@ -2,7 +2,7 @@
 
 use crate::log::TestLog;
 use crate::subscriptions::{leave, unsubscribe};
-use crate::transactions::{begin, commit, send};
+use crate::transactions::{begin, commit, send, transact};
 use crate::world::{World, handle, queue, topic, wanted};
 use postrider_broker::Config;
 use postrider_model::command::{Branch, BranchAct, OpenConsumer, Request, TransactionAct};
@@ -49,7 +49,7 @@ fn a_commit_behind_new_subscriptions_is_bounded() {
     subscriptions(&mut world, 0..1_000);
     sends(&mut world, 1..2_001);
     let batch = CommandBatch {
-        commands: vec![crate::transactions::transact(1, 1, TransactionAct::Commit)],
+        commands: vec![transact(1, 1, TransactionAct::Commit)],
         ..CommandBatch::default()
     };
     let begun = Instant::now();
@@ -316,6 +316,38 @@ fn a_large_commit_for_those_that_came_since_is_no_more_than_a_command() {
             world = world.restarted();
             world.connect(1, 1, "a");
         }
+    }
+}
+
+/// The room of a commit is its batch's, with all who are late, also those that the batch brings: where there is none for the moment it waits,
+/// and is not refused.
+#[test]
+fn a_commit_has_its_room_before_it_is_handled() {
+    for in_batch in [false, true] {
+        let mut world = world(Config { reservation: 1_000_000, ..Config::default() });
+        begin(&mut world, 1, 1);
+        sends(&mut world, 0..200);
+        subscriptions(&mut world, 0..20);
+        sends(&mut world, 200..201);
+        world.heard(0);
+        let mut commands = vec![transact(1, 1, TransactionAct::Commit)];
+        if in_batch {
+            let subscription = Some(b"last".as_slice().into());
+            let last = OpenConsumer { subscription, ..world.open(1, 1, &[topic("t")], 10) };
+            world.connections_of.insert((0, handle(1)), handle(1));
+            commands.insert(0, Command::OpenConsumer(Box::new(last)));
+        }
+        world.log.full = true;
+        world.handle(0, &CommandBatch { commands, ..CommandBatch::default() });
+        world.log.full = false;
+        world.settle();
+        let got = world.texts(0).len();
+        let said = format!("{:?}", world.heard(0));
+        assert!(!said.contains("Failed"), "{said}");
+        assert_eq!(got, if in_batch { 10 } else { 0 }, "who came with the commit has it");
+        subscribe(&mut world, (1, 19), "s19", None);
+        assert_eq!(world.texts(1).len(), 100);
+        assert_eq!(world.broker.recount(), Ok(()));
     }
 }
 

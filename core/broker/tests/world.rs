@@ -223,8 +223,12 @@ impl World {
         self.open_rings();
         assert!(self.broker.is_ready(self.now, &mut self.log, &mut self.out), "enough sequences are reserved");
         self.log.begin(self.broker.bound(index, batch));
-        for command in &batch.commands {
+        for (place, command) in batch.commands.iter().enumerate() {
             self.broker.handle(index, command, &batch.arena, self.now, &mut self.log, &mut self.out);
+            if self.broker.has_outgrown_bounds() {
+                let rest = batch.commands[place + 1..].to_vec();
+                self.log.begin(self.broker.bound(index, &CommandBatch { commands: rest, ..CommandBatch::default() }));
+            }
         }
     }
 

@@ -71,9 +71,9 @@ impl Late {
         self.lists.get(kind.list).map_or(0, |list| list.len().saturating_sub(kind.from)) as u64
     }
 
-    /// What they take in the decision's record. None: there are none.
-    pub(crate) fn bytes(&self) -> Option<u64> {
-        (self.places > 0).then_some(self.bytes)
+    /// What they take in the decision's record.
+    pub(crate) fn bytes(&self) -> u64 {
+        if self.places > 0 { self.bytes } else { 0 }
     }
 
     /// All of them, some more than once.
@@ -124,18 +124,35 @@ impl Broker {
     /// The subscriptions that came since something was sent to their topics: they are to have it, too, at most so many places. What has a
     /// selector is placed, and tried when it is looked at.
     pub(crate) fn late_sharers(&mut self, of: TransactionIndex, client: &[u8], most: u64) -> Result<Late, TooMany> {
+        let mut looked = 0;
+        let late = self.find_late(of, (client, most), &mut looked);
+        self.work.spend(looked / LOOKS_OF_STEP);
+        late
+    }
+
+    /// What they would take in the record of a decision, unless they are too many for one.
+    pub(crate) fn late_bytes(&self, of: TransactionIndex, client: &[u8]) -> u64 {
+        self.find_late(of, (client, self.config.transaction_messages), &mut 0).map_or(0, |late| late.bytes())
+    }
+
+    fn find_late(
+        &self,
+        of: TransactionIndex,
+        (client, most): (&[u8], u64),
+        looked: &mut usize,
+    ) -> Result<Late, TooMany> {
         let staged = self.undecided.table.get(of.0);
         let Some(sent) = staged.map(|staged| &staged.topics) else { return Ok(Late::default()) };
         let has_come = sent.since().is_some_and(|since| self.destinations.has_subscribed_since(since));
         if !has_come || planted("subscribed-at-send") {
             return Ok(Late::default());
         }
-        let (mut late, mut looked, mut lists) =
-            (Late::default(), sent.kinds.len() + sent.records.len(), BTreeMap::new());
+        let (mut late, mut lists) = (Late::default(), BTreeMap::new());
+        *looked += sent.kinds.len() + sent.records.len();
         for kind in &sent.kinds {
             // Later kinds of a topic go to no others.
             let list = *lists.entry(kind.topic).or_insert_with(|| {
-                let found = self.destinations.subscribed_since(kind.topic, kind.since, &mut looked);
+                let found = self.destinations.subscribed_since(kind.topic, kind.since, looked);
                 let foreign = found.filter(|(_, subscription)| subscription.is_foreign_to(client));
                 let sharer = |(of, subscription): (DestinationIndex, &Subscription)| {
                     let id = self.destinations.get(of).id?;
@@ -162,7 +179,6 @@ impl Broker {
             if more > 0 { places + more } else { 0 }
         });
         let largest = largest.max().unwrap_or_default();
-        self.work.spend(looked / LOOKS_OF_STEP);
         match () {
             () if late.places > most => Err(TooMany::OfAll(late.places)),
             () if largest > limits::PLACES as u64 => Err(TooMany::OfOne(largest)),

@@ -4,7 +4,7 @@ use crate::broker::Broker;
 use crate::clients::transaction::Transaction;
 use crate::destinations::advisories::is_advisory;
 use crate::messages::ConnectionIndex;
-use crate::records::commit::commit_bound;
+use crate::records::commit::{commit_bound, late_bound};
 use crate::records::{META_BYTES, acknowledgement_bound, message_bytes};
 use postrider_journal::Bound;
 use postrider_model::command::{OpenConsumer, Publish, Transact, TransactionAct};
@@ -21,8 +21,6 @@ const TOLD_OF_COMMAND: usize = limits::HANDLE_STEPS + 4;
 #[derive(Default)]
 pub(crate) struct Defined<'a> {
     known: Vec<Definition<'a>>,
-    /// Durable subscriptions that it may create.
-    subscriptions: usize,
 }
 
 struct Definition<'a> {
@@ -63,7 +61,14 @@ pub(crate) fn stores(command: &Command) -> bool {
 }
 
 impl Broker {
-    /// An upper bound of what handling the batch stages in the journal (R6).
+    /// Whether a command has made others of its batch larger than they were bounded: it brought a subscription, or named more than it
+    /// counted. What is left of the batch is bounded again. *Without: it has no room, and is refused where there is some.*
+    pub fn has_outgrown_bounds(&mut self) -> bool {
+        std::mem::take(&mut self.intake.has_outgrown_bounds)
+    }
+
+    /// An upper bound of what handling the batch stages in the journal (R6), up to a command after which it is to be bounded again, see
+    /// [`has_outgrown_bounds`](Broker::has_outgrown_bounds).
     #[must_use]
     pub fn bound(&self, port: PortIndex, batch: &CommandBatch) -> Bound {
         let mut bound = acknowledgement_bound(0);
@@ -137,7 +142,7 @@ impl Broker {
                 if !publish.persistent {
                     return created;
                 }
-                let mut durable = self.durable_places_of(places, defined.subscriptions);
+                let mut durable = self.durable_places_of(places);
                 // Who subscribes before it is decided is to have it.
                 if publish.transaction.is_some() {
                     durable += places.iter().filter(|place| place.kind == DestinationKind::Topic).count();
@@ -166,7 +171,6 @@ impl Broker {
                 if open.subscription.is_none() {
                     return created;
                 }
-                defined.subscriptions += 1;
                 created.and(self.subscription_bound(port, open))
             }
             // What it names, whatever it counts; the decision says it, in one record.
@@ -176,8 +180,10 @@ impl Broker {
             }
             Command::Transact(Transact { connection, transaction, act: TransactionAct::Commit, .. }) => {
                 let index = self.peek_connection(port, *connection);
-                let known = index.and_then(|index| self.clients.transaction(index, *transaction));
-                commit_bound(known.map_or(0, Transaction::claimed))
+                let known = index.and_then(|index| Some((index, self.clients.transaction(index, *transaction)?)));
+                known.map_or(commit_bound(0), |(index, known)| {
+                    self.commit_bound(known, &self.clients.connection(index).client_id)
+                })
             }
             Command::Branch(said) => self.branch_bound(said).0,
             Command::Acknowledge(acknowledge) => {
@@ -196,6 +202,12 @@ impl Broker {
         }
     }
 
+    /// What committing it stages, which this client has sent: with those who have come since (R52).
+    pub(super) fn commit_bound(&self, transaction: &Transaction, client: &[u8]) -> Bound {
+        let late = transaction.staged.map_or(0, |staged| self.late_bytes(staged, client));
+        commit_bound(transaction.claimed()).and(late_bound(late))
+    }
+
     /// What creating those of the destinations stages that are not there.
     fn missing_bound<'a>(&self, names: impl Iterator<Item = &'a Destination>) -> Bound {
         let missing = names.filter(|name| self.destinations.find(name).is_none());
@@ -204,14 +216,14 @@ impl Broker {
 
     /// How many of a send's places store what is persistent: topics and temporary destinations do not.
     pub(crate) fn durable_places<'a>(&'a self, port: PortIndex, publish: &Publish, defined: &mut Defined<'a>) -> usize {
-        self.durable_places_of(self.names_of(port, publish, defined), defined.subscriptions)
+        self.durable_places_of(self.names_of(port, publish, defined))
     }
 
-    /// The same of these, with so many subscriptions more that may be there by then.
-    pub(crate) fn durable_places_of(&self, names: &[Destination], subscriptions: usize) -> usize {
+    /// The same of these.
+    pub(crate) fn durable_places_of(&self, names: &[Destination]) -> usize {
         let places = |name: &Destination| match name.kind {
             DestinationKind::Queue => 1,
-            DestinationKind::Topic => self.destinations.most_subscribers(name) + subscriptions,
+            DestinationKind::Topic => self.destinations.most_subscribers(name),
             DestinationKind::TemporaryQueue | DestinationKind::TemporaryTopic => 0,
         };
         names.iter().map(places).sum()
@@ -308,7 +320,7 @@ impl Broker {
                 // And a tag.
                 // What is sent to a topic may be there twice, and its subscriptions need more than one record.
                 let places = self.places_bound(port, publish, defined).0;
-                let subscriptions = self.destinations.subscriptions.len() + defined.subscriptions;
+                let subscriptions = self.destinations.subscriptions.len();
                 let each = 2 + (subscriptions / (limits::PLACES - limits::COMPOSITE_PARTS)) as u64;
                 places.len() as u64 * each + u64::from(publish.transaction.is_some())
             }

@@ -24,7 +24,10 @@ impl Broker {
                 let client = known.map_or(0, |known| known.client.len() as u64);
                 (decision.and(decision).and(Bound { records: 0, bytes: client + PREPARED_BYTES as u64 }), 1)
             }
-            BranchAct::CommitOnePhase if is_open => (decision, places + 1),
+            BranchAct::CommitOnePhase if is_open => {
+                let decision = known.map(|known| self.commit_bound(&known.transaction, &known.client));
+                (decision.unwrap_or(commit_bound(0)), places + 1)
+            }
             // Another one may have its name by then.
             BranchAct::Prepare | BranchAct::CommitOnePhase => (commit_bound(0).and(commit_bound(0)), places + 1),
             // One that is prepared has its room.

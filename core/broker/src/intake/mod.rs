@@ -33,6 +33,8 @@ pub(crate) struct Intake {
     created_beyond: u64,
     /// Who is not read because of a queue that holds much.
     pacing: Pacing,
+    /// What is left of a batch is to be bounded again.
+    pub has_outgrown_bounds: bool,
     /// The places of a send: a buffer that is used again.
     pub parts: Vec<DestinationIndex>,
     /// Who shares it: likewise.

@@ -111,7 +111,7 @@ impl Broker {
         let looked = names.map_or(parked.len().min(limits::HANDLE_STEPS), |(looked, _)| looked);
         let names = names.map(|(_, names)| names);
         let names = names.or_else(|| Some(self.places_of(port, publish.connection, publish.destination)?.0));
-        let places = names.map_or(1, |names| self.durable_places_of(names, 0));
+        let places = names.map_or(1, |names| self.durable_places_of(names));
         self.work.spend(looked / LOOKS_A_STEP);
         places
     }

@@ -48,9 +48,9 @@ pub(crate) fn commit_bound(acknowledged: u64) -> Bound {
     Bound { records: 1, bytes }
 }
 
-/// The record of a commit that says so many bytes of what it acknowledges, and of places.
-pub(crate) fn late_bound(acknowledged: u64, places: u64) -> Bound {
-    Bound { records: 1, bytes: (HEAD_BYTES + 2 * LENGTH_BYTES) as u64 + acknowledged + places }
+/// What so many bytes of places make it longer.
+pub(crate) fn late_bound(places: u64) -> Bound {
+    Bound { records: 0, bytes: if places == 0 { 0 } else { 2 * LENGTH_BYTES as u64 + places } }
 }
 
 /// What a commit says of places, as a record of acknowledgements does.

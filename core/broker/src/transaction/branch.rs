@@ -289,10 +289,7 @@ impl Broker {
             return Ok(false);
         }
         let acknowledged = self.undecided.prepared(of).map_or(0, |prepared| prepared.acknowledged.len() as u64);
-        let bound = match late.bytes() {
-            None => Bound { records: 1, bytes: HEAD_BYTES as u64 + acknowledged },
-            Some(bytes) => late_bound(acknowledged, bytes),
-        };
+        let bound = Bound { records: 1, bytes: HEAD_BYTES as u64 + acknowledged }.and(late_bound(late.bytes()));
         let purpose = if planted("commit-without-room") { Purpose::Create } else { Purpose::Move };
         // And what was acknowledged before it.
         if !step.log.reserve(purpose, bound.and(Bound { records: 1, bytes: 0 })) {

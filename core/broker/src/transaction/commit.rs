@@ -9,10 +9,8 @@ use crate::durable::late::{Late, TooMany};
 use crate::durable::outcomes::BranchEnd;
 use crate::log::{Log, LogKind};
 use crate::messages::{ConnectionIndex, DestinationIndex, MessageIndex};
-use crate::records::commit::late_bound;
 use crate::step::Step;
 use crate::transaction::local::{lost, not_begun, without_room};
-use postrider_journal::Purpose;
 use postrider_model::command::Transact;
 use postrider_model::event::Failure;
 use postrider_model::{DestinationId, PortIndex, Sequence, TransactionNumber, limits};
@@ -52,7 +50,7 @@ impl Broker {
         branch: Option<&BranchEnd>,
         step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
-        let late = match self.check_commit(&transaction, client, step) {
+        let late = match self.check_commit(&transaction, client) {
             Ok(late) => late,
             Err(refusal) => {
                 self.roll_back(transaction, step);
@@ -102,18 +100,13 @@ impl Broker {
         self.refuse(port, transact.connection, transact.request, refusal, step);
     }
 
-    /// Whether it can be committed.
-    pub(super) fn check_commit<L: Log>(
-        &mut self,
-        transaction: &Transaction,
-        client: &[u8],
-        step: &mut Step<'_, L>,
-    ) -> Result<Late, Refusal> {
+    /// Whether it can be committed. Its batch has the room, also for those who are late.
+    pub(super) fn check_commit(&mut self, transaction: &Transaction, client: &[u8]) -> Result<Late, Refusal> {
         self.check_decidable(transaction)?;
         let most = self.config.transaction_messages;
         let late =
             transaction.staged.map_or_else(|| Ok(Late::default()), |staged| self.late_sharers(staged, client, most));
-        let late = late.map_err(|too_many| {
+        late.map_err(|too_many| {
             let text = match too_many {
                 TooMany::OfAll(_) => format!(
                     "subscriptions that came since it has sent to their topics would have more than {most} messages of it: commit sooner, \
@@ -122,12 +115,7 @@ impl Broker {
                 TooMany::OfOne(places) => format!("{}: commit sooner", too_many_places(places)),
             };
             rolled_back((Failure::ResourceAllocation, text.into()))
-        })?;
-        if let Some(bytes) = late.bytes() {
-            let bound = late_bound(transaction.named.bytes(), bytes);
-            step.log.reserve(Purpose::Settle, bound).then_some(()).ok_or_else(|| rolled_back(without_room()))?;
-        }
-        Ok(late)
+        })
     }
 
     /// Whether nothing stands against it.

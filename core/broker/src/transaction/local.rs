@@ -8,9 +8,7 @@ use crate::destinations::destination::Refusal;
 use crate::log::Log;
 use crate::messages::{ConnectionIndex, ConsumerIndex, TransactionIndex};
 use crate::plant::planted;
-use crate::records::acknowledgement_bound;
 use crate::step::Step;
-use postrider_journal::Purpose;
 use postrider_model::command::{Acknowledge, AcknowledgeKind, Transact, TransactionAct};
 use postrider_model::event::Failure;
 use postrider_model::{PortIndex, TransactionNumber};
@@ -131,7 +129,7 @@ impl Broker {
             return self.acknowledge(port, &Acknowledge { transaction: None, ..*acknowledge }, arena, step);
         }
         let Some(connection) = self.connection(port, acknowledge.connection) else { return };
-        match self.claim(port, connection, acknowledge, number, step) {
+        match self.claim(port, connection, acknowledge, number) {
             Ok(()) => self.reply(port, acknowledge.connection, acknowledge.request, step),
             Err(refusal) => {
                 self.doom(connection, number, refusal.clone(), step);
@@ -141,13 +139,12 @@ impl Broker {
     }
 
     /// What it acknowledges is the transaction's: out of its consumer's list, and in its window.
-    fn claim<L: Log>(
+    fn claim(
         &mut self,
         port: PortIndex,
         connection: ConnectionIndex,
         acknowledge: &Acknowledge,
         number: TransactionNumber,
-        step: &mut Step<'_, L>,
     ) -> Result<(), Refusal> {
         if self.clients.says_again(connection, number) {
             return Ok(());
@@ -186,11 +183,8 @@ impl Broker {
             return self.unmatched(index, acknowledge);
         }
         self.check_size(staged, claimed, count)?;
-        if count > counted && !planted("commit-bound-by-count") {
-            // The batch has room for as many as were counted.
-            let has_room = step.log.reserve(Purpose::Settle, acknowledgement_bound(count - counted));
-            has_room.then_some(()).ok_or_else(without_room)?;
-        }
+        // A decision in the same batch has room for as many as were counted.
+        self.intake.has_outgrown_bounds |= count > counted && !planted("commit-bound-by-count");
         self.claim_range(connection, number, index, &range);
         if acknowledge.kind == AcknowledgeKind::Individual {
             self.clients.consumer_mut(index).extend(1);

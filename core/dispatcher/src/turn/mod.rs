@@ -308,7 +308,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         handled
     }
 
-    /// Handles a batch's commands, as far as their work is for one turn (R53): how many.
+    /// Handles a batch's commands, as far as their work is for one turn (R53) and what was bounded holds for them (R6): how many.
     fn handle_batch(&mut self, port: PortIndex, batch: &CommandBatch, unstored: &Unstored, now: Now) -> usize {
         for (place, command) in batch.commands.iter().enumerate() {
             let (logs, out) = (&mut self.logs, &mut self.outbox);
@@ -318,7 +318,7 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             } else {
                 self.broker.handle(port, command, &batch.arena, now, logs, out);
             }
-            if self.broker.has_worked_enough() {
+            if self.broker.has_outgrown_bounds() || self.broker.has_worked_enough() {
                 return place + 1;
             }
         }
