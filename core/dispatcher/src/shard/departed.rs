@@ -42,6 +42,11 @@ impl Departed {
         self.unheard.is_empty()
     }
 
+    /// How many are not heard to the end.
+    pub(super) fn unheard(&self) -> usize {
+        self.unheard.len()
+    }
+
     /// Whether they are heard before those in the line now: each second time, as either of them may say all that the broker takes.
     pub(super) fn come_first(&mut self) -> bool {
         self.passed = !self.passed;
@@ -112,19 +117,26 @@ impl<Socket> ShardState<Socket> {
             || (!self.departed.are_heard() && !self.outgoing.is_blocked() && self.outgoing.may_take_sent())
     }
 
-    /// Hears what they had sent, in turns as those in the line, and tells the broker of those who are heard to the end.
+    /// Hears what they had sent while nobody else waits who sends: else they have their turns in the line. *Without: what one that is gone
+    /// has left, however much, comes before all who wait.*
     pub(super) fn hear_departed(&mut self, now: Now) {
         for _ in 0..TURNS {
-            if !self.outgoing.hand_over_full() || self.outgoing.takes_sent() == 0 {
+            let takes = self.links.line.has_no_senders() && self.outgoing.hand_over_full();
+            if !takes || self.outgoing.takes_sent() == 0 || !self.hear_one_departed(now) {
                 return;
             }
-            let Some(mut link) = self.departed.unheard.pop_front() else { return };
-            if self.hear_some_of(&mut link, now) {
-                self.departed.unheard.push_front(link);
-            } else {
-                self.tell_of(link);
-            }
         }
+    }
+
+    /// Hears a turn's worth of the first of them, and tells the broker of it if it is heard to the end. False: there is none.
+    pub(super) fn hear_one_departed(&mut self, now: Now) -> bool {
+        let Some(mut link) = self.departed.unheard.pop_front() else { return false };
+        if self.hear_some_of(&mut link, now) {
+            self.departed.unheard.push_front(link);
+        } else {
+            self.tell_of(link);
+        }
+        true
     }
 
     /// Hears some of it. True: there is more.

@@ -89,6 +89,8 @@ pub(super) struct Line {
     /// Turns of those that have not, and frames of those of them who only answered, since one who sends was heard in its turn.
     others: u64,
     answers: u64,
+    /// Turns of those that send, times those who are gone, since one of these had its own.
+    turns: usize,
     /// Those of them that have come to have more than a little to say since the driver was told of the others.
     joined: Vec<Connection>,
     /// Bytes of others that were heard at once since it was somebody's turn, or would have been: of those that send, and of the rest.
@@ -186,6 +188,24 @@ impl Line {
         }
     }
 
+    /// One of those that send had its turn, beside so many that are gone and not heard to the end: a turn of theirs is due behind one of
+    /// each that sends.
+    fn note_turn(&mut self, unheard: usize) {
+        self.turns = (self.turns + unheard).min(self.sending.len() * unheard);
+    }
+
+    /// Whether it is the turn of one of those who are gone.
+    fn takes_departed(&mut self) -> bool {
+        let is_theirs = !self.sending.is_empty() && self.turns >= self.sending.len();
+        self.turns -= if is_theirs { self.sending.len() } else { 0 };
+        is_theirs
+    }
+
+    /// Whether none of those waits that send.
+    pub(super) fn has_no_senders(&self) -> bool {
+        self.sending.is_empty()
+    }
+
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
         self.freeing.is_empty() && self.sending.is_empty()
@@ -198,8 +218,15 @@ impl<Socket> ShardState<Socket> {
         let mut turns = TURNS;
         while turns > 0 && self.outgoing.hand_over_full() {
             (self.links.line.senders_passed, self.links.line.passed) = (0, 0);
+            if self.outgoing.takes_sent() > 0 && self.links.line.takes_departed() {
+                turns -= usize::from(self.hear_one_departed(now));
+                continue;
+            }
             let Some(turn) = self.links.line.next(|| self.outgoing.takes_sent()) else { break };
-            turns -= usize::from(self.hear_in_turn(&turn, now, net));
+            if self.hear_in_turn(&turn, now, net) {
+                turns -= 1;
+                self.links.line.note_turn(if turn.of_senders { self.departed.unheard() } else { 0 });
+            }
         }
         while let Some(connection) = self.links.line.joined.pop() {
             let Some(link) = self.links.get(connection) else { continue };

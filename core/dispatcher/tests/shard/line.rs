@@ -53,6 +53,26 @@ fn who_says_little_waits_for_a_little_of_what_the_others_say() {
     assert_eq!((node.world.borrow().paused.len(), node.shard.has_work()), (0, false));
 }
 
+/// What those have left who are gone, however much, is heard as what the others say.
+#[test]
+fn who_is_gone_has_a_turn_as_others_have() {
+    const THERE: u32 = 4;
+    const GONE: u32 = 2;
+    let mut node = Node::new(THERE + GONE);
+    node.turn_nanos = 1_000_000;
+    (0..THERE + GONE).for_each(|slot| node.comes(slot, requests(MANY)));
+    node.turn();
+    node.world.borrow_mut().broken.extend(THERE..THERE + GONE);
+    let mut heard = [0; (THERE + GONE) as usize];
+    for _ in 0..100 {
+        node.turn().into_iter().for_each(|(slot, _)| heard[slot as usize] += 1);
+    }
+    let gone: usize = heard[THERE as usize..].iter().sum();
+    let each = gone / GONE as usize;
+    let is_fair = |there: &usize| there.abs_diff(each) < each / 10;
+    assert!(heard[..THERE as usize].iter().all(is_fair), "{heard:?}, the last {GONE} of those who are gone");
+}
+
 /// Consumers have been given messages, and what they say frees something.
 #[test]
 fn what_frees_waits_for_one_batch_of_what_others_send() {
