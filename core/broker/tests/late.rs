@@ -48,10 +48,7 @@ fn a_commit_behind_new_subscriptions_is_bounded() {
     sends(&mut world, 0..1);
     subscriptions(&mut world, 0..1_000);
     sends(&mut world, 1..2_001);
-    let batch = CommandBatch {
-        commands: vec![transact(1, 1, TransactionAct::Commit)],
-        ..CommandBatch::default()
-    };
+    let batch = CommandBatch { commands: vec![transact(1, 1, TransactionAct::Commit)], ..CommandBatch::default() };
     let begun = Instant::now();
     world.handle(0, &batch);
     let took = begun.elapsed();
