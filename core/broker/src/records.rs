@@ -81,15 +81,20 @@ pub(crate) fn meta_or_body<'a>(in_body: bool, rest: &'a [u8], body: &'a [u8]) ->
 /// Adds a run of acknowledged sequences of one destination.
 pub fn write_acknowledged(buffer: &mut Vec<u8>, destination: DestinationId, sequences: &[u64]) {
     let Some(first) = sequences.first() else { return };
-    buffer.extend_from_slice(&destination.0.to_le_bytes());
     let count = u32::try_from(sequences.len()).unwrap_or(u32::MAX);
-    buffer.extend_from_slice(&count.to_le_bytes());
-    buffer.extend_from_slice(&first.to_le_bytes());
+    write_run(buffer, destination, count, *first);
     let mut before = *first;
     for sequence in sequences.iter().skip(1).take(count as usize - 1) {
         write_varint(buffer, zigzag(before, *sequence));
         before = *sequence;
     }
+}
+
+/// How a run of so many sequences begins.
+fn write_run(buffer: &mut Vec<u8>, destination: DestinationId, count: u32, first: u64) {
+    buffer.extend_from_slice(&destination.0.to_le_bytes());
+    buffer.extend_from_slice(&count.to_le_bytes());
+    buffer.extend_from_slice(&first.to_le_bytes());
 }
 
 /// From one sequence to the next, so that what is near is small.
@@ -134,10 +139,8 @@ pub fn read_acknowledged(meta: &[u8], mut visit: impl FnMut(DestinationId, Seque
 /// Adds a run of sequences of one destination, each with its deliveries.
 pub fn write_counted(buffer: &mut Vec<u8>, destination: DestinationId, counted: &[(u64, u16)]) {
     let Some((first, _)) = counted.first() else { return };
-    buffer.extend_from_slice(&destination.0.to_le_bytes());
     let count = u32::try_from(counted.len()).unwrap_or(u32::MAX);
-    buffer.extend_from_slice(&count.to_le_bytes());
-    buffer.extend_from_slice(&first.to_le_bytes());
+    write_run(buffer, destination, count, *first);
     let mut before = None;
     for (sequence, deliveries) in counted.iter().take(count as usize) {
         if let Some(before) = before.replace(*sequence) {

@@ -95,7 +95,7 @@ impl Broker {
         let message = self.messages.get(entry.message).filter(|message| message.sequence == entry.sequence)?;
         // It may have gone meanwhile, with what it had.
         self.destinations.try_get(entry.of).filter(|state| !state.is_dying())?;
-        let id = self.recorded_id(entry.of, message).filter(|_| message.store == LogKind::Journal)?;
+        let id = self.recorded_id(entry.of, message)?;
         let deliveries = match &self.destinations.get(entry.of).content {
             // Of one that it is done with it knows nothing any more, though others may have it.
             Content::Queue(queue) if message.has(flag::SHARED) => queue.deliveries(entry.sequence),

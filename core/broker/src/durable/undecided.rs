@@ -20,7 +20,7 @@ use crate::log::{Log, LogKind};
 use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
 use crate::plant::planted;
 use crate::records::commit::{CommitMeta, Decided, read_commit, write_commit};
-use crate::records::{self, MessageMeta, MetaError, OutcomeMeta, Placement, TransactionTag, kind};
+use crate::records::{self, MessageMeta, MetaError, Placement, TransactionTag, kind};
 use crate::step::Step;
 use postrider_journal::{Bound, Home, Position, Purpose, Record, SegmentNumber, body_crc};
 use postrider_model::Sequence;
@@ -254,8 +254,7 @@ impl Undecided {
 
     /// First places of what it has sent.
     pub(super) fn heads(&self, of: TransactionIndex) -> Vec<MessageIndex> {
-        let staged = &self.table[of.0];
-        staged.records.iter().map(|(_, head)| *head).chain(staged.late.values().copied()).collect()
+        self.table[of.0].heads().collect()
     }
 
     /// First places of what all transactions have sent.
@@ -485,9 +484,8 @@ impl Broker {
         let record = Record { kind: kind::COMMIT, flags: 0, sequence, meta: &meta, body: &body, body_crc };
         let home = self.stage(LogKind::Journal, &record, step);
         self.durable.meta = meta;
-        if let Some(BranchEnd { branch, heard }) = branch {
-            let outcome = OutcomeMeta { branch: branch.clone(), committed: true, unix_millis: commit.unix_millis };
-            self.apply_outcome(tag, outcome, *heard, home);
+        if let Some(outcome) = commit.outcome() {
+            self.apply_outcome(tag, outcome, branch.and_then(|end| end.heard), home);
         }
         home.position
     }
@@ -500,8 +498,7 @@ impl Broker {
         let late = self.follow_late(decided, &commit)?;
         self.sequences.saw(Sequence(tag.0));
         self.sequences.saw(Sequence((commit.first.0 + commit.places).saturating_sub(1)));
-        if let Some(branch) = &commit.branch {
-            let outcome = OutcomeMeta { branch: branch.clone(), committed: true, unix_millis: commit.unix_millis };
+        if let Some(outcome) = commit.outcome() {
             self.apply_outcome(tag, outcome, None, home);
         }
         let Some(of) = self.undecided.by_tag.get(&tag).copied() else { return Ok(()) };
@@ -517,12 +514,11 @@ impl Broker {
     /// Whether the sequences of a decision that is followed are its messages' own.
     fn check_decision(&self, of: TransactionIndex, commit: &CommitMeta) -> Result<(), MetaError> {
         let staged = &self.undecided.table[of.0];
-        let heads = staged.records.iter().map(|(_, head)| *head).chain(staged.late.values().copied());
         if staged.places > commit.places {
             return Err(MetaError::Malformed);
         }
         let mut taken = std::collections::BTreeSet::new();
-        for head in heads {
+        for head in staged.heads() {
             let mut index = head;
             while index != MessageIndex::NONE {
                 let message = self.messages.at(index);

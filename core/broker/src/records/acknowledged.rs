@@ -5,7 +5,7 @@
 )]
 
 use crate::kit::reader::write_varint;
-use crate::records::{RUN_BYTES, zigzag};
+use crate::records::{RUN_BYTES, write_run, zigzag};
 use postrider_model::{DestinationId, Sequence};
 use std::collections::BTreeMap;
 
@@ -42,9 +42,7 @@ impl Run {
 
     /// Writes it as a destination's, each of them so much later.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>, destination: DestinationId, later: u64) {
-        bytes.extend_from_slice(&destination.0.to_le_bytes());
-        bytes.extend_from_slice(&self.count.to_le_bytes());
-        bytes.extend_from_slice(&(self.first + later).to_le_bytes());
+        write_run(bytes, destination, self.count, self.first + later);
         bytes.extend_from_slice(&self.differences);
     }
 }

@@ -5,7 +5,7 @@
 )]
 
 use crate::kit::reader::{Reader, write_varint};
-use crate::records::branch::{BRANCH_BYTES, Branch, read_branch, write_branch};
+use crate::records::branch::{BRANCH_BYTES, Branch, OutcomeMeta, read_branch, write_branch};
 use crate::records::message_meta::{MetaError, TAGS};
 use crate::records::{META_BYTES, acknowledgement_bound, meta_or_body};
 use postrider_journal::Bound;
@@ -40,6 +40,14 @@ pub struct CommitMeta {
     pub unix_millis: i64,
     /// The branch that it is, if it is one.
     pub branch: Option<Branch>,
+}
+
+impl CommitMeta {
+    /// The outcome of its branch, if it is one.
+    pub(crate) fn outcome(&self) -> Option<OutcomeMeta> {
+        let branch = self.branch.clone()?;
+        Some(OutcomeMeta { branch, committed: true, unix_millis: self.unix_millis })
+    }
 }
 
 /// An upper bound of the record of a commit that acknowledges so many messages.
