@@ -103,6 +103,7 @@ impl Broker {
             Readiness::Ready => {}
         }
         if self.messages.at(message).has(flag::SHARED)
+            && self.destinations.get_mut(index).queue().has_untried()
             && let Some(offer) = self.try_untried(index, message, was_returned, budget, step)
         {
             return offer;

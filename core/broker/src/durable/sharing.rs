@@ -165,6 +165,9 @@ impl Broker {
         offered: impl Fn(&Broker, DestinationIndex) -> bool,
         step: &mut Step<'_, L>,
     ) -> Option<Home> {
+        if let ([], [(topic, _)], [subscription]) = (parts, &*shared.topics, &*shared.subscriptions) {
+            return Some(self.store_for_one(store, (*topic, *subscription), arrival, step));
+        }
         parts.iter().for_each(|part| self.try_arrival(*part, &arrival));
         self.work.spend(shared.subscriptions() / REACHED_A_STEP);
         let mut places = std::mem::take(&mut self.durable.places);
@@ -180,6 +183,24 @@ impl Broker {
         }
         self.durable.places = places;
         home
+    }
+
+    /// The same of a topic alone for one of its subscriptions.
+    #[inline(always)]
+    fn store_for_one<L: Log>(
+        &mut self,
+        store: LogKind,
+        (topic, subscription): (DestinationIndex, DestinationIndex),
+        arrival: Arrival<'_>,
+        step: &mut Step<'_, L>,
+    ) -> Home {
+        let place = Placement { sequence: self.sequences.take(1), shared: true, ..Placement::default() };
+        let parts = [topic, subscription];
+        let placements = parts.map(|part| {
+            let destination = self.destinations.get(part).id.unwrap_or_default();
+            Placement { destination, ..place }
+        });
+        self.store_placed(store, &parts, &placements, arrival, step)
     }
 
     /// A message comes to a topic for one of its subscriptions, as most do that are shared.

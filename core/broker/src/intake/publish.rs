@@ -288,6 +288,11 @@ impl Broker {
             return;
         }
         self.statistics.expired += u64::from(expired);
+        if let ([part], true) = (passing, shared.is_empty())
+            && !keep(self, *part)
+        {
+            return;
+        }
         let kept: Vec<DestinationIndex> = passing.iter().copied().filter(|part| keep(self, *part)).collect();
         if !shared.is_empty() {
             self.store_shared(LogKind::Spool, (&kept, shared), arrival, |_, _| false, step);

@@ -146,6 +146,11 @@ impl<K: Hash + Eq, V> Map<K, V> {
         }
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.len() == 0
+    }
+
     /// All values, in whatever order.
     #[cfg(feature = "plant")]
     pub(crate) fn all_values(&self) -> impl Iterator<Item = &V> {

@@ -138,6 +138,14 @@ pub fn write_message(buffer: &mut Vec<u8>, meta: MessageMeta, placements: &[Plac
             let [redeliveries, _] = place.redeliveries.to_le_bytes();
             buffer.extend_from_slice(&[bits, 1, a, b, c, d, 0, place_bits(place), redeliveries]);
         }
+        // And nearly every one to a topic for one subscription.
+        [topic, place] if topic.redeliveries | place.redeliveries < 0x80 && topic.sequence == place.sequence => {
+            let [a, b, c, d] = topic.destination.0.to_le_bytes();
+            let [e, f, g, h] = place.destination.0.to_le_bytes();
+            let [[before, _], [redeliveries, _]] = [topic, place].map(|place| place.redeliveries.to_le_bytes());
+            let (topic, place) = (place_bits(topic), place_bits(place));
+            buffer.extend_from_slice(&[bits, 2, a, b, c, d, 0, topic, before, e, f, g, h, 0, place, redeliveries]);
+        }
         _ => write_places(buffer, bits, placements, first),
     }
     if let Some(from) = meta.run_from {
