@@ -53,7 +53,6 @@ const ELSEWHERE: &[&str] = &[
     "moved-for-all",
     "moved-while-applied",
     "collected-under-transaction",
-    "counts-forgotten",
     "commit-without-room",
     "rotten-commit-rolled-back",
     "orphan-send-lands",

@@ -130,6 +130,7 @@ impl World {
         let clients = plan.clients.iter().enumerate();
         let clients = clients.map(|(index, plan)| Client::new(index, plan.clone(), random.fork(), &schedule)).collect();
         let mut ledger = Ledger::new(plan.scarce, plan.sizes);
+        ledger.loses_counts = plan.scarce || plan.rot > 0 || plan.rot_while_running > 0;
         if plan.has_throng() {
             (ledger.rotten.forgets_any, ledger.mark_bytes) = (true, plan.mark_bytes());
         }

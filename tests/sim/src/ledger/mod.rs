@@ -102,6 +102,8 @@ struct Message {
     /// Sent again by a failover client.
     repeated: bool,
     send: Send,
+    /// The moment at which it was about to be sent first.
+    sent_at: u64,
     parts: Vec<Part>,
 }
 
@@ -157,6 +159,10 @@ pub struct Ledger {
     pub draining: Option<BTreeMap<Address, u64>>,
     /// Counts what is known of ends of messages, so that it can be told what was known when.
     moment: u64,
+    /// What was seen until this moment the broker has written: a message that was sent after that is stored.
+    written: u64,
+    /// How often something was delivered may be lost with its record.
+    pub loses_counts: bool,
     /// What was counted, for people.
     pub counts: Counts,
 }
@@ -200,7 +206,8 @@ impl Ledger {
         for part in parts.iter().filter(|part| part.address.is_topic()) {
             self.subscriptions.sent(id, &part.address);
         }
-        self.messages.insert(id, Message { producer, number, persistent, repeated: false, send: Send::Sent, parts });
+        let (send, sent_at) = (Send::Sent, self.moment);
+        self.messages.insert(id, Message { producer, number, persistent, repeated: false, send, sent_at, parts });
         self.brings(id);
         id
     }
@@ -214,6 +221,9 @@ impl Ledger {
     /// The broker has said what became of a send, or the connection broke before it did.
     pub fn answered(&mut self, id: MessageId, send: Send) {
         let message = self.messages.get_mut(&id).expect("a message that was sent");
+        if send == Send::Certain && message.persistent {
+            self.written = self.written.max(message.sent_at);
+        }
         if message.send == Send::Certain {
             return;
         }
@@ -394,7 +404,7 @@ impl Ledger {
             let survives = |part: &Part| message.persistent && !part.address.is_temporary();
             for part in &mut message.parts {
                 let survives = survives(part);
-                part.crashed(survives);
+                part.crashed(survives, if self.loses_counts { 0 } else { self.written });
             }
         }
     }

@@ -39,6 +39,10 @@ pub struct Part {
     /// The consumer that has it in flight.
     holder: Option<u64>,
     last_counter: u32,
+    /// The moment of the delivery with that.
+    counted_at: u64,
+    /// What of that the broker has written for sure.
+    written: u32,
     /// The next delivery's counter, at least.
     required: u32,
     /// A client could have seen it.
@@ -65,6 +69,8 @@ impl Part {
             deliveries: 0,
             holder: None,
             last_counter: 0,
+            counted_at: 0,
+            written: 0,
             required: 0,
             seen: false,
             forgiven: false,
@@ -93,7 +99,7 @@ impl Part {
             );
             (self.moved, self.state, self.holder) = (true, State::Stored, None);
             self.moved_at = moment;
-            (self.required, self.last_counter, self.seen) = (0, 0, false);
+            (self.required, self.last_counter, self.written, self.seen) = (0, 0, 0, false);
         }
         assert!(there || !self.moved, "R10: message {id} came back to {:?} from the dead letters", self.address);
         let loose = self.sent_again && self.address.is_temporary();
@@ -116,7 +122,7 @@ impl Part {
         }
         assert!(
             loose || delivery.redeliveries >= self.required,
-            "R15: message {id} at {:?} comes with counter {}, {} at least is due",
+            "R15, R50: message {id} at {:?} comes with counter {}, {} at least is due",
             delivery.address,
             delivery.redeliveries,
             self.required
@@ -124,7 +130,7 @@ impl Part {
         self.overmarked |= self.deliveries == 0 && !there && delivery.redeliveries > 0;
         self.deliveries += 1;
         self.holder = Some(delivery.consumer);
-        self.last_counter = delivery.redeliveries;
+        (self.last_counter, self.counted_at) = (delivery.redeliveries, moment);
         self.required = delivery.redeliveries;
         self.seen = true;
     }
@@ -189,9 +195,13 @@ impl Part {
         self.required = self.last_counter + u32::from(marked);
     }
 
-    pub fn crashed(&mut self, survives: bool) {
+    /// The process ends. Its counter, which was written when it came back, is known if all is that was seen until the moment `written` (R50).
+    pub fn crashed(&mut self, survives: bool, written: u64) {
         self.holder = None;
-        self.required = u32::from(self.seen);
+        if self.counted_at <= written {
+            self.written = self.written.max(self.last_counter);
+        }
+        self.required = self.written.max(u32::from(self.seen));
         self.last_counter = 0;
         if !survives {
             self.forgiven = true;
@@ -209,7 +219,7 @@ impl Part {
     /// Rot may have taken what tells a repeated send from a new one: this may be another than was delivered before.
     pub fn stored_again(&mut self, address: &Address) {
         self.rotten_acknowledgement(address);
-        (self.holder, self.required) = (None, 0);
+        (self.holder, self.required, self.written) = (None, 0, 0);
     }
 
     /// A later process gets it, too.

@@ -96,6 +96,28 @@ fn what_a_client_could_have_seen_is_marked_after_a_crash() {
     scene.delivered(id, 8, 10, 0);
 }
 
+/// The broker writes how often something came back before it has stored what was sent after it went out again.
+#[test]
+fn a_count_is_due_after_a_crash_if_it_was_written() {
+    for (stores, least) in [(true, 2), (false, 1)] {
+        let mut scene = Scene::new();
+        let id = scene.sent(1);
+        for (consumer, count) in [(7, 0), (8, 1), (9, 2)] {
+            scene.delivered(id, consumer, 10, count);
+            scene.ledger.returned(id, &scene.address, consumer, true);
+        }
+        if stores {
+            scene.sent(2);
+        }
+        for _ in 0..2 {
+            scene.ledger.crashed();
+        }
+        let mut comes =
+            |count| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scene.delivered(id, 11, 10, count)));
+        assert_eq!((comes(least - 1).is_err(), comes(least).is_ok()), (true, true), "stores: {stores}");
+    }
+}
+
 #[test]
 #[should_panic(expected = "is with consumer 7")]
 fn a_message_is_with_one_consumer_at_a_time() {
