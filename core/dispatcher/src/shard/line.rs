@@ -225,7 +225,10 @@ impl<Socket> ShardState<Socket> {
             let Some(turn) = self.links.line.next(|| self.outgoing.takes_sent()) else { break };
             if self.hear_in_turn(&turn, now, net) {
                 turns -= 1;
-                self.links.line.note_turn(if turn.of_senders { self.departed.unheard() } else { 0 });
+                // Turns of others, however many are between them, take nothing of what is due.
+                if turn.of_senders {
+                    self.links.line.note_turn(self.departed.unheard());
+                }
             }
         }
         while let Some(connection) = self.links.line.joined.pop() {

@@ -73,6 +73,34 @@ fn who_is_gone_has_a_turn_as_others_have() {
     assert!(heard[..THERE as usize].iter().all(is_fair), "{heard:?}, the last {GONE} of those who are gone");
 }
 
+/// Also while consumers have much to say, which has turns of its own.
+#[test]
+fn who_is_gone_has_a_turn_beside_those_who_send_nothing() {
+    const THERE: u32 = 4;
+    const GONE: u32 = 2;
+    let senders = THERE + GONE;
+    let mut node = given(senders, 1);
+    (0..senders).for_each(|slot| node.comes(slot, requests(MANY)));
+    node.turn();
+    node.world.borrow_mut().broken.extend(THERE..senders);
+    let opens = |slot| (2..i64::from(EACH) + 2).flat_map(|value| says().open_consumer(slot, value)).collect();
+    consumers(senders).for_each(|slot| node.comes(slot, opens(slot)));
+    let (mut there, mut gone, mut opened) = (0, 0, 0);
+    while opened < CONSUMERS as usize * EACH as usize {
+        node.clock.0 += node.turn_nanos;
+        node.look(false);
+        for command in node.take_one().unwrap_or_default() {
+            match command {
+                Command::Synchronize { connection, .. } if connection.slot < THERE => there += 1,
+                Command::Synchronize { .. } => gone += 1,
+                _ => opened += 1,
+            }
+        }
+    }
+    let (there, gone) = (there / THERE, gone / GONE);
+    assert!(gone > there / 2, "{gone} of each that is gone, {there} of each that is there");
+}
+
 /// Consumers have been given messages, and what they say frees something.
 #[test]
 fn what_frees_waits_for_one_batch_of_what_others_send() {
