@@ -264,7 +264,7 @@ impl Broker {
         self.spooling.look(log);
         let ((port, handle), mut parked) = self.begin_slice(&slice);
         for _ in 0..slice.commands {
-            if self.has_outgrown_bounds() || self.has_worked_enough() {
+            if self.has_worked_enough() {
                 break;
             }
             let Some((command, arena, is_refused)) = self.next_of_slice(&slice, port, &mut parked) else { break };
@@ -272,6 +272,9 @@ impl Broker {
                 self.refuse_command(port, &command, &arena, now, log, out);
             } else {
                 self.handle(port, &command, &arena, now, log, out);
+            }
+            if self.has_outgrown_bounds() {
+                break;
             }
         }
         self.end_slice(&slice, (port, handle), parked, &mut Step { now, log, out });

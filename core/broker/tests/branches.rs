@@ -1,7 +1,7 @@
 //! Branches of distributed transactions: whatever ends in between, what is prepared is done or not as its coordinator says, and whole.
 
 use crate::log::TestLog;
-use crate::transactions::{claiming, failures, number, send, transact, waiting};
+use crate::transactions::{claiming, failures, number, send, sending, transact, waiting};
 use crate::world::{Told, World, handle, queue, topic, wanted};
 use postrider_broker::records::kind;
 use postrider_broker::{Config, KEPT_FORMAT, KEPT_GLOBAL, Log};
@@ -117,6 +117,19 @@ pub fn what_is_prepared_is_decided_after_its_connection_and_a_start() {
         world.settle();
         assert_eq!(world.got(0)[0].redeliveries, 1, "it may have been delivered");
     }
+}
+
+/// All of one comes in a batch, with a client's name that its record says.
+#[test]
+pub fn what_begins_and_is_prepared_in_one_batch_has_its_room() {
+    let mut world = World::new();
+    world.connect(0, 1, &"a".repeat(10_000));
+    let begins = said(1, 0, BranchAct::Begin);
+    let mut batch = sending(&mut world, 1, &[topic("t")], "t", true, 1);
+    batch.commands.insert(0, begins);
+    batch.commands.push(said(1, 0, BranchAct::Prepare));
+    world.handle(0, &batch);
+    assert_eq!(prepared(&mut world, 1), [xid(0)]);
 }
 
 #[test]

@@ -157,6 +157,11 @@ impl Subscriptions {
         self.by_name.len()
     }
 
+    /// How often they have changed: what was found of them holds as long as this is the same.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Whether there is none, so that no topic has one.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {

@@ -50,8 +50,6 @@ impl Broker {
         }
         let index = self.apply_subscription(id, subscription, ItemHome::new(home, meta.len()));
         self.durable.meta = meta;
-        // What was sent, or is, to its topics has one place more.
-        self.intake.has_outgrown_bounds = true;
         index
     }
 

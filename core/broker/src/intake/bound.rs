@@ -61,10 +61,13 @@ pub(crate) fn stores(command: &Command) -> bool {
 }
 
 impl Broker {
-    /// Whether a command has made others of its batch larger than they were bounded: it brought a subscription, or named more than it
-    /// counted. What is left of the batch is bounded again. *Without: it has no room, and is refused where there is some.*
+    /// Whether a command has made others of its batch larger than they were bounded: it named more than it counted, or brought a
+    /// subscription, or took one away, so that those who are late for a decision may not be too many any more. What is left of the batch is
+    /// bounded again. *Without: it has no room, and is refused where there is some.*
     pub fn has_outgrown_bounds(&mut self) -> bool {
-        std::mem::take(&mut self.intake.has_outgrown_bounds)
+        let changes = self.destinations.subscriptions.changes();
+        let has_changed = std::mem::replace(&mut self.intake.subscriptions_changed, changes) != changes;
+        std::mem::take(&mut self.intake.has_outgrown_bounds) | has_changed
     }
 
     /// An upper bound of what handling the batch stages in the journal (R6), up to a command after which it is to be bounded again, see
@@ -185,7 +188,7 @@ impl Broker {
                     self.commit_bound(known, &self.clients.connection(index).client_id)
                 })
             }
-            Command::Branch(said) => self.branch_bound(said).0,
+            Command::Branch(said) => self.branch_bound(port, said).0,
             Command::Acknowledge(acknowledge) => {
                 // One that counts nothing may name a message all the same.
                 acknowledgement_bound(u64::from(acknowledge.count.clamp(1, limits::HANDLE_STEPS as u32)))
@@ -229,10 +232,15 @@ impl Broker {
         names.iter().map(places).sum()
     }
 
+    /// How long a connection's client id is, at most: it may come by the same batch.
+    pub(super) fn client_bytes(&self, port: PortIndex, connection: ConnectionHandle) -> usize {
+        let index = self.peek_connection(port, connection);
+        index.map_or(usize::from(u16::MAX), |index| self.clients.connection(index).client_id.len())
+    }
+
     /// What a durable subscription stages that comes or changes.
     fn subscription_bound(&self, port: PortIndex, open: &OpenConsumer) -> Bound {
-        let client = self.peek_connection(port, open.connection);
-        let client = client.map_or(META_BYTES, |index| self.clients.connection(index).client_id.len());
+        let client = self.client_bytes(port, open.connection);
         let texts = [&open.selector, &open.subscription].map(|text| text.as_ref().map_or(0, |text| text.len()));
         let topics: usize = open.destinations.iter().map(|topic| 8 + topic.name.len()).sum();
         // What is longer is refused.
@@ -329,7 +337,7 @@ impl Broker {
                 let known = index.and_then(|index| self.clients.transaction(index, *transaction));
                 1 + known.and_then(|known| known.staged).map_or(0, |staged| self.undecided.places(staged))
             }
-            Command::Branch(said) => self.branch_bound(said).1,
+            Command::Branch(said) => self.branch_bound(port, said).1,
             Command::DefineDestination { connection, number, destinations } => {
                 defined.add(*connection, *number, destinations);
                 0

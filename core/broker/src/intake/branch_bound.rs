@@ -6,11 +6,12 @@ use crate::clients::transaction::Transaction;
 use crate::records::branch::{OUTCOME_BYTES, PREPARED_BYTES};
 use crate::records::commit::commit_bound;
 use postrider_journal::Bound;
+use postrider_model::PortIndex;
 use postrider_model::command::{Branch, BranchAct};
 
 impl Broker {
     /// Both, of what is said of a branch. One that is not there may come by the same batch.
-    pub(super) fn branch_bound(&self, said: &Branch) -> (Bound, u64) {
+    pub(super) fn branch_bound(&self, port: PortIndex, said: &Branch) -> (Bound, u64) {
         let known = self.clients.find_branch(&said.xid).map(|index| self.clients.branches.at(index));
         let is_open = known.is_none_or(|known| matches!(known.standing, Standing::Open(_)));
         let transaction = known.map(|known| &known.transaction);
@@ -18,7 +19,9 @@ impl Broker {
         let places = staged.map_or(0, |staged| self.undecided.places(staged));
         let decision = commit_bound(transaction.map_or(0, Transaction::claimed));
         match said.act {
-            BranchAct::Begin | BranchAct::End => (Bound::default(), 0),
+            // If it is prepared in the same batch, its record says whose it is.
+            BranchAct::Begin => (Bound { records: 0, bytes: self.client_bytes(port, said.connection) as u64 }, 0),
+            BranchAct::End => (Bound::default(), 0),
             // And the room of its decision (R46).
             BranchAct::Prepare if is_open => {
                 let client = known.map_or(0, |known| known.client.len() as u64);

@@ -35,6 +35,8 @@ pub(crate) struct Intake {
     pacing: Pacing,
     /// What is left of a batch is to be bounded again.
     pub has_outgrown_bounds: bool,
+    /// How often durable subscriptions had changed when that was asked last.
+    subscriptions_changed: u64,
     /// The places of a send: a buffer that is used again.
     pub parts: Vec<DestinationIndex>,
     /// Who shares it: likewise.
