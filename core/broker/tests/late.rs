@@ -5,7 +5,7 @@ use crate::subscriptions::{leave, unsubscribe};
 use crate::transactions::{begin, commit, send, transact};
 use crate::world::{World, handle, queue, topic, wanted};
 use postrider_broker::Config;
-use postrider_model::command::{Branch, BranchAct, OpenConsumer, Request, TransactionAct};
+use postrider_model::command::{Branch, BranchAct, OpenConsumer, Request, TransactionAct, Unsubscribe};
 use postrider_model::{Command, CommandBatch, Xid};
 use std::time::Instant;
 
@@ -346,6 +346,86 @@ fn a_commit_has_its_room_before_it_is_handled() {
         assert_eq!(world.texts(1).len(), 100);
         assert_eq!(world.broker.recount(), Ok(()));
     }
+}
+
+/// Too many have come since for a decision, and one of them goes by a command of the same batch: the others are not too many.
+#[test]
+fn a_commit_has_its_room_where_who_goes_makes_it_possible() {
+    let mut world = world(Config { reservation: 1_000_000, transaction_messages: 5_000, ..Config::default() });
+    begin(&mut world, 1, 1);
+    sends(&mut world, 0..501);
+    subscriptions(&mut world, 0..10);
+    world.heard(0);
+    world.heard(1);
+    let gone = Unsubscribe {
+        connection: handle(1),
+        request: wanted(30),
+        client: Some(b"client of a".as_slice().into()),
+        name: b"s9".as_slice().into(),
+    };
+    let commands = vec![Command::Unsubscribe(Box::new(gone)), transact(1, 1, TransactionAct::Commit)];
+    world.handle(0, &CommandBatch { commands, ..CommandBatch::default() });
+    world.settle();
+    let said = format!("{:?}", world.heard(0));
+    assert!(!said.contains("Failed"), "{said}");
+    subscribe(&mut world, (1, 8), "s8", None);
+    assert_eq!(world.texts(1).len(), 100);
+    assert_eq!(world.broker.recount(), Ok(()));
+}
+
+/// Who says often that a branch is committed whose subscriptions come and go.
+#[test]
+fn what_a_batch_of_decisions_may_take_is_soon_said() {
+    let mut world = world(Config { reservation: 1_000_000, ..Config::default() });
+    let xid = Xid::new(1, b"x", b"x").unwrap();
+    let said = |act| {
+        let number = (act == BranchAct::Begin).then(|| crate::transactions::number(1));
+        Command::Branch(Box::new(Branch {
+            connection: handle(1),
+            request: Request::default(),
+            xid: xid.clone(),
+            number,
+            act,
+        }))
+    };
+    world.run(0, said(BranchAct::Begin));
+    for number in 0..2_000 {
+        send(&mut world, 1, &topic("t"), "t", true, 1);
+        subscribe(&mut world, (1, number), "s", None);
+        leave(&mut world, 1, 1, number);
+        unsubscribe(&mut world, 1, 1, "s");
+    }
+    let commands = vec![said(BranchAct::CommitOnePhase); 256];
+    let batch = CommandBatch { commands, ..CommandBatch::default() };
+    let begun = Instant::now();
+    let bound = world.broker.bound(postrider_model::PortIndex(0), &batch);
+    let took = begun.elapsed();
+    assert!(took.as_millis() < 5, "{took:?} {bound:?}");
+}
+
+/// Many patterns came that fit none of the many topics to which a transaction has sent.
+#[test]
+fn those_who_want_nothing_are_looked_at_up_to_a_bound() {
+    let mut world = world(Config { reservation: 1_000_000, ..Config::default() });
+    begin(&mut world, 1, 1);
+    for number in 0..1_000 {
+        send(&mut world, 1, &topic(&format!("t{number}")), "t", true, 1);
+    }
+    for number in 0..2_000 {
+        let subscription = Some(format!("s{number}").as_bytes().into());
+        let open = OpenConsumer { subscription, ..world.open(1, number, &[topic(&format!("other.{number}.>"))], 100) };
+        world.consume_as(1, open);
+        leave(&mut world, 1, 1, number);
+    }
+    let begun = Instant::now();
+    world
+        .handle(0, &CommandBatch { commands: vec![transact(1, 1, TransactionAct::Commit)], ..CommandBatch::default() });
+    let took = begun.elapsed();
+    assert!(took.as_millis() < 30, "{took:?} in one handle");
+    world.settle();
+    let said = format!("{:?}", world.heard(0));
+    assert!(said.contains("more to look at"), "{said}");
+    assert_eq!(world.broker.recount(), Ok(()));
 }
 
 /// What the decision of many places takes is what it says of them, not what as many acknowledgements might take.

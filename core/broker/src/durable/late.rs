@@ -15,6 +15,11 @@ use std::collections::BTreeMap;
 /// Subscriptions, and kinds of what was sent, that are looked at in the time of a step.
 const LOOKS_OF_STEP: usize = 4;
 
+/// Kinds of what a transaction has sent, alone and in its records, that are looked at for one decision, and as many subscriptions of topics,
+/// and those of one topic more. *Without: somebody subscribes and unsubscribes between the sends of a transaction a million times, or has
+/// ten thousand patterns which fit none of its thousand topics, and its COMMIT takes a second from everybody.*
+const MOST_LOOKS: usize = 65_536;
+
 /// A subscription that came since something was sent, and is to have it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LateSharer {
@@ -118,6 +123,8 @@ pub(crate) enum TooMany {
     OfAll(u64),
     /// One message would have so many, and a record says [`limits::PLACES`] at most.
     OfOne(u64),
+    /// It is too much to look at, whoever would have it.
+    ToLookAt,
 }
 
 impl Broker {
@@ -130,9 +137,24 @@ impl Broker {
         late
     }
 
-    /// What they would take in the record of a decision, unless they are too many for one.
+    /// What they would take in the record of a decision, unless they are too many for one. It is looked for once: a batch may say a
+    /// hundred times that something is to be committed.
     pub(crate) fn late_bytes(&self, of: TransactionIndex, client: &[u8]) -> u64 {
-        self.find_late(of, (client, self.config.transaction_messages), &mut 0).map_or(0, |late| late.bytes())
+        let Some(staged) = self.undecided.table.get(of.0) else { return 0 };
+        let now = (self.destinations.subscriptions.changes(), self.undecided.places(of));
+        let known = &staged.topics.late_bytes;
+        if let Some((_, bytes)) = known.get().filter(|(then, _)| *then == now) {
+            return bytes;
+        }
+        let late = self.find_late(of, (client, self.config.transaction_messages), &mut 0);
+        let bytes = late.map_or(0, |late| late.bytes());
+        known.set(Some((now, bytes)));
+        bytes
+    }
+
+    /// Whether what it has sent to topics is of more kinds than are looked at for a decision.
+    pub(crate) fn is_much_to_look_at(&self, of: TransactionIndex) -> bool {
+        self.undecided.table.get(of.0).is_some_and(|staged| staged.topics.looks > MOST_LOOKS)
     }
 
     fn find_late(
@@ -147,12 +169,20 @@ impl Broker {
         if !has_come || planted("subscribed-at-send") {
             return Ok(Late::default());
         }
-        let (mut late, mut lists) = (Late::default(), BTreeMap::new());
-        *looked += sent.kinds.len() + sent.records.len();
+        // One that is prepared was asked before it was.
+        if staged.is_some_and(|staged| staged.prepared.is_none()) && self.is_much_to_look_at(of) {
+            return Err(TooMany::ToLookAt);
+        }
+        let (mut late, mut lists, mut listed) = (Late::default(), BTreeMap::new(), 0);
+        *looked += sent.looks;
         for kind in &sent.kinds {
+            if listed > MOST_LOOKS {
+                *looked += listed;
+                return Err(TooMany::ToLookAt);
+            }
             // Later kinds of a topic go to no others.
             let list = *lists.entry(kind.topic).or_insert_with(|| {
-                let found = self.destinations.subscribed_since(kind.topic, kind.since, looked);
+                let found = self.destinations.subscribed_since(kind.topic, kind.since, &mut listed);
                 let foreign = found.filter(|(_, subscription)| subscription.is_foreign_to(client));
                 let sharer = |(of, subscription): (DestinationIndex, &Subscription)| {
                     let id = self.destinations.get(of).id?;
@@ -174,6 +204,7 @@ impl Broker {
                 break;
             }
         }
+        *looked += listed;
         let largest = sent.records.iter().map(|(kinds, places)| {
             let more = kinds.iter().filter_map(|kind| late.kinds.get(*kind)).map(|kind| late.count(kind)).sum::<u64>();
             if more > 0 { places + more } else { 0 }

@@ -7,6 +7,7 @@ use crate::log::LogKind;
 use crate::messages::{DestinationIndex, Message, MessageIndex, TransactionIndex, flag};
 use crate::records::acknowledged::Run;
 use postrider_model::{DestinationId, limits};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::sharing::Places;
@@ -40,7 +41,14 @@ pub(crate) struct SentToTopics {
     by_number: Vec<(u64, Option<Kind>)>,
     /// The kinds of a record, and how many places one like that has at most.
     pub(super) records: BTreeMap<Box<[Kind]>, u64>,
+    /// How many of all these there are to be looked at.
+    pub(super) looks: usize,
+    /// What those who are late took in the decision's record when that was asked last, and what it was found of.
+    pub(super) late_bytes: Cell<Option<(LateOf, u64)>>,
 }
+
+/// How often subscriptions had changed, and how many places the transaction had.
+pub(super) type LateOf = (u64, u64);
 
 impl SentToTopics {
     /// Since something was sent those have come that have this number or a higher one.
@@ -72,6 +80,7 @@ impl SentToTopics {
     }
 
     fn add_kind(&mut self, sent: Sent) -> Kind {
+        self.looks += 1;
         self.kinds.push(sent);
         self.kinds.len() - 1
     }
@@ -80,7 +89,10 @@ impl SentToTopics {
         match self.records.get_mut(kinds) {
             Some(most) => *most = places.max(*most),
             None if kinds.is_empty() => {}
-            None => drop(self.records.insert(kinds.into(), places)),
+            None => {
+                self.looks += kinds.len();
+                self.records.insert(kinds.into(), places);
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::plant::planted;
 use crate::records::acknowledged::Runs;
 use crate::records::commit::{HEAD_BYTES, late_bound};
 use crate::step::Step;
-use crate::transaction::commit::too_many_places;
+use crate::transaction::commit::{TOO_MUCH_TO_LOOK_AT, too_many_places};
 use crate::transaction::local::without_room;
 use postrider_journal::{Bound, Purpose};
 use postrider_model::command::{self, BranchAct, Request};
@@ -54,6 +54,7 @@ fn stays_prepared(xid: &Xid, too_many: &TooMany) -> Refusal {
             "subscriptions that came since it has sent to their topics would have {late} messages of it or more, and may have {MOST_LATE}"
         ),
         TooMany::OfOne(places) => too_many_places(*places),
+        TooMany::ToLookAt => TOO_MUCH_TO_LOOK_AT.into(),
     };
     let text = format!("Transaction '{xid}' stays prepared: {why}: delete some of them, and commit it again");
     (Failure::ResourceAllocation, text.into())
@@ -177,6 +178,10 @@ impl Broker {
         let transaction = &self.clients.branches.at(index).transaction;
         // Who subscribes before the decision has it from that.
         if let Err(refusal) = self.check_decidable(transaction) {
+            return Err(self.fail_branch(index, refusal, step));
+        }
+        if transaction.staged.is_some_and(|of| self.is_much_to_look_at(of)) {
+            let refusal = (Failure::ResourceAllocation, format!("{TOO_MUCH_TO_LOOK_AT}: prepare it sooner").into());
             return Err(self.fail_branch(index, refusal, step));
         }
         if transaction.staged.is_none() && !transaction.has_messages() {

@@ -21,6 +21,9 @@ const NOTED: usize = 32;
 /// Messages that are named before their transaction is looked up again.
 const NAMED_AT_ONCE: usize = 8;
 
+/// It has sent to very many topics, or many have come, who may have gone again, between what it has sent.
+pub(super) const TOO_MUCH_TO_LOOK_AT: &str = "with the topics that it has sent to and the subscriptions that came since, there is more to look at than one decision may take";
+
 pub(super) fn too_many_places(places: u64) -> String {
     format!(
         "with subscriptions that came since it has sent to their topics, a message of it would have {places} places, {} at most can be \
@@ -113,6 +116,7 @@ impl Broker {
                      or raise the setting `transactions.max_messages`"
                 ),
                 TooMany::OfOne(places) => format!("{}: commit sooner", too_many_places(places)),
+                TooMany::ToLookAt => format!("{TOO_MUCH_TO_LOOK_AT}: commit sooner"),
             };
             rolled_back((Failure::ResourceAllocation, text.into()))
         })
