@@ -5,9 +5,11 @@ use crate::transactions::{claiming, failures, number, send, sending, transact, w
 use crate::world::{Told, World, handle, queue, topic, wanted};
 use postrider_broker::records::kind;
 use postrider_broker::{Config, KEPT_FORMAT, KEPT_GLOBAL, Log};
-use postrider_model::command::{Branch, BranchAct, LastDelivered, Request, TransactionAct};
+use postrider_model::command::{
+    Branch, BranchAct, LastDelivered, OpenConnection, OpenConsumer, Request, TransactionAct,
+};
 use postrider_model::event::{BranchFailure, Failure, Vote};
-use postrider_model::{Command, Event, Xid};
+use postrider_model::{Command, CommandBatch, Event, Xid};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub fn xid(name: u32) -> Xid {
@@ -130,6 +132,48 @@ pub fn what_begins_and_is_prepared_in_one_batch_has_its_room() {
     batch.commands.push(said(1, 0, BranchAct::Prepare));
     world.handle(0, &batch);
     assert_eq!(prepared(&mut world, 1), [xid(0)]);
+}
+
+/// A socket's connection says goodbye and another one comes by it, under a long name.
+#[test]
+pub fn who_comes_by_a_socket_that_had_another_name_has_its_room() {
+    for subscribes in [true, false] {
+        let mut world = World::new();
+        world.connect(0, 1, "a");
+        world.connections_of.insert((0, handle(1)), handle(1));
+        let subscription = Some(b"s".as_slice().into());
+        let open = OpenConsumer { subscription, ..world.open(1, 1, &[topic("t")], 10) };
+        let comes = OpenConnection {
+            connection: handle(1),
+            request: wanted(1),
+            id: b"b".as_slice().into(),
+            client_id: vec![b'b'; 20_000].into(),
+            failover_reconnect: false,
+            peer: "tcp://peer".into(),
+            user: None,
+            marks: 0,
+        };
+        let goes = Command::CloseConnection {
+            connection: handle(1),
+            request: wanted(2),
+            last_delivered: LastDelivered::None,
+            clean: true,
+        };
+        let (mut commands, mut arena) = (vec![goes, Command::OpenConnection(Box::new(comes))], Vec::new());
+        if subscribes {
+            commands.push(Command::OpenConsumer(Box::new(open)));
+        } else {
+            commands.push(said(1, 0, BranchAct::Begin));
+            let sent = sending(&mut world, 1, &[topic("t")], "t", true, 1);
+            commands.extend(sent.commands);
+            arena = sent.arena;
+            commands.push(said(1, 0, BranchAct::Prepare));
+        }
+        world.handle(0, &CommandBatch { commands, arena, ..CommandBatch::default() });
+        world.settle();
+        let told = world.heard(0);
+        assert!(failures(&told).is_empty(), "{:?}", failures(&told));
+    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ const TOLD_OF_COMMAND: usize = limits::HANDLE_STEPS + 4;
 #[derive(Default)]
 pub(crate) struct Defined<'a> {
     known: Vec<Definition<'a>>,
+    /// Connections that it opens, and how long their client ids are: of a connection that is there one may come by the same socket.
+    opened: Vec<(ConnectionHandle, usize)>,
 }
 
 struct Definition<'a> {
@@ -174,7 +176,7 @@ impl Broker {
                 if open.subscription.is_none() {
                     return created;
                 }
-                created.and(self.subscription_bound(port, open))
+                created.and(self.subscription_bound(port, open, defined))
             }
             // What it names, whatever it counts; the decision says it, in one record.
             Command::Acknowledge(acknowledge) if acknowledge.transaction.is_some() => {
@@ -188,13 +190,16 @@ impl Broker {
                     self.commit_bound(known, &self.clients.connection(index).client_id)
                 })
             }
-            Command::Branch(said) => self.branch_bound(port, said).0,
+            Command::Branch(said) => self.branch_bound(port, said, defined).0,
             Command::Acknowledge(acknowledge) => {
                 // One that counts nothing may name a message all the same.
                 acknowledgement_bound(u64::from(acknowledge.count.clamp(1, limits::HANDLE_STEPS as u32)))
             }
             Command::CloseConnection { .. } => Bound { records: 2, bytes: 4_096 },
-            Command::OpenConnection(_) => Bound { records: 2, bytes: 4_096 },
+            Command::OpenConnection(open) => {
+                defined.opened.push((open.connection, open.client_id.len()));
+                Bound { records: 2, bytes: 4_096 }
+            }
             Command::Unsubscribe(_) => Bound { records: 4, bytes: 2 * SMALL },
             // A send in the same batch may create it again.
             Command::DeleteDestination { destination, .. } => {
@@ -233,14 +238,15 @@ impl Broker {
     }
 
     /// How long a connection's client id is, at most: it may come by the same batch.
-    pub(super) fn client_bytes(&self, port: PortIndex, connection: ConnectionHandle) -> usize {
-        let index = self.peek_connection(port, connection);
-        index.map_or(usize::from(u16::MAX), |index| self.clients.connection(index).client_id.len())
+    pub(super) fn client_bytes(&self, port: PortIndex, connection: ConnectionHandle, defined: &Defined<'_>) -> usize {
+        let there = self.peek_connection(port, connection).map(|index| self.clients.connection(index).client_id.len());
+        let opened = defined.opened.iter().filter(|(handle, _)| *handle == connection).map(|(_, bytes)| *bytes);
+        there.into_iter().chain(opened).max().unwrap_or_default()
     }
 
     /// What a durable subscription stages that comes or changes.
-    fn subscription_bound(&self, port: PortIndex, open: &OpenConsumer) -> Bound {
-        let client = self.client_bytes(port, open.connection);
+    fn subscription_bound(&self, port: PortIndex, open: &OpenConsumer, defined: &Defined<'_>) -> Bound {
+        let client = self.client_bytes(port, open.connection, defined);
         let texts = [&open.selector, &open.subscription].map(|text| text.as_ref().map_or(0, |text| text.len()));
         let topics: usize = open.destinations.iter().map(|topic| 8 + topic.name.len()).sum();
         // What is longer is refused.
@@ -337,7 +343,7 @@ impl Broker {
                 let known = index.and_then(|index| self.clients.transaction(index, *transaction));
                 1 + known.and_then(|known| known.staged).map_or(0, |staged| self.undecided.places(staged))
             }
-            Command::Branch(said) => self.branch_bound(port, said).1,
+            Command::Branch(said) => self.branch_bound(port, said, defined).1,
             Command::DefineDestination { connection, number, destinations } => {
                 defined.add(*connection, *number, destinations);
                 0

@@ -3,6 +3,7 @@
 use crate::broker::Broker;
 use crate::clients::branch::Standing;
 use crate::clients::transaction::Transaction;
+use crate::intake::bound::Defined;
 use crate::records::branch::{OUTCOME_BYTES, PREPARED_BYTES};
 use crate::records::commit::commit_bound;
 use postrider_journal::Bound;
@@ -11,7 +12,7 @@ use postrider_model::command::{Branch, BranchAct};
 
 impl Broker {
     /// Both, of what is said of a branch. One that is not there may come by the same batch.
-    pub(super) fn branch_bound(&self, port: PortIndex, said: &Branch) -> (Bound, u64) {
+    pub(super) fn branch_bound(&self, port: PortIndex, said: &Branch, defined: &Defined<'_>) -> (Bound, u64) {
         let known = self.clients.find_branch(&said.xid).map(|index| self.clients.branches.at(index));
         let is_open = known.is_none_or(|known| matches!(known.standing, Standing::Open(_)));
         let transaction = known.map(|known| &known.transaction);
@@ -20,7 +21,9 @@ impl Broker {
         let decision = commit_bound(transaction.map_or(0, Transaction::claimed));
         match said.act {
             // If it is prepared in the same batch, its record says whose it is.
-            BranchAct::Begin => (Bound { records: 0, bytes: self.client_bytes(port, said.connection) as u64 }, 0),
+            BranchAct::Begin => {
+                (Bound { records: 0, bytes: self.client_bytes(port, said.connection, defined) as u64 }, 0)
+            }
             BranchAct::End => (Bound::default(), 0),
             // And the room of its decision (R46).
             BranchAct::Prepare if is_open => {
