@@ -105,9 +105,7 @@ impl<S: Storage> Journal<S> {
     /// A frame of `frame_bytes` waits for a segment.
     pub(crate) fn want(&mut self, frame_bytes: u64) {
         if frame_bytes > self.regular_room() {
-            let bytes = self.segment_for(frame_bytes);
-            assert!(bytes <= u64::from(u32::MAX), "a batch of {frame_bytes} bytes");
-            self.preparing.wanted = self.preparing.wanted.max(Some(bytes));
+            self.preparing.wanted = self.preparing.wanted.max(self.segment_for(frame_bytes));
         }
         self.top_up();
     }

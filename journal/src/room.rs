@@ -173,7 +173,8 @@ impl<S: Storage> Journal<S> {
     /// all others it has, as long as reclaim keeps up.
     fn affords(&self, bound: Bound) -> bool {
         let bytes = bound.frame_bytes();
-        bytes <= self.regular_room() || self.has_budget_for(self.segment_for(bytes) + self.kept_for_moves())
+        let has_budget = |segment: u64| self.has_budget_for(segment + self.kept_for_moves());
+        bytes <= self.regular_room() || self.segment_for(bytes).is_some_and(has_budget)
     }
 
     #[expect(clippy::expect_used, reason = "a segment was just activated")]
@@ -256,10 +257,11 @@ impl<S: Storage> Journal<S> {
         self.disk_bytes() - self.preparing.bytes() + bytes <= self.disk_budget()
     }
 
-    /// Bytes of a segment that has room for such a frame.
-    pub(crate) fn segment_for(&self, frame_bytes: u64) -> u64 {
+    /// Bytes of a segment that has room for such a frame, if one can be as long. *Without: whoever sends a large message to many topics of
+    /// thousands of subscriptions, each record of which has it, ends the process.*
+    pub(crate) fn segment_for(&self, frame_bytes: u64) -> Option<u64> {
         let needed = frame_bytes + u64::from(self.table.block) + FRAME_HEADER as u64;
-        needed.next_multiple_of(self.table.segment_bytes)
+        Some(needed.next_multiple_of(self.table.segment_bytes)).filter(|bytes| *bytes <= u64::from(u32::MAX))
     }
 }
 

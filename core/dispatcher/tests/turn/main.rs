@@ -3,6 +3,7 @@
 mod decisions;
 mod expired;
 mod golden;
+mod much;
 mod node;
 #[path = "../../../../journal/tests/packed/mod.rs"]
 mod packed;
