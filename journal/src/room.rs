@@ -177,6 +177,12 @@ impl<S: Storage> Journal<S> {
         bytes <= self.regular_room() || self.segment_for(bytes).is_some_and(has_budget)
     }
 
+    /// Whether a batch needs a segment beyond the usual size, for which the disk budget has no room now, not even what is for moves.
+    pub fn lacks_budget_for(&self, bound: Bound) -> bool {
+        let bytes = bound.frame_bytes();
+        bytes > self.regular_room() && !self.segment_for(bytes).is_some_and(|segment| self.has_budget_for(segment))
+    }
+
     #[expect(clippy::expect_used, reason = "a segment was just activated")]
     fn take(&mut self, bound: Bound) -> Result<(), NoRoom> {
         if self.active.as_mut().is_some_and(|active| active.reserve(bound)) {

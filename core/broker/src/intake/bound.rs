@@ -13,6 +13,9 @@ use postrider_model::{Command, CommandBatch, ConnectionHandle, Destination, Dest
 /// Bytes of a small record's meta, at most, but for names.
 const SMALL: u64 = 64;
 
+/// Commands that are bounded in the time of a step.
+const BOUNDS_OF_STEP: usize = 8;
+
 /// Happenings that a command is at most, besides the ends of consumers and temporary destinations: a connection's end is those of its
 /// producers in as many steps as a command may take.
 const TOLD_OF_COMMAND: usize = limits::HANDLE_STEPS + 4;
@@ -70,6 +73,11 @@ impl Broker {
         let changes = self.destinations.subscriptions.changes();
         let has_changed = std::mem::replace(&mut self.intake.subscriptions_changed, changes) != changes;
         std::mem::take(&mut self.intake.has_outgrown_bounds) | has_changed
+    }
+
+    /// So many commands are bounded again: that is work of their turn (R53).
+    pub fn bounds_again(&mut self, commands: usize) {
+        self.work.spend(commands / BOUNDS_OF_STEP);
     }
 
     /// An upper bound of what handling the batch stages in the journal (R6), up to a command after which it is to be bounded again, see

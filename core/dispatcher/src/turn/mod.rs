@@ -295,10 +295,9 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
             return 0;
         };
         self.broker.heard(index, batch.look);
-        let handled = self.handle_batch(index, &batch, &unstored, now);
+        let handled = self.handle_within_bounds(index, &mut batch, unstored, now);
         self.ports[port].portion.turned(handled, !self.broker.has_worked_enough());
-        if handled < batch.commands.len() || !rest.is_empty() {
-            batch.commands.drain(..handled);
+        if !batch.commands.is_empty() || !rest.is_empty() {
             batch.commands.append(&mut rest);
             self.postponed[port] = Some(batch);
             self.has_rest = true;
@@ -308,7 +307,30 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         handled
     }
 
-    /// Handles a batch's commands, as far as their work is for one turn (R53) and what was bounded holds for them (R6): how many.
+    /// Handles a batch's commands, as far as their work is for one turn (R53), and takes them out of it: how many. Where what was bounded
+    /// does not hold any more for those that are left they are bounded again (R6), which is work, too.
+    fn handle_within_bounds(
+        &mut self,
+        port: PortIndex,
+        batch: &mut CommandBatch,
+        mut unstored: Unstored,
+        now: Now,
+    ) -> usize {
+        let mut all = 0;
+        loop {
+            let handled = self.handle_batch(port, batch, &unstored, now);
+            batch.commands.drain(..handled);
+            all += handled;
+            if batch.commands.is_empty() || self.broker.has_worked_enough() {
+                return all;
+            }
+            self.broker.bounds_again(batch.commands.len());
+            let Ok(begun) = self.begin(port, batch, now) else { return all };
+            unstored = begun;
+        }
+    }
+
+    /// Handles commands of a batch, up to one with which the turn has worked enough, or behind which others take more than was bounded.
     fn handle_batch(&mut self, port: PortIndex, batch: &CommandBatch, unstored: &Unstored, now: Now) -> usize {
         for (place, command) in batch.commands.iter().enumerate() {
             let (logs, out) = (&mut self.logs, &mut self.outbox);

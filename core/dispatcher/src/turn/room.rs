@@ -52,10 +52,10 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
                 let begun = self.logs.journal.reserve(Purpose::Settle, bound);
                 // What is left is for moves: they wake who waits here.
                 self.waits_for_room |= begun == Err(NoRoom::Full);
-                if begun.is_err() && is_lone_decision(batch) && self.logs.journal.room_when_short().is_some() {
-                    // Nothing makes room for one that is too large for what is left, but that it is not made.
-                    let refusing = self.broker.bound_of_refusal();
-                    return self.logs.journal.reserve(Purpose::Settle, refusing).map(|()| vec![0].into());
+                let journal = &self.logs.journal;
+                let is_for_ever = journal.room_when_short().is_some() || journal.lacks_budget_for(bound);
+                if begun.is_err() && is_lone_decision(batch) && is_for_ever {
+                    return self.begin_refusing();
                 }
                 begun.map(|()| refused.into())
             }
@@ -94,8 +94,17 @@ impl<S: Storage, P: Spill> BrokerTurn<S, P> {
         }
         let (bound, places) = self.broker.bound_within(port, batch, 0, 0);
         let begun = self.logs.journal.reserve(Purpose::Settle, bound);
+        if begun.is_err() && !wait && is_lone_decision(batch) && self.logs.journal.lacks_budget_for(bound) {
+            return self.begin_refusing();
+        }
         self.waits_for_room |= begun.is_err();
         begun.map(|()| Unstored { places, wait })
+    }
+
+    /// Nothing makes room for a decision that is too large for what is left, but that it is not made.
+    fn begin_refusing(&mut self) -> Result<Unstored, NoRoom> {
+        let refusing = self.broker.bound_of_refusal();
+        self.logs.journal.reserve(Purpose::Settle, refusing).map(|()| vec![0].into())
     }
 
     /// Whether only acknowledgements can make room, or nothing for now.

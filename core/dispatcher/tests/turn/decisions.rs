@@ -119,3 +119,29 @@ fn a_rollback_and_a_commit_of_the_same_in_one_batch() {
     ]);
     assert_eq!(node.turn.broker().statistics().messages, 5_100);
 }
+
+/// What names more than it counts makes what follows in its batch larger than it was bounded: that is bounded again, and goes on.
+#[test]
+fn a_batch_that_outgrows_its_bounds_goes_on_in_the_same_turn() {
+    const CLAIMS: usize = 100;
+    let mut node = Node::new(1 << 30);
+    for _ in 0..CLAIMS {
+        let mut batch = CommandBatch::default();
+        (0..2).for_each(|_| node.add_send(&mut batch, (0, 0), 10, true, true));
+        node.push(batch);
+    }
+    node.consume();
+    node.turns(50);
+    let got = std::mem::take(&mut node.got);
+    assert_eq!(got.len(), 2 * CLAIMS);
+    node.run(vec![of(1, TransactionAct::Begin)]);
+    let mut commands: Vec<Command> = got.chunks(2).map(|pair| claim(pair, 1)).collect();
+    for command in &mut commands {
+        let Command::Acknowledge(claim) = command else { unreachable!() };
+        claim.count = 1;
+    }
+    commands.push(of(1, TransactionAct::Commit));
+    node.hand_over(CommandBatch { commands, ..CommandBatch::default() });
+    node.turns(2);
+    assert_eq!(node.turn.broker().statistics().messages, 0);
+}
