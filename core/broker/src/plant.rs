@@ -25,6 +25,7 @@ postrider_journal::planted_bugs! {
     ("slow-subscriber-pins", "R21: what a slow subscriber of a topic has not had stays, however full the spool is"),
     ("spool-freed-early", "R21: a spool segment goes while one message lives in it"),
     ("credit-ignored", "R23: a consumer gets one message more than its prefetch"),
+    ("credit-for-given-up", "R23: who gives up what it has reported as seen gets less than it takes"),
     ("extension-unbounded", "R23: a client's count of delivered messages lifts its prefetch"),
     ("window-ignored", "R23: a connection's send window does not hold dispatch"),
     ("limit-drops-async", "R24: a send without an answer that finds the journal full is dropped"),

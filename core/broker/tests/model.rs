@@ -249,7 +249,12 @@ impl Model {
         if kind == AcknowledgeKind::Delivered {
             consumer.extension += count;
         } else {
-            let lowered = if kind == AcknowledgeKind::Poison { 1 } else { count };
+            let lowered = match kind {
+                // What it has reported and gives up counts for what follows.
+                AcknowledgeKind::Poison if consumer.extension >= count => 0,
+                AcknowledgeKind::Poison => 1,
+                _ => count,
+            };
             consumer.extension = consumer.extension.saturating_sub(lowered);
             consumer.held.retain(|entry| !range.contains(entry));
         }

@@ -51,6 +51,7 @@ fn is_seen() -> Option<&'static str> {
         ("room of dead letters", dead_letters::a_dead_letter_without_room_holds_nobody_back),
         ("redelivered", queue::a_session_that_closes_marks_what_each_of_its_consumers_had_delivered),
         ("expiry", waiting::a_sweep_finds_expired_messages_that_came_back),
+        ("credit of who gives up", acknowledge::who_gives_up_what_was_rolled_back_goes_on),
         ("credit of windows", space::a_refused_send_gives_its_part_of_the_window_back),
         ("credit", queue::credit_is_kept_and_turns_are_taken),
         ("extension", acknowledge::a_count_of_seen_messages_lifts_no_prefetch),

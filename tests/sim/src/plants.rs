@@ -49,6 +49,7 @@ const ELSEWHERE: &[&str] = &[
     "refused-served",
     "browsers-among-takers",
     "commit-bound-by-count",
+    "credit-for-given-up",
     "commit-overtaken",
     "moved-for-all",
     "moved-while-applied",

@@ -65,6 +65,15 @@ impl Consumer {
         self.extension = self.extension.saturating_add(count).min(held);
     }
 
+    /// So many of what it has are given up. A client that has reported them as seen leaves as many of those that follow out of its reports, up
+    /// to its next acknowledgement: they are out of the window without. *Without: whoever gives up in a transaction what was rolled back gets
+    /// nothing more before it commits.*
+    pub(crate) fn give_up(&mut self, count: u32) {
+        if self.extension < count || planted("credit-for-given-up") {
+            self.contract(1);
+        }
+    }
+
     /// So many have been taken from what it has.
     pub(crate) fn contract(&mut self, count: u32) {
         self.extension = self.extension.saturating_sub(count).min(self.held());

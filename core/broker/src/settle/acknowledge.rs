@@ -85,7 +85,7 @@ impl Broker {
             self.destinations.get_mut(entry.of).queue().pace.is_answered(step.now);
         }
         let single = matches!(kind, AcknowledgeKind::Poison | AcknowledgeKind::Expired);
-        let returned = if single { 1 } else { range.count as u32 };
+        let returned = range.count as u32;
         if !single && range.count == 1 {
             let entry = consumer.take_entry(range.first);
             consumer.contract(returned);
@@ -93,7 +93,11 @@ impl Broker {
             return;
         }
         let mut entries = consumer.take_entries(&range);
-        consumer.contract(returned);
+        match kind {
+            AcknowledgeKind::Poison => consumer.give_up(returned),
+            AcknowledgeKind::Expired => consumer.contract(1),
+            _ => consumer.contract(returned),
+        }
         if !single && range.count <= limits::HANDLE_STEPS {
             self.work.spend(range.count);
             while let Some(entry) = entries.pop_front() {
@@ -119,8 +123,8 @@ impl Broker {
         let (first, last, count) = (acknowledge.first, acknowledge.last, acknowledge.count);
         let held = consumer.in_flight();
         let text = format!(
-            "Unmatched acknowledge: {count} messages from {first} to {last} are not in flight so for this consumer, \
-             which has {held}; it may have been acknowledged already"
+            "Unmatched acknowledge: this consumer, which has {held} messages in flight, has not {count} from {first} to {last} among them: \
+             they may have been acknowledged already, or be another's"
         );
         Err((Failure::General, text.into()))
     }

@@ -54,7 +54,10 @@ impl Client {
         let id = protocol::consumer(&self.connection_id, member);
         let ack =
             protocol::acknowledge(id, &last.wire, kind, first_id, Some(last.message_id.clone()), taken.len() as i32);
-        consumer.settled(taken.len() as u32);
+        match kind {
+            acknowledge::POISON => consumer.gave_up(taken.len() as u32),
+            _ => consumer.settled(taken.len() as u32),
+        }
         let (number, messages) = (consumer.number, taken.len() as u64);
         consumer.given_since = consumer.given_since.saturating_sub(taken.len() as u32);
         let how = if kind == acknowledge::POISON { Acknowledged::Poisoned } else { Acknowledged::Consumed };
