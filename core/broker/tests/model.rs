@@ -251,8 +251,7 @@ impl Model {
         } else {
             let lowered = match kind {
                 // What it has reported and gives up counts for what follows.
-                AcknowledgeKind::Poison if consumer.extension >= count => 0,
-                AcknowledgeKind::Poison => 1,
+                AcknowledgeKind::Poison => 0,
                 _ => count,
             };
             consumer.extension = consumer.extension.saturating_sub(lowered);

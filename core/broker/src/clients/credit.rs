@@ -65,11 +65,11 @@ impl Consumer {
         self.extension = self.extension.saturating_add(count).min(held);
     }
 
-    /// So many of what it has are given up. A client that has reported them as seen leaves as many of those that follow out of its reports, up
-    /// to its next acknowledgement: they are out of the window without. *Without: whoever gives up in a transaction what was rolled back gets
+    /// Something of what it has is given up. What a client has reported as seen of that it leaves out of its reports of what follows, up to its
+    /// next acknowledgement: as much is out of the window without. *Without: whoever gives up in a transaction what was rolled back gets
     /// nothing more before it commits.*
-    pub(crate) fn give_up(&mut self, count: u32) {
-        if self.extension < count || planted("credit-for-given-up") {
+    pub(crate) fn give_up(&mut self) {
+        if planted("credit-for-given-up") {
             self.contract(1);
         }
     }

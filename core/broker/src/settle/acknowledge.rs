@@ -94,7 +94,7 @@ impl Broker {
         }
         let mut entries = consumer.take_entries(&range);
         match kind {
-            AcknowledgeKind::Poison => consumer.give_up(returned),
+            AcknowledgeKind::Poison => consumer.give_up(),
             AcknowledgeKind::Expired => consumer.contract(1),
             _ => consumer.contract(returned),
         }

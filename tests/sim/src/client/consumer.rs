@@ -148,13 +148,6 @@ impl Consumer {
         self.extension = self.extension.saturating_sub(messages);
     }
 
-    /// So many are given up: what was counted as delivered of them counts for those that follow.
-    pub fn gave_up(&mut self, messages: u32) {
-        if self.extension < messages {
-            self.settled(messages);
-        }
-    }
-
     /// Whether it waits for nothing, and nothing waits for it.
     pub fn is_idle(&self) -> bool {
         let emptied = self.prefetch > 0 || self.address.is_topic() || self.found_empty;

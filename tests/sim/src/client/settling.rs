@@ -54,9 +54,9 @@ impl Client {
         let id = protocol::consumer(&self.connection_id, member);
         let ack =
             protocol::acknowledge(id, &last.wire, kind, first_id, Some(last.message_id.clone()), taken.len() as i32);
-        match kind {
-            acknowledge::POISON => consumer.gave_up(taken.len() as u32),
-            _ => consumer.settled(taken.len() as u32),
+        // What was counted as delivered of what is given up counts for what follows.
+        if kind != acknowledge::POISON {
+            consumer.settled(taken.len() as u32);
         }
         let (number, messages) = (consumer.number, taken.len() as u64);
         consumer.given_since = consumer.given_since.saturating_sub(taken.len() as u32);
