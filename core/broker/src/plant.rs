@@ -56,6 +56,8 @@ postrider_journal::planted_bugs! {
     ("commit-overtaken", "R36: what comes to a queue while a decision takes effect there is put before what that has sent"),
     ("moved-while-applied", "R36: the front is walked while a decision takes effect"),
     ("claims-returned", "R37: what a transaction has acknowledged stays with its consumer, and goes back with it"),
+    ("subscribed-claims-forgotten", "R37: what a prepared branch has of subscriptions is theirs again after a start"),
+    ("claims-unlent", "R40: what a prepared branch has of a subscription moves without it after a start"),
     ("moved-for-all", "R40: a message that moves is each subscription's of its topic again"),
     ("ack-for-all", "R40: what one subscription has acknowledged is over for all"),
     ("subscribed-at-send", "R52: who subscribes before a commit does not get what that publishes"),

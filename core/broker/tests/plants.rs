@@ -3,8 +3,8 @@
 use crate::world::record;
 use crate::{
     acknowledge, branches, browsing, connection, counting, damage, dead_letters, decisions, follow, late, marks,
-    members, model, names, pacing, pairs, parking, passes, places, queue, rotten, selecting, slices, space, spooling,
-    subscriptions, told, topic, transactions, waiting,
+    members, model, names, pacing, pairs, parking, passes, places, prepared, queue, rotten, selecting, slices, space,
+    spooling, subscriptions, told, topic, transactions, waiting,
 };
 use postrider_broker::{Broker, Config, plant};
 use postrider_journal::{Home, Position, Record, SegmentNumber};
@@ -101,6 +101,7 @@ fn is_seen() -> Option<&'static str> {
         ("queues in use", transactions::a_queue_is_in_use_that_something_undecided_names),
         ("orphans", transactions::nothing_is_done_under_one_that_has_not_begun),
         ("branches", branches::what_is_prepared_is_decided_after_its_connection_and_a_start),
+        ("claims at subscriptions", prepared::what_is_claimed_of_a_subscription_moves_for_it_after_a_start),
         ("kept aside", branches::what_may_have_been_committed_is_kept_aside),
         ("said again", branches::what_is_said_again_is_answered_and_not_done_again),
         ("room of branches", branches::what_is_prepared_is_committed_when_the_log_is_full),

@@ -180,8 +180,14 @@ impl SeedPlan {
         let Some(client) = self.clients.last_mut() else { return };
         let (percent, names) = (*random.pick(&[20, 50, 80]), *random.pick(&[1, 2, 4]));
         let bytes = *random.pick(&[50, 500, 4_000]);
-        client.subscribing = Some(SubscribingPlan { seed: random.next(), percent, names, bytes });
+        let (seed, takes) = (random.next(), random.one_in(2).then(|| random.next()));
+        client.subscribing = Some(SubscribingPlan { seed, percent, names, bytes, takes });
         (client.breaks, client.hasty, client.half_closing) = (0, 0, None);
+        if let Some(subscribing) = client.subscribing.as_mut().filter(|subscribing| subscribing.takes.is_some()) {
+            // A transaction is a thing of many steps, and a life is short.
+            subscribing.percent = 90;
+            client.think_nanos /= 8;
+        }
     }
 
     /// The front of a full log cannot be read until the end, while what is in memory is taken, one by one, in one seed of four where the disk

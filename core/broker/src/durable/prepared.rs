@@ -170,6 +170,9 @@ impl Broker {
             if planted("claims-returned") {
                 named.clear();
             }
+            if planted("subscribed-claims-forgotten") {
+                named.retain(|(destination, _)| !self.is_subscription(*destination));
+            }
             let taken = named.into_iter().filter_map(|(destination, sequence)| self.take_out(destination, sequence));
             let claims: Vec<Claimed> = taken.collect();
             for (of, index) in &claims {
@@ -178,6 +181,7 @@ impl Broker {
                 state.undecided += 1;
                 // What moves is asked for whom: the subscription's it is still.
                 if flags & flag::SHARED != 0
+                    && !planted("claims-unlent")
                     && let Content::Queue(queue) = &mut state.content
                 {
                     queue.lend(sequence, *index);
@@ -187,6 +191,11 @@ impl Broker {
             found.push((of, branch, claims));
         }
         found
+    }
+
+    /// For a planted bug: whether this is the queue of a subscription.
+    fn is_subscription(&self, id: DestinationId) -> bool {
+        self.destinations.by_id(id).is_some_and(|index| self.destinations.get(index).subscription.is_some())
     }
 
     /// Where its places are, those at subscriptions among them: nothing comes there before them, once it is committed.

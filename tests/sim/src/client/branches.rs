@@ -148,15 +148,20 @@ impl Client {
     pub(super) fn hears_what_is_prepared(&mut self, said: &Structure, around: &mut Surroundings<'_>) {
         let command = said.int(response::CORRELATION_ID);
         let Some(request) = self.requests.remove(&command) else { panic!("a list that nobody has asked for") };
-        assert_eq!(request.asked, Asked::Prepared);
         self.has_come(request.before, around);
+        let is_of_subscribers = request.asked == Asked::SubscribedPrepared;
+        assert!(is_of_subscribers || request.asked == Asked::Prepared, "a list for {}", request.asked);
         let own = (self.index as u64).to_le_bytes();
+        let own = if is_of_subscribers { self.subscribing_qualifier() } else { own.to_vec() };
         let listed = said.array(data_array_response::DATA).expect("a list is never null").iter().flatten();
-        let mine = listed.filter(|id| id.bytes(xa_transaction_id::BRANCH_QUALIFIER) == Some(&own));
+        let mine = listed.filter(|id| id.bytes(xa_transaction_id::BRANCH_QUALIFIER) == Some(&own[..]));
         let values: Vec<i64> = mine
             .map(|id| id.bytes(xa_transaction_id::GLOBAL_TRANSACTION_ID).expect("a name has its parts"))
             .map(|bytes| i64::from_le_bytes(bytes.try_into().expect("eight bytes")))
             .collect();
+        if is_of_subscribers {
+            return self.subscribed_prepared(&values, around);
+        }
         let Some(coordinator) = &self.moving.coordinator else { return };
         let present = self.moving.attempt.as_ref().map(|attempt| attempt.value);
         for value in &values {

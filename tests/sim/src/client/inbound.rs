@@ -122,7 +122,10 @@ impl Client {
             Asked::Decision => self.is_decided(around),
             Asked::Commit(value) => self.is_committed(value),
             Asked::Doubt(value) => self.is_cleared(value),
-            Asked::Vote(_) | Asked::SubscribedVote | Asked::Prepared => {
+            Asked::SubscribedKept => {
+                panic!("client {}: a subscription goes of which a transaction has something", self.index)
+            }
+            Asked::Vote(_) | Asked::SubscribedVote | Asked::Prepared | Asked::SubscribedPrepared => {
                 panic!("client {}: {} has another answer", self.index, request.asked)
             }
             Asked::Subscribed(place) => self.is_subscribed(place),
@@ -179,6 +182,7 @@ impl Client {
             {
                 self.subscribed_end(place);
             }
+            Asked::SubscribedKept if text_of(exception).contains("transactions that are not decided") => {}
             Asked::Doubt(value) if text_of(exception).ends_with("xaErrorCode:-4") => self.is_cleared(value),
             Asked::Nowhere => {
                 assert!(is_impossible(exception), "client {}: what cannot be named is refused: {text}", self.index);
@@ -239,7 +243,8 @@ impl Client {
         }
         if Client::is_of_subscribing(member) {
             let message_id = message.object(message::MESSAGE_ID).expect("a message has an id").clone();
-            return self.gets_subscribed(member, &message, message_id, around);
+            let redeliveries = said.int(message_dispatch::REDELIVERY_COUNTER);
+            return self.gets_subscribed((member.1, redeliveries), &message, message_id, around);
         }
         // A consumer that is being closed here drops what still comes.
         let consumer = self.consumers.get(&member).map(|consumer| (consumer.number, &consumer.address));

@@ -21,6 +21,8 @@ mod reconnect;
 mod returning;
 mod settling;
 mod subscribing;
+mod subscriptions;
+mod taking;
 mod throng;
 mod wishing;
 
@@ -231,6 +233,10 @@ enum Asked {
     SubscribedVote,
     /// How that has ended, with all up to this place.
     SubscribedEnd(u64),
+    /// Which of those are prepared.
+    SubscribedPrepared,
+    /// That a subscription goes of which transactions have something.
+    SubscribedKept,
     Watch,
     Nothing,
 }

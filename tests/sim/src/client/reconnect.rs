@@ -21,7 +21,7 @@ impl Client {
         self.forget_browsers();
         self.forget_crowd();
         self.forget_moving();
-        self.forget_subscribing();
+        self.forget_subscribing(false);
         self.circuit = None;
         self.life += 1;
         // They go with the connection, even if it comes back.
@@ -182,7 +182,7 @@ impl Client {
         self.forget_browsers();
         self.forget_crowd();
         self.forget_moving();
-        self.forget_subscribing();
+        self.forget_subscribing(true);
         // What it had for itself goes when the broker hears that, which may be long before the answer.
         around.temporaries.retain(|address| !self.temporaries.contains(address));
         self.stage = Stage::Closing;

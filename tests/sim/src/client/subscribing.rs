@@ -13,6 +13,8 @@ use postrider_wire::openwire::schema::*;
 use postrider_wire::openwire::{Structure, Value};
 
 use super::protocol::{self, Member, Sending, acknowledge};
+use super::subscriptions::{Change, Sent, State, Wanted};
+use super::taking::{Taken, Taking};
 use super::{Asked, Client, Surroundings};
 use crate::ledger::Address;
 use crate::random::Random;
@@ -27,6 +29,7 @@ const PREPARE: i8 = 1;
 const COMMIT: i8 = 2;
 const COMMIT_TWO_PHASE: i8 = 3;
 const ROLL_BACK: i8 = 4;
+pub(super) const RECOVER: i8 = 5;
 const END: i8 = 7;
 
 /// The vote on a branch without work.
@@ -49,109 +52,36 @@ pub struct SubscribingPlan {
     pub names: usize,
     /// Bytes of a message, at most.
     pub bytes: u64,
-}
-
-/// What a subscription is to have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Wanted {
-    /// One of two topics; 2: both, by a pattern.
-    topic: usize,
-    red: bool,
-    /// Nothing of its own client, which is all that there is.
-    foreign: bool,
-}
-
-/// Something sent: its number, its topic, and whether it is red.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Sent {
-    serial: u64,
-    topic: usize,
-    red: bool,
-}
-
-impl Wanted {
-    fn takes(self, sent: Sent) -> bool {
-        !self.foreign && (self.topic == 2 || self.topic == sent.topic) && (!self.red || sent.red)
-    }
-}
-
-/// Something that changes what there is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Change {
-    Sent(Vec<Sent>),
-    /// In the branch of this number, which may be committed already.
-    Committed(i64, Vec<Sent>),
-    Attached(usize, Wanted),
-    Deleted(usize),
-}
-
-/// A subscription, as it may be.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Subscription {
-    wanted: Wanted,
-    /// It is to have these.
-    waiting: BTreeSet<u64>,
-    /// These it has acknowledged, which may be lost.
-    perhaps: BTreeSet<u64>,
-}
-
-/// All of them, as they may be.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-struct State {
-    subscriptions: BTreeMap<usize, Subscription>,
-    /// Branches that are committed.
-    committed: BTreeSet<i64>,
-}
-
-impl State {
-    fn apply(&mut self, change: &Change) {
-        match change {
-            Change::Sent(all) => self.send(all),
-            Change::Committed(value, all) => {
-                if self.committed.insert(*value) {
-                    self.send(all);
-                }
-            }
-            Change::Attached(name, wanted) => {
-                if self.subscriptions.get(name).is_none_or(|known| known.wanted != *wanted) {
-                    let empty = BTreeSet::new;
-                    self.subscriptions
-                        .insert(*name, Subscription { wanted: *wanted, waiting: empty(), perhaps: empty() });
-                }
-            }
-            Change::Deleted(name) => drop(self.subscriptions.remove(name)),
-        }
-    }
-
-    fn send(&mut self, all: &[Sent]) {
-        for subscription in self.subscriptions.values_mut() {
-            let due = all.iter().filter(|sent| subscription.wanted.takes(**sent)).map(|sent| sent.serial);
-            subscription.waiting.extend(due);
-        }
-    }
+    /// It also takes messages within its transactions: where the chance of that begins.
+    pub takes: Option<u64>,
 }
 
 /// A consumer of a subscription.
-struct Attached {
-    value: i64,
+pub(super) struct Attached {
+    pub(super) value: i64,
     /// What has come to it, and was not acknowledged.
-    held: Vec<(u64, Arc<Structure>)>,
+    pub(super) held: Vec<(u64, Arc<Structure>)>,
     had: BTreeSet<u64>,
+    /// What another consumer's transaction has given back since it is there, and comes behind newer messages, perhaps.
+    pub(super) back: BTreeSet<u64>,
     last: u64,
 }
 
 /// The transaction that it sends in.
-struct Open {
-    value: i64,
-    is_branch: bool,
+pub(super) struct Open {
+    pub(super) value: i64,
+    pub(super) is_branch: bool,
     sent: Vec<Sent>,
+    pub(super) taken: Vec<Taken>,
 }
 
 /// How far the coordinator of a branch has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+pub(super) enum Standing {
     /// It has asked for the vote, and written nothing down.
     Asked,
+    /// It has not heard the vote, and asks what is prepared.
+    Doubtful,
     Prepared,
     /// It has written down that it is to be committed.
     Commits,
@@ -159,29 +89,44 @@ enum Standing {
 }
 
 /// A branch in which nothing is done any more.
-struct Branch {
-    value: i64,
+pub(super) struct Branch {
+    pub(super) value: i64,
     sent: Vec<Sent>,
-    standing: Standing,
+    pub(super) taken: Vec<Taken>,
+    pub(super) standing: Standing,
+    /// Where it is prepared, if it may have taken something.
+    pub(super) place: u64,
 }
 
 /// What it knows of its subscriptions.
 pub struct Subscribing {
     chance: Random,
-    states: Vec<State>,
+    /// Of what it takes in transactions.
+    pub(super) taking: Option<Taking>,
+    pub(super) states: Vec<State>,
     /// What is not certain yet, in order, with the place of each.
     changes: VecDeque<(u64, Change)>,
     acknowledged: VecDeque<(u64, usize, Vec<u64>)>,
     place: u64,
     serials: u64,
     values: i64,
-    wanted: Vec<Wanted>,
-    attached: BTreeMap<usize, Attached>,
-    transaction: Option<Open>,
-    branch: Option<Branch>,
+    pub(super) wanted: Vec<Wanted>,
+    pub(super) attached: BTreeMap<usize, Attached>,
+    pub(super) transaction: Option<Open>,
+    pub(super) branch: Option<Branch>,
+    /// What was rolled back and is its consumers' again when that is answered, by transactions.
+    pub(super) returning: BTreeMap<i64, Vec<Taken>>,
+    /// These count as delivered.
+    pub(super) seen: BTreeSet<(usize, u64)>,
     stands: bool,
     /// The first of the last messages, which each of them gets.
     marked: Option<u64>,
+}
+
+impl Attached {
+    fn new(value: i64) -> Attached {
+        Attached { value, held: Vec::new(), had: BTreeSet::new(), back: BTreeSet::new(), last: 0 }
+    }
 }
 
 impl Subscribing {
@@ -190,6 +135,7 @@ impl Subscribing {
         let names = plan.map_or(0, |plan| plan.names);
         Subscribing {
             chance: Random::new(plan.map_or(0, |plan| plan.seed)),
+            taking: plan.and_then(|plan| plan.takes).map(Taking::new),
             states: vec![State::default()],
             changes: VecDeque::new(),
             acknowledged: VecDeque::new(),
@@ -200,6 +146,8 @@ impl Subscribing {
             attached: BTreeMap::new(),
             transaction: None,
             branch: None,
+            returning: BTreeMap::new(),
+            seen: BTreeSet::new(),
             stands: false,
             marked: None,
         }
@@ -215,6 +163,7 @@ impl Subscribing {
     fn is_done(&mut self, place: u64) {
         while let Some((_, change)) = self.changes.pop_front_if(|(at, _)| *at <= place) {
             self.states.iter_mut().for_each(|state| state.apply(&change));
+            self.hold_again(&change);
         }
     }
 
@@ -231,9 +180,11 @@ impl Subscribing {
     fn forget(&mut self) {
         (self.stands, self.marked, self.transaction) = (false, None, None);
         self.attached.clear();
+        self.returning.clear();
         self.acknowledged.clear();
         if let Some(branch) = self.branch.as_mut().filter(|branch| branch.standing == Standing::Asked) {
-            branch.standing = Standing::RollsBack;
+            let asks = self.taking.as_mut().is_some_and(Taking::asks);
+            branch.standing = if asks { Standing::Doubtful } else { Standing::RollsBack };
         }
         let mut furthest = self.states.clone();
         for (_, change) in std::mem::take(&mut self.changes) {
@@ -241,7 +192,8 @@ impl Subscribing {
             self.states.extend(furthest.clone());
         }
         let mut different: Vec<State> = Vec::new();
-        for state in std::mem::take(&mut self.states) {
+        for mut state in std::mem::take(&mut self.states) {
+            state.lose_open();
             if !different.contains(&state) {
                 different.push(state);
             }
@@ -277,6 +229,9 @@ impl Client {
         }
         if self.subscribing.is_overfull() {
             return false;
+        }
+        if self.takes_on(around) {
+            return true;
         }
         let name = self.subscribing.chance.index(names);
         match self.subscribing.chance.below(100) {
@@ -349,7 +304,11 @@ impl Client {
         member.0 == SESSION
     }
 
-    pub(super) fn forget_subscribing(&mut self) {
+    /// The connection is gone, or its end is said, which says what the application has seen.
+    pub(super) fn forget_subscribing(&mut self, is_said: bool) {
+        if !is_said {
+            self.subscribing.have_been_seen();
+        }
         self.subscribing.forget();
     }
 
@@ -362,7 +321,7 @@ impl Client {
     /// A message for one of its subscriptions.
     pub(super) fn gets_subscribed(
         &mut self,
-        (_, value): Member,
+        (value, redeliveries): (i64, i32),
         message: &Structure,
         message_id: Arc<Structure>,
         around: &mut Surroundings<'_>,
@@ -374,20 +333,24 @@ impl Client {
         let Some(name) = found.map(|(name, _)| *name) else { return };
         self.say(around, || format!("gets {serial} of subscription {name}"));
         // It is delivered when it is committed, and with it what was done before (R14).
-        let is_it = |change: &Change| matches!(change, Change::Sent(all) | Change::Committed(_, all) if all.iter().any(|sent| sent.serial == serial));
-        let place = self.subscribing.changes.iter().find(|(_, change)| is_it(change)).map(|(place, _)| *place);
+        let known = &self.subscribing;
+        let brings = |change: &Change| change.brings(serial) || known.gives_back(change, name, serial);
+        let place = known.changes.iter().find(|(_, change)| brings(change)).map(|(place, _)| *place);
         place.into_iter().for_each(|place| self.subscribing.is_done(place));
         let index = self.index;
         let known = &mut self.subscribing;
+        let was_seen = known.seen.contains(&(name, serial));
+        assert!(
+            redeliveries > 0 || !was_seen,
+            "R15: client {index}: subscription {name} gets {serial} as if it were new"
+        );
         let attached = known.attached.get_mut(&name).expect("just found");
-        assert!(attached.last < serial, "client {index}: subscription {name} gets {serial} after {}", attached.last);
-        attached.last = serial;
+        let in_order = attached.last < serial || attached.back.remove(&serial);
+        assert!(in_order, "client {index}: subscription {name} gets {serial} after {}", attached.last);
+        assert!(!attached.had.contains(&serial), "client {index}: subscription {name} gets {serial} twice");
+        attached.last = attached.last.max(serial);
         let before = known.states.clone();
-        known.states.retain(|state| {
-            let Some(known) = state.subscriptions.get(&name) else { return false };
-            let is_due = known.waiting.contains(&serial) || known.perhaps.contains(&serial);
-            is_due && known.waiting.range(..serial).all(|missed| attached.had.contains(missed))
-        });
+        known.states.retain_mut(|state| state.may_get(name, serial, &attached.had));
         assert!(
             !known.states.is_empty(),
             "R40: client {index}: subscription {name} gets {serial}, of what it had {:?}: {:?}",
@@ -404,14 +367,16 @@ impl Client {
         self.tell(protocol::open_session(&id, SESSION), around);
         self.tell(protocol::open_producer(&id, PRODUCER, None, 0), around);
         let standing = self.subscribing.branch.as_ref().map(|branch| branch.standing);
-        if let Some(standing) = standing.filter(|standing| *standing != Standing::Prepared) {
-            self.decide_subscribed(standing, around);
+        match standing {
+            Some(Standing::Commits | Standing::RollsBack) => self.decide_subscribed(around),
+            Some(_) => self.ask_what_is_prepared(around),
+            None => {}
         }
     }
 
     /// A consumer comes, perhaps for another subscription under the same name.
-    fn attach(&mut self, name: usize, may_change: bool, around: &mut Surroundings<'_>) {
-        if may_change && self.subscribing.chance.percent(25) {
+    pub(super) fn attach(&mut self, name: usize, may_change: bool, around: &mut Surroundings<'_>) {
+        if may_change && self.subscribing.chance.percent(25) && !self.subscribing.is_taken(name) {
             let (topic, red) = (self.subscribing.chance.index(3), self.subscribing.chance.percent(40));
             let foreign = self.subscribing.chance.percent(15);
             self.subscribing.wanted[name] = Wanted { topic, red, foreign };
@@ -430,7 +395,7 @@ impl Client {
         let place = self.subscribing.note(Change::Attached(name, wanted));
         self.say(around, || format!("attaches to subscription {name} as {value}: {wanted:?}"));
         self.ask(consumer, Asked::Subscribed(place), around);
-        self.subscribing.attached.insert(name, Attached { value, held: Vec::new(), had: BTreeSet::new(), last: 0 });
+        self.subscribing.attached.insert(name, Attached::new(value));
     }
 
     fn detach(&mut self, name: usize, around: &mut Surroundings<'_>) {
@@ -449,11 +414,15 @@ impl Client {
         if !self.subscribing.states[0].subscriptions.contains_key(&name) {
             return;
         }
+        let is_taken = self.subscribing.is_taken(name);
         self.say(around, || format!("deletes subscription {name}"));
         let info = Structure::new(&remove_subscription_info::DEFINITION)
             .with(remove_subscription_info::CONNECTION_ID, protocol::connection(&self.connection_id))
             .with(remove_subscription_info::SUBSCRIPTION_NAME, format!("s{name}").as_str())
             .with(remove_subscription_info::CLIENT_ID, self.subscribing_client().unwrap_or_default().as_str());
+        if is_taken {
+            return self.ask(info, Asked::SubscribedKept, around);
+        }
         let place = self.subscribing.note(Change::Deleted(name));
         self.ask(info, Asked::Subscribed(place), around);
     }
@@ -466,11 +435,17 @@ impl Client {
     fn acknowledge_subscribed(&mut self, name: usize, around: &mut Surroundings<'_>) {
         let held = self.subscribing.attached.get(&name).map_or(0, |attached| attached.held.len());
         let count = (1 + self.subscribing.chance.index(5)).min(held);
+        if self.subscribing.takes() {
+            return self.take_subscribed(name, count, around);
+        }
         self.acknowledge_some_subscribed(name, count, around);
     }
 
     fn acknowledge_some_subscribed(&mut self, name: usize, count: usize, around: &mut Surroundings<'_>) {
         let known = &mut self.subscribing;
+        if known.awaits(name) {
+            return;
+        }
         let Some(attached) = known.attached.get_mut(&name) else { return };
         let taken: Vec<(u64, Arc<Structure>)> = attached.held.drain(..count).collect();
         let (Some((_, first)), Some((_, last))) = (taken.first(), taken.last()) else { return };
@@ -480,19 +455,28 @@ impl Client {
                 subscription.perhaps.insert(*serial);
             }
         }
-        let (value, address) = (attached.value, known.wanted[name].topic);
         known.place += 1;
         known.acknowledged.push_back((known.place, name, serials));
         let place = known.place;
-        let consumer = protocol::consumer(&self.connection_id, (SESSION, value));
-        let address = self.subscribed_topic(address);
-        let range = (Some(first.clone()), Some(last.clone()));
-        let said = protocol::acknowledge(consumer, &address, acknowledge::STANDARD, range.0, range.1, count as i32);
+        let said = self.subscribed_range(name, (first.clone(), last.clone()), count as i32);
         around.ledger.counts.acknowledged += count as u64;
         self.tell(said, around);
         if self.subscribing.chance.percent(30) {
             self.prove_subscribed(place, around);
         }
+    }
+
+    /// An acknowledgement of what a subscription holds.
+    pub(super) fn subscribed_range(
+        &self,
+        name: usize,
+        (first, last): (Arc<Structure>, Arc<Structure>),
+        count: i32,
+    ) -> Structure {
+        let value = self.subscribing.attached[&name].value;
+        let consumer = protocol::consumer(&self.connection_id, (SESSION, value));
+        let address = self.subscribed_topic(self.subscribing.wanted[name].topic);
+        protocol::acknowledge(consumer, &address, acknowledge::STANDARD, Some(first), Some(last), count)
     }
 
     /// An answer to something small: all before it is done.
@@ -548,20 +532,19 @@ impl Client {
     }
 
     /// Begins a transaction, or ends it, or decides a branch that is prepared.
-    fn transact_subscribed(&mut self, around: &mut Surroundings<'_>) {
+    pub(super) fn transact_subscribed(&mut self, around: &mut Surroundings<'_>) {
         if let Some(branch) = &mut self.subscribing.branch {
             if branch.standing == Standing::Prepared && self.subscribing.chance.percent(40) {
                 let commits = self.subscribing.chance.percent(75);
                 branch.standing = if commits { Standing::Commits } else { Standing::RollsBack };
-                let standing = branch.standing;
-                self.decide_subscribed(standing, around);
+                self.decide_subscribed(around);
             }
             return;
         }
-        let Some(Open { value, is_branch, sent }) = self.subscribing.transaction.take() else {
+        let Some(Open { value, is_branch, sent, taken }) = self.subscribing.transaction.take() else {
             self.subscribing.values += 1;
             let (value, is_branch) = (self.subscribing.values, self.subscribing.chance.percent(50));
-            self.subscribing.transaction = Some(Open { value, is_branch, sent: Vec::new() });
+            self.subscribing.transaction = Some(Open { value, is_branch, sent: Vec::new(), taken: Vec::new() });
             return self.tell(self.subscribing_info(value, is_branch, BEGIN), around);
         };
         let commits = self.subscribing.chance.percent(75);
@@ -569,11 +552,15 @@ impl Client {
         if is_branch {
             self.ask(self.subscribing_info(value, true, END), Asked::Nothing, around);
             if commits && self.subscribing.chance.percent(80) {
-                self.subscribing.branch = Some(Branch { value, sent, standing: Standing::Asked });
+                let place = if taken.is_empty() { 0 } else { self.subscribing.note(Change::Prepared(value)) };
+                self.subscribing.branch = Some(Branch { value, sent, taken, standing: Standing::Asked, place });
                 return self.ask(self.subscribing_info(value, true, PREPARE), Asked::SubscribedVote, around);
             }
         }
-        let place = self.subscribing.note(Change::Sent(if commits { sent } else { Vec::new() }));
+        if !commits {
+            self.subscribing.gives_up(value, taken);
+        }
+        let place = self.subscribing.note(if commits { Change::Ended(value, sent) } else { Change::RolledBack(value) });
         let kind = if commits { COMMIT } else { ROLL_BACK };
         self.ask(self.subscribing_info(value, is_branch, kind), Asked::Subscribed(place), around);
     }
@@ -584,18 +571,25 @@ impl Client {
         let known = &mut self.subscribing;
         let branch = known.branch.as_mut().expect("it was asked for");
         branch.standing = Standing::Prepared;
+        let place = branch.place;
         if vote == READ_ONLY {
-            assert!(branch.sent.is_empty(), "a branch that has sent something");
+            let is_empty = branch.sent.is_empty() && branch.taken.is_empty();
+            assert!(is_empty, "a branch that has sent or taken something");
             known.branch = None;
         }
+        known.is_done(place);
     }
 
     /// Says how the branch ends, perhaps again.
-    fn decide_subscribed(&mut self, standing: Standing, around: &mut Surroundings<'_>) {
-        let Some(Branch { value, sent, .. }) = &self.subscribing.branch else { return };
-        let (value, sent, commits) = (*value, sent.clone(), standing == Standing::Commits);
+    pub(super) fn decide_subscribed(&mut self, around: &mut Surroundings<'_>) {
+        let Some(branch) = &mut self.subscribing.branch else { return };
+        let (value, commits) = (branch.value, branch.standing == Standing::Commits);
+        let (sent, taken) = (branch.sent.clone(), std::mem::take(&mut branch.taken));
         self.say(around, || format!("decides branch {value} of subscribers ({commits})"));
-        let change = if commits { Change::Committed(value, sent) } else { Change::Sent(Vec::new()) };
+        if !commits {
+            self.subscribing.gives_up(value, taken);
+        }
+        let change = if commits { Change::Committed(value, sent) } else { Change::RolledBack(value) };
         let place = self.subscribing.note(change);
         let kind = if commits { COMMIT_TWO_PHASE } else { ROLL_BACK };
         self.ask(self.subscribing_info(value, true, kind), Asked::SubscribedEnd(place), around);
@@ -612,17 +606,21 @@ impl Client {
         self.subscribing.branch.as_ref().is_some_and(|branch| branch.standing == Standing::RollsBack)
     }
 
-    fn subscribing_info(&self, value: i64, is_branch: bool, kind: i8) -> Structure {
+    pub(super) fn subscribing_info(&self, value: i64, is_branch: bool, kind: i8) -> Structure {
         Structure::new(&transaction_info::DEFINITION)
             .with(transaction_info::CONNECTION_ID, protocol::connection(&self.connection_id))
             .with(transaction_info::TRANSACTION_ID, self.subscribing_transaction(value, is_branch))
             .with(transaction_info::TYPE, kind)
     }
 
-    fn subscribing_transaction(&self, value: i64, is_branch: bool) -> Arc<Structure> {
+    /// Another's than that of a branch of tokens.
+    pub(super) fn subscribing_qualifier(&self) -> Vec<u8> {
+        [&(self.index as u64).to_le_bytes()[..], b"s"].concat()
+    }
+
+    pub(super) fn subscribing_transaction(&self, value: i64, is_branch: bool) -> Arc<Structure> {
         if is_branch {
-            // Another's than that of a branch of tokens.
-            let qualifier = [&(self.index as u64).to_le_bytes()[..], b"s"].concat();
+            let qualifier = self.subscribing_qualifier();
             let bytes = |bytes: &[u8]| Value::Bytes(Some(bytes.into()));
             return Structure::new(&xa_transaction_id::DEFINITION)
                 .with(xa_transaction_id::FORMAT_ID, 7)
