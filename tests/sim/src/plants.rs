@@ -52,7 +52,6 @@ const ELSEWHERE: &[&str] = &[
     "credit-for-given-up",
     "commit-overtaken",
     "moved-for-all",
-    "since-forgotten",
     "moved-while-applied",
     "collected-under-transaction",
     "commit-without-room",

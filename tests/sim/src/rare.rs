@@ -180,7 +180,7 @@ impl SeedPlan {
         let Some(client) = self.clients.last_mut() else { return };
         let (percent, names) = (*random.pick(&[20, 50, 80]), *random.pick(&[1, 2, 4]));
         let bytes = *random.pick(&[50, 500, 4_000]);
-        let (seed, takes) = (random.next(), random.one_in(2).then(|| random.next()));
+        let (seed, takes) = (random.next(), random.one_in(3).then(|| random.next()));
         client.subscribing = Some(SubscribingPlan { seed, percent, names, bytes, takes });
         (client.breaks, client.hasty, client.half_closing) = (0, 0, None);
         if let Some(subscribing) = client.subscribing.as_mut().filter(|subscribing| subscribing.takes.is_some()) {
