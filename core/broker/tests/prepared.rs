@@ -306,6 +306,10 @@ pub fn what_is_claimed_of_a_subscription_moves_for_it_after_a_start() {
     world = world.restarted();
     world.connect(0, 1, "a");
     world.connect(1, 1, "b");
+    subscribe(&mut world, 0, (1, 7), "t", "mine");
+    world.settle();
+    assert_eq!(world.texts(0), [""; 0], "the branch has it");
+    leave(&mut world, 0, 1, 7);
     assert_eq!(ask(&mut world, 1, 1, BranchAct::RollBack), Ok(None));
     for again in 0..2 {
         for (consumer, name) in [(7, "mine"), (8, "others")] {
