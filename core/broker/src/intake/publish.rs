@@ -288,9 +288,7 @@ impl Broker {
             return;
         }
         self.statistics.expired += u64::from(expired);
-        if let ([part], true) = (passing, shared.is_empty())
-            && !keep(self, *part)
-        {
+        if shared.is_empty() && !passing.iter().any(|part| keep(self, *part)) {
             return;
         }
         let kept: Vec<DestinationIndex> = passing.iter().copied().filter(|part| keep(self, *part)).collect();
