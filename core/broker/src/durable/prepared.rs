@@ -171,7 +171,8 @@ impl Broker {
                 named.clear();
             }
             if planted("subscribed-claims-forgotten") {
-                named.retain(|(destination, _)| !self.is_subscription(*destination));
+                let of = |id: DestinationId| self.destinations.by_id(id).map(|of| self.destinations.get(of));
+                named.retain(|(id, _)| of(*id).is_none_or(|of| of.subscription.is_none()));
             }
             let taken = named.into_iter().filter_map(|(destination, sequence)| self.take_out(destination, sequence));
             let claims: Vec<Claimed> = taken.collect();
@@ -191,11 +192,6 @@ impl Broker {
             found.push((of, branch, claims));
         }
         found
-    }
-
-    /// For a planted bug: whether this is the queue of a subscription.
-    fn is_subscription(&self, id: DestinationId) -> bool {
-        self.destinations.by_id(id).is_some_and(|index| self.destinations.get(index).subscription.is_some())
     }
 
     /// Where its places are, those at subscriptions among them: nothing comes there before them, once it is committed.
